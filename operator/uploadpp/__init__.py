@@ -1,0 +1,3 @@
+"""Kubernetes operator that runs the postprocessing of ocis and OpenCloud uploads."""
+
+__version__ = "0.1.0"
