@@ -1,0 +1,109 @@
+"""What the machine wants done, and the identity each command carries on the wire.
+
+A command's event id is a UUID v5 of upload, arrival, run, kind, step and number, so the
+same decision made twice, by whomever, has the same id. The `Mark` travels in the event's
+metadata and makes our own events readable when they come back through the log.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID, uuid5
+
+from uploadpp.core.model import Millis
+from uploadpp.core.states import Outcome
+
+NAMESPACE = UUID("6a7c1f0e-6f0b-5d7c-9b1e-0d5c6f1c7a10")
+
+
+class Kind(StrEnum):
+    """The four events we publish."""
+
+    START = "start"
+    FINISH = "finish"
+    RETRY = "retry"
+    RESTART = "restart"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Which decision a published event stands for.
+
+    `detail` is the step's name (START, RETRY), the outcome (FINISH) or empty (RESTART);
+    `number` counts within the run; `token` is the `spec.restart` token a new run answers.
+    """
+
+    kind: Kind
+    received_at: Millis
+    run: int
+    number: int
+    detail: str = ""
+    token: str = ""
+
+    def encode(self) -> str:
+        """One line for the event's metadata; `detail` is last because it may hold colons."""
+        return f"{self.kind}:{self.received_at}:{self.run}:{self.number}:{self.token}:{self.detail}"
+
+    @classmethod
+    def decode(cls, text: str) -> "Mark":
+        """Read what `encode` wrote.
+
+        Raises:
+            ValueError: the text is not a mark of this version.
+        """
+        kind, received_at, run, number, token, detail = text.split(":", 5)
+        return cls(Kind(kind), Millis(int(received_at)), int(run), int(number), detail, token)
+
+    def event_id(self, upload_id: str) -> str:
+        """The deterministic `eventid` and `Nats-Msg-Id` (law 2.1)."""
+        name = f"{upload_id}\0{self.received_at}\0{self.run}\0{self.kind}\0{self.detail}\0{self.number}"
+        return str(uuid5(NAMESPACE, name))
+
+
+@dataclass(frozen=True, slots=True)
+class StartStep:
+    """Publish StartPostprocessingStep."""
+
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Publish PostprocessingFinished."""
+
+    mark: Mark
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RetryNotice:
+    """Publish PostprocessingRetry: for the record, nobody acts on it."""
+
+    mark: Mark
+    failures: int
+    backoff: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRestart:
+    """Publish RestartPostprocessing: asks the storage for BytesReceived with a fresh URL."""
+
+    mark: Mark
+
+
+Command = StartStep | Finish | RetryNotice | RequestRestart
+
+
+class NoticeType(StrEnum):
+    """The two types of a Kubernetes Event."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A Kubernetes Event for people; `reason` is one CamelCase word."""
+
+    type: NoticeType
+    reason: str
+    message: str

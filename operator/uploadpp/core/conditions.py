@@ -1,0 +1,162 @@
+"""The conditions of an upload, and one sentence that says what it waits for.
+
+Both are computed from the state alone, so nothing about them is stored or can go stale.
+`Succeeded` and `Finished` are there from the start; `Acknowledged`, `Stalled` and
+`Suspended` only once they mean something (each costs bytes in every write).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from uploadpp.core.model import Millis, Upload
+from uploadpp.core.states import DesiredState, Outcome, Stage, StepReason
+
+MAX_MESSAGE = 1024
+ACKNOWLEDGED = frozenset(
+    {
+        Stage.COMPLETED,
+        Stage.DELETED,
+        Stage.ABORTED,
+        Stage.RETRIES_EXHAUSTED,
+        Stage.STEP_TIMED_OUT,
+        Stage.CANCELLED,
+    },
+)
+
+
+class ConditionType(StrEnum):
+    """The condition types of an UploadPostprocessing."""
+
+    SUCCEEDED = "Succeeded"
+    FINISHED = "Finished"
+    ACKNOWLEDGED = "Acknowledged"
+    STALLED = "Stalled"
+    SUSPENDED = "Suspended"
+
+
+class ConditionStatus(StrEnum):
+    """The three states of a Kubernetes condition."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition; `since` is when its status last changed, in ms."""
+
+    type: ConditionType
+    status: ConditionStatus
+    reason: str
+    message: str
+    since: Millis
+
+
+def conditions(upload: Upload) -> tuple[Condition, ...]:
+    """All conditions of an upload, the summary first."""
+    stage, ended = upload.stage, upload.stage.ended
+    begun = upload.started_at or upload.since
+    since = (upload.completed_at or upload.since) if ended else begun
+    succeeded = ConditionStatus.UNKNOWN
+    if ended:
+        succeeded = ConditionStatus.TRUE if stage is Stage.COMPLETED else ConditionStatus.FALSE
+    found = [
+        Condition(ConditionType.SUCCEEDED, succeeded, stage, describe(upload), since),
+        Condition(
+            ConditionType.FINISHED,
+            ConditionStatus.TRUE if ended else ConditionStatus.FALSE,
+            "Ended" if ended else "InProgress",
+            "",
+            since,
+        ),
+    ]
+    if upload.finishes:
+        found.append(_acknowledged(upload))
+    if upload.stalled_at is not None:
+        reason = _stall_reason(stage)
+        found.append(
+            Condition(ConditionType.STALLED, ConditionStatus.TRUE, reason, upload.message, upload.stalled_at),
+        )
+    if upload.control.desired is DesiredState.SUSPENDED and not ended:
+        message = "set spec.desiredState to Active to go on"
+        found.append(
+            Condition(ConditionType.SUSPENDED, ConditionStatus.TRUE, "Requested", message, upload.since),
+        )
+    return tuple(found)
+
+
+def _acknowledged(upload: Upload) -> Condition:
+    if upload.stage in ACKNOWLEDGED:
+        status, reason = ConditionStatus.TRUE, "UploadReady"
+    elif upload.stage in {Stage.RELEASE_BACKING_OFF, Stage.UPLOAD_FAILED}:
+        status, reason = ConditionStatus.FALSE, "ReleaseFailed"
+    else:
+        status, reason = ConditionStatus.UNKNOWN, "NoAnswerYet"
+    return Condition(ConditionType.ACKNOWLEDGED, status, reason, "", upload.since)
+
+
+def _stall_reason(stage: Stage) -> str:
+    return {
+        Stage.RUNNING: "NoAnswerFromStep",
+        Stage.AWAITING_READY: "NoUploadReady",
+        Stage.AWAITING_URL: "NoFreshURL",
+        Stage.UPLOAD_FAILED: "ReleaseFailed",
+    }.get(stage, "Stalled")
+
+
+def describe(upload: Upload) -> str:
+    """What the upload waits for, or how it ended, for a person who sees only this."""
+    if upload.message:
+        return upload.message[:MAX_MESSAGE]
+    step = upload.current_step
+    match upload.stage:
+        case Stage.PENDING:
+            text = "waiting for the operator to start it"
+        case Stage.RUNNING:
+            text = f"waiting for step {step} to answer (attempt {upload.step.attempts})"
+        case Stage.DELAYING:
+            text = "waiting until the configured delay is over"
+        case Stage.BACKING_OFF:
+            text = f"step {step} asked for a retry{_said(upload)}; it starts again by itself"
+        case Stage.HELD:
+            text = f"step {step} has no retry left{_said(upload)}; resume, restart or cancel the upload"
+        case Stage.SUSPENDED:
+            text = "suspended; set spec.desiredState to Active to go on"
+        case Stage.AWAITING_URL:
+            text = f"step {step} needs a fresh download URL, which the storage was asked for"
+        case Stage.AWAITING_READY:
+            text = f"the storage was told to {_order(upload.outcome)}; waiting for its UploadReady"
+        case Stage.RELEASE_BACKING_OFF:
+            text = (
+                f"the storage failed to release the file (try {upload.releases}); it is told again by itself"
+            )
+        case _:
+            text = _end(upload)
+    return text[:MAX_MESSAGE]
+
+
+def _order(outcome: Outcome | None) -> str:
+    return {
+        Outcome.CONTINUE: "release the file",
+        Outcome.ABORT: "abort the upload and keep its bytes",
+        Outcome.DELETE: "delete the upload",
+    }.get(outcome or Outcome.CONTINUE, "")
+
+
+def _said(upload: Upload) -> str:
+    return f": {upload.step.message}" if upload.step.message else ""
+
+
+def _end(upload: Upload) -> str:
+    if upload.stage is Stage.COMPLETED:
+        return "all steps passed and the storage released the file"
+    for plan, step in zip(upload.plan, upload.steps, strict=True):
+        if step.reason is StepReason.REJECTED:
+            return f"step {plan.name} answered {step.outcome}" + (f": {step.message}" if step.message else "")
+        if step.reason in {StepReason.RETRIES_EXHAUSTED, StepReason.TIMED_OUT}:
+            return f"step {plan.name} had no retry left" + (f": {step.message}" if step.message else "")
+    return {
+        Stage.CANCELLED: "cancelled as asked",
+        Stage.UPLOAD_FAILED: "the storage failed to release the file; resume to try again",
+    }.get(upload.stage, f"ended: {upload.stage}")

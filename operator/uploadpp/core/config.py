@@ -1,0 +1,32 @@
+"""What `decide` must know of the configuration; made once at start by `runtime.settings`."""
+
+from dataclasses import dataclass
+
+from uploadpp.core.model import Millis, StepPlan
+
+MINUTE = Millis(60_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Behaviour that is not snapshotted into an upload.
+
+    `steps` is the list new uploads get. Lengths of time are in milliseconds.
+    """
+
+    steps: tuple[StepPlan, ...] = ()
+    ready_after: Millis = Millis(10 * MINUTE)
+    """How long the storage may take to answer PostprocessingFinished with UploadReady."""
+    max_finish_resends: int = 3
+    """How often an unanswered PostprocessingFinished goes out again (never for abort)."""
+    max_releases: int = 5
+    """How often a failed release (UploadReady with Failed after continue) is tried again."""
+    release_backoff: Millis = Millis(30_000)
+    max_release_backoff: Millis = Millis(60 * MINUTE)
+    url_margin: Millis = Millis(5 * MINUTE)
+    """A step is not started with a URL that expires sooner than this."""
+    url_after: Millis = Millis(2 * MINUTE)
+    """How long the storage may take to answer RestartPostprocessing with a fresh URL."""
+    max_url_requests: int = 5
+    ttl_completed: Millis = Millis(10 * MINUTE)
+    ttl_failed: Millis = Millis(7 * 24 * 60 * MINUTE)

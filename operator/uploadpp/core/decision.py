@@ -1,0 +1,27 @@
+"""What `decide` answers with."""
+
+from dataclasses import dataclass
+
+from uploadpp.core.commands import Command, Notice
+from uploadpp.core.model import Upload
+from uploadpp.core.states import Ignored
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The new state, and what has to be published because of it.
+
+    `upload` is the very same object when nothing changed; then `ignored` says why and
+    `why` says it in words. None means that the upload is not known and stays so.
+    """
+
+    upload: Upload | None
+    commands: tuple[Command, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    ignored: Ignored | None = None
+    why: str = ""
+
+
+def ignore(upload: Upload | None, reason: Ignored, why: str) -> Decision:
+    """Nothing changes."""
+    return Decision(upload, ignored=reason, why=why)

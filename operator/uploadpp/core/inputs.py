@@ -1,0 +1,72 @@
+"""Everything that can happen to an upload.
+
+An input from the log carries no sequence number here: whether it was applied before is
+the reader's question (`core.replay`), not the machine's.
+"""
+
+from dataclasses import dataclass, field
+
+from uploadpp.core.commands import Mark
+from uploadpp.core.model import Control, FileInfo, Origin
+
+
+@dataclass(frozen=True, slots=True)
+class BytesReceived:
+    """The storage has all bytes (or answers RestartPostprocessing)."""
+
+    origin: Origin = field(repr=False)
+    file: FileInfo
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished:
+    """A step service has answered. `outcome` is its word, unchecked."""
+
+    step: str
+    outcome: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadReady:
+    """The storage has released the file, or failed to."""
+
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """ResumePostprocessing; `step` set means: only uploads in that step."""
+
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CleanUpload:
+    """The storage's CLI has thrown the upload away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One of our own commands, met in the log: proof that it went out.
+
+    `sequence` is its position, which later answers are compared with.
+    """
+
+    mark: Mark
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpecChanged:
+    """The resource was made or edited by a person, or looked at after downtime."""
+
+    control: Control
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The time `wake_at` returned has come."""
+
+
+Input = BytesReceived | StepFinished | UploadReady | Resume | CleanUpload | Published | SpecChanged | Tick

@@ -1,0 +1,209 @@
+"""The state of one upload, as plain frozen values.
+
+`Upload` is everything `decide` may look at. It is rebuilt from a resource by `api.codec`
+and from nothing else, so whatever matters after a crash has to be a field here.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import NewType
+
+from uploadpp.core.states import (
+    CancelPolicy,
+    DesiredState,
+    OnExhausted,
+    Outcome,
+    RestartMode,
+    Stage,
+    StepReason,
+    StepState,
+)
+
+Millis = NewType("Millis", int)
+"""Milliseconds: a point in time since the epoch, or a length of time."""
+
+RELEASING = frozenset({Stage.AWAITING_READY, Stage.RELEASE_BACKING_OFF, Stage.UPLOAD_FAILED})
+"""Stages in which PostprocessingFinished is out and the storage has not confirmed it."""
+
+FINISHED_STEP = "finished"
+"""`currentStep` once all steps are over, a word reserved by the peer (wire-contract 5)."""
+
+DELAY_STEP = "delay"
+"""The step the operator runs itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What came with BytesReceived and has to go out again unchanged, as raw JSON.
+
+    A bearer URL and personal data: never logged, never shown, stored only sealed (F32).
+    `url_expires_at` is read from the token in the URL; None when it has none (F33).
+    """
+
+    url: str = '""'
+    url_received_at: Millis = Millis(0)
+    url_expires_at: Millis | None = None
+    filename: str = '""'
+    filesize: str = "0"
+    executing_user: str = "null"
+    impersonating_user: str = "null"
+    space_owner: str = "null"
+    resource_id: str = "null"
+    initiator_id: str = ""
+    extra_info: str | None = None
+    traceparent: str = ""
+
+    @property
+    def has_url(self) -> bool:
+        """Whether there is a URL a step could read the bytes from."""
+        return self.url != '""'
+
+    def with_url_of(self, other: "Origin") -> "Origin":
+        """The same upload and users with a renewed URL (F24: the user is never replaced)."""
+        return replace(
+            self,
+            url=other.url,
+            url_received_at=other.url_received_at,
+            url_expires_at=other.url_expires_at,
+        )
+
+    def needs_renewal(self, now: Millis, margin: Millis) -> bool:
+        """Whether a step that starts now could find its URL expired.
+
+        The margin is at most a tenth of the URL's life, so that a storage with
+        short-lived URLs is not asked for a new one at every step.
+        """
+        if not self.has_url:
+            return True
+        if self.url_expires_at is None:
+            return False
+        lifetime = self.url_expires_at - self.url_received_at
+        return now >= self.url_expires_at - min(margin, lifetime // 10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileInfo:
+    """What may be shown of the file; which fields are filled is configurable."""
+
+    filename: str = ""
+    filesize: int = 0
+    user_id: str = ""
+    space_id: str = ""
+    storage_id: str = ""
+    opaque_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPlan:
+    """One step as configured when the upload arrived (`spec.steps[]`), lengths in ms."""
+
+    name: str
+    timeout: Millis | None = None
+    stall_after: Millis = Millis(600_000)
+    max_retries: int = 14
+    backoff: Millis = Millis(5_000)
+    max_backoff: Millis = Millis(43_200_000)
+    on_exhausted: OnExhausted = OnExhausted.ABORT
+    delay: Millis = Millis(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStatus:
+    """What has happened to one step in this run (`status.steps[]`)."""
+
+    state: StepState = StepState.WAITING
+    attempts: int = 0
+    retries: int = 0
+    started_at: Millis | None = None
+    finished_at: Millis | None = None
+    outcome: str = ""
+    reason: StepReason | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartRequest:
+    """A person's wish in `spec.restart`; a new token is a new wish."""
+
+    token: str
+    mode: RestartMode = RestartMode.RESTART
+    from_step: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """The part of the spec a person may change at any time."""
+
+    desired: DesiredState = DesiredState.ACTIVE
+    cancel_policy: CancelPolicy = CancelPolicy.ABORT
+    restart: RestartRequest | None = None
+    generation: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPosition:
+    """How far the log has been applied to this upload.
+
+    `stream` tells one incarnation of the stream from another (name and creation time).
+    `start` is the sequence of the last command we published for the upload: an answer
+    counts only when it comes after it, which is what tells attempts apart on a wire
+    that carries no attempt number.
+    """
+
+    stream: str = ""
+    sequence: int = 0
+    start: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """One upload in postprocessing."""
+
+    id: str
+    received_at: Millis
+    origin: Origin = field(repr=False, default_factory=Origin)
+    file: FileInfo = FileInfo()
+    plan: tuple[StepPlan, ...] = ()
+    control: Control = Control()
+
+    stage: Stage = Stage.PENDING
+    since: Millis = Millis(0)
+    run: int = 0
+    cursor: int = 0
+    steps: tuple[StepStatus, ...] = ()
+    outcome: Outcome | None = None
+    next_attempt_at: Millis | None = None
+    finishes: int = 0
+    releases: int = 0
+    url_requests: int = 0
+    stalled_at: Millis | None = None
+    started_at: Millis | None = None
+    completed_at: Millis | None = None
+    expires_at: Millis | None = None
+    observed_generation: int = 0
+    observed_token: str = ""
+    restarts: int = 0
+    message: str = ""
+    log: LogPosition = LogPosition()
+
+    @property
+    def current_step(self) -> str:
+        """The step being worked on, `finished` once all are over, empty before and after."""
+        if self.stage.in_step and self.cursor < len(self.plan):
+            return self.plan[self.cursor].name
+        if self.stage in {*RELEASING, Stage.SUSPENDED}:
+            return FINISHED_STEP
+        return ""
+
+    @property
+    def retry_count(self) -> int:
+        """Retries of all steps in this run."""
+        return sum(step.retries for step in self.steps)
+
+    @property
+    def step(self) -> StepStatus:
+        """The status of the current step; only valid while one is current."""
+        return self.steps[self.cursor]
+
+    def with_step(self, index: int, status: StepStatus) -> "Upload":
+        """The same upload with one step's status replaced."""
+        return replace(self, steps=(*self.steps[:index], status, *self.steps[index + 1 :]))

@@ -1,0 +1,220 @@
+"""The moves that rules are made of: start a step, back off, finish, end.
+
+Each takes a state and returns a Decision; none of them asks which input caused it.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from uploadpp.core.commands import (
+    Finish,
+    Kind,
+    Mark,
+    Notice,
+    NoticeType,
+    RequestRestart,
+    RetryNotice,
+    StartStep,
+)
+from uploadpp.core.config import Config
+from uploadpp.core.decision import Decision
+from uploadpp.core.model import DELAY_STEP, Millis, StepStatus, Upload
+from uploadpp.core.retry import backoff
+from uploadpp.core.states import (
+    DesiredState,
+    OnExhausted,
+    Outcome,
+    Stage,
+    StepReason,
+    StepState,
+)
+
+
+def enter(upload: Upload, stage: Stage, now: Millis, **changes: Any) -> Upload:  # noqa: ANN401 -- any field
+    """The upload in another stage, with the timer and message of the old one gone (F17)."""
+    left = {"stalled_at": None, "next_attempt_at": None, "message": ""}
+    return replace(upload, stage=stage, since=now, **{**left, **changes})
+
+
+def begin_run(upload: Upload, now: Millis, config: Config, index: int = 0) -> Decision:
+    """Start a new run at a step; earlier ones count as skipped."""
+    skipped = StepStatus(state=StepState.SKIPPED)
+    fresh = replace(
+        upload,
+        run=upload.run + 1,
+        steps=(skipped,) * index + (StepStatus(),) * (len(upload.plan) - index),
+        outcome=None,
+        finishes=0,
+        releases=0,
+        url_requests=0,
+        started_at=now,
+        completed_at=None,
+        expires_at=None,
+    )
+    return proceed(fresh, index, now, config)
+
+
+def proceed(upload: Upload, index: int, now: Millis, config: Config) -> Decision:
+    """Go on with the step at `index`, or release the file when there is none left."""
+    if upload.control.desired is DesiredState.SUSPENDED:
+        return Decision(enter(upload, Stage.SUSPENDED, now, cursor=index))
+    if index == len(upload.plan):
+        return finish(upload, Outcome.CONTINUE, now)
+    if upload.plan[index].name != DELAY_STEP and upload.origin.needs_renewal(now, config.url_margin):
+        return request_url(replace(upload, cursor=index), now)
+    return start_step(upload, index, now)
+
+
+def start_step(upload: Upload, index: int, now: Millis) -> Decision:
+    """Publish the start of a new attempt of a step."""
+    plan, before = upload.plan[index], upload.steps[index]
+    status = StepStatus(
+        state=StepState.RUNNING,
+        attempts=before.attempts + 1,
+        retries=before.retries,
+        started_at=now,
+    )
+    mark = Mark(Kind.START, upload.received_at, upload.run, status.attempts, plan.name, upload.observed_token)
+    delaying = plan.name == DELAY_STEP
+    started = enter(
+        upload.with_step(index, status),
+        Stage.DELAYING if delaying else Stage.RUNNING,
+        now,
+        cursor=index,
+        next_attempt_at=Millis(now + plan.delay) if delaying else None,
+        log=replace(upload.log, start=None),
+    )
+    return Decision(started, (StartStep(mark),))
+
+
+def end_step(
+    upload: Upload,
+    state: StepState,
+    now: Millis,
+    *,
+    outcome: str = "",
+    reason: StepReason | None = None,
+    message: str = "",
+) -> Upload:
+    """Record how the current step ended; nothing to record when none is current."""
+    if upload.cursor >= len(upload.steps):
+        return upload
+    ended = replace(
+        upload.step,
+        state=state,
+        finished_at=now,
+        outcome=outcome,
+        reason=reason,
+        message=message,
+    )
+    return upload.with_step(upload.cursor, ended)
+
+
+def request_url(upload: Upload, now: Millis) -> Decision:
+    """Ask the storage for a fresh URL before the current step starts (F33)."""
+    number = upload.url_requests + 1
+    step = upload.plan[upload.cursor].name
+    mark = Mark(Kind.RESTART, upload.received_at, upload.run, number, step, upload.observed_token)
+    waiting = enter(upload, Stage.AWAITING_URL, now, url_requests=number)
+    return Decision(waiting, (RequestRestart(mark),))
+
+
+def back_off(
+    upload: Upload,
+    now: Millis,
+    config: Config,
+    *,
+    reason: StepReason | None = None,
+    message: str = "",
+) -> Decision:
+    """The current attempt failed: wait and try again, or apply `onExhausted`."""
+    plan, step = upload.plan[upload.cursor], upload.step
+    failures = step.retries + 1
+    if failures > plan.max_retries:
+        return exhausted(upload, now, config, reason=reason or StepReason.RETRIES_EXHAUSTED, message=message)
+    wait = backoff(failures, plan.backoff, plan.max_backoff)
+    failed = replace(
+        step,
+        state=StepState.BACKING_OFF,
+        retries=failures,
+        finished_at=now,
+        outcome=Outcome.RETRY,
+        reason=reason,
+        message=message,
+    )
+    waiting = enter(
+        upload.with_step(upload.cursor, failed),
+        Stage.BACKING_OFF,
+        now,
+        next_attempt_at=Millis(now + wait),
+    )
+    mark = Mark(Kind.RETRY, upload.received_at, upload.run, step.attempts, plan.name)
+    text = f"{plan.name}: attempt {step.attempts} failed{_because(message)}; next in {wait / 1000:g} s"
+    return Decision(
+        waiting,
+        (RetryNotice(mark, failures, wait),),
+        (Notice(NoticeType.WARNING, "RetryScheduled", text),),
+    )
+
+
+def exhausted(upload: Upload, now: Millis, config: Config, *, reason: StepReason, message: str) -> Decision:
+    """The step has no retry left: do what its `onExhausted` says (F12)."""
+    plan = upload.plan[upload.cursor]
+    text = f"{plan.name}: no retry left after {upload.step.attempts} attempts{_because(message)}"
+    if plan.on_exhausted is OnExhausted.HOLD:
+        kept = end_step(upload, StepState.HELD, now, outcome=Outcome.RETRY, reason=reason, message=message)
+        held = enter(kept, Stage.HELD, now)
+        notice = Notice(NoticeType.WARNING, "Held", f"{text}; held until it is resumed")
+        return Decision(held, notices=(notice,))
+    failed = end_step(upload, StepState.FAILED, now, outcome=Outcome.RETRY, reason=reason, message=message)
+    notice = Notice(NoticeType.WARNING, "RetriesExhausted", f"{text}; outcome {plan.on_exhausted.lower()}")
+    if plan.on_exhausted is OnExhausted.CONTINUE:
+        moved = proceed(failed, upload.cursor + 1, now, config)
+    else:
+        moved = finish(failed, Outcome(plan.on_exhausted.lower()), now)
+    return replace(moved, notices=(notice, *moved.notices))
+
+
+def finish(upload: Upload, outcome: Outcome, now: Millis) -> Decision:
+    """Publish PostprocessingFinished, for the first time or (continue, delete) again."""
+    number = upload.finishes + 1
+    mark = Mark(Kind.FINISH, upload.received_at, upload.run, number, outcome, upload.observed_token)
+    finished = enter(
+        upload,
+        Stage.AWAITING_READY,
+        now,
+        cursor=len(upload.plan),
+        outcome=outcome,
+        finishes=number,
+        completed_at=None,
+        expires_at=None,
+        log=replace(upload.log, start=None),
+    )
+    return Decision(finished, (Finish(mark, outcome),))
+
+
+def end(upload: Upload, stage: Stage, now: Millis, config: Config, message: str = "") -> Decision:
+    """Nothing is left to do; the resource is removed when its time to live is over."""
+    ttl = config.ttl_completed if stage is Stage.COMPLETED else config.ttl_failed
+    ended = enter(upload, stage, now, completed_at=now, expires_at=Millis(now + ttl), message=message)
+    return Decision(ended)
+
+
+def end_as_decided(upload: Upload, now: Millis, config: Config) -> Decision:
+    """End an upload whose PostprocessingFinished the storage has carried out."""
+    if upload.outcome is Outcome.CONTINUE:
+        return end(upload, Stage.COMPLETED, now, config)
+    reasons = {step.reason for step in upload.steps}
+    if StepReason.CANCELLED in reasons or (
+        upload.control.desired is DesiredState.CANCELLED and StepReason.REJECTED not in reasons
+    ):
+        return end(upload, Stage.CANCELLED, now, config)
+    if StepReason.RETRIES_EXHAUSTED in reasons:
+        return end(upload, Stage.RETRIES_EXHAUSTED, now, config)
+    if StepReason.TIMED_OUT in reasons:
+        return end(upload, Stage.STEP_TIMED_OUT, now, config)
+    return end(upload, Stage.DELETED if upload.outcome is Outcome.DELETE else Stage.ABORTED, now, config)
+
+
+def _because(message: str) -> str:
+    return f" ({message})" if message else ""

@@ -1,0 +1,26 @@
+"""Names and labels of a resource, from ids that follow no Kubernetes rule."""
+
+import re
+from hashlib import sha256
+
+SHARD_LABEL = "uploadpp.io/shard"
+LABELS = {
+    "app.kubernetes.io/name": "upload-postprocessing",
+    "app.kubernetes.io/managed-by": "uploadpp",
+}
+_VALID = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def resource_name(upload_id: str) -> str:
+    """The upload id where it is a DNS-1123 label, else `u-` and a hash of it.
+
+    An id that looks like such a hash is hashed as well, so no two ids share a name.
+    """
+    if _VALID.fullmatch(upload_id) and not upload_id.startswith("u-"):
+        return upload_id
+    return f"u-{sha256(upload_id.encode()).hexdigest()[:32]}"
+
+
+def shard_of(upload_id: str, shards: int) -> int:
+    """Which of `shards` shards an upload belongs to; the same for every process and version."""
+    return int.from_bytes(sha256(upload_id.encode()).digest()[:4]) % shards

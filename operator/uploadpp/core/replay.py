@@ -1,0 +1,66 @@
+"""Applying the log: the positions that make each input count once.
+
+`apply` is what the reader calls for every message that concerns an upload, live or after
+a crash; the answer is the same in both cases, which is what makes replay exact (law 2.3).
+"""
+
+from dataclasses import dataclass, replace
+
+from uploadpp.core.config import Config
+from uploadpp.core.decision import Decision, ignore
+from uploadpp.core.inputs import Input, Published, Resume, StepFinished, UploadReady
+from uploadpp.core.machine import decide
+from uploadpp.core.model import LogPosition, Millis, Upload
+from uploadpp.core.states import Ignored
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a message stands: which incarnation of the stream, and its sequence there."""
+
+    stream: str
+    sequence: int
+
+
+def apply(
+    upload: Upload | None,
+    upload_id: str,
+    event: Input,
+    at: Position,
+    now: Millis,
+    config: Config,
+) -> Decision:
+    """Decide about a message of the log, unless its turn has passed.
+
+    `now` is the stream's timestamp of the message in ms.
+    """
+    known = upload
+    if upload is not None:
+        stale = _stale(upload.log, event, at)
+        if stale is not None:
+            return ignore(upload, *stale)
+        if upload.log.stream != at.stream:
+            # Positions of another incarnation mean nothing here: whatever comes is news (law 2.6).
+            known = replace(upload, log=LogPosition(stream=at.stream, sequence=0, start=0))
+    decision = decide(known, upload_id, event, now, config)
+    if decision.ignored is not None:
+        return replace(decision, upload=upload)
+    if decision.upload is None:
+        return decision
+    log = replace(decision.upload.log, stream=at.stream)
+    if not isinstance(event, Published):
+        # Not for our own events: an acknowledged publication may be ahead of unread inputs.
+        log = replace(log, sequence=at.sequence)
+    return replace(decision, upload=replace(decision.upload, log=log))
+
+
+def _stale(log: LogPosition, event: Input, at: Position) -> tuple[Ignored, str] | None:
+    if log.stream != at.stream:
+        return None
+    if at.sequence <= log.sequence and not isinstance(event, Published):
+        return Ignored.ALREADY_APPLIED, "applied before the last checkpoint"
+    if isinstance(event, StepFinished | UploadReady) and (log.start is None or at.sequence < log.start):
+        return Ignored.BEFORE_START, "the answer is older than the command it would answer"
+    if isinstance(event, Resume) and event.step and at.sequence <= (log.start or 0):
+        return Ignored.ALREADY_APPLIED, "the step was started after the resume was asked for"
+    return None

@@ -1,0 +1,119 @@
+"""StepFinished, UploadReady, CleanUpload: what other services answer."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.core.config import Config
+from uploadpp.core.decision import Decision, ignore
+from uploadpp.core.inputs import CleanUpload, StepFinished, UploadReady
+from uploadpp.core.model import Millis, Upload
+from uploadpp.core.moves import back_off, end, end_as_decided, end_step, enter, finish, proceed
+from uploadpp.core.retry import backoff
+from uploadpp.core.states import Ignored, Outcome, Stage, StepReason, StepState
+
+
+def step_finished(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
+    """Only the current step may answer (F6, F7); an unknown word counts as retry."""
+    if answer.step != upload.current_step:
+        why = f"{answer.step or 'a step without name'} answered while {upload.current_step} is running"
+        return ignore(upload, Ignored.NOT_CURRENT_STEP, why)
+    act = OUTCOMES.get(answer.outcome)
+    if act is not None:
+        return act(upload, answer, now, config)
+    text = f"{answer.step} answered {answer.outcome!r}, which is no outcome; treated as retry"
+    decision = back_off(upload, now, config, message=text)
+    return replace(
+        decision,
+        notices=(Notice(NoticeType.WARNING, "InvalidOutcome", text), *decision.notices),
+    )
+
+
+def _continue(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
+    done = end_step(upload, StepState.SUCCEEDED, now, outcome=Outcome.CONTINUE, message=answer.message)
+    return proceed(done, upload.cursor + 1, now, config)
+
+
+def _retry(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
+    return back_off(upload, now, config, message=answer.message)
+
+
+def _reject(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
+    del config
+    failed = end_step(
+        upload,
+        StepState.FAILED,
+        now,
+        outcome=answer.outcome,
+        reason=StepReason.REJECTED,
+        message=answer.message,
+    )
+    decision = finish(failed, Outcome(answer.outcome), now)
+    text = f"{answer.step} answered {answer.outcome}{f': {answer.message}' if answer.message else ''}"
+    return replace(decision, notices=(Notice(NoticeType.WARNING, "Rejected", text),))
+
+
+OUTCOMES: dict[str, Callable[[Upload, StepFinished, Millis, Config], Decision]] = {
+    Outcome.CONTINUE: _continue,
+    Outcome.RETRY: _retry,
+    Outcome.ABORT: _reject,
+    Outcome.DELETE: _reject,
+}
+
+
+def answer_of_delay(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
+    """The operator runs `delay` itself; nobody else may end it."""
+    del now, config
+    why = f"{answer.step} answered during a delay, which the operator runs itself"
+    return ignore(upload, Ignored.NOT_RUNNING, why)
+
+
+def late_answer(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
+    """No attempt is running (F6, F18)."""
+    del now, config
+    why = f"{answer.step} answered while the upload is {upload.stage}"
+    return ignore(upload, Ignored.NOT_RUNNING, why)
+
+
+def upload_ready(upload: Upload, ready: UploadReady, now: Millis, config: Config) -> Decision:
+    """The storage's answer to PostprocessingFinished."""
+    if not ready.failed or upload.outcome is not Outcome.CONTINUE:
+        return end_as_decided(upload, now, config)
+    failures = upload.releases + 1
+    failed = replace(upload, releases=failures)
+    if failures > config.max_releases:
+        text = f"the storage failed to release the file {failures} times"
+        ended = end(failed, Stage.UPLOAD_FAILED, now, config, message=text).upload
+        assert ended is not None  # noqa: S101 -- end() always returns an upload
+        return Decision(
+            replace(ended, stalled_at=now),
+            notices=(Notice(NoticeType.WARNING, "UploadFailed", text),),
+        )
+    wait = backoff(failures, config.release_backoff, config.max_release_backoff)
+    text = f"the storage failed to release the file (try {failures}); next try in {wait / 1000:g} s"
+    waiting = enter(failed, Stage.RELEASE_BACKING_OFF, now, next_attempt_at=Millis(now + wait))
+    return Decision(waiting, notices=(Notice(NoticeType.WARNING, "ReleaseFailed", text),))
+
+
+def late_upload_ready(upload: Upload, ready: UploadReady, now: Millis, config: Config) -> Decision:
+    """A second answer while we wait to release again, or after we gave up."""
+    if ready.failed:
+        return ignore(upload, Ignored.DUPLICATE, "UploadReady(failed) was already counted")
+    return end(upload, Stage.COMPLETED, now, config)
+
+
+def released_elsewhere(upload: Upload, ready: UploadReady, now: Millis, config: Config) -> Decision:
+    """The storage has released a file that we did not release: its bytes are out of reach now."""
+    if ready.failed:
+        return ignore(upload, Ignored.NOT_AWAITED, "UploadReady(failed) without PostprocessingFinished")
+    text = "the storage released the file before postprocessing was over; is another service driving it?"
+    cut = end_step(upload, StepState.SKIPPED, now, reason=StepReason.RELEASED_ELSEWHERE)
+    decision = end(replace(cut, outcome=Outcome.CONTINUE), Stage.COMPLETED, now, config, message=text)
+    return replace(decision, notices=(Notice(NoticeType.WARNING, "ReleasedElsewhere", text),))
+
+
+def clean(upload: Upload, cleaned: CleanUpload, now: Millis, config: Config) -> Decision:
+    """The upload is gone from the storage: stop and cancel all timers."""
+    del cleaned
+    cut = end_step(upload, StepState.SKIPPED, now, reason=StepReason.CLEANED)
+    return end(cut, Stage.CLEANED, now, config, message="the storage's sessions command removed the upload")

@@ -1,0 +1,68 @@
+"""BytesReceived: a new upload, a duplicate, a renewed URL, or a new run."""
+
+from dataclasses import replace
+
+from uploadpp.core.config import Config
+from uploadpp.core.decision import Decision, ignore
+from uploadpp.core.inputs import BytesReceived
+from uploadpp.core.model import Millis, Origin, Upload
+from uploadpp.core.moves import begin_run, proceed, start_step
+from uploadpp.core.states import DesiredState, Ignored, Outcome, Stage
+
+
+def first_arrival(upload_id: str, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
+    """An upload nobody has seen: snapshot the configured steps and start."""
+    upload = Upload(
+        id=upload_id,
+        received_at=now,
+        origin=arrived.origin,
+        file=arrived.file,
+        plan=config.steps,
+        observed_generation=1,
+    )
+    return begin_run(upload, now, config)
+
+
+def arrival_of_pending(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
+    """The resource exists without a status: made by hand, or we died before writing it."""
+    known = replace(
+        upload,
+        origin=_merged(upload.origin, arrived.origin),
+        observed_generation=upload.control.generation,
+    )
+    return begin_run(known, now, config)
+
+
+def fresh_url(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
+    """The storage's answer to RestartPostprocessing: go on where a URL was missing (F33)."""
+    if arrived.origin.url == upload.origin.url:
+        return ignore(upload, Ignored.DUPLICATE, "BytesReceived brought the URL that needs renewal")
+    renewed = replace(upload, origin=_merged(upload.origin, arrived.origin))
+    if upload.control.desired is DesiredState.SUSPENDED:
+        return proceed(renewed, upload.cursor, now, config)
+    return start_step(renewed, upload.cursor, now)
+
+
+def arrival_again(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
+    """BytesReceived for an upload we work on: the same URL is a duplicate (F19), a new one a new run."""
+    if arrived.origin.url == upload.origin.url:
+        return ignore(upload, Ignored.DUPLICATE, "BytesReceived with the same URL")
+    if upload.control.desired is DesiredState.CANCELLED:
+        return ignore(upload, Ignored.UPLOAD_ENDED, "the upload is cancelled")
+    if upload.stage is not Stage.CLEANED:
+        if upload.outcome is Outcome.ABORT:
+            return ignore(
+                upload,
+                Ignored.UPLOAD_ABORTED,
+                "processing an aborted upload again would lose its bytes (F13); "
+                "use spec.restart with mode ForceRestart if that is wanted",
+            )
+        if upload.outcome is Outcome.DELETE or upload.stage is Stage.COMPLETED:
+            return ignore(upload, Ignored.UPLOAD_ENDED, "the storage has already carried out the outcome")
+    renewed = replace(upload, origin=_merged(upload.origin, arrived.origin))
+    return begin_run(renewed, now, config)
+
+
+def _merged(known: Origin, arrived: Origin) -> Origin:
+    """Take over the URL, and the rest only where nothing was known (F24)."""
+    return known.with_url_of(arrived) if known.executing_user != "null" or known.has_url else arrived

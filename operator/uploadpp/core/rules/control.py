@@ -1,0 +1,136 @@
+"""What people ask for: resume, restart, suspend, cancel."""
+
+from dataclasses import replace
+
+from uploadpp.core.commands import Kind, Mark, Notice, NoticeType, RequestRestart
+from uploadpp.core.config import Config
+from uploadpp.core.decision import Decision, ignore
+from uploadpp.core.inputs import Resume, SpecChanged
+from uploadpp.core.model import Millis, RestartRequest, Upload
+from uploadpp.core.moves import begin_run, end_step, finish, proceed, request_url
+from uploadpp.core.states import (
+    CancelPolicy,
+    DesiredState,
+    Ignored,
+    Outcome,
+    RestartMode,
+    Stage,
+    StepReason,
+    StepState,
+)
+
+
+def resume_unknown(upload_id: str, now: Millis) -> Decision:
+    """Ask the storage to announce an upload that we do not know, as the peer does."""
+    del upload_id
+    return Decision(None, (RequestRestart(Mark(Kind.RESTART, now, 0, 1)),))
+
+
+def resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decision:
+    """Do again what the upload waits for, with the pending timer cancelled (F15, F17)."""
+    if wish.step and wish.step != upload.current_step:
+        return ignore(upload, Ignored.OTHER_STEP, f"the upload is not in step {wish.step}")
+    match upload.stage:
+        case Stage.PENDING:
+            return begin_run(upload, now, config)
+        case Stage.SUSPENDED if upload.control.desired is DesiredState.SUSPENDED:
+            return ignore(
+                upload, Ignored.SUSPENDED, "the upload is suspended; set spec.desiredState to Active"
+            )
+        case Stage.AWAITING_URL:
+            return request_url(upload, now)
+        case Stage.AWAITING_READY | Stage.RELEASE_BACKING_OFF | Stage.UPLOAD_FAILED:
+            return _release_again(upload, now)
+        case stage if stage.ended:
+            return ignore(upload, Ignored.UPLOAD_ENDED, f"the upload has ended: {stage}")
+    if upload.stage is Stage.HELD:
+        upload = upload.with_step(upload.cursor, replace(upload.step, retries=0))
+    return proceed(upload, upload.cursor, now, config)
+
+
+def _release_again(upload: Upload, now: Millis) -> Decision:
+    if upload.outcome is Outcome.ABORT:
+        why = "PostprocessingFinished(abort) a second time would make the storage remove the bytes (F14)"
+        return ignore(upload, Ignored.UPLOAD_ABORTED, why)
+    outcome = upload.outcome or Outcome.CONTINUE
+    return finish(replace(upload, releases=0), outcome, now)
+
+
+def spec_changed(upload: Upload, change: SpecChanged, now: Millis, config: Config) -> Decision:
+    """Bring an upload in line with its spec: a new restart token first, then the desired state."""
+    control = change.control
+    seen = replace(upload, control=control, observed_generation=control.generation)
+    if control.restart is not None and control.restart.token != upload.observed_token:
+        decision = restart(seen, control.restart, now, config)
+        if control.desired is DesiredState.CANCELLED and decision.upload is not None:
+            cancelled = cancel(decision.upload, now)
+            decision = replace(cancelled, notices=(*decision.notices, *cancelled.notices))
+    else:
+        decision = _towards_desired(seen, now, config)
+    if decision.upload == upload:
+        return ignore(upload, Ignored.NOTHING_DUE, "the spec asks for nothing new")
+    return replace(decision, ignored=None, why="")
+
+
+def _towards_desired(upload: Upload, now: Millis, config: Config) -> Decision:
+    if upload.control.desired is DesiredState.CANCELLED:
+        return cancel(upload, now)
+    if upload.stage is Stage.PENDING:
+        return begin_run(upload, now, config)
+    if upload.stage is Stage.SUSPENDED and upload.control.desired is DesiredState.ACTIVE:
+        return proceed(upload, upload.cursor, now, config)
+    return Decision(upload)
+
+
+def cancel(upload: Upload, now: Millis) -> Decision:
+    """End an upload as its cancel policy says, unless its outcome is already on the wire."""
+    if upload.stage.ended or upload.stage is Stage.AWAITING_READY:
+        return Decision(upload)
+    outcome = Outcome.DELETE if upload.control.cancel_policy is CancelPolicy.DELETE else Outcome.ABORT
+    cut = end_step(upload, StepState.FAILED, now, reason=StepReason.CANCELLED)
+    decision = finish(cut, outcome, now)
+    notice = Notice(NoticeType.NORMAL, "Cancelled", f"cancelled as asked; outcome {outcome}")
+    return replace(decision, notices=(notice,))
+
+
+def restart(upload: Upload, wish: RestartRequest, now: Millis, config: Config) -> Decision:
+    """Answer a new `spec.restart` token: resume, a new run, or a refusal that says why (F13)."""
+    asked = replace(upload, observed_token=wish.token)
+    refusal = _refusal(asked, wish)
+    if refusal:
+        return _refused(asked, refusal)
+    asked = replace(asked, restarts=asked.restarts + 1)
+    if wish.mode is RestartMode.RESUME:
+        decision = resume(asked, Resume(), now, config)
+        if decision.ignored:
+            return _refused(asked, decision.why)
+        word = "Resumed"
+    else:
+        names = [step.name for step in asked.plan]
+        decision = begin_run(asked, now, config, names.index(wish.from_step) if wish.from_step else 0)
+        word = "Restarted"
+    notice = Notice(NoticeType.NORMAL, word, f"as asked by restart token {wish.token}")
+    return replace(decision, notices=(notice, *decision.notices))
+
+
+def _refusal(upload: Upload, wish: RestartRequest) -> str:
+    if wish.from_step and wish.from_step not in [step.name for step in upload.plan]:
+        return f"spec.restart.fromStep: the upload has no step {wish.from_step!r}"
+    if upload.control.desired is DesiredState.CANCELLED:
+        return "the upload is cancelled; set spec.desiredState to Active in the same change"
+    if wish.mode is not RestartMode.RESTART:
+        return ""
+    if upload.outcome is Outcome.ABORT:
+        return (
+            "a restart after abort can lose the bytes in the storage; mode ForceRestart does it all the same"
+        )
+    if upload.stage is Stage.COMPLETED or upload.outcome is Outcome.DELETE:
+        return "the storage no longer holds the upload; mode ForceRestart tries all the same"
+    return ""
+
+
+def _refused(upload: Upload, why: str) -> Decision:
+    return Decision(
+        replace(upload, message=f"restart refused: {why}"),
+        notices=(Notice(NoticeType.WARNING, "RestartRefused", why),),
+    )

@@ -1,0 +1,105 @@
+"""Published: one of our own commands comes back through the log.
+
+Usually it says what we know, and only its position is new. After a crash it may be ahead
+of the checkpoint: then a timer or a person had caused it and the status had not been
+written yet. The log wins, so that nothing goes out a second time (law 2.3).
+"""
+
+from dataclasses import replace
+
+from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.config import Config
+from uploadpp.core.decision import Decision, ignore
+from uploadpp.core.inputs import Published
+from uploadpp.core.model import Millis, StepStatus, Upload
+from uploadpp.core.moves import back_off, begin_run, end_step, finish, request_url, start_step
+from uploadpp.core.states import Ignored, Outcome, Stage, StepReason, StepState
+
+
+def published(upload: Upload, echo: Published, now: Millis, config: Config) -> Decision:
+    """Note the position of a known command, or catch up with one that is ahead of us."""
+    mark = echo.mark
+    if mark.received_at != upload.received_at:
+        return ignore(upload, Ignored.ALREADY_APPLIED, "a command for an earlier upload of the same id")
+    if replace(mark, token="") == _last(upload, mark.kind):
+        if mark.kind in {Kind.RETRY, Kind.RESTART} or upload.log.start == echo.sequence:
+            return ignore(upload, Ignored.ALREADY_APPLIED, "our own event, known")
+        return Decision(replace(upload, log=replace(upload.log, start=echo.sequence)))
+    ahead = _caught_up(upload, mark, now, config)
+    if ahead is None:
+        return ignore(upload, Ignored.ALREADY_APPLIED, "our own event, from before")
+    if mark.kind in {Kind.START, Kind.FINISH}:
+        ahead = replace(ahead, log=replace(ahead.log, start=echo.sequence))
+    return Decision(ahead)
+
+
+def _last(upload: Upload, kind: Kind) -> Mark | None:
+    """The mark, less its token, of the last command of a kind that this state stands for."""
+    number, detail = 0, ""
+    if kind is Kind.FINISH and upload.outcome is not None:
+        number, detail = upload.finishes, str(upload.outcome)
+    elif kind is Kind.RESTART and upload.stage is Stage.AWAITING_URL:
+        number, detail = upload.url_requests, upload.current_step
+    elif kind in {Kind.START, Kind.RETRY} and upload.cursor < len(upload.steps):
+        number, detail = upload.step.attempts, upload.plan[upload.cursor].name
+        if kind is Kind.RETRY and upload.stage is not Stage.BACKING_OFF:
+            return None
+    return Mark(kind, upload.received_at, upload.run, number, detail) if number else None
+
+
+def _caught_up(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | None:
+    """The state after the command that `mark` proves; None when it is not ahead of ours."""
+    if mark.run < upload.run:
+        return None
+    names = [plan.name for plan in upload.plan]
+    if mark.kind is not Kind.FINISH and mark.detail not in names:
+        return None
+    index = len(names) if mark.kind is Kind.FINISH else names.index(mark.detail)
+    if mark.run == upload.run and not _is_ahead(upload, mark, index):
+        return None
+    base = upload
+    if mark.token != upload.observed_token:
+        base = replace(base, observed_token=mark.token, restarts=base.restarts + 1)
+    if mark.run > upload.run:
+        begun = begin_run(
+            replace(base, run=mark.run - 1), now, config, 0 if mark.kind is Kind.FINISH else index
+        )
+        base = begun.upload or base
+    elif index > base.cursor:
+        base = _passed(base, index, now)
+    return _moved(base, mark, index, now, config)
+
+
+def _is_ahead(upload: Upload, mark: Mark, index: int) -> bool:
+    if mark.kind is Kind.FINISH:
+        return mark.number > upload.finishes
+    if upload.finishes or upload.stage.ended:
+        return False
+    if mark.kind is Kind.RESTART:
+        return mark.number > upload.url_requests
+    if mark.kind is Kind.RETRY:
+        return (
+            index == upload.cursor and upload.stage is Stage.RUNNING and upload.step.attempts == mark.number
+        )
+    return index > upload.cursor or (index == upload.cursor and mark.number > upload.step.attempts)
+
+
+def _passed(upload: Upload, index: int, now: Millis) -> Upload:
+    """Steps before `index` are over; how they ended was never written, but not badly."""
+    if upload.stage is Stage.DELAYING or index < len(upload.plan):
+        upload = end_step(upload, StepState.SUCCEEDED, now, outcome=Outcome.CONTINUE)
+    skipped = StepStatus(state=StepState.SKIPPED)
+    for between in range(upload.cursor + 1, index):
+        upload = upload.with_step(between, skipped)
+    return upload
+
+
+def _moved(upload: Upload, mark: Mark, index: int, now: Millis, config: Config) -> Upload | None:
+    if mark.kind is Kind.FINISH:
+        return finish(replace(upload, finishes=mark.number - 1), Outcome(mark.detail), now).upload
+    if mark.kind is Kind.RETRY:
+        return back_off(upload, now, config, reason=StepReason.TIMED_OUT).upload
+    if mark.kind is Kind.RESTART:
+        return request_url(replace(upload, cursor=index, url_requests=mark.number - 1), now).upload
+    before = replace(upload.steps[index], attempts=mark.number - 1)
+    return start_step(upload.with_step(index, before), index, now).upload

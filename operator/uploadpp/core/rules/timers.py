@@ -1,0 +1,103 @@
+"""Tick: a timer is due. `wake_at` says when the next one is."""
+
+from dataclasses import replace
+
+from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.core.config import Config
+from uploadpp.core.decision import Decision, ignore
+from uploadpp.core.inputs import Tick
+from uploadpp.core.model import Millis, Upload
+from uploadpp.core.moves import back_off, end_step, finish, proceed, request_url
+from uploadpp.core.states import Ignored, Outcome, Stage, StepReason, StepState
+
+
+def wake_at(upload: Upload, config: Config) -> Millis | None:
+    """When the upload wants a Tick; None when nothing but an input can move it."""
+    match upload.stage:
+        case Stage.RUNNING:
+            plan, started = upload.plan[upload.cursor], upload.step.started_at or upload.since
+            due = [started + plan.timeout] if plan.timeout else []
+            if upload.stalled_at is None:
+                due.append(started + plan.stall_after)
+            return Millis(min(due)) if due else None
+        case Stage.DELAYING | Stage.BACKING_OFF | Stage.RELEASE_BACKING_OFF:
+            return upload.next_attempt_at
+        case Stage.AWAITING_READY if upload.stalled_at is None:
+            return Millis(upload.since + config.ready_after)
+        case Stage.AWAITING_URL if upload.stalled_at is None:
+            return Millis(upload.since + config.url_after)
+        case _:
+            return None
+
+
+def check_running(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
+    """A step that does not answer is reported, and with a timeout of its own retried (F21)."""
+    del tick
+    plan, started = upload.plan[upload.cursor], upload.step.started_at or upload.since
+    if plan.timeout and now >= started + plan.timeout:
+        text = f"no answer within {plan.timeout / 1000:g} s"
+        return back_off(upload, now, config, reason=StepReason.TIMED_OUT, message=text)
+    if upload.stalled_at is None and now >= started + plan.stall_after:
+        text = f"step {plan.name} has not answered for {(now - started) / 1000:.0f} s"
+        return _stall(upload, now, f"{text}; is a service for it running?")
+    return _not_due(upload)
+
+
+def end_delay(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
+    """The delay is over."""
+    del tick
+    if now < (upload.next_attempt_at or 0):
+        return _not_due(upload)
+    done = end_step(upload, StepState.SUCCEEDED, now, outcome=Outcome.CONTINUE)
+    return proceed(done, upload.cursor + 1, now, config)
+
+
+def try_again(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
+    """The back-off is over: the step starts again."""
+    del tick
+    if now < (upload.next_attempt_at or 0):
+        return _not_due(upload)
+    return proceed(upload, upload.cursor, now, config)
+
+
+def release_again(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
+    """Ask the storage once more to release a file, without scanning it again."""
+    del tick, config
+    if now < (upload.next_attempt_at or 0):
+        return _not_due(upload)
+    return finish(upload, Outcome.CONTINUE, now)
+
+
+def watch_release(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
+    """UploadReady is missing: send again what is safe to send again (law 2.5), then report."""
+    del tick
+    if now < upload.since + config.ready_after or upload.stalled_at is not None:
+        return _not_due(upload)
+    resends = upload.finishes - 1 - upload.releases
+    if upload.outcome in {Outcome.CONTINUE, Outcome.DELETE} and resends < config.max_finish_resends:
+        return finish(upload, upload.outcome, now)
+    text = f"the storage has not answered PostprocessingFinished({upload.outcome}) with UploadReady"
+    return _stall(upload, now, f"{text}; are asynchronous uploads switched on there?")
+
+
+def watch_url(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
+    """The storage has not sent a fresh URL: ask again, then report."""
+    del tick
+    if now < upload.since + config.url_after or upload.stalled_at is not None:
+        return _not_due(upload)
+    if upload.url_requests < config.max_url_requests:
+        return request_url(upload, now)
+    return _stall(
+        upload, now, "the storage does not answer RestartPostprocessing; is the upload still there?"
+    )
+
+
+def _stall(upload: Upload, now: Millis, text: str) -> Decision:
+    return Decision(
+        replace(upload, stalled_at=now, message=text),
+        notices=(Notice(NoticeType.WARNING, "Stalled", text),),
+    )
+
+
+def _not_due(upload: Upload) -> Decision:
+    return ignore(upload, Ignored.NOTHING_DUE, "no timer is due")

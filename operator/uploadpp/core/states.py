@@ -1,0 +1,144 @@
+"""The words of the state machine: stages, step states, outcomes, policies.
+
+Values are what people read in `kubectl get`; they never change without an API version.
+"""
+
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """Where an upload stands; the value is the reason of its `Succeeded` condition."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    DELAYING = "Delaying"
+    BACKING_OFF = "BackingOff"
+    HELD = "Held"
+    SUSPENDED = "Suspended"
+    AWAITING_URL = "AwaitingURL"
+    AWAITING_READY = "AwaitingUploadReady"
+    RELEASE_BACKING_OFF = "ReleaseBackingOff"
+    COMPLETED = "Completed"
+    DELETED = "Deleted"
+    ABORTED = "Aborted"
+    RETRIES_EXHAUSTED = "RetriesExhausted"
+    STEP_TIMED_OUT = "StepTimedOut"
+    CANCELLED = "Cancelled"
+    CLEANED = "Cleaned"
+    UPLOAD_FAILED = "UploadFailed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens to the upload unless a person asks for it."""
+        return self in ENDED
+
+    @property
+    def in_step(self) -> bool:
+        """Whether a step is current: it runs, waits for its next attempt, or is held."""
+        return self in IN_STEP
+
+
+ENDED = frozenset(
+    {
+        Stage.COMPLETED,
+        Stage.DELETED,
+        Stage.ABORTED,
+        Stage.RETRIES_EXHAUSTED,
+        Stage.STEP_TIMED_OUT,
+        Stage.CANCELLED,
+        Stage.CLEANED,
+        Stage.UPLOAD_FAILED,
+    },
+)
+IN_STEP = frozenset(
+    {
+        Stage.RUNNING,
+        Stage.DELAYING,
+        Stage.BACKING_OFF,
+        Stage.HELD,
+        Stage.SUSPENDED,
+        Stage.AWAITING_URL,
+    },
+)
+
+
+class StepState(StrEnum):
+    """Where one step of an upload stands."""
+
+    WAITING = "Waiting"
+    RUNNING = "Running"
+    BACKING_OFF = "BackingOff"
+    HELD = "Held"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    SKIPPED = "Skipped"
+
+
+class StepReason(StrEnum):
+    """Why a step failed or was cut short."""
+
+    REJECTED = "Rejected"
+    RETRIES_EXHAUSTED = "RetriesExhausted"
+    TIMED_OUT = "TimedOut"
+    CANCELLED = "Cancelled"
+    CLEANED = "Cleaned"
+    RELEASED_ELSEWHERE = "ReleasedElsewhere"
+
+
+class Outcome(StrEnum):
+    """The four words of the wire (wire-contract 2.3); RETRY never ends an upload."""
+
+    CONTINUE = "continue"
+    RETRY = "retry"
+    ABORT = "abort"
+    DELETE = "delete"
+
+
+class OnExhausted(StrEnum):
+    """What happens when a step has used up its retries; ABORT is what the peer does (F12)."""
+
+    ABORT = "Abort"
+    HOLD = "Hold"
+    CONTINUE = "Continue"
+    DELETE = "Delete"
+
+
+class DesiredState(StrEnum):
+    """What a person wants of the upload (`spec.desiredState`)."""
+
+    ACTIVE = "Active"
+    SUSPENDED = "Suspended"
+    CANCELLED = "Cancelled"
+
+
+class CancelPolicy(StrEnum):
+    """How a cancelled upload ends: with its bytes kept (ABORT) or removed (DELETE)."""
+
+    ABORT = "Abort"
+    DELETE = "Delete"
+
+
+class RestartMode(StrEnum):
+    """What `spec.restart` asks for; FORCE_RESTART also restarts after an abort (F13)."""
+
+    RESUME = "Resume"
+    RESTART = "Restart"
+    FORCE_RESTART = "ForceRestart"
+
+
+class Ignored(StrEnum):
+    """Why an input changed nothing; the label of `uploadpp_inputs_ignored_total`."""
+
+    UNKNOWN_UPLOAD = "UnknownUpload"
+    ALREADY_APPLIED = "AlreadyApplied"
+    DUPLICATE = "Duplicate"
+    NOT_CURRENT_STEP = "NotCurrentStep"
+    NOT_RUNNING = "NotRunning"
+    BEFORE_START = "BeforeStart"
+    UPLOAD_ENDED = "UploadEnded"
+    UPLOAD_ABORTED = "UploadAborted"
+    NOT_AWAITED = "NotAwaited"
+    SUSPENDED = "Suspended"
+    NOTHING_DUE = "NothingDue"
+    OTHER_STEP = "OtherStep"
+    NO_RULE = "NoRule"
