@@ -1,0 +1,50 @@
+# `make help` says what there is. Everything bootstraps itself: a fresh machine needs make and a network.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help demo dev dev-down test test-unit check format gen bench binaries lock venv clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: binaries ## the whole story in a few minutes: uploads in, events out, a kill -9 in between
+	@$(PYTHON) -m e2e.demo
+
+dev: binaries ## a control plane, NATS and the operator in the background (STEPS=a,b NO_OPERATOR=1)
+	@$(PYTHON) -m e2e.dev up
+
+dev-down: venv ## stop what `make dev` started
+	@$(PYTHON) -m e2e.dev down
+
+test: check binaries ## all checks and all tests
+	@scripts/test
+
+test-unit: venv ## the fast tests only, no servers
+	@scripts/test -m "not integration"
+
+check: venv ## linters, types, import contracts, file sizes
+	@scripts/check
+
+format: venv ## rewrite the code the way the linters want it
+	@ruff check --quiet --fix; ruff format --quiet
+
+gen: venv ## generate the CRD and the reference docs
+	@scripts/gen
+
+bench: binaries ## how fast it is, with raw limits measured in the same run
+	@$(PYTHON) -m bench
+
+binaries: venv # find or build etcd, kube-apiserver, kubectl
+	@$(PYTHON) -m e2e.cluster.binaries
+
+lock: ## write requirements.lock anew from pyproject.toml
+	@scripts/lock
+
+venv: # the virtual environment; does nothing when it is up to date
+	@scripts/bootstrap
+
+clean: ## stop the development servers, remove what tools left in this folder
+	@test ! -x $(PYTHON) || $(PYTHON) -m e2e.dev down
+	@scripts/clean

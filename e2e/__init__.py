@@ -1,0 +1,1 @@
+"""Real servers for development, demo, bench and tests."""

@@ -1,0 +1,1 @@
+"""Kubernetes clusters to run against: local processes, kind, or one that exists."""

@@ -1,0 +1,114 @@
+"""Building the pinned Go programs, with whatever Go there is on the machine."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from e2e.cluster.progress import run_slowly
+from e2e.cluster.tools import Tool
+from e2e.paths import REPO, cache_dir
+
+TOOLCHAIN = "go1.26.8"  # what we build with when the Go found is older than go.mod asks for
+_WANTED = (1, 26)
+_SELF_UPGRADING = (1, 21)  # from here on the go command can fetch another toolchain
+
+
+class GoUnavailableError(RuntimeError):
+    """There is no Go to build with; the message says what to install."""
+
+
+def build(tool: Tool, target: Path) -> None:
+    """Build the tool and put it there, whole or not at all."""
+    assert tool.module is not None  # noqa: S101  # the caller asks only for tools that have one
+    environment = {**os.environ, "CGO_ENABLED": "0"}
+    go = _find_go(environment)
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    command = [
+        go,
+        "build",
+        "-trimpath",
+        "-buildvcs=false",
+        "-ldflags",
+        _ldflags(tool),
+        "-o",
+        str(draft),
+        tool.package,
+    ]
+    try:
+        run_slowly(
+            f"building {tool.name} {tool.pinned} ({tool.minutes:g} min the first time, then seconds)",
+            command,
+            log=target.with_name(f"{target.name}.build.log"),
+            cwd=tool.module,
+            env=environment,
+        )
+        draft.rename(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _ldflags(tool: Tool) -> str:
+    flags = ["-s", "-w"]
+    if tool.stamp.startswith("k8s.io/"):
+        major, minor, _ = tool.pinned.lstrip("v").split(".")
+        values = {"gitVersion": tool.pinned, "gitMajor": major, "gitMinor": minor}
+    elif tool.stamp:
+        values = {"version": tool.pinned}
+    else:
+        values = {}
+    return " ".join(flags + [f"-X {tool.stamp}.{name}={value}" for name, value in values.items()])
+
+
+def _find_go(environment: dict[str, str]) -> str:
+    """A go command that can build; may set GOTOOLCHAIN, or install Go on a Debian machine as root."""
+    go = shutil.which("go")
+    if go is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        subprocess.run([REPO / "scripts" / "apt-install", "golang-go", "ca-certificates"], check=True)
+        go = shutil.which("go")
+    if go is None:
+        raise GoUnavailableError(_advice("there is none"))
+    version = _go_version(go)
+    if version >= _WANTED:
+        return go
+    if version >= _SELF_UPGRADING:
+        environment["GOTOOLCHAIN"] = TOOLCHAIN
+        return go
+    return _fetch_toolchain(go, version)
+
+
+def _go_version(go: str) -> tuple[int, int]:
+    done = subprocess.run([go, "version"], capture_output=True, text=True, check=True, cwd="/")
+    match = re.search(r"go(\d+)\.(\d+)", done.stdout)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def _fetch_toolchain(go: str, version: tuple[int, int]) -> str:
+    """An old Go cannot switch toolchains, but a toolchain is a module, and modules it can fetch."""
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+    module = f"golang.org/toolchain@v0.0.1-{TOOLCHAIN}.linux-{machine}"
+    store = cache_dir() / "go-toolchain"
+    store.mkdir(parents=True, exist_ok=True)
+    try:
+        run_slowly(
+            f"fetching {TOOLCHAIN} with the Go {version[0]}.{version[1]} found (1 min)",
+            [go, "mod", "download", "-modcacherw", module],
+            log=store / "download.log",
+            cwd=store,
+            env={**os.environ, "GOMODCACHE": str(store), "GOFLAGS": "", "GO111MODULE": "on"},
+        )
+    except RuntimeError as error:
+        raise GoUnavailableError(_advice(f"only {version[0]}.{version[1]} is there, {error}")) from error
+    root = store / module
+    for program in [*(root / "bin").iterdir(), *(root / "pkg" / "tool").rglob("*")]:
+        if program.is_file():
+            program.chmod(0o755)  # module archives carry no permissions
+    return str(root / "bin" / "go")
+
+
+def _advice(problem: str) -> str:
+    return (
+        f"Go {_WANTED[0]}.{_WANTED[1]} or newer is needed to build the control plane ({problem}). "
+        "Install it, or set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl."
+    )

@@ -1,0 +1,107 @@
+"""The programs we run, which versions of them will do, and how each is built if it has to be."""
+
+import re
+import subprocess
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from e2e.paths import REPO
+
+Version = tuple[int, int, int]
+_NUMBER = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(\S*)")
+_VERSION_TIMEOUT = 20.0  # seconds; a cold 120 MB binary on a busy machine
+
+
+def parse_version(text: str) -> Version | None:
+    """The first x.y.z in the text; None for none or for a development build such as v1.32.4-dispatcher."""
+    match = _NUMBER.search(text)
+    if match is None or re.match(r"-[a-zA-Z]", match[4]):
+        return None
+    return int(match[1]), int(match[2]), int(match[3])
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One program."""
+
+    name: str
+    minimum: Version
+    version_args: tuple[str, ...] = ("--version",)
+    module: Path | None = None  # the folder of the go.mod that pins it
+    package: str = ""
+    pinned_by: str = ""  # the module in that go.mod whose version is the program's
+    stamp: str = ""  # -X flag that tells the program its version
+    minutes: float = 1.0  # to build the first time, on two cores
+    in_envtest: bool = field(default=False)
+
+    def version_of(self, path: Path) -> Version | None:
+        """The version a binary says it has; None if it does not run or says none."""
+        try:
+            done = subprocess.run(
+                [path, *self.version_args],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=_VERSION_TIMEOUT,
+                stdin=subprocess.DEVNULL,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return parse_version(done.stdout)
+
+    @property
+    def pinned(self) -> str:
+        """The version that our go.mod pins, such as v1.37.2."""
+        if self.module is None:
+            raise LookupError(f"{self.name} is pinned by no go.mod")
+        return _pinned_version(self.module / "go.mod", self.pinned_by)
+
+
+@cache
+def _pinned_version(go_mod: Path, module: str) -> str:
+    match = re.search(rf"^(?:require)?\s*{re.escape(module)} (v\S+)", go_mod.read_text(), re.MULTILINE)
+    if match is None:
+        raise LookupError(f"{go_mod} does not pin {module}")
+    return match[1]
+
+
+_CONTROL_PLANE = REPO / "e2e" / "controlplane"
+_KUBERNETES_STAMP = "k8s.io/component-base/version"
+
+TOOLS = {
+    tool.name: tool
+    for tool in (
+        Tool(
+            "etcd",
+            minimum=(3, 5, 0),
+            module=_CONTROL_PLANE,
+            package="go.etcd.io/etcd/server/v3",
+            pinned_by="go.etcd.io/etcd/server/v3",
+            minutes=1,
+            in_envtest=True,
+        ),
+        Tool(
+            "kube-apiserver",
+            minimum=(1, 32, 0),
+            module=_CONTROL_PLANE,
+            package="k8s.io/kubernetes/cmd/kube-apiserver",
+            pinned_by="k8s.io/kubernetes",
+            stamp=_KUBERNETES_STAMP,
+            minutes=8,
+            in_envtest=True,
+        ),
+        # A kubectl works with servers one minor version away.
+        Tool("kubectl", minimum=(1, 36, 0), version_args=("version", "--client")),
+        Tool(
+            "helm",
+            minimum=(3, 14, 0),
+            version_args=("version", "--short"),
+            module=REPO / "e2e" / "helm",
+            package="helm.sh/helm/v4/cmd/helm",
+            pinned_by="helm.sh/helm/v4",
+            stamp="helm.sh/helm/v4/internal/version",
+            minutes=4,
+        ),
+    )
+}
