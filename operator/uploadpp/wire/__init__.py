@@ -1,0 +1,1 @@
+"""The NATS side: envelopes, the log reader, the publisher. Knows no Kubernetes."""

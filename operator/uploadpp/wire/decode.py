@@ -1,0 +1,206 @@
+"""Events from the log to inputs of the core. Tolerant: what Go would accept, we accept."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from uploadpp.core.commands import Mark
+from uploadpp.core.inputs import (
+    BytesReceived,
+    CleanUpload,
+    Input,
+    Published,
+    Resume,
+    StepFinished,
+    UploadReady,
+)
+from uploadpp.core.model import FileInfo, Millis, Origin
+from uploadpp.wire.envelope import MARK_KEY, BadMessageError, Defect, Envelope, decode_envelope
+from uploadpp.wire.rawjson import raw_members
+from uploadpp.wire.urls import expiry_of
+
+MAX_ID = 128
+MAX_MESSAGE = 256
+_SECRETS = re.compile(r"\S*://\S*|\beyJ[\w-]+\.[\w.-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A message that concerns us: whose it is, and what it means.
+
+    `upload_id` is empty only for a Resume of all uploads in a step.
+    """
+
+    upload_id: str
+    input: Input
+    event_id: str
+
+
+def decode(data: bytes, sequence: int, now: Millis) -> Event | None:
+    """The meaning of a message; None when it is somebody else's.
+
+    Raises:
+        BadMessageError: it should concern us but cannot be understood.
+    """
+    envelope = decode_envelope(data)
+    mark = envelope.metadata.get(MARK_KEY)
+    if mark is not None:
+        return _own(envelope, mark, sequence)
+    read = _READERS.get(envelope.event_type)
+    return read(envelope, now) if read else None
+
+
+def redact(text: str) -> str:
+    """A service's message without URLs and tokens, short enough for a status."""
+    return _SECRETS.sub("<url>", text)[:MAX_MESSAGE]
+
+
+def _own(envelope: Envelope, text: str, sequence: int) -> Event | None:
+    try:
+        mark = Mark.decode(text)
+    except ValueError:
+        return None
+    upload_id = _upload_id(envelope, _fields(envelope), required=False)
+    return (
+        Event(upload_id, Published(mark, sequence), envelope.metadata.get("eventid", ""))
+        if upload_id
+        else None
+    )
+
+
+def _fields(envelope: Envelope) -> dict[str, Any]:
+    try:
+        body = orjson.loads(envelope.payload_text())
+    except orjson.JSONDecodeError as error:
+        raise BadMessageError(Defect.NOT_JSON, "Payload is not JSON", envelope.event_type) from error
+    if not isinstance(body, dict):
+        raise BadMessageError(Defect.WRONG_TYPE, "Payload is no JSON object", envelope.event_type)
+    return {name.lower(): value for name, value in body.items()}
+
+
+def _text(envelope: Envelope, fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name.lower())
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadMessageError(Defect.WRONG_TYPE, f"{name} is no string", envelope.event_type)
+    return value
+
+
+def _upload_id(envelope: Envelope, fields: dict[str, Any], *, required: bool) -> str:
+    value = _text(envelope, fields, "UploadID")
+    if len(value) > MAX_ID or (required and not value):
+        raise BadMessageError(
+            Defect.BAD_UPLOAD_ID, f"UploadID must have 1 to {MAX_ID} characters", envelope.event_type
+        )
+    return value
+
+
+def _bytes_received(envelope: Envelope, now: Millis) -> Event:
+    try:
+        members = raw_members(envelope.payload_text())
+    except ValueError as error:
+        raise BadMessageError(Defect.NOT_JSON, f"Payload: {error}", envelope.event_type) from error
+    values = {name: value for name, (_, value) in members.items()}
+    upload_id = _upload_id(envelope, values, required=True)
+    size = values.get("filesize") or 0
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise BadMessageError(Defect.WRONG_TYPE, "Filesize is no unsigned integer", envelope.event_type)
+    filename = _text(envelope, values, "Filename")
+    url = _text(envelope, values, "URL")
+    raw = {name: text for name, (text, value) in members.items() if value is not None}
+    metadata = envelope.metadata
+    origin = Origin(
+        url=raw.get("url", '""'),
+        url_received_at=now,
+        url_expires_at=expiry_of(url),
+        filename=raw.get("filename", '""'),
+        filesize=raw.get("filesize", "0"),
+        executing_user=raw.get("executinguser", "null"),
+        impersonating_user=raw.get("impersonatinguser", "null"),
+        space_owner=raw.get("spaceowner", "null"),
+        resource_id=raw.get("resourceid", "null"),
+        initiator_id=metadata.get("initiatorid", ""),
+        extra_info=metadata.get("extrainfo"),
+        traceparent=metadata.get("traceparent", ""),
+    )
+    resource = _object(values.get("resourceid"))
+    user_id = _object(_object(values.get("executinguser")).get("id"))
+    file = FileInfo(
+        filename=filename,
+        filesize=size,
+        user_id=_word(user_id, "opaque_id"),
+        space_id=_word(resource, "space_id"),
+        storage_id=_word(resource, "storage_id"),
+        opaque_id=_word(resource, "opaque_id"),
+    )
+    return Event(upload_id, BytesReceived(origin, file), metadata.get("eventid", ""))
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _word(value: dict[str, Any], name: str) -> str:
+    word = value.get(name)
+    return word if isinstance(word, str) else ""
+
+
+def _step_finished(envelope: Envelope, now: Millis) -> Event | None:
+    del now
+    fields = _fields(envelope)
+    upload_id = _upload_id(envelope, fields, required=False)
+    if not upload_id:
+        return None  # an on-demand scan of the antivirus service, not an upload
+    result = _object(fields.get("result"))
+    message = _word(result, "ErrorMsg") or (_word(result, "Description") if result.get("Infected") else "")
+    error = fields.get("error")
+    if not message and isinstance(error, str):
+        message = error
+    answer = StepFinished(
+        _text(envelope, fields, "FinishedStep"),
+        _text(envelope, fields, "Outcome"),
+        redact(message),
+    )
+    return Event(upload_id, answer, envelope.metadata.get("eventid", ""))
+
+
+def _upload_ready(envelope: Envelope, now: Millis) -> Event | None:
+    del now
+    fields = _fields(envelope)
+    upload_id = _upload_id(envelope, fields, required=False)
+    if not upload_id:
+        return None  # a file the posix driver found on disk (F40)
+    failed = fields.get("failed")
+    if not isinstance(failed, bool | None):
+        raise BadMessageError(Defect.WRONG_TYPE, "Failed is no boolean", envelope.event_type)
+    return Event(upload_id, UploadReady(bool(failed)), envelope.metadata.get("eventid", ""))
+
+
+def _resume(envelope: Envelope, now: Millis) -> Event | None:
+    del now
+    fields = _fields(envelope)
+    upload_id = _upload_id(envelope, fields, required=False)
+    step = _text(envelope, fields, "Step")
+    if not upload_id and not step:
+        return None
+    # With both, the id is what the sender meant; the peer drops it (F16).
+    return Event(upload_id, Resume("" if upload_id else step), envelope.metadata.get("eventid", ""))
+
+
+def _clean(envelope: Envelope, now: Millis) -> Event:
+    del now
+    upload_id = _upload_id(envelope, _fields(envelope), required=True)
+    return Event(upload_id, CleanUpload(), envelope.metadata.get("eventid", ""))
+
+
+_READERS: dict[str, Callable[[Envelope, Millis], Event | None]] = {
+    "events.BytesReceived": _bytes_received,
+    "events.PostprocessingStepFinished": _step_finished,
+    "events.UploadReady": _upload_ready,
+    "events.ResumePostprocessing": _resume,
+    "events.CleanUpload": _clean,
+}

@@ -1,0 +1,57 @@
+"""Commands of the core to events on the wire: exactly the fields and order the peer sends.
+
+What came with BytesReceived is put back as the very text it was (wire-contract 2.2).
+"""
+
+from dataclasses import dataclass, field
+
+from uploadpp.core.commands import Command, Finish, RetryNotice, StartStep
+from uploadpp.core.model import Millis, Origin, Upload
+from uploadpp.wire.envelope import MARK_KEY, encode_envelope
+from uploadpp.wire.rawjson import go_string
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message ready to be published; `event_id` is its `Nats-Msg-Id` too."""
+
+    event_id: str
+    body: bytes = field(repr=False)
+
+
+def encode(command: Command, upload_id: str, upload: Upload | None, now: Millis) -> Outgoing:
+    """The event for a command; `upload` is None only when the storage is asked about an unknown id."""
+    origin = upload.origin if upload else Origin()
+    event_type, payload = _event(command, go_string(upload_id), origin, now)
+    metadata = {"traceparent": origin.traceparent, "initiatorid": origin.initiator_id}
+    if origin.extra_info is not None:
+        metadata["extrainfo"] = origin.extra_info
+    metadata[MARK_KEY] = command.mark.encode()
+    event_id = command.mark.event_id(upload_id)
+    return Outgoing(event_id, encode_envelope(event_type, event_id, payload, metadata, now))
+
+
+def _event(command: Command, upload_id: str, origin: Origin, now: Millis) -> tuple[str, str]:
+    if isinstance(command, StartStep):
+        return "events.StartPostprocessingStep", (
+            f'{{"UploadID":{upload_id},"URL":{origin.url},"ExecutingUser":{origin.executing_user},'
+            f'"Filename":{origin.filename},"Filesize":{origin.filesize},"Token":"",'
+            f'"ResourceID":{origin.resource_id},"RevaToken":"","StepToStart":{go_string(command.mark.detail)},'
+            f'"Timestamp":null,"ImpersonatingUser":{origin.impersonating_user}}}'
+        )
+    if isinstance(command, Finish):
+        # ResourceID is what ocis 8 adds; older services ignore it (wire-contract 2.3).
+        return "events.PostprocessingFinished", (
+            f'{{"UploadID":{upload_id},"Filename":{origin.filename},"SpaceOwner":null,'
+            f'"ExecutingUser":{origin.executing_user},"ResourceID":{origin.resource_id},"Result":null,'
+            f'"Outcome":{go_string(command.outcome)},"Timestamp":null,'
+            f'"ImpersonatingUser":{origin.impersonating_user}}}'
+        )
+    if isinstance(command, RetryNotice):
+        return "events.PostprocessingRetry", (
+            f'{{"UploadID":{upload_id},"Filename":{origin.filename},"ExecutingUser":{origin.executing_user},'
+            f'"Failures":{command.failures},"BackoffDuration":{command.backoff * 1_000_000}}}'
+        )
+    seconds, nanos = now // 1000, now % 1000 * 1_000_000
+    stamp = f'{{"seconds":{seconds}' + (f',"nanos":{nanos}}}' if nanos else "}")
+    return "events.RestartPostprocessing", f'{{"UploadID":{upload_id},"Timestamp":{stamp}}}'

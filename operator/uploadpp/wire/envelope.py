@@ -1,0 +1,99 @@
+"""The go-micro envelope around every event (wire-contract 2.1)."""
+
+import binascii
+from base64 import b64decode, b64encode
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from uuid import uuid4
+
+import orjson
+
+from uploadpp.wire.rawjson import go_string
+
+TOPIC = "main-queue"
+MARK_KEY = "uploadpp"
+"""Metadata key that carries `Mark.encode()`; every other service ignores keys it does not know."""
+
+
+class Defect(StrEnum):
+    """What can be wrong with a message; the label of `uploadpp_bad_messages_total`."""
+
+    NOT_JSON = "NotJSON"
+    WRONG_TYPE = "WrongType"
+    BAD_BASE64 = "BadBase64"
+    BAD_UPLOAD_ID = "BadUploadID"
+
+
+class BadMessageError(ValueError):
+    """A message that cannot be understood. The text never quotes the payload: it may hold a URL."""
+
+    def __init__(self, defect: Defect, detail: str, event_type: str = "") -> None:
+        super().__init__(f"{detail} ({event_type or 'unknown event'})")
+        self.defect = defect
+        self.event_type = event_type
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A decoded envelope; `payload` is still base64 so that foreign events cost nothing more."""
+
+    event_type: str
+    metadata: dict[str, str] = field(repr=False)
+    payload: str = field(repr=False)
+
+    def payload_text(self) -> str:
+        """The event's JSON.
+
+        Raises:
+            BadMessageError: the payload is no standard base64.
+        """
+        try:
+            raw = b64decode(self.payload, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise BadMessageError(
+                Defect.BAD_BASE64, "Payload is no standard base64", self.event_type
+            ) from error
+        return raw.decode("utf-8", "replace")
+
+
+def decode_envelope(data: bytes) -> Envelope:
+    """Read a message body; unknown members are ignored, names are compared without case.
+
+    Raises:
+        BadMessageError: not JSON, or a member has another type than Go would accept.
+    """
+    try:
+        body = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        try:
+            body = orjson.loads(data.decode("utf-8", "replace"))
+        except (orjson.JSONDecodeError, UnicodeError) as error:
+            raise BadMessageError(Defect.NOT_JSON, "the message is not JSON") from error
+    if not isinstance(body, dict):
+        raise BadMessageError(Defect.WRONG_TYPE, "the message is no JSON object")
+    if "Metadata" not in body or "Payload" not in body:
+        body = {name.title(): value for name, value in body.items()}
+    metadata = body.get("Metadata")
+    payload = body.get("Payload")
+    if metadata is None:
+        metadata = {}
+    if not isinstance(metadata, dict) or not all(isinstance(v, str | None) for v in metadata.values()):
+        raise BadMessageError(Defect.WRONG_TYPE, "Metadata is no object of strings")
+    event_type = metadata.get("eventtype") or ""
+    if not isinstance(payload, str | None):
+        raise BadMessageError(Defect.WRONG_TYPE, "Payload is no string", event_type)
+    return Envelope(event_type, {k: v or "" for k, v in metadata.items()}, payload or "")
+
+
+def encode_envelope(
+    event_type: str, event_id: str, payload: str, metadata: dict[str, str], now_ms: int
+) -> bytes:
+    """Wrap an event as go-micro does; `metadata` comes after `eventtype` and `eventid`."""
+    stamp = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat().replace("+00:00", "Z")
+    extra = "".join(f",{go_string(key)}:{go_string(value)}" for key, value in metadata.items())
+    body = (
+        f'{{"Timestamp":"{stamp}","Metadata":{{"eventtype":"{event_type}","eventid":"{event_id}"{extra}}},'
+        f'"ID":"{uuid4()}","Topic":"{TOPIC}","Payload":"'
+    )
+    return body.encode() + b64encode(payload.encode()) + b'"}'

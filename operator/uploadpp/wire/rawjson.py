@@ -1,0 +1,62 @@
+"""JSON of which some parts are only passed on: their text is kept, byte for byte.
+
+Users and resource ids come from services that may know more fields than we do; decoding
+and encoding them again would change number formats and escapes (wire-contract 2.2).
+"""
+
+import json
+import re
+from json.scanner import make_scanner
+from typing import Any
+
+_scan = make_scanner(json.JSONDecoder())  # type: ignore[arg-type] -- typeshed names the context wrongly
+_space = re.compile(r"[ \t\n\r]*")
+_GO_ESCAPES = str.maketrans(
+    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+)
+
+
+def _skip(text: str, at: int) -> int:
+    match = _space.match(text, at)
+    return match.end() if match else at
+
+
+def raw_members(text: str) -> dict[str, tuple[str, Any]]:
+    """The members of a JSON object: lower-cased name to (raw text, decoded value).
+
+    Names are compared without case, as Go does; the last of two equal names wins.
+
+    Raises:
+        ValueError: not a JSON object, or nested too deeply.
+    """
+    members: dict[str, tuple[str, Any]] = {}
+    try:
+        at = _expect(text, _skip(text, 0), "{")
+        if text[at] == "}":
+            return members
+        while True:
+            name, at = _scan(text, at)
+            if not isinstance(name, str):
+                raise ValueError(f"member name expected at {at}")  # noqa: TRY004 -- bad JSON, not a bad argument
+            start = _expect(text, _skip(text, at), ":")
+            value, end = _scan(text, start)
+            members[name.lower()] = (text[start:end], value)
+            at = _skip(text, end)
+            if text[at] == "}":
+                return members
+            at = _expect(text, at, ",")
+    except (StopIteration, IndexError) as error:
+        raise ValueError("the JSON ends too early or has a wrong token") from error
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deeply") from error
+
+
+def _expect(text: str, at: int, token: str) -> int:
+    if text[at] != token:
+        raise ValueError(f"{token!r} expected at {at}")
+    return _skip(text, at + 1)
+
+
+def go_string(value: str) -> str:
+    """A JSON string as Go's encoding/json writes it."""
+    return json.dumps(value, ensure_ascii=False).translate(_GO_ESCAPES)

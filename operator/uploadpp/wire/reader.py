@@ -1,0 +1,184 @@
+"""Reading the log through a pull consumer, in order and without gaps.
+
+Pulls overlap, so the server always holds credit for us and a message is handed over the
+moment it is stored. Anything unexpected (a gap, silence, the consumer gone) ends the
+reader with LogLostError: the owner then starts over from the acknowledged position.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import orjson
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from uploadpp.core.model import Millis
+from uploadpp.wire.stream import STREAM, Place
+
+log = logging.getLogger(__name__)
+
+CREDIT = 512
+EXPIRES_SECONDS = 30
+HEARTBEAT_SECONDS = 3
+SILENCE_SECONDS = 10
+PENDING_BYTES = 1 << 30
+ACK_TOKENS = 9
+ACK_TOKENS_WITH_DOMAIN = 12
+
+
+class LogLostError(Exception):
+    """The consumer cannot be read any further; start over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """One message as it stands in the log; `timestamp` is when the server stored it."""
+
+    sequence: int
+    timestamp: Millis
+    reply: str
+    pending: int
+    data: bytes = field(repr=False)
+
+
+Handler = Callable[[Raw], Awaitable[None]]
+
+
+class LogReader:
+    """Hands every message of a place to a handler, one after another."""
+
+    def __init__(self, client: Client, place: Place, handler: Handler) -> None:
+        self._client = client
+        self._handler = handler
+        self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{place.consumer}"
+        self._inbox = client.new_inbox()
+        self._credit = 0
+        self._delivered = 0
+        self._sequence = place.first - 1
+        self._heard = 0.0
+        self._pending = place.backlog
+        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._subscription: Subscription | None = None
+
+    @property
+    def sequence(self) -> int:
+        """The last sequence handed over."""
+        return self._sequence
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether, as far as we know, nothing in the log is unread."""
+        return self._pending == 0 and self._client.is_connected
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since the server was last heard on this consumer."""
+        return asyncio.get_running_loop().time() - self._heard
+
+    async def run(self) -> None:
+        """Read until cancelled.
+
+        Raises:
+            LogLostError: the consumer is gone, silent or has a gap.
+        """
+        loop = asyncio.get_running_loop()
+        self._heard = loop.time()
+        self._subscription = await self._client.subscribe(
+            self._inbox,
+            cb=self._on_message,
+            pending_bytes_limit=PENDING_BYTES,
+        )
+        try:
+            await self._pull()
+            while not self._lost.done():
+                await asyncio.wait([self._lost], timeout=1)
+                if self._lost.done():
+                    break
+                if self._client.is_connected and self.silent_for > SILENCE_SECONDS:
+                    self._fail("no heartbeat from the consumer")
+                elif not self._client.is_connected:
+                    # Waiting pulls die with a connection; the clock starts again when it is back.
+                    self._credit = 0
+                    self._heard = loop.time()
+                elif self._credit == 0:
+                    await self._pull()
+            self._lost.result()
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        if self._subscription is not None and not self._client.is_closed:
+            await self._subscription.unsubscribe()
+
+    async def _pull(self) -> None:
+        request = {
+            "batch": CREDIT - self._credit,
+            "expires": EXPIRES_SECONDS * 1_000_000_000,
+            "idle_heartbeat": HEARTBEAT_SECONDS * 1_000_000_000,
+        }
+        self._credit = CREDIT
+        await self._client.publish(self._next_subject, orjson.dumps(request), reply=self._inbox)
+
+    async def _on_message(self, message: Msg) -> None:
+        if self._lost.done():
+            return
+        self._heard = asyncio.get_running_loop().time()
+        if not message.reply.startswith("$JS.ACK."):
+            await self._on_status(message)
+            return
+        try:
+            raw, delivered = _parse(message)
+        except ValueError:
+            self._fail(f"unreadable reply subject {message.reply}")
+            return
+        self._credit -= 1
+        if delivered > self._delivered + 1:
+            self._fail(f"a gap before sequence {raw.sequence}")
+            return
+        self._delivered = max(self._delivered, delivered)
+        if raw.sequence <= self._sequence:
+            return  # delivered again because it waits for its acknowledgement for long
+        self._sequence = raw.sequence
+        self._pending = raw.pending
+        if self._credit <= CREDIT // 2:
+            await self._pull()
+        try:
+            await self._handler(raw)
+        except Exception:
+            log.exception("the handler of the log failed", extra={"sequence": raw.sequence})
+            self._fail("the handler failed")
+
+    async def _on_status(self, message: Msg) -> None:
+        headers = message.headers or {}
+        status = headers.get("Status", "")
+        if status == "100":
+            return
+        if status == "408":
+            self._credit -= int(headers.get("Nats-Pending-Messages", "0") or 0)
+            if self._credit <= CREDIT // 2:
+                await self._pull()
+            return
+        description = str(headers.get("Description", "")).strip()
+        if status == "409" and "Consumer Deleted" not in description:
+            self._credit = 0  # a leader change or a shutdown: pull again at the next check
+            return
+        self._fail(f"the consumer is gone ({status} {description})")
+
+    def _fail(self, why: str) -> None:
+        if not self._lost.done():
+            self._lost.set_exception(LogLostError(why))
+
+
+def _parse(message: Msg) -> tuple[Raw, int]:
+    """Sequence, timestamp and number pending are tokens of the reply subject (ADR-15 of NATS)."""
+    tokens = message.reply.split(".")
+    if len(tokens) >= ACK_TOKENS_WITH_DOMAIN - 1:
+        tokens = tokens[2:]  # domain and account hash come first in the newer form
+    elif len(tokens) != ACK_TOKENS:
+        raise ValueError(message.reply)
+    sequence, delivered, nanos, pending = (int(token) for token in tokens[5:9])
+    raw = Raw(sequence, Millis(nanos // 1_000_000), message.reply, pending, message.data)
+    return raw, delivered
