@@ -31,7 +31,7 @@ def build(tool: Tool, target: Path) -> None:
         "-trimpath",
         "-buildvcs=false",
         "-ldflags",
-        _ldflags(tool),
+        ldflags(tool),
         "-o",
         str(draft),
         tool.package,
@@ -49,7 +49,8 @@ def build(tool: Tool, target: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _ldflags(tool: Tool) -> str:
+def ldflags(tool: Tool) -> str:
+    """Linker flags: small, and the program tells its version, which it does not know otherwise."""
     flags = ["-s", "-w"]
     if tool.stamp.startswith("k8s.io/"):
         major, minor, _ = tool.pinned.lstrip("v").split(".")

@@ -1,0 +1,56 @@
+"""Real servers. Each pytest worker has its own cluster, each test its own NATS and its own namespace."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.cluster.instance import Instance
+from e2e.cluster.kubectl import Kubectl, apply_crds
+from e2e.cluster.local import LocalCluster
+from e2e.cluster.nats import NatsServer
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever lies here uses real processes."""
+    for item in items:
+        if "tests/integration/" in item.path.as_posix():
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[LocalCluster]:
+    """A control plane with the project's CRDs."""
+    with LocalCluster() as running:
+        apply_crds(running.kubeconfig)
+        yield running
+
+
+@pytest.fixture
+def instance() -> Iterator[Instance]:
+    """A folder for the processes of one test, all ended after it."""
+    made = Instance.temporary("test")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def nats(instance: Instance) -> NatsServer:
+    """A NATS server without any streams."""
+    server = NatsServer(instance)
+    server.start()
+    return server
+
+
+@pytest.fixture
+def namespace(cluster: LocalCluster) -> str:
+    """A namespace nobody else uses. It stays: without controllers nothing would finish deleting it."""
+    name = f"test-{secrets.token_hex(4)}"
+    Kubectl(cluster.kubeconfig)("create", "namespace", name)
+    return name
+
+
+@pytest.fixture
+def kubectl(cluster: LocalCluster, namespace: str) -> Kubectl:
+    """kubectl in the test's namespace."""
+    return Kubectl(cluster.kubeconfig, namespace)
