@@ -7,6 +7,7 @@ import shutil
 import sys
 import urllib.error
 from collections.abc import Mapping
+from pathlib import Path
 
 from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl, apply_crds
@@ -16,7 +17,7 @@ from e2e.cluster.service import Service, StartError
 from e2e.operator_process import Operator, OperatorOptions
 from e2e.paths import REPO
 
-FOLDER = REPO / ".dev"
+FOLDER = Path(os.environ.get("UPLOADPP_DEV_FOLDER") or REPO / ".dev")  # tests have one of their own
 NAMESPACE = "uploadpp-dev"
 
 
@@ -41,7 +42,7 @@ def up(environment: Mapping[str, str]) -> None:
         instance.save("operator-settings", operator.settings())
         _start(operator)
     _write_env(operator, nats)
-    print("Now: . .dev/env; kubectl get uploadpostprocessings     stop with: make dev-down")
+    print(f"Now: . {FOLDER.name}/env; kubectl get uploadpostprocessings     stop with: make dev-down")
 
 
 def down() -> None:
@@ -57,11 +58,11 @@ def down() -> None:
 
 
 def _instance() -> Instance:
-    """The one instance of this working copy."""
-    name = f"dev-{hashlib.sha256(str(REPO).encode()).hexdigest()[:8]}"
-    instance = Instance.named(name, home=REPO)
-    instance.logs = FOLDER / "logs"
-    instance.logs.mkdir(parents=True, exist_ok=True)
+    """The one instance of this working copy. It belongs to the folder: without it, it is a leftover."""
+    logs = FOLDER / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    instance = Instance.named(f"dev-{hashlib.sha256(str(FOLDER).encode()).hexdigest()[:8]}", home=FOLDER)
+    instance.logs = logs
     return instance
 
 
@@ -83,7 +84,7 @@ def _start(service: Service) -> None:
         service.start()
     state = "started" if process is None else "already running"
     assert service.process is not None  # noqa: S101  # it answered
-    print(f"{service.name} {state}: pid {service.process.pid}, {service.log.relative_to(REPO)}")
+    print(f"{service.name} {state}: pid {service.process.pid}, {service.log}")
 
 
 def _write_env(operator: Operator, nats: NatsServer) -> None:

@@ -14,7 +14,7 @@ FORBIDDEN = re.compile(
     "|".join(
         [
             r"(?<![\w./-])/" + r"work/",
-            r"(?<![\w./-])/root/" + r"(?!\.)",
+            r"(?<![\w./-])/ro" + r"ot/(?!\.)",
             r"/home/" + r"[a-z]+/",
             r"files\.python" + r"hosted\.org",
             r"pypi\." + r"org/simple",
