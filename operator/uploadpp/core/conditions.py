@@ -8,10 +8,9 @@ Both are computed from the state alone, so nothing about them is stored or can g
 from dataclasses import dataclass
 from enum import StrEnum
 
-from uploadpp.core.model import Millis, Upload
+from uploadpp.core.model import MAX_MESSAGE, Millis, Upload
 from uploadpp.core.states import DesiredState, Outcome, Stage, StepReason
 
-MAX_MESSAGE = 1024
 ACKNOWLEDGED = frozenset(
     {
         Stage.COMPLETED,
@@ -151,7 +150,7 @@ def _said(upload: Upload) -> str:
 def _end(upload: Upload) -> str:
     if upload.stage is Stage.COMPLETED:
         return "all steps passed and the storage released the file"
-    for plan, step in zip(upload.plan, upload.steps, strict=True):
+    for plan, step in zip(upload.plan, upload.steps, strict=False):  # no steps before the first run
         if step.reason is StepReason.REJECTED:
             return f"step {plan.name} answered {step.outcome}" + (f": {step.message}" if step.message else "")
         if step.reason in {StepReason.RETRIES_EXHAUSTED, StepReason.TIMED_OUT}:

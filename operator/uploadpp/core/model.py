@@ -30,6 +30,9 @@ FINISHED_STEP = "finished"
 DELAY_STEP = "delay"
 """The step the operator runs itself."""
 
+MAX_MESSAGE = 1024
+"""The longest message that is kept; a step service may say anything."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:

@@ -18,7 +18,7 @@ from uploadpp.core.commands import (
 )
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
-from uploadpp.core.model import DELAY_STEP, Millis, StepStatus, Upload
+from uploadpp.core.model import DELAY_STEP, MAX_MESSAGE, Millis, StepStatus, Upload
 from uploadpp.core.retry import backoff
 from uploadpp.core.states import (
     DesiredState,
@@ -105,7 +105,7 @@ def end_step(
         finished_at=now,
         outcome=outcome,
         reason=reason,
-        message=message,
+        message=message[:MAX_MESSAGE],
     )
     return upload.with_step(upload.cursor, ended)
 
@@ -140,7 +140,7 @@ def back_off(
         finished_at=now,
         outcome=Outcome.RETRY,
         reason=reason,
-        message=message,
+        message=message[:MAX_MESSAGE],
     )
     waiting = enter(
         upload.with_step(upload.cursor, failed),
@@ -196,7 +196,15 @@ def finish(upload: Upload, outcome: Outcome, now: Millis) -> Decision:
 def end(upload: Upload, stage: Stage, now: Millis, config: Config, message: str = "") -> Decision:
     """Nothing is left to do; the resource is removed when its time to live is over."""
     ttl = config.ttl_completed if stage is Stage.COMPLETED else config.ttl_failed
-    ended = enter(upload, stage, now, completed_at=now, expires_at=Millis(now + ttl), message=message)
+    ended = enter(
+        upload,
+        stage,
+        now,
+        cursor=len(upload.plan),
+        completed_at=now,
+        expires_at=Millis(now + ttl),
+        message=message,
+    )
     return Decision(ended)
 
 

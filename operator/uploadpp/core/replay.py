@@ -6,12 +6,13 @@ a crash; the answer is the same in both cases, which is what makes replay exact 
 
 from dataclasses import dataclass, replace
 
+from uploadpp.core.commands import Command, Finish, RequestRestart, StartStep
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.inputs import Input, Published, Resume, StepFinished, UploadReady
 from uploadpp.core.machine import decide
 from uploadpp.core.model import LogPosition, Millis, Upload
-from uploadpp.core.states import Ignored
+from uploadpp.core.states import Ignored, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +65,22 @@ def _stale(log: LogPosition, event: Input, at: Position) -> tuple[Ignored, str] 
     if isinstance(event, Resume) and event.step and at.sequence <= (log.start or 0):
         return Ignored.ALREADY_APPLIED, "the step was started after the resume was asked for"
     return None
+
+
+def wanted(upload: Upload, command: Command) -> bool:
+    """Whether a command held during replay is still what the state stands for.
+
+    A retry notice is a record of the past and always wanted.
+    """
+    mark = command.mark
+    if mark.run != upload.run:
+        return False
+    match command:
+        case StartStep():
+            running = upload.stage in {Stage.RUNNING, Stage.DELAYING}
+            return running and upload.current_step == mark.detail and upload.step.attempts == mark.number
+        case Finish():
+            return upload.stage is Stage.AWAITING_READY and upload.finishes == mark.number
+        case RequestRestart():
+            return upload.stage is Stage.AWAITING_URL and upload.url_requests == mark.number
+    return True

@@ -7,7 +7,8 @@ have come back to us by then (the server remembers ids for two minutes only).
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import orjson
@@ -24,6 +25,7 @@ RESEND_SECONDS = 5.0
 
 OnStored = Callable[[int], None]
 OnRefused = Callable[[str], None]
+Guard = Callable[[], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -35,30 +37,31 @@ class _InFlight:
 
 
 class Publisher:
-    """Publishes to the stream; every publication ends in exactly one callback.
+    """Publishes to the stream, in order; every publication ends in exactly one callback.
 
     `on_stored` gets the sequence in the stream; `on_refused` the reason why it can never
-    be stored (larger than the server allows).
+    be stored (larger than the server allows). `guard` is awaited before anything is sent
+    and raises when we may no longer act.
     """
 
-    def __init__(self, client: Client, may_resend: Callable[[], bool]) -> None:
+    def __init__(self, client: Client, guard: Guard, may_resend: Callable[[], bool]) -> None:
         self._client = client
+        self._guard = guard
         self._may_resend = may_resend
+        self._queue: deque[_InFlight] = deque()
+        self._wake = asyncio.Event()
         self._inbox = client.new_inbox()
         self._in_flight: dict[str, _InFlight] = {}
 
     def __len__(self) -> int:
         return len(self._in_flight)
 
-    async def start(self) -> None:
-        """Begin to listen for acknowledgements."""
-        await self._client.subscribe(f"{self._inbox}.*", cb=self._on_ack)
-
-    async def publish(self, outgoing: Outgoing, on_stored: OnStored, on_refused: OnRefused) -> None:
-        """Send a message; does not wait for its acknowledgement."""
+    def publish(self, outgoing: Outgoing, on_stored: OnStored, on_refused: OnRefused) -> None:
+        """Queue a message; it is sent by `run`."""
         entry = _InFlight(outgoing, on_stored, on_refused)
         self._in_flight[outgoing.event_id] = entry
-        await self._send(entry)
+        self._queue.append(entry)
+        self._wake.set()
 
     def confirm(self, event_id: str, sequence: int) -> None:
         """The message was met in the log: it is stored, whatever became of its acknowledgement."""
@@ -66,25 +69,41 @@ class Publisher:
         if entry is not None:
             entry.on_stored(sequence)
 
-    def forget(self) -> None:
-        """Drop everything in flight: the owner is no longer one."""
-        self._in_flight.clear()
-
     async def run(self) -> None:
+        """Send what is queued, until cancelled.
+
+        Raises:
+            Exception: whatever the guard raises.
+        """
+        subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._on_ack)
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._queue:
+                    await self._guard()
+                    await self._send(self._queue.popleft())
+        finally:
+            if not self._client.is_closed:
+                await subscription.unsubscribe()
+
+    async def run_resends(self) -> None:
         """Send again what stays unanswered, until cancelled."""
         while True:
             await asyncio.sleep(1)
             overdue = asyncio.get_running_loop().time() - RESEND_SECONDS
-            late = [entry for entry in self._in_flight.values() if entry.sent_at < overdue]
+            late = [entry for entry in self._in_flight.values() if 0 < entry.sent_at < overdue]
             if not late or not self._may_resend():
                 continue
             log.warning("publishing again what was not acknowledged", extra={"messages": len(late)})
-            for entry in late:
-                await self._send(entry)
+            self._queue.extend(late)
+            self._wake.set()
 
     async def _send(self, entry: _InFlight) -> None:
-        entry.sent_at = asyncio.get_running_loop().time()
         event_id = entry.outgoing.event_id
+        if event_id not in self._in_flight:
+            return  # met in the log meanwhile
+        entry.sent_at = asyncio.get_running_loop().time()
         try:
             await self._client.publish(
                 STREAM,
@@ -96,7 +115,7 @@ class Publisher:
             self._in_flight.pop(event_id, None)
             entry.on_refused("the event is larger than the NATS server allows (max_payload)")
         except (ConnectionClosedError, OutboundBufferLimitError) as error:
-            log.warning("not published yet: %s", type(error).__name__)  # run() tries again
+            log.warning("not published yet: %s", type(error).__name__)  # run_resends() tries again
 
     async def _on_ack(self, message: Msg) -> None:
         event_id = message.subject.rpartition(".")[2]
@@ -108,6 +127,6 @@ class Publisher:
         if isinstance(sequence, int) and "error" not in answer:
             self.confirm(event_id, sequence)
         else:
-            # No stream, no space, no responder: stays in flight, run() tries again.
+            # No stream, no space, no responder: stays in flight, run_resends() tries again.
             why = answer.get("error", {}).get("description") or (message.headers or {}).get("Status")
             log.warning("the stream did not take an event: %s", why)

@@ -9,7 +9,7 @@ import re
 from json.scanner import make_scanner
 from typing import Any
 
-_scan = make_scanner(json.JSONDecoder())  # type: ignore[arg-type] -- typeshed names the context wrongly
+_scan = make_scanner(json.JSONDecoder())  # type: ignore[arg-type]  # typeshed is wrong
 _space = re.compile(r"[ \t\n\r]*")
 _GO_ESCAPES = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}

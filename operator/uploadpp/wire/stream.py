@@ -36,18 +36,13 @@ class StartFrom(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an owner starts: its consumer, the first sequence to read, and the end of the log now."""
+    """Where an owner starts: its consumer, the first sequence, and how many messages to replay."""
 
     stream: str
     consumer: str
     epoch: int
     first: int
-    last: int
-
-    @property
-    def backlog(self) -> int:
-        """How many messages have to be replayed before acting."""
-        return max(0, self.last - self.first + 1)
+    backlog: int
 
 
 async def ensure_stream(js: JetStreamContext, max_age_seconds: float | None = None) -> None:
@@ -86,7 +81,7 @@ async def take_over(
     if first is None:
         first = _first_ever(consumers, start_from, info.state.first_seq, info.state.last_seq)
     name = f"uploadpp-{shard}-e{epoch}"
-    await js.add_consumer(
+    made = await js.add_consumer(
         STREAM,
         ConsumerConfig(
             name=name,
@@ -101,8 +96,16 @@ async def take_over(
     )
     for old in mine.values():
         await js.delete_consumer(STREAM, old.name)
-    last = (await js.stream_info(STREAM)).state.last_seq
-    return Place(incarnation, name, epoch, first, last)
+    return Place(incarnation, name, epoch, first, made.num_pending or 0)
+
+
+async def consumer_exists(js: JetStreamContext, place: Place) -> bool:
+    """Whether our consumer is still there; a take-over by somebody else removes it."""
+    try:
+        await js.consumer_info(STREAM, place.consumer)
+    except NotFoundError:
+        return False
+    return True
 
 
 async def legacy_members(js: JetStreamContext) -> list[str]:

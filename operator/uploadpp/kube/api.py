@@ -1,0 +1,132 @@
+"""One kept-alive HTTP session to the API server, from kubeconfig or the Pod's account.
+
+`kubernetes.aio` finds and renews the credentials; requests go through aiohttp directly,
+because the generated client costs several times the CPU of the request itself.
+"""
+
+import logging
+import os
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import orjson
+from kubernetes.aio import config as kubernetes_config
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+
+from uploadpp.kube.errors import ApiError, ConflictError, NotFoundError, RefusedError, UnavailableError
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS = 15.0
+CONNECTIONS = 32
+FIELD_MANAGER = "uploadpp"
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+JSON = "application/json"
+
+Json = dict[str, Any]
+
+
+async def load_configuration() -> Configuration:
+    """KUBECONFIG or ~/.kube/config where there is one, else the Pod's service account.
+
+    Raises:
+        kubernetes.aio.config.ConfigException: neither can be used.
+    """
+    configuration = Configuration()
+    if "KUBECONFIG" in os.environ or not os.environ.get("KUBERNETES_SERVICE_HOST"):
+        await kubernetes_config.load_kube_config(client_configuration=configuration)
+    else:
+        kubernetes_config.load_incluster_config(client_configuration=configuration)
+    return configuration
+
+
+class Api:
+    """Requests to one API server, with errors told apart by what a caller does about them."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._base = configuration.host.rstrip("/")
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        context = RESTClientObject(self._configuration).ssl_context
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=context, keepalive_timeout=60)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
+            headers={"User-Agent": "uploadpp"},
+            json_serialize=lambda value: orjson.dumps(value).decode(),
+            trust_env=True,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        content_type: str = JSON,
+        params: dict[str, str] | None = None,
+        timeout: float = TIMEOUT_SECONDS,  # noqa: ASYNC109 -- it bounds the one request, not the caller
+    ) -> Json:
+        """Send a request and return the decoded answer.
+
+        Raises:
+            NotFoundError, ConflictError, RefusedError, UnavailableError: see `kube.errors`.
+        """
+        if self._session is None:
+            raise RuntimeError("Api is used outside of its context")
+        headers = {"Content-Type": content_type}
+        token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        if token:
+            headers["Authorization"] = token
+        try:
+            async with self._session.request(
+                method,
+                self._base + path,
+                data=None if body is None else orjson.dumps(body),
+                headers=headers,
+                params=params,
+                timeout=aiohttp.ClientTimeout(total=timeout),
+            ) as response:
+                data = await response.read()
+                if response.status < HTTPStatus.BAD_REQUEST:
+                    answer: Json = orjson.loads(data) if data else {}
+                    return answer
+                raise _error(method, path, response, data)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise UnavailableError(f"{method} {path}: {type(error).__name__}") from error
+
+
+def _error(method: str, path: str, response: aiohttp.ClientResponse, data: bytes) -> ApiError:
+    try:
+        words = orjson.loads(data).get("message", "")
+    except (orjson.JSONDecodeError, AttributeError):
+        words = data[:200].decode("utf-8", "replace")
+    text = f"{method} {path}: {response.status} {words}"
+    match response.status:
+        case HTTPStatus.NOT_FOUND:
+            return NotFoundError(text)
+        case HTTPStatus.CONFLICT:
+            return ConflictError(text)
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN | HTTPStatus.REQUEST_TIMEOUT:
+            return UnavailableError(text)
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            return UnavailableError(text, float(response.headers.get("Retry-After", "1") or 1))
+        case status if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return RefusedError(text)
+    return UnavailableError(text)

@@ -1,0 +1,120 @@
+"""The checkpoint: UploadPostprocessing resources in the API server.
+
+Status is written as a whole and only over the version it was computed from (compare and
+set), so that neither a zombie nor a second writer can put the past over the present.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from uploadpp.kube.api import FIELD_MANAGER, JSON_PATCH, Api, Json
+from uploadpp.kube.errors import ConflictError, NotFoundError, RefusedError, UnavailableError
+
+GROUP = "uploadpp.io"
+VERSION = "v1alpha1"
+PLURAL = "uploadpostprocessings"
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The identity and version of a resource after a write."""
+
+    uid: str
+    version: str
+    generation: int
+
+
+def stored(resource: Json) -> Stored:
+    """What matters of a resource for the next compare-and-set."""
+    meta = resource["metadata"]
+    return Stored(meta["uid"], meta["resourceVersion"], meta.get("generation", 1))
+
+
+class Store:
+    """Resources of one namespace."""
+
+    def __init__(self, api: Api, namespace: str) -> None:
+        self._api = api
+        self._path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
+        self._params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Ignore"}
+
+    async def list_all(self, selector: str = "") -> AsyncIterator[Json]:
+        """Every resource, in pages; starts over when the list expires half-way."""
+        token = ""
+        while True:
+            params = {"limit": str(PAGE), "labelSelector": selector, "continue": token}
+            page = await self._api.request("GET", self._path, params={k: v for k, v in params.items() if v})
+            for item in page.get("items", []):
+                yield item
+            token = page.get("metadata", {}).get("continue", "")
+            if not token:
+                return
+
+    async def get(self, name: str) -> Json | None:
+        """One resource; None when it is not there."""
+        try:
+            return await self._api.request("GET", f"{self._path}/{name}")
+        except NotFoundError:
+            return None
+
+    async def create(self, resource: Json) -> Stored:
+        """Make a resource.
+
+        Raises:
+            ConflictError: there is one of that name.
+            UnavailableError: also when the CRD or the namespace is missing.
+        """
+        try:
+            return stored(await self._api.request("POST", self._path, resource, params=self._params))
+        except NotFoundError as error:
+            raise UnavailableError(f"{error} (is the CRD installed?)") from error
+
+    async def write_status(self, name: str, version: str, status: Json) -> Stored:
+        """Replace the status of the given version of a resource.
+
+        Raises:
+            ConflictError: the resource has changed since.
+            NotFoundError: it is gone.
+        """
+        return await self._patch(f"{self._path}/{name}/status", name, version, "/status", status)
+
+    async def write_sealed(self, name: str, version: str, sealed: str) -> Stored:
+        """Replace `spec.sealed`, after the storage has sent a fresh URL.
+
+        Raises:
+            ConflictError, NotFoundError: as for `write_status`.
+        """
+        return await self._patch(f"{self._path}/{name}", name, version, "/spec/sealed", sealed)
+
+    async def _patch(self, path: str, name: str, version: str, pointer: str, value: object) -> Stored:
+        patch = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+            {"op": "add", "path": pointer, "value": value},
+        ]
+        try:
+            answer = await self._api.request(
+                "PATCH", path, patch, content_type=JSON_PATCH, params=self._params
+            )
+        except RefusedError as error:
+            # A failed test and an invalid object are both 422: the version tells them apart.
+            current = await self.get(name)
+            if current is None:
+                raise NotFoundError(str(error)) from error
+            if stored(current).version != version:
+                raise ConflictError(str(error)) from error
+            raise
+        return stored(answer)
+
+    async def delete(self, name: str, uid: str, version: str = "") -> None:
+        """Remove exactly this resource; gone already is fine.
+
+        Raises:
+            ConflictError: it has changed since.
+        """
+        conditions = {"uid": uid} | ({"resourceVersion": version} if version else {})
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": conditions}
+        try:
+            await self._api.request("DELETE", f"{self._path}/{name}", body)
+        except NotFoundError:
+            return
