@@ -1,0 +1,16 @@
+"""An upload to and from its resource; what the rest of the operator imports."""
+
+from uploadpp.api.decode import control_of, from_resource
+from uploadpp.api.encode import ALL_SHOWN, ShownField, to_resource, to_spec, to_status
+from uploadpp.api.reading import UnreadableResourceError
+
+__all__ = [
+    "ALL_SHOWN",
+    "ShownField",
+    "UnreadableResourceError",
+    "control_of",
+    "from_resource",
+    "to_resource",
+    "to_spec",
+    "to_status",
+]

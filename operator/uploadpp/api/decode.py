@@ -1,0 +1,161 @@
+"""An upload from its resource: what `encode` wrote, or a person."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from uploadpp.api.plan import decode_plan
+from uploadpp.api.reading import Fields
+from uploadpp.core.conditions import ConditionType
+from uploadpp.core.config import Config
+from uploadpp.core.model import (
+    FINISHED_STEP,
+    Control,
+    FileInfo,
+    LogPosition,
+    Millis,
+    Origin,
+    RestartRequest,
+    StepPlan,
+    StepStatus,
+    Upload,
+)
+from uploadpp.core.states import (
+    CancelPolicy,
+    DesiredState,
+    Outcome,
+    RestartMode,
+    Stage,
+    StepReason,
+    StepState,
+)
+
+
+def from_resource(obj: Mapping[str, Any], defaults: Config, origin: Origin) -> Upload:
+    """The upload that a resource stands for.
+
+    Args:
+        obj: the resource as the API server has it. Without a status (made by hand, or its
+            first status was never written) it is pending.
+        defaults: has the steps of a resource that lists none.
+        origin: what the caller has unsealed.
+
+    Raises:
+        UnreadableResourceError: a field holds what this version does not know.
+    """
+    root = Fields(obj, "")
+    spec, status = root.child("spec"), root.child("status")
+    file = spec.child("upload")
+    received_at = file.time("receivedTime") or root.child("metadata").time("creationTimestamp") or Millis(0)
+    pending = Upload(
+        id=file.text("id"),
+        received_at=received_at,
+        origin=origin,
+        file=_decode_file(file),
+        control=control_of(obj),
+        since=received_at,
+    )
+    if "conditions" not in status:
+        return replace(pending, plan=decode_plan(spec, None, defaults.steps))
+    return _with_status(pending, spec, status, defaults)
+
+
+def _with_status(pending: Upload, spec: Fields, status: Fields, defaults: Config) -> Upload:
+    found = {each.text("type"): each for each in status.children("conditions")}
+    if ConditionType.SUCCEEDED not in found:
+        raise status.error("conditions", "Succeeded, whose reason is the stage, is missing")
+    stage = found[ConditionType.SUCCEEDED].word("reason", Stage, Stage.PENDING)
+    stalled = found.get(ConditionType.STALLED)
+    steps = {each.text("name"): _decode_step(each) for each in status.children("steps")}
+    run = status.number("run")
+    plan = decode_plan(spec, steps if run else None, defaults.steps)
+    if (run or steps) and [step.name for step in plan] != list(steps):
+        raise status.error("steps", "are not those of spec.steps")
+    log = status.child("log")
+    return replace(
+        pending,
+        plan=plan,
+        stage=stage,
+        since=status.time("stageTime") or pending.since,
+        run=run,
+        cursor=_cursor(status, stage, plan),
+        steps=tuple(steps.values()),
+        outcome=status.optional_word("outcome", Outcome),
+        next_attempt_at=status.time("nextAttemptTime"),
+        finishes=status.number("finishes"),
+        releases=status.number("releases"),
+        url_requests=status.number("urlRequests"),
+        stalled_at=stalled.time("lastTransitionTime") if stalled else None,
+        started_at=status.time("startTime"),
+        completed_at=status.time("completionTime"),
+        expires_at=status.time("expirationTime"),
+        observed_generation=status.number("observedGeneration"),
+        observed_token=status.text("observedToken"),
+        restarts=status.number("restarts"),
+        message=status.text("message"),
+        log=LogPosition(
+            stream=log.text("stream"),
+            sequence=log.number("sequence"),
+            start=log.optional_number("start"),
+        ),
+    )
+
+
+def control_of(obj: Mapping[str, Any]) -> Control:
+    """What a person asks for in the spec.
+
+    Raises:
+        UnreadableResourceError: a field holds what this version does not know.
+    """
+    root = Fields(obj, "")
+    spec = root.child("spec")
+    restart = spec.child("restart")
+    return Control(
+        desired=spec.word("desiredState", DesiredState, DesiredState.ACTIVE),
+        cancel_policy=spec.word("cancelPolicy", CancelPolicy, CancelPolicy.ABORT),
+        restart=RestartRequest(
+            token=restart.text("token"),
+            mode=restart.word("mode", RestartMode, RestartMode.RESTART),
+            from_step=restart.text("fromStep"),
+        )
+        if restart
+        else None,
+        generation=root.child("metadata").number("generation", 1),
+    )
+
+
+def _decode_file(file: Fields) -> FileInfo:
+    return FileInfo(
+        filename=file.text("filename"),
+        filesize=file.number("filesize"),
+        user_id=file.text("userID"),
+        space_id=file.text("spaceID"),
+        storage_id=file.text("storageID"),
+        opaque_id=file.text("opaqueID"),
+    )
+
+
+def _decode_step(step: Fields) -> StepStatus:
+    return StepStatus(
+        state=step.word("state", StepState, StepState.WAITING),
+        attempts=step.number("attempts"),
+        retries=step.number("retries"),
+        started_at=step.time("startTime"),
+        finished_at=step.time("finishTime"),
+        outcome=step.text("outcome"),
+        reason=step.optional_word("reason", StepReason),
+        message=step.text("message"),
+    )
+
+
+def _cursor(status: Fields, stage: Stage, plan: tuple[StepPlan, ...]) -> int:
+    """Where in the plan the upload is: at a step, or behind the last one."""
+    if stage is Stage.PENDING:
+        return 0
+    name = status.text("currentStep")
+    if not stage.in_step or (stage is Stage.SUSPENDED and name == FINISHED_STEP):
+        return len(plan)
+    for index, step in enumerate(plan):
+        if step.name == name:
+            return index
+    raise status.error("currentStep", f"the upload is {stage}, but {name!r} is none of its steps")

@@ -1,0 +1,159 @@
+"""An upload to its resource.
+
+By hand and without pydantic, because it runs for every status write. What `conditions`
+or the spec already say is not stored twice: the stage is the reason of `Succeeded`, the
+cursor is the position of `currentStep`, the time of a stall is that of `Stalled`.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from uploadpp.api import API_VERSION, KIND
+from uploadpp.api.plan import encode_plan
+from uploadpp.api.timestamps import format_time
+from uploadpp.core.conditions import Condition, conditions
+from uploadpp.core.model import Millis, StepStatus, Upload
+from uploadpp.core.naming import LABELS, SHARD_LABEL, resource_name
+from uploadpp.core.states import CancelPolicy, DesiredState, StepState
+
+MAX_INT64 = 2**63 - 1
+MAX_FILENAME = 1024
+MAX_ID = 256
+OVER = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED})
+
+Json = dict[str, Any]
+
+
+class ShownField(StrEnum):
+    """What of a file may be readable for everyone who may list the resources."""
+
+    FILENAME = "filename"
+    FILESIZE = "filesize"
+    USER_ID = "userID"
+    SPACE_ID = "spaceID"
+    STORAGE_ID = "storageID"
+    OPAQUE_ID = "opaqueID"
+
+
+ALL_SHOWN = frozenset(ShownField)
+
+
+def to_resource(
+    upload: Upload,
+    *,
+    namespace: str,
+    shard: int,
+    shown: frozenset[ShownField],
+    sealed: str,
+) -> Json:
+    """The resource to create; its status takes a second write."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {
+            "name": resource_name(upload.id),
+            "namespace": namespace,
+            "labels": {**LABELS, SHARD_LABEL: str(shard)},
+        },
+        "spec": to_spec(upload, shown=shown, sealed=sealed),
+    }
+
+
+def to_spec(upload: Upload, *, shown: frozenset[ShownField], sealed: str) -> Json:
+    """The spec of an upload that came over the wire."""
+    spec: Json = {"upload": _encode_file(upload, shown), **encode_plan(upload.plan)}
+    if sealed:
+        spec["sealed"] = sealed
+    control = upload.control
+    if control.desired is not DesiredState.ACTIVE:
+        spec["desiredState"] = control.desired
+    if control.cancel_policy is not CancelPolicy.ABORT:
+        spec["cancelPolicy"] = control.cancel_policy
+    if control.restart is not None:
+        spec["restart"] = _filled(
+            token=control.restart.token,
+            mode=control.restart.mode,
+            fromStep=control.restart.from_step,
+        )
+    return spec
+
+
+def _encode_file(upload: Upload, shown: frozenset[ShownField]) -> Json:
+    file = upload.file
+    values = {
+        ShownField.FILENAME: file.filename[:MAX_FILENAME],
+        ShownField.USER_ID: file.user_id[:MAX_ID],
+        ShownField.SPACE_ID: file.space_id[:MAX_ID],
+        ShownField.STORAGE_ID: file.storage_id[:MAX_ID],
+        ShownField.OPAQUE_ID: file.opaque_id[:MAX_ID],
+    }
+    encoded: Json = {"id": upload.id, "receivedTime": format_time(upload.received_at)}
+    if ShownField.FILESIZE in shown:
+        encoded["filesize"] = min(file.filesize, MAX_INT64)
+    encoded.update((field.value, value) for field, value in values.items() if value and field in shown)
+    return encoded
+
+
+def to_status(upload: Upload) -> Json:
+    """The status of an upload: everything that `from_resource` needs, defaults left out."""
+    over = sum(step.state in OVER for step in upload.steps)
+    log = upload.log
+    status = _filled(
+        observedGeneration=upload.observed_generation,
+        conditions=[_encode_condition(each, upload.observed_generation) for each in conditions(upload)],
+        currentStep=upload.current_step,
+        progress=f"{over}/{len(upload.plan)}",
+        outcome=upload.outcome,
+        message=upload.message,
+        stageTime=format_time(upload.since),
+        startTime=_time(upload.started_at),
+        nextAttemptTime=_time(upload.next_attempt_at),
+        completionTime=_time(upload.completed_at),
+        expirationTime=_time(upload.expires_at),
+        run=upload.run,
+        finishes=upload.finishes,
+        releases=upload.releases,
+        urlRequests=upload.url_requests,
+        restarts=upload.restarts,
+        observedToken=upload.observed_token,
+        steps=[_encode_step(plan.name, step) for plan, step in zip(upload.plan, upload.steps, strict=False)],
+        log=_filled(stream=log.stream, sequence=log.sequence),
+    )
+    status["retryCount"] = upload.retry_count
+    if log.start is not None:
+        status.setdefault("log", {})["start"] = log.start
+    return status
+
+
+def _encode_condition(condition: Condition, generation: int) -> Json:
+    encoded = {
+        "type": condition.type,
+        "status": condition.status,
+        "reason": condition.reason,
+        "message": condition.message,
+        "lastTransitionTime": format_time(condition.since),
+    }
+    return {**encoded, "observedGeneration": generation} if generation else encoded
+
+
+def _encode_step(name: str, step: StepStatus) -> Json:
+    return _filled(
+        name=name,
+        state=step.state,
+        attempts=step.attempts,
+        retries=step.retries,
+        startTime=_time(step.started_at),
+        finishTime=_time(step.finished_at),
+        outcome=step.outcome,
+        reason=step.reason,
+        message=step.message,
+    )
+
+
+def _filled(**values: object) -> Json:
+    """Only the fields that say something."""
+    return {name: value for name, value in values.items() if value}
+
+
+def _time(at: Millis | None) -> str | None:
+    return None if at is None else format_time(at)

@@ -1,0 +1,97 @@
+"""The steps of an upload in its spec.
+
+A value that all steps share is written once, next to the steps; a value that is the
+API's own default is not written at all. These defaults are those of `StepPlan`, never
+the operator's configuration: what an upload was planned with must not change later.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+from uploadpp.api.reading import Fields
+from uploadpp.core.model import Millis, StepPlan
+from uploadpp.core.states import OnExhausted
+
+DEFAULT = StepPlan(name="default")
+SECOND = 1000
+
+OF_POLICY = {
+    "maxRetries": "max_retries",
+    "backoffSeconds": "backoff",
+    "maxBackoffSeconds": "max_backoff",
+    "onExhausted": "on_exhausted",
+}
+SHARED = {"stallAfterSeconds": "stall_after", **OF_POLICY}
+OF_STEP = {"timeoutSeconds": "timeout", "delaySeconds": "delay", **SHARED}
+
+
+@lru_cache(maxsize=64)
+def encode_plan(plan: tuple[StepPlan, ...]) -> dict[str, Any]:
+    """The spec's part about steps.
+
+    The answer is shared by all uploads with the same plan: it must not be changed.
+    """
+    common = {name for name, field in SHARED.items() if len({getattr(step, field) for step in plan}) == 1}
+    values = _values(plan[0], common) if plan else {}
+    policy = {name: values[name] for name in OF_POLICY if name in values}
+    spec: dict[str, Any] = {
+        "steps": [{"name": step.name, **_values(step, OF_STEP.keys() - common)} for step in plan],
+    }
+    if policy:
+        spec["retryPolicy"] = policy
+    if "stallAfterSeconds" in values:
+        spec["stallAfterSeconds"] = values["stallAfterSeconds"]
+    return spec
+
+
+def _values(step: StepPlan, names: Iterable[str]) -> dict[str, Any]:
+    """The fields of a step that are not what they are by default, in a fixed order."""
+    found: dict[str, Any] = {}
+    for name, field in OF_STEP.items():
+        value = getattr(step, field)
+        if name in names and value != getattr(DEFAULT, field):
+            found[name] = -(-value // SECOND) if name.endswith("Seconds") else value
+    return found
+
+
+def decode_plan(
+    spec: Fields, begun: Iterable[str] | None, configured: tuple[StepPlan, ...]
+) -> tuple[StepPlan, ...]:
+    """The steps of an upload.
+
+    Args:
+        spec: the resource's spec.
+        begun: the names in its status, once a run has begun.
+        configured: the operator's own steps, for a resource that lists none.
+    """
+    policy = spec.child("retryPolicy")
+    if "steps" in spec:
+        steps = (
+            _overlay(_overlay(_overlay(StepPlan(name=step.text("name")), spec), policy), step)
+            for step in spec.children("steps")
+        )
+    else:
+        known = {step.name: step for step in configured}
+        names = known if begun is None else begun
+        steps = (_overlay(_overlay(known.get(name) or StepPlan(name=name), spec), policy) for name in names)
+    return _shared(tuple(steps))
+
+
+def _overlay(step: StepPlan, values: Fields) -> StepPlan:
+    """The step with what is set in `values` in place of its own."""
+    changes: dict[str, Any] = {
+        field: Millis(values.number(name) * SECOND) if name.endswith("Seconds") else values.number(name)
+        for name, field in OF_STEP.items()
+        if name in values and name != "onExhausted"
+    }
+    if "onExhausted" in values:
+        changes["on_exhausted"] = values.word("onExhausted", OnExhausted, OnExhausted.ABORT)
+    return replace(step, **changes) if changes else step
+
+
+@lru_cache(maxsize=256)
+def _shared(plan: tuple[StepPlan, ...]) -> tuple[StepPlan, ...]:
+    """One object in memory for all uploads with the same plan."""
+    return plan
