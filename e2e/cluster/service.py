@@ -61,8 +61,9 @@ class Service(ABC):
         return self.instance.process(self.name)
 
     def start(self, timeout: float | None = None) -> None:
-        """Start it and wait until it answers; does nothing when it runs already."""
+        """Start it, unless it runs already, and wait until it answers."""
         if self.process is not None:
+            self.wait_ready(timeout)
             return
         first = not self._ports
         for attempt in range(1, _STARTS + 1):
@@ -86,8 +87,8 @@ class Service(ABC):
         """Wait until it answers, or raise with the end of its log."""
         limit = self.start_timeout if timeout is None else timeout
         if not wait_until(self._answers, limit, give_up=lambda: self.process is None):
-            state = "does not answer" if self.process else "has ended"
-            raise StartError(f"{self.name} {state} after {limit:.0f} s at most:\n{self.log_tail()}")
+            problem = f"does not answer after {limit:.0f} s" if self.process else "has ended"
+            raise StartError(f"{self.name} {problem}; the end of {self.log}:\n{self.log_tail()}")
 
     def stop(self, timeout: float = 30.0) -> None:
         """Ask it to stop (SIGTERM); after the timeout it is killed."""
