@@ -1,0 +1,47 @@
+"""The building blocks of the models: bounded types, names, and validation rules.
+
+The API server only looks at the schema made from these; strings and lists without a
+bound would let one object fill etcd, and CEL refuses to run over them.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+INT32 = {"format": "int32"}
+INT64 = {"format": "int64"}
+YEAR = 31_536_000
+MONTH = 2_592_000
+
+Identifier = Annotated[str, Field(max_length=256)]
+Message = Annotated[str, Field(max_length=1024)]
+StepName = Annotated[str, Field(min_length=1, max_length=63)]
+Time = AwareDatetime
+Count = Annotated[int, Field(ge=0, le=2**31 - 1, json_schema_extra=INT32)]
+Count64 = Annotated[int, Field(ge=0, json_schema_extra=INT64)]
+Retries = Annotated[int, Field(ge=0, le=1000, json_schema_extra=INT32)]
+Seconds = Annotated[int, Field(ge=1, le=YEAR, json_schema_extra=INT32)]
+Wait = Annotated[int, Field(ge=0, le=MONTH, json_schema_extra=INT32)]
+
+
+def api_name(python_name: str) -> str:
+    """`space_id` → `spaceID`, `max_retries` → `maxRetries`."""
+    first, *rest = python_name.split("_")
+    return first + "".join("ID" if word == "id" else word.capitalize() for word in rest)
+
+
+class ApiModel(BaseModel):
+    """One object of the resource; its docstring is the object's description."""
+
+    model_config = ConfigDict(alias_generator=api_name, extra="forbid", strict=True)
+
+
+def rule(cel: str, message: str, path: str = "", reason: str = "FieldValueInvalid") -> dict[str, Any]:
+    """A validation rule in CEL; `path` is the field it blames, relative to where it stands."""
+    found = {"rule": cel, "message": message, "reason": reason}
+    return {**found, "fieldPath": path} if path else found
+
+
+def rules(*each: dict[str, Any]) -> dict[str, Any]:
+    """What a model's or field's `json_schema_extra` takes."""
+    return {"x-kubernetes-validations": list(each)}

@@ -1,0 +1,52 @@
+"""UploadPostprocessing, version v1alpha1: the single source of the CRD and of docs/api.md.
+
+The running operator does not use these models, see `codec`; a test holds the two together.
+"""
+
+from pydantic import Field
+
+from uploadpp.api.limits import ApiModel
+from uploadpp.api.spec import UploadPostprocessingSpec
+from uploadpp.api.status import UploadPostprocessingStatus
+
+
+class UploadPostprocessing(ApiModel):
+    """One upload to ocis or OpenCloud on its way through postprocessing."""
+
+    spec: UploadPostprocessingSpec = Field(
+        description="What the upload is (fixed), and what people ask for (may be changed at any time).",
+    )
+    status: UploadPostprocessingStatus | None = Field(
+        None,
+        description="Where the upload stands. Only the operator writes it.",
+    )
+
+
+COLUMNS = (
+    ("Step", ".status.currentStep", "string", 0),
+    ("Status", '.status.conditions[?(@.type=="Succeeded")].reason', "string", 0),
+    ("Retries", ".status.retryCount", "integer", 0),
+    ("Age", ".metadata.creationTimestamp", "date", 0),
+    ("Progress", ".status.progress", "string", 1),
+    ("Outcome", ".status.outcome", "string", 1),
+    ("Filename", ".spec.upload.filename", "string", 1),
+    ("Size", ".spec.upload.filesize", "integer", 1),
+    ("User", ".spec.upload.userID", "string", 1),
+    ("Space", ".spec.upload.spaceID", "string", 1),
+    ("Next", ".status.nextAttemptTime", "string", 1),
+    ("Message", '.status.conditions[?(@.type=="Succeeded")].message', "string", 1),
+)
+"""What `kubectl get` prints, and with `-o wide` (the last element is 1).
+
+With a UUID for a name, four columns are what 80 characters have room for.
+"""
+
+SELECTABLE = (
+    ".status.currentStep",
+    ".status.outcome",
+    ".spec.desiredState",
+    ".spec.upload.id",
+    ".spec.upload.spaceID",
+    ".spec.upload.userID",
+)
+"""What `kubectl get --field-selector` knows; the API server allows eight."""

@@ -1,0 +1,119 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from uploadpp.api.crd import custom_resource_definition, outputs
+from uploadpp.api.meanings import STAGES
+from uploadpp.core.states import Stage
+
+ROOT = Path(__file__).parents[3]
+(VERSION,) = custom_resource_definition()["spec"]["versions"]
+SCHEMA = VERSION["schema"]["openAPIV3Schema"]
+
+
+def nodes(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, schema
+    for name, each in schema.get("properties", {}).items():
+        yield from nodes(each, f"{path}.{name}")
+    if "items" in schema:
+        yield from nodes(schema["items"], f"{path}[]")
+
+
+OURS = [*nodes(SCHEMA["properties"]["spec"], "spec"), *nodes(SCHEMA["properties"]["status"], "status")]
+each_field = pytest.mark.parametrize(("path", "schema"), OURS, ids=[path for path, _ in OURS])
+
+
+@pytest.mark.parametrize("path", outputs(ROOT), ids=lambda path: path.name)
+def test_generated_files_are_up_to_date(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == outputs(ROOT)[path], "run `make gen`"
+
+
+@each_field
+def test_every_field_is_bounded(path: str, schema: dict[str, Any]) -> None:
+    del path
+    match schema["type"]:
+        case "string":
+            assert schema.keys() & {"maxLength", "enum"} or schema["format"] == "date-time"
+        case "array":
+            assert schema["maxItems"] <= 32
+        case "integer":
+            assert schema["minimum"] in {0, 1}
+            assert schema["format"] == "int64" or schema["maximum"] < 2**31
+
+
+@each_field
+def test_types_are_those_that_can_grow(path: str, schema: dict[str, Any]) -> None:
+    del path
+    assert schema["type"] in {"string", "integer", "array", "object"}, "no boolean, no float"
+    assert "additionalProperties" not in schema, "no maps"
+    assert "nullable" not in schema
+
+
+@each_field
+def test_objects_and_lists_are_atomic(path: str, schema: dict[str, Any]) -> None:
+    del path
+    if schema["type"] == "object":
+        assert schema["x-kubernetes-map-type"] == "atomic"
+    if schema["type"] == "array":
+        assert schema["x-kubernetes-list-type"] == "atomic"
+
+
+@each_field
+def test_every_field_says_what_it_means(path: str, schema: dict[str, Any]) -> None:
+    if not path.endswith("[]"):
+        assert schema["description"].endswith(".")
+
+
+@each_field
+def test_names_say_the_unit(path: str, schema: dict[str, Any]) -> None:
+    name = path.rpartition(".")[2]
+    assert not name.endswith(("Minutes", "Millis", "Duration", "Timeout", "Id", "Url", "At"))
+    assert name.endswith("Time") == (schema.get("format") == "date-time")
+    if name.endswith("Seconds"):
+        assert schema["type"] == "integer"
+
+
+@each_field
+def test_rules_name_a_field_that_exists(path: str, schema: dict[str, Any]) -> None:
+    known = {each for each, _ in OURS}
+    for rule in schema.get("x-kubernetes-validations", ()):
+        assert rule["message"]
+        assert rule["reason"].startswith("FieldValue")
+        assert path + rule.get("fieldPath", "") in known
+
+
+def test_conditions_have_the_standard_shape() -> None:
+    item = SCHEMA["properties"]["status"]["properties"]["conditions"]["items"]
+    assert item["properties"].keys() == {
+        "type",
+        "status",
+        "reason",
+        "message",
+        "lastTransitionTime",
+        "observedGeneration",
+    }
+    assert set(item["required"]) == item["properties"].keys() - {"observedGeneration"}
+    assert item["properties"]["status"]["enum"] == ["True", "False", "Unknown"]
+
+
+def test_status_is_a_subresource_and_is_never_required() -> None:
+    assert VERSION["subresources"] == {"status": {}}
+    assert SCHEMA["required"] == ["spec"]
+    assert "required" not in SCHEMA["properties"]["status"]
+
+
+def test_columns_and_selectors_point_at_fields() -> None:
+    known = {f".{path}" for path, _ in OURS} | {".metadata.creationTimestamp"}
+    paths = [each["jsonPath"] for each in VERSION["selectableFields"]]
+    assert len(paths) <= 8
+    paths += [
+        each["jsonPath"] for each in VERSION["additionalPrinterColumns"] if "[?" not in each["jsonPath"]
+    ]
+    assert set(paths) <= known
+
+
+def test_every_stage_is_explained() -> None:
+    assert list(STAGES) == list(Stage)
+    assert all(len(stage) <= 16 for stage in Stage)
