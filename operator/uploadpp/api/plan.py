@@ -68,27 +68,30 @@ def decode_plan(
     """
     policy = spec.child("retryPolicy")
     if "steps" in spec:
-        steps = (
-            _overlay(_overlay(_overlay(StepPlan(name=step.text("name")), spec), policy), step)
-            for step in spec.children("steps")
-        )
+        base = _overlay(_overlay(DEFAULT, spec, ("stallAfterSeconds",)), policy, OF_POLICY)
+        steps = [_overlay(base, step, OF_STEP, step.text("name")) for step in spec.children("steps")]
     else:
         known = {step.name: step for step in configured}
         names = known if begun is None else begun
-        steps = (_overlay(_overlay(known.get(name) or StepPlan(name=name), spec), policy) for name in names)
+        plans = [known.get(name) or StepPlan(name=name) for name in names]
+        steps = [_overlay(_overlay(plan, spec, ("stallAfterSeconds",)), policy, OF_POLICY) for plan in plans]
     return _shared(tuple(steps))
 
 
-def _overlay(step: StepPlan, values: Fields) -> StepPlan:
-    """The step with what is set in `values` in place of its own."""
-    changes: dict[str, Any] = {
-        field: Millis(values.number(name) * SECOND) if name.endswith("Seconds") else values.number(name)
-        for name, field in OF_STEP.items()
-        if name in values and name != "onExhausted"
-    }
-    if "onExhausted" in values:
-        changes["on_exhausted"] = values.word("onExhausted", OnExhausted, OnExhausted.ABORT)
-    return replace(step, **changes) if changes else step
+def _overlay(plan: StepPlan, values: Fields, names: Iterable[str], name: str = "") -> StepPlan:
+    """The plan with what is set in `values`, and perhaps a name, in place of its own."""
+    changes: dict[str, Any] = {"name": name} if name else {}
+    for each in names if values else ():
+        if each in values:
+            changes[OF_STEP[each]] = _decoded(values, each)
+    return replace(plan, **changes) if changes else plan
+
+
+def _decoded(values: Fields, name: str) -> Any:  # noqa: ANN401  # what a field of StepPlan takes
+    if name == "onExhausted":
+        return values.word(name, OnExhausted, OnExhausted.ABORT)
+    value = values.number(name)
+    return Millis(value * SECOND) if name.endswith("Seconds") else value
 
 
 @lru_cache(maxsize=256)

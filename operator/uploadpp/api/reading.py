@@ -30,7 +30,7 @@ class Fields:
     __slots__ = ("_values", "path")
 
     def __init__(self, values: object, path: str) -> None:
-        if not isinstance(values, Mapping):
+        if not isinstance(values, dict | Mapping):  # dict first: the other takes ten times as long
             raise UnreadableResourceError(path, f"must be an object, not {values!r}")
         self._values = values
         self.path = path

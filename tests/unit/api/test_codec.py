@@ -1,0 +1,195 @@
+import re
+from typing import Any
+
+import orjson
+import pytest
+
+from uploadpp.api.codec import (
+    ALL_SHOWN,
+    ShownField,
+    UnreadableResourceError,
+    control_of,
+    from_resource,
+    to_resource,
+    to_spec,
+    to_status,
+)
+from uploadpp.core.config import Config
+from uploadpp.core.inputs import BytesReceived, Input, Published, StepFinished, UploadReady
+from uploadpp.core.model import Control, FileInfo, Millis, Origin, RestartRequest, StepPlan, Upload
+from uploadpp.core.replay import Position, apply
+from uploadpp.core.states import DesiredState, OnExhausted, RestartMode, Stage
+
+ID = "7d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11"
+SPACE = "4c510ada-c86b-4815-8820-42cdf82c3d51"
+STREAM = "main-queue/2026-10-02T08:15:30.120045001Z"
+NOW = Millis(1_795_000_000_123)
+CONFIG = Config(steps=(StepPlan(name="virusscan"), StepPlan(name="policies")))
+FILE = FileInfo(
+    filename="report.pdf",
+    filesize=48_213,
+    user_id=SPACE,
+    space_id=SPACE,
+    storage_id=SPACE,
+    opaque_id=SPACE,
+)
+ARRIVAL = BytesReceived(Origin(url='"https://a"'), FILE)
+PASSED = (
+    ARRIVAL,
+    StepFinished("virusscan", "continue"),
+    StepFinished("policies", "continue"),
+    UploadReady(failed=False),
+)
+
+
+def after(*events: Input) -> Upload:
+    """The upload after some messages, each command of ours echoed."""
+    upload, sequence = None, 100
+    for event in events:
+        decision = apply(upload, ID, event, Position(STREAM, sequence), NOW, CONFIG)
+        sequence += 1
+        assert decision.upload is not None
+        upload = decision.upload
+        for command in decision.commands:
+            echo = Published(command.mark, sequence)
+            upload = apply(upload, ID, echo, Position(STREAM, sequence), NOW, CONFIG).upload
+            sequence += 1
+    assert upload is not None
+    return upload
+
+
+def resource(upload: Upload, **status: object) -> dict[str, Any]:
+    made = to_resource(upload, namespace="ocis", shard=0, shown=ALL_SHOWN, sealed="")
+    return {**made, "status": {**to_status(upload), **status}}
+
+
+def by_hand(**spec: object) -> dict[str, Any]:
+    return {
+        "metadata": {"creationTimestamp": "2026-11-18T11:06:40Z", "generation": 1},
+        "spec": {"upload": {"id": ID}, **spec},
+    }
+
+
+def test_a_new_resource_has_a_name_labels_and_no_status() -> None:
+    made = to_resource(after(ARRIVAL), namespace="ocis", shard=3, shown=ALL_SHOWN, sealed="gAAAA")
+    assert made["metadata"] == {
+        "name": ID,
+        "namespace": "ocis",
+        "labels": {
+            "app.kubernetes.io/name": "upload-postprocessing",
+            "app.kubernetes.io/managed-by": "uploadpp",
+            "uploadpp.io/shard": "3",
+        },
+    }
+    assert made["spec"]["sealed"] == "gAAAA"
+    assert made["spec"]["upload"]["receivedTime"] == "2026-11-18T11:06:40.123Z"
+    assert "status" not in made
+
+
+def test_only_what_is_configured_is_shown() -> None:
+    shown = frozenset({ShownField.FILESIZE, ShownField.SPACE_ID})
+    upload = to_spec(after(ARRIVAL), shown=shown, sealed="")["upload"]
+    assert upload.keys() == {"id", "receivedTime", "filesize", "spaceID"}
+
+
+def test_what_is_too_large_to_show_is_cut() -> None:
+    huge = FileInfo(filename="ä" * 5000, filesize=2**64 - 1, user_id="u" * 300)
+    upload = to_spec(after(BytesReceived(Origin(), huge)), shown=ALL_SHOWN, sealed="")["upload"]
+    assert upload["filesize"] == 2**63 - 1
+    assert len(upload["filename"]) == 1024
+    assert len(upload["userID"]) == 256
+
+
+def test_the_status_of_a_passed_upload_is_small() -> None:
+    sizes = [len(orjson.dumps(to_status(after(*PASSED[:n])))) for n in (1, 2, 3, 4)]
+    assert max(sizes) <= 1.2 * 1024, sizes
+
+
+def test_a_plan_with_common_values_writes_them_once() -> None:
+    lenient = {"max_retries": 3, "stall_after": Millis(60_000), "on_exhausted": OnExhausted.HOLD}
+    plan = (
+        StepPlan(name="virusscan", timeout=Millis(90_000), **lenient),  # type: ignore[arg-type]
+        StepPlan(name="delay", delay=Millis(1_500), backoff=Millis(1_000), **lenient),  # type: ignore[arg-type]
+    )
+    spec = to_spec(Upload(id=ID, received_at=NOW, plan=plan), shown=ALL_SHOWN, sealed="")
+    assert spec["retryPolicy"] == {"maxRetries": 3, "onExhausted": "Hold"}
+    assert spec["stallAfterSeconds"] == 60
+    assert spec["steps"] == [
+        {"name": "virusscan", "timeoutSeconds": 90},
+        {"name": "delay", "delaySeconds": 2, "backoffSeconds": 1},
+    ]
+
+
+def test_a_resource_made_by_hand_is_pending_with_the_configured_steps() -> None:
+    upload = from_resource(by_hand(), CONFIG, Origin())
+    assert upload.stage is Stage.PENDING
+    assert upload.plan == CONFIG.steps
+    assert upload.received_at == upload.since == 1_795_000_000_000
+
+
+def test_a_step_by_hand_takes_its_own_value_then_that_of_the_policy_then_the_default() -> None:
+    spec = {
+        "steps": [{"name": "virusscan", "maxRetries": 0, "onExhausted": "Delete"}, {"name": "policies"}],
+        "retryPolicy": {"maxRetries": 7, "maxBackoffSeconds": 60},
+        "stallAfterSeconds": 30,
+    }
+    first, second = from_resource(by_hand(**spec), CONFIG, Origin()).plan
+    assert (first.max_retries, first.on_exhausted) == (0, OnExhausted.DELETE)
+    assert (second.max_retries, second.on_exhausted) == (7, OnExhausted.ABORT)
+    assert {first.max_backoff, second.max_backoff} == {60_000}
+    assert {first.stall_after, second.stall_after} == {30_000}
+    assert {first.backoff, second.backoff} == {5_000}
+
+
+def test_the_steps_of_a_begun_run_stay_when_the_configuration_changes() -> None:
+    stored = resource(after(*PASSED[:2]))
+    del stored["spec"]["steps"]
+    other = Config(steps=(StepPlan(name="policies", max_retries=1), StepPlan(name="new")))
+    upload = from_resource(stored, other, Origin())
+    assert [step.name for step in upload.plan] == ["virusscan", "policies"]
+    assert upload.plan[1].max_retries == 1
+    assert upload.current_step == "policies"
+
+
+def test_an_empty_list_of_steps_is_not_the_configured_one() -> None:
+    assert from_resource(by_hand(steps=[]), CONFIG, Origin()).plan == ()
+
+
+def test_equal_plans_are_one_object_in_memory() -> None:
+    one, two = (from_resource(by_hand(steps=[{"name": "virusscan"}]), CONFIG, Origin()) for _ in "ab")
+    assert one.plan is two.plan
+
+
+def test_control_is_read_from_the_spec_alone() -> None:
+    obj = by_hand(desiredState="Suspended", restart={"token": "t1", "fromStep": "policies"})
+    assert control_of(obj) == Control(
+        desired=DesiredState.SUSPENDED,
+        restart=RestartRequest(token="t1", mode=RestartMode.RESTART, from_step="policies"),
+        generation=1,
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "field"),
+    [
+        ({"currentStep": "unknown"}, "status.currentStep"),
+        ({"outcome": "perhaps"}, "status.outcome"),
+        ({"startTime": "yesterday"}, "status.startTime"),
+        ({"startTime": "2026-11-18T11:06:40"}, "status.startTime"),
+        ({"stageTime": "2026-11-18T11:06:xxZ"}, "status.stageTime"),
+        ({"run": "1"}, "status.run"),
+        ({"run": True}, "status.run"),
+        ({"message": 7}, "status.message"),
+        ({"steps": []}, "status.steps"),
+        ({"steps": [{"name": "virusscan", "state": "Dancing"}]}, "status.steps[0].state"),
+        ({"steps": [7]}, "status.steps[0]"),
+        ({"steps": "none"}, "status.steps"),
+        ({"log": 7}, "status.log"),
+        ({"conditions": [{"type": "Finished"}]}, "status.conditions"),
+        ({"conditions": [{"type": "Succeeded", "reason": "Singing"}]}, "status.conditions[0].reason"),
+    ],
+)
+def test_what_cannot_be_read_is_named(status: dict[str, object], field: str) -> None:
+    with pytest.raises(UnreadableResourceError, match=f"^{re.escape(field)}: ") as caught:
+        from_resource(resource(after(*PASSED[:2]), **status), CONFIG, Origin())
+    assert caught.value.field == field
