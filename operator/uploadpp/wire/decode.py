@@ -109,7 +109,8 @@ def _bytes_received(envelope: Envelope, now: Millis) -> Event:
     size = values.get("filesize") or 0
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise BadMessageError(Defect.WRONG_TYPE, "Filesize is no unsigned integer", envelope.event_type)
-    filename = _text(envelope, values, "Filename")
+    # Go replaces half a surrogate pair the same way; nothing behind us could encode it.
+    filename = _text(envelope, values, "Filename").encode("utf-8", "replace").decode()
     url = _text(envelope, values, "URL")
     raw = {name: text for name, (text, value) in members.items() if value is not None}
     metadata = envelope.metadata

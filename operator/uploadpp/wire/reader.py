@@ -103,15 +103,20 @@ class LogReader:
                     # Waiting pulls die with a connection; the clock starts again when it is back.
                     self._credit = 0
                     self._heard = loop.time()
-                elif self._credit == 0:
+                elif self._credit == 0 and self._subscription is not None:
                     await self._pull()
             self._lost.result()
         finally:
             await self._close()
 
+    async def stop(self) -> None:
+        """Hand over nothing more; the connection stays usable."""
+        await self._close()
+
     async def _close(self) -> None:
-        if self._subscription is not None and not self._client.is_closed:
-            await self._subscription.unsubscribe()
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None and not self._client.is_closed:
+            await subscription.unsubscribe()
 
     async def _pull(self) -> None:
         request = {

@@ -1,0 +1,1 @@
+"""Wiring: the coordinator between log and store, and everything that keeps it running."""

@@ -1,0 +1,171 @@
+"""The process: connects, competes for the shard, and starts over when an ownership ends."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from nats.aio.client import Client
+
+from uploadpp import __version__
+from uploadpp.kube.api import Api, load_configuration
+from uploadpp.kube.eventlog import EventLog
+from uploadpp.kube.lease import Lease
+from uploadpp.kube.sealing import Sealer
+from uploadpp.kube.store import Store
+from uploadpp.runtime.configuration import (
+    ConfigurationError,
+    core_config,
+    namespace_of,
+    nats_options,
+    notes,
+    sealing_keys,
+)
+from uploadpp.runtime.health import HealthServer
+from uploadpp.runtime.metrics import Metrics
+from uploadpp.runtime.session import Session, Surroundings
+from uploadpp.runtime.settings import Settings
+from uploadpp.wire.connection import connect
+from uploadpp.wire.stream import ensure_stream
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+RESTART_SECONDS = 1.0
+LEASE_NAME = "uploadpp-shard-{shard}"
+
+
+class App:
+    """One operator process."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Check what can be checked without a connection.
+
+        Raises:
+            ConfigurationError: something needed is missing or unusable.
+        """
+        self._settings = settings
+        self._namespace = namespace_of(settings)
+        self._identity = f"{os.environ.get('HOSTNAME') or socket.gethostname()}_{uuid4().hex[:8]}"
+        try:
+            self._sealer = Sealer(sealing_keys(settings))
+        except ValueError as error:
+            raise ConfigurationError(
+                f"UPLOADPP_SEALING_KEY_FILE={settings.sealing_key_file}: {error}; see `uploadpp generate-key`",
+            ) from None
+        self._nats = nats_options(settings, self._identity)
+        self._config = core_config(settings)
+        self._metrics = Metrics()
+        self._stop = asyncio.Event()
+        self._client: Client | None = None
+        self._session: Session | None = None
+        self._state = "starting"
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT.
+
+        Raises:
+            ConfigurationError: the debug address or the kubeconfig cannot be used.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        for note in notes(self._settings):
+            log.warning(note)
+        steps = ",".join(step.name for step in self._config.steps)
+        log.info("starting", extra={"version": __version__, "namespace": self._namespace, "steps": steps})
+        health = HealthServer(
+            self._settings.debug_addr,
+            self._settings.debug_token,
+            self._metrics,
+            self._unhealthy,
+            self._unready,
+        )
+        try:
+            await health.start()
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"POSTPROCESSING_DEBUG_ADDR={self._settings.debug_addr}: {error}"
+            ) from None
+        try:
+            await self._work()
+        finally:
+            await health.stop()
+
+    async def _work(self) -> None:
+        self._state = "connecting to NATS"
+        self._client = await self._or_stop(connect(self._nats))
+        if self._client is None:
+            return
+        try:
+            configuration = await load_configuration()
+        except Exception as error:
+            raise ConfigurationError(f"no usable kubeconfig or service account: {error}") from error
+        async with Api(configuration) as api:
+            events = EventLog(api, self._namespace, self._identity)
+            posting = asyncio.create_task(events.run())
+            try:
+                while not self._stop.is_set():
+                    await self._own(api, events, self._client)
+            finally:
+                posting.cancel()
+                await self._client.close()
+
+    async def _own(self, api: Api, events: EventLog, client: Client) -> None:
+        """Wait for the shard, work on it, and give it back."""
+        self._state = "standing by"
+        duration = -(-self._settings.lease_duration // 1000)
+        lease = Lease(api, self._namespace, LEASE_NAME.format(shard=0), self._identity, duration)
+        try:
+            await ensure_stream(client.jetstream(), self._settings.stream_max_age / 1000 or None)
+            epoch = await self._or_stop(lease.acquire())
+            if epoch is None:
+                return
+            self._state = "starting the shard"
+            self._session = Session(self._surroundings(api, events, client), lease, shard=0)
+            await self._session.run(epoch, self._stop)
+        except Exception:
+            log.exception("the ownership has ended; starting over")
+            await asyncio.sleep(RESTART_SECONDS)
+        finally:
+            self._session = None
+            await lease.release()
+
+    def _surroundings(self, api: Api, events: EventLog, client: Client) -> Surroundings:
+        return Surroundings(
+            config=self._config,
+            client=client,
+            store=Store(api, self._namespace),
+            events=events,
+            seals=self._sealer,
+            metrics=self._metrics,
+            namespace=self._namespace,
+            shown=self._settings.show,
+            writers=self._settings.writers,
+            start_from=self._settings.start_from,
+        )
+
+    async def _or_stop(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """The result of some work; None when we are told to stop first."""
+        task = asyncio.ensure_future(work)
+        stopped = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            for each in (task, stopped):
+                each.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await each
+
+    def _unhealthy(self) -> str:
+        return ""
+
+    def _unready(self) -> str:
+        return self._session.problem if self._session is not None else self._state

@@ -1,0 +1,185 @@
+"""Writing states to the API server, coalesced: at most one write per upload in flight (law 2.2).
+
+A bounded number of writers takes uploads in the order they became storable. Whatever
+happens to an upload while it waits or is being written goes into its next write, so an
+idle system writes every transition and a flooded one only the last.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from uploadpp.api.codec import ShownField, to_resource, to_status
+from uploadpp.core.model import Upload
+from uploadpp.kube.errors import ConflictError, NotFoundError, RefusedError, UnavailableError
+from uploadpp.kube.store import Stored, stored
+from uploadpp.runtime.coordinator import Coordinator
+from uploadpp.runtime.entry import Entry
+from uploadpp.runtime.metrics import Metrics
+from uploadpp.runtime.ports import Json, Notices, Resources, Seals
+
+log = logging.getLogger(__name__)
+
+LONGEST_PAUSE_SECONDS = 5.0
+FIRST_PAUSE_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How an upload becomes a resource."""
+
+    seals: Seals
+    namespace: str
+    shard: int
+    shown: frozenset[ShownField]
+
+    def resource(self, upload: Upload) -> Json:
+        """The resource to create."""
+        sealed = self.seals.seal(upload.origin)
+        return to_resource(
+            upload, namespace=self.namespace, shard=self.shard, shown=self.shown, sealed=sealed
+        )
+
+
+class Watcher(Protocol):
+    """Told when a resource is not what we left it as."""
+
+    async def confirm_ownership(self) -> None:
+        """Make sure that we still own the shard; raises when we do not."""
+
+    def seen(self, resource: Json) -> None:
+        """The resource as it is now."""
+
+
+class Checkpoint:
+    """The writers of one shard."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        resources: Resources,
+        notices: Notices,
+        metrics: Metrics,
+        form: Form,
+        watcher: Watcher,
+    ) -> None:
+        self._coordinator = coordinator
+        self._resources = resources
+        self._notices = notices
+        self._metrics = metrics
+        self._form = form
+        self._watcher = watcher
+        self._queue: deque[Entry] = deque()
+        self._wake = asyncio.Event()
+        self._writing = 0
+        coordinator.on_storable = self.put
+
+    def put(self, entry: Entry) -> None:
+        """Have an upload written soon."""
+        if not entry.queued:
+            entry.queued = True
+            self._queue.append(entry)
+            self._wake.set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is being written."""
+        return not self._queue and not self._writing
+
+    async def run(self) -> None:
+        """One writer; as many run at a time as writes may be in flight. Until cancelled."""
+        while True:
+            while not self._queue:
+                self._wake.clear()
+                await self._wake.wait()
+            entry = self._queue.popleft()
+            self._writing += 1
+            try:
+                await self._store(entry)
+            finally:
+                self._writing -= 1
+                entry.queued = False
+            if entry.storable:
+                self.put(entry)
+
+    async def _store(self, entry: Entry) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        upload, version = entry.upload, entry.version
+        while not entry.gone:
+            if entry.unpublished == 0:
+                upload, version = entry.upload, entry.version
+            elif pause == FIRST_PAUSE_SECONDS:
+                return  # a newer state is being published; it comes back when that is done
+            try:
+                await self._write(entry, upload)
+            except ConflictError:
+                self._metrics.writes.labels("any", "conflict").inc()
+                await self._reconcile(entry)
+            except NotFoundError:
+                log.info("resource deleted; the upload is forgotten", extra={"upload": upload.id})
+                self._coordinator.forget(entry)
+            except RefusedError as error:
+                self._metrics.writes.labels("any", "refused").inc()
+                self._coordinator.set_aside(entry, str(error))
+            except (TypeError, ValueError, KeyError) as error:
+                # A state that cannot be encoded is a bug; it must not stop the writer (law 2.7).
+                log.exception("checkpoint failed", extra={"upload": upload.id})
+                self._coordinator.set_aside(entry, f"cannot be encoded: {type(error).__name__}")
+            except UnavailableError as error:
+                self._metrics.writes.labels("any", "unavailable").inc()
+                log.warning("checkpoint not written, trying again: %s", error, extra={"upload": upload.id})
+                await asyncio.sleep(max(pause, error.retry_after))
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            else:
+                self._coordinator.saved(entry, version)
+                self._post_notices(entry)
+                return
+
+    async def _write(self, entry: Entry, upload: Upload) -> None:
+        if entry.stored is None:
+            entry.stored = await self._create(entry, self._form.resource(upload))
+            entry.sealed = upload.origin
+            self._metrics.writes.labels("create", "ok").inc()
+        elif entry.sealed is not upload.origin:
+            sealed = self._form.seals.seal(upload.origin)
+            entry.stored = await self._resources.write_sealed(entry.name, entry.stored.version, sealed)
+            entry.sealed = upload.origin
+            self._metrics.writes.labels("patch", "ok").inc()
+        status = to_status(upload)
+        entry.stored = await self._resources.write_status(entry.name, entry.stored.version, status)
+        self._metrics.writes.labels("status", "ok").inc()
+
+    async def _create(self, entry: Entry, resource: Json) -> Stored:
+        try:
+            return await self._resources.create(resource)
+        except ConflictError:
+            existing = await self._resources.get(entry.name)
+            if existing is None:
+                raise
+            if existing["spec"]["upload"]["id"] != entry.upload.id:
+                raise RefusedError(f"the name {entry.name} belongs to another upload") from None
+            return stored(existing)
+
+    async def _reconcile(self, entry: Entry) -> None:
+        """Somebody else has written: make sure we still own the shard, then look at what it is."""
+        await self._watcher.confirm_ownership()
+        current = await self._resources.get(entry.name)
+        if current is None:
+            self._coordinator.forget(entry)
+            return
+        now = stored(current)
+        if entry.stored is not None and entry.stored.uid != now.uid:
+            self._coordinator.forget(entry)
+            self._watcher.seen(current)
+            return
+        entry.stored = now
+        self._watcher.seen(current)
+
+    def _post_notices(self, entry: Entry) -> None:
+        if entry.stored is None:
+            return
+        for notice in entry.notices:
+            self._notices.post(entry.name, entry.stored.uid, notice)
+        entry.notices.clear()

@@ -1,0 +1,221 @@
+"""Reading settings, and turning them into what the core and the clients take."""
+
+import argparse
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from uploadpp.core.config import Config
+from uploadpp.core.model import DELAY_STEP, Millis, StepPlan
+from uploadpp.runtime.settings import Settings
+from uploadpp.wire.connection import NatsOptions
+
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+STORE_VARIABLES = ("POSTPROCESSING_STORE", "OCIS_PERSISTENT_STORE", "OC_PERSISTENT_STORE")
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; the text names the variable or flag and the remedy."""
+
+
+def flag_of(name: str) -> str:
+    """The flag of a setting."""
+    return f"--{name.replace('_', '-')}"
+
+
+def variables_of(name: str) -> list[str]:
+    """The environment variables of a setting, the one that counts most last."""
+    extra = Settings.model_fields[name].json_schema_extra
+    return list(extra["env"]) if isinstance(extra, dict) else []  # type: ignore[arg-type]
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """One flag per setting."""
+    for name, field in Settings.model_fields.items():
+        variables = ", ".join(reversed(variables_of(name)))
+        text = f"{field.description} [{variables}]".replace("%", "%%")
+        parser.add_argument(flag_of(name), dest=name, metavar="VALUE", help=text)
+
+
+def read_settings(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings: flags before variables, variables before defaults.
+
+    Raises:
+        ConfigurationError: a value cannot be parsed or does not go with another.
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name in Settings.model_fields:
+        for variable in variables_of(name):
+            if variable in environment:
+                values[name], sources[name] = environment[variable], variable
+        given = flags.get(name)
+        if given is not None:
+            values[name], sources[name] = given, flag_of(name)
+    if isinstance(text := values.get("step_settings"), str):
+        values["step_settings"] = _json(text, sources["step_settings"])
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error, values, sources)) from None
+
+
+def _json(text: str, source: str) -> object:
+    try:
+        return json.loads(text) if text.strip() else {}
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(f"{source}: is no JSON object: {error}") from None
+
+
+def _explain(error: ValidationError, values: Mapping[str, Any], sources: Mapping[str, str]) -> str:
+    lines = []
+    for problem in error.errors():
+        message = problem["msg"].removeprefix("Value error, ")
+        if not problem["loc"]:  # a check over several settings; its text begins with the setting's name
+            name, _, rest = message.partition(":")
+            lines.append(f"{sources[name]}:{rest}" if rest and name in sources else _named(message, sources))
+            continue
+        name, *path = (str(part) for part in problem["loc"])
+        field = Settings.model_fields[name]
+        shown = f"={values[name]!r}" if field.repr and not path else ""
+        lines.append(f"{'.'.join([sources.get(name, name), *path])}{shown}: {message}")
+    return "\n".join(lines)
+
+
+def _named(message: str, sources: Mapping[str, str]) -> str:
+    for name in Settings.model_fields:
+        if name in message:
+            message = message.replace(name, sources.get(name, variables_of(name)[-1]))
+    return message
+
+
+def notes(settings: Settings, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """What a person should know about settings that are valid but do less or more than they say."""
+    found = []
+    if settings.delay and DELAY_STEP not in settings.steps:
+        found.append(
+            "POSTPROCESSING_DELAY is set and delay is not among the steps: it is appended as the last one"
+        )
+    if not settings.steps and not settings.delay:
+        found.append("no steps are configured: every upload is released at once")
+    found += [
+        f"{name} no longer matters: resources in Kubernetes are the store"
+        for name in environment
+        if name.startswith(STORE_VARIABLES)
+    ]
+    if any(value % 1000 for value in (settings.delay, settings.retry_backoff_duration, settings.stall_after)):
+        found.append("lengths of time are rounded up to whole seconds, the unit of the resource")
+    return found
+
+
+def namespace_of(settings: Settings) -> str:
+    """The namespace of the resources.
+
+    Raises:
+        ConfigurationError: none is configured and we are not in a Pod.
+    """
+    if settings.namespace:
+        return settings.namespace
+    if NAMESPACE_FILE.exists():
+        return NAMESPACE_FILE.read_text().strip()
+    raise ConfigurationError("UPLOADPP_NAMESPACE or --namespace is needed outside of a Pod")
+
+
+def sealing_keys(settings: Settings) -> list[str]:
+    """The keys that seal resources, the current one first.
+
+    Raises:
+        ConfigurationError: there is no file, or no key in it.
+    """
+    path = settings.sealing_key_file
+    if path is None:
+        raise ConfigurationError(
+            "UPLOADPP_SEALING_KEY_FILE is needed: a file with a key made by `uploadpp generate-key`",
+        )
+    try:
+        keys = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    except OSError as error:
+        raise ConfigurationError(f"UPLOADPP_SEALING_KEY_FILE={path}: {error.strerror}") from None
+    if not keys:
+        raise ConfigurationError(
+            f"UPLOADPP_SEALING_KEY_FILE={path}: holds no key; see `uploadpp generate-key`"
+        )
+    return keys
+
+
+def core_config(settings: Settings) -> Config:
+    """What the pure core needs to know."""
+    names = list(settings.steps)
+    if settings.delay and DELAY_STEP not in names:
+        names.append(DELAY_STEP)
+    return Config(
+        steps=tuple(_plan(settings, name) for name in names),
+        ready_after=Millis(settings.ready_after),
+        release_backoff=Millis(settings.release_backoff),
+        ttl_completed=Millis(settings.ttl_completed),
+        ttl_failed=Millis(settings.ttl_failed),
+    )
+
+
+def _plan(settings: Settings, name: str) -> StepPlan:
+    own = settings.step_settings.get(name)
+
+    def pick(value: int | None, default: int) -> Millis:
+        return Millis(value * 1000 if value is not None else _whole(default))
+
+    timeout = own.timeoutSeconds if own else None
+    retries = own.maxRetries if own else None
+    return StepPlan(
+        name=name,
+        timeout=Millis(timeout * 1000) if timeout else None,
+        stall_after=pick(own.stallAfterSeconds if own else None, settings.stall_after),
+        max_retries=settings.max_retries if retries is None else retries,
+        backoff=pick(own.backoffSeconds if own else None, settings.retry_backoff_duration),
+        max_backoff=pick(own.maxBackoffSeconds if own else None, settings.max_backoff),
+        on_exhausted=(own.onExhausted if own else None) or settings.on_exhausted,
+        delay=_whole(settings.delay) if name == DELAY_STEP else Millis(0),
+    )
+
+
+def _whole(milliseconds: int) -> Millis:
+    """Rounded up to whole seconds, the unit of the resource, so that a restart changes nothing."""
+    return Millis(-(-milliseconds // 1000) * 1000)
+
+
+def nats_options(settings: Settings, name: str) -> NatsOptions:
+    """How to reach NATS.
+
+    Raises:
+        ConfigurationError: a file cannot be read.
+    """
+    scheme = "tls" if settings.events_enable_tls else "nats"
+    servers = tuple(s if "://" in s else f"{scheme}://{s}" for s in settings.events_endpoint)
+    token = ""
+    if settings.nats_token_file is not None:
+        try:
+            token = settings.nats_token_file.read_text().strip()
+        except OSError as error:
+            raise ConfigurationError(f"UPLOADPP_NATS_TOKEN_FILE: {error.strerror}") from None
+    return NatsOptions(
+        servers=servers,
+        user=settings.events_auth_username,
+        password=settings.events_auth_password,
+        token=token,
+        creds_file=str(settings.nats_creds_file or ""),
+        nkey_file=str(settings.nats_nkey_file or ""),
+        tls=settings.events_enable_tls,
+        tls_insecure=settings.events_tls_insecure,
+        tls_ca_file=str(settings.events_tls_root_ca_certificate or ""),
+        tls_cert_file=str(settings.nats_tls_cert_file or ""),
+        tls_key_file=str(settings.nats_tls_key_file or ""),
+        name=name,
+    )
+
+
+def parse(arguments: Sequence[str], parser: argparse.ArgumentParser) -> Settings:
+    """Flags and environment to settings; see `read_settings`."""
+    return read_settings(vars(parser.parse_args(arguments)))

@@ -1,0 +1,294 @@
+"""Between log and store: every input of every upload passes through here, in order.
+
+    read → decide (pure) → publish → checkpoint → acknowledge     (law 2)
+
+All methods are synchronous: what one does cannot be torn by another. During replay
+commands are held; what the log shows to be published already is dropped (law 2.3).
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from uploadpp.core.commands import Command
+from uploadpp.core.config import Config
+from uploadpp.core.decision import Decision
+from uploadpp.core.inputs import Input, Published, Resume, Tick
+from uploadpp.core.machine import decide
+from uploadpp.core.model import Millis, Upload
+from uploadpp.core.naming import resource_name
+from uploadpp.core.replay import Position, apply, wanted
+from uploadpp.core.rules.timers import wake_at
+from uploadpp.runtime.entry import Entry
+from uploadpp.runtime.ledger import Ledger, Slot
+from uploadpp.runtime.metrics import Metrics
+from uploadpp.runtime.ports import Bus
+from uploadpp.runtime.quarantine import Quarantine
+from uploadpp.runtime.scheduler import Scheduler
+from uploadpp.wire.decode import Event, decode
+from uploadpp.wire.encode import Outgoing, encode
+from uploadpp.wire.envelope import BadMessageError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A command decided during replay; `entry` is None when the upload is not known."""
+
+    entry: Entry | None
+    command: Command
+    outgoing: Outgoing
+    slot: Slot | None
+
+
+class Coordinator:
+    """The uploads of one shard, for as long as we own it."""
+
+    def __init__(
+        self,
+        config: Config,
+        bus: Bus,
+        ledger: Ledger,
+        scheduler: Scheduler,
+        metrics: Metrics,
+        clock: Callable[[], Millis],
+    ) -> None:
+        self._config = config
+        self._bus = bus
+        self._ledger = ledger
+        self._scheduler = scheduler
+        self._metrics = metrics
+        self._clock = clock
+        self._quarantine = Quarantine(metrics)
+        self._entries: dict[str, Entry] = {}
+        self._names: dict[str, Entry] = {}
+        self._held: dict[str, Held] | None = {}
+        self.stream = ""
+        self.on_storable: Callable[[Entry], None] = lambda _: None
+        self.on_ended: Callable[[Entry], None] = lambda _: None
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def entries(self) -> Iterable[Entry]:
+        """All uploads in memory."""
+        return self._entries.values()
+
+    @property
+    def replaying(self) -> bool:
+        """Whether commands are held."""
+        return self._held is not None
+
+    def entry_of(self, name: str) -> Entry | None:
+        """The upload behind a resource."""
+        return self._names.get(name)
+
+    def upload_entry(self, upload_id: str) -> Entry | None:
+        """The upload with an id."""
+        return self._entries.get(upload_id)
+
+    # -- inputs ---------------------------------------------------------------------------
+
+    def on_message(self, sequence: int, timestamp: Millis, reply: str, data: bytes) -> None:
+        """A message of the log."""
+        slot = self._ledger.add(sequence, reply)
+        try:
+            event = decode(data, sequence, timestamp)
+        except BadMessageError as error:
+            self._quarantine.bad_message(sequence, error)
+        except Exception as error:  # noqa: BLE001 -- no message may ever stop the log (law 2.7)
+            self._quarantine.unexpected(sequence, error)
+        else:
+            if event is not None:
+                self._on_event(event, sequence, timestamp, slot)
+        self._ledger.settle(slot)
+
+    def _on_event(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
+        self._metrics.events.labels(type(event.input).__name__).inc()
+        if isinstance(event.input, Published):
+            self._met(event, sequence)
+        at = Position(self.stream, sequence)
+        if event.upload_id:
+            ids = [event.upload_id]
+        else:
+            assert isinstance(event.input, Resume)  # noqa: S101 -- the only event without an upload
+            ids = [i for i, e in self._entries.items() if e.upload.current_step == event.input.step]
+        for upload_id in ids:
+            entry = self._entries.get(upload_id)
+            decision = apply(
+                entry.upload if entry else None, upload_id, event.input, at, timestamp, self._config
+            )
+            self._carry_out(entry, upload_id, event.input, decision, timestamp, slot)
+
+    def _met(self, event: Event, sequence: int) -> None:
+        """One of our events is in the log: it need not go out, or not again."""
+        held = self._held.pop(event.event_id, None) if self._held is not None else None
+        if held is None:
+            self._bus.confirm(event.event_id, sequence)
+        else:
+            self._published(held.entry, held.command, held.slot, sequence)
+
+    def on_input(self, entry: Entry, event: Input) -> None:
+        """Something that does not come from the log: a timer, or a person."""
+        now = self._clock()
+        decision = decide(entry.upload, entry.upload.id, event, now, self._config)
+        self._carry_out(entry, entry.upload.id, event, decision, now, None)
+
+    def on_tick(self, entry: Entry) -> None:
+        """A timer is due."""
+        if not entry.gone:
+            self.on_input(entry, Tick())
+            self._schedule(entry)
+
+    # -- effects --------------------------------------------------------------------------
+
+    def _carry_out(
+        self,
+        entry: Entry | None,
+        upload_id: str,
+        event: Input,
+        decision: Decision,
+        now: Millis,
+        slot: Slot | None,
+    ) -> None:
+        if decision.ignored is not None:
+            self._metrics.ignored.labels(decision.ignored).inc()
+            if not isinstance(event, Published | Tick):
+                log.debug(
+                    "ignored: %s", decision.why, extra={"upload": upload_id, "reason": decision.ignored}
+                )
+        elif decision.upload is not None:
+            entry = self._changed(entry, decision)
+        for command in decision.commands:
+            self._publish(entry, upload_id, command, now, slot)
+        if entry is None:
+            return
+        if slot is not None and entry.dirty:
+            slot.open += 1
+            entry.waiting.append((entry.version, slot))
+        if entry.storable:
+            self.on_storable(entry)
+
+    def _changed(self, entry: Entry | None, decision: Decision) -> Entry:
+        upload = decision.upload
+        assert upload is not None  # noqa: S101 -- the caller has looked
+        before = entry.upload if entry else None
+        if entry is None:
+            entry = self.adopt(Entry(resource_name(upload.id), upload))
+        entry.upload = upload
+        entry.version += 1
+        entry.notices.extend(decision.notices)
+        self._schedule(entry)
+        if before is not None:
+            self._metrics.moved(before, upload)
+        if before is None or before.stage is not upload.stage or before.cursor != upload.cursor:
+            log.info(
+                "%s",
+                upload.stage,
+                extra={"upload": upload.id, "step": upload.current_step, "run": upload.run},
+            )
+        return entry
+
+    def _publish(
+        self, entry: Entry | None, upload_id: str, command: Command, now: Millis, slot: Slot | None
+    ) -> None:
+        upload = entry.upload if entry else None
+        outgoing = encode(command, upload_id, upload, now)
+        if entry is not None:
+            entry.unpublished += 1
+            slot = None  # the entry's checkpoint holds the log back, not the command
+        elif slot is not None:
+            slot.open += 1
+        if self._held is not None:
+            self._held[outgoing.event_id] = Held(entry, command, outgoing, slot)
+        else:
+            self._send(Held(entry, command, outgoing, slot))
+
+    def _send(self, held: Held) -> None:
+        self._metrics.published.labels(held.command.mark.kind).inc()
+        self._bus.publish(
+            held.outgoing,
+            partial(self._published, held.entry, held.command, held.slot),
+            partial(self._refused, held.entry, held.slot),
+        )
+
+    def _published(self, entry: Entry | None, command: Command, slot: Slot | None, sequence: int) -> None:
+        """A command is in the stream at `sequence`."""
+        if slot is not None:
+            self._ledger.settle(slot)
+        if entry is None or entry.gone:
+            return
+        entry.unpublished -= 1
+        echo = Published(command.mark, sequence)
+        at = Position(self.stream, sequence)
+        decision = apply(entry.upload, entry.upload.id, echo, at, self._clock(), self._config)
+        self._carry_out(entry, entry.upload.id, echo, decision, self._clock(), None)
+
+    def _refused(self, entry: Entry | None, slot: Slot | None, why: str) -> None:
+        if slot is not None:
+            self._ledger.settle(slot)
+        if entry is not None and not entry.gone:
+            self.set_aside(entry, why)
+
+    def _schedule(self, entry: Entry) -> None:
+        self._scheduler.set(entry, wake_at(entry.upload, self._config))
+
+    # -- the set of uploads ---------------------------------------------------------------
+
+    def adopt(self, entry: Entry) -> Entry:
+        """Take an upload into memory."""
+        self._entries[entry.upload.id] = entry
+        self._names[entry.name] = entry
+        self._metrics.moved(None, entry.upload)
+        return entry
+
+    def forget(self, entry: Entry) -> None:
+        """The resource is gone: later results are ignored, nothing waits for it."""
+        entry.gone = True
+        self._scheduler.set(entry, None)
+        if self._entries.get(entry.upload.id) is entry:
+            del self._entries[entry.upload.id]
+        if self._names.get(entry.name) is entry:
+            del self._names[entry.name]
+        self._metrics.moved(entry.upload, None)
+        for slot in entry.release():
+            self._ledger.settle(slot)
+
+    def saved(self, entry: Entry, version: int) -> None:
+        """Etcd has this version now."""
+        entry.saved = max(entry.saved, version)
+        if entry.upload.stage.ended and not entry.dirty:
+            self.on_ended(entry)
+        for slot in entry.release():
+            self._ledger.settle(slot)
+
+    def set_aside(self, entry: Entry, why: str) -> None:
+        """Pass an upload over that can never be published or stored (law 2.7)."""
+        self._quarantine.upload(entry.upload.id, why)
+        self.forget(entry)
+
+    # -- replay ---------------------------------------------------------------------------
+
+    def act(self) -> None:
+        """The log is read to its end: publish what it does not show as published."""
+        held, self._held = self._held or {}, None
+        sent = 0
+        for command in held.values():
+            if self._is_wanted(command.entry, command.command):
+                self._send(command)
+                sent += 1
+            elif command.entry is not None and not command.entry.gone:
+                command.entry.unpublished -= 1
+        for entry in list(self._entries.values()):
+            self._schedule(entry)
+            if entry.storable:
+                self.on_storable(entry)
+        log.info("acting", extra={"uploads": len(self._entries), "held": len(held), "sent": sent})
+
+    @staticmethod
+    def _is_wanted(entry: Entry | None, command: Command) -> bool:
+        upload: Upload | None = entry.upload if entry else None
+        return upload is None or (not (entry and entry.gone) and wanted(upload, command))

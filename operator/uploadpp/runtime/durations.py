@@ -1,0 +1,49 @@
+"""Go durations, as every configuration of ocis and OpenCloud writes them: `5s`, `1h30m`, `0`."""
+
+import re
+from fractions import Fraction
+
+_UNITS = {
+    "ns": Fraction(1, 1_000_000),
+    "us": Fraction(1, 1000),
+    "µs": Fraction(1, 1000),
+    "ms": Fraction(1),
+    "s": Fraction(1000),
+    "m": Fraction(60_000),
+    "h": Fraction(3_600_000),
+}
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+
+
+def parse_duration(text: str) -> int:
+    """Milliseconds of a Go duration, rounded up.
+
+    Raises:
+        ValueError: no duration; the text says what is wrong with it.
+    """
+    body = text.strip()
+    if body in {"0", "+0", "-0"}:
+        return 0
+    if body.startswith("-"):
+        raise ValueError("must not be negative")
+    body = body.removeprefix("+")
+    total, at = Fraction(0), 0
+    while at < len(body):
+        match = _PART.match(body, at)
+        if match is None:
+            hint = " (a unit such as s, m or h is missing)" if body[at:].replace(".", "").isdigit() else ""
+            raise ValueError(f"is no duration such as 5s or 1h30m{hint}")
+        total += Fraction(match[1].rstrip(".") or "0") * _UNITS[match[2]]
+        at = match.end()
+    if not body:
+        raise ValueError("is empty; a duration such as 5s is needed")
+    return -int(-total // 1)
+
+
+def format_duration(milliseconds: int) -> str:
+    """A short Go duration."""
+    if milliseconds % 1000:
+        return f"{milliseconds}ms"
+    seconds = milliseconds // 1000
+    parts = [(seconds // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s")]
+    return "".join(f"{n}{unit}" for n, unit in parts if n) or "0s"

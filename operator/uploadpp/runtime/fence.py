@@ -1,0 +1,68 @@
+"""May we still publish? Asked before every publication (law 2.4).
+
+With a valid Lease nobody else can be the owner. Without one (the API server is away, or
+we were paused) our consumer answers: whoever takes over deletes it.
+"""
+
+import asyncio
+import logging
+import time
+
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+
+from uploadpp.kube.lease import Lease
+from uploadpp.wire.stream import Place, consumer_exists
+
+log = logging.getLogger(__name__)
+
+TRUSTED_SECONDS = 1.0
+RETRY_SECONDS = 0.5
+
+
+class FencedError(Exception):
+    """Somebody else has taken over; nothing may be published any more."""
+
+
+class Fence:
+    """Stands between decisions and the stream."""
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._js: JetStreamContext | None = None
+        self._place: Place | None = None
+        self._confirmed_at = float("-inf")
+
+    def bind(self, js: JetStreamContext, place: Place) -> None:
+        """From now on the consumer at `place` is ours."""
+        self._js, self._place = js, place
+
+    async def pass_through(self) -> None:
+        """Return when we may publish.
+
+        Raises:
+            LeaseLostError, FencedError: we may not, and never will again.
+        """
+        if self._lease.valid or time.monotonic() - self._confirmed_at < TRUSTED_SECONDS:
+            return
+        while True:
+            await self._lease.confirm()
+            if await self._allowed():
+                return
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _allowed(self) -> bool:
+        return self._lease.valid or await self._still_reading()
+
+    async def _still_reading(self) -> bool:
+        if self._js is None or self._place is None:
+            return False
+        try:
+            exists = await consumer_exists(self._js, self._place)
+        except (NatsError, TimeoutError) as error:
+            log.warning("neither Lease nor consumer can be checked: %s", error)
+            return False
+        if not exists:
+            raise FencedError(f"the consumer {self._place.consumer} is gone")
+        self._confirmed_at = time.monotonic()
+        return True

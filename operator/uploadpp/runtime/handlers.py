@@ -1,0 +1,84 @@
+"""The kopf handlers: what the API server tells us. Each only passes on; nothing is written.
+
+Only `on.event` is used on resources, because every other kind of handler writes
+annotations or finalizers into them (law of architecture 4).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from uploadpp.kube.store import GROUP, PLURAL, VERSION
+
+Sink = Callable[[str | None, Any], None]
+
+PAGE = 500
+
+
+class NoDiffBase(kopf.DiffBaseStorage):
+    """Stores no last-handled configuration: we have no change handlers."""
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> Any:  # noqa: ANN401 -- kopf's type
+        """Nothing is compared."""
+        del body, extra_fields
+        return {}
+
+    def fetch(self, *, body: kopf.Body) -> None:
+        """Nothing was stored."""
+        del body
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: object) -> None:
+        """Nothing is stored."""
+
+
+class NoProgress(kopf.ProgressStorage):
+    """Stores no progress of handlers: `on.event` has none."""
+
+    def fetch(self, *, key: str, body: kopf.Body) -> None:
+        """Nothing was stored."""
+        del key, body
+
+    def store(self, *, key: str, record: object, body: kopf.Body, patch: kopf.Patch) -> None:
+        """Nothing is stored."""
+
+    def purge(self, *, key: str, body: kopf.Body, patch: kopf.Patch) -> None:
+        """Nothing to remove."""
+
+    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: str | None) -> None:
+        """Nothing to touch."""
+
+    def clear(self, *, essence: Any) -> Any:  # noqa: ANN401 -- kopf's type
+        """Nothing to leave out."""
+        return essence
+
+
+def make_registry(sink: Sink) -> kopf.OperatorRegistry:
+    """The handlers, with `sink` called for every event on a resource."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401 -- kopf's protocol
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="resource")
+    def on_resource(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401 -- kopf's protocol
+        sink(event["type"], event["object"])
+
+    return registry
+
+
+def make_settings(selector: str) -> kopf.OperatorSettings:
+    """Settings under which kopf writes nothing and watches only what it must."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    settings.watching.chunk_size = PAGE
+    if selector:
+        settings.watching.label_selectors[GROUP, PLURAL] = selector
+    settings.queueing.idle_timeout = 0.5
+    settings.networking.request_timeout = 15
+    settings.persistence.diffbase_storage = NoDiffBase()
+    settings.persistence.progress_storage = NoProgress()
+    return settings

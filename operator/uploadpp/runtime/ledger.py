@@ -1,0 +1,52 @@
+"""Which part of the log may be acknowledged: the contiguous prefix that is in etcd (law 2.3)."""
+
+from collections import deque
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """One message of the log; `open` counts what still has to be stored because of it."""
+
+    sequence: int
+    reply: str
+    open: int = 1
+
+
+class Ledger:
+    """Messages read and not yet acknowledged, in order."""
+
+    def __init__(self) -> None:
+        self._slots: deque[Slot] = deque()
+        self._floor = 0
+        self._reply = ""
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    @property
+    def floor(self) -> int:
+        """Everything up to this sequence is done."""
+        return self._floor
+
+    def start(self, floor: int) -> None:
+        """Everything up to `floor` was acknowledged before."""
+        self._floor = floor
+
+    def add(self, sequence: int, reply: str) -> Slot:
+        """Note a message that was read."""
+        slot = Slot(sequence, reply)
+        self._slots.append(slot)
+        return slot
+
+    def settle(self, slot: Slot) -> None:
+        """One of the things a message waited for is done."""
+        slot.open -= 1
+        while self._slots and self._slots[0].open == 0:
+            done = self._slots.popleft()
+            self._floor, self._reply = done.sequence, done.reply
+
+    def take_ack(self) -> str:
+        """The reply subject that acknowledges the floor; empty when it has not moved."""
+        reply, self._reply = self._reply, ""
+        return reply

@@ -1,0 +1,98 @@
+"""All metrics in one place; the table in docs/metrics.md is generated from here."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from uploadpp import __version__
+from uploadpp.core.model import Upload
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
+
+
+class Metrics:
+    """The metrics of one process. Labels never hold ids, names of files or users."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self.build = Gauge(
+            "uploadpp_build_info", "Always 1; the version is the label.", ["version"], registry=r
+        )
+        self.build.labels(__version__).set(1)
+        self.events = Counter(
+            "uploadpp_log_events", "Messages of the log that concern postprocessing.", ["input"], registry=r
+        )
+        self.ignored = Counter(
+            "uploadpp_inputs_ignored", "Inputs that changed nothing, by reason.", ["reason"], registry=r
+        )
+        self.bad_messages = Counter(
+            "uploadpp_bad_messages", "Messages that could not be understood.", ["defect"], registry=r
+        )
+        self.set_aside = Counter(
+            "uploadpp_uploads_set_aside", "Uploads that can never be stored or published.", registry=r
+        )
+        self.published = Counter("uploadpp_published", "Events published, by kind.", ["kind"], registry=r)
+        self.uploads = Gauge(
+            "uploadpp_uploads", "Uploads with a resource, by stage and step.", ["stage", "step"], registry=r
+        )
+        self.finished = Counter(
+            "uploadpp_uploads_ended", "Uploads that ended, by stage.", ["stage"], registry=r
+        )
+        self.duration = Histogram(
+            "uploadpp_step_duration_seconds",
+            "From the start of a step's attempt to its answer.",
+            ["step", "outcome"],
+            buckets=SECONDS,
+            registry=r,
+        )
+        self.retries = Counter("uploadpp_step_retries", "Retries of steps.", ["step"], registry=r)
+        self.stalled = Gauge("uploadpp_uploads_stalled", "Uploads with the condition Stalled.", registry=r)
+        self.writes = Counter(
+            "uploadpp_checkpoint_writes",
+            "Requests to the API server, by verb and result.",
+            ["verb", "result"],
+            registry=r,
+        )
+        self.unsaved = Gauge(
+            "uploadpp_checkpoint_lag_uploads", "Uploads whose state is newer than etcd's.", registry=r
+        )
+        self.unacked = Gauge(
+            "uploadpp_log_unacknowledged", "Messages read and not yet acknowledged.", registry=r
+        )
+        self.unread = Gauge("uploadpp_log_unread", "Messages in the log that were not read yet.", registry=r)
+        self.owner = Gauge(
+            "uploadpp_shard_owned", "1 while this process owns the shard.", ["shard"], registry=r
+        )
+        self.epoch = Gauge("uploadpp_shard_epoch", "Epoch of the ownership.", ["shard"], registry=r)
+
+    def moved(self, before: Upload | None, after: Upload | None) -> None:
+        """Account for an upload that came, moved or went."""
+        old = (before.stage, before.current_step) if before else None
+        new = (after.stage, after.current_step) if after else None
+        if old != new:
+            if old is not None:
+                self.uploads.labels(*old).dec()
+            if new is not None:
+                self.uploads.labels(*new).inc()
+        was_stalled = before is not None and before.stalled_at is not None
+        is_stalled = after is not None and after.stalled_at is not None
+        if was_stalled is not is_stalled:
+            self.stalled.inc(1 if is_stalled else -1)
+        if before is None or after is None:
+            return
+        if after.stage.ended and not before.stage.ended:
+            self.finished.labels(after.stage).inc()
+        if after.retry_count > before.retry_count:
+            self.retries.labels(before.current_step).inc()
+        self._observe_step(before, after)
+
+    def _observe_step(self, before: Upload, after: Upload) -> None:
+        if before.run != after.run or before.cursor >= min(len(before.steps), len(after.steps)):
+            return
+        old, new = before.steps[before.cursor], after.steps[before.cursor]
+        if old.finished_at is None and new.finished_at is not None and new.started_at is not None:
+            seconds = (new.finished_at - new.started_at) / 1000
+            self.duration.labels(before.current_step, new.outcome).observe(max(seconds, 0.0))
+
+    def text(self) -> bytes:
+        """The exposition format of Prometheus."""
+        return generate_latest(self.registry)

@@ -1,0 +1,68 @@
+"""What the coordinator and the checkpoint need of the world.
+
+The real ones live in `wire` and `kube`, the doubles for simulation in `uploadpp.testing`.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
+
+from uploadpp.core.commands import Notice
+from uploadpp.core.model import Origin
+from uploadpp.kube.store import Stored
+from uploadpp.wire.encode import Outgoing
+
+Json = dict[str, Any]
+
+
+class Bus(Protocol):
+    """Publishes events (`wire.publisher.Publisher`)."""
+
+    def publish(
+        self,
+        outgoing: Outgoing,
+        on_stored: Callable[[int], None],
+        on_refused: Callable[[str], None],
+    ) -> None:
+        """Queue an event; exactly one callback follows."""
+
+    def confirm(self, event_id: str, sequence: int) -> None:
+        """The event was met in the log."""
+
+
+class Resources(Protocol):
+    """The checkpoint (`kube.store.Store`)."""
+
+    def list_all(self, selector: str = "") -> AsyncIterator[Json]:
+        """Every resource."""
+
+    async def get(self, name: str) -> Json | None:
+        """One resource, None when it is not there."""
+
+    async def create(self, resource: Json) -> Stored:
+        """Make a resource."""
+
+    async def write_status(self, name: str, version: str, status: Json) -> Stored:
+        """Replace the status of a version."""
+
+    async def write_sealed(self, name: str, version: str, sealed: str) -> Stored:
+        """Replace the sealed part of a version."""
+
+    async def delete(self, name: str, uid: str, version: str = "") -> None:
+        """Remove exactly this resource."""
+
+
+class Seals(Protocol):
+    """Seals origins (`kube.sealing.Sealer`)."""
+
+    def seal(self, origin: Origin) -> str:
+        """Encrypt."""
+
+    def open(self, sealed: str) -> Origin:
+        """Decrypt."""
+
+
+class Notices(Protocol):
+    """Posts Kubernetes Events (`kube.eventlog.EventLog`)."""
+
+    def post(self, name: str, uid: str, notice: Notice) -> None:
+        """Queue a notice."""

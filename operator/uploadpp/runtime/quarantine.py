@@ -1,0 +1,61 @@
+"""What cannot be processed: logged once per kind, counted, kept for a look, passed over (law 2.7)."""
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+
+from uploadpp.runtime.metrics import Metrics
+from uploadpp.wire.envelope import BadMessageError
+
+log = logging.getLogger(__name__)
+
+KEPT = 100
+KINDS = 200
+"""How many kinds of defect are told apart before they are no longer logged one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Specimen:
+    """Where to find something that was passed over, and why it was. Never its content."""
+
+    what: str
+    where: str
+    why: str
+
+
+class Quarantine:
+    """Bounded list of the last things passed over."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._kinds: set[str] = set()
+        self.specimens: deque[Specimen] = deque(maxlen=KEPT)
+
+    def bad_message(self, sequence: int, error: BadMessageError) -> None:
+        """A message that should concern us cannot be understood."""
+        self._metrics.bad_messages.labels(error.defect).inc()
+        self._keep("message", f"sequence {sequence}", str(error), f"{error.defect}/{error.event_type}")
+
+    def unexpected(self, sequence: int, error: Exception) -> None:
+        """Our own code failed on a message: a bug, but no reason to stop the log."""
+        self._metrics.bad_messages.labels("Unexpected").inc()
+        self._keep("message", f"sequence {sequence}", repr(type(error)), f"unexpected/{type(error).__name__}")
+        log.error("a message could not be processed", extra={"sequence": sequence}, exc_info=error)
+
+    def upload(self, upload_id: str, why: str) -> None:
+        """An upload that the API server or NATS will never take."""
+        self._metrics.set_aside.inc()
+        self.specimens.append(Specimen("upload", upload_id, why))
+        log.error("upload passed over: %s", why, extra={"upload": upload_id})
+
+    def _keep(self, what: str, where: str, why: str, kind: str) -> None:
+        self.specimens.append(Specimen(what, where, why))
+        if kind in self._kinds or len(self._kinds) >= KINDS:
+            return
+        self._kinds.add(kind)
+        log.warning(
+            "%s passed over: %s; later ones of this kind are only counted (uploadpp_bad_messages_total)",
+            what,
+            why,
+            extra={"where": where},
+        )

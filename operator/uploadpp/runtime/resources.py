@@ -1,0 +1,96 @@
+"""Resources as inputs: the first listing, what people make, edit and delete, and resyncs."""
+
+import logging
+from collections.abc import Callable
+
+from uploadpp.api.codec import UnreadableResourceError, control_of, from_resource
+from uploadpp.core.config import Config
+from uploadpp.core.inputs import SpecChanged
+from uploadpp.core.model import Origin
+from uploadpp.kube.sealing import SealError
+from uploadpp.kube.store import stored
+from uploadpp.runtime.coordinator import Coordinator
+from uploadpp.runtime.entry import Entry
+from uploadpp.runtime.ports import Json, Seals
+
+log = logging.getLogger(__name__)
+
+
+class ResourceInputs:
+    """Feeds the coordinator from the Kubernetes side."""
+
+    def __init__(self, coordinator: Coordinator, seals: Seals, config: Config) -> None:
+        self._coordinator = coordinator
+        self._seals = seals
+        self._config = config
+        self._broken: set[str] = set()
+        self.on_hand_made: Callable[[Entry, Json], None] = lambda _entry, _resource: None
+
+    def listed(self, resource: Json) -> None:
+        """Take a resource into memory before the log is replayed."""
+        self._adopt(resource)
+
+    def reconcile_all(self) -> None:
+        """After replay: whatever spec or status says is due, for resources that no log started."""
+        for entry in list(self._coordinator.entries):
+            upload = entry.upload
+            if not upload.run or upload.control.generation > upload.observed_generation:
+                self._coordinator.on_input(entry, SpecChanged(upload.control))
+
+    def seen(self, resource: Json) -> None:
+        """A resource as it is now: added, edited, or our own write coming back."""
+        name = resource["metadata"]["name"]
+        entry = self._coordinator.entry_of(name)
+        now = stored(resource)
+        if entry is not None and entry.stored is not None and entry.stored.uid != now.uid:
+            self._coordinator.forget(entry)
+            entry = None
+        if entry is None:
+            entry = self._adopt(resource)
+            if entry is not None:
+                self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
+            return
+        if entry.stored is None or now.generation <= entry.upload.control.generation:
+            return  # being created by us, or an echo
+        try:
+            control = control_of(resource)
+        except UnreadableResourceError as error:
+            self._report(name, error)
+            return
+        self._coordinator.on_input(entry, SpecChanged(control))
+
+    def deleted(self, resource: Json) -> None:
+        """A resource is gone."""
+        entry = self._coordinator.entry_of(resource["metadata"]["name"])
+        self._broken.discard(resource["metadata"]["uid"])
+        if entry is not None and entry.stored is not None and entry.stored.uid == resource["metadata"]["uid"]:
+            log.info("resource deleted; the upload is forgotten", extra={"upload": entry.upload.id})
+            self._coordinator.forget(entry)
+
+    def _adopt(self, resource: Json) -> Entry | None:
+        name, uid = resource["metadata"]["name"], resource["metadata"]["uid"]
+        try:
+            sealed = resource.get("spec", {}).get("sealed", "")
+            origin = self._seals.open(sealed) if sealed else Origin()
+            upload = from_resource(resource, self._config, origin)
+        except (SealError, UnreadableResourceError) as error:
+            if uid not in self._broken:
+                self._broken.add(uid)
+                self._report(name, error)
+            return None
+        if not upload.id:
+            self._report(name, ValueError("spec.upload.id is empty"))
+            return None
+        other = self._coordinator.upload_entry(upload.id)
+        if other is not None:
+            self._report(name, ValueError(f"upload {upload.id} already has the resource {other.name}"))
+            return None
+        entry = Entry(name, upload, stored=stored(resource), sealed=origin)
+        self._coordinator.adopt(entry)
+        if not sealed:
+            self.on_hand_made(entry, resource)
+        return entry
+
+    @staticmethod
+    def _report(name: str, error: Exception) -> None:
+        log.error("resource left alone: %s", error, extra={"resource": name})

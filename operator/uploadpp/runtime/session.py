@@ -1,0 +1,283 @@
+"""One ownership of a shard, from the Lease to its end.
+
+    Lease → list → new epoch consumer → replay → act          (law 2.3)
+
+Crash-only: whatever goes wrong (Lease taken, consumer gone, watch dead) ends the session
+and everything in memory with it; the next one starts from what is stored.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from uploadpp.api.codec import ShownField
+from uploadpp.core.config import Config
+from uploadpp.core.model import Millis
+from uploadpp.core.naming import SHARD_LABEL
+from uploadpp.kube.eventlog import EventLog
+from uploadpp.kube.lease import Lease
+from uploadpp.kube.store import Store
+from uploadpp.runtime.checkpoint import Checkpoint, Form
+from uploadpp.runtime.coordinator import Coordinator
+from uploadpp.runtime.fence import Fence
+from uploadpp.runtime.ledger import Ledger
+from uploadpp.runtime.metrics import Metrics
+from uploadpp.runtime.ports import Json, Seals
+from uploadpp.runtime.reaper import Reaper
+from uploadpp.runtime.resources import ResourceInputs
+from uploadpp.runtime.scheduler import Scheduler
+from uploadpp.runtime.watch import Watch
+from uploadpp.wire.publisher import Publisher
+from uploadpp.wire.reader import LogReader, Raw
+from uploadpp.wire.stream import Place, StartFrom, legacy_members, take_over
+
+log = logging.getLogger(__name__)
+
+ACK_SECONDS = 0.05
+RESYNC_SECONDS = 600.0
+DRAIN_SECONDS = 10.0
+LEGACY_SECONDS = 10.0
+
+
+def wall_clock() -> Millis:
+    """The time of day in ms."""
+    return Millis(time.time_ns() // 1_000_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a session needs and does not own."""
+
+    config: Config
+    client: Client
+    store: Store
+    events: EventLog
+    seals: Seals
+    metrics: Metrics
+    namespace: str
+    shown: frozenset[ShownField]
+    writers: int
+    start_from: StartFrom
+
+
+class Session:
+    """Owns a shard until it is told to stop or loses it."""
+
+    def __init__(self, around: Surroundings, lease: Lease, shard: int) -> None:
+        self._around = around
+        self._lease = lease
+        self._shard = shard
+        self._js: JetStreamContext = around.client.jetstream()
+        self._ledger = Ledger()
+        self._scheduler = Scheduler(wall_clock)
+        self._fence = Fence(lease)
+        self._publisher = Publisher(around.client, self._fence.pass_through, self._may_resend)
+        self._coordinator = Coordinator(
+            around.config, self._publisher, self._ledger, self._scheduler, around.metrics, wall_clock
+        )
+        self._resources = ResourceInputs(self._coordinator, around.seals, around.config)
+        self._reaper = Reaper(self._coordinator, around.store, self._ledger, wall_clock)
+        form = Form(around.seals, around.namespace, shard, around.shown)
+        self._checkpoint = Checkpoint(
+            self._coordinator, around.store, around.events, around.metrics, form, self
+        )
+        self._coordinator.on_ended = self._reaper.watch
+        self._reader: LogReader | None = None
+        self._watch: Watch | None = None
+        self._replayed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._swept_at = 0.0
+
+    # -- for probes -----------------------------------------------------------------------
+
+    @property
+    def problem(self) -> str:
+        """What keeps this session from working, in words; empty when nothing does."""
+        if self._reader is None or not self._replayed.is_set():
+            return "replaying the log"
+        if not self._around.client.is_connected:
+            return "NATS is not connected"
+        if self._watch is None or not self._watch.ready:
+            return "the watch has not started"
+        return ""
+
+    # -- life -----------------------------------------------------------------------------
+
+    async def run(self, epoch: int, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then hand over cleanly.
+
+        Raises:
+            Exception: the ownership ended otherwise; everything in memory is void.
+        """
+        self._spawn(self._lease.hold())
+        try:
+            await self._until(self._prepare(epoch), stop)
+            await self._until(self._replayed.wait(), stop)
+            self._act()
+            await self._until(None, stop)
+            await self._drain()
+        finally:
+            await self._end()
+
+    async def _prepare(self, epoch: int) -> None:
+        around = self._around
+        await self._wait_for_legacy()
+        async for resource in around.store.list_all(f"{SHARD_LABEL}={self._shard}" if self._shard else ""):
+            self._resources.listed(resource)
+        place = await take_over(self._js, self._shard, epoch, around.start_from)
+        self._fence.bind(self._js, place)
+        self._coordinator.stream = place.stream
+        self._ledger.start(place.first - 1)
+        around.metrics.epoch.labels(str(self._shard)).set(place.epoch)
+        log.info(
+            "replaying",
+            extra={
+                "consumer": place.consumer,
+                "resources": len(self._coordinator),
+                "messages": place.backlog,
+            },
+        )
+        self._start_reading(place)
+
+    def _start_reading(self, place: Place) -> None:
+        self._reader = LogReader(self._around.client, place, self._on_raw)
+        if place.backlog == 0:
+            self._replayed.set()
+        self._spawn(self._reader.run())
+        self._spawn(self._publisher.run())
+
+    async def _on_raw(self, raw: Raw) -> None:
+        self._coordinator.on_message(raw.sequence, raw.timestamp, raw.reply, raw.data)
+        self._around.metrics.unread.set(raw.pending)
+        if raw.pending == 0 and not self._replayed.is_set():
+            self._replayed.set()
+
+    def _act(self) -> None:
+        """Replay is over: from here on everything decided goes out."""
+        around = self._around
+        self._coordinator.act()
+        self._resources.reconcile_all()
+        for entry in self._coordinator.entries:
+            if entry.upload.stage.ended and not entry.dirty:
+                self._reaper.watch(entry)
+        for _ in range(around.writers):
+            self._spawn(self._checkpoint.run())
+        self._spawn(self._scheduler.run(self._coordinator.on_tick))
+        self._spawn(self._publisher.run_resends())
+        self._spawn(self._reaper.run())
+        self._spawn(self._acknowledge())
+        self._spawn(self._sweep())
+        self._watch = Watch(self._on_watch, around.namespace)
+        self._watch.start()
+        self._spawn(_settled(self._watch.ended))
+        around.metrics.owner.labels(str(self._shard)).set(1)
+
+    async def _drain(self) -> None:
+        """Stop reading, let everything decided be published and stored, acknowledge."""
+        log.info("handing over")
+        if self._watch is not None:
+            await self._watch.stop()
+        if self._reader is not None:
+            await self._reader.stop()
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while len(self._publisher) or not self._checkpoint.idle:  # noqa: ASYNC110 -- two kinds of work
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            log.warning("not everything could be stored in time; the next owner replays it")
+        await self._ack()
+        await self._around.client.flush()
+
+    async def _end(self) -> None:
+        self._around.metrics.owner.labels(str(self._shard)).set(0)
+        if self._watch is not None:
+            await self._watch.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for entry in list(self._coordinator.entries):
+            self._coordinator.forget(entry)
+
+    # -- tasks ----------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(work))
+
+    async def _until(self, work: Coroutine[Any, Any, Any] | None, stop: asyncio.Event) -> None:
+        """Wait for some work, or for ever; ends early when a task fails or `stop` is set."""
+        waiting = asyncio.create_task(stop.wait())
+        mine = {waiting} | ({asyncio.create_task(work)} if work is not None else set())
+        try:
+            while True:
+                done, _ = await asyncio.wait({*mine, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()  # raises what ended it
+                if done & mine:
+                    return
+                raise RuntimeError(f"a task ended that should run for ever: {done}")
+        finally:
+            for task in mine:
+                task.cancel()
+
+    async def _acknowledge(self) -> None:
+        while True:
+            await asyncio.sleep(ACK_SECONDS)
+            await self._ack()
+            self._around.metrics.unacked.set(len(self._ledger))
+
+    async def _ack(self) -> None:
+        reply = self._ledger.take_ack()
+        if reply:
+            await self._around.client.publish(reply, b"+ACK")
+
+    async def _sweep(self) -> None:
+        """Find by listing what a watch has missed: edits, and deletions above all."""
+        while True:
+            await asyncio.sleep(RESYNC_SECONDS)
+            before = list(self._coordinator.entries)
+            seen: set[str] = set()
+            async for resource in self._around.store.list_all():
+                seen.add(resource["metadata"]["uid"])
+                self._resources.seen(resource)
+            for entry in before:
+                if entry.stored is not None and entry.stored.uid not in seen and not entry.gone:
+                    self._coordinator.forget(entry)
+
+    async def _wait_for_legacy(self) -> None:
+        """Two drivers on one stream ruin uploads (F14): wait until the other one is gone."""
+        while members := await legacy_members(self._js):
+            log.error(
+                "the postprocessing service of ocis/OpenCloud is still running; switch it off "
+                "(OCIS_EXCLUDE_RUN_SERVICES=postprocessing or OC_EXCLUDE_RUN_SERVICES=postprocessing)",
+                extra={"consumers": members},
+            )
+            await asyncio.sleep(LEGACY_SECONDS)
+
+    # -- what others ask of a session -----------------------------------------------------
+
+    async def confirm_ownership(self) -> None:
+        """A write met somebody else's: make sure that we still own the shard."""
+        await self._lease.confirm()
+
+    def seen(self, resource: Json) -> None:
+        """A resource as the API server has it now."""
+        self._resources.seen(resource)
+
+    def _on_watch(self, kind: str | None, resource: Json) -> None:
+        if kind == "DELETED":
+            self._resources.deleted(resource)
+        else:
+            self._resources.seen(resource)
+
+    def _may_resend(self) -> bool:
+        return self._reader is not None and self._reader.caught_up
+
+
+async def _settled(future: asyncio.Future[None]) -> None:
+    await future

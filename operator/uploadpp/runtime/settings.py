@@ -1,0 +1,278 @@
+"""The configuration: one model, read from the environment and from flags.
+
+Names of the service we replace are honoured, in both dialects (OCIS_ and OC_); where
+several are set the last one counts, as there. What cannot be parsed stops the start.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from uploadpp.api.codec import ShownField
+from uploadpp.core.model import DELAY_STEP, FINISHED_STEP
+from uploadpp.core.states import OnExhausted
+from uploadpp.runtime.durations import parse_duration
+from uploadpp.runtime.logs import LogFormat, LogLevel
+from uploadpp.wire.stream import StartFrom
+
+MAX_STEPS = 32
+MAX_STEP_NAME = 63
+
+
+def _duration(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _list(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return [item.strip() for item in value.split(",")] if value.strip() else []
+
+
+def _boolean(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if value in {"1", "t", "T", "true", "TRUE", "True"}:
+        return True
+    if value in {"0", "f", "F", "false", "FALSE", "False"}:
+        return False
+    raise ValueError("is no boolean; use true or false")
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _capitalised(value: object) -> object:
+    return value.capitalize() if isinstance(value, str) else value
+
+
+Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
+"""Milliseconds; written as a Go duration."""
+Words = Annotated[tuple[str, ...], BeforeValidator(_list)]
+Switch = Annotated[bool, BeforeValidator(_boolean)]
+
+
+def env(*names: str, **extra: Any) -> Any:  # noqa: ANN401 -- a pydantic field
+    """A setting with the variables that may hold it, the one that counts most last."""
+    return Field(json_schema_extra={"env": list(names)}, **extra)
+
+
+def _ocis(suffix: str, own: str) -> tuple[str, ...]:
+    return f"OCIS_{suffix}", f"OC_{suffix}", own
+
+
+class StepSettings(BaseModel):
+    """Settings of one step; what is absent is taken from the settings of all steps."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timeoutSeconds: int | None = Field(None, ge=1)  # noqa: N815 -- the API's name
+    stallAfterSeconds: int | None = Field(None, ge=1)  # noqa: N815
+    maxRetries: int | None = Field(None, ge=0, le=1000)  # noqa: N815
+    backoffSeconds: int | None = Field(None, ge=0)  # noqa: N815
+    maxBackoffSeconds: int | None = Field(None, ge=0)  # noqa: N815
+    onExhausted: OnExhausted | None = None  # noqa: N815
+
+
+class Settings(BaseModel):
+    """All settings. Flags are the field's name with dashes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # What to do with an upload
+    steps: Words = env(
+        "POSTPROCESSING_STEPS",
+        default=(),
+        description="Steps in order, separated by commas: virusscan, policies, delay, or words of your own.",
+    )
+    delay: Duration = env(
+        "POSTPROCESSING_DELAY",
+        default=0,
+        description="Length of the step delay, which is appended as the last step if it is not listed.",
+    )
+    max_retries: int = env(
+        "POSTPROCESSING_MAX_RETRIES", default=14, ge=0, le=1000, description="Retries of each step."
+    )
+    retry_backoff_duration: Duration = env(
+        "POSTPROCESSING_RETRY_BACKOFF_DURATION",
+        default=5_000,
+        description="Wait before the first retry; doubled for each further one.",
+    )
+    max_backoff: Duration = env(
+        "UPLOADPP_MAX_BACKOFF", default=43_200_000, description="Longest wait before a retry."
+    )
+    on_exhausted: Annotated[OnExhausted, BeforeValidator(_capitalised)] = env(
+        "UPLOADPP_ON_EXHAUSTED",
+        default=OnExhausted.ABORT,
+        description="What happens when a step has no retry left: abort, hold, continue or delete.",
+    )
+    stall_after: Duration = env(
+        "UPLOADPP_STALL_AFTER",
+        default=600_000,
+        gt=0,
+        description="A step without an answer for this long is reported.",
+    )
+    step_settings: dict[str, StepSettings] = env(
+        "UPLOADPP_STEP_SETTINGS",
+        default={},
+        description="JSON object of step name to timeoutSeconds, stallAfterSeconds, maxRetries, "
+        "backoffSeconds, maxBackoffSeconds, onExhausted.",
+    )
+    ready_after: Duration = env(
+        "UPLOADPP_READY_AFTER",
+        default=600_000,
+        gt=0,
+        description="How long the storage may take to answer UploadReady.",
+    )
+    release_backoff: Duration = env(
+        "UPLOADPP_RELEASE_BACKOFF",
+        default=30_000,
+        description="Wait before a failed release is tried again; doubled.",
+    )
+    ttl_completed: Duration = env(
+        "UPLOADPP_TTL_COMPLETED",
+        default=600_000,
+        description="How long a completed upload's resource is kept.",
+    )
+    ttl_failed: Duration = env(
+        "UPLOADPP_TTL_FAILED",
+        default=604_800_000,
+        description="How long any other ended upload's resource is kept.",
+    )
+    show: Annotated[frozenset[ShownField], BeforeValidator(_list)] = env(
+        "UPLOADPP_SHOW",
+        default=frozenset({ShownField.FILENAME, ShownField.FILESIZE, ShownField.SPACE_ID}),
+        description="What a resource shows: filename, filesize, userID, spaceID, storageID, opaqueID.",
+    )
+
+    # NATS
+    events_endpoint: Words = env(
+        *_ocis("EVENTS_ENDPOINT", "POSTPROCESSING_EVENTS_ENDPOINT"),
+        default=("127.0.0.1:9233",),
+        description="Addresses of NATS, separated by commas.",
+    )
+    events_auth_username: str = env(
+        *_ocis("EVENTS_AUTH_USERNAME", "POSTPROCESSING_EVENTS_AUTH_USERNAME"),
+        default="",
+        description="User; counts only with a password.",
+    )
+    events_auth_password: str = env(
+        *_ocis("EVENTS_AUTH_PASSWORD", "POSTPROCESSING_EVENTS_AUTH_PASSWORD"),
+        default="",
+        repr=False,
+        description="Password.",
+    )
+    events_enable_tls: Switch = env(
+        *_ocis("EVENTS_ENABLE_TLS", "POSTPROCESSING_EVENTS_ENABLE_TLS"), default=False, description="Use TLS."
+    )
+    events_tls_insecure: Switch = env(
+        "OCIS_INSECURE",
+        "OC_INSECURE",
+        "OC_EVENTS_TLS_INSECURE",
+        "POSTPROCESSING_EVENTS_TLS_INSECURE",
+        default=False,
+        description="Do not verify the server's certificate.",
+    )
+    events_tls_root_ca_certificate: Path | None = env(
+        *_ocis("EVENTS_TLS_ROOT_CA_CERTIFICATE", "POSTPROCESSING_EVENTS_TLS_ROOT_CA_CERTIFICATE"),
+        default=None,
+        description="PEM file of the authority; forces verification.",
+    )
+    nats_tls_cert_file: Path | None = env(
+        "UPLOADPP_NATS_TLS_CERT_FILE", default=None, description="PEM file of a client certificate."
+    )
+    nats_tls_key_file: Path | None = env("UPLOADPP_NATS_TLS_KEY_FILE", default=None, description="Its key.")
+    nats_creds_file: Path | None = env(
+        "UPLOADPP_NATS_CREDS_FILE", default=None, description="NATS credentials file (JWT and seed)."
+    )
+    nats_nkey_file: Path | None = env(
+        "UPLOADPP_NATS_NKEY_FILE", default=None, description="File with an nkey seed."
+    )
+    nats_token_file: Path | None = env(
+        "UPLOADPP_NATS_TOKEN_FILE", default=None, description="File with a token."
+    )
+    start_from: Annotated[StartFrom, BeforeValidator(_lower)] = env(
+        "UPLOADPP_START_FROM",
+        default=StartFrom.AUTO,
+        description="Where the first start reads from: auto (behind the replaced service, else all), all, new.",
+    )
+    stream_max_age: Duration = env(
+        "UPLOADPP_STREAM_MAX_AGE",
+        default=0,
+        description="Age limit if we have to make the stream; 0 is none.",
+    )
+
+    # Kubernetes
+    namespace: str = env(
+        "UPLOADPP_NAMESPACE",
+        default="",
+        description="Namespace of the resources; in a Pod its own by default.",
+    )
+    lease_duration: Duration = env(
+        "UPLOADPP_LEASE_DURATION",
+        default=15_000,
+        ge=1_000,
+        description="How long after its last sign of life an owner is replaced.",
+    )
+    sealing_key_file: Path | None = env(
+        "UPLOADPP_SEALING_KEY_FILE",
+        default=None,
+        description="File with Fernet keys, one a line, the current one first.",
+    )
+    writers: int = env("UPLOADPP_WRITERS", default=16, ge=1, le=256, description="API writes in flight.")
+
+    # Process
+    debug_addr: str = env(
+        "POSTPROCESSING_DEBUG_ADDR",
+        default="127.0.0.1:9255",
+        description="Where /healthz, /readyz and /metrics are served.",
+    )
+    debug_token: str = env(
+        "POSTPROCESSING_DEBUG_TOKEN",
+        default="",
+        repr=False,
+        description="Bearer token asked for at /metrics.",
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(_lower)] = env(
+        *_ocis("LOG_LEVEL", "POSTPROCESSING_LOG_LEVEL"),
+        default=LogLevel.INFO,
+        description="Least level logged.",
+    )
+    log_format: Annotated[LogFormat, BeforeValidator(_lower)] = env(
+        "UPLOADPP_LOG_FORMAT", default=LogFormat.JSON, description="json or text."
+    )
+    workers: int = env(
+        "POSTPROCESSING_WORKERS",
+        default=3,
+        ge=1,
+        description="Without effect; one reader is faster than many.",
+    )
+
+    @model_validator(mode="after")
+    def _check_steps(self) -> "Settings":
+        names = list(self.steps)
+        if "" in names:
+            raise ValueError("steps: an empty name between two commas")
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"steps: {twice!r} is listed twice; each step runs once (F8)")
+        if FINISHED_STEP in names:
+            raise ValueError(f"steps: {FINISHED_STEP!r} is a reserved word")
+        if len(names) > MAX_STEPS or any(len(name) > MAX_STEP_NAME for name in names):
+            raise ValueError(f"steps: at most {MAX_STEPS} names of at most {MAX_STEP_NAME} characters")
+        unknown = set(self.step_settings) - {*names, DELAY_STEP}
+        if unknown:
+            raise ValueError(f"step_settings: {min(unknown)!r} is not among the steps")
+        return self
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> "Settings":
+        if bool(self.events_auth_username) != bool(self.events_auth_password):
+            raise ValueError("events_auth_username and events_auth_password go together")
+        if bool(self.nats_tls_cert_file) != bool(self.nats_tls_key_file):
+            raise ValueError("nats_tls_cert_file and nats_tls_key_file go together")
+        if self.retry_backoff_duration > self.max_backoff:
+            raise ValueError("retry_backoff_duration is longer than max_backoff")
+        return self

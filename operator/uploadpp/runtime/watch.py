@@ -1,0 +1,85 @@
+"""The kopf operator: watching resources, in a thread and event loop of its own.
+
+On exit kopf cancels every task of its loop that is younger than itself, reconnecting NATS
+clients included; and a burst of watch events must not delay the event path. So the two
+share nothing but `call_soon_threadsafe`.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+import kopf
+
+from uploadpp.runtime.handlers import Sink, make_registry, make_settings
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 10
+
+
+class Watch:
+    """One run of kopf; made anew for every ownership."""
+
+    def __init__(self, sink: Sink, namespace: str, selector: str = "") -> None:
+        self._sink = sink
+        self._namespace = namespace
+        self._selector = selector
+        self._loop = asyncio.get_running_loop()
+        self._ready = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+
+    @property
+    def ready(self) -> bool:
+        """Whether kopf has started its watch."""
+        return self._ready.is_set()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Stop kopf and wait for its thread."""
+        self._stop.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, STOP_SECONDS)
+
+    def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            registry = make_registry(self._forward)
+            settings = make_settings(self._selector)
+            asyncio.run(
+                kopf.operator(
+                    registry=registry,
+                    settings=settings,
+                    namespaces=[self._namespace],
+                    standalone=True,
+                    ready_flag=self._ready,
+                    stop_flag=self._stop,
+                ),
+            )
+        except Exception as failure:  # noqa: BLE001 -- whatever ends the watch ends the ownership
+            error = failure
+        self._call(self._end, error)
+
+    def _forward(self, kind: str | None, resource: object) -> None:
+        self._call(self._sink, kind, resource)
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            log.debug("the main loop is closed; a watch event is dropped")
+
+    def _end(self, error: BaseException | None) -> None:
+        if self.ended.done():
+            return
+        if self._stop.is_set() and error is None:
+            self.ended.set_result(None)
+        else:
+            self.ended.set_exception(RuntimeError(f"the watch has ended: {error!r}"))
