@@ -149,7 +149,6 @@ FROM_STEP_RULE = rule(
 UNIQUE_STEPS_RULE = rule(
     "self.all(step, self.exists_one(other, other.name == step.name))",
     "the names of the steps must be unique",
-    reason="FieldValueDuplicate",
 )
 
 

@@ -4,6 +4,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.uploads import ARRIVAL, CONFIG, ID, NOW, PASSED, after
 from uploadpp.api.codec import (
     ALL_SHOWN,
     ShownField,
@@ -15,47 +16,9 @@ from uploadpp.api.codec import (
     to_status,
 )
 from uploadpp.core.config import Config
-from uploadpp.core.inputs import BytesReceived, Input, Published, StepFinished, UploadReady
+from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import Control, FileInfo, Millis, Origin, RestartRequest, StepPlan, Upload
-from uploadpp.core.replay import Position, apply
 from uploadpp.core.states import DesiredState, OnExhausted, RestartMode, Stage
-
-ID = "7d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11"
-SPACE = "4c510ada-c86b-4815-8820-42cdf82c3d51"
-STREAM = "main-queue/2026-10-02T08:15:30.120045001Z"
-NOW = Millis(1_795_000_000_123)
-CONFIG = Config(steps=(StepPlan(name="virusscan"), StepPlan(name="policies")))
-FILE = FileInfo(
-    filename="report.pdf",
-    filesize=48_213,
-    user_id=SPACE,
-    space_id=SPACE,
-    storage_id=SPACE,
-    opaque_id=SPACE,
-)
-ARRIVAL = BytesReceived(Origin(url='"https://a"'), FILE)
-PASSED = (
-    ARRIVAL,
-    StepFinished("virusscan", "continue"),
-    StepFinished("policies", "continue"),
-    UploadReady(failed=False),
-)
-
-
-def after(*events: Input) -> Upload:
-    """The upload after some messages, each command of ours echoed."""
-    upload, sequence = None, 100
-    for event in events:
-        decision = apply(upload, ID, event, Position(STREAM, sequence), NOW, CONFIG)
-        sequence += 1
-        assert decision.upload is not None
-        upload = decision.upload
-        for command in decision.commands:
-            echo = Published(command.mark, sequence)
-            upload = apply(upload, ID, echo, Position(STREAM, sequence), NOW, CONFIG).upload
-            sequence += 1
-    assert upload is not None
-    return upload
 
 
 def resource(upload: Upload, **status: object) -> dict[str, Any]:
