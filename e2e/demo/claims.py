@@ -31,6 +31,7 @@ class Facts:
     visible: Mapping[str, str]
     """Everything a person may read, by where it was read."""
     secrets: Sequence[str]
+    user_id: str
     widest: int
     """The longest line of kubectl's table."""
 
@@ -92,9 +93,9 @@ def _of_secrets(facts: Facts) -> Iterator[Claim]:
     for where, text in facts.visible.items():
         hidden = not any(secret in text for secret in facts.secrets)
         yield Claim(f"no URL, no token and no detail of a user in {where}", hidden)
-    for where in facts.visible.keys() - {RESOURCES}:
-        hidden = not any(sealed in facts.visible[where] for sealed in facts.sealed())
-        yield Claim(f"nothing sealed in {where}", hidden)
+    for where in sorted(facts.visible.keys() - {RESOURCES}):
+        hidden = not any(text in facts.visible[where] for text in [facts.user_id, *facts.sealed()])
+        yield Claim(f"no id of a user and nothing sealed in {where}", hidden)
 
 
 def _of_everything(stories: Sequence[Story], facts: Facts) -> Iterator[Claim]:

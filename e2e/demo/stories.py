@@ -8,15 +8,17 @@ from e2e.demo.sessions import Place
 from e2e.demo.steps.scanners import eicar
 
 _MARK = secrets.token_hex(6)
+USER_ID = f"user-{secrets.token_hex(6)}"
+"""Shown in the resource unless that is switched off, and nowhere else."""
 USER = {
-    "id": {"idp": "https://idp.example.test", "opaque_id": f"id-{_MARK}", "type": 1},
+    "id": {"idp": f"https://{_MARK}.example.test", "opaque_id": USER_ID, "type": 1},
     "username": f"einstein-{_MARK}",
     "mail": f"{_MARK}@example.test",
     "display_name": f"Albert {_MARK} Einstein",
     "groups": [f"physicists-{_MARK}"],
 }
 PERSONAL = (_MARK,)
-"""What must not appear anywhere: every detail of the user contains it."""
+"""What must not appear anywhere: every detail of the user but the id contains it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,8 @@ WAVES = (
     Wave(steps=("policies", "delay"), stories=(DELAYED,), settings={"POSTPROCESSING_DELAY": "4s"}),
 )
 STORIES = tuple(story for wave in WAVES for story in wave.stories)
+STEP_PACE = "0.6"
+"""Seconds every step takes: the real ones are too quick to be seen in `kubectl get`."""
 SETTINGS = {
     "POSTPROCESSING_RETRY_BACKOFF_DURATION": "1s",
     "UPLOADPP_STALL_AFTER": "4s",

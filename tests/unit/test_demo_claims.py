@@ -40,6 +40,7 @@ TRUE = Facts(
     places={story.id: story.place for story in STORIES},
     visible={RESOURCES: "sealed-clean", "the log": "upload clean started"},
     secrets=["mary", "/data/"],
+    user_id="u-1",
     widest=80,
 )
 
@@ -72,6 +73,7 @@ def test_a_true_story_has_no_false_claim() -> None:
         (lambda: replace(TRUE, resources={**TRUE.resources, "x": {"metadata": {}, "spec": {}}}), "no other"),
         (lambda: replace(TRUE, visible={"the log": "GET /data/x"}), "no URL, no token and no detail"),
         (lambda: replace(TRUE, visible={"the log": "sealed-virus"}), "nothing sealed in the log"),
+        (lambda: replace(TRUE, visible={"the log": "upload of u-1"}), "no id of a user"),
         (lambda: replace(TRUE, widest=81), "fitted into 80 columns (was 81)"),
         (lambda: changed("flaky", "status", {"retryCount": 3}), "flaky: the retry count is 2 (found: 3)"),
         (lambda: changed("clean", "metadata", {"finalizers": ["kopf"]}), "no finalizer"),
