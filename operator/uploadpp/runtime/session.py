@@ -1,6 +1,6 @@
 """One ownership of a shard, from the Lease to its end.
 
-    Lease → list → new epoch consumer → replay → act          (law 2.3)
+    Lease → new epoch consumer → list → replay → act          (law 2.3, docs/adr/0003)
 
 Crash-only: whatever goes wrong (Lease taken, consumer gone, watch dead) ends the session
 and everything in memory with it; the next one starts from what is stored.
@@ -92,7 +92,6 @@ class Session:
         self._watch: Watch | None = None
         self._replayed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._swept_at = 0.0
 
     # -- for probes -----------------------------------------------------------------------
 
@@ -128,10 +127,11 @@ class Session:
     async def _prepare(self, epoch: int) -> None:
         around = self._around
         await self._wait_for_legacy()
-        async for resource in around.store.list_all(f"{SHARD_LABEL}={self._shard}" if self._shard else ""):
-            self._resources.listed(resource)
+        # Before listing: what a predecessor still acknowledges must be in what we list.
         place = await take_over(self._js, self._shard, epoch, around.start_from)
         self._fence.bind(self._js, place)
+        async for resource in around.store.list_all(f"{SHARD_LABEL}={self._shard}" if self._shard else ""):
+            self._resources.listed(resource)
         self._coordinator.stream = place.stream
         self._ledger.start(place.first - 1)
         around.metrics.epoch.labels(str(self._shard)).set(place.epoch)
