@@ -4,9 +4,10 @@
 and from nothing else, so whatever matters after a crash has to be a field here.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NewType
 
+from uploadpp.core.evolve import evolve
 from uploadpp.core.states import (
     CancelPolicy,
     DesiredState,
@@ -62,7 +63,7 @@ class Origin:
 
     def with_url_of(self, other: "Origin") -> "Origin":
         """The same upload and users with a renewed URL (F24: the user is never replaced)."""
-        return replace(
+        return evolve(
             self,
             url=other.url,
             url_received_at=other.url_received_at,
@@ -209,4 +210,4 @@ class Upload:
 
     def with_step(self, index: int, status: StepStatus) -> "Upload":
         """The same upload with one step's status replaced."""
-        return replace(self, steps=(*self.steps[:index], status, *self.steps[index + 1 :]))
+        return evolve(self, steps=(*self.steps[:index], status, *self.steps[index + 1 :]))

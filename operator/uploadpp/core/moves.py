@@ -3,7 +3,6 @@
 Each takes a state and returns a Decision; none of them asks which input caused it.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from uploadpp.core.commands import (
@@ -18,6 +17,7 @@ from uploadpp.core.commands import (
 )
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
+from uploadpp.core.evolve import evolve
 from uploadpp.core.model import DELAY_STEP, MAX_MESSAGE, Millis, StepStatus, Upload
 from uploadpp.core.retry import backoff
 from uploadpp.core.states import (
@@ -33,13 +33,13 @@ from uploadpp.core.states import (
 def enter(upload: Upload, stage: Stage, now: Millis, **changes: Any) -> Upload:  # noqa: ANN401 -- any field
     """The upload in another stage, with the timer and message of the old one gone (F17)."""
     left = {"stalled_at": None, "next_attempt_at": None, "message": ""}
-    return replace(upload, stage=stage, since=now, **{**left, **changes})
+    return evolve(upload, stage=stage, since=now, **{**left, **changes})
 
 
 def begin_run(upload: Upload, now: Millis, config: Config, index: int = 0) -> Decision:
     """Start a new run at a step; earlier ones count as skipped."""
     skipped = StepStatus(state=StepState.SKIPPED)
-    fresh = replace(
+    fresh = evolve(
         upload,
         run=upload.run + 1,
         steps=(skipped,) * index + (StepStatus(),) * (len(upload.plan) - index),
@@ -61,7 +61,7 @@ def proceed(upload: Upload, index: int, now: Millis, config: Config) -> Decision
     if index == len(upload.plan):
         return finish(upload, Outcome.CONTINUE, now)
     if upload.plan[index].name != DELAY_STEP and upload.origin.needs_renewal(now, config.url_margin):
-        return request_url(replace(upload, cursor=index), now)
+        return request_url(evolve(upload, cursor=index), now)
     return start_step(upload, index, now)
 
 
@@ -82,7 +82,7 @@ def start_step(upload: Upload, index: int, now: Millis) -> Decision:
         now,
         cursor=index,
         next_attempt_at=Millis(now + plan.delay) if delaying else None,
-        log=replace(upload.log, start=None),
+        log=evolve(upload.log, start=None),
     )
     return Decision(started, (StartStep(mark),))
 
@@ -99,7 +99,7 @@ def end_step(
     """Record how the current step ended; nothing to record when none is current."""
     if upload.cursor >= len(upload.steps):
         return upload
-    ended = replace(
+    ended = evolve(
         upload.step,
         state=state,
         finished_at=now,
@@ -133,7 +133,7 @@ def back_off(
     if failures > plan.max_retries:
         return exhausted(upload, now, config, reason=reason or StepReason.RETRIES_EXHAUSTED, message=message)
     wait = backoff(failures, plan.backoff, plan.max_backoff)
-    failed = replace(
+    failed = evolve(
         step,
         state=StepState.BACKING_OFF,
         retries=failures,
@@ -172,7 +172,7 @@ def exhausted(upload: Upload, now: Millis, config: Config, *, reason: StepReason
         moved = proceed(failed, upload.cursor + 1, now, config)
     else:
         moved = finish(failed, Outcome(plan.on_exhausted.lower()), now)
-    return replace(moved, notices=(notice, *moved.notices))
+    return evolve(moved, notices=(notice, *moved.notices))
 
 
 def finish(upload: Upload, outcome: Outcome, now: Millis) -> Decision:
@@ -188,7 +188,7 @@ def finish(upload: Upload, outcome: Outcome, now: Millis) -> Decision:
         finishes=number,
         completed_at=None,
         expires_at=None,
-        log=replace(upload.log, start=None),
+        log=evolve(upload.log, start=None),
     )
     return Decision(finished, (Finish(mark, outcome),))
 

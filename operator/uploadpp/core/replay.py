@@ -4,11 +4,12 @@
 a crash; the answer is the same in both cases, which is what makes replay exact (law 2.3).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from uploadpp.core.commands import Command, Finish, RequestRestart, StartStep
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Input, Published, Resume, StepFinished, UploadReady
 from uploadpp.core.machine import decide
 from uploadpp.core.model import LogPosition, Millis, Upload
@@ -42,17 +43,17 @@ def apply(
             return ignore(upload, *stale)
         if upload.log.stream != at.stream:
             # Positions of another incarnation mean nothing here: whatever comes is news (law 2.6).
-            known = replace(upload, log=LogPosition(stream=at.stream, sequence=0, start=0))
+            known = evolve(upload, log=LogPosition(stream=at.stream, sequence=0, start=0))
     decision = decide(known, upload_id, event, now, config)
     if decision.ignored is not None:
-        return replace(decision, upload=upload)
+        return evolve(decision, upload=upload)
     if decision.upload is None:
         return decision
-    log = replace(decision.upload.log, stream=at.stream)
+    log = evolve(decision.upload.log, stream=at.stream)
     if not isinstance(event, Published):
         # Not for our own events: an acknowledged publication may be ahead of unread inputs.
-        log = replace(log, sequence=at.sequence)
-    return replace(decision, upload=replace(decision.upload, log=log))
+        log = evolve(log, sequence=at.sequence)
+    return evolve(decision, upload=evolve(decision.upload, log=log))
 
 
 def _stale(log: LogPosition, event: Input, at: Position) -> tuple[Ignored, str] | None:

@@ -1,11 +1,11 @@
 """StepFinished, UploadReady, CleanUpload: what other services answer."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import CleanUpload, StepFinished, UploadReady
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.moves import back_off, end, end_as_decided, end_step, enter, finish, proceed
@@ -23,7 +23,7 @@ def step_finished(upload: Upload, answer: StepFinished, now: Millis, config: Con
         return act(upload, answer, now, config)
     text = f"{answer.step} answered {answer.outcome!r}, which is no outcome; treated as retry"
     decision = back_off(upload, now, config, message=text)
-    return replace(
+    return evolve(
         decision,
         notices=(Notice(NoticeType.WARNING, "InvalidOutcome", text), *decision.notices),
     )
@@ -50,7 +50,7 @@ def _reject(upload: Upload, answer: StepFinished, now: Millis, config: Config) -
     )
     decision = finish(failed, Outcome(answer.outcome), now)
     text = f"{answer.step} answered {answer.outcome}{f': {answer.message}' if answer.message else ''}"
-    return replace(decision, notices=(Notice(NoticeType.WARNING, "Rejected", text),))
+    return evolve(decision, notices=(Notice(NoticeType.WARNING, "Rejected", text),))
 
 
 OUTCOMES: dict[str, Callable[[Upload, StepFinished, Millis, Config], Decision]] = {
@@ -80,13 +80,13 @@ def upload_ready(upload: Upload, ready: UploadReady, now: Millis, config: Config
     if not ready.failed or upload.outcome is not Outcome.CONTINUE:
         return end_as_decided(upload, now, config)
     failures = upload.releases + 1
-    failed = replace(upload, releases=failures)
+    failed = evolve(upload, releases=failures)
     if failures > config.max_releases:
         text = f"the storage failed to release the file {failures} times"
         ended = end(failed, Stage.UPLOAD_FAILED, now, config, message=text).upload
         assert ended is not None  # noqa: S101 -- end() always returns an upload
         return Decision(
-            replace(ended, stalled_at=now),
+            evolve(ended, stalled_at=now),
             notices=(Notice(NoticeType.WARNING, "UploadFailed", text),),
         )
     wait = backoff(failures, config.release_backoff, config.max_release_backoff)
@@ -108,8 +108,8 @@ def released_elsewhere(upload: Upload, ready: UploadReady, now: Millis, config: 
         return ignore(upload, Ignored.NOT_AWAITED, "UploadReady(failed) without PostprocessingFinished")
     text = "the storage released the file before postprocessing was over; is another service driving it?"
     cut = end_step(upload, StepState.SKIPPED, now, reason=StepReason.RELEASED_ELSEWHERE)
-    decision = end(replace(cut, outcome=Outcome.CONTINUE), Stage.COMPLETED, now, config, message=text)
-    return replace(decision, notices=(Notice(NoticeType.WARNING, "ReleasedElsewhere", text),))
+    decision = end(evolve(cut, outcome=Outcome.CONTINUE), Stage.COMPLETED, now, config, message=text)
+    return evolve(decision, notices=(Notice(NoticeType.WARNING, "ReleasedElsewhere", text),))
 
 
 def clean(upload: Upload, cleaned: CleanUpload, now: Millis, config: Config) -> Decision:

@@ -1,9 +1,8 @@
 """BytesReceived: a new upload, a duplicate, a renewed URL, or a new run."""
 
-from dataclasses import replace
-
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import Millis, Origin, Upload
 from uploadpp.core.moves import begin_run, proceed, start_step
@@ -25,7 +24,7 @@ def first_arrival(upload_id: str, arrived: BytesReceived, now: Millis, config: C
 
 def arrival_of_pending(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
     """The resource exists without a status: made by hand, or we died before writing it."""
-    known = replace(
+    known = evolve(
         upload,
         origin=_merged(upload.origin, arrived.origin),
         observed_generation=upload.control.generation,
@@ -37,7 +36,7 @@ def fresh_url(upload: Upload, arrived: BytesReceived, now: Millis, config: Confi
     """The storage's answer to RestartPostprocessing: go on where a URL was missing (F33)."""
     if arrived.origin.url == upload.origin.url:
         return ignore(upload, Ignored.DUPLICATE, "BytesReceived brought the URL that needs renewal")
-    renewed = replace(upload, origin=_merged(upload.origin, arrived.origin))
+    renewed = evolve(upload, origin=_merged(upload.origin, arrived.origin))
     if upload.control.desired is DesiredState.SUSPENDED:
         return proceed(renewed, upload.cursor, now, config)
     return start_step(renewed, upload.cursor, now)
@@ -59,7 +58,7 @@ def arrival_again(upload: Upload, arrived: BytesReceived, now: Millis, config: C
             )
         if upload.outcome is Outcome.DELETE or upload.stage is Stage.COMPLETED:
             return ignore(upload, Ignored.UPLOAD_ENDED, "the storage has already carried out the outcome")
-    renewed = replace(upload, origin=_merged(upload.origin, arrived.origin))
+    renewed = evolve(upload, origin=_merged(upload.origin, arrived.origin))
     return begin_run(renewed, now, config)
 
 

@@ -1,10 +1,9 @@
 """What people ask for: resume, restart, suspend, cancel."""
 
-from dataclasses import replace
-
 from uploadpp.core.commands import Kind, Mark, Notice, NoticeType, RequestRestart
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Resume, SpecChanged
 from uploadpp.core.model import Millis, RestartRequest, Upload
 from uploadpp.core.moves import begin_run, end_step, finish, proceed, request_url
@@ -44,7 +43,7 @@ def resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decisio
         case stage if stage.ended:
             return ignore(upload, Ignored.UPLOAD_ENDED, f"the upload has ended: {stage}")
     if upload.stage is Stage.HELD:
-        upload = upload.with_step(upload.cursor, replace(upload.step, retries=0))
+        upload = upload.with_step(upload.cursor, evolve(upload.step, retries=0))
     return proceed(upload, upload.cursor, now, config)
 
 
@@ -53,23 +52,23 @@ def _release_again(upload: Upload, now: Millis) -> Decision:
         why = "PostprocessingFinished(abort) a second time would make the storage remove the bytes (F14)"
         return ignore(upload, Ignored.UPLOAD_ABORTED, why)
     outcome = upload.outcome or Outcome.CONTINUE
-    return finish(replace(upload, releases=0), outcome, now)
+    return finish(evolve(upload, releases=0), outcome, now)
 
 
 def spec_changed(upload: Upload, change: SpecChanged, now: Millis, config: Config) -> Decision:
     """Bring an upload in line with its spec: a new restart token first, then the desired state."""
     control = change.control
-    seen = replace(upload, control=control, observed_generation=control.generation)
+    seen = evolve(upload, control=control, observed_generation=control.generation)
     if control.restart is not None and control.restart.token != upload.observed_token:
         decision = restart(seen, control.restart, now, config)
         if control.desired is DesiredState.CANCELLED and decision.upload is not None:
             cancelled = cancel(decision.upload, now)
-            decision = replace(cancelled, notices=(*decision.notices, *cancelled.notices))
+            decision = evolve(cancelled, notices=(*decision.notices, *cancelled.notices))
     else:
         decision = _towards_desired(seen, now, config)
     if decision.upload == upload:
         return ignore(upload, Ignored.NOTHING_DUE, "the spec asks for nothing new")
-    return replace(decision, ignored=None, why="")
+    return evolve(decision, ignored=None, why="")
 
 
 def _towards_desired(upload: Upload, now: Millis, config: Config) -> Decision:
@@ -90,16 +89,16 @@ def cancel(upload: Upload, now: Millis) -> Decision:
     cut = end_step(upload, StepState.FAILED, now, reason=StepReason.CANCELLED)
     decision = finish(cut, outcome, now)
     notice = Notice(NoticeType.NORMAL, "Cancelled", f"cancelled as asked; outcome {outcome}")
-    return replace(decision, notices=(notice,))
+    return evolve(decision, notices=(notice,))
 
 
 def restart(upload: Upload, wish: RestartRequest, now: Millis, config: Config) -> Decision:
     """Answer a new `spec.restart` token: resume, a new run, or a refusal that says why (F13)."""
-    asked = replace(upload, observed_token=wish.token)
+    asked = evolve(upload, observed_token=wish.token)
     refusal = _refusal(asked, wish)
     if refusal:
         return _refused(asked, refusal)
-    asked = replace(asked, restarts=asked.restarts + 1)
+    asked = evolve(asked, restarts=asked.restarts + 1)
     if wish.mode is RestartMode.RESUME:
         decision = resume(asked, Resume(), now, config)
         if decision.ignored:
@@ -110,7 +109,7 @@ def restart(upload: Upload, wish: RestartRequest, now: Millis, config: Config) -
         decision = begin_run(asked, now, config, names.index(wish.from_step) if wish.from_step else 0)
         word = "Restarted"
     notice = Notice(NoticeType.NORMAL, word, f"as asked by restart token {wish.token}")
-    return replace(decision, notices=(notice, *decision.notices))
+    return evolve(decision, notices=(notice, *decision.notices))
 
 
 def _refusal(upload: Upload, wish: RestartRequest) -> str:
@@ -131,6 +130,6 @@ def _refusal(upload: Upload, wish: RestartRequest) -> str:
 
 def _refused(upload: Upload, why: str) -> Decision:
     return Decision(
-        replace(upload, message=f"restart refused: {why}"),
+        evolve(upload, message=f"restart refused: {why}"),
         notices=(Notice(NoticeType.WARNING, "RestartRefused", why),),
     )

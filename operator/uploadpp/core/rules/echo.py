@@ -5,11 +5,10 @@ of the checkpoint: then a timer or a person had caused it and the status had not
 written yet. The log wins, so that nothing goes out a second time (law 2.3).
 """
 
-from dataclasses import replace
-
 from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Published
 from uploadpp.core.model import Millis, StepStatus, Upload
 from uploadpp.core.moves import back_off, begin_run, end_step, finish, request_url, start_step
@@ -21,15 +20,15 @@ def published(upload: Upload, echo: Published, now: Millis, config: Config) -> D
     mark = echo.mark
     if mark.received_at != upload.received_at:
         return ignore(upload, Ignored.ALREADY_APPLIED, "a command for an earlier upload of the same id")
-    if replace(mark, token="") == _last(upload, mark.kind):
+    if evolve(mark, token="") == _last(upload, mark.kind):
         if mark.kind in {Kind.RETRY, Kind.RESTART} or upload.log.start == echo.sequence:
             return ignore(upload, Ignored.ALREADY_APPLIED, "our own event, known")
-        return Decision(replace(upload, log=replace(upload.log, start=echo.sequence)))
+        return Decision(evolve(upload, log=evolve(upload.log, start=echo.sequence)))
     ahead = _caught_up(upload, mark, now, config)
     if ahead is None:
         return ignore(upload, Ignored.ALREADY_APPLIED, "our own event, from before")
     if mark.kind in {Kind.START, Kind.FINISH}:
-        ahead = replace(ahead, log=replace(ahead.log, start=echo.sequence))
+        ahead = evolve(ahead, log=evolve(ahead.log, start=echo.sequence))
     return Decision(ahead)
 
 
@@ -59,10 +58,10 @@ def _caught_up(upload: Upload, mark: Mark, now: Millis, config: Config) -> Uploa
         return None
     base = upload
     if mark.token != upload.observed_token:
-        base = replace(base, observed_token=mark.token, restarts=base.restarts + 1)
+        base = evolve(base, observed_token=mark.token, restarts=base.restarts + 1)
     if mark.run > upload.run:
         begun = begin_run(
-            replace(base, run=mark.run - 1), now, config, 0 if mark.kind is Kind.FINISH else index
+            evolve(base, run=mark.run - 1), now, config, 0 if mark.kind is Kind.FINISH else index
         )
         base = begun.upload or base
     elif index > base.cursor:
@@ -96,10 +95,10 @@ def _passed(upload: Upload, index: int, now: Millis) -> Upload:
 
 def _moved(upload: Upload, mark: Mark, index: int, now: Millis, config: Config) -> Upload | None:
     if mark.kind is Kind.FINISH:
-        return finish(replace(upload, finishes=mark.number - 1), Outcome(mark.detail), now).upload
+        return finish(evolve(upload, finishes=mark.number - 1), Outcome(mark.detail), now).upload
     if mark.kind is Kind.RETRY:
         return back_off(upload, now, config, reason=StepReason.TIMED_OUT).upload
     if mark.kind is Kind.RESTART:
-        return request_url(replace(upload, cursor=index, url_requests=mark.number - 1), now).upload
-    before = replace(upload.steps[index], attempts=mark.number - 1)
+        return request_url(evolve(upload, cursor=index, url_requests=mark.number - 1), now).upload
+    before = evolve(upload.steps[index], attempts=mark.number - 1)
     return start_step(upload.with_step(index, before), index, now).upload

@@ -1,10 +1,9 @@
 """Tick: a timer is due. `wake_at` says when the next one is."""
 
-from dataclasses import replace
-
 from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Tick
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.moves import back_off, end_step, finish, proceed, request_url
@@ -94,7 +93,7 @@ def watch_url(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decisi
 
 def _stall(upload: Upload, now: Millis, text: str) -> Decision:
     return Decision(
-        replace(upload, stalled_at=now, message=text),
+        evolve(upload, stalled_at=now, message=text),
         notices=(Notice(NoticeType.WARNING, "Stalled", text),),
     )
 
