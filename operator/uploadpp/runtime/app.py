@@ -56,9 +56,8 @@ class App:
         try:
             self._sealer = Sealer(sealing_keys(settings))
         except ValueError as error:
-            raise ConfigurationError(
-                f"UPLOADPP_SEALING_KEY_FILE={settings.sealing_key_file}: {error}; see `uploadpp generate-key`",
-            ) from None
+            text = f"UPLOADPP_SEALING_KEY_FILE={settings.sealing_key_file}: {error}"
+            raise ConfigurationError(f"{text}; see `uploadpp generate-key`") from None
         self._nats = nats_options(settings, self._identity)
         self._config = core_config(settings)
         self._metrics = Metrics()

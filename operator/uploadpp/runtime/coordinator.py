@@ -26,9 +26,9 @@ from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.ports import Bus
 from uploadpp.runtime.quarantine import Quarantine
 from uploadpp.runtime.scheduler import Scheduler
-from uploadpp.wire.decode import Event, decode
+from uploadpp.wire.decode import Event, decode_event
 from uploadpp.wire.encode import Outgoing, encode
-from uploadpp.wire.envelope import BadMessageError
+from uploadpp.wire.envelope import BadMessageError, Envelope, decode_envelope
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ class Coordinator:
         self._quarantine = Quarantine(metrics)
         self._entries: dict[str, Entry] = {}
         self._names: dict[str, Entry] = {}
+        self._sent: dict[str, Entry] = {}
         self._held: dict[str, Held] | None = {}
         self.stream = ""
         self.on_storable: Callable[[Entry], None] = lambda _: None
@@ -96,7 +97,10 @@ class Coordinator:
         """A message of the log."""
         slot = self._ledger.add(sequence, reply)
         try:
-            event = decode(data, sequence, timestamp)
+            envelope = decode_envelope(data)
+            event = None
+            if not self._is_known_echo(envelope, sequence, slot):
+                event = decode_event(envelope, sequence, timestamp)
         except BadMessageError as error:
             self._quarantine.bad_message(sequence, error)
         except Exception as error:  # noqa: BLE001 -- no message may ever stop the log (law 2.7)
@@ -105,6 +109,16 @@ class Coordinator:
             if event is not None:
                 self._on_event(event, sequence, timestamp, slot)
         self._ledger.settle(slot)
+
+    def _is_known_echo(self, envelope: Envelope, sequence: int, slot: Slot) -> bool:
+        """Whether this is an event that this very session has sent: then nothing is news but its place."""
+        entry = self._sent.pop(envelope.metadata.get("eventid", ""), None) if self._sent else None
+        if entry is None:
+            return False
+        self._metrics.events.labels("Published").inc()
+        self._bus.confirm(envelope.metadata["eventid"], sequence)
+        self._hold_back(entry, slot)
+        return True
 
     def _on_event(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
         self._metrics.events.labels(type(event.input).__name__).inc()
@@ -166,11 +180,17 @@ class Coordinator:
             self._publish(entry, upload_id, command, now, slot)
         if entry is None:
             return
-        if slot is not None and entry.dirty:
-            slot.open += 1
-            entry.waiting.append((entry.version, slot))
+        if slot is not None:
+            self._hold_back(entry, slot)
         if entry.storable:
             self.on_storable(entry)
+
+    @staticmethod
+    def _hold_back(entry: Entry, slot: Slot) -> None:
+        """Do not acknowledge a message before what the upload is now is stored."""
+        if entry.dirty and not entry.gone:
+            slot.open += 1
+            entry.waiting.append((entry.version, slot))
 
     def _changed(self, entry: Entry | None, decision: Decision) -> Entry:
         upload = decision.upload
@@ -185,11 +205,11 @@ class Coordinator:
         if before is not None:
             self._metrics.moved(before, upload)
         if before is None or before.stage is not upload.stage or before.cursor != upload.cursor:
-            log.info(
-                "%s",
-                upload.stage,
-                extra={"upload": upload.id, "step": upload.current_step, "run": upload.run},
-            )
+            # One line per upload is what a busy system can afford; the steps are in the resource.
+            level = logging.INFO if upload.stage.ended else logging.DEBUG
+            if log.isEnabledFor(level):
+                extra = {"upload": upload.id, "step": upload.current_step, "run": upload.run}
+                log.log(level, "%s", upload.stage, extra=extra)
         return entry
 
     def _publish(
@@ -209,6 +229,8 @@ class Coordinator:
 
     def _send(self, held: Held) -> None:
         self._metrics.published.labels(held.command.mark.kind).inc()
+        if held.entry is not None:
+            self._sent[held.outgoing.event_id] = held.entry
         self._bus.publish(
             held.outgoing,
             partial(self._published, held.entry, held.command, held.slot),

@@ -196,7 +196,7 @@ class Settings(BaseModel):
     start_from: Annotated[StartFrom, BeforeValidator(_lower)] = env(
         "UPLOADPP_START_FROM",
         default=StartFrom.AUTO,
-        description="Where the first start reads from: auto (behind the replaced service, else all), all, new.",
+        description="Where the first start reads: auto (behind the replaced service, else all), all, new.",
     )
     stream_max_age: Duration = env(
         "UPLOADPP_STREAM_MAX_AGE",

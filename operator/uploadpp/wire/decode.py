@@ -5,8 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from uploadpp.core.commands import Mark
 from uploadpp.core.inputs import (
     BytesReceived,
@@ -19,11 +17,13 @@ from uploadpp.core.inputs import (
 )
 from uploadpp.core.model import FileInfo, Millis, Origin
 from uploadpp.wire.envelope import MARK_KEY, BadMessageError, Defect, Envelope, decode_envelope
-from uploadpp.wire.rawjson import raw_members
+from uploadpp.wire.rawjson import loads, raw_members, whole
 from uploadpp.wire.urls import expiry_of
 
 MAX_ID = 128
 MAX_MESSAGE = 256
+MAX_UINT64 = 2**64 - 1
+_OBJECTS = ("ExecutingUser", "ImpersonatingUser", "SpaceOwner", "ResourceID")
 _SECRETS = re.compile(r"\S*://\S*|\beyJ[\w-]+\.[\w.-]*")
 
 
@@ -45,7 +45,11 @@ def decode(data: bytes, sequence: int, now: Millis) -> Event | None:
     Raises:
         BadMessageError: it should concern us but cannot be understood.
     """
-    envelope = decode_envelope(data)
+    return decode_event(decode_envelope(data), sequence, now)
+
+
+def decode_event(envelope: Envelope, sequence: int, now: Millis) -> Event | None:
+    """As `decode`, for an envelope that was opened already."""
     mark = envelope.metadata.get(MARK_KEY)
     if mark is not None:
         return _own(envelope, mark, sequence)
@@ -73,8 +77,8 @@ def _own(envelope: Envelope, text: str, sequence: int) -> Event | None:
 
 def _fields(envelope: Envelope) -> dict[str, Any]:
     try:
-        body = orjson.loads(envelope.payload_text())
-    except orjson.JSONDecodeError as error:
+        body = loads(envelope.payload_text())
+    except ValueError as error:
         raise BadMessageError(Defect.NOT_JSON, "Payload is not JSON", envelope.event_type) from error
     if not isinstance(body, dict):
         raise BadMessageError(Defect.WRONG_TYPE, "Payload is no JSON object", envelope.event_type)
@@ -87,7 +91,7 @@ def _text(envelope: Envelope, fields: dict[str, Any], name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise BadMessageError(Defect.WRONG_TYPE, f"{name} is no string", envelope.event_type)
-    return value
+    return whole(value)
 
 
 def _upload_id(envelope: Envelope, fields: dict[str, Any], *, required: bool) -> str:
@@ -106,11 +110,16 @@ def _bytes_received(envelope: Envelope, now: Millis) -> Event:
         raise BadMessageError(Defect.NOT_JSON, f"Payload: {error}", envelope.event_type) from error
     values = {name: value for name, (_, value) in members.items()}
     upload_id = _upload_id(envelope, values, required=True)
-    size = values.get("filesize") or 0
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise BadMessageError(Defect.WRONG_TYPE, "Filesize is no unsigned integer", envelope.event_type)
-    # Go replaces half a surrogate pair the same way; nothing behind us could encode it.
-    filename = _text(envelope, values, "Filename").encode("utf-8", "replace").decode()
+    size = 0 if values.get("filesize") is None else values["filesize"]
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_UINT64:
+        raise BadMessageError(
+            Defect.WRONG_TYPE, "Filesize is no unsigned 64-bit integer", envelope.event_type
+        )
+    for name in _OBJECTS:
+        if not isinstance(values.get(name.lower()), dict | None):
+            # Echoed it would make our own events unreadable for every Go service.
+            raise BadMessageError(Defect.WRONG_TYPE, f"{name} is no object", envelope.event_type)
+    filename = _text(envelope, values, "Filename")
     url = _text(envelope, values, "URL")
     raw = {name: text for name, (text, value) in members.items() if value is not None}
     metadata = envelope.metadata
@@ -147,7 +156,7 @@ def _object(value: object) -> dict[str, Any]:
 
 def _word(value: dict[str, Any], name: str) -> str:
     word = value.get(name)
-    return word if isinstance(word, str) else ""
+    return whole(word) if isinstance(word, str) else ""
 
 
 def _step_finished(envelope: Envelope, now: Millis) -> Event | None:

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import uuid4
 
-import orjson
-
-from uploadpp.wire.rawjson import go_string
+from uploadpp.wire.rawjson import go_string, loads
 
 TOPIC = "main-queue"
 MARK_KEY = "uploadpp"
 """Metadata key that carries `Mark.encode()`; every other service ignores keys it does not know."""
+
+_LINE_ENDS = str.maketrans("", "", "\r\n")
 
 
 class Defect(StrEnum):
@@ -49,7 +49,8 @@ class Envelope:
             BadMessageError: the payload is no standard base64.
         """
         try:
-            raw = b64decode(self.payload, validate=True)
+            # Go's decoder skips line ends, which Python's own base64 module likes to write.
+            raw = b64decode(self.payload.translate(_LINE_ENDS), validate=True)
         except (binascii.Error, ValueError) as error:
             raise BadMessageError(
                 Defect.BAD_BASE64, "Payload is no standard base64", self.event_type
@@ -64,12 +65,9 @@ def decode_envelope(data: bytes) -> Envelope:
         BadMessageError: not JSON, or a member has another type than Go would accept.
     """
     try:
-        body = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        try:
-            body = orjson.loads(data.decode("utf-8", "replace"))
-        except (orjson.JSONDecodeError, UnicodeError) as error:
-            raise BadMessageError(Defect.NOT_JSON, "the message is not JSON") from error
+        body = loads(data)
+    except ValueError as error:
+        raise BadMessageError(Defect.NOT_JSON, "the message is not JSON") from error
     if not isinstance(body, dict):
         raise BadMessageError(Defect.WRONG_TYPE, "the message is no JSON object")
     if "Metadata" not in body or "Payload" not in body:

@@ -10,10 +10,40 @@ from json.scanner import make_scanner
 from typing import Any
 
 _scan = make_scanner(json.JSONDecoder())  # type: ignore[arg-type]  # typeshed is wrong
+_plain = re.compile(r"[A-Za-z0-9 _.:/+=@-]*")
 _space = re.compile(r"[ \t\n\r]*")
 _GO_ESCAPES = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 )
+
+
+def loads(data: bytes | str) -> Any:  # noqa: ANN401 -- whatever the JSON says
+    """Decode JSON as tolerantly as Go: broken UTF-8 and half surrogate pairs become U+FFFD.
+
+    Raises:
+        ValueError: not JSON, or nested too deeply.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
+        try:
+            return _whole(_decoder.decode(text))
+        except RecursionError as error:
+            raise ValueError("the JSON is nested too deeply") from error
+
+
+def whole(text: str) -> str:
+    """A decoded string with half surrogate pairs replaced, as Go does; nothing could encode them again."""
+    return text if text.isascii() else _HALF_PAIRS.sub("\ufffd", text)
+
+
+def _whole(value: Any) -> Any:  # noqa: ANN401 -- any JSON
+    if isinstance(value, str):
+        return whole(value)
+    if isinstance(value, dict):
+        return {whole(name): _whole(each) for name, each in value.items()}
+    return [_whole(each) for each in value] if isinstance(value, list) else value
 
 
 def _skip(text: str, at: int) -> int:
@@ -59,4 +89,6 @@ def _expect(text: str, at: int, token: str) -> int:
 
 def go_string(value: str) -> str:
     """A JSON string as Go's encoding/json writes it."""
+    if _plain.fullmatch(value):
+        return f'"{value}"'
     return json.dumps(value, ensure_ascii=False).translate(_GO_ESCAPES)

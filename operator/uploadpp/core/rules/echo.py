@@ -21,7 +21,7 @@ def published(upload: Upload, echo: Published, now: Millis, config: Config) -> D
     if mark.received_at != upload.received_at:
         return ignore(upload, Ignored.ALREADY_APPLIED, "a command for an earlier upload of the same id")
     if evolve(mark, token="") == _last(upload, mark.kind):
-        if mark.kind in {Kind.RETRY, Kind.RESTART} or upload.log.start == echo.sequence:
+        if mark.kind in {Kind.RETRY, Kind.RESTART} or upload.log.start is not None:
             return ignore(upload, Ignored.ALREADY_APPLIED, "our own event, known")
         return Decision(evolve(upload, log=evolve(upload.log, start=echo.sequence)))
     ahead = _caught_up(upload, mark, now, config)
