@@ -7,6 +7,7 @@ we were paused) our consumer answers: whoever takes over deletes it.
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -27,8 +28,9 @@ class FencedError(Exception):
 class Fence:
     """Stands between decisions and the stream."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, clock: Callable[[], float] = time.monotonic) -> None:
         self._lease = lease
+        self._clock = clock
         self._js: JetStreamContext | None = None
         self._place: Place | None = None
         self._confirmed_at = float("-inf")
@@ -43,7 +45,7 @@ class Fence:
         Raises:
             LeaseLostError, FencedError: we may not, and never will again.
         """
-        if self._lease.valid or time.monotonic() - self._confirmed_at < TRUSTED_SECONDS:
+        if self._lease.valid or self._clock() - self._confirmed_at < TRUSTED_SECONDS:
             return
         while True:
             await self._lease.confirm()
@@ -64,5 +66,5 @@ class Fence:
             return False
         if not exists:
             raise FencedError(f"the consumer {self._place.consumer} is gone")
-        self._confirmed_at = time.monotonic()
+        self._confirmed_at = self._clock()
         return True

@@ -3,6 +3,7 @@
 The real ones live in `wire` and `kube`, the doubles for simulation in `uploadpp.testing`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
@@ -66,3 +67,19 @@ class Notices(Protocol):
 
     def post(self, name: str, uid: str, notice: Notice) -> None:
         """Queue a notice."""
+
+
+class Watching(Protocol):
+    """Tells what happens to resources (`runtime.watch.Watch`)."""
+
+    ended: asyncio.Future[None]
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has started."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    async def stop(self) -> None:
+        """End."""

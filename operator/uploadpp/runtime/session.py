@@ -9,7 +9,7 @@ and everything in memory with it; the next one starts from what is stored.
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +20,14 @@ from uploadpp.api.codec import ShownField
 from uploadpp.core.config import Config
 from uploadpp.core.model import Millis
 from uploadpp.core.naming import SHARD_LABEL
-from uploadpp.kube.eventlog import EventLog
 from uploadpp.kube.lease import Lease
-from uploadpp.kube.store import Store
 from uploadpp.runtime.checkpoint import Checkpoint, Form
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.fence import Fence
+from uploadpp.runtime.handlers import Sink
 from uploadpp.runtime.ledger import Ledger
 from uploadpp.runtime.metrics import Metrics
-from uploadpp.runtime.ports import Json, Seals
+from uploadpp.runtime.ports import Json, Notices, Resources, Seals, Watching
 from uploadpp.runtime.reaper import Reaper
 from uploadpp.runtime.resources import ResourceInputs
 from uploadpp.runtime.scheduler import Scheduler
@@ -56,14 +55,18 @@ class Surroundings:
 
     config: Config
     client: Client
-    store: Store
-    events: EventLog
+    store: Resources
+    events: Notices
     seals: Seals
     metrics: Metrics
     namespace: str
     shown: frozenset[ShownField]
     writers: int
     start_from: StartFrom
+    resync_seconds: float = RESYNC_SECONDS
+    clock: Callable[[], Millis] = wall_clock
+    monotonic: Callable[[], float] = time.monotonic
+    watch: Callable[[Sink, str], Watching] = Watch
 
 
 class Session:
@@ -75,21 +78,21 @@ class Session:
         self._shard = shard
         self._js: JetStreamContext = around.client.jetstream()
         self._ledger = Ledger()
-        self._scheduler = Scheduler(wall_clock)
-        self._fence = Fence(lease)
+        self._scheduler = Scheduler(around.clock)
+        self._fence = Fence(lease, around.monotonic)
         self._publisher = Publisher(around.client, self._fence.pass_through, self._may_resend)
         self._coordinator = Coordinator(
-            around.config, self._publisher, self._ledger, self._scheduler, around.metrics, wall_clock
+            around.config, self._publisher, self._ledger, self._scheduler, around.metrics, around.clock
         )
         self._resources = ResourceInputs(self._coordinator, around.seals, around.config)
-        self._reaper = Reaper(self._coordinator, around.store, self._ledger, wall_clock)
+        self._reaper = Reaper(self._coordinator, around.store, self._ledger, around.clock)
         form = Form(around.seals, around.namespace, shard, around.shown)
         self._checkpoint = Checkpoint(
             self._coordinator, around.store, around.events, around.metrics, form, self
         )
         self._coordinator.on_ended = self._reaper.watch
         self._reader: LogReader | None = None
-        self._watch: Watch | None = None
+        self._watch: Watching | None = None
         self._replayed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -173,7 +176,7 @@ class Session:
         self._spawn(self._reaper.run())
         self._spawn(self._acknowledge())
         self._spawn(self._sweep())
-        self._watch = Watch(self._on_watch, around.namespace)
+        self._watch = around.watch(self._on_watch, around.namespace)
         self._watch.start()
         self._spawn(_settled(self._watch.ended))
         around.metrics.owner.labels(str(self._shard)).set(1)
@@ -239,7 +242,7 @@ class Session:
     async def _sweep(self) -> None:
         """Find by listing what a watch has missed: edits, and deletions above all."""
         while True:
-            await asyncio.sleep(RESYNC_SECONDS)
+            await asyncio.sleep(self._around.resync_seconds)
             before = list(self._coordinator.entries)
             seen: set[str] = set()
             async for resource in self._around.store.list_all():
