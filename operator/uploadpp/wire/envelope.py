@@ -1,6 +1,7 @@
 """The go-micro envelope around every event (wire-contract 2.1)."""
 
 import binascii
+import re
 from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ TOPIC = "main-queue"
 MARK_KEY = "uploadpp"
 """Metadata key that carries `Mark.encode()`; every other service ignores keys it does not know."""
 
-_LINE_ENDS = str.maketrans("", "", "\r\n")
+_EVENT_TYPE = re.compile(r"events\.\w{1,64}", re.ASCII)
 
 
 class Defect(StrEnum):
@@ -29,9 +30,9 @@ class BadMessageError(ValueError):
     """A message that cannot be understood. The text never quotes the payload: it may hold a URL."""
 
     def __init__(self, defect: Defect, detail: str, event_type: str = "") -> None:
-        super().__init__(f"{detail} ({event_type or 'unknown event'})")
         self.defect = defect
-        self.event_type = event_type
+        self.event_type = event_type if _EVENT_TYPE.fullmatch(event_type) else "unknown event"
+        super().__init__(f"{detail} ({self.event_type})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,10 @@ class Envelope:
         Raises:
             BadMessageError: the payload is no standard base64.
         """
+        # Go's decoder skips line ends, which Python's own base64 module likes to write.
+        text = "".join(self.payload.split()) if "\n" in self.payload else self.payload
         try:
-            # Go's decoder skips line ends, which Python's own base64 module likes to write.
-            raw = b64decode(self.payload.translate(_LINE_ENDS), validate=True)
+            raw = b64decode(text, validate=True)
         except (binascii.Error, ValueError) as error:
             raise BadMessageError(
                 Defect.BAD_BASE64, "Payload is no standard base64", self.event_type

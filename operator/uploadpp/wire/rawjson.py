@@ -7,9 +7,18 @@ and encoding them again would change number formats and escapes (wire-contract 2
 import json
 import re
 from json.scanner import make_scanner
-from typing import Any
+from typing import Any, NoReturn
 
-_scan = make_scanner(json.JSONDecoder())  # type: ignore[arg-type]  # typeshed is wrong
+import orjson
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON")  # Python would take NaN and Infinity, Go does not
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_constant)
+_scan = make_scanner(_decoder)  # type: ignore[arg-type]  # typeshed is wrong
+_HALF_PAIRS = re.compile(r"[\ud800-\udfff]")
 _plain = re.compile(r"[A-Za-z0-9 _.:/+=@-]*")
 _space = re.compile(r"[ \t\n\r]*")
 _GO_ESCAPES = str.maketrans(
