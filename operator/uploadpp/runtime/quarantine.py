@@ -39,8 +39,9 @@ class Quarantine:
     def unexpected(self, sequence: int, error: Exception) -> None:
         """Our own code failed on a message: a bug, but no reason to stop the log."""
         self._metrics.bad_messages.labels("Unexpected").inc()
-        self._keep("message", f"sequence {sequence}", repr(type(error)), f"unexpected/{type(error).__name__}")
-        log.error("a message could not be processed", extra={"sequence": sequence}, exc_info=error)
+        kind = f"unexpected/{type(error).__name__}"
+        if self._keep("message", f"sequence {sequence}", type(error).__name__, kind):
+            log.error("this is a bug; please report it", extra={"sequence": sequence}, exc_info=error)
 
     def upload(self, upload_id: str, why: str) -> None:
         """An upload that the API server or NATS will never take."""
@@ -48,10 +49,11 @@ class Quarantine:
         self.specimens.append(Specimen("upload", upload_id, why))
         log.error("upload passed over: %s", why, extra={"upload": upload_id})
 
-    def _keep(self, what: str, where: str, why: str, kind: str) -> None:
+    def _keep(self, what: str, where: str, why: str, kind: str) -> bool:
+        """Keep a specimen; True when it is the first of its kind."""
         self.specimens.append(Specimen(what, where, why))
         if kind in self._kinds or len(self._kinds) >= KINDS:
-            return
+            return False
         self._kinds.add(kind)
         log.warning(
             "%s passed over: %s; later ones of this kind are only counted (uploadpp_bad_messages_total)",
@@ -59,3 +61,4 @@ class Quarantine:
             why,
             extra={"where": where},
         )
+        return True
