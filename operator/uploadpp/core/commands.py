@@ -14,6 +14,9 @@ from uploadpp.core.states import Outcome
 
 NAMESPACE = UUID("6a7c1f0e-6f0b-5d7c-9b1e-0d5c6f1c7a10")
 
+MAX_COUNT = 2**31
+"""The resource has 32 bits for runs and attempts; who claims more did not get it from us."""
+
 
 class Kind(StrEnum):
     """The four events we publish."""
@@ -50,8 +53,13 @@ class Mark:
         Raises:
             ValueError: the text is not a mark of this version.
         """
-        kind, received_at, run, number, token, detail = text.split(":", 5)
-        return cls(Kind(kind), Millis(int(received_at)), int(run), int(number), detail, token)
+        word, received_at, run, number, token, detail = text.split(":", 5)
+        kind = Kind(word)
+        if kind is Kind.FINISH:
+            Outcome(detail)
+        if not (0 <= int(run) < MAX_COUNT and 0 < int(number) < MAX_COUNT):
+            raise ValueError("a count out of range")
+        return cls(kind, Millis(int(received_at)), int(run), int(number), detail, token)
 
     def event_id(self, upload_id: str) -> str:
         """The deterministic `eventid` and `Nats-Msg-Id` (law 2.1)."""

@@ -101,13 +101,12 @@ class Coordinator:
             event = None
             if not self._is_known_echo(envelope, sequence, slot):
                 event = decode_event(envelope, sequence, timestamp)
+            if event is not None:
+                self._on_event(event, sequence, timestamp, slot)
         except BadMessageError as error:
             self._quarantine.bad_message(sequence, error)
         except Exception as error:  # noqa: BLE001 -- no message may ever stop the log (law 2.7)
             self._quarantine.unexpected(sequence, error)
-        else:
-            if event is not None:
-                self._on_event(event, sequence, timestamp, slot)
         self._ledger.settle(slot)
 
     def _is_known_echo(self, envelope: Envelope, sequence: int, slot: Slot) -> bool:

@@ -1,16 +1,18 @@
 """Logs: JSON for machines or lines for people, each with the upload id where there is one.
 
-URLs and tokens never reach a log call; the filter is the second lock on that door.
+Download URLs and tokens never reach a log call; the filter is the second lock on that door.
 """
 
 import logging
 import re
 import sys
+import traceback
 from enum import StrEnum
 
 from pythonjsonlogger.json import JsonFormatter
 
 _TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]*\.?[\w-]*")
+_CREDENTIALS = re.compile(r"://[^/\s@]+@")
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -44,14 +46,25 @@ _LEVELS = {
 }
 
 
+def redact(text: str) -> str:
+    """The text without JSON Web Tokens and without the credentials of addresses."""
+    if "eyJ" in text:
+        text = _TOKEN.sub("<token>", text)
+    return _CREDENTIALS.sub("://<credentials>@", text) if "://" in text else text
+
+
 class RedactingFilter(logging.Filter):
-    """Cuts JSON Web Tokens out of messages."""
+    """Cuts secrets out of messages, out of what was added to them, and out of tracebacks."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Always lets the record pass, without tokens."""
-        text = record.getMessage()
-        if "eyJ" in text:
-            record.msg, record.args = _TOKEN.sub("<token>", text), None
+        """Always lets the record pass, without secrets."""
+        record.msg, record.args = redact(record.getMessage()), None
+        if record.exc_info:
+            record.exc_text = redact("".join(traceback.format_exception(*record.exc_info)).rstrip())
+            record.exc_info = None
+        for name, value in vars(record).items():
+            if name not in _PLAIN and isinstance(value, str):
+                vars(record)[name] = redact(value)
         return True
 
 
@@ -63,6 +76,11 @@ class TextFormatter(logging.Formatter):
         line = super().format(record)
         extra = " ".join(f"{k}={v}" for k, v in vars(record).items() if k not in _PLAIN and v != "")
         return f"{line}  {extra}" if extra else line
+
+
+def _leave_signals_to_us(record: logging.LogRecord) -> bool:
+    """Kopf warns that it does not handle signals outside of the main thread; `app` handles them."""
+    return not record.getMessage().startswith("OS signals are ignored")
 
 
 def set_up(level: LogLevel, form: LogFormat) -> None:
@@ -82,6 +100,7 @@ def set_up(level: LogLevel, form: LogFormat) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[level])
+    logging.getLogger("kopf._core.reactor.running").addFilter(_leave_signals_to_us)
     # kopf tells of every object and every handler; what matters of it we log ourselves.
     logging.getLogger("kopf").setLevel(max(logging.WARNING, _LEVELS[level]))
     logging.getLogger("asyncio").setLevel(logging.WARNING)

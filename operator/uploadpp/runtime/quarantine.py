@@ -1,8 +1,10 @@
 """What cannot be processed: logged once per kind, counted, kept for a look, passed over (law 2.7)."""
 
 import logging
+import traceback
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.wire.envelope import BadMessageError
@@ -39,9 +41,11 @@ class Quarantine:
     def unexpected(self, sequence: int, error: Exception) -> None:
         """Our own code failed on a message: a bug, but no reason to stop the log."""
         self._metrics.bad_messages.labels("Unexpected").inc()
-        kind = f"unexpected/{type(error).__name__}"
-        if self._keep("message", f"sequence {sequence}", type(error).__name__, kind):
-            log.error("this is a bug; please report it", extra={"sequence": sequence}, exc_info=error)
+        # Frames only: the words of an exception may quote the message.
+        frames = traceback.extract_tb(error.__traceback__)[-4:]
+        at = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
+        why = f"{type(error).__name__} at {at}; this is a bug, please report it"
+        self._keep("message", f"sequence {sequence}", why, why)
 
     def upload(self, upload_id: str, why: str) -> None:
         """An upload that the API server or NATS will never take."""
@@ -49,11 +53,10 @@ class Quarantine:
         self.specimens.append(Specimen("upload", upload_id, why))
         log.error("upload passed over: %s", why, extra={"upload": upload_id})
 
-    def _keep(self, what: str, where: str, why: str, kind: str) -> bool:
-        """Keep a specimen; True when it is the first of its kind."""
+    def _keep(self, what: str, where: str, why: str, kind: str) -> None:
         self.specimens.append(Specimen(what, where, why))
         if kind in self._kinds or len(self._kinds) >= KINDS:
-            return False
+            return
         self._kinds.add(kind)
         log.warning(
             "%s passed over: %s; later ones of this kind are only counted (uploadpp_bad_messages_total)",
@@ -61,4 +64,3 @@ class Quarantine:
             why,
             extra={"where": where},
         )
-        return True
