@@ -76,8 +76,9 @@ def _own(envelope: Envelope, text: str, sequence: int) -> Event | None:
 
 
 def _fields(envelope: Envelope) -> dict[str, Any]:
+    text = envelope.payload_text()
     try:
-        body = loads(envelope.payload_text())
+        body = loads(text)
     except ValueError as error:
         raise BadMessageError(Defect.NOT_JSON, "Payload is not JSON", envelope.event_type) from error
     if not isinstance(body, dict):
@@ -104,8 +105,9 @@ def _upload_id(envelope: Envelope, fields: dict[str, Any], *, required: bool) ->
 
 
 def _bytes_received(envelope: Envelope, now: Millis) -> Event:
+    text = envelope.payload_text()
     try:
-        members = raw_members(envelope.payload_text())
+        members = raw_members(text)
     except ValueError as error:
         raise BadMessageError(Defect.NOT_JSON, f"Payload: {error}", envelope.event_type) from error
     values = {name: value for name, (_, value) in members.items()}
@@ -121,7 +123,7 @@ def _bytes_received(envelope: Envelope, now: Millis) -> Event:
             raise BadMessageError(Defect.WRONG_TYPE, f"{name} is no object", envelope.event_type)
     filename = _text(envelope, values, "Filename")
     url = _text(envelope, values, "URL")
-    raw = {name: text for name, (text, value) in members.items() if value is not None}
+    raw = {name: member for name, (member, value) in members.items() if value is not None}
     metadata = envelope.metadata
     origin = Origin(
         url=raw.get("url", '""'),
