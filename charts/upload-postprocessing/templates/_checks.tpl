@@ -1,0 +1,37 @@
+{{- /* What the schema cannot say. Each message names the value, and what to do. */ -}}
+{{- define "upp.checks" -}}
+{{- $v := .Values -}}
+{{- $seen := dict -}}
+{{- range $v.steps -}}
+{{- if hasKey $seen .name }}{{ fail (printf "steps: %q is listed twice; each step runs once" .name) }}{{ end -}}
+{{- $_ := set $seen .name true -}}
+{{- $first := hasKey . "backoffSeconds" | ternary .backoffSeconds $v.retryPolicy.backoffSeconds -}}
+{{- $longest := hasKey . "maxBackoffSeconds" | ternary .maxBackoffSeconds $v.retryPolicy.maxBackoffSeconds -}}
+{{- if gt (int64 $first) (int64 $longest) }}{{ fail (printf "steps: backoffSeconds of %q is longer than its maxBackoffSeconds" .name) }}{{ end -}}
+{{- end -}}
+{{- if gt (int64 $v.retryPolicy.backoffSeconds) (int64 $v.retryPolicy.maxBackoffSeconds) -}}
+{{- fail "retryPolicy.backoffSeconds is longer than retryPolicy.maxBackoffSeconds" -}}
+{{- end -}}
+{{- $logins := list -}}
+{{- range $name, $each := $v.nats.auth }}{{ if $each.existingSecret }}{{ $logins = append $logins (printf "nats.auth.%s.existingSecret" $name) }}{{ end }}{{ end -}}
+{{- if gt (len $logins) 1 }}{{ fail (printf "%s: NATS takes one way to log in; set only one" (join ", " $logins)) }}{{ end -}}
+{{- with $v.nats.tls -}}
+{{- if not .enabled -}}
+{{- range $name := list "ca" "client" }}{{ if (get $v.nats.tls $name).existingSecret }}{{ fail (printf "nats.tls.%s.existingSecret has no effect without nats.tls.enabled" $name) }}{{ end }}{{ end -}}
+{{- if .insecureSkipVerify }}{{ fail "nats.tls.insecureSkipVerify has no effect without nats.tls.enabled" }}{{ end -}}
+{{- end -}}
+{{- if and .insecureSkipVerify .ca.existingSecret }}{{ fail "nats.tls.insecureSkipVerify and nats.tls.ca.existingSecret contradict each other: an authority's certificate forces verification" }}{{ end -}}
+{{- end -}}
+{{- if and $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled -}}
+{{- fail "metrics.serviceMonitor.enabled and metrics.podMonitor.enabled: every Pod would be scraped twice; set only one" -}}
+{{- end -}}
+{{- $set := merge (include "upp.variables" . | fromYaml) (dict "UPLOADPP_NAMESPACE" "" "POSTPROCESSING_EVENTS_AUTH_USERNAME" "" "POSTPROCESSING_EVENTS_AUTH_PASSWORD" "" "POSTPROCESSING_DEBUG_TOKEN" "" "UPLOADPP_NATS_CREDS_FILE" "" "UPLOADPP_NATS_NKEY_FILE" "" "UPLOADPP_NATS_TOKEN_FILE" "") -}}
+{{- range $v.extraEnv -}}
+{{- if hasKey $set .name }}{{ fail (printf "extraEnv: %s is set by the chart; use the value it comes from" .name) }}{{ end -}}
+{{- $stronger := regexReplaceAll "^(OCIS|OC)_" .name "POSTPROCESSING_" -}}
+{{- if and (ne $stronger .name) (hasKey $set $stronger) }}{{ fail (printf "extraEnv: %s has no effect, because the chart sets %s" .name $stronger) }}{{ end -}}
+{{- end -}}
+{{- if and (not $v.serviceAccount.create) (not $v.serviceAccount.name) $v.rbac.create -}}
+{{- fail "serviceAccount.create is false and serviceAccount.name empty: the operator's rights would go to the account `default`, that is to every Pod of the namespace; name an account" -}}
+{{- end -}}
+{{- end }}

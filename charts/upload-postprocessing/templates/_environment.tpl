@@ -1,0 +1,78 @@
+{{- /* Values to the operator's variables; a test reads them back with the operator's own code. */ -}}
+{{- define "upp.variables" -}}
+{{- $v := .Values -}}
+{{- $own := dict -}}
+{{- $names := list -}}
+{{- range $v.steps -}}
+{{- $names = append $names .name -}}
+{{- with omit . "name" -}}{{- $_ := set $own (last $names) . -}}{{- end -}}
+{{- end -}}
+POSTPROCESSING_STEPS: {{ join "," $names | quote }}
+POSTPROCESSING_DELAY: {{ printf "%ds" (int64 $v.delaySeconds) }}
+POSTPROCESSING_MAX_RETRIES: {{ $v.retryPolicy.maxRetries | quote }}
+POSTPROCESSING_RETRY_BACKOFF_DURATION: {{ printf "%ds" (int64 $v.retryPolicy.backoffSeconds) }}
+UPLOADPP_MAX_BACKOFF: {{ printf "%ds" (int64 $v.retryPolicy.maxBackoffSeconds) }}
+UPLOADPP_ON_EXHAUSTED: {{ $v.retryPolicy.onExhausted }}
+UPLOADPP_STALL_AFTER: {{ printf "%ds" (int64 $v.stallAfterSeconds) }}
+UPLOADPP_STEP_SETTINGS: {{ toJson $own | quote }}
+UPLOADPP_READY_AFTER: {{ printf "%ds" (int64 $v.release.readyAfterSeconds) }}
+UPLOADPP_RELEASE_BACKOFF: {{ printf "%ds" (int64 $v.release.backoffSeconds) }}
+UPLOADPP_TTL_COMPLETED: {{ printf "%ds" (int64 $v.ttlSeconds.completed) }}
+UPLOADPP_TTL_FAILED: {{ printf "%ds" (int64 $v.ttlSeconds.failed) }}
+UPLOADPP_SHOW: {{ join "," $v.show | quote }}
+POSTPROCESSING_EVENTS_ENDPOINT: {{ join "," $v.nats.endpoints | quote }}
+UPLOADPP_START_FROM: {{ $v.nats.startFrom }}
+UPLOADPP_STREAM_MAX_AGE: {{ printf "%ds" (int64 $v.nats.streamMaxAgeSeconds) }}
+UPLOADPP_LEASE_DURATION: {{ printf "%ds" (int64 $v.leaseDurationSeconds) }}
+UPLOADPP_SEALING_KEY_FILE: /etc/uploadpp/sealing.key
+UPLOADPP_WRITERS: {{ $v.writers | quote }}
+POSTPROCESSING_DEBUG_ADDR: ":9255"
+POSTPROCESSING_LOG_LEVEL: {{ $v.log.level }}
+UPLOADPP_LOG_FORMAT: {{ $v.log.format }}
+{{- if $v.nats.auth.creds.existingSecret }}
+UPLOADPP_NATS_CREDS_FILE: /etc/uploadpp/nats.creds
+{{- end }}
+{{- if $v.nats.auth.nkey.existingSecret }}
+UPLOADPP_NATS_NKEY_FILE: /etc/uploadpp/nats.nkey
+{{- end }}
+{{- if $v.nats.auth.token.existingSecret }}
+UPLOADPP_NATS_TOKEN_FILE: /etc/uploadpp/nats.token
+{{- end }}
+{{- if $v.nats.tls.enabled }}
+POSTPROCESSING_EVENTS_ENABLE_TLS: "true"
+POSTPROCESSING_EVENTS_TLS_INSECURE: {{ $v.nats.tls.insecureSkipVerify | quote }}
+{{- if $v.nats.tls.ca.existingSecret }}
+POSTPROCESSING_EVENTS_TLS_ROOT_CA_CERTIFICATE: /etc/uploadpp/nats-ca.crt
+{{- end }}
+{{- if $v.nats.tls.client.existingSecret }}
+UPLOADPP_NATS_TLS_CERT_FILE: /etc/uploadpp/nats-client.crt
+UPLOADPP_NATS_TLS_KEY_FILE: /etc/uploadpp/nats-client.key
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "upp.secretVariables" -}}
+{{- with .Values.nats.auth.userPassword }}{{ if .existingSecret }}
+- name: POSTPROCESSING_EVENTS_AUTH_USERNAME
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret | quote }}, key: {{ .usernameKey | quote }}}}
+- name: POSTPROCESSING_EVENTS_AUTH_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret | quote }}, key: {{ .passwordKey | quote }}}}
+{{- end }}{{ end }}
+{{- with .Values.metrics }}{{ if .existingSecret }}
+- name: POSTPROCESSING_DEBUG_TOKEN
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret | quote }}, key: {{ .key | quote }}}}
+{{- end }}{{ end }}
+{{- end }}
+
+{{- define "upp.environment" -}}
+- name: UPLOADPP_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+{{- range $name, $value := include "upp.variables" . | fromYaml }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
+{{- include "upp.secretVariables" . }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}

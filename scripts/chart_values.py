@@ -1,0 +1,109 @@
+"""Reads charts/*/values.yaml with its comments: one `Value` per documented key.
+
+`# -- text` documents the key below it and makes it a row of the README; `# @schema {…}` adds to what the
+type of the default says. A key without `# --` must be a group of documented ones.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_TYPES = {bool: "boolean", int: "integer", str: "string", list: "array", dict: "object"}
+
+
+@dataclass(frozen=True)
+class Value:
+    """One key of the values: `children` only for a group, which is closed."""
+
+    path: str
+    default: Any
+    text: str
+    extra: dict[str, Any]
+    children: tuple["Value", ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rsplit(".", 1)[-1]
+
+    @property
+    def kind(self) -> str:
+        """The type in the words of JSON schema."""
+        return str(self.extra.get("type") or _TYPES[type(self.default)])
+
+    def leaves(self) -> Iterator["Value"]:
+        """This value, or what is in the group."""
+        if not self.children:
+            yield self
+        for child in self.children:
+            yield from child.leaves()
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of the value."""
+        found = {"description": self.text} if self.text else {}
+        if self.children:
+            return found | closed({child.name: child.schema() for child in self.children})
+        if "enum" not in self.extra:
+            found["type"] = self.kind
+        return found | {"default": self.default} | self.extra
+
+
+def closed(properties: dict[str, Any]) -> dict[str, Any]:
+    """An object that has these properties and no others."""
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def read_values(path: Path) -> tuple[Value, ...]:
+    """The top level of a values file.
+
+    Raises:
+        ValueError: a key is not documented.
+    """
+    text = path.read_text()
+    root = yaml.compose(text, yaml.SafeLoader)
+    return _children(root, text.splitlines(), "") if isinstance(root, yaml.MappingNode) else ()
+
+
+def _children(node: yaml.MappingNode, lines: list[str], prefix: str) -> tuple[Value, ...]:
+    return tuple(_value(key, child, lines, f"{prefix}{key.value}") for key, child in node.value)
+
+
+def _value(key: yaml.Node, node: yaml.Node, lines: list[str], path: str) -> Value:
+    text, extra = _comment(lines, key.start_mark.line)
+    default = _construct(node)
+    if text:
+        return Value(path, default, text, extra)
+    if not isinstance(node, yaml.MappingNode) or not node.value:
+        raise ValueError(f"line {key.start_mark.line + 1}: {path} has no `# --` comment")
+    return Value(path, default, text, extra, _children(node, lines, f"{path}."))
+
+
+def _construct(node: yaml.Node) -> Any:  # noqa: ANN401 -- whatever YAML holds
+    loader = yaml.SafeLoader("")
+    try:
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _comment(lines: list[str], line: int) -> tuple[str, dict[str, Any]]:
+    """The `# --` text and the `# @schema` of the comment right above a line."""
+    block: list[str] = []
+    while line > 0 and lines[line - 1].strip().startswith("#"):
+        line -= 1
+        block.insert(0, lines[line].strip().removeprefix("#").strip())
+    starts = [number for number, each in enumerate(block) if each.startswith("-- ")]
+    if not starts:
+        return "", {}
+    extra: dict[str, Any] = {}
+    words = []
+    for each in block[starts[-1] :]:
+        if each.startswith("@schema "):
+            extra |= json.loads(each.removeprefix("@schema "))
+        else:
+            words.append(each.removeprefix("-- "))
+    return " ".join(words), extra
