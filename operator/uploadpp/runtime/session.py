@@ -63,6 +63,7 @@ class Surroundings:
     shown: frozenset[ShownField]
     writers: int
     start_from: StartFrom
+    ack_seconds: float = ACK_SECONDS
     resync_seconds: float = RESYNC_SECONDS
     clock: Callable[[], Millis] = wall_clock
     monotonic: Callable[[], float] = time.monotonic
@@ -230,7 +231,7 @@ class Session:
 
     async def _acknowledge(self) -> None:
         while True:
-            await asyncio.sleep(ACK_SECONDS)
+            await asyncio.sleep(self._around.ack_seconds)
             await self._ack()
             self._around.metrics.unacked.set(len(self._ledger))
 
