@@ -24,7 +24,7 @@ TERMINAL = 80
 
 def store(kubectl: Kubectl, upload: Upload) -> None:
     """Create the resource of an upload and write its status, as the operator does."""
-    made = to_resource(upload, namespace="", shard=0, shown=ALL_SHOWN, sealed="gAAAA")
+    made = to_resource(upload, namespace="", shown=ALL_SHOWN, sealed="gAAAA")
     del made["metadata"]["namespace"]
     kubectl("create", "--filename=-", stdin=json.dumps(made))
     patch = json.dumps([{"op": "add", "path": "/status", "value": to_status(upload)}])

@@ -14,7 +14,7 @@ from uploadpp.core.model import Upload
 
 def as_stored(upload: Upload) -> dict[str, Any]:
     """The resource as the API server would return it."""
-    resource = to_resource(upload, namespace="ocis", shard=0, shown=ALL_SHOWN, sealed="gAAAA")
+    resource = to_resource(upload, namespace="ocis", shown=ALL_SHOWN, sealed="gAAAA")
     resource["metadata"]["generation"] = upload.control.generation
     resource["status"] = to_status(upload)
     stored: dict[str, Any] = orjson.loads(orjson.dumps(resource))

@@ -13,7 +13,8 @@ from uploadpp.api.plan import encode_plan
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.conditions import Condition, conditions
 from uploadpp.core.model import Millis, StepStatus, Upload
-from uploadpp.core.naming import LABELS, SHARD_LABEL, resource_name
+from uploadpp.core.naming import LABELS, resource_name
+from uploadpp.core.sharding import BUCKET_LABEL, bucket_of
 from uploadpp.core.states import CancelPolicy, DesiredState, StepState
 
 MAX_INT64 = 2**63 - 1
@@ -42,7 +43,6 @@ def to_resource(
     upload: Upload,
     *,
     namespace: str,
-    shard: int,
     shown: frozenset[ShownField],
     sealed: str,
 ) -> Json:
@@ -53,7 +53,7 @@ def to_resource(
         "metadata": {
             "name": resource_name(upload.id),
             "namespace": namespace,
-            "labels": {**LABELS, SHARD_LABEL: str(shard)},
+            "labels": {**LABELS, BUCKET_LABEL: f"{bucket_of(upload.id):02d}"},
         },
         "spec": to_spec(upload, shown=shown, sealed=sealed),
     }

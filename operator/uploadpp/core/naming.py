@@ -3,7 +3,6 @@
 import re
 from hashlib import sha256
 
-SHARD_LABEL = "uploadpp.io/shard"
 LABELS = {
     "app.kubernetes.io/name": "upload-postprocessing",
     "app.kubernetes.io/managed-by": "uploadpp",
@@ -19,8 +18,3 @@ def resource_name(upload_id: str) -> str:
     if _VALID.fullmatch(upload_id) and not upload_id.startswith("u-"):
         return upload_id
     return f"u-{sha256(upload_id.encode()).hexdigest()[:32]}"
-
-
-def shard_of(upload_id: str, shards: int) -> int:
-    """Which of `shards` shards an upload belongs to; the same for every process and version."""
-    return int.from_bytes(sha256(upload_id.encode()).digest()[:4]) % shards

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from uploadpp.core.lease import Claim, Record, claim
+from uploadpp.core.naming import LABELS
 from uploadpp.kube.api import Api, Json
 from uploadpp.kube.errors import ConflictError, NotFoundError, UnavailableError
 
 log = logging.getLogger(__name__)
 
+SHARDS_ANNOTATION = "uploadpp.io/shards"
 MARGIN = 0.2
 """Share of the lease time in which we stop acting although others must still wait."""
 
@@ -41,7 +43,9 @@ class Lease:
         self._name = name
         self._identity = identity
         self._duration = duration_seconds
+        self.shards = 1
         self._clock = clock
+        self._others_seen: dict[tuple[str, str], float] = {}
         self._seen: tuple[str, str] | None = None
         self._seen_at = 0.0
         self._renewed_at = float("-inf")
@@ -52,10 +56,10 @@ class Lease:
         """Whether nobody else can own the shard at this moment."""
         return self._clock() < self._renewed_at + self._duration * (1 - MARGIN)
 
-    async def acquire(self) -> int:
-        """Wait until the shard is ours; returns the epoch."""
+    async def acquire(self, stop: asyncio.Event | None = None) -> int | None:
+        """Wait until the shard is ours; returns the epoch, None when told to stop first."""
         waiting_for = ""
-        while True:
+        while stop is None or not stop.is_set():
             try:
                 epoch, holder = await self._try()
             except (UnavailableError, ConflictError) as error:
@@ -68,6 +72,18 @@ class Lease:
                 waiting_for = holder
                 log.info("waiting for the lease", extra={"lease": self._name, "holder": holder})
             await asyncio.sleep(min(1.0, self._duration / 10))
+        return None
+
+    async def held_by_another_layout(self, name: str) -> bool:
+        """Whether a Lease is held, and alive as far as we have watched it, for another number of shards."""
+        other = await self._get(name)
+        record = _record(other)
+        if other is None or record is None or not record.holder or record.holder == self._identity:
+            return False
+        if other["metadata"].get("annotations", {}).get(SHARDS_ANNOTATION, "1") == str(self.shards):
+            return False
+        seen_at = self._others_seen.setdefault((name, record.renewed), self._clock())
+        return self._clock() - seen_at < record.duration_seconds
 
     async def hold(self) -> None:
         """Renew until cancelled.
@@ -111,7 +127,7 @@ class Lease:
 
     async def _try(self, *, renew_only: bool = False) -> tuple[int | None, str]:
         started = self._clock()
-        current = await self._get()
+        current = await self._get(self._name)
         record = _record(current)
         if record is not None and (record.holder, record.renewed) != self._seen:
             self._seen, self._seen_at = (record.holder, record.renewed), started
@@ -125,11 +141,9 @@ class Lease:
         self._renewed_at = started
         return transitions, self._identity
 
-    async def _get(self) -> Json | None:
+    async def _get(self, name: str) -> Json | None:
         try:
-            return await self._api.request(
-                "GET", f"{self._collection}/{self._name}", timeout=self._duration / 2
-            )
+            return await self._api.request("GET", f"{self._collection}/{name}", timeout=self._duration / 2)
         except NotFoundError:
             return None
 
@@ -143,16 +157,19 @@ class Lease:
             "renewTime": now,
             "leaseTransitions": transitions,
         }
+        annotations = {**(current or {}).get("metadata", {}).get("annotations", {})}
+        annotations[SHARDS_ANNOTATION] = str(self.shards)
         if current is None:
             body = {
                 "apiVersion": "coordination.k8s.io/v1",
                 "kind": "Lease",
-                "metadata": {"name": self._name},
+                "metadata": {"name": self._name, "labels": LABELS, "annotations": annotations},
                 "spec": spec,
             }
             self._object = await self._api.request("POST", self._collection, body, timeout=self._duration / 2)
         else:
-            self._object = await self._put({**current, "spec": spec})
+            meta = {**current["metadata"], "annotations": annotations}
+            self._object = await self._put({**current, "metadata": meta, "spec": spec})
 
     async def _put(self, body: Json) -> Json:
         return await self._api.request(

@@ -7,12 +7,14 @@ import os
 import signal
 import socket
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from nats.aio.client import Client
 
 from uploadpp import __version__
+from uploadpp.core.sharding import Shard
 from uploadpp.kube.api import Api, load_configuration
 from uploadpp.kube.eventlog import EventLog
 from uploadpp.kube.lease import Lease
@@ -26,19 +28,17 @@ from uploadpp.runtime.configuration import (
     notes,
     sealing_keys,
 )
+from uploadpp.runtime.crew import Crew
 from uploadpp.runtime.health import HealthServer
 from uploadpp.runtime.metrics import Metrics
-from uploadpp.runtime.session import Session, Surroundings
+from uploadpp.runtime.seat import Seat
+from uploadpp.runtime.session import Surroundings
 from uploadpp.runtime.settings import Settings
 from uploadpp.wire.connection import connect
-from uploadpp.wire.stream import ensure_stream
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-RESTART_SECONDS = 1.0
-LEASE_NAME = "uploadpp-shard-{shard}"
 
 
 class App:
@@ -63,7 +63,8 @@ class App:
         self._metrics = Metrics()
         self._stop = asyncio.Event()
         self._client: Client | None = None
-        self._session: Session | None = None
+        self._crew: Crew | None = None
+        self._seats: list[Seat] = []
         self._state = "starting"
 
     async def run(self) -> None:
@@ -108,33 +109,35 @@ class App:
             raise ConfigurationError(f"no usable kubeconfig or service account: {error}") from error
         async with Api(configuration) as api:
             events = EventLog(api, self._namespace, self._identity)
-            posting = asyncio.create_task(events.run())
+            crew = self._crew = Crew(self._client, self._namespace, self._identity)
+            around = self._surroundings(api, events, self._client)
+            count = self._settings.shards
+            max_age = self._settings.stream_max_age / 1000 or None
+            lease = partial(self._lease, api)
+            self._seats = [Seat(around, crew, Shard(i, count), lease, max_age) for i in range(count)]
+            helpers = [asyncio.create_task(work) for work in (events.run(), crew.run(), self._balance(crew))]
             try:
-                while not self._stop.is_set():
-                    await self._own(api, events, self._client)
+                await asyncio.gather(*(seat.run(self._stop) for seat in self._seats))
             finally:
-                posting.cancel()
+                for task in helpers:
+                    task.cancel()
+                await asyncio.gather(*helpers, return_exceptions=True)
                 await self._client.close()
 
-    async def _own(self, api: Api, events: EventLog, client: Client) -> None:
-        """Wait for the shard, work on it, and give it back."""
-        self._state = "standing by"
+    async def _balance(self, crew: Crew) -> None:
+        """Hand a shard over when another replica has at least two fewer."""
+        while True:
+            await asyncio.sleep(1)
+            mine = [seat for seat in self._seats if seat.session is not None]
+            if mine and crew.should_give_one_up():
+                log.info("giving a shard up to a replica with fewer", extra={"shard": mine[-1].shard.index})
+                mine[-1].give_up()
+
+    def _lease(self, api: Api, shard: Shard) -> Lease:
         duration = -(-self._settings.lease_duration // 1000)
-        lease = Lease(api, self._namespace, LEASE_NAME.format(shard=0), self._identity, duration)
-        try:
-            await ensure_stream(client.jetstream(), self._settings.stream_max_age / 1000 or None)
-            epoch = await self._or_stop(lease.acquire())
-            if epoch is None:
-                return
-            self._state = "starting the shard"
-            self._session = Session(self._surroundings(api, events, client), lease, shard=0)
-            await self._session.run(epoch, self._stop)
-        except Exception:
-            log.exception("the ownership has ended; starting over")
-            await asyncio.sleep(RESTART_SECONDS)
-        finally:
-            self._session = None
-            await lease.release()
+        lease = Lease(api, self._namespace, shard.lease_name, self._identity, duration)
+        lease.shards = shard.count
+        return lease
 
     def _surroundings(self, api: Api, events: EventLog, client: Client) -> Surroundings:
         return Surroundings(
@@ -167,4 +170,7 @@ class App:
         return ""
 
     def _unready(self) -> str:
-        return self._session.problem if self._session is not None else self._state
+        """Standing by is being ready: a rollout waits for it before it stops the present owner."""
+        if not self._seats:
+            return self._state
+        return "; ".join(sorted({seat.problem for seat in self._seats if seat.problem}))

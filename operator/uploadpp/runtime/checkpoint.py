@@ -32,15 +32,12 @@ class Form:
 
     seals: Seals
     namespace: str
-    shard: int
     shown: frozenset[ShownField]
 
     def resource(self, upload: Upload) -> Json:
         """The resource to create."""
         sealed = self.seals.seal(upload.origin)
-        return to_resource(
-            upload, namespace=self.namespace, shard=self.shard, shown=self.shown, sealed=sealed
-        )
+        return to_resource(upload, namespace=self.namespace, shown=self.shown, sealed=sealed)
 
 
 class Watcher(Protocol):

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP, Millis, StepPlan
-from uploadpp.runtime.settings import Settings
+from uploadpp.runtime.durations import format_duration
+from uploadpp.runtime.settings import Settings, is_duration
 from uploadpp.wire.connection import NatsOptions
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -74,16 +75,22 @@ def _json(text: str, source: str) -> object:
 def _explain(error: ValidationError, values: Mapping[str, Any], sources: Mapping[str, str]) -> str:
     lines = []
     for problem in error.errors():
-        message = problem["msg"].removeprefix("Value error, ")
+        message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
         if not problem["loc"]:  # a check over several settings; its text begins with the setting's name
             name, _, rest = message.partition(":")
             lines.append(f"{sources[name]}:{rest}" if rest and name in sources else _named(message, sources))
             continue
         name, *path = (str(part) for part in problem["loc"])
         field = Settings.model_fields[name]
+        if is_duration(name) and problem["type"].startswith("greater_than"):
+            message = f"is too short; at least {format_duration(_least(problem))} is needed"
         shown = f"={values[name]!r}" if field.repr and not path else ""
         lines.append(f"{'.'.join([sources.get(name, name), *path])}{shown}: {message}")
     return "\n".join(lines)
+
+
+def _least(problem: Any) -> int:  # noqa: ANN401 -- pydantic's error details
+    return int(problem["ctx"].get("ge", problem["ctx"].get("gt", 0) + 1))
 
 
 def _named(message: str, sources: Mapping[str, str]) -> str:
@@ -136,15 +143,27 @@ def sealing_keys(settings: Settings) -> list[str]:
         raise ConfigurationError(
             "UPLOADPP_SEALING_KEY_FILE is needed: a file with a key made by `uploadpp generate-key`",
         )
-    try:
-        keys = [line.strip() for line in path.read_text().splitlines() if line.strip()]
-    except OSError as error:
-        raise ConfigurationError(f"UPLOADPP_SEALING_KEY_FILE={path}: {error.strerror}") from None
+    text = _read("UPLOADPP_SEALING_KEY_FILE", path)
+    keys = [line.strip() for line in text.splitlines() if line.strip()]
     if not keys:
         raise ConfigurationError(
             f"UPLOADPP_SEALING_KEY_FILE={path}: holds no key; see `uploadpp generate-key`"
         )
     return keys
+
+
+def _read(variable: str, path: Path) -> str:
+    """A small text file that a setting names.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise ConfigurationError(f"{variable}={path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{variable}={path}: is no text file") from None
 
 
 def core_config(settings: Settings) -> Config:
@@ -186,32 +205,44 @@ def _whole(milliseconds: int) -> Millis:
     return Millis(-(-milliseconds // 1000) * 1000)
 
 
+NATS_FILES = {
+    "events_tls_root_ca_certificate": "-----BEGIN CERTIFICATE",
+    "nats_tls_cert_file": "-----BEGIN CERTIFICATE",
+    "nats_tls_key_file": "PRIVATE KEY-----",
+    "nats_creds_file": "-----BEGIN NATS USER JWT",
+    "nats_nkey_file": "S",
+    "nats_token_file": "",
+}
+"""What a file must hold; the NATS client would wait for it for ever, or fail without naming it."""
+
+
 def nats_options(settings: Settings, name: str) -> NatsOptions:
     """How to reach NATS.
 
     Raises:
-        ConfigurationError: a file cannot be read.
+        ConfigurationError: a file cannot be read or is not what it should be.
     """
     scheme = "tls" if settings.events_enable_tls else "nats"
     servers = tuple(s if "://" in s else f"{scheme}://{s}" for s in settings.events_endpoint)
-    token = ""
-    if settings.nats_token_file is not None:
-        try:
-            token = settings.nats_token_file.read_text().strip()
-        except OSError as error:
-            raise ConfigurationError(f"UPLOADPP_NATS_TOKEN_FILE: {error.strerror}") from None
+    files: dict[str, tuple[str, str]] = {}
+    for setting, mark in NATS_FILES.items():
+        path = getattr(settings, setting)
+        text = _read(variables_of(setting)[-1], path) if path else ""
+        if path and mark not in text:
+            raise ConfigurationError(f"{variables_of(setting)[-1]}={path}: holds no {mark.strip('- ')!r}")
+        files[setting] = (str(path or ""), text)
     return NatsOptions(
         servers=servers,
         user=settings.events_auth_username,
         password=settings.events_auth_password,
-        token=token,
-        creds_file=str(settings.nats_creds_file or ""),
-        nkey_file=str(settings.nats_nkey_file or ""),
+        token=files["nats_token_file"][1].strip(),
+        creds_file=files["nats_creds_file"][0],
+        nkey_file=files["nats_nkey_file"][0],
         tls=settings.events_enable_tls,
         tls_insecure=settings.events_tls_insecure,
-        tls_ca_file=str(settings.events_tls_root_ca_certificate or ""),
-        tls_cert_file=str(settings.nats_tls_cert_file or ""),
-        tls_key_file=str(settings.nats_tls_key_file or ""),
+        tls_ca_file=files["events_tls_root_ca_certificate"][0],
+        tls_cert_file=files["nats_tls_cert_file"][0],
+        tls_key_file=files["nats_tls_key_file"][0],
         name=name,
     )
 

@@ -20,6 +20,7 @@ from uploadpp.core.model import Millis, Upload
 from uploadpp.core.naming import resource_name
 from uploadpp.core.replay import Position, apply, wanted
 from uploadpp.core.rules.timers import wake_at
+from uploadpp.core.sharding import Shard
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.ledger import Ledger, Slot
 from uploadpp.runtime.metrics import Metrics
@@ -61,6 +62,7 @@ class Coordinator:
         self._scheduler = scheduler
         self._metrics = metrics
         self._clock = clock
+        self.shard = Shard()
         self._quarantine = Quarantine(metrics)
         self._entries: dict[str, Entry] = {}
         self._names: dict[str, Entry] = {}
@@ -125,7 +127,7 @@ class Coordinator:
             self._met(event, sequence)
         at = Position(self.stream, sequence)
         if event.upload_id:
-            ids = [event.upload_id]
+            ids = [event.upload_id] if self.shard.owns(event.upload_id) else []
         else:
             assert isinstance(event.input, Resume)  # noqa: S101 -- the only event without an upload
             ids = [i for i, e in self._entries.items() if e.upload.current_step == event.input.step]

@@ -78,6 +78,8 @@ class ResourceInputs:
                 self._broken.add(uid)
                 self._report(name, error)
             return None
+        if upload.id and not self._coordinator.shard.owns(upload.id):
+            return None
         if not upload.id:
             self._report(name, ValueError("spec.upload.id is empty"))
             return None

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from nats.aio.client import Client
@@ -19,7 +20,7 @@ from nats.js import JetStreamContext
 from uploadpp.api.codec import ShownField
 from uploadpp.core.config import Config
 from uploadpp.core.model import Millis
-from uploadpp.core.naming import SHARD_LABEL
+from uploadpp.core.sharding import Shard
 from uploadpp.kube.lease import Lease
 from uploadpp.runtime.checkpoint import Checkpoint, Form
 from uploadpp.runtime.coordinator import Coordinator
@@ -67,16 +68,18 @@ class Surroundings:
     resync_seconds: float = RESYNC_SECONDS
     clock: Callable[[], Millis] = wall_clock
     monotonic: Callable[[], float] = time.monotonic
-    watch: Callable[[Sink, str], Watching] = Watch
+    watch: Callable[[Sink, str, str], Watching] = Watch
+    lost_after: datetime | None = None
 
 
 class Session:
     """Owns a shard until it is told to stop or loses it."""
 
-    def __init__(self, around: Surroundings, lease: Lease, shard: int) -> None:
+    def __init__(self, around: Surroundings, lease: Lease, shard: Shard) -> None:
         self._around = around
         self._lease = lease
         self._shard = shard
+        self._label = str(shard.index)
         self._js: JetStreamContext = around.client.jetstream()
         self._ledger = Ledger()
         self._scheduler = Scheduler(around.clock)
@@ -85,9 +88,10 @@ class Session:
         self._coordinator = Coordinator(
             around.config, self._publisher, self._ledger, self._scheduler, around.metrics, around.clock
         )
+        self._coordinator.shard = shard
         self._resources = ResourceInputs(self._coordinator, around.seals, around.config)
         self._reaper = Reaper(self._coordinator, around.store, self._ledger, around.clock)
-        form = Form(around.seals, around.namespace, shard, around.shown)
+        form = Form(around.seals, around.namespace, around.shown)
         self._checkpoint = Checkpoint(
             self._coordinator, around.store, around.events, around.metrics, form, self
         )
@@ -120,11 +124,12 @@ class Session:
         """
         self._spawn(self._lease.hold())
         try:
-            await self._until(self._prepare(epoch), stop)
-            await self._until(self._replayed.wait(), stop)
-            self._act()
-            await self._until(None, stop)
-            await self._drain()
+            if await self._until(self._prepare(epoch), stop) and await self._until(
+                self._replayed.wait(), stop
+            ):
+                self._act()
+                await self._until(None, stop)
+                await self._drain()
         finally:
             await self._end()
 
@@ -132,13 +137,13 @@ class Session:
         around = self._around
         await self._wait_for_legacy()
         # Before listing: what a predecessor still acknowledges must be in what we list.
-        place = await take_over(self._js, self._shard, epoch, around.start_from)
+        place = await take_over(self._js, self._shard, epoch, around.start_from, around.lost_after)
         self._fence.bind(self._js, place)
-        async for resource in around.store.list_all(f"{SHARD_LABEL}={self._shard}" if self._shard else ""):
+        async for resource in around.store.list_all(self._shard.selector):
             self._resources.listed(resource)
         self._coordinator.stream = place.stream
         self._ledger.start(place.first - 1)
-        around.metrics.epoch.labels(str(self._shard)).set(place.epoch)
+        around.metrics.epoch.labels(self._label).set(place.epoch)
         log.info(
             "replaying",
             extra={
@@ -177,10 +182,10 @@ class Session:
         self._spawn(self._reaper.run())
         self._spawn(self._acknowledge())
         self._spawn(self._sweep())
-        self._watch = around.watch(self._on_watch, around.namespace)
+        self._watch = around.watch(self._on_watch, around.namespace, self._shard.selector)
         self._watch.start()
         self._spawn(_settled(self._watch.ended))
-        around.metrics.owner.labels(str(self._shard)).set(1)
+        around.metrics.owner.labels(self._label).set(1)
 
     async def _drain(self) -> None:
         """Stop reading, let everything decided be published and stored, acknowledge."""
@@ -199,7 +204,7 @@ class Session:
         await self._around.client.flush()
 
     async def _end(self) -> None:
-        self._around.metrics.owner.labels(str(self._shard)).set(0)
+        self._around.metrics.owner.labels(self._label).set(0)
         if self._watch is not None:
             await self._watch.stop()
         for task in self._tasks:
@@ -213,8 +218,8 @@ class Session:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(work))
 
-    async def _until(self, work: Coroutine[Any, Any, Any] | None, stop: asyncio.Event) -> None:
-        """Wait for some work, or for ever; ends early when a task fails or `stop` is set."""
+    async def _until(self, work: Coroutine[Any, Any, Any] | None, stop: asyncio.Event) -> bool:
+        """Wait for some work, or for ever; False when `stop` came first. A task that fails raises."""
         waiting = asyncio.create_task(stop.wait())
         mine = {waiting} | ({asyncio.create_task(work)} if work is not None else set())
         try:
@@ -223,7 +228,7 @@ class Session:
                 for task in done:
                     task.result()  # raises what ended it
                 if done & mine:
-                    return
+                    return not stop.is_set()
                 raise RuntimeError(f"a task ended that should run for ever: {done}")
         finally:
             for task in mine:
@@ -246,7 +251,7 @@ class Session:
             await asyncio.sleep(self._around.resync_seconds)
             before = list(self._coordinator.entries)
             seen: set[str] = set()
-            async for resource in self._around.store.list_all():
+            async for resource in self._around.store.list_all(self._shard.selector):
                 seen.add(resource["metadata"]["uid"])
                 self._resources.seen(resource)
             for entry in before:

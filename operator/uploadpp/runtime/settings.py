@@ -7,7 +7,7 @@ several are set the last one counts, as there. What cannot be parsed stops the s
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from uploadpp.api.codec import ShownField
 from uploadpp.core.model import DELAY_STEP, FINISHED_STEP
@@ -30,6 +30,17 @@ def _list(value: object) -> object:
     return [item.strip() for item in value.split(",")] if value.strip() else []
 
 
+def _address(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004 -- ports have 16 bits
+        raise ValueError("is no address such as 127.0.0.1:9255 or :9255")
+    return f"{host}:{port}"
+
+
+def _file(value: object) -> object:
+    return value or None  # charts like to set what they leave open to nothing
+
+
 def _boolean(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -50,8 +61,14 @@ def _capitalised(value: object) -> object:
 
 Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
 """Milliseconds; written as a Go duration."""
+File = Annotated[Path | None, BeforeValidator(_file)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_list)]
 Switch = Annotated[bool, BeforeValidator(_boolean)]
+
+
+def is_duration(name: str) -> bool:
+    """Whether a setting is a length of time."""
+    return any(getattr(each, "func", None) is _duration for each in Settings.model_fields[name].metadata)
 
 
 def env(*names: str, **extra: Any) -> Any:  # noqa: ANN401 -- a pydantic field
@@ -175,24 +192,20 @@ class Settings(BaseModel):
         default=False,
         description="Do not verify the server's certificate.",
     )
-    events_tls_root_ca_certificate: Path | None = env(
+    events_tls_root_ca_certificate: File = env(
         *_ocis("EVENTS_TLS_ROOT_CA_CERTIFICATE", "POSTPROCESSING_EVENTS_TLS_ROOT_CA_CERTIFICATE"),
         default=None,
         description="PEM file of the authority; forces verification.",
     )
-    nats_tls_cert_file: Path | None = env(
+    nats_tls_cert_file: File = env(
         "UPLOADPP_NATS_TLS_CERT_FILE", default=None, description="PEM file of a client certificate."
     )
-    nats_tls_key_file: Path | None = env("UPLOADPP_NATS_TLS_KEY_FILE", default=None, description="Its key.")
-    nats_creds_file: Path | None = env(
+    nats_tls_key_file: File = env("UPLOADPP_NATS_TLS_KEY_FILE", default=None, description="Its key.")
+    nats_creds_file: File = env(
         "UPLOADPP_NATS_CREDS_FILE", default=None, description="NATS credentials file (JWT and seed)."
     )
-    nats_nkey_file: Path | None = env(
-        "UPLOADPP_NATS_NKEY_FILE", default=None, description="File with an nkey seed."
-    )
-    nats_token_file: Path | None = env(
-        "UPLOADPP_NATS_TOKEN_FILE", default=None, description="File with a token."
-    )
+    nats_nkey_file: File = env("UPLOADPP_NATS_NKEY_FILE", default=None, description="File with an nkey seed.")
+    nats_token_file: File = env("UPLOADPP_NATS_TOKEN_FILE", default=None, description="File with a token.")
     start_from: Annotated[StartFrom, BeforeValidator(_lower)] = env(
         "UPLOADPP_START_FROM",
         default=StartFrom.AUTO,
@@ -216,7 +229,14 @@ class Settings(BaseModel):
         ge=1_000,
         description="How long after its last sign of life an owner is replaced.",
     )
-    sealing_key_file: Path | None = env(
+    shards: int = env(
+        "UPLOADPP_SHARDS",
+        default=1,
+        ge=1,
+        le=64,
+        description="Into how many parts uploads are divided, so that replicas can share the work.",
+    )
+    sealing_key_file: File = env(
         "UPLOADPP_SEALING_KEY_FILE",
         default=None,
         description="File with Fernet keys, one a line, the current one first.",
@@ -224,7 +244,7 @@ class Settings(BaseModel):
     writers: int = env("UPLOADPP_WRITERS", default=16, ge=1, le=256, description="API writes in flight.")
 
     # Process
-    debug_addr: str = env(
+    debug_addr: Annotated[str, AfterValidator(_address)] = env(
         "POSTPROCESSING_DEBUG_ADDR",
         default="127.0.0.1:9255",
         description="Where /healthz, /readyz and /metrics are served.",
@@ -269,6 +289,8 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _check_pairs(self) -> "Settings":
+        if not self.events_endpoint or "" in self.events_endpoint:
+            raise ValueError("events_endpoint: needs addresses of NATS such as nats:9233, without empty ones")
         if bool(self.events_auth_username) != bool(self.events_auth_password):
             raise ValueError("events_auth_username and events_auth_password go together")
         if bool(self.nats_tls_cert_file) != bool(self.nats_tls_key_file):

@@ -9,11 +9,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
 
 from uploadpp.core.model import Millis
 from uploadpp.wire.stream import STREAM, Place
@@ -31,6 +34,17 @@ ACK_TOKENS_WITH_DOMAIN = 12
 
 class LogLostError(Exception):
     """The consumer cannot be read any further; start over."""
+
+
+class TailLostError(LogLostError):
+    """The stream no longer holds what it gave us: it acknowledged before it was on disk (law 2.6).
+
+    `lost_after` is when the last message that we know of was stored.
+    """
+
+    def __init__(self, lost_after: datetime) -> None:
+        super().__init__("the stream has lost messages that were read already")
+        self.lost_after = lost_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +73,8 @@ class LogReader:
         self._delivered = 0
         self._sequence = place.first - 1
         self._heard = 0.0
+        self._last_stored_at = 0
+        self._connected = True
         self._pending = place.backlog
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._subscription: Subscription | None = None
@@ -101,13 +117,39 @@ class LogReader:
                     self._fail("no heartbeat from the consumer")
                 elif not self._client.is_connected:
                     # Waiting pulls die with a connection; the clock starts again when it is back.
+                    self._connected = False
                     self._credit = 0
                     self._heard = loop.time()
+                elif not self._connected:
+                    self._connected = True
+                    await self._verify_tail()
                 elif self._credit == 0 and self._subscription is not None:
                     await self._pull()
             self._lost.result()
         finally:
             await self._close()
+
+    async def _verify_tail(self) -> None:
+        """After a reconnect: is the last message that we read still what the stream has in its place?
+
+        Raises:
+            TailLostError: it is gone or another one.
+        """
+        if not self._last_stored_at:
+            return
+        lost_after = datetime.fromtimestamp(self._last_stored_at / 1000 + 0.001, UTC)
+        js = self._client.jetstream()
+        try:
+            state = (await js.stream_info(STREAM)).state
+            if state.last_seq < self._sequence:
+                raise TailLostError(lost_after)
+            stored = (await js.get_msg(STREAM, seq=self._sequence)).time
+        except NotFoundError:
+            return  # removed by an age limit, or the stream is new: its consumer is then gone as well
+        except (NatsError, TimeoutError) as error:
+            raise LogLostError(f"cannot look at the stream: {error}") from error
+        if stored is not None and abs(stored.timestamp() * 1000 - self._last_stored_at) > 1:
+            raise TailLostError(lost_after)
 
     async def stop(self) -> None:
         """Hand over nothing more; the connection stays usable."""
@@ -147,6 +189,7 @@ class LogReader:
         if raw.sequence <= self._sequence:
             return  # delivered again because it waits for its acknowledgement for long
         self._sequence = raw.sequence
+        self._last_stored_at = raw.timestamp
         self._pending = raw.pending
         if self._credit <= CREDIT // 2:
             await self._pull()

@@ -8,11 +8,22 @@ the acknowledged position of the one before. Deleting that one is what stops a z
 import logging
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, StreamConfig
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    ConsumerInfo,
+    DeliverPolicy,
+    StreamConfig,
+    StreamInfo,
+    StreamState,
+)
 from nats.js.errors import BadRequestError, NotFoundError
+
+from uploadpp.core.sharding import Shard
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +31,8 @@ STREAM = "main-queue"
 LEGACY_DURABLES = ("postprocessing", "postprocessing-pull")
 ACK_WAIT_SECONDS = 3600
 MAX_ACK_PENDING = 50_000
+INCARNATION_KEY = "uploadpp.io/incarnation"
+_OURS = re.compile(r"uploadpp-(\d+)(?:of(\d+))?-e(\d+)")
 
 
 class StartFrom(StrEnum):
@@ -59,44 +72,60 @@ async def ensure_stream(js: JetStreamContext, max_age_seconds: float | None = No
 
 async def take_over(
     js: JetStreamContext,
-    shard: int,
+    shard: Shard,
     lease_epoch: int,
     start_from: StartFrom = StartFrom.AUTO,
+    lost_after: datetime | None = None,
 ) -> Place:
     """Become the only reader of a shard.
 
     The epoch is higher than the lease's and than that of every consumer ever seen here,
     so a lease that was deleted by hand does not bring old names back.
+
+    `lost_after` says that the stream has lost its tail and when the last message was stored
+    that we know of: then what follows is a new incarnation, read from that time on.
     """
     info = await js.stream_info(STREAM)
-    incarnation = f"{STREAM}@{info.created.strftime('%Y%m%dT%H%M%S.%f') if info.created else '?'}"
     consumers = await _all_consumers(js)
-    mine = {
-        int(match[1]): c
-        for c in consumers
-        if (match := re.fullmatch(rf"uploadpp-{shard}-e(\d+)", c.name)) is not None
-    }
-    epoch = max([lease_epoch, *(known + 1 for known in mine)])
-    first = _continue_at(list(mine.values()), info.state.first_seq, info.state.last_seq)
-    if first is None:
-        first = _first_ever(consumers, start_from, info.state.first_seq, info.state.last_seq)
-    name = f"uploadpp-{shard}-e{epoch}"
-    made = await js.add_consumer(
-        STREAM,
-        ConsumerConfig(
-            name=name,
-            durable_name=name,
-            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=max(first, 1),
-            ack_policy=AckPolicy.ALL,
-            ack_wait=ACK_WAIT_SECONDS,
-            max_ack_pending=MAX_ACK_PENDING,
-            max_deliver=-1,
-        ),
+    ours = [known for c in consumers if (known := parse_consumer(c)) is not None]
+    mine = [known for known in ours if known.shard == shard]
+    incarnation = _incarnation(info, mine or ours)
+    epoch = max([lease_epoch, *(known.epoch + 1 for known in mine)])
+    where = _where(mine, ours, info.state)
+    if where is None:
+        where = _first_ever(consumers, start_from, info.state)
+    if lost_after is not None or isinstance(where, datetime):
+        incarnation = _next_incarnation(incarnation)
+        log.warning("the stream has lost messages; going on with what it has", extra={"stream": incarnation})
+    name = f"{shard.consumer_prefix}{epoch}"
+    made = await js.add_consumer(STREAM, _consumer(name, incarnation, lost_after or where))
+    for old in mine:
+        await js.delete_consumer(STREAM, old.info.name)
+    await _drop_other_layouts(js, shard)
+    floor = made.ack_floor.stream_seq if made.ack_floor else 0
+    return Place(incarnation, name, epoch, floor + 1, made.num_pending or 0)
+
+
+def _consumer(name: str, incarnation: str, where: int | datetime) -> ConsumerConfig:
+    by_time = isinstance(where, datetime)
+    return ConsumerConfig(
+        name=name,
+        durable_name=name,
+        deliver_policy=DeliverPolicy.BY_START_TIME if by_time else DeliverPolicy.BY_START_SEQUENCE,
+        opt_start_time=where if isinstance(where, datetime) else None,
+        opt_start_seq=None if isinstance(where, datetime) else max(where, 1),
+        ack_policy=AckPolicy.ALL,
+        ack_wait=ACK_WAIT_SECONDS,
+        max_ack_pending=MAX_ACK_PENDING,
+        max_deliver=-1,
+        metadata={INCARNATION_KEY: incarnation},
     )
-    for old in mine.values():
-        await js.delete_consumer(STREAM, old.name)
-    return Place(incarnation, name, epoch, first, made.num_pending or 0)
+
+
+async def other_layouts(js: JetStreamContext, shard: Shard) -> set[int]:
+    """Numbers of shards other than ours that consumers are left of."""
+    known = [each for c in await _all_consumers(js) if (each := parse_consumer(c)) is not None]
+    return {each.shard.count for each in known} - {shard.count}
 
 
 async def consumer_exists(js: JetStreamContext, place: Place) -> bool:
@@ -126,25 +155,76 @@ async def _all_consumers(js: JetStreamContext) -> list[ConsumerInfo]:
             return found
 
 
-def _continue_at(mine: list[ConsumerInfo], first_seq: int, last_seq: int) -> int | None:
-    floors = [c.ack_floor.stream_seq for c in mine if c.ack_floor is not None]
-    if not floors:
+@dataclass(frozen=True, slots=True)
+class OurConsumer:
+    """A consumer of some owner of some shard, in this or another layout."""
+
+    shard: Shard
+    epoch: int
+    info: ConsumerInfo
+
+    @property
+    def floor(self) -> int:
+        """Everything up to this sequence is in etcd."""
+        return self.info.ack_floor.stream_seq if self.info.ack_floor else 0
+
+
+def parse_consumer(info: ConsumerInfo) -> OurConsumer | None:
+    """A consumer as one of ours; None when it is somebody else's."""
+    match = _OURS.fullmatch(info.name)
+    if match is None:
         return None
-    floor = max(floors)
-    if floor > last_seq:
-        log.warning(
-            "the stream is shorter than what was acknowledged; it lost messages", extra={"floor": floor}
-        )
-        return first_seq
+    return OurConsumer(Shard(int(match[1]), int(match[2] or 1)), int(match[3]), info)
+
+
+def _incarnation(info: StreamInfo, known: list[OurConsumer]) -> str:
+    """Which life of the stream this is: its time of creation, and how often it has lost its tail since."""
+    base = f"{STREAM}@{info.created.strftime('%Y%m%dT%H%M%S.%f') if info.created else '?'}"
+    for consumer in sorted(known, key=lambda each: each.epoch, reverse=True):
+        recorded = (consumer.info.config.metadata or {}).get(INCARNATION_KEY, "")
+        if recorded.startswith(base):
+            return recorded
+    return base
+
+
+def _next_incarnation(incarnation: str) -> str:
+    base, _, number = incarnation.partition("+")
+    return f"{base}+{int(number or 0) + 1}"
+
+
+def _where(mine: list[OurConsumer], ours: list[OurConsumer], state: StreamState) -> int | datetime | None:
+    """Where to go on: a sequence, or a time when the stream is shorter than what was acknowledged."""
+    if not ours:
+        return None
+    if mine:
+        last = max(mine, key=lambda each: each.epoch)
+        floor = max(each.floor for each in mine)
+    else:
+        # Another number of shards: every upload was read by some shard up to its floor at least.
+        latest = {each.shard: each for each in sorted(ours, key=lambda each: each.epoch)}
+        last = min(latest.values(), key=lambda each: each.floor)
+        floor = last.floor
+    if floor > state.last_seq and last.info.ack_floor and last.info.ack_floor.last_active:
+        return last.info.ack_floor.last_active
     return floor + 1
 
 
-def _first_ever(consumers: list[ConsumerInfo], start_from: StartFrom, first_seq: int, last_seq: int) -> int:
+async def _drop_other_layouts(js: JetStreamContext, shard: Shard) -> None:
+    """Once every shard of this layout has its place, those of other layouts are history."""
+    ours = [known for c in await _all_consumers(js) if (known := parse_consumer(c)) is not None]
+    if {known.shard.index for known in ours if known.shard.count == shard.count} != set(range(shard.count)):
+        return
+    for old in ours:
+        if old.shard.count != shard.count:
+            await js.delete_consumer(STREAM, old.info.name)
+
+
+def _first_ever(consumers: list[ConsumerInfo], start_from: StartFrom, state: StreamState) -> int:
     if start_from is StartFrom.NEW:
-        return last_seq + 1
+        return state.last_seq + 1
     if start_from is StartFrom.AUTO:
         legacy = [c.ack_floor.stream_seq for c in consumers if c.name in LEGACY_DURABLES and c.ack_floor]
         if legacy:
             log.info("continuing behind the service we replace", extra={"position": max(legacy)})
             return max(legacy) + 1
-    return max(first_seq, 1)
+    return max(state.first_seq, 1)

@@ -18,11 +18,12 @@ from uploadpp.api.codec import (
 from uploadpp.core.config import Config
 from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import Control, FileInfo, Millis, Origin, RestartRequest, StepPlan, Upload
+from uploadpp.core.sharding import BUCKET_LABEL, bucket_of
 from uploadpp.core.states import DesiredState, OnExhausted, RestartMode, Stage
 
 
 def resource(upload: Upload, **status: object) -> dict[str, Any]:
-    made = to_resource(upload, namespace="ocis", shard=0, shown=ALL_SHOWN, sealed="")
+    made = to_resource(upload, namespace="ocis", shown=ALL_SHOWN, sealed="")
     return {**made, "status": {**to_status(upload), **status}}
 
 
@@ -34,14 +35,14 @@ def by_hand(**spec: object) -> dict[str, Any]:
 
 
 def test_a_new_resource_has_a_name_labels_and_no_status() -> None:
-    made = to_resource(after(ARRIVAL), namespace="ocis", shard=3, shown=ALL_SHOWN, sealed="gAAAA")
+    made = to_resource(after(ARRIVAL), namespace="ocis", shown=ALL_SHOWN, sealed="gAAAA")
     assert made["metadata"] == {
         "name": ID,
         "namespace": "ocis",
         "labels": {
             "app.kubernetes.io/name": "upload-postprocessing",
             "app.kubernetes.io/managed-by": "uploadpp",
-            "uploadpp.io/shard": "3",
+            BUCKET_LABEL: f"{bucket_of(ID):02d}",
         },
     }
     assert made["spec"]["sealed"] == "gAAAA"

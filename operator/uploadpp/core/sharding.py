@@ -1,0 +1,49 @@
+"""Which shard an upload belongs to, whatever the number of shards is.
+
+Every upload has a bucket for life (a label of its resource); a shard owns the buckets that
+leave its index when divided by the number of shards. So that number can change without
+touching a resource.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+BUCKETS = 64
+BUCKET_LABEL = "uploadpp.io/bucket"
+
+
+def bucket_of(upload_id: str) -> int:
+    """The bucket of an upload, the same for every process and version."""
+    return int.from_bytes(sha256(upload_id.encode()).digest()[:4]) % BUCKETS
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of `count` shards."""
+
+    index: int = 0
+    count: int = 1
+
+    def owns(self, upload_id: str) -> bool:
+        """Whether an upload is this shard's."""
+        return self.count == 1 or bucket_of(upload_id) % self.count == self.index
+
+    @property
+    def selector(self) -> str:
+        """A label selector for this shard's resources, and for those without a label.
+
+        People make resources without it; `owns` sorts them out afterwards.
+        """
+        others = [f"{bucket:02d}" for bucket in range(BUCKETS) if bucket % self.count != self.index]
+        return f"{BUCKET_LABEL} notin ({','.join(others)})" if others else ""
+
+    @property
+    def lease_name(self) -> str:
+        """The Lease of this index; shared by layouts of any count, so that they exclude each other."""
+        return f"uploadpp-shard-{self.index}"
+
+    @property
+    def consumer_prefix(self) -> str:
+        """What the names of this shard's consumers begin with; the epoch follows."""
+        layout = "" if self.count == 1 else f"of{self.count}"
+        return f"uploadpp-{self.index}{layout}-e"

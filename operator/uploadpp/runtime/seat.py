@@ -1,0 +1,127 @@
+"""One shard, as one replica sees it: compete for it, work on it, give it back."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from uploadpp.core.sharding import Shard
+from uploadpp.kube.errors import ApiError
+from uploadpp.kube.lease import Lease, LeaseLostError
+from uploadpp.runtime.crew import Crew
+from uploadpp.runtime.fence import FencedError
+from uploadpp.runtime.session import Session, Surroundings
+from uploadpp.wire.reader import LogLostError, TailLostError
+from uploadpp.wire.stream import ensure_stream, other_layouts
+
+log = logging.getLogger(__name__)
+
+RESTART_SECONDS = 1.0
+STEP_BACK_SECONDS = 0.3
+"""How long a replica waits, per shard that it has more than others, before it asks for another."""
+YIELD_SECONDS = 5.0
+EXPECTED_ENDS = (LeaseLostError, FencedError, LogLostError, ApiError)
+
+
+class Seat:
+    """Competes for one shard until it is told to stop."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        crew: Crew,
+        shard: Shard,
+        new_lease: Callable[[Shard], Lease],
+        stream_max_age_seconds: float | None,
+    ) -> None:
+        self._around = around
+        self._crew = crew
+        self._new_lease = new_lease
+        self._stream_max_age_seconds = stream_max_age_seconds
+        self._give_up = asyncio.Event()
+        self._lost_after: datetime | None = None
+        self.shard = shard
+        self.session: Session | None = None
+        self.state = "connecting"
+
+    @property
+    def problem(self) -> str:
+        """What keeps this seat from working or standing by; empty when nothing does."""
+        return self.session.problem if self.session is not None else self.state
+
+    def give_up(self) -> None:
+        """Hand the shard over."""
+        self._give_up.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Compete and work until `stop` is set."""
+        while not stop.is_set():
+            try:
+                await self._own(stop)
+            except EXPECTED_ENDS as error:
+                log.warning("the ownership has ended: %s", error, extra={"shard": self.shard.index})
+                if isinstance(error, TailLostError):
+                    self._lost_after = error.lost_after
+                await asyncio.sleep(RESTART_SECONDS)
+            except Exception:
+                log.exception("the ownership has failed; starting over", extra={"shard": self.shard.index})
+                await asyncio.sleep(RESTART_SECONDS)
+
+    async def _own(self, stop: asyncio.Event) -> None:
+        await ensure_stream(self._around.client.jetstream(), self._stream_max_age_seconds)
+        self.state = ""
+        lease = self._new_lease(self.shard)
+        epoch = await self._acquire(lease, stop)
+        if epoch is None:
+            return
+        ending = asyncio.create_task(self._until_either(stop))
+        self._give_up.clear()
+        self._crew.changed(self._crew.owned + 1)
+        try:
+            around = replace(self._around, lost_after=self._lost_after)
+            self.session = Session(around, lease, self.shard)
+            ended = asyncio.Event()
+            ending.add_done_callback(lambda _: ended.set())
+            await self.session.run(epoch, ended)
+            self._lost_after = None
+        finally:
+            ending.cancel()
+            self.session = None
+            self._crew.changed(self._crew.owned - 1)
+            await lease.release()
+        if self._give_up.is_set() and not stop.is_set():
+            await asyncio.sleep(YIELD_SECONDS)
+
+    async def _acquire(self, lease: Lease, stop: asyncio.Event) -> int | None:
+        """The epoch, once the Lease is ours and no other number of shards is alive."""
+        while not stop.is_set():
+            await asyncio.sleep(STEP_BACK_SECONDS * self._crew.lead())
+            epoch = await lease.acquire(stop)
+            if epoch is None:
+                return None
+            others = await self._other_layouts(lease)
+            if not others:
+                return epoch
+            await lease.release()
+            log.warning(
+                "replicas with another number of shards are still running; waiting for them to end",
+                extra={"leases": others},
+            )
+            await asyncio.sleep(1 + random.random())  # noqa: S311 -- only to not meet again
+        return None
+
+    async def _other_layouts(self, lease: Lease) -> list[str]:
+        """Leases that replicas with another number of shards hold; their consumers tell the number."""
+        counts = await other_layouts(self._around.client.jetstream(), self.shard)
+        names = [Shard(index).lease_name for index in range(max(counts, default=0))]
+        return [name for name in names if await lease.held_by_another_layout(name)]
+
+    async def _until_either(self, stop: asyncio.Event) -> None:
+        waiting = [asyncio.ensure_future(each.wait()) for each in (stop, self._give_up)]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waiting:
+                each.cancel()
