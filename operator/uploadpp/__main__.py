@@ -1,14 +1,17 @@
-"""`uploadpp`, also `python -m uploadpp`: run the operator, or make a sealing key."""
+"""`uploadpp`, also `python -m uploadpp`: run the operator, test a running one, or make a sealing key."""
 
 import argparse
+import asyncio
 import sys
+from typing import Any
 
 from cryptography.fernet import Fernet
 
 from uploadpp import __version__
 from uploadpp.runtime.app import App
 from uploadpp.runtime.configuration import ConfigurationError, add_flags, read_settings
-from uploadpp.runtime.logs import set_up
+from uploadpp.runtime.logs import LogFormat, LogLevel, set_up
+from uploadpp.selftest import SelftestError, selftest
 
 CONFIGURATION_EXIT = 2
 
@@ -22,13 +25,17 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run the operator")
     add_flags(run)
+    test = commands.add_parser("selftest", help="send a made-up upload through a running operator")
+    add_flags(test)
+    test.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long it may take")
     commands.add_parser("generate-key", help="print a new sealing key")
     options = vars(parser.parse_args(arguments))
-    if options.pop("command") == "generate-key":
+    command = options.pop("command")
+    if command == "generate-key":
         sys.stdout.write(Fernet.generate_key().decode() + "\n")
         return 0
     try:
-        return _run(options)
+        return _run(options) if command == "run" else _selftest(options)
     except ConfigurationError as error:
         for line in str(error).splitlines():
             sys.stderr.write(f"uploadpp: {line}\n")
@@ -42,11 +49,21 @@ def _run(flags: dict[str, str | None]) -> int:
     try:
         import uvloop  # noqa: PLC0415 -- not on every platform
     except ImportError:
-        import asyncio  # noqa: PLC0415 -- only as its replacement
-
         asyncio.run(app.run())
     else:
         uvloop.run(app.run())
+    return 0
+
+
+def _selftest(options: dict[str, Any]) -> int:
+    timeout = options.pop("timeout")
+    settings = read_settings(options)
+    set_up(LogLevel.ERROR, LogFormat.TEXT)
+    try:
+        asyncio.run(selftest(settings, timeout))
+    except SelftestError as error:
+        sys.stderr.write(f"uploadpp: the test failed: {error}\n")
+        return 1
     return 0
 
 
