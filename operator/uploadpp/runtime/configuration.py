@@ -3,7 +3,7 @@
 import argparse
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP, Millis, StepPlan
 from uploadpp.runtime.durations import format_duration
 from uploadpp.runtime.settings import Settings, is_duration
-from uploadpp.wire.connection import NatsOptions
+from uploadpp.wire.connection import NatsOptions, tls_context
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 STORE_VARIABLES = ("POSTPROCESSING_STORE", "OCIS_PERSISTENT_STORE", "OC_PERSISTENT_STORE")
@@ -231,7 +231,7 @@ def nats_options(settings: Settings, name: str) -> NatsOptions:
         if path and mark not in text:
             raise ConfigurationError(f"{variables_of(setting)[-1]}={path}: holds no {mark.strip('- ')!r}")
         files[setting] = (str(path or ""), text)
-    return NatsOptions(
+    options = NatsOptions(
         servers=servers,
         user=settings.events_auth_username,
         password=settings.events_auth_password,
@@ -245,8 +245,8 @@ def nats_options(settings: Settings, name: str) -> NatsOptions:
         tls_key_file=files["nats_tls_key_file"][0],
         name=name,
     )
-
-
-def parse(arguments: Sequence[str], parser: argparse.ArgumentParser) -> Settings:
-    """Flags and environment to settings; see `read_settings`."""
-    return read_settings(vars(parser.parse_args(arguments)))
+    try:
+        tls_context(options)
+    except OSError as error:
+        raise ConfigurationError(f"the certificates for NATS cannot be used: {error}") from None
+    return options

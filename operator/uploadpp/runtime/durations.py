@@ -6,13 +6,14 @@ from fractions import Fraction
 _UNITS = {
     "ns": Fraction(1, 1_000_000),
     "us": Fraction(1, 1000),
-    "µs": Fraction(1, 1000),
+    "\u00b5s": Fraction(1, 1000),  # micro sign
+    "\u03bcs": Fraction(1, 1000),  # Greek mu
     "ms": Fraction(1),
     "s": Fraction(1000),
     "m": Fraction(60_000),
     "h": Fraction(3_600_000),
 }
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_PART = re.compile(rf"(\d+(?:\.\d*)?|\.\d+)({'|'.join(sorted(_UNITS, key=len, reverse=True))})", re.ASCII)
 
 
 def parse_duration(text: str) -> int:

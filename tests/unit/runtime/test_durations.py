@@ -1,0 +1,105 @@
+"""Go's durations, against a reference that follows Go's own steps."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uploadpp.runtime.durations import format_duration, parse_duration
+
+NANOSECONDS = {
+    "ns": 1,
+    "us": 1_000,
+    "\u00b5s": 1_000,
+    "\u03bcs": 1_000,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [
+        ("0", 0),
+        ("+0", 0),
+        ("-0", 0),
+        ("0s", 0),
+        ("5s", 5000),
+        ("+5s", 5000),
+        ("1h30m", 5_400_000),
+        ("1.5h", 5_400_000),
+        (".5s", 500),
+        ("5.s", 5000),
+        ("1m1m", 120_000),
+        ("2s1h", 3_602_000),
+        ("1ms", 1),
+        ("1ns", 1),
+        ("1001us", 2),
+        ("1\u00b5s", 1),
+        ("1\u03bcs", 1),
+        (" 5s ", 5000),
+    ],
+)
+def test_valid(text: str, milliseconds: int) -> None:
+    assert parse_duration(text) == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", "empty"),
+        ("+", "empty"),
+        ("10", "unit such as s, m or h is missing"),
+        ("1h30", "unit"),
+        ("1.5", "unit"),
+        ("-5s", "negative"),
+        ("5 s", "no duration"),
+        ("5d", "no duration"),
+        ("5S", "no duration"),
+        (".s", "no duration"),
+        ("1e3s", "no duration"),
+        ("\u0665s", "no duration"),
+        ("1,5s", "no duration"),
+    ],
+)
+def test_invalid(text: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=hint):
+        parse_duration(text)
+
+
+PARTS = st.lists(
+    st.tuples(
+        st.integers(0, 10**6),
+        st.text("0123456789", max_size=6),
+        st.booleans(),
+        st.sampled_from([*NANOSECONDS]),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(PARTS)
+def test_sum_of_parts_rounded_up(parts: list[tuple[int, str, bool, str]]) -> None:
+    text, total = "", Fraction(0)
+    for whole, fraction, dot, unit in parts:
+        number = f"{whole}.{fraction}" if dot else str(whole)
+        text += number + unit
+        total += Fraction(number.rstrip(".")) * NANOSECONDS[unit]
+    assert parse_duration(text) == -(-total // 10**6)
+
+
+@given(st.integers(0, 10**10))
+def test_format_is_read_back(milliseconds: int) -> None:
+    assert parse_duration(format_duration(milliseconds)) == milliseconds
+
+
+@given(st.text())
+def test_any_text(text: str) -> None:
+    try:
+        assert parse_duration(text) >= 0
+    except ValueError as error:
+        assert str(error)  # noqa: PT017 -- either is right
