@@ -1,0 +1,158 @@
+"""One process' way to the API server: requests that fail in every way, and its watch."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from uploadpp.kube.errors import ApiError, UnavailableError
+from uploadpp.runtime.handlers import Sink
+from uploadpp.testing.apiserver import LEASES, RESOURCES, ApiServer, Change, Json, Verb
+from uploadpp.testing.machine import Machine
+
+TIMEOUT_SECONDS = 15.0
+
+
+@dataclass(slots=True, kw_only=True)
+class ApiFaults:
+    """How often requests and watch events go wrong (shares from 0 to 1)."""
+
+    away: bool = False
+    too_many: float = 0.0
+    failed: float = 0.0
+    """Answered 500, not carried out."""
+    unanswered: float = 0.0
+    """Carried out, and the answer is lost."""
+    slow_lists: float = 0.0
+    watch_dropped: float = 0.0
+    watch_twice: float = 0.0
+    watch_late: float = 0.0
+
+
+class SimulatedApi:
+    """Requests of one process (stands for `kube.api.Api`)."""
+
+    def __init__(self, machine: Machine, server: ApiServer, faults: ApiFaults) -> None:
+        self._machine = machine
+        self._server = server
+        self._faults = faults
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        content_type: str = "",
+        params: dict[str, str] | None = None,
+        timeout: float = TIMEOUT_SECONDS,  # noqa: ASYNC109 -- the real one's
+    ) -> Json:
+        """Send a request.
+
+        Raises:
+            ApiError: as the real one does.
+        """
+        del content_type, params
+        machine, faults, random = self._machine, self._faults, self._machine.random
+        writes = method != "GET" and not path.startswith(LEASES)
+        what = f"{method} {path.removeprefix(RESOURCES).removeprefix(LEASES) or '/'}"
+        if writes:
+            machine.boundary(f"before {what}")
+        await machine.travel()
+        if faults.away:
+            await asyncio.sleep(min(1.0, timeout))
+            raise UnavailableError(f"{what}: no route")
+        dice = random.random()
+        if dice < faults.too_many:
+            raise UnavailableError(f"{what}: 429", retry_after=1.0)
+        if dice < faults.too_many + faults.failed:
+            await machine.travel()
+            raise UnavailableError(f"{what}: 500")
+        answer, error = self._carry_out(method, path, body)
+        if writes:
+            words = f"{error}" if error else _summary(body)
+            machine.trace.add(machine.name, f"{what}: {words}")
+            machine.boundary(f"after {what}, unanswered")
+        if dice > 1 - faults.unanswered:
+            await asyncio.sleep(min(1.0, timeout))
+            raise UnavailableError(f"{what}: TimeoutError")
+        if method == "GET" and path == RESOURCES and random.random() < faults.slow_lists:
+            await asyncio.sleep(random.uniform(0.1, 5.0))
+        await machine.travel()
+        if error is not None:
+            raise error
+        return answer
+
+    def _carry_out(self, method: str, path: str, body: object) -> tuple[Json, ApiError | None]:
+        try:
+            return self._server.request(self._machine.name, method, path, body), None
+        except ApiError as error:
+            return {}, error
+
+
+def _summary(body: Any) -> str:  # noqa: ANN401 -- JSON
+    """What a write says, short."""
+    if isinstance(body, list):
+        value = body[1]["value"]
+        if isinstance(value, dict) and "conditions" in value:
+            steps = ", ".join(
+                f"{s['name']} {s['state']} a{s.get('attempts', 0)} r{s.get('retries', 0)}"
+                for s in value.get("steps", [])
+            )
+            log = value.get("log", {})
+            return (
+                f"{value['conditions'][0]['reason']} run {value.get('run', 0)} [{steps}] "
+                f"finishes {value.get('finishes', 0)} log {log.get('sequence', 0)}/{log.get('start')}"
+            )
+        return f"{body[1]['path']}"
+    return "ok"
+
+
+class SimulatedWatch:
+    """Watch events of one ownership (stands for `runtime.watch.Watch`)."""
+
+    def __init__(self, machine: Machine, server: ApiServer, faults: ApiFaults, sink: Sink) -> None:
+        self._machine = machine
+        self._server = server
+        self._faults = faults
+        self._sink = sink
+        self._at = 0.0
+        self.ended: asyncio.Future[None] = machine.loop.create_future()
+        self.ready = False
+
+    def start(self) -> None:
+        """The first listing, then every change."""
+        for resource in list(self._server.resources.values()):
+            self._tell(None, resource)
+        self._server.listeners.append(self._on_change)
+        self.ready = True
+
+    async def stop(self) -> None:
+        """Tell nothing more."""
+        self.ready = False
+        if self._on_change in self._server.listeners:
+            self._server.listeners.remove(self._on_change)
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _on_change(self, change: Change) -> None:
+        faults, random = self._faults, self._machine.random
+        if not self._machine.alive or faults.away or random.random() < faults.watch_dropped:
+            return
+        verb = str(change.verb)
+        self._tell(verb, change.resource)
+        if change.verb is not Verb.DELETED and random.random() < faults.watch_twice:
+            self._tell(verb, change.resource)
+
+    def _tell(self, verb: str | None, resource: Json) -> None:
+        machine, random = self._machine, self._machine.random
+        late = random.uniform(0, 10) if random.random() < self._faults.watch_late else 0.0
+        self._at = max(self._at, machine.kernel.now + machine.delay() + late)
+        machine.loop.call_at(self._at, self._hand_over, verb, resource)
+
+    def _hand_over(self, verb: str | None, resource: Json) -> None:
+        if self.ready:
+            self._sink(verb, resource)
+
+
+WatchFactory = Callable[[Sink, str], SimulatedWatch]

@@ -1,0 +1,262 @@
+"""The promises, checked while a run goes on: each has a name, and a sentence when it is broken."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from uploadpp.api.codec import from_resource
+from uploadpp.api.timestamps import parse_time
+from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.config import Config
+from uploadpp.core.model import Origin, Upload
+from uploadpp.core.naming import resource_name
+from uploadpp.core.replay import Position, apply
+from uploadpp.core.states import DesiredState, Outcome, Stage
+from uploadpp.testing.apiserver import ApiServer, Change, Json, Verb
+from uploadpp.testing.journal import Journal, Record
+from uploadpp.testing.operator_process import PlainSeals
+from uploadpp.testing.stream import Stream, millis
+from uploadpp.testing.trace import Trace
+from uploadpp.wire.decode import decode
+
+
+class Promise(StrEnum):
+    """What must hold in every run."""
+
+    NO_DOUBLE_START = "no step is started twice in one attempt"
+    NO_START_WITHOUT_CAUSE = "a step starts again only when somebody asked for it"
+    ONE_FINISH = "one PostprocessingFinished per run, and again only continue or delete"
+    BYTES_KEPT = "no bytes are destroyed by a second abort"
+    STATUS_BEHIND_STREAM = "a status never shows what was not published"
+    STATUS_NEVER_BACK = "a status never goes back"
+    ACK_BEHIND_STATUS = "nothing is acknowledged that is not stored"
+    NO_UPLOAD_LOST = "every upload ends, or waits for a person and says why"
+    COUNTERS_RIGHT = "retry counters are what happened"
+    STORAGE_AGREES = "what the resource says is what the storage did"
+    QUIET_AT_REST = "at rest nothing is written, and everything is acknowledged"
+    NO_EXCEPTION = "nothing fails that nobody catches"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A promise that was broken."""
+
+    promise: Promise
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.promise.name}: {self.promise}: {self.text}"
+
+
+@dataclass(slots=True)
+class Doings:
+    """What people did, which explains what would be wrong without it."""
+
+    tokens: Counter[str] = field(default_factory=Counter)
+    deleted: set[str] = field(default_factory=set)
+    forced: set[str] = field(default_factory=set)
+    strays: set[str] = field(default_factory=set)
+    """Uploads that were told things that never happened."""
+
+
+class Checks:
+    """Watches the stream and the API server."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        server: ApiServer,
+        journal: Journal,
+        trace: Trace,
+        config: Config,
+        doings: Doings,
+    ) -> None:
+        self._stream = stream
+        self._server = server
+        self._journal = journal
+        self._trace = trace
+        self._config = config
+        self._seals = PlainSeals()
+        self.doings = doings
+        self.violations: list[Violation] = []
+        self.written_at = 0.0
+        self.existed: set[str] = set()
+        self._published: set[tuple[str, Mark]] = set()
+        self._sequences: set[tuple[str, int]] = set()
+        journal.listeners.append(self._on_record)
+        server.checks.append(self._on_change)
+        stream.on_ack.append(self._on_ack)
+
+    def broken(self, promise: Promise, text: str) -> None:
+        """Note that a promise was broken."""
+        self._trace.add("CHECK", f"{promise.name}: {text}")
+        self.violations.append(Violation(promise, text))
+
+    # -- the stream -----------------------------------------------------------------------
+
+    def _on_record(self, record: Record) -> None:
+        mark = record.mark
+        if mark is None:
+            return
+        key = (record.upload, mark)
+        if key in self._published and not self._stream.lost and mark.kind in {Kind.START, Kind.FINISH}:
+            what = Promise.NO_DOUBLE_START if mark.kind is Kind.START else Promise.ONE_FINISH
+            self.broken(what, f"{record.text()} is in the stream a second time")
+        self._published.add(key)
+        if self._stream.lost:
+            return
+        if mark.kind is Kind.START:
+            self._check_cause(record.upload, mark)
+        elif mark.kind is Kind.FINISH:
+            self._check_finish(record.upload, mark)
+
+    def _check_cause(self, upload: str, mark: Mark) -> None:
+        """Starts of a step, against everything that may cause one."""
+        journal, step = self._journal, mark.detail
+        starts = sum(m.detail == step for m in journal.marks(Kind.START, upload))
+        asked = self.doings.tokens[upload] + len(journal.of("BytesReceived", upload))
+        asked += sum(r.type == "ResumePostprocessing" and r.upload in {"", upload} for r in journal.records)
+        plan = {plan.name: plan for plan in self._config.steps}
+        if step in plan and plan[step].timeout is None:
+            asked += sum(
+                r.payload["FinishedStep"] == step
+                and r.payload["Outcome"] not in {"continue", "abort", "delete"}
+                for r in journal.of("PostprocessingStepFinished", upload)
+            )
+        else:
+            asked += sum(m.detail == step for m in journal.marks(Kind.RETRY, upload))
+        if starts > asked:
+            self.broken(
+                Promise.NO_START_WITHOUT_CAUSE, f"{upload}: {step} started {starts} times for {asked} causes"
+            )
+
+    def _check_finish(self, upload: str, mark: Mark) -> None:
+        same_run = [
+            m
+            for m in self._journal.marks(Kind.FINISH, upload)
+            if (m.received_at, m.run) == (mark.received_at, mark.run)
+        ]
+        if sum(m.detail == Outcome.ABORT for m in same_run) > 1:
+            self.broken(Promise.ONE_FINISH, f"{upload}: abort sent twice in run {mark.run}")
+        if len({m.detail for m in same_run if m.number == 1}) > 1:
+            self.broken(Promise.ONE_FINISH, f"{upload}: run {mark.run} finished with two outcomes")
+        if mark.number > 1 and not any(m.number == mark.number - 1 for m in same_run):
+            self.broken(Promise.ONE_FINISH, f"{upload}: finish {mark.number} without the one before")
+
+    # -- statuses -------------------------------------------------------------------------
+
+    def read(self, resource: Json) -> Upload:
+        """The upload a resource stands for."""
+        sealed = resource["spec"].get("sealed", "")
+        return from_resource(resource, self._config, self._seals.open(sealed) if sealed else Origin())
+
+    def _on_change(self, change: Change) -> None:
+        resource = change.resource
+        upload_id = resource["spec"]["upload"]["id"]
+        if change.verb is Verb.ADDED:
+            self.existed.add(upload_id)
+        if not change.actor.startswith("operator"):
+            return
+        self.written_at = self._trace.kernel.now
+        if change.verb is Verb.DELETED:
+            self._check_removal(resource)
+        elif change.status and change.before is not None and not self._stream.lost:
+            after = self.read(resource)
+            self._check_published(after)
+            if "status" in change.before:
+                self._check_progress(self.read(change.before), after)
+
+    def _check_removal(self, resource: Json) -> None:
+        upload = self.read(resource)
+        if not upload.stage.ended:
+            self.broken(Promise.NO_UPLOAD_LOST, f"{upload.id} was removed while {upload.stage}")
+
+    def _check_published(self, upload: Upload) -> None:
+        marks = [
+            Mark(Kind.START, upload.received_at, upload.run, step.attempts, plan.name)
+            for plan, step in zip(upload.plan, upload.steps, strict=False)
+            if step.attempts
+        ]
+        if upload.finishes:
+            marks.append(
+                Mark(Kind.FINISH, upload.received_at, upload.run, upload.finishes, str(upload.outcome))
+            )
+        if upload.stage is Stage.AWAITING_URL:
+            number, step = upload.url_requests, upload.current_step
+            marks.append(Mark(Kind.RESTART, upload.received_at, upload.run, number, step))
+        known = {
+            (m.kind, m.received_at, m.run, m.number, m.detail) for u, m in self._published if u == upload.id
+        }
+        for m in marks:
+            if (m.kind, m.received_at, m.run, m.number, m.detail) not in known:
+                text = f"{upload.id}: {m.kind} {m.detail} #{m.number} of run {m.run} is not in the stream"
+                self.broken(Promise.STATUS_BEHIND_STREAM, text)
+
+    def _check_progress(self, before: Upload, after: Upload) -> None:
+        old, new = before.log, after.log
+        if old.stream == new.stream and new.sequence < old.sequence:
+            text = f"{after.id}: log.sequence from {old.sequence} to {new.sequence}"
+            self.broken(Promise.STATUS_NEVER_BACK, text)
+        if after.run < before.run:
+            self.broken(Promise.STATUS_NEVER_BACK, f"{after.id}: run from {before.run} to {after.run}")
+        if after.run != before.run:
+            return
+        for plan, one, two in zip(after.plan, before.steps, after.steps, strict=False):
+            if two.attempts < one.attempts:
+                text = f"{after.id}: attempts of {plan.name} from {one.attempts} to {two.attempts}"
+                self.broken(Promise.STATUS_NEVER_BACK, text)
+        if after.finishes < before.finishes:
+            text = f"{after.id}: finishes from {before.finishes} to {after.finishes}"
+            self.broken(Promise.STATUS_NEVER_BACK, text)
+
+    # -- the acknowledged position --------------------------------------------------------
+
+    def _on_ack(self, consumer: str, floor: int, sequence: int) -> None:
+        del consumer
+        if not self._stream.lost:
+            self.check_stored(floor, sequence, "was acknowledged")
+
+    def check_stored(self, floor: int, sequence: int, word: str) -> None:
+        """Whatever was acknowledged must mean nothing to what is stored any more."""
+        for record in self._journal.records:
+            if not floor < record.sequence <= sequence or record.incarnation != self._stream.incarnation:
+                continue
+            if not record.upload:
+                continue
+            why = self._would_move(record)
+            if why:
+                text = f"{record.sequence}: {record.text()} {word}, but {why}"
+                self.broken(Promise.ACK_BEHIND_STATUS, text)
+
+    def _would_move(self, record: Record) -> str:
+        """What a message would still do to the stored state; empty when nothing."""
+        resource = self._server.resources.get(resource_name(record.upload))
+        if resource is None:
+            unknown = record.type == "BytesReceived" and record.upload not in self.existed
+            return "there was never a resource" if unknown else ""
+        upload = self.read(resource)
+        if upload.control.desired is not DesiredState.ACTIVE or upload.control.restart is not None:
+            return ""  # what a person asks for is not in the log: the order of both is not known here
+        now = millis(record.at)
+        event = decode(record.data, record.sequence, now)  # type: ignore[arg-type]
+        if event is None:
+            return ""
+        if event.input.__class__.__name__ == "BytesReceived" and self._is_older(upload, record):
+            return ""
+        at = Position(record.incarnation, record.sequence)
+        decision = apply(upload, upload.id, event.input, at, now, self._config)  # type: ignore[arg-type]
+        if decision.ignored is not None:
+            return ""
+        after = decision.upload.stage if decision.upload else None
+        return f"the stored state ({upload.stage}, log {upload.log}) would still become {after}"
+
+    @staticmethod
+    def _is_older(upload: Upload, record: Record) -> bool:
+        """Whether a resource was made after the message, for another arrival."""
+        return upload.received_at > millis(record.at)
+
+
+def received_at(resource: Json) -> int:
+    """When the upload of a resource arrived, in ms."""
+    text = resource["spec"]["upload"].get("receivedTime") or resource["metadata"]["creationTimestamp"]
+    return parse_time(text)

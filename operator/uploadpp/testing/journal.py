@@ -1,0 +1,91 @@
+"""Everything that was ever in the stream, decoded: what the other services react to and the checks read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from uploadpp.core.commands import Kind, Mark
+from uploadpp.testing.stream import Message, Stream, millis
+from uploadpp.testing.trace import Trace
+from uploadpp.wire.envelope import MARK_KEY, decode_envelope, encode_envelope
+
+Payload = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A message of the stream."""
+
+    sequence: int
+    at: float
+    incarnation: str
+    type: str
+    upload: str
+    payload: Payload = field(repr=False)
+    mark: Mark | None
+    event_id: str
+    data: bytes = field(repr=False)
+
+    def text(self) -> str:
+        """For the trace."""
+        if self.mark is not None:
+            number = f"#{self.mark.number}"
+            return f"{self.type} {self.upload} {self.mark.detail} {number} run {self.mark.run}"
+        words = [
+            str(self.payload[k])
+            for k in ("FinishedStep", "Outcome", "Step", "Failed", "URL")
+            if self.payload.get(k)
+        ]
+        return " ".join([self.type, self.upload, *words])
+
+
+class Journal:
+    """The records, in order."""
+
+    def __init__(self, stream: Stream, trace: Trace) -> None:
+        self._stream = stream
+        self._trace = trace
+        self._count = 0
+        self.records: list[Record] = []
+        self.listeners: list[Callable[[Record], None]] = []
+        stream.on_append.append(self._on_append)
+
+    def _on_append(self, message: Message) -> None:
+        envelope = decode_envelope(message.data)
+        payload: Payload = orjson.loads(envelope.payload_text())
+        text = envelope.metadata.get(MARK_KEY)
+        record = Record(
+            message.sequence,
+            message.at,
+            self._stream.incarnation,
+            envelope.event_type.removeprefix("events."),
+            payload.get("UploadID") or "",
+            payload,
+            Mark.decode(text) if text else None,
+            envelope.metadata["eventid"],
+            message.data,
+        )
+        self.records.append(record)
+        self._trace.add("stream", f"{record.sequence}: {record.text()}")
+        for tell in self.listeners:
+            tell(record)
+
+    def publish(self, event: str, payload: Payload, event_id: str = "") -> str:
+        """Put an event of another service into the stream; returns its id."""
+        self._count += 1
+        event_id = event_id or str(UUID(int=self._count))
+        now = self._trace.kernel.now
+        text = orjson.dumps(payload).decode()
+        self._stream.append(encode_envelope(f"events.{event}", event_id, text, {}, millis(now)))
+        return event_id
+
+    def marks(self, kind: Kind, upload: str) -> list[Mark]:
+        """What we published for an upload."""
+        return [r.mark for r in self.records if r.mark and r.mark.kind is kind and r.upload == upload]
+
+    def of(self, event: str, upload: str) -> list[Record]:
+        """What anybody published for an upload."""
+        return [r for r in self.records if r.type == event and r.upload == upload]

@@ -1,0 +1,300 @@
+"""A NATS client in memory, as far as the operator uses one."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import cast
+
+import orjson
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js.api import (
+    ConsumerConfig,
+    ConsumerInfo,
+    RawStreamMsg,
+    SequenceInfo,
+    StreamConfig,
+    StreamInfo,
+    StreamState,
+)
+from nats.js.errors import NotFoundError
+
+from uploadpp.testing.machine import Machine
+from uploadpp.testing.stream import EPOCH, Consumer, Stream
+from uploadpp.wire.stream import STREAM
+
+REQUEST_SECONDS = 5.0
+ACK_SEQUENCE = 5
+PULL = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}."
+
+Callback = Callable[[Msg], Awaitable[None]]
+
+
+class Subscription:
+    """Messages for one subject, handed over one after another."""
+
+    def __init__(self, machine: Machine, callback: Callback) -> None:
+        self._machine = machine
+        self._callback = callback
+        self._waiting: deque[Msg] = deque()
+        self._busy = False
+        self.closed = False
+
+    def put(self, message: Msg) -> None:
+        """A message has come."""
+        if self.closed:
+            return
+        self._waiting.append(message)
+        if not self._busy:
+            self._busy = True
+            self._machine.loop.create_task(self._work())
+
+    async def _work(self) -> None:
+        while self._waiting and not self.closed:
+            await self._callback(self._waiting.popleft())
+        self._busy = False
+
+    async def unsubscribe(self) -> None:
+        """No more messages."""
+        self.closed = True
+
+
+class SimulatedClient:
+    """The connection of one process. What is on its way when it breaks is lost."""
+
+    def __init__(self, machine: Machine, stream: Stream) -> None:
+        self._machine = machine
+        self._stream = stream
+        self._subscriptions: dict[str, Subscription] = {}
+        self._inboxes = 0
+        self._connection = 0
+        self._out_at = 0.0
+        self._in_at = 0.0
+        self._buffer: list[Callable[[], None]] = []
+        self.is_connected = True
+        self.survives = True
+        """Whether what the process has sent just before it dies still arrives."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Once the process is dead."""
+        return not self._machine.alive
+
+    @property
+    def stream(self) -> Stream:
+        """The server's stream."""
+        return self._stream
+
+    @property
+    def machine(self) -> Machine:
+        """Where it runs."""
+        return self._machine
+
+    def as_client(self) -> Client:
+        """The same for code that knows the real client."""
+        return cast("Client", self)
+
+    def jetstream(self) -> "JetStream":
+        """The management of streams and consumers."""
+        return JetStream(self)
+
+    def new_inbox(self) -> str:
+        """A fresh subject for answers."""
+        self._inboxes += 1
+        return f"_INBOX.{self._machine.name}.{self._inboxes}"
+
+    async def subscribe(self, subject: str, *, cb: Callback, pending_bytes_limit: int = 0) -> Subscription:
+        """Receive what is sent to a subject."""
+        del pending_bytes_limit
+        subscription = Subscription(self._machine, cb)
+        self._subscriptions[subject.removesuffix(".*")] = subscription
+        return subscription
+
+    async def publish(
+        self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        """Send a message to the server."""
+        if subject == STREAM:
+            event_id = (headers or {}).get("Nats-Msg-Id", "")
+            self._machine.boundary("before publishing")
+            self._send(self._store, payload, event_id, reply)
+            self._machine.boundary("after publishing")
+        elif subject.startswith(PULL):
+            self._send(self._pull, subject.removeprefix(PULL), payload, reply)
+        elif subject.startswith("$JS.ACK."):
+            self._machine.boundary("before acknowledging")
+            tokens = subject.split(".")
+            self._send(self._stream.acknowledge, tokens[3], int(tokens[ACK_SEQUENCE]))
+            self._machine.boundary("after acknowledging")
+        else:
+            raise ValueError(subject)
+
+    async def flush(self) -> None:
+        """Wait until the server has everything."""
+        await self._machine.travel()
+        await self._machine.travel()
+
+    # -- faults ---------------------------------------------------------------------------
+
+    def disconnect(self) -> None:
+        """Lose the connection and whatever is on its way."""
+        self.is_connected = False
+        self._connection += 1
+        for consumer in self._stream.consumers.values():
+            consumer.pulls = [
+                pull for pull in consumer.pulls if getattr(pull.send, "owner", None) is not self
+            ]
+
+    def reconnect(self) -> None:
+        """Have it back; what was published meanwhile goes out now."""
+        self.is_connected = True
+        buffered, self._buffer = self._buffer, []
+        for send in buffered:
+            send()
+
+    # -- the network ----------------------------------------------------------------------
+
+    def _send(self, call: Callable[..., None], *args: object) -> None:
+        """Towards the server, in order."""
+        if not self._machine.alive:
+            return
+        if not self.is_connected:
+            self._buffer.append(lambda: self._send(call, *args))
+            return
+        kernel = self._machine.kernel
+        self._out_at = max(self._out_at, kernel.now + self._machine.delay())
+        kernel.after(self._out_at - kernel.now, self._arrive, self._connection, call, args)
+
+    def _arrive(self, connection: int, call: Callable[..., None], args: tuple[object, ...]) -> None:
+        if connection == self._connection and (self._machine.alive or self.survives):
+            call(*args)
+
+    def _receive(self, inbox: str, message: Msg, *, boundary: str = "") -> None:
+        """Towards the process, in order."""
+        kernel, machine = self._machine.kernel, self._machine
+        if not self.is_connected or not machine.alive:
+            return
+        self._in_at = max(self._in_at, kernel.now + machine.delay())
+        machine.loop.call_at(self._in_at, self._hand_over, self._connection, inbox, message, boundary)
+
+    def _hand_over(self, connection: int, inbox: str, message: Msg, boundary: str) -> None:
+        if connection != self._connection:
+            return
+        if boundary:
+            try:
+                self._machine.boundary(boundary)
+            except asyncio.CancelledError:
+                return
+        subscription = self._subscriptions.get(inbox)
+        if subscription is not None:
+            subscription.put(message)
+
+    # -- at the server --------------------------------------------------------------------
+
+    def _store(self, payload: bytes, event_id: str, reply: str) -> None:
+        sequence, duplicate = self._stream.append(payload, event_id)
+        answer = orjson.dumps({"stream": STREAM, "seq": sequence, "duplicate": duplicate})
+        message = Msg(self.as_client(), reply, "", answer)
+        self._receive(reply.rpartition(".")[0], message, boundary="before the PubAck is seen")
+
+    def _pull(self, consumer: str, payload: bytes, reply: str) -> None:
+        request = orjson.loads(payload)
+
+        def send(ack: str, data: bytes, headers: dict[str, str]) -> None:
+            self._receive(reply, Msg(self.as_client(), reply, ack, data, headers or None))
+
+        send.owner = self  # type: ignore[attr-defined]
+        self._stream.pull(consumer, request["batch"], request["expires"] / 1e9, send)
+
+
+class JetStream:
+    """Requests about streams and consumers."""
+
+    def __init__(self, client: SimulatedClient) -> None:
+        self._client = client
+        self._machine = client.machine
+        self._stream = client.stream
+
+    async def stream_info(self, name: str) -> StreamInfo:
+        """The stream."""
+        await self._request()
+        stream = self._stream
+        state = StreamState(len(stream.messages), 0, stream.first, stream.last, len(stream.consumers))
+        await self._machine.travel()
+        return StreamInfo(StreamConfig(name=name), state, created=stream.created)
+
+    async def consumers_info(self, name: str, offset: int = 0) -> list[ConsumerInfo]:
+        """The consumers."""
+        del name
+        await self._request()
+        found = [self._info(consumer) for consumer in list(self._stream.consumers.values())[offset:]]
+        await self._machine.travel()
+        return found
+
+    async def consumer_info(self, stream: str, name: str) -> ConsumerInfo:
+        """One consumer."""
+        del stream
+        await self._request()
+        consumer = self._stream.consumers.get(name)
+        await self._machine.travel()
+        if consumer is None:
+            raise NotFoundError
+        return self._info(consumer)
+
+    async def add_consumer(self, stream: str, config: ConsumerConfig) -> ConsumerInfo:
+        """Make a consumer."""
+        del stream
+        await self._request()
+        since = config.opt_start_time
+        start = self._stream.since(since) if since else config.opt_start_seq
+        made = self._stream.add_consumer(config.name or "", start or 1)
+        made.metadata = dict(config.metadata or {})
+        info = self._info(made)
+        self._machine.trace.add(self._machine.name, f"made consumer {made.name} from {made.next_sequence}")
+        self._machine.boundary("after making its consumer")
+        await self._machine.travel()
+        return info
+
+    async def get_msg(self, name: str, seq: int) -> RawStreamMsg:
+        """One stored message."""
+        await self._request()
+        found = self._stream.get(seq)
+        await self._machine.travel()
+        if found is None:
+            raise NotFoundError
+        return RawStreamMsg(name, seq, found.data, time=_moment(found.at))
+
+    async def delete_consumer(self, stream: str, name: str) -> bool:
+        """Remove a consumer."""
+        del stream
+        await self._request()
+        if not self._stream.delete_consumer(name):
+            raise NotFoundError
+        self._machine.boundary("after removing the old consumer")
+        await self._machine.travel()
+        return True
+
+    async def _request(self) -> None:
+        if not self._client.is_connected:
+            await asyncio.sleep(REQUEST_SECONDS)
+            raise NatsTimeoutError
+        await self._machine.travel()
+
+    def _info(self, consumer: Consumer) -> ConsumerInfo:
+        config = ConsumerConfig(name=consumer.name, metadata=consumer.metadata)
+        acked_at = None if consumer.acked_at is None else _moment(consumer.acked_at)
+        return ConsumerInfo(
+            consumer.name,
+            STREAM,
+            config,
+            self._stream.created,
+            ack_floor=SequenceInfo(consumer.delivered, consumer.floor, acked_at),
+            num_pending=self._stream.pending(consumer),
+            num_waiting=len(consumer.pulls),
+        )
+
+
+def _moment(at: float) -> datetime:
+    return EPOCH + timedelta(seconds=at)

@@ -1,0 +1,117 @@
+"""An operator process: competes for the Lease and owns the shard, again and again, as the app does.
+
+What it runs is the real seat and session with the real store, Lease, fence, reader and publisher.
+"""
+
+import asyncio
+from typing import cast
+
+import orjson
+
+from uploadpp.api.codec import ALL_SHOWN
+from uploadpp.core.commands import Notice
+from uploadpp.core.config import Config
+from uploadpp.core.model import Origin
+from uploadpp.core.sharding import Shard
+from uploadpp.kube.api import Api
+from uploadpp.kube.lease import Lease
+from uploadpp.kube.store import Store
+from uploadpp.runtime.crew import Crew
+from uploadpp.runtime.metrics import Metrics
+from uploadpp.runtime.seat import Seat
+from uploadpp.runtime.session import Surroundings
+from uploadpp.testing.apiclient import ApiFaults, SimulatedApi, SimulatedWatch
+from uploadpp.testing.apiserver import NAMESPACE, ApiServer
+from uploadpp.testing.machine import Machine
+from uploadpp.testing.natsclient import SimulatedClient
+from uploadpp.testing.stream import Stream
+from uploadpp.wire.stream import StartFrom
+
+LEASE_SECONDS = 15
+ACK_SECONDS = 0.4
+RESYNC_SECONDS = 30.0
+WRITERS = 3
+_METRICS = Metrics()
+
+
+class PlainSeals:
+    """Seals without encryption: what is sealed is of no matter here."""
+
+    def seal(self, origin: Origin) -> str:
+        """As JSON."""
+        return orjson.dumps(origin).decode()
+
+    def open(self, sealed: str) -> Origin:
+        """From JSON."""
+        return Origin(**orjson.loads(sealed))
+
+
+class TracedNotices:
+    """Kubernetes Events go into the trace."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def post(self, name: str, uid: str, notice: Notice) -> None:
+        """Note it."""
+        del uid
+        self._machine.trace.add(self._machine.name, f"event on {name}: {notice.reason}: {notice.message}")
+
+
+class OperatorProcess:
+    """One process of the operator."""
+
+    def __init__(
+        self, machine: Machine, stream: Stream, server: ApiServer, faults: ApiFaults, config: Config
+    ) -> None:
+        self.machine = machine
+        self.client = SimulatedClient(machine, stream)
+        self._server = server
+        self._faults = faults
+        self._config = config
+        self._api = cast("Api", SimulatedApi(machine, server, faults))
+        self._stop = asyncio.Event()
+        self.stopped = False
+        self.seat: Seat | None = None
+
+    def start(self) -> None:
+        """Start the process."""
+        self.machine.trace.add(self.machine.name, "started")
+        self.machine.loop.create_task(self._main())
+
+    def terminate(self) -> None:
+        """Ask it to end, as SIGTERM does."""
+        self.machine.trace.add(self.machine.name, "told to stop")
+        self.machine.loop.call_soon(self._stop.set)
+
+    async def _main(self) -> None:
+        crew = Crew(self.client.as_client(), NAMESPACE, self.machine.name, self.machine.monotonic)
+        self.seat = Seat(self._surroundings(), crew, Shard(), self._lease, None)
+        try:
+            await self.seat.run(self._stop)
+            self.machine.trace.add(self.machine.name, "ended")
+        finally:
+            self.stopped = True
+
+    def _lease(self, shard: Shard) -> Lease:
+        name, clock = self.machine.name, self.machine.monotonic
+        return Lease(self._api, NAMESPACE, shard.lease_name, name, LEASE_SECONDS, clock)
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            config=self._config,
+            client=self.client.as_client(),
+            store=Store(self._api, NAMESPACE),
+            events=TracedNotices(self.machine),
+            seals=PlainSeals(),
+            metrics=_METRICS,
+            namespace=NAMESPACE,
+            shown=ALL_SHOWN,
+            writers=WRITERS,
+            start_from=StartFrom.ALL,
+            ack_seconds=ACK_SECONDS,
+            resync_seconds=RESYNC_SECONDS,
+            clock=self.machine.clock,
+            monotonic=self.machine.monotonic,
+            watch=lambda sink, *_: SimulatedWatch(self.machine, self._server, self._faults, sink),
+        )

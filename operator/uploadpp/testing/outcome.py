@@ -1,0 +1,70 @@
+"""What must be true once a run has come to rest."""
+
+from uploadpp.core.commands import Kind
+from uploadpp.core.conditions import describe
+from uploadpp.core.model import Upload
+from uploadpp.core.naming import resource_name
+from uploadpp.core.states import Stage
+from uploadpp.testing.apiserver import ApiServer
+from uploadpp.testing.invariants import Checks, Promise
+from uploadpp.testing.journal import Journal
+from uploadpp.testing.stream import Stream
+from uploadpp.testing.world import World
+
+WAITING_FOR_A_PERSON = frozenset({Stage.HELD, Stage.SUSPENDED})
+
+
+def at_rest(upload: Upload) -> bool:
+    """Whether nothing but an input can move an upload: it has ended or says what it waits for."""
+    return upload.stage.ended or upload.stage in WAITING_FOR_A_PERSON or upload.stalled_at is not None
+
+
+def unrest(server: ApiServer, checks: Checks) -> list[str]:
+    """The uploads that still wait for something to happen by itself."""
+    uploads = [checks.read(r) for r in server.resources.values()]
+    return [f"{u.id} is {u.stage}: {describe(u)}" for u in uploads if not at_rest(u)]
+
+
+def check_end(checks: Checks, stream: Stream, server: ApiServer, journal: Journal, world: World) -> None:
+    """Check what has become of everything."""
+    for text in unrest(server, checks):
+        checks.broken(Promise.NO_UPLOAD_LOST, text)
+    floor = max((consumer.floor for consumer in stream.consumers.values()), default=0)
+    if floor < stream.last:
+        checks.broken(Promise.QUIET_AT_REST, f"acknowledged up to {floor} of {stream.last}")
+    for session in world.sessions.values():
+        if session.destroyed and session.id not in checks.doings.forced:
+            checks.broken(Promise.BYTES_KEPT, f"{session.id}: its bytes are gone")
+    if stream.lost:
+        return
+    checks.check_stored(0, stream.last, "is in the stream")
+    for session in world.sessions.values():
+        resource = server.resources.get(resource_name(session.id))
+        if resource is None:
+            if session.id not in checks.existed and session.id not in checks.doings.deleted:
+                checks.broken(Promise.NO_UPLOAD_LOST, f"{session.id} never had a resource")
+            continue
+        upload = checks.read(resource)
+        _check_counters(checks, journal, upload)
+        if (
+            upload.stage is Stage.COMPLETED
+            and not session.released
+            and session.id not in checks.doings.strays
+        ):
+            checks.broken(Promise.STORAGE_AGREES, f"{session.id} is Completed, but was not released")
+
+
+def _check_counters(checks: Checks, journal: Journal, upload: Upload) -> None:
+    """Retries are what was published as such in this run (a resume of a held step starts from zero)."""
+    if upload.id in checks.doings.tokens or journal.of("ResumePostprocessing", upload.id):
+        return
+    notices = journal.marks(Kind.RETRY, upload.id)
+    for plan, step in zip(upload.plan, upload.steps, strict=False):
+        marks = {
+            m
+            for m in notices
+            if (m.received_at, m.run, m.detail) == (upload.received_at, upload.run, plan.name)
+        }
+        if len(marks) != step.retries:
+            text = f"{upload.id}: {plan.name} counts {step.retries} retries, {len(marks)} are in the stream"
+            checks.broken(Promise.COUNTERS_RIGHT, text)

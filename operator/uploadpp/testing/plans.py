@@ -1,0 +1,56 @@
+"""Configurations for runs: lengths of time are short, so that a run is over soon."""
+
+from random import Random
+
+from uploadpp.core.config import Config
+from uploadpp.core.model import DELAY_STEP, Millis, StepPlan
+from uploadpp.core.states import OnExhausted
+
+SECOND = 1000
+
+
+def step(
+    name: str, *, timeout: int = 0, retries: int = 2, policy: OnExhausted = OnExhausted.ABORT
+) -> StepPlan:
+    """A step with short waits; `timeout` in seconds, 0 is none."""
+    return StepPlan(
+        name=name,
+        timeout=Millis(timeout * SECOND) if timeout else None,
+        stall_after=Millis(20 * SECOND),
+        max_retries=retries,
+        backoff=Millis(1 * SECOND),
+        max_backoff=Millis(4 * SECOND),
+        on_exhausted=policy,
+        delay=Millis(2 * SECOND if name == DELAY_STEP else 0),
+    )
+
+
+def config(*steps: StepPlan, ttl: int = 15) -> Config:
+    """A configuration with these steps; `ttl` in seconds is for completed uploads, others get twice that."""
+    return Config(
+        steps=steps,
+        ready_after=Millis(8 * SECOND),
+        max_finish_resends=2,
+        max_releases=2,
+        release_backoff=Millis(2 * SECOND),
+        max_release_backoff=Millis(8 * SECOND),
+        url_after=Millis(6 * SECOND),
+        max_url_requests=2,
+        ttl_completed=Millis(ttl * SECOND),
+        ttl_failed=Millis(2 * ttl * SECOND),
+    )
+
+
+def any_config(random: Random) -> Config:
+    """A configuration by chance."""
+    names = random.sample(["virusscan", "policies", DELAY_STEP, "sign"], random.choice([0, 1, 2, 2, 2, 3]))
+    steps = [
+        step(
+            name,
+            timeout=random.choice([0, 0, 0, 6]),
+            retries=random.choice([0, 1, 2]),
+            policy=random.choice([*OnExhausted, OnExhausted.ABORT]),
+        )
+        for name in names
+    ]
+    return config(*steps, ttl=random.choice([5, 20, 100]))

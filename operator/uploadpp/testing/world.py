@@ -1,0 +1,176 @@
+"""The other services: a storage with its defects, and services for the steps.
+
+They read the stream at least once, late, and sometimes not at all, as the real ones do.
+"""
+
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field
+from random import Random
+
+import orjson
+
+from uploadpp.core.model import DELAY_STEP
+from uploadpp.testing.journal import Journal, Payload, Record
+from uploadpp.testing.kernel import Kernel
+from uploadpp.testing.stream import EPOCH
+from uploadpp.testing.trace import Trace
+
+SOON_SECONDS = (0.001, 0.05)
+LATE_SECONDS = (0.5, 12.0)
+USER = {"id": {"opaque_id": "mary"}}
+
+
+@dataclass(slots=True, kw_only=True)
+class Behaviour:
+    """How the other services behave; shares from 0 to 1."""
+
+    outcomes: dict[str, float] = field(default_factory=lambda: {"continue": 1.0})
+    """Weights of what steps answer; the empty word is no answer at all."""
+    twice: float = 0.0
+    late: float = 0.0
+    release_fails: float = 0.0
+    ready_lost: float = 0.0
+    url_seconds: float = 0.0
+    """How long download URLs are valid; 0 is for ever."""
+
+
+@dataclass(slots=True)
+class Session:
+    """An upload as the storage knows it."""
+
+    id: str
+    urls: int = 0
+    node: bool = True
+    new_file: bool = True
+    open: bool = True
+    released: bool = False
+    destroyed: bool = False
+    """Whether bytes were removed without anybody asking for it."""
+
+
+class World:
+    """Storage and step services."""
+
+    def __init__(self, kernel: Kernel, trace: Trace, journal: Journal, random: Random) -> None:
+        self._kernel = kernel
+        self._trace = trace
+        self._journal = journal
+        self._random = random
+        self.behaviour = Behaviour()
+        self.script: list[str] | None = None
+        """What steps answer one after another, instead of by chance."""
+        self.sessions: dict[str, Session] = {}
+        journal.listeners.append(self._on_record)
+
+    # -- the storage ----------------------------------------------------------------------
+
+    def upload(self, upload_id: str, *, new_file: bool = True) -> None:
+        """A file was uploaded."""
+        self.sessions[upload_id] = Session(upload_id, new_file=new_file)
+        self.announce(upload_id)
+
+    def announce(self, upload_id: str, *, fresh: bool = True) -> None:
+        """Send BytesReceived, with a new URL or the same one again."""
+        session = self.sessions[upload_id]
+        session.urls += fresh
+        self._journal.publish("BytesReceived", self._arrival(session))
+
+    def _arrival(self, session: Session) -> Payload:
+        return {
+            "UploadID": session.id,
+            "ExecutingUser": USER,
+            "ResourceID": {"space_id": "space", "opaque_id": session.id},
+            "Filename": f"{session.id}.txt",
+            "Filesize": 7,
+            "URL": self._url(session),
+        }
+
+    def _url(self, session: Session) -> str:
+        url = f"https://storage.test/data/{session.id}-{session.urls}"
+        if not self.behaviour.url_seconds:
+            return url
+        expires = EPOCH.timestamp() + self._kernel.now + self.behaviour.url_seconds
+        claims = urlsafe_b64encode(orjson.dumps({"exp": expires, "n": session.urls})).decode()
+        return f"https://storage.test/data/x.{claims}.y"
+
+    def _finished(self, record: Record) -> None:
+        session = self.sessions.get(record.upload)
+        if session is None or not session.open:
+            self._note(f"storage: no session of {record.upload}")
+            return
+        if not session.node:
+            session.open, session.destroyed = False, True
+            self._note(f"storage: node of {record.upload} is gone, BYTES DESTROYED")
+            return
+        failed = True
+        match record.payload["Outcome"]:
+            case "continue" if self._happens(self.behaviour.release_fails):
+                self._note(f"storage: release of {record.upload} failed")
+            case "continue":
+                session.open, session.released, failed = False, True, False
+                self._note(f"storage: released {record.upload}")
+            case "delete":
+                session.open = False
+                self._note(f"storage: deleted {record.upload}")
+            case _:
+                session.node = not session.new_file
+                self._note(f"storage: aborted {record.upload}")
+        if self._happens(self.behaviour.ready_lost):
+            self._note(f"storage: UploadReady of {record.upload} is lost")
+            return
+        self._answer("UploadReady", {"UploadID": record.upload, "Failed": failed})
+
+    def _restart(self, record: Record) -> None:
+        session = self.sessions.get(record.upload)
+        if session is not None and session.open:
+            self.announce(record.upload)
+
+    # -- the steps ------------------------------------------------------------------------
+
+    def _step(self, record: Record) -> None:
+        outcome = self._word()
+        step = record.payload["StepToStart"]
+        if not outcome:
+            self._note(f"{step}: does not answer for {record.upload}")
+            return
+        self._answer(
+            "PostprocessingStepFinished",
+            {"UploadID": record.upload, "FinishedStep": step, "Outcome": outcome, "Result": None},
+        )
+
+    def _word(self) -> str:
+        if self.script is not None:
+            return self.script.pop(0) if self.script else "continue"
+        words = self.behaviour.outcomes
+        return self._random.choices(list(words), list(words.values()))[0]
+
+    # -- reactions ------------------------------------------------------------------------
+
+    def _on_record(self, record: Record) -> None:
+        react = {
+            "StartPostprocessingStep": self._step,
+            "PostprocessingFinished": self._finished,
+            "RestartPostprocessing": self._restart,
+        }.get(record.type)
+        if react is None or record.payload.get("StepToStart") == DELAY_STEP:
+            return
+        self._kernel.after(self._random.uniform(*SOON_SECONDS), react, record)
+
+    def _answer(self, event: str, payload: Payload) -> None:
+        """Publish, perhaps late, perhaps twice with the same or another event id."""
+        late = self._happens(self.behaviour.late)
+        delay = self._random.uniform(*(LATE_SECONDS if late else SOON_SECONDS))
+        self._kernel.after(delay, self._publish, event, payload, self._happens(self.behaviour.twice))
+
+    def _publish(self, event: str, payload: Payload, twice: bool) -> None:  # noqa: FBT001 -- a callback
+        event_id = self._journal.publish(event, payload)
+        if twice:
+            again = event_id if self._random.random() < 0.5 else ""  # noqa: PLR2004 -- a coin
+            delay = self._random.choice([0.0, self._random.uniform(0, 5)])
+            self._kernel.after(delay, self._journal.publish, event, payload, again)
+
+    def _happens(self, share: float) -> bool:
+        return share > 0 and self._random.random() < share
+
+    def _note(self, text: str) -> None:
+        self._trace.add("world", text)
