@@ -44,7 +44,7 @@ class Watcher(Protocol):
     """Told when a resource is not what we left it as."""
 
     async def confirm_ownership(self) -> None:
-        """Make sure that we still own the shard; raises when we do not."""
+        """Make sure that we still own the shard; raises when we do not or cannot tell."""
 
     def seen(self, resource: Json) -> None:
         """The resource as it is now."""
@@ -110,10 +110,7 @@ class Checkpoint:
             elif pause == FIRST_PAUSE_SECONDS:
                 return  # a newer state is being published; it comes back when that is done
             try:
-                await self._write(entry, upload)
-            except ConflictError:
-                self._metrics.writes.labels("any", "conflict").inc()
-                await self._reconcile(entry)
+                written = await self._write_or_reconcile(entry, upload)
             except NotFoundError:
                 log.info("resource deleted; the upload is forgotten", extra={"upload": upload.id})
                 self._coordinator.forget(entry)
@@ -130,9 +127,20 @@ class Checkpoint:
                 await asyncio.sleep(max(pause, error.retry_after))
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             else:
-                self._coordinator.saved(entry, version)
-                self._post_notices(entry)
-                return
+                if written:
+                    self._coordinator.saved(entry, version)
+                    self._post_notices(entry)
+                    return
+
+    async def _write_or_reconcile(self, entry: Entry, upload: Upload) -> bool:
+        """Write a state; False when somebody else had written and the entry caught up with that."""
+        try:
+            await self._write(entry, upload)
+        except ConflictError:
+            self._metrics.writes.labels("any", "conflict").inc()
+            await self._reconcile(entry)
+            return False
+        return True
 
     async def _write(self, entry: Entry, upload: Upload) -> None:
         if entry.stored is None:
@@ -152,6 +160,8 @@ class Checkpoint:
         try:
             return await self._resources.create(resource)
         except ConflictError:
+            # An answer of ours that got lost, or a new owner's resource while we are the zombie.
+            await self._watcher.confirm_ownership()
             existing = await self._resources.get(entry.name)
             if existing is None:
                 raise

@@ -47,14 +47,13 @@ class Fence:
         """
         if self._lease.valid or self._clock() - self._confirmed_at < TRUSTED_SECONDS:
             return
-        while True:
-            await self._lease.confirm()
-            if await self._allowed():
-                return
+        # The consumer first: an API server that hangs would hold up every single publication.
+        while not (await self._still_reading() or await self._renewed()):
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _allowed(self) -> bool:
-        return self._lease.valid or await self._still_reading()
+    async def _renewed(self) -> bool:
+        await self._lease.confirm()
+        return self._lease.valid
 
     async def _still_reading(self) -> bool:
         if self._js is None or self._place is None:

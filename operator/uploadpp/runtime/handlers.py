@@ -4,7 +4,8 @@ Only `on.event` is used on resources, because every other kind of handler writes
 annotations or finalizers into them (law of architecture 4).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 from typing import Any
 
 import kopf
@@ -14,6 +15,14 @@ from uploadpp.kube.store import GROUP, PLURAL, VERSION
 Sink = Callable[[str | None, Any], None]
 
 PAGE = 500
+
+
+class EndlessBackOff:
+    """Waits in seconds before a request is tried again, for ever: the API server may be away for long."""
+
+    def __iter__(self) -> Iterator[float]:
+        """A new series for each request."""
+        return chain((1.0, 2.0, 3.0, 5.0), repeat(10.0))
 
 
 class NoDiffBase(kopf.DiffBaseStorage):
@@ -79,6 +88,7 @@ def make_settings(selector: str) -> kopf.OperatorSettings:
         settings.watching.label_selectors[GROUP, PLURAL] = selector
     settings.queueing.idle_timeout = 0.5
     settings.networking.request_timeout = 15
+    settings.networking.error_backoffs = EndlessBackOff()
     settings.persistence.diffbase_storage = NoDiffBase()
     settings.persistence.progress_storage = NoProgress()
     return settings

@@ -21,6 +21,7 @@ from uploadpp.api.codec import ShownField
 from uploadpp.core.config import Config
 from uploadpp.core.model import Millis
 from uploadpp.core.sharding import Shard
+from uploadpp.kube.errors import ApiError, UnavailableError
 from uploadpp.kube.lease import Lease
 from uploadpp.runtime.checkpoint import Checkpoint, Form
 from uploadpp.runtime.coordinator import Coordinator
@@ -251,9 +252,13 @@ class Session:
             await asyncio.sleep(self._around.resync_seconds)
             before = list(self._coordinator.entries)
             seen: set[str] = set()
-            async for resource in self._around.store.list_all(self._shard.selector):
-                seen.add(resource["metadata"]["uid"])
-                self._resources.seen(resource)
+            try:
+                async for resource in self._around.store.list_all(self._shard.selector):
+                    seen.add(resource["metadata"]["uid"])
+                    self._resources.seen(resource)
+            except ApiError as error:
+                log.warning("resources not listed, trying again later: %s", error)
+                continue
             for entry in before:
                 if entry.stored is not None and entry.stored.uid not in seen and not entry.gone:
                     self._coordinator.forget(entry)
@@ -273,6 +278,8 @@ class Session:
     async def confirm_ownership(self) -> None:
         """A write met somebody else's: make sure that we still own the shard."""
         await self._lease.confirm()
+        if not self._lease.valid:
+            raise UnavailableError("whether the shard is still ours cannot be told at the moment")
 
     def seen(self, resource: Json) -> None:
         """A resource as the API server has it now."""
