@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help demo dev dev-down test test-unit check format gen bench binaries lock venv clean
+.PHONY: help demo dev dev-down test test-unit check format gen bench binaries test-binaries lock venv clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -18,7 +18,7 @@ dev: binaries ## a control plane, NATS and the operator in the background (STEPS
 dev-down: venv ## stop what `make dev` started
 	@$(PYTHON) -m e2e.dev down
 
-test: check binaries ## all checks and all tests
+test: check binaries test-binaries ## all checks and all tests
 	@scripts/test
 
 test-unit: venv ## the fast tests only, no servers
@@ -38,6 +38,9 @@ bench: binaries ## how fast it is, with raw limits measured in the same run
 
 binaries: venv # find or build etcd, kube-apiserver, kubectl
 	@$(PYTHON) -m e2e.cluster.binaries
+
+test-binaries: venv # find or build what only tests need
+	@$(PYTHON) -m e2e.cluster.binaries helm promtool
 
 lock: ## write requirements.lock anew from pyproject.toml
 	@scripts/lock

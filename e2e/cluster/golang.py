@@ -32,6 +32,7 @@ def build(tool: Tool, target: Path) -> None:
         "-buildvcs=false",
         "-ldflags",
         ldflags(tool),
+        f"-tags={tool.tags}",
         "-o",
         str(draft),
         tool.package,
@@ -55,11 +56,10 @@ def ldflags(tool: Tool) -> str:
     if tool.stamp.startswith("k8s.io/"):
         major, minor, _ = tool.pinned.lstrip("v").split(".")
         values = {"gitVersion": tool.pinned, "gitMajor": major, "gitMinor": minor}
+        flags += [f"-X {tool.stamp}.{name}={value}" for name, value in values.items()]
     elif tool.stamp:
-        values = {"version": tool.pinned}
-    else:
-        values = {}
-    return " ".join(flags + [f"-X {tool.stamp}.{name}={value}" for name, value in values.items()])
+        flags.append(f"-X {tool.stamp}={tool.pinned}")
+    return " ".join(flags)
 
 
 def _find_go(environment: dict[str, str]) -> str:

@@ -31,7 +31,8 @@ class Tool:
     module: Path | None = None  # the folder of the go.mod that pins it
     package: str = ""
     pinned_by: str = ""  # the module in that go.mod whose version is the program's
-    stamp: str = ""  # -X flag that tells the program its version
+    stamp: str = ""  # variable, or package of Kubernetes, that tells the program its version
+    tags: str = ""  # build tags
     minutes: float = 1.0  # to build the first time, on two cores
     in_envtest: bool = field(default=False)
 
@@ -100,8 +101,18 @@ TOOLS = {
             module=REPO / "e2e" / "helm",
             package="helm.sh/helm/v4/cmd/helm",
             pinned_by="helm.sh/helm/v4",
-            stamp="helm.sh/helm/v4/internal/version",
+            stamp="helm.sh/helm/v4/internal/version.version",
             minutes=4,
+        ),
+        Tool(
+            "promtool",
+            minimum=(2, 40, 0),
+            module=REPO / "e2e" / "promtool",
+            package="github.com/prometheus/prometheus/cmd/promtool",
+            pinned_by="github.com/prometheus/prometheus",
+            stamp="github.com/prometheus/common/version.Version",
+            tags="remove_all_sd",  # no service discovery, which brings the libraries of all clouds along
+            minutes=2,
         ),
     )
 }

@@ -24,6 +24,7 @@ POSTPROCESSING_EVENTS_ENDPOINT: {{ join "," $v.nats.endpoints | quote }}
 UPLOADPP_START_FROM: {{ $v.nats.startFrom }}
 UPLOADPP_STREAM_MAX_AGE: {{ printf "%ds" (int64 $v.nats.streamMaxAgeSeconds) }}
 UPLOADPP_LEASE_DURATION: {{ printf "%ds" (int64 $v.leaseDurationSeconds) }}
+UPLOADPP_SHARDS: {{ $v.shards | quote }}
 UPLOADPP_SEALING_KEY_FILE: /etc/uploadpp/sealing.key
 UPLOADPP_WRITERS: {{ $v.writers | quote }}
 POSTPROCESSING_DEBUG_ADDR: ":9255"

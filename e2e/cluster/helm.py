@@ -1,0 +1,67 @@
+"""The real helm, as a function."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from e2e.cluster.binaries import resolve
+from e2e.paths import REPO, cache_dir
+
+CHART = REPO / "charts" / "upload-postprocessing"
+_TIMEOUT = 120.0
+_NO_VALUES: Mapping[str, Any] = {}
+
+
+class HelmError(RuntimeError):
+    """Helm failed; the message is what it said."""
+
+
+class Helm:
+    """Helm for one namespace of one cluster, or of none if it only renders."""
+
+    def __init__(self, namespace: str, kubeconfig: Path | None = None) -> None:
+        self._prefix = [str(resolve("helm").path), f"--namespace={namespace}"]
+        # Neither the user's cluster nor the user's plugins and repositories may play a part.
+        own = {f"HELM_{kind}_HOME": str(cache_dir() / "helm" / kind.lower()) for kind in _HOMES}
+        self._environment = {**os.environ, **own, "KUBECONFIG": str(kubeconfig or "/nonexistent")}
+
+    def __call__(self, *args: str, values: Mapping[str, Any] = _NO_VALUES) -> str:
+        """Run it; `values` count more than the chart's own.
+
+        Raises:
+            HelmError: it failed.
+        """
+        if values:
+            args = (*args, "--values=-")
+        try:
+            done = subprocess.run(
+                [*self._prefix, *args],
+                input=json.dumps(values),
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=_TIMEOUT,
+                env=self._environment,
+            )
+        except subprocess.CalledProcessError as error:
+            raise HelmError(error.stderr.strip() or f"status {error.returncode}") from error
+        return done.stdout
+
+    def render(
+        self, release: str, values: Mapping[str, Any] = _NO_VALUES, chart: Path = CHART
+    ) -> list[dict[str, Any]]:
+        """The objects of a release, hooks included."""
+        text = self("template", release, str(chart), values=values)
+        return [each for each in yaml.safe_load_all(text) if each]
+
+    def install(self, release: str, values: Mapping[str, Any] = _NO_VALUES, chart: Path = CHART) -> str:
+        """Install it, or upgrade what is installed to exactly these values; returns the notes."""
+        return self("upgrade", "--install", "--reset-values", release, str(chart), values=values)
+
+
+_HOMES = ("CACHE", "CONFIG", "DATA")

@@ -1,0 +1,136 @@
+"""The chart as objects, and sets of values that people may really have."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from e2e.cluster.helm import Helm
+
+RELEASE = "upp"
+NAMESPACE = "ocis"
+Object = dict[str, Any]
+
+MINIMAL: Object = {}
+PRODUCTION: Object = {
+    "steps": [
+        {"name": "virusscan", "timeoutSeconds": 300, "maxRetries": 3, "onExhausted": "Hold"},
+        {"name": "policies", "backoffSeconds": 0},
+        {"name": "delay"},
+    ],
+    "delaySeconds": 30,
+    "replicas": 3,
+    "nats": {
+        "endpoints": ["nats-0.nats:4222", "nats-1.nats:4223"],
+        "auth": {"creds": {"existingSecret": "nats-creds"}},
+        "tls": {
+            "enabled": True,
+            "ca": {"existingSecret": "nats-ca"},
+            "client": {"existingSecret": "nats-client"},
+        },
+    },
+    "sealingKey": {"existingSecret": "sealing"},
+    "metrics": {
+        "existingSecret": "scrape",
+        "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "prometheusRule": {"enabled": True, "disabled": ["UploadppAbsent"], "alertLabels": {"team": "files"}},
+        "dashboard": {"enabled": True, "annotations": {"folder": "ocis"}},
+    },
+    "networkPolicy": {
+        "enabled": True,
+        "metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
+        "natsTo": [{"podSelector": {"matchLabels": {"app": "nats"}}}],
+        "apiServerTo": [{"ipBlock": {"cidr": "10.0.0.1/32"}}],
+        "extraEgress": [{"ports": [{"port": 8080}]}],
+    },
+    "image": {"digest": "sha256:" + "0" * 64, "pullPolicy": "Always"},
+    "imagePullSecrets": [{"name": "registry"}],
+}
+EVERYTHING: Object = {
+    "nameOverride": "postprocessing",
+    "fullnameOverride": "pp",
+    "replicas": 2,
+    "nats": {"auth": {"userPassword": {"existingSecret": "nats-login", "usernameKey": "user"}}},
+    "metrics": {"service": True, "podMonitor": {"enabled": True, "interval": "10s"}},
+    "serviceAccount": {"annotations": {"team": "files"}},
+    "commonLabels": {"team": "files"},
+    "podAnnotations": {"sidecar.istio.io/inject": "false"},
+    "podLabels": {"tier": "backend"},
+    "deploymentAnnotations": {"reloader": "true"},
+    "priorityClassName": "system-cluster-critical",
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "files", "operator": "Exists"}],
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "Exists"}]}],
+            }
+        }
+    },
+    "topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"},
+    ],
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    "extraArgs": ["--writers=8"],
+    "extraVolumes": [{"name": "scratch", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
+    "extraObjects": [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-extra"}},
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: as-text\n",
+    ],
+}
+NO_CLUSTER_SCOPE: Object = {
+    "crds": {"install": False},
+    "rbac": {"aggregate": False},
+    "nats": {"auth": {"nkey": {"existingSecret": "nats-nkey"}}},
+}
+BY_OTHERS: Object = {
+    "serviceAccount": {"create": False, "name": "given"},
+    "rbac": {"create": False, "aggregate": False},
+    "nats": {
+        "auth": {"token": {"existingSecret": "nats-token"}},
+        "tls": {"enabled": True, "insecureSkipVerify": True},
+    },
+    "podDisruptionBudget": {"enabled": False},
+    "replicas": 2,
+}
+SETS = {
+    "minimal": MINIMAL,
+    "production": PRODUCTION,
+    "everything": EVERYTHING,
+    "no-cluster-scope": NO_CLUSTER_SCOPE,
+    "by-others": BY_OTHERS,
+}
+
+
+def render(values: Mapping[str, Any]) -> list[Object]:
+    """The objects for some values."""
+    found: list[Object] = json.loads(_rendered(json.dumps(values)))
+    return found
+
+
+@cache
+def _rendered(values: str) -> str:
+    return json.dumps(Helm(NAMESPACE).render(RELEASE, json.loads(values)))
+
+
+def of_kind(objects: list[Object], kind: str) -> list[Object]:
+    """The objects of one kind."""
+    return [each for each in objects if each["kind"] == kind]
+
+
+def the(objects: list[Object], kind: str) -> Object:
+    """The one object of a kind."""
+    (found,) = of_kind(objects, kind)
+    return found
+
+
+def container(objects: list[Object]) -> Object:
+    """The operator's container."""
+    found: Object = the(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def environment(objects: list[Object]) -> dict[str, str]:
+    """The variables of the operator's container that the chart gives a value."""
+    return {each["name"]: each["value"] for each in container(objects)["env"] if "value" in each}

@@ -1,0 +1,95 @@
+"""Values, what is generated from them, and what the operator makes of them."""
+
+import runpy
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from e2e.paths import REPO
+from tests.chart.rendering import EVERYTHING, MINIMAL, PRODUCTION, SETS, container, environment, render
+from uploadpp.core.states import OnExhausted
+from uploadpp.runtime.configuration import core_config, read_settings, variables_of
+from uploadpp.runtime.settings import Settings, StepSettings
+
+CHART = REPO / "charts" / "upload-postprocessing"
+NO_VALUE = {
+    "workers": "has no effect",
+    "events_auth_username": "comes from a Secret",
+    "events_auth_password": "comes from a Secret",
+    "debug_token": "comes from a Secret",
+    "namespace": "is the Pod's own",
+}
+
+
+def test_nothing_generated_is_out_of_date() -> None:
+    done = subprocess.run(
+        [sys.executable, "scripts/gen_chart.py", "--check"],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_value_without_a_comment_is_found(tmp_path: object) -> None:
+    read_values = runpy.run_path(str(REPO / "scripts" / "chart_values.py"))["read_values"]
+    path = REPO.__class__(str(tmp_path)) / "values.yaml"
+    path.write_text("# -- Said.\na: 1\nb: 2\n")
+    with pytest.raises(ValueError, match="line 3: b has no"):
+        read_values(path)
+
+
+def test_the_defaults_are_the_operators_own() -> None:
+    """Nobody should get another behaviour because he uses the chart."""
+    given = read_settings({}, environment(render(MINIMAL)))
+    differing = {name for name in Settings.model_fields if getattr(given, name) != getattr(Settings(), name)}
+    assert differing == {"events_endpoint", "debug_addr", "sealing_key_file"}
+
+
+def test_every_setting_of_the_operator_can_be_set() -> None:
+    """Whoever adds a setting is told here that the chart needs a value for it."""
+    tls = {"nats": {"tls": PRODUCTION["nats"]["tls"]}}
+    logins = [{"nats": {"auth": {kind: {"existingSecret": "s"}}}} for kind in ("creds", "nkey", "token")]
+    rendered = [environment(render(each)) for each in (tls, *logins)]
+    set_by_chart = set().union(*rendered)
+    missing = {name for name in Settings.model_fields if not set_by_chart & set(variables_of(name))}
+    assert missing == set(NO_VALUE)
+
+
+def test_secrets_reach_their_variables() -> None:
+    refs = {
+        each["name"]: each["valueFrom"]["secretKeyRef"]
+        for values in (EVERYTHING, PRODUCTION)
+        for each in container(render(values))["env"]
+        if "secretKeyRef" in each.get("valueFrom", {})
+    }
+    assert refs == {
+        "POSTPROCESSING_EVENTS_AUTH_USERNAME": {"name": "nats-login", "key": "user"},
+        "POSTPROCESSING_EVENTS_AUTH_PASSWORD": {"name": "nats-login", "key": "password"},
+        "POSTPROCESSING_DEBUG_TOKEN": {"name": "scrape", "key": "token"},
+    }
+
+
+def test_steps_arrive_as_the_operator_plans_them() -> None:
+    config = core_config(read_settings({}, environment(render(PRODUCTION))))
+    scan, policies, delay = config.steps
+    assert [step.name for step in config.steps] == ["virusscan", "policies", "delay"]
+    assert (scan.timeout, scan.max_retries, scan.on_exhausted) == (300_000, 3, OnExhausted.HOLD)
+    assert (policies.backoff, policies.max_retries, policies.on_exhausted) == (0, 14, OnExhausted.ABORT)
+    assert delay.delay == 30_000
+
+
+def test_every_setting_of_a_step_is_a_field_of_steps() -> None:
+    schema = yaml.safe_load((CHART / "values.schema.json").read_text())
+    assert set(schema["definitions"]["step"]["properties"]) == {"name", *StepSettings.model_fields}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_operator_takes_what_the_chart_renders(name: str) -> None:
+    variables = environment(render(SETS[name]))
+    known = {variable for field in Settings.model_fields for variable in variables_of(field)}
+    assert set(variables) - known <= {"HTTPS_PROXY"}
+    read_settings({}, variables)
