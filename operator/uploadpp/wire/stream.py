@@ -21,7 +21,7 @@ from nats.js.api import (
     StreamInfo,
     StreamState,
 )
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from uploadpp.core.sharding import Shard
 
@@ -58,6 +58,33 @@ class Place:
     backlog: int
 
 
+@dataclass(frozen=True, slots=True)
+class OurConsumer:
+    """A consumer of some owner of some shard, in this or another layout."""
+
+    shard: Shard
+    epoch: int
+    info: ConsumerInfo
+
+    @property
+    def floor(self) -> int:
+        """Everything up to this sequence is in etcd."""
+        return self.info.ack_floor.stream_seq if self.info.ack_floor else 0
+
+    @property
+    def incarnation(self) -> str:
+        """The incarnation of the stream that its owner has read."""
+        return (self.info.config.metadata or {}).get(INCARNATION_KEY, "")
+
+
+def parse_consumer(info: ConsumerInfo) -> OurConsumer | None:
+    """A consumer as one of ours; None when it is somebody else's."""
+    match = _OURS.fullmatch(info.name)
+    if match is None:
+        return None
+    return OurConsumer(Shard(int(match[1]), int(match[2] or 1)), int(match[3]), info)
+
+
 async def ensure_stream(js: JetStreamContext, max_age_seconds: float | None = None) -> None:
     """Make the stream when it is missing; leave it as it is when it is there."""
     try:
@@ -86,24 +113,60 @@ async def take_over(
     that we know of: then what follows is a new incarnation, read from that time on.
     """
     info = await js.stream_info(STREAM)
-    consumers = await _all_consumers(js)
-    ours = [known for c in consumers if (known := parse_consumer(c)) is not None]
-    mine = [known for known in ours if known.shard == shard]
-    incarnation = _incarnation(info, mine or ours)
-    epoch = max([lease_epoch, *(known.epoch + 1 for known in mine)])
-    where = _where(mine, ours, info.state)
-    if where is None:
-        where = _first_ever(consumers, start_from, info.state)
-    if lost_after is not None or isinstance(where, datetime):
+    await _reserve_places(js, shard, info, start_from)
+    mine = [known for known in await _ours(js) if known.shard == shard]
+    last = max(mine, key=lambda each: each.epoch)
+    incarnation = last.incarnation or _incarnation(info)
+    where = lost_after or _behind(last, info.state)
+    if isinstance(where, datetime):
         incarnation = _next_incarnation(incarnation)
         log.warning("the stream has lost messages; going on with what it has", extra={"stream": incarnation})
+    epoch = max(lease_epoch, last.epoch + 1)
     name = f"{shard.consumer_prefix}{epoch}"
-    made = await js.add_consumer(STREAM, _consumer(name, incarnation, lost_after or where))
+    made = await js.add_consumer(STREAM, _consumer(name, incarnation, where))
     for old in mine:
         await js.delete_consumer(STREAM, old.info.name)
-    await _drop_other_layouts(js, shard)
     floor = made.ack_floor.stream_seq if made.ack_floor else 0
     return Place(incarnation, name, epoch, floor + 1, made.num_pending or 0)
+
+
+async def _reserve_places(
+    js: JetStreamContext, shard: Shard, info: StreamInfo, start_from: StartFrom
+) -> None:
+    """See to it that every shard of this layout has a consumer, all made at one position.
+
+    Were each made when its shard starts, the later ones would begin behind messages that only
+    the earlier ones have read. Once all are there, those of other layouts are history.
+    """
+    consumers = await _all_consumers(js)
+    ours = [known for c in consumers if (known := parse_consumer(c)) is not None]
+    missing = set(range(shard.count)) - {k.shard.index for k in ours if k.shard.count == shard.count}
+    if missing:
+        where = _start_of_layout(ours, shard)
+        first = _first_ever(consumers, start_from, info.state) if where is None else where
+        incarnation = next((known.incarnation for known in ours if known.incarnation), _incarnation(info))
+        for index in sorted(missing):
+            name = f"{Shard(index, shard.count).consumer_prefix}0"
+            await _add_unless_there(js, _consumer(name, incarnation, first))
+    for old in ours:
+        if old.shard.count != shard.count:
+            await js.delete_consumer(STREAM, old.info.name)
+
+
+async def _add_unless_there(js: JetStreamContext, config: ConsumerConfig) -> None:
+    """Make a consumer; another replica may have been faster, and then its position counts."""
+    try:
+        await js.add_consumer(STREAM, config)
+    except APIError:
+        await js.consumer_info(STREAM, config.name or "")
+
+
+def _start_of_layout(ours: list[OurConsumer], shard: Shard) -> int | None:
+    """Where a new layout begins: where the old one, or the unused rest of this one, stands at least."""
+    unused = [k.floor for k in ours if k.shard.count == shard.count and k.epoch == 0]
+    latest = {k.shard: k.floor for k in sorted(ours, key=lambda k: k.epoch) if k.shard.count != shard.count}
+    floors = list(latest.values()) or unused
+    return min(floors) + 1 if floors else None
 
 
 def _consumer(name: str, incarnation: str, where: int | datetime) -> ConsumerConfig:
@@ -124,8 +187,7 @@ def _consumer(name: str, incarnation: str, where: int | datetime) -> ConsumerCon
 
 async def other_layouts(js: JetStreamContext, shard: Shard) -> set[int]:
     """Numbers of shards other than ours that consumers are left of."""
-    known = [each for c in await _all_consumers(js) if (each := parse_consumer(c)) is not None]
-    return {each.shard.count for each in known} - {shard.count}
+    return {each.shard.count for each in await _ours(js)} - {shard.count}
 
 
 async def consumer_exists(js: JetStreamContext, place: Place) -> bool:
@@ -155,36 +217,9 @@ async def _all_consumers(js: JetStreamContext) -> list[ConsumerInfo]:
             return found
 
 
-@dataclass(frozen=True, slots=True)
-class OurConsumer:
-    """A consumer of some owner of some shard, in this or another layout."""
-
-    shard: Shard
-    epoch: int
-    info: ConsumerInfo
-
-    @property
-    def floor(self) -> int:
-        """Everything up to this sequence is in etcd."""
-        return self.info.ack_floor.stream_seq if self.info.ack_floor else 0
-
-
-def parse_consumer(info: ConsumerInfo) -> OurConsumer | None:
-    """A consumer as one of ours; None when it is somebody else's."""
-    match = _OURS.fullmatch(info.name)
-    if match is None:
-        return None
-    return OurConsumer(Shard(int(match[1]), int(match[2] or 1)), int(match[3]), info)
-
-
-def _incarnation(info: StreamInfo, known: list[OurConsumer]) -> str:
-    """Which life of the stream this is: its time of creation, and how often it has lost its tail since."""
-    base = f"{STREAM}@{info.created.strftime('%Y%m%dT%H%M%S.%f') if info.created else '?'}"
-    for consumer in sorted(known, key=lambda each: each.epoch, reverse=True):
-        recorded = (consumer.info.config.metadata or {}).get(INCARNATION_KEY, "")
-        if recorded.startswith(base):
-            return recorded
-    return base
+def _incarnation(info: StreamInfo) -> str:
+    """Which life of the stream this is; consumers record how often it has lost its tail since."""
+    return f"{STREAM}@{info.created.strftime('%Y%m%dT%H%M%S.%f') if info.created else '?'}"
 
 
 def _next_incarnation(incarnation: str) -> str:
@@ -192,31 +227,16 @@ def _next_incarnation(incarnation: str) -> str:
     return f"{base}+{int(number or 0) + 1}"
 
 
-def _where(mine: list[OurConsumer], ours: list[OurConsumer], state: StreamState) -> int | datetime | None:
-    """Where to go on: a sequence, or a time when the stream is shorter than what was acknowledged."""
-    if not ours:
-        return None
-    if mine:
-        last = max(mine, key=lambda each: each.epoch)
-        floor = max(each.floor for each in mine)
-    else:
-        # Another number of shards: every upload was read by some shard up to its floor at least.
-        latest = {each.shard: each for each in sorted(ours, key=lambda each: each.epoch)}
-        last = min(latest.values(), key=lambda each: each.floor)
-        floor = last.floor
-    if floor > state.last_seq and last.info.ack_floor and last.info.ack_floor.last_active:
-        return last.info.ack_floor.last_active
-    return floor + 1
+def _behind(last: OurConsumer, state: StreamState) -> int | datetime:
+    """Behind the acknowledged position; a time when the stream is shorter than that."""
+    floor = last.info.ack_floor
+    if floor is not None and floor.stream_seq > state.last_seq and floor.last_active is not None:
+        return floor.last_active
+    return last.floor + 1
 
 
-async def _drop_other_layouts(js: JetStreamContext, shard: Shard) -> None:
-    """Once every shard of this layout has its place, those of other layouts are history."""
-    ours = [known for c in await _all_consumers(js) if (known := parse_consumer(c)) is not None]
-    if {known.shard.index for known in ours if known.shard.count == shard.count} != set(range(shard.count)):
-        return
-    for old in ours:
-        if old.shard.count != shard.count:
-            await js.delete_consumer(STREAM, old.info.name)
+async def _ours(js: JetStreamContext) -> list[OurConsumer]:
+    return [known for c in await _all_consumers(js) if (known := parse_consumer(c)) is not None]
 
 
 def _first_ever(consumers: list[ConsumerInfo], start_from: StartFrom, state: StreamState) -> int:
