@@ -48,7 +48,9 @@ class Fence:
         if self._lease.valid or self._clock() - self._confirmed_at < TRUSTED_SECONDS:
             return
         # The consumer first: an API server that hangs would hold up every single publication.
-        while not (await self._still_reading() or await self._renewed()):
+        while True:
+            if await self._still_reading() or await self._renewed():
+                return
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _renewed(self) -> bool:
