@@ -4,6 +4,7 @@ Status is written as a whole and only over the version it was computed from (com
 set), so that neither a zombie nor a second writer can put the past over the present.
 """
 
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -37,6 +38,7 @@ class Store:
     def __init__(self, api: Api, namespace: str) -> None:
         self._api = api
         self._path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
+        self._secrets = f"/api/v1/namespaces/{namespace}/secrets"
         self._params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Ignore"}
 
     async def list_all(self, selector: str = "") -> AsyncIterator[Json]:
@@ -105,6 +107,19 @@ class Store:
                 raise ConflictError(str(error)) from error
             raise
         return stored(answer)
+
+    async def secret(self, name: str, key: str) -> str:
+        """One value of a Secret.
+
+        Raises:
+            NotFoundError: no such Secret or key.
+            UnavailableError: also when we may not read it.
+        """
+        data = (await self._api.request("GET", f"{self._secrets}/{name}")).get("data", {})
+        try:
+            return b64decode(data[key], validate=True).decode().strip()
+        except (KeyError, ValueError) as error:
+            raise NotFoundError(f"Secret {name} has no key {key}") from error
 
     async def delete(self, name: str, uid: str, version: str = "") -> None:
         """Remove exactly this resource; gone already is fine.

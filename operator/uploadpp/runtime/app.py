@@ -150,6 +150,7 @@ class App:
             namespace=self._namespace,
             shown=self._settings.show,
             writers=self._settings.writers,
+            max_ended=self._settings.max_ended,
             start_from=self._settings.start_from,
         )
 

@@ -48,6 +48,9 @@ class Resources(Protocol):
     async def write_sealed(self, name: str, version: str, sealed: str) -> Stored:
         """Replace the sealed part of a version."""
 
+    async def secret(self, name: str, key: str) -> str:
+        """One value of a Secret."""
+
     async def delete(self, name: str, uid: str, version: str = "") -> None:
         """Remove exactly this resource."""
 

@@ -27,12 +27,18 @@ class Reaper:
     """
 
     def __init__(
-        self, coordinator: Coordinator, resources: Resources, ledger: Ledger, clock: Callable[[], Millis]
+        self,
+        coordinator: Coordinator,
+        resources: Resources,
+        ledger: Ledger,
+        clock: Callable[[], Millis],
+        max_kept: int,
     ) -> None:
         self._coordinator = coordinator
         self._resources = resources
         self._ledger = ledger
         self._clock = clock
+        self._max_kept = max_kept
         self._heap: list[tuple[Millis, int, Entry]] = []
         self._count = 0
 
@@ -51,8 +57,9 @@ class Reaper:
                 await asyncio.gather(*(self._remove(entry) for entry in due[start : start + AT_ONCE]))
 
     def _pop_due(self) -> list[Entry]:
+        """What has expired, and what expires next as far as there are more than may be kept."""
         due, now = [], self._clock()
-        while self._heap and self._heap[0][0] <= now:
+        while self._heap and (self._heap[0][0] <= now or len(self._heap) > self._max_kept):
             at, _, entry = heapq.heappop(self._heap)
             if not entry.gone and entry.upload.expires_at == at:
                 due.append(entry)

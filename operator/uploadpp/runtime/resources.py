@@ -1,17 +1,19 @@
 """Resources as inputs: the first listing, what people make, edit and delete, and resyncs."""
 
 import logging
-from collections.abc import Callable
 
 from uploadpp.api.codec import UnreadableResourceError, control_of, from_resource
+from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.config import Config
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Origin
 from uploadpp.kube.sealing import SealError
 from uploadpp.kube.store import stored
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
-from uploadpp.runtime.ports import Json, Seals
+from uploadpp.runtime.handmade import SecretUrls, origin_from_spec
+from uploadpp.runtime.ports import Json, Notices, Seals
 
 log = logging.getLogger(__name__)
 
@@ -19,12 +21,20 @@ log = logging.getLogger(__name__)
 class ResourceInputs:
     """Feeds the coordinator from the Kubernetes side."""
 
-    def __init__(self, coordinator: Coordinator, seals: Seals, config: Config) -> None:
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        seals: Seals,
+        config: Config,
+        secrets: SecretUrls,
+        notices: Notices,
+    ) -> None:
         self._coordinator = coordinator
         self._seals = seals
         self._config = config
+        self._secrets = secrets
+        self._notices = notices
         self._broken: set[str] = set()
-        self.on_hand_made: Callable[[Entry, Json], None] = lambda _entry, _resource: None
 
     def listed(self, resource: Json) -> None:
         """Take a resource into memory before the log is replayed."""
@@ -34,6 +44,8 @@ class ResourceInputs:
         """After replay: whatever spec or status says is due, for resources that no log started."""
         for entry in list(self._coordinator.entries):
             upload = entry.upload
+            if self._secrets.is_waiting(entry):
+                continue
             if not upload.run or upload.control.generation > upload.observed_generation:
                 self._coordinator.on_input(entry, SpecChanged(upload.control))
 
@@ -47,7 +59,7 @@ class ResourceInputs:
             entry = None
         if entry is None:
             entry = self._adopt(resource)
-            if entry is not None:
+            if entry is not None and not self._secrets.is_waiting(entry):
                 self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
             return
         if entry.stored is None or now.generation <= entry.upload.control.generation:
@@ -55,7 +67,7 @@ class ResourceInputs:
         try:
             control = control_of(resource)
         except UnreadableResourceError as error:
-            self._report(name, error)
+            self._report(resource, error)
             return
         self._coordinator.on_input(entry, SpecChanged(control))
 
@@ -68,31 +80,37 @@ class ResourceInputs:
             self._coordinator.forget(entry)
 
     def _adopt(self, resource: Json) -> Entry | None:
-        name, uid = resource["metadata"]["name"], resource["metadata"]["uid"]
+        name = resource["metadata"]["name"]
         try:
             sealed = resource.get("spec", {}).get("sealed", "")
             origin = self._seals.open(sealed) if sealed else Origin()
             upload = from_resource(resource, self._config, origin)
         except (SealError, UnreadableResourceError) as error:
-            if uid not in self._broken:
-                self._broken.add(uid)
-                self._report(name, error)
+            self._report(resource, error)
             return None
         if upload.id and not self._coordinator.shard.owns(upload.id):
             return None
         if not upload.id:
-            self._report(name, ValueError("spec.upload.id is empty"))
+            self._report(resource, ValueError("spec.upload.id is empty"))
             return None
         other = self._coordinator.upload_entry(upload.id)
         if other is not None:
-            self._report(name, ValueError(f"upload {upload.id} already has the resource {other.name}"))
+            self._report(resource, ValueError(f"upload {upload.id} already has the resource {other.name}"))
             return None
+        if not sealed:
+            origin = origin_from_spec(upload)
+            upload = evolve(upload, origin=origin)
         entry = Entry(name, upload, stored=stored(resource), sealed=origin)
         self._coordinator.adopt(entry)
         if not sealed:
-            self.on_hand_made(entry, resource)
+            self._secrets.want(entry, resource)
         return entry
 
-    @staticmethod
-    def _report(name: str, error: Exception) -> None:
+    def _report(self, resource: Json, error: Exception) -> None:
+        """Say once what is wrong with a resource that we leave alone, here and on the resource."""
+        name, uid = resource["metadata"]["name"], resource["metadata"]["uid"]
+        if uid in self._broken:
+            return
+        self._broken.add(uid)
         log.error("resource left alone: %s", error, extra={"resource": name})
+        self._notices.post(name, uid, Notice(NoticeType.WARNING, "LeftAlone", str(error)))

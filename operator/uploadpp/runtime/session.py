@@ -27,6 +27,7 @@ from uploadpp.runtime.checkpoint import Checkpoint, Form
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.fence import Fence
 from uploadpp.runtime.handlers import Sink
+from uploadpp.runtime.handmade import SecretUrls
 from uploadpp.runtime.ledger import Ledger
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.ports import Json, Notices, Resources, Seals, Watching
@@ -64,6 +65,7 @@ class Surroundings:
     namespace: str
     shown: frozenset[ShownField]
     writers: int
+    max_ended: int = 10_000
     start_from: StartFrom
     ack_seconds: float = ACK_SECONDS
     resync_seconds: float = RESYNC_SECONDS
@@ -90,8 +92,11 @@ class Session:
             around.config, self._publisher, self._ledger, self._scheduler, around.metrics, around.clock
         )
         self._coordinator.shard = shard
-        self._resources = ResourceInputs(self._coordinator, around.seals, around.config)
-        self._reaper = Reaper(self._coordinator, around.store, self._ledger, around.clock)
+        self._secrets = SecretUrls(self._coordinator, around.store, around.events, around.clock)
+        self._resources = ResourceInputs(
+            self._coordinator, around.seals, around.config, self._secrets, around.events
+        )
+        self._reaper = Reaper(self._coordinator, around.store, self._ledger, around.clock, around.max_ended)
         form = Form(around.seals, around.namespace, around.shown)
         self._checkpoint = Checkpoint(
             self._coordinator, around.store, around.events, around.metrics, form, self
@@ -181,6 +186,7 @@ class Session:
         self._spawn(self._scheduler.run(self._coordinator.on_tick))
         self._spawn(self._publisher.run_resends())
         self._spawn(self._reaper.run())
+        self._spawn(self._secrets.run())
         self._spawn(self._acknowledge())
         self._spawn(self._sweep())
         self._watch = around.watch(self._on_watch, around.namespace, self._shard.selector)

@@ -158,6 +158,12 @@ class Settings(BaseModel):
         default=604_800_000,
         description="How long any other ended upload's resource is kept.",
     )
+    max_ended: int = env(
+        "UPLOADPP_MAX_ENDED",
+        default=10_000,
+        ge=0,
+        description="Most resources of ended uploads that are kept; those that expire first go first.",
+    )
     show: Annotated[frozenset[ShownField], BeforeValidator(_list)] = env(
         "UPLOADPP_SHOW",
         default=frozenset({ShownField.FILENAME, ShownField.FILESIZE, ShownField.SPACE_ID}),

@@ -1,0 +1,88 @@
+"""Resources that a person has made: what they lack of BytesReceived, found elsewhere.
+
+The file's name and size come from the spec; the URL from a Secret (`spec.urlSecretRef`), or
+else from the storage, which is asked for one before the first step that needs it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import SpecChanged
+from uploadpp.core.model import Millis, Origin, Upload
+from uploadpp.kube.errors import ApiError
+from uploadpp.runtime.coordinator import Coordinator
+from uploadpp.runtime.entry import Entry
+from uploadpp.runtime.ports import Json, Notices, Resources
+from uploadpp.wire.rawjson import go_string
+from uploadpp.wire.urls import expiry_of
+
+log = logging.getLogger(__name__)
+
+
+def origin_from_spec(upload: Upload) -> Origin:
+    """What the spec of a hand-made resource says of the file, in the form of the wire."""
+    file = upload.file
+    user = f'{{"id":{{"opaque_id":{go_string(file.user_id)}}}}}' if file.user_id else "null"
+    ids = {"storage_id": file.storage_id, "opaque_id": file.opaque_id, "space_id": file.space_id}
+    known = ",".join(f'"{name}":{go_string(value)}' for name, value in ids.items() if value)
+    return Origin(
+        filename=go_string(file.filename),
+        filesize=str(file.filesize),
+        executing_user=user,
+        resource_id=f"{{{known}}}" if known else "null",
+    )
+
+
+class SecretUrls:
+    """Reads the URLs of hand-made resources from their Secrets before these start."""
+
+    def __init__(
+        self, coordinator: Coordinator, resources: Resources, notices: Notices, clock: Callable[[], Millis]
+    ) -> None:
+        self._coordinator = coordinator
+        self._resources = resources
+        self._notices = notices
+        self._clock = clock
+        self._wanted: asyncio.Queue[tuple[Entry, str, str]] = asyncio.Queue()
+        self._waiting: set[Entry] = set()
+
+    def want(self, entry: Entry, resource: Json) -> bool:
+        """Queue a resource for its URL; False when it names no Secret."""
+        reference = resource.get("spec", {}).get("urlSecretRef")
+        if not reference or entry.upload.stage.ended:
+            return False
+        self._waiting.add(entry)
+        self._wanted.put_nowait((entry, reference.get("name", ""), reference.get("key", "url")))
+        return True
+
+    def is_waiting(self, entry: Entry) -> bool:
+        """Whether an upload must not start yet because its URL is being read."""
+        return entry in self._waiting
+
+    async def run(self) -> None:
+        """Read what is queued, until cancelled."""
+        while True:
+            entry, name, key = await self._wanted.get()
+            try:
+                url = await self._resources.secret(name, key)
+            except ApiError as error:
+                url = ""
+                log.warning("no URL from the Secret: %s", error, extra={"upload": entry.upload.id})
+            self._waiting.discard(entry)
+            if entry.gone:
+                continue
+            if url:
+                self._take(entry, url)
+            elif entry.stored is not None:
+                text = f"urlSecretRef: no readable key {key} in Secret {name}; the storage is asked instead"
+                notice = Notice(NoticeType.WARNING, "URLSecretUnreadable", text)
+                self._notices.post(entry.name, entry.stored.uid, notice)
+            self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
+
+    def _take(self, entry: Entry, url: str) -> None:
+        now = self._clock()
+        fresh = Origin(url=go_string(url), url_received_at=now, url_expires_at=expiry_of(url))
+        entry.upload = evolve(entry.upload, origin=entry.upload.origin.with_url_of(fresh))
