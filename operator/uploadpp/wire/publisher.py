@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import ConnectionClosedError, MaxPayloadError, OutboundBufferLimitError
+from nats.errors import ConnectionClosedError, OutboundBufferLimitError
 
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.stream import STREAM
@@ -22,6 +22,8 @@ from uploadpp.wire.stream import STREAM
 log = logging.getLogger(__name__)
 
 RESEND_SECONDS = 5.0
+HEADER_BYTES = 80
+"""For `Nats-Msg-Id`. The server counts it, the client does not; whoever exceeds the limit is cut off."""
 
 OnStored = Callable[[int], None]
 OnRefused = Callable[[str], None]
@@ -103,6 +105,10 @@ class Publisher:
         event_id = entry.outgoing.event_id
         if event_id not in self._in_flight:
             return  # met in the log meanwhile
+        if len(entry.outgoing.body) + HEADER_BYTES > self._client.max_payload:
+            self._in_flight.pop(event_id, None)
+            entry.on_refused("the event is larger than the NATS server allows (max_payload)")
+            return
         entry.sent_at = asyncio.get_running_loop().time()
         try:
             await self._client.publish(
@@ -111,9 +117,6 @@ class Publisher:
                 reply=f"{self._inbox}.{event_id}",
                 headers={"Nats-Msg-Id": event_id},
             )
-        except MaxPayloadError:
-            self._in_flight.pop(event_id, None)
-            entry.on_refused("the event is larger than the NATS server allows (max_payload)")
         except (ConnectionClosedError, OutboundBufferLimitError) as error:
             log.warning("not published yet: %s", type(error).__name__)  # run_resends() tries again
 

@@ -1,0 +1,185 @@
+"""Plays the storage and every step service against a real NATS, and keeps book of all that is said.
+
+It answers as fast as it can and judges afterwards: what was started, in which order, how often.
+"""
+
+import asyncio
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+
+from e2e.demo.wire import Event, decode, encode, ensure_stream, read_all
+
+STREAM = "main-queue"
+USER = {"id": {"idp": "https://idp.test", "opaque_id": "u-1", "type": 1}, "username": "mary"}
+
+
+def bytes_received(upload_id: str, **members: object) -> bytes:
+    """The storage's announcement of an upload."""
+    payload = {
+        "UploadID": upload_id,
+        "SpaceOwner": None,
+        "ExecutingUser": USER,
+        "ResourceID": {"space_id": "s-1", "opaque_id": f"node-{upload_id}"},
+        "Filename": f"{upload_id}.pdf",
+        "Filesize": 48213,
+        "URL": f"https://storage.test/data/{upload_id}",
+        "Timestamp": None,
+        "ImpersonatingUser": None,
+        **members,
+    }
+    return encode("BytesReceived", payload, {"initiatorid": "web-1"})
+
+
+@dataclass
+class Driver:
+    """Storage and steps. `outcome` says how an attempt of a step ends; `copies` is how often all is said."""
+
+    url: str
+    outcome: Callable[[str, str, int], str] = lambda _upload, _step, _attempt: "continue"
+    copies: int = 1
+    silent: bool = False
+    released: set[str] = field(default_factory=set)
+    _attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _answered: set[str] = field(default_factory=set)
+    _client: Client | None = None
+
+    async def __aenter__(self) -> Self:
+        self._client = await nats.connect(
+            self.url, max_reconnect_attempts=-1, reconnect_time_wait=0.2, error_cb=_ignore
+        )
+        await ensure_stream(self.js)
+        await self._client.subscribe(STREAM, cb=self._hear)
+        await self._client.flush()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.client.close()
+
+    @property
+    def client(self) -> Client:
+        """The connection."""
+        assert self._client is not None
+        return self._client
+
+    @property
+    def js(self) -> JetStreamContext:
+        """JetStream on it."""
+        return self.client.jetstream()
+
+    async def say(self, body: bytes) -> None:
+        """Put a message on the stream, as many times as everything is said, and wait until it is there."""
+        for _ in range(self.copies):
+            while True:
+                try:
+                    await self.js.publish(STREAM, body, timeout=2)
+                except (nats.errors.Error, TimeoutError, OSError):
+                    await asyncio.sleep(0.2)
+                else:
+                    break
+
+    async def upload(self, *upload_ids: str, pause: float = 0.0) -> None:
+        """Announce uploads."""
+        for upload_id in upload_ids:
+            await self.say(bytes_received(upload_id))
+            await asyncio.sleep(pause)
+
+    async def until_released(self, *upload_ids: str, timeout: float = 60) -> None:  # noqa: ASYNC109 -- of a test
+        """Wait until PostprocessingFinished was heard for all of them."""
+        async with asyncio.timeout(timeout):
+            while not self.released.issuperset(upload_ids):  # noqa: ASYNC110 -- a test may poll
+                await asyncio.sleep(0.05)
+
+    async def _hear(self, message: Msg) -> None:
+        event = decode(message.data)
+        if event is None or self.silent:
+            return
+        if event.type == "StartPostprocessingStep" and event.payload["StepToStart"] != "delay":
+            await self._answer_step(event)
+        elif event.type == "PostprocessingFinished":
+            self.released.add(event.upload_id)
+            if event.id not in self._answered:
+                self._answered.add(event.id)
+                await self._reply("UploadReady", {"UploadID": event.upload_id, "Failed": False})
+
+    async def _answer_step(self, event: Event) -> None:
+        step = event.payload["StepToStart"]
+        if event.id not in self._answered:
+            self._answered.add(event.id)
+            self._attempts[event.upload_id, step] += 1
+        outcome = self.outcome(event.upload_id, step, self._attempts[event.upload_id, step])
+        answer = {"UploadID": event.upload_id, "FinishedStep": step, "Outcome": outcome}
+        await self._reply("PostprocessingStepFinished", {**answer, "Result": None, "Error": None})
+
+    async def _reply(self, kind: str, payload: dict[str, Any]) -> None:
+        body = encode(kind, payload)
+        for _ in range(self.copies):
+            await self.client.publish(STREAM, body)
+
+
+async def _ignore(error: Exception) -> None:
+    """Lost connections are part of the game."""
+    del error
+
+
+@dataclass(frozen=True)
+class History:
+    """What the stream says about one upload; positions are indexes in the order of the stream."""
+
+    starts: tuple[tuple[str, str], ...]
+    """Step and event id of every StartPostprocessingStep, duplicates included."""
+    finished: tuple[str, ...]
+
+    @property
+    def steps(self) -> list[str]:
+        """The steps in the order they were started."""
+        return [step for step, _ in self.starts]
+
+
+async def histories(js: JetStreamContext) -> dict[str, History]:
+    """What was published about every upload, from the log itself."""
+    starts: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    finished: dict[str, list[str]] = defaultdict(list)
+    for event in await read_all(js):
+        if event.type == "StartPostprocessingStep":
+            starts[event.upload_id].append((event.payload["StepToStart"], event.id))
+        elif event.type == "PostprocessingFinished":
+            finished[event.upload_id].append(event.payload["Outcome"])
+    return {
+        each: History(tuple(starts[each]), tuple(finished[each])) for each in starts.keys() | finished.keys()
+    }
+
+
+def reasons(resources: dict[str, Any]) -> dict[str, str]:
+    """Upload id to the reason of its condition Succeeded, for a list of resources."""
+    return {
+        item["spec"]["upload"]["id"]: condition["reason"]
+        for item in resources["items"]
+        for condition in item.get("status", {}).get("conditions", ())
+        if condition["type"] == "Succeeded"
+    }
+
+
+def samples(metrics: str, name: str) -> dict[str, float]:
+    """The samples of a metric, by their labels as text."""
+    found = {}
+    for line in metrics.splitlines():
+        series, _, value = line.rpartition(" ")
+        if series.partition("{")[0] == name:
+            found[series.partition("{")[2].rstrip("}")] = float(value)
+    return found
+
+
+def log_lines(text: str) -> list[dict[str, Any]]:
+    """The log of an operator that writes JSON; a line that is none fails the test."""
+    return [json.loads(line) for line in text.splitlines()]

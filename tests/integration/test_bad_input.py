@@ -1,0 +1,177 @@
+"""Whatever stands in the log, the reader goes on; bad messages are counted, said once, never quoted."""
+
+import asyncio
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator
+
+import pytest
+
+from e2e.cluster.instance import Instance
+from e2e.cluster.kubectl import Kubectl
+from e2e.cluster.local import LocalCluster
+from e2e.cluster.nats import NatsServer
+from e2e.operator_process import Operator, OperatorOptions
+from tests.driver import STREAM, Driver, bytes_received, histories, log_lines, reasons, samples
+from tests.wiretext import arrival, message
+from uploadpp.core.commands import Kind, Mark, StartStep
+from uploadpp.core.inputs import BytesReceived
+from uploadpp.core.model import Millis, Upload
+from uploadpp.wire.decode import decode
+from uploadpp.wire.encode import encode
+
+SECRET = "S3CR3T"
+DEEP = '{"a":' * 3000
+JUNK: dict[str, bytes] = {
+    "empty": b"",
+    "not JSON": SECRET.encode(),
+    "binary": bytes(range(256)) * 16,
+    "1 MB": SECRET.encode() * 170_000,
+    "array": b"[1,2,3]",
+    "deep": b"[" * 100_000,
+    "bad base64": json.dumps(
+        {"Metadata": {"eventtype": "events.BytesReceived"}, "Payload": SECRET + "!"}
+    ).encode(),
+    "unpadded": json.dumps({"Metadata": {"eventtype": "events.BytesReceived"}, "Payload": "e30"}).encode(),
+    "payload is no JSON": message("BytesReceived", SECRET),
+    "deep payload": message("BytesReceived", arrival(ExecutingUser=DEEP)),
+    "wrong types": message("BytesReceived", arrival(URL=f'["{SECRET}"]')),
+    "user is text": message("BytesReceived", arrival(ExecutingUser=f'"{SECRET}"')),
+    "size is text": message("BytesReceived", arrival(Filesize=f'"{SECRET}"')),
+    "metadata is a number": json.dumps({"Metadata": {"eventtype": 5}, "Payload": ""}).encode(),
+    "no id": message("BytesReceived", arrival(UploadID='""')),
+    "200 characters": message("BytesReceived", arrival(UploadID=f'"{SECRET}{"x" * 194}"')),
+    "unknown event": message("Something", f'{{"UploadID":"{SECRET}"}}'),
+    "unknown upload": message(
+        "PostprocessingStepFinished", f'{{"UploadID":"{SECRET}","Outcome":"continue"}}'
+    ),
+    "unknown upload is ready": message("UploadReady", '{"UploadID":"nobody","Failed":false}'),
+    "forged mark": message("StartPostprocessingStep", '{"UploadID":"x"}', uploadpp="finish:1:9:9::perhaps"),
+}
+COUNTED = {
+    'defect="NotJSON"': 7,
+    'defect="BadBase64"': 2,
+    'defect="WrongType"': 5,
+    'defect="BadUploadID"': 2,
+}
+
+
+@pytest.fixture
+async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
+    async with Driver(nats.url) as driver:
+        yield driver
+
+
+@pytest.fixture
+def operator(cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str) -> Operator:
+    return Operator(instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace))
+
+
+async def everything_is_acknowledged(driver: Driver) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            last = (await driver.js.stream_info(STREAM)).state.last_seq
+            (consumer,) = await driver.js.consumers_info(STREAM)
+            if consumer.ack_floor is not None and consumer.ack_floor.stream_seq == last:
+                return
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("before_start", [True, False], ids=["replayed", "live"])
+async def test_junk_is_passed_over(
+    driver: Driver, operator: Operator, kubectl: Kubectl, *, before_start: bool
+) -> None:
+    if not before_start:
+        await asyncio.to_thread(operator.start)
+    for body in (*JUNK.values(), *JUNK.values()):
+        await driver.say(body)
+    await driver.upload("a", "normal")
+    if before_start:
+        await asyncio.to_thread(operator.start)
+    await driver.until_released("a", "normal")
+    await everything_is_acknowledged(driver)
+    found = samples(operator.metrics(), "uploadpp_bad_messages_total")
+    assert found == {label: 2 * count for label, count in COUNTED.items()}
+    lines = [line for line in log_lines(operator.log.read_text()) if "passed over" in line["message"]]
+    assert len(lines) == len({line["message"] for line in lines}) >= len(COUNTED)
+    assert all(line["where"].startswith("sequence ") for line in lines)
+    assert SECRET not in operator.log.read_text()
+    assert SECRET not in operator.metrics()
+    assert reasons(kubectl.json("get", "upp")) == {"a": "Completed", "normal": "Completed"}
+
+
+async def test_strings_go_cannot_have_sent(driver: Driver, operator: Operator, kubectl: Kubectl) -> None:
+    """Half surrogate pairs come from services in other languages; Go reads them as U+FFFD."""
+    await asyncio.to_thread(operator.start)
+    await driver.say(
+        message(
+            "BytesReceived",
+            arrival(
+                UploadID='"half"',
+                Filename='"\\udc80.pdf"',
+                ExecutingUser='{"id":{"opaque_id":"\\ud800"}}',
+                ResourceID='{"space_id":"\\udfff"}',
+            ),
+        )
+    )
+    await driver.until_released("half")
+    await everything_is_acknowledged(driver)
+    (item,) = kubectl.json("get", "upp")["items"]
+    assert item["spec"]["upload"]["filename"] == "\ufffd.pdf"
+    assert samples(operator.metrics(), "uploadpp_bad_messages_total") == {}
+
+
+def arrival_whose_start_has(size: int) -> bytes:
+    """A BytesReceived whose StartPostprocessingStep is so many bytes long, or up to three less."""
+    name = "n" * (size * 3 // 4 - 1500)
+    while True:
+        body = bytes_received("huge", Filename=name)
+        event = decode(body, 1, Millis(0))
+        assert event is not None
+        assert isinstance(event.input, BytesReceived)
+        upload = Upload(id="huge", received_at=Millis(1_790_000_000_000), origin=event.input.origin)
+        start = StartStep(Mark(Kind.START, upload.received_at, 1, 1, "policies"))
+        missing = size - len(encode(start, "huge", upload, Millis(1_790_000_000_123)).body)
+        if missing < 4:
+            return body
+        name += "n" * max(missing // 2, 3)
+
+
+@pytest.mark.parametrize("excess", [-63, 1, 60], ids=["with its header", "by a byte", "by far"])
+async def test_upload_whose_start_is_too_large_for_nats(
+    driver: Driver, operator: Operator, excess: int
+) -> None:
+    """The arrival fits, the event we would have to answer with does not."""
+    await asyncio.to_thread(operator.start)
+    body = arrival_whose_start_has(driver.client.max_payload + excess)
+    assert len(body) < driver.client.max_payload
+    await driver.say(body)
+    await driver.upload("normal")
+    await driver.until_released("normal")
+    await everything_is_acknowledged(driver)
+    assert "huge" not in await histories(driver.js)
+    assert samples(operator.metrics(), "uploadpp_uploads_set_aside_total") == {"": 1}
+    lines = log_lines(operator.log.read_text())
+    (line,) = [line for line in lines if "max_payload" in line["message"]]
+    assert line["upload"] == "huge"
+    assert not [line for line in lines if "connection lost" in line["message"]]
+    assert "nnnnn" not in operator.log.read_text()
+
+
+async def test_upload_that_the_api_server_refuses(
+    driver: Driver, operator: Operator, kubectl: Kubectl
+) -> None:
+    """What must be sealed is larger than the resource takes."""
+    await asyncio.to_thread(operator.start)
+    user = {"id": {"opaque_id": "u"}, "opaque": {"map": {"k": b64encode(b"\x01" * 60_000).decode()}}}
+    await driver.say(bytes_received("refused", ExecutingUser=user))
+    await driver.upload("normal")
+    await driver.until_released("normal")
+    await everything_is_acknowledged(driver)
+    assert reasons(kubectl.json("get", "upp")) == {"normal": "Completed"}
+    assert samples(operator.metrics(), "uploadpp_uploads_set_aside_total") == {"": 1}
+    (line,) = [line for line in log_lines(operator.log.read_text()) if "passed over" in line["message"]]
+    assert line["upload"] == "refused"
+    assert "spec.sealed" in line["message"]
+    assert "gAAAA" not in operator.log.read_text()
+    assert len(line["message"]) < 500
