@@ -19,6 +19,7 @@ UPLOADPP_READY_AFTER: {{ printf "%ds" (int64 $v.release.readyAfterSeconds) }}
 UPLOADPP_RELEASE_BACKOFF: {{ printf "%ds" (int64 $v.release.backoffSeconds) }}
 UPLOADPP_TTL_COMPLETED: {{ printf "%ds" (int64 $v.ttlSeconds.completed) }}
 UPLOADPP_TTL_FAILED: {{ printf "%ds" (int64 $v.ttlSeconds.failed) }}
+UPLOADPP_MAX_ENDED: {{ int64 $v.maxEnded | quote }}
 UPLOADPP_SHOW: {{ join "," $v.show | quote }}
 POSTPROCESSING_EVENTS_ENDPOINT: {{ join "," $v.nats.endpoints | quote }}
 UPLOADPP_START_FROM: {{ $v.nats.startFrom }}

@@ -1,0 +1,86 @@
+"""Alerts and dashboard, with Prometheus' own tool and the operator's own metrics."""
+
+import re
+import runpy
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from e2e.cluster.binaries import resolve
+from e2e.paths import REPO
+from uploadpp.core.states import Ignored, Outcome, Stage
+from uploadpp.runtime.metrics import Metrics
+
+ALERTS = REPO / "docs" / "monitoring" / "alerts.yaml"
+SITUATIONS = Path(__file__).parent / "data" / "alerts.test.yaml"
+RULES = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+DASHBOARD: list[str] = runpy.run_path(str(REPO / "scripts" / "dashboard.py"))["expressions"](REPO)
+EXPRESSIONS = {
+    **{rule["alert"]: rule["expr"] for rule in RULES},
+    **{f"panel {n}": e for n, e in enumerate(DASHBOARD)},
+}
+OF_A_PROCESS = {"uploadpp_build_info"}
+
+
+def promtool(*args: str) -> str:
+    """What promtool says; fails when it does."""
+    done = subprocess.run([resolve("promtool").path, *args], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def exposed() -> dict[str, set[str]]:
+    """The names under which Prometheus knows the operator's metrics, and their labels."""
+    found: dict[str, set[str]] = {}
+    for metric in Metrics().registry.collect():
+        of_histogram = ("_bucket", "_count", "_sum")
+        suffixes = {"counter": ("_total",), "histogram": of_histogram}.get(metric.type, ("",))
+        for suffix in suffixes:
+            found[metric.name + suffix] = {"namespace"}
+    return found
+
+
+def test_promtool_takes_the_rules() -> None:
+    promtool("check", "rules", "--lint=all", "--lint-fatal", str(ALERTS))
+
+
+def test_each_alert_fires_when_it_should_and_only_then() -> None:
+    promtool("test", "rules", str(SITUATIONS))
+    expected = set(re.findall(r'alertname="(\w+)"', SITUATIONS.read_text()))
+    assert expected == {rule["alert"] for rule in RULES}
+
+
+def test_promtool_reads_every_expression_of_the_dashboard(tmp_path: Path) -> None:
+    rules = [{"record": f"panel:{n}", "expr": expression} for n, expression in enumerate(DASHBOARD)]
+    path = tmp_path / "dashboard.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    promtool("check", "rules", str(path))
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_expressions_use_metrics_that_exist(name: str) -> None:
+    used = set(re.findall(r"\buploadpp_\w+", EXPRESSIONS[name]))
+    assert used
+    assert used <= set(exposed())
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_expressions_look_for_values_that_exist(name: str) -> None:
+    words = {
+        "stage": set(Stage),
+        "outcome": set(Outcome),
+        "reason": set(Ignored),
+        "result": {"ok", "conflict", "refused", "unavailable"},
+        "input": {"UploadReady", "BytesReceived", "StepFinished"},
+    }
+    for label, pattern in re.findall(r'(\w+)=~?"([^"]*)"', EXPRESSIONS[name]):
+        if label in words:
+            for alternative in pattern.split("|"):
+                assert any(re.fullmatch(alternative, word) for word in words[label]), alternative
+
+
+def test_every_alert_has_its_section_in_the_runbook() -> None:
+    sections = re.findall(r"^## (\w+)$", (REPO / "docs" / "runbook.md").read_text(), re.MULTILINE)
+    assert sections == [rule["alert"] for rule in RULES]
