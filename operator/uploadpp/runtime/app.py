@@ -109,7 +109,7 @@ class App:
             raise ConfigurationError(f"no usable kubeconfig or service account: {error}") from error
         async with Api(configuration) as api:
             events = EventLog(api, self._namespace, self._identity)
-            crew = self._crew = Crew(self._client, self._namespace, self._identity)
+            crew = self._crew = Crew(self._client, self._namespace, self._identity, self._settings.shards)
             around = self._surroundings(api, events, self._client)
             count = self._settings.shards
             max_age = self._settings.stream_max_age / 1000 or None

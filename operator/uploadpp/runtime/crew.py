@@ -31,17 +31,18 @@ class Beat:
 
 
 class Crew:
-    """The replicas of one installation, as one of them hears the others."""
+    """The replicas with the same number of shards, as one of them hears the others."""
 
     def __init__(
         self,
         client: Client,
         namespace: str,
         identity: str,
+        shards: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
-        self._subject = f"uploadpp.{namespace}.replicas"
+        self._subject = f"uploadpp.{namespace}.replicas-of-{shards}"
         self._identity = identity
         self._clock = clock
         self._others: dict[str, Beat] = {}

@@ -1,0 +1,140 @@
+"""A resource that a person applies runs like one that came over the wire."""
+
+import asyncio
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from e2e.cluster.instance import Instance
+from e2e.cluster.kubectl import Kubectl
+from e2e.cluster.local import LocalCluster
+from e2e.cluster.nats import NatsServer
+from e2e.demo.wire import encode, read_all
+from e2e.operator_process import Operator, OperatorOptions
+from tests.driver import Driver, histories
+
+URL = "https://storage.test/data/s3cr3t-path"
+
+
+@pytest.fixture
+async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
+    async with Driver(nats.url) as driver:
+        yield driver
+
+
+@pytest.fixture
+def operator(cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str) -> Operator:
+    made = Operator(instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace))
+    made.start()
+    return made
+
+
+def manifest(name: str, **spec: dict[str, str]) -> str:
+    upload = {"id": name, "filename": "plan & <draft>.pdf", "filesize": 7, "spaceID": "s-1"}
+    return json.dumps(
+        {
+            "apiVersion": "uploadpp.io/v1alpha1",
+            "kind": "UploadPostprocessing",
+            "metadata": {"name": name},
+            "spec": {"upload": upload, "steps": [{"name": "policies"}], **spec},
+        }
+    )
+
+
+async def finished(kubectl: Kubectl, name: str) -> dict[str, Any]:
+    await asyncio.to_thread(kubectl, "wait", "--for=condition=Finished", "--timeout=30s", f"upp/{name}")
+    found: dict[str, Any] = kubectl.json("get", "upp", name)
+    return found
+
+
+async def described(kubectl: Kubectl, name: str, words: str) -> None:
+    async with asyncio.timeout(20):
+        while words not in await asyncio.to_thread(kubectl, "describe", "upp", name):  # noqa: ASYNC110 -- kubectl cannot wait for Events
+            await asyncio.sleep(0.3)
+
+
+async def test_the_url_comes_from_a_secret_and_stays_sealed(
+    driver: Driver, operator: Operator, kubectl: Kubectl
+) -> None:
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "where"},
+        "data": {"url": b64encode(URL.encode()).decode()},
+    }
+    kubectl("apply", "-f", "-", stdin=json.dumps(secret))
+    kubectl("apply", "-f", "-", stdin=manifest("by-hand", urlSecretRef={"name": "where", "key": "url"}))
+    found = await finished(kubectl, "by-hand")
+    assert found["status"]["outcome"] == "continue"
+    (start,) = [e for e in await read_all(driver.js) if e.type == "StartPostprocessingStep"]
+    assert start.payload["URL"] == URL
+    assert start.payload["Filename"] == "plan & <draft>.pdf"
+    assert start.payload["ResourceID"] == {"space_id": "s-1"}
+    assert "s3cr3t-path" not in json.dumps(found) + operator.log.read_text()
+
+
+async def test_without_a_url_the_storage_is_asked_for_one(
+    driver: Driver, operator: Operator, kubectl: Kubectl
+) -> None:
+    del operator
+    kubectl("apply", "-f", "-", stdin=manifest("no-url"))
+    kubectl(
+        "wait", "--for=jsonpath={.status.conditions[0].reason}=AwaitingURL", "--timeout=30s", "upp/no-url"
+    )
+    assert "RestartPostprocessing" in {e.type for e in await read_all(driver.js)}
+    await driver.upload("no-url")  # what the storage answers
+    assert (await finished(kubectl, "no-url"))["status"]["outcome"] == "continue"
+    assert (await histories(driver.js))["no-url"].steps == ["policies"]
+
+
+async def test_a_secret_that_is_missing_is_said_on_the_resource(
+    driver: Driver, operator: Operator, kubectl: Kubectl
+) -> None:
+    del driver, operator
+    kubectl("apply", "-f", "-", stdin=manifest("lost", urlSecretRef={"name": "gone", "key": "url"}))
+    kubectl("wait", "--for=jsonpath={.status.conditions[0].reason}=AwaitingURL", "--timeout=30s", "upp/lost")
+    await described(kubectl, "lost", "Secret gone")
+
+
+async def test_a_second_resource_for_the_same_upload_is_left_alone(
+    driver: Driver, operator: Operator, kubectl: Kubectl
+) -> None:
+    del operator
+    await driver.upload("twice")
+    await driver.until_released("twice")
+    kubectl("apply", "-f", "-", stdin=manifest("twice").replace('"name": "twice"', '"name": "other"'))
+    await described(kubectl, "other", "already has the resource twice")
+    assert (await histories(driver.js))["twice"].finished == ("continue",)
+
+
+async def test_deleting_a_resource_forgets_its_upload(
+    driver: Driver, operator: Operator, kubectl: Kubectl
+) -> None:
+    del operator
+    driver.silent = True
+    await driver.upload("gone")
+    kubectl("wait", "--for=create", "--timeout=30s", "upp/gone")
+    kubectl("delete", "upp", "gone", "--wait=true")
+    await driver.say(_answer("gone"))
+    driver.silent = False
+    await driver.upload("next")
+    await driver.until_released("next")
+    told = await histories(driver.js)
+    assert told["gone"].steps == ["policies"]
+    assert told["gone"].finished == ()
+
+
+def _answer(upload_id: str) -> bytes:
+    return encode(
+        "PostprocessingStepFinished",
+        {
+            "UploadID": upload_id,
+            "FinishedStep": "policies",
+            "Outcome": "continue",
+            "Result": None,
+            "Error": None,
+        },
+    )
