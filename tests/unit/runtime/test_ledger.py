@@ -1,0 +1,42 @@
+"""What may be acknowledged: the contiguous prefix of what is done, whatever the order of doing."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uploadpp.runtime.ledger import Ledger, Slot
+
+
+@given(st.data())
+def test_floor_is_the_contiguous_prefix(data: st.DataObject) -> None:
+    ledger, slots = Ledger(), list[Slot]()
+    waiting: dict[int, int] = {}
+    sequence = start = data.draw(st.integers(0, 1000))
+    ledger.start(start)
+    for _ in range(data.draw(st.integers(0, 40))):
+        if not waiting or data.draw(st.booleans()):
+            sequence += data.draw(st.integers(1, 5))
+            slots.append(ledger.add(sequence, f"reply-{sequence}"))
+            waiting[sequence] = 1
+        else:
+            slot = data.draw(st.sampled_from([slot for slot in slots if waiting.get(slot.sequence)]))
+            if data.draw(st.booleans()):
+                slot.open += 1  # a state that must be stored first
+                waiting[slot.sequence] += 1
+            ledger.settle(slot)
+            waiting[slot.sequence] -= 1
+            if not waiting[slot.sequence]:
+                del waiting[slot.sequence]
+        done = [slot.sequence for slot in slots if slot.sequence < min(waiting, default=sequence + 1)]
+        assert ledger.floor == max(done, default=start)
+        assert len(ledger) == len(slots) - len(done)
+
+
+def test_an_acknowledgement_is_taken_once() -> None:
+    ledger = Ledger()
+    first, second = ledger.add(5, "a"), ledger.add(7, "b")
+    assert ledger.take_ack() == ""
+    ledger.settle(second)
+    assert (ledger.take_ack(), ledger.floor) == ("", 0)
+    ledger.settle(first)
+    assert (ledger.take_ack(), ledger.floor) == ("b", 7)
+    assert ledger.take_ack() == ""

@@ -1,0 +1,79 @@
+"""Logs in both forms, without secrets."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from uploadpp.runtime.logs import LogFormat, LogLevel, redact, set_up
+
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2lnbmF0dXJl"
+
+
+@pytest.fixture
+def captured(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+    """What was logged since it was last asked for."""
+    root, kopf = logging.getLogger(), logging.getLogger("kopf")
+    before = (root.handlers[:], root.level, kopf.level)
+    yield lambda: capsys.readouterr().err
+    root.handlers[:], level, kopf_level = before
+    root.setLevel(level)
+    kopf.setLevel(kopf_level)
+
+
+@pytest.mark.parametrize("form", LogFormat)
+def test_secrets_are_cut_out_of_everything(captured: Callable[[], str], form: LogFormat) -> None:
+    set_up(LogLevel.DEBUG, form)
+    log = logging.getLogger("uploadpp.test")
+    log.info("from %s", f"https://gw/data/{TOKEN}")
+    log.warning("to nats://mary:hunter2@nats:4222 failed", extra={"address": "tls://hunter2@nats"})
+    try:
+        int(TOKEN)
+    except ValueError:
+        log.exception("it failed", extra={"upload": "u-1"})
+    text = captured()
+    assert TOKEN not in text
+    assert "hunter2" not in text
+    assert text.count("<token>") >= 2
+    assert "nats://<credentials>@nats:4222" in text
+    assert "ValueError" in text
+
+
+def test_json_has_what_was_added(captured: Callable[[], str]) -> None:
+    set_up(LogLevel.INFO, LogFormat.JSON)
+    logging.getLogger("uploadpp.test").info("Running", extra={"upload": "u-1", "run": 2})
+    logging.getLogger("uploadpp.test").debug("not shown")
+    line = json.loads(captured())
+    assert line.keys() == {"time", "level", "logger", "message", "upload", "run"}
+    assert (line["message"], line["level"], line["upload"], line["run"]) == ("Running", "INFO", "u-1", 2)
+
+
+def test_text_is_one_line_of_key_and_value(captured: Callable[[], str]) -> None:
+    set_up(LogLevel.INFO, LogFormat.TEXT)
+    logging.getLogger("uploadpp.test").info("Running", extra={"upload": "u-1", "step": ""})
+    assert captured().endswith("INFO    Running  upload=u-1\n")
+
+
+@pytest.mark.parametrize("level", LogLevel)
+def test_levels_of_the_peer(captured: Callable[[], str], level: LogLevel) -> None:
+    set_up(level, LogFormat.TEXT)
+    log = logging.getLogger("uploadpp.test")
+    for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
+        log.log(number, "x")
+    shown = {"panic": 1, "fatal": 1, "error": 2, "warn": 3, "info": 4, "debug": 5, "trace": 5}
+    assert len(captured().splitlines()) == shown[level]
+
+
+def test_kopf_need_not_say_that_it_leaves_signals_to_us(captured: Callable[[], str]) -> None:
+    set_up(LogLevel.INFO, LogFormat.TEXT)
+    log = logging.getLogger("kopf._core.reactor.running")
+    log.warning("OS signals are ignored: running not in the main thread.")
+    log.warning("something else")
+    assert captured().count("\n") == 1
+
+
+def test_plain_text_is_left_alone() -> None:
+    assert redact("GET https://10.0.0.1/apis?a=b failed; eyJ is short") == (
+        "GET https://10.0.0.1/apis?a=b failed; eyJ is short"
+    )
