@@ -1,0 +1,236 @@
+"""The Lease of a shard with a clock that is moved by hand and an API server that is a dictionary."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from uploadpp.core.lease import Claim, Record, claim
+from uploadpp.kube.errors import ConflictError, NotFoundError, UnavailableError
+from uploadpp.kube.lease import Lease, LeaseLostError
+
+DURATION = 10
+
+
+class Clock:
+    """Moved by hand."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Server:
+    """Leases with optimistic concurrency; `away` makes every request fail."""
+
+    def __init__(self) -> None:
+        self.leases: dict[str, dict[str, Any]] = {}
+        self.away = False
+        self.before_put: Callable[[], None] = lambda: None
+        self._version = 0
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        timeout: float,  # noqa: ASYNC109 -- the signature of Api
+    ) -> dict[str, Any]:
+        del timeout
+        if self.away:
+            raise UnavailableError("away")
+        given = body or {}
+        name = given["metadata"]["name"] if method == "POST" else path.rpartition("/")[2]
+        if method == "GET":
+            if name not in self.leases:
+                raise NotFoundError(name)
+            return self.leases[name]
+        if method == "PUT":
+            self.before_put()
+            if name not in self.leases:
+                raise NotFoundError(name)
+            if given["metadata"]["resourceVersion"] != self.leases[name]["metadata"]["resourceVersion"]:
+                raise ConflictError(name)
+        elif name in self.leases:
+            raise ConflictError(name)
+        self._version += 1
+        stored = {**given, "metadata": {**given["metadata"], "resourceVersion": str(self._version)}}
+        self.leases[name] = stored
+        return stored
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def lease_of(server: Server, clock: Clock) -> Callable[[str], Lease]:
+    return lambda name: Lease(server, "ns", "shard", name, DURATION, clock)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("record", "seen_at", "expected"),
+    [
+        (None, 0, Claim.TAKE),
+        (Record("", "r", 1, 3), 0, Claim.TAKE),
+        (Record("me", "r", 10, 3), -100, Claim.KEEP),
+        (Record("other", "r", 10, 3), 0, Claim.WAIT),
+        (Record("other", "r", 10, 3), -9.9, Claim.WAIT),
+        (Record("other", "r", 10, 3), -10, Claim.TAKE),
+        (Record("other", "r", 0, 3), 0, Claim.TAKE),
+    ],
+)
+def test_claim(record: Record | None, seen_at: float, expected: Claim) -> None:
+    assert claim(record, "me", seen_at, 0) is expected
+
+
+async def attempt(lease: Lease) -> int | None:
+    """One try to get it; None when somebody else has it."""
+    return (await lease._try())[0]
+
+
+async def test_first_owner_has_epoch_one(lease_of: Callable[[str], Lease], server: Server) -> None:
+    lease = lease_of("a")
+    assert await lease.acquire() == 1
+    assert lease.valid
+    spec = server.leases["shard"]["spec"]
+    assert (spec["holderIdentity"], spec["leaseDurationSeconds"]) == ("a", DURATION)
+    assert spec["renewTime"].endswith("Z")
+
+
+def test_nobody_owns_what_was_never_acquired(lease_of: Callable[[str], Lease]) -> None:
+    assert not lease_of("a").valid
+
+
+async def test_a_silent_owner_is_replaced_after_the_time_by_our_own_clock(
+    lease_of: Callable[[str], Lease], server: Server, clock: Clock
+) -> None:
+    first, second = lease_of("a"), lease_of("b")
+    await first.acquire()
+    server.leases["shard"]["spec"]["renewTime"] = "2001-01-01T00:00:00Z"  # its clock means nothing to us
+    assert await attempt(second) is None
+    clock.now += DURATION - 0.1
+    assert await attempt(second) is None
+    clock.now += 0.1
+    assert await attempt(second) == 2
+    assert not first.valid
+    with pytest.raises(LeaseLostError, match="taken by b"):
+        await first.confirm()
+
+
+async def test_an_owner_that_renews_stays(lease_of: Callable[[str], Lease], clock: Clock) -> None:
+    first, second = lease_of("a"), lease_of("b")
+    await first.acquire()
+    for _ in range(10):
+        clock.now += DURATION * 0.7
+        await first.confirm()
+        assert first.valid
+        assert await attempt(second) is None
+
+
+async def test_we_stop_trusting_it_before_others_may_take_it(
+    lease_of: Callable[[str], Lease], server: Server, clock: Clock
+) -> None:
+    first, second = lease_of("a"), lease_of("b")
+    await first.acquire()
+    await attempt(second)
+    server.away = True
+    await first.confirm()  # cannot be renewed; that alone ends nothing
+    clock.now += DURATION * 0.8
+    assert not first.valid
+    server.away = False
+    assert await attempt(second) is None
+    await first.confirm()
+    assert first.valid
+
+
+async def test_time_is_counted_from_before_the_request(
+    lease_of: Callable[[str], Lease], server: Server, clock: Clock
+) -> None:
+    """A renewal that takes long must not make us trust it for longer than others do."""
+    first = lease_of("a")
+    await first.acquire()
+
+    def slow() -> None:
+        clock.now += DURATION * 0.5
+
+    server.before_put = slow
+    await first.confirm()
+    clock.now += DURATION * 0.4
+    assert not first.valid
+
+
+async def test_two_at_once(lease_of: Callable[[str], Lease], server: Server) -> None:
+    """Whoever writes second loses: its version is old."""
+    await lease_of("gone").acquire()
+    server.leases["shard"]["spec"]["holderIdentity"] = ""
+    first, second = lease_of("a"), lease_of("b")
+
+    async def second_is_faster() -> None:
+        server.before_put = lambda: None
+        assert await attempt(second) == 2
+
+    def interrupt() -> None:
+        server.before_put = lambda: None
+        coroutine = second_is_faster()
+        with pytest.raises(StopIteration):
+            coroutine.send(None)
+
+    server.before_put = interrupt
+    with pytest.raises(ConflictError):
+        await attempt(first)
+    assert (first.valid, second.valid) == (False, True)
+
+
+async def test_released_is_taken_at_once(lease_of: Callable[[str], Lease], server: Server) -> None:
+    first, second = lease_of("a"), lease_of("b")
+    await first.acquire()
+    assert await attempt(second) is None
+    await first.release()
+    assert not first.valid
+    assert server.leases["shard"]["spec"]["holderIdentity"] == ""
+    assert await attempt(second) == 2
+
+
+async def test_release_leaves_a_successor_alone(
+    lease_of: Callable[[str], Lease], server: Server, clock: Clock
+) -> None:
+    first, second = lease_of("a"), lease_of("b")
+    await first.acquire()
+    await attempt(second)
+    clock.now += DURATION
+    await attempt(second)
+    await first.release()
+    assert server.leases["shard"]["spec"]["holderIdentity"] == "b"
+
+
+async def test_lease_deleted_by_hand(lease_of: Callable[[str], Lease], server: Server) -> None:
+    """Its owner does not know who has acted meanwhile: it starts over."""
+    first = lease_of("a")
+    await first.acquire()
+    server.leases.clear()
+    with pytest.raises(LeaseLostError, match="nobody"):
+        await first.confirm()
+
+
+async def test_acquire_survives_an_api_server_that_is_away(
+    lease_of: Callable[[str], Lease], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        server.away = len(waits) < 3
+
+    monkeypatch.setattr("uploadpp.kube.lease.asyncio.sleep", sleep)
+    server.away = True
+    assert await lease_of("a").acquire() == 1
+    assert len(waits) == 3
