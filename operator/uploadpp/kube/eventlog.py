@@ -47,8 +47,9 @@ class EventLog:
             try:
                 await self._write(name, uid, notice)
             except ApiError as error:
+                # Once for all to see, since a missing permission ends every one of them.
+                log.log(logging.DEBUG if self.dropped else logging.WARNING, "event not posted: %s", error)
                 self.dropped += 1
-                log.debug("event not posted: %s", error)
             await asyncio.sleep(1 / PER_SECOND)
 
     async def _write(self, name: str, uid: str, notice: Notice) -> None:

@@ -1,0 +1,121 @@
+"""What the chart has installed, run as processes of this machine: a node's work without a node.
+
+Variables are resolved, Secrets become files, and the token of the ServiceAccount is the only way to
+the API server.
+"""
+
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from e2e.cluster.helm import Helm
+from e2e.cluster.instance import Instance
+from e2e.cluster.kubeconfig import write_kubeconfig
+from e2e.cluster.kubectl import Kubectl
+from e2e.cluster.local import LocalCluster
+from e2e.operator_process import Operator, OperatorOptions
+from tests.chart.rendering import Object, the
+
+MOUNT = "/etc/uploadpp"
+NAME = "upload-postprocessing"
+CRD = "uploadpostprocessings.uploadpp.io"
+NAMESPACE_FIELD = {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
+SELFTEST_SECONDS = 120.0
+
+
+class PodProcess(Operator):
+    """The one container of a Pod, as a process."""
+
+    def __init__(self, instance: Instance, kubeconfig: Path, namespace: str, container: Object) -> None:
+        super().__init__(instance, OperatorOptions(kubeconfig, "", namespace))
+        self.container = container
+        self.variables: dict[str, str] = {}
+
+    def settings(self) -> dict[str, str]:
+        """What the Pod says, at another address because this machine has only one port 9255."""
+        address = f"127.0.0.1:{self.port()}"
+        return {
+            **self.variables,
+            "KUBECONFIG": str(self.options.kubeconfig),
+            "POSTPROCESSING_DEBUG_ADDR": address,
+        }
+
+    def argv(self) -> list[str]:
+        """The image's entry point and the Pod's arguments."""
+        return [sys.executable, "-m", "uploadpp", *self.container["args"]]
+
+
+class Installation:
+    """A release in a namespace, and how to run what it has installed."""
+
+    def __init__(self, cluster: LocalCluster, instance: Instance, namespace: str, values: Object) -> None:
+        self.cluster = cluster
+        self.instance = instance
+        self.namespace = namespace
+        self.values = values
+        self.helm = Helm(namespace, cluster.kubeconfig)
+        self.kubectl = Kubectl(cluster.kubeconfig, namespace)
+
+    def install(self, **changed: Any) -> str:  # noqa: ANN401 -- values
+        """Install or upgrade, with some values changed; returns the notes."""
+        admin = Kubectl(self.cluster.kubeconfig)
+        if admin("get", "crd", "--output=name"):  # that of an earlier test's release, which Helm protects
+            owner = f"meta.helm.sh/release-namespace={self.namespace}"
+            admin("annotate", "--overwrite", "crd", CRD, owner)
+        return self.helm.install(NAME, self.values | changed)
+
+    def operator(self) -> PodProcess:
+        """The operator of the installed Deployment, not yet started."""
+        deployment = self.kubectl.json("get", "deployment", NAME)
+        return self._process(deployment["spec"]["template"]["spec"])
+
+    def selftest(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """What `helm test` would run, to its end."""
+        pod = the(self.helm.render(NAME, self.values), "Pod")
+        text = json.dumps(pod)
+        admitted = self.kubectl("create", "--dry-run=server", "--output=json", "--filename=-", stdin=text)
+        process = self._process(json.loads(admitted)["spec"])
+        return subprocess.run(
+            [*process.argv(), *args],
+            env=process.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SELFTEST_SECONDS,
+        )
+
+    def _process(self, spec: Object) -> PodProcess:
+        folder = self.instance.folder / "pod"
+        folder.mkdir(exist_ok=True)
+        kubeconfig = folder / "kubeconfig"
+        write_kubeconfig(
+            kubeconfig,
+            server=self.cluster.apiserver.url,
+            ca=self.cluster.apiserver.ca_file.read_bytes(),
+            token=self.kubectl("create", "token", spec["serviceAccountName"]).strip(),
+            namespace=self.namespace,
+        )
+        (container,) = spec["containers"]
+        process = PodProcess(self.instance, kubeconfig, self.namespace, container)
+        process.variables = {each["name"]: self._value(each, folder) for each in container["env"]}
+        sources = [
+            source["secret"] for volume in spec["volumes"] for source in volume["projected"]["sources"]
+        ]
+        for secret in sources:
+            for item in secret["items"]:
+                Path(folder, item["path"]).write_bytes(self._secret(secret["name"], item["key"]))
+        return process
+
+    def _value(self, variable: Object, folder: Path) -> str:
+        if "value" in variable:
+            return str(variable["value"]).replace(MOUNT, str(folder))
+        source = variable["valueFrom"]
+        if source == NAMESPACE_FIELD:
+            return self.namespace
+        return self._secret(source["secretKeyRef"]["name"], source["secretKeyRef"]["key"]).decode()
+
+    def _secret(self, name: str, key: str) -> bytes:
+        return base64.b64decode(self.kubectl.json("get", "secret", name)["data"][key])
