@@ -3,20 +3,23 @@
 import argparse
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP, Millis, StepPlan
 from uploadpp.runtime.durations import format_duration
-from uploadpp.runtime.settings import Settings, is_duration
+from uploadpp.runtime.settings import Settings, is_duration, is_repeatable
 from uploadpp.wire.connection import NatsOptions, tls_context
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 STORE_VARIABLES = ("POSTPROCESSING_STORE", "OCIS_PERSISTENT_STORE", "OC_PERSISTENT_STORE")
+
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class ConfigurationError(Exception):
@@ -28,30 +31,53 @@ def flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def variables_of(name: str) -> list[str]:
+def variables_of(name: str, model: type[BaseModel] = Settings) -> list[str]:
     """The environment variables of a setting, the one that counts most last."""
-    extra = Settings.model_fields[name].json_schema_extra
+    extra = model.model_fields[name].json_schema_extra
     return list(extra["env"]) if isinstance(extra, dict) else []  # type: ignore[arg-type]
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """One flag per setting."""
-    for name, field in Settings.model_fields.items():
-        variables = ", ".join(reversed(variables_of(name)))
+def add_flags(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup,
+    model: type[BaseModel] = Settings,
+    names: Collection[str] | None = None,
+) -> None:
+    """One flag per setting; only those with these names, if any are given."""
+    for name, field in model.model_fields.items():
+        if names is not None and name not in names:
+            continue
+        variables = ", ".join(reversed(variables_of(name, model)))
         text = f"{field.description} [{variables}]".replace("%", "%%")
-        parser.add_argument(flag_of(name), dest=name, metavar="VALUE", help=text)
+        action = "append" if is_repeatable(name, model) else "store"
+        parser.add_argument(flag_of(name), dest=name, metavar="VALUE", action=action, help=text)
 
 
-def read_settings(flags: Mapping[str, str | None], environment: Mapping[str, str] = os.environ) -> Settings:
+def read_settings(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings: flags before variables, variables before defaults.
+
+    Raises:
+        ConfigurationError: a value cannot be parsed or does not go with another.
+    """
+    return read_model(Settings, flags, environment)
+
+
+def read_model(
+    model: type[M],
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str] = os.environ,
+    names: Collection[str] | None = None,
+) -> M:
+    """The settings of a model, or those with these names; the others keep their defaults.
 
     Raises:
         ConfigurationError: a value cannot be parsed or does not go with another.
     """
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for name in Settings.model_fields:
-        for variable in variables_of(name):
+    for name in model.model_fields:
+        if names is not None and name not in names:
+            continue
+        for variable in variables_of(name, model):
             if variable in environment:
                 values[name], sources[name] = environment[variable], variable
         given = flags.get(name)
@@ -60,9 +86,9 @@ def read_settings(flags: Mapping[str, str | None], environment: Mapping[str, str
     if isinstance(text := values.get("step_settings"), str):
         values["step_settings"] = _json(text, sources["step_settings"])
     try:
-        return Settings(**values)
+        return model(**values)
     except ValidationError as error:
-        raise ConfigurationError(_explain(error, values, sources)) from None
+        raise ConfigurationError(_explain(model, error, values, sources)) from None
 
 
 def _json(text: str, source: str) -> object:
@@ -72,17 +98,20 @@ def _json(text: str, source: str) -> object:
         raise ConfigurationError(f"{source}: is no JSON object: {error}") from None
 
 
-def _explain(error: ValidationError, values: Mapping[str, Any], sources: Mapping[str, str]) -> str:
+def _explain(
+    model: type[BaseModel], error: ValidationError, values: Mapping[str, Any], sources: Mapping[str, str]
+) -> str:
     lines = []
     for problem in error.errors():
         message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
         if not problem["loc"]:  # a check over several settings; its text begins with the setting's name
             name, _, rest = message.partition(":")
-            lines.append(f"{sources[name]}:{rest}" if rest and name in sources else _named(message, sources))
+            named = rest and name in sources
+            lines.append(f"{sources[name]}:{rest}" if named else _named(model, message, sources))
             continue
         name, *path = (str(part) for part in problem["loc"])
-        field = Settings.model_fields[name]
-        if is_duration(name) and problem["type"].startswith("greater_than"):
+        field = model.model_fields[name]
+        if is_duration(name, model) and problem["type"].startswith("greater_than"):
             message = f"is too short; at least {format_duration(_least(problem))} is needed"
         shown = f"={values[name]!r}" if field.repr and not path else ""
         lines.append(f"{'.'.join([sources.get(name, name), *path])}{shown}: {message}")
@@ -93,10 +122,10 @@ def _least(problem: Any) -> int:  # noqa: ANN401 -- pydantic's error details
     return int(problem["ctx"].get("ge", problem["ctx"].get("gt", 0) + 1))
 
 
-def _named(message: str, sources: Mapping[str, str]) -> str:
-    for name in Settings.model_fields:
+def _named(model: type[BaseModel], message: str, sources: Mapping[str, str]) -> str:
+    for name in model.model_fields:
         if name in message:
-            message = message.replace(name, sources.get(name, variables_of(name)[-1]))
+            message = message.replace(name, sources.get(name, variables_of(name, model)[-1]))
     return message
 
 

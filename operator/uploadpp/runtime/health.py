@@ -6,13 +6,20 @@ and reads the log, or stands by to take over. Unlike the peer's, they look (F37)
 
 from collections.abc import Awaitable, Callable
 from hmac import compare_digest
+from typing import Protocol
 
 from aiohttp import web
 
-from uploadpp.runtime.metrics import Metrics
-
 Check = Callable[[], str]
 """Returns what is wrong, in words; empty when nothing is."""
+
+
+class Metrics(Protocol):
+    """What /metrics serves."""
+
+    def text(self) -> bytes:
+        """The exposition format of Prometheus."""
+        ...
 
 
 class HealthServer:

@@ -66,14 +66,21 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_list)]
 Switch = Annotated[bool, BeforeValidator(_boolean)]
 
 
-def is_duration(name: str) -> bool:
+def is_duration(name: str, model: type[BaseModel] | None = None) -> bool:
     """Whether a setting is a length of time."""
-    return any(getattr(each, "func", None) is _duration for each in Settings.model_fields[name].metadata)
+    fields = (model or Settings).model_fields
+    return any(getattr(each, "func", None) is _duration for each in fields[name].metadata)
 
 
-def env(*names: str, **extra: Any) -> Any:  # noqa: ANN401 -- a pydantic field
+def is_repeatable(name: str, model: type[BaseModel]) -> bool:
+    """Whether the flag of a setting may be given several times."""
+    extra = model.model_fields[name].json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("repeat"))
+
+
+def env(*names: str, repeat: bool = False, **extra: Any) -> Any:  # noqa: ANN401 -- a pydantic field
     """A setting with the variables that may hold it, the one that counts most last."""
-    return Field(json_schema_extra={"env": list(names)}, **extra)
+    return Field(json_schema_extra={"env": list(names), "repeat": repeat}, **extra)
 
 
 def _ocis(suffix: str, own: str) -> tuple[str, ...]:
