@@ -14,7 +14,7 @@ from e2e.demo.findings import collect, report
 from e2e.demo.screen import Screen
 from e2e.demo.stage import FOLDER, NAMESPACE, Stage
 from e2e.demo.storage import Storage
-from e2e.demo.stories import CLEAN, DELAYED, FLAKY, ORPHAN, USER, VIRUS, WAVES, Story, Wave
+from e2e.demo.stories import CLEAN, DELAYED, FLAKY, ORPHAN, STORIES, USER, VIRUS, WAVES, Story, Wave
 
 _REFRESH = 0.4
 _PATIENCE = 30
@@ -58,6 +58,7 @@ class Demo:
         await self._operator(third)
         await self._upload(third)
         await self._wait_for("condition=Stalled", [ORPHAN])
+        await self._quote_stall(ORPHAN)
         await self._wait_for("condition=Finished", [DELAYED])
 
     async def _operator(self, wave: Wave) -> None:
@@ -81,6 +82,13 @@ class Demo:
         except KubectlError as error:
             self._screen.say(f"No longer waiting for {', '.join(names)}: {error}")
 
+    async def _quote_stall(self, story: Story) -> None:
+        """Let the operator itself say what is missing."""
+        path = 'jsonpath={.status.conditions[?(@.type=="Stalled")].message}'
+        with suppress(KubectlError):
+            message = await asyncio.to_thread(self._stage.kubectl, "get", "upp", story.id, f"--output={path}")
+            self._screen.say(f"{story.filename} is Stalled: {message}")
+
     async def _watch(self) -> None:
         while True:
             await self._draw()
@@ -93,7 +101,7 @@ class Demo:
     async def _check(self) -> int:
         facts = await collect(self._stage, self._storage, self._screen)
         self._screen.write(f"\n{report(facts)}\n")
-        claims = all_claims([story for wave in WAVES for story in wave.stories], facts)
+        claims = all_claims(STORIES, facts)
         false = [claim for claim in claims if not claim.holds]
         for claim in false:
             self._screen.write(f"FALSE: {claim.text}")
