@@ -16,13 +16,15 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
+from e2e.cluster.kubectl import Kubectl
 from e2e.demo.wire import Event, decode, encode, ensure_stream, read_all
+from e2e.operator_process import Operator
 
 STREAM = "main-queue"
 USER = {"id": {"idp": "https://idp.test", "opaque_id": "u-1", "type": 1}, "username": "mary"}
 
 
-def bytes_received(upload_id: str, **members: object) -> bytes:
+def bytes_received(upload_id: str, *, initiator: str = "web-1", **members: object) -> bytes:
     """The storage's announcement of an upload."""
     payload = {
         "UploadID": upload_id,
@@ -36,7 +38,7 @@ def bytes_received(upload_id: str, **members: object) -> bytes:
         "ImpersonatingUser": None,
         **members,
     }
-    return encode("BytesReceived", payload, {"initiatorid": "web-1"})
+    return encode("BytesReceived", payload, {"initiatorid": initiator})
 
 
 @dataclass
@@ -46,7 +48,9 @@ class Driver:
     url: str
     outcome: Callable[[str, str, int], str] = lambda _upload, _step, _attempt: "continue"
     copies: int = 1
-    silent: bool = False
+    pause: float = 0.0
+    """How long a step or the storage takes for each of its answers."""
+    result: Callable[[str], dict[str, object] | None] = lambda _upload: None
     released: set[str] = field(default_factory=set)
     _attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
     _answered: set[str] = field(default_factory=set)
@@ -102,7 +106,7 @@ class Driver:
 
     async def _hear(self, message: Msg) -> None:
         event = decode(message.data)
-        if event is None or self.silent:
+        if event is None:
             return
         if event.type == "StartPostprocessingStep" and event.payload["StepToStart"] != "delay":
             await self._answer_step(event)
@@ -119,10 +123,12 @@ class Driver:
             self._attempts[event.upload_id, step] += 1
         outcome = self.outcome(event.upload_id, step, self._attempts[event.upload_id, step])
         answer = {"UploadID": event.upload_id, "FinishedStep": step, "Outcome": outcome}
-        await self._reply("PostprocessingStepFinished", {**answer, "Result": None, "Error": None})
+        result = self.result(event.upload_id)
+        await self._reply("PostprocessingStepFinished", {**answer, "Result": result, "Error": None})
 
     async def _reply(self, kind: str, payload: dict[str, Any]) -> None:
         body = encode(kind, payload)
+        await asyncio.sleep(self.pause)
         for _ in range(self.copies):
             await self.client.publish(STREAM, body)
 
@@ -170,6 +176,17 @@ def reasons(resources: dict[str, Any]) -> dict[str, str]:
     }
 
 
+async def until_reasons(kubectl: Kubectl, expected: dict[str, str], patience: float = 60) -> None:
+    """Wait until the resources are these, each with this reason; the comparison shows what is not so."""
+    found: dict[str, str] | None = None
+    deadline = asyncio.get_running_loop().time() + patience
+    while found != expected and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(0.2)
+        found = reasons(await asyncio.to_thread(kubectl.json, "get", "upp"))
+    wrong = {name: each for name, each in (found or {}).items() if each != expected.get(name)}
+    assert found == expected, f"{wrong}, missing {expected.keys() - (found or {}).keys()}"
+
+
 def samples(metrics: str, name: str) -> dict[str, float]:
     """The samples of a metric, by their labels as text."""
     found = {}
@@ -178,6 +195,18 @@ def samples(metrics: str, name: str) -> dict[str, float]:
         if series.partition("{")[0] == name:
             found[series.partition("{")[2].rstrip("}")] = float(value)
     return found
+
+
+async def start_working(*operators: Operator) -> Operator:
+    """Start operators and wait until one of them owns the shard; being ready may mean standing by."""
+    for operator in operators:
+        await asyncio.to_thread(operator.start)
+    async with asyncio.timeout(60):
+        while True:
+            for operator in operators:
+                if sum(samples(operator.metrics(), "uploadpp_shard_owned").values()):
+                    return operator
+            await asyncio.sleep(0.05)
 
 
 def log_lines(text: str) -> list[dict[str, Any]]:

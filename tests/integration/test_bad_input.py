@@ -12,7 +12,7 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import STREAM, Driver, bytes_received, histories, log_lines, reasons, samples
+from tests.driver import STREAM, Driver, bytes_received, histories, log_lines, reasons, samples, start_working
 from tests.wiretext import arrival, message
 from uploadpp.core.commands import Kind, Mark, StartStep
 from uploadpp.core.inputs import BytesReceived
@@ -82,12 +82,12 @@ async def test_junk_is_passed_over(
     driver: Driver, operator: Operator, kubectl: Kubectl, *, before_start: bool
 ) -> None:
     if not before_start:
-        await asyncio.to_thread(operator.start)
+        await start_working(operator)
     for body in (*JUNK.values(), *JUNK.values()):
         await driver.say(body)
     await driver.upload("a", "normal")
     if before_start:
-        await asyncio.to_thread(operator.start)
+        await start_working(operator)
     await driver.until_released("a", "normal")
     await everything_is_acknowledged(driver)
     found = samples(operator.metrics(), "uploadpp_bad_messages_total")
@@ -102,7 +102,7 @@ async def test_junk_is_passed_over(
 
 async def test_strings_go_cannot_have_sent(driver: Driver, operator: Operator, kubectl: Kubectl) -> None:
     """Half surrogate pairs come from services in other languages; Go reads them as U+FFFD."""
-    await asyncio.to_thread(operator.start)
+    await start_working(operator)
     await driver.say(
         message(
             "BytesReceived",
@@ -142,7 +142,7 @@ async def test_upload_whose_start_is_too_large_for_nats(
     driver: Driver, operator: Operator, excess: int
 ) -> None:
     """The arrival fits, the event we would have to answer with does not."""
-    await asyncio.to_thread(operator.start)
+    await start_working(operator)
     body = arrival_whose_start_has(driver.client.max_payload + excess)
     assert len(body) < driver.client.max_payload
     await driver.say(body)
@@ -162,7 +162,7 @@ async def test_upload_that_the_api_server_refuses(
     driver: Driver, operator: Operator, kubectl: Kubectl
 ) -> None:
     """What must be sealed is larger than the resource takes."""
-    await asyncio.to_thread(operator.start)
+    await start_working(operator)
     user = {"id": {"opaque_id": "u"}, "opaque": {"map": {"k": b64encode(b"\x01" * 60_000).decode()}}}
     await driver.say(bytes_received("refused", ExecutingUser=user))
     await driver.upload("normal")
