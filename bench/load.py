@@ -1,0 +1,127 @@
+"""The load: plays storage and step services in a process of its own, prints one JSON line.
+
+`python -m bench.load --nats URL --uploads N --in-flight M`; with `--rate R` uploads come at a
+rate instead (open loop). `--retries 0.5` lets that share of uploads answer `retry` once,
+`--copies 2` says everything twice.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from collections import Counter
+from uuid import uuid4
+
+import nats
+import uvloop
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from bench import events
+
+PATIENCE_SECONDS = 300
+
+
+class Load:
+    """One run."""
+
+    def __init__(self, client: Client, options: argparse.Namespace) -> None:
+        self._client = client
+        self._options = options
+        self._began: dict[str, float] = {}
+        self._latencies: list[float] = []
+        self._starts: Counter[tuple[str, str]] = Counter()
+        self._finishes: Counter[str] = Counter()
+        self._retrying: set[str] = set()
+        self._room = asyncio.Semaphore(options.in_flight or options.uploads)
+        self._done = asyncio.Event()
+
+    async def run(self) -> dict[str, object]:
+        """Upload everything and wait until all is released."""
+        await self._client.subscribe(events.STREAM, cb=self._hear, pending_bytes_limit=1 << 30)
+        await self._client.flush()
+        began = time.perf_counter()
+        await self._upload()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._done.wait()
+        return self._result(time.perf_counter() - began)
+
+    async def _upload(self) -> None:
+        options, begun = self._options, time.perf_counter()
+        for number in range(options.uploads):
+            await self._room.acquire()
+            if options.rate:
+                await asyncio.sleep(max(0.0, begun + number / options.rate - time.perf_counter()))
+            upload_id = str(uuid4())
+            if number < options.uploads * options.retries:
+                self._retrying.add(upload_id)
+            self._began[upload_id] = time.perf_counter()
+            await self._say(events.bytes_received(upload_id))
+
+    async def _say(self, body: bytes) -> None:
+        for _ in range(self._options.copies):
+            await self._client.publish(events.STREAM, body)
+
+    async def _hear(self, message: Msg) -> None:
+        kind = events.kind_of(message.data)
+        if kind == b"StartPostprocessingStep":
+            upload_id, step = events.upload_of(message.data)
+            self._starts[upload_id, step] += 1
+            again = upload_id in self._retrying
+            self._retrying.discard(upload_id)
+            if self._options.work:
+                await asyncio.sleep(self._options.work)
+            await self._say(events.step_finished(upload_id, step, "retry" if again else "continue"))
+        elif kind == b"PostprocessingFinished":
+            upload_id, _ = events.upload_of(message.data)
+            self._finishes[upload_id] += 1
+            began = self._began.pop(upload_id, None)
+            await self._say(events.upload_ready(upload_id))
+            if began is not None:
+                self._latencies.append(time.perf_counter() - began)
+                self._room.release()
+                if len(self._latencies) == self._options.uploads:
+                    self._done.set()
+
+    def _result(self, seconds: float) -> dict[str, object]:
+        latencies = sorted(self._latencies)
+        retried = self._options.uploads * self._options.retries
+        return {
+            "uploads": self._options.uploads,
+            "seconds": seconds,
+            "rate": self._options.uploads / seconds,
+            "p50_ms": latencies[len(latencies) // 2] * 1000,
+            "p90_ms": latencies[int(len(latencies) * 0.9)] * 1000,
+            "p99_ms": latencies[int(len(latencies) * 0.99)] * 1000,
+            "extra_starts": sum(self._starts.values())
+            - self._options.uploads * self._options.steps
+            - retried,
+            "extra_finishes": sum(self._finishes.values()) - self._options.uploads,
+        }
+
+
+async def _main(options: argparse.Namespace) -> None:
+    client = await nats.connect(options.nats, pending_size=64 << 20)
+    result = await Load(client, options).run()
+    await client.close()
+    print(json.dumps(result))
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nats", required=True)
+    parser.add_argument("--uploads", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--in-flight", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--work", type=float, default=0.0, help="seconds a step takes")
+    parser.add_argument("--retries", type=float, default=0.0)
+    parser.add_argument("--copies", type=int, default=1)
+    uvloop.run(_main(parser.parse_args()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

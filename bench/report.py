@@ -1,0 +1,57 @@
+"""The report: what was measured beside what was possible on the same machine in the same run."""
+
+from bench.scenarios import Figures
+
+
+def render(found: dict[str, Figures], stamp: str, *, quick: bool) -> str:
+    """Markdown with every figure, ratios first."""
+    bare, raw = found["bare_nats"], found["raw_api"]
+    single, busy, flood = found["one_at_a_time"], found["burst_400_in_flight"], found["burst_all_at_once"]
+    steady, twice, killed = found["sustained"], found["everything_twice"], found["killed_half_retrying"]
+    rows = [
+        (
+            "sustained API writes / raw API writes",
+            f"{steady['api_writes_per_second'] / raw['writes_per_second']:.2f}",
+            "≥ 0.85",
+        ),
+        ("API writes per upload, sustained", f"{steady['api_writes_per_upload']:.2f}", "≤ 3"),
+        ("API writes per upload, idle (no removal)", f"{single['api_writes_per_upload']:.2f}", "≤ n+3"),
+        ("p50 one at a time / bare NATS", f"{single['p50_ms'] / bare['single']['p50_ms']:.2f}", "≤ 1.3"),
+        ("burst rate / bare NATS rate", f"{busy['rate'] / bare['burst']['rate']:.2f}", "-"),
+        ("uploads/s, all at once", f"{flood['rate']:.0f}", "≥ 1000 where bare NATS allows"),
+        ("memory per upload in flight", f"{flood['memory_kb_per_upload']} KB", "≤ 4 KB"),
+        ("memory at rest", f"{flood['base_mb']} MB", "≤ 110 MB"),
+        (
+            "extra starts / extra finishes, everything twice",
+            f"{twice['extra_starts']:g} / {twice['extra_finishes']:g}",
+            "0 / 0",
+        ),
+        (
+            "completed after kill -9, half retrying",
+            f"{killed['completed']} of {killed['uploads']}",
+            "all",
+        ),
+        (
+            "working again after kill -9",
+            f"{killed['working_again_after_s']} s",
+            f"≤ {killed['lease_s']} + 5 s",
+        ),
+    ]
+    lines = [f"# Benchmark of {stamp}{' (quick)' if quick else ''}", ""]
+    lines += ["Ratios come from one run on one machine; absolute figures move with the machine.", ""]
+    lines += ["| figure | measured | goal |", "|---|---|---|"]
+    lines += [f"| {name} | {value} | {goal} |" for name, value, goal in rows]
+    lines += ["", "## All figures", ""]
+    for name, figures in found.items():
+        lines += [f"### {name}", ""]
+        lines += [f"* {key}: {_text(value)}" for key, value in figures.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(each)}" for key, each in value.items())
+    return str(value)

@@ -1,0 +1,226 @@
+"""What is measured, one function per figure; each on fresh servers of one machine."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.probe import Usage, sample, usage, writes
+from e2e.cluster.instance import Instance
+from e2e.cluster.kubectl import Kubectl, apply_crds
+from e2e.cluster.local import LocalCluster
+from e2e.cluster.nats import NatsServer
+from e2e.cluster.service import Service
+from e2e.operator_process import Operator, OperatorOptions
+
+NAMESPACE = "bench"
+CATCH_UP_SECONDS = 600
+LEASE_SECONDS = 5
+
+Figures = dict[str, Any]
+
+
+@dataclass
+class Stage:
+    """Servers for one scenario."""
+
+    instance: Instance
+    cluster: LocalCluster
+    nats: NatsServer
+    operator: Operator | None = None
+    before: dict[str, Usage] = field(default_factory=dict)
+
+    @property
+    def services(self) -> dict[str, Service]:
+        """Everything whose CPU counts."""
+        found: dict[str, Service] = {
+            "apiserver": self.cluster.apiserver,
+            "etcd": self.cluster.etcd,
+            "nats": self.nats,
+        }
+        return found | ({"operator": self.operator} if self.operator else {})
+
+    def mark(self) -> None:
+        """CPU is counted from here."""
+        self.before = {name: usage(service) for name, service in self.services.items()}
+
+    def cpu_ms_per_upload(self, uploads: int) -> Figures:
+        """CPU of each server since the mark, per upload."""
+        return {
+            name: round((usage(service).cpu - self.before[name].cpu) / uploads * 1000, 2)
+            for name, service in self.services.items()
+        }
+
+
+class Bench:
+    """Starts what a scenario needs and stops it afterwards."""
+
+    def __init__(self) -> None:
+        self._instance = Instance.temporary("bench")
+
+    def close(self) -> None:
+        """Stop everything."""
+        self._instance.close()
+
+    def stage(self, *, operator: bool, environment: Mapping[str, str] | None = None) -> Stage:
+        """Fresh servers."""
+        self._instance.close()
+        self._instance = Instance.temporary("bench")
+        cluster = LocalCluster(self._instance, fsync=True)
+        kubeconfig = cluster.start()
+        apply_crds(kubeconfig)
+        Kubectl(kubeconfig)("create", "namespace", NAMESPACE)
+        nats = NatsServer(self._instance)
+        nats.start()
+        stage = Stage(self._instance, cluster, nats)
+        if operator:
+            settings = {
+                "UPLOADPP_LOG_LEVEL": "error",
+                "POSTPROCESSING_LOG_LEVEL": "error",
+                "UPLOADPP_LEASE_DURATION": f"{LEASE_SECONDS}s",
+                "POSTPROCESSING_RETRY_BACKOFF_DURATION": "1s",
+                "UPLOADPP_MAX_ENDED": "1000000",
+                **(environment or {}),
+            }
+            settings.pop("UPLOADPP_LOG_LEVEL")
+            options = OperatorOptions(kubeconfig, nats.address, NAMESPACE, environment=settings)
+            stage.operator = Operator(self._instance, options)
+            stage.operator.start()
+        stage.mark()
+        return stage
+
+
+def load(stage: Stage, **options: float) -> Figures:
+    """Run the load generator; its options without dashes."""
+    flags = [
+        text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", f"{value:g}")
+    ]
+    command = [sys.executable, "-m", "bench.load", "--nats", stage.nats.url, *flags]
+    found: Figures = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return found
+
+
+def catch_up(stage: Stage) -> float:
+    """Wait until etcd has everything; returns the seconds it took."""
+    assert stage.operator is not None  # noqa: S101 -- only asked of scenarios with an operator
+    began = time.monotonic()
+    while time.monotonic() - began < CATCH_UP_SECONDS:
+        metrics = stage.operator.metrics()
+        if (
+            sample(metrics, "uploadpp_log_unacknowledged") == 0
+            and sample(metrics, "uploadpp_log_unread") == 0
+        ):
+            return time.monotonic() - began
+        time.sleep(0.2)
+    raise RuntimeError("the resources did not catch up")
+
+
+def bare_nats(bench: Bench, uploads: int, in_flight: int, singles: int) -> Figures:
+    """The hops of an upload without any operator: the ceiling of load, NATS and Python."""
+    stage = bench.stage(operator=False)
+    command = [sys.executable, "-m", "bench.bare", "--nats", stage.nats.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as bare:
+        try:
+            assert bare.stdout is not None  # noqa: S101 -- a pipe was asked for
+            bare.stdout.readline()
+            single = load(stage, uploads=singles, in_flight=1)
+            busy = load(stage, uploads=uploads, in_flight=in_flight)
+        finally:
+            bare.kill()
+    return {"single": single, "burst": busy}
+
+
+def raw_api(bench: Bench, uploads: int) -> Figures:
+    """The API server's own limit for the three writes of an upload."""
+    stage = bench.stage(operator=False)
+    command = [sys.executable, "-m", "bench.raw", "--namespace", NAMESPACE, "--uploads", str(uploads)]
+    environment = {**os.environ, "KUBECONFIG": str(stage.cluster.kubeconfig)}
+    done = subprocess.run(command, check=True, capture_output=True, env=environment)
+    return {**json.loads(done.stdout), "cpu_ms_per_upload": stage.cpu_ms_per_upload(uploads)}
+
+
+def one_at_a_time(bench: Bench, uploads: int) -> Figures:
+    """Latency and API writes of an idle system."""
+    stage = bench.stage(operator=True)
+    before = writes(stage.cluster.metrics())
+    found = load(stage, uploads=uploads, in_flight=1)
+    catch_up(stage)
+    return {**found, "api_writes_per_upload": (writes(stage.cluster.metrics()) - before) / uploads}
+
+
+def burst(bench: Bench, uploads: int, in_flight: int) -> Figures:
+    """Many uploads at once: events at NATS speed, then the resources catch up."""
+    stage = bench.stage(operator=True)
+    assert stage.operator is not None  # noqa: S101 -- asked for above
+    before, base = writes(stage.cluster.metrics()), usage(stage.operator).memory
+    found = load(stage, uploads=uploads, in_flight=in_flight)
+    peak = usage(stage.operator).memory
+    seconds = catch_up(stage)
+    written = writes(stage.cluster.metrics()) - before
+    listed = Kubectl(stage.cluster.kubeconfig, NAMESPACE)("get", "upp", "--no-headers")
+    return {
+        **found,
+        "caught_up_after_s": round(seconds, 1),
+        "api_writes_per_upload": written / uploads,
+        "api_writes_per_second": written / (found["seconds"] + seconds),
+        "completed": listed.count("Completed"),
+        "base_mb": round(base / 1e6),
+        "memory_kb_per_upload": round((peak - base) / uploads / 1000, 1),
+        "cpu_ms_per_upload": stage.cpu_ms_per_upload(uploads),
+    }
+
+
+def sustained(bench: Bench, rate: float, seconds: float) -> Figures:
+    """A rate that the API server can just take, resources removed as they go."""
+    stage = bench.stage(operator=True, environment={"UPLOADPP_TTL_COMPLETED": "1s"})
+    before, began = writes(stage.cluster.metrics()), time.monotonic()
+    uploads = int(rate * seconds)
+    found = load(stage, uploads=uploads, rate=rate)
+    lag = catch_up(stage)
+    kubectl = Kubectl(stage.cluster.kubeconfig, NAMESPACE)
+    while kubectl("get", "upp", "--no-headers", "--ignore-not-found").strip():
+        time.sleep(0.5)
+    elapsed = time.monotonic() - began
+    written = writes(stage.cluster.metrics()) - before
+    return {
+        **found,
+        "asked_rate": rate,
+        "caught_up_after_s": round(lag, 1),
+        "api_writes_per_upload": written / uploads,
+        "api_writes_per_second": written / elapsed,
+        "cpu_ms_per_upload": stage.cpu_ms_per_upload(uploads),
+    }
+
+
+def everything_twice(bench: Bench, uploads: int) -> Figures:
+    """Every event sent twice."""
+    return load(bench.stage(operator=True), uploads=uploads, in_flight=100, copies=2)
+
+
+def killed(bench: Bench, uploads: int) -> Figures:
+    """Half the uploads ask for a retry once; killed -9 in the middle, started again."""
+    stage = bench.stage(operator=True)
+    assert stage.operator is not None  # noqa: S101 -- asked for above
+    command = [sys.executable, "-m", "bench.load", "--nats", stage.nats.url]
+    command += ["--uploads", str(uploads), "--retries", "0.5"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
+        time.sleep(1.5)
+        stage.operator.kill()
+        began = time.monotonic()
+        stage.operator.start()
+        while sample(stage.operator.metrics(), "uploadpp_shard_owned") < 1:
+            time.sleep(0.1)
+        recovered = time.monotonic() - began
+        found: Figures = json.loads(running.communicate(timeout=300)[0])
+    catch_up(stage)
+    listed = Kubectl(stage.cluster.kubeconfig, NAMESPACE)("get", "upp", "--no-headers")
+    return {
+        **found,
+        "working_again_after_s": round(recovered, 1),
+        "lease_s": LEASE_SECONDS,
+        "completed": listed.count("Completed"),
+    }
