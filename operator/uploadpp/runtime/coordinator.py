@@ -153,8 +153,8 @@ class Coordinator:
         self._carry_out(entry, entry.upload.id, event, decision, now, None)
 
     def on_tick(self, entry: Entry) -> None:
-        """A timer is due."""
-        if not entry.gone:
+        """A timer is due; nobody's time is up while what he waits for is not out."""
+        if not entry.gone and entry.unpublished == 0:
             self.on_input(entry, Tick())
             self._schedule(entry)
 
@@ -249,6 +249,7 @@ class Coordinator:
         at = Position(self.stream, sequence)
         decision = apply(entry.upload, entry.upload.id, echo, at, self._clock(), self._config)
         self._carry_out(entry, entry.upload.id, echo, decision, self._clock(), None)
+        self._schedule(entry)
 
     def _refused(self, entry: Entry | None, slot: Slot | None, why: str) -> None:
         if slot is not None:

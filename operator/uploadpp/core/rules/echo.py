@@ -23,13 +23,27 @@ def published(upload: Upload, echo: Published, now: Millis, config: Config) -> D
     if evolve(mark, token="") == _last(upload, mark.kind):
         if mark.kind in {Kind.RETRY, Kind.RESTART} or upload.log.start is not None:
             return ignore(upload, Ignored.ALREADY_APPLIED, "our own event, known")
-        return Decision(evolve(upload, log=evolve(upload.log, start=echo.sequence)))
+        return Decision(_out(upload, echo, now))
     ahead = _caught_up(upload, mark, now, config)
     if ahead is None:
         return ignore(upload, Ignored.ALREADY_APPLIED, "our own event, from before")
     if mark.kind in {Kind.START, Kind.FINISH}:
         ahead = evolve(ahead, log=evolve(ahead.log, start=echo.sequence))
     return Decision(ahead)
+
+
+def _out(upload: Upload, echo: Published, now: Millis) -> Upload:
+    """The command is on the wire: only now can somebody answer, so the time for that runs from here.
+
+    After an outage it goes out much later than it was decided.
+    """
+    noted = evolve(upload, log=evolve(upload.log, start=echo.sequence))
+    if echo.mark.kind is Kind.FINISH and upload.stage is Stage.AWAITING_READY:
+        return evolve(noted, since=Millis(max(upload.since, now)))
+    if echo.mark.kind is Kind.START and upload.stage is Stage.RUNNING:
+        started = Millis(max(upload.step.started_at or upload.since, now))
+        return noted.with_step(upload.cursor, evolve(upload.step, started_at=started))
+    return noted
 
 
 def _last(upload: Upload, kind: Kind) -> Mark | None:

@@ -1,0 +1,31 @@
+"""Defects that the simulation has found, each as the smallest world that shows it."""
+
+from uploadpp.core.commands import Kind
+from uploadpp.testing.plans import config, step
+from uploadpp.testing.simulate import Simulation
+
+
+def test_a_step_has_its_whole_time_after_an_outage() -> None:
+    """A start that goes out late, because the operator was away, is not late at once."""
+    sim = Simulation(1, config(step("virusscan", timeout=3)))
+    sim.kernel.run_until(1.0)
+    sim.world.upload("up-1")
+    sim.kernel.run_until(60.0)
+    sim.start()
+    sim.settle()
+    result = sim.result()
+    assert not result.violations, result.trace.text()
+    assert len(sim.journal.marks(Kind.START, "up-1")) == 1, result.trace.text()
+    assert sim.journal.marks(Kind.RETRY, "up-1") == [], result.trace.text()
+
+
+def test_a_release_is_not_repeated_because_of_an_outage() -> None:
+    sim = Simulation(1, config())
+    sim.kernel.run_until(1.0)
+    sim.world.upload("up-1")
+    sim.kernel.run_until(60.0)
+    sim.start()
+    sim.settle()
+    result = sim.result()
+    assert not result.violations, result.trace.text()
+    assert len(sim.journal.marks(Kind.FINISH, "up-1")) == 1, result.trace.text()
