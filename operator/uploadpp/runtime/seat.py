@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from nats.errors import Error as NatsError
+
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.errors import ApiError
 from uploadpp.kube.lease import Lease, LeaseLostError
@@ -22,7 +24,7 @@ RESTART_SECONDS = 1.0
 STEP_BACK_SECONDS = 0.3
 """How long a replica waits, per shard that it has more than others, before it asks for another."""
 YIELD_SECONDS = 5.0
-EXPECTED_ENDS = (LeaseLostError, FencedError, LogLostError, ApiError)
+EXPECTED_ENDS = (LeaseLostError, FencedError, LogLostError, ApiError, NatsError, TimeoutError)
 
 
 class Seat:
