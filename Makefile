@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help demo dev dev-down test test-unit check format gen bench binaries test-binaries lock venv clean
+.PHONY: help plugin demo dev dev-down test test-unit check format gen bench binaries test-binaries lock venv clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,6 +29,9 @@ check: venv ## linters, types, import contracts, file sizes
 
 format: venv ## rewrite the code the way the linters want it
 	@ruff check --quiet --fix; ruff format --quiet
+
+plugin: venv ## dist/kubectl-pp, its completion, and the archive and manifest for krew
+	@$(PYTHON) scripts/build_plugin.py
 
 gen: venv ## generate the CRD and the reference docs
 	@scripts/gen

@@ -1,0 +1,1 @@
+"""`kubectl pp`: look after uploads in postprocessing. Standard library only, kubectl does the rest."""

@@ -1,0 +1,10 @@
+"""Entry of the zipapp; old Pythons get a sentence instead of a traceback."""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 -- whoever runs the zipapp may have any Python
+    sys.exit("kubectl pp needs Python 3.11 or newer; this is " + sys.version.split()[0])
+
+from kubectl_pp.cli import main
+
+sys.exit(main())

@@ -1,0 +1,185 @@
+"""Changing uploads: one or thousands, each by one merge patch over the version that was looked at.
+
+A person may interrupt at any moment: what was asked for stands and is reported.
+"""
+
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+from typing import NamedTuple
+
+from kubectl_pp.client import Client, Json
+from kubectl_pp.context import Context
+from kubectl_pp.errors import ConflictError, ExitCode, MissingError, PluginError, UnavailableError, UsageError
+from kubectl_pp.upload import Upload
+
+THREADS = 8
+CONFLICTS = 6
+TELL_EVERY_SECONDS = 0.1
+TELL_PLAINLY_EVERY_SECONDS = 5.0
+
+
+class Patch(NamedTuple):
+    """What to change of the spec; `word` says it in the past tense."""
+
+    spec: Json
+    word: str
+
+
+class Leave(NamedTuple):
+    """Why an upload is left alone; `refused` when the person will not like that."""
+
+    why: str
+    refused: bool = False
+
+
+Decide = Callable[[Upload], Patch | Leave]
+
+
+class Fate(Enum):
+    """What became of the wish for one upload."""
+
+    ASKED = "asked"
+    LEFT = "left"
+    REFUSED = "refused"
+    UNTRIED = "untried"
+
+
+class Result(NamedTuple):
+    """One upload after the patch, or why there was none."""
+
+    fate: Fate
+    upload: Upload
+    text: str
+
+
+class Batch:
+    """Applies a decision to many uploads."""
+
+    def __init__(self, context: Context, decide: Decide, still: Callable[[Upload], bool]) -> None:
+        self._client: Client = context.client
+        self._screen = context.screen
+        self._dry_run: bool = context.options.dry_run
+        self._decide = decide
+        self._still = still
+        self._stop = threading.Event()
+        self.interrupted = False
+        self.broken: UnavailableError | None = None
+
+    def run(self, uploads: list[Upload], what: str) -> list[Result]:
+        """Ask for all of them, in the given order as far as threads keep one."""
+        todo: queue.SimpleQueue[Upload] = queue.SimpleQueue()
+        done: queue.SimpleQueue[Result | UnavailableError | None] = queue.SimpleQueue()
+        for upload in uploads:
+            todo.put(upload)
+        count = min(THREADS, len(uploads))
+        threads = [threading.Thread(target=self._work, args=(todo, done), daemon=True) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        results: dict[tuple[str, str], Result] = {}
+        progress = Progress(self._screen.tty and sys.stderr.isatty(), what, len(uploads))
+        while count:
+            try:
+                item = done.get()
+                if item is None:
+                    count -= 1
+                elif isinstance(item, UnavailableError):
+                    self.broken = self.broken or item
+                    self._stop.set()
+                else:
+                    results[item.upload.key] = item
+                    progress.tell(len(results))
+            except KeyboardInterrupt:  # requests under way are waited for, so that the report is exact
+                self.interrupted = True
+                self._stop.set()
+        progress.end()
+        untried = [Result(Fate.UNTRIED, u, "not asked") for u in uploads if u.key not in results]
+        return [results[u.key] for u in uploads if u.key in results] + untried
+
+    def _work(
+        self,
+        todo: "queue.SimpleQueue[Upload]",
+        done: "queue.SimpleQueue[Result | UnavailableError | None]",
+    ) -> None:
+        try:
+            while not self._stop.is_set():
+                done.put(self._one(todo.get_nowait()))
+        except queue.Empty:
+            pass
+        except UnavailableError as error:
+            done.put(error)
+        finally:
+            done.put(None)
+
+    def _one(self, upload: Upload) -> Result:
+        for _ in range(CONFLICTS):
+            if not self._still(upload):
+                return Result(Fate.LEFT, upload, "it has moved on")
+            wish = self._decide(upload)
+            if isinstance(wish, Leave):
+                return Result(Fate.REFUSED if wish.refused else Fate.LEFT, upload, wish.why)
+            identity = {"uid": upload.meta["uid"], "resourceVersion": upload.meta["resourceVersion"]}
+            try:
+                changed = self._client.patch(
+                    upload.path(), {"metadata": identity, "spec": wish.spec}, dry_run=self._dry_run
+                )
+                return Result(Fate.ASKED, Upload(changed), wish.word)
+            except ConflictError:
+                try:
+                    upload = Upload(self._client.get(upload.path()))
+                except MissingError:
+                    return Result(Fate.LEFT, upload, "it is gone")
+            except MissingError:
+                return Result(Fate.LEFT, upload, "it is gone")
+            except UnavailableError:
+                raise
+            except PluginError as error:
+                return Result(Fate.REFUSED, upload, str(error))
+        return Result(Fate.REFUSED, upload, "it changes too fast; try again")
+
+
+class Progress:
+    """A line on standard error: rewritten in place on a terminal, now and then elsewhere."""
+
+    def __init__(self, live: bool, what: str, total: int) -> None:  # noqa: FBT001 -- two looks of one line
+        self._live, self._what, self._total = live, what, total
+        self._every = TELL_EVERY_SECONDS if live else TELL_PLAINLY_EVERY_SECONDS
+        self._told = time.monotonic()
+        self._shown = False
+
+    def tell(self, count: int) -> None:
+        """Say how far it is, if that was not just said."""
+        now = time.monotonic()
+        if now < self._told + self._every:
+            return
+        self._told, self._shown = now, True
+        text = f"{self._what}: {count:,} of {self._total:,}"
+        sys.stderr.write(f"\r\x1b[K{text}" if self._live else f"{text}\n")
+        sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        if self._shown and self._live:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def confirm(context: Context, what: str, count: int) -> None:
+    """Ask before touching everything.
+
+    Raises:
+        UsageError: nobody is there to ask, or the answer is no.
+    """
+    if context.options.yes or context.options.dry_run or not count:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("--all asks first, and nobody is there to answer", "add --yes")
+    place = context.namespace
+    where = "all namespaces" if place is None else f"namespace {place}"
+    sys.stderr.write(f"{what} {count:,} uploads in {where}? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise PluginError("nothing was changed", code=ExitCode.FAILED)

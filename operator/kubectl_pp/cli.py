@@ -1,0 +1,135 @@
+"""The command line: find the verb, parse its flags, run it, turn errors into words and exit codes."""
+
+import os
+import signal
+import sys
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from importlib import import_module
+from typing import NoReturn
+
+from kubectl_pp.catalog import ALIASES, BY_NAME, Names, Verb
+from kubectl_pp.context import Context
+from kubectl_pp.errors import ExitCode, PluginError, UsageError
+from kubectl_pp.flags import ALWAYS, Flag
+from kubectl_pp.screen import Color, Screen
+
+COMPLETE = "__complete"
+_NARGS: dict[Names, int | str] = {
+    Names.NONE: 0,
+    Names.ONE: 1,
+    Names.SOME: "*",
+    Names.MANY: "+",
+    Names.SHELL: "?",
+    Names.VERB: "?",
+}
+
+
+class _Parser(ArgumentParser):
+    """Raises instead of printing and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        """A wrong command line."""
+        raise UsageError(message, f"{self.prog} --help")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if words and words[0] == COMPLETE:
+        from kubectl_pp.completing import complete  # noqa: PLC0415 -- a command of its own
+
+        return complete(words[1:])
+    try:
+        return _run(words)
+    except PluginError as error:
+        return _report(error)
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more when it exits
+        return ExitCode.FAILED
+
+
+def _run(words: list[str]) -> int:
+    verb, rest = split(words)
+    if verb is None or "-h" in rest or "--help" in rest:
+        from kubectl_pp.help import page  # noqa: PLC0415 -- loaded for help only
+
+        sys.stdout.write(page(verb, Screen().width))
+        return ExitCode.OK
+    options = parse(verb, rest)
+    context = Context(options, Screen(options.color, ascii_only=options.ascii))
+    try:
+        code: int = import_module(f"kubectl_pp.verbs.{verb.module}").run(context)
+        sys.stdout.flush()
+    finally:
+        context.close()
+    return code
+
+
+def split(words: list[str]) -> tuple[Verb | None, list[str]]:
+    """The verb and the other words; flags that every verb takes may stand before it.
+
+    Raises:
+        UsageError: there is no such verb.
+    """
+    valued = {name for group in ALWAYS for flag in group.flags if flag.metavar for name in flag.names}
+    at = 0
+    while at < len(words) and words[at].startswith("-"):
+        at += 2 if words[at] in valued else 1
+    if at >= len(words):
+        unknown = [w for w in words if w.startswith("-") and w not in ("-h", "--help")]
+        if unknown:
+            raise UsageError("a verb is missing", "kubectl pp --help")
+        return None, []
+    name = words[at]
+    verb = BY_NAME.get(ALIASES.get(name, name))
+    if verb is None:
+        from difflib import get_close_matches  # noqa: PLC0415 -- for mistakes only
+
+        near = get_close_matches(name, [*BY_NAME, *ALIASES], 1)
+        raise UsageError(
+            f"there is no verb {name!r}", f"did you mean {near[0]}?" if near else "kubectl pp --help"
+        )
+    return verb, [*words[:at], *words[at + 1 :]]
+
+
+def parse(verb: Verb, words: list[str]) -> Namespace:
+    """The options of a verb.
+
+    Raises:
+        UsageError: they are not of its form.
+    """
+    parser = _Parser(prog=f"kubectl pp {verb.name}", add_help=False, allow_abbrev=False, usage=SUPPRESS)
+    for flag in verb.flags:
+        _add(parser, flag)
+    if verb.names is not Names.NONE:
+        parser.add_argument("names", nargs=_NARGS[verb.names])
+    options = parser.parse_intermixed_args(words)
+    options.verb = verb.name
+    if getattr(options, "namespace", None) and options.all_namespaces:
+        raise UsageError("-n and -A exclude each other")
+    return options
+
+
+def _add(parser: ArgumentParser, flag: Flag) -> None:
+    if not flag.metavar:
+        parser.add_argument(*flag.names, action="store_true", dest=flag.key)
+    elif flag.many:
+        parser.add_argument(*flag.names, action="append", dest=flag.key)
+    elif flag.optional:
+        const = "true" if flag.choices else ""
+        parser.add_argument(*flag.names, dest=flag.key, choices=flag.choices or None, nargs="?", const=const)
+    else:
+        parser.add_argument(*flag.names, dest=flag.key, choices=flag.choices or None, default=flag.default)
+
+
+def _report(error: PluginError) -> int:
+    sys.stdout.flush()
+    screen = Screen()
+    red = sys.stderr.isatty() and screen.color
+    head = f"\x1b[{Color.BAD}merror:\x1b[0m" if red else "error:"
+    sys.stderr.write(f"{head} {error}\n" + (f"  try: {error.remedy}\n" if error.remedy else ""))
+    return error.code

@@ -1,0 +1,219 @@
+"""Requests to the API server through the proxy, with errors that name the remedy."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from typing import Any
+from urllib.parse import urlencode
+
+from kubectl_pp.errors import ConflictError, ExpiredError, MissingError, PluginError, UnavailableError
+from kubectl_pp.proxy import Proxy
+
+Json = dict[str, Any]
+
+JSON = "application/json"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+MERGE_PATCH = "application/merge-patch+json"
+PAGE = 500
+BUSY_TRIES = 8
+BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+_PLAIN_ERRORS: dict[int, type[PluginError]] = {
+    HTTPStatus.CONFLICT: ConflictError,
+    HTTPStatus.GONE: ExpiredError,
+    HTTPStatus.BAD_REQUEST: PluginError,
+    HTTPStatus.UNPROCESSABLE_ENTITY: PluginError,
+}
+
+
+class _UnixConnection(HTTPConnection):
+    """HTTP over the proxy's socket."""
+
+    def __init__(self, path: str, timeout: float | None) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket instead of a host."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Client:
+    """One cluster. May be used by several threads; each gets a connection of its own."""
+
+    def __init__(self, proxy: Proxy, timeout: float | None) -> None:
+        self._proxy = proxy
+        self._timeout = timeout
+        self._socket = ""
+        self._lock = threading.Lock()
+        self._local = threading.local()
+
+    def get(self, path: str, params: dict[str, str] | None = None, accept: str = JSON) -> Json:
+        """One object or list.
+
+        Raises:
+            PluginError: see `_error`.
+        """
+        return self._request("GET", path, params, accept=accept)
+
+    def text(self, path: str) -> str:
+        """What is not JSON, such as metrics."""
+        return self._send("GET", path, None, None, {}).decode(errors="replace")
+
+    def post(self, path: str, body: Json) -> Json:
+        """Create an object."""
+        return self._request("POST", path, None, body)
+
+    def patch(self, path: str, body: Json, *, dry_run: bool = False) -> Json:
+        """Change an object by a merge patch."""
+        params = {"fieldManager": "kubectl-pp"} | ({"dryRun": "All"} if dry_run else {})
+        return self._request("PATCH", path, params, body)
+
+    def pages(self, path: str, params: dict[str, str], accept: str = JSON) -> Iterator[Json]:
+        """A list in pages; starts over on its own when the first page is all it lost.
+
+        Raises:
+            ExpiredError: the list went out of date between two pages.
+        """
+        token = ""
+        while True:
+            wanted = {**params, "limit": str(PAGE), **({"continue": token} if token else {})}
+            page = self.get(path, wanted, accept)
+            yield page
+            token = page.get("metadata", {}).get("continue", "")
+            if not token:
+                return
+
+    def watch(self, path: str, params: dict[str, str]) -> Iterator[Json]:
+        """The events of a watch, until the server ends it.
+
+        Raises:
+            ExpiredError: the version to watch from is too old.
+        """
+        connection = _UnixConnection(self.socket(), None)
+        try:
+            query = urlencode({**params, "watch": "1", "allowWatchBookmarks": "true"})
+            connection.request("GET", f"{path}?{query}", headers={"Accept": JSON})
+            response = connection.getresponse()
+            if response.status >= HTTPStatus.BAD_REQUEST:
+                raise _error("GET", path, response, response.read())
+            while line := response.readline():
+                event: Json = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise ExpiredError(event["object"].get("message", "the watch has ended"))
+                yield event
+        except (OSError, HTTPException) as error:
+            raise UnavailableError(f"the watch broke off: {error}") from error
+        finally:
+            connection.close()
+
+    def socket(self) -> str:
+        """The proxy's socket, once it listens."""
+        with self._lock:
+            if not self._socket:
+                self._socket = self._proxy.socket()
+        return self._socket
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        params: dict[str, str] | None,
+        body: Json | None = None,
+        *,
+        accept: str = JSON,
+    ) -> Json:
+        headers = {"Accept": accept}
+        if body is not None:
+            headers["Content-Type"] = MERGE_PATCH if method == "PATCH" else JSON
+        answer: Json = json.loads(self._send(method, path, params, body, headers))
+        return answer
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        params: dict[str, str] | None,
+        body: Json | None,
+        headers: dict[str, str],
+    ) -> bytes:
+        target = f"{path}?{urlencode(params)}" if params else path
+        data = None if body is None else json.dumps(body).encode()
+        for attempt in range(BUSY_TRIES):
+            response, content = self._once(method, target, data, headers)
+            if response.status < HTTPStatus.BAD_REQUEST:
+                return content
+            if response.status not in BUSY or attempt == BUSY_TRIES - 1:
+                raise _error(method, path, response, content)
+            time.sleep(float(response.headers.get("Retry-After") or 0.1 * 2**attempt))
+        raise AssertionError
+
+    def _once(
+        self, method: str, target: str, data: bytes | None, headers: dict[str, str]
+    ) -> tuple[HTTPResponse, bytes]:
+        """One request; a connection that went stale is made anew once, all our requests may be repeated."""
+        for fresh in (False, True):
+            connection: _UnixConnection | None = getattr(self._local, "connection", None)
+            if connection is None or fresh:
+                connection = self._local.connection = _UnixConnection(self.socket(), self._timeout)
+            try:
+                connection.request(method, target, data, headers)
+                response = connection.getresponse()
+                return response, response.read()
+            except TimeoutError as error:
+                self._local.connection = None
+                raise UnavailableError(
+                    f"no answer from the API server within {self._timeout:g} s", "see --request-timeout"
+                ) from error
+            except (OSError, HTTPException) as error:
+                self._local.connection = None
+                if fresh:
+                    raise UnavailableError(f"kubectl proxy does not answer: {error}") from error
+        raise AssertionError
+
+
+def _error(method: str, path: str, response: HTTPResponse, content: bytes) -> PluginError:
+    """What the API server (JSON) or kubectl (plain text) says, as something to act on."""
+    try:
+        status = json.loads(content)
+        text, reason = str(status.get("message", "")), str(status.get("reason", ""))
+    except (ValueError, AttributeError):
+        text, reason = content.decode(errors="replace").strip(), ""
+    if response.status in _PLAIN_ERRORS:
+        return _PLAIN_ERRORS[response.status](text)
+    if response.status == HTTPStatus.NOT_FOUND:
+        ours = path.startswith("/apis/uploadpp.io")
+        missing = ours and (reason != "NotFound" or not _names_object(path))
+        return _no_crd() if missing else MissingError(text or f"{path} is not there")
+    if response.status == HTTPStatus.UNAUTHORIZED:
+        text = f"the API server does not know you: {text}"
+        return UnavailableError(text, "log in again, or see `kubectl auth whoami`")
+    if response.status == HTTPStatus.FORBIDDEN and reason:
+        return UnavailableError(text, f"ask for the right to {_verb(method, path)}, see `kubectl pp doctor`")
+    return UnavailableError(
+        f"the API server cannot be reached: {text}" if not reason else text,
+        "check the cluster and --context, or `kubectl cluster-info`" if not reason else "try again",
+    )
+
+
+def _verb(method: str, path: str) -> str:
+    verb = {"GET": "get" if _names_object(path) else "list", "PATCH": "patch", "POST": "create"}[method]
+    return f"{verb} {path.rstrip('/').split('/')[-2 if _names_object(path) else -1]}"
+
+
+def _names_object(path: str) -> bool:
+    """Whether the path is one of a namespaced object, not of a collection."""
+    parts = path.strip("/").split("/")
+    return "namespaces" in parts and len(parts) - parts.index("namespaces") > 3  # noqa: PLR2004
+
+
+def _no_crd() -> UnavailableError:
+    return UnavailableError(
+        "this cluster has no resource uploadpostprocessings.uploadpp.io",
+        "install the operator with its Helm chart, or the CRD alone: kubectl apply --server-side -f crds/",
+    )

@@ -1,0 +1,106 @@
+"""What a verb is given: the parsed options, the screen and the cluster."""
+
+import os
+from argparse import Namespace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from kubectl_pp.flags import kubectl_arguments
+from kubectl_pp.screen import Screen
+from kubectl_pp.times import parse_duration
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from kubectl_pp.client import Client
+    from kubectl_pp.proxy import Proxy
+
+# What follows is imported where it is used: a verb that asks no cluster starts in half the time.
+_POD_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+
+class Context:
+    """One run of one verb."""
+
+    def __init__(self, options: Namespace, screen: Screen) -> None:
+        self.options = options
+        self.screen = screen
+        self._proxy: "Proxy | None" = None
+        self._asking: "subprocess.Popen[str] | None" = None
+
+    @cached_property
+    def kubectl_arguments(self) -> list[str]:
+        """The user's flags that are kubectl's."""
+        return kubectl_arguments(vars(self.options))
+
+    @cached_property
+    def client(self) -> "Client":
+        """The cluster; kubectl starts up while we load the rest of ourselves."""
+        from kubectl_pp.proxy import Proxy  # noqa: PLC0415 -- see above
+
+        limit = parse_duration(self.options.request_timeout, "--request-timeout") or None
+        self._proxy = Proxy(self.kubectl_arguments)
+        if not self._namespace_is_given:
+            self._asking = self._ask_namespace()
+        from kubectl_pp.client import Client  # noqa: PLC0415 -- http.client takes as long as kubectl's start
+
+        return Client(self._proxy, limit)
+
+    @property
+    def _namespace_is_given(self) -> bool:
+        return bool(self.options.namespace or self.options.all_namespaces)
+
+    @cached_property
+    def default_namespace(self) -> str:
+        """The one of -n, or of the context."""
+        if self.options.namespace:
+            return str(self.options.namespace)
+        asking = self._asking or self._ask_namespace()
+        self._asking = None
+        found = asking.communicate()[0].strip()
+        if found:
+            return found
+        in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and not self.options.kubeconfig
+        if in_pod and os.path.exists(_POD_NAMESPACE):  # noqa: PTH110 -- pathlib takes 10 ms to load
+            with open(_POD_NAMESPACE) as file:  # noqa: PTH123 -- same
+                return file.read().strip()
+        return "default"
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace asked for; None is all of them."""
+        return None if self.options.all_namespaces else self.default_namespace
+
+    def command(self, text: str) -> str:
+        """A command to suggest, for the same place."""
+        place = ""
+        if self.options.context:
+            place += f" --context {self.options.context}"
+        if self.options.namespace:
+            place += f" -n {self.options.namespace}"
+        return f"kubectl pp {text}{place}"
+
+    def close(self) -> None:
+        """End whatever we started."""
+        if self._asking is not None:
+            self._asking.kill()
+            self._asking.communicate()
+        if self._proxy is not None:
+            self._proxy.close()
+
+    def _ask_namespace(self) -> "subprocess.Popen[str]":
+        import subprocess  # noqa: PLC0415 -- see above
+
+        from kubectl_pp.proxy import kubectl_path  # noqa: PLC0415 -- see above
+
+        arguments = [
+            kubectl_path(),
+            *self.kubectl_arguments,
+            "config",
+            "view",
+            "--minify",
+            "--output=jsonpath={..namespace}",
+        ]
+        return subprocess.Popen(
+            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )

@@ -1,0 +1,92 @@
+"""Lists, then watches, for as long as the consumer wants: over time-outs, expiry and broken lines."""
+
+import queue
+import threading
+import time
+from enum import StrEnum
+from typing import NamedTuple
+
+from kubectl_pp.client import Client, Json
+from kubectl_pp.errors import ExpiredError, PluginError, UnavailableError
+from kubectl_pp.upload import Upload
+
+PAUSE_SECONDS = 1.0
+
+
+class Kind(StrEnum):
+    """What a change is; all but the first are the API's words."""
+
+    SNAPSHOT = "SNAPSHOT"
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+    LOST = "LOST"
+
+
+class Change(NamedTuple):
+    """Something that happened to uploads. LOST carries the reason; a SNAPSHOT follows it."""
+
+    kind: Kind
+    uploads: tuple[Upload, ...]
+    error: PluginError | None = None
+
+
+class Feed:
+    """Changes of one collection. `version` leaves the list out and watches from there."""
+
+    def __init__(self, client: Client, path: str, params: dict[str, str], version: str = "") -> None:
+        self._client = client
+        self._path = path
+        self._params = params
+        self._version = version
+        self._queue: queue.Queue[Change] = queue.Queue()
+        self._first = True
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def get(self, timeout: float | None) -> Change | None:
+        """The next change; None when the time is over first.
+
+        Raises:
+            PluginError: the first list failed.
+        """
+        try:
+            change = self._queue.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        if change.kind is Kind.LOST and self._first and change.error is not None:
+            raise change.error
+        self._first = False
+        return change
+
+    def _run(self) -> None:
+        while True:
+            try:
+                if not self._version:
+                    self._list()
+                self._watch()
+            except ExpiredError:
+                self._version = ""
+            except PluginError as error:
+                self._version = ""
+                self._queue.put(Change(Kind.LOST, (), error))
+                time.sleep(PAUSE_SECONDS)
+            except Exception as error:  # noqa: BLE001 -- the consumer must hear of it
+                self._version = ""
+                self._queue.put(Change(Kind.LOST, (), UnavailableError(f"{type(error).__name__}: {error}")))
+                time.sleep(PAUSE_SECONDS)
+
+    def _list(self) -> None:
+        items: list[Json] = []
+        version = ""
+        for page in self._client.pages(self._path, self._params):
+            items += page.get("items", [])
+            version = version or page["metadata"]["resourceVersion"]
+        self._version = version
+        self._queue.put(Change(Kind.SNAPSHOT, tuple(Upload(item) for item in items)))
+
+    def _watch(self) -> None:
+        for event in self._client.watch(self._path, {**self._params, "resourceVersion": self._version}):
+            resource = event["object"]
+            self._version = resource["metadata"]["resourceVersion"]
+            if event["type"] in (Kind.ADDED, Kind.MODIFIED, Kind.DELETED):
+                self._queue.put(Change(Kind(event["type"]), (Upload(resource),)))

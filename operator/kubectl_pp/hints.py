@@ -1,0 +1,172 @@
+"""What a person can do about an upload; pure, and written for somebody who sees it for the first time."""
+
+from typing import NamedTuple
+
+from kubectl_pp.times import human
+from kubectl_pp.upload import DesiredState, Outcome, Stage, Upload
+from kubectl_pp.words import current
+
+UNSEEN_SECONDS = 30
+STALL_SECONDS = 600
+"""The default of stallAfterSeconds."""
+
+
+_ASKED = (Stage.AWAITING_READY, Stage.AWAITING_URL)
+
+
+class Hint(NamedTuple):
+    """One piece of advice; `command` is a verb of ours with its arguments, empty when there is none."""
+
+    text: str
+    command: str = ""
+
+
+def hints(upload: Upload, now: float) -> list[Hint]:
+    """Advice, the most useful first."""
+    found = []
+    unseen = int(upload.meta.get("generation", 1)) > int(upload.status.get("observedGeneration", 0))
+    if unseen and now - max(upload.since, upload.created) > UNSEEN_SECONDS:
+        found.append(
+            Hint("The operator has not acted on the last change of the spec. Is it running?", "doctor")
+        )
+    if upload.ended:
+        return found + _ended(upload)
+    if upload.stuck:
+        return found + _stuck(upload)
+    return found + _moving(upload, now)
+
+
+def _stuck(upload: Upload) -> list[Hint]:
+    name, step = upload.name, upload.step
+    resume = Hint("When the cause is gone, let it go on:", f"resume {name}")
+    match upload.stage:
+        case Stage.RUNNING:
+            return [
+                Hint(
+                    f"No service has answered the step {step}. Is one running that listens for exactly "
+                    "this word, and is "
+                    "it connected to the same NATS? Look at its logs."
+                ),
+                Hint("When it runs again, start the step once more:", f"resume {name}"),
+                *_skip(upload),
+                Hint("Or end the upload; its bytes are kept:", f"cancel {name}"),
+            ]
+        case Stage.HELD:
+            return [
+                Hint(
+                    f"The step {step} has no retry left and its policy is to wait for you. Its last words "
+                    "are above."
+                ),
+                resume,
+                *_skip(upload),
+                Hint("Or end the upload; its bytes are kept:", f"cancel {name}"),
+            ]
+        case Stage.AWAITING_URL:
+            return [
+                Hint(
+                    "The storage does not send a fresh download URL. Does storage-users run, and does it "
+                    "still have the "
+                    "upload? (ocis storage-users uploads sessions --id=" + upload.id + ")"
+                ),
+                resume,
+            ]
+        case Stage.AWAITING_READY:
+            asked = Hint(
+                "The storage was told the outcome and does not say that it is done. Is "
+                "STORAGE_USERS_OCIS_ASYNC_UPLOADS "
+                "or OCIS_ASYNC_UPLOADS set there, and is storage-users connected to the same NATS?"
+            )
+            if upload.outcome == Outcome.ABORT:
+                return [
+                    asked,
+                    Hint("An abort is not repeated: that would make the storage remove the bytes."),
+                ]
+            return [asked, Hint("Tell it once more:", f"resume {name}")]
+    return [Hint("Somebody does not answer; the conditions say who."), resume]
+
+
+def _skip(upload: Upload) -> list[Hint]:
+    names = [step.name for step in upload.steps]
+    if upload.step not in names or names[-1] == upload.step:
+        return []
+    following = names[names.index(upload.step) + 1]
+    text = f"Or leave {upload.step} out, at your own risk, in a new run:"
+    return [Hint(text, f"restart {upload.name} --from-step {following}")]
+
+
+def _moving(upload: Upload, now: float) -> list[Hint]:
+    name, step = upload.name, current(upload)
+    match upload.stage:
+        case Stage.PENDING:
+            return [_not_started(now - upload.created)]
+        case Stage.RUNNING if step is not None:
+            limit = (
+                step.plan.get("stallAfterSeconds") or upload.spec.get("stallAfterSeconds") or STALL_SECONDS
+            )
+            left = (step.started or now) + limit - now
+            when = f"; if it does not within {human(left)}, it is reported as stalled" if left > 0 else ""
+            return [Hint(f"Nothing: the service of step {step.name} has the file and will answer{when}.")]
+        case Stage.BACKING_OFF:
+            return [
+                Hint("Nothing: the step starts again by itself."),
+                Hint("To start it now:", f"resume {name}"),
+            ]
+        case Stage.RELEASE_BACKING_OFF:
+            return [
+                Hint(
+                    "The storage failed to release the file; it is told again by itself. Its log says why "
+                    "it failed."
+                ),
+                Hint("To tell it now:", f"resume {name}"),
+            ]
+        case Stage.DELAYING:
+            return [
+                Hint("Nothing: the configured delay is running."),
+                Hint("To cut it short:", f"resume {name}"),
+            ]
+        case Stage.SUSPENDED:
+            return [Hint("Somebody has suspended it. To let it go on:", f"unsuspend {name}")]
+    if upload.desired == DesiredState.SUSPENDED:
+        return [Hint("It rests when this is over. To let it go on:", f"unsuspend {name}")]
+    return [Hint("Nothing: the storage was asked and will answer.")] if upload.stage in _ASKED else []
+
+
+def _not_started(seconds: float) -> Hint:
+    if seconds < UNSEEN_SECONDS:
+        return Hint("Nothing: the operator will start it in a moment.")
+    return Hint("The operator has not started it yet. Is it running?", "doctor")
+
+
+def _ended(upload: Upload) -> list[Hint]:
+    name = upload.name
+    match upload.stage:
+        case Stage.COMPLETED:
+            return [Hint("Nothing: the file is where its user wanted it.")]
+        case Stage.UPLOAD_FAILED:
+            return [
+                Hint(
+                    "All steps passed, but the storage failed to release the file as often as it may. Its "
+                    "log says why."
+                ),
+                Hint("When the cause is gone, tell it once more:", f"resume {name}"),
+            ]
+        case Stage.CLEANED:
+            return [Hint("Nothing: the upload was removed with the storage's own command.")]
+    if upload.outcome == Outcome.DELETE:
+        return [Hint("The upload was removed from the storage: whoever sent it has to send it again.")]
+    cause = {
+        Stage.RETRIES_EXHAUSTED: "A step failed more often than it may: its last words are above.",
+        Stage.STEP_TIMED_OUT: "A step did not answer in time. Is its service running? Is timeoutSeconds low?",
+        Stage.ABORTED: "A step rejected the file. If that is right, there is nothing to do.",
+        Stage.CANCELLED: "It was cancelled by a person.",
+    }
+    found = [Hint(text) for stage, text in cause.items() if stage == upload.stage]
+    return [
+        *found,
+        Hint(
+            "The storage was told to keep the bytes. A new run is possible, but some storages lose the "
+            "bytes of an "
+            "aborted upload then; if that is no loss:",
+            f"restart {name} --force",
+        ),
+    ]

@@ -1,0 +1,90 @@
+"""The operator's metrics: finding them, reading them, and what they say of stream and consumer."""
+
+from collections.abc import Iterator
+from urllib.request import urlopen
+
+from kubectl_pp.client import Client
+from kubectl_pp.errors import PluginError, UsageError
+from kubectl_pp.findings import Finding, Verdict
+from uploadpp import __version__
+
+PORT = 9255
+TIMEOUT_SECONDS = 5
+MANY_UNREAD = 1000
+MANY_UNSAVED = 1000
+
+
+def look(client: Client, namespace: str, holder: str, url: str | None) -> Iterator[Finding]:
+    """Findings from the metrics of the Pod that holds the Lease, or from `url`."""
+    pod = holder.rpartition("_")[0]
+    try:
+        if url:
+            text = _fetch(url)
+        else:
+            text = client.text(f"/api/v1/namespaces/{namespace}/pods/{pod}:{PORT}/proxy/metrics")
+    except (PluginError, OSError) as error:
+        why = str(error).splitlines()[0]
+        yield Finding(
+            Verdict.NOTE,
+            f"the operator's metrics cannot be read: {why}",
+            "--metrics-url=URL, if you have one",
+        )
+        return
+    yield from judge(parse(text))
+
+
+def _fetch(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"--metrics-url {url} is no http address")
+    with urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 -- checked just above
+        text: str = response.read().decode()
+        return text
+
+
+def parse(text: str) -> dict[str, float]:
+    """Sums by name over all labels; the version label of uploadpp_build_info becomes part of its name."""
+    found: dict[str, float] = {}
+    for line in text.splitlines():
+        if line.startswith("#") or " " not in line:
+            continue
+        sample, _, value = line.rpartition(" ")
+        name, _, labels = sample.partition("{")
+        key = f"{name}{{{labels}" if name == "uploadpp_build_info" else name
+        found[key] = found.get(key, 0.0) + float(value)
+    return found
+
+
+def judge(values: dict[str, float]) -> Iterator[Finding]:
+    """What the numbers mean."""
+    version = next((k.split('"')[1] for k in values if k.startswith("uploadpp_build_info{")), "")
+    if version:
+        same = version == __version__
+        text = f"operator {version}" + ("" if same else f", plugin {__version__}")
+        remedy = "" if same else "use the plugin that came with the operator"
+        yield Finding(Verdict.GOOD if same else Verdict.NOTE, text, remedy)
+    unread, unacked = (
+        int(values.get("uploadpp_log_unread", 0)),
+        int(values.get("uploadpp_log_unacknowledged", 0)),
+    )
+    behind = unread > MANY_UNREAD
+    yield Finding(
+        Verdict.WARNING if behind else Verdict.GOOD,
+        f"event stream: {unread:,} messages not read, {unacked:,} read and not yet acknowledged",
+        "it should shrink; if it does not, look at the operator's log and at NATS" if behind else "",
+    )
+    unsaved = int(values.get("uploadpp_checkpoint_lag_uploads", 0))
+    yield Finding(
+        Verdict.WARNING if unsaved > MANY_UNSAVED else Verdict.GOOD,
+        f"{unsaved:,} uploads are newer than their resource",
+        "the API server is slow or away; what you see here is a little old" if unsaved > MANY_UNSAVED else "",
+    )
+    for name, text, remedy in (
+        (
+            "uploadpp_uploads_set_aside_total",
+            "uploads could not be stored or published",
+            "see the operator's log",
+        ),
+        ("uploadpp_bad_messages_total", "messages could not be understood", "see the operator's log"),
+    ):
+        if count := int(values.get(name, 0)):
+            yield Finding(Verdict.WARNING, f"{count:,} {text}", remedy)

@@ -1,0 +1,116 @@
+"""`kubectl proxy` for the length of one command: kubectl keeps the credentials, we speak HTTP.
+
+So every kubeconfig, exec plugin and proxy setting works, and 5,000 patches take one
+kubectl and not 5,000. It listens on a socket in a folder only the user can enter, and serves
+only the paths we need. A small shell holds it: when we end, however we end, its standard
+input ends too and it removes both.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+
+from kubectl_pp.errors import UnavailableError
+
+_SHELL = """\
+trap '' INT
+dir=$(mktemp -d "${TMPDIR:-/tmp}/kubectl-pp.XXXXXX") || exit 1
+"$@" --unix-socket="$dir/s" <&FD FD<&- &
+child=$!
+exec FD<&- >&- 2>&-
+read -r _
+kill "$child"
+wait "$child"
+rm -rf "$dir"
+"""
+_PATHS = (
+    "^/apis/uploadpp[.]io(/|$)|^/version$|^/api/v1/namespaces/[^/]+/(events|pods)|^/api/v1/(events|namespaces)$"
+    "|^/apis/coordination[.]k8s[.]io/v1/|^/apis/authorization[.]k8s[.]io/v1/selfsubjectaccessreviews$"
+    "|^/apis/apiextensions[.]k8s[.]io/v1/customresourcedefinitions/"
+)
+_LAST_SHELL_FD = 9
+_SERVING = "Starting to serve on "
+_KLOG = re.compile(rb"[EWIF]\d{4} ")
+
+
+def kubectl_path() -> str:
+    """Where kubectl is.
+
+    Raises:
+        UnavailableError: it is not on PATH.
+    """
+    found = shutil.which("kubectl")
+    if found is None:
+        raise UnavailableError(
+            "kubectl is not on PATH", "install it: https://kubernetes.io/docs/tasks/tools/"
+        )
+    return found
+
+
+class Proxy:
+    """A running `kubectl proxy`; started at once, waited for when its socket is needed."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        stdin = _own_stdin()
+        command = [kubectl_path(), *arguments, "proxy", f"--accept-paths={_PATHS}"]
+        self._words: list[str] = []
+        try:
+            self._shell = subprocess.Popen(
+                ["/bin/sh", "-c", _SHELL.replace("FD", str(stdin)), "sh", *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=(stdin,),
+            )
+        finally:
+            os.close(stdin)
+        self._drain = threading.Thread(target=self._pass_on, daemon=True)
+        self._drain.start()
+
+    def socket(self) -> str:
+        """The path of the socket, once kubectl serves.
+
+        Raises:
+            UnavailableError: kubectl gave up; the text is what it said.
+        """
+        assert self._shell.stdout is not None  # noqa: S101 -- it is a pipe
+        line = self._shell.stdout.readline().decode(errors="replace").strip()
+        if not line.startswith(_SERVING):
+            self._drain.join(1)
+            said = " ".join(self._words) or f"kubectl proxy said {line!r}"
+            raise UnavailableError(
+                said.removeprefix("error: "), "check --kubeconfig and --context, or `kubectl config view`"
+            )
+        return line.removeprefix(_SERVING)
+
+    def close(self) -> None:
+        """Stop kubectl and remove the socket."""
+        assert self._shell.stdin is not None  # noqa: S101 -- it is a pipe
+        self._shell.stdin.close()
+        self._shell.wait()
+
+    def _pass_on(self) -> None:
+        """Login prompts go to the person; kubectl's log of failed requests does not, we say that better."""
+        assert self._shell.stderr is not None  # noqa: S101 -- it is a pipe
+        while chunk := os.read(self._shell.stderr.fileno(), 4096):
+            if _KLOG.match(chunk):
+                continue
+            if chunk.startswith((b"error:", b"Error")):
+                self._words.append(chunk.decode(errors="replace").strip())
+                continue
+            sys.stderr.buffer.write(chunk)
+            sys.stderr.buffer.flush()
+
+
+def _own_stdin() -> int:
+    """Our standard input once more: a login helper may ask there. Shells know one-digit numbers only."""
+    try:
+        copy = os.dup(0)
+    except OSError:
+        return os.open(os.devnull, os.O_RDONLY)
+    if copy <= _LAST_SHELL_FD:
+        return copy
+    os.close(copy)
+    raise UnavailableError("too many open files are inherited", "close file descriptors 3 to 9")

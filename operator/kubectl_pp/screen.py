@@ -1,0 +1,141 @@
+"""The terminal: what it can show, and the few words of escape sequences we use."""
+
+import os
+import sys
+from enum import StrEnum
+from typing import TextIO
+
+WRAPPED_WIDTH = 100
+MIN_WIDTH = 40
+
+
+class Color(StrEnum):
+    """Colours by meaning; the values are SGR codes."""
+
+    GOOD = "32"
+    BUSY = "36"
+    WAITING = "33"
+    BAD = "31"
+    FAINT = "2"
+    TITLE = "1"
+
+
+class Icon(StrEnum):
+    """One character of state; the value is the plain form."""
+
+    DONE = "+"
+    RUNNING = "*"
+    WAITING = "o"
+    RETRYING = "~"
+    HELD = "!"
+    FAILED = "x"
+    SKIPPED = "-"
+
+
+_PRETTY = {
+    Icon.DONE: "✔",
+    Icon.RUNNING: "●",
+    Icon.WAITING: "○",
+    Icon.RETRYING: "↻",
+    Icon.HELD: "⏸",
+    Icon.FAILED: "✖",
+    Icon.SKIPPED: "·",
+}
+_PLAIN = str.maketrans({"…": "~", "“": '"', "”": '"'})
+
+
+class Screen:
+    """Standard output and what it understands."""
+
+    def __init__(self, color: str = "auto", *, ascii_only: bool = False) -> None:
+        self.out: TextIO = sys.stdout
+        self.tty = self.out.isatty()
+        self.color = color == "always" or (color == "auto" and self.tty and _colors_wanted())
+        self.utf8 = not ascii_only and _locale_is_utf8()
+        self.out.reconfigure(encoding="utf-8" if self.utf8 else None, errors="replace")  # type: ignore[union-attr]
+
+    @property
+    def width(self) -> int | None:
+        """Columns of the terminal; None when lines may be as long as they are."""
+        columns = os.environ.get("COLUMNS", "")
+        if columns.isdigit() and int(columns):
+            return max(int(columns), MIN_WIDTH)
+        if not self.tty:
+            return None
+        try:
+            return max(os.get_terminal_size(self.out.fileno()).columns, MIN_WIDTH)
+        except OSError:
+            return None
+
+    @property
+    def height(self) -> int:
+        """Lines of the terminal."""
+        lines = os.environ.get("LINES", "")
+        if lines.isdigit() and int(lines):
+            return int(lines)
+        try:
+            return os.get_terminal_size(self.out.fileno()).lines
+        except OSError:
+            return 24
+
+    def paint(self, text: str, color: Color | None) -> str:
+        """The text in a colour, where colours are wanted."""
+        return f"\x1b[{color}m{text}\x1b[0m" if self.color and color and text else text
+
+    def icon(self, icon: Icon) -> str:
+        """The icon, as far as the terminal has it."""
+        return _PRETTY[icon] if self.utf8 else icon.value
+
+    def fit(self, text: str) -> str:
+        """Our own typography, as far as the terminal has it."""
+        return text if self.utf8 else text.translate(_PLAIN)
+
+    def line(self, text: str = "") -> None:
+        """Print one line."""
+        self.out.write(self.fit(text) + "\n")
+
+    def lines(self, texts: list[str]) -> None:
+        """Print some lines."""
+        self.out.write("".join(self.fit(text) + "\n" for text in texts))
+
+    def note(self, text: str) -> None:
+        """Say something that is no result."""
+        self.out.flush()
+        sys.stderr.write(self.fit(text) + "\n")
+        sys.stderr.flush()
+
+
+def _colors_wanted() -> bool:
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") != "dumb"
+
+
+def _locale_is_utf8() -> bool:
+    """From the environment, because Python itself takes UTF-8 where nothing is set."""
+    value = next((v for n in ("LC_ALL", "LC_CTYPE", "LANG") if (v := os.environ.get(n))), "")
+    return "utf8" in value.lower().replace("-", "")
+
+
+def harmless(text: str) -> str:
+    """Without control characters: a file name may hold anything, escape sequences too."""
+    return "".join(
+        "^[" if c == "\x1b" else " " if c in "\t\n\r" else c if c.isprintable() else "?" for c in text
+    )
+
+
+def clip(text: str, width: int) -> str:
+    """At most `width` columns; the cut is shown."""
+    if len(text) <= width:
+        return text
+    return text[: max(width - 1, 0)] + "…"
+
+
+def wrap(text: str, width: int | None, indent: str = "") -> list[str]:
+    """Lines of at most `width` columns; one line where there is no limit."""
+    if width is None:
+        return [indent + text]
+    room, lines = max(width - len(indent), 20), [""]
+    for word in text.split(" "):
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > room:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
+    return [indent + line for line in lines]

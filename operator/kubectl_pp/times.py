@@ -1,0 +1,70 @@
+"""Times and lengths of time, as Kubernetes writes them and as people read them."""
+
+import re
+import time
+from datetime import UTC, datetime
+
+from kubectl_pp.errors import UsageError
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
+_TENTHS_BELOW = 10
+_FORMS: tuple[tuple[float, int, str, int, str], ...] = (
+    # below this many seconds: unit and smaller unit, both in seconds; kubectl's own limits
+    (120, 1, "s", 1, ""),
+    (600, 60, "m", 1, "s"),
+    (3 * 3600, 60, "m", 1, ""),
+    (8 * 3600, 3600, "h", 60, "m"),
+    (2 * 86400, 3600, "h", 1, ""),
+    (8 * 86400, 86400, "d", 3600, "h"),
+    (float("inf"), 86400, "d", 1, ""),
+)
+
+
+def parse_time(text: str | None) -> float | None:
+    """RFC 3339 to seconds since the epoch; None when absent or unreadable."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def parse_duration(text: str, flag: str) -> float:
+    """`90s`, `1h30m`, `3d`, or a bare number of seconds.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if text.isdigit():
+        return float(text)
+    if not _DURATION.fullmatch(text):
+        raise UsageError(f"{flag}: {text!r} is no length of time", "for example 90s, 1h30m or 3d")
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+
+
+def human(seconds: float) -> str:
+    """A length of time in at most two units, as kubectl writes ages."""
+    seconds = max(seconds, 0.0)
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < _TENTHS_BELOW:
+        return f"{seconds:.1f}s".replace(".0s", "s")
+    whole = int(seconds)
+    _, size, unit, small_size, small = next(form for form in _FORMS if whole < form[0])
+    count, rest = divmod(whole, size)
+    rest = rest // small_size if small else 0
+    return f"{count}{unit}{rest}{small}" if rest else f"{count}{unit}"
+
+
+def clock(at: float) -> str:
+    """The local time of day of a moment."""
+    return time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def moment(at: float) -> str:
+    """Date and time in UTC, for what is far away."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,222 @@
+"""A resource as the verbs see it; reads what is there and never stumbles over what is not."""
+
+from typing import Any
+
+from kubectl_pp.screen import Color, Icon, harmless
+from kubectl_pp.times import parse_time
+from uploadpp.core.naming import resource_name
+from uploadpp.core.states import ENDED, DesiredState, Outcome, Stage, StepReason, StepState
+
+Json = dict[str, Any]
+
+GROUP = "uploadpp.io"
+VERSION = "v1alpha1"
+PLURAL = "uploadpostprocessings"
+KIND = "UploadPostprocessing"
+BASE = f"/apis/{GROUP}/{VERSION}"
+QUALIFIED = f"uploadpostprocessing.{GROUP}"
+VIRUS_STEP = "virusscan"
+SUCCEEDED, STALLED = "Succeeded", "Stalled"
+
+__all__ = ["ENDED", "DesiredState", "Outcome", "Stage", "StepReason", "StepState", "Upload", "resource_name"]
+
+_ENDED = frozenset(str(stage) for stage in ENDED)  # the server may know stages we do not
+
+
+def collection(namespace: str | None) -> str:
+    """The path of the uploads of a namespace, or of all."""
+    return f"{BASE}/{PLURAL}" if namespace is None else f"{BASE}/namespaces/{namespace}/{PLURAL}"
+
+
+class Step:
+    """One step: what the plan says and what has happened."""
+
+    def __init__(self, plan: Json, status: Json) -> None:
+        self.plan = plan
+        self.name: str = harmless(status.get("name") or plan.get("name", "?"))
+        self.state: str = status.get("state", StepState.WAITING)
+        self.attempts: int = status.get("attempts", 0)
+        self.retries: int = status.get("retries", 0)
+        self.outcome: str = status.get("outcome", "")
+        self.reason: str = status.get("reason", "")
+        self.message: str = harmless(status.get("message", ""))
+        self.started = parse_time(status.get("startTime"))
+        self.finished = parse_time(status.get("finishTime"))
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the last attempt took."""
+        if self.started is None or self.finished is None:
+            return None
+        return self.finished - self.started
+
+
+class Upload:
+    """One UploadPostprocessing."""
+
+    def __init__(self, raw: Json) -> None:
+        self.raw = raw
+        self.meta: Json = raw.get("metadata", {})
+        self.meta.pop("managedFields", None)  # kubectl hides them as well
+        self.spec: Json = raw.get("spec", {})
+        self.status: Json = raw.get("status", {})
+        self.file: Json = self.spec.get("upload", {})
+        self.name: str = self.meta.get("name", "")
+        self.namespace: str = self.meta.get("namespace", "")
+
+    @property
+    def id(self) -> str:
+        """The upload's id in the storage."""
+        return str(self.file.get("id", ""))
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name."""
+        return self.namespace, self.name
+
+    @property
+    def stage(self) -> str:
+        """The reason of Succeeded; Pending before the operator wrote any."""
+        return str(self.condition(SUCCEEDED).get("reason", Stage.PENDING))
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens unless a person asks for it."""
+        return self.stage in _ENDED or self.condition("Finished").get("status") == "True"
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the file was released."""
+        return self.condition(SUCCEEDED).get("status") == "True"
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended without success."""
+        return self.ended and not self.succeeded
+
+    @property
+    def stuck(self) -> bool:
+        """Whether somebody does not answer, or a person has to decide."""
+        return self.stage == Stage.HELD or self.condition(STALLED).get("status") == "True"
+
+    @property
+    def step(self) -> str:
+        """The current step, `finished` while the storage is awaited, empty before and after."""
+        return harmless(str(self.status.get("currentStep", "")))
+
+    @property
+    def outcome(self) -> str:
+        """What the storage was told."""
+        return str(self.status.get("outcome", ""))
+
+    @property
+    def retries(self) -> int:
+        """Retries of all steps in this run."""
+        return int(self.status.get("retryCount", 0))
+
+    @property
+    def desired(self) -> str:
+        """What a person wants of it."""
+        return str(self.spec.get("desiredState", DesiredState.ACTIVE))
+
+    @property
+    def message(self) -> str:
+        """What is out of the ordinary, or else what it waits for."""
+        return harmless(self.status.get("message") or self.condition(SUCCEEDED).get("message", ""))
+
+    @property
+    def refusal(self) -> str:
+        """Why a wish was refused; empty when it was not."""
+        text = self.message
+        return text.removeprefix("restart refused: ") if text.startswith("restart refused: ") else ""
+
+    @property
+    def created(self) -> float:
+        """When the resource was made."""
+        return parse_time(self.meta.get("creationTimestamp")) or 0.0
+
+    @property
+    def newest(self) -> tuple[float, float]:
+        """Sorts by age; creation times have whole seconds only."""
+        return self.created, parse_time(self.file.get("receivedTime")) or 0.0
+
+    @property
+    def since(self) -> float:
+        """Since when it stands where it stands."""
+        return self.time("stageTime") or self.created
+
+    @property
+    def steps(self) -> list[Step]:
+        """All steps, those not reached too."""
+        plan: list[Json] = self.spec.get("steps") or []
+        status: list[Json] = self.status.get("steps") or []
+        if not status:
+            return [Step(each, {}) for each in plan]
+        plans = {each.get("name"): each for each in plan}
+        return [Step(plans.get(each.get("name"), {}), each) for each in status]
+
+    @property
+    def virus(self) -> Step | None:
+        """The virusscan that rejected the file, if one did."""
+        found = (s for s in self.steps if s.name == VIRUS_STEP and s.reason == StepReason.REJECTED)
+        return next(found, None)
+
+    def condition(self, kind: str) -> Json:
+        """A condition; empty where it is absent."""
+        conditions: list[Json] = self.status.get("conditions") or []
+        return next((c for c in conditions if c.get("type") == kind), {})
+
+    def time(self, field: str) -> float | None:
+        """A time of the status."""
+        return parse_time(self.status.get(field))
+
+    def path(self) -> str:
+        """Where the API server has it."""
+        return f"{collection(self.namespace)}/{self.name}"
+
+
+_COLORS: dict[str, Color] = {
+    Stage.RUNNING: Color.BUSY,
+    Stage.DELAYING: Color.BUSY,
+    Stage.AWAITING_READY: Color.BUSY,
+    Stage.BACKING_OFF: Color.WAITING,
+    Stage.RELEASE_BACKING_OFF: Color.WAITING,
+    Stage.AWAITING_URL: Color.WAITING,
+    Stage.SUSPENDED: Color.WAITING,
+    Stage.PENDING: Color.FAINT,
+    Stage.COMPLETED: Color.GOOD,
+    Stage.CANCELLED: Color.FAINT,
+    Stage.CLEANED: Color.FAINT,
+}
+_ICONS: dict[str, Icon] = {
+    Color.GOOD: Icon.DONE,
+    Color.BUSY: Icon.RUNNING,
+    Color.WAITING: Icon.RETRYING,
+    Color.FAINT: Icon.SKIPPED,
+    Color.BAD: Icon.FAILED,
+}
+STEP_LOOKS: dict[str, tuple[Icon, Color]] = {
+    StepState.WAITING: (Icon.WAITING, Color.FAINT),
+    StepState.RUNNING: (Icon.RUNNING, Color.BUSY),
+    StepState.BACKING_OFF: (Icon.RETRYING, Color.WAITING),
+    StepState.HELD: (Icon.HELD, Color.BAD),
+    StepState.SUCCEEDED: (Icon.DONE, Color.GOOD),
+    StepState.FAILED: (Icon.FAILED, Color.BAD),
+    StepState.SKIPPED: (Icon.SKIPPED, Color.FAINT),
+}
+
+
+def stage_color(stage: str, *, stuck: bool = False) -> Color:
+    """The colour of a stage; whatever needs a person is bad."""
+    return Color.BAD if stuck else _COLORS.get(stage, Color.BAD)
+
+
+def stage_icon(stage: str, *, stuck: bool = False) -> Icon:
+    """The icon of a stage."""
+    if stage in (Stage.HELD, Stage.SUSPENDED):
+        return Icon.HELD
+    if stage == Stage.PENDING:
+        return Icon.WAITING
+    if stuck:
+        return Icon.HELD
+    return _ICONS[stage_color(stage)]

@@ -1,0 +1,46 @@
+"""`completion`: kubectl completes plugins through a program `kubectl_complete-NAME` on PATH."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from kubectl_pp.context import Context
+from kubectl_pp.errors import ExitCode, PluginError, UsageError
+
+PROGRAM = "kubectl_complete-pp"
+SCRIPT = '#!/bin/sh\n# kubectl calls this to complete `kubectl pp`.\nexec kubectl-pp __complete "$@"\n'
+SHELLS = {
+    "bash": "type __start_kubectl >/dev/null 2>&1 || source <(kubectl completion bash)\n",
+    "zsh": "(( $+functions[_kubectl] )) || source <(kubectl completion zsh)\n",
+    "fish": "functions -q __kubectl_perform_completion; or kubectl completion fish | source\n",
+}
+
+
+def run(context: Context) -> int:
+    """Print code for the shell; with --install write the program too."""
+    shell = context.options.names
+    if shell not in SHELLS:
+        raise UsageError(
+            "name your shell: bash, zsh or fish" if shell is None else f"no completion for {shell}"
+        )
+    if context.options.install is not None:
+        _install(context)
+    elif shutil.which(PROGRAM) is None:
+        context.screen.note(
+            f"{PROGRAM} is not on PATH: kubectl pp completion {shell} --install=FOLDER writes it"
+        )
+    sys.stdout.write(SHELLS[shell])
+    return ExitCode.OK
+
+
+def _install(context: Context) -> None:
+    folder = Path(context.options.install or Path(sys.argv[0]).resolve().parent)
+    path = folder / PROGRAM
+    try:
+        path.write_text(SCRIPT)
+        path.chmod(0o755)
+    except OSError as error:
+        raise PluginError(
+            f"{path} cannot be written: {error.strerror}", "--install=FOLDER names another folder"
+        ) from error
+    context.screen.note(f"{path} written")

@@ -1,0 +1,52 @@
+"""`suspend`, `unsuspend`, `cancel`: spec.desiredState."""
+
+import shlex
+import sys
+
+from kubectl_pp import selection
+from kubectl_pp.change import Batch, Leave, Patch, confirm
+from kubectl_pp.choice import choose, nothing_matched
+from kubectl_pp.client import Json
+from kubectl_pp.context import Context
+from kubectl_pp.report import Asked, conclude
+from kubectl_pp.upload import DesiredState, Stage, Upload
+from uploadpp.core.states import CancelPolicy
+
+_WANTED = {
+    "suspend": (DesiredState.SUSPENDED, "suspended"),
+    "unsuspend": (DesiredState.ACTIVE, "unsuspended"),
+    "cancel": (DesiredState.CANCELLED, "cancelled"),
+}
+
+
+def run(context: Context) -> int:
+    """Change the desired state of the chosen uploads."""
+    options = context.options
+    uploads = choose(context)
+    if not uploads:
+        return nothing_matched(context)
+    if options.all:
+        confirm(context, options.verb, len(uploads))
+    tests = [] if options.names else selection.tests(options)
+    batch = Batch(context, lambda upload: _decide(context, upload), lambda u: all(test(u) for test in tests))
+    results = batch.run(uploads, options.verb)
+    return conclude(
+        context, batch, results, Asked(options.verb, shlex.join(["kubectl", "pp", *sys.argv[1:]]))
+    )
+
+
+def _decide(context: Context, upload: Upload) -> Patch | Leave:
+    desired, word = _WANTED[context.options.verb]
+    if upload.ended:
+        return Leave(f"it has ended: {upload.stage}", refused=desired is DesiredState.CANCELLED)
+    if upload.desired == desired:
+        return Leave(f"it is {word} already" if desired is not DesiredState.ACTIVE else "it is not suspended")
+    if upload.desired == DesiredState.CANCELLED:
+        return Leave("it is being cancelled", refused=True)
+    if desired is not DesiredState.CANCELLED:
+        return Patch({"desiredState": desired}, word)
+    if upload.stage == Stage.AWAITING_READY:
+        return Leave(f"the storage was already told the outcome {upload.outcome}", refused=True)
+    policy = CancelPolicy.DELETE if context.options.delete else CancelPolicy.ABORT
+    spec: Json = {"desiredState": desired, "cancelPolicy": policy}
+    return Patch(spec, word)

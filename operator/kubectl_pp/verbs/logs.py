@@ -1,0 +1,87 @@
+"""`logs`: the operator's lines about an upload, from all of its Pods, through `kubectl logs`."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from kubectl_pp import selection
+from kubectl_pp.context import Context
+from kubectl_pp.errors import ExitCode, UnavailableError
+from kubectl_pp.proxy import kubectl_path
+from kubectl_pp.screen import Color, Screen, harmless
+from kubectl_pp.times import parse_duration
+
+_LEVELS = {"ERROR": Color.BAD, "CRITICAL": Color.BAD, "WARNING": Color.WAITING}
+_KNOWN = ("time", "level", "message", "logger", "exc_info")
+
+
+def run(context: Context) -> int:
+    """Print the lines that name one of the uploads."""
+    options = context.options
+    wanted: set[str] = set()
+    if options.names:
+        for upload in selection.find_named(context, options.names):
+            wanted |= {upload.id, upload.name}
+    found = _print_lines(context, wanted)
+    if not found:
+        whom = "these uploads" if wanted else "the operator"
+        context.screen.note(f"no lines about {whom}; they may be older than what the Pods still have")
+    return ExitCode.OK
+
+
+def _print_lines(context: Context, wanted: set[str]) -> int:
+    count = 0
+    with subprocess.Popen(
+        _command(context),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 -- it is a pipe
+        assert process.stderr is not None  # noqa: S101 -- it is a pipe
+        try:
+            for line in process.stdout:
+                text = line.decode(errors="replace").rstrip("\n")
+                if not wanted or any(word in text for word in wanted):
+                    count += 1
+                    context.screen.line(text if context.options.raw else pretty(text, context.screen))
+                    context.screen.out.flush()
+        except BaseException:
+            process.kill()
+            raise
+        said = process.stderr.read().decode(errors="replace").strip()
+    if process.returncode or "No resources found" in said:
+        raise UnavailableError(
+            said.splitlines()[0].removeprefix("Error from server ") if said else "kubectl logs failed",
+            "where does the operator run? --operator-namespace, --operator-selector; kubectl pp doctor",
+        )
+    sys.stdout.flush()
+    return count
+
+
+def _command(context: Context) -> list[str]:
+    options = context.options
+    namespace = options.operator_namespace or context.default_namespace
+    command = [kubectl_path(), *context.kubectl_arguments, "logs", f"--namespace={namespace}"]
+    command += [f"--selector={options.operator_selector}", f"--tail={options.tail}", "--max-log-requests=20"]
+    command += ["--follow"] if options.follow else ["--ignore-errors"]
+    if options.since:
+        command.append(f"--since={max(int(parse_duration(options.since, '--since')), 1)}s")
+    return command
+
+
+def pretty(line: str, screen: Screen) -> str:
+    """A JSON line for people; any other line as it is."""
+    try:
+        entry: dict[str, Any] = json.loads(line)
+        level, text = str(entry["level"]), str(entry["message"])
+    except (ValueError, KeyError, TypeError):
+        return harmless(line)
+    extra = " ".join(
+        f"{key}={value}" for key, value in entry.items() if key not in _KNOWN and value not in ("", None)
+    )
+    head = f"{entry.get('time', '')} {screen.paint(f'{level:<7}', _LEVELS.get(level))}"
+    trace = entry.get("exc_info")
+    tail = "".join(f"\n    {harmless(each)}" for each in str(trace).splitlines()) if trace else ""
+    return f"{head} {harmless(text)}" + (f"  {harmless(extra)}" if extra else "") + tail

@@ -1,0 +1,42 @@
+"""`status`: what is happening to this upload, and what can I do."""
+
+import json
+import sys
+import time
+
+from kubectl_pp import selection, yaml
+from kubectl_pp.client import Json
+from kubectl_pp.context import Context
+from kubectl_pp.errors import ExitCode, PluginError
+from kubectl_pp.upload import Upload
+from kubectl_pp.verbs.events import events_of
+from kubectl_pp.view import render
+
+
+def run(context: Context) -> int:
+    """Print one status after the other."""
+    uploads = selection.find_named(context, context.options.names)
+    if context.options.output:
+        for upload in uploads:
+            text = (
+                json.dumps(upload.raw, indent=4) + "\n"
+                if context.options.output == "json"
+                else yaml.dump(upload.raw)
+            )
+            sys.stdout.write(
+                text if upload is uploads[0] or context.options.output == "json" else f"---\n{text}"
+            )
+        return ExitCode.OK
+    for upload in uploads:
+        if upload is not uploads[0]:
+            context.screen.line()
+        context.screen.lines(render(context, upload, readable_events(context, upload), time.time()))
+    return ExitCode.OK
+
+
+def readable_events(context: Context, upload: Upload) -> list[Json] | None:
+    """The upload's Events; None where they may not be read: the rest is worth seeing all the same."""
+    try:
+        return events_of(context.client, upload.namespace, upload)
+    except PluginError:
+        return None
