@@ -114,7 +114,8 @@ class Driver:
             self.released.add(event.upload_id)
             if event.id not in self._answered:
                 self._answered.add(event.id)
-                await self._reply("UploadReady", {"UploadID": event.upload_id, "Failed": False})
+                failed = event.payload["Outcome"] != "continue"
+                await self._reply("UploadReady", {"UploadID": event.upload_id, "Failed": failed})
 
     async def _answer_step(self, event: Event) -> None:
         step = event.payload["StepToStart"]

@@ -45,7 +45,7 @@ async def test_idle_cost_of_an_upload(
             await driver.upload(f"upload-{number}")
             await driver.until_released(f"upload-{number}")
             await asyncio.sleep(0.5)
-            seen += (await asyncio.to_thread(kubectl.json, "get", "upp"))["items"]
+            seen += (await asyncio.to_thread(kubectl.json, "get", "upp", "--show-managed-fields"))["items"]
         await until_reasons(kubectl, {})
     cost = writes(cluster) - before
     ours = {what: count for what, count in cost.items() if "uploadpostprocessings" in what}
