@@ -57,7 +57,7 @@ EVERYTHING: Object = {
     "podAnnotations": {"sidecar.istio.io/inject": "false"},
     "podLabels": {"tier": "backend"},
     "deploymentAnnotations": {"reloader": "true"},
-    "priorityClassName": "system-cluster-critical",
+    "priorityClassName": "files",
     "nodeSelector": {"kubernetes.io/os": "linux"},
     "tolerations": [{"key": "files", "operator": "Exists"}],
     "affinity": {

@@ -153,7 +153,7 @@ def test_extras_reach_the_pods() -> None:
     assert template["metadata"]["labels"].items() >= {"tier": "backend", "team": "files"}.items()
     assert template["metadata"]["annotations"]["sidecar.istio.io/inject"] == "false"
     for spec in pods(objects):
-        assert spec["priorityClassName"] == "system-cluster-critical"
+        assert spec["priorityClassName"] == "files"
         assert spec["nodeSelector"] == {"kubernetes.io/os": "linux"}
         assert spec["tolerations"]
         assert spec["affinity"]

@@ -1,0 +1,43 @@
+# syntax=docker/dockerfile:1
+# The operator's image: Python, the packages of requirements-runtime.lock, and our own code; nothing else.
+#
+#   docker build --tag upload-postprocessing .
+#
+# Wheels only, so no stage needs a compiler. BASE is any image with Python 3.11 or newer at the same place in
+# both stages; name it with its digest for a build that can be repeated.
+ARG BASE=docker.io/library/python:3.13-slim-bookworm
+
+FROM ${BASE} AS packages
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore SOURCE_DATE_EPOCH=0
+RUN python3 -m venv --without-pip /opt/uploadpp
+COPY requirements-runtime.lock /tmp/
+RUN python3 -m pip --python /opt/uploadpp install \
+      --require-hashes --only-binary=:all: --no-deps --no-compile -r /tmp/requirements-runtime.lock
+COPY operator/uploadpp /tmp/src/uploadpp
+# Compiled by content, not by time: the root file system is read-only where this runs, and the files are the
+# same in every build.
+RUN site=$(/opt/uploadpp/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+ && mv /tmp/src/uploadpp "$site/" \
+ && /opt/uploadpp/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/uploadpp/lib
+
+FROM ${BASE}
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="upload-postprocessing" \
+      org.opencontainers.image.description="Postprocessing of ocis and OpenCloud uploads as a Kubernetes operator" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/uploadpp/upload-postprocessing" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY LICENSE /usr/share/doc/upload-postprocessing/
+COPY --from=packages /opt/uploadpp /opt/uploadpp
+ENV PATH=/opt/uploadpp/bin:$PATH \
+    PYTHONSAFEPATH=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+# Of no user of the base image; a number, so that runAsNonRoot can be checked.
+USER 65532:65532
+WORKDIR /
+EXPOSE 9255
+ENTRYPOINT ["python", "-m", "uploadpp"]
+CMD ["run"]

