@@ -95,9 +95,9 @@ class Coordinator:
 
     # -- inputs ---------------------------------------------------------------------------
 
-    def on_message(self, sequence: int, timestamp: Millis, reply: str, data: bytes) -> None:
+    def on_message(self, sequence: int, timestamp: Millis, delivered: int, data: bytes) -> None:
         """A message of the log."""
-        slot = self._ledger.add(sequence, reply)
+        slot = self._ledger.add(sequence, delivered)
         try:
             envelope = decode_envelope(data)
             event = None

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """One message of the log; `open` counts what still has to be stored because of it."""
+    """One message of the log; `open` counts what still has to be stored because of it.
+
+    `delivered` is the consumer's own count, which an acknowledgement has to name beside the sequence.
+    """
 
     sequence: int
-    reply: str
+    delivered: int
     open: int = 1
 
 
@@ -19,7 +22,7 @@ class Ledger:
     def __init__(self) -> None:
         self._slots: deque[Slot] = deque()
         self._floor = 0
-        self._reply = ""
+        self._delivered = 0
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -33,9 +36,9 @@ class Ledger:
         """Everything up to `floor` was acknowledged before."""
         self._floor = floor
 
-    def add(self, sequence: int, reply: str) -> Slot:
+    def add(self, sequence: int, delivered: int) -> Slot:
         """Note a message that was read."""
-        slot = Slot(sequence, reply)
+        slot = Slot(sequence, delivered)
         self._slots.append(slot)
         return slot
 
@@ -44,9 +47,9 @@ class Ledger:
         slot.open -= 1
         while self._slots and self._slots[0].open == 0:
             done = self._slots.popleft()
-            self._floor, self._reply = done.sequence, done.reply
+            self._floor, self._delivered = done.sequence, done.delivered
 
-    def take_ack(self) -> str:
-        """The reply subject that acknowledges the floor; empty when it has not moved."""
-        reply, self._reply = self._reply, ""
-        return reply
+    def take_ack(self) -> tuple[int, int] | None:
+        """The floor, as (sequence, delivered), when it has moved since this was last asked."""
+        delivered, self._delivered = self._delivered, 0
+        return (self._floor, delivered) if delivered else None

@@ -168,7 +168,7 @@ class Session:
         self._spawn(self._publisher.run())
 
     async def _on_raw(self, raw: Raw) -> None:
-        self._coordinator.on_message(raw.sequence, raw.timestamp, raw.reply, raw.data)
+        self._coordinator.on_message(raw.sequence, raw.timestamp, raw.delivered, raw.data)
         self._around.metrics.unread.set(raw.pending)
         if raw.pending == 0 and not self._replayed.is_set():
             self._replayed.set()
@@ -248,9 +248,9 @@ class Session:
             self._around.metrics.unacked.set(len(self._ledger))
 
     async def _ack(self) -> None:
-        reply = self._ledger.take_ack()
-        if reply:
-            await self._around.client.publish(reply, b"+ACK")
+        floor = self._ledger.take_ack()
+        if floor is not None and self._reader is not None:
+            await self._reader.acknowledge(*floor)
 
     async def _sweep(self) -> None:
         """Find by listing what a watch has missed: edits, and deletions above all."""

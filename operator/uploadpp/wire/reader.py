@@ -53,7 +53,7 @@ class Raw:
 
     sequence: int
     timestamp: Millis
-    reply: str
+    delivered: int
     pending: int
     data: bytes = field(repr=False)
 
@@ -73,6 +73,7 @@ class LogReader:
         self._delivered = 0
         self._sequence = place.first - 1
         self._heard = 0.0
+        self._ack_subject = ("", "")
         self._last_stored_at = 0
         self._connected = True
         self._pending = place.backlog
@@ -151,6 +152,15 @@ class LogReader:
         if stored is not None and abs(stored.timestamp() * 1000 - self._last_stored_at) > 1:
             raise TailLostError(lost_after)
 
+    async def acknowledge(self, sequence: int, delivered: int) -> None:
+        """Acknowledge a message and all before it.
+
+        The subject is that of the last message with the two positions replaced: keeping every
+        message's own would be a third of the memory of an upload in flight.
+        """
+        head, tail = self._ack_subject
+        await self._client.publish(f"{head}.{sequence}.{delivered}.{tail}", b"+ACK")
+
     async def stop(self) -> None:
         """Hand over nothing more; the connection stays usable."""
         await self._close()
@@ -177,15 +187,16 @@ class LogReader:
             await self._on_status(message)
             return
         try:
-            raw, delivered = _parse(message)
+            raw, subject = _parse(message.reply, message.data)
         except ValueError:
             self._fail(f"unreadable reply subject {message.reply}")
             return
+        self._ack_subject = subject
         self._credit -= 1
-        if delivered > self._delivered + 1:
+        if raw.delivered > self._delivered + 1:
             self._fail(f"a gap before sequence {raw.sequence}")
             return
-        self._delivered = max(self._delivered, delivered)
+        self._delivered = max(self._delivered, raw.delivered)
         if raw.sequence <= self._sequence:
             return  # delivered again because it waits for its acknowledgement for long
         self._sequence = raw.sequence
@@ -220,13 +231,17 @@ class LogReader:
             self._lost.set_exception(LogLostError(why))
 
 
-def _parse(message: Msg) -> tuple[Raw, int]:
-    """Sequence, timestamp and number pending are tokens of the reply subject (ADR-15 of NATS)."""
-    tokens = message.reply.split(".")
-    if len(tokens) >= ACK_TOKENS_WITH_DOMAIN - 1:
-        tokens = tokens[2:]  # domain and account hash come first in the newer form
-    elif len(tokens) != ACK_TOKENS:
-        raise ValueError(message.reply)
-    sequence, delivered, nanos, pending = (int(token) for token in tokens[5:9])
-    raw = Raw(sequence, Millis(nanos // 1_000_000), message.reply, pending, message.data)
-    return raw, delivered
+def _parse(reply: str, data: bytes) -> tuple[Raw, tuple[str, str]]:
+    """A message, and its reply subject before and after the two positions (ADR-15 of NATS).
+
+    Raises:
+        ValueError: not the reply subject of a JetStream message.
+    """
+    tokens = reply.split(".")
+    # In the newer form the domain and a hash of the account come first, and a random token last.
+    at = 7 if len(tokens) >= ACK_TOKENS_WITH_DOMAIN - 1 else 5
+    if len(tokens) < ACK_TOKENS:
+        raise ValueError(reply)
+    sequence, delivered, nanos, pending = (int(token) for token in tokens[at : at + 4])
+    raw = Raw(sequence, Millis(nanos // 1_000_000), delivered, pending, data)
+    return raw, (".".join(tokens[:at]), ".".join(tokens[at + 2 :]))
