@@ -8,9 +8,6 @@ import pytest
 from e2e.cluster.helm import Helm
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
-from tests.integration.conftest import instance
-
-__all__ = ["instance"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,9 +12,10 @@ from e2e.cluster.nats import NatsServer
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever lies here uses real processes."""
+    """Whatever uses real processes is an integration test."""
     for item in items:
-        if "tests/integration/" in item.path.as_posix():
+        real = {"cluster", "nats", "instance"}.intersection(getattr(item, "fixturenames", ()))
+        if real or "tests/integration/" in item.path.as_posix():
             item.add_marker(pytest.mark.integration)
 
 
