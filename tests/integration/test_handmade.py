@@ -113,11 +113,13 @@ async def test_a_second_resource_for_the_same_upload_is_left_alone(
 async def test_deleting_a_resource_forgets_its_upload(
     driver: Driver, operator: Operator, kubectl: Kubectl
 ) -> None:
-    del operator
     driver.silent = True
     await driver.upload("gone")
     kubectl("wait", "--for=create", "--timeout=30s", "upp/gone")
     kubectl("delete", "upp", "gone", "--wait=true")
+    async with asyncio.timeout(20):
+        while "forgotten" not in operator.log.read_text():  # noqa: ASYNC110 -- nothing else tells
+            await asyncio.sleep(0.1)
     await driver.say(_answer("gone"))
     driver.silent = False
     await driver.upload("next")

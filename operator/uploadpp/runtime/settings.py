@@ -173,7 +173,7 @@ class Settings(BaseModel):
     )
     show: Annotated[frozenset[ShownField], BeforeValidator(_list)] = env(
         "UPLOADPP_SHOW",
-        default=frozenset({ShownField.FILENAME, ShownField.FILESIZE, ShownField.SPACE_ID}),
+        default=frozenset({ShownField.FILENAME, ShownField.FILESIZE}),
         description="What a resource shows: filename, filesize, userID, spaceID, storageID, opaqueID.",
     )
 
