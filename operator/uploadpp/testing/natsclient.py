@@ -150,6 +150,7 @@ class SimulatedClient:
     def reconnect(self) -> None:
         """Have it back; what was published meanwhile goes out now."""
         self.is_connected = True
+        self.stats["reconnects"] += 1
         buffered, self._buffer = self._buffer, []
         for send in buffered:
             send()

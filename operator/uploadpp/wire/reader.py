@@ -75,7 +75,7 @@ class LogReader:
         self._heard = 0.0
         self._ack_subject = ("", "")
         self._last_stored_at = 0
-        self._connected = True
+        self._reconnects = client.stats["reconnects"]
         self._pending = place.backlog
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._subscription: Subscription | None = None
@@ -114,16 +114,16 @@ class LogReader:
                 await asyncio.wait([self._lost], timeout=1)
                 if self._lost.done():
                     break
-                if self._client.is_connected and self.silent_for > SILENCE_SECONDS:
-                    self._fail("no heartbeat from the consumer")
-                elif not self._client.is_connected:
-                    # Waiting pulls die with a connection; the clock starts again when it is back.
-                    self._connected = False
-                    self._credit = 0
-                    self._heard = loop.time()
-                elif not self._connected:
-                    self._connected = True
+                if not self._client.is_connected:
+                    self._heard = loop.time()  # silence counts from when it is back
+                elif self._client.stats["reconnects"] != self._reconnects:
+                    # Waiting pulls die with a connection, however short it was away.
+                    self._reconnects = self._client.stats["reconnects"]
+                    self._credit, self._heard = 0, loop.time()
                     await self._verify_tail()
+                    await self._pull()
+                elif self.silent_for > SILENCE_SECONDS:
+                    self._fail("no heartbeat from the consumer")
                 elif self._credit == 0 and self._subscription is not None:
                     await self._pull()
             self._lost.result()
