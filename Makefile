@@ -4,12 +4,12 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help plugin demo dev dev-down test test-unit check format gen bench binaries test-binaries lock venv clean
+.PHONY: help plugin demo dev dev-down test test-unit check format gen sim bench binaries test-binaries lock venv clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: binaries ## the whole story in a few minutes: uploads in, events out, a kill -9 in between
+demo: binaries ## five uploads, a kill -9 in between, half a minute once the binaries are there
 	@$(PYTHON) -m e2e.demo
 
 dev: binaries ## a control plane, NATS and the operator in the background (STEPS=a,b NO_OPERATOR=1)
@@ -35,6 +35,10 @@ plugin: venv ## dist/kubectl-pp, its completion, and the archive and manifest fo
 
 gen: venv ## generate the CRD and the reference docs
 	@scripts/gen
+
+sim: venv ## the operator in 100,000 simulated worlds (SIM_RUNS=n SIM_SEED=n SIM_JOBS=n)
+	@PYTHONPATH=operator $(PYTHON) -m uploadpp.testing.simulate \
+		--seed $(or $(SIM_SEED),0) --runs $(or $(SIM_RUNS),100000) --jobs $(or $(SIM_JOBS),2)
 
 bench: binaries ## how fast it is, with raw limits measured in the same run
 	@$(PYTHON) -m bench
