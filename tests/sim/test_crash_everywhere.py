@@ -5,7 +5,7 @@ import pytest
 from uploadpp.core.config import Config
 from uploadpp.core.states import OnExhausted
 from uploadpp.testing.plans import config, step
-from uploadpp.testing.simulate import Result, Simulation
+from uploadpp.testing.simulation import Result, Simulation
 
 SHORT_SECONDS, LONG_SECONDS = 0.5, 300.0
 TWO = config(step("virusscan"), step("policies"))

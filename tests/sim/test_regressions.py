@@ -2,7 +2,7 @@
 
 from uploadpp.core.commands import Kind
 from uploadpp.testing.plans import config, step
-from uploadpp.testing.simulate import Simulation
+from uploadpp.testing.simulation import Simulation
 
 
 def test_a_step_has_its_whole_time_after_an_outage() -> None:

@@ -11,13 +11,14 @@ from uploadpp.core.config import Config
 from uploadpp.core.model import Origin, Upload
 from uploadpp.core.naming import resource_name
 from uploadpp.core.replay import Position, apply
-from uploadpp.core.states import DesiredState, Outcome, Stage
+from uploadpp.core.states import DesiredState, Outcome, Stage, StepState
 from uploadpp.testing.apiserver import ApiServer, Change, Json, Verb
 from uploadpp.testing.journal import Journal, Record
 from uploadpp.testing.operator_process import PlainSeals
 from uploadpp.testing.stream import Stream, millis
 from uploadpp.testing.trace import Trace
 from uploadpp.wire.decode import decode
+from uploadpp.wire.envelope import BadMessageError
 
 
 class Promise(StrEnum):
@@ -54,7 +55,8 @@ class Doings:
 
     tokens: Counter[str] = field(default_factory=Counter)
     deleted: set[str] = field(default_factory=set)
-    forced: set[str] = field(default_factory=set)
+    again: set[str] = field(default_factory=set)
+    """Uploads that somebody wanted to be done again, by which an abort may come twice."""
     strays: set[str] = field(default_factory=set)
     """Uploads that were told things that never happened."""
 
@@ -140,8 +142,8 @@ class Checks:
             self.broken(Promise.ONE_FINISH, f"{upload}: abort sent twice in run {mark.run}")
         if len({m.detail for m in same_run if m.number == 1}) > 1:
             self.broken(Promise.ONE_FINISH, f"{upload}: run {mark.run} finished with two outcomes")
-        if mark.number > 1 and not any(m.number == mark.number - 1 for m in same_run):
-            self.broken(Promise.ONE_FINISH, f"{upload}: finish {mark.number} without the one before")
+        if mark.number < max(m.number for m in same_run):
+            self.broken(Promise.ONE_FINISH, f"{upload}: finish {mark.number} after a later one")
 
     # -- statuses -------------------------------------------------------------------------
 
@@ -172,18 +174,19 @@ class Checks:
             self.broken(Promise.NO_UPLOAD_LOST, f"{upload.id} was removed while {upload.stage}")
 
     def _check_published(self, upload: Upload) -> None:
-        marks = [
-            Mark(Kind.START, upload.received_at, upload.run, step.attempts, plan.name)
-            for plan, step in zip(upload.plan, upload.steps, strict=False)
-            if step.attempts
-        ]
-        if upload.finishes:
+        """What a status says to be going on must be in the stream; what never came to be may be missing."""
+        marks: list[Mark] = []
+        for index, (each, step) in enumerate(zip(upload.plan, upload.steps, strict=False)):
+            current = index == upload.cursor and upload.stage in {Stage.RUNNING, Stage.DELAYING}
+            if current or step.state is StepState.SUCCEEDED:
+                marks.append(Mark(Kind.START, upload.received_at, upload.run, step.attempts, each.name))
+        if upload.stage in {Stage.AWAITING_READY, Stage.RELEASE_BACKING_OFF}:
             marks.append(
                 Mark(Kind.FINISH, upload.received_at, upload.run, upload.finishes, str(upload.outcome))
             )
         if upload.stage is Stage.AWAITING_URL:
-            number, step = upload.url_requests, upload.current_step
-            marks.append(Mark(Kind.RESTART, upload.received_at, upload.run, number, step))
+            number, name = upload.url_requests, upload.current_step
+            marks.append(Mark(Kind.RESTART, upload.received_at, upload.run, number, name))
         known = {
             (m.kind, m.received_at, m.run, m.number, m.detail) for u, m in self._published if u == upload.id
         }
@@ -238,7 +241,10 @@ class Checks:
         if upload.control.desired is not DesiredState.ACTIVE or upload.control.restart is not None:
             return ""  # what a person asks for is not in the log: the order of both is not known here
         now = millis(record.at)
-        event = decode(record.data, record.sequence, now)  # type: ignore[arg-type]
+        try:
+            event = decode(record.data, record.sequence, now)  # type: ignore[arg-type]
+        except BadMessageError:
+            return ""
         if event is None:
             return ""
         if event.input.__class__.__name__ == "BytesReceived" and self._is_older(upload, record):

@@ -62,7 +62,7 @@ class Journal:
             message.at,
             self._stream.incarnation,
             envelope.event_type.removeprefix("events."),
-            payload.get("UploadID") or "",
+            str(payload.get("UploadID") or ""),
             payload,
             Mark.decode(text) if text else None,
             envelope.metadata["eventid"],

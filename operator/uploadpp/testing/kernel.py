@@ -12,8 +12,8 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any
 
-MAX_CALLBACKS = 2_000_000
-BURIALS = 5
+MAX_CALLBACKS = 150_000
+BURIALS = 20
 """A process that is killed gets so many rounds of cancellation to let go of its tasks."""
 
 
@@ -90,11 +90,11 @@ class Loop(asyncio.AbstractEventLoop):
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
+        self.name = "world"
         self.dead = False
         self.paused = False
         self.backlog: deque[asyncio.Handle] = deque()
-        self._grave: deque[asyncio.Handle] | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}
 
     # -- what asyncio asks of a loop ------------------------------------------------------
 
@@ -107,10 +107,7 @@ class Loop(asyncio.AbstractEventLoop):
     ) -> asyncio.Handle:
         """Call in this very moment, after what is due already."""
         handle = asyncio.Handle(callback, args, self, context)
-        if self._grave is not None:
-            self._grave.append(handle)
-        else:
-            self._kernel.ready.append(handle)
+        (self.backlog if self.dead else self._kernel.ready).append(handle)
         return handle
 
     def call_at(
@@ -134,8 +131,8 @@ class Loop(asyncio.AbstractEventLoop):
     def create_task(self, coro: Coroutine[Any, Any, Any], **_: Any) -> asyncio.Task[Any]:  # type: ignore[override]  # noqa: ANN401 -- asyncio's
         """Run a coroutine."""
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
         return task
 
     def get_debug(self) -> bool:
@@ -175,26 +172,30 @@ class Loop(asyncio.AbstractEventLoop):
         if self.dead:
             return
         self.dead = True
+        ready = self._kernel.ready
+        for handle in list(ready):
+            if handle._loop is self:  # type: ignore[attr-defined]  # noqa: SLF001
+                ready.remove(handle)
+                self.backlog.append(handle)
         self._kernel.after(0.0, self._bury)
 
     def _bury(self) -> None:
         """Throw its tasks away; its doubles let nothing out, so this is only cleaning."""
-        grave = self._grave = deque(self.backlog)
-        ready = self._kernel.ready
-        mine = [h for h in ready if h._loop is self]  # type: ignore[attr-defined]  # noqa: SLF001
-        others = [h for h in ready if h._loop is not self]  # type: ignore[attr-defined]  # noqa: SLF001
-        grave.extend(mine)
-        ready.clear()
-        ready.extend(others)
         running = events._get_running_loop()  # noqa: SLF001
         events._set_running_loop(self)  # noqa: SLF001
         try:
             for _ in range(BURIALS):
-                for task in sorted(self._tasks, key=id):
+                self._run_backlog()
+                for task in list(self._tasks):
                     task.cancel()
-                while grave:
-                    handle = grave.popleft()
-                    if not handle.cancelled():
-                        handle._run()  # noqa: SLF001
+            self._run_backlog()
         finally:
             events._set_running_loop(running)  # noqa: SLF001
+        if self._tasks:
+            self._kernel.failures.append(f"tasks that cannot be cancelled: {self._tasks}")
+
+    def _run_backlog(self) -> None:
+        while self.backlog:
+            handle = self.backlog.popleft()
+            if not handle.cancelled():
+                handle._run()  # noqa: SLF001

@@ -25,6 +25,7 @@ class Machine:
         self.trace = trace
         self.random = random
         self.loop = kernel.new_loop()
+        self.loop.name = name
         self.boundaries = 0
         self.crash_at: int | None = None
         self.on_crash: Callable[[], None] = lambda: None

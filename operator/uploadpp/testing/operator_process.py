@@ -67,7 +67,7 @@ class OperatorProcess:
         self.machine = machine
         self.client = SimulatedClient(machine, stream)
         self._server = server
-        self._faults = faults
+        self.faults = faults
         self._config = config
         self._api = cast("Api", SimulatedApi(machine, server, faults))
         self._stop = asyncio.Event()
@@ -85,7 +85,7 @@ class OperatorProcess:
         self.machine.loop.call_soon(self._stop.set)
 
     async def _main(self) -> None:
-        crew = Crew(self.client.as_client(), NAMESPACE, self.machine.name, self.machine.monotonic)
+        crew = Crew(self.client.as_client(), NAMESPACE, self.machine.name, 1, self.machine.monotonic)
         self.seat = Seat(self._surroundings(), crew, Shard(), self._lease, None)
         try:
             await self.seat.run(self._stop)
@@ -113,5 +113,5 @@ class OperatorProcess:
             resync_seconds=RESYNC_SECONDS,
             clock=self.machine.clock,
             monotonic=self.machine.monotonic,
-            watch=lambda sink, *_: SimulatedWatch(self.machine, self._server, self._faults, sink),
+            watch=lambda sink, *_: SimulatedWatch(self.machine, self._server, self.faults, sink),
         )

@@ -33,7 +33,7 @@ def check_end(checks: Checks, stream: Stream, server: ApiServer, journal: Journa
     if floor < stream.last:
         checks.broken(Promise.QUIET_AT_REST, f"acknowledged up to {floor} of {stream.last}")
     for session in world.sessions.values():
-        if session.destroyed and session.id not in checks.doings.forced:
+        if session.destroyed and session.id not in checks.doings.again:
             checks.broken(Promise.BYTES_KEPT, f"{session.id}: its bytes are gone")
     if stream.lost:
         return
@@ -41,7 +41,7 @@ def check_end(checks: Checks, stream: Stream, server: ApiServer, journal: Journa
     for session in world.sessions.values():
         resource = server.resources.get(resource_name(session.id))
         if resource is None:
-            if session.id not in checks.existed and session.id not in checks.doings.deleted:
+            if session.urls and session.id not in checks.existed:
                 checks.broken(Promise.NO_UPLOAD_LOST, f"{session.id} never had a resource")
             continue
         upload = checks.read(resource)

@@ -1,100 +1,72 @@
-"""Run the operator in a simulated world: `python -m uploadpp.testing.simulate --seed N`."""
+"""Run the operator in simulated worlds: `python -m uploadpp.testing.simulate --seed N`.
 
-from dataclasses import dataclass, field
+With `--runs` it tries as many seeds from there on, and prints the failing ones; the same seed
+on the same code is the same run.
+"""
+
+import argparse
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator
 from random import Random
 
-from uploadpp.core.config import Config
-from uploadpp.testing.apiclient import ApiFaults
-from uploadpp.testing.apiserver import ApiServer
-from uploadpp.testing.invariants import Checks, Doings, Promise, Violation
-from uploadpp.testing.journal import Journal
-from uploadpp.testing.kernel import Kernel
-from uploadpp.testing.machine import Machine
-from uploadpp.testing.operator_process import OperatorProcess
-from uploadpp.testing.outcome import check_end, unrest
-from uploadpp.testing.stream import Stream
-from uploadpp.testing.trace import Trace
-from uploadpp.testing.world import World
+from uploadpp.testing.chaos import Chaos
+from uploadpp.testing.invariants import Promise
+from uploadpp.testing.kernel import RunawayError
+from uploadpp.testing.plans import any_config
+from uploadpp.testing.simulation import Result, Simulation
+from uploadpp.testing.trace import logged_in
 
-REST_STEP_SECONDS = 10.0
-REST_SECONDS = 45.0
-LONGEST_SECONDS = 1_200.0
+BATCH = 50
+SHOWN = 20
 
 
-@dataclass(slots=True)
-class Result:
-    """How a run went."""
-
-    violations: list[Violation]
-    trace: Trace
-    seconds: float
-    boundaries: int
-    messages: int
-    writes: int = 0
-    faults: list[str] = field(default_factory=list)
+def simulate(seed: int) -> Result:
+    """The run of a seed."""
+    sim = Simulation(seed, any_config(Random(seed)))  # noqa: S311 -- a game of dice, not a secret
+    with logged_in(sim.trace):
+        try:
+            Chaos(sim).run()
+        except RunawayError as error:
+            sim.checks.broken(Promise.QUIET_AT_REST, str(error))
+        return sim.result()
 
 
-class Simulation:
-    """One world with its operators."""
+def failing(seeds: range) -> list[tuple[int, str]]:
+    """The seeds whose runs break a promise, and what was broken first."""
+    results = ((seed, simulate(seed)) for seed in seeds)
+    return [(seed, str(result.violations[0])) for seed, result in results if result.violations]
 
-    def __init__(self, seed: int, config: Config) -> None:
-        self.kernel = Kernel()
-        self.random = Random(seed)  # noqa: S311 -- a game of dice, not a secret
-        self.trace = Trace(self.kernel)
-        self.stream = Stream(self.kernel)
-        self.server = ApiServer(self.kernel)
-        self.journal = Journal(self.stream, self.trace)
-        self.world = World(self.kernel, self.trace, self.journal, self.random)
-        self.config = config
-        self.doings = Doings()
-        self.checks = Checks(self.stream, self.server, self.journal, self.trace, config, self.doings)
-        self.faults = ApiFaults()
-        self.processes: list[OperatorProcess] = []
-        self._disturbed_until = 0.0
 
-    def restart_after(self, seconds: float) -> None:
-        """Start another process later."""
-        self.disturb(seconds)
-        self.kernel.after(seconds, self.start)
+def many(first: int, runs: int, jobs: int) -> Iterator[tuple[int, list[tuple[int, str]]]]:
+    """The failing ones of many seeds, batch by batch, with how many were tried."""
+    batches = [range(seed, min(seed + BATCH, first + runs)) for seed in range(first, first + runs, BATCH)]
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        yield from zip(map(len, batches), pool.imap(failing, batches), strict=True)
 
-    def disturb(self, seconds: float) -> None:
-        """Something goes on for so long: there is no rest before."""
-        self._disturbed_until = max(self._disturbed_until, self.kernel.now + seconds)
 
-    def start(self) -> OperatorProcess:
-        """Start an operator process."""
-        machine = Machine(f"operator-{len(self.processes) + 1}", self.kernel, self.trace, self.random)
-        process = OperatorProcess(machine, self.stream, self.server, self.faults, self.config)
-        self.processes.append(process)
-        process.start()
-        return process
+def main(arguments: list[str] | None = None) -> int:
+    """Run one seed and print its trace, or many."""
+    parser = argparse.ArgumentParser(prog="simulate", description="The operator in simulated worlds.")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--runs", type=int, default=1, help="how many seeds; one prints its trace")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    options = parser.parse_args(arguments)
+    if options.runs == 1:
+        result = simulate(options.seed)
+        sys.stdout.write(result.report() + "\n")
+        return bool(result.violations)
+    started, tried, found = time.monotonic(), 0, 0
+    for count, failures in many(options.seed, options.runs, options.jobs):
+        tried, found = tried + count, found + len(failures)
+        for seed, text in failures[: max(SHOWN - found + len(failures), 0)]:
+            sys.stdout.write(f"seed {seed}: {text}\n  python -m uploadpp.testing.simulate --seed {seed}\n")
+        sys.stdout.flush()
+    minutes = (time.monotonic() - started) / 60
+    sys.stdout.write(f"{tried} runs, {found} failed, {tried / minutes:.0f} a minute\n")
+    return bool(found)
 
-    @property
-    def running(self) -> list[OperatorProcess]:
-        """The processes that are alive."""
-        return [p for p in self.processes if p.machine.alive and not p.stopped]
 
-    def settle(self) -> None:
-        """Let everything come to rest, and see that it stays there."""
-        end = self.kernel.now + LONGEST_SECONDS
-        while self.kernel.now < end and not self.checks.violations:
-            self.kernel.run_until(self.kernel.now + REST_STEP_SECONDS)
-            quiet = self.kernel.now - max(self.checks.written_at, self._disturbed_until) >= REST_SECONDS
-            if quiet and not unrest(self.server, self.checks):
-                return
-        if self.kernel.now - self.checks.written_at < REST_SECONDS:
-            self.checks.broken(Promise.QUIET_AT_REST, "the API server is still written to")
-
-    def result(self) -> Result:
-        """End everything and look at what has become of it."""
-        if not self.checks.violations:
-            check_end(self.checks, self.stream, self.server, self.journal, self.world)
-        for failure in self.kernel.failures:
-            self.checks.broken(Promise.NO_EXCEPTION, failure)
-        boundaries = sum(process.machine.boundaries for process in self.processes)
-        for process in self.processes:
-            process.machine.loop.kill()
-        self.kernel.run_until(self.kernel.now)
-        return Result(
-            self.checks.violations, self.trace, self.kernel.now, boundaries, len(self.journal.records)
-        )
+if __name__ == "__main__":
+    sys.exit(main())

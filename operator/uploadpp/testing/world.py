@@ -64,6 +64,10 @@ class World:
 
     # -- the storage ----------------------------------------------------------------------
 
+    def know(self, upload_id: str) -> None:
+        """Have a session for an upload that was never announced."""
+        self.sessions[upload_id] = Session(upload_id)
+
     def upload(self, upload_id: str, *, new_file: bool = True) -> None:
         """A file was uploaded."""
         self.sessions[upload_id] = Session(upload_id, new_file=new_file)

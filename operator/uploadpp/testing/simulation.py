@@ -1,0 +1,101 @@
+"""One simulated world with its operators, from the first start to the last rest."""
+
+from dataclasses import dataclass
+from random import Random
+
+from uploadpp.core.config import Config
+from uploadpp.testing.apiclient import ApiFaults
+from uploadpp.testing.apiserver import ApiServer
+from uploadpp.testing.invariants import Checks, Doings, Promise, Violation
+from uploadpp.testing.journal import Journal
+from uploadpp.testing.kernel import Kernel
+from uploadpp.testing.machine import Machine
+from uploadpp.testing.operator_process import OperatorProcess
+from uploadpp.testing.outcome import check_end, unrest
+from uploadpp.testing.stream import Stream
+from uploadpp.testing.trace import Trace
+from uploadpp.testing.world import World
+
+REST_STEP_SECONDS = 10.0
+REST_SECONDS = 45.0
+LONGEST_SECONDS = 1_200.0
+
+
+@dataclass(slots=True)
+class Result:
+    """How a run went."""
+
+    violations: list[Violation]
+    trace: Trace
+    seconds: float
+    boundaries: int
+    messages: int
+
+    def report(self) -> str:
+        """What is wrong, and all that led to it."""
+        return "\n".join([self.trace.text(), *map(str, self.violations)])
+
+
+class Simulation:
+    """One world with its operators."""
+
+    def __init__(self, seed: int, config: Config) -> None:
+        self.kernel = Kernel()
+        self.random = Random(seed)  # noqa: S311 -- a game of dice, not a secret
+        self.trace = Trace(self.kernel)
+        self.stream = Stream(self.kernel)
+        self.server = ApiServer(self.kernel)
+        self.journal = Journal(self.stream, self.trace)
+        self.world = World(self.kernel, self.trace, self.journal, self.random)
+        self.config = config
+        self.doings = Doings()
+        self.checks = Checks(self.stream, self.server, self.journal, self.trace, config, self.doings)
+        self.processes: list[OperatorProcess] = []
+        self._disturbed_until = 0.0
+
+    def restart_after(self, seconds: float) -> None:
+        """Start another process later."""
+        self.disturb(seconds)
+        self.kernel.after(seconds, self.start)
+
+    def disturb(self, seconds: float) -> None:
+        """Something goes on for so long: there is no rest before."""
+        self._disturbed_until = max(self._disturbed_until, self.kernel.now + seconds)
+
+    def start(self, faults: ApiFaults | None = None) -> OperatorProcess:
+        """Start an operator process, with an API server that fails it so often."""
+        machine = Machine(f"operator-{len(self.processes) + 1}", self.kernel, self.trace, self.random)
+        process = OperatorProcess(machine, self.stream, self.server, faults or ApiFaults(), self.config)
+        self.processes.append(process)
+        process.start()
+        return process
+
+    @property
+    def running(self) -> list[OperatorProcess]:
+        """The processes that are alive."""
+        return [p for p in self.processes if p.machine.alive and not p.stopped]
+
+    def settle(self) -> None:
+        """Let everything come to rest, and see that it stays there."""
+        end = self.kernel.now + LONGEST_SECONDS
+        while self.kernel.now < end and not self.checks.violations:
+            self.kernel.run_until(self.kernel.now + REST_STEP_SECONDS)
+            quiet = self.kernel.now - max(self.checks.written_at, self._disturbed_until) >= REST_SECONDS
+            if quiet and not unrest(self.server, self.checks):
+                return
+        if self.kernel.now - self.checks.written_at < REST_SECONDS:
+            self.checks.broken(Promise.QUIET_AT_REST, "the API server is still written to")
+
+    def result(self) -> Result:
+        """End everything and look at what has become of it."""
+        if not self.checks.violations:
+            check_end(self.checks, self.stream, self.server, self.journal, self.world)
+        for failure in self.kernel.failures:
+            self.checks.broken(Promise.NO_EXCEPTION, failure)
+        boundaries = sum(process.machine.boundaries for process in self.processes)
+        for process in self.processes:
+            process.machine.loop.kill()
+        self.kernel.run_until(self.kernel.now)
+        return Result(
+            self.checks.violations, self.trace, self.kernel.now, boundaries, len(self.journal.records)
+        )
