@@ -5,7 +5,6 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
-import nats
 from nats.aio.client import Client
 
 log = logging.getLogger(__name__)
@@ -54,7 +53,9 @@ async def connect(options: NatsOptions) -> Client:
         log.warning("NATS reports an error: %s", str(error) or type(error).__name__)
 
     async def on_disconnect() -> None:
-        log.warning("NATS connection lost; reconnecting")
+        # Also called when we close the connection ourselves.
+        if client.is_reconnecting:
+            log.warning("NATS connection lost; reconnecting")
 
     async def on_reconnect() -> None:
         log.info("NATS connection is back")
@@ -71,7 +72,8 @@ async def connect(options: NatsOptions) -> Client:
     context = tls_context(options)
     if context is not None:
         credentials["tls"] = context
-    return await nats.connect(
+    client = Client()
+    await client.connect(
         servers=list(options.servers),
         name=options.name,
         max_reconnect_attempts=-1,
@@ -84,3 +86,4 @@ async def connect(options: NatsOptions) -> Client:
         reconnected_cb=on_reconnect,
         **credentials,
     )
+    return client
