@@ -1,10 +1,10 @@
-"""The building blocks of the models: bounded types, names, and validation rules.
+"""The building blocks of the models: bounded types and names.
 
 The API server only looks at the schema made from these; strings and lists without a
 bound would let one object fill etcd, and CEL refuses to run over them.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -34,14 +34,3 @@ class ApiModel(BaseModel):
     """One object of the resource; its docstring is the object's description."""
 
     model_config = ConfigDict(alias_generator=api_name, extra="forbid", strict=True)
-
-
-def rule(cel: str, message: str, path: str = "", reason: str = "FieldValueInvalid") -> dict[str, Any]:
-    """A validation rule in CEL; `path` is the field it blames, relative to where it stands."""
-    found = {"rule": cel, "message": message, "reason": reason}
-    return {**found, "fieldPath": path} if path else found
-
-
-def rules(*each: dict[str, Any]) -> dict[str, Any]:
-    """What a model's or field's `json_schema_extra` takes."""
-    return {"x-kubernetes-validations": list(each)}

@@ -4,60 +4,55 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from uploadpp.api.cel import BACKOFF, CANCELLED, FIXED, FIXED_STEPS, FIXED_TIME, FROM_STEP, STEPS, rules
 from uploadpp.api.limits import (
-    INT64,
     ApiModel,
+    Count64,
     Identifier,
     Retries,
     Seconds,
     StepName,
     Time,
     Wait,
-    rule,
-    rules,
 )
 from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, RestartMode
-
-FORBIDDEN = "FieldValueForbidden"
-BACKOFF_RULE = rule(
-    "!has(self.backoffSeconds) || !has(self.maxBackoffSeconds) || "
-    "self.backoffSeconds <= self.maxBackoffSeconds",
-    "backoffSeconds must not be greater than maxBackoffSeconds",
-    ".backoffSeconds",
-)
-
-
-def _frozen(field: str) -> dict[str, str]:
-    return rule(
-        f"has(self.{field}) == has(oldSelf.{field}) && "
-        f"(!has(self.{field}) || self.{field} == oldSelf.{field})",
-        f"{field} is fixed when the resource is created; delete the resource and make a new one",
-        f".{field}",
-        FORBIDDEN,
-    )
 
 
 class UploadInfo(ApiModel):
     """What is known of the uploaded file. Which fields are shown is the operator's configuration."""
 
+    model_config = ConfigDict(json_schema_extra=rules(FIXED_TIME))
+
     id: Annotated[str, Field(min_length=1, max_length=128)] = Field(
         description="The upload's id in the storage, the one every event about it carries.",
+        json_schema_extra=rules(FIXED),
     )
     filename: Annotated[str, Field(max_length=1024)] | None = Field(
         None,
         description="Name of the file, cut to 1024 characters.",
+        json_schema_extra=rules(FIXED),
     )
-    filesize: Annotated[int, Field(ge=0, json_schema_extra=INT64)] | None = Field(
+    filesize: Count64 | None = Field(
         None,
         description="Size in bytes. A size above 2^63-1 is shown as 2^63-1.",
+        json_schema_extra=rules(FIXED),
     )
-    user_id: Identifier | None = Field(None, description="Id of the user who uploads.")
-    space_id: Identifier | None = Field(None, description="Id of the space the file goes to.")
-    storage_id: Identifier | None = Field(None, description="Id of the storage the file goes to.")
-    opaque_id: Identifier | None = Field(None, description="Id of the file within its space.")
+    user_id: Identifier | None = Field(
+        None, description="Id of the user who uploads.", json_schema_extra=rules(FIXED)
+    )
+    space_id: Identifier | None = Field(
+        None, description="Id of the space the file goes to.", json_schema_extra=rules(FIXED)
+    )
+    storage_id: Identifier | None = Field(
+        None, description="Id of the storage the file goes to.", json_schema_extra=rules(FIXED)
+    )
+    opaque_id: Identifier | None = Field(
+        None, description="Id of the file within its space.", json_schema_extra=rules(FIXED)
+    )
     received_time: Time | None = Field(
         None,
         description="When the storage announced the upload. Absent: when the resource was created.",
+        json_schema_extra=rules(FIXED),
     )
 
 
@@ -71,7 +66,7 @@ class SecretKeyRef(ApiModel):
 class RetryPolicy(ApiModel):
     """How often and when a failed step starts again, and what happens when no retry is left."""
 
-    model_config = ConfigDict(json_schema_extra=rules(BACKOFF_RULE))
+    model_config = ConfigDict(json_schema_extra=rules(BACKOFF))
 
     max_retries: Retries | None = Field(None, description="Retries of one step. Absent: 14.")
     backoff_seconds: Wait | None = Field(
@@ -88,13 +83,6 @@ class RetryPolicy(ApiModel):
 
 class Step(ApiModel):
     """One step. What it does not say itself comes from `spec.retryPolicy`."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            BACKOFF_RULE,
-            rule("self.name != 'finished'", "finished is a reserved word, not the name of a step", ".name"),
-        ),
-    )
 
     name: Annotated[StepName, Field(pattern=r"^[^, \t\r\n]+$")] = Field(
         description="The word the step's service listens for: without commas and spaces, and not `finished`. "
@@ -132,44 +120,15 @@ class Restart(ApiModel):
     )
 
 
-CANCELLED_RULE = rule(
-    "!has(oldSelf.desiredState) || oldSelf.desiredState != 'Cancelled' || "
-    "(has(self.desiredState) && self.desiredState == 'Cancelled') || "
-    "(has(self.restart) && (!has(oldSelf.restart) || self.restart.token != oldSelf.restart.token))",
-    "a cancelled upload stays cancelled unless the same change sets a new restart.token",
-    ".desiredState",
-    FORBIDDEN,
-)
-FROM_STEP_RULE = rule(
-    "!has(self.restart) || !has(self.restart.fromStep) || !has(self.steps) || "
-    "self.steps.exists(step, step.name == self.restart.fromStep)",
-    "restart.fromStep must be the name of one of spec.steps",
-    ".restart.fromStep",
-)
-UNIQUE_STEPS_RULE = rule(
-    "self.all(step, self.exists_one(other, other.name == step.name))",
-    "the names of the steps must be unique",
-)
-
-
 class UploadPostprocessingSpec(ApiModel):
     """What the upload is (fixed), and what people ask for (may be changed at any time)."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(
-            _frozen("steps"),
-            _frozen("retryPolicy"),
-            _frozen("stallAfterSeconds"),
-            CANCELLED_RULE,
-            FROM_STEP_RULE,
-        ),
+        json_schema_extra=rules(FIXED_STEPS, CANCELLED, FROM_STEP),
     )
 
     upload: UploadInfo = Field(
-        description="What is known of the uploaded file; fixed when the resource is created.",
-        json_schema_extra=rules(
-            rule("self == oldSelf", "upload is fixed when the resource is created", reason=FORBIDDEN),
-        ),
+        description="What is known of the uploaded file; cannot be changed once it is set.",
     )
     sealed: Annotated[str, Field(max_length=65_536)] | None = Field(
         None,
@@ -184,15 +143,17 @@ class UploadPostprocessingSpec(ApiModel):
         None,
         description="The steps, in order; fixed when the resource is created. An empty list releases the "
         "file at once. Absent: the operator's configured steps.",
-        json_schema_extra=rules(UNIQUE_STEPS_RULE),
+        json_schema_extra=rules(FIXED, STEPS),
     )
     retry_policy: RetryPolicy | None = Field(
         None,
-        description="For all steps that do not say otherwise; fixed when the resource is created.",
+        description="For all steps that do not say otherwise; cannot be changed once it is set.",
+        json_schema_extra=rules(FIXED),
     )
     stall_after_seconds: Seconds | None = Field(
         None,
-        description="For all steps that do not say otherwise; fixed when the resource is created.",
+        description="For all steps that do not say otherwise; cannot be changed once it is set. Absent: 600.",
+        json_schema_extra=rules(FIXED),
     )
     desired_state: DesiredState | None = Field(
         None,

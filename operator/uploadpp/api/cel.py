@@ -1,0 +1,73 @@
+"""The validation rules in CEL.
+
+The API server evaluates every rule at every write, those of the status included, and each
+access to a field copies the schemas of all fields next to it. So a rule stands where it
+needs the fewest accesses, best on the value itself; it asks for an optional field first;
+and what cannot change is only looked at when it is new (docs/adr/0002 has the figures).
+"""
+
+from pydantic import JsonValue
+
+Rule = dict[str, JsonValue]
+
+FORBIDDEN = "FieldValueForbidden"
+INVALID = "FieldValueInvalid"
+
+
+def rules(*each: Rule) -> dict[str, JsonValue]:
+    """What a model's or field's `json_schema_extra` takes."""
+    return {"x-kubernetes-validations": list(each)}
+
+
+def _sane_backoff(of: str) -> str:
+    return (
+        f"!has({of}.backoffSeconds) || !has({of}.maxBackoffSeconds) || "
+        f"{of}.backoffSeconds <= {of}.maxBackoffSeconds"
+    )
+
+
+def _fixed_presence(field: str) -> Rule:
+    return {
+        "rule": f"has(self.{field}) == has(oldSelf.{field})",
+        "message": f"{field} cannot be added or removed after the resource was created",
+        "reason": FORBIDDEN,
+        "fieldPath": f".{field}",
+    }
+
+
+FIXED: Rule = {
+    "rule": "self == oldSelf",
+    "message": "this cannot be changed once it is set",
+    "reason": FORBIDDEN,
+}
+FIXED_STEPS = _fixed_presence("steps")
+FIXED_TIME = _fixed_presence("receivedTime")
+CANCELLED: Rule = {
+    "rule": "!has(oldSelf.desiredState) || oldSelf.desiredState != 'Cancelled' || "
+    "(has(self.desiredState) && self.desiredState == 'Cancelled') || "
+    "(has(self.restart) && (!has(oldSelf.restart) || self.restart.token != oldSelf.restart.token))",
+    "message": "a cancelled upload stays cancelled unless the same change sets a new restart.token",
+    "reason": FORBIDDEN,
+    "fieldPath": ".desiredState",
+}
+FROM_STEP: Rule = {
+    "rule": "!has(self.restart) || !has(self.restart.fromStep) || !has(self.steps) || "
+    "self.steps.exists(step, step.name == self.restart.fromStep)",
+    "message": "restart.fromStep must be the name of one of spec.steps",
+    "reason": INVALID,
+    "fieldPath": ".restart.fromStep",
+}
+STEPS: Rule = {
+    "rule": "oldSelf.hasValue() || self.all(step, step.name != 'finished' && "
+    f"self.exists_one(other, other.name == step.name) && ({_sane_backoff('step')}))",
+    "optionalOldSelf": True,
+    "message": "every step needs a name of its own, other than the reserved word finished, and a "
+    "backoffSeconds not greater than its maxBackoffSeconds",
+    "reason": INVALID,
+}
+BACKOFF: Rule = {
+    "rule": _sane_backoff("self"),
+    "message": "backoffSeconds must not be greater than maxBackoffSeconds",
+    "reason": INVALID,
+    "fieldPath": ".backoffSeconds",
+}
