@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from uploadpp.api import API_VERSION, KIND, SHORT_NAME
+from uploadpp.api.cel import FIXED
 from uploadpp.api.meanings import STAGES
 from uploadpp.api.schema import structural
 from uploadpp.api.v1alpha1 import COLUMNS, SELECTABLE, UploadPostprocessing
@@ -38,7 +39,8 @@ spec:
     id: 7d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11
 ```
 
-Lengths of time are whole seconds, times are RFC 3339. In a merge patch a list is replaced as a whole.
+Lengths of time are whole seconds, times are RFC 3339, and what is *fixed* cannot be changed
+once it is set. In a merge patch a list is replaced as a whole.
 """
 
 
@@ -77,7 +79,8 @@ def _objects(path: str, schema: dict[str, Any]) -> list[str]:
         rows.append((f"`{name}`{mark}", _type(field), _limits(field), field["description"]))
         if target["type"] == "object":
             inner += _objects(f"{path}.{name}" + ("[]" if target is not field else ""), target)
-    rules = [each["message"] for each in schema.get("x-kubernetes-validations", ())]
+    messages = [each["message"] for each in schema.get("x-kubernetes-validations", ())]
+    rules = [each for each in messages if each != FIXED["message"]]
     notes = ["Rules:\n", "".join(f"* {each}\n" for each in rules)] if rules else []
     return [f"## {path}\n", schema["description"] + "\n", _table(FIELD_HEAD, rows), *notes, *inner]
 
@@ -105,9 +108,12 @@ def _limits(field: dict[str, Any]) -> str:
         words.append(f"at most {field['maxItems']}")
     if "pattern" in field:
         words.append(f"`{field['pattern'].translate(ESCAPES)}`")
-    words += [
-        each["message"] for each in field.get("x-kubernetes-validations", ()) if field["type"] == "array"
-    ]
+    messages = [each["message"] for each in field.get("x-kubernetes-validations", ())]
+    if FIXED["message"] in messages:
+        words.append("*fixed*")
+        messages.remove(FIXED["message"])
+    if field["type"] != "object":  # an object's other rules stand in its own section
+        words += messages
     return "; ".join(words)
 
 

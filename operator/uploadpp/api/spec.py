@@ -128,7 +128,7 @@ class UploadPostprocessingSpec(ApiModel):
     )
 
     upload: UploadInfo = Field(
-        description="What is known of the uploaded file; cannot be changed once it is set.",
+        description="What is known of the uploaded file.",
     )
     sealed: Annotated[str, Field(max_length=65_536)] | None = Field(
         None,
@@ -141,18 +141,18 @@ class UploadPostprocessingSpec(ApiModel):
     )
     steps: Annotated[list[Step], Field(max_length=32)] | None = Field(
         None,
-        description="The steps, in order; fixed when the resource is created. An empty list releases the "
-        "file at once. Absent: the operator's configured steps.",
+        description="The steps, in order. An empty list releases the file at once. Absent: the operator's "
+        "configured steps.",
         json_schema_extra=rules(FIXED, STEPS),
     )
     retry_policy: RetryPolicy | None = Field(
         None,
-        description="For all steps that do not say otherwise; cannot be changed once it is set.",
+        description="For all steps that do not say otherwise.",
         json_schema_extra=rules(FIXED),
     )
     stall_after_seconds: Seconds | None = Field(
         None,
-        description="For all steps that do not say otherwise; cannot be changed once it is set. Absent: 600.",
+        description="For all steps that do not say otherwise. Absent: 600.",
         json_schema_extra=rules(FIXED),
     )
     desired_state: DesiredState | None = Field(
