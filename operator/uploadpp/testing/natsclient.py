@@ -75,7 +75,6 @@ class SimulatedClient:
         self._buffer: list[Callable[[], None]] = []
         self.is_connected = True
         self.stats = {"reconnects": 0}
-        self.stats = {"reconnects": 0}
         self.max_payload = 1 << 20
         self.survives = True
         """Whether what the process has sent just before it dies still arrives."""
