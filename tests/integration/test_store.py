@@ -1,0 +1,156 @@
+"""The store against a real API server: compare-and-set, and which error means what."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes.aio import config as kubernetes_config
+from kubernetes.aio.client import Configuration
+
+from e2e.cluster.kubectl import Kubectl
+from e2e.cluster.local import LocalCluster
+from tests.uploads import PASSED, after
+from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
+from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.kube.api import Api
+from uploadpp.kube.errors import ConflictError, NotFoundError, RefusedError, UnavailableError
+from uploadpp.kube.eventlog import EventLog
+from uploadpp.kube.store import Store, stored
+
+UPLOAD = after(*PASSED[:1])
+DONE = after(*PASSED)
+
+
+def resource(namespace: str, upload_id: str = UPLOAD.id, sealed: str = "sealed") -> dict[str, Any]:
+    upload = after(*PASSED[:1], upload_id=upload_id)
+    return to_resource(upload, namespace=namespace, shown=ALL_SHOWN, sealed=sealed)
+
+
+async def connect(kubeconfig: Path) -> Api:
+    configuration = Configuration()
+    await kubernetes_config.load_kube_config(str(kubeconfig), client_configuration=configuration)
+    return Api(configuration)
+
+
+@pytest.fixture
+async def api(cluster: LocalCluster) -> AsyncIterator[Api]:
+    async with await connect(cluster.kubeconfig) as api:
+        yield api
+
+
+@pytest.fixture
+def store(api: Api, namespace: str) -> Store:
+    return Store(api, namespace)
+
+
+async def test_life_of_a_resource(store: Store, namespace: str) -> None:
+    made = await store.create(resource(namespace))
+    first = await store.write_status(UPLOAD.id, made.version, to_status(UPLOAD))
+    sealed = await store.write_sealed(UPLOAD.id, first.version, "fresh")
+    last = await store.write_status(UPLOAD.id, sealed.version, to_status(DONE))
+    assert len({made.version, first.version, sealed.version, last.version}) == 4
+    assert {made.uid} == {first.uid, sealed.uid, last.uid}
+    assert (made.generation, first.generation, sealed.generation) == (1, 1, 2)
+    found = await store.get(UPLOAD.id)
+    assert found is not None
+    assert found["spec"]["sealed"] == "fresh"
+    assert found["status"] == to_status(DONE)
+    assert stored(found) == last
+    await store.delete(UPLOAD.id, last.uid, last.version)
+    assert await store.get(UPLOAD.id) is None
+    await store.delete(UPLOAD.id, last.uid)  # gone already is fine
+
+
+async def test_the_past_is_not_written_over_the_present(store: Store, namespace: str) -> None:
+    made = await store.create(resource(namespace))
+    now = await store.write_status(UPLOAD.id, made.version, to_status(DONE))
+    for write in (
+        store.write_status(UPLOAD.id, made.version, to_status(UPLOAD)),
+        store.write_sealed(UPLOAD.id, made.version, "old"),
+        store.delete(UPLOAD.id, made.uid, made.version),
+        store.delete(UPLOAD.id, "1b4e28ba-2fa1-11d2-883f-0016d3cca427"),
+        store.create(resource(namespace)),
+    ):
+        with pytest.raises(ConflictError):
+            await write
+    found = await store.get(UPLOAD.id)
+    assert found is not None
+    assert stored(found) == now
+
+
+async def test_gone(store: Store) -> None:
+    for write in (
+        store.write_status(UPLOAD.id, "1", to_status(UPLOAD)),
+        store.write_sealed(UPLOAD.id, "1", "x"),
+    ):
+        with pytest.raises(NotFoundError):
+            await write
+
+
+async def test_refused_for_good(store: Store, namespace: str) -> None:
+    """The words name the field and quote nothing of it."""
+    with pytest.raises(RefusedError, match=r"spec\.sealed") as caught:
+        await store.create(resource(namespace, sealed="s3cr3t" * 20_000))
+    assert "s3cr3ts3cr3t" not in str(caught.value)
+    made = await store.create(resource(namespace))
+    with pytest.raises(RefusedError, match="status"):
+        await store.write_status(UPLOAD.id, made.version, {**to_status(UPLOAD), "run": -1})
+    with pytest.raises(RefusedError, match=r"spec\.sealed"):
+        await store.write_sealed(UPLOAD.id, made.version, "s3cr3t" * 20_000)
+
+
+async def test_missing_namespace_and_permission_are_no_fault_of_the_upload(
+    cluster: LocalCluster, api: Api, kubectl: Kubectl, namespace: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UnavailableError, match="namespace"):
+        await Store(api, "no-such-namespace").create(resource("no-such-namespace"))
+    kubectl("create", "serviceaccount", "nobody")
+    token = kubectl("create", "token", "nobody").strip()
+    config = kubectl("config", "view", "--raw", "--output=json").replace(cluster.apiserver.token, token)
+    (tmp_path / "config").write_text(config)
+    async with await connect(tmp_path / "config") as powerless:
+        store = Store(powerless, namespace)
+        with pytest.raises(UnavailableError, match=r"403 .*nobody.*cannot create"):
+            await store.create(resource(namespace))
+        with pytest.raises(UnavailableError, match=r"403 .*cannot list"):
+            await anext(store.list_all())
+    (tmp_path / "config").write_text(config.replace(token, "expired"))
+    async with await connect(tmp_path / "config") as unknown:
+        with pytest.raises(UnavailableError, match="401"):
+            await Store(unknown, namespace).create(resource(namespace))
+
+
+async def test_nobody_there(cluster: LocalCluster, kubectl: Kubectl, namespace: str, tmp_path: Path) -> None:
+    config = kubectl("config", "view", "--raw", "--output=json").replace(
+        cluster.apiserver.url, "https://127.0.0.1:9"
+    )
+    (tmp_path / "config").write_text(config)
+    async with await connect(tmp_path / "config") as api:
+        with pytest.raises(UnavailableError, match="ClientConnector"):
+            await Store(api, namespace).create(resource(namespace))
+
+
+async def test_list_is_whole(store: Store, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uploadpp.kube.store.PAGE", 3)
+    names = {f"upload-{number}" for number in range(10)}
+    for name in names:
+        await store.create(resource(namespace, name))
+    assert {item["metadata"]["name"] async for item in store.list_all()} == names
+    assert [item async for item in store.list_all("uploadpp.io/shard=7")] == []
+
+
+async def test_events(api: Api, kubectl: Kubectl, store: Store, namespace: str) -> None:
+    """The same words about the same resource are one Event with a count."""
+    made = await store.create(resource(namespace))
+    events = EventLog(api, namespace, "operator-1")
+    notice = Notice(NoticeType.WARNING, "RetryScheduled", "scanner down")
+    for _ in range(3):
+        await events._write(UPLOAD.id, made.uid, notice)
+    await events._write(UPLOAD.id, made.uid, Notice(NoticeType.NORMAL, "Restarted", "by hand"))
+    found = {item["reason"]: item for item in kubectl.json("get", "events")["items"]}
+    assert found.keys() == {"RetryScheduled", "Restarted"}
+    event = found["RetryScheduled"]
+    assert (event["count"], event["type"], event["message"]) == (3, "Warning", "scanner down")
+    assert event["involvedObject"]["uid"] == made.uid
+    assert "scanner down" in kubectl("describe", "upp", UPLOAD.id)
