@@ -16,6 +16,12 @@ from e2e.cluster.service import Service
 _NOT_INHERITED = ("POSTPROCESSING_", "OCIS_", "UPLOADPP_", "KUBERNETES_")
 
 
+def plain_environment() -> dict[str, str]:
+    """Our environment without what would configure a process of ours by accident."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
+    return {**inherited, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+
+
 @dataclass(frozen=True)
 class OperatorOptions:
     """What an operator is told at its start."""
@@ -70,8 +76,7 @@ class Operator(Service):
 
     def environment(self) -> Mapping[str, str]:
         """Ours without what would configure an operator by accident, and its settings."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
-        return {**inherited, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", **self.settings()}
+        return {**plain_environment(), **self.settings()}
 
     def argv(self) -> list[str]:
         """The command line."""

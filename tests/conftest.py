@@ -1,7 +1,8 @@
 """Real servers. Each pytest worker has its own cluster, each test its own NATS and its own namespace."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl, apply_crds
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
+from tests.stepbench import StepBench
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,3 +57,10 @@ def namespace(cluster: LocalCluster) -> str:
 def kubectl(cluster: LocalCluster, namespace: str) -> Kubectl:
     """kubectl in the test's namespace."""
     return Kubectl(cluster.kubeconfig, namespace)
+
+
+@pytest.fixture
+async def bench(instance: Instance, nats: NatsServer, tmp_path: Path) -> AsyncIterator[StepBench]:
+    """A stream, bytes to download, and processes of steps."""
+    async with StepBench(instance, nats, tmp_path) as made:
+        yield made

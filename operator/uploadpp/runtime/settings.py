@@ -62,6 +62,7 @@ def _capitalised(value: object) -> object:
 Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
 """Milliseconds; written as a Go duration."""
 File = Annotated[Path | None, BeforeValidator(_file)]
+Address = Annotated[str, AfterValidator(_address)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_list)]
 Switch = Annotated[bool, BeforeValidator(_boolean)]
 
@@ -257,7 +258,7 @@ class Settings(BaseModel):
     writers: int = env("UPLOADPP_WRITERS", default=16, ge=1, le=256, description="API writes in flight.")
 
     # Process
-    debug_addr: Annotated[str, AfterValidator(_address)] = env(
+    debug_addr: Address = env(
         "POSTPROCESSING_DEBUG_ADDR",
         default="127.0.0.1:9255",
         description="Where /healthz, /readyz and /metrics are served.",

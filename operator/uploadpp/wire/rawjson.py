@@ -100,4 +100,15 @@ def go_string(value: str) -> str:
     """A JSON string as Go's encoding/json writes it."""
     if _plain.fullmatch(value):
         return f'"{value}"'
-    return json.dumps(value, ensure_ascii=False).translate(_GO_ESCAPES)
+    return go_json(value)
+
+
+def go_json(value: object) -> str:
+    """Compact JSON as Go's encoding/json writes it; the order of members is ours.
+
+    Raises:
+        ValueError: a number that JSON has not, or a string that is no text.
+        TypeError: something that JSON has not.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.translate(_GO_ESCAPES)

@@ -1,0 +1,116 @@
+"""The durable consumer of a step: one for all processes of the step, which share the work.
+
+Everything of the product travels on one subject, so most messages are not for us and are
+acknowledged at once. Starts of our step stay unacknowledged until their answer is stored.
+"""
+
+import logging
+import re
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
+from nats.js.errors import APIError, NotFoundError
+
+from uploadpp.wire.stream import STREAM, ensure_stream
+
+log = logging.getLogger(__name__)
+
+FETCH_SECONDS = 1.0
+"""Short, because who is told to stop first waits for what it has asked for."""
+_SAFE = re.compile(r"[A-Za-z0-9_-]{1,63}")
+
+
+def durable_name(step: str) -> str:
+    """The consumer's name; a step whose name NATS would not take has a hash in it."""
+    safe = step if _SAFE.fullmatch(step) else f"x{sha256(step.encode()).hexdigest()[:16]}"
+    return f"uploadpp-step-{safe}"
+
+
+class StartConsumer:
+    """Our place in the stream."""
+
+    def __init__(self, client: Client, step: str, since: timedelta | None, ack_wait_seconds: float) -> None:
+        """`since` says how old starts may be that the first consumer of the step reads.
+
+        None means any age, zero only new ones.
+        """
+        self.name = durable_name(step)
+        self.ack_wait_seconds = ack_wait_seconds
+        self._client = client
+        self._since = since
+        self._last: datetime | None = None
+        self._subscription: JetStreamContext.PullSubscription | None = None
+
+    @property
+    def bound(self) -> bool:
+        """Whether there is a consumer to ask."""
+        return self._subscription is not None
+
+    async def open(self, max_age_seconds: float | None) -> None:
+        """Find our consumer, or make it; the stream as well.
+
+        Raises:
+            nats.errors.Error: JetStream does not answer, or not what we need.
+        """
+        js = self._client.jetstream()
+        await ensure_stream(js, max_age_seconds)
+        try:
+            info = await js.consumer_info(STREAM, self.name)
+        except NotFoundError:
+            info = await self._make(js)
+        self.ack_wait_seconds = info.config.ack_wait or self.ack_wait_seconds  # somebody may have changed it
+        self._last = self._last or datetime.now(UTC)
+        self._subscription = await js.pull_subscribe_bind(self.name, stream=STREAM)
+
+    async def _make(self, js: JetStreamContext) -> ConsumerInfo:
+        config = ConsumerConfig(
+            name=self.name,
+            durable_name=self.name,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=self.ack_wait_seconds,
+            max_deliver=-1,
+            description="starts of a postprocessing step",
+        )
+        # One that was there and is gone, as after a loss of data, goes on where it was.
+        since = self._last or (datetime.now(UTC) - self._since if self._since is not None else None)
+        if since is None:
+            config.deliver_policy = DeliverPolicy.ALL
+        elif self._last is None and not self._since:
+            config.deliver_policy = DeliverPolicy.NEW  # not a time: the server's clock may be another
+        else:
+            config.deliver_policy, config.opt_start_time = DeliverPolicy.BY_START_TIME, since
+        info: ConsumerInfo
+        try:
+            info = await js.add_consumer(STREAM, config)
+        except APIError:
+            info = await js.consumer_info(STREAM, self.name)  # another process was faster
+        else:
+            log.info("consumer made", extra={"consumer": self.name, "reads": config.deliver_policy})
+        return info
+
+    async def fetch(self, batch: int) -> list[Msg]:
+        """The next messages; none when there are none for a while.
+
+        Raises:
+            nats.errors.Error: the consumer is gone, or the connection is closed.
+        """
+        if self._subscription is None:
+            raise nats.errors.BadSubscriptionError
+        try:
+            messages = await self._subscription.fetch(batch, timeout=FETCH_SECONDS)
+        except TimeoutError:
+            return []
+        if messages:
+            self._last = messages[-1].metadata.timestamp
+        return messages
+
+    async def close(self) -> None:
+        """Ask for nothing more."""
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None and not self._client.is_closed:
+            await subscription.unsubscribe()

@@ -1,0 +1,96 @@
+"""Options of a step's process; NATS and logs are configured as for the operator."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from uploadpp.runtime.durations import parse_duration
+from uploadpp.runtime.settings import Address, Duration, File, Switch, env
+
+SHARED = (
+    "events_endpoint",
+    "events_auth_username",
+    "events_auth_password",
+    "events_enable_tls",
+    "events_tls_insecure",
+    "events_tls_root_ca_certificate",
+    "nats_tls_cert_file",
+    "nats_tls_key_file",
+    "nats_creds_file",
+    "nats_nkey_file",
+    "nats_token_file",
+    "stream_max_age",
+    "debug_token",
+    "log_level",
+    "log_format",
+)
+"""The operator's settings that mean the same here."""
+NEW, ALL = "new", "all"
+
+
+def _since(value: str) -> str:
+    if value not in {NEW, ALL}:
+        parse_duration(value)
+    return value
+
+
+class ServiceOptions(BaseModel):
+    """How a step is served, whatever it does."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    concurrency: int | None = env(
+        "UPLOADPP_STEP_CONCURRENCY",
+        default=None,
+        ge=1,
+        le=1000,
+        description="Uploads worked on at once; the step's own number by default.",
+    )
+    timeout: Duration | None = env(
+        "UPLOADPP_STEP_TIMEOUT",
+        default=None,
+        description="Time for one upload, 0 for no limit; the step's own by default.",
+    )
+    start_with: Annotated[str, AfterValidator(_since)] = env(
+        "UPLOADPP_STEP_START_WITH",
+        default=NEW,
+        description="What the very first process of the step begins with: new starts, all that the stream "
+        "holds, or those of the last, say, 2h.",
+    )
+    ack_wait: Duration = env(
+        "UPLOADPP_STEP_ACK_WAIT",
+        default=30_000,
+        ge=1_000,
+        description="How long after its last sign of life a process's work is given to another; counts when "
+        "the consumer is made.",
+    )
+    drain: Duration = env(
+        "UPLOADPP_STEP_DRAIN",
+        default=25_000,
+        description="Time to end what was begun when told to stop; less than the Pod's grace period.",
+    )
+    download_insecure: Switch = env(
+        "OCIS_INSECURE",
+        "OC_INSECURE",
+        "UPLOADPP_STEP_DOWNLOAD_INSECURE",
+        default=False,
+        description="Do not verify the certificate of the download URL.",
+    )
+    download_ca_file: File = env(
+        "UPLOADPP_STEP_DOWNLOAD_CA_FILE",
+        default=None,
+        description="PEM file of the authority of the download URL; forces verification.",
+    )
+    debug_addr: Address = env(
+        "UPLOADPP_STEP_DEBUG_ADDR",
+        default="127.0.0.1:9256",
+        description="Where /healthz, /readyz and /metrics are served.",
+    )
+
+    @property
+    def since(self) -> timedelta | None:
+        """The greatest age of starts for a new consumer; None is any."""
+        if self.start_with == ALL:
+            return None
+        return timedelta(milliseconds=0 if self.start_with == NEW else parse_duration(self.start_with))

@@ -1,0 +1,156 @@
+"""The process of a step: reads its options, connects, serves until SIGTERM."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
+
+from uploadpp import __version__
+from uploadpp.runtime.configuration import ConfigurationError, add_flags, nats_options, read_model
+from uploadpp.runtime.health import HealthServer
+from uploadpp.runtime.logs import set_up
+from uploadpp.runtime.settings import Settings
+from uploadpp.steps.decorator import Step
+from uploadpp.steps.download import Downloads, tls_context
+from uploadpp.steps.judge import Judge
+from uploadpp.steps.metrics import StepMetrics
+from uploadpp.steps.options import SHARED, ServiceOptions
+from uploadpp.steps.service import StepService, Terms
+from uploadpp.wire.connection import connect
+
+log = logging.getLogger(__name__)
+
+CONFIGURATION_EXIT = 2
+
+
+def add_service_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that every step has."""
+    add_flags(parser.add_argument_group("how the step is served"), ServiceOptions)
+    add_flags(parser.add_argument_group("NATS and the process, as for the operator"), Settings, SHARED)
+
+
+def main(step: Step, arguments: list[str] | None = None) -> int:
+    """Run a step as a program of its own; returns the exit status (2 when the options cannot be used)."""
+    parser = argparse.ArgumentParser(description=f"The postprocessing step {step.name!r}.")
+    add_service_flags(parser)
+    try:
+        return run(step, vars(parser.parse_args(arguments)))
+    except ConfigurationError as error:
+        for line in str(error).splitlines():
+            sys.stderr.write(f"{step.name}: {line}\n")
+        return CONFIGURATION_EXIT
+
+
+def run(step: Step, flags: Mapping[str, Any]) -> int:
+    """Serve a step with these flags.
+
+    Raises:
+        ConfigurationError: the options cannot be used.
+    """
+    options = read_model(ServiceOptions, flags)
+    settings = read_model(Settings, flags, names=SHARED)
+    set_up(settings.log_level, settings.log_format)
+    program = Program(step, options, settings)
+    try:
+        import uvloop  # noqa: PLC0415 -- not on every platform
+    except ImportError:
+        asyncio.run(program.run())
+    else:
+        uvloop.run(program.run())
+    return 0
+
+
+class Program:
+    """One process of a step."""
+
+    def __init__(self, step: Step, options: ServiceOptions, settings: Settings) -> None:
+        """Check what can be checked without a connection.
+
+        Raises:
+            ConfigurationError: something cannot be used.
+        """
+        self._step = step
+        self._options = options
+        self._settings = settings
+        self._nats = nats_options(settings, f"step {step.name}")
+        try:
+            self._tls = tls_context(insecure=options.download_insecure, ca_file=options.download_ca_file)
+        except OSError as error:
+            text = f"UPLOADPP_STEP_DOWNLOAD_CA_FILE={options.download_ca_file}: {error}"
+            raise ConfigurationError(text) from None
+        self._metrics = StepMetrics(step.name)
+        self._service: StepService | None = None
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT.
+
+        Raises:
+            ConfigurationError: the debug address cannot be used.
+        """
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        log.info("starting", extra={"version": __version__, "step": self._step.name})
+        address = self._options.debug_addr
+        health = HealthServer(address, self._settings.debug_token, self._metrics, str, self._unready)
+        try:
+            await health.start()
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"UPLOADPP_STEP_DEBUG_ADDR={address}: {error}") from None
+        try:
+            await self._serve(stop)
+        finally:
+            await health.stop()
+
+    async def _serve(self, stop: asyncio.Event) -> None:
+        client = await _connected(stop, asyncio.ensure_future(connect(self._nats)))
+        if client is None:
+            return
+        downloads = Downloads(self._tls, self._metrics.bytes.inc)
+        terms = self._terms()
+        judge = Judge(self._step.name, self._step.work, self._timeout(), downloads, self._metrics)
+        self._service = StepService(self._step.name, judge, terms, client, self._metrics)
+        try:
+            await self._service.run(stop)
+        finally:
+            await downloads.close()
+            with contextlib.suppress(nats.errors.Error, TimeoutError):
+                await client.flush(timeout=2)
+            await client.close()
+
+    def _terms(self) -> Terms:
+        return Terms(
+            concurrency=self._options.concurrency or self._step.concurrency,
+            ack_wait_seconds=self._options.ack_wait / 1000,
+            drain_seconds=self._options.drain / 1000,
+            since=self._options.since,
+            max_age_seconds=self._settings.stream_max_age / 1000 or None,
+        )
+
+    def _timeout(self) -> float | None:
+        given = self._options.timeout
+        return self._step.timeout_seconds if given is None else given / 1000 or None
+
+    def _unready(self) -> str:
+        return self._service.problem if self._service else "connecting to NATS"
+
+
+async def _connected(stop: asyncio.Event, connecting: asyncio.Future[Client]) -> Client | None:
+    """The connection; None when we are told to stop first."""
+    stopping = asyncio.ensure_future(stop.wait())
+    stopping.add_done_callback(lambda _: connecting.cancel())
+    try:
+        return await connecting
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        return None
+    finally:
+        stopping.cancel()

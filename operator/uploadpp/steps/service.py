@@ -1,0 +1,196 @@
+"""One process that works on one step: fetch, work, answer, acknowledge; in this order."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from uploadpp.core.model import Millis
+from uploadpp.steps.answer import encode_answer, failure
+from uploadpp.steps.consumer import StartConsumer
+from uploadpp.steps.job import Job, Jobs
+from uploadpp.steps.judge import Judge
+from uploadpp.steps.metrics import StepMetrics
+from uploadpp.steps.start import Start, decode_start
+from uploadpp.steps.verdict import Retry, Verdict
+from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.envelope import BadMessageError
+from uploadpp.wire.publisher import HEADER_BYTES
+from uploadpp.wire.stream import STREAM
+
+log = logging.getLogger(__name__)
+
+MAX_BATCH = 64
+AGAIN_SECONDS = 1.0
+PUBLISH_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How a step is worked on."""
+
+    concurrency: int
+    ack_wait_seconds: float
+    drain_seconds: float
+    since: timedelta | None
+    max_age_seconds: float | None = None
+
+
+class StepService:
+    """Works on the starts of a step until it is told to stop."""
+
+    def __init__(self, step: str, judge: Judge, terms: Terms, client: Client, metrics: StepMetrics) -> None:
+        self._step = step
+        self._judge = judge
+        self._terms = terms
+        self._client = client
+        self._metrics = metrics
+        self._consumer = StartConsumer(client, step, terms.since, terms.ack_wait_seconds)
+        self._jobs = Jobs()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Event()
+        self._per_start = 1.0
+        self._draining = False
+
+    @property
+    def problem(self) -> str:
+        """Why it does not take work, in words; empty when it does."""
+        if self._draining:
+            return "draining"
+        if not self._client.is_connected:
+            return "not connected to NATS"
+        return "" if self._consumer.bound else "JetStream does not answer"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until told to stop, then end what was begun."""
+        try:
+            while not stop.is_set():
+                try:
+                    await self._consumer.open(self._terms.max_age_seconds)
+                    log.info("waiting for work", extra={"step": self._step})
+                    await self._take(stop)
+                except (nats.errors.Error, TimeoutError) as error:
+                    log.warning("no work to be had: %s", str(error) or type(error).__name__)
+                    await self._consumer.close()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), AGAIN_SECONDS)
+        finally:
+            await self._drain()
+
+    async def _take(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            free = self._terms.concurrency - len(self._tasks)
+            if free <= 0:
+                self._room.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._room.wait(), AGAIN_SECONDS)
+                continue
+            # Most messages are not for us; but what is must not wait here while others are idle.
+            messages = await self._consumer.fetch(min(MAX_BATCH, math.ceil(free * self._per_start)))
+            ours = sum([await self._receive(message) for message in messages])
+            if ours:
+                self._per_start = len(messages) / ours
+            elif messages:
+                self._per_start = min(2 * self._per_start, MAX_BATCH)
+            if messages:
+                self._metrics.unread.set(messages[-1].metadata.num_pending)
+
+    async def _receive(self, message: Msg) -> bool:
+        """Take a message; True when it is a start of our step."""
+        sequence = message.metadata.sequence.stream
+        try:
+            start = decode_start(message.data, self._step, sequence)
+        except BadMessageError as error:
+            self._metrics.bad_messages.inc()
+            log.warning("passed over a message: %s", error, extra={"sequence": sequence})
+            start = None
+        if start is None:
+            await message.ack()
+            return False
+        if self._jobs.answered(start):
+            self._metrics.repeated.inc()
+            await message.ack()
+        elif self._jobs.join(start, message):
+            self._metrics.repeated.inc()
+        elif len(self._tasks) >= self._terms.concurrency:
+            await message.nak()  # another process may be idle
+        else:
+            job = self._jobs.add(start, message)
+            task = asyncio.create_task(self._do(job))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+        return True
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._room.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("work ended without an answer", exc_info=error)
+
+    async def _do(self, job: Job) -> None:
+        self._metrics.starts.inc()
+        self._metrics.redelivered.inc(job.redelivered)
+        self._metrics.age.observe(max(0.0, time.time() - job.messages[0].metadata.timestamp.timestamp()))
+        beat = asyncio.create_task(self._beat(job))
+        answered = False
+        try:
+            with self._metrics.running.track_inprogress():
+                verdict = await self._judge.verdict(job)
+            answer = self._encode(job.start, verdict)
+            self._jobs.judged(job)
+            await self._store(answer)
+            answered = True
+            self._metrics.answers.labels(self._step, verdict.outcome).inc()
+            await job.done()
+        finally:
+            beat.cancel()
+            self._jobs.end(job, answered=answered)
+            await job.give_back()
+
+    async def _beat(self, job: Job) -> None:
+        """Keep the work: the server gives it to nobody else as long as it hears from us."""
+        while True:
+            await asyncio.sleep(self._consumer.ack_wait_seconds / 3)
+            await job.in_progress()
+
+    def _encode(self, start: Start, verdict: Verdict) -> Outgoing:
+        now = Millis(time.time_ns() // 1_000_000)
+        try:
+            answer = encode_answer(start, verdict, now)
+        except (TypeError, ValueError) as error:  # a result that was changed after it was checked
+            answer = encode_answer(start, failure(error, start), now)
+        if len(answer.body) + HEADER_BYTES > self._client.max_payload:
+            answer = encode_answer(start, Retry("the answer is larger than NATS takes"), now)
+        return answer
+
+    async def _store(self, answer: Outgoing) -> None:
+        """Publish until the stream has it; its id lets the stream drop repetitions."""
+        headers = {"Nats-Msg-Id": answer.event_id}
+        while True:
+            try:
+                js = self._client.jetstream(timeout=PUBLISH_SECONDS)
+                await js.publish(STREAM, answer.body, headers=headers)
+            except (nats.errors.Error, TimeoutError) as error:
+                log.warning("the answer is not stored yet: %s", str(error) or type(error).__name__)
+                await asyncio.sleep(AGAIN_SECONDS)
+            else:
+                return
+
+    async def _drain(self) -> None:
+        self._draining = True
+        await self._consumer.close()
+        if self._tasks:
+            log.info("ending what was begun", extra={"step": self._step, "uploads": len(self._tasks)})
+            _, late = await asyncio.wait(self._tasks, timeout=self._terms.drain_seconds)
+            for task in late:
+                task.cancel()
+            if late:
+                log.warning("giving work back", extra={"step": self._step, "uploads": len(late)})
+                await asyncio.gather(*late, return_exceptions=True)

@@ -1,0 +1,101 @@
+"""StartPostprocessingStep as a step reads it. Tolerant: what Go would accept, we accept."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid5
+
+from uploadpp.wire.envelope import BadMessageError, Defect, Envelope, decode_envelope
+from uploadpp.wire.rawjson import raw_members, whole
+
+NAMESPACE = UUID("1c4b8f52-90b5-5f0e-a3d4-7f6a2f0c5e77")
+_EVENT_TYPE = "events.StartPostprocessingStep"
+_CARRIED = ("traceparent", "initiatorid", "extrainfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The order to work. What the answer repeats is kept as the very text it was."""
+
+    event_id: str
+    step: str
+    upload_id: str
+    url: str = field(repr=False)
+    filename: str
+    size: int
+    user: dict[str, Any] = field(repr=False)
+    resource: dict[str, Any]
+    raw_user: str = field(repr=False)
+    raw_filename: str
+    raw_resource: str
+    metadata: dict[str, str] = field(repr=False)
+    """What every event about the upload carries on."""
+
+    @property
+    def answer_id(self) -> str:
+        """The id of the answer: the same one, however often the work is done."""
+        return str(uuid5(NAMESPACE, f"{self.event_id}\0{self.upload_id}\0{self.step}"))
+
+
+def decode_start(data: bytes, step: str, sequence: int) -> Start | None:
+    """The start in a message; None when it is something else, or for another step.
+
+    `sequence` is the message's in the stream: it identifies a start whose sender gave it no id.
+
+    Raises:
+        BadMessageError: it is for this step but cannot be understood.
+    """
+    envelope = decode_envelope(data)
+    if envelope.event_type != _EVENT_TYPE:
+        return None
+    try:
+        members = raw_members(envelope.payload_text())
+    except ValueError as error:
+        raise _bad(envelope, Defect.NOT_JSON, "Payload is no JSON object") from error
+    values = {name: value for name, (_, value) in members.items()}
+    if values.get("steptostart") != step or not values.get("uploadid"):
+        return None  # without an upload it is an on-demand scan of the antivirus service
+    raw = {name: text for name, (text, value) in members.items() if value is not None}
+    return Start(
+        event_id=envelope.metadata.get("eventid") or f"sequence {sequence}",
+        step=step,
+        upload_id=_text(envelope, values, "UploadID"),
+        url=_text(envelope, values, "URL"),
+        filename=_text(envelope, values, "Filename"),
+        size=_size(envelope, values),
+        user=_object(envelope, values, "ExecutingUser"),
+        resource=_object(envelope, values, "ResourceID"),
+        raw_user=raw.get("executinguser", "null"),
+        raw_filename=raw.get("filename", '""'),
+        raw_resource=raw.get("resourceid", "null"),
+        metadata=_carried(envelope.metadata),
+    )
+
+
+def _carried(metadata: dict[str, str]) -> dict[str, str]:
+    always = {"traceparent": "", "initiatorid": ""}
+    return always | {name: metadata[name] for name in _CARRIED if name in metadata}
+
+
+def _text(envelope: Envelope, values: dict[str, Any], name: str) -> str:
+    value = values.get(name.lower()) or ""
+    if not isinstance(value, str):
+        raise _bad(envelope, Defect.WRONG_TYPE, f"{name} is no string")
+    return whole(value)
+
+
+def _size(envelope: Envelope, values: dict[str, Any]) -> int:
+    size = values.get("filesize") or 0
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise _bad(envelope, Defect.WRONG_TYPE, "Filesize is no unsigned integer")
+    return size
+
+
+def _object(envelope: Envelope, values: dict[str, Any], name: str) -> dict[str, Any]:
+    value = values.get(name.lower())
+    if not isinstance(value, dict | None):
+        raise _bad(envelope, Defect.WRONG_TYPE, f"{name} is no object")
+    return value or {}
+
+
+def _bad(envelope: Envelope, defect: Defect, detail: str) -> BadMessageError:
+    return BadMessageError(defect, detail, envelope.event_type)
