@@ -62,7 +62,9 @@ class Installation:
     def install(self, **changed: Any) -> str:  # noqa: ANN401 -- values
         """Install or upgrade, with some values changed; returns the notes."""
         admin = Kubectl(self.cluster.kubeconfig)
-        if admin("get", "crd", "--output=name"):  # that of an earlier test's release, which Helm protects
+        if admin(
+            "get", "crd", CRD, "--ignore-not-found", "--output=name"
+        ):  # that of an earlier test's release, which Helm protects
             owner = f"meta.helm.sh/release-namespace={self.namespace}"
             admin("annotate", "--overwrite", "crd", CRD, owner)
         return self.helm.install(NAME, self.values | changed)
@@ -101,10 +103,8 @@ class Installation:
         (container,) = spec["containers"]
         process = PodProcess(self.instance, kubeconfig, self.namespace, container)
         process.variables = {each["name"]: self._value(each, folder) for each in container["env"]}
-        sources = [
-            source["secret"] for volume in spec["volumes"] for source in volume["projected"]["sources"]
-        ]
-        for secret in sources:
+        (credentials,) = [each["projected"] for each in spec["volumes"] if each["name"] == "credentials"]
+        for secret in [source["secret"] for source in credentials["sources"]]:
             for item in secret["items"]:
                 Path(folder, item["path"]).write_bytes(self._secret(secret["name"], item["key"]))
         return process

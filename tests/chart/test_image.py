@@ -1,4 +1,4 @@
-"""The recipe of the image and the release workflow, as far as no daemon and no registry are needed to judge."""
+"""The recipes of the image and of a release, as far as no daemon and no registry are needed to judge."""
 
 import re
 import tomllib

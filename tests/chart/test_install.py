@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import json
+import urllib.error
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
+from e2e.cluster.http import get
 from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import KubectlError
 from e2e.cluster.local import LocalCluster
@@ -151,7 +153,19 @@ async def test_without_a_rule_the_operator_says_what_it_lacks(
     async with storage(nats, tmp_path) as store:
         await store.upload("plan.pdf", b"a plan")
         await until(lambda: LACKING[resource, verb] in operator.log.read_text().replace("\\", ""))
+        if resource == "leases":
+            assert "cannot get the lease uploadpp-shard-0" in readiness(operator.url)
     operator.kill()
+
+
+def readiness(url: str) -> str:
+    """What /readyz says when it is not ready; empty when it is."""
+    try:
+        get(f"{url}/readyz")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.read().decode()
+    return ""
 
 
 def test_upgrade_rollback_and_uninstall_keep_uploads_and_the_key(

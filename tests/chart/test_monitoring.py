@@ -68,10 +68,10 @@ def test_expressions_use_metrics_that_exist(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
 def test_expressions_look_for_values_that_exist(name: str) -> None:
-    words = {
-        "stage": set(Stage),
-        "outcome": set(Outcome),
-        "reason": set(Ignored),
+    words: dict[str, set[str]] = {
+        "stage": {*Stage},
+        "outcome": {*Outcome},
+        "reason": {*Ignored},
         "result": {"ok", "conflict", "refused", "unavailable"},
         "input": {"UploadReady", "BytesReceived", "StepFinished"},
     }

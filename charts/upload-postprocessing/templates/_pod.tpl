@@ -33,6 +33,8 @@ volumes:
       defaultMode: 0440
       sources:
         {{- include "upp.credentials" . | nindent 8 }}
+  - name: tmp
+    emptyDir: {sizeLimit: 16Mi}
   {{- with .Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -47,6 +49,8 @@ env:
   {{- include "upp.environment" . | nindent 2 }}
 volumeMounts:
   - {name: credentials, mountPath: /etc/uploadpp, readOnly: true}
+  # The Kubernetes client unpacks certificates there.
+  - {name: tmp, mountPath: /tmp}
   {{- with .Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

@@ -50,6 +50,7 @@ class Lease:
         self._seen_at = 0.0
         self._renewed_at = float("-inf")
         self._object: Json | None = None
+        self.problem = ""
 
     @property
     def valid(self) -> bool:
@@ -65,6 +66,9 @@ class Lease:
             except (UnavailableError, ConflictError) as error:
                 log.warning("cannot get the lease yet: %s", error)
                 epoch, holder = None, ""
+                self.problem = f"cannot get the lease {self._name}; the log says why"
+            else:
+                self.problem = ""
             if epoch is not None:
                 log.info("lease acquired", extra={"lease": self._name, "epoch": epoch})
                 return epoch

@@ -46,12 +46,15 @@ class Seat:
         self._lost_after: datetime | None = None
         self.shard = shard
         self.session: Session | None = None
+        self._lease: Lease | None = None
         self.state = "connecting"
 
     @property
     def problem(self) -> str:
         """What keeps this seat from working or standing by; empty when nothing does."""
-        return self.session.problem if self.session is not None else self.state
+        if self.session is not None:
+            return self.session.problem
+        return self.state or (self._lease.problem if self._lease is not None else "")
 
     def give_up(self) -> None:
         """Hand the shard over."""
@@ -74,7 +77,7 @@ class Seat:
     async def _own(self, stop: asyncio.Event) -> None:
         await ensure_stream(self._around.client.jetstream(), self._stream_max_age_seconds)
         self.state = ""
-        lease = self._new_lease(self.shard)
+        lease = self._lease = self._new_lease(self.shard)
         epoch = await self._acquire(lease, stop)
         if epoch is None:
             return
