@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from e2e.paths import REPO
+from uploadpp import __version__
 
 DOCKERFILE = (REPO / "Dockerfile").read_text()
 FINAL_STAGE = DOCKERFILE.rsplit("\nFROM ", 1)[1]
@@ -42,6 +43,14 @@ def test_every_package_of_the_image_has_hashes() -> None:
     (install,) = [each for each in instructions("RUN") if " install " in each]
     assert "--require-hashes" in install
     assert "--only-binary=:all:" in install
+
+
+def test_package_chart_and_image_have_one_version() -> None:
+    chart = yaml.safe_load((REPO / "charts" / "upload-postprocessing" / "Chart.yaml").read_text())
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+    (image,) = yaml.safe_load(chart["annotations"]["artifacthub.io/images"])
+    values = yaml.safe_load((REPO / "charts" / "upload-postprocessing" / "values.yaml").read_text())
+    assert image["image"] == f"{values['image']['repository']}:{__version__}"
 
 
 def test_both_stages_are_of_the_same_base() -> None:
