@@ -25,8 +25,8 @@ class Context:
     def __init__(self, options: Namespace, screen: Screen) -> None:
         self.options = options
         self.screen = screen
-        self._proxy: "Proxy | None" = None
-        self._asking: "subprocess.Popen[str] | None" = None
+        self._proxy: Proxy | None = None
+        self._asking: subprocess.Popen[str] | None = None
 
     @cached_property
     def kubectl_arguments(self) -> list[str]:

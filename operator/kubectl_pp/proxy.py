@@ -41,12 +41,11 @@ def kubectl_path() -> str:
     Raises:
         UnavailableError: it is not on PATH.
     """
-    found = shutil.which("kubectl")
-    if found is None:
-        raise UnavailableError(
-            "kubectl is not on PATH", "install it: https://kubernetes.io/docs/tasks/tools/"
-        )
-    return found
+    for folder in os.get_exec_path():
+        path = f"{folder or '.'}/kubectl"
+        if os.access(path, os.X_OK):
+            return path
+    raise UnavailableError("kubectl is not on PATH", "install it: https://kubernetes.io/docs/tasks/tools/")
 
 
 class Proxy:

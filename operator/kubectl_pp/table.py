@@ -41,7 +41,7 @@ def cell(value: object) -> str:
     cut = min((at for c in "\f\n\r" if (at := text.find(c)) >= 0), default=-1)
     if cut >= 0:
         text = text[:cut] + "..."
-    return text.replace("\x1b", "^[")
+    return text.replace("\x1b", "^[").replace("\t", " ")
 
 
 def columns(cells: Iterable[Sequence[object]]) -> list[list[str]]:

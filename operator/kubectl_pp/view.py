@@ -97,9 +97,9 @@ def _steps(screen: Screen, upload: Upload, now: float, width: int | None) -> lis
     for step in steps:
         icon, color = STEP_LOOKS.get(step.state, STEP_LOOKS[StepState.WAITING])
         text = _step_words(upload, step, now)
-        lines.append(
-            f"  {screen.paint(screen.icon(icon), color)} {step.name:<{longest}}  {screen.paint(text, color)}"
-        )
+        first, *more = wrap(text, width, " " * (longest + 6))
+        head = f"  {screen.paint(screen.icon(icon), color)} {step.name:<{longest}}  "
+        lines += [head + screen.paint(first.lstrip(), color), *[screen.paint(line, color) for line in more]]
         if step.message:
             lines += wrap(f"“{step.message}”", width, " " * (longest + 6))
     return lines if steps else [*lines, "  none: the file is released at once"]

@@ -1,0 +1,123 @@
+"""The plugin as a person has it: built, on PATH, started by the real kubectl."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from e2e.cluster.binaries import resolve
+from e2e.cluster.local import LocalCluster
+from e2e.paths import REPO
+from tests.plugin.resources import Writer
+
+TIMEOUT = 60.0
+_LIMITS_OF_A_LINE = ("COLUMNS", "LINES", "NO_COLOR", "LC_ALL", "LC_CTYPE", "TERM")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command printed and ended with."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """`kubectl pp` in one namespace of one cluster."""
+
+    environment: dict[str, str]
+    namespace: str
+
+    def __call__(self, *words: str, stdin: str = "", **environment: str) -> Result:
+        done = subprocess.run(
+            ["kubectl", "pp", *words],
+            env={**self.environment, **environment},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *words: str, **environment: str) -> "subprocess.Popen[str]":
+        """The same in the background."""
+        return subprocess.Popen(
+            ["kubectl", "pp", *words],
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder `make plugin` writes."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, REPO / "scripts/build_plugin.py", str(folder)], check=True)
+    return folder
+
+
+def environment_of(built: Path, kubeconfig: Path, tmp_path: Path) -> dict[str, str]:
+    """A terminal with the plugin, kubectl and a Python on PATH, and a temporary folder of its own."""
+    tools = tmp_path / "tools"
+    tools.mkdir(exist_ok=True)
+    for name, target in (("kubectl", resolve("kubectl").path), ("python3", Path(sys.executable).resolve())):
+        if not (tools / name).exists():
+            (tools / name).symlink_to(target)
+    kept = {k: v for k, v in os.environ.items() if k not in _LIMITS_OF_A_LINE}
+    path = f"{built}:{tools}:/usr/bin:/bin"
+    own = {"PATH": path, "KUBECONFIG": str(kubeconfig), "KUBERC": "off", "LANG": "C.UTF-8", "TZ": "UTC"}
+    return {**kept, **own, "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
+
+
+@pytest.fixture
+def pp(built: Path, cluster: LocalCluster, namespace: str, tmp_path: Path) -> Iterator[Plugin]:
+    """The plugin; the context's namespace is the test's. Afterwards nothing of it is left."""
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(cluster.kubeconfig.read_text())
+    environment = environment_of(built, kubeconfig, tmp_path)
+    subprocess.run(
+        ["kubectl", "config", "set-context", "--current", f"--namespace={namespace}"],
+        env=environment,
+        check=True,
+        capture_output=True,
+    )
+    yield Plugin(environment, namespace)
+    assert list(tmp_path.glob("kubectl-pp.*")) == [], "a proxy was left behind"
+
+
+@pytest.fixture
+def writer(cluster: LocalCluster, namespace: str) -> Iterator[Writer]:
+    """Makes resources in any state."""
+    made = Writer(cluster.apiserver, namespace)
+    yield made
+    made.close()
+
+
+Golden = Callable[[str, str], None]
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Compares with a stored text; UPDATE_GOLDENS=1 stores it instead."""
+
+    def compare(name: str, text: str) -> None:
+        text = re.sub(r"test-[0-9a-f]{8}", "test-00000000", text)
+        text = re.sub(r"\d\d:\d\d:\d\d", "12:34:56", text)
+        text = re.sub(r"\d{4}-\d\d-\d\d (?=12:34:56)", "2026-11-23 ", text)
+        path = request.path.parent / "golden" / f"{name}.txt"
+        if os.environ.get("UPDATE_GOLDENS"):
+            path.write_text(text)
+        assert text == path.read_text(), f"UPDATE_GOLDENS=1 stores {path.name} anew"
+
+    return compare

@@ -1,0 +1,88 @@
+"""Changing a thousand uploads: interrupted, repeated, none asked twice."""
+
+import re
+import signal
+import time
+
+import pytest
+
+from tests.plugin.conftest import Plugin
+from tests.plugin.resources import Writer, at
+
+COUNT = 1000
+
+
+def tokens(writer: Writer) -> list[str]:
+    return [item["spec"].get("restart", {}).get("token", "") for item in writer.list()]
+
+
+@pytest.mark.timeout(180)
+def test_interrupted_and_repeated(pp: Plugin, writer: Writer) -> None:
+    writer.put_all([at(f"upload-{i:04}", ago_minutes=5) for i in range(COUNT)])
+    process = pp.start("restart", "-s", "virusscan")
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    assert first.startswith("1,000 uploads; if this is interrupted, go on with --repeat=")
+    while not any(tokens(writer)):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    token = first.strip().rpartition("=")[2]
+    asked = tokens(writer).count(token)
+    assert 0 < asked < COUNT
+    assert f"{asked:,} asked" in err
+    assert len(out.splitlines()) == asked  # the report is exact: requests under way were waited for
+    again = re.search(r"go on with the rest: kubectl pp (.*)", err)
+    assert again is not None
+    generations = {item["metadata"]["name"]: item["metadata"]["generation"] for item in writer.list()}
+
+    repeated = pp(*again[1].split())
+    assert repeated.code == 0, repeated.err
+    assert tokens(writer) == [token] * COUNT
+    assert repeated.out.count("unchanged: it was already asked with this token") == asked
+    touched = {i["metadata"]["name"] for i in writer.list() if i["metadata"]["generation"] > 2}
+    assert touched == set()
+    assert sum(generation == 2 for generation in generations.values()) == asked
+    assert "is the operator running?" in repeated.err
+
+
+def test_what_moves_on_meanwhile_is_left_alone(pp: Plugin, writer: Writer) -> None:
+    """The operator and a person write at the same time: a change is made to what was looked at, or not at all."""
+    writer.put_all([at(f"upload-{i:02}", ago_minutes=5) for i in range(40)])
+    status = writer.get("upload-00")["status"]
+    process = pp.start("restart", "-s", "virusscan")
+    for i in range(39, -1, -1):
+        writer.set_status(f"upload-{i:02}", {**status, "currentStep": "policies"})
+    out, _ = process.communicate(timeout=60)
+    asked = {line.split()[0].rpartition("/")[2] for line in out.splitlines() if " asked: " in line}
+    wished = {item["metadata"]["name"] for item in writer.list() if "restart" in item["spec"]}
+    assert asked == wished
+    assert {item["status"]["currentStep"] for item in writer.list()} == {"policies"}
+
+
+def test_dry_run_changes_nothing(pp: Plugin, writer: Writer) -> None:
+    writer.put_all([at(f"upload-{i}", ago_minutes=5) for i in range(3)])
+    versions = [item["metadata"]["resourceVersion"] for item in writer.list()]
+    shown = pp("restart", "--all", "--dry-run")
+    assert shown.code == 0
+    assert shown.out.count("would be restarted (dry run), now Running, step virusscan") == 3
+    assert [item["metadata"]["resourceVersion"] for item in writer.list()] == versions
+    refused = pp("restart", "upload-0", "--from-step", "nonsense", "--dry-run")
+    assert refused.code == 1
+    assert "restart.fromStep must be the name of one of spec.steps" in refused.out
+
+
+def test_all_asks_first(pp: Plugin, writer: Writer) -> None:
+    writer.put_all([at(f"upload-{i}", ago_minutes=5) for i in range(2)])
+    assert pp("suspend", "--all").code == 2
+    assert "desiredState" not in writer.get("upload-0")["spec"]
+    done = pp("suspend", "--all", "--yes", "-o", "name")
+    assert done.out.split() == [f"uploadpostprocessing.uploadpp.io/upload-{i}" for i in range(2)]
+    assert writer.get("upload-1")["spec"]["desiredState"] == "Suspended"
+    assert "unchanged: it is suspended already" in pp("suspend", "upload-0").out
+    assert "refused" not in pp("cancel", "upload-0", "--delete").out
+    assert writer.get("upload-0")["spec"]["cancelPolicy"] == "Delete"
+    later = pp("unsuspend", "upload-0")
+    assert later.code == 1
+    assert "refused: it is being cancelled" in later.out

@@ -1,0 +1,143 @@
+"""Exit codes, and errors that name the remedy."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from e2e.cluster.local import LocalCluster
+from tests.plugin.conftest import Plugin, environment_of
+from tests.plugin.resources import Writer, at
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "remedy"),
+    [
+        (["lsit"], "there is no verb 'lsit'", "did you mean list?"),
+        (["list", "--nonsense"], "unrecognized arguments: --nonsense", "kubectl pp list --help"),
+        (["list", "-o", "xml"], "invalid choice: 'xml'", "kubectl pp list --help"),
+        (["list", "-n", "a", "-A"], "-n and -A exclude each other", ""),
+        (["list", "--since", "yesterday"], "'yesterday' is no length of time", "1h30m"),
+        (["status"], "names", "kubectl pp status --help"),
+        (["suspend"], "no upload is chosen", "--stalled"),
+        (["suspend", "a", "--all"], "names and selections exclude each other", ""),
+        (["restart", "--all"], "--all asks first", "--yes"),
+        (["restart", "-u", "a", "b"], "-u names the one upload", ""),
+        (["wait"], "wait needs names or a selector", "kubectl pp wait NAME"),
+        (["completion", "tcsh"], "no completion for tcsh", ""),
+        (["--nonsense"], "a verb is missing", "kubectl pp --help"),
+    ],
+)
+def test_a_wrong_command_line(pp: Plugin, writer: Writer, words: list[str], text: str, remedy: str) -> None:
+    if "--all" in words:
+        writer.put(at("some", ago_minutes=1))
+    found = pp(*words)
+    assert found.code == 2
+    assert found.out == ""
+    assert found.err.startswith("error: ")
+    assert text in found.err
+    assert remedy in found.err
+
+
+@pytest.mark.parametrize("verb", ["status", "wait", "restart", "suspend", "watch", "logs", "events"])
+def test_what_is_not_there(pp: Plugin, verb: str) -> None:
+    found = pp(verb, "nobody")
+    assert found.code == 4
+    assert "there is no upload nobody in namespace" in found.err
+
+
+def test_an_unknown_upload_can_be_asked_for(pp: Plugin, writer: Writer) -> None:
+    found = pp("restart", "-u", "7d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11")
+    assert found.code == 4
+    command = found.err.rpartition(": kubectl pp ")[2].split()
+    assert pp(*command).code == 0
+    assert writer.list()[0]["spec"] == {"upload": {"id": "7d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11"}}
+
+
+def test_nothing_matched_is_said(pp: Plugin) -> None:
+    for words in (["restart"], ["resume", "-s", "virusscan"], ["suspend", "--stalled"], ["restart", "--all"]):
+        found = pp(*words)
+        assert (found.code, found.out) == (0, "")
+        assert "nothing matched" in found.err
+    assert "in step finished" in pp("restart").err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--server=https://127.0.0.1:1"], "the API server cannot be reached: dial tcp 127.0.0.1:1"),
+        (["--context=none"], 'context "none" does not exist'),
+        (["--kubeconfig=/nonexistent/config"], "/nonexistent/config"),
+        (["--token=wrong"], "the API server does not know you"),
+    ],
+)
+def test_a_cluster_that_cannot_be_asked(pp: Plugin, words: list[str], text: str) -> None:
+    found = pp("list", *words)
+    assert found.code == 5
+    assert text in found.err
+    assert "try: " in found.err
+    assert "E1" not in found.err  # kubectl's own log of the same
+
+
+def test_forbidden_names_the_verb(pp: Plugin, writer: Writer) -> None:
+    writer.put(at("some", ago_minutes=1))
+    found = pp("list", "--as=nobody")
+    assert found.code == 5
+    assert 'User "nobody" cannot list resource "uploadpostprocessings"' in found.err
+    assert "ask for the right to list uploadpostprocessings" in found.err
+    examined = pp("doctor", "--as=nobody")
+    assert examined.code == 1
+    assert "you may not patch uploadpostprocessings.uploadpp.io" in examined.out
+    assert "kubectl auth can-i patch uploadpostprocessings.uploadpp.io" in examined.out
+
+
+def test_no_operator(pp: Plugin, writer: Writer) -> None:
+    writer.put(at("some", ago_minutes=1))
+    asked = pp("resume", "some")
+    assert asked.code == 0
+    assert "the operator has not answered yet" in asked.out
+    assert "is the operator running? kubectl pp doctor" in asked.err
+    examined = pp("doctor")
+    assert examined.code == 1
+    assert "no operator has ever run" in examined.out
+
+
+def test_no_crd(built: Path, tmp_path: Path) -> None:
+    with LocalCluster() as bare:
+        pp = Plugin(environment_of(built, bare.kubeconfig, tmp_path), "default")
+        for verb in (["list"], ["status", "some"], ["watch"], ["restart"]):
+            found = pp(*verb)
+            assert found.code == 5, verb
+            assert "this cluster has no resource uploadpostprocessings.uploadpp.io" in found.err
+            assert "Helm chart" in found.err
+        examined = pp("doctor")
+        assert examined.code == 1
+        assert "no resource uploadpostprocessings.uploadpp.io" in examined.out
+
+
+def test_no_kubectl(pp: Plugin, built: Path) -> None:
+    python = Path(pp.environment["PATH"].split(":")[1], "python3")
+    alone = Path(pp.environment["HOME"], "alone")
+    alone.mkdir()
+    (alone / "python3").symlink_to(python.readlink())
+    for name in ("sh", "env"):
+        (alone / name).symlink_to(f"/bin/{name}")
+    done = subprocess.run(
+        [built / "kubectl-pp", "list"],
+        env={**pp.environment, "PATH": str(alone)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 5
+    assert "kubectl is not on PATH" in done.stderr
+
+
+def test_a_closed_pipe_is_no_traceback(pp: Plugin, writer: Writer) -> None:
+    writer.put_all([at(f"upload-{i:03}", ago_minutes=5) for i in range(300)])
+    with pp.start("list", "-o", "yaml") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""

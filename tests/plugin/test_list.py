@@ -1,0 +1,123 @@
+"""`list`: the same as `kubectl get`, with filters, for hundreds of uploads."""
+
+import json
+import re
+import subprocess
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from tests.plugin.conftest import Plugin
+from tests.plugin.resources import Writer, at
+from uploadpp.core.inputs import StepFinished, UploadReady
+
+AGE = re.compile(r"\b\d+s\b *")
+"""An age, and the spaces that its length moves: it changes between two commands."""
+
+PASSED = (
+    StepFinished("virusscan", "continue"),
+    StepFinished("policies", "continue"),
+    UploadReady(failed=False),
+)
+INFECTED = (StepFinished("virusscan", "delete", "Eicar-Test-Signature"), UploadReady(failed=True))
+
+
+def kubectl_get(pp: Plugin, *words: str) -> str:
+    done = subprocess.run(
+        ["kubectl", "get", "uploadpostprocessings", *words],
+        env=pp.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), ("-o", "wide"), ("--no-headers",), ("-l", "app.kubernetes.io/managed-by=uploadpp"), ("-o", "name")],
+)
+def test_the_output_is_that_of_kubectl_get(pp: Plugin, writer: Writer, words: tuple[str, ...]) -> None:
+    writer.put_all([at("moving", ago_minutes=5), at("over", *PASSED, ago_minutes=9)])
+    evil = at("evil", *INFECTED, ago_minutes=1)
+    writer.put(replace(evil, file=replace(evil.file, filename="a\x1b[2Jb\nline")))
+    kubectl, ours = kubectl_get(pp, *words), pp("list", *words).out
+    assert AGE.sub("AGE ", ours) == AGE.sub("AGE ", kubectl)
+
+
+def test_filters(pp: Plugin, writer: Writer) -> None:
+    writer.put_all(
+        [
+            at("waiting", ago_minutes=5),
+            at("later", StepFinished("virusscan", "continue"), ago_minutes=5),
+            at("over", *PASSED, ago_minutes=5),
+            at("evil", *INFECTED, ago_minutes=5),
+        ]
+    )
+
+    def names(*words: str) -> set[str]:
+        shown = pp("list", "-o", "name", *words)
+        assert shown.code == 0, shown.err
+        return {line.removeprefix("uploadpostprocessing.uploadpp.io/") for line in shown.out.splitlines()}
+
+    assert names() == {"waiting", "later", "over", "evil"}
+    assert names("--step", "virusscan") == {"waiting"}
+    assert names("--running") == names("--processing") == {"waiting", "later"}
+    assert names("--processing=false") == {"over", "evil"}
+    assert names("--failed") == names("--has-virus") == names("--outcome", "delete") == {"evil"}
+    assert names("--has-virus=false", "--running") == {"waiting", "later"}
+    assert names("--field-selector", "status.currentStep=policies") == {"later"}
+    assert names("--since", "1h", "--step", "policies") == {"later"}
+    assert names("--older", "1h") == names("--expired") == names("--stalled") == set()
+    assert names("--space", "none-such") == set()
+    assert "No uploads found" in pp("list", "--stalled").err
+    assert pp("list", "-A", "--failed").out.split()[:2] == ["NAMESPACE", "NAME"]
+
+
+def test_sessions_as_the_old_command_printed_them(pp: Plugin, writer: Writer) -> None:
+    writer.put_all([at("waiting", ago_minutes=5), at("evil", *INFECTED, ago_minutes=5)])
+    shown = pp("list", "--json")
+    assert shown.out.count("\n") == 1
+    by_id = {session["id"]: session for session in json.loads(shown.out)}
+    assert set(by_id["waiting"]) == {
+        *("id", "space", "filename", "offset", "size", "executant", "spaceowner", "expires", "processing"),
+        *("virus_scan_date", "virus_scan_result", "status", "status_message"),
+    }
+    assert by_id["waiting"]["processing"] is True
+    assert by_id["evil"]["processing"] is False
+    assert by_id["evil"]["virus_scan_result"] == "Eicar-Test-Signature"
+    assert by_id["evil"]["virus_scan_date"] > "2026" > by_id["waiting"]["virus_scan_date"]
+    assert pp("list", "--json", "--has-virus").out.startswith('[{"id": "evil"')
+    assert pp("list", "--json", "--step", "none").out == "[]\n"
+
+
+def test_objects_are_what_the_api_server_has(pp: Plugin, writer: Writer) -> None:
+    writer.put(at("waiting", ago_minutes=5))
+    kubectl = json.loads(kubectl_get(pp, "-o", "json"))
+    assert json.loads(pp("list", "-o", "json").out) == kubectl
+    assert yaml.safe_load(pp("list", "-o", "yaml").out) == kubectl
+    assert json.loads(pp("status", "waiting", "-o", "json").out) == kubectl["items"][0]
+    assert yaml.safe_load(pp("status", "waiting", "-o", "yaml").out) == kubectl["items"][0]
+
+
+def test_hundreds_of_uploads_come_in_pages(pp: Plugin, writer: Writer) -> None:
+    writer.put_all([at(f"upload-{i:04}", *(PASSED if i % 3 else ()), ago_minutes=5) for i in range(620)])
+    assert len(pp("list", "--no-headers").out.splitlines()) == 620
+    assert len(pp("list", "--no-headers", "--running").out.splitlines()) == 207
+    assert json.loads(pp("stats", "-o", "json").out)["counts"] == [
+        {"step": "-", "state": "Completed", "uploads": 413},
+        {"step": "virusscan", "state": "Running", "uploads": 207},
+    ]
+
+
+def test_names_ids_and_the_newest(pp: Plugin, writer: Writer) -> None:
+    writer.put(at("Not A Name", ago_minutes=5))
+    name = writer.list()[0]["metadata"]["name"]
+    assert name.startswith("u-")
+    by_id, by_name = pp("status", "Not A Name"), pp("status", name)
+    assert by_id.code == by_name.code == 0
+    assert "Upload id:  Not A Name\n" in by_id.out
+    assert f"Name:       {name}\n" in by_name.out
+    writer.put(at("second", ago_minutes=1))
+    assert "Name:       second\n" in pp("status", "@latest").out

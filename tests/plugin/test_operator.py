@@ -1,0 +1,161 @@
+"""What the verbs do to uploads that the real operator runs."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.cluster.instance import Instance
+from e2e.cluster.local import LocalCluster
+from e2e.cluster.nats import NatsServer
+from e2e.operator_process import Operator, OperatorOptions
+from tests.plugin.conftest import Plugin
+from tests.plugin.peers import answer, ready, receive
+from tests.plugin.resources import Writer
+
+STEPS = ("virusscan", "policies")
+
+
+@pytest.fixture
+def operator(
+    cluster: LocalCluster, nats: NatsServer, instance: Instance, namespace: str
+) -> Iterator[Operator]:
+    """The real operator in the test's namespace."""
+    options = OperatorOptions(cluster.kubeconfig, nats.address, namespace, STEPS)
+    process = Operator(instance, options)
+    process.start()
+    yield process
+    process.stop()
+
+
+def send(nats: NatsServer, *events: bytes) -> None:
+    """Publish events as the other services would."""
+
+    async def publish() -> None:
+        from nats import connect  # noqa: PLC0415 -- the fixture has the name
+
+        client = await connect(nats.url)
+        for event in events:
+            await client.jetstream().publish("main-queue", event)
+        await client.close()
+
+    asyncio.run(publish())
+
+
+def stage(writer: Writer, name: str, wanted: str) -> dict[str, object]:
+    """The upload, once its STATUS is the wanted one."""
+    deadline = time.monotonic() + 30
+    while True:
+        found = next((i for i in writer.list() if i["metadata"]["name"] == name), {})
+        conditions = found.get("status", {}).get("conditions", [])
+        if conditions and conditions[0]["reason"] == wanted:
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+
+
+@pytest.mark.usefixtures("operator")
+def test_restart_resume_suspend_cancel(pp: Plugin, writer: Writer, nats: NatsServer) -> None:
+    send(nats, *(receive(name) for name in ("one", "two", "three", "four")))
+    for name in ("one", "two", "three", "four"):
+        stage(writer, name, "Running")
+
+    resumed = pp("resume", "one")
+    assert resumed.out.endswith("/one resumed, now Running, step virusscan (attempt 2)\n")
+    old = pp("restart", "-u", "one")  # the old command let the current step start again
+    assert old.out.endswith("/one resumed, now Running, step virusscan (attempt 3)\n")
+    restarted = pp("restart", "one")
+    assert restarted.out.endswith("/one restarted, now Running, step virusscan\n")
+    skipped = pp("restart", "one", "--from-step", "policies")
+    assert skipped.out.endswith("/one restarted, now Running, step policies\n")
+    assert writer.get("one")["status"]["run"] == 3
+
+    assert pp("suspend", "two").out.endswith("/two suspended, now Running, step virusscan\n")
+    send(nats, answer("two", "virusscan", "continue"))
+    stage(writer, "two", "Suspended")
+    assert pp("unsuspend", "two").out.endswith("/two unsuspended, now Running, step policies\n")
+
+    assert pp("cancel", "three").out.endswith("/three cancelled, now AwaitingReady\n")
+    send(nats, ready("three", failed=True))
+    stage(writer, "three", "Cancelled")
+    refused = pp("restart", "three")
+    assert refused.code == 1
+    assert "--force" in refused.out
+    forced = pp("restart", "three", "--force")
+    assert forced.out.endswith("/three restarted, now Running, step virusscan\n"), forced
+    assert "desiredState" not in writer.get("three")["spec"] or pp("status", "three").code == 0
+
+    many = pp("restart", "-s", "virusscan")
+    assert many.code == 0
+    assert "2 resumed" in many.err
+    assert {line.split("/")[1].split()[0] for line in many.out.splitlines()} == {"three", "four"}
+
+
+@pytest.mark.usefixtures("operator")
+def test_wait_says_how_it_ended(pp: Plugin, writer: Writer, nats: NatsServer) -> None:
+    send(nats, receive("good"), receive("bad"))
+    stage(writer, "good", "Running")
+    stage(writer, "bad", "Running")
+    late = pp("wait", "good", "--timeout", "200ms")
+    assert late.code == 3
+    assert "time is over: good is Running" in late.err
+    waiting = pp.start("wait", "good", "--timeout", "30s")
+    again = pp.start("restart", "bad", "--wait", "--timeout", "30s")
+    send(nats, answer("good", "virusscan", "continue"), answer("good", "policies", "continue"))
+    stage(writer, "good", "AwaitingReady")
+    send(nats, ready("good", failed=False))
+    assert waiting.communicate(timeout=60)[0].endswith("/good Completed\n")
+    assert waiting.returncode == 0
+    while writer.get("bad")["status"].get("run") != 2:
+        time.sleep(0.05)
+    send(nats, answer("bad", "virusscan", "delete"))
+    stage(writer, "bad", "AwaitingReady")
+    send(nats, ready("bad", failed=True))
+    assert again.communicate(timeout=60)[0].endswith("/bad restarted, now Deleted\n")
+    assert again.returncode == 1
+    assert pp("wait", "bad").code == 1
+    assert pp("wait", "good", "bad").code == 1
+    refused = pp("restart", "good")
+    assert refused.code == 1
+    assert "no longer holds the upload; restart --force" in refused.out
+    assert "RestartRefused" in pp("events", "good").out
+    assert "RestartRefused" in pp("status", "good").out
+
+
+def test_doctor(pp: Plugin, operator: Operator) -> None:
+    found = pp("doctor", "--metrics-url", f"{operator.url}/metrics", COLUMNS="300")
+    assert found.code == 0, found.out
+    assert "holds Lease" in found.out
+    assert "event stream: 0 messages not read" in found.out
+    operator.stop()
+    stopped = pp("doctor")
+    assert stopped.code == 1
+    assert "no operator runs" in stopped.out
+    assert "kubectl get pods" in stopped.out
+
+
+@pytest.mark.usefixtures("operator")
+def test_plain_watch_tells_every_step(pp: Plugin, writer: Writer, nats: NatsServer) -> None:
+    watching = pp.start("watch")
+    send(nats, receive("one"))
+    stage(writer, "one", "Running")
+    named = pp.start("watch", "one")
+    assert named.stdout is not None
+    assert "one  Running, step virusscan" in named.stdout.readline()
+    send(nats, answer("one", "virusscan", "continue"))
+    assert "one  Running, step policies" in named.stdout.readline()
+    send(nats, answer("one", "policies", "delete"))
+    assert "one  AwaitingReady" in named.stdout.readline()
+    send(nats, ready("one", failed=True))
+    assert "one  Deleted" in named.communicate(timeout=30)[0]  # and it ends by itself
+    assert named.returncode == 0
+    watching.send_signal(2)
+    out, _ = watching.communicate(timeout=30)
+    assert watching.returncode == 0
+    words = [line.split("  ", 2)[2] for line in out.splitlines() if "  one  " in line]
+    assert words[-1] == "Deleted"
+    assert json.loads(pp("stats", "-o", "json").out)["counts"] == [
+        {"step": "-", "state": "Deleted", "uploads": 1}
+    ]

@@ -1,0 +1,116 @@
+"""Lengths of time, YAML, tables and hints."""
+
+import pytest
+import yaml as reference
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubectl_pp import metrics, yaml
+from kubectl_pp.errors import UsageError
+from kubectl_pp.findings import Verdict
+from kubectl_pp.hints import hints
+from kubectl_pp.screen import clip, harmless, wrap
+from kubectl_pp.times import human, parse_duration, parse_time
+from kubectl_pp.upload import Upload, stage_icon
+from kubectl_pp.verbs.stats import rank
+from uploadpp.core.states import Outcome, Stage
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0ms"),
+        (0.25, "250ms"),
+        (2.44, "2.4s"),
+        (9.0, "9s"),
+        (119, "119s"),
+        (192, "3m12s"),
+        (600, "10m"),
+        (10_799, "179m"),
+        (12_600, "3h30m"),
+        (86_400, "24h"),
+        (180_000, "2d2h"),
+        (86_400 * 400, "400d"),
+        (-5, "0ms"),
+    ],
+)
+def test_lengths_of_time_as_kubectl_writes_them(seconds: float, text: str) -> None:
+    assert human(seconds) == text
+
+
+def test_lengths_of_time_as_people_write_them() -> None:
+    assert parse_duration("90", "--x") == parse_duration("1m30s", "--x") == 90
+    assert parse_duration("1.5h", "--x") == 5400
+    for wrong in ("", "-1s", "1y", "s"):
+        with pytest.raises(UsageError):
+            parse_duration(wrong, "--x")
+
+
+def test_times_that_cannot_be_read_are_absent() -> None:
+    assert parse_time("2026-11-23T01:00:00.5Z") == parse_time("2026-11-23T01:00:00.5") == 1795395600.5
+    assert parse_time("soon") is parse_time("") is parse_time(None) is None
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(), json_values))
+def test_any_object_survives_our_yaml(value: dict[str, object]) -> None:
+    assert reference.safe_load(yaml.dump(value)) == value
+
+
+def test_nothing_of_a_file_name_reaches_the_terminal() -> None:
+    assert harmless("a\x1b[2J\r\n\x07\x9bb") == "a^[[2J  ??b"
+
+
+@given(st.text(alphabet="ab \t"), st.integers(20, 60))
+def test_wrapped_text_is_the_text(text: str, width: int) -> None:
+    lines = wrap(text, width)
+    assert " ".join(lines).split() == text.split()
+    assert all(len(line) <= width or " " not in line for line in lines)
+    assert len(clip(text, 10)) <= 10
+
+
+def test_percentiles_are_values_that_occurred() -> None:
+    assert [rank([1.0, 2.0, 3.0, 4.0], p) for p in (0, 50, 95, 100)] == [1.0, 2.0, 4.0, 4.0]
+    assert rank([7.0], 50) == 7.0
+
+
+@pytest.mark.parametrize("outcome", [*Outcome, None])
+@pytest.mark.parametrize("stuck", [True, False])
+@pytest.mark.parametrize("stage", [*Stage, "FromTheFuture"])
+def test_every_state_has_advice_and_an_icon(stage: str, *, stuck: bool, outcome: str | None) -> None:
+    conditions = [{"type": "Succeeded", "reason": stage, "status": "Unknown"}]
+    conditions += [{"type": "Stalled", "status": "True"}] * stuck
+    steps = [{"name": "a", "state": "Running"}, {"name": "b"}]
+    status = {"conditions": conditions, "currentStep": "a", "steps": steps, "outcome": outcome or ""}
+    upload = Upload({"metadata": {"name": "n"}, "spec": {"upload": {"id": "n"}}, "status": status})
+    found = hints(upload, 100.0)
+    assert found or stage == "FromTheFuture"
+    assert all(hint.text.endswith((".", "?", ":", ")")) for hint in found)
+    assert all(hint.text.endswith((":", "?")) for hint in found if hint.command)
+    if outcome == Outcome.ABORT and stage == Stage.AWAITING_READY:
+        assert not any("resume" in hint.command for hint in found)
+    assert stage_icon(stage, stuck=stuck)
+
+
+def test_metrics_that_mean_trouble() -> None:
+    text = "\n".join(
+        [
+            "# HELP uploadpp_log_unread x",
+            'uploadpp_build_info{version="9.9.9"} 1.0',
+            "uploadpp_log_unread 5000.0",
+            'uploadpp_bad_messages_total{defect="a"} 1.0',
+            'uploadpp_bad_messages_total{defect="b"} 2.0',
+        ]
+    )
+    found = list(metrics.judge(metrics.parse(text)))
+    assert [f.text for f in found if f.verdict is Verdict.WARNING] == [
+        "event stream: 5,000 messages not read, 0 read and not yet acknowledged",
+        "3 messages could not be understood",
+    ]
+    assert found[0].remedy == "use the plugin that came with the operator"
