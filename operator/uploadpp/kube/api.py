@@ -117,7 +117,8 @@ def _error(method: str, path: str, response: aiohttp.ClientResponse, data: bytes
         words = orjson.loads(data).get("message", "")
     except (orjson.JSONDecodeError, AttributeError):
         words = data[:200].decode("utf-8", "replace")
-    text = f"{method} {path}: {response.status} {words}"
+    words = " ".join(str(words).split())
+    text = f"{method} {path}: {response.status} {words}{_remedy(response.status, words)}"
     match response.status:
         case HTTPStatus.NOT_FOUND:
             return NotFoundError(text)
@@ -126,7 +127,21 @@ def _error(method: str, path: str, response: aiohttp.ClientResponse, data: bytes
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN | HTTPStatus.REQUEST_TIMEOUT:
             return UnavailableError(text)
         case HTTPStatus.TOO_MANY_REQUESTS:
-            return UnavailableError(text, float(response.headers.get("Retry-After", "1") or 1))
+            wait = response.headers.get("Retry-After", "")
+            return UnavailableError(text, float(wait) if wait.isdecimal() else 1.0)
         case status if status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return RefusedError(text)
     return UnavailableError(text)
+
+
+def _remedy(status: int, words: str) -> str:
+    """What an administrator can do about an answer, where that is known."""
+    if status == HTTPStatus.NOT_FOUND and words.startswith("namespaces "):
+        return " (make the namespace, or name another one in UPLOADPP_NAMESPACE)"
+    if status == HTTPStatus.NOT_FOUND and words == "404 page not found":
+        return " (the CRD is not installed: kubectl apply -f crds/)"
+    if status == HTTPStatus.FORBIDDEN:
+        return " (the chart's Role grants what the operator needs)"
+    if status == HTTPStatus.UNAUTHORIZED:
+        return " (the credentials are unknown or have expired)"
+    return ""

@@ -6,11 +6,15 @@ Download URLs and tokens never reach a log call; the filter is the second lock o
 import logging
 import re
 import sys
+import time
 import traceback
+from collections.abc import Callable
 from enum import StrEnum
 
 from pythonjsonlogger.json import JsonFormatter
 
+REPEAT_SECONDS = 30.0
+REMEMBERED = 500
 _TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]*\.?[\w-]*")
 _CREDENTIALS = re.compile(r"://[^/\s@]+@")
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
@@ -68,6 +72,33 @@ class RedactingFilter(logging.Filter):
         return True
 
 
+class RepeatFilter(logging.Filter):
+    """Lets the same warning through only now and then, with how often it was meant to be said since."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._said: dict[tuple[object, ...], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is time to say it (again)."""
+        if record.levelno < logging.WARNING:
+            return True
+        text, now = record.getMessage(), self._clock()
+        about = (vars(record).get("upload"), vars(record).get("resource"))
+        key = (record.name, record.levelno, text, *about)
+        said_at, withheld = self._said.pop(key, (float("-inf"), 0))
+        if now - said_at < REPEAT_SECONDS:
+            self._said[key] = (said_at, withheld + 1)
+            return False
+        self._said[key] = (now, 0)
+        while len(self._said) > REMEMBERED:
+            del self._said[next(iter(self._said))]
+        if withheld:
+            record.msg, record.args = f"{text} ({withheld} times more since it was last said)", None
+        return True
+
+
 class TextFormatter(logging.Formatter):
     """One readable line: time, level, message, then `key=value` of what was added."""
 
@@ -86,6 +117,7 @@ def _leave_signals_to_us(record: logging.LogRecord) -> bool:
 def set_up(level: LogLevel, form: LogFormat) -> None:
     """Send all logs to standard error."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(RepeatFilter())
     handler.addFilter(RedactingFilter())
     if form is LogFormat.JSON:
         handler.setFormatter(

@@ -48,9 +48,10 @@ def tls_context(options: NatsOptions) -> ssl.SSLContext | None:
 
 async def connect(options: NatsOptions) -> Client:
     """Connect, waiting as long as it takes; the client then reconnects for ever by itself."""
+    servers = ",".join(options.servers)
 
     async def on_error(error: Exception) -> None:
-        log.warning("NATS reports an error: %s", str(error) or type(error).__name__)
+        log.warning("NATS: %s", str(error) or type(error).__name__, extra={"servers": servers})
 
     async def on_disconnect() -> None:
         # Also called when we close the connection ourselves.

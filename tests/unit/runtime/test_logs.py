@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from uploadpp.runtime.logs import LogFormat, LogLevel, redact, set_up
+from uploadpp.runtime.logs import REPEAT_SECONDS, LogFormat, LogLevel, RepeatFilter, redact, set_up
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2lnbmF0dXJl"
 
@@ -77,3 +77,25 @@ def test_plain_text_is_left_alone() -> None:
     assert redact("GET https://10.0.0.1/apis?a=b failed; eyJ is short") == (
         "GET https://10.0.0.1/apis?a=b failed; eyJ is short"
     )
+
+
+def test_the_same_warning_is_said_now_and_then() -> None:
+    """Every upload's own message is; every message below a warning is."""
+    now = [1000.0]
+    repeats = RepeatFilter(lambda: now[0])
+
+    def said(message: str, *args: object, level: int = logging.WARNING, upload: str = "") -> str:
+        record = logging.LogRecord("uploadpp.x", level, __file__, 1, message, args, None)
+        record.upload = upload
+        return record.getMessage() if repeats.filter(record) else ""
+
+    assert said("no lease: %s", "away") == "no lease: away"
+    assert said("no lease: %s", "away") == said("no lease: %s", "away") == ""
+    assert said("no lease: %s", "403") == "no lease: 403"
+    assert said("passed over", upload="a") == said("passed over", upload="b") == "passed over"
+    assert said("x", level=logging.INFO) == said("x", level=logging.INFO) == "x"
+    now[0] += REPEAT_SECONDS
+    assert said("no lease: %s", "away") == "no lease: away (2 times more since it was last said)"
+    assert said("no lease: %s", "away") == ""
+    now[0] += REPEAT_SECONDS
+    assert said("no lease: %s", "403") == "no lease: 403"
