@@ -51,6 +51,7 @@ class Lease:
         self._renewed_at = float("-inf")
         self._object: Json | None = None
         self.problem = ""
+        self.held_elsewhere = False
 
     @property
     def valid(self) -> bool:
@@ -69,6 +70,7 @@ class Lease:
                 self.problem = f"cannot get the lease {self._name}; the log says why"
             else:
                 self.problem = ""
+            self.held_elsewhere = epoch is None and bool(holder)
             if epoch is not None:
                 log.info("lease acquired", extra={"lease": self._name, "epoch": epoch})
                 return epoch

@@ -1,6 +1,7 @@
 """One shard, as one replica sees it: compete for it, work on it, give it back."""
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable
@@ -20,7 +21,11 @@ from uploadpp.wire.stream import ensure_stream, other_layouts
 
 log = logging.getLogger(__name__)
 
+CONNECTING = "connecting"
 RESTART_SECONDS = 1.0
+LONGEST_RESTART_SECONDS = 15.0
+STEADY_SECONDS = 10.0
+"""An ownership that lasted this long was no failure in a row."""
 STEP_BACK_SECONDS = 0.3
 """How long a replica waits, per shard that it has more than others, before it asks for another."""
 YIELD_SECONDS = 5.0
@@ -47,13 +52,15 @@ class Seat:
         self.shard = shard
         self.session: Session | None = None
         self._lease: Lease | None = None
-        self.state = "connecting"
+        self.state = CONNECTING
 
     @property
     def problem(self) -> str:
         """What keeps this seat from working or standing by; empty when nothing does."""
         if self.session is not None:
             return self.session.problem
+        if self._lease is not None and self._lease.held_elsewhere:
+            return ""
         return self.state or (self._lease.problem if self._lease is not None else "")
 
     def give_up(self) -> None:
@@ -61,23 +68,32 @@ class Seat:
         self._give_up.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Compete and work until `stop` is set."""
+        """Compete and work until `stop` is set; after failures in a row at longer and longer intervals."""
+        loop, pause = asyncio.get_running_loop(), RESTART_SECONDS
         while not stop.is_set():
+            started = loop.time()
             try:
                 await self._own(stop)
+                self.state = ""
+                continue
             except EXPECTED_ENDS as error:
+                self.state = str(error)
                 log.warning("the ownership has ended: %s", error, extra={"shard": self.shard.index})
                 if isinstance(error, TailLostError):
                     self._lost_after = error.lost_after
-                await asyncio.sleep(RESTART_SECONDS)
-            except Exception:
+            except Exception as error:
+                self.state = f"starting over after {type(error).__name__}"
                 log.exception("the ownership has failed; starting over", extra={"shard": self.shard.index})
-                await asyncio.sleep(RESTART_SECONDS)
+            pause = RESTART_SECONDS if loop.time() - started > STEADY_SECONDS else pause
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+            pause = min(pause * 2, LONGEST_RESTART_SECONDS)
 
     async def _own(self, stop: asyncio.Event) -> None:
         await ensure_stream(self._around.client.jetstream(), self._stream_max_age_seconds)
-        self.state = ""
         lease = self._lease = self._new_lease(self.shard)
+        if self.state == CONNECTING:
+            self.state = ""
         epoch = await self._acquire(lease, stop)
         if epoch is None:
             return
