@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -32,7 +32,7 @@ from uploadpp.runtime.crew import Crew
 from uploadpp.runtime.health import HealthServer
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.seat import Seat
-from uploadpp.runtime.session import Surroundings
+from uploadpp.runtime.session import Session, Surroundings
 from uploadpp.runtime.settings import Settings
 from uploadpp.wire.connection import connect
 
@@ -115,6 +115,7 @@ class App:
             max_age = self._settings.stream_max_age / 1000 or None
             lease = partial(self._lease, api)
             self._seats = [Seat(around, crew, Shard(i, count), lease, max_age) for i in range(count)]
+            self._publish_backlogs()
             helpers = [asyncio.create_task(work) for work in (events.run(), crew.run(), self._balance(crew))]
             try:
                 await asyncio.gather(*(seat.run(self._stop) for seat in self._seats))
@@ -123,6 +124,17 @@ class App:
                     task.cancel()
                 await asyncio.gather(*helpers, return_exceptions=True)
                 await self._client.close()
+
+    def _publish_backlogs(self) -> None:
+        """Gauges over all shards of this process, computed when somebody asks."""
+
+        def over_sessions(value: Callable[[Session], int]) -> Callable[[], float]:
+            return lambda: sum(value(seat.session) for seat in self._seats if seat.session is not None)
+
+        metrics = self._metrics
+        metrics.unacked.set_function(over_sessions(lambda session: session.unacknowledged))
+        metrics.unread.set_function(over_sessions(lambda session: session.unread))
+        metrics.unsaved.set_function(over_sessions(lambda session: session.unsaved))
 
     async def _balance(self, crew: Crew) -> None:
         """Hand a shard over when another replica has at least two fewer."""

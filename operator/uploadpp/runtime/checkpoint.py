@@ -81,6 +81,11 @@ class Checkpoint:
             self._wake.set()
 
     @property
+    def backlog(self) -> int:
+        """Uploads that wait to be written or are being written."""
+        return len(self._queue) + self._writing
+
+    @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing is being written."""
         return not self._queue and not self._writing

@@ -120,6 +120,21 @@ class Session:
             return "the watch has not started"
         return ""
 
+    @property
+    def unacknowledged(self) -> int:
+        """Messages read whose effects are not all in etcd."""
+        return len(self._ledger)
+
+    @property
+    def unread(self) -> int:
+        """Messages of the log not read yet, as far as we know."""
+        return self._reader.unread if self._reader is not None else 0
+
+    @property
+    def unsaved(self) -> int:
+        """Uploads whose state is newer than etcd's and may be written."""
+        return self._checkpoint.backlog
+
     # -- life -----------------------------------------------------------------------------
 
     async def run(self, epoch: int, stop: asyncio.Event) -> None:
@@ -169,7 +184,6 @@ class Session:
 
     async def _on_raw(self, raw: Raw) -> None:
         self._coordinator.on_message(raw.sequence, raw.timestamp, raw.delivered, raw.data)
-        self._around.metrics.unread.set(raw.pending)
         if raw.pending == 0 and not self._replayed.is_set():
             self._replayed.set()
 
@@ -245,7 +259,6 @@ class Session:
         while True:
             await asyncio.sleep(self._around.ack_seconds)
             await self._ack()
-            self._around.metrics.unacked.set(len(self._ledger))
 
     async def _ack(self) -> None:
         floor = self._ledger.take_ack()

@@ -86,6 +86,11 @@ class LogReader:
         return self._sequence
 
     @property
+    def unread(self) -> int:
+        """How many messages the server still had for us at the last one."""
+        return self._pending
+
+    @property
     def caught_up(self) -> bool:
         """Whether, as far as we know, nothing in the log is unread."""
         return self._pending == 0 and self._client.is_connected
