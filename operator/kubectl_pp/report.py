@@ -28,22 +28,22 @@ def conclude(context: Context, batch: Batch, results: list[Result], asked: Asked
     """Report, and return the exit code."""
     options = context.options
     changed = {r.upload.key: r.upload for r in results if r.fate is Fate.ASKED}
-    late: set[tuple[str, str]] = set()
+    late = set() if options.dry_run else set(changed)
     timed_out = False
     interrupted = batch.interrupted
     latest = dict(changed)
     if changed and not options.dry_run and not interrupted and batch.broken is None:
         tracker = Tracker(context, changed.values())
         try:
-            late = tracker.follow(lambda upload: _answered(upload, changed), idle=ANSWER_SECONDS)
+            tracker.follow(lambda upload: _answered(upload, changed), idle=ANSWER_SECONDS)
             if options.wait:
                 limit = parse_duration(options.timeout, "--timeout")
                 deadline = time.monotonic() + limit if limit else None
                 timed_out = bool(tracker.follow(lambda upload: _over(upload, changed), deadline=deadline))
-                late -= {key for key, upload in tracker.uploads.items() if _answered(upload, changed)}
         except KeyboardInterrupt:
             interrupted = True
         latest = tracker.uploads
+        late = {key for key, upload in latest.items() if not _answered(upload, changed)}
     report = _Report(context, asked, latest, late)
     for result in results:
         report.tell(result)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@%+-]*(?:[ ][A-Za-z0-9_./@%+()-]+)*")
+ASTRAL = 0x10000
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 
 
@@ -38,4 +39,12 @@ def _entry(head: str, value: object, indent: str) -> Iterator[str]:
 def _scalar(value: object) -> str:
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
-    return json.dumps(value, ensure_ascii=True)
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return "".join(c if c.isprintable() else _escape(c) for c in json.dumps(value, ensure_ascii=False))
+
+
+def _escape(character: str) -> str:
+    """As JSON does, but YAML knows no surrogate pairs."""
+    code = ord(character)
+    return f"\\u{code:04x}" if code < ASTRAL else f"\\U{code:08x}"

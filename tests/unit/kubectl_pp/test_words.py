@@ -2,7 +2,7 @@
 
 import pytest
 import yaml as reference
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kubectl_pp import metrics, yaml
@@ -51,14 +51,16 @@ def test_times_that_cannot_be_read_are_absent() -> None:
     assert parse_time("soon") is parse_time("") is parse_time(None) is None
 
 
+words = st.text(max_size=12)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
+    st.none() | st.booleans() | st.integers() | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=8,
 )
 
 
-@given(st.dictionaries(st.text(), json_values))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine proves nothing
+@given(st.dictionaries(words, json_values, max_size=3))
 def test_any_object_survives_our_yaml(value: dict[str, object]) -> None:
     assert reference.safe_load(yaml.dump(value)) == value
 
@@ -99,15 +101,12 @@ def test_every_state_has_advice_and_an_icon(stage: str, *, stuck: bool, outcome:
 
 
 def test_metrics_that_mean_trouble() -> None:
-    text = "\n".join(
-        [
-            "# HELP uploadpp_log_unread x",
-            'uploadpp_build_info{version="9.9.9"} 1.0',
-            "uploadpp_log_unread 5000.0",
-            'uploadpp_bad_messages_total{defect="a"} 1.0',
-            'uploadpp_bad_messages_total{defect="b"} 2.0',
-        ]
-    )
+    text = """# HELP uploadpp_log_unread x
+uploadpp_build_info{version="9.9.9"} 1.0
+uploadpp_log_unread 5000.0
+uploadpp_bad_messages_total{defect="a"} 1.0
+uploadpp_bad_messages_total{defect="b"} 2.0
+"""
     found = list(metrics.judge(metrics.parse(text)))
     assert [f.text for f in found if f.verdict is Verdict.WARNING] == [
         "event stream: 5,000 messages not read, 0 read and not yet acknowledged",
