@@ -1,8 +1,11 @@
 """Defects that the simulation has found, each as the smallest world that shows it."""
 
+import pytest
+
 from uploadpp.core.commands import Kind
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
+from uploadpp.testing.worlds import LONG_SECONDS, one_upload
 
 
 def test_a_step_has_its_whole_time_after_an_outage() -> None:
@@ -29,3 +32,11 @@ def test_a_release_is_not_repeated_because_of_an_outage() -> None:
     result = sim.result()
     assert not result.violations, result.trace.text()
     assert len(sim.journal.marks(Kind.FINISH, "up-1")) == 1, result.trace.text()
+
+
+@pytest.mark.xfail(reason="the create of a process that was paused for longer than the resource was kept")
+def test_what_a_paused_process_creates_at_last_is_not_taken_for_a_new_upload() -> None:
+    """Its create arrives after its successor has ended the upload and removed the resource."""
+    boundaries = range(1, one_upload("two steps pass").boundaries + 1)
+    results = [one_upload("two steps pass", pause_at=at, seconds=LONG_SECONDS) for at in boundaries]
+    assert [violation for result in results for violation in result.violations] == []

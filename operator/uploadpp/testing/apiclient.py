@@ -18,6 +18,8 @@ class ApiFaults:
     """How often requests and watch events go wrong (shares from 0 to 1)."""
 
     away: bool = False
+    stuck: str = ""
+    """The one resource for which every write fails."""
     too_many: float = 0.0
     failed: float = 0.0
     """Answered 500, not carried out."""
@@ -62,6 +64,12 @@ class SimulatedApi:
         if faults.away:
             await asyncio.sleep(min(1.0, timeout))
             raise UnavailableError(f"{what}: no route")
+        if (
+            writes
+            and faults.stuck
+            and faults.stuck in {path.removesuffix("/status").rpartition("/")[2], _name(body)}
+        ):
+            raise UnavailableError(f"{what}: 503 for this one")
         dice = random.random()
         if dice < faults.too_many:
             raise UnavailableError(f"{what}: 429", retry_after=1.0)
@@ -88,6 +96,16 @@ class SimulatedApi:
             return self._server.request(self._machine.name, method, path, body), None
         except ApiError as error:
             return {}, error
+
+
+def _name_in(path: str) -> str:
+    """Which resource a path is about."""
+    return path.removesuffix("/status").rpartition("/")[2]
+
+
+def _name(body: object) -> str:
+    """Which resource is to be made."""
+    return str(body.get("metadata", {}).get("name", "")) if isinstance(body, dict) else ""
 
 
 def _summary(body: Any) -> str:  # noqa: ANN401 -- JSON

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from uploadpp.core.naming import resource_name
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.operator_process import OperatorProcess
 from uploadpp.testing.people import People
@@ -73,7 +74,7 @@ class Chaos:
     def _troubles(self) -> list[Callable[[OperatorProcess], None]]:
         found = [
             self._pause, self._pause, self._standby, self._replace, self._api_away, self._disconnect,
-            self._redeliver, self._lag, self._clock, self._kill,
+            self._redeliver, self._lag, self._clock, self._kill, self._one_stuck,
         ]  # fmt: skip
         return [*found, self._lose_tail, self._recreate] if self._forgetful else found
 
@@ -95,7 +96,7 @@ class Chaos:
         process.machine.loop.pause()
         if self._random.random() < 0.7:  # noqa: PLR2004
             self._start()
-        self._for_a_while(self._random.choice([3.0, 14.0, 25.0]), lambda: self._wake(process))
+        self._for_a_while(self._random.choice([3.0, 14.0, 25.0, 150.0]), lambda: self._wake(process))
 
     def _wake(self, process: OperatorProcess) -> None:
         if process.machine.loop.paused:
@@ -116,6 +117,9 @@ class Chaos:
             process.faults.away = False
 
         self._for_a_while(self._random.choice([2.0, 10.0, 30.0]), back)
+
+    def _one_stuck(self, process: OperatorProcess) -> None:
+        process.faults.stuck = resource_name(self._random.choice(UPLOADS))
 
     def _disconnect(self, process: OperatorProcess) -> None:
         process.client.disconnect()

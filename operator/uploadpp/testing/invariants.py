@@ -34,6 +34,7 @@ class Promise(StrEnum):
     NO_UPLOAD_LOST = "every upload ends, or waits for a person and says why"
     COUNTERS_RIGHT = "retry counters are what happened"
     STORAGE_AGREES = "what the resource says is what the storage did"
+    REMOVED_ONCE = "an upload whose resource was removed after its end does not come back by itself"
     QUIET_AT_REST = "at rest nothing is written, and everything is acknowledged"
     NO_EXCEPTION = "nothing fails that nobody catches"
 
@@ -83,6 +84,7 @@ class Checks:
         self.violations: list[Violation] = []
         self.written_at = 0.0
         self.existed: set[str] = set()
+        self._removed: set[tuple[str, str]] = set()
         self._published: set[tuple[str, Mark]] = set()
         self._sequences: set[tuple[str, int]] = set()
         journal.listeners.append(self._on_record)
@@ -160,8 +162,12 @@ class Checks:
         if not change.actor.startswith("operator"):
             return
         self.written_at = self._trace.kernel.now
+        arrival = (upload_id, str(resource["spec"]["upload"].get("receivedTime")))
         if change.verb is Verb.DELETED:
+            self._removed.add(arrival)
             self._check_removal(resource)
+        elif change.verb is Verb.ADDED and arrival in self._removed and not self._stream.lost:
+            self.broken(Promise.REMOVED_ONCE, f"{upload_id} has a resource again")
         elif change.status and change.before is not None and not self._stream.lost:
             after = self.read(resource)
             self._check_published(after)

@@ -29,6 +29,8 @@ class Machine:
         self.boundaries = 0
         self.crash_at: int | None = None
         self.on_crash: Callable[[], None] = lambda: None
+        self.pause_at: int | None = None
+        self.on_pause: Callable[[], None] = lambda: None
         self.jump = 0.0
         """How far its wall clock is off, in seconds."""
         self.lag = SHORT_SECONDS
@@ -59,6 +61,10 @@ class Machine:
         """
         if self.alive:
             self.boundaries += 1
+            if self.boundaries == self.pause_at:
+                self.trace.add(self.name, f"PAUSED {what} (boundary {self.boundaries})")
+                self.loop.pause()
+                self.on_pause()
             if self.boundaries != self.crash_at:
                 return
             self.trace.add(self.name, f"KILLED {what} (boundary {self.boundaries})")

@@ -1,0 +1,109 @@
+"""Small worlds made for one question each; the operator is torn apart at every place there is."""
+
+from collections.abc import Iterator
+
+from uploadpp.core.config import Config
+from uploadpp.core.states import OnExhausted
+from uploadpp.testing.apiclient import ApiFaults
+from uploadpp.testing.plans import config, step
+from uploadpp.testing.simulation import Result, Simulation
+from uploadpp.testing.trace import logged_in
+
+SHORT_SECONDS = 0.5
+LONG_SECONDS = 300.0
+"""Longer than the stream remembers ids."""
+NAP_SECONDS = 25.0
+"""Longer than a Lease lasts."""
+TWO = config(step("virusscan"), step("policies"))
+NEVER = 0
+
+CASES: dict[str, tuple[Config, tuple[str, ...]]] = {
+    "two steps pass": (TWO, ("continue", "continue")),
+    "no steps": (config(), ()),
+    "a step is retried": (TWO, ("retry", "continue", "continue")),
+    "retries are used up": (config(step("virusscan", retries=1)), ("retry", "retry")),
+    "held when used up": (config(step("virusscan", retries=0, policy=OnExhausted.HOLD)), ("retry",)),
+    "abort": (TWO, ("continue", "abort")),
+    "delete": (TWO, ("delete",)),
+    "a step never answers": (TWO, ("continue", "")),
+    "a step times out once": (config(step("virusscan", timeout=3)), ("", "continue")),
+    "a delay": (config(step("virusscan"), step("delay")), ("continue",)),
+    "resumed": (TWO, ("", "")),
+    "kept for long": (config(step("virusscan"), step("policies"), ttl=1_000), ("retry", "continue")),
+}
+
+
+def one_upload(
+    case: str,
+    *,
+    crash_at: int = NEVER,
+    pause_at: int = NEVER,
+    seconds: float = SHORT_SECONDS,
+    survives: bool = True,
+) -> Result:
+    """One upload and one fault: a crash, or a pause during which another process takes over."""
+    plan, answers = CASES[case]
+    sim = Simulation(1, plan)
+    sim.world.script = list(answers)
+    with logged_in(sim.trace):
+        first = sim.start()
+        machine = first.machine
+        first.client.survives = survives
+        machine.crash_at, machine.pause_at = crash_at, pause_at
+        machine.on_crash = lambda: sim.restart_after(seconds)
+
+        def on_pause() -> None:
+            sim.restart_after(SHORT_SECONDS)
+            sim.disturb(seconds)
+            sim.kernel.after(seconds, machine.loop.resume)
+
+        machine.on_pause = on_pause
+        sim.kernel.run_until(1.0)
+        sim.world.upload("up-1")
+        if case == "resumed":
+            wish = {"UploadID": "up-1", "Step": ""}
+            sim.kernel.after(3.0, sim.journal.publish, "ResumePostprocessing", wish)
+        sim.settle()
+        return sim.result()
+
+
+def crashes(case: str, seconds: float) -> Iterator[Result]:
+    """A crash at every boundary, with and without what was just sent still arriving."""
+    for crash_at in range(1, one_upload(case).boundaries + 1):
+        yield one_upload(case, crash_at=crash_at, seconds=seconds, survives=True)
+        yield one_upload(case, crash_at=crash_at, seconds=seconds, survives=False)
+
+
+def pauses(case: str, seconds: float) -> Iterator[Result]:
+    """A pause at every boundary: who wakes up finds another owner."""
+    for pause_at in range(1, one_upload(case).boundaries + 1):
+        yield one_upload(case, pause_at=pause_at, seconds=seconds)
+
+
+def stray_answer_in_the_backlog() -> Iterator[Result]:
+    """While the operator is away, a step answers that nobody has started yet."""
+    sim = Simulation(1, TWO)
+    with logged_in(sim.trace):
+        sim.kernel.run_until(1.0)
+        sim.world.upload("up-1")
+        for name in ("virusscan", "policies"):
+            answer = {"UploadID": "up-1", "FinishedStep": name, "Outcome": "continue", "Result": None}
+            sim.journal.publish("PostprocessingStepFinished", answer)
+        sim.start()
+        sim.settle()
+        yield sim.result()
+
+
+def one_upload_cannot_be_stored() -> Iterator[Result]:
+    """It holds the log back while another one ends and is due for removal; then the operator dies."""
+    sim = Simulation(1, config(step("virusscan"), ttl=5))
+    with logged_in(sim.trace):
+        first = sim.start(ApiFaults(stuck="up-1"))
+        sim.kernel.run_until(1.0)
+        sim.world.upload("up-1")
+        sim.world.upload("up-2")
+        sim.kernel.run_until(30.0)
+        first.machine.kill()
+        sim.restart_after(LONG_SECONDS)
+        sim.settle()
+        yield sim.result()

@@ -1,0 +1,150 @@
+"""Every protection is needed: without it, the same worlds break a promise, and it is said which.
+
+A protection is taken away by a patch; what is left is run in the world named beside it.
+"""
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from uploadpp.core import replay
+from uploadpp.core.states import Ignored
+from uploadpp.runtime.coordinator import Coordinator
+from uploadpp.runtime.entry import Entry
+from uploadpp.runtime.fence import Fence
+from uploadpp.runtime.ledger import Ledger, Slot
+from uploadpp.testing.apiserver import ApiServer, Json
+from uploadpp.testing.invariants import Promise
+from uploadpp.testing.simulation import Result
+from uploadpp.testing.worlds import (
+    LONG_SECONDS,
+    crashes,
+    one_upload_cannot_be_stored,
+    pauses,
+    stray_answer_in_the_backlog,
+)
+
+Patch = pytest.MonkeyPatch
+
+
+def nothing_is_held(patch: Patch) -> None:
+    """Replay publishes at once."""
+    construct = Coordinator.__init__
+
+    def impatient(self: Coordinator, *args: object, **kwargs: object) -> None:
+        construct(self, *args, **kwargs)  # type: ignore[arg-type]
+        self._held = None
+
+    patch.setattr(Coordinator, "__init__", impatient)
+
+
+def nothing_is_dropped(patch: Patch) -> None:
+    """What the log shows as published goes out all the same."""
+    met = Coordinator._met
+
+    def forgetful(self: Coordinator, *args: object, **kwargs: object) -> None:
+        held, self._held = self._held, None
+        met(self, *args, **kwargs)  # type: ignore[arg-type]
+        self._held = held
+
+    patch.setattr(Coordinator, "_met", forgetful)
+
+
+def _without(patch: Patch, reason: Ignored) -> None:
+    stale = replay._stale
+
+    def lenient(*args: object) -> tuple[Ignored, str] | None:
+        found = stale(*args)  # type: ignore[arg-type]
+        return None if found is not None and found[0] is reason else found
+
+    patch.setattr(replay, "_stale", lenient)
+
+
+def no_sequence_check(patch: Patch) -> None:
+    """Inputs count again when they are read again."""
+    _without(patch, Ignored.ALREADY_APPLIED)
+
+
+def no_start_position(patch: Patch) -> None:
+    """An answer counts even if it is older than what it would answer."""
+    _without(patch, Ignored.BEFORE_START)
+
+
+def no_compare_and_set(patch: Patch) -> None:
+    """A status overwrites whatever is there when it arrives."""
+    carry_out = ApiServer._patch
+
+    def blind(self: ApiServer, actor: str, name: str, part: str, operations: list[Json]) -> Json:
+        test = {**operations[0], "value": self._get(name)["metadata"]["resourceVersion"]}
+        return carry_out(self, actor, name, part, [test, operations[1]])
+
+    patch.setattr(ApiServer, "_patch", blind)
+
+
+def checkpoint_before_publication(patch: Patch) -> None:
+    """A state is stored although its commands are not in the stream yet."""
+    patch.setattr(Entry, "unpublished", property(lambda _: 0, lambda _self, _value: None))
+
+
+def acknowledge_before_checkpoint(patch: Patch) -> None:
+    """A message is acknowledged when it is read, not when what it caused is stored."""
+    settle = Ledger.settle
+
+    def hasty(self: Ledger, slot: Slot) -> None:
+        slot.open = min(slot.open, 1)
+        settle(self, slot)
+
+    patch.setattr(Ledger, "settle", hasty)
+
+
+def no_fence(patch: Patch) -> None:
+    """Whoever wakes up publishes, owner or not."""
+
+    async def open_gate(_: Fence) -> None:
+        return
+
+    patch.setattr(Fence, "pass_through", open_gate)
+
+
+def no_floor_for_the_reaper(patch: Patch) -> None:
+    """Resources are removed although a replay would still read their BytesReceived."""
+    patch.setattr(Ledger, "floor", property(lambda _: 1 << 60))
+
+
+WORLDS: dict[str, Callable[[], Iterable[Result]]] = {
+    "crashes while a step is retried": lambda: crashes("a step is retried", LONG_SECONDS),
+    "crashes while a step does not answer": lambda: crashes("a step never answers", LONG_SECONDS),
+    "crashes around a resume": lambda: crashes("resumed", LONG_SECONDS),
+    "long pauses": lambda: pauses("kept for long", LONG_SECONDS),
+    "a stray answer in the backlog": stray_answer_in_the_backlog,
+    "one upload cannot be stored": one_upload_cannot_be_stored,
+}
+CASES: list[tuple[Callable[[Patch], None], str, Promise]] = [
+    (nothing_is_held, "crashes while a step is retried", Promise.NO_DOUBLE_START),
+    (nothing_is_dropped, "crashes while a step does not answer", Promise.NO_DOUBLE_START),
+    (no_sequence_check, "crashes around a resume", Promise.NO_START_WITHOUT_CAUSE),
+    (no_start_position, "a stray answer in the backlog", Promise.STATUS_BEHIND_STREAM),
+    (no_compare_and_set, "long pauses", Promise.STATUS_NEVER_BACK),
+    (checkpoint_before_publication, "crashes while a step is retried", Promise.STATUS_BEHIND_STREAM),
+    (acknowledge_before_checkpoint, "one upload cannot be stored", Promise.ACK_BEHIND_STATUS),
+    (no_fence, "long pauses", Promise.NO_DOUBLE_START),
+    (no_floor_for_the_reaper, "one upload cannot be stored", Promise.REMOVED_ONCE),
+]
+
+
+def first_broken(world: str) -> set[Promise]:
+    """The promise that each run of a world breaks first."""
+    return {violation.promise for result in WORLDS[world]() for violation in result.violations[:1]}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_with_all_of_them_every_promise_is_kept(world: str) -> None:
+    assert first_broken(world) == set()
+
+
+@pytest.mark.parametrize(("remove", "world", "promise"), CASES, ids=[case[0].__name__ for case in CASES])
+def test_without_it_a_promise_is_broken(
+    remove: Callable[[Patch], None], world: str, promise: Promise, monkeypatch: Patch
+) -> None:
+    remove(monkeypatch)
+    assert promise in first_broken(world)
