@@ -1,4 +1,4 @@
-"""`uploadpp`, also `python -m uploadpp`: run the operator, test a running one, or make a sealing key."""
+"""`uploadpp`, also `python -m uploadpp`: run the operator or a step, test it, or make a sealing key."""
 
 import argparse
 import asyncio
@@ -12,6 +12,7 @@ from uploadpp.runtime.app import App
 from uploadpp.runtime.configuration import ConfigurationError, add_flags, read_settings
 from uploadpp.runtime.logs import LogFormat, LogLevel, set_up
 from uploadpp.selftest import SelftestError, selftest
+from uploadpp.steps import cli
 
 CONFIGURATION_EXIT = 2
 
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     test = commands.add_parser("selftest", help="send a made-up upload through a running operator")
     add_flags(test)
     test.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long it may take")
+    cli.add_arguments(commands.add_parser("step", help="serve a step: a command, a virus scan, or rules"))
     commands.add_parser("generate-key", help="print a new sealing key")
     options = vars(parser.parse_args(arguments))
     command = options.pop("command")
@@ -35,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(Fernet.generate_key().decode() + "\n")
         return 0
     try:
-        return _run(options) if command == "run" else _selftest(options)
+        return {"run": _run, "step": cli.run_step, "selftest": _selftest}[command](options)
     except ConfigurationError as error:
         for line in str(error).splitlines():
             sys.stderr.write(f"uploadpp: {line}\n")

@@ -77,17 +77,17 @@ def _carried(metadata: dict[str, str]) -> dict[str, str]:
 
 
 def _text(envelope: Envelope, values: dict[str, Any], name: str) -> str:
-    value = values.get(name.lower()) or ""
-    if not isinstance(value, str):
+    value = values.get(name.lower())
+    if not isinstance(value, str | None):
         raise _bad(envelope, Defect.WRONG_TYPE, f"{name} is no string")
-    return whole(value)
+    return whole(value or "")
 
 
 def _size(envelope: Envelope, values: dict[str, Any]) -> int:
-    size = values.get("filesize") or 0
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+    size = values.get("filesize")
+    if not isinstance(size, int | None) or isinstance(size, bool) or (size or 0) < 0:
         raise _bad(envelope, Defect.WRONG_TYPE, "Filesize is no unsigned integer")
-    return size
+    return size or 0
 
 
 def _object(envelope: Envelope, values: dict[str, Any], name: str) -> dict[str, Any]:

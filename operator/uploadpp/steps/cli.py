@@ -1,0 +1,70 @@
+"""`uploadpp step NAME`: a step without a line of Python."""
+
+import argparse
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from uploadpp.runtime.configuration import ConfigurationError, add_flags, read_model
+from uploadpp.steps.command import Command, CommandOptions
+from uploadpp.steps.decorator import CONCURRENCY, TIMEOUT_SECONDS, Step
+from uploadpp.steps.judge import Work
+from uploadpp.steps.policies import Policies, PoliciesOptions
+from uploadpp.steps.program import add_service_flags, run
+from uploadpp.steps.virusscan import Virusscan, VirusscanOptions
+
+NAME_VARIABLE = "UPLOADPP_STEP_NAME"
+EPILOG = """\
+examples:
+  uploadpp step virusscan --clamd unix:/run/clamav/clamd.ctl --max-scan-size 100MB
+  uploadpp step virusscan --exec 'clamdscan --fdpass -' --exit 1=delete
+  uploadpp step policies --rule 'delete extension=exe,bat' --rule 'delete mime=application/x-executable'
+  uploadpp step thumbnails --exec 'convert {path} png:/out/thumb.png' --exit 1=continue
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `uploadpp step`."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument("name", nargs="?", help=f"name of the step [{NAME_VARIABLE}]")
+    add_flags(parser.add_argument_group("any command as a step"), CommandOptions)
+    add_flags(parser.add_argument_group("a virus scan with clamd"), VirusscanOptions)
+    add_flags(parser.add_argument_group("rules about names, contents, sizes and users"), PoliciesOptions)
+    add_service_flags(parser)
+
+
+def run_step(flags: Mapping[str, Any]) -> int:
+    """Serve the step that the arguments describe.
+
+    Raises:
+        ConfigurationError: they describe none, or more than one.
+    """
+    name = flags.get("name") or os.environ.get(NAME_VARIABLE, "")
+    if not name:
+        raise ConfigurationError(f"the name of the step is needed, as an argument or in {NAME_VARIABLE}")
+    try:
+        step = Step(name, _work(flags), CONCURRENCY, TIMEOUT_SECONDS)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    return run(step, flags)
+
+
+def _work(flags: Mapping[str, Any]) -> Work:
+    command = read_model(CommandOptions, flags)
+    virusscan = read_model(VirusscanOptions, flags)
+    policies = read_model(PoliciesOptions, flags)
+    given = {"--exec": command.exec, "--clamd": virusscan.clamd, "--rule or --rules-file": policies.given}
+    chosen = [flag for flag, value in given.items() if value]
+    if len(chosen) != 1:
+        what = (
+            f"only one of {' and '.join(chosen)} can be used"
+            if chosen
+            else f"one of {', '.join(given)} is needed"
+        )
+        raise ConfigurationError(f"what the step does: {what}")
+    if command.exec:
+        return Command(command).check
+    if virusscan.clamd is not None:
+        return Virusscan(virusscan.clamd, virusscan).check
+    return Policies(policies.rules()).check

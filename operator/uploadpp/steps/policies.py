@@ -1,0 +1,78 @@
+"""The ready-made step `policies`: rules about name, extension, content, size and user."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from uploadpp.core.states import Outcome
+from uploadpp.runtime.configuration import ConfigurationError
+from uploadpp.runtime.settings import File, env
+from uploadpp.steps.mime import HEAD_BYTES, mime_of
+from uploadpp.steps.rules import Final, RuleError, Rules, parse_rule, read_rules
+from uploadpp.steps.upload import Upload
+from uploadpp.steps.verdict import BY_OUTCOME, Verdict
+
+
+def _lines(value: object) -> object:
+    return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
+
+
+class PoliciesOptions(BaseModel):
+    """Where the rules are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rule: Annotated[tuple[str, ...], BeforeValidator(_lines)] = env(
+        "UPLOADPP_STEP_RULES",
+        repeat=True,
+        default=(),
+        description="A rule such as 'delete extension=exe,bat'; the first that matches counts. Conditions: "
+        "name, extension, mime, user, larger-than, smaller-than. One a line in the variable.",
+    )
+    rules_file: File = env(
+        "UPLOADPP_STEP_RULES_FILE",
+        default=None,
+        description="YAML or JSON file with a list `rules`, which come after those given as flags.",
+    )
+    default: Final | None = env(
+        "UPLOADPP_STEP_DEFAULT",
+        default=None,
+        description="What happens to an upload that no rule matches; continue, unless the file says else.",
+    )
+
+    @property
+    def given(self) -> bool:
+        """Whether there is any rule."""
+        return bool(self.rule or self.rules_file)
+
+    def rules(self) -> Rules:
+        """All rules.
+
+        Raises:
+            ConfigurationError: one of them cannot be used.
+        """
+        try:
+            own = tuple(parse_rule(each) for each in self.rule)
+            file = read_rules(self.rules_file) if self.rules_file else Rules()
+        except RuleError as error:
+            raise ConfigurationError(str(error)) from None
+        return Rules(rules=own + file.rules, default=self.default or file.default)
+
+
+class Policies:
+    """Applies rules."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+
+    async def check(self, upload: Upload) -> Verdict:
+        """The verdict of the first rule that matches. Bytes are read only if a rule asks for them."""
+        mime = ""
+        if self._rules.need_content:
+            async with upload.open() as content:
+                mime = mime_of(await content.read(HEAD_BYTES))
+        for rule in self._rules.rules:
+            if rule.matches(upload, mime):
+                return BY_OUTCOME[rule.outcome]("" if rule.outcome is Outcome.CONTINUE else rule.text)
+        message = "" if self._rules.default is Outcome.CONTINUE else "no rule allows it"
+        return BY_OUTCOME[self._rules.default](message)

@@ -1,0 +1,159 @@
+"""The rules of the step `policies`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from uploadpp.core.states import Outcome
+from uploadpp.steps import Continue, Delete, Upload, User
+from uploadpp.steps.mime import mime_of
+from uploadpp.steps.policies import Policies
+from uploadpp.steps.rules import RuleError, Rules, parse_rule, read_rules
+from uploadpp.steps.sizes import parse_size
+
+MARY = User(id="0a1b", username="Mary", mail="mary@example.test")
+
+
+@pytest.mark.parametrize(
+    ("rule", "filename", "size", "matches"),
+    [
+        ("delete extension=exe,bat", "setup.EXE", 1, True),
+        ("delete extension=.exe", "setup.exe", 1, True),
+        ("delete extension=exe", "setup.exe. .", 1, True),
+        ("delete extension=exe", "setup.exe.txt", 1, False),
+        ("delete extension=exe", "exe", 1, False),
+        ("delete name=*.tmp,~$*", "~$report.docx", 1, True),
+        ("delete name=thumbs.db", "Thumbs.db", 1, True),
+        ("delete name=*.tmp", "a.txt", 1, False),
+        ("delete larger-than=1k", "a", 1024, False),
+        ("delete larger-than=1k", "a", 1025, True),
+        ("delete smaller-than=10", "a", 9, True),
+        ("delete smaller-than=10", "a", 10, False),
+        ("delete user=mary", "a", 1, True),
+        ("delete user=0A1B", "a", 1, True),
+        ("delete user=*@example.test", "a", 1, True),
+        ("delete user=paul", "a", 1, False),
+        ("delete extension=exe user=paul", "a.exe", 1, False),
+        ("delete extension=exe larger-than=0", "a.exe", 1, True),
+    ],
+)
+def test_what_a_rule_matches(rule: str, filename: str, size: int, *, matches: bool) -> None:
+    upload = Upload.of(b"x" * size, filename, MARY)
+    assert parse_rule(rule).matches(upload, "") is matches
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ("", "empty"),
+        ("delete", "needs a condition"),
+        ("delete message=x", "needs a condition"),
+        ("refuse extension=exe", "outcome: .*'continue', 'retry', 'abort' or 'delete'"),
+        ("retry extension=exe", "say the same again"),
+        ("delete suffix=exe", "suffix: Extra inputs"),
+        ("delete extension", "no condition such as"),
+        ("delete larger-than=huge", "largerThan: 'huge' is no size"),
+        ("delete name='a", "No closing quotation"),
+    ],
+)
+def test_a_rule_that_cannot_be_used_says_why(rule: str, problem: str) -> None:
+    with pytest.raises(RuleError, match=problem):
+        parse_rule(rule)
+
+
+def test_a_file_of_rules(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "default: delete\n"
+        "rules:\n"
+        "  - {outcome: delete, mime: [application/x-executable], message: no programs}\n"
+        "  - outcome: continue\n"
+        "    extension: pdf\n"
+        "    smallerThan: 10MB\n"
+    )
+    rules = read_rules(path)
+    assert rules.default is Outcome.DELETE
+    assert rules.need_content
+    assert rules.rules[1].extension == ("pdf",)
+    assert rules.rules[1].smallerThan == 10_000_000
+    path.write_text(json.dumps({"rules": [{"outcome": "abort", "user": "mary"}]}))
+    assert read_rules(path).rules[0].matches(Upload.of(b"", user=MARY), "")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("rules: [", "is neither YAML nor JSON"),
+        ("- a", "needs a list `rules`"),
+        ("rule: []", "rule: Extra inputs"),
+        ("default: retry", "default: a rule cannot say retry"),
+        ("rules: [{outcome: delete, mime: [a], size: 3}]", r"rules\[0\].size: Extra inputs"),
+        ("rules: [{outcome: delete}]", r"rules\[0\]: a rule needs a condition"),
+        ("1: 2", "the names must be strings"),
+    ],
+)
+def test_a_file_that_cannot_be_used_says_where(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(text)
+    with pytest.raises(RuleError, match=f"{path}: {problem}"):
+        read_rules(path)
+    with pytest.raises(RuleError, match="No such file"):
+        read_rules(tmp_path / "none")
+
+
+async def test_the_first_rule_that_matches_counts() -> None:
+    rules = [parse_rule("continue user=mary"), parse_rule("delete extension=exe message='not here'")]
+    policies = Policies(Rules(rules=tuple(rules)))
+    assert isinstance(await policies.check(Upload.of(b"", "a.exe", MARY)), Continue)
+    refused = await policies.check(Upload.of(b"", "a.exe"))
+    assert isinstance(refused, Delete)
+    assert refused.message == "not here"
+    assert isinstance(await policies.check(Upload.of(b"", "a.pdf")), Continue)
+
+
+async def test_only_what_is_allowed() -> None:
+    policies = Policies(Rules(rules=(parse_rule("continue mime=image/*"),), default=Outcome.DELETE))
+    png = b"\x89PNG\r\n\x1a\n" + bytes(100)
+    assert isinstance(await policies.check(Upload.of(png, "a.exe")), Continue)
+    refused = await policies.check(Upload.of(b"MZ" + bytes(100), "a.png"))
+    assert isinstance(refused, Delete)
+    assert refused.message == "no rule allows it"
+    untold = await Policies(Rules(rules=(parse_rule("delete mime=text/*"),))).check(Upload.of(b"hello"))
+    assert untold.message == "a rule forbids mime text/*"
+
+
+@pytest.mark.parametrize(
+    ("head", "mime"),
+    [
+        (b"", "text/plain"),
+        (b"hello\n", "text/plain"),
+        ("gr\u00fc\u00dfe".encode() * 2000, "text/plain"),
+        ("gr\u00fc\u00dfe".encode("latin-1"), "application/octet-stream"),
+        (b"a\0b", "application/octet-stream"),
+        (b"%PDF-1.7\n", "application/pdf"),
+        (b"MZ\x90\0" + bytes(60), "application/x-msdownload"),
+        (b"\x7fELF\x02\x01\x01" + bytes(60), "application/x-executable"),
+        (b"PK\x03\x04" + bytes(60), "application/zip"),
+        (b"#!/bin/sh\n", "text/x-script"),
+        (b"  <!DOCTYPE html><p>", "text/html"),
+        (b'\xef\xbb\xbf<?xml version="1.0"?><svg>', "image/svg+xml"),
+        (b'<?xml version="1.0"?><a/>', "text/xml"),
+    ],
+)
+def test_what_a_file_is(head: bytes, mime: str) -> None:
+    assert mime_of(head[:8192]) == mime
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("500", 500), ("25M", 25 << 20), ("25MiB", 25 << 20), ("100MB", 100_000_000), ("1.5k", 1536)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "-1", "10 parsecs", "1e3", "M"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(ValueError, match="is no size"):
+        parse_size(text)
