@@ -1,0 +1,137 @@
+"""The shapes of the resource whose price is compared: changes to the real CRD and status."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Json = dict[str, Any]
+
+
+def _same(status: Json) -> Json:
+    return status
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One alternative; `change_crd` changes a CRD version in place."""
+
+    name: str
+    title: str
+    change_crd: Callable[[Json], None] = lambda version: None  # noqa: ARG005
+    change_status: Callable[[Json], Json] = _same
+
+
+def _schemaless(version: Json) -> None:
+    open_object = {
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": True,
+        "x-kubernetes-map-type": "atomic",
+    }
+    properties = version["schema"]["openAPIV3Schema"]["properties"]
+    properties.update(spec=open_object, status=open_object)
+    del version["selectableFields"]
+
+
+def _nodes(schema: Json) -> Iterator[Json]:
+    yield schema
+    for each in schema.get("properties", {}).values():
+        yield from _nodes(each)
+    if "items" in schema:
+        yield from _nodes(schema["items"])
+
+
+def _without(*keywords: str) -> Callable[[Json], None]:
+    def change(version: Json) -> None:
+        for node in _nodes(version["schema"]["openAPIV3Schema"]):
+            for keyword in keywords:
+                node.pop(keyword, None)
+
+    return change
+
+
+def _without_limits(version: Json) -> None:
+    _without(
+        "x-kubernetes-validations",
+        "format",
+        "pattern",
+        "minLength",
+        "maxLength",
+        "minimum",
+        "maximum",
+        "enum",
+    )(version)
+
+
+def _without_selectors(version: Json) -> None:
+    del version["selectableFields"]
+
+
+def _list_maps(version: Json) -> None:
+    _without("x-kubernetes-map-type", "x-kubernetes-list-type")(version)
+    status = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    status["steps"].update({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]})
+    status["conditions"].update({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]})
+
+
+def _old_rules(version: Json) -> None:
+    """Each field compared as a whole, and each step by rules of its own: how it was at first."""
+    _without("x-kubernetes-validations")(version)
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    same = "has(self.{0}) == has(oldSelf.{0}) && (!has(self.{0}) || self.{0} == oldSelf.{0})"
+    spec["x-kubernetes-validations"] = [
+        {"rule": same.format(name)} for name in ("steps", "retryPolicy", "stallAfterSeconds")
+    ]
+    spec["properties"]["upload"]["x-kubernetes-validations"] = [{"rule": "self == oldSelf"}]
+    steps = spec["properties"]["steps"]
+    steps["x-kubernetes-validations"] = [
+        {"rule": "self.all(step, self.exists_one(other, other.name == step.name))"}
+    ]
+    steps["items"]["x-kubernetes-validations"] = [
+        {"rule": "self.name != 'finished'"},
+        {"rule": "!has(self.backoffSeconds) || self.backoffSeconds >= 0"},
+    ]
+
+
+def _open_entries(version: Json) -> None:
+    status = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    for name in ("conditions", "steps"):
+        status[name]["items"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+def _compact_steps(version: Json) -> None:
+    status = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    status["steps"]["items"] = {"type": "string", "maxLength": 2048}
+
+
+def _as_strings(status: Json) -> Json:
+    steps = [" ".join(str(value) for value in step.values()) for step in status["steps"]]
+    return {**status, "steps": steps}
+
+
+def _generation_once(status: Json) -> Json:
+    conditions = [
+        {name: value for name, value in each.items() if name != "observedGeneration"}
+        for each in status["conditions"]
+    ]
+    return {**status, "conditions": conditions}
+
+
+def _one_condition(status: Json) -> Json:
+    return {**status, "conditions": status["conditions"][:1]}
+
+
+SHAPES = (
+    Shape("schemaless", "schemaless, atomic", _schemaless),
+    Shape("ours", "the CRD as it is"),
+    Shape("nocel", "… without CEL", _without("x-kubernetes-validations")),
+    Shape("oldrules", "… with rules on whole objects", _old_rules),
+    Shape("nolimits", "… without CEL, limits, enums and formats", _without_limits),
+    Shape("noformat", "… without formats", _without("format")),
+    Shape("noselect", "… without selectable fields", _without_selectors),
+    Shape("listmaps", "… with list-maps instead of atomic", _list_maps),
+    Shape("generation", "… observedGeneration not in each condition", change_status=_generation_once),
+    Shape("onecondition", "… with one condition", change_status=_one_condition),
+    Shape("open", "… conditions and steps without a schema", _open_entries),
+    Shape("strings", "… each step one string", _compact_steps, _as_strings),
+)
+"""The first is what the others are compared with."""
