@@ -40,3 +40,28 @@ def test_what_a_paused_process_creates_at_last_is_not_taken_for_a_new_upload() -
     boundaries = range(1, one_upload("two steps pass").boundaries + 1)
     results = [one_upload("two steps pass", pause_at=at, seconds=LONG_SECONDS) for at in boundaries]
     assert [violation for result in results for violation in result.violations] == []
+
+
+def test_a_late_watch_event_of_an_earlier_resource_is_not_taken_for_the_present_one() -> None:
+    """The same upload came again after its resource was removed; then the watch catches up."""
+    sim = Simulation(1, config(step("virusscan"), ttl=5))
+    process = sim.start()
+    sim.kernel.run_until(1.0)
+    sim.world.upload("up-1")
+    sim.kernel.run_until(3.0)
+    earlier = sim.server.resources["up-1"]
+    sim.kernel.run_until(20.0)
+    assert "up-1" not in sim.server.resources
+    sim.world.script = [""]
+    sim.world.announce("up-1")
+    sim.kernel.run_until(21.0)
+    before = sim.server.resources["up-1"]["status"]
+    assert process.seat is not None
+    assert process.seat.session is not None
+    process.machine.loop.call_soon(process.seat.session._on_watch, "MODIFIED", earlier)
+    process.machine.loop.call_soon(process.seat.session._on_watch, "MODIFIED", sim.server.resources["up-1"])
+    sim.kernel.run_until(25.0)
+    assert sim.server.resources["up-1"]["status"] == before, sim.trace.text()
+    sim.settle()
+    result = sim.result()
+    assert not result.violations, result.report()

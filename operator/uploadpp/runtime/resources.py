@@ -9,7 +9,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Origin
 from uploadpp.kube.sealing import SealError
-from uploadpp.kube.store import stored
+from uploadpp.kube.store import Stored, stored
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.handmade import SecretUrls, origin_from_spec
@@ -55,6 +55,8 @@ class ResourceInputs:
         entry = self._coordinator.entry_of(name)
         now = stored(resource)
         if entry is not None and entry.stored is not None and entry.stored.uid != now.uid:
+            if _version(now) < _version(entry.stored):
+                return  # a late word of an earlier resource of that name
             self._coordinator.forget(entry)
             entry = None
         if entry is None:
@@ -114,3 +116,8 @@ class ResourceInputs:
         self._broken.add(uid)
         log.error("resource left alone: %s", error, extra={"resource": name})
         self._notices.post(name, uid, Notice(NoticeType.WARNING, "LeftAlone", str(error)))
+
+
+def _version(of: Stored) -> int:
+    """Versions of one kind of resource are numbers that grow (KEP-5504)."""
+    return int(of.version) if of.version.isdecimal() else 0
