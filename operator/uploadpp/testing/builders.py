@@ -1,0 +1,185 @@
+"""The life of one upload, told event by event through the pure core.
+
+For tests and for people who want to try an idea in a REPL: no server, no clock, no files.
+"""
+
+from dataclasses import replace
+
+from uploadpp.core.commands import Command, Kind, Notice
+from uploadpp.core.config import Config
+from uploadpp.core.decision import Decision
+from uploadpp.core.inputs import (
+    BytesReceived,
+    CleanUpload,
+    Input,
+    Published,
+    Resume,
+    SpecChanged,
+    StepFinished,
+    Tick,
+    UploadReady,
+)
+from uploadpp.core.machine import decide
+from uploadpp.core.model import Control, FileInfo, Millis, Origin, RestartRequest, StepPlan, Upload
+from uploadpp.core.replay import Position, apply
+from uploadpp.core.rules.timers import wake_at
+from uploadpp.core.states import CancelPolicy, DesiredState, RestartMode
+
+UPLOAD_ID = "7d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11"
+START = Millis(1_795_000_000_000)
+SECOND = Millis(1_000)
+STREAM = "main-queue@1"
+USER = '{"id":{"opaque_id":"mary"}}'
+RESTART_USER = '{"id":{"opaque_id":"postprocessing-restart"}}'
+URL = '"https://storage.example.test/data/a"'
+FRESH_URL = '"https://storage.example.test/data/b"'
+
+
+def config_of(*steps: str | StepPlan, **settings: Millis | int) -> Config:
+    """A configuration with these steps; a word is a step with the defaults."""
+    plans = tuple(StepPlan(name=step) if isinstance(step, str) else step for step in steps)
+    return replace(Config(steps=plans), **settings)  # type: ignore[arg-type]  # names are the caller's
+
+
+def arrival(url: str = URL, *, user: str = USER, expires_at: Millis | None = None) -> BytesReceived:
+    """BytesReceived as the storage sends it."""
+    origin = Origin(
+        url=url, url_received_at=START, url_expires_at=expires_at, executing_user=user, filename='"plan.pdf"'
+    )
+    return BytesReceived(origin, FileInfo(filename="plan.pdf", filesize=48_213))
+
+
+class Story:
+    """One upload under one configuration.
+
+    Every command comes back through the log at once, unless `echoing` is switched off.
+    What was published so far is in `commands`, what people were told in `notices`.
+    """
+
+    def __init__(self, config: Config, upload: Upload | None = None, now: Millis = START) -> None:
+        self.config = config
+        self.state = upload
+        self.now = now
+        self.sequence = 0
+        self.stream = STREAM
+        self.echoing = True
+        self.commands: list[Command] = []
+        self.notices: list[Notice] = []
+
+    @property
+    def upload(self) -> Upload:
+        """The upload as it is now.
+
+        Raises:
+            LookupError: nothing has made one yet.
+        """
+        if self.state is None:
+            raise LookupError("the upload is not known")
+        return self.state
+
+    @property
+    def published(self) -> list[str]:
+        """The commands in short: `start virusscan 1`, `finish continue 1`."""
+        return [short(command) for command in self.commands]
+
+    def tell(self, event: Input, *, after: Millis = SECOND) -> Decision:
+        """Something happens: from the log, from a person, or a timer."""
+        self.now = Millis(self.now + after)
+        if isinstance(event, Tick | SpecChanged):
+            decision = decide(self.state, UPLOAD_ID, event, self.now, self.config)
+        else:
+            self.sequence += 1
+            decision = self._apply(event)
+        self._take(decision)
+        return decision
+
+    def echo(self, command: Command) -> Decision:
+        """One of our commands comes back through the log."""
+        self.sequence += 1
+        decision = self._apply(Published(command.mark, self.sequence))
+        self.state = decision.upload
+        return decision
+
+    def _apply(self, event: Input) -> Decision:
+        at = Position(self.stream, self.sequence)
+        return apply(self.state, UPLOAD_ID, event, at, self.now, self.config)
+
+    def _take(self, decision: Decision) -> None:
+        self.state = decision.upload
+        self.commands += decision.commands
+        self.notices += decision.notices
+        if self.echoing and decision.upload is not None:
+            for command in decision.commands:
+                self.echo(command)
+
+    # -- what the world says ----------------------------------------------------------------
+
+    def arrives(self, url: str = URL, *, user: str = USER, expires_at: Millis | None = None) -> Decision:
+        """BytesReceived."""
+        return self.tell(arrival(url, user=user, expires_at=expires_at))
+
+    def answers(self, outcome: str, step: str | None = None, message: str = "") -> Decision:
+        """StepFinished, of the current step unless another is named."""
+        return self.tell(StepFinished(self.upload.current_step if step is None else step, outcome, message))
+
+    def ready(self, *, failed: bool = False) -> Decision:
+        """UploadReady."""
+        return self.tell(UploadReady(failed))
+
+    def resumed(self, step: str = "") -> Decision:
+        """ResumePostprocessing."""
+        return self.tell(Resume(step))
+
+    def cleaned(self) -> Decision:
+        """CleanUpload."""
+        return self.tell(CleanUpload())
+
+    def timer(self) -> Decision:
+        """The time `wake_at` names has come.
+
+        Raises:
+            LookupError: the upload waits for no timer.
+        """
+        due = wake_at(self.upload, self.config)
+        if due is None:
+            raise LookupError(f"no timer is set while {self.upload.stage}")
+        return self.tell(Tick(), after=Millis(max(due - self.now, 0)))
+
+    # -- what people say --------------------------------------------------------------------
+
+    def edited(self, control: Control) -> Decision:
+        """A person has changed the spec."""
+        return self.tell(SpecChanged(replace(control, generation=self.upload.control.generation + 1)))
+
+    def wanted(self, desired: DesiredState, policy: CancelPolicy = CancelPolicy.ABORT) -> Decision:
+        """`spec.desiredState` was changed."""
+        return self.edited(replace(self.upload.control, desired=desired, cancel_policy=policy))
+
+    def restarted(
+        self,
+        token: str,
+        mode: RestartMode = RestartMode.RESTART,
+        from_step: str = "",
+        desired: DesiredState = DesiredState.ACTIVE,
+    ) -> Decision:
+        """`spec.restart` was set."""
+        wish = RestartRequest(token=token, mode=mode, from_step=from_step)
+        return self.edited(replace(self.upload.control, restart=wish, desired=desired))
+
+
+def short(command: Command) -> str:
+    """A command in three or four words."""
+    mark = command.mark
+    return " ".join(part for part in (mark.kind, mark.detail, str(mark.number)) if part)
+
+
+def begun(*steps: str | StepPlan, **settings: Millis | int) -> Story:
+    """A story whose upload has arrived."""
+    story = Story(config_of(*steps, **settings))
+    story.arrives()
+    return story
+
+
+def of_kind(story: Story, kind: Kind) -> list[Command]:
+    """The commands of one kind that were published so far."""
+    return [command for command in story.commands if command.mark.kind is kind]
