@@ -8,8 +8,8 @@ Both are computed from the state alone, so nothing about them is stored or can g
 from dataclasses import dataclass
 from enum import StrEnum
 
-from uploadpp.core.model import MAX_MESSAGE, Millis, Upload
-from uploadpp.core.states import DesiredState, Outcome, Stage, StepReason
+from uploadpp.core.model import MAX_MESSAGE, Millis, StepStatus, Upload
+from uploadpp.core.states import DesiredState, Outcome, Stage, StepReason, StepState
 
 ACKNOWLEDGED = frozenset(
     {
@@ -106,8 +106,13 @@ def _stall_reason(stage: Stage) -> str:
 
 def describe(upload: Upload) -> str:
     """What the upload waits for, or how it ended, for a person who sees only this."""
+    text = _end(upload) if upload.stage.ended else _waits(upload)
     if upload.message:
-        return upload.message[:MAX_MESSAGE]
+        text = upload.message if upload.stage.ended else f"{text}; {upload.message}"
+    return text[:MAX_MESSAGE]
+
+
+def _waits(upload: Upload) -> str:
     step = upload.current_step
     match upload.stage:
         case Stage.PENDING:
@@ -117,9 +122,7 @@ def describe(upload: Upload) -> str:
         case Stage.DELAYING:
             text = "waiting until the configured delay is over"
         case Stage.BACKING_OFF:
-            text = f"step {step} asked for a retry{_said(upload)}; it starts again by itself"
-        case Stage.HELD:
-            text = f"step {step} has no retry left{_said(upload)}; resume, restart or cancel the upload"
+            text = f"step {step} failed{_said(upload.step)}; it starts again by itself"
         case Stage.SUSPENDED:
             text = "suspended; set spec.desiredState to Active to go on"
         case Stage.AWAITING_URL:
@@ -131,8 +134,12 @@ def describe(upload: Upload) -> str:
                 f"the storage failed to release the file (try {upload.releases}); it is told again by itself"
             )
         case _:
-            text = _end(upload)
-    return text[:MAX_MESSAGE]
+            text = f"step {step} has no retry left{_said(upload.step)}; resume, restart or cancel the upload"
+    return text
+
+
+def _said(step: StepStatus) -> str:
+    return f": {step.message}" if step.message else ""
 
 
 def _order(outcome: Outcome | None) -> str:
@@ -143,18 +150,17 @@ def _order(outcome: Outcome | None) -> str:
     }.get(outcome or Outcome.CONTINUE, "")
 
 
-def _said(upload: Upload) -> str:
-    return f": {upload.step.message}" if upload.step.message else ""
-
-
 def _end(upload: Upload) -> str:
     if upload.stage is Stage.COMPLETED:
-        return "all steps passed and the storage released the file"
-    for plan, step in zip(upload.plan, upload.steps, strict=False):  # no steps before the first run
-        if step.reason is StepReason.REJECTED:
-            return f"step {plan.name} answered {step.outcome}" + (f": {step.message}" if step.message else "")
-        if step.reason in {StepReason.RETRIES_EXHAUSTED, StepReason.TIMED_OUT}:
-            return f"step {plan.name} had no retry left" + (f": {step.message}" if step.message else "")
+        pairs = zip(upload.plan, upload.steps, strict=False)  # no steps before the first run
+        others = [plan.name for plan, step in pairs if step.state is not StepState.SUCCEEDED]
+        passed = f"steps that did not pass: {', '.join(others)}" if others else "all steps passed"
+        return f"{passed}; the storage released the file"
+    decider = upload.decider
+    if decider is not None and upload.stage is not Stage.CANCELLED:
+        step, name = upload.steps[decider], upload.plan[decider].name
+        did = f"answered {step.outcome}" if step.reason is StepReason.REJECTED else "had no retry left"
+        return f"step {name} {did}{_said(step)}"
     return {
         Stage.CANCELLED: "cancelled as asked",
         Stage.UPLOAD_FAILED: "the storage failed to release the file; resume to try again",

@@ -28,7 +28,10 @@ from uploadpp.core.states import ENDED, IN_STEP, Ignored, Stage
 
 RuleFunction = Callable[[Upload, Any, Millis, Config], Decision]
 
-BEGUN = frozenset({Stage.RUNNING, Stage.DELAYING, Stage.SUSPENDED, Stage.AWAITING_URL, Stage.AWAITING_READY})
+STARTED = frozenset({Stage.RUNNING, Stage.SUSPENDED, Stage.AWAITING_URL})
+"""Where a step that is not `delay` can start: at its service, or in a wait before it."""
+
+BEGUN = STARTED | {Stage.DELAYING, Stage.AWAITING_READY}
 """Where `proceed` can lead: a step, a wait before it, or the release."""
 
 AFTER_FAILURE = BEGUN | {Stage.BACKING_OFF, Stage.HELD}
@@ -58,7 +61,7 @@ VERDICTS = {Stage.COMPLETED, Stage.DELETED, Stage.ABORTED, Stage.CANCELLED} | {
 
 TABLE: tuple[Row, ...] = (
     _row(BytesReceived, {Stage.PENDING}, arrival.arrival_of_pending, BEGUN),
-    _row(BytesReceived, {Stage.AWAITING_URL}, arrival.fresh_url, BEGUN - {Stage.AWAITING_URL}),
+    _row(BytesReceived, {Stage.AWAITING_URL}, arrival.fresh_url, STARTED - {Stage.AWAITING_URL}),
     _row(BytesReceived, ALL - {Stage.PENDING, Stage.AWAITING_URL}, arrival.arrival_again, BEGUN),
     _row(StepFinished, {Stage.RUNNING}, answers.step_finished, AFTER_FAILURE),
     _row(StepFinished, {Stage.DELAYING}, answers.answer_of_delay),
@@ -67,17 +70,17 @@ TABLE: tuple[Row, ...] = (
         UploadReady,
         {Stage.AWAITING_READY},
         answers.upload_ready,
-        VERDICTS | {Stage.RELEASE_BACKING_OFF, Stage.UPLOAD_FAILED},
+        VERDICTS | {Stage.RELEASE_BACKING_OFF, Stage.UPLOAD_FAILED, Stage.AWAITING_READY},
     ),
     _row(UploadReady, {Stage.RELEASE_BACKING_OFF, Stage.UPLOAD_FAILED}, answers.late_upload_ready, RELEASED),
     _row(UploadReady, IN_STEP | {Stage.PENDING}, answers.released_elsewhere, RELEASED),
     _row(CleanUpload, ACTIVE, answers.clean, {Stage.CLEANED}),
     _row(Resume, ALL, control.resume, BEGUN),
     _row(SpecChanged, ALL, control.spec_changed, BEGUN),
-    _row(Published, ALL, echo.published, AFTER_FAILURE),
+    _row(Published, ALL, echo.published, AFTER_FAILURE - {Stage.SUSPENDED, Stage.HELD}),
     _row(Tick, {Stage.RUNNING}, timers.check_running, AFTER_FAILURE),
-    _row(Tick, {Stage.DELAYING}, timers.end_delay, BEGUN),
-    _row(Tick, {Stage.BACKING_OFF}, timers.try_again, BEGUN),
+    _row(Tick, {Stage.DELAYING}, timers.end_delay, BEGUN - {Stage.DELAYING}),
+    _row(Tick, {Stage.BACKING_OFF}, timers.try_again, STARTED),
     _row(Tick, {Stage.RELEASE_BACKING_OFF}, timers.release_again, {Stage.AWAITING_READY}),
     _row(Tick, {Stage.AWAITING_READY}, timers.watch_release, {Stage.AWAITING_READY}),
     _row(Tick, {Stage.AWAITING_URL}, timers.watch_url, {Stage.AWAITING_URL}),

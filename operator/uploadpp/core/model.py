@@ -109,6 +109,11 @@ class StepPlan:
     on_exhausted: OnExhausted = OnExhausted.ABORT
     delay: Millis = Millis(0)
 
+    def ends_with(self, reason: StepReason | None) -> bool:
+        """Whether a failure of the step for this reason ends the upload; out of retries it may go on."""
+        out_of_retries = reason in {StepReason.RETRIES_EXHAUSTED, StepReason.TIMED_OUT}
+        return not (out_of_retries and self.on_exhausted is OnExhausted.CONTINUE)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepStatus:
@@ -207,6 +212,14 @@ class Upload:
     def step(self) -> StepStatus:
         """The status of the current step; only valid while one is current."""
         return self.steps[self.cursor]
+
+    @property
+    def decider(self) -> int | None:
+        """Which step's failure decided the outcome; None when none did (all passed, or cancelled between)."""
+        for index in reversed(range(len(self.steps))):
+            if self.steps[index].state is StepState.FAILED:
+                return index if self.plan[index].ends_with(self.steps[index].reason) else None
+        return None
 
     def with_step(self, index: int, status: StepStatus) -> "Upload":
         """The same upload with one step's status replaced."""

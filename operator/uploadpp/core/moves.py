@@ -21,6 +21,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.model import DELAY_STEP, MAX_MESSAGE, Millis, StepStatus, Upload
 from uploadpp.core.retry import backoff
 from uploadpp.core.states import (
+    CancelPolicy,
     DesiredState,
     OnExhausted,
     Outcome,
@@ -212,16 +213,29 @@ def end_as_decided(upload: Upload, now: Millis, config: Config) -> Decision:
     """End an upload whose PostprocessingFinished the storage has carried out."""
     if upload.outcome is Outcome.CONTINUE:
         return end(upload, Stage.COMPLETED, now, config)
-    reasons = {step.reason for step in upload.steps}
-    if StepReason.CANCELLED in reasons or (
-        upload.control.desired is DesiredState.CANCELLED and StepReason.REJECTED not in reasons
-    ):
-        return end(upload, Stage.CANCELLED, now, config)
-    if StepReason.RETRIES_EXHAUSTED in reasons:
-        return end(upload, Stage.RETRIES_EXHAUSTED, now, config)
-    if StepReason.TIMED_OUT in reasons:
-        return end(upload, Stage.STEP_TIMED_OUT, now, config)
-    return end(upload, Stage.DELETED if upload.outcome is Outcome.DELETE else Stage.ABORTED, now, config)
+    decider = upload.decider
+    reason = StepReason.CANCELLED if decider is None else upload.steps[decider].reason
+    rejected = Stage.DELETED if upload.outcome is Outcome.DELETE else Stage.ABORTED
+    return end(upload, VERDICTS.get(reason or StepReason.REJECTED, rejected), now, config)
+
+
+VERDICTS = {
+    StepReason.RETRIES_EXHAUSTED: Stage.RETRIES_EXHAUSTED,
+    StepReason.TIMED_OUT: Stage.STEP_TIMED_OUT,
+    StepReason.CANCELLED: Stage.CANCELLED,
+}
+"""How an upload has ended for a reason other than a step's own verdict."""
+
+
+def cancel(upload: Upload, now: Millis) -> Decision:
+    """Cut the upload short as its cancel policy says."""
+    outcome = Outcome.DELETE if upload.control.cancel_policy is CancelPolicy.DELETE else Outcome.ABORT
+    cut = end_step(upload, StepState.FAILED, now, reason=StepReason.CANCELLED)
+    decision = finish(cut, outcome, now)
+    return evolve(
+        decision,
+        notices=(Notice(NoticeType.NORMAL, "Cancelled", f"cancelled as asked; outcome {outcome}"),),
+    )
 
 
 def _because(message: str) -> str:

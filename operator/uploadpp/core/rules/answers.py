@@ -8,9 +8,18 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import CleanUpload, StepFinished, UploadReady
 from uploadpp.core.model import Millis, Upload
-from uploadpp.core.moves import back_off, end, end_as_decided, end_step, enter, finish, proceed
+from uploadpp.core.moves import (
+    back_off,
+    cancel,
+    end,
+    end_as_decided,
+    end_step,
+    enter,
+    finish,
+    proceed,
+)
 from uploadpp.core.retry import backoff
-from uploadpp.core.states import Ignored, Outcome, Stage, StepReason, StepState
+from uploadpp.core.states import DesiredState, Ignored, Outcome, Stage, StepReason, StepState
 
 
 def step_finished(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
@@ -77,12 +86,18 @@ def late_answer(upload: Upload, answer: StepFinished, now: Millis, config: Confi
 
 def upload_ready(upload: Upload, ready: UploadReady, now: Millis, config: Config) -> Decision:
     """The storage's answer to PostprocessingFinished."""
-    if not ready.failed or upload.outcome is not Outcome.CONTINUE:
+    if upload.outcome is not Outcome.CONTINUE:
+        if not ready.failed:  # only `continue` is ever answered so: the file is out, whatever we ordered
+            return released_elsewhere(upload, ready, now, config)
+        return end_as_decided(upload, now, config)
+    if not ready.failed:
         return end_as_decided(upload, now, config)
     failures = upload.releases + 1
     failed = evolve(upload, releases=failures)
+    if upload.control.desired is DesiredState.CANCELLED:
+        return cancel(failed, now)
     if failures > config.max_releases:
-        text = f"the storage failed to release the file {failures} times"
+        text = f"the storage failed to release the file {failures} times; resume, restart or cancel it"
         ended = end(failed, Stage.UPLOAD_FAILED, now, config, message=text).upload
         assert ended is not None  # noqa: S101 -- end() always returns an upload
         return Decision(
@@ -106,7 +121,8 @@ def released_elsewhere(upload: Upload, ready: UploadReady, now: Millis, config: 
     """The storage has released a file that we did not release: its bytes are out of reach now."""
     if ready.failed:
         return ignore(upload, Ignored.NOT_AWAITED, "UploadReady(failed) without PostprocessingFinished")
-    text = "the storage released the file before postprocessing was over; is another service driving it?"
+    order = f"although it was told {upload.outcome}" if upload.outcome else "before postprocessing was over"
+    text = f"the storage released the file {order}; an earlier order, or does another service drive it?"
     cut = end_step(upload, StepState.SKIPPED, now, reason=StepReason.RELEASED_ELSEWHERE)
     decision = end(evolve(cut, outcome=Outcome.CONTINUE), Stage.COMPLETED, now, config, message=text)
     return evolve(decision, notices=(Notice(NoticeType.WARNING, "ReleasedElsewhere", text),))

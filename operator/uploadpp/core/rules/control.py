@@ -6,17 +6,8 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Resume, SpecChanged
 from uploadpp.core.model import Millis, RestartRequest, Upload
-from uploadpp.core.moves import begin_run, end_step, finish, proceed, request_url
-from uploadpp.core.states import (
-    CancelPolicy,
-    DesiredState,
-    Ignored,
-    Outcome,
-    RestartMode,
-    Stage,
-    StepReason,
-    StepState,
-)
+from uploadpp.core.moves import begin_run, cancel, finish, proceed, request_url
+from uploadpp.core.states import DesiredState, Ignored, Outcome, RestartMode, Stage
 
 
 def resume_unknown(upload_id: str, now: Millis) -> Decision:
@@ -29,13 +20,14 @@ def resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decisio
     """Do again what the upload waits for, with the pending timer cancelled (F15, F17)."""
     if wish.step and wish.step != upload.current_step:
         return ignore(upload, Ignored.OTHER_STEP, f"the upload is not in step {wish.step}")
+    if upload.stage.in_step and upload.control.desired is DesiredState.SUSPENDED:
+        why = "the upload is suspended; set spec.desiredState to Active"
+        return ignore(upload, Ignored.SUSPENDED, why)
+    if upload.stage is Stage.PENDING and upload.control.desired is DesiredState.CANCELLED:
+        return ignore(upload, Ignored.UPLOAD_ENDED, "the upload is cancelled")
     match upload.stage:
         case Stage.PENDING:
             return begin_run(upload, now, config)
-        case Stage.SUSPENDED if upload.control.desired is DesiredState.SUSPENDED:
-            return ignore(
-                upload, Ignored.SUSPENDED, "the upload is suspended; set spec.desiredState to Active"
-            )
         case Stage.AWAITING_URL:
             return request_url(upload, now)
         case Stage.AWAITING_READY | Stage.RELEASE_BACKING_OFF | Stage.UPLOAD_FAILED:
@@ -61,19 +53,16 @@ def spec_changed(upload: Upload, change: SpecChanged, now: Millis, config: Confi
     seen = evolve(upload, control=control, observed_generation=control.generation)
     if control.restart is not None and control.restart.token != upload.observed_token:
         decision = restart(seen, control.restart, now, config)
-        if control.desired is DesiredState.CANCELLED and decision.upload is not None:
-            cancelled = cancel(decision.upload, now)
-            decision = evolve(cancelled, notices=(*decision.notices, *cancelled.notices))
     else:
         decision = _towards_desired(seen, now, config)
     if decision.upload == upload:
         return ignore(upload, Ignored.NOTHING_DUE, "the spec asks for nothing new")
-    return evolve(decision, ignored=None, why="")
+    return decision
 
 
 def _towards_desired(upload: Upload, now: Millis, config: Config) -> Decision:
     if upload.control.desired is DesiredState.CANCELLED:
-        return cancel(upload, now)
+        return _cancelled(upload, now)
     if upload.stage is Stage.PENDING:
         return begin_run(upload, now, config)
     if upload.stage is Stage.SUSPENDED and upload.control.desired is DesiredState.ACTIVE:
@@ -81,15 +70,13 @@ def _towards_desired(upload: Upload, now: Millis, config: Config) -> Decision:
     return Decision(upload)
 
 
-def cancel(upload: Upload, now: Millis) -> Decision:
-    """End an upload as its cancel policy says, unless its outcome is already on the wire."""
-    if upload.stage.ended or upload.stage is Stage.AWAITING_READY:
+def _cancelled(upload: Upload, now: Millis) -> Decision:
+    if upload.stage is Stage.AWAITING_READY:
+        text = f"PostprocessingFinished({upload.outcome}) is already out; cancelled only if that fails"
+        return Decision(upload, notices=(Notice(NoticeType.WARNING, "CancelTooLate", text),))
+    if upload.stage.ended and upload.stage is not Stage.UPLOAD_FAILED:
         return Decision(upload)
-    outcome = Outcome.DELETE if upload.control.cancel_policy is CancelPolicy.DELETE else Outcome.ABORT
-    cut = end_step(upload, StepState.FAILED, now, reason=StepReason.CANCELLED)
-    decision = finish(cut, outcome, now)
-    notice = Notice(NoticeType.NORMAL, "Cancelled", f"cancelled as asked; outcome {outcome}")
-    return evolve(decision, notices=(notice,))
+    return cancel(upload, now)
 
 
 def restart(upload: Upload, wish: RestartRequest, now: Millis, config: Config) -> Decision:
@@ -97,16 +84,16 @@ def restart(upload: Upload, wish: RestartRequest, now: Millis, config: Config) -
     asked = evolve(upload, observed_token=wish.token)
     refusal = _refusal(asked, wish)
     if refusal:
-        return _refused(asked, refusal)
-    asked = evolve(asked, restarts=asked.restarts + 1)
+        return _refused(asked, refusal, now, config)
+    granted = evolve(asked, restarts=asked.restarts + 1)
     if wish.mode is RestartMode.RESUME:
-        decision = resume(asked, Resume(), now, config)
+        decision = resume(granted, Resume(), now, config)
         if decision.ignored:
-            return _refused(asked, decision.why)
+            return _refused(asked, decision.why, now, config)
         word = "Resumed"
     else:
-        names = [step.name for step in asked.plan]
-        decision = begin_run(asked, now, config, names.index(wish.from_step) if wish.from_step else 0)
+        names = [step.name for step in granted.plan]
+        decision = begin_run(granted, now, config, names.index(wish.from_step) if wish.from_step else 0)
         word = "Restarted"
     notice = Notice(NoticeType.NORMAL, word, f"as asked by restart token {wish.token}")
     return evolve(decision, notices=(notice, *decision.notices))
@@ -119,17 +106,20 @@ def _refusal(upload: Upload, wish: RestartRequest) -> str:
         return "the upload is cancelled; set spec.desiredState to Active in the same change"
     if wish.mode is not RestartMode.RESTART:
         return ""
+    if upload.stage is Stage.CLEANED or upload.stage is Stage.COMPLETED or upload.outcome is Outcome.DELETE:
+        return "the storage no longer holds the upload; mode ForceRestart tries all the same"
     if upload.outcome is Outcome.ABORT:
         return (
             "a restart after abort can lose the bytes in the storage; mode ForceRestart does it all the same"
         )
-    if upload.stage is Stage.COMPLETED or upload.outcome is Outcome.DELETE:
-        return "the storage no longer holds the upload; mode ForceRestart tries all the same"
     return ""
 
 
-def _refused(upload: Upload, why: str) -> Decision:
-    return Decision(
-        evolve(upload, message=f"restart refused: {why}"),
-        notices=(Notice(NoticeType.WARNING, "RestartRefused", why),),
-    )
+def _refused(upload: Upload, why: str, now: Millis, config: Config) -> Decision:
+    """Say no to a restart; the rest of the change is carried out all the same."""
+    notice = Notice(NoticeType.WARNING, "RestartRefused", why)
+    decision = _towards_desired(upload, now, config)
+    refused = decision.upload
+    if refused is not None and not refused.message:
+        refused = evolve(refused, message=f"restart refused: {why}")
+    return evolve(decision, upload=refused, notices=(notice, *decision.notices))

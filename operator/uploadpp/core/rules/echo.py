@@ -9,9 +9,11 @@ from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import Published
+from uploadpp.core.inputs import Published, SpecChanged
 from uploadpp.core.model import Millis, StepStatus, Upload
 from uploadpp.core.moves import back_off, begin_run, end_step, finish, request_url, start_step
+from uploadpp.core.rules.control import spec_changed
+from uploadpp.core.rules.timers import fire, wake_at
 from uploadpp.core.states import Ignored, Outcome, Stage, StepReason, StepState
 
 
@@ -70,8 +72,11 @@ def _caught_up(upload: Upload, mark: Mark, now: Millis, config: Config) -> Uploa
     index = len(names) if mark.kind is Kind.FINISH else names.index(mark.detail)
     if mark.run == upload.run and not _is_ahead(upload, mark, index):
         return None
+    caused = _cause(upload, mark, now, config)
+    if caused is not None:
+        return caused
     base = upload
-    if mark.token != upload.observed_token:
+    if mark.token and mark.token != upload.observed_token:
         base = evolve(base, observed_token=mark.token, restarts=base.restarts + 1)
     if mark.run > upload.run:
         begun = begin_run(
@@ -79,13 +84,34 @@ def _caught_up(upload: Upload, mark: Mark, now: Millis, config: Config) -> Uploa
         )
         base = begun.upload or base
     elif index > base.cursor:
-        base = _passed(base, index, now)
+        base = _passed(base, mark, index, now)
     return _moved(base, mark, index, now, config)
+
+
+def _cause(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | None:
+    """The state after the timer or the wish in the spec that led to `mark`, if one of them does."""
+    due = wake_at(upload, config)
+    rung = _rung(upload, now, config)
+    wished = spec_changed(upload, SpecChanged(upload.control), now, config)
+    early = due is None or now < due
+    for each in (wished, rung) if early else (rung, wished):
+        if mark in [command.mark for command in each.commands]:
+            return each.upload
+    return None
+
+
+def _rung(upload: Upload, now: Millis, config: Config) -> Decision:
+    """What timers do, up to the first that publishes something."""
+    decision = fire(upload, now, config)
+    if decision.upload is None or decision.ignored is not None or decision.commands:
+        return decision
+    return fire(decision.upload, now, config)  # the report of a stall publishes nothing; a timeout does
 
 
 def _is_ahead(upload: Upload, mark: Mark, index: int) -> bool:
     if mark.kind is Kind.FINISH:
-        return mark.number > upload.finishes
+        unproven = upload.log.start is None and upload.outcome != mark.detail
+        return mark.number > upload.finishes or (mark.number == upload.finishes and unproven)
     if upload.finishes or upload.stage.ended:
         return False
     if mark.kind is Kind.RESTART:
@@ -97,10 +123,12 @@ def _is_ahead(upload: Upload, mark: Mark, index: int) -> bool:
     return index > upload.cursor or (index == upload.cursor and mark.number > upload.step.attempts)
 
 
-def _passed(upload: Upload, index: int, now: Millis) -> Upload:
-    """Steps before `index` are over; how they ended was never written, but not badly."""
-    if upload.stage is Stage.DELAYING or index < len(upload.plan):
-        upload = end_step(upload, StepState.SUCCEEDED, now, outcome=Outcome.CONTINUE)
+def _passed(upload: Upload, mark: Mark, index: int, now: Millis) -> Upload:
+    """Steps before `index` are over; how they ended was never written."""
+    if mark.kind is Kind.FINISH and mark.detail != Outcome.CONTINUE:
+        # No timer explains it, so a person had asked for it, and asks for something else by now.
+        return end_step(upload, StepState.FAILED, now, reason=StepReason.CANCELLED)
+    upload = end_step(upload, StepState.SUCCEEDED, now, outcome=Outcome.CONTINUE)
     skipped = StepStatus(state=StepState.SKIPPED)
     for between in range(upload.cursor + 1, index):
         upload = upload.with_step(between, skipped)
@@ -111,7 +139,10 @@ def _moved(upload: Upload, mark: Mark, index: int, now: Millis, config: Config) 
     if mark.kind is Kind.FINISH:
         return finish(evolve(upload, finishes=mark.number - 1), Outcome(mark.detail), now).upload
     if mark.kind is Kind.RETRY:
-        return back_off(upload, now, config, reason=StepReason.TIMED_OUT).upload
+        # A retry beyond the last one proves that somebody had resumed the step and renewed its budget.
+        left = min(upload.step.retries, upload.plan[index].max_retries - 1)
+        renewed = upload.with_step(index, evolve(upload.step, retries=left))
+        return back_off(renewed, now, config, reason=StepReason.TIMED_OUT).upload
     if mark.kind is Kind.RESTART:
         return request_url(evolve(upload, cursor=index, url_requests=mark.number - 1), now).upload
     before = evolve(upload.steps[index], attempts=mark.number - 1)

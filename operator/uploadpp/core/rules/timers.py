@@ -1,5 +1,7 @@
 """Tick: a timer is due. `wake_at` says when the next one is."""
 
+from collections.abc import Callable
+
 from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
@@ -29,6 +31,15 @@ def wake_at(upload: Upload, config: Config) -> Millis | None:
             return None
 
 
+def fire(upload: Upload, now: Millis, config: Config) -> Decision:
+    """What the upload's timer does once it is due; nothing when it has none."""
+    rule = RULES.get(upload.stage)
+    due = wake_at(upload, config)
+    if rule is None or due is None:
+        return _not_due(upload)
+    return rule(upload, Tick(), Millis(max(now, due)), config)
+
+
 def check_running(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
     """A step that does not answer is reported, and with a timeout of its own retried (F21)."""
     del tick
@@ -38,7 +49,7 @@ def check_running(upload: Upload, tick: Tick, now: Millis, config: Config) -> De
         return back_off(upload, now, config, reason=StepReason.TIMED_OUT, message=text)
     if upload.stalled_at is None and now >= started + plan.stall_after:
         text = f"step {plan.name} has not answered for {(now - started) / 1000:.0f} s"
-        return _stall(upload, now, f"{text}; is a service for it running?")
+        return _stall(upload, now, f"{text}; is a service for it running? resume starts the step again")
     return _not_due(upload)
 
 
@@ -76,7 +87,8 @@ def watch_release(upload: Upload, tick: Tick, now: Millis, config: Config) -> De
     if upload.outcome in {Outcome.CONTINUE, Outcome.DELETE} and resends < config.max_finish_resends:
         return finish(upload, upload.outcome, now)
     text = f"the storage has not answered PostprocessingFinished({upload.outcome}) with UploadReady"
-    return _stall(upload, now, f"{text}; are asynchronous uploads switched on there?")
+    again = "" if upload.outcome is Outcome.ABORT else "; resume sends it again"
+    return _stall(upload, now, f"{text}; are asynchronous uploads switched on there?{again}")
 
 
 def watch_url(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
@@ -87,8 +99,20 @@ def watch_url(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decisi
     if upload.url_requests < config.max_url_requests:
         return request_url(upload, now)
     return _stall(
-        upload, now, "the storage does not answer RestartPostprocessing; is the upload still there?"
+        upload,
+        now,
+        "the storage does not answer RestartPostprocessing; is the upload still there? resume asks again",
     )
+
+
+RULES: dict[Stage, Callable[[Upload, Tick, Millis, Config], Decision]] = {
+    Stage.RUNNING: check_running,
+    Stage.DELAYING: end_delay,
+    Stage.BACKING_OFF: try_again,
+    Stage.RELEASE_BACKING_OFF: release_again,
+    Stage.AWAITING_READY: watch_release,
+    Stage.AWAITING_URL: watch_url,
+}
 
 
 def _stall(upload: Upload, now: Millis, text: str) -> Decision:

@@ -1,0 +1,248 @@
+"""Breadth-first search through everything that can happen to an upload.
+
+States are told apart by what they mean, not by when or after how many restarts they were
+reached, so the search ends although everything may happen at any time, any number of times.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+
+from uploadpp.core.config import Config
+from uploadpp.core.decision import Decision
+from uploadpp.core.inputs import (
+    CleanUpload,
+    Input,
+    Published,
+    Resume,
+    SpecChanged,
+    StepFinished,
+    Tick,
+    UploadReady,
+)
+from uploadpp.core.machine import decide
+from uploadpp.core.model import (
+    Control,
+    LogPosition,
+    Millis,
+    Origin,
+    RestartRequest,
+    StepPlan,
+    StepStatus,
+    Upload,
+)
+from uploadpp.core.rules.timers import wake_at
+from uploadpp.core.states import (
+    CancelPolicy,
+    DesiredState,
+    OnExhausted,
+    Outcome,
+    RestartMode,
+    Stage,
+    StepState,
+)
+from uploadpp.testing.builders import FRESH_URL, SECOND, START, UPLOAD_ID, arrival
+
+ZERO = Millis(0)
+OVER = {StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED}
+OUTCOMES = ("continue", "retry", "abort", "delete", "nonsense")
+WISHES = (
+    RestartRequest(token="", mode=RestartMode.RESUME),
+    RestartRequest(token="", mode=RestartMode.RESTART),
+    RestartRequest(token="", mode=RestartMode.FORCE_RESTART),
+    RestartRequest(token="", mode=RestartMode.FORCE_RESTART, from_step="b"),
+    RestartRequest(token="", mode=RestartMode.RESTART, from_step="absent"),
+)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A state that was reached, when, and which of our commands have not come back yet."""
+
+    upload: Upload | None
+    now: Millis
+    unproven: tuple[Published, ...] = ()
+
+
+@dataclass(frozen=True)
+class Move:
+    """One input and what it did; `now` is when."""
+
+    before: Node
+    event: Input
+    now: Millis
+    decision: Decision
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A configuration to explore, and how the upload begins."""
+
+    name: str
+    config: Config
+    url_life: int | None = None
+    """Seconds after the beginning until the URL of the first arrival expires."""
+    hand_made: bool = False
+
+    def beginnings(self) -> Iterator[Node]:
+        """The upload is unknown, or made by hand."""
+        yield Node(None, START)
+        if self.hand_made:
+            made = Upload(id=UPLOAD_ID, received_at=START, since=START, plan=self.config.steps)
+            for desired in DesiredState:
+                yield Node(replace(made, control=Control(desired=desired)), START)
+
+
+def moves(scene: Scene) -> Iterator[Move]:
+    """Every move out of every state that can be reached."""
+    queue = deque(scene.beginnings())
+    seen: set[object] = set()
+    while queue:
+        node = queue.popleft()
+        key = meaning(node.upload, node.now)
+        if key in seen:
+            continue
+        seen.add(key)
+        for event in _events(node, scene):
+            due = wake_at(node.upload, scene.config) if node.upload and isinstance(event, Tick) else None
+            now = Millis(max(node.now + SECOND, due or 0))
+            decision = decide(node.upload, UPLOAD_ID, event, now, scene.config)
+            yield Move(node, event, now, decision)
+            yield from _survivors(node, event, now, decision, scene.config)
+            if decision.ignored is not None or decision.upload is None:
+                continue
+            unproven = tuple(each for each in node.unproven if each != event)
+            if decision.commands:
+                unproven = tuple(Published(command.mark, 1) for command in decision.commands)
+            queue.append(Node(decision.upload, now, unproven))
+
+
+def _survivors(node: Node, event: Input, now: Millis, decision: Decision, config: Config) -> Iterator[Move]:
+    """What the published commands of a timer or an edit tell, when nothing else survived a crash."""
+    if not isinstance(event, Tick | SpecChanged) or node.upload is None or decision.upload is None:
+        return
+    upload = replace(node.upload, control=decision.upload.control)
+    for command in decision.commands:
+        echo = Published(command.mark, 1)
+        told = decide(upload, UPLOAD_ID, echo, now, config)
+        yield Move(Node(upload, now), echo, now, told)
+        upload = told.upload or upload
+
+
+def _events(node: Node, scene: Scene) -> Iterator[Input]:
+    upload = node.upload
+    yield arrival(expires_at=None if scene.url_life is None else Millis(START + scene.url_life * SECOND))
+    yield arrival(FRESH_URL)
+    step = upload.current_step if upload else "a"
+    for outcome in OUTCOMES:
+        yield StepFinished(step, outcome)
+    yield StepFinished("b" if step == "a" else "a", "continue")
+    yield StepFinished("", "continue")
+    yield UploadReady(failed=False)
+    yield UploadReady(failed=True)
+    yield CleanUpload()
+    yield Resume()
+    yield Resume(step=step or "absent")
+    yield Resume(step="absent")
+    yield Tick()
+    yield from node.unproven
+    if upload is not None:
+        yield SpecChanged(upload.control)
+        for control in _controls(upload):
+            yield SpecChanged(control)
+
+
+def _controls(upload: Upload) -> Iterator[Control]:
+    generation = upload.control.generation + 1
+    now = replace(upload.control, generation=generation)
+    for desired in DesiredState:
+        yield replace(now, desired=desired)
+    yield replace(now, desired=DesiredState.CANCELLED, cancel_policy=CancelPolicy.DELETE)
+    for wish in WISHES:
+        fresh = replace(wish, token=f"t{generation}")
+        yield replace(now, restart=fresh, desired=DesiredState.ACTIVE)
+    yield replace(now, restart=replace(WISHES[1], token=f"t{generation}"), desired=upload.control.desired)
+
+
+def meaning(upload: Upload | None, now: Millis) -> object:
+    """What is left of a state without what no rule ever looks at in it.
+
+    That is when it was reached, the file's name, and the numbers of commands: they are
+    compared with the state before in every move instead.
+    """
+    if upload is None:
+        return None
+    control, origin = upload.control, upload.origin
+    over = upload.stage.ended and upload.stage is not Stage.UPLOAD_FAILED
+    answered = control.restart is None or control.restart.token == upload.observed_token
+    cancelled = control.desired is DesiredState.CANCELLED
+    continues = upload.outcome is Outcome.CONTINUE and not over
+    return Upload(
+        id=upload.id,
+        received_at=ZERO,
+        origin=Origin(url=origin.url, url_expires_at=_flag(origin.needs_renewal(now, ZERO) or None)),
+        plan=upload.plan,
+        control=Control(
+            desired=control.desired,
+            cancel_policy=control.cancel_policy if cancelled else CancelPolicy.ABORT,
+            restart=None if answered else control.restart,
+        ),
+        stage=upload.stage,
+        run=min(upload.run, 1),
+        cursor=upload.cursor,
+        steps=() if over else tuple(_meaning_of_step(step) for step in upload.steps),
+        outcome=upload.outcome,
+        finishes=min(upload.finishes - upload.releases, 2),
+        releases=upload.releases if continues else 0,
+        url_requests=min(upload.url_requests, 2) if upload.stage is Stage.AWAITING_URL else 0,
+        stalled_at=_flag(upload.stalled_at),
+        observed_generation=int(upload.observed_generation == control.generation),
+        log=LogPosition(start=_flag(upload.log.start)),
+    )
+
+
+@cache
+def _meaning_of_step(step: StepStatus) -> StepStatus:
+    retries = 0 if step.state in OVER else step.retries
+    return StepStatus(state=step.state, retries=retries, reason=step.reason)
+
+
+def _flag(at: int | None) -> Millis | None:
+    return None if at is None else ZERO
+
+
+def _plan(name: str, retries: int, on_exhausted: OnExhausted, timeout: int = 0) -> StepPlan:
+    return StepPlan(
+        name=name,
+        max_retries=retries,
+        on_exhausted=on_exhausted,
+        timeout=Millis(timeout * 1000) if timeout else None,
+        delay=Millis(60_000),
+    )
+
+
+def _config(*plans: StepPlan) -> Config:
+    return Config(steps=plans, max_finish_resends=1, max_releases=1, max_url_requests=2)
+
+
+def scenes() -> Iterable[Scene]:
+    """Up to three steps and two retries, every policy, delays, timeouts, and URLs that expire."""
+    abort, hold, go_on = OnExhausted.ABORT, OnExhausted.HOLD, OnExhausted.CONTINUE
+    delay = _plan("delay", 0, abort)
+    return (
+        Scene("no steps", _config(), hand_made=True),
+        Scene("one step, timeout after the stall report", _config(_plan("a", 2, abort, 900))),
+        Scene("held, timeout before the stall report", _config(_plan("a", 0, hold, 60), _plan("b", 1, hold))),
+        Scene(
+            "passed over, deleted", _config(_plan("a", 1, go_on, 60), _plan("b", 0, OnExhausted.DELETE, 60))
+        ),
+        Scene("a delay between", _config(_plan("a", 0, go_on, 60), delay, _plan("b", 0, abort))),
+        Scene("a delay alone", _config(delay), hand_made=True),
+        Scene("URL expired from the start", _config(_plan("a", 1, hold)), url_life=-1, hand_made=True),
+        Scene("URL expires", _config(delay, _plan("a", 0, go_on, 900), _plan("b", 0, abort)), url_life=90),
+        Scene(
+            "three steps, two retries",
+            _config(_plan("a", 2, abort), _plan("b", 2, hold, 60), _plan("c", 2, go_on)),
+        ),
+    )

@@ -1,0 +1,277 @@
+"""What must hold for every single move of an upload, whatever led to it.
+
+Each law looks at one move and returns what is wrong with it, in words; empty when nothing is.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from tests.property.explore import Move, Scene
+from uploadpp.core.commands import Command, Finish, RequestRestart, RetryNotice, StartStep
+from uploadpp.core.conditions import ConditionStatus, ConditionType, conditions, describe
+from uploadpp.core.inputs import Published, Resume, SpecChanged, StepFinished, Tick
+from uploadpp.core.machine import TABLE, Row, decide
+from uploadpp.core.model import MAX_MESSAGE, LogPosition, Millis, Upload
+from uploadpp.core.rules.timers import wake_at
+from uploadpp.core.states import DesiredState, Outcome, Stage
+
+Law = Callable[[Move, Scene], str]
+REASON = re.compile(r"[A-Za-z]{1,64}")
+AWAITING = {Stage.RUNNING, Stage.AWAITING_READY, Stage.AWAITING_URL}
+ROWS: dict[tuple[type, Stage], Row] = {(row.input, stage): row for row in TABLE for stage in row.stages}
+
+
+def row_of(move: Move) -> Row | None:
+    """The line of the table that answers a move."""
+    upload = move.before.upload
+    return ROWS.get((type(move.event), upload.stage)) if upload else None
+
+
+def target_of(move: Move) -> Stage | None:
+    """The stage a move leads to; None when the upload only stays where it is."""
+    before, after = move.before.upload, move.decision.upload
+    if before is None or after is None or move.decision.ignored is not None:
+        return None
+    stays = before.stage is after.stage and not move.decision.commands
+    return None if stays else after.stage
+
+
+def only_declared_targets(move: Move, _: Scene) -> str:
+    row, target = row_of(move), target_of(move)
+    if target is None or (row is not None and target in row.to):
+        return ""
+    return f"leads to {target}, which the table does not say"
+
+
+def ignored_means_untouched(move: Move, _: Scene) -> str:
+    decision = move.decision
+    if decision.ignored is None:
+        return (
+            "" if decision.commands or decision.upload != move.before.upload else "neither ignored nor used"
+        )
+    if decision.upload is not move.before.upload or decision.commands or decision.notices:
+        return "ignored, and yet something changed"
+    return "" if decision.why else "ignored without saying why"
+
+
+def counters_only_grow(move: Move, _: Scene) -> str:
+    before, after = move.before.upload, move.decision.upload
+    if before is None or after is None:
+        return "" if before is None else "the upload vanished"
+    if after.run not in {before.run, before.run + 1} or after.restarts not in {
+        before.restarts,
+        before.restarts + 1,
+    }:
+        return "a run or a restart was skipped"
+    if after.run > before.run:
+        return ""
+    grown = all(b.attempts <= a.attempts for b, a in zip(before.steps, after.steps, strict=True))
+    if not grown or after.finishes < before.finishes or after.url_requests < before.url_requests:
+        return "a counter of commands went back within a run"
+    return ""
+
+
+def _counter(upload: Upload | None, run: int, command: Command) -> int:
+    """How many commands like this one a state knows of in a run."""
+    if upload is None or upload.run != run:
+        return 0
+    match command:
+        case StartStep() | RetryNotice():
+            index = [plan.name for plan in upload.plan].index(command.mark.detail)
+            return upload.steps[index].attempts
+        case Finish():
+            return upload.finishes
+        case RequestRestart():
+            return upload.url_requests
+    raise AssertionError(command)
+
+
+def every_command_has_a_new_number(move: Move, _: Scene) -> str:
+    after = move.decision.upload
+    if after is None:
+        return ""
+    for command in move.decision.commands:
+        mark, known = command.mark, _counter(move.before.upload, after.run, command)
+        new = 0 if isinstance(command, RetryNotice) else 1
+        if (
+            mark.run != after.run
+            or mark.number != known + new
+            or mark.number != _counter(after, after.run, command)
+        ):
+            return f"{command} is not the next of its kind"
+    ids = [command.mark.event_id(after.id) for command in move.decision.commands]
+    deeds = [c for c in move.decision.commands if not isinstance(c, RetryNotice)]
+    return "" if len(set(ids)) == len(ids) and len(deeds) <= 1 else "more than one thing at once"
+
+
+def a_verdict_is_final_within_a_run(move: Move, _: Scene) -> str:
+    before = move.before.upload
+    for command in move.decision.commands:
+        if before is None or not isinstance(command, Finish) or command.mark.run != before.run:
+            continue
+        if before.outcome is Outcome.ABORT:
+            return "something was sent after abort (F14)"
+        if before.outcome is not None and command.outcome is not before.outcome:
+            failed = before.releases > 0 or move.decision.upload is None or move.decision.upload.releases > 0
+            if before.outcome is not Outcome.CONTINUE or not failed:
+                return f"{command.outcome} after {before.outcome}"
+    return ""
+
+
+def a_finish_goes_out_again_only_when_it_may(move: Move, _: Scene) -> str:
+    before = move.before.upload
+    again = [c for c in move.decision.commands if isinstance(c, Finish) and c.mark.number > 1]
+    if not again or before is None:
+        return ""
+    asked = isinstance(move.event, Tick | Resume | SpecChanged)
+    cancelled = again[0].outcome is not before.outcome and before.outcome is Outcome.CONTINUE
+    return "" if asked or cancelled else f"sent again because of {type(move.event).__name__}"
+
+
+def retry_never_leaks(move: Move, _: Scene) -> str:
+    after = move.decision.upload
+    if after is None:
+        return ""
+    if after.outcome is Outcome.RETRY:
+        return "retry became the outcome of the upload (F18)"
+    if any(isinstance(c, StartStep) for c in move.decision.commands) and after.step.outcome:
+        return "a step starts with an outcome of before (F5)"
+    return ""
+
+
+def only_the_current_step_counts(move: Move, _: Scene) -> str:
+    before, event = move.before.upload, move.event
+    if not isinstance(event, StepFinished) or move.decision.ignored is not None:
+        return ""
+    right = before is not None and before.stage is Stage.RUNNING and before.current_step == event.step
+    return "" if right else "accepted though that step is not running (F6)"
+
+
+def nothing_starts_unless_active(move: Move, _: Scene) -> str:
+    after = move.decision.upload
+    starts = any(isinstance(c, StartStep) for c in move.decision.commands)
+    idle = after is not None and after.control.desired is not DesiredState.ACTIVE
+    return f"a step starts while {after.control.desired}" if starts and idle and after else ""
+
+
+def whoever_waits_says_for_what(move: Move, scene: Scene) -> str:
+    after = move.decision.upload
+    if after is None or after.stage.ended or wake_at(after, scene.config) is not None:
+        return ""
+    text = describe(after)
+    if after.stage in AWAITING:
+        return "" if after.stalled_at is not None and "?" in text else f"waits for ever in silence: {text}"
+    if after.stage is Stage.PENDING:
+        return "" if move.before.upload is after else "back to Pending"
+    told = {Stage.HELD: "resume, restart or cancel", Stage.SUSPENDED: "set spec.desiredState to Active"}
+    return "" if told.get(after.stage, "never") in text else f"{after.stage} without a way out: {text}"
+
+
+def a_due_timer_does_something(move: Move, scene: Scene) -> str:
+    before, after = move.before.upload, move.decision.upload
+    if not isinstance(move.event, Tick) or before is None or after is None:
+        return ""
+    if wake_at(before, scene.config) is None:
+        return "" if move.decision.ignored else "moved by a timer that it did not ask for"
+    if move.decision.ignored:
+        return "woken for nothing, and will be again"
+    due = wake_at(after, scene.config)
+    return "" if due is None or due > move.now else "due again at once"
+
+
+def conditions_are_well_formed(move: Move, _: Scene) -> str:
+    after = move.decision.upload
+    if after is None:
+        return ""
+    every = conditions(after)
+    found = {condition.type: condition for condition in every}
+    first, ended = every[0], after.stage.ended
+    succeeded = {Stage.COMPLETED: ConditionStatus.TRUE}.get(after.stage, ConditionStatus.FALSE)
+    right = (
+        len(found) == len(every)
+        and (first.type, first.reason) == (ConditionType.SUCCEEDED, after.stage)
+        and first.status is (succeeded if ended else ConditionStatus.UNKNOWN)
+        and (found[ConditionType.FINISHED].status is ConditionStatus.TRUE) == ended
+        and (ConditionType.ACKNOWLEDGED in found) == (after.finishes > 0)
+        and (ConditionType.STALLED in found) == (after.stalled_at is not None)
+        and all(REASON.fullmatch(each.reason) for each in found.values())
+        and all(len(each.message) <= MAX_MESSAGE and 0 <= each.since <= move.now for each in found.values())
+        and bool(first.message)
+    )
+    return "" if right else f"{every}"
+
+
+def ends_are_dated_and_names_are_right(move: Move, _: Scene) -> str:
+    after = move.decision.upload
+    if after is None or after.stage is Stage.PENDING:
+        return ""
+    ended = after.stage.ended
+    if (after.completed_at is not None, after.expires_at is not None) != (ended, ended):
+        return "completed_at and expires_at do not go with the stage"
+    names = {plan.name for plan in after.plan}
+    if after.stage.in_step and after.stage is not Stage.SUSPENDED and after.current_step not in names:
+        return f"no such step: {after.current_step!r}"
+    return (
+        ""
+        if ended == (after.current_step == "") or after.stage in {Stage.PENDING, Stage.UPLOAD_FAILED}
+        else "x"
+    )
+
+
+def dateless(upload: Upload) -> Upload:
+    """The state modulo times, messages, and which edit of the spec was looked at last."""
+    steps = tuple(replace(s, started_at=None, finished_at=None, message="") for s in upload.steps)
+    zero = Millis(0)
+    return replace(
+        upload,
+        steps=steps,
+        since=zero,
+        next_attempt_at=None if upload.next_attempt_at is None else zero,
+        stalled_at=None if upload.stalled_at is None else zero,
+        started_at=None,
+        completed_at=None,
+        expires_at=None,
+        observed_generation=0,
+        message="",
+        log=LogPosition(start=upload.log.start),
+    )
+
+
+def our_own_events_tell_the_same_story(move: Move, scene: Scene) -> str:
+    """A timer or an edit of which only the published command survived a crash (law 2.3)."""
+    before, after, config = move.before.upload, move.decision.upload, scene.config
+    if before is None or after is None or not isinstance(move.event, Tick | SpecChanged):
+        return ""
+    live, replayed = after, replace(before, control=after.control)
+    for command in move.decision.commands:
+        echo = Published(command.mark, 7)
+        live = decide(live, live.id, echo, move.now, config).upload or live
+        replayed = decide(replayed, live.id, echo, move.now, config).upload or replayed
+    if not move.decision.commands or dateless(live) == dateless(replayed):
+        return ""
+    return f"replay ends in {replayed.stage}, not in {live.stage}:\n{dateless(live)}\n{dateless(replayed)}"
+
+
+LAWS: dict[str, Law] = {
+    law.__name__: law
+    for law in (
+        only_declared_targets,
+        ignored_means_untouched,
+        counters_only_grow,
+        every_command_has_a_new_number,
+        a_verdict_is_final_within_a_run,
+        a_finish_goes_out_again_only_when_it_may,
+        retry_never_leaks,
+        only_the_current_step_counts,
+        nothing_starts_unless_active,
+        whoever_waits_says_for_what,
+        a_due_timer_does_something,
+        conditions_are_well_formed,
+        ends_are_dated_and_names_are_right,
+        our_own_events_tell_the_same_story,
+    )
+}
+
+LAWS_OF_THE_IGNORED = (ignored_means_untouched.__name__, a_due_timer_does_something.__name__)
+"""What remains to be said when nothing has changed."""

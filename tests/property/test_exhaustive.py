@@ -1,0 +1,63 @@
+"""Every order of events, for up to three steps and two retries: no law of the core is ever broken."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.property.explore import Move, moves, scenes
+from tests.property.laws import LAWS, LAWS_OF_THE_IGNORED, row_of, target_of
+from uploadpp.core.machine import TABLE
+from uploadpp.core.states import Stage
+
+pytestmark = pytest.mark.xdist_group("exhaustive")
+SHOWN = 3
+"""So many counterexamples of a law are kept."""
+
+
+@dataclass
+class Findings:
+    """What the search has met."""
+
+    broken: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    reached: dict[int, set[Stage]] = field(default_factory=lambda: defaultdict(set))
+    moves: int = 0
+
+
+@pytest.fixture(scope="module")
+def findings() -> Findings:
+    """One search through all scenes, every law tried on every move."""
+    found = Findings()
+    for scene in scenes():
+        for move in moves(scene):
+            found.moves += 1
+            row, target = row_of(move), target_of(move)
+            if row is not None and target is not None:
+                found.reached[TABLE.index(row)].add(target)
+            for name in LAWS if move.decision.ignored is None else LAWS_OF_THE_IGNORED:
+                wrong = LAWS[name](move, scene)
+                if wrong and len(found.broken[name]) < SHOWN:
+                    found.broken[name].append(f"{scene.name}: {wrong}\n{_tell(move)}")
+    return found
+
+
+def _tell(move: Move) -> str:
+    return f"  before: {move.before.upload}\n  event: {move.event}\n  after: {move.decision}"
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_no_move_breaks_the_law(law: str, findings: Findings) -> None:
+    assert findings.broken[law] == []
+
+
+def test_every_target_that_the_table_declares_is_reached(findings: Findings) -> None:
+    missing = {
+        f"{row.input.__name__}: {row.rule.__name__}": sorted(left)
+        for index, row in enumerate(TABLE)
+        if (left := row.to - findings.reached[index])
+    }
+    assert missing == {}
+
+
+def test_the_search_is_not_empty(findings: Findings) -> None:
+    assert findings.moves > 200_000
