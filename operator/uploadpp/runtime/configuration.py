@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from uploadpp.api.plan import encode_plan
+from uploadpp.api.spec import UploadPostprocessingSpec
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP, Millis, StepPlan
 from uploadpp.runtime.durations import format_duration
@@ -196,17 +198,39 @@ def _read(variable: str, path: Path) -> str:
 
 
 def core_config(settings: Settings) -> Config:
-    """What the pure core needs to know."""
+    """What the pure core needs to know.
+
+    Raises:
+        ConfigurationError: steps that the API server would refuse in every resource.
+    """
     names = list(settings.steps)
     if settings.delay and DELAY_STEP not in names:
         names.append(DELAY_STEP)
+    steps = tuple(_plan(settings, name) for name in names)
+    _check_resource(steps)
     return Config(
-        steps=tuple(_plan(settings, name) for name in names),
+        steps=steps,
         ready_after=Millis(settings.ready_after),
         release_backoff=Millis(settings.release_backoff),
         ttl_completed=Millis(settings.ttl_completed),
         ttl_failed=Millis(settings.ttl_failed),
     )
+
+
+def _check_resource(steps: tuple[StepPlan, ...]) -> None:
+    """Hold the steps against the models that the CRD is made of, before the first upload does."""
+    try:
+        UploadPostprocessingSpec.model_validate(
+            {"upload": {"id": "-", "receivedTime": "2026-01-01T00:00:00Z"}, **encode_plan(steps)},
+            strict=False,
+        )
+    except ValidationError as error:
+        problem = error.errors()[0]
+        path = [steps[part].name if isinstance(part, int) else str(part) for part in problem["loc"]]
+        raise ConfigurationError(f"{'.'.join(path)}={problem['input']!r}: {problem['msg']}") from None
+    for step in steps:
+        if step.backoff > step.max_backoff:
+            raise ConfigurationError(f"step {step.name}: its back-off is longer than the longest allowed one")
 
 
 def _plan(settings: Settings, name: str) -> StepPlan:

@@ -284,3 +284,26 @@ def test_namespace_is_needed_outside_of_a_pod() -> None:
     with pytest.raises(ConfigurationError, match="UPLOADPP_NAMESPACE or --namespace"):
         namespace_of(read({}))
     assert namespace_of(read({}, namespace="x")) == "x"
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"POSTPROCESSING_STEPS": "virus scan"}, "virus scan"),
+        ({"POSTPROCESSING_STEPS": "x", "POSTPROCESSING_DELAY": "1000h"}, "steps.delay.delaySeconds=3600000"),
+        (
+            {"POSTPROCESSING_STEPS": "x", "UPLOADPP_STEP_SETTINGS": '{"x": {"timeoutSeconds": 99999999}}'},
+            "steps.x.timeoutSeconds=99999999",
+        ),
+        (
+            {
+                "POSTPROCESSING_STEPS": "x",
+                "UPLOADPP_STEP_SETTINGS": '{"x": {"backoffSeconds": 9, "maxBackoffSeconds": 5}}',
+            },
+            "step x",
+        ),
+    ],
+)
+def test_what_the_api_server_would_refuse_stops_the_start(environment: dict[str, str], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        core_config(read_settings({}, environment))
