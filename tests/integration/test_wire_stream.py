@@ -261,6 +261,27 @@ async def test_reader_survives_a_restart_with_its_store(
     assert not reader.task.done()
 
 
+async def test_messages_lost_on_their_way_are_noticed(
+    client: Client, js: JetStreamContext, reading: Callable[[Place], Reading]
+) -> None:
+    """Delivered into a connection that has died; nothing that comes later would show the gap."""
+    await fill(js, 3)
+    place = await take_over(js, SHARD, 1)
+    reader = reading(place)
+    await reader.until(3)
+    thief = await client.subscribe("thief")
+    subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{place.consumer}"
+    reader.reader._credit += 10_000  # it asks for nothing more, so that the thief gets the next one
+    await client.publish(subject, b'{"batch":1}', reply="thief")
+    async with asyncio.timeout(20):
+        while thief.pending_msgs == 0:
+            await fill(js, 1)
+            await asyncio.sleep(0.05)
+    with pytest.raises(LogLostError, match=r"lost on their way|gap"):
+        await asyncio.wait_for(reader.task, 20)
+    assert (await take_over(js, SHARD, 1)).first == 1
+
+
 async def test_reader_ends_when_the_stream_is_gone(
     nats: NatsServer, js: JetStreamContext, reading: Callable[[Place], Reading]
 ) -> None:

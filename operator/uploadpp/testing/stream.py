@@ -191,7 +191,8 @@ class Stream:
                     pull.send("", b"", {"Status": "408", "Nats-Pending-Messages": str(pull.left)})
             if consumer.pulls and now - consumer.heard_at >= HEARTBEAT_SECONDS:
                 consumer.heard_at = now
-                consumer.pulls[0].send("", b"", {"Status": "100"})
+                beat = {"Status": "100", "Nats-Last-Consumer": str(consumer.delivered)}
+                consumer.pulls[0].send("", b"", beat)
         if any(consumer.pulls for consumer in self.consumers.values()):
             self._beat_due = True
             self._kernel.after(HEARTBEAT_SECONDS, self._beat)

@@ -219,6 +219,9 @@ class LogReader:
         headers = message.headers or {}
         status = headers.get("Status", "")
         if status == "100":
+            # What was on its way when a connection died is not sent again before the ack wait is over.
+            if int(headers.get("Nats-Last-Consumer", "0") or 0) > self._delivered:
+                self._fail("messages were lost on their way")
             return
         if status == "408":
             self._credit -= int(headers.get("Nats-Pending-Messages", "0") or 0)
