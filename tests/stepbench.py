@@ -122,10 +122,19 @@ class StepBench:
         script.write_text(STEP.format(concurrency=concurrency, body=lines))
         return self.process([str(script)], process=process, **environment)
 
-    def process(self, argv: Sequence[str], *, process: str = "step", **environment: str) -> StepProcess:
+    def process(
+        self,
+        argv: Sequence[str],
+        *,
+        process: str = "step",
+        python: Path | str = sys.executable,
+        **environment: str,
+    ) -> StepProcess:
         """Any process of a step."""
         variables = {"RUNS": str(self._runs), "UPLOADPP_STEP_ACK_WAIT": "1s", **environment}
-        return StepProcess(self._instance, self.server, argv, name=process, environment=variables)
+        return StepProcess(
+            self._instance, self.server, argv, name=process, environment=variables, python=python
+        )
 
     def runs(self) -> list[str]:
         """The uploads that processes of `step` worked on, in order."""
