@@ -50,6 +50,8 @@ class Driver:
     copies: int = 1
     pause: float = 0.0
     """How long a step or the storage takes for each of its answers."""
+    silent: bool = False
+    """While set it hears nothing, as if no service were running."""
     result: Callable[[str], dict[str, object] | None] = lambda _upload: None
     released: set[str] = field(default_factory=set)
     _attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -106,7 +108,7 @@ class Driver:
 
     async def _hear(self, message: Msg) -> None:
         event = decode(message.data)
-        if event is None:
+        if event is None or self.silent:
             return
         if event.type == "StartPostprocessingStep" and event.payload["StepToStart"] != "delay":
             await self._answer_step(event)

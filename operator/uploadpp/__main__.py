@@ -24,7 +24,13 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="run the operator")
+    run = commands.add_parser(
+        "run",
+        help="run the operator",
+        usage="%(prog)s [--FLAG VALUE ...]",
+        description="Run the operator. Each flag may be given as a variable as well (in brackets, the one "
+        "that counts most first); docs/configuration.md has the defaults.",
+    )
     add_flags(run)
     test = commands.add_parser("selftest", help="send a made-up upload through a running operator")
     add_flags(test)
