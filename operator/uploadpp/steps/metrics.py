@@ -36,7 +36,7 @@ class StepMetrics:
             "repeated", "Starts received again while their work runs or is done; not worked on twice."
         )
         self.redelivered = counter(
-            "redelivered", "Starts whose work was begun by a process that did not end it."
+            "redelivered", "Starts delivered before, to a process that was busy or died at it."
         )
         self.bad_messages = counter("bad_messages", "Messages that could not be understood.")
         self.running = gauge("running", "Uploads being worked on.")

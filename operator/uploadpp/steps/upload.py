@@ -86,7 +86,7 @@ class Upload:
     traceparent: str = ""
     """The trace this work belongs to, as W3C writes it; empty without one."""
     redelivered: bool = False
-    """Whether this work was begun before and its end is not known, as after a crash."""
+    """Whether the start was delivered before, so that work may have been begun, as before a crash."""
     opener: Opener = field(repr=False, compare=False)
 
     def open(self) -> AbstractAsyncContextManager[Content]:
