@@ -223,4 +223,8 @@ class Upload:
 
     def with_step(self, index: int, status: StepStatus) -> "Upload":
         """The same upload with one step's status replaced."""
-        return evolve(self, steps=(*self.steps[:index], status, *self.steps[index + 1 :]))
+        return evolve(self, steps=self.steps_with(index, status))
+
+    def steps_with(self, index: int, status: StepStatus) -> tuple[StepStatus, ...]:
+        """The steps with one's status replaced."""
+        return (*self.steps[:index], status, *self.steps[index + 1 :])

@@ -78,9 +78,10 @@ def start_step(upload: Upload, index: int, now: Millis) -> Decision:
     mark = Mark(Kind.START, upload.received_at, upload.run, status.attempts, plan.name, upload.observed_token)
     delaying = plan.name == DELAY_STEP
     started = enter(
-        upload.with_step(index, status),
+        upload,
         Stage.DELAYING if delaying else Stage.RUNNING,
         now,
+        steps=upload.steps_with(index, status),
         cursor=index,
         next_attempt_at=Millis(now + plan.delay) if delaying else None,
         log=evolve(upload.log, start=None),
@@ -144,9 +145,10 @@ def back_off(
         message=message[:MAX_MESSAGE],
     )
     waiting = enter(
-        upload.with_step(upload.cursor, failed),
+        upload,
         Stage.BACKING_OFF,
         now,
+        steps=upload.steps_with(upload.cursor, failed),
         next_attempt_at=Millis(now + wait),
     )
     mark = Mark(Kind.RETRY, upload.received_at, upload.run, step.attempts, plan.name)

@@ -36,24 +36,25 @@ def apply(
 
     `now` is the stream's timestamp of the message in ms.
     """
-    known = upload
-    if upload is not None:
-        stale = _stale(upload.log, event, at)
-        if stale is not None:
-            return ignore(upload, *stale)
-        if upload.log.stream != at.stream:
-            # Positions of another incarnation mean nothing here: whatever comes is news (law 2.6).
-            known = evolve(upload, log=LogPosition(stream=at.stream, sequence=0, start=0))
+    if upload is None:
+        decision = decide(None, upload_id, event, now, config)
+        made = decision.upload
+        return evolve(decision, upload=evolve(made, log=_moved(made.log, event, at))) if made else decision
+    stale = _stale(upload.log, event, at)
+    if stale is not None:
+        return ignore(upload, *stale)
+    known = evolve(upload, log=_moved(upload.log, event, at))
     decision = decide(known, upload_id, event, now, config)
-    if decision.ignored is not None:
-        return evolve(decision, upload=upload)
-    if decision.upload is None:
-        return decision
-    log = evolve(decision.upload.log, stream=at.stream)
-    if not isinstance(event, Published):
-        # Not for our own events: an acknowledged publication may be ahead of unread inputs.
-        log = evolve(log, sequence=at.sequence)
-    return evolve(decision, upload=evolve(decision.upload, log=log))
+    return evolve(decision, upload=upload) if decision.ignored is not None else decision
+
+
+def _moved(log: LogPosition, event: Input, at: Position) -> LogPosition:
+    """The position once a message has been applied."""
+    if log.stream != at.stream:
+        # Positions of another incarnation mean nothing here: whatever comes is news (law 2.6).
+        log = LogPosition(stream=at.stream, sequence=0, start=0 if log.stream else log.start)
+    # Our own events do not count: an acknowledged publication may be ahead of unread inputs.
+    return log if isinstance(event, Published) else evolve(log, sequence=at.sequence)
 
 
 def _stale(log: LogPosition, event: Input, at: Position) -> tuple[Ignored, str] | None:

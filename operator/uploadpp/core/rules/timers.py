@@ -87,7 +87,7 @@ def watch_release(upload: Upload, tick: Tick, now: Millis, config: Config) -> De
     if upload.outcome in {Outcome.CONTINUE, Outcome.DELETE} and resends < config.max_finish_resends:
         return finish(upload, upload.outcome, now)
     text = f"the storage has not answered PostprocessingFinished({upload.outcome}) with UploadReady"
-    again = "" if upload.outcome is Outcome.ABORT else "; resume sends it again"
+    again = "" if upload.outcome is Outcome.ABORT else " resume sends it again"
     return _stall(upload, now, f"{text}; are asynchronous uploads switched on there?{again}")
 
 
