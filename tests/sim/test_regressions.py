@@ -65,3 +65,20 @@ def test_a_late_watch_event_of_an_earlier_resource_is_not_taken_for_the_present_
     sim.settle()
     result = sim.result()
     assert not result.violations, result.report()
+
+
+def test_a_message_that_is_lost_with_the_connection_is_read_again() -> None:
+    """No other message follows that would show the gap."""
+    sim = Simulation(1, config(step("virusscan")))
+    process = sim.start()
+    sim.kernel.run_until(1.0)
+    process.machine.lag = 1.0
+    sim.world.upload("up-1")
+    sim.kernel.run_until(1.2)
+    process.client.disconnect()
+    process.machine.lag = 0.001
+    sim.kernel.run_until(4.0)
+    process.client.reconnect()
+    sim.settle()
+    result = sim.result()
+    assert not result.violations, result.report()

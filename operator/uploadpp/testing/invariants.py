@@ -246,6 +246,8 @@ class Checks:
         upload = self.read(resource)
         if upload.control.desired is not DesiredState.ACTIVE or upload.control.restart is not None:
             return ""  # what a person asks for is not in the log: the order of both is not known here
+        if not upload.run and record.type != "BytesReceived":
+            return ""  # made by hand, and not seen by the operator when the message came
         now = millis(record.at)
         try:
             event = decode(record.data, record.sequence, now)  # type: ignore[arg-type]

@@ -293,6 +293,7 @@ class JetStream:
             STREAM,
             config,
             self._stream.created,
+            delivered=SequenceInfo(consumer.delivered, consumer.next_sequence - 1),
             ack_floor=SequenceInfo(consumer.delivered, consumer.floor, acked_at),
             num_pending=self._stream.pending(consumer),
             num_waiting=len(consumer.pulls),

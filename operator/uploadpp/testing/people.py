@@ -21,7 +21,8 @@ class People:
 
     def act(self) -> None:
         """Do something."""
-        uploads = list(self._sim.world.sessions)
+        # Not those made by hand: an event for one that the watch has not shown yet is a known defect.
+        uploads = [each for each in self._sim.world.sessions if not each.startswith("hand-")]
         if not uploads:
             return
         deed = self._random.choice(self._deeds())
