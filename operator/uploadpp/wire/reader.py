@@ -68,7 +68,6 @@ class LogReader:
         self._client = client
         self._handler = handler
         self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{place.consumer}"
-        self._consumer = place.consumer
         self._inbox = client.new_inbox()
         self._credit = 0
         self._delivered = 0
@@ -127,7 +126,6 @@ class LogReader:
                     self._reconnects = self._client.stats["reconnects"]
                     self._credit, self._heard = 0, loop.time()
                     await self._verify_tail()
-                    await self._verify_delivered()
                     await self._pull()
                 elif self.silent_for > SILENCE_SECONDS:
                     self._fail("no heartbeat from the consumer")
@@ -158,22 +156,6 @@ class LogReader:
             raise LogLostError(f"cannot look at the stream: {error}") from error
         if stored is not None and abs(stored.timestamp() * 1000 - self._last_stored_at) > 1:
             raise TailLostError(lost_after)
-
-    async def _verify_delivered(self) -> None:
-        """After a reconnect: did we get everything that the server has sent?
-
-        What was lost with the connection would come again after the ack wait only, an hour later,
-        and nothing tells of the gap until the next message.
-
-        Raises:
-            LogLostError: we did not, or cannot know.
-        """
-        try:
-            delivered = (await self._client.jetstream().consumer_info(STREAM, self._consumer)).delivered
-        except (NatsError, TimeoutError) as error:
-            raise LogLostError(f"cannot look at the consumer: {error}") from error
-        if delivered is not None and delivered.consumer_seq > self._delivered:
-            raise LogLostError("messages were lost with the connection")
 
     async def acknowledge(self, sequence: int, delivered: int) -> None:
         """Acknowledge a message and all before it.
