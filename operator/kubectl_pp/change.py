@@ -14,9 +14,10 @@ from typing import NamedTuple
 from kubectl_pp.client import Client, Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ConflictError, ExitCode, MissingError, PluginError, UnavailableError, UsageError
+from kubectl_pp.times import parse_duration
 from kubectl_pp.upload import Upload
 
-THREADS = 8
+THREADS = 32  # most of their time they wait for the API server
 CONFLICTS = 6
 TELL_EVERY_SECONDS = 0.1
 TELL_PLAINLY_EVERY_SECONDS = 5.0
@@ -65,6 +66,7 @@ class Batch:
         self._dry_run: bool = context.options.dry_run
         self._decide = decide
         self._still = still
+        self.limit = parse_duration(context.options.timeout, "--timeout")
         self._stop = threading.Event()
         self.interrupted = False
         self.broken: UnavailableError | None = None

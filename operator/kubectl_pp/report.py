@@ -1,13 +1,13 @@
 """After a change: wait for the operator's answers, and say of each upload what became of it."""
 
+import sys
 import time
 from typing import NamedTuple
 
-from kubectl_pp.change import Batch, Fate, Result
+from kubectl_pp.change import Batch, Fate, Progress, Result
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode
 from kubectl_pp.screen import Color
-from kubectl_pp.times import parse_duration
 from kubectl_pp.tracker import Tracker
 from kubectl_pp.upload import QUALIFIED, Upload
 from kubectl_pp.words import state
@@ -35,10 +35,13 @@ def conclude(context: Context, batch: Batch, results: list[Result], asked: Asked
     if changed and not options.dry_run and not interrupted and batch.broken is None:
         tracker = Tracker(context, changed.values())
         try:
-            tracker.follow(lambda upload: _answered(upload, changed), idle=ANSWER_SECONDS)
+            answers = Progress(context.screen.tty and sys.stderr.isatty(), "answered", len(changed))
+            tracker.follow(
+                lambda upload: _answered(upload, changed), idle=ANSWER_SECONDS, on_progress=answers.tell
+            )
+            answers.end()
             if options.wait:
-                limit = parse_duration(options.timeout, "--timeout")
-                deadline = time.monotonic() + limit if limit else None
+                deadline = time.monotonic() + batch.limit if batch.limit else None
                 timed_out = bool(tracker.follow(lambda upload: _over(upload, changed), deadline=deadline))
         except KeyboardInterrupt:
             interrupted = True

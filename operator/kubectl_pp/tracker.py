@@ -31,10 +31,12 @@ class Tracker:
         deadline: float | None = None,
         idle: float | None = None,
         on_change: Callable[[Upload], None] | None = None,
+        on_progress: Callable[[int], None] | None = None,
     ) -> set[Key]:
         """Wait until all are done, gone, or the time is over; returns those that are not done.
 
-        `deadline` is a moment of `time.monotonic`; `idle` is how long no upload may become done.
+        `deadline` is a moment of `time.monotonic`; `idle` is how long no upload may become done;
+        `on_progress` is told how many are.
         """
         pending = {key for key, upload in self.uploads.items() if key not in self.gone and not done(upload)}
         progress = time.monotonic()
@@ -52,6 +54,8 @@ class Tracker:
                     pending.discard(upload.key)
             if len(pending) < before:
                 progress = time.monotonic()
+                if on_progress is not None:
+                    on_progress(len(self.uploads) - len(pending))
         return pending
 
     def _apply(self, change: Change) -> list[Upload]:

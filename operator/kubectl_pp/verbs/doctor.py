@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from kubectl_pp import metrics
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
-from kubectl_pp.errors import ExitCode, MissingError, PluginError, UnavailableError
+from kubectl_pp.errors import ExitCode, PluginError, UnavailableError
 from kubectl_pp.findings import Finding, Verdict, lines
 from kubectl_pp.times import human, parse_time
 from kubectl_pp.upload import BASE, GROUP, PLURAL, VERSION, Upload, collection
 from kubectl_pp.words import state
 
-LEASE = "uploadpp-shard-0"
+LEASES = "uploadpp-shard-"
 NAMED = 5
 _RIGHTS = (
     (GROUP, PLURAL, "", "list", "to see uploads"),
@@ -20,7 +20,7 @@ _RIGHTS = (
     (GROUP, PLURAL, "", "patch", "for restart, resume, suspend, cancel"),
     (GROUP, PLURAL, "", "create", "for --create"),
     ("", "events", "", "list", "for events and status"),
-    ("coordination.k8s.io", "leases", "", "get", "for doctor"),
+    ("coordination.k8s.io", "leases", "", "list", "for doctor"),
     ("", "pods", "log", "get", "for logs"),
 )
 _NEEDED = ("list", "patch")
@@ -59,7 +59,7 @@ def _findings(context: Context) -> Iterator[Finding]:
         )
     namespace = context.default_namespace
     yield from _rights(context, namespace)
-    yield from _lease(context, context.options.operator_namespace or namespace)
+    yield from _leases(context, context.options.operator_namespace or namespace)
     yield from _uploads(context)
 
 
@@ -74,7 +74,7 @@ def _rights(context: Context, namespace: str) -> Iterator[Finding]:
             "spec": {"resourceAttributes": {**wanted, "subresource": subresource}},
         }
         try:
-            answer = client_answer(context, body)
+            answer = _allowed(context, body)
         except PluginError as error:
             yield Finding(Verdict.NOTE, f"your rights cannot be asked for: {error}")
             return
@@ -93,46 +93,50 @@ def _rights(context: Context, namespace: str) -> Iterator[Finding]:
         yield Finding(Verdict.GOOD, f"you have all rights the plugin uses in {namespace}")
 
 
-def client_answer(context: Context, body: Json) -> bool:
+def _allowed(context: Context, body: Json) -> bool:
     """Whether the API server allows what the review asks for."""
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
     return bool(context.client.post(path, body)["status"].get("allowed"))
 
 
-def _lease(context: Context, namespace: str) -> Iterator[Finding]:
-    client = context.client
-    where = f"Lease {namespace}/{LEASE}"
+def _leases(context: Context, namespace: str) -> Iterator[Finding]:
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
     try:
-        spec = client.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{LEASE}")["spec"]
-    except MissingError:
+        found = [lease for page in context.client.pages(path, {}) for lease in page.get("items", [])]
+    except UnavailableError as error:
+        yield Finding(Verdict.WARNING, f"the operator's Lease cannot be read: {error}", error.remedy)
+        return
+    shards = [lease for lease in found if lease["metadata"]["name"].startswith(LEASES)]
+    if not shards:
         yield Finding(
             Verdict.BAD,
-            f"no operator has ever run in {namespace}: {where} does not exist",
+            f"no operator has ever run in {namespace}: there is no Lease {LEASES}0",
             "install it with its Helm chart, or name its namespace with --operator-namespace",
         )
-        return
-    except UnavailableError as error:
-        yield Finding(Verdict.WARNING, f"{where} cannot be read: {error}", error.remedy)
-        return
+    holders = set()
+    for lease in shards:
+        finding, holder = _judge(context, namespace, lease)
+        yield finding
+        if finding.verdict is Verdict.GOOD:
+            holders.add(holder)
+    for holder in sorted(holders):
+        yield from metrics.look(context.client, namespace, holder, context.options.metrics_url)
+
+
+def _judge(context: Context, namespace: str, lease: Json) -> tuple[Finding, str]:
+    """What one Lease says, and its holder."""
+    spec, where = lease["spec"], f"Lease {namespace}/{lease['metadata']['name']}"
     holder = str(spec.get("holderIdentity") or "")
-    renewed = parse_time(spec.get("renewTime")) or 0.0
-    silent = time.time() - renewed
+    silent = time.time() - (parse_time(spec.get("renewTime")) or 0.0)
     if not holder:
-        yield Finding(
-            Verdict.BAD,
-            f"no operator runs: {where} was given back {human(silent)} ago",
-            _look_at(context, namespace),
-        )
-        return
+        text = f"no operator runs: {where} was given back {human(silent)} ago"
+        return Finding(Verdict.BAD, text, _look_at(context, namespace)), ""
     if silent > 2 * float(spec.get("leaseDurationSeconds", 15)):
         text = f"the operator is dead: {holder} has not renewed {where} for {human(silent)}"
-        yield Finding(Verdict.BAD, text, _look_at(context, namespace))
-        return
+        return Finding(Verdict.BAD, text, _look_at(context, namespace)), holder
     epoch = spec.get("leaseTransitions", 0)
-    yield Finding(
-        Verdict.GOOD, f"operator {holder} holds {where} (epoch {epoch}), renewed {human(silent)} ago"
-    )
-    yield from metrics.look(client, namespace, holder, context.options.metrics_url)
+    text = f"operator {holder} holds {where} (epoch {epoch}), renewed {human(silent)} ago"
+    return Finding(Verdict.GOOD, text), holder
 
 
 def _look_at(context: Context, namespace: str) -> str:
