@@ -1,0 +1,189 @@
+"""BytesReceived: a new upload, a duplicate, a renewed URL, or a new run."""
+
+from dataclasses import replace
+
+import pytest
+
+from uploadpp.core.model import Control, FileInfo, Millis, Origin, Upload
+from uploadpp.core.states import DesiredState, Ignored, Outcome, RestartMode, Stage, StepState
+from uploadpp.testing.builders import (
+    FRESH_URL,
+    RESTART_USER,
+    SECOND,
+    START,
+    UPLOAD_ID,
+    URL,
+    USER,
+    Story,
+    arrival,
+    begun,
+    config_of,
+)
+
+
+def made_by_hand(story: Story, **changes: object) -> Upload:
+    plain = Upload(id=UPLOAD_ID, received_at=START, since=START, plan=story.config.steps)
+    return replace(plain, **changes)  # type: ignore[arg-type]  # names are the caller's
+
+
+def test_an_upload_starts_with_the_first_configured_step() -> None:
+    story = begun("virusscan", "policies")
+    assert story.published == ["start virusscan 1"]
+    upload = story.upload
+    assert (upload.stage, upload.run, upload.cursor) == (Stage.RUNNING, 1, 0)
+    assert (upload.received_at, upload.started_at, upload.since) == (START + 1000,) * 3
+    assert (upload.file.filename, upload.origin.executing_user) == ("plan.pdf", USER)
+    assert [step.state for step in upload.steps] == [StepState.RUNNING, StepState.WAITING]
+    assert upload.observed_generation == 1
+
+
+def test_without_steps_the_file_is_released_at_once() -> None:
+    story = begun()
+    assert story.published == ["finish continue 1"]
+    assert (story.upload.stage, story.upload.outcome) == (Stage.AWAITING_READY, Outcome.CONTINUE)
+
+
+def test_the_same_url_is_a_duplicate_in_every_stage() -> None:
+    story = begun("a")
+    for step in (lambda: None, lambda: story.answers("retry"), story.timer, lambda: story.answers("delete")):
+        step()
+        before = story.upload
+        assert story.arrives().ignored is Ignored.DUPLICATE
+        assert story.upload is before
+
+
+def test_a_new_url_is_a_new_run_with_the_counters_at_zero() -> None:
+    story = begun("a", "b")
+    story.answers("continue")
+    story.answers("retry")
+    story.arrives(FRESH_URL)
+    upload = story.upload
+    assert story.published[-1] == "start a 1"
+    assert (upload.run, upload.cursor, upload.retry_count, upload.outcome) == (2, 0, 0, None)
+    assert upload.origin.url == FRESH_URL
+
+
+def test_a_new_url_after_a_failed_release_is_a_new_run() -> None:
+    story = begun("a", max_releases=0)
+    story.answers("continue")
+    story.ready(failed=True)
+    assert story.upload.stage is Stage.UPLOAD_FAILED
+    story.arrives(FRESH_URL)
+    upload = story.upload
+    assert (upload.stage, upload.run, upload.finishes, upload.releases) == (Stage.RUNNING, 2, 0, 0)
+    assert (upload.completed_at, upload.expires_at, upload.stalled_at) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ready", "reason"),
+    [
+        ("abort", False, Ignored.UPLOAD_ABORTED),
+        ("abort", True, Ignored.UPLOAD_ABORTED),
+        ("delete", True, Ignored.UPLOAD_ENDED),
+        ("continue", True, Ignored.UPLOAD_ENDED),
+    ],
+)
+def test_a_new_url_does_not_bring_back_what_has_its_verdict(
+    outcome: str,
+    *,
+    ready: bool,
+    reason: Ignored,
+) -> None:
+    story = begun("a")
+    story.answers(outcome)
+    if ready:
+        story.ready(failed=outcome != "continue")
+    before = story.upload
+    assert story.arrives(FRESH_URL).ignored is reason
+    assert story.upload is before
+
+
+def test_a_new_url_after_cleaning_is_a_new_run() -> None:
+    story = begun("a")
+    story.answers("abort")
+    story.cleaned()
+    story.arrives(FRESH_URL)
+    assert (story.upload.stage, story.upload.run, story.upload.outcome) == (Stage.RUNNING, 2, None)
+
+
+def test_a_new_url_does_not_start_a_cancelled_upload() -> None:
+    story = begun("a")
+    story.answers("continue")
+    story.wanted(DesiredState.CANCELLED)
+    assert story.arrives(FRESH_URL).ignored is Ignored.UPLOAD_ENDED
+
+
+def test_a_new_url_for_a_suspended_upload_waits() -> None:
+    story = begun("a")
+    story.wanted(DesiredState.SUSPENDED)
+    story.arrives(FRESH_URL)
+    assert (story.upload.stage, story.upload.run) == (Stage.SUSPENDED, 2)
+    assert story.published == ["start a 1"]
+
+
+def test_a_resource_without_status_starts_and_learns_who_and_where() -> None:
+    story = Story(config_of("a"))
+    story.state = made_by_hand(story)
+    story.arrives()
+    assert story.published == ["start a 1"]
+    assert (story.upload.origin.url, story.upload.origin.executing_user) == (URL, USER)
+    assert story.upload.observed_generation == 0, "what the spec asks for is looked at after replay"
+
+
+def test_a_resource_without_status_that_is_cancelled_starts_nothing() -> None:
+    story = Story(config_of("a"))
+    story.state = made_by_hand(story, control=Control(desired=DesiredState.CANCELLED))
+    story.arrives()
+    assert story.published == ["finish abort 1"]
+
+
+@pytest.mark.parametrize("origin", [Origin(url=URL), Origin(executing_user=USER)])
+def test_what_was_known_of_the_user_is_kept(origin: Origin) -> None:
+    story = Story(config_of("a"))
+    story.state = made_by_hand(story, origin=origin)
+    story.arrives(FRESH_URL, user=RESTART_USER)
+    assert story.upload.origin.executing_user == origin.executing_user
+    assert story.upload.origin.url == FRESH_URL
+
+
+def test_an_expired_url_is_renewed_before_the_step_starts() -> None:
+    story = Story(config_of("a"))
+    story.arrives(expires_at=START)
+    assert (story.upload.stage, story.upload.current_step) == (Stage.AWAITING_URL, "a")
+    assert story.arrives(expires_at=START).ignored is Ignored.DUPLICATE
+    story.arrives(FRESH_URL, user=RESTART_USER)
+    assert story.published == ["restart a 1", "start a 1"]
+    assert (story.upload.stage, story.upload.run) == (Stage.RUNNING, 1)
+    assert story.upload.origin.executing_user == USER
+
+
+def test_a_renewed_url_is_used_even_if_it_expires_soon() -> None:
+    story = Story(config_of("a"))
+    story.arrives(expires_at=START)
+    story.arrives(FRESH_URL, expires_at=START)
+    assert story.upload.stage is Stage.RUNNING
+
+
+def test_a_renewed_url_waits_while_suspended() -> None:
+    story = Story(config_of("a"))
+    story.arrives(expires_at=START)
+    story.wanted(DesiredState.SUSPENDED)
+    story.arrives(FRESH_URL)
+    assert (story.upload.stage, story.upload.origin.url) == (Stage.SUSPENDED, FRESH_URL)
+    story.wanted(DesiredState.ACTIVE)
+    assert story.published == ["restart a 1", "start a 1"]
+
+
+def test_a_forced_restart_takes_a_new_url_again() -> None:
+    story = begun("a")
+    story.answers("abort")
+    story.restarted("t1", RestartMode.FORCE_RESTART)
+    story.arrives(FRESH_URL)
+    assert story.upload.run == 3
+
+
+def test_the_file_is_what_first_arrived() -> None:
+    story = begun("a")
+    other = replace(arrival(FRESH_URL), file=FileInfo(filename="other"))
+    story.tell(other, after=Millis(SECOND))
+    assert story.upload.file.filename == "plan.pdf"

@@ -1,0 +1,221 @@
+"""The conditions, and the sentence a person sees."""
+
+import pytest
+
+from uploadpp.core.conditions import Condition, ConditionStatus, ConditionType, conditions, describe
+from uploadpp.core.model import Millis, StepPlan, Upload
+from uploadpp.core.states import DesiredState, OnExhausted, RestartMode, Stage
+from uploadpp.testing.builders import START, UPLOAD_ID, Story, begun, config_of
+
+TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+
+
+def found(story: Story) -> dict[ConditionType, Condition]:
+    return {condition.type: condition for condition in conditions(story.upload)}
+
+
+def test_a_running_upload_has_two_conditions_since_it_began() -> None:
+    story = begun("a", "b")
+    began = story.now
+    story.answers("continue")
+    assert conditions(story.upload) == (
+        Condition(ConditionType.SUCCEEDED, UNKNOWN, "Running", describe(story.upload), began),
+        Condition(ConditionType.FINISHED, FALSE, "InProgress", "", began),
+    )
+
+
+def test_a_completed_upload_has_succeeded_and_is_acknowledged() -> None:
+    story = begun()
+    assert found(story)[ConditionType.ACKNOWLEDGED] == Condition(
+        ConditionType.ACKNOWLEDGED, UNKNOWN, "NoAnswerYet", "", story.now
+    )
+    story.ready()
+    assert conditions(story.upload) == (
+        Condition(ConditionType.SUCCEEDED, TRUE, "Completed", describe(story.upload), story.now),
+        Condition(ConditionType.FINISHED, TRUE, "Ended", "", story.now),
+        Condition(ConditionType.ACKNOWLEDGED, TRUE, "UploadReady", "", story.now),
+    )
+
+
+@pytest.mark.parametrize("outcome", ["abort", "delete"])
+def test_any_other_end_has_not_succeeded(outcome: str) -> None:
+    story = begun("a")
+    story.answers(outcome)
+    story.ready(failed=True)
+    told = found(story)
+    assert (told[ConditionType.SUCCEEDED].status, told[ConditionType.FINISHED].status) == (FALSE, TRUE)
+    assert told[ConditionType.ACKNOWLEDGED].status is TRUE
+
+
+@pytest.mark.parametrize("releases", [0, 3])
+def test_a_failed_release_is_not_acknowledged(releases: int) -> None:
+    story = begun(max_releases=releases)
+    story.ready(failed=True)
+    acknowledged = found(story)[ConditionType.ACKNOWLEDGED]
+    assert (acknowledged.status, acknowledged.reason) == (FALSE, "ReleaseFailed")
+
+
+def test_an_upload_without_a_run_begins_when_it_was_made() -> None:
+    upload = Upload(id=UPLOAD_ID, received_at=START, since=START)
+    assert [condition.since for condition in conditions(upload)] == [START, START]
+
+
+STALLS = {
+    Stage.RUNNING: "NoAnswerFromStep",
+    Stage.AWAITING_READY: "NoUploadReady",
+    Stage.AWAITING_URL: "NoFreshURL",
+    Stage.UPLOAD_FAILED: "ReleaseFailed",
+}
+
+
+def stalled(stage: Stage) -> Story:
+    story = Story(config_of("a", max_finish_resends=0, max_url_requests=0, max_releases=0))
+    story.arrives(expires_at=START if stage is Stage.AWAITING_URL else None)
+    if stage in {Stage.AWAITING_READY, Stage.UPLOAD_FAILED}:
+        story.answers("continue")
+    if stage is Stage.UPLOAD_FAILED:
+        story.ready(failed=True)
+    else:
+        story.timer()
+    return story
+
+
+@pytest.mark.parametrize("stage", STALLS)
+def test_who_does_not_answer_is_the_reason_of_a_stall(stage: Stage) -> None:
+    story = stalled(stage)
+    assert story.upload.stage is stage
+    told = found(story)[ConditionType.STALLED]
+    assert told == Condition(ConditionType.STALLED, TRUE, STALLS[stage], story.upload.message, story.now)
+    assert story.upload.message in describe(story.upload)
+
+
+def test_a_stall_of_another_kind_has_a_reason_too() -> None:
+    story = begun("a")
+    story.answers("retry")
+    odd = Story(story.config, story.upload.with_step(0, story.upload.step))
+    odd.state = Upload(id="x", received_at=START, stalled_at=START, stage=Stage.SUSPENDED)
+    assert found(odd)[ConditionType.STALLED].reason == "Stalled"
+
+
+def test_suspended_is_shown_until_the_end() -> None:
+    story = begun("a")
+    assert ConditionType.SUSPENDED not in found(story)
+    story.wanted(DesiredState.SUSPENDED)
+    assert found(story)[ConditionType.SUSPENDED] == Condition(
+        ConditionType.SUSPENDED,
+        TRUE,
+        "Requested",
+        "set spec.desiredState to Active to go on",
+        story.upload.since,
+    )
+    story.answers("delete")
+    story.ready(failed=True)
+    assert ConditionType.SUSPENDED not in found(story)
+
+
+REFUSED = "restart refused: spec.restart.fromStep: the upload has no step 'absent'"
+
+
+def told(*events: str, policy: OnExhausted = OnExhausted.HOLD) -> str:
+    """What a person reads after some events."""
+    step = StepPlan(name="a", max_retries=1, on_exhausted=policy, delay=Millis(1))
+    story = Story(config_of(StepPlan(name="delay") if "delay" in events else step, max_releases=0))
+    story.arrives(expires_at=START if "expired" in events else None)
+    for event in events:
+        match event:
+            case "tick":
+                story.timer()
+            case "ok" | "failed":
+                story.ready(failed=event == "failed")
+            case "suspend":
+                story.wanted(DesiredState.SUSPENDED)
+            case "cancel":
+                story.wanted(DesiredState.CANCELLED)
+            case "clean":
+                story.cleaned()
+            case "refused":
+                story.restarted("t1", RestartMode.RESTART, "absent")
+            case "delay" | "expired":
+                pass
+            case _:
+                outcome, _, message = event.partition(":")
+                story.answers(outcome, message=message)
+    return describe(story.upload)
+
+
+@pytest.mark.parametrize(
+    ("events", "sentence"),
+    [
+        ((), "waiting for step a to answer (attempt 1)"),
+        (("delay",), "waiting until the configured delay is over"),
+        (("retry:busy",), "step a failed: busy; it starts again by itself"),
+        (("retry",), "step a failed; it starts again by itself"),
+        (
+            ("retry", "tick", "retry:busy"),
+            "step a has no retry left: busy; resume, restart or cancel the upload",
+        ),
+        (("suspend", "continue"), "suspended; set spec.desiredState to Active to go on"),
+        (("expired",), "step a needs a fresh download URL, which the storage was asked for"),
+        (("continue",), "the storage was told to release the file; waiting for its UploadReady"),
+        (
+            ("abort",),
+            "the storage was told to abort the upload and keep its bytes; waiting for its UploadReady",
+        ),
+        (("delete",), "the storage was told to delete the upload; waiting for its UploadReady"),
+        (("continue", "ok"), "all steps passed; the storage released the file"),
+        (("abort:Eicar", "failed"), "step a answered abort: Eicar"),
+        (("delete", "failed"), "step a answered delete"),
+        (("cancel", "failed"), "cancelled as asked"),
+        (("clean",), "the storage's sessions command removed the upload"),
+        (
+            ("continue", "failed"),
+            "the storage failed to release the file 1 times; resume, restart or cancel it",
+        ),
+        (
+            ("refused",),
+            f"waiting for step a to answer (attempt 1); {REFUSED}",
+        ),
+        (
+            ("continue", "ok", "refused"),
+            REFUSED,
+        ),
+    ],
+)
+def test_what_a_person_reads(events: tuple[str, ...], sentence: str) -> None:
+    assert told(*events) == sentence
+
+
+@pytest.mark.parametrize("policy", [OnExhausted.ABORT, OnExhausted.DELETE])
+def test_out_of_retries_is_said_with_the_last_words(policy: OnExhausted) -> None:
+    assert told("retry", "tick", "retry:busy", "failed", policy=policy) == "step a had no retry left: busy"
+
+
+def test_a_file_that_was_released_without_a_verdict_is_not_said_to_have_passed() -> None:
+    sentence = told("retry", "tick", "retry", "ok", policy=OnExhausted.CONTINUE)
+    assert sentence == "steps that did not pass: a; the storage released the file"
+
+
+def test_releases_are_counted_while_they_are_tried_again() -> None:
+    story = begun()
+    story.ready(failed=True)
+    assert describe(story.upload) == (
+        "the storage failed to release the file (try 1); it is told again by itself"
+    )
+
+
+def test_states_that_only_others_could_have_written_are_described_too() -> None:
+    """An older or newer operator may have left them."""
+    bare = Upload(id=UPLOAD_ID, received_at=START)
+    assert describe(bare) == "waiting for the operator to start it"
+    for stage, sentence in {
+        Stage.ABORTED: "ended: Aborted",
+        Stage.UPLOAD_FAILED: "the storage failed to release the file; resume to try again",
+        Stage.AWAITING_READY: "the storage was told to release the file; waiting for its UploadReady",
+    }.items():
+        assert describe(Upload(id=UPLOAD_ID, received_at=START, stage=stage)) == sentence
+
+
+def test_a_long_sentence_is_cut() -> None:
+    story = begun("a" * 30)
+    story.answers("retry", message="x" * 2000)
+    assert len(describe(story.upload)) == 1024

@@ -1,0 +1,426 @@
+"""What people ask for: resume, restart, suspend, cancel."""
+
+from dataclasses import replace
+
+import pytest
+
+from uploadpp.core.commands import Kind, NoticeType
+from uploadpp.core.inputs import Resume, SpecChanged
+from uploadpp.core.machine import decide
+from uploadpp.core.model import Control, Millis, RestartRequest, StepPlan, Upload
+from uploadpp.core.states import (
+    CancelPolicy,
+    DesiredState,
+    Ignored,
+    OnExhausted,
+    Outcome,
+    RestartMode,
+    Stage,
+    StepReason,
+    StepState,
+)
+from uploadpp.testing.builders import START, UPLOAD_ID, URL, Story, arrival, begun, config_of
+
+HELD = StepPlan(name="a", max_retries=0, on_exhausted=OnExhausted.HOLD)
+SUSPENDED, ACTIVE, CANCELLED = DesiredState.SUSPENDED, DesiredState.ACTIVE, DesiredState.CANCELLED
+
+
+def by_hand(control: Control | None = None, *, url: str = URL) -> Story:
+    """A resource that a person has applied, not yet looked at."""
+    config = config_of("a", "b")
+    story = Story(config)
+    story.state = Upload(
+        id=UPLOAD_ID,
+        received_at=START,
+        since=START,
+        plan=config.steps,
+        origin=arrival(url).origin,
+        control=control or Control(),
+    )
+    return story
+
+
+# -- resume ---------------------------------------------------------------------------------
+
+
+def test_resume_starts_the_running_step_again_as_a_new_attempt() -> None:
+    story = begun("a")
+    story.timer()
+    story.resumed()
+    assert story.published == ["start a 1", "start a 2"]
+    assert (story.upload.step.retries, story.upload.stalled_at) == (0, None)
+
+
+@pytest.mark.parametrize("step", ["", "a"])
+def test_resume_cancels_the_back_off(step: str) -> None:
+    story = begun("a")
+    story.answers("retry")
+    story.resumed(step)
+    assert story.published[-1] == "start a 2"
+    assert (story.upload.stage, story.upload.next_attempt_at) == (Stage.RUNNING, None)
+    assert story.upload.step.retries == 1, "only a held step gets its budget back"
+
+
+def test_resume_begins_a_delay_anew() -> None:
+    story = begun(StepPlan(name="delay", delay=Millis(9_000)))
+    story.resumed()
+    assert story.published == ["start delay 1", "start delay 2"]
+    assert story.upload.next_attempt_at == story.now + 9_000
+
+
+def test_resume_gives_a_held_step_its_retries_back() -> None:
+    story = begun(replace(HELD, max_retries=1))
+    story.answers("retry")
+    story.timer()
+    story.answers("retry")
+    story.resumed()
+    assert (story.upload.stage, story.upload.step.retries, story.upload.step.attempts) == (
+        Stage.RUNNING,
+        0,
+        3,
+    )
+    story.answers("retry")
+    assert story.upload.stage is Stage.BACKING_OFF
+
+
+def test_resume_of_another_step_means_nothing() -> None:
+    story = begun("a", "b")
+    for step in ("b", "finished"):
+        assert story.resumed(step).ignored is Ignored.OTHER_STEP
+    assert story.published == ["start a 1"]
+
+
+def test_resume_asks_for_the_url_again() -> None:
+    story = Story(config_of("a"))
+    story.arrives(expires_at=START)
+    story.resumed()
+    assert story.published == ["restart a 1", "restart a 2"]
+
+
+@pytest.mark.parametrize("outcome", ["continue", "delete"])
+def test_resume_sends_the_order_again(outcome: str) -> None:
+    story = begun("a")
+    story.answers(outcome)
+    story.resumed("finished")
+    assert story.published[1:] == [f"finish {outcome} 1", f"finish {outcome} 2"]
+
+
+def test_resume_after_abort_is_refused() -> None:
+    story = begun("a")
+    story.answers("abort")
+    assert story.resumed().ignored is Ignored.UPLOAD_ABORTED
+    story.ready(failed=True)
+    assert story.resumed().ignored is Ignored.UPLOAD_ENDED
+
+
+@pytest.mark.parametrize("tries", [0, 5])
+def test_resume_releases_again_with_a_fresh_budget(tries: int) -> None:
+    story = begun("a", max_releases=tries)
+    story.answers("continue")
+    story.ready(failed=True)
+    story.resumed("finished")
+    upload = story.upload
+    assert (upload.stage, upload.releases, upload.finishes) == (Stage.AWAITING_READY, 0, 2)
+    assert (upload.completed_at, upload.expires_at, upload.stalled_at) == (None, None, None)
+
+
+def test_resume_of_an_unknown_upload_asks_the_storage_for_it() -> None:
+    decision = decide(None, "x", Resume(), START, config_of("a"))
+    (command,) = decision.commands
+    assert decision.upload is None
+    assert (command.mark.kind, command.mark.received_at, command.mark.number) == (Kind.RESTART, START, 1)
+    assert decide(None, "x", Resume(step="a"), START, config_of("a")).ignored is Ignored.UNKNOWN_UPLOAD
+
+
+@pytest.mark.parametrize("answer", [None, "continue", "retry"])
+def test_resume_does_not_disturb_a_suspended_upload(answer: str | None) -> None:
+    story = begun(replace(HELD, max_retries=1), "b")
+    story.wanted(SUSPENDED)
+    if answer:
+        story.answers(answer)
+    before = story.upload
+    assert story.resumed().ignored is Ignored.SUSPENDED
+    assert story.upload is before
+
+
+def test_resume_starts_what_was_not_looked_at_yet() -> None:
+    story = by_hand()
+    story.resumed()
+    assert story.published == ["start a 1"]
+    cancelled = by_hand(Control(desired=CANCELLED))
+    assert cancelled.resumed().ignored is Ignored.UPLOAD_ENDED
+
+
+# -- suspend --------------------------------------------------------------------------------
+
+
+def test_suspended_lets_the_running_step_end_and_starts_none() -> None:
+    story = begun("a", "b")
+    story.wanted(SUSPENDED)
+    assert story.upload.stage is Stage.RUNNING
+    story.answers("continue")
+    assert (story.upload.stage, story.upload.current_step) == (Stage.SUSPENDED, "b")
+    assert story.published == ["start a 1"]
+    story.wanted(ACTIVE)
+    assert story.published == ["start a 1", "start b 1"]
+
+
+def test_suspended_after_the_last_step_holds_the_release_back() -> None:
+    story = begun("a")
+    story.wanted(SUSPENDED)
+    story.answers("continue")
+    assert (story.upload.stage, story.upload.current_step) == (Stage.SUSPENDED, "finished")
+    story.wanted(ACTIVE)
+    assert story.published[-1] == "finish continue 1"
+
+
+def test_suspended_during_a_back_off_waits_when_it_is_over() -> None:
+    story = begun("a")
+    story.answers("retry")
+    story.wanted(SUSPENDED)
+    story.timer()
+    assert story.upload.stage is Stage.SUSPENDED
+    story.wanted(ACTIVE)
+    assert story.published[-1] == "start a 2"
+
+
+def test_a_verdict_is_carried_out_while_suspended() -> None:
+    story = begun("a")
+    story.wanted(SUSPENDED)
+    story.answers("delete")
+    assert story.published[-1] == "finish delete 1"
+
+
+# -- cancel ---------------------------------------------------------------------------------
+
+
+def in_stage(stage: Stage) -> Story:
+    """An upload that waits for something, in a stage."""
+    story = Story(config_of(HELD, "b"))
+    if stage is Stage.PENDING:
+        return by_hand()
+    story.arrives(expires_at=START if stage is Stage.AWAITING_URL else None)
+    if stage is Stage.SUSPENDED:
+        story.wanted(SUSPENDED)
+        story.answers("continue")
+    elif stage is Stage.HELD:
+        story.answers("retry")
+    elif stage is Stage.BACKING_OFF:
+        story.answers("continue")
+        story.answers("retry")
+    elif stage in {Stage.RELEASE_BACKING_OFF, Stage.UPLOAD_FAILED}:
+        story.config = replace(story.config, max_releases=int(stage is Stage.RELEASE_BACKING_OFF))
+        story.answers("continue")
+        story.answers("continue")
+        story.ready(failed=True)
+    assert story.upload.stage is stage
+    return story
+
+
+@pytest.mark.parametrize(
+    ("policy", "outcome"), [(CancelPolicy.ABORT, "abort"), (CancelPolicy.DELETE, "delete")]
+)
+@pytest.mark.parametrize(
+    "stage",
+    [
+        Stage.PENDING,
+        Stage.RUNNING,
+        Stage.BACKING_OFF,
+        Stage.HELD,
+        Stage.SUSPENDED,
+        Stage.AWAITING_URL,
+        Stage.RELEASE_BACKING_OFF,
+        Stage.UPLOAD_FAILED,
+    ],
+)
+def test_cancel_ends_the_upload_as_asked(stage: Stage, policy: CancelPolicy, outcome: str) -> None:
+    story = in_stage(stage)
+    releases = story.upload.finishes
+    decision = story.wanted(CANCELLED, policy)
+    assert story.published[-1] == f"finish {outcome} {releases + 1}"
+    assert [(n.type, n.reason) for n in decision.notices] == [(NoticeType.NORMAL, "Cancelled")]
+    assert decision.notices[0].message == f"cancelled as asked; outcome {outcome}"
+    assert story.upload.next_attempt_at is None
+    story.ready(failed=True)
+    assert story.upload.stage is Stage.CANCELLED
+
+
+def test_cancel_marks_the_step_it_cut_short() -> None:
+    story = in_stage(Stage.RUNNING)
+    story.wanted(CANCELLED)
+    step = story.upload.steps[0]
+    assert (step.state, step.reason) == (StepState.FAILED, StepReason.CANCELLED)
+    assert story.answers("continue", step="a").ignored is Ignored.NOT_RUNNING
+
+
+def test_cancel_is_too_late_once_the_order_is_out_and_says_so() -> None:
+    story = begun("a")
+    story.answers("continue")
+    decision = story.wanted(CANCELLED)
+    assert [notice.reason for notice in decision.notices] == ["CancelTooLate"]
+    assert (decision.commands, story.upload.stage) == ((), Stage.AWAITING_READY)
+    story.ready()
+    assert story.upload.stage is Stage.COMPLETED
+    assert story.wanted(CANCELLED).commands == ()
+
+
+def test_the_verdict_of_a_step_stays_the_reason_whatever_was_cancelled_later() -> None:
+    story = begun("a")
+    story.answers("abort")
+    story.wanted(CANCELLED)
+    story.ready(failed=True)
+    assert story.upload.stage is Stage.ABORTED
+
+
+# -- restart --------------------------------------------------------------------------------
+
+
+def test_a_new_token_is_a_new_run_and_an_old_one_is_nothing() -> None:
+    story = begun("a", "b")
+    story.answers("continue")
+    decision = story.restarted("t1")
+    assert story.published[-1] == "start a 1"
+    assert (story.upload.run, story.upload.restarts, story.upload.observed_token) == (2, 1, "t1")
+    assert decision.commands[0].mark.token == "t1"
+    assert [(n.type, n.reason, n.message) for n in decision.notices] == [
+        (NoticeType.NORMAL, "Restarted", "as asked by restart token t1")
+    ]
+    assert story.restarted("t1").commands == ()
+    assert story.upload.run == 2
+    story.restarted("t2")
+    assert story.upload.run == 3
+
+
+def test_restart_from_a_step_skips_those_before() -> None:
+    story = begun("a", "b", "c")
+    story.restarted("t1", from_step="b")
+    assert story.published[-1] == "start b 1"
+    assert [step.state for step in story.upload.steps] == [
+        StepState.SKIPPED,
+        StepState.RUNNING,
+        StepState.WAITING,
+    ]
+
+
+def test_mode_resume_starts_the_step_again_in_the_same_run() -> None:
+    story = begun("a", "b")
+    story.answers("continue")
+    decision = story.restarted("t1", RestartMode.RESUME)
+    assert story.published[-1] == "start b 2"
+    assert (story.upload.run, story.upload.restarts) == (1, 1)
+    assert decision.notices[0].reason == "Resumed"
+
+
+def test_restart_with_an_expired_url_asks_for_a_fresh_one_first() -> None:
+    story = Story(config_of("a"))
+    story.arrives(expires_at=Millis(START + 3_600_000))
+    story.now = Millis(START + 3_600_000)
+    story.restarted("t1")
+    assert story.published == ["start a 1", "restart a 1"]
+
+
+ABORTED, DELETED, DONE, CLEANED = "abort", "delete", "continue", "clean"
+
+
+@pytest.mark.parametrize("end", [ABORTED, DELETED, DONE, CLEANED])
+def test_restart_after_the_end_is_refused_unless_forced(end: str) -> None:
+    story = begun("a", "b")
+    if end == CLEANED:
+        story.cleaned()
+    else:
+        story.answers("continue")
+        story.answers(end)
+        story.ready(failed=end != DONE)
+    decision = story.restarted("t1")
+    assert (decision.commands, decision.ignored) == ((), None)
+    assert [(n.type, n.reason) for n in decision.notices] == [(NoticeType.WARNING, "RestartRefused")]
+    assert "ForceRestart" in decision.notices[0].message
+    assert (story.upload.run, story.upload.restarts, story.upload.observed_token) == (1, 0, "t1")
+    story.restarted("t2", RestartMode.FORCE_RESTART, from_step="b")
+    assert story.published[-1] == "start b 1"
+    upload = story.upload
+    assert (upload.stage, upload.run, upload.outcome, upload.finishes) == (Stage.RUNNING, 2, None, 0)
+    assert (upload.completed_at, upload.expires_at) == (None, None)
+
+
+def test_a_refusal_is_shown_unless_something_weightier_is() -> None:
+    story = begun("a")
+    story.restarted("t1", from_step="absent")
+    assert story.upload.message == "restart refused: spec.restart.fromStep: the upload has no step 'absent'"
+    story.answers("continue")
+    story.cleaned()
+    story.restarted("t2")
+    assert "sessions command" in story.upload.message
+
+
+def test_resume_by_token_is_refused_where_resume_is() -> None:
+    story = begun("a")
+    story.answers("abort")
+    decision = story.restarted("t1", RestartMode.RESUME)
+    assert [notice.reason for notice in decision.notices] == ["RestartRefused"]
+    assert "(F14)" in decision.notices[0].message
+    assert (story.upload.restarts, story.upload.observed_token) == (0, "t1")
+
+
+def test_a_refused_restart_does_not_keep_an_upload_from_starting() -> None:
+    control = Control(restart=RestartRequest(token="t1", from_step="absent"))
+    story = by_hand(control)
+    story.edited(control)
+    assert story.published == ["start a 1"]
+    assert [notice.reason for notice in story.notices] == ["RestartRefused"]
+
+
+def test_a_refused_restart_does_not_keep_an_upload_suspended() -> None:
+    story = in_stage(Stage.SUSPENDED)
+    story.restarted("t1", from_step="absent", desired=ACTIVE)
+    assert story.upload.stage is Stage.RUNNING
+
+
+def test_a_restart_of_a_cancelled_upload_needs_it_active() -> None:
+    story = in_stage(Stage.RUNNING)
+    story.restarted("t1", desired=CANCELLED)
+    assert story.published[-1] == "finish abort 1"
+    assert "set spec.desiredState to Active" in story.notices[0].message
+    story.ready(failed=True)
+    story.restarted("t2", RestartMode.FORCE_RESTART, desired=ACTIVE)
+    assert story.published[-1] == "start a 1"
+
+
+def test_restart_of_a_suspended_upload_begins_a_run_that_waits() -> None:
+    story = in_stage(Stage.SUSPENDED)
+    story.restarted("t1", desired=SUSPENDED)
+    assert (story.upload.stage, story.upload.run) == (Stage.SUSPENDED, 2)
+
+
+# -- the spec as a whole --------------------------------------------------------------------
+
+
+def test_a_resource_made_by_hand_runs_like_any_other() -> None:
+    story = by_hand()
+    story.edited(Control())
+    story.answers("continue")
+    story.answers("continue")
+    story.ready()
+    assert story.published == ["start a 1", "start b 1", "finish continue 1"]
+    assert story.upload.stage is Stage.COMPLETED
+
+
+def test_a_resource_without_url_asks_the_storage_for_it() -> None:
+    story = by_hand(url='""')
+    story.edited(Control())
+    assert story.published == ["restart a 1"]
+
+
+def test_a_spec_that_asks_for_nothing_new_changes_nothing() -> None:
+    story = begun("a")
+    story.wanted(ACTIVE)
+    assert story.upload.observed_generation == story.upload.control.generation == 2
+    before = story.upload
+    assert story.tell(SpecChanged(before.control)).ignored is Ignored.NOTHING_DUE
+    assert story.upload is before
+
+
+def test_outcome_of_a_release_after_resume_is_what_was_decided() -> None:
+    story = begun()
+    story.resumed()
+    assert story.upload.outcome is Outcome.CONTINUE

@@ -1,0 +1,246 @@
+"""Published: our own commands come back through the log, perhaps ahead of what was stored."""
+
+from dataclasses import replace
+
+import pytest
+
+from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.inputs import Published
+from uploadpp.core.machine import decide
+from uploadpp.core.model import Millis, StepPlan, Upload
+from uploadpp.core.states import (
+    DesiredState,
+    Ignored,
+    OnExhausted,
+    Outcome,
+    RestartMode,
+    Stage,
+    StepReason,
+    StepState,
+)
+from uploadpp.testing.builders import START, Story, begun, config_of
+
+QUICK = StepPlan(name="a", timeout=Millis(60_000), max_retries=1, backoff=Millis(1_000))
+
+
+def meet(story: Story, mark: Mark, sequence: int = 50, *, after: Millis = Millis(0)) -> Upload | None:
+    """The state after one of our events was met in the log; None when it says nothing new."""
+    now = Millis(story.now + after)
+    decision = decide(story.upload, story.upload.id, Published(mark, sequence), now, story.config)
+    assert decision.commands == ()
+    return None if decision.ignored else decision.upload
+
+
+def mark_of(story: Story, kind: Kind, number: int, detail: str = "", token: str = "", run: int = 1) -> Mark:
+    return Mark(kind, story.upload.received_at, run, number, detail, token)
+
+
+def unproven(*steps: str | StepPlan) -> Story:
+    """An upload whose commands have not come back."""
+    story = Story(config_of(*steps))
+    story.echoing = False
+    story.arrives()
+    return story
+
+
+def test_the_place_of_a_command_is_what_answers_are_compared_with() -> None:
+    story = unproven("a")
+    assert story.upload.log.start is None
+    told = meet(story, story.commands[0].mark, 50)
+    assert told is not None
+    assert told == replace(story.upload, log=replace(story.upload.log, start=50))
+
+
+def test_a_command_seen_twice_keeps_its_first_place() -> None:
+    story = unproven("a")
+    story.echo(story.commands[0])
+    assert meet(story, story.commands[0].mark, 900) is None
+
+
+@pytest.mark.parametrize("kind", [Kind.RETRY, Kind.RESTART])
+def test_notices_and_requests_have_no_place(kind: Kind) -> None:
+    story = begun("a")
+    if kind is Kind.RETRY:
+        story.answers("retry")
+    else:
+        story = Story(config_of("a"))
+        story.arrives(expires_at=START)
+    assert meet(story, story.commands[-1].mark) is None
+
+
+def test_commands_of_an_earlier_upload_of_the_same_name_mean_nothing() -> None:
+    story = begun("a")
+    other = replace(mark_of(story, Kind.FINISH, 9, "abort"), received_at=Millis(1))
+    assert meet(story, other) is None
+
+
+def test_commands_from_before_mean_nothing() -> None:
+    story = begun("a", "b")
+    story.answers("continue")
+    story.answers("continue")
+    for command in story.commands[:-1]:
+        assert meet(story, command.mark) is None
+    assert meet(story, mark_of(story, Kind.START, 5, "b")) is None, "nothing starts after a finish"
+    assert meet(story, mark_of(story, Kind.FINISH, 9, "abort", run=0)) is None
+
+
+def test_a_step_that_is_not_in_the_plan_means_nothing() -> None:
+    assert meet(begun("a"), mark_of(begun("a"), Kind.START, 9, "absent")) is None
+
+
+def test_a_retry_from_before_or_of_another_step_means_nothing() -> None:
+    story = begun("a", "b")
+    story.answers("retry")
+    story.timer()
+    for number, detail in ((1, "a"), (2, "b"), (3, "a")):
+        assert meet(story, mark_of(story, Kind.RETRY, number, detail)) is None
+    story.answers("retry")
+    assert meet(story, mark_of(story, Kind.RETRY, 3, "a")) is None
+
+
+def test_a_request_for_a_url_is_ahead_only_by_its_number() -> None:
+    story = Story(config_of("a"))
+    story.arrives(expires_at=START)
+    told = meet(story, mark_of(story, Kind.RESTART, 2, "a"))
+    assert told is not None
+    assert (told.stage, told.url_requests, told.log.start) == (Stage.AWAITING_URL, 2, None)
+    story.state = told
+    assert meet(story, mark_of(story, Kind.RESTART, 1, "a")) is None
+
+
+def test_a_timer_is_told_as_it_was() -> None:
+    """Of a timeout only the notice of the retry survived; then only the next attempt."""
+    live, replayed = begun(QUICK), begun(QUICK)
+    live.timer()
+    live.timer()
+    for command in live.commands[1:]:
+        told = meet(replayed, command.mark, 4, after=Millis(60_000))
+        assert told is not None
+        replayed.state = told
+    assert (replayed.upload.stage, replayed.upload.step.attempts) == (Stage.RUNNING, 2)
+    assert replayed.upload.step.retries == live.upload.step.retries == 1
+    assert replayed.upload.log.start == 4
+
+
+def test_a_timeout_after_a_report_is_told_although_reports_are_not_published() -> None:
+    plan = replace(QUICK, stall_after=Millis(30_000), max_retries=0)
+    story = begun(plan)
+    told = meet(story, mark_of(story, Kind.FINISH, 1, "abort"), after=Millis(60_000))
+    assert told is not None
+    assert told.steps[0].reason is StepReason.TIMED_OUT
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"), [(0, StepReason.CANCELLED), (60_000, StepReason.TIMED_OUT)], ids=["early", "due"]
+)
+def test_what_is_not_due_yet_was_not_the_cause(after: int, reason: StepReason) -> None:
+    story = begun(replace(QUICK, max_retries=0))
+    control = replace(story.upload.control, desired=DesiredState.CANCELLED)
+    story.state = replace(story.upload, control=control)
+    told = meet(story, mark_of(story, Kind.FINISH, 1, "abort"), after=Millis(after))
+    assert told is not None
+    assert (told.stage, told.steps[0].reason) == (Stage.AWAITING_READY, reason)
+
+
+def test_a_restart_is_told_as_it_was() -> None:
+    live, replayed = begun("a", "b"), begun("a", "b")
+    live.answers("continue")
+    replayed.answers("continue")
+    live.restarted("t1", RestartMode.RESTART, "b")
+    replayed.state = replace(replayed.upload, control=live.upload.control)
+    told = meet(replayed, live.commands[-1].mark, 9)
+    assert told is not None
+    assert (told.run, told.restarts, told.observed_token) == (2, 1, "t1")
+    assert [step.state for step in told.steps] == [StepState.SKIPPED, StepState.RUNNING]
+
+
+def test_a_restart_that_was_taken_back_since_still_happened() -> None:
+    story = begun("a", "b")
+    story.wanted(DesiredState.SUSPENDED)
+    told = meet(story, mark_of(story, Kind.START, 1, "b", token="t1", run=2), 9)
+    assert told is not None
+    assert (told.stage, told.run, told.restarts, told.observed_token) == (Stage.RUNNING, 2, 1, "t1")
+    assert [step.state for step in told.steps] == [StepState.SKIPPED, StepState.RUNNING]
+    assert (told.step.attempts, told.log.start) == (1, 9)
+
+
+def test_a_run_of_which_only_the_end_is_known() -> None:
+    story = begun("a")
+    told = meet(story, mark_of(story, Kind.FINISH, 1, "delete", token="t1", run=2))
+    assert told is not None
+    assert (told.run, told.outcome, told.finishes, told.stage) == (2, Outcome.DELETE, 1, Stage.AWAITING_READY)
+
+
+def test_a_retry_after_a_restart_is_no_other_restart() -> None:
+    """Marks of notices carry no token; that does not mean that the token was taken back."""
+    story = begun(QUICK)
+    story.restarted("t1")
+    told = meet(story, mark_of(story, Kind.RETRY, 1, "a", run=2), after=Millis(60_000))
+    assert told is not None
+    assert (told.observed_token, told.restarts, told.stage) == ("t1", 1, Stage.BACKING_OFF)
+    early = meet(story, mark_of(story, Kind.RETRY, 1, "a", run=2))
+    assert early is not None
+    assert (early.observed_token, early.restarts) == ("t1", 1)
+
+
+def test_a_retry_beyond_the_last_proves_that_somebody_had_resumed() -> None:
+    story = begun(replace(QUICK, on_exhausted=OnExhausted.HOLD))
+    story.timer()
+    story.timer()
+    assert story.upload.step.retries == 1
+    told = meet(story, mark_of(story, Kind.RETRY, 2, "a"))
+    assert told is not None
+    assert (told.stage, told.step.retries) == (Stage.BACKING_OFF, 1)
+
+
+def test_steps_in_between_are_over_if_a_later_one_was_started() -> None:
+    story = begun("a", "b", "c")
+    told = meet(story, mark_of(story, Kind.START, 1, "c"))
+    assert told is not None
+    states = [step.state for step in told.steps]
+    assert states == [StepState.SUCCEEDED, StepState.SKIPPED, StepState.RUNNING]
+
+
+def test_an_unexplained_abort_was_a_wish_of_somebody() -> None:
+    story = begun("a")
+    told = meet(story, mark_of(story, Kind.FINISH, 1, "abort"))
+    assert told is not None
+    assert (told.outcome, told.steps[0].reason) == (Outcome.ABORT, StepReason.CANCELLED)
+
+
+def test_an_unexplained_release_is_believed() -> None:
+    story = begun("a")
+    told = meet(story, mark_of(story, Kind.FINISH, 1, "continue"), 9)
+    assert told is not None
+    assert (told.outcome, told.steps[0].state, told.log.start) == (Outcome.CONTINUE, StepState.SUCCEEDED, 9)
+
+
+def test_what_was_published_wins_over_what_replay_would_have_decided() -> None:
+    """A timer was faster than an answer that lay unread in the log; replay reads the answer first."""
+    story = unproven("a")
+    story.echo(story.commands[0])
+    story.answers("abort")
+    assert story.upload.log.start is None
+    told = meet(story, mark_of(story, Kind.FINISH, 1, "continue"))
+    assert told is not None
+    assert (told.outcome, told.finishes) == (Outcome.CONTINUE, 1)
+    story.echo(story.commands[-1])
+    assert meet(story, mark_of(story, Kind.FINISH, 1, "continue")) is None, "the first one stands"
+
+
+def test_an_ended_upload_is_not_started_by_an_echo_of_its_run() -> None:
+    story = begun("a")
+    story.cleaned()
+    assert meet(story, mark_of(story, Kind.START, 7, "a")) is None
+    ignored = decide(
+        story.upload, "x", Published(mark_of(story, Kind.START, 7, "a"), 9), story.now, story.config
+    )
+    assert ignored.ignored is Ignored.ALREADY_APPLIED
+
+
+def test_a_request_for_the_url_of_a_later_step_is_believed() -> None:
+    story = begun("a", "b")
+    told = meet(story, mark_of(story, Kind.RESTART, 1, "b"))
+    assert told is not None
+    assert (told.stage, told.current_step, told.url_requests) == (Stage.AWAITING_URL, "b", 1)
+    assert told.steps[0].state is StepState.SUCCEEDED

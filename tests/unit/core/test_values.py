@@ -1,0 +1,276 @@
+"""Marks, origins, names, back-offs, copies: the small values everything else is made of."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.evolve import evolve
+from uploadpp.core.lease import Claim, Record, claim
+from uploadpp.core.model import Millis, Origin, StepPlan, StepStatus, Upload
+from uploadpp.core.naming import resource_name
+from uploadpp.core.retry import backoff
+from uploadpp.core.sharding import BUCKETS, Shard, bucket_of
+from uploadpp.core.states import OnExhausted, Stage, StepReason, StepState
+from uploadpp.testing.builders import START, UPLOAD_ID
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+numbers = st.integers(1, 2**31 - 1)
+tokens = st.from_regex(r"[A-Za-z0-9._-]{0,64}", fullmatch=True)
+marks = st.one_of(
+    st.builds(
+        Mark,
+        st.sampled_from([Kind.START, Kind.RETRY, Kind.RESTART]),
+        numbers.map(Millis),
+        numbers,
+        numbers,
+        words,
+        tokens,
+    ),
+    st.builds(
+        Mark, st.just(Kind.FINISH), numbers.map(Millis), numbers, numbers, st.sampled_from(["abort"]), tokens
+    ),
+)
+
+
+@given(marks)
+def test_a_mark_survives_the_wire(mark: Mark) -> None:
+    assert Mark.decode(mark.encode()) == mark
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "start:1:1:1:",
+        "stop:1:1:1::a",
+        "start:x:1:1::a",
+        "start:1:x:1::a",
+        "start:1:1:x::a",
+        "finish:1:1:1::maybe",
+        "start:1:-1:1::a",
+        "start:1:1:0::a",
+        f"start:1:{2**31}:1::a",
+        f"start:1:1:{2**31}::a",
+    ],
+)
+def test_what_is_no_mark_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        Mark.decode(text)
+
+
+def test_a_mark_of_no_run_is_one_of_an_unknown_upload() -> None:
+    assert Mark.decode("restart:7:0:1::") == Mark(Kind.RESTART, Millis(7), 0, 1)
+
+
+MARK = Mark(Kind.START, START, 1, 1, "a")
+
+
+def test_event_ids_never_change() -> None:
+    """They are in streams and in the stores of other services already."""
+    assert MARK.event_id(UPLOAD_ID) == "d7a8fd8d-08c3-5dc9-9538-1474645293fa"
+
+
+def test_the_event_id_tells_commands_apart_and_not_by_the_token() -> None:
+    others = [
+        replace(MARK, kind=Kind.FINISH),
+        replace(MARK, received_at=Millis(START + 1)),
+        replace(MARK, run=2),
+        replace(MARK, number=2),
+        replace(MARK, detail="b"),
+    ]
+    ids = {each.event_id(UPLOAD_ID) for each in [MARK, *others]} | {MARK.event_id("other")}
+    assert len(ids) == 7
+    assert replace(MARK, token="t1").event_id(UPLOAD_ID) == MARK.event_id(UPLOAD_ID)
+
+
+# -- origins ---------------------------------------------------------------------------------
+
+HOUR = 3_600_000
+
+
+def living(life: int) -> Origin:
+    return Origin(url='"x"', url_received_at=START, url_expires_at=Millis(START + life))
+
+
+@pytest.mark.parametrize(
+    ("origin", "age", "renew"),
+    [
+        (Origin(), 0, True),
+        (Origin(url='"x"'), 10**9, False),
+        (living(24 * HOUR), 24 * HOUR - 300_001, False),
+        (living(24 * HOUR), 24 * HOUR - 300_000, True),
+        (living(100_000), 89_999, False),
+        (living(100_000), 90_000, True),
+    ],
+    ids=[
+        "no URL",
+        "URL without end",
+        "before the margin",
+        "in the margin",
+        "short life",
+        "short life, in it",
+    ],
+)
+def test_a_url_is_renewed_when_a_step_could_find_it_expired(origin: Origin, age: int, *, renew: bool) -> None:
+    assert origin.needs_renewal(Millis(START + age), Millis(300_000)) is renew
+
+
+def test_a_renewed_url_brings_its_dates_and_nothing_else() -> None:
+    known = Origin(url='"old"', executing_user='"mary"', initiator_id="web")
+    fresh = replace(living(HOUR), executing_user='"robot"', initiator_id="")
+    assert known.with_url_of(fresh) == replace(
+        fresh, executing_user='"mary"', initiator_id="web", filename=known.filename
+    )
+
+
+# -- uploads ---------------------------------------------------------------------------------
+
+
+def test_the_current_step_is_shown_while_there_is_one() -> None:
+    upload = Upload(id="x", received_at=START, plan=(StepPlan(name="a"),))
+    shown = {stage: replace(upload, stage=stage).current_step for stage in Stage}
+    in_step = {stage for stage, name in shown.items() if name == "a"}
+    assert in_step == {stage for stage in Stage if stage.in_step}
+    assert {stage for stage, name in shown.items() if name == "finished"} == {
+        Stage.AWAITING_READY,
+        Stage.RELEASE_BACKING_OFF,
+        Stage.UPLOAD_FAILED,
+    }
+    assert replace(upload, stage=Stage.SUSPENDED, cursor=1).current_step == "finished"
+
+
+def test_retries_are_counted_over_all_steps() -> None:
+    steps = (StepStatus(retries=2), StepStatus(), StepStatus(retries=3))
+    assert Upload(id="x", received_at=START, steps=steps).retry_count == 5
+
+
+def test_one_step_is_replaced_and_the_others_stay() -> None:
+    first, second, third = (StepStatus(attempts=n) for n in (1, 2, 3))
+    upload = Upload(id="x", received_at=START, steps=(first, second, third), cursor=1)
+    assert upload.step is second
+    changed = upload.with_step(1, StepStatus(attempts=9))
+    assert changed.steps == (first, StepStatus(attempts=9), third)
+
+
+FAILED, DONE = StepState.FAILED, StepState.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("steps", "decider"),
+    [
+        ([], None),
+        ([(DONE, None)], None),
+        ([(FAILED, StepReason.REJECTED)], 0),
+        ([(FAILED, StepReason.CANCELLED), (StepState.WAITING, None)], 0),
+        ([(FAILED, StepReason.RETRIES_EXHAUSTED)], None),
+        ([(FAILED, StepReason.TIMED_OUT), (FAILED, StepReason.REJECTED)], 1),
+        ([(FAILED, StepReason.REJECTED), (FAILED, StepReason.TIMED_OUT)], None),
+    ],
+)
+def test_the_last_failure_decides_unless_the_step_may_be_passed_over(
+    steps: list[tuple[StepState, StepReason | None]], decider: int | None
+) -> None:
+    plan = tuple(StepPlan(name=str(n), on_exhausted=OnExhausted.CONTINUE) for n in range(2))
+    statuses = tuple(StepStatus(state=state, reason=reason) for state, reason in steps)
+    assert Upload(id="x", received_at=START, plan=plan, steps=statuses).decider == decider
+
+
+@pytest.mark.parametrize("reason", [StepReason.RETRIES_EXHAUSTED, StepReason.TIMED_OUT])
+def test_a_step_that_may_not_be_passed_over_decides_by_being_out_of_retries(reason: StepReason) -> None:
+    statuses = (StepStatus(state=FAILED, reason=reason),)
+    assert Upload(id="x", received_at=START, plan=(StepPlan(name="a"),), steps=statuses).decider == 0
+
+
+# -- the rest --------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 10**6), st.integers(0, 10**9), st.integers(0, 10**12))
+def test_back_off_doubles_up_to_its_limit(failures: int, base: int, cap: int) -> None:
+    expected = base
+    for _ in range(min(failures - 1, 100)):
+        expected = min(expected * 2, cap)
+    assert backoff(failures, Millis(base), Millis(cap)) == min(expected, cap)
+
+
+def test_back_off_of_the_peer() -> None:
+    """5 s, doubled: wire-contract 4 has the sum of the first fourteen, 22 h 45 m 15 s."""
+    waits = [backoff(n, Millis(5_000), Millis(43_200_000)) for n in range(1, 15)]
+    assert waits[:3] == [5_000, 10_000, 20_000]
+    assert sum(waits) == ((22 * 60 + 45) * 60 + 15) * 1000
+    assert backoff(0, Millis(5_000), Millis(9_000)) == 5_000
+
+
+@pytest.mark.parametrize(
+    ("upload_id", "plain"),
+    [
+        (UPLOAD_ID, True),
+        ("a", True),
+        ("a" * 63, True),
+        ("a" * 64, False),
+        ("A", False),
+        ("-a", False),
+        ("a-", False),
+        ("a/b", False),
+        ("", False),
+        ("u-1", False),
+        ("größe", False),
+    ],
+)
+def test_names_of_resources(upload_id: str, *, plain: bool) -> None:
+    name = resource_name(upload_id)
+    assert (name == upload_id) is plain
+    assert plain or (name.startswith("u-") and len(name) == 34)
+    assert resource_name(upload_id + "x") != name
+
+
+def test_a_copy_differs_in_what_was_asked_for_only() -> None:
+    upload = Upload(id="x", received_at=START)
+    copy = evolve(upload, run=3, message="m")
+    assert copy == replace(upload, run=3, message="m")
+    assert evolve(upload) == upload
+    assert evolve(upload) is not upload
+    with pytest.raises(KeyError):
+        evolve(upload, nonsense=1)
+
+
+def test_every_upload_belongs_to_one_shard() -> None:
+    ids = [f"upload-{n}" for n in range(200)]
+    for count in (1, 2, 5):
+        owners = [[i for i in range(count) if Shard(i, count).owns(each)] for each in ids]
+        assert all(len(each) == 1 for each in owners)
+        assert {each[0] for each in owners} == set(range(count))
+    assert {bucket_of(each) for each in ids} <= set(range(BUCKETS))
+    assert bucket_of("upload-1") == bucket_of("upload-1")
+
+
+def test_names_of_a_shard() -> None:
+    assert (Shard().selector, Shard().lease_name, Shard().consumer_prefix) == (
+        "",
+        "uploadpp-shard-0",
+        "uploadpp-0-e",
+    )
+    second = Shard(1, 2)
+    assert second.selector.startswith("uploadpp.io/bucket notin (00,02,04,")
+    assert (second.lease_name, second.consumer_prefix) == ("uploadpp-shard-1", "uploadpp-1of2-e")
+
+
+RECORD = Record(holder="other", renewed="r", duration_seconds=15, transitions=1)
+
+
+@pytest.mark.parametrize(
+    ("record", "now", "answer"),
+    [
+        (None, 0, Claim.TAKE),
+        (replace(RECORD, holder=""), 0, Claim.TAKE),
+        (replace(RECORD, holder="me"), 99, Claim.KEEP),
+        (RECORD, 24.9, Claim.WAIT),
+        (RECORD, 25, Claim.TAKE),
+    ],
+)
+def test_a_lease_is_taken_when_its_holder_was_silent_for_long_enough(
+    record: Record | None, now: float, answer: Claim
+) -> None:
+    assert claim(record, "me", seen_at=10, now=now) is answer
