@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from http import HTTPStatus
 from http.client import HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
@@ -75,9 +76,15 @@ class Writer:
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         headers = {"Authorization": f"Bearer {self._server.token}", "Content-Type": kind}
         connection = self._connection()
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
-        response = connection.getresponse()
-        answer: Json = json.loads(response.read())
+        while True:
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
+            response = connection.getresponse()
+            answer: Json = json.loads(response.read())
+            if response.status != HTTPStatus.TOO_MANY_REQUESTS:
+                break
+            time.sleep(
+                float(response.headers["Retry-After"])
+            )  # just after the CRD came
         assert response.status < 400, answer
         return answer
 

@@ -1,6 +1,7 @@
 """Exit codes, and errors that name the remedy."""
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,22 @@ def test_no_kubectl(pp: Plugin, built: Path) -> None:
     )
     assert done.returncode == 5
     assert "kubectl is not on PATH" in done.stderr
+
+
+def test_killed_it_leaves_nothing(pp: Plugin, writer: Writer) -> None:
+    writer.put(at("some", ago_minutes=1))
+    folder = Path(pp.environment["TMPDIR"])
+    process = pp.start("watch", "some")
+    assert process.stdout is not None
+    assert "some  Running" in process.stdout.readline()
+    assert len(list(folder.glob("kubectl-pp.*/s"))) == 1
+    assert folder.joinpath(next(folder.glob("kubectl-pp.*"))).stat().st_mode & 0o077 == 0
+    process.kill()
+    process.communicate(timeout=30)
+    deadline = time.monotonic() + 30
+    while list(folder.glob("kubectl-pp.*")):
+        assert time.monotonic() < deadline, "the proxy outlives the plugin"
+        time.sleep(0.05)
 
 
 def test_a_closed_pipe_is_no_traceback(pp: Plugin, writer: Writer) -> None:
