@@ -15,13 +15,13 @@ import threading
 from kubectl_pp.errors import UnavailableError
 
 _SHELL = """\
-trap '' INT
+trap '' INT HUP TERM
 dir=$(mktemp -d "${TMPDIR:-/tmp}/kubectl-pp.XXXXXX") || exit 1
 "$@" --unix-socket="$dir/s" <&FD FD<&- &
 child=$!
 exec FD<&- >&- 2>&-
 read -r _
-kill "$child"
+kill -KILL "$child"
 wait "$child"
 rm -rf "$dir"
 """

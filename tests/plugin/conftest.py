@@ -56,6 +56,7 @@ class Plugin:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # signals can go to the whole group, as from a terminal
         )
 
 

@@ -82,9 +82,7 @@ class Writer:
             answer: Json = json.loads(response.read())
             if response.status != HTTPStatus.TOO_MANY_REQUESTS:
                 break
-            time.sleep(
-                float(response.headers["Retry-After"])
-            )  # just after the CRD came
+            time.sleep(float(response.headers["Retry-After"]))  # just after the CRD came
         assert response.status < 400, answer
         return answer
 

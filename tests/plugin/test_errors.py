@@ -1,7 +1,10 @@
 """Exit codes, and errors that name the remedy."""
 
+import os
+import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -134,7 +137,13 @@ def test_no_kubectl(pp: Plugin, built: Path) -> None:
     assert "kubectl is not on PATH" in done.stderr
 
 
-def test_killed_it_leaves_nothing(pp: Plugin, writer: Writer) -> None:
+@pytest.mark.parametrize(
+    ("number", "send"),
+    [(signal.SIGKILL, os.kill), (signal.SIGTERM, os.killpg), (signal.SIGHUP, os.killpg)],
+)
+def test_killed_it_leaves_nothing(
+    pp: Plugin, writer: Writer, number: int, send: Callable[[int, int], None]
+) -> None:
     writer.put(at("some", ago_minutes=1))
     folder = Path(pp.environment["TMPDIR"])
     process = pp.start("watch", "some")
@@ -142,7 +151,7 @@ def test_killed_it_leaves_nothing(pp: Plugin, writer: Writer) -> None:
     assert "some  Running" in process.stdout.readline()
     assert len(list(folder.glob("kubectl-pp.*/s"))) == 1
     assert folder.joinpath(next(folder.glob("kubectl-pp.*"))).stat().st_mode & 0o077 == 0
-    process.kill()
+    send(process.pid, number)
     process.communicate(timeout=30)
     deadline = time.monotonic() + 30
     while list(folder.glob("kubectl-pp.*")):
