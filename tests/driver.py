@@ -5,6 +5,7 @@ It answers as fast as it can and judges afterwards: what was started, in which o
 
 import asyncio
 import json
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
 
 from e2e.cluster.kubectl import Kubectl
 from e2e.demo.wire import Event, decode, encode, ensure_stream, read_all
@@ -56,20 +59,23 @@ class Driver:
     released: set[str] = field(default_factory=set)
     _attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
     _answered: set[str] = field(default_factory=set)
+    _consumer: str = ""
     _client: Client | None = None
+    _watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._client = await nats.connect(
             self.url, max_reconnect_attempts=-1, reconnect_time_wait=0.2, error_cb=_ignore
         )
-        await ensure_stream(self.js)
-        await self._client.subscribe(STREAM, cb=self._hear)
-        await self._client.flush()
+        await self._listen()
+        self._watching = asyncio.create_task(self._keep_listening())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
         await self.client.close()
 
     @property
@@ -86,9 +92,10 @@ class Driver:
     async def say(self, body: bytes) -> None:
         """Put a message on the stream, as many times as everything is said, and wait until it is there."""
         for _ in range(self.copies):
+            once = {"Nats-Msg-Id": str(uuid.uuid4())}
             while True:
                 try:
-                    await self.js.publish(STREAM, body, timeout=2)
+                    await self.js.publish(STREAM, body, timeout=2, headers=once)
                 except (nats.errors.Error, TimeoutError, OSError):
                     await asyncio.sleep(0.2)
                 else:
@@ -106,34 +113,54 @@ class Driver:
             while not self.released.issuperset(upload_ids):  # noqa: ASYNC110 -- a test may poll
                 await asyncio.sleep(0.05)
 
+    async def _listen(self) -> None:
+        """Read the whole stream as the real services do: what was not answered comes again."""
+        await ensure_stream(self.js)
+        config = ConsumerConfig(ack_wait=3, ack_policy=AckPolicy.EXPLICIT, deliver_policy=DeliverPolicy.ALL)
+        self._consumer = f"driver-{uuid.uuid4().hex[:8]}"
+        await self.js.subscribe(
+            STREAM, stream=STREAM, durable=self._consumer, cb=self._take, manual_ack=True, config=config
+        )
+
+    async def _keep_listening(self) -> None:
+        """Start anew when NATS has lost the stream, and our place in it."""
+        while True:
+            await asyncio.sleep(0.5)
+            try:
+                await self.js.consumer_info(STREAM, self._consumer, timeout=2)
+            except NotFoundError:
+                await self._listen()
+            except (nats.errors.Error, TimeoutError):
+                continue
+
+    async def _take(self, message: Msg) -> None:
+        await self._hear(message)
+        await message.ack()
+
     async def _hear(self, message: Msg) -> None:
         event = decode(message.data)
-        if event is None or self.silent:
+        if event is None or self.silent or event.id in self._answered:
             return
         if event.type == "StartPostprocessingStep" and event.payload["StepToStart"] != "delay":
             await self._answer_step(event)
         elif event.type == "PostprocessingFinished":
             self.released.add(event.upload_id)
-            if event.id not in self._answered:
-                self._answered.add(event.id)
-                failed = event.payload["Outcome"] != "continue"
-                await self._reply("UploadReady", {"UploadID": event.upload_id, "Failed": failed})
+            failed = event.payload["Outcome"] != "continue"
+            await self._reply("UploadReady", {"UploadID": event.upload_id, "Failed": failed})
+            self._answered.add(event.id)
 
     async def _answer_step(self, event: Event) -> None:
         step = event.payload["StepToStart"]
-        if event.id not in self._answered:
-            self._answered.add(event.id)
-            self._attempts[event.upload_id, step] += 1
+        self._attempts[event.upload_id, step] += 1
         outcome = self.outcome(event.upload_id, step, self._attempts[event.upload_id, step])
         answer = {"UploadID": event.upload_id, "FinishedStep": step, "Outcome": outcome}
         result = self.result(event.upload_id)
         await self._reply("PostprocessingStepFinished", {**answer, "Result": result, "Error": None})
+        self._answered.add(event.id)
 
     async def _reply(self, kind: str, payload: dict[str, Any]) -> None:
-        body = encode(kind, payload)
         await asyncio.sleep(self.pause)
-        for _ in range(self.copies):
-            await self.client.publish(STREAM, body)
+        await self.say(encode(kind, payload))
 
 
 async def _ignore(error: Exception) -> None:

@@ -71,7 +71,8 @@ async def everything_is_acknowledged(driver: Driver) -> None:
     async with asyncio.timeout(20):
         while True:
             last = (await driver.js.stream_info(STREAM)).state.last_seq
-            (consumer,) = await driver.js.consumers_info(STREAM)
+            consumers = await driver.js.consumers_info(STREAM)
+            (consumer,) = (each for each in consumers if each.name.startswith("uploadpp-"))
             if consumer.ack_floor is not None and consumer.ack_floor.stream_seq == last:
                 return
             await asyncio.sleep(0.1)
@@ -137,14 +138,14 @@ def arrival_whose_start_has(size: int) -> bytes:
         name += "n" * max(missing // 2, 3)
 
 
-@pytest.mark.parametrize("excess", [-63, 1, 60], ids=["with its header", "by a byte", "by far"])
+@pytest.mark.parametrize("excess", [-63, 1], ids=["with its header", "by a byte"])
 async def test_upload_whose_start_is_too_large_for_nats(
     driver: Driver, operator: Operator, excess: int
 ) -> None:
     """The arrival fits, the event we would have to answer with does not."""
     await start_working(operator)
     body = arrival_whose_start_has(driver.client.max_payload + excess)
-    assert len(body) < driver.client.max_payload
+    assert len(body) + 80 < driver.client.max_payload
     await driver.say(body)
     await driver.upload("normal")
     await driver.until_released("normal")
