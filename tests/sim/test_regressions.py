@@ -82,3 +82,23 @@ def test_a_message_that_is_lost_with_the_connection_is_read_again() -> None:
     sim.settle()
     result = sim.result()
     assert not result.violations, result.report()
+
+
+def test_nothing_is_created_without_the_lease() -> None:
+    """A create has nothing to compare with: whoever has lost the shard would bring a removed upload back."""
+    sim = Simulation(1, config(step("virusscan")))
+    process = sim.start()
+    sim.kernel.run_until(1.0)
+    process.faults.away = True
+    sim.world.upload("up-1")
+    sim.kernel.run_until(4.4)
+    assert process.seat is not None
+    assert process.seat.session is not None
+    process.seat.session._lease._renewed_at = float("-inf")
+    for lease in sim.server.leases.values():
+        lease["spec"] |= {"holderIdentity": "somebody else", "renewTime": "2026-10-02T08:00:04Z"}
+    process.faults.away = False
+    sim.kernel.run_until(6.0)
+    assert sim.server.resources == {}, sim.trace.text()
+    process.machine.kill()
+    sim.kernel.run_until(6.1)

@@ -46,6 +46,9 @@ class Watcher(Protocol):
     async def confirm_ownership(self) -> None:
         """Make sure that we still own the shard; raises when we do not or cannot tell."""
 
+    async def may_create(self) -> None:
+        """Raises unless nobody else can own the shard at this moment."""
+
     def seen(self, resource: Json) -> None:
         """The resource as it is now."""
 
@@ -149,6 +152,8 @@ class Checkpoint:
 
     async def _write(self, entry: Entry, upload: Upload) -> None:
         if entry.stored is None:
+            # Nothing to compare with: a successor may have ended and removed the upload long ago.
+            await self._watcher.may_create()
             entry.stored = await self._create(entry, self._form.resource(upload))
             entry.sealed = upload.origin
             self._metrics.writes.labels("create", "ok").inc()

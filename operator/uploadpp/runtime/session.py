@@ -300,6 +300,18 @@ class Session:
         if not self._lease.valid:
             raise UnavailableError("whether the shard is still ours cannot be told at the moment")
 
+    async def may_create(self) -> None:
+        """Make sure that nobody else can own the shard.
+
+        Raises:
+            LeaseLostError: somebody does.
+            UnavailableError: that cannot be found out at present.
+        """
+        if not self._lease.valid:
+            await self._lease.confirm()
+        if not self._lease.valid:
+            raise UnavailableError("the Lease cannot be renewed")
+
     def seen(self, resource: Json) -> None:
         """A resource as the API server has it now."""
         self._resources.seen(resource)

@@ -83,6 +83,7 @@ class People:
         if resource_name(upload) in self._sim.server.resources:
             self._sim.server.delete(PERSON, resource_name(upload))
             self._sim.doings.deleted.add(upload)
+            self._sim.doings.tokens[upload] += 1  # what is not acknowledged yet makes it anew
             self._sim.doings.again.add(upload)
 
     def _make_by_hand(self, _: str) -> None:
