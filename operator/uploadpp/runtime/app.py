@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
@@ -64,6 +65,7 @@ class App:
         self._stop = asyncio.Event()
         self._client: Client | None = None
         self._crew: Crew | None = None
+        self._deaf = False
         self._seats: list[Seat] = []
         self._state = "starting"
 
@@ -97,6 +99,8 @@ class App:
             await self._work()
         finally:
             await health.stop()
+        if self._deaf:
+            sys.exit(1)
 
     async def _work(self) -> None:
         self._state = "connecting to NATS"
@@ -137,9 +141,14 @@ class App:
         metrics.unsaved.set_function(over_sessions(lambda session: session.unsaved))
 
     async def _balance(self, crew: Crew) -> None:
-        """Hand a shard over when another replica has at least two fewer."""
+        """Hand a shard over when another replica has at least two fewer; see that we can still hear."""
         while True:
             await asyncio.sleep(1)
+            if self._client is not None and self._client.is_closed and not self._stop.is_set():
+                # The client has given up for good, as when its user has expired: a new process may not.
+                log.critical("the NATS connection is closed for good; ending, to be started again")
+                self._deaf = True
+                self._stop.set()
             mine = [seat for seat in self._seats if seat.session is not None]
             if mine and crew.should_give_one_up():
                 log.info("giving a shard up to a replica with fewer", extra={"shard": mine[-1].shard.index})
