@@ -183,3 +183,18 @@ def begun(*steps: str | StepPlan, **settings: Millis | int) -> Story:
 def of_kind(story: Story, kind: Kind) -> list[Command]:
     """The commands of one kind that were published so far."""
     return [command for command in story.commands if command.mark.kind is kind]
+
+
+def by_hand(control: Control | None = None, *, url: str = URL) -> Story:
+    """A resource that a person has applied, not yet looked at."""
+    config = config_of("a", "b")
+    story = Story(config)
+    story.state = Upload(
+        id=UPLOAD_ID,
+        received_at=START,
+        since=START,
+        plan=config.steps,
+        origin=arrival(url).origin,
+        control=control or Control(),
+    )
+    return story
