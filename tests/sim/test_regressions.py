@@ -3,6 +3,7 @@
 import pytest
 
 from uploadpp.core.commands import Kind
+from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
 from uploadpp.testing.worlds import LONG_SECONDS, one_upload
@@ -34,7 +35,6 @@ def test_a_release_is_not_repeated_because_of_an_outage() -> None:
     assert len(sim.journal.marks(Kind.FINISH, "up-1")) == 1, result.trace.text()
 
 
-@pytest.mark.xfail(reason="the create of a process that was paused for longer than the resource was kept")
 def test_what_a_paused_process_creates_at_last_is_not_taken_for_a_new_upload() -> None:
     """Its create arrives after its successor has ended the upload and removed the resource."""
     boundaries = range(1, one_upload("two steps pass").boundaries + 1)
@@ -102,3 +102,62 @@ def test_nothing_is_created_without_the_lease() -> None:
     assert sim.server.resources == {}, sim.trace.text()
     process.machine.kill()
     sim.kernel.run_until(6.1)
+
+
+def test_a_removed_resource_is_not_taken_up_again_because_the_watch_is_late() -> None:
+    sim = Simulation(1, config(step("virusscan"), ttl=5))
+    process = sim.start()
+    sim.kernel.run_until(1.0)
+    sim.world.upload("up-1")
+    sim.kernel.run_until(1.01)
+    earlier = sim.server.resources["up-1"]
+    sim.kernel.run_until(20.0)
+    assert process.seat is not None
+    assert process.seat.session is not None
+    process.machine.loop.call_soon(process.seat.session._on_watch, "MODIFIED", earlier)
+    sim.kernel.run_until(21.0)
+    assert process.seat.session._coordinator.upload_entry("up-1") is None
+    sim.settle()
+    result = sim.result()
+    assert not result.violations, result.report()
+    assert len(sim.journal.records) == 5, result.report()
+
+
+def test_whoever_hands_over_starts_nothing_because_of_an_answer_he_does_not_read() -> None:
+    sim = Simulation(1, config(step("virusscan", timeout=3)))
+    sim.world.script = [""]
+    process = sim.start(ApiFaults(stuck="up-1"))
+    sim.kernel.run_until(1.0)
+    sim.world.upload("up-1")
+    sim.kernel.run_until(2.0)
+    process.terminate()
+    sim.kernel.run_until(2.1)
+    answer = {"UploadID": "up-1", "FinishedStep": "virusscan", "Outcome": "continue", "Result": None}
+    sim.journal.publish("PostprocessingStepFinished", answer)
+    sim.kernel.run_until(15.0)
+    assert sim.journal.marks(Kind.RETRY, "up-1") == []
+    sim.start()
+    sim.settle()
+    result = sim.result()
+    assert not result.violations, result.report()
+    assert len(sim.journal.marks(Kind.START, "up-1")) == 1, result.report()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_listing_that_is_older_than_a_resource_does_not_make_it_forgotten(seed: int) -> None:
+    sim = Simulation(seed, config(step("virusscan")))
+    sim.world.script = [""]
+    process = sim.start(ApiFaults(stuck="up-1", slow_lists=1.0))
+    sim.kernel.run_until(29.0)
+    sim.world.upload("up-1")
+    sim.kernel.run_until(30.3)
+    process.faults.stuck = ""
+    sim.kernel.run_until(40.0)
+    assert process.seat is not None
+    assert process.seat.session is not None
+    entry = process.seat.session._coordinator.upload_entry("up-1")
+    assert entry is not None
+    assert entry.version > 0, "forgotten, and taken up again from the watch"
+    sim.settle()
+    result = sim.result()
+    assert not result.violations, result.report()

@@ -71,6 +71,7 @@ class Coordinator:
         self.stream = ""
         self.on_storable: Callable[[Entry], None] = lambda _: None
         self.on_ended: Callable[[Entry], None] = lambda _: None
+        self.on_forgotten: Callable[[Entry], None] = lambda _: None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -170,6 +171,8 @@ class Coordinator:
         slot: Slot | None,
     ) -> None:
         if decision.ignored is not None:
+            if entry is not None and decision.upload is not None:
+                entry.upload = decision.upload  # its place in the log has moved, which is worth no write
             self._metrics.ignored.labels(decision.ignored).inc()
             if not isinstance(event, Published | Tick):
                 log.debug(
@@ -267,6 +270,8 @@ class Coordinator:
         self._entries[entry.upload.id] = entry
         self._names[entry.name] = entry
         self._metrics.moved(None, entry.upload)
+        if not self.replaying:
+            self._schedule(entry)
         return entry
 
     def forget(self, entry: Entry) -> None:
@@ -278,6 +283,7 @@ class Coordinator:
         if self._names.get(entry.name) is entry:
             del self._names[entry.name]
         self._metrics.moved(entry.upload, None)
+        self.on_forgotten(entry)
         for slot in entry.release():
             self._ledger.settle(slot)
 

@@ -1,6 +1,7 @@
 """Resources as inputs: the first listing, what people make, edit and delete, and resyncs."""
 
 import logging
+from collections import OrderedDict
 
 from uploadpp.api.codec import UnreadableResourceError, control_of, from_resource
 from uploadpp.core.commands import Notice, NoticeType
@@ -16,6 +17,8 @@ from uploadpp.runtime.handmade import SecretUrls, origin_from_spec
 from uploadpp.runtime.ports import Json, Notices, Seals
 
 log = logging.getLogger(__name__)
+
+REMEMBERED = 10_000
 
 
 class ResourceInputs:
@@ -35,6 +38,8 @@ class ResourceInputs:
         self._secrets = secrets
         self._notices = notices
         self._broken: set[str] = set()
+        self._forgotten: OrderedDict[str, None] = OrderedDict()
+        coordinator.on_forgotten = self._remember
 
     def listed(self, resource: Json) -> None:
         """Take a resource into memory before the log is replayed."""
@@ -81,8 +86,17 @@ class ResourceInputs:
             log.info("resource deleted; the upload is forgotten", extra={"upload": entry.upload.id})
             self._coordinator.forget(entry)
 
+    def _remember(self, entry: Entry) -> None:
+        """A resource we are done with: what a watch or a listing still says of it is late."""
+        if entry.stored is not None:
+            self._forgotten[entry.stored.uid] = None
+            if len(self._forgotten) > REMEMBERED:
+                self._forgotten.popitem(last=False)
+
     def _adopt(self, resource: Json) -> Entry | None:
         name = resource["metadata"]["name"]
+        if resource["metadata"]["uid"] in self._forgotten:
+            return None
         try:
             sealed = resource.get("spec", {}).get("sealed", "")
             origin = self._seals.open(sealed) if sealed else Origin()

@@ -106,6 +106,7 @@ class Session:
         self._watch: Watching | None = None
         self._replayed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._timers: asyncio.Task[None] | None = None
 
     # -- for probes -----------------------------------------------------------------------
 
@@ -197,7 +198,7 @@ class Session:
                 self._reaper.watch(entry)
         for _ in range(around.writers):
             self._spawn(self._checkpoint.run())
-        self._spawn(self._scheduler.run(self._coordinator.on_tick))
+        self._timers = self._spawn(self._scheduler.run(self._coordinator.on_tick))
         self._spawn(self._publisher.run_resends())
         self._spawn(self._reaper.run())
         self._spawn(self._secrets.run())
@@ -211,6 +212,8 @@ class Session:
     async def _drain(self) -> None:
         """Stop reading, let everything decided be published and stored, acknowledge."""
         log.info("handing over")
+        if self._timers is not None:
+            self._timers.cancel()  # the answer to what is overdue may be among what is not read any more
         if self._watch is not None:
             await self._watch.stop()
         if self._reader is not None:
@@ -236,8 +239,10 @@ class Session:
 
     # -- tasks ----------------------------------------------------------------------------
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.create_task(work))
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.append(task)
+        return task
 
     async def _until(self, work: Coroutine[Any, Any, Any] | None, stop: asyncio.Event) -> bool:
         """Wait for some work, or for ever; False when `stop` came first. A task that fails raises."""
@@ -269,7 +274,8 @@ class Session:
         """Find by listing what a watch has missed: edits, and deletions above all."""
         while True:
             await asyncio.sleep(self._around.resync_seconds)
-            before = list(self._coordinator.entries)
+            # Only what has a resource by now: one that is made meanwhile need not be in the list.
+            before = [(e, e.stored.uid) for e in self._coordinator.entries if e.stored is not None]
             seen: set[str] = set()
             try:
                 async for resource in self._around.store.list_all(self._shard.selector):
@@ -278,8 +284,8 @@ class Session:
             except ApiError as error:
                 log.warning("resources not listed, trying again later: %s", error)
                 continue
-            for entry in before:
-                if entry.stored is not None and entry.stored.uid not in seen and not entry.gone:
+            for entry, uid in before:
+                if uid not in seen and not entry.gone:
                     self._coordinator.forget(entry)
 
     async def _wait_for_legacy(self) -> None:

@@ -11,6 +11,7 @@ from uploadpp.testing.apiserver import LEASES, RESOURCES, ApiServer, Change, Jso
 from uploadpp.testing.machine import Machine
 
 TIMEOUT_SECONDS = 15.0
+Reply = tuple[Json, ApiError | None]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,7 +61,6 @@ class SimulatedApi:
         what = f"{method} {path.removeprefix(RESOURCES).removeprefix(LEASES) or '/'}"
         if writes:
             machine.boundary(f"before {what}")
-        await machine.travel()
         if faults.away:
             await asyncio.sleep(min(1.0, timeout))
             raise UnavailableError(f"{what}: no route")
@@ -76,10 +76,10 @@ class SimulatedApi:
         if dice < faults.too_many + faults.failed:
             await machine.travel()
             raise UnavailableError(f"{what}: 500")
-        answer, error = self._carry_out(method, path, body)
+        arrived: asyncio.Future[Reply] = machine.loop.create_future()
+        machine.kernel.after(machine.delay(), self._arrive, arrived, method, path, body)
+        answer, error = await arrived
         if writes:
-            words = f"{error}" if error else _summary(body)
-            machine.trace.add(machine.name, f"{what}: {words}")
             machine.boundary(f"after {what}, unanswered")
         if dice > 1 - faults.unanswered:
             await asyncio.sleep(min(1.0, timeout))
@@ -91,11 +91,25 @@ class SimulatedApi:
             raise error
         return answer
 
-    def _carry_out(self, method: str, path: str, body: object) -> tuple[Json, ApiError | None]:
+    def _arrive(self, arrived: asyncio.Future[Reply], method: str, path: str, body: object) -> None:
+        """At the server: what is on its way gets there, even if its sender is paused by now."""
+        machine, error, answer = self._machine, None, {}
+        if not machine.alive:
+            return
         try:
-            return self._server.request(self._machine.name, method, path, body), None
-        except ApiError as error:
-            return {}, error
+            answer = self._server.request(machine.name, method, path, body)
+        except ApiError as failure:
+            error = failure
+        if method != "GET" and not path.startswith(LEASES):
+            what = f"{method} {path.removeprefix(RESOURCES) or '/'}"
+            machine.trace.add(machine.name, f"{what}: {error or _summary(body)}")
+        machine.loop.call_soon(_settle, arrived, (answer, error))
+
+
+def _settle(future: asyncio.Future[Reply], reply: Reply) -> None:
+    """The answer is there, unless nobody waits for it any more."""
+    if not future.done():
+        future.set_result(reply)
 
 
 def _name_in(path: str) -> str:

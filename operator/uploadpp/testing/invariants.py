@@ -58,6 +58,7 @@ class Doings:
     deleted: set[str] = field(default_factory=set)
     again: set[str] = field(default_factory=set)
     """Uploads that somebody wanted to be done again, by which an abort may come twice."""
+    edited: set[str] = field(default_factory=set)
     strays: set[str] = field(default_factory=set)
     """Uploads that were told things that never happened."""
 
@@ -244,10 +245,8 @@ class Checks:
             unknown = record.type == "BytesReceived" and record.upload not in self.existed
             return "there was never a resource" if unknown else ""
         upload = self.read(resource)
-        if upload.control.desired is not DesiredState.ACTIVE or upload.control.restart is not None:
-            return ""  # what a person asks for is not in the log: the order of both is not known here
-        if not upload.run and record.type != "BytesReceived":
-            return ""  # made by hand, and not seen by the operator when the message came
+        if self._unordered(upload, record):
+            return ""
         now = millis(record.at)
         try:
             event = decode(record.data, record.sequence, now)  # type: ignore[arg-type]
@@ -263,6 +262,13 @@ class Checks:
             return ""
         after = decision.upload.stage if decision.upload else None
         return f"the stored state ({upload.stage}, log {upload.log}) would still become {after}"
+
+    def _unordered(self, upload: Upload, record: Record) -> bool:
+        """Whether people had a hand in it: what they ask for is not in the log, nor is when it was seen."""
+        if upload.control.desired is not DesiredState.ACTIVE or upload.control.restart is not None:
+            return True
+        resumed = record.type == "ResumePostprocessing" and upload.id in self.doings.edited
+        return resumed or (not upload.run and record.type != "BytesReceived")
 
     @staticmethod
     def _is_older(upload: Upload, record: Record) -> bool:

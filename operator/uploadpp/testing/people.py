@@ -44,6 +44,7 @@ class People:
         name = resource_name(upload)
         if name in self._sim.server.resources:
             self._sim.server.edit(PERSON, name, **spec)
+            self._sim.doings.edited.add(upload)
             return True
         return False
 
