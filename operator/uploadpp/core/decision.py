@@ -11,7 +11,7 @@ from uploadpp.core.states import Ignored
 class Decision:
     """The new state, and what has to be published because of it.
 
-    `upload` is the very same object when nothing changed; then `ignored` says why and
+    `upload` is what `decide` was given when nothing changed; then `ignored` says why and
     `why` says it in words. None means that the upload is not known and stays so.
     """
 

@@ -34,6 +34,9 @@ def apply(
 ) -> Decision:
     """Decide about a message of the log, unless its turn has passed.
 
+    What is ignored moves the position too: were it read again after a later checkpoint, it
+    would meet another state, and perhaps a use (a Resume sent while the upload was suspended).
+
     `now` is the stream's timestamp of the message in ms.
     """
     if upload is None:
@@ -43,9 +46,7 @@ def apply(
     stale = _stale(upload.log, event, at)
     if stale is not None:
         return ignore(upload, *stale)
-    known = evolve(upload, log=_moved(upload.log, event, at))
-    decision = decide(known, upload_id, event, now, config)
-    return evolve(decision, upload=upload) if decision.ignored is not None else decision
+    return decide(evolve(upload, log=_moved(upload.log, event, at)), upload_id, event, now, config)
 
 
 def _moved(log: LogPosition, event: Input, at: Position) -> LogPosition:

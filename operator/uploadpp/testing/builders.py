@@ -20,7 +20,16 @@ from uploadpp.core.inputs import (
     UploadReady,
 )
 from uploadpp.core.machine import decide
-from uploadpp.core.model import Control, FileInfo, Millis, Origin, RestartRequest, StepPlan, Upload
+from uploadpp.core.model import (
+    Control,
+    FileInfo,
+    LogPosition,
+    Millis,
+    Origin,
+    RestartRequest,
+    StepPlan,
+    Upload,
+)
 from uploadpp.core.replay import Position, apply
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import CancelPolicy, DesiredState, RestartMode
@@ -171,6 +180,11 @@ def short(command: Command) -> str:
     """A command in three or four words."""
     mark = command.mark
     return " ".join(part for part in (mark.kind, mark.detail, str(mark.number)) if part)
+
+
+def placeless(upload: Upload) -> Upload:
+    """The upload without its place in the log, which even an ignored message moves."""
+    return replace(upload, log=LogPosition())
 
 
 def begun(*steps: str | StepPlan, **settings: Millis | int) -> Story:

@@ -13,7 +13,7 @@ from uploadpp.core.states import (
     StepReason,
     StepState,
 )
-from uploadpp.testing.builders import Story, begun
+from uploadpp.testing.builders import Story, begun, placeless
 
 
 def test_continue_leads_to_the_next_step_and_then_to_the_release() -> None:
@@ -84,7 +84,8 @@ def test_only_the_current_step_may_answer(step: str) -> None:
     story = begun("a", "b")
     before = story.upload
     decision = story.answers("continue", step=step)
-    assert (decision.ignored, story.upload) == (Ignored.NOT_CURRENT_STEP, before)
+    assert decision.ignored is Ignored.NOT_CURRENT_STEP
+    assert placeless(story.upload) == placeless(before)
     assert (step or "a step without name") in decision.why
 
 
@@ -134,7 +135,7 @@ def test_an_answer_while_held_is_too_late() -> None:
     before = story.upload
     for outcome in Outcome:
         assert story.answers(outcome).ignored is Ignored.NOT_RUNNING
-    assert story.upload is before
+    assert placeless(story.upload) == placeless(before)
 
 
 def test_no_retries_means_one_attempt() -> None:
@@ -185,7 +186,7 @@ def test_a_second_answer_about_a_release_counts_once(releases: int) -> None:
     story.ready(failed=True)
     before = story.upload
     assert story.ready(failed=True).ignored is Ignored.DUPLICATE
-    assert story.upload is before
+    assert placeless(story.upload) == placeless(before)
     story.ready()
     assert story.upload.stage is Stage.COMPLETED
     assert story.upload.stalled_at is None

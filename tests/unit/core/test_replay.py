@@ -1,12 +1,14 @@
 """Positions: each input of the log counts once, and an answer only after what it answers."""
 
+from dataclasses import replace
+
 import pytest
 
 from uploadpp.core.commands import Finish, Kind, Mark, RequestRestart, RetryNotice, StartStep
 from uploadpp.core.inputs import Published, Resume, StepFinished, UploadReady
 from uploadpp.core.model import LogPosition, Millis, Upload
 from uploadpp.core.replay import Position, apply, wanted
-from uploadpp.core.states import Ignored, Outcome, Stage
+from uploadpp.core.states import DesiredState, Ignored, Outcome, Stage
 from uploadpp.testing.builders import START, STREAM, UPLOAD_ID, Story, arrival, begun, config_of
 
 
@@ -21,11 +23,22 @@ def test_an_input_moves_the_position_and_our_own_event_does_not() -> None:
     assert position(story.upload) == LogPosition(stream=STREAM, sequence=3, start=2)
 
 
-def test_what_changes_nothing_does_not_move_the_position() -> None:
+def test_what_is_ignored_moves_the_position_and_nothing_else() -> None:
     story = begun("a")
     before = story.upload
     story.answers("continue", step="b")
-    assert story.upload is before
+    assert story.upload == replace(before, log=replace(before.log, sequence=3))
+
+
+def test_what_was_ignored_is_not_used_when_it_is_read_again() -> None:
+    """A Resume means nothing while suspended, and must not count once the upload goes on."""
+    story = begun("a")
+    story.wanted(DesiredState.SUSPENDED)
+    story.resumed()
+    read = story.sequence
+    story.wanted(DesiredState.ACTIVE)
+    again = apply(story.upload, UPLOAD_ID, Resume(), Position(STREAM, read), story.now, story.config)
+    assert again.ignored is Ignored.ALREADY_APPLIED
 
 
 def test_an_input_that_was_applied_before_is_not_applied_again() -> None:
@@ -90,12 +103,11 @@ def test_our_own_event_in_another_incarnation() -> None:
     assert (told.step.attempts, told.log) == (2, LogPosition(stream="main-queue@2", sequence=0, start=7))
 
 
-def test_what_is_ignored_in_another_incarnation_leaves_the_position_alone() -> None:
+def test_what_is_ignored_in_another_incarnation_is_passed_all_the_same() -> None:
     story = begun("a")
-    before = story.upload
     story.stream = "main-queue@2"
     assert story.arrives().ignored is Ignored.DUPLICATE
-    assert story.upload is before
+    assert position(story.upload) == LogPosition(stream="main-queue@2", sequence=3, start=0)
 
 
 def test_an_unknown_upload_gets_the_position_of_its_arrival() -> None:
