@@ -1,0 +1,267 @@
+"""Killed anywhere, the log tells the same story again, and nothing goes out a second time (law 2.3)."""
+
+import os
+from dataclasses import dataclass, replace
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tests.property.laws import dateless
+from uploadpp.core.commands import Command
+from uploadpp.core.config import Config
+from uploadpp.core.decision import Decision
+from uploadpp.core.inputs import (
+    BytesReceived,
+    CleanUpload,
+    Input,
+    Published,
+    Resume,
+    SpecChanged,
+    StepFinished,
+    Tick,
+    UploadReady,
+)
+from uploadpp.core.machine import decide
+from uploadpp.core.model import Control, Millis, RestartRequest, StepPlan, Upload
+from uploadpp.core.replay import Position, apply, wanted
+from uploadpp.core.rules.timers import wake_at
+from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, RestartMode
+from uploadpp.testing.builders import FRESH_URL, SECOND, START, STREAM, UPLOAD_ID, URL, Story, arrival
+
+EXAMPLES = int(os.environ.get("EXAMPLES", "300"))
+LIFE = Millis(1_000_000)
+"""How long a URL lives: some expire on the way."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One message of the log."""
+
+    event: Input
+    at: Position
+    now: Millis
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The upload after something has happened; `length` is how much of the log there was."""
+
+    upload: Upload
+    length: int
+    silent: bool
+    """Whether a timer or a person changed the upload without publishing anything."""
+
+
+class Life(Story):
+    """A story that writes the log down, and every moment at which the state may be stored."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.log: list[Entry] = []
+        self.moments: list[Moment] = []
+        self.last: Decision = Decision(None)
+
+    def tell(self, event: Input, *, after: Millis = SECOND) -> Decision:
+        """Something happens."""
+        decision = super().tell(event, after=after)
+        told = isinstance(event, Tick | SpecChanged)
+        if self.state is not None:
+            silent = told and decision.ignored is None and not decision.commands
+            self.moments.append(Moment(self.upload, len(self.log), silent))
+        self.last = decision
+        return decision
+
+    def _apply(self, event: Input) -> Decision:
+        at = Position(STREAM, self.sequence)
+        self.log.append(Entry(event, at, self.now))
+        return super()._apply(event)
+
+
+@dataclass
+class Replay:
+    """What a new owner makes of the log: a state, and commands that nobody has published."""
+
+    config: Config
+    upload: Upload | None
+    held: dict[str, Command]
+
+    def read(self, log: list[Entry]) -> None:
+        """Read the log; commands met in it need not go out."""
+        for entry in log:
+            if isinstance(entry.event, Published):
+                self.held.pop(entry.event.mark.event_id(UPLOAD_ID), None)
+            decision = apply(self.upload, UPLOAD_ID, entry.event, entry.at, entry.now, self.config)
+            self._take(decision)
+
+    def look(self, event: Input, now: Millis) -> None:
+        """Look at the spec, or let a timer ring."""
+        self._take(decide(self.upload, UPLOAD_ID, event, now, self.config))
+
+    def _take(self, decision: Decision) -> None:
+        self.upload = decision.upload
+        self.held.update({command.mark.event_id(UPLOAD_ID): command for command in decision.commands})
+
+    @property
+    def due(self) -> set[str]:
+        """The ids of the commands that go out once the log is read."""
+        return {i for i, c in self.held.items() if self.upload is None or wanted(self.upload, c)}
+
+
+def published(log: list[Entry]) -> set[str]:
+    """The ids of our own events in the log."""
+    return {e.event.mark.event_id(UPLOAD_ID) for e in log if isinstance(e.event, Published)}
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> Config:
+    """Up to three steps with short budgets."""
+    names = draw(st.lists(st.sampled_from(["a", "b", "delay", "c"]), max_size=3, unique=True))
+    return Config(steps=tuple(draw(plans(name)) for name in names), max_finish_resends=1, max_releases=1)
+
+
+@st.composite
+def plans(draw: st.DrawFn, name: str) -> StepPlan:
+    """A step that may time out before or after it is reported."""
+    timeout = draw(st.sampled_from([None, 60, 900]))
+    return StepPlan(
+        name=name,
+        timeout=Millis(timeout * 1000) if timeout else None,
+        max_retries=draw(st.integers(0, 2)),
+        on_exhausted=draw(st.sampled_from(OnExhausted)),
+        delay=Millis(60_000),
+    )
+
+
+def _live(draw: st.DrawFn, life: Life) -> None:
+    """One more thing happens."""
+    upload = life.upload
+    match draw(st.sampled_from(["timer"] * 5 + ["answer"] * 6 + ["ready"] * 2 + ["person"] * 3 + ["other"])):
+        case "timer" if wake_at(upload, life.config) is not None:
+            life.timer()
+        case "ready":
+            life.ready(failed=draw(st.booleans()))
+        case "person":
+            life.edited(draw(controls(upload.control, len(life.moments))))
+        case "other":
+            life.tell(draw(st.sampled_from(OTHERS)))
+        case _:
+            life.answers(draw(st.sampled_from(["continue", "continue", "retry", "retry", "abort", "delete"])))
+
+
+OTHERS: tuple[Input, ...] = (
+    arrival(FRESH_URL),
+    arrival(URL, expires_at=Millis(START + LIFE)),
+    Resume(),
+    Resume(),
+    Resume(step="a"),
+    StepFinished("b", "continue"),
+    CleanUpload(),
+)
+
+
+@st.composite
+def controls(draw: st.DrawFn, now: Control, number: int) -> Control:
+    """What a person may make of the spec."""
+    wish = RestartRequest(token=f"t{number}", mode=draw(st.sampled_from(RestartMode)))
+    wish = replace(wish, from_step=draw(st.sampled_from(["", "", "b", "absent"])))
+    restart = draw(st.sampled_from([now.restart, wish]))
+    desired = draw(st.sampled_from(DesiredState))
+    if now.desired is DesiredState.CANCELLED and restart is now.restart:
+        desired = DesiredState.CANCELLED  # the API server admits nothing else
+    policy = draw(st.sampled_from(CancelPolicy)) if desired is DesiredState.CANCELLED else now.cancel_policy
+    return replace(now, desired=desired, restart=restart, cancel_policy=policy)
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> Life:
+    """An upload that arrived, and what became of it."""
+    life = Life(draw(configs()))
+    life.arrives(expires_at=draw(st.sampled_from([None, None, Millis(START + LIFE)])))
+    for _ in range(draw(st.integers(0, 15))):
+        _live(draw, life)
+    return life
+
+
+def replayed(life: Life, moment: Moment | None, log: list[Entry]) -> Replay:
+    """A new owner: the resource as stored at a moment, its spec as it is now, and the whole log."""
+    stored = None if moment is None else replace(moment.upload, control=life.upload.control)
+    owner = Replay(life.config, stored, {})
+    owner.read(log)
+    return owner
+
+
+def same(one: Upload | None, other: Upload | None) -> bool:
+    """Whether two states are the same but for times and words, and the URL of a cancelled upload.
+
+    (BytesReceived for an upload that is cancelled by now brings nothing any more.)
+    """
+    if one is None or other is None:
+        return False
+    if other.control.desired is DesiredState.CANCELLED:
+        one = replace(one, origin=other.origin)
+    return dateless(one) == dateless(other)
+
+
+def tell(life: Life, index: int, owner: Replay) -> str:
+    """A counterexample that a person can read."""
+    lines = [f"log {entry.at.sequence} {entry.event}" for entry in life.log]
+    lines += [f"moment {i} {m.silent} {m.upload}" for i, m in enumerate(life.moments[index:], index)]
+    return "\n".join(["", *lines, f"live {life.upload}", f"replayed {owner.upload}"])
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(lives(), st.data())
+def test_the_log_tells_the_same_story_again(life: Life, data: st.DataObject) -> None:
+    """Nothing is lost when everything that was decided since the checkpoint is in the log."""
+    index = data.draw(st.integers(0, len(life.moments) - 1))
+    assume(not any(moment.silent for moment in life.moments[index + 1 :]))
+    owner = replayed(life, life.moments[index], life.log)
+    assert owner.due == set(), tell(life, index, owner)
+    assert same(owner.upload, life.upload), tell(life, index, owner)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(lives(), st.data())
+def test_nothing_in_the_log_goes_out_again(life: Life, data: st.DataObject) -> None:
+    """Whatever a person or a timer did in silence, and however old the checkpoint is."""
+    moment = data.draw(st.sampled_from([None, *life.moments]))
+    if moment is None and isinstance(life.log[0].event, BytesReceived):
+        assume(life.upload.control == Control())
+    owner = replayed(life, moment, life.log)
+    assert not owner.due & published(life.log)
+    if owner.upload is None:
+        return
+    owner.look(SpecChanged(life.upload.control), life.now)
+    owner.look(Tick(), life.now)
+    assert not owner.due & published(life.log)
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(lives())
+def test_what_was_decided_and_not_published_goes_out_now(life: Life) -> None:
+    """Killed between deciding and publishing: the very last thing is missing in the log."""
+    lost = {command.mark.event_id(UPLOAD_ID) for command in life.last.commands}
+    assume(lost)
+    last = life.log.pop()
+    while life.log and isinstance(life.log[-1].event, Published) and len(lost) > 1:
+        life.log.pop()
+    assert isinstance(last.event, Published)
+    before = life.moments[-2] if len(life.moments) > 1 else None
+    owner = replayed(life, before, life.log)
+    if owner.upload is not None:
+        owner.look(SpecChanged(life.upload.control), life.now)
+        owner.look(Tick(), life.now)
+    assert owner.due == lost, tell(life, len(life.moments) - 2, owner)
+
+
+def test_an_answer_may_be_given_and_lost_any_number_of_times() -> None:
+    """The example of the laws above, in full: a step times out, is tried again, and passes."""
+    life = Life(Config(steps=(StepPlan(name="a", timeout=Millis(60_000)),)))
+    life.arrives()
+    life.timer()
+    life.timer()
+    life.answers("continue")
+    life.tell(UploadReady(failed=False))
+    for moment in life.moments:
+        owner = replayed(life, moment, life.log)
+        assert (owner.due, same(owner.upload, life.upload)) == (set(), True)
