@@ -218,7 +218,7 @@ async def test_legacy_push_member(client: Client, js: JetStreamContext) -> None:
     await member.unsubscribe()
     await client.flush()
     async with asyncio.timeout(10):  # the server notices lost interest in its own time
-        while await legacy_members(js):
+        while await legacy_members(js):  # noqa: ASYNC110 -- nothing tells
             await asyncio.sleep(0.05)
 
 
