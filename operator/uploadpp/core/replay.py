@@ -83,7 +83,8 @@ def wanted(upload: Upload, command: Command) -> bool:
             running = upload.stage in {Stage.RUNNING, Stage.DELAYING}
             return running and upload.current_step == mark.detail and upload.step.attempts == mark.number
         case Finish():
-            return upload.stage is Stage.AWAITING_READY and upload.finishes == mark.number
+            awaited = upload.stage is Stage.AWAITING_READY and upload.outcome == mark.detail
+            return awaited and upload.finishes == mark.number
         case RequestRestart():
             return upload.stage is Stage.AWAITING_URL and upload.url_requests == mark.number
     return True

@@ -169,6 +169,7 @@ def test_a_run_of_which_only_the_end_is_known() -> None:
     told = meet(story, mark_of(story, Kind.FINISH, 1, "delete", token="t1", run=2))
     assert told is not None
     assert (told.run, told.outcome, told.finishes, told.stage) == (2, Outcome.DELETE, 1, Stage.AWAITING_READY)
+    assert (told.steps[0].reason, told.steps[0].attempts) == (StepReason.CANCELLED, 0)
 
 
 def test_a_retry_after_a_restart_is_no_other_restart() -> None:

@@ -140,6 +140,7 @@ def test_a_held_finish_is_wanted_while_it_is_awaited() -> None:
     story = begun()
     first = Finish(marked(story, Kind.FINISH, 1, "continue"), Outcome.CONTINUE)
     assert wanted(story.upload, first)
+    assert not wanted(story.upload, Finish(marked(story, Kind.FINISH, 1, "abort"), Outcome.ABORT))
     story.timer()
     assert not wanted(story.upload, first)
     second = Finish(marked(story, Kind.FINISH, 2, "continue"), Outcome.CONTINUE)
