@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
 from e2e.cluster.instance import Instance
@@ -20,7 +21,7 @@ from e2e.operator_process import Operator, OperatorOptions
 from e2e.paths import REPO
 
 NAMESPACE = "demo"
-FOLDER = REPO / ".demo"
+FOLDER = Path(os.environ.get("UPLOADPP_DEMO_FOLDER") or REPO / ".demo")  # tests have one each
 
 
 class StepService(Service):

@@ -9,21 +9,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import pytest
+from pathlib import Path
 
 from e2e.cluster.instance import run_dir
 from e2e.paths import REPO
 
-pytestmark = pytest.mark.xdist_group("demo")  # each run starts with an empty .demo folder
-
-
 @contextmanager
-def demo(**environment: str) -> Iterator[subprocess.Popen[str]]:
+def demo(folder: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "e2e.demo"],
         cwd=REPO,
-        env={**os.environ, **environment},
+        env={**os.environ, "UPLOADPP_DEMO_FOLDER": str(folder), **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -61,8 +57,8 @@ def invited_commands(output: str) -> tuple[dict[str, str], list[list[str]]]:
     return {"KUBECONFIG": kubeconfig}, [[*program, *words] for words in commands if "--watch" not in words]
 
 
-def test_demo_tells_nothing_but_the_truth_and_stays_until_interrupted() -> None:
-    with demo(KEEP="1") as process:
+def test_demo_tells_nothing_but_the_truth_and_stays_until_interrupted(tmp_path: Path) -> None:
+    with demo(tmp_path, KEEP="1") as process:
         output = read_until(process, "Cancelled")
         environment, commands = invited_commands(output)
         assert len(commands) == 4
@@ -78,8 +74,8 @@ def test_demo_tells_nothing_but_the_truth_and_stays_until_interrupted() -> None:
     assert left_behind(process.pid) == []
 
 
-def test_interrupt_stops_everything() -> None:
-    with demo(KEEP="") as process:
+def test_interrupt_stops_everything(tmp_path: Path) -> None:
+    with demo(tmp_path, KEEP="") as process:
         read_until(process, "Uploading")
         assert left_behind(process.pid) != []
         process.send_signal(signal.SIGINT)
@@ -88,8 +84,8 @@ def test_interrupt_stops_everything() -> None:
     assert left_behind(process.pid) == []
 
 
-def test_interrupt_while_servers_start_stops_everything() -> None:
-    with demo(KEEP="") as process:
+def test_interrupt_while_servers_start_stops_everything(tmp_path: Path) -> None:
+    with demo(tmp_path, KEEP="") as process:
         read_until(process, "Starting")
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
