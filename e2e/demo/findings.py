@@ -40,11 +40,10 @@ def report(facts: Facts) -> str:
     lines = [_row("UPLOAD", "FILE", "STATUS", "ITS BYTES", "WHY")]
     for story in STORIES:
         summary = facts.condition(story.id, "Succeeded")
-        stalled = facts.condition(story.id, "Stalled")
-        status = "Stalled" if stalled.get("status") == "True" else summary.get("reason", "unknown")
-        why = stalled.get("message") or summary.get("message") or "it has no resource"
+        why = facts.condition(story.id, "Stalled").get("message") or summary.get("message")
         where = str(facts.places.get(story.id, Place.GONE))
-        lines.append(_row(story.id, story.filename, status, where, why))
+        status = summary.get("reason", "unknown")
+        lines.append(_row(story.id, story.filename, status, where, why or "it has no resource"))
     return "\n".join(lines)
 
 

@@ -5,7 +5,16 @@ from typing import Any
 from kubectl_pp.screen import Color, Icon, harmless
 from kubectl_pp.times import parse_time
 from uploadpp.core.naming import resource_name
-from uploadpp.core.states import ENDED, DesiredState, Outcome, Stage, StepReason, StepState
+from uploadpp.core.states import (
+    ENDED,
+    STALLED,
+    STALLED_STAGES,
+    DesiredState,
+    Outcome,
+    Stage,
+    StepReason,
+    StepState,
+)
 
 Json = dict[str, Any]
 
@@ -16,11 +25,12 @@ KIND = "UploadPostprocessing"
 BASE = f"/apis/{GROUP}/{VERSION}"
 QUALIFIED = f"uploadpostprocessing.{GROUP}"
 VIRUS_STEP = "virusscan"
-SUCCEEDED, STALLED = "Succeeded", "Stalled"
+SUCCEEDED = "Succeeded"
 
 __all__ = ["ENDED", "DesiredState", "Outcome", "Stage", "StepReason", "StepState", "Upload", "resource_name"]
 
 _ENDED = frozenset(str(stage) for stage in ENDED)  # the server may know stages we do not
+_SILENT = {str(reason): stage for reason, stage in STALLED_STAGES.items()}
 
 
 def collection(namespace: str | None) -> str:
@@ -76,8 +86,10 @@ class Upload:
 
     @property
     def stage(self) -> str:
-        """The reason of Succeeded; Pending before the operator wrote any."""
-        return str(self.condition(SUCCEEDED).get("reason", Stage.PENDING))
+        """The reason of Succeeded, or what the reason of Stalled says; Pending before the operator wrote any."""
+        reason = str(self.condition(SUCCEEDED).get("reason", Stage.PENDING))
+        silent = self.condition(STALLED).get("reason") if reason == STALLED else None
+        return str(_SILENT.get(str(silent), reason))
 
     @property
     def ended(self) -> bool:

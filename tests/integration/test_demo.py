@@ -14,6 +14,7 @@ from pathlib import Path
 from e2e.cluster.instance import run_dir
 from e2e.paths import REPO
 
+
 @contextmanager
 def demo(folder: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(

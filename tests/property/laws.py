@@ -14,7 +14,7 @@ from uploadpp.core.inputs import Published, Resume, SpecChanged, StepFinished, T
 from uploadpp.core.machine import TABLE, Row, decide
 from uploadpp.core.model import MAX_MESSAGE, LogPosition, Millis, Upload
 from uploadpp.core.rules.timers import wake_at
-from uploadpp.core.states import DesiredState, Outcome, Stage
+from uploadpp.core.states import STALLED, DesiredState, Outcome, Stage
 
 Law = Callable[[Move, Scene], str]
 REASON = re.compile(r"[A-Za-z]{1,64}")
@@ -188,9 +188,10 @@ def conditions_are_well_formed(move: Move, _: Scene) -> str:
     found = {condition.type: condition for condition in every}
     first, ended = every[0], after.stage.ended
     succeeded = {Stage.COMPLETED: ConditionStatus.TRUE}.get(after.stage, ConditionStatus.FALSE)
+    awaited = ended or after.stalled_at is None
     right = (
         len(found) == len(every)
-        and (first.type, first.reason) == (ConditionType.SUCCEEDED, after.stage)
+        and (first.type, first.reason) == (ConditionType.SUCCEEDED, after.stage if awaited else STALLED)
         and first.status is (succeeded if ended else ConditionStatus.UNKNOWN)
         and (found[ConditionType.FINISHED].status is ConditionStatus.TRUE) == ended
         and (ConditionType.ACKNOWLEDGED in found) == (after.finishes > 0)

@@ -21,11 +21,14 @@ from uploadpp.core.model import (
     Upload,
 )
 from uploadpp.core.states import (
+    STALLED,
+    STALLED_STAGES,
     CancelPolicy,
     DesiredState,
     Outcome,
     RestartMode,
     Stage,
+    StallReason,
     StepReason,
     StepState,
 )
@@ -64,8 +67,8 @@ def _with_status(pending: Upload, spec: Fields, status: Fields, defaults: Config
     found = {each.text("type"): each for each in status.children("conditions")}
     if ConditionType.SUCCEEDED not in found:
         raise status.error("conditions", "Succeeded, whose reason is the stage, is missing")
-    stage = found[ConditionType.SUCCEEDED].word("reason", Stage, Stage.PENDING)
     stalled = found.get(ConditionType.STALLED)
+    stage = _stage(found[ConditionType.SUCCEEDED], stalled)
     steps = {each.text("name"): _decode_step(each) for each in status.children("steps")}
     run = status.number("run")
     plan = decode_plan(spec, steps if run else None, defaults.steps)
@@ -146,6 +149,13 @@ def _decode_step(step: Fields) -> StepStatus:
         reason=step.optional_word("reason", StepReason),
         message=step.text("message"),
     )
+
+
+def _stage(summary: Fields, stalled: Fields | None) -> Stage:
+    """The stage, which a stalled upload tells by who does not answer."""
+    if stalled is not None and summary.text("reason") == STALLED:
+        return STALLED_STAGES[stalled.word("reason", StallReason, StallReason.NO_ANSWER_FROM_STEP)]
+    return summary.word("reason", Stage, Stage.PENDING)
 
 
 def _cursor(status: Fields, stage: Stage, plan: tuple[StepPlan, ...]) -> int:

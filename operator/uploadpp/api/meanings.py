@@ -1,6 +1,6 @@
 """What each stage means, for docs/api.md; a test keeps it complete."""
 
-from uploadpp.core.states import Stage
+from uploadpp.core.states import STALLED, Stage
 
 STAGES: dict[Stage, str] = {
     Stage.PENDING: "The operator has not started it yet.",
@@ -21,3 +21,9 @@ STAGES: dict[Stage, str] = {
     Stage.CLEANED: "The storage's own command removed the upload.",
     Stage.UPLOAD_FAILED: "The storage failed to release the file as often as it may; resume to try again.",
 }
+
+WORDS: dict[str, str] = {
+    STALLED: "Running, AwaitingReady or AwaitingURL, and the answer is overdue: the condition `Stalled` says whose.",
+    **{stage.value: meaning for stage, meaning in STAGES.items()},
+}
+"""What the column STATUS can say."""

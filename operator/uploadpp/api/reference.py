@@ -5,9 +5,10 @@ from typing import Any
 
 from uploadpp.api import API_VERSION, KIND, SHORT_NAME
 from uploadpp.api.cel import FIXED
-from uploadpp.api.meanings import STAGES
+from uploadpp.api.meanings import WORDS
 from uploadpp.api.schema import structural
 from uploadpp.api.v1alpha1 import COLUMNS, SELECTABLE, UploadPostprocessing
+from uploadpp.core.states import ENDED
 
 TYPES = {"string": "string", "integer": "integer", "array": "list", "object": "object"}
 
@@ -54,7 +55,7 @@ def render_reference() -> str:
 
 
 def _stages() -> str:
-    rows = [(f"`{stage}`", "yes" if stage.ended else "", meaning) for stage, meaning in STAGES.items()]
+    rows = [(f"`{word}`", "yes" if word in ENDED else "", meaning) for word, meaning in WORDS.items()]
     text = "The reason of the condition `Succeeded`, in the column STATUS:\n\n"
     return text + _table(("word", "ended", "meaning"), rows)
 

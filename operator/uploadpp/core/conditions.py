@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from uploadpp.core.model import MAX_MESSAGE, Millis, StepStatus, Upload
-from uploadpp.core.states import DesiredState, Outcome, Stage, StepReason, StepState
+from uploadpp.core.states import (
+    STALL_REASONS,
+    STALLED,
+    DesiredState,
+    Outcome,
+    Stage,
+    StepReason,
+    StepState,
+)
 
 ACKNOWLEDGED = frozenset(
     {
@@ -61,7 +69,7 @@ def conditions(upload: Upload) -> tuple[Condition, ...]:
     if ended:
         succeeded = ConditionStatus.TRUE if stage is Stage.COMPLETED else ConditionStatus.FALSE
     found = [
-        Condition(ConditionType.SUCCEEDED, succeeded, stage, describe(upload), since),
+        Condition(ConditionType.SUCCEEDED, succeeded, _where(upload), describe(upload), since),
         Condition(
             ConditionType.FINISHED,
             ConditionStatus.TRUE if ended else ConditionStatus.FALSE,
@@ -73,7 +81,7 @@ def conditions(upload: Upload) -> tuple[Condition, ...]:
     if upload.finishes:
         found.append(_acknowledged(upload))
     if upload.stalled_at is not None:
-        reason = _stall_reason(stage)
+        reason = STALL_REASONS[stage]
         found.append(
             Condition(ConditionType.STALLED, ConditionStatus.TRUE, reason, upload.message, upload.stalled_at),
         )
@@ -95,13 +103,9 @@ def _acknowledged(upload: Upload) -> Condition:
     return Condition(ConditionType.ACKNOWLEDGED, status, reason, "", upload.since)
 
 
-def _stall_reason(stage: Stage) -> str:
-    return {
-        Stage.RUNNING: "NoAnswerFromStep",
-        Stage.AWAITING_READY: "NoUploadReady",
-        Stage.AWAITING_URL: "NoFreshURL",
-        Stage.UPLOAD_FAILED: "ReleaseFailed",
-    }.get(stage, "Stalled")
+def _where(upload: Upload) -> str:
+    """The stage; that nobody answers is more important, and the reason of `Stalled` tells the stage then."""
+    return STALLED if upload.stalled_at is not None and not upload.stage.ended else upload.stage
 
 
 def describe(upload: Upload) -> str:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """Where an upload stands; the value is the reason of its `Succeeded` condition."""
+    """Where an upload stands; the value is the reason of its `Succeeded` condition, unless it is stalled."""
 
     PENDING = "Pending"
     RUNNING = "Running"
@@ -60,6 +60,28 @@ IN_STEP = frozenset(
         Stage.AWAITING_URL,
     },
 )
+
+
+STALLED = "Stalled"
+"""The reason of `Succeeded` while somebody does not answer, instead of the stage."""
+
+
+class StallReason(StrEnum):
+    """Who does not answer: the reason of the condition `Stalled`, one for each stage that can stall."""
+
+    NO_ANSWER_FROM_STEP = "NoAnswerFromStep"
+    NO_UPLOAD_READY = "NoUploadReady"
+    NO_FRESH_URL = "NoFreshURL"
+    RELEASE_FAILED = "ReleaseFailed"
+
+
+STALL_REASONS = {
+    Stage.RUNNING: StallReason.NO_ANSWER_FROM_STEP,
+    Stage.AWAITING_READY: StallReason.NO_UPLOAD_READY,
+    Stage.AWAITING_URL: StallReason.NO_FRESH_URL,
+    Stage.UPLOAD_FAILED: StallReason.RELEASE_FAILED,
+}
+STALLED_STAGES = {reason: stage for stage, reason in STALL_REASONS.items()}
 
 
 class StepState(StrEnum):

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -16,8 +17,10 @@ from uploadpp.api.codec import (
     to_status,
 )
 from uploadpp.core.config import Config
-from uploadpp.core.inputs import BytesReceived
+from uploadpp.core.inputs import BytesReceived, Tick
+from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, FileInfo, Millis, Origin, RestartRequest, StepPlan, Upload
+from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.sharding import BUCKET_LABEL, bucket_of
 from uploadpp.core.states import DesiredState, OnExhausted, RestartMode, Stage
 
@@ -133,6 +136,29 @@ def test_control_is_read_from_the_spec_alone() -> None:
     )
 
 
+STALLS = {
+    Stage.RUNNING: (ARRIVAL,),
+    Stage.AWAITING_READY: PASSED[:3],
+    Stage.AWAITING_URL: (BytesReceived(Origin(), ARRIVAL.file),),
+}
+
+
+@pytest.mark.parametrize("stage", STALLS)
+def test_what_is_stalled_says_so_in_its_column_and_keeps_its_stage(stage: Stage) -> None:
+    impatient = replace(CONFIG, max_finish_resends=0, max_url_requests=0)
+    waiting = after(*STALLS[stage])
+    overdue = Millis(wake_at(waiting, impatient) or 0)
+    upload = decide(waiting, ID, Tick(), overdue, impatient).upload
+    assert upload is not None
+    stored = resource(upload)
+    reasons = {each["type"]: each["reason"] for each in stored["status"]["conditions"]}
+    assert reasons["Succeeded"] == "Stalled"
+    assert upload.stage is stage
+    assert from_resource(stored, impatient, upload.origin) == upload
+    stored["status"]["conditions"][0]["reason"] = stage.value  # as versions before this one wrote it
+    assert from_resource(stored, impatient, upload.origin) == upload
+
+
 @pytest.mark.parametrize(
     ("status", "field"),
     [
@@ -151,6 +177,11 @@ def test_control_is_read_from_the_spec_alone() -> None:
         ({"log": 7}, "status.log"),
         ({"conditions": [{"type": "Finished"}]}, "status.conditions"),
         ({"conditions": [{"type": "Succeeded", "reason": "Singing"}]}, "status.conditions[0].reason"),
+        ({"conditions": [{"type": "Succeeded", "reason": "Stalled"}]}, "status.conditions[0].reason"),
+        (
+            {"conditions": [{"type": "Succeeded", "reason": "Stalled"}, {"type": "Stalled", "reason": "?"}]},
+            "status.conditions[1].reason",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_named(status: dict[str, object], field: str) -> None:

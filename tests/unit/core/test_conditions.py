@@ -89,12 +89,17 @@ def test_who_does_not_answer_is_the_reason_of_a_stall(stage: Stage) -> None:
     assert story.upload.message in describe(story.upload)
 
 
-def test_a_stall_of_another_kind_has_a_reason_too() -> None:
-    story = begun("a")
-    story.answers("retry")
-    odd = Story(story.config, story.upload.with_step(0, story.upload.step))
-    odd.state = Upload(id="x", received_at=START, stalled_at=START, stage=Stage.SUSPENDED)
-    assert found(odd)[ConditionType.STALLED].reason == "Stalled"
+@pytest.mark.parametrize("stage", STALLS)
+def test_the_summary_says_that_it_is_stalled_until_it_ends(stage: Stage) -> None:
+    story = stalled(stage)
+    summary = found(story)[ConditionType.SUCCEEDED]
+    if stage is Stage.UPLOAD_FAILED:
+        assert (summary.status, summary.reason) == (FALSE, Stage.UPLOAD_FAILED)
+    else:
+        assert (summary.status, summary.reason) == (UNKNOWN, "Stalled")
+        assert summary.since < story.now, "a stall is no transition of Succeeded, which stays Unknown"
+        story.resumed()
+        assert found(story)[ConditionType.SUCCEEDED].reason == stage
 
 
 def test_suspended_is_shown_until_the_end() -> None:
