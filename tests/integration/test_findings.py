@@ -2,6 +2,8 @@
 
 import asyncio
 
+from nats.aio.client import Client
+
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
@@ -26,16 +28,19 @@ async def test_f22_two_writers_cannot_overwrite_each_other(
     assert kubectl.json("get", "upp", UPLOAD.id)["status"]["progress"] == to_status(won)["progress"]
 
 
+async def _until(client: Client, *, connected: bool) -> None:
+    while client.is_connected is not connected:  # noqa: ASYNC110 -- nothing to wait on
+        await asyncio.sleep(0.05)
+
+
 async def test_f38_the_connection_to_nats_is_never_given_up(nats: NatsServer) -> None:
     client = await connect_nats(NatsOptions(servers=(nats.url,)))
     try:
         assert client.options["max_reconnect_attempts"] == -1
         nats.kill()
-        while client.is_connected:  # noqa: ASYNC110 -- nothing to wait on
-            await asyncio.sleep(0.05)
+        await _until(client, connected=False)
         nats.start()
-        while not client.is_connected:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+        await _until(client, connected=True)
         assert await client.request("$JS.API.INFO", timeout=5)
     finally:
         await client.close()
