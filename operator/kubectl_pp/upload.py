@@ -86,7 +86,7 @@ class Upload:
 
     @property
     def stage(self) -> str:
-        """The reason of Succeeded, or what the reason of Stalled says; Pending before the operator wrote any."""
+        """The reason of Succeeded, or what that of Stalled says; Pending before the operator wrote any."""
         reason = str(self.condition(SUCCEEDED).get("reason", Stage.PENDING))
         silent = self.condition(STALLED).get("reason") if reason == STALLED else None
         return str(_SILENT.get(str(silent), reason))

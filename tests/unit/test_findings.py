@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from e2e.cluster.ports import free_port
@@ -207,8 +208,6 @@ def test_f35_what_clamd_does_not_call_clean_is_not_clean(reply: str) -> None:
 
 
 async def test_f37_probes_say_what_is_wrong() -> None:
-    import aiohttp
-
     port = free_port()
     server = HealthServer(
         f"127.0.0.1:{port}", "", Metrics(), lambda: "stuck", lambda: "NATS is not connected"

@@ -23,7 +23,8 @@ STAGES: dict[Stage, str] = {
 }
 
 WORDS: dict[str, str] = {
-    STALLED: "Running, AwaitingReady or AwaitingURL, and the answer is overdue: the condition `Stalled` says whose.",
+    STALLED: "Running, AwaitingReady or AwaitingURL, and the answer is overdue; the condition `Stalled` says "
+    "whose.",
     **{stage.value: meaning for stage, meaning in STAGES.items()},
 }
 """What the column STATUS can say."""
