@@ -5,7 +5,6 @@ import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from http import HTTPStatus
 from http.client import HTTPSConnection
 from typing import Any
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from e2e.cluster.controlplane import ApiServer
 from tests.uploads import CONFIG, FILE
 from uploadpp.api.codec import ShownField, to_resource, to_status
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived, Input
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, Origin, Upload
@@ -50,7 +50,7 @@ class Writer:
         resource = to_resource(upload, namespace=self.namespace, shown=SHOWN, sealed="")
         made = self.request("POST", self.path, resource)
         generation = made["metadata"]["generation"]
-        status = to_status(replace(upload, observed_generation=generation))
+        status = to_status(evolve(upload, observed_generation=generation))
         return self.set_status(made["metadata"]["name"], status)
 
     def put_all(self, uploads: list[Upload]) -> None:

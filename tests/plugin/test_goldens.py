@@ -1,7 +1,6 @@
 """What a person sees, in narrow and wide terminals, with and without colour and UTF-8."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -9,6 +8,7 @@ from tests.plugin.conftest import Golden, Plugin
 from tests.plugin.resources import Writer, at
 from tests.uploads import CONFIG
 from uploadpp.core.config import Config
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import CleanUpload, SpecChanged, StepFinished, Tick, UploadReady
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, Millis, StepPlan, Upload
@@ -36,9 +36,7 @@ def stalled(upload_id: str) -> Upload:
 
 def held(upload_id: str) -> Upload:
     """Every attempt has failed."""
-    quick = Config(
-        steps=tuple(replace(step, backoff=Millis(0), max_backoff=Millis(0)) for step in SLOW.steps)
-    )
+    quick = Config(steps=tuple(evolve(step, backoff=Millis(0), max_backoff=Millis(0)) for step in SLOW.steps))
     return at(upload_id, RETRY, Tick(), RETRY, Tick(), RETRY, ago_minutes=210.5, config=quick)
 
 
@@ -58,7 +56,7 @@ STATES: dict[str, Callable[[str], Upload]] = {
         StepFinished("policies", "continue"),
         UploadReady(failed=False),
         ago_minutes=210.5,
-        config=replace(CONFIG, ttl_completed=Millis(24 * HOUR)),
+        config=evolve(CONFIG, ttl_completed=Millis(24 * HOUR)),
     ),
     "cleaned": lambda name: at(name, CleanUpload(), ago_minutes=210.5),
     "suspended": lambda name: at(

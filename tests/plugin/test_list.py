@@ -3,13 +3,13 @@
 import json
 import re
 import subprocess
-from dataclasses import replace
 
 import pytest
 import yaml
 
 from tests.plugin.conftest import Plugin
 from tests.plugin.resources import Writer, at
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import StepFinished, UploadReady
 
 AGE = re.compile(r"\b\d+s\b *")
@@ -41,14 +41,14 @@ def kubectl_get(pp: Plugin, *words: str) -> str:
 def test_the_output_is_that_of_kubectl_get(pp: Plugin, writer: Writer, words: tuple[str, ...]) -> None:
     writer.put_all([at("moving", ago_minutes=5), at("over", *PASSED, ago_minutes=9)])
     evil = at("evil", *INFECTED, ago_minutes=1)
-    writer.put(replace(evil, file=replace(evil.file, filename="two\nlines")))
+    writer.put(evolve(evil, file=evolve(evil.file, filename="two\nlines")))
     kubectl, ours = kubectl_get(pp, *words), pp("list", *words).out
     assert AGE.sub("AGE ", ours) == AGE.sub("AGE ", kubectl)
 
 
 def test_a_hostile_file_name_does_nothing_to_the_terminal(pp: Plugin, writer: Writer) -> None:
     evil = at("evil", ago_minutes=1)
-    writer.put(replace(evil, file=replace(evil.file, filename="a\x1b[2Jb\tc")))
+    writer.put(evolve(evil, file=evolve(evil.file, filename="a\x1b[2Jb\tc")))
     for words in (["list", "-o", "wide"], ["status", "evil"]):
         shown = pp(*words).out
         assert "a^[[2Jb c" in shown

@@ -6,11 +6,12 @@ reached, so the search ends although everything may happen at any time, any numb
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     CleanUpload,
     Input,
@@ -91,7 +92,7 @@ class Scene:
         if self.hand_made:
             made = Upload(id=UPLOAD_ID, received_at=START, since=START, plan=self.config.steps)
             for desired in DesiredState:
-                yield Node(replace(made, control=Control(desired=desired)), START)
+                yield Node(evolve(made, control=Control(desired=desired)), START)
 
 
 def moves(scene: Scene) -> Iterator[Move]:
@@ -122,7 +123,7 @@ def _survivors(node: Node, event: Input, now: Millis, decision: Decision, config
     """What the published commands of a timer or an edit tell, when nothing else survived a crash."""
     if not isinstance(event, Tick | SpecChanged) or node.upload is None or decision.upload is None:
         return
-    upload = replace(node.upload, control=decision.upload.control)
+    upload = evolve(node.upload, control=decision.upload.control)
     for command in decision.commands:
         echo = Published(command.mark, 1)
         told = decide(upload, UPLOAD_ID, echo, now, config)
@@ -155,14 +156,14 @@ def _events(node: Node, scene: Scene) -> Iterator[Input]:
 
 def _controls(upload: Upload) -> Iterator[Control]:
     generation = upload.control.generation + 1
-    now = replace(upload.control, generation=generation)
+    now = evolve(upload.control, generation=generation)
     for desired in DesiredState:
-        yield replace(now, desired=desired)
-    yield replace(now, desired=DesiredState.CANCELLED, cancel_policy=CancelPolicy.DELETE)
+        yield evolve(now, desired=desired)
+    yield evolve(now, desired=DesiredState.CANCELLED, cancel_policy=CancelPolicy.DELETE)
     for wish in WISHES:
-        fresh = replace(wish, token=f"t{generation}")
-        yield replace(now, restart=fresh, desired=DesiredState.ACTIVE)
-    yield replace(now, restart=replace(WISHES[1], token=f"t{generation}"), desired=upload.control.desired)
+        fresh = evolve(wish, token=f"t{generation}")
+        yield evolve(now, restart=fresh, desired=DesiredState.ACTIVE)
+    yield evolve(now, restart=evolve(WISHES[1], token=f"t{generation}"), desired=upload.control.desired)
 
 
 def meaning(upload: Upload | None, now: Millis) -> object:

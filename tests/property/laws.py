@@ -5,11 +5,11 @@ Each law looks at one move and returns what is wrong with it, in words; empty wh
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 
 from tests.property.explore import Move, Scene
 from uploadpp.core.commands import Command, Finish, RequestRestart, RetryNotice, StartStep
 from uploadpp.core.conditions import ConditionStatus, ConditionType, conditions, describe
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Published, Resume, SpecChanged, StepFinished, Tick
 from uploadpp.core.machine import TABLE, Row, decide
 from uploadpp.core.model import MAX_MESSAGE, LogPosition, Millis, Upload
@@ -222,9 +222,9 @@ def ends_are_dated_and_names_are_right(move: Move, _: Scene) -> str:
 
 def dateless(upload: Upload) -> Upload:
     """The state modulo times, messages, and which edit of the spec was looked at last."""
-    steps = tuple(replace(s, started_at=None, finished_at=None, message="") for s in upload.steps)
+    steps = tuple(evolve(s, started_at=None, finished_at=None, message="") for s in upload.steps)
     zero = Millis(0)
-    return replace(
+    return evolve(
         upload,
         steps=steps,
         since=zero,
@@ -244,7 +244,7 @@ def our_own_events_tell_the_same_story(move: Move, scene: Scene) -> str:
     before, after, config = move.before.upload, move.decision.upload, scene.config
     if before is None or after is None or not isinstance(move.event, Tick | SpecChanged):
         return ""
-    live, replayed = after, replace(before, control=after.control)
+    live, replayed = after, evolve(before, control=after.control)
     for command in move.decision.commands:
         echo = Published(command.mark, 7)
         live = decide(live, live.id, echo, move.now, config).upload or live

@@ -1,7 +1,7 @@
 """Killed anywhere, the log tells the same story again, and nothing goes out a second time (law 2.3)."""
 
 import os
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -10,6 +10,7 @@ from tests.property.laws import dateless
 from uploadpp.core.commands import Command, Kind, Mark
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     BytesReceived,
     CleanUpload,
@@ -176,13 +177,13 @@ OTHERS: tuple[Input, ...] = (
 def controls(draw: st.DrawFn, now: Control, number: int) -> Control:
     """What a person may make of the spec."""
     wish = RestartRequest(token=f"t{number}", mode=draw(st.sampled_from(RestartMode)))
-    wish = replace(wish, from_step=draw(st.sampled_from(["", "", "b", "absent"])))
+    wish = evolve(wish, from_step=draw(st.sampled_from(["", "", "b", "absent"])))
     restart = draw(st.sampled_from([now.restart, wish]))
     desired = draw(st.sampled_from(DesiredState))
     if now.desired is DesiredState.CANCELLED and restart is now.restart:
         desired = DesiredState.CANCELLED  # the API server admits nothing else
     policy = draw(st.sampled_from(CancelPolicy)) if desired is DesiredState.CANCELLED else now.cancel_policy
-    return replace(now, desired=desired, restart=restart, cancel_policy=policy)
+    return evolve(now, desired=desired, restart=restart, cancel_policy=policy)
 
 
 @st.composite
@@ -197,7 +198,7 @@ def lives(draw: st.DrawFn) -> Life:
 
 def replayed(life: Life, moment: Moment | None, log: list[Entry]) -> Replay:
     """A new owner: the resource as stored at a moment, its spec as it is now, and the whole log."""
-    stored = None if moment is None else replace(moment.upload, control=life.upload.control)
+    stored = None if moment is None else evolve(moment.upload, control=life.upload.control)
     owner = Replay(life.config, stored, {})
     owner.read(log)
     return owner
@@ -212,8 +213,8 @@ def same(one: Upload | None, other: Upload | None) -> bool:
     if one is None or other is None:
         return False
     if other.control.desired is DesiredState.CANCELLED:
-        one = replace(one, origin=other.origin)
-    one = replace(one, restarts=other.restarts)
+        one = evolve(one, origin=other.origin)
+    one = evolve(one, restarts=other.restarts)
     return dateless(one) == dateless(other)
 
 
@@ -221,10 +222,10 @@ def tell(life: Life, index: int, owner: Replay) -> str:
     """A counterexample that a person can read."""
     lines = [f"log {entry.at.sequence} {_brief(entry.event)}" for entry in life.log]
     lines += [f"moment {i}: {m.length} {m.upload.stage}" for i, m in enumerate(life.moments[index:], index)]
-    for each in fields(Upload):
-        live, told = (getattr(each_upload, each.name, None) for each_upload in (life.upload, owner.upload))
+    for name in Upload._fields:
+        live, told = (getattr(upload, name, None) for upload in (life.upload, owner.upload))
         if live != told:
-            lines.append(f"{each.name}: live {live}, replayed {told}")
+            lines.append(f"{name}: live {live}, replayed {told}")
     return "\n".join(["", *lines])
 
 

@@ -1,7 +1,6 @@
 """The core against a model written from the prose: same commands, same status, whatever happens."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import settings
@@ -10,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.property.model import RELEASING, Book
 from uploadpp.core.config import Config
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged, Tick
 from uploadpp.core.model import Millis, RestartRequest, StepPlan
 from uploadpp.core.rules.timers import wake_at
@@ -165,7 +165,7 @@ class Comparison(RuleBasedStateMachine):
         step = draw(st.sampled_from(["", "", "a", "b", "absent"]))
         self.tokens += 1
         wish = RestartRequest(token=f"t{self.tokens}", mode=mode, from_step=step)
-        self.story.edited(replace(self.story.upload.control, restart=wish, desired=DesiredState.ACTIVE))
+        self.story.edited(evolve(self.story.upload.control, restart=wish, desired=DesiredState.ACTIVE))
         self.hear(self.book.restarted(mode, step, self.now))
 
     def look_again(self, draw: Draw) -> None:

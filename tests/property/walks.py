@@ -1,12 +1,12 @@
 """Random walks through the state machine: every state they meet is a reachable one."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from hypothesis import strategies as st
 
 from uploadpp.core.commands import Command
 from uploadpp.core.config import Config
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     BytesReceived,
     CleanUpload,
@@ -154,7 +154,7 @@ def _steps(draw: st.DrawFn, upload: Upload | None, config: Config) -> Iterator[U
     for event in events:
         sequence += 1
         if isinstance(event, StepFinished) and event.step == CURRENT:
-            event = replace(event, step=upload.current_step if upload else "virusscan")  # noqa: PLW2901
+            event = evolve(event, step=upload.current_step if upload else "virusscan")  # noqa: PLW2901
         if draw(st.integers(0, 19)) == 19:
             stream = STREAMS[1]
         due = wake_at(upload, config) if upload is not None and isinstance(event, Tick) else None

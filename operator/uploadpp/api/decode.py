@@ -1,13 +1,13 @@
 """An upload from its resource: what `encode` wrote, or a person."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from uploadpp.api.plan import decode_plan
 from uploadpp.api.reading import Fields
 from uploadpp.core.conditions import ConditionType
 from uploadpp.core.config import Config
+from uploadpp.core.evolve import evolve
 from uploadpp.core.model import (
     FINISHED_STEP,
     Control,
@@ -59,7 +59,7 @@ def from_resource(obj: Mapping[str, Any], defaults: Config, origin: Origin) -> U
         since=received_at,
     )
     if "conditions" not in status:
-        return replace(pending, plan=decode_plan(spec, None, defaults.steps))
+        return evolve(pending, plan=decode_plan(spec, None, defaults.steps))
     return _with_status(pending, spec, status, defaults)
 
 
@@ -75,7 +75,7 @@ def _with_status(pending: Upload, spec: Fields, status: Fields, defaults: Config
     if (run or steps) and [step.name for step in plan] != list(steps):
         raise status.error("steps", "are not those of spec.steps")
     log = status.child("log")
-    return replace(
+    return evolve(
         pending,
         plan=plan,
         stage=stage,

@@ -1,14 +1,13 @@
 """What `decide` answers with."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from uploadpp.core.commands import Command, Notice
 from uploadpp.core.model import Upload
 from uploadpp.core.states import Ignored
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The new state, and what has to be published because of it.
 
     `upload` is what `decide` was given when nothing changed; then `ignored` says why and

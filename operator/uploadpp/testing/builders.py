@@ -3,11 +3,10 @@
 For tests and for people who want to try an idea in a REPL: no server, no clock, no files.
 """
 
-from dataclasses import replace
-
 from uploadpp.core.commands import Command, Kind, Notice
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     BytesReceived,
     CleanUpload,
@@ -47,7 +46,7 @@ FRESH_URL = '"https://storage.example.test/data/b"'
 def config_of(*steps: str | StepPlan, **settings: Millis | int) -> Config:
     """A configuration with these steps; a word is a step with the defaults."""
     plans = tuple(StepPlan(name=step) if isinstance(step, str) else step for step in steps)
-    return replace(Config(steps=plans), **settings)  # type: ignore[arg-type]  # names are the caller's
+    return evolve(Config(steps=plans), **settings)
 
 
 def arrival(url: str = URL, *, user: str = USER, expires_at: Millis | None = None) -> BytesReceived:
@@ -158,11 +157,11 @@ class Story:
 
     def edited(self, control: Control) -> Decision:
         """A person has changed the spec."""
-        return self.tell(SpecChanged(replace(control, generation=self.upload.control.generation + 1)))
+        return self.tell(SpecChanged(evolve(control, generation=self.upload.control.generation + 1)))
 
     def wanted(self, desired: DesiredState, policy: CancelPolicy = CancelPolicy.ABORT) -> Decision:
         """`spec.desiredState` was changed."""
-        return self.edited(replace(self.upload.control, desired=desired, cancel_policy=policy))
+        return self.edited(evolve(self.upload.control, desired=desired, cancel_policy=policy))
 
     def restarted(
         self,
@@ -173,7 +172,7 @@ class Story:
     ) -> Decision:
         """`spec.restart` was set."""
         wish = RestartRequest(token=token, mode=mode, from_step=from_step)
-        return self.edited(replace(self.upload.control, restart=wish, desired=desired))
+        return self.edited(evolve(self.upload.control, restart=wish, desired=desired))
 
 
 def short(command: Command) -> str:
@@ -184,7 +183,7 @@ def short(command: Command) -> str:
 
 def placeless(upload: Upload) -> Upload:
     """The upload without its place in the log, which even an ignored message moves."""
-    return replace(upload, log=LogPosition())
+    return evolve(upload, log=LogPosition())
 
 
 def begun(*steps: str | StepPlan, **settings: Millis | int) -> Story:

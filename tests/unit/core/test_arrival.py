@@ -1,9 +1,8 @@
 """BytesReceived: a new upload, a duplicate, a renewed URL, or a new run."""
 
-from dataclasses import replace
-
 import pytest
 
+from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Control, FileInfo, Millis, Origin, Upload
 from uploadpp.core.states import DesiredState, Ignored, Outcome, RestartMode, Stage, StepState
 from uploadpp.testing.builders import (
@@ -24,7 +23,7 @@ from uploadpp.testing.builders import (
 
 def made_by_hand(story: Story, **changes: object) -> Upload:
     plain = Upload(id=UPLOAD_ID, received_at=START, since=START, plan=story.config.steps)
-    return replace(plain, **changes)  # type: ignore[arg-type]  # names are the caller's
+    return evolve(plain, **changes)
 
 
 def test_an_upload_starts_with_the_first_configured_step() -> None:
@@ -185,6 +184,6 @@ def test_a_forced_restart_takes_a_new_url_again() -> None:
 
 def test_the_file_is_what_first_arrived() -> None:
     story = begun("a")
-    other = replace(arrival(FRESH_URL), file=FileInfo(filename="other"))
+    other = evolve(arrival(FRESH_URL), file=FileInfo(filename="other"))
     story.tell(other, after=Millis(SECOND))
     assert story.upload.file.filename == "plan.pdf"

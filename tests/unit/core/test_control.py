@@ -1,10 +1,9 @@
 """What people ask for in the spec: restart, suspend, cancel."""
 
-from dataclasses import replace
-
 import pytest
 
 from uploadpp.core.commands import NoticeType
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Control, Millis, RestartRequest, StepPlan
 from uploadpp.core.states import (
@@ -82,7 +81,7 @@ def in_stage(stage: Stage) -> Story:
         story.answers("continue")
         story.answers("retry")
     elif stage in {Stage.RELEASE_BACKING_OFF, Stage.UPLOAD_FAILED}:
-        story.config = replace(story.config, max_releases=int(stage is Stage.RELEASE_BACKING_OFF))
+        story.config = evolve(story.config, max_releases=int(stage is Stage.RELEASE_BACKING_OFF))
         story.answers("continue")
         story.answers("continue")
         story.ready(failed=True)

@@ -1,10 +1,9 @@
 """Published: our own commands come back through the log, perhaps ahead of what was stored."""
 
-from dataclasses import replace
-
 import pytest
 
 from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Published
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, StepPlan, Upload
@@ -48,7 +47,7 @@ def test_the_place_of_a_command_is_what_answers_are_compared_with() -> None:
     assert story.upload.log.start is None
     told = meet(story, story.commands[0].mark, 50)
     assert told is not None
-    assert told == replace(story.upload, log=replace(story.upload.log, start=50))
+    assert told == evolve(story.upload, log=evolve(story.upload.log, start=50))
 
 
 def test_a_command_seen_twice_keeps_its_first_place() -> None:
@@ -70,7 +69,7 @@ def test_notices_and_requests_have_no_place(kind: Kind) -> None:
 
 def test_commands_of_an_earlier_upload_of_the_same_name_mean_nothing() -> None:
     story = begun("a")
-    other = replace(mark_of(story, Kind.FINISH, 9, "abort"), received_at=Millis(1))
+    other = evolve(mark_of(story, Kind.FINISH, 9, "abort"), received_at=Millis(1))
     assert meet(story, other) is None
 
 
@@ -123,7 +122,7 @@ def test_a_timer_is_told_as_it_was() -> None:
 
 
 def test_a_timeout_after_a_report_is_told_although_reports_are_not_published() -> None:
-    plan = replace(QUICK, stall_after=Millis(30_000), max_retries=0)
+    plan = evolve(QUICK, stall_after=Millis(30_000), max_retries=0)
     story = begun(plan)
     told = meet(story, mark_of(story, Kind.FINISH, 1, "abort"), after=Millis(60_000))
     assert told is not None
@@ -134,9 +133,9 @@ def test_a_timeout_after_a_report_is_told_although_reports_are_not_published() -
     ("after", "reason"), [(0, StepReason.CANCELLED), (60_000, StepReason.TIMED_OUT)], ids=["early", "due"]
 )
 def test_what_is_not_due_yet_was_not_the_cause(after: int, reason: StepReason) -> None:
-    story = begun(replace(QUICK, max_retries=0))
-    control = replace(story.upload.control, desired=DesiredState.CANCELLED)
-    story.state = replace(story.upload, control=control)
+    story = begun(evolve(QUICK, max_retries=0))
+    control = evolve(story.upload.control, desired=DesiredState.CANCELLED)
+    story.state = evolve(story.upload, control=control)
     told = meet(story, mark_of(story, Kind.FINISH, 1, "abort"), after=Millis(after))
     assert told is not None
     assert (told.stage, told.steps[0].reason) == (Stage.AWAITING_READY, reason)
@@ -147,7 +146,7 @@ def test_a_restart_is_told_as_it_was() -> None:
     live.answers("continue")
     replayed.answers("continue")
     live.restarted("t1", RestartMode.RESTART, "b")
-    replayed.state = replace(replayed.upload, control=live.upload.control)
+    replayed.state = evolve(replayed.upload, control=live.upload.control)
     told = meet(replayed, live.commands[-1].mark, 9)
     assert told is not None
     assert (told.run, told.restarts, told.observed_token) == (2, 1, "t1")
@@ -185,7 +184,7 @@ def test_a_retry_after_a_restart_is_no_other_restart() -> None:
 
 
 def test_a_retry_beyond_the_last_proves_that_somebody_had_resumed() -> None:
-    story = begun(replace(QUICK, on_exhausted=OnExhausted.HOLD))
+    story = begun(evolve(QUICK, on_exhausted=OnExhausted.HOLD))
     story.timer()
     story.timer()
     assert story.upload.step.retries == 1

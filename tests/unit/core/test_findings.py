@@ -3,11 +3,10 @@
 Each test has the number of the finding and fails on the behaviour described there.
 """
 
-from dataclasses import replace
-
 import pytest
 
 from uploadpp.core.commands import Finish, Kind, Mark
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Published, StepFinished
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.rules.timers import wake_at
@@ -77,7 +76,7 @@ def test_f07_a_name_that_is_no_step_does_not_release_the_file(step: str) -> None
 
 def test_f09_each_step_has_its_own_retries_and_its_own_waits() -> None:
     plan = StepPlan(name="a", max_retries=2, backoff=Millis(5_000))
-    story = begun(plan, replace(plan, name="b"))
+    story = begun(plan, evolve(plan, name="b"))
     for _ in range(2):
         story.answers("retry")
         story.timer()

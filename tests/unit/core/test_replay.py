@@ -1,10 +1,9 @@
 """Positions: each input of the log counts once, and an answer only after what it answers."""
 
-from dataclasses import replace
-
 import pytest
 
 from uploadpp.core.commands import Finish, Kind, Mark, RequestRestart, RetryNotice, StartStep
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Published, Resume, StepFinished, UploadReady
 from uploadpp.core.model import LogPosition, Millis, Upload
 from uploadpp.core.replay import Position, apply, wanted
@@ -27,7 +26,7 @@ def test_what_is_ignored_moves_the_position_and_nothing_else() -> None:
     story = begun("a")
     before = story.upload
     story.answers("continue", step="b")
-    assert story.upload == replace(before, log=replace(before.log, sequence=3))
+    assert story.upload == evolve(before, log=evolve(before.log, sequence=3))
 
 
 def test_what_was_ignored_is_not_used_when_it_is_read_again() -> None:

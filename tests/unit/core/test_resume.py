@@ -1,10 +1,9 @@
 """Resume: what the upload waits for is done again."""
 
-from dataclasses import replace
-
 import pytest
 
 from uploadpp.core.commands import Kind
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Resume
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, Millis, StepPlan
@@ -46,7 +45,7 @@ def test_resume_begins_a_delay_anew() -> None:
 
 
 def test_resume_gives_a_held_step_its_retries_back() -> None:
-    story = begun(replace(HELD, max_retries=1))
+    story = begun(evolve(HELD, max_retries=1))
     story.answers("retry")
     story.timer()
     story.answers("retry")
@@ -111,7 +110,7 @@ def test_resume_of_an_unknown_upload_asks_the_storage_for_it() -> None:
 
 @pytest.mark.parametrize("answer", [None, "continue", "retry"])
 def test_resume_does_not_disturb_a_suspended_upload(answer: str | None) -> None:
-    story = begun(replace(HELD, max_retries=1), "b")
+    story = begun(evolve(HELD, max_retries=1), "b")
     story.wanted(SUSPENDED)
     if answer:
         story.answers(answer)

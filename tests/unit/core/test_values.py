@@ -1,7 +1,5 @@
 """Marks, origins, names, back-offs, copies: the small values everything else is made of."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,15 +73,15 @@ def test_event_ids_never_change() -> None:
 
 def test_the_event_id_tells_commands_apart_and_not_by_the_token() -> None:
     others = [
-        replace(MARK, kind=Kind.FINISH),
-        replace(MARK, received_at=Millis(START + 1)),
-        replace(MARK, run=2),
-        replace(MARK, number=2),
-        replace(MARK, detail="b"),
+        evolve(MARK, kind=Kind.FINISH),
+        evolve(MARK, received_at=Millis(START + 1)),
+        evolve(MARK, run=2),
+        evolve(MARK, number=2),
+        evolve(MARK, detail="b"),
     ]
     ids = {each.event_id(UPLOAD_ID) for each in [MARK, *others]} | {MARK.event_id("other")}
     assert len(ids) == 7
-    assert replace(MARK, token="t1").event_id(UPLOAD_ID) == MARK.event_id(UPLOAD_ID)
+    assert evolve(MARK, token="t1").event_id(UPLOAD_ID) == MARK.event_id(UPLOAD_ID)
 
 
 # -- origins ---------------------------------------------------------------------------------
@@ -120,8 +118,8 @@ def test_a_url_is_renewed_when_a_step_could_find_it_expired(origin: Origin, age:
 
 def test_a_renewed_url_brings_its_dates_and_nothing_else() -> None:
     known = Origin(url='"old"', executing_user='"mary"', initiator_id="web")
-    fresh = replace(living(HOUR), executing_user='"robot"', initiator_id="")
-    assert known.with_url_of(fresh) == replace(
+    fresh = evolve(living(HOUR), executing_user='"robot"', initiator_id="")
+    assert known.with_url_of(fresh) == evolve(
         fresh, executing_user='"mary"', initiator_id="web", filename=known.filename
     )
 
@@ -131,7 +129,7 @@ def test_a_renewed_url_brings_its_dates_and_nothing_else() -> None:
 
 def test_the_current_step_is_shown_while_there_is_one() -> None:
     upload = Upload(id="x", received_at=START, plan=(StepPlan(name="a"),))
-    shown = {stage: replace(upload, stage=stage).current_step for stage in Stage}
+    shown = {stage: evolve(upload, stage=stage).current_step for stage in Stage}
     in_step = {stage for stage, name in shown.items() if name == "a"}
     assert in_step == {stage for stage in Stage if stage.in_step}
     assert {stage for stage, name in shown.items() if name == "finished"} == {
@@ -139,7 +137,7 @@ def test_the_current_step_is_shown_while_there_is_one() -> None:
         Stage.RELEASE_BACKING_OFF,
         Stage.UPLOAD_FAILED,
     }
-    assert replace(upload, stage=Stage.SUSPENDED, cursor=1).current_step == "finished"
+    assert evolve(upload, stage=Stage.SUSPENDED, cursor=1).current_step == "finished"
 
 
 def test_retries_are_counted_over_all_steps() -> None:
@@ -229,7 +227,7 @@ def test_names_of_resources(upload_id: str, *, plain: bool) -> None:
 def test_a_copy_differs_in_what_was_asked_for_only() -> None:
     upload = Upload(id="x", received_at=START)
     copy = evolve(upload, run=3, message="m")
-    assert copy == replace(upload, run=3, message="m")
+    assert copy == evolve(upload, run=3, message="m")
     assert evolve(upload) == upload
     assert evolve(upload) is not upload
     with pytest.raises(KeyError):
@@ -264,8 +262,8 @@ RECORD = Record(holder="other", renewed="r", duration_seconds=15, transitions=1)
     ("record", "now", "answer"),
     [
         (None, 0, Claim.TAKE),
-        (replace(RECORD, holder=""), 0, Claim.TAKE),
-        (replace(RECORD, holder="me"), 99, Claim.KEEP),
+        (evolve(RECORD, holder=""), 0, Claim.TAKE),
+        (evolve(RECORD, holder="me"), 99, Claim.KEEP),
         (RECORD, 24.9, Claim.WAIT),
         (RECORD, 25, Claim.TAKE),
     ],
