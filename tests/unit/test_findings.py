@@ -228,6 +228,14 @@ def test_f40_a_file_found_on_disk_is_no_upload() -> None:
         decode(message("UploadReady", '{"UploadID":7}'), 1, NOW)
 
 
+def test_f42_no_upload_waits_for_those_before_it() -> None:
+    desk = Desk()
+    for number in range(100):
+        desk.read(number + 1, message("BytesReceived", arrival(UploadID=f'"bulk-{number}"')))
+    desk.read(101, message("BytesReceived", arrival()))
+    assert len(desk.outbox.sent) == 101, "although nothing is answered, acknowledged or stored"
+
+
 def test_f43_the_order_names_the_storage_it_is_for() -> None:
     resource_id = '{"storage_id":"st-1","space_id":"s-1","opaque_id":"o-1"}'
     event = decode(message("BytesReceived", arrival(ResourceID=resource_id)), 1, NOW)

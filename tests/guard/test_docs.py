@@ -1,0 +1,57 @@
+"""What the documentation says is held by a test is held by one."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FINDINGS = 43
+FINDING_TEST = re.compile(r"((?:_f\d\d)+)_")
+
+
+def names_in(path: Path) -> set[str]:
+    """The names of the test functions in a file."""
+    found = ast.walk(ast.parse(path.read_text()))
+    functions = (each for each in found if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
+    return {each.name for each in functions if each.name.startswith("test_")}
+
+
+ALL_TESTS = {path: names_in(path) for path in (ROOT / "tests").rglob("test_*.py")}
+
+
+def rows(page: str) -> list[list[str]]:
+    """The cells of a page's only table, without its head."""
+    lines = [line for line in (ROOT / "docs" / page).read_text().splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_every_finding_is_listed_with_its_tests() -> None:
+    table = rows("findings.md")
+    assert [row[0] for row in table] == [str(number) for number in range(1, FINDINGS + 1)]
+    known = set.union(*ALL_TESTS.values())
+    for number, theirs, ours, held in table:
+        named = set(re.findall(r"`(test_\w+)`", held))
+        assert theirs, number
+        assert ours, number
+        assert named, number
+        assert named <= known, number
+        own = {test for test in known if int(number) in numbers(test)}
+        assert own <= named, "a test named after a finding that its row does not name"
+
+
+def numbers(test: str) -> set[int]:
+    """The findings a test is named after."""
+    match = FINDING_TEST.match(test.removeprefix("test"))
+    return {int(each) for each in re.findall(r"f(\d\d)", match[1])} if match else set()
+
+
+@pytest.mark.parametrize("row", rows("guarantees.md"), ids=lambda row: row[0][:40])
+def test_every_guarantee_names_tests_that_exist(row: list[str]) -> None:
+    named = re.findall(r"`([^`]+)`", row[1])
+    assert named
+    for each in named:
+        path, _, test = each.partition("::")
+        assert ROOT / path in ALL_TESTS, each
+        assert not test or test in ALL_TESTS[ROOT / path], each
