@@ -39,7 +39,7 @@ class PlainSeals:
 
     def seal(self, origin: Origin) -> str:
         """As JSON."""
-        return orjson.dumps(origin).decode()
+        return orjson.dumps(origin._asdict()).decode()
 
     def open(self, sealed: str) -> Origin:
         """From JSON."""
