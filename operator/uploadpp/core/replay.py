@@ -4,7 +4,7 @@
 a crash; the answer is the same in both cases, which is what makes replay exact (law 2.3).
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from uploadpp.core.commands import Command, Finish, RequestRestart, StartStep
 from uploadpp.core.config import Config
@@ -16,8 +16,7 @@ from uploadpp.core.model import LogPosition, Millis, Upload
 from uploadpp.core.states import Ignored, Stage
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """Where a message stands: which incarnation of the stream, and its sequence there."""
 
     stream: str
@@ -46,7 +45,10 @@ def apply(
     stale = _stale(upload.log, event, at)
     if stale is not None:
         return ignore(upload, *stale)
-    return decide(evolve(upload, log=_moved(upload.log, event, at)), upload_id, event, now, config)
+    log = _moved(upload.log, event, at)
+    if log is not upload.log:
+        upload = evolve(upload, log=log)
+    return decide(upload, upload_id, event, now, config)
 
 
 def _moved(log: LogPosition, event: Input, at: Position) -> LogPosition:

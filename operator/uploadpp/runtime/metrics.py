@@ -12,9 +12,11 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
 from uploadpp import __version__
 from uploadpp.core.model import Upload
+from uploadpp.runtime.tallies import Tallies
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series of times of creation for each counter helps nobody
 
@@ -45,18 +47,19 @@ class Metrics:
             Gauge("uploadpp_build_info", "Always 1; the version is the label.", ["version"], registry=r)
         )
         self.build.labels(__version__).set(1)
-        self.events = Family(
-            Counter(
-                "uploadpp_log_events",
-                "Messages of the log that concern postprocessing.",
-                ["input"],
-                registry=r,
-            )
+        self.events = Tallies(
+            CounterMetricFamily,
+            "uploadpp_log_events",
+            "Messages of the log that concern postprocessing.",
+            ["input"],
+            registry=r,
         )
-        self.ignored = Family(
-            Counter(
-                "uploadpp_inputs_ignored", "Inputs that changed nothing, by reason.", ["reason"], registry=r
-            )
+        self.ignored = Tallies(
+            CounterMetricFamily,
+            "uploadpp_inputs_ignored",
+            "Inputs that changed nothing, by reason.",
+            ["reason"],
+            registry=r,
         )
         self.bad_messages = Family(
             Counter("uploadpp_bad_messages", "Messages that could not be understood.", ["defect"], registry=r)
@@ -64,19 +67,22 @@ class Metrics:
         self.set_aside = Counter(
             "uploadpp_uploads_set_aside", "Uploads that can never be stored or published.", registry=r
         )
-        self.published = Family(
-            Counter("uploadpp_published", "Events published, by kind.", ["kind"], registry=r)
+        self.published = Tallies(
+            CounterMetricFamily, "uploadpp_published", "Events published, by kind.", ["kind"], registry=r
         )
-        self.uploads = Family(
-            Gauge(
-                "uploadpp_uploads",
-                "Uploads with a resource, by stage and step.",
-                ["stage", "step"],
-                registry=r,
-            )
+        self.uploads = Tallies(
+            GaugeMetricFamily,
+            "uploadpp_uploads",
+            "Uploads with a resource, by stage and step.",
+            ["stage", "step"],
+            registry=r,
         )
-        self.finished = Family(
-            Counter("uploadpp_uploads_ended", "Uploads that ended, by stage.", ["stage"], registry=r)
+        self.finished = Tallies(
+            CounterMetricFamily,
+            "uploadpp_uploads_ended",
+            "Uploads that ended, by stage.",
+            ["stage"],
+            registry=r,
         )
         self.duration = Family(
             Histogram(
@@ -87,15 +93,16 @@ class Metrics:
                 registry=r,
             )
         )
-        self.retries = Family(Counter("uploadpp_step_retries", "Retries of steps.", ["step"], registry=r))
+        self.retries = Tallies(
+            CounterMetricFamily, "uploadpp_step_retries", "Retries of steps.", ["step"], registry=r
+        )
         self.stalled = Gauge("uploadpp_uploads_stalled", "Uploads with the condition Stalled.", registry=r)
-        self.writes = Family(
-            Counter(
-                "uploadpp_checkpoint_writes",
-                "Requests to the API server, by verb and result.",
-                ["verb", "result"],
-                registry=r,
-            )
+        self.writes = Tallies(
+            CounterMetricFamily,
+            "uploadpp_checkpoint_writes",
+            "Requests to the API server, by verb and result.",
+            ["verb", "result"],
+            registry=r,
         )
         self.unsaved = Gauge(
             "uploadpp_checkpoint_lag_uploads", "Uploads whose state is newer than etcd's.", registry=r
@@ -111,8 +118,8 @@ class Metrics:
 
     def moved(self, before: Upload | None, after: Upload | None) -> None:
         """Account for an upload that came, moved or went."""
-        old = (before.stage, before.current_step) if before else None
-        new = (after.stage, after.current_step) if after else None
+        old = (before.stage, before.current_step) if before is not None else None
+        new = (after.stage, after.current_step) if after is not None else None
         if old != new:
             if old is not None:
                 self.uploads.labels(*old).dec()
@@ -126,9 +133,10 @@ class Metrics:
             return
         if after.stage.ended and not before.stage.ended:
             self.finished.labels(after.stage).inc()
-        if after.retry_count > before.retry_count:
-            self.retries.labels(before.current_step).inc()
-        self._observe_step(before, after)
+        if after.steps is not before.steps:
+            if after.retry_count > before.retry_count:
+                self.retries.labels(before.current_step).inc()
+            self._observe_step(before, after)
 
     def _observe_step(self, before: Upload, after: Upload) -> None:
         if before.run != after.run or before.cursor >= min(len(before.steps), len(after.steps)):

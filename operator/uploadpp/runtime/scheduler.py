@@ -10,6 +10,9 @@ from uploadpp.runtime.entry import Entry
 LONGEST_SLEEP_SECONDS = 5.0
 """The clock may be set; a timer is never later than this because of it."""
 
+SPARE = 1024
+"""So many more than twice the timers may stand in the heap before it is tidied up."""
+
 
 class Scheduler:
     """Calls back for every entry whose time has come."""
@@ -24,6 +27,11 @@ class Scheduler:
     def __len__(self) -> int:
         return len(self._due)
 
+    @property
+    def held(self) -> int:
+        """How many arrangements are in memory, with those that count no more."""
+        return len(self._heap)
+
     def set(self, entry: Entry, at: Millis | None) -> None:
         """Wake an entry at a time, instead of any earlier arrangement; None cancels."""
         if at is None:
@@ -36,6 +44,13 @@ class Scheduler:
         heapq.heappush(self._heap, (at, self._count, entry))
         if self._heap[0][2] is entry:
             self._wake.set()
+        if len(self._heap) > 2 * len(self._due) + SPARE:
+            self._compact()
+
+    def _compact(self) -> None:
+        """Drop what was replaced or cancelled: it would keep uploads in memory until its time comes."""
+        self._heap = [each for each in self._heap if self._due.get(each[2]) == each[0]]
+        heapq.heapify(self._heap)
 
     def next_due(self) -> Millis | None:
         """When the next entry is due."""

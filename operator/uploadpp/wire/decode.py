@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from uploadpp.core.commands import Mark
 from uploadpp.core.inputs import (
@@ -27,8 +26,7 @@ _OBJECTS = ("ExecutingUser", "ImpersonatingUser", "SpaceOwner", "ResourceID")
 _SECRETS = re.compile(r"\S*://\S*|\beyJ[\w-]+\.[\w.-]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """A message that concerns us: whose it is, and what it means.
 
     `upload_id` is empty only for a Resume of all uploads in a step.

@@ -3,10 +3,10 @@
 import binascii
 import re
 from base64 import b64decode, b64encode
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from uuid import uuid4
+from functools import lru_cache
+from typing import NamedTuple
 
 from uploadpp.wire.rawjson import go_string, loads
 
@@ -14,6 +14,7 @@ TOPIC = "main-queue"
 MARK_KEY = "uploadpp"
 """Metadata key that carries `Mark.encode()`; every other service ignores keys it does not know."""
 
+_STRINGS = frozenset({str, type(None)})
 _EVENT_TYPE = re.compile(r"events\.\w{1,64}", re.ASCII)
 
 
@@ -35,13 +36,16 @@ class BadMessageError(ValueError):
         super().__init__(f"{detail} ({self.event_type})")
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A decoded envelope; `payload` is still base64 so that foreign events cost nothing more."""
 
     event_type: str
-    metadata: dict[str, str] = field(repr=False)
-    payload: str = field(repr=False)
+    metadata: dict[str, str]
+    payload: str
+
+    def __repr__(self) -> str:
+        """Only what may be in a log."""
+        return f"Envelope({self.event_type!r})"
 
     def payload_text(self) -> str:
         """The event's JSON.
@@ -78,22 +82,33 @@ def decode_envelope(data: bytes) -> Envelope:
     payload = body.get("Payload")
     if metadata is None:
         metadata = {}
-    if not isinstance(metadata, dict) or not all(isinstance(v, str | None) for v in metadata.values()):
+    if not isinstance(metadata, dict) or not _STRINGS.issuperset(map(type, metadata.values())):
         raise BadMessageError(Defect.WRONG_TYPE, "Metadata is no object of strings")
+    if None in metadata.values():
+        metadata = {name: value or "" for name, value in metadata.items()}
     event_type = metadata.get("eventtype") or ""
     if not isinstance(payload, str | None):
         raise BadMessageError(Defect.WRONG_TYPE, "Payload is no string", event_type)
-    return Envelope(event_type, {k: v or "" for k, v in metadata.items()}, payload or "")
+    return Envelope(event_type, metadata, payload or "")
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def encode_envelope(
     event_type: str, event_id: str, payload: str, metadata: dict[str, str], now_ms: int
 ) -> bytes:
-    """Wrap an event as go-micro does; `metadata` comes after `eventtype` and `eventid`."""
-    stamp = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat().replace("+00:00", "Z")
-    extra = "".join(f",{go_string(key)}:{go_string(value)}" for key, value in metadata.items())
+    """Wrap an event as go-micro does; `metadata` comes after `eventtype` and `eventid`.
+
+    `ID` is a random UUID there, which nobody reads; here it makes a repetition the same bytes.
+    """
+    seconds, ms = divmod(now_ms, 1000)
+    extra = "".join([f',"{key}":{go_string(value)}' for key, value in metadata.items()])
     body = (
-        f'{{"Timestamp":"{stamp}","Metadata":{{"eventtype":"{event_type}","eventid":"{event_id}"{extra}}},'
-        f'"ID":"{uuid4()}","Topic":"{TOPIC}","Payload":"'
+        f'{{"Timestamp":"{_second(seconds)}.{ms:03d}Z",'
+        f'"Metadata":{{"eventtype":"{event_type}","eventid":"{event_id}"{extra}}},'
+        f'"ID":"{event_id}","Topic":"{TOPIC}","Payload":"'
     )
     return body.encode() + b64encode(payload.encode()) + b'"}'

@@ -56,6 +56,8 @@ def _whole(value: Any) -> Any:  # noqa: ANN401 -- any JSON
 
 
 def _skip(text: str, at: int) -> int:
+    if text[at] > " ":
+        return at  # as nearly always: what Go writes has no spaces
     match = _space.match(text, at)
     return match.end() if match else at
 

@@ -66,3 +66,17 @@ async def test_an_earlier_timer_wakes_a_sleeping_scheduler() -> None:
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
+
+
+def test_uploads_that_are_gone_are_not_kept_until_their_time_would_have_come() -> None:
+    clock = Clock()
+    scheduler = Scheduler(clock)
+    for number in range(10_000):
+        entry = Entry(str(number), UPLOAD)
+        scheduler.set(entry, Millis(600_000))
+        if number:
+            scheduler.set(entry, None)
+    assert len(scheduler) == 1
+    assert scheduler.held < 5_000
+    clock.now = Millis(600_000)
+    assert [each.name for each in scheduler.pop_due()] == ["0"]

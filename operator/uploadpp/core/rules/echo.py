@@ -22,7 +22,7 @@ def published(upload: Upload, echo: Published, now: Millis, config: Config) -> D
     mark = echo.mark
     if mark.received_at != upload.received_at:
         return ignore(upload, Ignored.ALREADY_APPLIED, "a command for an earlier upload of the same id")
-    if evolve(mark, token="") == _last(upload, mark.kind):
+    if (mark.run, mark.number, mark.detail) == _last(upload, mark.kind):
         if mark.kind in {Kind.RETRY, Kind.RESTART} or upload.log.start is not None:
             return ignore(upload, Ignored.ALREADY_APPLIED, "our own event, known")
         return Decision(_out(upload, echo, now))
@@ -39,17 +39,18 @@ def _out(upload: Upload, echo: Published, now: Millis) -> Upload:
 
     After an outage it goes out much later than it was decided.
     """
-    noted = evolve(upload, log=evolve(upload.log, start=echo.sequence))
+    log = evolve(upload.log, start=echo.sequence)
     if echo.mark.kind is Kind.FINISH and upload.stage is Stage.AWAITING_READY:
-        return evolve(noted, since=Millis(max(upload.since, now)))
+        return evolve(upload, log=log, since=Millis(max(upload.since, now)))
     if echo.mark.kind is Kind.START and upload.stage is Stage.RUNNING:
         started = Millis(max(upload.step.started_at or upload.since, now))
-        return noted.with_step(upload.cursor, evolve(upload.step, started_at=started))
-    return noted
+        step = evolve(upload.step, started_at=started)
+        return evolve(upload, log=log, steps=upload.steps_with(upload.cursor, step))
+    return evolve(upload, log=log)
 
 
-def _last(upload: Upload, kind: Kind) -> Mark | None:
-    """The mark, less its token, of the last command of a kind that this state stands for."""
+def _last(upload: Upload, kind: Kind) -> tuple[int, int, str] | None:
+    """Run, number and detail of the last command of a kind that this state stands for."""
     number, detail = 0, ""
     if kind is Kind.FINISH and upload.outcome is not None:
         number, detail = upload.finishes, str(upload.outcome)
@@ -59,7 +60,7 @@ def _last(upload: Upload, kind: Kind) -> Mark | None:
         number, detail = upload.step.attempts, upload.plan[upload.cursor].name
         if kind is Kind.RETRY and upload.stage is not Stage.BACKING_OFF:
             return None
-    return Mark(kind, upload.received_at, upload.run, number, detail) if number else None
+    return (upload.run, number, detail) if number else None
 
 
 def _caught_up(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | None:
