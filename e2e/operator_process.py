@@ -13,7 +13,7 @@ from e2e.cluster.http import get
 from e2e.cluster.instance import Instance
 from e2e.cluster.service import Service
 
-_NOT_INHERITED = ("POSTPROCESSING_", "OCIS_", "UPLOADPP_", "KUBERNETES_")
+_NOT_INHERITED = ("POSTPROCESSING_", "OCIS_", "OC_", "UPLOADPP_", "KUBERNETES_", "OTEL_")
 
 
 def plain_environment() -> dict[str, str]:

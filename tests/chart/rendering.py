@@ -42,6 +42,12 @@ PRODUCTION: Object = {
         "natsTo": [{"podSelector": {"matchLabels": {"app": "nats"}}}],
         "apiServerTo": [{"ipBlock": {"cidr": "10.0.0.1/32"}}],
         "extraEgress": [{"ports": [{"port": 8080}]}],
+        "collectorTo": [{"podSelector": {"matchLabels": {"app": "collector"}}}],
+    },
+    "tracing": {
+        "endpoint": "https://collector.monitoring:4318",
+        "sampleRatio": 0.1,
+        "headers": {"existingSecret": "collector-login"},
     },
     "image": {"digest": "sha256:" + "0" * 64, "pullPolicy": "Always"},
     "imagePullSecrets": [{"name": "registry"}],

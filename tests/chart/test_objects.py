@@ -185,11 +185,14 @@ def test_view_may_look_and_edit_may_change() -> None:
 def test_network_policy_opens_the_ports_of_the_configured_servers() -> None:
     spec = the(render(PRODUCTION), "NetworkPolicy")["spec"]
     ports = [sorted(port["port"] for port in rule["ports"]) for rule in spec["egress"]]
-    assert ports == [[53, 53], [4222, 4223], [443, 6443], [8080]]
+    assert ports == [[53, 53], [4222, 4223], [443, 6443], [4318], [8080]]
     assert spec["ingress"][0]["ports"] == [{"protocol": "TCP", "port": "metrics"}]
     assert spec["ingress"][0]["from"] == PRODUCTION["networkPolicy"]["metricsFrom"]
     anywhere = the(render({"networkPolicy": {"enabled": True}}), "NetworkPolicy")["spec"]
     assert not any("to" in rule for rule in anywhere["egress"])
+    for url, port in (("https://c1", 443), ("http://c1/x:9", 80), ("http://[::1]:7/x", 7)):
+        opened = {"networkPolicy": {"enabled": True}, "tracing": {"endpoint": url}}
+        assert the(render(opened), "NetworkPolicy")["spec"]["egress"][-1]["ports"][0]["port"] == port
     assert "from" not in anywhere["ingress"][0]
 
 

@@ -29,7 +29,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"show": ["url"]}, "/show/0"),
     ({"image": {"digest": "latest"}}, "/image/digest"),
     ({"extraEnv": {"A": "b"}}, "/extraEnv"),
+    ({"tracing": {"endpoint": "collector:4318"}}, "/tracing/endpoint"),
+    ({"tracing": {"sampleRatio": 2}}, "/tracing/sampleRatio"),
     # What a schema cannot say
+    ({"tracing": {"endpoint": "http://collector:4317"}}, "tracing.endpoint: 4317"),
+    ({"tracing": {"headers": SECRET}}, "tracing.headers.existingSecret has no effect"),
     ({"steps": [{"name": "a"}, {"name": "a"}]}, 'steps: "a" is listed twice'),
     ({"retryPolicy": {"backoffSeconds": 10, "maxBackoffSeconds": 5}}, "retryPolicy.backoffSeconds is longer"),
     (

@@ -11,6 +11,7 @@ from e2e.paths import REPO
 from tests.chart.rendering import EVERYTHING, MINIMAL, PRODUCTION, SETS, container, environment, render
 from uploadpp.core.states import OnExhausted
 from uploadpp.runtime.configuration import core_config, read_settings, variables_of
+from uploadpp.runtime.exporting import endpoint
 from uploadpp.runtime.settings import Settings, StepSettings
 
 CHART = REPO / "charts" / "upload-postprocessing"
@@ -20,6 +21,7 @@ NO_VALUE = {
     "events_auth_password": "comes from a Secret",
     "debug_token": "comes from a Secret",
     "namespace": "is the Pod's own",
+    "tracing_type": "has one value that works",
 }
 
 
@@ -53,7 +55,8 @@ def test_every_setting_of_the_operator_can_be_set() -> None:
     """Whoever adds a setting is told here that the chart needs a value for it."""
     tls = {"nats": {"tls": PRODUCTION["nats"]["tls"]}}
     logins = [{"nats": {"auth": {kind: {"existingSecret": "s"}}}} for kind in ("creds", "nkey", "token")]
-    rendered = [environment(render(each)) for each in (tls, *logins)]
+    traces = {"tracing": PRODUCTION["tracing"]}
+    rendered = [environment(render(each)) for each in (tls, traces, *logins)]
     set_by_chart = set().union(*rendered)
     missing = {name for name in Settings.model_fields if not set_by_chart & set(variables_of(name))}
     assert missing == set(NO_VALUE)
@@ -70,6 +73,7 @@ def test_secrets_reach_their_variables() -> None:
         "POSTPROCESSING_EVENTS_AUTH_USERNAME": {"name": "nats-login", "key": "user"},
         "POSTPROCESSING_EVENTS_AUTH_PASSWORD": {"name": "nats-login", "key": "password"},
         "POSTPROCESSING_DEBUG_TOKEN": {"name": "scrape", "key": "token"},
+        "OTEL_EXPORTER_OTLP_HEADERS": {"name": "collector-login", "key": "headers"},
     }
 
 
@@ -82,6 +86,14 @@ def test_steps_arrive_as_the_operator_plans_them() -> None:
     assert delay.delay == 30_000
 
 
+def test_traces_go_where_the_chart_says() -> None:
+    variables = environment(render(PRODUCTION))
+    assert endpoint(read_settings({}, variables), variables) == "https://collector.monitoring:4318/v1/traces"
+    assert variables["OTEL_TRACES_SAMPLER_ARG"] == "0.1"
+    none = environment(render(MINIMAL))
+    assert endpoint(read_settings({}, none), none) is None
+
+
 def test_every_setting_of_a_step_is_a_field_of_steps() -> None:
     schema = yaml.safe_load((CHART / "values.schema.json").read_text())
     assert set(schema["definitions"]["step"]["properties"]) == {"name", *StepSettings.model_fields}
@@ -91,5 +103,5 @@ def test_every_setting_of_a_step_is_a_field_of_steps() -> None:
 def test_the_operator_takes_what_the_chart_renders(name: str) -> None:
     variables = environment(render(SETS[name]))
     known = {variable for field in Settings.model_fields for variable in variables_of(field)}
-    assert set(variables) - known <= {"HTTPS_PROXY"}
+    assert set(variables) - known <= {"HTTPS_PROXY", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
     read_settings({}, variables)

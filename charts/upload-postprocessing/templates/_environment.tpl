@@ -31,6 +31,12 @@ UPLOADPP_WRITERS: {{ $v.writers | quote }}
 POSTPROCESSING_DEBUG_ADDR: ":9255"
 POSTPROCESSING_LOG_LEVEL: {{ $v.log.level }}
 UPLOADPP_LOG_FORMAT: {{ $v.log.format }}
+{{- with $v.tracing.endpoint }}
+POSTPROCESSING_TRACING_ENABLED: "true"
+POSTPROCESSING_TRACING_ENDPOINT: {{ . | quote }}
+OTEL_TRACES_SAMPLER: parentbased_traceidratio
+OTEL_TRACES_SAMPLER_ARG: {{ $v.tracing.sampleRatio | quote }}
+{{- end }}
 {{- if $v.nats.auth.creds.existingSecret }}
 UPLOADPP_NATS_CREDS_FILE: /etc/uploadpp/nats.creds
 {{- end }}
@@ -62,6 +68,10 @@ UPLOADPP_NATS_TLS_KEY_FILE: /etc/uploadpp/nats-client.key
 {{- end }}{{ end }}
 {{- with .Values.metrics }}{{ if .existingSecret }}
 - name: POSTPROCESSING_DEBUG_TOKEN
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret | quote }}, key: {{ .key | quote }}}}
+{{- end }}{{ end }}
+{{- with .Values.tracing.headers }}{{ if .existingSecret }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
   valueFrom: {secretKeyRef: {name: {{ .existingSecret | quote }}, key: {{ .key | quote }}}}
 {{- end }}{{ end }}
 {{- end }}

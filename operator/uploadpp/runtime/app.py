@@ -30,16 +30,23 @@ from uploadpp.runtime.configuration import (
     sealing_keys,
 )
 from uploadpp.runtime.crew import Crew
+from uploadpp.runtime.exporting import notes as tracing_notes
+from uploadpp.runtime.exporting import open_otlp
 from uploadpp.runtime.health import HealthServer
+from uploadpp.runtime.logs import add_trace_ids
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.seat import Seat
 from uploadpp.runtime.session import Session, Surroundings
 from uploadpp.runtime.settings import Settings
+from uploadpp.runtime.tracing import Tracing
 from uploadpp.wire.connection import connect
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+SERVICE = "postprocessing"
+"""What traces call us: the name of the service we replace."""
 
 
 class App:
@@ -61,6 +68,8 @@ class App:
             raise ConfigurationError(f"{text}; see `uploadpp generate-key`") from None
         self._nats = nats_options(settings, self._identity)
         self._config = core_config(settings)
+        attributes = {"k8s.namespace.name": self._namespace, "service.instance.id": self._identity}
+        self._otlp = open_otlp(settings, SERVICE, attributes)
         self._metrics = Metrics()
         self._stop = asyncio.Event()
         self._client: Client | None = None
@@ -78,8 +87,10 @@ class App:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        for note in notes(self._settings):
+        for note in notes(self._settings) + tracing_notes(self._settings):
             log.warning(note)
+        if self._otlp is not None:
+            add_trace_ids(self._trace_id)
         steps = ",".join(step.name for step in self._config.steps)
         log.info("starting", extra={"version": __version__, "namespace": self._namespace, "steps": steps})
         health = HealthServer(
@@ -99,6 +110,8 @@ class App:
             await self._work()
         finally:
             await health.stop()
+            if self._otlp is not None:
+                self._otlp.close()
         if self._deaf:
             sys.exit(1)
 
@@ -154,6 +167,11 @@ class App:
                 log.info("giving a shard up to a replica with fewer", extra={"shard": mine[-1].shard.index})
                 mine[-1].give_up()
 
+    def _trace_id(self, upload_id: str) -> str:
+        """The trace of an upload, for the log; empty when the upload is not ours."""
+        sessions = [seat.session for seat in self._seats if seat.session is not None]
+        return next((found for each in sessions if (found := each.trace_id(upload_id))), "")
+
     def _lease(self, api: Api, shard: Shard) -> Lease:
         duration = -(-self._settings.lease_duration // 1000)
         lease = Lease(api, self._namespace, shard.lease_name, self._identity, duration)
@@ -173,6 +191,7 @@ class App:
             writers=self._settings.writers,
             max_ended=self._settings.max_ended,
             start_from=self._settings.start_from,
+            tracing=Tracing(self._otlp.sampled, self._otlp.emit) if self._otlp is not None else None,
         )
 
     async def _or_stop(self, work: Coroutine[Any, Any, T]) -> T | None:

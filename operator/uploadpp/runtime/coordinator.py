@@ -27,6 +27,7 @@ from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.ports import Bus
 from uploadpp.runtime.quarantine import Quarantine
 from uploadpp.runtime.scheduler import Scheduler
+from uploadpp.runtime.tracing import Tracing
 from uploadpp.wire.decode import Event, decode_event
 from uploadpp.wire.encode import Outgoing, encode
 from uploadpp.wire.envelope import BadMessageError, Envelope, decode_envelope
@@ -69,6 +70,7 @@ class Coordinator:
         self._sent: dict[str, Entry] = {}
         self._held: dict[str, Held] | None = {}
         self.stream = ""
+        self.tracing: Tracing | None = None
         self.on_storable: Callable[[Entry], None] = lambda _: None
         self.on_ended: Callable[[Entry], None] = lambda _: None
         self.on_forgotten: Callable[[Entry], None] = lambda _: None
@@ -179,6 +181,8 @@ class Coordinator:
                     "ignored: %s", decision.why, extra={"upload": upload_id, "reason": decision.ignored}
                 )
         elif decision.upload is not None:
+            if self.tracing is not None and entry is not None:
+                self.tracing.moved(entry.upload, decision.upload, now)
             entry = self._changed(entry, decision)
         for command in decision.commands:
             self._publish(entry, upload_id, command, now, slot)
@@ -220,7 +224,10 @@ class Coordinator:
         self, entry: Entry | None, upload_id: str, command: Command, now: Millis, slot: Slot | None
     ) -> None:
         upload = entry.upload if entry else None
-        outgoing = encode(command, upload_id, upload, now)
+        traceparent = None
+        if self.tracing is not None and upload is not None:
+            traceparent = self.tracing.traceparent(upload, command.mark)
+        outgoing = encode(command, upload_id, upload, now, traceparent)
         if entry is not None:
             entry.unpublished += 1
             slot = None  # the entry's checkpoint holds the log back, not the command

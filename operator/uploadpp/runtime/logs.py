@@ -99,6 +99,21 @@ class RepeatFilter(logging.Filter):
         return True
 
 
+class TraceIds(logging.Filter):
+    """Adds the trace to what is said about an upload."""
+
+    def __init__(self, trace_id: Callable[[str], str]) -> None:
+        super().__init__()
+        self._trace_id = trace_id
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always lets the record pass."""
+        upload = vars(record).get("upload")
+        if isinstance(upload, str) and (found := self._trace_id(upload)):
+            record.trace_id = found
+        return True
+
+
 class TextFormatter(logging.Formatter):
     """One readable line: time, level, message, then `key=value` of what was added."""
 
@@ -112,6 +127,12 @@ class TextFormatter(logging.Formatter):
 def _leave_signals_to_us(record: logging.LogRecord) -> bool:
     """Kopf warns that it does not handle signals outside of the main thread; `app` handles them."""
     return not record.getMessage().startswith("OS signals are ignored")
+
+
+def add_trace_ids(trace_id: Callable[[str], str]) -> None:
+    """Have each line about an upload name its trace; to be called after `set_up`."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(TraceIds(trace_id))
 
 
 def set_up(level: LogLevel, form: LogFormat) -> None:

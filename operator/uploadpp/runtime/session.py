@@ -21,6 +21,7 @@ from uploadpp.api.codec import ShownField
 from uploadpp.core.config import Config
 from uploadpp.core.model import Millis
 from uploadpp.core.sharding import Shard
+from uploadpp.core.tracing import trace_of
 from uploadpp.kube.errors import ApiError, UnavailableError
 from uploadpp.kube.lease import Lease
 from uploadpp.runtime.checkpoint import Checkpoint, Form
@@ -34,6 +35,7 @@ from uploadpp.runtime.ports import Json, Notices, Resources, Seals, Watching
 from uploadpp.runtime.reaper import Reaper
 from uploadpp.runtime.resources import ResourceInputs
 from uploadpp.runtime.scheduler import Scheduler
+from uploadpp.runtime.tracing import Tracing
 from uploadpp.runtime.watch import Watch
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.reader import LogReader, Raw
@@ -73,6 +75,7 @@ class Surroundings:
     monotonic: Callable[[], float] = time.monotonic
     watch: Callable[[Sink, str, str], Watching] = Watch
     lost_after: datetime | None = None
+    tracing: Tracing | None = None
 
 
 class Session:
@@ -92,6 +95,7 @@ class Session:
             around.config, self._publisher, self._ledger, self._scheduler, around.metrics, around.clock
         )
         self._coordinator.shard = shard
+        self._coordinator.tracing = around.tracing
         self._secrets = SecretUrls(self._coordinator, around.store, around.events, around.clock)
         self._resources = ResourceInputs(
             self._coordinator, around.seals, around.config, self._secrets, around.events
@@ -135,6 +139,11 @@ class Session:
     def unsaved(self) -> int:
         """Uploads whose state is newer than etcd's and may be written."""
         return self._checkpoint.backlog
+
+    def trace_id(self, upload_id: str) -> str:
+        """The trace of an upload; empty when there is no such upload."""
+        entry = self._coordinator.upload_entry(upload_id)
+        return f"{trace_of(entry.upload).id:032x}" if entry is not None else ""
 
     # -- life -----------------------------------------------------------------------------
 

@@ -4,8 +4,10 @@ Names of the service we replace are honoured, in both dialects (OCIS_ and OC_); 
 several are set the last one counts, as there. What cannot be parsed stops the start.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -18,6 +20,7 @@ from uploadpp.wire.stream import StartFrom
 
 MAX_STEPS = 32
 MAX_STEP_NAME = 63
+OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
 
 
 def _duration(value: object) -> object:
@@ -35,6 +38,19 @@ def _address(value: str) -> str:
     if not colon or not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004 -- ports have 16 bits
         raise ValueError("is no address such as 127.0.0.1:9255 or :9255")
     return f"{host}:{port}"
+
+
+def _collector(value: str) -> str:
+    """A URL; the port of gRPC, which the service we replace speaks, becomes that of HTTP beside it."""
+    if not value:
+        return value
+    parts = urlsplit(value if "://" in value else f"http://{value}")
+    if not parts.hostname or parts.scheme not in {"http", "https"}:
+        raise ValueError("is no URL and no host:port")
+    port = parts.port or (None if "://" in value else OTLP_PORT)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host += f":{OTLP_PORT if port == OTLP_GRPC_PORT else port}" if port else ""
+    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
 
 
 def _file(value: object) -> object:
@@ -86,6 +102,13 @@ def env(*names: str, repeat: bool = False, **extra: Any) -> Any:  # noqa: ANN401
 
 def _ocis(suffix: str, own: str) -> tuple[str, ...]:
     return f"OCIS_{suffix}", f"OC_{suffix}", own
+
+
+class TracingType(StrEnum):
+    """Where the service we replace can send traces; of these we speak OTLP, over HTTP."""
+
+    OTLP = "otlp"
+    JAEGER = "jaeger"
 
 
 class StepSettings(BaseModel):
@@ -276,6 +299,22 @@ class Settings(BaseModel):
     )
     log_format: Annotated[LogFormat, BeforeValidator(_lower)] = env(
         "UPLOADPP_LOG_FORMAT", default=LogFormat.JSON, description="json or text."
+    )
+    tracing_enabled: Switch = env(
+        *_ocis("TRACING_ENABLED", "POSTPROCESSING_TRACING_ENABLED"),
+        default=False,
+        description="Send traces; the standard variables OTEL_EXPORTER_OTLP_* switch it on as well "
+        "(docs/tracing.md).",
+    )
+    tracing_type: Annotated[TracingType, BeforeValidator(_lower)] = env(
+        *_ocis("TRACING_TYPE", "POSTPROCESSING_TRACING_TYPE"),
+        default=TracingType.OTLP,
+        description="otlp; with jaeger no traces are sent.",
+    )
+    tracing_endpoint: Annotated[str, AfterValidator(_collector)] = env(
+        *_ocis("TRACING_ENDPOINT", "POSTPROCESSING_TRACING_ENDPOINT"),
+        default="",
+        description="Collector, as URL or host:port; OTLP over HTTP, so port 4317 of gRPC becomes 4318.",
     )
     workers: int = env(
         "POSTPROCESSING_WORKERS",

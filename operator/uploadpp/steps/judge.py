@@ -3,8 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
+from uploadpp.core.tracing import parse_traceparent
 from uploadpp.steps.answer import failure, fit
 from uploadpp.steps.download import Downloads
 from uploadpp.steps.job import Job
@@ -18,6 +21,24 @@ log = logging.getLogger(__name__)
 Work = Callable[[Upload], Awaitable[Verdict]]
 
 
+@dataclass(slots=True)
+class Attempt:
+    """The work on one upload, as a trace sees it: what it carries on, and how it ended."""
+
+    traceparent: str
+    outcome: str = ""
+    failure: str = ""
+
+
+Traced = Callable[[Job], AbstractContextManager[Attempt]]
+
+
+@contextmanager
+def untraced(job: Job) -> Iterator[Attempt]:
+    """Carry on what the start came with."""
+    yield Attempt(job.start.metadata["traceparent"])
+
+
 class Judge:
     """Runs the step's function on one upload at a time, many at once."""
 
@@ -29,15 +50,25 @@ class Judge:
         self._timeout_seconds = timeout_seconds
         self._downloads = downloads
         self._metrics = metrics
+        self.traced: Traced = untraced
 
     async def verdict(self, job: Job) -> Verdict:
         """The verdict; a retry with a message if the function fails, takes too long or returns nonsense."""
+        with self.traced(job) as attempt:
+            verdict, attempt.failure = await self._judge(job, attempt.traceparent)
+            attempt.outcome = verdict.outcome
+        return verdict
+
+    async def _judge(self, job: Job, traceparent: str) -> tuple[Verdict, str]:
+        """The verdict, and what kept the function from one of its own."""
         start, began = job.start, time.monotonic()
-        reason, traced = "", {"traceparent": start.metadata["traceparent"]}
-        extra = {"step": self._step, "upload": start.upload_id, **traced}
+        reason, trace = "", parse_traceparent(traceparent)
+        extra = {"step": self._step, "upload": start.upload_id}
+        if trace is not None:
+            extra["trace_id"] = f"{trace.id:032x}"
         try:
             async with asyncio.timeout(self._timeout_seconds) as limit:
-                verdict = fit(await self._work(self._upload(job)), self._step)
+                verdict = fit(await self._work(self._upload(job, traceparent)), self._step)
         except Verdict as raised:
             verdict = fit(raised, self._step)
         except asyncio.CancelledError as error:
@@ -57,11 +88,10 @@ class Judge:
             self._metrics.failures.labels(self._step, reason).inc()
         self._metrics.duration.labels(self._step, verdict.outcome).observe(seconds)
         log.info("%s after %.3f s", verdict.outcome, seconds, extra=extra)
-        return verdict
+        return verdict, reason
 
-    def _upload(self, job: Job) -> Upload:
+    def _upload(self, job: Job, traceparent: str) -> Upload:
         start, user_id = job.start, job.start.user.get("id")
-        traceparent = start.metadata["traceparent"]
         return Upload(
             id=start.upload_id,
             filename=start.filename,

@@ -24,6 +24,9 @@ SHARED = (
     "debug_token",
     "log_level",
     "log_format",
+    "tracing_enabled",
+    "tracing_type",
+    "tracing_endpoint",
 )
 """The operator's settings that mean the same here."""
 NEW, ALL = "new", "all"

@@ -14,6 +14,7 @@ from nats.aio.client import Client
 
 from uploadpp import __version__
 from uploadpp.runtime.configuration import ConfigurationError, add_flags, nats_options, read_model
+from uploadpp.runtime.exporting import notes, open_otlp
 from uploadpp.runtime.health import HealthServer
 from uploadpp.runtime.logs import set_up
 from uploadpp.runtime.settings import Settings
@@ -85,6 +86,7 @@ class Program:
         except OSError as error:
             text = f"UPLOADPP_STEP_DOWNLOAD_CA_FILE={options.download_ca_file}: {error}"
             raise ConfigurationError(text) from None
+        self._otlp = open_otlp(settings, step.name, {})
         self._metrics = StepMetrics(step.name)
         self._service: StepService | None = None
 
@@ -97,6 +99,8 @@ class Program:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        for note in notes(self._settings):
+            log.warning(note)
         log.info("starting", extra={"version": __version__, "step": self._step.name})
         address = self._options.debug_addr
         health = HealthServer(address, self._settings.debug_token, self._metrics, str, self._unready)
@@ -108,6 +112,8 @@ class Program:
             await self._serve(stop)
         finally:
             await health.stop()
+            if self._otlp is not None:
+                self._otlp.close()
 
     async def _serve(self, stop: asyncio.Event) -> None:
         client = await _connected(stop, asyncio.ensure_future(connect(self._nats)))
@@ -116,6 +122,10 @@ class Program:
         downloads = Downloads(self._tls, self._metrics.bytes.inc)
         terms = self._terms()
         judge = Judge(self._step.name, self._step.work, self._timeout(), downloads, self._metrics)
+        if self._otlp is not None:
+            from uploadpp.steps.tracing import WorkSpans  # noqa: PLC0415 -- only where traces are sent
+
+            judge.traced = WorkSpans(self._otlp).of
         self._service = StepService(self._step.name, judge, terms, client, self._metrics)
         try:
             await self._service.run(stop)

@@ -19,11 +19,17 @@ class Outgoing:
     body: bytes = field(repr=False)
 
 
-def encode(command: Command, upload_id: str, upload: Upload | None, now: Millis) -> Outgoing:
-    """The event for a command; `upload` is None only when the storage is asked about an unknown id."""
+def encode(
+    command: Command, upload_id: str, upload: Upload | None, now: Millis, traceparent: str | None = None
+) -> Outgoing:
+    """The event for a command; `upload` is None only when the storage is asked about an unknown id.
+
+    `traceparent` is the upload's own unless we trace it.
+    """
     origin = upload.origin if upload else Origin()
     event_type, payload = _event(command, go_string(upload_id), origin, now)
-    metadata = {"traceparent": origin.traceparent, "initiatorid": origin.initiator_id}
+    trace = origin.traceparent if traceparent is None else traceparent
+    metadata = {"traceparent": trace, "initiatorid": origin.initiator_id}
     if origin.extra_info is not None:
         metadata["extrainfo"] = origin.extra_info
     metadata[MARK_KEY] = command.mark.encode()

@@ -23,7 +23,7 @@ from uploadpp.runtime.configuration import (
     variables_of,
 )
 from uploadpp.runtime.logs import LogFormat, LogLevel
-from uploadpp.runtime.settings import Settings
+from uploadpp.runtime.settings import Settings, TracingType
 from uploadpp.wire.stream import StartFrom
 
 # A value that is not the default, as text and as what it must become.
@@ -55,6 +55,9 @@ VALUES: dict[str, tuple[str, Any]] = {
     "debug_token": ("hunter2", "hunter2"),
     "log_level": ("WARN", LogLevel.WARN),
     "log_format": ("text", LogFormat.TEXT),
+    "tracing_enabled": ("true", True),
+    "tracing_type": ("Jaeger", TracingType.JAEGER),
+    "tracing_endpoint": ("collector:4317", "http://collector:4318"),
     "workers": ("9", 9),
 }
 PAIRS = {

@@ -1,0 +1,65 @@
+"""Whether traces are sent, and where to: the standard variables, or those of the service we replace.
+
+Nothing of OpenTelemetry is loaded unless they are.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from uploadpp.runtime.configuration import ConfigurationError
+from uploadpp.runtime.settings import Settings, TracingType
+
+if TYPE_CHECKING:
+    from uploadpp.runtime.otlp import Otlp
+
+DEFAULT = "http://localhost:4318"
+PATH = "/v1/traces"
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+
+def endpoint(settings: Settings, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The URL that traces are sent to; None when none are made."""
+    exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip()
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or exporter == "none":
+        return None
+    for name in _ENDPOINTS:
+        if value := environment.get(name, "").strip():
+            return value if name == _ENDPOINTS[0] else value.rstrip("/") + PATH
+    if settings.tracing_enabled and settings.tracing_type is TracingType.OTLP:
+        return (settings.tracing_endpoint or DEFAULT) + PATH
+    return DEFAULT + PATH if exporter else None
+
+
+def notes(settings: Settings, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """What a person should know about settings of traces that mean something else here."""
+    found = []
+    if settings.tracing_enabled and settings.tracing_type is TracingType.JAEGER:
+        found.append(
+            "traces are not sent: of the types of OCIS_TRACING_TYPE only otlp is left, which Jaeger takes too"
+        )
+    protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environment.get(
+        "OTEL_EXPORTER_OTLP_PROTOCOL", ""
+    )
+    if protocol not in {"", "http/protobuf"} and endpoint(settings, environment):
+        found.append(
+            f"traces are sent as http/protobuf, whatever OTEL_EXPORTER_OTLP_PROTOCOL={protocol} says"
+        )
+    return found
+
+
+def open_otlp(settings: Settings, service: str, attributes: Mapping[str, str]) -> "Otlp | None":
+    """The way to the collector; None when no traces are made.
+
+    Raises:
+        ConfigurationError: OpenTelemetry is not installed.
+    """
+    url = endpoint(settings)
+    if url is None:
+        return None
+    try:
+        from uploadpp.runtime.otlp import Otlp  # noqa: PLC0415 -- costs 30 MB and half a second
+    except ImportError as error:
+        text = f"traces cannot be sent without {error.name}; install uploadpp[tracing]"
+        raise ConfigurationError(text) from None
+    return Otlp(url, service, attributes)

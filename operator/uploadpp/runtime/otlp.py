@@ -1,0 +1,90 @@
+"""Sending spans with OpenTelemetry, over HTTP. Imported only where tracing is switched on.
+
+Everything but the endpoint is configured by the standard variables (OTEL_EXPORTER_OTLP_*, OTEL_BSP_*,
+OTEL_TRACES_SAMPLER, OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME), which the SDK reads by itself.
+"""
+
+import os
+import threading
+from collections.abc import Mapping
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import Decision
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    set_span_in_context,
+)
+
+from uploadpp import __version__
+from uploadpp.core import tracing as core
+from uploadpp.core.tracing import Span, Trace
+
+FLUSH_SECONDS = 5.0
+SCOPE = InstrumentationScope("uploadpp", __version__)
+_KINDS = {
+    core.SpanKind.RUN: SpanKind.CONSUMER,
+    core.SpanKind.REQUEST: SpanKind.PRODUCER,
+    core.SpanKind.WAIT: SpanKind.INTERNAL,
+}
+_NANOS = 1_000_000
+
+
+class Otlp:
+    """A pipeline to a collector: what is sampled, a queue, and a thread that sends it in batches."""
+
+    def __init__(self, endpoint: str | None, service: str, attributes: Mapping[str, str]) -> None:
+        """`endpoint` is the URL of the traces; None leaves it to the standard variables."""
+        named = os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get(
+            "OTEL_RESOURCE_ATTRIBUTES", ""
+        )
+        name = {} if named else {"service.name": service}
+        self._resource = Resource.create({**attributes, **name, "service.version": __version__})
+        self.provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
+        self._processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint))
+        self.provider.add_span_processor(self._processor)
+
+    def sampled(self, trace: Trace) -> bool:
+        """What OTEL_TRACES_SAMPLER says: by default, what whoever began the trace has decided."""
+        parent = None
+        if trace.parent:
+            remote = SpanContext(trace.id, trace.parent, is_remote=True, trace_flags=TraceFlags(trace.flags))
+            parent = set_span_in_context(NonRecordingSpan(remote))
+        answer = self.provider.sampler.should_sample(parent, trace.id, "postprocessing", SpanKind.CONSUMER)
+        return answer.decision is Decision.RECORD_AND_SAMPLE
+
+    def emit(self, trace: Trace, span: Span) -> None:
+        """Queue a span; when the queue is full it is lost, nothing else."""
+        flags = TraceFlags(TraceFlags.SAMPLED)
+        context = SpanContext(trace.id, span.id, is_remote=False, trace_flags=flags)
+        remote = span.parent == trace.parent
+        parent = SpanContext(trace.id, span.parent, is_remote=remote, trace_flags=flags)
+        self._processor.on_end(
+            ReadableSpan(
+                name=span.name,
+                context=context,
+                parent=parent if span.parent else None,
+                resource=self._resource,
+                attributes=span.attributes,
+                events=[Event(each.name, each.attributes, each.at * _NANOS) for each in span.events],
+                kind=_KINDS[span.kind],
+                status=Status(StatusCode.ERROR, span.error) if span.error else Status(),
+                start_time=span.start * _NANOS,
+                end_time=span.end * _NANOS,
+                instrumentation_scope=SCOPE,
+            )
+        )
+
+    def close(self) -> None:
+        """Send what is queued; not for long when the collector does not answer."""
+        closing = threading.Thread(target=self.provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(FLUSH_SECONDS)
