@@ -147,11 +147,13 @@ def _said(step: StepStatus) -> str:
 
 
 def _order(outcome: Outcome | None) -> str:
-    return {
-        Outcome.CONTINUE: "release the file",
-        Outcome.ABORT: "abort the upload and keep its bytes",
-        Outcome.DELETE: "delete the upload",
-    }.get(outcome or Outcome.CONTINUE, "")
+    match outcome:
+        case Outcome.ABORT:
+            return "abort the upload and keep its bytes"
+        case Outcome.DELETE:
+            return "delete the upload"
+        case _:
+            return "release the file"
 
 
 def _end(upload: Upload) -> str:

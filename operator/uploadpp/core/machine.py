@@ -118,5 +118,5 @@ def _decide_unknown(upload_id: str, event: Input, now: Millis, config: Config) -
     if isinstance(event, BytesReceived):
         return arrival.first_arrival(upload_id, event, now, config)
     if isinstance(event, Resume) and not event.step:
-        return control.resume_unknown(upload_id, now)
+        return control.resume_unknown(now)
     return ignore(None, Ignored.UNKNOWN_UPLOAD, f"{type(event).__name__} for an upload without a resource")

@@ -55,7 +55,7 @@ def _moved(log: LogPosition, event: Input, at: Position) -> LogPosition:
     """The position once a message has been applied."""
     if log.stream != at.stream:
         # Positions of another incarnation mean nothing here: whatever comes is news (law 2.6).
-        log = LogPosition(stream=at.stream, sequence=0, start=0 if log.stream else log.start)
+        log = LogPosition(stream=at.stream, start=0 if log.stream else log.start)
     # Our own events do not count: an acknowledged publication may be ahead of unread inputs.
     return log if isinstance(event, Published) else evolve(log, sequence=at.sequence)
 

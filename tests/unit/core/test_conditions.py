@@ -5,7 +5,7 @@ import pytest
 from uploadpp.core.conditions import Condition, ConditionStatus, ConditionType, conditions, describe
 from uploadpp.core.model import Millis, StepPlan, Upload
 from uploadpp.core.states import DesiredState, OnExhausted, RestartMode, Stage
-from uploadpp.testing.builders import START, UPLOAD_ID, Story, begun, config_of
+from uploadpp.testing.builders import START, UPLOAD_ID, Story, begun, by_hand, config_of
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
@@ -198,6 +198,27 @@ def test_out_of_retries_is_said_with_the_last_words(policy: OnExhausted) -> None
 def test_a_file_that_was_released_without_a_verdict_is_not_said_to_have_passed() -> None:
     sentence = told("retry", "tick", "retry", "ok", policy=OnExhausted.CONTINUE)
     assert sentence == "steps that did not pass: a; the storage released the file"
+
+
+def test_every_step_that_did_not_pass_is_named() -> None:
+    story = begun(*(StepPlan(name=name, max_retries=0, on_exhausted=OnExhausted.CONTINUE) for name in "abc"))
+    for outcome in ("retry", "continue", "retry"):
+        story.answers(outcome)
+    story.ready()
+    assert describe(story.upload) == "steps that did not pass: a, c; the storage released the file"
+
+
+def test_a_file_that_was_released_before_any_run_is_described_too() -> None:
+    story = by_hand()
+    story.ready()
+    assert describe(story.upload) == story.upload.message
+
+
+def test_an_end_is_dated_by_itself_rather_than_by_its_stage() -> None:
+    ended = Upload(
+        id=UPLOAD_ID, received_at=START, stage=Stage.ABORTED, since=START, completed_at=Millis(START + 5)
+    )
+    assert [each.since for each in conditions(ended)] == [START + 5] * 2
 
 
 def test_releases_are_counted_while_they_are_tried_again() -> None:

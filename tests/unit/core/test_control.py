@@ -191,6 +191,15 @@ def test_restart_with_an_expired_url_asks_for_a_fresh_one_first() -> None:
     assert story.published == ["start a 1", "restart a 1"]
 
 
+def test_restart_from_a_step_with_an_expired_url_asks_for_that_step() -> None:
+    story = Story(config_of("a", "b"))
+    story.arrives(expires_at=Millis(START + 3_600_000))
+    story.now = Millis(START + 3_600_000)
+    story.restarted("t1", from_step="b")
+    assert story.published == ["start a 1", "restart b 1"]
+    assert story.upload.current_step == "b"
+
+
 ABORTED, DELETED, DONE, CLEANED = "abort", "delete", "continue", "clean"
 
 

@@ -59,6 +59,17 @@ def test_what_is_no_mark_is_refused(text: str) -> None:
         Mark.decode(text)
 
 
+@pytest.mark.parametrize("detail", ["a:b", "a::b:c", ":", "::"])
+def test_a_step_may_have_colons_in_its_name(detail: str) -> None:
+    mark = Mark(Kind.START, START, 3, 2, detail, "t1")
+    assert Mark.decode(mark.encode()) == mark
+
+
+def test_a_count_that_the_resource_cannot_hold_is_refused_in_words() -> None:
+    with pytest.raises(ValueError, match=r"^a count out of range$"):
+        Mark.decode("start:1:1:0::a")
+
+
 def test_a_mark_of_no_run_is_one_of_an_unknown_upload() -> None:
     assert Mark.decode("restart:7:0:1::") == Mark(Kind.RESTART, Millis(7), 0, 1)
 
@@ -138,6 +149,7 @@ def test_the_current_step_is_shown_while_there_is_one() -> None:
         Stage.UPLOAD_FAILED,
     }
     assert evolve(upload, stage=Stage.SUSPENDED, cursor=1).current_step == "finished"
+    assert set(shown.values()) == {"a", "finished", ""}
 
 
 def test_retries_are_counted_over_all_steps() -> None:
@@ -224,10 +236,15 @@ def test_names_of_resources(upload_id: str, *, plain: bool) -> None:
     assert resource_name(upload_id + "x") != name
 
 
+def test_the_name_of_a_resource_never_changes() -> None:
+    """An upload is found by it after an update of the operator."""
+    assert resource_name("größe") == "u-d353a2671b67afff0941ae456e5c76e9"
+
+
 def test_a_copy_differs_in_what_was_asked_for_only() -> None:
     upload = Upload(id="x", received_at=START)
     copy = evolve(upload, run=3, message="m")
-    assert copy == evolve(upload, run=3, message="m")
+    assert copy == upload._replace(run=3, message="m")
     assert evolve(upload) == upload
     assert evolve(upload) is not upload
     with pytest.raises(KeyError):
@@ -241,7 +258,13 @@ def test_every_upload_belongs_to_one_shard() -> None:
         assert all(len(each) == 1 for each in owners)
         assert {each[0] for each in owners} == set(range(count))
     assert {bucket_of(each) for each in ids} <= set(range(BUCKETS))
-    assert bucket_of("upload-1") == bucket_of("upload-1")
+
+
+def test_the_bucket_of_an_upload_never_changes() -> None:
+    """It is a label of its resource, and other versions look for it there."""
+    assert BUCKETS == 64
+    known = {"": 2, "a": 18, "größe": 39, UPLOAD_ID: 19}
+    assert {each: bucket_of(each) for each in known} == known
 
 
 def test_names_of_a_shard() -> None:

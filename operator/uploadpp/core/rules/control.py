@@ -6,13 +6,12 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Resume, SpecChanged
 from uploadpp.core.model import Millis, RestartRequest, Upload
-from uploadpp.core.moves import begin_run, cancel, finish, proceed, request_url
+from uploadpp.core.moves import begin_run, cancel, finish, proceed
 from uploadpp.core.states import DesiredState, Ignored, Outcome, RestartMode, Stage
 
 
-def resume_unknown(upload_id: str, now: Millis) -> Decision:
+def resume_unknown(now: Millis) -> Decision:
     """Ask the storage to announce an upload that we do not know, as the peer does."""
-    del upload_id
     return Decision(None, (RequestRestart(Mark(Kind.RESTART, now, 0, 1)),))
 
 
@@ -28,8 +27,6 @@ def resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decisio
     match upload.stage:
         case Stage.PENDING:
             return begin_run(upload, now, config)
-        case Stage.AWAITING_URL:
-            return request_url(upload, now)
         case Stage.AWAITING_READY | Stage.RELEASE_BACKING_OFF | Stage.UPLOAD_FAILED:
             return _release_again(upload, now)
         case stage if stage.ended:

@@ -51,16 +51,18 @@ def _out(upload: Upload, echo: Published, now: Millis) -> Upload:
 
 def _last(upload: Upload, kind: Kind) -> tuple[int, int, str] | None:
     """Run, number and detail of the last command of a kind that this state stands for."""
-    number, detail = 0, ""
-    if kind is Kind.FINISH and upload.outcome is not None:
-        number, detail = upload.finishes, str(upload.outcome)
-    elif kind is Kind.RESTART and upload.stage is Stage.AWAITING_URL:
-        number, detail = upload.url_requests, upload.current_step
-    elif kind in {Kind.START, Kind.RETRY} and upload.cursor < len(upload.steps):
-        number, detail = upload.step.attempts, upload.plan[upload.cursor].name
-        if kind is Kind.RETRY and upload.stage is not Stage.BACKING_OFF:
+    match kind:
+        case Kind.FINISH if upload.outcome is not None:
+            number, detail = upload.finishes, str(upload.outcome)
+        case Kind.RESTART if upload.stage is Stage.AWAITING_URL:
+            number, detail = upload.url_requests, upload.current_step
+        case Kind.START if upload.cursor < len(upload.steps):
+            number, detail = upload.step.attempts, upload.plan[upload.cursor].name
+        case Kind.RETRY if upload.stage is Stage.BACKING_OFF:
+            number, detail = upload.step.attempts, upload.current_step
+        case _:
             return None
-    return (upload.run, number, detail) if number else None
+    return upload.run, number, detail
 
 
 def _caught_up(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | None:
@@ -104,7 +106,7 @@ def _cause(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | 
 def _rung(upload: Upload, now: Millis, config: Config) -> Decision:
     """What timers do, up to the first that publishes something."""
     decision = fire(upload, now, config)
-    if decision.upload is None or decision.ignored is not None or decision.commands:
+    if decision.upload is None or decision.commands:
         return decision
     return fire(decision.upload, now, config)  # the report of a stall publishes nothing; a timeout does
 

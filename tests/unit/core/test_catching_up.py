@@ -1,0 +1,271 @@
+"""Published, the finer points: when a command went out, what it proves, and what it does not."""
+
+from collections.abc import Callable
+
+import pytest
+
+from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.decision import Decision
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import Published
+from uploadpp.core.machine import decide
+from uploadpp.core.model import Millis, StepPlan, Upload
+from uploadpp.core.rules.timers import wake_at
+from uploadpp.core.states import DesiredState, Ignored, OnExhausted, RestartMode, Stage, StepReason, StepState
+from uploadpp.testing.builders import (
+    FRESH_URL,
+    SECOND,
+    START,
+    Story,
+    begun,
+    config_of,
+    placeless,
+)
+
+QUICK = StepPlan(name="a", timeout=Millis(60_000), max_retries=1, backoff=Millis(1_000))
+SEQUENCE = 50
+
+
+def mark_of(story: Story, kind: Kind, number: int, detail: str, *, run: int = 1, token: str = "") -> Mark:
+    return Mark(kind, story.upload.received_at, run, number, detail, token)
+
+
+def meet(story: Story, mark: Mark, after: int = 0) -> Decision:
+    """One of our commands is met in the log, some time after what happened last."""
+    now = Millis(story.now + after)
+    return decide(story.upload, story.upload.id, Published(mark, SEQUENCE), now, story.config)
+
+
+def proven(story: Story, mark: Mark, after: int = 0) -> Upload:
+    """The state that the mark of a command proves."""
+    decision = meet(story, mark, after)
+    assert decision.ignored is None
+    assert decision.commands == ()
+    assert decision.upload is not None
+    return decision.upload
+
+
+def unechoed(*steps: str | StepPlan, expires_at: Millis | None = None) -> Story:
+    story = Story(config_of(*steps))
+    story.echoing = False
+    story.arrives(expires_at=expires_at)
+    return story
+
+
+def awaiting_url() -> Story:
+    story = Story(config_of("a", "b"))
+    story.arrives(expires_at=START)
+    return story
+
+
+# -- when it went out ------------------------------------------------------------------------
+
+
+CLOCKS = pytest.mark.parametrize(
+    ("after", "counts_from"), [(9_000, 9_000), (-9_000, 0)], ids=["later", "clock behind"]
+)
+
+
+@CLOCKS
+def test_the_time_of_a_step_runs_from_when_its_start_went_out(after: int, counts_from: int) -> None:
+    story = unechoed(QUICK)
+    before = story.upload
+    told = proven(story, story.commands[0].mark, after)
+    went_out = Millis(story.now + counts_from)
+    assert told == evolve(
+        before,
+        log=evolve(before.log, start=SEQUENCE),
+        steps=(evolve(before.step, started_at=went_out),),
+    )
+    assert wake_at(told, story.config) == went_out + 60_000
+
+
+def test_a_step_times_out_by_the_time_its_start_went_out() -> None:
+    story = unechoed(QUICK)
+    story.state = proven(story, story.commands[0].mark, 9_000)
+    story.timer()
+    assert story.now == START + SECOND + 9_000 + 60_000
+    assert story.upload.stage is Stage.BACKING_OFF
+
+
+def test_a_step_that_does_not_say_when_it_started_did_so_when_its_stage_began() -> None:
+    """An older operator may have left such a state."""
+    story = begun(QUICK)
+    story.state = story.upload.with_step(0, evolve(story.upload.step, started_at=None))
+    assert wake_at(story.upload, story.config) == story.upload.since + 60_000
+    story.timer()
+    assert story.upload.stage is Stage.BACKING_OFF
+    late = unechoed(QUICK)
+    late.state = late.upload.with_step(0, evolve(late.upload.step, started_at=None))
+    told = proven(late, late.commands[0].mark, -9_000)
+    assert told.step.started_at == late.upload.since
+
+
+@CLOCKS
+def test_the_time_of_a_release_runs_from_when_its_order_went_out(after: int, counts_from: int) -> None:
+    story = unechoed()
+    before = story.upload
+    told = proven(story, story.commands[0].mark, after)
+    assert told == evolve(
+        before, log=evolve(before.log, start=SEQUENCE), since=Millis(story.now + counts_from)
+    )
+
+
+def test_the_time_of_a_delay_does_not() -> None:
+    story = unechoed("delay")
+    before = story.upload
+    told = proven(story, story.commands[0].mark, 9_000)
+    assert told == evolve(before, log=evolve(before.log, start=SEQUENCE))
+
+
+def test_a_release_that_failed_before_its_order_came_back_keeps_its_time() -> None:
+    story = unechoed()
+    order = story.commands[0].mark
+    story.echo(story.commands[0])
+    story.ready(failed=True)
+    before = evolve(story.upload, log=evolve(story.upload.log, start=None))
+    story.state = before
+    assert proven(story, order, 9_000) == evolve(before, log=evolve(before.log, start=SEQUENCE))
+
+
+# -- what is known ---------------------------------------------------------------------------
+
+
+def test_a_command_is_known_whatever_token_its_run_answers() -> None:
+    story = begun("a")
+    story.echoing = False
+    story.restarted("t1")
+    assert proven(story, story.commands[-1].mark).log.start == SEQUENCE
+
+
+def backing_off() -> Story:
+    story = begun("a", "b")
+    story.answers("retry")
+    return story
+
+
+def second_attempt() -> Story:
+    story = backing_off()
+    story.timer()
+    return story
+
+
+def with_fresh_url() -> Story:
+    story = awaiting_url()
+    story.arrives(FRESH_URL)
+    return story
+
+
+def finished() -> Story:
+    story = begun("a", "b")
+    story.answers("delete")
+    return story
+
+
+def cleaned() -> Story:
+    story = begun("a", "b")
+    story.cleaned()
+    return story
+
+
+KNOWN, BEFORE = "our own event, known", "our own event, from before"
+
+
+@pytest.mark.parametrize(
+    ("situation", "kind", "number", "detail", "why"),
+    [
+        (backing_off, Kind.RETRY, 1, "a", KNOWN),
+        (second_attempt, Kind.RETRY, 1, "a", BEFORE),
+        (second_attempt, Kind.START, 1, "a", BEFORE),
+        (awaiting_url, Kind.RESTART, 1, "a", KNOWN),
+        (with_fresh_url, Kind.RESTART, 1, "a", BEFORE),
+        (finished, Kind.FINISH, 1, "delete", KNOWN),
+        (finished, Kind.RESTART, 9, "b", BEFORE),
+        (finished, Kind.START, 9, "a", BEFORE),
+        (cleaned, Kind.RESTART, 9, "b", BEFORE),
+        (cleaned, Kind.START, 9, "b", BEFORE),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_what_is_known_and_what_is_from_before(
+    situation: Callable[[], Story], kind: Kind, number: int, detail: str, why: str
+) -> None:
+    story = situation()
+    decision = meet(story, mark_of(story, kind, number, detail))
+    assert (decision.ignored, decision.why) == (Ignored.ALREADY_APPLIED, why)
+    assert decision.upload is story.upload
+
+
+# -- what it proves --------------------------------------------------------------------------
+
+
+def test_a_timer_is_told_in_every_detail() -> None:
+    live, replayed = begun(QUICK), begun(QUICK)
+    for _ in range(2):
+        live.timer()
+        told = proven(replayed, live.commands[-1].mark, live.now - replayed.now)
+        assert placeless(told) == placeless(live.upload)
+        replayed.state, replayed.now = told, live.now
+
+
+def test_a_wish_is_told_in_every_detail() -> None:
+    live, replayed = begun("a", "b"), begun("a", "b")
+    live.restarted("t1", RestartMode.RESTART, "b")
+    replayed.state = evolve(replayed.upload, control=live.upload.control)
+    told = proven(replayed, live.commands[-1].mark, SECOND)
+    assert placeless(told) == placeless(live.upload)
+
+
+@pytest.mark.parametrize("after", [0, 30_000, 60_000])
+def test_a_timeout_is_told_as_one_whenever_its_order_is_met(after: int) -> None:
+    """The report of a stall comes before it, and is not published."""
+    impatient = evolve(QUICK, stall_after=Millis(30_000), max_retries=0, on_exhausted=OnExhausted.CONTINUE)
+    story = begun(impatient, "b")
+    told = proven(story, mark_of(story, Kind.START, 1, "b"), after)
+    assert (told.steps[0].state, told.steps[0].reason) == (StepState.FAILED, StepReason.TIMED_OUT)
+    assert told.since == story.now + 60_000
+
+
+def test_a_later_attempt_is_believed() -> None:
+    story = begun("a")
+    told = proven(story, mark_of(story, Kind.START, 4, "a"), 5_000)
+    assert (told.step.attempts, told.step.started_at, told.since) == (4, *[story.now + 5_000] * 2)
+
+
+def test_a_later_request_for_a_url_is_believed() -> None:
+    story = awaiting_url()
+    told = proven(story, mark_of(story, Kind.RESTART, 4, "a"), 5_000)
+    assert (told.stage, told.url_requests, told.since) == (Stage.AWAITING_URL, 4, story.now + 5_000)
+
+
+def test_a_retry_that_no_timer_explains_is_taken_for_a_timeout() -> None:
+    """Of the answer that asked for it we would have read before."""
+    story = begun("a")
+    told = proven(story, mark_of(story, Kind.RETRY, 1, "a"))
+    assert (told.stage, told.step.reason, told.step.message) == (Stage.BACKING_OFF, StepReason.TIMED_OUT, "")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "reason", "said"),
+    [
+        ("continue", StepState.SUCCEEDED, None, "continue"),
+        ("delete", StepState.FAILED, StepReason.CANCELLED, ""),
+    ],
+)
+def test_an_unexplained_end_is_written_down_with_its_date(
+    outcome: str, state: StepState, reason: StepReason | None, said: str
+) -> None:
+    story = begun("a", "b")
+    told = proven(story, mark_of(story, Kind.FINISH, 1, outcome), 5_000)
+    met_at = story.now + 5_000
+    assert (told.stage, told.since, told.outcome) == (Stage.AWAITING_READY, met_at, outcome)
+    step = told.steps[0]
+    assert (step.state, step.reason, step.outcome, step.finished_at) == (state, reason, said, met_at)
+
+
+def test_a_token_of_a_wish_that_is_gone_counts_once() -> None:
+    story = begun("a", "b")
+    story.wanted(DesiredState.SUSPENDED)
+    story.state = proven(story, mark_of(story, Kind.START, 1, "a", run=2, token="t1"))
+    told = proven(story, mark_of(story, Kind.START, 1, "b", run=2, token="t1"))
+    assert (told.run, told.restarts, told.observed_token) == (2, 1, "t1")
