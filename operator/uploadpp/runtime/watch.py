@@ -9,6 +9,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any, cast
 
 import kopf
 
@@ -59,6 +60,8 @@ class Watch:
                     settings=settings,
                     namespaces=[self._namespace],
                     standalone=True,
+                    # Kopf would ask who we are, and in a container nobody knows: our user has no name there.
+                    identity=cast("Any", "upload-postprocessing"),
                     ready_flag=self._ready,
                     stop_flag=self._stop,
                 ),
