@@ -3,8 +3,9 @@
 #
 #   docker build --tag upload-postprocessing .
 #
-# Wheels only, so no stage needs a compiler. BASE is any image with Python 3.11 or newer at the same place in
-# both stages; name it with its digest for a build that can be repeated.
+# Wheels only, so no stage needs a compiler; nkeys, of which there is no wheel, is pure Python. BASE is any image
+# with Python 3.11 or newer at the same place in both stages; name it with its digest for a build that can be
+# repeated.
 ARG BASE=docker.io/library/python:3.13-slim-bookworm
 
 FROM ${BASE} AS packages
@@ -12,7 +13,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 RUN python3 -m venv --without-pip /opt/uploadpp
 COPY requirements-runtime.lock /tmp/
 RUN python3 -m pip --python /opt/uploadpp install \
-      --require-hashes --only-binary=:all: --no-deps --no-compile -r /tmp/requirements-runtime.lock
+      --require-hashes --only-binary=:all: --no-binary=nkeys --no-deps --no-compile -r /tmp/requirements-runtime.lock
 COPY operator/uploadpp /tmp/src/uploadpp
 # Compiled by content, not by time: the root file system is read-only where this runs, and the files are the
 # same in every build.
