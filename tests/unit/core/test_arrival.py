@@ -170,6 +170,7 @@ def test_a_renewed_url_waits_while_suspended() -> None:
     story.wanted(DesiredState.SUSPENDED)
     story.arrives(FRESH_URL)
     assert (story.upload.stage, story.upload.origin.url) == (Stage.SUSPENDED, FRESH_URL)
+    assert story.upload.since == story.now
     story.wanted(DesiredState.ACTIVE)
     assert story.published == ["restart a 1", "start a 1"]
 

@@ -127,6 +127,13 @@ def test_a_url_is_renewed_when_a_step_could_find_it_expired(origin: Origin, age:
     assert origin.needs_renewal(Millis(START + age), Millis(300_000)) is renew
 
 
+def test_nothing_of_an_origin_ends_up_in_a_log() -> None:
+    secret = Origin(url='"https://secret"', executing_user='"mary"', filename='"salary.ods"')
+    assert repr(secret) == "Origin(…)"
+    shown = repr(Upload(id="x", received_at=START, origin=secret))
+    assert not {word for word in ("secret", "mary", "salary") if word in shown}
+
+
 def test_a_renewed_url_brings_its_dates_and_nothing_else() -> None:
     known = Origin(url='"old"', executing_user='"mary"', initiator_id="web")
     fresh = evolve(living(HOUR), executing_user='"robot"', initiator_id="")
