@@ -44,6 +44,8 @@ def _at(x: int, y: int, width: int, height: int) -> dict[str, Any]:
 
 def _panel(source: dict[str, Any]) -> dict[str, Any]:
     defaults: dict[str, Any] = {"unit": source.get("unit", "short"), "min": 0}
+    if source.get("table"):
+        return _table(source)
     stat = source.get("stat")
     if stat is not None:
         defaults["thresholds"] = {"mode": "absolute", "steps": _thresholds(stat)}
@@ -57,6 +59,40 @@ def _panel(source: dict[str, Any]) -> dict[str, Any]:
         "targets": [
             {"refId": chr(ord("A") + n), "expr": _filled(expr), "legendFormat": legend}
             for n, (expr, legend) in queries
+        ],
+    }
+
+
+def _table(source: dict[str, Any]) -> dict[str, Any]:
+    """One row per combination of labels, one column per query; what is no count is a length of time."""
+    columns = {f"Value #{chr(ord('A') + n)}": title for n, title in enumerate(source["queries"].values())}
+    ages = [title for title in columns.values() if title.endswith(" for")]
+    return {
+        "type": "table",
+        "title": source["title"],
+        "description": source["text"],
+        "datasource": DATASOURCE,
+        "fieldConfig": {
+            "defaults": {},
+            "overrides": [
+                {"matcher": {"id": "byName", "options": age}, "properties": [{"id": "unit", "value": "s"}]}
+                for age in ages
+            ],
+        },
+        "options": {"showHeader": True, "sortBy": [{"displayName": ages[0], "desc": True}]},
+        "targets": [
+            {
+                "refId": chr(ord("A") + n),
+                "expr": _filled(expr),
+                "format": "table",
+                "instant": True,
+                "range": False,
+            }
+            for n, expr in enumerate(source["queries"])
+        ],
+        "transformations": [
+            {"id": "merge", "options": {}},
+            {"id": "organize", "options": {"excludeByName": {"Time": True}, "renameByName": columns}},
         ],
     }
 

@@ -36,7 +36,7 @@ from uploadpp.runtime.health import HealthServer
 from uploadpp.runtime.logs import add_trace_ids
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.seat import Seat
-from uploadpp.runtime.session import Session, Surroundings
+from uploadpp.runtime.session import Session, Surroundings, wall_clock
 from uploadpp.runtime.settings import Settings
 from uploadpp.runtime.tracing import Tracing
 from uploadpp.wire.connection import connect
@@ -152,6 +152,15 @@ class App:
         metrics.unacked.set_function(over_sessions(lambda session: session.unacknowledged))
         metrics.unread.set_function(over_sessions(lambda session: session.unread))
         metrics.unsaved.set_function(over_sessions(lambda session: session.unsaved))
+        metrics.log_lag.set_function(
+            lambda: max(
+                (seat.session.lag_seconds for seat in self._seats if seat.session is not None), default=0
+            )
+        )
+        metrics.ages.clock = wall_clock
+        metrics.ages.uploads = lambda: (
+            entry.upload for seat in self._seats if seat.session is not None for entry in seat.session.entries
+        )
 
     async def _balance(self, crew: Crew) -> None:
         """Hand a shard over when another replica has at least two fewer; see that we can still hear."""

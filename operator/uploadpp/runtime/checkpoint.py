@@ -7,7 +7,9 @@ idle system writes every transition and a flooded one only the last.
 
 import asyncio
 import logging
+import time
 from collections import deque
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -154,17 +156,23 @@ class Checkpoint:
         if entry.stored is None:
             # Nothing to compare with: a successor may have ended and removed the upload long ago.
             await self._watcher.may_create()
-            entry.stored = await self._create(entry, self._form.resource(upload))
+            entry.stored = await self._timed("create", self._create(entry, self._form.resource(upload)))
             entry.sealed = upload.origin
-            self._metrics.writes.labels("create", "ok").inc()
         elif entry.sealed is not upload.origin:
             sealed = self._form.seals.seal(upload.origin)
-            entry.stored = await self._resources.write_sealed(entry.name, entry.stored.version, sealed)
+            write = self._resources.write_sealed(entry.name, entry.stored.version, sealed)
+            entry.stored = await self._timed("patch", write)
             entry.sealed = upload.origin
-            self._metrics.writes.labels("patch", "ok").inc()
         status = to_status(upload)
-        entry.stored = await self._resources.write_status(entry.name, entry.stored.version, status)
-        self._metrics.writes.labels("status", "ok").inc()
+        write = self._resources.write_status(entry.name, entry.stored.version, status)
+        entry.stored = await self._timed("status", write)
+
+    async def _timed(self, verb: str, write: Awaitable[Stored]) -> Stored:
+        began = time.perf_counter()
+        written = await write
+        self._metrics.write_seconds.labels(verb).observe(time.perf_counter() - began)
+        self._metrics.writes.labels(verb, "ok").inc()
+        return written
 
     async def _create(self, entry: Entry, resource: Json) -> Stored:
         try:

@@ -2,25 +2,33 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, get_args
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
 from uploadpp import __version__
+from uploadpp.core.commands import Kind
+from uploadpp.core.inputs import Input
 from uploadpp.core.model import Upload
+from uploadpp.core.states import ENDED, Ignored
+from uploadpp.runtime.ages import Ages
 from uploadpp.runtime.tallies import Tallies
+from uploadpp.wire.envelope import Defect
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series of times of creation for each counter helps nobody
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
+WRITES = ("create", "status", "patch")
+FAILED_WRITES = ("conflict", "refused", "unavailable")
 
 
 M = TypeVar("M", Counter, Gauge, Histogram)
@@ -104,6 +112,15 @@ class Metrics:
             ["verb", "result"],
             registry=r,
         )
+        self.write_seconds = Family(
+            Histogram(
+                "uploadpp_checkpoint_write_seconds",
+                "How long the API server took for a successful write, by verb.",
+                ["verb"],
+                buckets=SECONDS,
+                registry=r,
+            )
+        )
         self.unsaved = Gauge(
             "uploadpp_checkpoint_lag_uploads", "Uploads whose state is newer than etcd's.", registry=r
         )
@@ -111,10 +128,35 @@ class Metrics:
             "uploadpp_log_unacknowledged", "Messages read and not yet acknowledged.", registry=r
         )
         self.unread = Gauge("uploadpp_log_unread", "Messages in the log that were not read yet.", registry=r)
+        self.log_lag = Gauge(
+            "uploadpp_log_lag_seconds",
+            "Age of the message that was read last, while there are unread ones; otherwise 0.",
+            registry=r,
+        )
+        self.ages = Ages(r)
         self.owner = Family(
             Gauge("uploadpp_shard_owned", "1 while this process owns the shard.", ["shard"], registry=r)
         )
         self.epoch = Family(Gauge("uploadpp_shard_epoch", "Epoch of the ownership.", ["shard"], registry=r))
+        ProcessCollector(registry=r)
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """Show what never happened: Prometheus sees no increase in a counter that begins with 1."""
+        for reason in Ignored:
+            self.ignored.labels(reason)
+        for defect in Defect:
+            self.bad_messages.labels(defect)
+        for kind in Kind:
+            self.published.labels(kind)
+        for stage in ENDED:
+            self.finished.labels(stage)
+        for each in get_args(Input):
+            self.events.labels(each.__name__)
+        for verb in WRITES:
+            self.writes.labels(verb, "ok")
+        for failure in FAILED_WRITES:
+            self.writes.labels("any", failure)
 
     def moved(self, before: Upload | None, after: Upload | None) -> None:
         """Account for an upload that came, moved or went."""

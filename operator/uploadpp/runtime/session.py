@@ -9,7 +9,7 @@ and everything in memory with it; the next one starts from what is stored.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,6 +26,7 @@ from uploadpp.kube.errors import ApiError, UnavailableError
 from uploadpp.kube.lease import Lease
 from uploadpp.runtime.checkpoint import Checkpoint, Form
 from uploadpp.runtime.coordinator import Coordinator
+from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.fence import Fence
 from uploadpp.runtime.handlers import Sink
 from uploadpp.runtime.handmade import SecretUrls
@@ -134,6 +135,16 @@ class Session:
     def unread(self) -> int:
         """Messages of the log not read yet, as far as we know."""
         return self._reader.unread if self._reader is not None else 0
+
+    @property
+    def lag_seconds(self) -> float:
+        """How far what we read lies in the past; 0 when all is read."""
+        return self._reader.lag_seconds(self._around.clock()) if self._reader is not None else 0.0
+
+    @property
+    def entries(self) -> Iterable[Entry]:
+        """The uploads in memory."""
+        return self._coordinator.entries
 
     @property
     def unsaved(self) -> int:

@@ -40,7 +40,6 @@ class StepMetrics:
         )
         self.bad_messages = counter("bad_messages", "Messages that could not be understood.")
         self.running = gauge("running", "Uploads being worked on.")
-        self.waiting = gauge("waiting", "Uploads received that wait for others to end.")
         self.unread = gauge("unread", "Messages in the stream that were not read yet.")
         self.bytes = counter("downloaded_bytes", "Bytes downloaded.")
         self.failures = Counter(

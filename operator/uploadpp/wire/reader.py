@@ -90,6 +90,10 @@ class LogReader:
         """How many messages the server still had for us at the last one."""
         return self._pending
 
+    def lag_seconds(self, now: Millis) -> float:
+        """The age of the message that was read last, while there are unread ones; otherwise 0."""
+        return max(now - self._last_stored_at, 0) / 1000 if self._pending and self._last_stored_at else 0.0
+
     @property
     def caught_up(self) -> bool:
         """Whether, as far as we know, nothing in the log is unread."""
