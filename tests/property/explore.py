@@ -15,7 +15,6 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     CleanUpload,
     Input,
-    Published,
     Resume,
     SpecChanged,
     StepFinished,
@@ -43,14 +42,16 @@ from uploadpp.core.states import (
     Stage,
     StepState,
 )
-from uploadpp.testing.builders import FRESH_URL, SECOND, START, UPLOAD_ID, arrival
+from uploadpp.testing.builders import FRESH_URL, SECOND, START, UPLOAD_ID, arrival, come_back
 
 ZERO = Millis(0)
 OVER = {StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED}
 OUTCOMES = ("continue", "retry", "abort", "delete", "nonsense")
+RESTART = RestartRequest(token="", mode=RestartMode.RESTART)
 WISHES = (
     RestartRequest(token="", mode=RestartMode.RESUME),
-    RestartRequest(token="", mode=RestartMode.RESTART),
+    RestartRequest(token="", mode=RestartMode.RESUME_STEP),
+    RESTART,
     RestartRequest(token="", mode=RestartMode.FORCE_RESTART),
     RestartRequest(token="", mode=RestartMode.FORCE_RESTART, from_step="b"),
     RestartRequest(token="", mode=RestartMode.RESTART, from_step="absent"),
@@ -63,7 +64,7 @@ class Node:
 
     upload: Upload | None
     now: Millis
-    unproven: tuple[Published, ...] = ()
+    unproven: tuple[Input, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def moves(scene: Scene) -> Iterator[Move]:
                 continue
             unproven = tuple(each for each in node.unproven if each != event)
             if decision.commands:
-                unproven = tuple(Published(command.mark, 1) for command in decision.commands)
+                unproven = tuple(come_back(command, 1) for command in decision.commands)
             queue.append(Node(decision.upload, now, unproven))
 
 
@@ -125,7 +126,7 @@ def _survivors(node: Node, event: Input, now: Millis, decision: Decision, config
         return
     upload = evolve(node.upload, control=decision.upload.control)
     for command in decision.commands:
-        echo = Published(command.mark, 1)
+        echo = come_back(command, 1)
         told = decide(upload, UPLOAD_ID, echo, now, config)
         yield Move(Node(upload, now), echo, now, told)
         upload = told.upload or upload
@@ -163,7 +164,7 @@ def _controls(upload: Upload) -> Iterator[Control]:
     for wish in WISHES:
         fresh = evolve(wish, token=f"t{generation}")
         yield evolve(now, restart=fresh, desired=DesiredState.ACTIVE)
-    yield evolve(now, restart=evolve(WISHES[1], token=f"t{generation}"), desired=upload.control.desired)
+    yield evolve(now, restart=evolve(RESTART, token=f"t{generation}"), desired=upload.control.desired)
 
 
 def meaning(upload: Upload | None, now: Millis) -> object:

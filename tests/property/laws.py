@@ -7,14 +7,15 @@ import re
 from collections.abc import Callable
 
 from tests.property.explore import Move, Scene
-from uploadpp.core.commands import Command, Finish, RequestRestart, RetryNotice, StartStep
+from uploadpp.core.commands import Command, Finish, RequestRestart, ResumeStep, RetryNotice, StartStep
 from uploadpp.core.conditions import ConditionStatus, ConditionType, conditions, describe
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import Published, Resume, SpecChanged, StepFinished, Tick
+from uploadpp.core.inputs import Resume, SpecChanged, StepFinished, Tick
 from uploadpp.core.machine import TABLE, Row, decide
 from uploadpp.core.model import MAX_MESSAGE, LogPosition, Millis, Upload
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import STALLED, DesiredState, Outcome, Stage
+from uploadpp.testing.builders import come_back
 
 Law = Callable[[Move, Scene], str]
 REASON = re.compile(r"[A-Za-z]{1,64}")
@@ -84,6 +85,8 @@ def _counter(upload: Upload | None, run: int, command: Command) -> int:
             return upload.finishes
         case RequestRestart():
             return upload.url_requests
+        case ResumeStep():
+            return int(upload.observed_token == command.mark.token)
     raise AssertionError(command)
 
 
@@ -246,7 +249,7 @@ def our_own_events_tell_the_same_story(move: Move, scene: Scene) -> str:
         return ""
     live, replayed = after, evolve(before, control=after.control)
     for command in move.decision.commands:
-        echo = Published(command.mark, 7)
+        echo = come_back(command, 7)
         live = decide(live, live.id, echo, move.now, config).upload or live
         replayed = decide(replayed, live.id, echo, move.now, config).upload or replayed
     if not move.decision.commands or dateless(live) == dateless(replayed):

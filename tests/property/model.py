@@ -225,13 +225,15 @@ class Book:
             return self.go_on(at)
         return []
 
-    def restarted(self, mode: str, step: str, at: int) -> list[str]:
+    def restarted(self, mode: str, token: str, step: str, at: int) -> list[str]:
         """`spec.restart` with a new token, and `desiredState` Active in the same change."""
         self.suspended = self.cancelled = False
         lost = self.status() in {"Cleaned", "Completed"} or self.order_word() in {"abort", "delete"}
         if step in {"", *self.steps}:
             if mode == "Resume" and self.may_resume():
                 return self.resumed("", at)
+            if mode == "ResumeStep" and (step or self.shown_step()):
+                return [f"resume {token} 1", *self.resumed(step or self.shown_step(), at)]
             if mode == "ForceRestart" or (mode == "Restart" and not lost):
                 return self.begin(at, step)
         return self.go_on(at) if self.status() == "Suspended" else []

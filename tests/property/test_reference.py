@@ -166,7 +166,7 @@ class Comparison(RuleBasedStateMachine):
         self.tokens += 1
         wish = RestartRequest(token=f"t{self.tokens}", mode=mode, from_step=step)
         self.story.edited(evolve(self.story.upload.control, restart=wish, desired=DesiredState.ACTIVE))
-        self.hear(self.book.restarted(mode, step, self.now))
+        self.hear(self.book.restarted(mode, wish.token, step, self.now))
 
     def look_again(self, draw: Draw) -> None:
         """The spec is looked at again, as after downtime: nothing comes of it."""

@@ -52,7 +52,8 @@ CANCELLED: Rule = {
 }
 FROM_STEP: Rule = {
     "rule": "!has(self.restart) || !has(self.restart.fromStep) || !has(self.steps) || "
-    "self.steps.exists(step, step.name == self.restart.fromStep)",
+    "self.steps.exists(step, step.name == self.restart.fromStep) || "
+    "(self.restart.fromStep == 'finished' && has(self.restart.mode) && self.restart.mode == 'ResumeStep')",
     "message": "restart.fromStep must be the name of one of spec.steps",
     "reason": INVALID,
     "fieldPath": ".restart.fromStep",

@@ -111,12 +111,14 @@ class Restart(ApiModel):
     )
     mode: RestartMode | None = Field(
         None,
-        description="Resume starts the current step, or the release, again. Restart begins a new run, unless "
+        description="Resume starts the current step, or the release, again. ResumeStep does so for all "
+        "uploads in the namespace that are in the step fromStep (finished: waiting for the storage). "
+        "Restart begins a new run, unless "
         "the storage may have lost the bytes. ForceRestart does so all the same. Absent: Restart.",
     )
     from_step: Annotated[str, Field(max_length=63)] | None = Field(
         None,
-        description="The step a new run begins with. Absent: the first one.",
+        description="The step a new run begins with. Absent: the first one; for ResumeStep the current one.",
     )
 
 

@@ -22,20 +22,21 @@ MAX_COUNT = 2**31
 
 
 class Kind(StrEnum):
-    """The four events we publish."""
+    """The five events we publish."""
 
     START = "start"
     FINISH = "finish"
     RETRY = "retry"
     RESTART = "restart"
+    RESUME = "resume"
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
     """Which decision a published event stands for.
 
-    `detail` is the step's name (START, RETRY), the outcome (FINISH) or empty (RESTART);
-    `number` counts within the run; `token` is the `spec.restart` token a new run answers.
+    `detail` is the step's name (START, RETRY, RESTART), the outcome (FINISH) or the token (RESUME);
+    `number` counts within the run; `token` is the `spec.restart` token that is answered.
     """
 
     kind: Kind
@@ -108,7 +109,15 @@ class RequestRestart:
     mark: Mark
 
 
-Command = StartStep | Finish | RetryNotice | RequestRestart
+@dataclass(frozen=True, slots=True)
+class ResumeStep:
+    """Publish ResumePostprocessing for a step: all uploads in it go on, in whichever shard they are."""
+
+    mark: Mark
+    step: str
+
+
+Command = StartStep | Finish | RetryNotice | RequestRestart | ResumeStep
 
 
 class NoticeType(StrEnum):

@@ -36,9 +36,13 @@ class UploadReady:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """ResumePostprocessing; `step` set means: only uploads in that step."""
+    """ResumePostprocessing; `step` set means: only uploads in that step.
+
+    `token` is that of `spec.restart` when it was a wish there that we have published.
+    """
 
     step: str = ""
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,9 +141,13 @@ class CancelPolicy(StrEnum):
 
 
 class RestartMode(StrEnum):
-    """What `spec.restart` asks for; FORCE_RESTART also restarts after an abort (F13)."""
+    """What `spec.restart` asks for.
+
+    RESUME_STEP is for all uploads in the step of this one; FORCE_RESTART also for those after an abort (F13).
+    """
 
     RESUME = "Resume"
+    RESUME_STEP = "ResumeStep"
     RESTART = "Restart"
     FORCE_RESTART = "ForceRestart"
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from uploadpp.core.commands import Command
+from uploadpp.core.commands import Command, Kind
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
 from uploadpp.core.inputs import Input, Published, Resume, Tick
@@ -19,6 +19,7 @@ from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.naming import resource_name
 from uploadpp.core.replay import Position, apply, wanted
+from uploadpp.core.rules.control import asks_with
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.sharding import Shard
 from uploadpp.runtime.entry import Entry
@@ -126,14 +127,14 @@ class Coordinator:
 
     def _on_event(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
         self._metrics.events.labels(type(event.input).__name__).inc()
-        if isinstance(event.input, Published):
+        if isinstance(event.input, Published | Resume):
             self._met(event, sequence)
         at = Position(self.stream, sequence)
         if event.upload_id:
             ids = [event.upload_id] if self.shard.owns(event.upload_id) else []
         else:
             assert isinstance(event.input, Resume)  # noqa: S101 -- the only event without an upload
-            ids = [i for i, e in self._entries.items() if e.upload.current_step == event.input.step]
+            ids = [i for i, e in self._entries.items() if _concerns(e.upload, event.input)]
         for upload_id in ids:
             entry = self._entries.get(upload_id)
             decision = apply(
@@ -240,7 +241,7 @@ class Coordinator:
 
     def _send(self, held: Held) -> None:
         self._metrics.published.labels(held.command.mark.kind).inc()
-        if held.entry is not None:
+        if held.entry is not None and held.command.mark.kind is not Kind.RESUME:  # that one is news to all
             self._sent[held.outgoing.event_id] = held.entry
         self._bus.publish(
             held.outgoing,
@@ -329,3 +330,8 @@ class Coordinator:
     def _is_wanted(entry: Entry | None, command: Command) -> bool:
         upload: Upload | None = entry.upload if entry else None
         return upload is None or (not (entry and entry.gone) and wanted(upload, command))
+
+
+def _concerns(upload: Upload, event: Resume) -> bool:
+    """Whether a Resume without an id is for this upload."""
+    return upload.current_step == event.step or asks_with(upload, event.token)

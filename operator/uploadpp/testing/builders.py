@@ -3,7 +3,7 @@
 For tests and for people who want to try an idea in a REPL: no server, no clock, no files.
 """
 
-from uploadpp.core.commands import Command, Kind, Notice
+from uploadpp.core.commands import Command, Kind, Notice, ResumeStep
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
@@ -104,8 +104,10 @@ class Story:
     def echo(self, command: Command) -> Decision:
         """One of our commands comes back through the log."""
         self.sequence += 1
-        decision = self._apply(Published(command.mark, self.sequence))
+        decision = self._apply(come_back(command, self.sequence))
         self.state = decision.upload
+        if decision.commands:
+            self._take(decision)
         return decision
 
     def _apply(self, event: Input) -> Decision:
@@ -173,6 +175,13 @@ class Story:
         """`spec.restart` was set."""
         wish = RestartRequest(token=token, mode=mode, from_step=from_step)
         return self.edited(evolve(self.upload.control, restart=wish, desired=desired))
+
+
+def come_back(command: Command, sequence: int) -> Input:
+    """What a published command means when it is met in the log."""
+    if isinstance(command, ResumeStep):
+        return Resume(command.step, command.mark.token)
+    return Published(command.mark, sequence)
 
 
 def short(command: Command) -> str:

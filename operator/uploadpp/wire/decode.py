@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from uploadpp.core.commands import Mark
+from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.inputs import (
     BytesReceived,
     CleanUpload,
@@ -65,6 +65,8 @@ def _own(envelope: Envelope, text: str, sequence: int) -> Event | None:
         mark = Mark.decode(text)
     except ValueError:
         return None
+    if mark.kind is Kind.RESUME:
+        return _resume(envelope, Millis(0), mark.token)
     upload_id = _upload_id(envelope, _fields(envelope), required=False)
     return (
         Event(upload_id, Published(mark, sequence), envelope.metadata.get("eventid", ""))
@@ -190,7 +192,7 @@ def _upload_ready(envelope: Envelope, now: Millis) -> Event | None:
     return Event(upload_id, UploadReady(bool(failed)), envelope.metadata.get("eventid", ""))
 
 
-def _resume(envelope: Envelope, now: Millis) -> Event | None:
+def _resume(envelope: Envelope, now: Millis, token: str = "") -> Event | None:
     del now
     fields = _fields(envelope)
     upload_id = _upload_id(envelope, fields, required=False)
@@ -198,7 +200,7 @@ def _resume(envelope: Envelope, now: Millis) -> Event | None:
     if not upload_id and not step:
         return None
     # With both, the id is what the sender meant; the peer drops it (F16).
-    return Event(upload_id, Resume("" if upload_id else step), envelope.metadata.get("eventid", ""))
+    return Event(upload_id, Resume("" if upload_id else step, token), envelope.metadata.get("eventid", ""))
 
 
 def _clean(envelope: Envelope, now: Millis) -> Event:

@@ -5,7 +5,7 @@ What came with BytesReceived is put back as the very text it was (wire-contract 
 
 from dataclasses import dataclass, field
 
-from uploadpp.core.commands import Command, Finish, RetryNotice, StartStep
+from uploadpp.core.commands import Command, Finish, ResumeStep, RetryNotice, StartStep
 from uploadpp.core.model import Millis, Origin, Upload
 from uploadpp.wire.envelope import MARK_KEY, encode_envelope
 from uploadpp.wire.rawjson import go_string
@@ -53,6 +53,8 @@ def _event(command: Command, upload_id: str, origin: Origin, now: Millis) -> tup
             f'"Outcome":{go_string(command.outcome)},"Timestamp":null,'
             f'"ImpersonatingUser":{origin.impersonating_user}}}'
         )
+    if isinstance(command, ResumeStep):
+        return "events.ResumePostprocessing", f'{{"UploadID":"","Step":{go_string(command.step)}}}'
     if isinstance(command, RetryNotice):
         return "events.PostprocessingRetry", (
             f'{{"UploadID":{upload_id},"Filename":{origin.filename},"ExecutingUser":{origin.executing_user},'

@@ -2,9 +2,9 @@
 
 import pytest
 
-from uploadpp.core.commands import NoticeType
+from uploadpp.core.commands import NoticeType, ResumeStep
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import SpecChanged
+from uploadpp.core.inputs import Resume, SpecChanged
 from uploadpp.core.model import Control, Millis, RestartRequest, StepPlan
 from uploadpp.core.states import (
     CancelPolicy,
@@ -17,7 +17,7 @@ from uploadpp.core.states import (
     StepReason,
     StepState,
 )
-from uploadpp.testing.builders import START, Story, begun, by_hand, config_of
+from uploadpp.testing.builders import START, Story, begun, by_hand, config_of, short
 
 HELD = StepPlan(name="a", max_retries=0, on_exhausted=OnExhausted.HOLD)
 SUSPENDED, ACTIVE, CANCELLED = DesiredState.SUSPENDED, DesiredState.ACTIVE, DesiredState.CANCELLED
@@ -181,6 +181,49 @@ def test_mode_resume_starts_the_step_again_in_the_same_run() -> None:
     assert story.published[-1] == "start b 2"
     assert (story.upload.run, story.upload.restarts) == (1, 1)
     assert decision.notices[0].reason == "Resumed"
+
+
+def test_mode_resume_step_asks_all_uploads_of_the_step_through_the_log() -> None:
+    story = begun("a", "b")
+    story.answers("continue")
+    decision = story.restarted("t1", RestartMode.RESUME_STEP)
+    assert [short(command) for command in decision.commands] == ["resume t1 1"]
+    assert isinstance(decision.commands[0], ResumeStep)
+    assert decision.commands[0].step == "b"
+    assert decision.notices[0].reason == "StepResumed"
+    assert story.published[-2:] == ["resume t1 1", "start b 2"]  # it comes back and moves this one as well
+    assert (story.upload.run, story.upload.restarts, story.upload.observed_token) == (1, 1, "t1")
+
+
+def test_a_wish_for_a_step_that_is_met_in_the_log_is_not_sent_again() -> None:
+    """Killed after publishing: the status that says so was not written, and may be long outdated."""
+    story = begun("a", "b")
+    wish = RestartRequest(token="t1", mode=RestartMode.RESUME_STEP)
+    story.state = evolve(story.upload, control=Control(restart=wish, generation=2))
+    story.answers("continue")
+    story.tell(Resume("a", "t1"))  # the upload was in `a` when it was asked for
+    assert (story.upload.current_step, story.upload.step.attempts) == ("b", 1)
+    assert (story.upload.observed_token, story.upload.restarts) == ("t1", 1)
+    assert story.edited(story.upload.control).commands == ()
+
+
+def test_the_step_may_be_another_one_than_that_of_the_upload() -> None:
+    """Who asks has seen the resource, and that may be behind."""
+    story = begun("a", "b")
+    story.answers("continue")
+    for number, step in enumerate(("a", "finished")):
+        decision = story.restarted(f"t{number}", RestartMode.RESUME_STEP, step)
+        assert [command.step for command in decision.commands if isinstance(command, ResumeStep)] == [step]
+    assert story.published == ["start a 1", "start b 1", "resume t0 1", "resume t1 1"]
+    assert story.restarted("t9", RestartMode.RESUME_STEP, "absent").commands == ()
+
+
+def test_a_wish_for_a_step_needs_one() -> None:
+    story = begun("a")
+    story.cleaned()
+    decision = story.restarted("t1", RestartMode.RESUME_STEP)
+    assert decision.commands == ()
+    assert "this upload is Cleaned: choose one" in decision.notices[0].message
 
 
 def test_restart_with_an_expired_url_asks_for_a_fresh_one_first() -> None:

@@ -1,13 +1,16 @@
 """What people ask for: resume, restart, suspend, cancel."""
 
-from uploadpp.core.commands import Kind, Mark, Notice, NoticeType, RequestRestart
+from uploadpp.core.commands import Kind, Mark, Notice, NoticeType, RequestRestart, ResumeStep
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Resume, SpecChanged
-from uploadpp.core.model import Millis, RestartRequest, Upload
+from uploadpp.core.model import FINISHED_STEP, Millis, RestartRequest, Upload
 from uploadpp.core.moves import begin_run, cancel, finish, proceed
 from uploadpp.core.states import DesiredState, Ignored, Outcome, RestartMode, Stage
+
+UNMOVED = {Stage.PENDING, Stage.SUSPENDED}
+"""Stages that the desired state may lead out of: that comes before a wish for others."""
 
 
 def resume_unknown(now: Millis) -> Decision:
@@ -17,6 +20,15 @@ def resume_unknown(now: Millis) -> Decision:
 
 def resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decision:
     """Do again what the upload waits for, with the pending timer cancelled (F15, F17)."""
+    if not asks_with(upload, wish.token):
+        return _resume(upload, wish, now, config)
+    # The wish in the spec is in the log, and what it led to was not stored before a crash.
+    granted = evolve(upload, observed_token=wish.token, restarts=upload.restarts + 1)
+    decision = _resume(granted, wish, now, config)
+    return Decision(granted) if decision.ignored else decision
+
+
+def _resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decision:
     if wish.step and wish.step != upload.current_step:
         return ignore(upload, Ignored.OTHER_STEP, f"the upload is not in step {wish.step}")
     if upload.stage.in_step and upload.control.desired is DesiredState.SUSPENDED:
@@ -34,6 +46,13 @@ def resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decisio
     if upload.stage is Stage.HELD:
         upload = upload.with_step(upload.cursor, evolve(upload.step, retries=0))
     return proceed(upload, upload.cursor, now, config)
+
+
+def asks_with(upload: Upload, token: str) -> bool:
+    """Whether an upload has a wish for its whole step, of this token, that was not carried out yet."""
+    wish = upload.control.restart
+    pending = wish is not None and wish.mode is RestartMode.RESUME_STEP and wish.token == token
+    return pending and upload.observed_token != token
 
 
 def _release_again(upload: Upload, now: Millis) -> Decision:
@@ -83,6 +102,13 @@ def restart(upload: Upload, wish: RestartRequest, now: Millis, config: Config) -
     if refusal:
         return _refused(asked, refusal, now, config)
     granted = evolve(asked, restarts=asked.restarts + 1)
+    if wish.mode is RestartMode.RESUME_STEP:
+        # This upload too goes on when the event comes back: one message, and so done for all or for none.
+        step = wish.from_step or upload.current_step
+        mark = Mark(Kind.RESUME, granted.received_at, granted.run, 1, wish.token, wish.token)
+        text = f"all uploads in step {step}, as asked by restart token {wish.token}"
+        notice = Notice(NoticeType.NORMAL, "StepResumed", text)
+        return Decision(granted, (ResumeStep(mark, step),), (notice,))
     if wish.mode is RestartMode.RESUME:
         decision = resume(granted, Resume(), now, config)
         if decision.ignored:
@@ -97,10 +123,15 @@ def restart(upload: Upload, wish: RestartRequest, now: Millis, config: Config) -
 
 
 def _refusal(upload: Upload, wish: RestartRequest) -> str:
-    if wish.from_step and wish.from_step not in [step.name for step in upload.plan]:
+    of_step = wish.mode is RestartMode.RESUME_STEP
+    names = [*(step.name for step in upload.plan), *([FINISHED_STEP] if of_step else [])]
+    if wish.from_step and wish.from_step not in names:
         return f"spec.restart.fromStep: the upload has no step {wish.from_step!r}"
     if upload.control.desired is DesiredState.CANCELLED:
         return "the upload is cancelled; set spec.desiredState to Active in the same change"
+    step = wish.from_step or upload.current_step
+    if of_step and (not step or (upload.stage in UNMOVED and step != upload.current_step)):
+        return f"this upload is {upload.stage}: choose one in the step that is meant"
     if wish.mode is not RestartMode.RESTART:
         return ""
     if upload.stage is Stage.CLEANED or upload.stage is Stage.COMPLETED or upload.outcome is Outcome.DELETE:

@@ -22,6 +22,8 @@ def published(upload: Upload, echo: Published, now: Millis, config: Config) -> D
     mark = echo.mark
     if mark.received_at != upload.received_at:
         return ignore(upload, Ignored.ALREADY_APPLIED, "a command for an earlier upload of the same id")
+    if mark.kind is Kind.RESUME:
+        return ignore(upload, Ignored.ALREADY_APPLIED, "our own event, which the log hands out as a Resume")
     if (mark.run, mark.number, mark.detail) == _last(upload, mark.kind):
         if mark.kind in {Kind.RETRY, Kind.RESTART} or upload.log.start is not None:
             return ignore(upload, Ignored.ALREADY_APPLIED, "our own event, known")
