@@ -163,7 +163,8 @@ VERBS: tuple[Verb, ...] = (
         "finished). "
         "Then it does what that command did: the current step starts again, or the storage is told the "
         "outcome again; "
-        "an upload that has ended begins a new run. With --restart every one of them does.\n"
+        "an upload that has ended begins a new run. With --restart every one of them does. "
+        "A whole step (-s alone) is resumed by one request, however many uploads are in it.\n"
         f"{UPLOAD_NAMES} A command for many uploads may be interrupted and repeated with the token it "
         "prints.",
         Names.SOME,

@@ -14,7 +14,6 @@ from typing import NamedTuple
 from kubectl_pp.client import Client, Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ConflictError, ExitCode, MissingError, PluginError, UnavailableError, UsageError
-from kubectl_pp.times import parse_duration
 from kubectl_pp.upload import Upload
 
 THREADS = 32  # most of their time they wait for the API server
@@ -57,6 +56,26 @@ class Result(NamedTuple):
     text: str
 
 
+class Deed(NamedTuple):
+    """All that was asked for, and what is known about it."""
+
+    results: list[Result]
+    answered: Callable[[Upload, Upload], bool]
+    """Whether an upload as it is now (first) shows an answer to what it was asked as (second)."""
+    interrupted: bool = False
+    broken: UnavailableError | None = None
+    version: str = ""
+    """Of the list that the uploads come from, to watch from there; empty is from now on."""
+    proofs: dict[tuple[str, str], str] = {}  # noqa: RUF012 -- nobody changes it
+    """The uploads, with the token, whose answer is the answer for all."""
+
+
+def acted_on(now: Upload, asked: Upload) -> bool:
+    """Whether the operator has acted on the very change we made."""
+    wanted = asked.meta.get("generation", 1)
+    return int(now.status.get("observedGeneration", 0)) >= int(wanted)
+
+
 class Batch:
     """Applies a decision to many uploads."""
 
@@ -66,12 +85,11 @@ class Batch:
         self._dry_run: bool = context.options.dry_run
         self._decide = decide
         self._still = still
-        self.limit = parse_duration(context.options.timeout, "--timeout")
         self._stop = threading.Event()
-        self.interrupted = False
-        self.broken: UnavailableError | None = None
+        self._interrupted = False
+        self._broken: UnavailableError | None = None
 
-    def run(self, uploads: list[Upload], what: str) -> list[Result]:
+    def run(self, uploads: list[Upload], what: str) -> Deed:
         """Ask for all of them, in the given order as far as threads keep one."""
         todo: queue.SimpleQueue[Upload] = queue.SimpleQueue()
         done: queue.SimpleQueue[Result | UnavailableError | None] = queue.SimpleQueue()
@@ -89,17 +107,18 @@ class Batch:
                 if item is None:
                     count -= 1
                 elif isinstance(item, UnavailableError):
-                    self.broken = self.broken or item
+                    self._broken = self._broken or item
                     self._stop.set()
                 else:
                     results[item.upload.key] = item
                     progress.tell(len(results))
             except KeyboardInterrupt:  # requests under way are waited for, so that the report is exact
-                self.interrupted = True
+                self._interrupted = True
                 self._stop.set()
         progress.end()
         untried = [Result(Fate.UNTRIED, u, "not asked") for u in uploads if u.key not in results]
-        return [results[u.key] for u in uploads if u.key in results] + untried
+        tried = [results[u.key] for u in uploads if u.key in results]
+        return Deed(tried + untried, acted_on, interrupted=self._interrupted, broken=self._broken)
 
     def _work(
         self,

@@ -6,8 +6,8 @@ from kubectl_pp.errors import ExitCode, UsageError
 from kubectl_pp.upload import Upload
 
 
-def choose(context: Context) -> list[Upload]:
-    """The uploads of a verb that changes some.
+def choose(context: Context) -> tuple[list[Upload], str]:
+    """The uploads of a verb that changes some, and the version of the list they come from, if of one.
 
     Raises:
         UsageError: nothing is chosen, or two ways of choosing exclude each other.
@@ -19,13 +19,13 @@ def choose(context: Context) -> list[Upload]:
     if options.all and narrowed:
         raise UsageError("--all and other selections exclude each other")
     if options.names:
-        return selection.find_named(context, options.names)
+        return selection.find_named(context, options.names), ""
     if not narrowed and not options.all:
         raise UsageError(
             "no upload is chosen", f"a NAME, -l, --step, --stalled or --all; kubectl pp {options.verb} --help"
         )
-    uploads, _ = selection.find_all(context)
-    return [upload for upload in uploads if not upload.ended] if options.all else uploads
+    uploads, version = selection.find_all(context)
+    return [upload for upload in uploads if not upload.ended] if options.all else uploads, version
 
 
 def nothing_matched(context: Context) -> int:

@@ -2,9 +2,10 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
-from kubectl_pp.change import Batch, Fate, Progress, Result
+from kubectl_pp.change import Deed, Fate, Progress, Result
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode
 from kubectl_pp.screen import Color
@@ -13,7 +14,10 @@ from kubectl_pp.upload import QUALIFIED, Upload
 from kubectl_pp.words import state
 
 ANSWER_SECONDS = 5.0
-"""How long no answer may arrive before we say that there is none."""
+"""How long nothing at all may happen to the uploads before we say that nobody answers."""
+
+SHOWN_SECONDS = 10.0
+"""How long resources may take to show what the operator has done, before we go on without them."""
 
 
 class Asked(NamedTuple):
@@ -22,54 +26,71 @@ class Asked(NamedTuple):
     verb: str
     again: str
     """The command that goes on after an interruption."""
+    limit: float
+    """Seconds that --wait may last; 0 is any number."""
 
 
-def conclude(context: Context, batch: Batch, results: list[Result], asked: Asked) -> int:
+def conclude(context: Context, deed: Deed, asked: Asked) -> int:
     """Report, and return the exit code."""
-    options = context.options
+    options, results = context.options, deed.results
     changed = {r.upload.key: r.upload for r in results if r.fate is Fate.ASKED}
+
+    def answered(upload: Upload) -> bool:
+        return deed.answered(upload, changed[upload.key])
+
     late = set() if options.dry_run else set(changed)
     timed_out = False
-    interrupted = batch.interrupted
+    interrupted = deed.interrupted
     latest = dict(changed)
-    if changed and not options.dry_run and not interrupted and batch.broken is None:
-        tracker = Tracker(context, changed.values())
+    if changed and not options.dry_run and not interrupted and deed.broken is None:
+        tracker = Tracker(context, changed.values(), deed.version)
         try:
-            answers = Progress(context.screen.tty and sys.stderr.isatty(), "answered", len(changed))
-            tracker.follow(
-                lambda upload: _answered(upload, changed), idle=ANSWER_SECONDS, on_progress=answers.tell
-            )
-            answers.end()
+            _until_answered(context, tracker, deed, answered)
             if options.wait:
-                deadline = time.monotonic() + batch.limit if batch.limit else None
-                timed_out = bool(tracker.follow(lambda upload: _over(upload, changed), deadline=deadline))
+                deadline = time.monotonic() + asked.limit if asked.limit else None
+                timed_out = bool(
+                    tracker.follow(lambda upload: answered(upload) and upload.ended, deadline=deadline)
+                )
         except KeyboardInterrupt:
             interrupted = True
         latest = tracker.uploads
-        late = {key for key, upload in latest.items() if not _answered(upload, changed)}
-    report = _Report(context, asked, latest, late)
+        late = {key for key, upload in latest.items() if not answered(upload)}
+    report = _Report(context, asked, latest, late, carried_out=_is_carried_out(deed, latest))
     for result in results:
         report.tell(result)
     report.total(results)
     if interrupted:
         context.screen.note(f"interrupted; to go on with the rest: {asked.again}")
         return ExitCode.INTERRUPTED
-    if batch.broken is not None:
+    if deed.broken is not None:
         context.screen.note(f"to go on with the rest: {asked.again}")
-        raise batch.broken
+        raise deed.broken
     if report.refused or (options.wait and any(u.failed for u in latest.values())):
         return ExitCode.FAILED
     return ExitCode.TIMEOUT if timed_out else ExitCode.OK
 
 
-def _answered(upload: Upload, changed: dict[tuple[str, str], Upload]) -> bool:
-    """Whether the operator has acted on the very change we made."""
-    wanted = changed[upload.key].meta.get("generation", 1)
-    return int(upload.status.get("observedGeneration", 0)) >= int(wanted)
+def _until_answered(
+    context: Context, tracker: Tracker, deed: Deed, answered: Callable[[Upload], bool]
+) -> None:
+    """Wait for the answers; where one stands for all, do not wait long until every resource shows it."""
+    answers = Progress(context.screen.tty and sys.stderr.isatty(), "answered", len(tracker.uploads))
+    deadline = None
+    if deed.proofs:
+        tracker.follow(
+            lambda u: u.key not in deed.proofs or u.observed_token == deed.proofs[u.key],
+            idle=ANSWER_SECONDS,
+        )
+        if _is_carried_out(deed, tracker.uploads):
+            deadline = time.monotonic() + SHOWN_SECONDS
+    tracker.follow(answered, idle=ANSWER_SECONDS, deadline=deadline, on_progress=answers.tell)
+    answers.end()
 
 
-def _over(upload: Upload, changed: dict[tuple[str, str], Upload]) -> bool:
-    return _answered(upload, changed) and upload.ended
+def _is_carried_out(deed: Deed, latest: dict[tuple[str, str], Upload]) -> bool:
+    """Whether one wish for many was granted."""
+    proofs = [(latest[key], token) for key, token in deed.proofs.items() if key in latest]
+    return bool(proofs) and all(u.observed_token == token and not u.refusal for u, token in proofs)
 
 
 class _Report:
@@ -81,8 +102,11 @@ class _Report:
         asked: Asked,
         latest: dict[tuple[str, str], Upload],
         late: set[tuple[str, str]],
+        *,
+        carried_out: bool,
     ) -> None:
         self._context, self._asked, self._latest, self._late = context, asked, latest, late
+        self._carried_out = carried_out
         self._counts: dict[str, int] = {}
         self.refused = 0
 
@@ -108,6 +132,8 @@ class _Report:
         match result.fate:
             case Fate.ASKED if self._context.options.dry_run:
                 return f"would be {result.text}", f" (dry run), now {state(upload)}"
+            case Fate.ASKED if upload.key in self._late and self._carried_out:
+                return result.text, "; its resource does not show it yet"
             case Fate.ASKED if upload.key in self._late or self._context.options.dry_run:
                 return "asked", f": to be {result.text}; the operator has not answered yet"
             case Fate.ASKED if upload.refusal:
@@ -127,5 +153,10 @@ class _Report:
         """All uploads, if there are several; and what to do when nobody answers."""
         if len(results) > 1:
             self._context.screen.note(", ".join(f"{count:,} {word}" for word, count in self._counts.items()))
-        if self._late:
+        if self._late and self._carried_out:
+            self._context.screen.note(
+                f"the operator has resumed all of them; {len(self._late):,} resources follow when the API "
+                f"server takes them, see {self._context.command('watch')}"
+            )
+        elif self._late:
             self._context.screen.note(f"is the operator running? {self._context.command('doctor')}")

@@ -13,7 +13,7 @@ Key = tuple[str, str]
 class Tracker:
     """The latest known state of some uploads. What is deleted keeps its last one."""
 
-    def __init__(self, context: Context, uploads: Iterable[Upload]) -> None:
+    def __init__(self, context: Context, uploads: Iterable[Upload], version: str = "") -> None:
         self.uploads: dict[Key, Upload] = {upload.key: upload for upload in uploads}
         self.gone: set[Key] = set()
         self._context = context
@@ -21,8 +21,9 @@ class Tracker:
         place = namespaces.pop() if len(namespaces) == 1 else None
         names = {name for _, name in self.uploads}
         params = {"fieldSelector": f"metadata.name={names.pop()}"} if len(names) == 1 else {}
-        self._feed = Feed(context.client, collection(place), params)
+        self._feed = Feed(context.client, collection(place), params, version)
         self._told = False
+        self._begun = bool(version)
 
     def follow(
         self,
@@ -35,27 +36,28 @@ class Tracker:
     ) -> set[Key]:
         """Wait until all are done, gone, or the time is over; returns those that are not done.
 
-        `deadline` is a moment of `time.monotonic`; `idle` is how long no upload may become done;
-        `on_progress` is told how many are.
+        `deadline` is a moment of `time.monotonic`; `idle` is how long no upload may change, once the
+        first listing is there; `on_progress` is told how many are done.
         """
         pending = {key for key, upload in self.uploads.items() if key not in self.gone and not done(upload)}
         progress = time.monotonic()
         while pending:
-            limits = [limit for limit in (deadline, progress + idle if idle else None) if limit is not None]
+            quiet = progress + idle if idle and self._begun else None
+            limits = [limit for limit in (deadline, quiet) if limit is not None]
             left = min(limits) - time.monotonic() if limits else None
             change = self._feed.get(left) if left is None or left > 0 else None
             if change is None:
                 break
-            before = len(pending)
-            for upload in self._apply(change):
+            before, moved = len(pending), self._apply(change)
+            self._begun = self._begun or bool(moved) or change.kind is Kind.LOST
+            progress = time.monotonic() if moved else progress
+            for upload in moved:
                 if on_change is not None:
                     on_change(upload)
                 if upload.key in self.gone or done(upload):
                     pending.discard(upload.key)
-            if len(pending) < before:
-                progress = time.monotonic()
-                if on_progress is not None:
-                    on_progress(len(self.uploads) - len(pending))
+            if len(pending) < before and on_progress is not None:
+                on_progress(len(self.uploads) - len(pending))
         return pending
 
     def _apply(self, change: Change) -> list[Upload]:

@@ -143,6 +143,11 @@ class Upload:
         return text.removeprefix("restart refused: ") if text.startswith("restart refused: ") else ""
 
     @property
+    def observed_token(self) -> str:
+        """The last wish in spec.restart that the operator has acted on."""
+        return str(self.status.get("observedToken", ""))
+
+    @property
     def created(self) -> float:
         """When the resource was made."""
         return parse_time(self.meta.get("creationTimestamp")) or 0.0

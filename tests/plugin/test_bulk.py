@@ -8,8 +8,10 @@ import pytest
 
 from tests.plugin.conftest import Plugin
 from tests.plugin.resources import Writer, at
+from uploadpp.core.inputs import StepFinished
 
 COUNT = 1000
+PASSED = (StepFinished("virusscan", "continue"), StepFinished("policies", "continue"))
 
 
 def tokens(writer: Writer) -> list[str]:
@@ -19,7 +21,7 @@ def tokens(writer: Writer) -> list[str]:
 @pytest.mark.timeout(180)
 def test_interrupted_and_repeated(pp: Plugin, writer: Writer) -> None:
     writer.put_all([at(f"upload-{i:04}", ago_minutes=5) for i in range(COUNT)])
-    process = pp.start("restart", "-s", "virusscan")
+    process = pp.start("resume", "--all", "--yes")
     assert process.stderr is not None
     first = process.stderr.readline()
     assert first.startswith("1,000 uploads; if this is interrupted, go on with --repeat=")
@@ -47,6 +49,44 @@ def test_interrupted_and_repeated(pp: Plugin, writer: Writer) -> None:
     assert touched == set()
     assert sum(generation == 2 for generation in generations.values()) == asked
     assert "is the operator running?" in repeated.err
+
+
+@pytest.mark.timeout(180)
+def test_a_whole_step_is_one_wish(pp: Plugin, writer: Writer) -> None:
+    """However many uploads there are; and the same wish is never made twice."""
+    writer.put_all([at(f"upload-{i:03}", ago_minutes=5) for i in range(100)])
+    writer.put(at("elsewhere", StepFinished("virusscan", "continue"), ago_minutes=5))
+    process = pp.start("restart", "-s", "virusscan")
+    assert process.stderr is not None
+    first = process.stderr.readline()
+    assert first.startswith("100 uploads; if this is interrupted, go on with --repeat=")
+    while not any(tokens(writer)):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    (wish,) = [item["spec"]["restart"] for item in writer.list() if "restart" in item["spec"]]
+    token = first.strip().rpartition("=")[2]
+    assert wish == {"token": token, "mode": "ResumeStep", "fromStep": "virusscan"}
+
+    asked = next(i["metadata"]["name"] for i in writer.list() if "restart" in i["spec"])
+    writer.set_status(asked, {**writer.get(asked)["status"], "currentStep": "policies"})
+    versions = [item["metadata"]["resourceVersion"] for item in writer.list()]
+    repeated = pp("restart", "-s", "virusscan", f"--repeat={token}")
+    assert repeated.code == 0, repeated.err
+    assert repeated.out.count("unchanged: it was already asked with this token") == 99
+    dry = pp("restart", "-s", "virusscan", "--dry-run")
+    assert dry.out.count("would be resumed (dry run), now Running, step virusscan") == 99
+    assert [item["metadata"]["resourceVersion"] for item in writer.list()] == versions
+
+
+def test_whom_a_wish_for_the_step_does_not_reach(pp: Plugin, writer: Writer) -> None:
+    uploads = [at(f"upload-{i:02}", StepFinished("virusscan", "abort"), ago_minutes=5) for i in range(50)]
+    writer.put_all([*uploads, at("released", *PASSED, ago_minutes=5)])
+    done = pp("restart")
+    assert done.code == 1
+    assert done.out.count("refused: an abort is not repeated") == 50
+    assert "/released asked: to be resumed; the operator has not answered yet" in done.out
 
 
 def test_what_moves_on_meanwhile_is_left_alone(pp: Plugin, writer: Writer) -> None:

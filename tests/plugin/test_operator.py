@@ -44,6 +44,18 @@ def send(nats: NatsServer, *events: bytes) -> None:
     asyncio.run(publish())
 
 
+async def event_types(nats: NatsServer) -> list[str]:
+    """Of everything in the stream."""
+    from nats import connect  # noqa: PLC0415 -- the fixture has the name
+
+    client = await connect(nats.url)
+    js = client.jetstream()
+    count = (await js.stream_info("main-queue")).state.messages
+    messages = [await js.get_msg("main-queue", seq) for seq in range(1, count + 1)]
+    await client.close()
+    return [json.loads(message.data or b"{}")["Metadata"]["eventtype"] for message in messages]
+
+
 def until(writer: Writer, name: str, test: Callable[[Json], bool]) -> None:
     """Wait until the status of the upload is as wanted."""
     deadline = time.monotonic() + 60
@@ -95,6 +107,26 @@ def test_restart_resume_suspend_cancel(pp: Plugin, writer: Writer, nats: NatsSer
     assert many.code == 0
     assert "2 resumed" in many.err
     assert {line.split("/")[1].split()[0] for line in many.out.splitlines()} == {"three", "four"}
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_whole_step_goes_on_by_one_event(pp: Plugin, writer: Writer, nats: NatsServer) -> None:
+    names = [f"upload-{i:02}" for i in range(60)]
+    send(nats, receive("elsewhere"), *(receive(name) for name in names))
+    for name in ("elsewhere", *names):
+        stage(writer, name, "Running")
+    send(nats, answer("elsewhere", "virusscan", "continue"))
+    until(writer, "elsewhere", lambda status: status.get("currentStep") == "policies")
+    done = pp("restart", "-s", "virusscan")
+    assert done.code == 0, done
+    assert done.out.count("resumed, now Running, step virusscan (attempt 2)") == 60
+    assert "60 resumed" in done.err
+    assert [(u["status"]["steps"][0]["attempts"], u["status"]["run"]) for u in writer.list()] == [
+        (1 if u["metadata"]["name"] == "elsewhere" else 2, 1) for u in writer.list()
+    ]
+    kinds = asyncio.run(event_types(nats))
+    assert kinds.count("events.ResumePostprocessing") == 1
+    assert kinds.count("events.StartPostprocessingStep") == 61 + 1 + 60
 
 
 @pytest.mark.usefixtures("operator")

@@ -34,7 +34,8 @@ def target_of(move: Move) -> Stage | None:
     before, after = move.before.upload, move.decision.upload
     if before is None or after is None or move.decision.ignored is not None:
         return None
-    stays = before.stage is after.stage and not move.decision.commands
+    own = [c for c in move.decision.commands if not isinstance(c, ResumeStep)]  # that one is for others
+    stays = before.stage is after.stage and not own
     return None if stays else after.stage
 
 

@@ -6,16 +6,19 @@ import sys
 import time
 
 from kubectl_pp import selection
-from kubectl_pp.change import Batch, Leave, Patch, confirm
+from kubectl_pp.change import Batch, Deed, Fate, Leave, Patch, Result, acted_on, confirm
 from kubectl_pp.choice import choose, nothing_matched
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
-from kubectl_pp.errors import ConflictError, ExitCode, MissingError, UsageError
+from kubectl_pp.errors import ConflictError, ExitCode, MissingError, PluginError, UnavailableError, UsageError
 from kubectl_pp.report import Asked, conclude
+from kubectl_pp.times import parse_duration
 from kubectl_pp.upload import GROUP, KIND, VERSION, DesiredState, Stage, Upload, collection, resource_name
+from kubectl_pp.whole import MANY, StepWish
 from uploadpp.core.states import RestartMode
 
 FINISHED = "finished"
+ASKED_BEFORE = "it was already asked with this token"
 
 
 def run(context: Context) -> int:
@@ -24,6 +27,8 @@ def run(context: Context) -> int:
     _check(context)
     old = _old_language(context)
     token = options.repeat or f"pp-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+    limit = parse_duration(options.timeout, "--timeout")
+    version = ""
     if options.upload_id:
         try:
             uploads = selection.find_named(context, [options.upload_id])
@@ -34,7 +39,7 @@ def run(context: Context) -> int:
                 raise
             return _create(context, options.upload_id)
     else:
-        uploads = choose(context)
+        uploads, version = choose(context)
     if not uploads:
         return nothing_matched(context)
     if options.all:
@@ -43,9 +48,28 @@ def run(context: Context) -> int:
     if len(uploads) > 1 and not options.dry_run:
         context.screen.note(f"{len(uploads):,} uploads; if this is interrupted, go on with --repeat={token}")
     wishes = _Wishes(context, token, old=old)
-    batch = Batch(context, wishes.decide, wishes.still)
-    results = batch.run(uploads, options.verb)
-    return conclude(context, batch, results, Asked(options.verb, again))
+    deed = _by_step(context, wishes, uploads, version, token) if wishes.of_step else None
+    if deed is None:
+        deed = Batch(context, wishes.decide, wishes.still).run(uploads, options.verb)
+    return conclude(context, deed, Asked(options.verb, again, limit))
+
+
+def _by_step(
+    context: Context, wishes: "_Wishes", uploads: list[Upload], version: str, token: str
+) -> Deed | None:
+    """Ask by one wish for the whole step; None when each upload has to be asked."""
+    wish = StepWish(context, context.options.step, token, wishes.decide)
+    if context.options.repeat and wish.was_made(context.namespace):
+        return Deed([Result(Fate.LEFT, u, ASKED_BEFORE) for u in uploads], acted_on)
+    if len(uploads) < MANY:
+        return None
+    try:
+        return wish.make(uploads, version)
+    except UnavailableError:
+        raise
+    except PluginError as error:
+        context.screen.note(f"one wish for the whole step is refused, so each upload is asked: {error}")
+        return None
 
 
 def _check(context: Context) -> None:
@@ -80,6 +104,10 @@ class _Wishes:
         self._step: str | None = options.step
         self._token, self._old = token, old
         self._tests = selection.tests(options) if not options.names else []
+        selected = options.selector or options.field_selector or options.failed or options.stalled
+        fresh = self._force or self._from_step or (self._verb == "restart" and not old)
+        self.of_step = bool(options.step) and not (selected or fresh or options.names)
+        """Whether all uploads of a step are to be resumed, and nothing else is asked."""
 
     def still(self, upload: Upload) -> bool:
         """Whether the upload is still one of those selected."""
@@ -90,7 +118,7 @@ class _Wishes:
     def decide(self, upload: Upload) -> Patch | Leave:
         """The patch for one upload."""
         if self._has_token(upload):
-            return Leave("it was already asked with this token")
+            return Leave(ASKED_BEFORE)
         mode = self._mode(upload)
         spec: Json = {"restart": {"token": self._token, "mode": mode, "fromStep": self._from_step}}
         if upload.desired == DesiredState.CANCELLED:

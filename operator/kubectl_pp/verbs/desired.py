@@ -9,6 +9,7 @@ from kubectl_pp.choice import choose, nothing_matched
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.report import Asked, conclude
+from kubectl_pp.times import parse_duration
 from kubectl_pp.upload import DesiredState, Stage, Upload
 from uploadpp.core.states import CancelPolicy
 
@@ -22,17 +23,16 @@ _WANTED = {
 def run(context: Context) -> int:
     """Change the desired state of the chosen uploads."""
     options = context.options
-    uploads = choose(context)
+    limit = parse_duration(options.timeout, "--timeout")
+    uploads, _ = choose(context)
     if not uploads:
         return nothing_matched(context)
     if options.all:
         confirm(context, options.verb, len(uploads))
     tests = [] if options.names else selection.tests(options)
     batch = Batch(context, lambda upload: _decide(context, upload), lambda u: all(test(u) for test in tests))
-    results = batch.run(uploads, options.verb)
-    return conclude(
-        context, batch, results, Asked(options.verb, shlex.join(["kubectl", "pp", *sys.argv[1:]]))
-    )
+    again = shlex.join(["kubectl", "pp", *sys.argv[1:]])
+    return conclude(context, batch.run(uploads, options.verb), Asked(options.verb, again, limit))
 
 
 def _decide(context: Context, upload: Upload) -> Patch | Leave:

@@ -53,8 +53,6 @@ def _event(command: Command, upload_id: str, origin: Origin, now: Millis) -> tup
             f'"Outcome":{go_string(command.outcome)},"Timestamp":null,'
             f'"ImpersonatingUser":{origin.impersonating_user}}}'
         )
-    if isinstance(command, ResumeStep):
-        return "events.ResumePostprocessing", f'{{"UploadID":"","Step":{go_string(command.step)}}}'
     if isinstance(command, RetryNotice):
         return "events.PostprocessingRetry", (
             f'{{"UploadID":{upload_id},"Filename":{origin.filename},"ExecutingUser":{origin.executing_user},'
@@ -62,4 +60,7 @@ def _event(command: Command, upload_id: str, origin: Origin, now: Millis) -> tup
         )
     seconds, nanos = now // 1000, now % 1000 * 1_000_000
     stamp = f'{{"seconds":{seconds}' + (f',"nanos":{nanos}}}' if nanos else "}")
+    if isinstance(command, ResumeStep):
+        text = f'{{"UploadID":"","Step":{go_string(command.step)},"Timestamp":{stamp}}}'
+        return "events.ResumePostprocessing", text
     return "events.RestartPostprocessing", f'{{"UploadID":{upload_id},"Timestamp":{stamp}}}'

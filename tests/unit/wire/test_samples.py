@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from tests.wiretext import UPLOAD, arrival, message
-from uploadpp.core.commands import Command, Finish, Kind, Mark, RequestRestart, RetryNotice, StartStep
+from uploadpp.core.commands import (
+    Command,
+    Finish,
+    Kind,
+    Mark,
+    RequestRestart,
+    ResumeStep,
+    RetryNotice,
+    StartStep,
+)
 from uploadpp.core.inputs import BytesReceived, Input, Resume, StepFinished, UploadReady
 from uploadpp.core.model import FileInfo, Millis, Origin, Upload
 from uploadpp.core.states import Outcome
@@ -104,6 +113,17 @@ def written(command: Command, origin: Origin) -> tuple[dict[str, Any], str]:
     upload = Upload(id=UPLOAD, received_at=NOW, origin=origin)
     envelope = json.loads(encode(command, UPLOAD, upload, NOW).body)
     return envelope, b64decode(envelope["Payload"], validate=True).decode()
+
+
+def test_a_wish_for_a_step_is_said_as_the_old_command_said_it() -> None:
+    command = ResumeStep(Mark(Kind.RESUME, NOW, 1, 1, "t1", "t1"), "virusscan")
+    envelope, payload = written(command, Origin())
+    assert (envelope["Metadata"]["eventtype"], payload) == (
+        OF_STEP.eventtype,
+        OF_STEP.payload.replace('"nanos":5000', '"nanos":5000000'),
+    )
+    event = decode(json.dumps(envelope).encode(), 7, NOW)
+    assert event == Event("", Resume("virusscan", "t1"), command.mark.event_id(UPLOAD))
 
 
 def origin_for(payload: str, **metadata: str) -> Origin:

@@ -1,0 +1,93 @@
+"""Resuming everything that is in a step by one wish, which the operator hands on through its log.
+
+A patch for each upload costs the API server as much as the statuses that answer it, and more
+than all the rest; 5,000 of them are a matter of minutes on a small cluster.
+"""
+
+from kubectl_pp.change import CONFLICTS, Decide, Deed, Fate, Leave, Result
+from kubectl_pp.context import Context
+from kubectl_pp.errors import ConflictError, MissingError, PluginError, UnavailableError
+from kubectl_pp.upload import DesiredState, Outcome, Upload, collection
+from uploadpp.core.states import RestartMode
+
+MANY = 50
+"""Fewer uploads get a patch each: then every one of them shows the wish it answers."""
+
+
+class StepWish:
+    """The wish that all uploads in a step go on."""
+
+    def __init__(self, context: Context, step: str, token: str, decide: Decide) -> None:
+        self._client = context.client
+        self._dry_run: bool = context.options.dry_run
+        self._step = step
+        self._token = token
+        self._decide = decide
+
+    def was_made(self, namespace: str | None) -> bool:
+        """Whether an upload has this very wish already, in whatever step it is by now."""
+        pages = self._client.pages(collection(namespace), {})
+        wishes = (item["spec"].get("restart", {}) for page in pages for item in page.get("items", []))
+        same = {"token": self._token, "mode": RestartMode.RESUME_STEP}
+        return any(same.items() <= wish.items() for wish in wishes)
+
+    def make(self, uploads: list[Upload], version: str) -> Deed:
+        """Ask for it, once in each namespace.
+
+        Args:
+            uploads: those in the step, as listed.
+            version: of that list.
+
+        Raises:
+            PluginError: the CRD is older than such wishes.
+        """
+        results = [self._alone(upload) for upload in uploads]
+        todo = {result.upload.namespace for result in results if result.fate is Fate.ASKED}
+        proofs: dict[tuple[str, str], str] = {}
+        for namespace in sorted(todo):
+            mine = [r.upload for r in results if r.fate is Fate.ASKED and r.upload.namespace == namespace]
+            try:
+                proofs[self._ask(mine).key] = self._token
+            except UnavailableError as error:
+                untried = [
+                    r._replace(fate=Fate.UNTRIED) if r.upload.namespace in todo else r for r in results
+                ]
+                return Deed(untried, has_moved, broken=error)
+            todo.discard(namespace)
+        return Deed(results, has_moved, version=version, proofs=proofs)
+
+    def _alone(self, upload: Upload) -> Result:
+        """What the wish means for one of them."""
+        if upload.desired == DesiredState.SUSPENDED:
+            return Result(Fate.LEFT, upload, "it is suspended; unsuspend lets it go on")
+        if upload.outcome == Outcome.ABORT:
+            text = "an abort is not repeated: that would make the storage remove the bytes"
+            return Result(Fate.REFUSED, upload, text)
+        wish = self._decide(upload)
+        if isinstance(wish, Leave):
+            return Result(Fate.REFUSED if wish.refused else Fate.LEFT, upload, wish.why)
+        return Result(Fate.ASKED, upload, wish.word)
+
+    def _ask(self, uploads: list[Upload]) -> Upload:
+        """Write the wish into one of them, it does not matter which; returns that one."""
+        wish = {"token": self._token, "mode": RestartMode.RESUME_STEP, "fromStep": self._step}
+        for upload in uploads[: CONFLICTS * 10]:
+            identity = {"uid": upload.meta["uid"], "resourceVersion": upload.meta["resourceVersion"]}
+            body = {"metadata": identity, "spec": {"restart": wish}}
+            try:
+                self._client.patch(upload.path(), body, dry_run=self._dry_run)
+            except (ConflictError, MissingError):
+                continue  # it has moved; another will do
+            return upload
+        raise PluginError("all uploads change too fast", "try again")
+
+
+def has_moved(now: Upload, before: Upload) -> bool:
+    """Whether something has become of an upload since it was listed."""
+    return _place(now) != _place(before)
+
+
+def _place(upload: Upload) -> tuple[object, ...]:
+    status = upload.status
+    attempts = [step.attempts for step in upload.steps]
+    return upload.stage, upload.refusal, status.get("stageTime"), status.get("run"), attempts
