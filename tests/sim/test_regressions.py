@@ -4,6 +4,7 @@ import pytest
 
 from uploadpp.core.commands import Kind
 from uploadpp.testing.apiclient import ApiFaults
+from uploadpp.testing.operator_process import ACK_SECONDS
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
 from uploadpp.testing.worlds import LONG_SECONDS, one_upload
@@ -78,6 +79,30 @@ def test_a_message_that_is_lost_with_the_connection_is_read_again() -> None:
     process.client.disconnect()
     process.machine.lag = 0.001
     sim.kernel.run_until(4.0)
+    process.client.reconnect()
+    sim.settle()
+    result = sim.result()
+    assert not result.violations, result.report()
+
+
+def test_an_acknowledgement_that_is_lost_with_the_connection_is_repeated() -> None:
+    """Nothing else follows that would acknowledge it too."""
+    sim = Simulation(1, config(step("virusscan")))
+    process = sim.start()
+    sim.kernel.run_until(1.0)
+    sim.world.upload("up-1")
+    while not sim.journal.of("UploadReady", "up-1"):
+        sim.kernel.run_until(sim.kernel.now + 0.01)
+    process.machine.lag = 1.0
+    assert process.seat is not None
+    session = process.seat.session
+    assert session is not None
+    while session.unacknowledged:
+        sim.kernel.run_until(sim.kernel.now + 0.01)
+    sim.kernel.run_until(sim.kernel.now + ACK_SECONDS)
+    process.client.disconnect()
+    process.machine.lag = 0.001
+    sim.kernel.run_until(sim.kernel.now + 4.0)
     process.client.reconnect()
     sim.settle()
     result = sim.result()

@@ -49,7 +49,8 @@ def from_resource(obj: Mapping[str, Any], defaults: Config, origin: Origin) -> U
     root = Fields(obj, "")
     spec, status = root.child("spec"), root.child("status")
     file = spec.child("upload")
-    received_at = file.time("receivedTime") or root.child("metadata").time("creationTimestamp") or Millis(0)
+    created = root.child("metadata").time("creationTimestamp")
+    received_at = origin.announced_at or file.time("receivedTime") or created or Millis(0)
     pending = Upload(
         id=file.text("id"),
         received_at=received_at,
@@ -71,7 +72,9 @@ def _with_status(pending: Upload, spec: Fields, status: Fields, defaults: Config
     stage = _stage(found[ConditionType.SUCCEEDED], stalled)
     steps = {each.text("name"): _decode_step(each) for each in status.children("steps")}
     run = status.number("run")
-    plan = decode_plan(spec, steps if run else None, defaults.steps)
+    # Announced before its resource was seen, it had begun without asking what that lists.
+    listed = pending.origin.announced_at is None
+    plan = decode_plan(spec, steps if run else None, defaults.steps, listed=listed)
     if (run or steps) and [step.name for step in plan] != list(steps):
         raise status.error("steps", "are not those of spec.steps")
     log = status.child("log")

@@ -57,7 +57,7 @@ def _values(step: StepPlan, names: Iterable[str]) -> dict[str, Any]:
 
 
 def decode_plan(
-    spec: Fields, begun: Iterable[str] | None, configured: tuple[StepPlan, ...]
+    spec: Fields, begun: Iterable[str] | None, configured: tuple[StepPlan, ...], *, listed: bool = True
 ) -> tuple[StepPlan, ...]:
     """The steps of an upload.
 
@@ -65,9 +65,10 @@ def decode_plan(
         spec: the resource's spec.
         begun: the names in its status, once a run has begun.
         configured: the operator's own steps, for a resource that lists none.
+        listed: whether the list in the spec counts.
     """
     policy = spec.child("retryPolicy")
-    if "steps" in spec:
+    if listed and "steps" in spec:
         base = _overlay(_overlay(DEFAULT, spec, ("stallAfterSeconds",)), policy, OF_POLICY)
         steps = [_overlay(base, step, OF_STEP, step.text("name")) for step in spec.children("steps")]
     else:

@@ -57,6 +57,8 @@ class Origin(NamedTuple):
     initiator_id: str = ""
     extra_info: str | None = None
     traceparent: str = ""
+    announced_at: Millis | None = None
+    """When BytesReceived came, where somebody else had made the resource, which says another time."""
 
     def __repr__(self) -> str:
         """Nothing of it, lest it end up in a log."""

@@ -19,7 +19,10 @@ _FIELDS = (
     "initiator_id",
     "extra_info",
     "traceparent",
+    "announced_at",
 )
+_OPTIONAL = 1
+"""How many of the last are left out when they say nothing, as in what older versions have sealed."""
 
 
 class SealError(Exception):
@@ -41,7 +44,8 @@ class Sealer:
 
     def seal(self, origin: Origin) -> str:
         """Encrypt an origin."""
-        values = [getattr(origin, name) for name in _FIELDS]
+        names = _FIELDS[:-_OPTIONAL] if origin.announced_at is None else _FIELDS
+        values = [getattr(origin, name) for name in names]
         body = orjson.dumps([origin.url_received_at, origin.url_expires_at, *values])
         return self._fernet.encrypt(body).decode()
 
@@ -58,5 +62,5 @@ class Sealer:
         return Origin(
             url_received_at=Millis(received),
             url_expires_at=expires,
-            **dict(zip(_FIELDS, values, strict=True)),
+            **dict(zip(_FIELDS[: max(len(values), len(_FIELDS) - _OPTIONAL)], values, strict=True)),
         )

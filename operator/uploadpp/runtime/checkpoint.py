@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from uploadpp.api.codec import ShownField, to_resource, to_status
-from uploadpp.core.model import Upload
+from uploadpp.api.timestamps import format_time
+from uploadpp.core.evolve import evolve
+from uploadpp.core.model import Origin, Upload
 from uploadpp.kube.errors import ConflictError, NotFoundError, RefusedError, UnavailableError
+from uploadpp.kube.sealing import SealError
 from uploadpp.kube.store import Stored, stored
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
@@ -41,6 +44,13 @@ class Form:
         sealed = self.seals.seal(upload.origin)
         return to_resource(upload, namespace=self.namespace, shown=self.shown, sealed=sealed)
 
+    def opens_to(self, sealed: str, origin: Origin) -> bool:
+        """Whether this is what a resource has sealed."""
+        try:
+            return bool(sealed) and self.seals.open(sealed) == origin
+        except SealError:
+            return False
+
 
 class Watcher(Protocol):
     """Told when a resource is not what we left it as."""
@@ -53,6 +63,9 @@ class Watcher(Protocol):
 
     def seen(self, resource: Json) -> None:
         """The resource as it is now."""
+
+    def claimed(self, entry: Entry, resource: Json) -> None:
+        """The resource was there before we could make it."""
 
 
 class Checkpoint:
@@ -156,13 +169,9 @@ class Checkpoint:
         if entry.stored is None:
             # Nothing to compare with: a successor may have ended and removed the upload long ago.
             await self._watcher.may_create()
-            entry.stored = await self._timed("create", self._create(entry, self._form.resource(upload)))
-            entry.sealed = upload.origin
+            entry.stored = await self._timed("create", self._create(entry, upload))
         elif entry.sealed is not upload.origin:
-            sealed = self._form.seals.seal(upload.origin)
-            write = self._resources.write_sealed(entry.name, entry.stored.version, sealed)
-            entry.stored = await self._timed("patch", write)
-            entry.sealed = upload.origin
+            entry.stored = await self._seal(entry, entry.stored, upload.origin)
         status = to_status(upload)
         write = self._resources.write_status(entry.name, entry.stored.version, status)
         entry.stored = await self._timed("status", write)
@@ -174,18 +183,43 @@ class Checkpoint:
         self._metrics.writes.labels(verb, "ok").inc()
         return written
 
-    async def _create(self, entry: Entry, resource: Json) -> Stored:
+    async def _seal(self, entry: Entry, known: Stored, origin: Origin) -> Stored:
+        sealed = self._form.seals.seal(origin)
+        write = self._resources.write_sealed(entry.name, known.version, sealed)
+        written = await self._timed("patch", write)
+        entry.sealed = origin
+        return written
+
+    async def _create(self, entry: Entry, upload: Upload) -> Stored:
         try:
-            return await self._resources.create(resource)
+            made = await self._resources.create(self._form.resource(upload))
         except ConflictError:
-            # An answer of ours that got lost, or a new owner's resource while we are the zombie.
+            # An answer of ours that got lost, a person's resource that the watch has not shown yet, or a
+            # new owner's while we are the zombie.
             await self._watcher.confirm_ownership()
             existing = await self._resources.get(entry.name)
             if existing is None:
                 raise
-            if existing["spec"]["upload"]["id"] != entry.upload.id:
+            if existing["spec"]["upload"]["id"] != upload.id:
                 raise RefusedError(f"the name {entry.name} belongs to another upload") from None
-            return stored(existing)
+            return await self._claim(entry, existing)
+        entry.sealed = upload.origin
+        return made
+
+    async def _claim(self, entry: Entry, existing: Json) -> Stored:
+        """Go on with a resource that is there already; what we know of the upload has to be in it."""
+        spec, origin = existing["spec"], entry.upload.origin
+        if spec["upload"].get("receivedTime") != format_time(entry.upload.received_at):
+            # Everything published carries the time of the announcement, which this spec does not say.
+            origin = evolve(origin, announced_at=entry.upload.received_at)
+            entry.upload = evolve(entry.upload, origin=origin)
+        claimed = stored(existing)
+        if self._form.opens_to(spec.get("sealed", ""), origin):
+            entry.sealed = origin
+        else:
+            claimed = await self._seal(entry, claimed, origin)
+        self._watcher.claimed(entry, existing)
+        return claimed
 
     async def _reconcile(self, entry: Entry) -> None:
         """Somebody else has written: make sure we still own the shard, then look at what it is."""
@@ -199,8 +233,11 @@ class Checkpoint:
             self._coordinator.forget(entry)
             self._watcher.seen(current)
             return
-        entry.stored = now
-        self._watcher.seen(current)
+        first, entry.stored = entry.stored is None, now
+        if first:
+            self._watcher.claimed(entry, current)
+        else:
+            self._watcher.seen(current)
 
     def _post_notices(self, entry: Entry) -> None:
         if entry.stored is None:

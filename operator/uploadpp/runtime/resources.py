@@ -78,6 +78,24 @@ class ResourceInputs:
             return
         self._coordinator.on_input(entry, SpecChanged(control))
 
+    def claimed(self, entry: Entry, resource: Json) -> None:
+        """Somebody had made the resource of an upload that has begun: what is asked for there counts."""
+        listed = [step.get("name", "") for step in resource["spec"].get("steps") or ()]
+        planned = [step.name for step in entry.upload.plan]
+        if "steps" in resource["spec"] and listed != planned:
+            text = (
+                f"the storage had announced the upload already: it runs with the steps {', '.join(planned)}"
+            )
+            uid = resource["metadata"]["uid"]
+            self._notices.post(entry.name, uid, Notice(NoticeType.WARNING, "AlreadyBegun", text))
+        try:
+            control = control_of(resource)
+        except UnreadableResourceError as error:
+            self._report(resource, error)
+            return
+        if control != entry.upload.control:
+            self._coordinator.on_input(entry, SpecChanged(control))
+
     def deleted(self, resource: Json) -> None:
         """A resource is gone."""
         entry = self._coordinator.entry_of(resource["metadata"]["name"])

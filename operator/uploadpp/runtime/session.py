@@ -342,6 +342,10 @@ class Session:
         """A resource as the API server has it now."""
         self._resources.seen(resource)
 
+    def claimed(self, entry: Entry, resource: Json) -> None:
+        """A resource was there before we could make it."""
+        self._resources.claimed(entry, resource)
+
     def _on_watch(self, kind: str | None, resource: Json) -> None:
         if kind == "DELETED":
             self._resources.deleted(resource)

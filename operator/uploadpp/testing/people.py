@@ -21,8 +21,7 @@ class People:
 
     def act(self) -> None:
         """Do something."""
-        # Not those made by hand: an event for one that the watch has not shown yet is a known defect.
-        uploads = [each for each in self._sim.world.sessions if not each.startswith("hand-")]
+        uploads = list(self._sim.world.sessions)
         if not uploads:
             return
         deed = self._random.choice(self._deeds())

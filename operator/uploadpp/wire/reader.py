@@ -74,6 +74,7 @@ class LogReader:
         self._sequence = place.first - 1
         self._heard = 0.0
         self._ack_subject = ("", "")
+        self._acknowledged = ""
         self._last_stored_at = 0
         self._reconnects = client.stats["reconnects"]
         self._pending = place.backlog
@@ -130,6 +131,8 @@ class LogReader:
                     self._reconnects = self._client.stats["reconnects"]
                     self._credit, self._heard = 0, loop.time()
                     await self._verify_tail()
+                    if self._acknowledged:
+                        await self._client.publish(self._acknowledged, b"+ACK")  # the last may have got lost
                     await self._pull()
                 elif self.silent_for > SILENCE_SECONDS:
                     self._fail("no heartbeat from the consumer")
@@ -168,7 +171,8 @@ class LogReader:
         message's own would be a third of the memory of an upload in flight.
         """
         head, tail = self._ack_subject
-        await self._client.publish(f"{head}.{sequence}.{delivered}.{tail}", b"+ACK")
+        self._acknowledged = f"{head}.{sequence}.{delivered}.{tail}"
+        await self._client.publish(self._acknowledged, b"+ACK")
 
     async def stop(self) -> None:
         """Hand over nothing more; the connection stays usable."""

@@ -118,6 +118,17 @@ def test_the_steps_of_a_begun_run_stay_when_the_configuration_changes() -> None:
     assert upload.current_step == "policies"
 
 
+def test_the_steps_of_an_upload_that_was_announced_before_its_resource_was_seen_stay() -> None:
+    begun = resource(after(*PASSED[:2]))
+    stored = {**begun, "spec": {**begun["spec"], "steps": [{"name": "other", "maxRetries": 3}]}}
+    del stored["spec"]["upload"]["receivedTime"]
+    upload = from_resource(stored, CONFIG, Origin(announced_at=NOW))
+    assert upload.plan == CONFIG.steps
+    assert upload.received_at == NOW
+    with pytest.raises(UnreadableResourceError, match=r"not those of spec\.steps"):
+        from_resource(stored, CONFIG, Origin())
+
+
 def test_an_empty_list_of_steps_is_not_the_configured_one() -> None:
     assert from_resource(by_hand(steps=[]), CONFIG, Origin()).plan == ()
 

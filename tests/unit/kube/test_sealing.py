@@ -1,5 +1,6 @@
 """Sealing: what comes out is what went in, with every key that is still known, and with no other."""
 
+import orjson
 import pytest
 from cryptography.fernet import Fernet
 from hypothesis import given
@@ -24,6 +25,7 @@ ORIGINS = st.builds(
     initiator_id=TEXT,
     extra_info=st.none() | TEXT,
     traceparent=TEXT,
+    announced_at=st.none() | st.integers(0, 2**53).map(Millis),
 )
 ORIGIN = Origin(url='"https://gw/s3cr3t"', executing_user='{"mail":"mary"}')
 
@@ -31,6 +33,15 @@ ORIGIN = Origin(url='"https://gw/s3cr3t"', executing_user='{"mail":"mary"}')
 @given(ORIGINS)
 def test_round_trip(origin: Origin) -> None:
     assert Sealer([OLD]).open(Sealer([OLD]).seal(origin)) == origin
+
+
+def test_what_older_versions_have_sealed_can_be_opened() -> None:
+    """They knew neither that time nor a place for it."""
+    before = ["url", "filename", "7", "null", "null", "null", "null", "web-1", None, "00-1"]
+    sealed = Fernet(OLD.encode()).encrypt(orjson.dumps([1, None, *before])).decode()
+    opened = Sealer([OLD]).open(sealed)
+    assert (opened.url, opened.traceparent, opened.announced_at) == ("url", "00-1", None)
+    assert len(Sealer([OLD]).seal(opened)) == len(sealed)
 
 
 def test_rotation() -> None:

@@ -1,0 +1,61 @@
+"""A person makes a resource for an upload that the storage announces at the same time."""
+
+import pytest
+
+from uploadpp.api import API_VERSION, KIND
+from uploadpp.core.commands import Kind
+from uploadpp.testing.people import PERSON
+from uploadpp.testing.plans import config, step
+from uploadpp.testing.simulation import Result, Simulation
+
+
+def world(crash_at: int | None = None, **spec: object) -> tuple[Simulation, Result]:
+    """The announcement is read before the watch shows what the person has made."""
+    sim = Simulation(1, config(step("virusscan"), step("policies"), ttl=3600))
+    process = sim.start()
+    sim.kernel.run_until(1.0)
+    process.faults.watch_late = 1.0
+    resource = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": "up-1", "namespace": "uploads", "labels": {}},
+        "spec": {"upload": {"id": "up-1"}, **spec},
+    }
+    sim.server.create(PERSON, resource)
+    sim.doings.tokens["up-1"] += 1
+    sim.kernel.run_until(1.5)
+    process.machine.crash_at = process.machine.boundaries + crash_at if crash_at else None
+    process.machine.on_crash = lambda: sim.restart_after(1)
+    sim.world.upload("up-1")
+    sim.settle()
+    return sim, sim.result()
+
+
+def sealed_url(sim: Simulation) -> str:
+    return sim.checks.read(sim.server.resources["up-1"]).origin.url
+
+
+@pytest.mark.parametrize("crash_at", range(12))
+def test_it_runs_as_announced_whenever_the_operator_is_killed(crash_at: int) -> None:
+    sim, result = world(crash_at)
+    assert not result.violations, result.report()
+    starts = [mark.detail for mark in sim.journal.marks(Kind.START, "up-1")]
+    noted, killed = (result.trace.text().find(text) for text in ("/up-1: /spec/sealed", "KILLED"))
+    # Killed before the announcement is noted in it, the resource is only what a person has made, and begins.
+    once = ["virusscan", "policies"]
+    assert starts == once or (0 < killed < noted and starts == ["virusscan", *once]), result.report()
+    assert sealed_url(sim) == '"https://storage.test/data/up-1-1"', "what the storage said is not lost"
+
+
+def test_what_the_person_asks_for_counts() -> None:
+    sim, result = world(desiredState="Cancelled", cancelPolicy="Delete")
+    assert not result.violations, result.report()
+    assert sim.checks.read(sim.server.resources["up-1"]).outcome == "delete", result.report()
+
+
+def test_a_run_that_has_begun_keeps_its_steps() -> None:
+    sim, result = world(steps=[{"name": "policies"}])
+    assert not result.violations, result.report()
+    upload = sim.checks.read(sim.server.resources["up-1"])
+    assert [plan.name for plan in upload.plan] == ["virusscan", "policies"]
+    assert "AlreadyBegun" in result.trace.text(), result.report()
