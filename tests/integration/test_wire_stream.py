@@ -263,6 +263,24 @@ async def test_reader_survives_a_restart_with_its_store(
     assert not reader.task.done()
 
 
+async def test_the_server_confirms_what_is_acknowledged(
+    js: JetStreamContext, reading: Callable[[Place], Reading]
+) -> None:
+    place = await take_over(js, Shard(), 1, StartFrom.ALL)
+    reader = reading(place)
+    for _ in range(3):
+        await js.publish(STREAM, b"x")
+    await reader.until(3)
+    assert reader.reader.acknowledged == 0
+    await reader.acknowledge(2)
+    async with asyncio.timeout(10):
+        while reader.reader.acknowledged != 2:  # noqa: ASYNC110 -- a test may poll
+            await asyncio.sleep(0.02)
+    info = await js.consumer_info(STREAM, place.consumer)
+    assert info.ack_floor is not None
+    assert info.ack_floor.stream_seq == 2
+
+
 async def test_messages_lost_on_their_way_are_noticed(
     client: Client, js: JetStreamContext, reading: Callable[[Place], Reading]
 ) -> None:

@@ -109,6 +109,26 @@ def test_an_acknowledgement_that_is_lost_with_the_connection_is_repeated() -> No
     assert not result.violations, result.report()
 
 
+def test_nothing_is_removed_before_the_stream_knows_that_it_is_acknowledged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would be announced again to whoever comes next."""
+    sim = Simulation(1, config(step("virusscan"), ttl=5))
+    process = sim.start()
+    sim.kernel.run_until(1.0)
+    monkeypatch.setattr(sim.stream, "acknowledge", lambda *_: False)  # none arrives
+    sim.world.upload("up-1")
+    sim.kernel.run_until(30.0)
+    assert "up-1" in sim.server.resources, sim.trace.text()
+    process.machine.kill()
+    monkeypatch.undo()
+    sim.start()
+    sim.settle()
+    result = sim.result()
+    assert not result.violations, result.report()
+    assert "up-1" not in sim.server.resources
+
+
 def test_nothing_is_created_without_the_lease() -> None:
     """A create has nothing to compare with: whoever has lost the shard would bring a removed upload back."""
     sim = Simulation(1, config(step("virusscan")))

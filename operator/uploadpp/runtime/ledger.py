@@ -23,6 +23,8 @@ class Ledger:
         self._slots: deque[Slot] = deque()
         self._floor = 0
         self._delivered = 0
+        self.acknowledged = 0
+        """Up to where the stream knows it too: nothing before is ever read again."""
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -34,7 +36,7 @@ class Ledger:
 
     def start(self, floor: int) -> None:
         """Everything up to `floor` was acknowledged before."""
-        self._floor = floor
+        self._floor = self.acknowledged = floor
 
     def add(self, sequence: int, delivered: int) -> Slot:
         """Note a message that was read."""

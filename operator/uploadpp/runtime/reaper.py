@@ -68,7 +68,7 @@ class Reaper:
     async def _remove(self, entry: Entry) -> None:
         if entry.gone or not entry.upload.stage.ended:
             return
-        if entry.dirty or entry.stored is None or self._ledger.floor < entry.upload.log.sequence:
+        if entry.dirty or entry.stored is None or self._ledger.acknowledged < entry.upload.log.sequence:
             self._later(entry)
             return
         try:

@@ -286,8 +286,11 @@ class Session:
             await self._ack()
 
     async def _ack(self) -> None:
+        if self._reader is None:
+            return
+        self._ledger.acknowledged = self._reader.acknowledged
         floor = self._ledger.take_ack()
-        if floor is not None and self._reader is not None:
+        if floor is not None:
             await self._reader.acknowledge(*floor)
 
     async def _sweep(self) -> None:

@@ -128,7 +128,7 @@ class SimulatedClient:
         elif subject.startswith("$JS.ACK."):
             self._machine.boundary("before acknowledging")
             tokens = subject.split(".")
-            self._send(self._stream.acknowledge, tokens[3], int(tokens[ACK_SEQUENCE]))
+            self._send(self._acknowledge, tokens[3], int(tokens[ACK_SEQUENCE]), reply)
             self._machine.boundary("after acknowledging")
         else:
             raise ValueError(subject)
@@ -201,6 +201,10 @@ class SimulatedClient:
         answer = orjson.dumps({"stream": STREAM, "seq": sequence, "duplicate": duplicate})
         message = Msg(self.as_client(), reply, "", answer)
         self._receive(reply.rpartition(".")[0], message, boundary="before the PubAck is seen")
+
+    def _acknowledge(self, consumer: str, sequence: int, reply: str) -> None:
+        if self._stream.acknowledge(consumer, sequence):
+            self._receive(reply.rpartition(".")[0], Msg(self.as_client(), reply, "", b""))
 
     def _pull(self, consumer: str, payload: bytes, reply: str) -> None:
         request = orjson.loads(payload)

@@ -169,15 +169,16 @@ class Stream:
                 return
             self._send(consumer, consumer.pulls[0], self.messages[sequence - self.first])
 
-    def acknowledge(self, name: str, sequence: int) -> None:
-        """Everything up to a sequence is done."""
+    def acknowledge(self, name: str, sequence: int) -> bool:
+        """Everything up to a sequence is done; False when there is no such consumer."""
         consumer = self.consumers.get(name)
         if consumer is None or sequence <= consumer.floor:
-            return
+            return consumer is not None
         for tell in self.on_ack:
             tell(name, consumer.floor, sequence)
         consumer.floor = sequence
         consumer.acked_at = self._kernel.now
+        return True
 
     def _beat(self) -> None:
         """Heartbeats, and the end of pulls that wait too long."""

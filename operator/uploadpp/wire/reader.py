@@ -74,7 +74,10 @@ class LogReader:
         self._sequence = place.first - 1
         self._heard = 0.0
         self._ack_subject = ("", "")
-        self._acknowledged = ""
+        self._last_ack = ("", "")
+        self._ack_inbox = client.new_inbox()
+        self.acknowledged = place.first - 1
+        """What the server has said to be acknowledged, as a sequence."""
         self._last_stored_at = 0
         self._reconnects = client.stats["reconnects"]
         self._pending = place.backlog
@@ -118,6 +121,7 @@ class LogReader:
             cb=self._on_message,
             pending_bytes_limit=PENDING_BYTES,
         )
+        confirmations = await self._client.subscribe(f"{self._ack_inbox}.*", cb=self._on_confirmation)
         try:
             await self._pull()
             while not self._lost.done():
@@ -131,8 +135,7 @@ class LogReader:
                     self._reconnects = self._client.stats["reconnects"]
                     self._credit, self._heard = 0, loop.time()
                     await self._verify_tail()
-                    if self._acknowledged:
-                        await self._client.publish(self._acknowledged, b"+ACK")  # the last may have got lost
+                    await self._acknowledge()  # the last may have got lost
                     await self._pull()
                 elif self.silent_for > SILENCE_SECONDS:
                     self._fail("no heartbeat from the consumer")
@@ -141,6 +144,8 @@ class LogReader:
             self._lost.result()
         finally:
             await self._close()
+            if not self._client.is_closed:
+                await confirmations.unsubscribe()
 
     async def _verify_tail(self) -> None:
         """After a reconnect: is the last message that we read still what the stream has in its place?
@@ -171,8 +176,18 @@ class LogReader:
         message's own would be a third of the memory of an upload in flight.
         """
         head, tail = self._ack_subject
-        self._acknowledged = f"{head}.{sequence}.{delivered}.{tail}"
-        await self._client.publish(self._acknowledged, b"+ACK")
+        self._last_ack = (f"{head}.{sequence}.{delivered}.{tail}", f"{self._ack_inbox}.{sequence}")
+        await self._acknowledge()
+
+    async def _acknowledge(self) -> None:
+        subject, reply = self._last_ack
+        if subject:
+            await self._client.publish(subject, b"+ACK", reply=reply)
+
+    async def _on_confirmation(self, message: Msg) -> None:
+        """The server answers an acknowledgement under the sequence it was about."""
+        if not (message.headers or {}).get("Status"):  # nobody there: it is repeated after a reconnect
+            self.acknowledged = max(self.acknowledged, int(message.subject.rpartition(".")[2]))
 
     async def stop(self) -> None:
         """Hand over nothing more; the connection stays usable."""
