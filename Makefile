@@ -4,10 +4,10 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help plugin demo dev dev-down test test-unit check format gen sim bench binaries test-binaries lock venv clean
+.PHONY: help plugin demo dev dev-down test e2e node node-down node-binaries test-unit check format gen sim bench binaries test-binaries lock venv clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: binaries ## five uploads, a kill -9 in between, half a minute once the binaries are there
 	@$(PYTHON) -m e2e.demo
@@ -20,6 +20,15 @@ dev-down: venv ## stop what `make dev` started
 
 test: check binaries test-binaries ## all checks and all tests
 	@scripts/test
+
+e2e: binaries test-binaries node-binaries ## the chart on a node with real Pods (root; UPLOADPP_CLUSTER=kind elsewhere)
+	@UPLOADPP_E2E=1 $(PYTHON) -m pytest tests/pods --exitfirst --verbose </dev/null
+
+node: binaries node-binaries ## a cluster with real Pods in the background, to look around in (root)
+	@$(PYTHON) -m e2e.node up
+
+node-down: venv ## stop what `make node` started
+	@$(PYTHON) -m e2e.node down
 
 test-unit: venv ## the fast tests only, no servers
 	@scripts/test -m "not integration"
@@ -48,6 +57,10 @@ binaries: venv # find or build etcd, kube-apiserver, kubectl
 
 test-binaries: venv # find or build what only tests need
 	@$(PYTHON) -m e2e.cluster.binaries helm promtool
+
+node-binaries: venv # find or build what only real Pods need (20 minutes the first time)
+	@test "$${UPLOADPP_CLUSTER:-node}" != node || $(PYTHON) -m e2e.cluster.binaries \
+		kube-controller-manager kube-scheduler kubelet kube-proxy coredns pause
 
 lock: ## write requirements.lock anew from pyproject.toml
 	@scripts/lock

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ipaddress
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -11,16 +12,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LIFETIME = dt.timedelta(days=30)
+_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 
 
-def write_certificates(folder: Path) -> None:
+def write_certificates(folder: Path, addresses: Sequence[str] = ("127.0.0.1",)) -> None:
     """Write ca.crt, server.crt, server.key and service-account.key, unless they are there."""
     if (folder / "service-account.key").exists():
         return
     ca_key = ec.generate_private_key(ec.SECP256R1())
-    ca = _sign(_name("uploadpp local CA"), ca_key, _name("uploadpp local CA"), ca_key.public_key(), ca=True)
+    ca = _sign(_name("uploadpp local CA"), ca_key, _name("uploadpp local CA"), ca_key.public_key())
     server_key = ec.generate_private_key(ec.SECP256R1())
-    server = _sign(ca.subject, ca_key, _name("kube-apiserver"), server_key.public_key(), ca=False)
+    server = _sign(ca.subject, ca_key, _name("kube-apiserver"), server_key.public_key(), addresses)
     (folder / "ca.crt").write_bytes(ca.public_bytes(Encoding.PEM))
     (folder / "server.crt").write_bytes(server.public_bytes(Encoding.PEM))
     _write_key(folder / "server.key", server_key)
@@ -36,10 +38,10 @@ def _sign(
     issuer_key: ec.EllipticCurvePrivateKey,
     subject: x509.Name,
     key: ec.EllipticCurvePublicKey,
-    *,
-    ca: bool,
+    addresses: Sequence[str] = (),
 ) -> x509.Certificate:
-    """A certificate that strict verifiers accept too (they want the key identifiers)."""
+    """A certificate that strict verifiers accept too: with key identifiers. Only a CA has no addresses."""
+    ca = not addresses
     now = dt.datetime.now(dt.UTC)
     builder = (
         x509.CertificateBuilder()
@@ -57,8 +59,9 @@ def _sign(
         .add_extension(_key_usage(ca=ca), critical=True)
     )
     if not ca:
-        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        names = [x509.IPAddress(ipaddress.ip_address(each)) for each in addresses]
+        san = x509.SubjectAlternativeName([*map(x509.DNSName, _NAMES), *names])
+        builder = builder.add_extension(san, critical=False)
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
         builder = builder.add_extension(usage, critical=False)
     return builder.sign(issuer_key, hashes.SHA256())

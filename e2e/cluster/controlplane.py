@@ -52,15 +52,23 @@ class Etcd(Service):
 class ApiServer(Service):
     """kube-apiserver without nodes or controllers, on loopback."""
 
+    service_address = "10.0.0.1"
+    """Of its own Service, the first of the range."""
+
     def __init__(self, instance: Instance, etcd: Etcd, extra_args: Sequence[str]) -> None:
         super().__init__(instance, "kube-apiserver")
         self._etcd = etcd
         self._extra_args = extra_args
 
     @property
+    def address(self) -> str:
+        """Where it listens."""
+        return "127.0.0.1"
+
+    @property
     def url(self) -> str:
         """Where clients find it."""
-        return f"https://127.0.0.1:{self.port()}"
+        return f"https://{self.address}:{self.port()}"
 
     @property
     def ca_file(self) -> Path:
@@ -82,7 +90,7 @@ class ApiServer(Service):
         return [
             str(resolve("kube-apiserver").path),
             f"--etcd-servers={self._etcd.url}",
-            "--bind-address=127.0.0.1",
+            f"--bind-address={self.address}",
             f"--secure-port={self.port()}",
             f"--tls-cert-file={self.data}/server.crt",
             f"--tls-private-key-file={self.data}/server.key",
@@ -92,16 +100,22 @@ class ApiServer(Service):
             f"--service-account-key-file={self.data}/service-account.key",
             f"--service-account-signing-key-file={self.data}/service-account.key",
             "--service-cluster-ip-range=10.0.0.0/24",
+            "--profiling=false",
+            *self.role(),
+            *self._extra_args,
+        ]
+
+    def role(self) -> list[str]:
+        """Flags of a server that has no company."""
+        return [
             "--disable-admission-plugins=ServiceAccount",  # nobody makes default service accounts here
             "--endpoint-reconciler-type=none",  # nobody needs the server's own Service
-            "--profiling=false",
-            *self._extra_args,
         ]
 
     def launch(self) -> None:
         """Start the process without waiting for it."""
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_certificates(self.data)
+        write_certificates(self.data, (self.address, self.service_address))
         _ = self.token
         super().launch()
 

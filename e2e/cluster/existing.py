@@ -28,5 +28,9 @@ class ExistingCluster:
             raise ClusterUnavailableError(f"the existing cluster does not answer: {error}") from error
         return path
 
+    def load(self, archive: Path) -> None:
+        """How its nodes get images is not for us to know."""
+        raise ClusterUnavailableError(f"{archive.name} cannot be put on somebody else's nodes: name an image")
+
     def stop(self) -> None:
         """Nothing was started."""

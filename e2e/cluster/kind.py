@@ -20,12 +20,17 @@ class KindCluster:
     def __init__(self) -> None:
         self._instance: Instance | None = None
 
+    @property
+    def _cluster(self) -> str:
+        assert self._instance is not None  # noqa: S101  # only asked for once it is started
+        return f"uploadpp-{self._instance.folder.name}"
+
     def start(self) -> Path:
         """Create the cluster from the newest node image on this machine."""
         image = _node_image()
         instance = self._instance = Instance.temporary("kind")
         kubeconfig = instance.folder / "kubeconfig"
-        cluster = f"uploadpp-{instance.folder.name}"
+        cluster = self._cluster
         instance.on_reap(["kind", "delete", "cluster", "--name", cluster])
         say(f"==> creating kind cluster {cluster} from {image} (1 min)")
         command = ["kind", "create", "cluster", "--name", cluster, "--image", image, "--wait", "120s"]
@@ -35,6 +40,11 @@ class KindCluster:
             self.stop()
             raise
         return kubeconfig
+
+    def load(self, archive: Path) -> None:
+        """Hand the images of an archive to its nodes."""
+        command = ["kind", "load", "image-archive", str(archive), "--name", self._cluster]
+        _run(command, _CREATE_TIMEOUT)
 
     def stop(self) -> None:
         """Delete the cluster."""

@@ -7,6 +7,7 @@ from typing import Self
 from e2e.cluster.controlplane import ApiServer, Etcd
 from e2e.cluster.instance import Instance
 from e2e.cluster.kubeconfig import write_kubeconfig
+from e2e.cluster.provider import ClusterUnavailableError
 
 
 class LocalCluster:
@@ -37,6 +38,10 @@ class LocalCluster:
             token=self.apiserver.token,
         )
         return self.kubeconfig
+
+    def load(self, archive: Path) -> None:
+        """It has no Pods."""
+        raise ClusterUnavailableError(f"{archive.name} is of no use: a local cluster runs no Pods")
 
     def stop(self) -> None:
         """End both servers and forget their data, and everything else of the instance."""

@@ -40,7 +40,7 @@ class NatsServer(Service):
     def argv(self) -> list[str]:
         """The command line."""
         return [
-            str(_program()),
+            str(program()),
             "--addr=127.0.0.1",
             f"--port={self.port('client')}",
             f"--http_port={self.port('monitor')}",
@@ -72,7 +72,7 @@ class NatsServer(Service):
         self.close()
 
 
-def _program() -> Path:
+def program() -> Path:
     """The server of the virtual environment's wheel, or the one on PATH."""
     for path in (Path(sys.prefix, "bin", "nats-server"), shutil.which("nats-server")):
         if path is not None and Path(path).exists():

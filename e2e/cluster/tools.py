@@ -68,6 +68,7 @@ def _pinned_version(go_mod: Path, module: str) -> str:
 
 
 _CONTROL_PLANE = REPO / "e2e" / "controlplane"
+_NODE = REPO / "e2e" / "node"
 _KUBERNETES_STAMP = "k8s.io/component-base/version"
 
 TOOLS = {
@@ -91,6 +92,40 @@ TOOLS = {
             stamp=_KUBERNETES_STAMP,
             minutes=8,
             in_envtest=True,
+        ),
+        *(
+            Tool(
+                name,
+                minimum=(1, 36, 0),  # no newer than kube-apiserver
+                module=_CONTROL_PLANE,
+                package=f"k8s.io/kubernetes/cmd/{name}",
+                pinned_by="k8s.io/kubernetes",
+                stamp=_KUBERNETES_STAMP,
+                minutes=minutes,
+            )
+            for name, minutes in (("kube-controller-manager", 3), ("kube-scheduler", 1))
+        ),
+        *(
+            Tool(
+                name,
+                minimum=(1, 34, 0),  # at most three minor versions older than kube-apiserver
+                module=_NODE,
+                package=f"k8s.io/kubernetes/cmd/{name}",
+                pinned_by="k8s.io/kubernetes",
+                stamp=_KUBERNETES_STAMP,
+                minutes=minutes,
+            )
+            for name, minutes in (("kubelet", 5), ("kube-proxy", 1))
+        ),
+        Tool("pause", (1, 34, 0), module=_NODE, package="./pause", pinned_by="k8s.io/kubernetes"),
+        Tool(
+            "coredns",
+            minimum=(1, 11, 0),
+            version_args=("-version",),
+            module=REPO / "e2e" / "dns",
+            package=".",
+            pinned_by="github.com/coredns/coredns",
+            minutes=2,
         ),
         # A kubectl works with servers one minor version away.
         Tool("kubectl", minimum=(1, 36, 0), version_args=("version", "--client")),

@@ -47,7 +47,7 @@ def test_choice(name: str | None, kind: type) -> None:
 
 
 def test_unknown_choice_is_refused() -> None:
-    with pytest.raises(ClusterUnavailableError, match="local, kind or existing"):
+    with pytest.raises(ClusterUnavailableError, match="local, node, kind or existing"):
         choose_provider({"UPLOADPP_CLUSTER": "k3s"})
 
 

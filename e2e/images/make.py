@@ -1,0 +1,116 @@
+"""The images of the end-to-end tests: Debian's Python as a base, the operator on it, NATS, and pause."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from e2e.cluster.binaries import resolve
+from e2e.cluster.nats import program
+from e2e.cluster.progress import run_slowly
+from e2e.cluster.tools import TOOLS
+from e2e.images.archive import Image, write_archive, write_layer
+from e2e.images.store import kept
+from e2e.node import machine
+from e2e.node.settings import PAUSE
+from e2e.paths import REPO
+
+OPERATOR = "docker.io/local/upload-postprocessing:e2e"
+NATS = "docker.io/local/nats:e2e"
+
+_SUITE = "bookworm"
+_RECIPE = 1  # counts up when what follows makes another base
+_PACKAGES = "python3-pip,ca-certificates"
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_LEFT_OUT = ("./dev/*", "./var/cache/apt/*", "./var/lib/apt/lists/*", "./var/log/*", "./usr/share/doc/*")
+_SOURCES = ("Dockerfile", "LICENSE", "requirements-runtime.lock", "operator/uploadpp")
+# How this machine reaches a package index is nothing that the image may remember.
+_OF_THIS_MACHINE = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf"))
+
+
+def pause_image() -> Path:
+    """What holds the namespaces of a Pod."""
+    return _of_one_program(PAUSE, resolve("pause").path, TOOLS["pause"].pinned)
+
+
+def nats_image() -> Path:
+    """The nats-server of the tests."""
+    server = program()
+    version = hashlib.sha256(server.read_bytes()).hexdigest()[:12]
+    return _of_one_program(NATS, server, version)
+
+
+def operator_image() -> Path:
+    """The operator's, by the Dockerfile: with docker if it answers, else with buildah on our own base."""
+    return kept("operator", _fingerprint(), _with_docker if _docker_answers() else _with_buildah)
+
+
+def _of_one_program(name: str, program: Path, version: str) -> Path:
+    def make(target: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            path = f"/{program.name.partition('-v')[0]}"
+            layer = write_layer(Path(folder, "layer.tar"), {path: program})
+            write_archive(target, Image(name, [layer], {"Entrypoint": [path]}))
+
+    return kept(name.rpartition("/")[2].partition(":")[0], version, make)
+
+
+def _fingerprint() -> str:
+    """Of everything that the Dockerfile copies, and the Dockerfile."""
+    digest = hashlib.sha256(str(_RECIPE).encode())
+    for source in _SOURCES:
+        root = REPO / source
+        for path in sorted(root.rglob("*.py")) if root.is_dir() else [root]:
+            digest.update(str(path.relative_to(REPO)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _docker_answers() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    return subprocess.run(["docker", "info"], check=False, capture_output=True, timeout=20).returncode == 0
+
+
+def _with_docker(target: Path) -> None:
+    _slowly("building the image with docker", ["docker", "build", f"--tag={OPERATOR}", "."], target)
+    draft = target.with_suffix(".draft")
+    subprocess.run(["docker", "save", f"--output={draft}", OPERATOR], check=True)
+    draft.rename(target)
+
+
+def _with_buildah(target: Path) -> None:
+    """Without a daemon and without containers: its steps run in a chroot."""
+    machine.check({"buildah": "buildah", "debootstrap": "debootstrap"})
+    base = kept("base", f"{_SUITE}-{_RECIPE}", _make_base)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        draft = Path(folder, "image.tar")
+        buildah = ["buildah", f"--root={folder}/root", f"--runroot={folder}/run", "--storage-driver=overlay"]
+        mounts = [f"--volume={path}:{path}:ro" for path in _OF_THIS_MACHINE if path.exists()]
+        build = ["build", "--isolation=chroot", "--network=host", "--quiet", *mounts]
+        build += [f"--build-arg=BASE=docker-archive:{base}", f"--tag={OPERATOR}", "."]
+        push = ["push", "--quiet", OPERATOR, f"docker-archive:{draft}:{OPERATOR}"]
+        # In a mount namespace of its own, so that nothing stays mounted if it is killed.
+        alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        _slowly("building the image with buildah (1 min)", [*alone, *buildah, *build], target)
+        _slowly("writing its archive", [*alone, *buildah, *push], target)
+        draft.rename(target)
+
+
+def _make_base(target: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        root, layer = Path(folder, "root"), Path(folder, "layer.tar")
+        alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        debootstrap = ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _SUITE, str(root)]
+        what = f"making a base image of Debian {_SUITE} with Python (1 min, once)"
+        _slowly(what, [*alone, *debootstrap], target)
+        tar = ["tar", "--sort=name", "--numeric-owner", "--mtime=@0", f"--directory={root}"]
+        tar += [f"--exclude={each}" for each in _LEFT_OUT]
+        subprocess.run([*tar, f"--file={layer}", "--create", "."], check=True)
+        image = Image(f"docker.io/local/python:{_SUITE}", [layer], {"Cmd": ["python3"], "Env": [_PATH]})
+        write_archive(target, image)
+
+
+def _slowly(what: str, command: list[str], target: Path) -> None:
+    run_slowly(what, command, log=target.with_suffix(".log"), cwd=REPO, env=os.environ)

@@ -1,0 +1,1 @@
+"""One real node: kubelet, containerd and all that Pods need, in namespaces of its own."""

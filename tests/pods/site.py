@@ -1,0 +1,157 @@
+"""A cluster with real Pods, NATS in it, and a person with kubectl and helm in front of it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from e2e.cluster.binaries import resolve
+from e2e.cluster.helm import CHART, Helm
+from e2e.cluster.instance import Instance
+from e2e.cluster.kubectl import Kubectl
+from e2e.cluster.provider import ClusterProvider
+from e2e.cluster.service import Service
+from e2e.images.make import NATS, OPERATOR, nats_image, operator_image
+from e2e.paths import REPO
+from tests.pods import guide
+
+NAMESPACE = "ocis"
+RELEASE = "upload-postprocessing"
+POD_SELECTOR = "app.kubernetes.io/name=upload-postprocessing,app.kubernetes.io/component=operator"
+_MANIFEST = Path(__file__).with_name("nats.yaml")
+_TIMEOUT = 300.0
+
+
+class Tunnel(Service):
+    """`kubectl port-forward` to the NATS Pod."""
+
+    def __init__(self, instance: Instance, kubeconfig: Path) -> None:
+        super().__init__(instance, "tunnel")
+        self._kubeconfig = kubeconfig
+
+    def argv(self) -> list[str]:
+        """The command line."""
+        kubectl = [str(resolve("kubectl").path), f"--kubeconfig={self._kubeconfig}"]
+        return [*kubectl, "port-forward", f"--namespace={NAMESPACE}", "pod/nats", f"{self.port()}:9233"]
+
+    def ready(self) -> bool:
+        """Whether NATS greets at our end."""
+        with socket.create_connection(("127.0.0.1", self.port()), timeout=2) as client:
+            return client.recv(4) == b"INFO"
+
+
+class Site:
+    """A namespace under the restricted standard, with NATS; the operator is not installed yet."""
+
+    def __init__(self, provider: ClusterProvider, environment: Mapping[str, str]) -> None:
+        self._provider = provider
+        self._image = environment.get("UPLOADPP_IMAGE") or OPERATOR
+        self._nats_image = environment.get("UPLOADPP_NATS_IMAGE") or NATS
+        self._own_images = [
+            make
+            for make, name in ((operator_image, "UPLOADPP_IMAGE"), (nats_image, "UPLOADPP_NATS_IMAGE"))
+            if not environment.get(name)
+        ]
+        self.instance = Instance.temporary("site")
+        self._made_namespace = False
+
+    def start(self) -> None:
+        """Everything but the operator."""
+        archives = [make() for make in self._own_images]
+        self.kubeconfig = self._provider.start()
+        for archive in archives:
+            self._provider.load(archive)
+        admin = Kubectl(self.kubeconfig)
+        admin("create", "namespace", NAMESPACE)  # of nobody else, or this fails
+        self._made_namespace = True
+        admin("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
+        self.kubectl = Kubectl(self.kubeconfig, NAMESPACE)
+        self.helm = Helm(NAMESPACE, self.kubeconfig)
+        self.kubectl("apply", "-f", "-", stdin=_MANIFEST.read_text().replace("$(IMAGE)", self._nats_image))
+        self.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/nats", timeout=70)
+        self.tunnel = Tunnel(self.instance, self.kubeconfig)
+        self.tunnel.start()
+        self._tools = self.instance.folder / "tools"
+        self._tools.mkdir()
+        for name in ("kubectl", "helm"):
+            (self._tools / name).symlink_to(resolve(name).path)
+        subprocess.run([sys.executable, REPO / "scripts/build_plugin.py", self._tools], check=True)
+
+    def stop(self) -> None:
+        """Remove what was made."""
+        if self._made_namespace and self._provider.name == "existing":
+            admin = Kubectl(self.kubeconfig)
+            admin("delete", "namespace", NAMESPACE, "--timeout=60s", timeout=90)
+            admin("delete", "crd", "uploadpostprocessings.uploadpp.io", "--ignore-not-found")
+        self.instance.close()
+        self._provider.stop()
+
+    @property
+    def nats_url(self) -> str:
+        """Where NATS is for us."""
+        return f"nats://127.0.0.1:{self.tunnel.port()}"
+
+    def image_values(self) -> list[str]:
+        """Which image Pods use: the one of this working copy, which no registry has."""
+        repository, _, tag = self._image.rpartition(":")
+        return [f"--set=image.repository={repository}", f"--set=image.tag={tag}"]
+
+    def type(self, command: list[str]) -> str:
+        """A command as a person types it, in a folder with the guide's values.yaml; returns the output."""
+        folder = self.instance.folder / "terminal"
+        folder.mkdir(exist_ok=True)
+        (folder / "values.yaml").write_text(self.values_file())
+        environment = {
+            **os.environ,
+            "PATH": f"{self._tools}:{os.environ['PATH']}",
+            "KUBECONFIG": str(self.kubeconfig),
+            "HOME": str(folder),
+            "KUBERC": "off",
+        }
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}\n{self.state()}"
+        return done.stdout
+
+    def values_file(self) -> str:
+        """The guide's own values; JSON is YAML."""
+        return json.dumps(guide.values())
+
+    def upgrade(self, **changed: Any) -> None:  # noqa: ANN401 -- values
+        """`helm upgrade` to the guide's values with some changed, until all Pods are new."""
+        self.helm(
+            "upgrade",
+            RELEASE,
+            str(CHART),
+            *self.image_values(),
+            "--wait",
+            "--timeout=100s",
+            values={**guide.values(), **changed},
+        )
+
+    def pods(self) -> list[str]:
+        """The operator's Pods, but for those that are about to end."""
+        found = self.kubectl.json("get", "pods", f"--selector={POD_SELECTOR}")["items"]
+        return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def owner(self) -> str:
+        """The Pod that works; empty when none does."""
+        spec = self.kubectl.json("get", "lease", "uploadpp-shard-0")["spec"]
+        return str(spec.get("holderIdentity", "")).rpartition("_")[0]
+
+    def state(self) -> str:
+        """What a person would look at when something is wrong."""
+        described = self.kubectl("describe", "pods", f"--selector={POD_SELECTOR}")
+        logs = self.kubectl("logs", f"--selector={POD_SELECTOR}", "--tail=20")
+        return f"{described}\n{logs}"
