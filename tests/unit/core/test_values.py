@@ -1,10 +1,12 @@
 """Marks, origins, names, back-offs, copies: the small values everything else is made of."""
 
+from uuid import uuid5
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.commands import NAMESPACE, Kind, Mark, _uuid5
 from uploadpp.core.evolve import evolve
 from uploadpp.core.lease import Claim, Record, claim
 from uploadpp.core.model import Millis, Origin, StepPlan, StepStatus, Upload
@@ -80,6 +82,11 @@ MARK = Mark(Kind.START, START, 1, 1, "a")
 def test_event_ids_never_change() -> None:
     """They are in streams and in the stores of other services already."""
     assert MARK.event_id(UPLOAD_ID) == "d7a8fd8d-08c3-5dc9-9538-1474645293fa"
+
+
+@given(words)
+def test_event_ids_are_version_5_of_uuid(name: str) -> None:
+    assert _uuid5(name) == str(uuid5(NAMESPACE, name))
 
 
 def test_the_event_id_tells_commands_apart_and_not_by_the_token() -> None:
