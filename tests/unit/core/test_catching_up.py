@@ -235,6 +235,7 @@ def test_a_later_attempt_is_believed() -> None:
 def test_a_later_request_for_a_url_is_believed() -> None:
     story = awaiting_url()
     told = proven(story, mark_of(story, Kind.RESTART, 4, "a"), 5_000)
+    assert told.steps == story.upload.steps
     assert (told.stage, told.url_requests, told.since) == (Stage.AWAITING_URL, 4, story.now + 5_000)
 
 
@@ -261,6 +262,15 @@ def test_an_unexplained_end_is_written_down_with_its_date(
     assert (told.stage, told.since, told.outcome) == (Stage.AWAITING_READY, met_at, outcome)
     step = told.steps[0]
     assert (step.state, step.reason, step.outcome, step.finished_at) == (state, reason, said, met_at)
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail"), [(Kind.START, "b"), (Kind.RESTART, "b"), (Kind.FINISH, "continue")]
+)
+def test_a_later_run_began_when_its_first_command_is_met(kind: Kind, detail: str) -> None:
+    story = begun("a", "b")
+    told = proven(story, mark_of(story, kind, 1, detail, run=4), 5_000)
+    assert (told.run, told.started_at, told.since) == (4, *[story.now + 5_000] * 2)
 
 
 def test_a_token_of_a_wish_that_is_gone_counts_once() -> None:

@@ -84,8 +84,7 @@ def _caught_up(upload: Upload, mark: Mark, now: Millis, config: Config) -> Uploa
     if mark.token and mark.token != upload.observed_token:
         base = evolve(base, observed_token=mark.token, restarts=base.restarts + 1)
     if mark.run > upload.run:
-        first = 0 if mark.kind is Kind.FINISH else index
-        base = begin_run(evolve(base, run=mark.run - 1), now, config, first).upload or base
+        base = begin_run(evolve(base, run=mark.run - 1), now, config, index).upload or base
         if mark.kind is Kind.FINISH:
             base = evolve(base, cursor=0, steps=(StepStatus(),) * len(names))  # nobody saw a step start
     if index > base.cursor:
