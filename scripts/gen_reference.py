@@ -54,6 +54,19 @@ What a process of a step serves that is made with `uploadpp.steps` or `uploadpp 
 
 """
 
+PLACES = """
+`maxInFlight` limits how many uploads are at the step's service at once; the others are `Queued`. Of the
+users with something queued the one with the fewest uploads at the step is next, with his oldest upload,
+so that neither a user with 5,000 files nor one with huge files keeps the others waiting. It holds for all
+uploads, also for those that were there before it was set. Three things to know:
+
+* An upload that is reported as Stalled no longer counts: make `stallAfterSeconds` longer than the longest
+  scan, or set `timeoutSeconds`.
+* Shards divide the places: with 3 shards and 8 places they have 3, 3 and 2, and each is fair among its
+  own uploads. A limit below the number of shards is refused.
+* What is already started stays started: a limit that is lowered holds once enough uploads have passed.
+"""
+
 
 def render_configuration() -> str:
     """The page about settings."""
@@ -72,6 +85,7 @@ def render_configuration() -> str:
         + _table(("flag", "variables", "default", "meaning"), rows)
         + STEPS
         + _table(("member", "values"), own)
+        + PLACES
     )
 
 

@@ -19,6 +19,7 @@ _RANK = {
     Stage.RUNNING: 2,
     Stage.DELAYING: 2,
     Stage.AWAITING_READY: 2,
+    Stage.QUEUED: 3,
     Stage.SUSPENDED: 3,
     Stage.PENDING: 3,
 }

@@ -33,6 +33,8 @@ def hints(upload: Upload, now: float) -> list[Hint]:
         return found + _ended(upload)
     if upload.stuck:
         return found + _stuck(upload)
+    if upload.stage == Stage.QUEUED:
+        return [*found, _queued(upload.step)]
     return found + _moving(upload, now)
 
 
@@ -129,6 +131,14 @@ def _moving(upload: Upload, now: float) -> list[Hint]:
     if upload.desired == DesiredState.SUSPENDED:
         return [Hint("It rests when this is over. To let it go on:", f"unsuspend {name}")]
     return [Hint("Nothing: the storage was asked and will answer.")] if upload.stage in _ASKED else []
+
+
+def _queued(step: str) -> Hint:
+    text = (
+        f"Nothing: step {step} has as many uploads as it may have at once (maxInFlight). Free places go to "
+        "the users in turn, for each to his oldest upload. How many run there, and how many are queued:"
+    )
+    return Hint(text, "stats")
 
 
 def _not_started(seconds: float) -> Hint:

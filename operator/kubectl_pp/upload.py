@@ -199,6 +199,7 @@ _COLORS: dict[str, Color] = {
     Stage.BACKING_OFF: Color.WAITING,
     Stage.RELEASE_BACKING_OFF: Color.WAITING,
     Stage.AWAITING_URL: Color.WAITING,
+    Stage.QUEUED: Color.WAITING,
     Stage.SUSPENDED: Color.WAITING,
     Stage.PENDING: Color.FAINT,
     Stage.COMPLETED: Color.GOOD,
@@ -232,7 +233,7 @@ def stage_icon(stage: str, *, stuck: bool = False) -> Icon:
     """The icon of a stage."""
     if stage in (Stage.HELD, Stage.SUSPENDED):
         return Icon.HELD
-    if stage == Stage.PENDING:
+    if stage in (Stage.PENDING, Stage.QUEUED):
         return Icon.WAITING
     if stuck:
         return Icon.HELD

@@ -115,6 +115,8 @@ def _step_words(upload: Upload, step: Step, now: float) -> str:
             words = "waits for its time" if upload.stage == Stage.DELAYING else "running"
             return f"{words} for {human(now - (step.started or now))}, {tries}"
         case StepState.WAITING:
+            if upload.stage == Stage.QUEUED and step.name == upload.step:
+                return f"queued for {human(now - upload.since)}" + (f", {tries}" if step.attempts else "")
             return "not started" if step.name == upload.step else "waiting for its turn"
         case StepState.BACKING_OFF:
             after = next_try(upload, now) or "tries again"

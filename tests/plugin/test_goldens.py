@@ -59,6 +59,7 @@ STATES: dict[str, Callable[[str], Upload]] = {
         config=evolve(CONFIG, ttl_completed=Millis(24 * HOUR)),
     ),
     "cleaned": lambda name: at(name, CleanUpload(), ago_minutes=210.5),
+    "queued": lambda name: at(name, ago_minutes=20.5, config=evolve(CONFIG, max_in_flight={"virusscan": 8})),
     "suspended": lambda name: at(
         name,
         SpecChanged(Control(desired=DesiredState.SUSPENDED, generation=2)),

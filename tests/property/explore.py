@@ -14,6 +14,7 @@ from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     CleanUpload,
+    Granted,
     Input,
     Resume,
     SpecChanged,
@@ -32,6 +33,7 @@ from uploadpp.core.model import (
     StepStatus,
     Upload,
 )
+from uploadpp.core.moves import begin_run
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import (
     CancelPolicy,
@@ -93,7 +95,11 @@ class Scene:
         if self.hand_made:
             made = Upload(id=UPLOAD_ID, received_at=START, since=START, plan=self.config.steps)
             for desired in DesiredState:
-                yield Node(evolve(made, control=Control(desired=desired)), START)
+                edited = evolve(made, control=Control(desired=desired))
+                yield Node(edited, START)
+                if self.config.max_in_flight:  # queued, and edited while the operator was away
+                    queued = begin_run(made, START, self.config).upload or made
+                    yield Node(evolve(queued, control=edited.control), START)
 
 
 def moves(scene: Scene) -> Iterator[Move]:
@@ -121,8 +127,8 @@ def moves(scene: Scene) -> Iterator[Move]:
 
 
 def _survivors(node: Node, event: Input, now: Millis, decision: Decision, config: Config) -> Iterator[Move]:
-    """What the published commands of a timer or an edit tell, when nothing else survived a crash."""
-    if not isinstance(event, Tick | SpecChanged) or node.upload is None or decision.upload is None:
+    """What the published commands of a timer, an edit or a grant tell, when nothing else survived a crash."""
+    if not isinstance(event, Tick | SpecChanged | Granted) or node.upload is None or decision.upload is None:
         return
     upload = evolve(node.upload, control=decision.upload.control)
     for command in decision.commands:
@@ -148,6 +154,7 @@ def _events(node: Node, scene: Scene) -> Iterator[Input]:
     yield Resume(step=step or "absent")
     yield Resume(step="absent")
     yield Tick()
+    yield Granted()
     yield from node.unproven
     if upload is not None:
         yield SpecChanged(upload.control)
@@ -224,8 +231,9 @@ def _plan(name: str, retries: int, on_exhausted: OnExhausted, timeout: int = 0) 
     )
 
 
-def _config(*plans: StepPlan) -> Config:
-    return Config(steps=plans, max_finish_resends=1, max_releases=1, max_url_requests=2)
+def _config(*plans: StepPlan, places: Iterable[str] = ()) -> Config:
+    limits = dict.fromkeys(places, 1)
+    return Config(steps=plans, max_in_flight=limits, max_finish_resends=1, max_releases=1, max_url_requests=2)
 
 
 def scenes() -> Iterable[Scene]:
@@ -243,6 +251,9 @@ def scenes() -> Iterable[Scene]:
         Scene("a delay alone", _config(delay), hand_made=True),
         Scene("URL expired from the start", _config(_plan("a", 1, hold)), url_life=-1, hand_made=True),
         Scene("URL expires", _config(delay, _plan("a", 0, go_on, 900), _plan("b", 0, abort)), url_life=90),
+        Scene("places", _config(_plan("a", 1, hold, 60), places="a"), hand_made=True),
+        Scene("places later", _config(_plan("a", 0, go_on, 60), _plan("b", 0, hold), places="b")),
+        Scene("places, URL expires", _config(delay, _plan("a", 1, hold), places="a"), url_life=90),
         Scene(
             "three steps, two retries",
             _config(_plan("a", 2, abort), _plan("b", 2, hold, 60), _plan("c", 2, go_on)),

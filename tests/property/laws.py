@@ -9,8 +9,9 @@ from collections.abc import Callable
 from tests.property.explore import Move, Scene
 from uploadpp.core.commands import Command, Finish, RequestRestart, ResumeStep, RetryNotice, StartStep
 from uploadpp.core.conditions import ConditionStatus, ConditionType, conditions, describe
+from uploadpp.core.dispatch import holds_place
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import Resume, SpecChanged, StepFinished, Tick
+from uploadpp.core.inputs import Granted, Published, Resume, SpecChanged, StepFinished, Tick
 from uploadpp.core.machine import TABLE, Row, decide
 from uploadpp.core.model import MAX_MESSAGE, LogPosition, Millis, Upload
 from uploadpp.core.rules.timers import wake_at
@@ -168,8 +169,23 @@ def whoever_waits_says_for_what(move: Move, scene: Scene) -> str:
         return "" if after.stalled_at is not None and "?" in text else f"waits for ever in silence: {text}"
     if after.stage is Stage.PENDING:
         return "" if move.before.upload is after else "back to Pending"
-    told = {Stage.HELD: "resume, restart or cancel", Stage.SUSPENDED: "set spec.desiredState to Active"}
+    told = {
+        Stage.HELD: "resume, restart or cancel",
+        Stage.SUSPENDED: "set spec.desiredState to Active",
+        Stage.QUEUED: "waiting for a place",
+    }
     return "" if told.get(after.stage, "never") in text else f"{after.stage} without a way out: {text}"
+
+
+def a_place_is_taken_by_who_is_granted_it(move: Move, scene: Scene) -> str:
+    """And by nobody else, so that no more than `maxInFlight` are ever at a step."""
+    before, after = move.before.upload, move.decision.upload
+    if isinstance(move.event, Granted) and before is not None and before.stage is Stage.QUEUED:
+        return "" if after is not None and after.stage is not Stage.QUEUED else "granted, and still waiting"
+    if after is None or after.current_step not in scene.config.max_in_flight or not holds_place(after):
+        return ""
+    held = before is not None and holds_place(before) and before.current_step == after.current_step
+    return "" if held or isinstance(move.event, Published) else "took a place that nobody gave it"
 
 
 def a_due_timer_does_something(move: Move, scene: Scene) -> str:
@@ -244,9 +260,9 @@ def dateless(upload: Upload) -> Upload:
 
 
 def our_own_events_tell_the_same_story(move: Move, scene: Scene) -> str:
-    """A timer or an edit of which only the published command survived a crash (law 2.3)."""
+    """A timer, an edit or a grant of which only the published command survived a crash (law 2.3)."""
     before, after, config = move.before.upload, move.decision.upload, scene.config
-    if before is None or after is None or not isinstance(move.event, Tick | SpecChanged):
+    if before is None or after is None or not isinstance(move.event, Tick | SpecChanged | Granted):
         return ""
     live, replayed = after, evolve(before, control=after.control)
     for command in move.decision.commands:
@@ -271,6 +287,7 @@ LAWS: dict[str, Law] = {
         only_the_current_step_counts,
         nothing_starts_unless_active,
         whoever_waits_says_for_what,
+        a_place_is_taken_by_who_is_granted_it,
         a_due_timer_does_something,
         conditions_are_well_formed,
         ends_are_dated_and_names_are_right,

@@ -8,7 +8,7 @@ Times are seconds. It knows one policy for all steps, and nothing of URLs that e
 from dataclasses import dataclass, field
 
 RELEASING = {"AwaitingReady", "ReleaseBackOff", "UploadFailed"}
-IN_STEP = {"Running", "Delaying", "BackingOff", "Held", "Suspended"}
+IN_STEP = {"Queued", "Running", "Delaying", "BackingOff", "Held", "Suspended"}
 ASIDE = {"asked", "renewed", "stalled", "passed"}
 """Facts after which an upload stands where it stood before."""
 
@@ -32,6 +32,7 @@ class Book:
     on_exhausted: str
     timeout: int
     backoff: int = 5
+    limited: frozenset[str] = frozenset()
     delay: int = 60
     ready_after: int = 600
     resends: int = 2
@@ -99,9 +100,8 @@ class Book:
             return "UploadFailed" if self.failures() > self.releases else "ReleaseBackOff"
         if last.what == "ready":
             return "Completed" if last.word == "ok" else self._verdict()
-        return {"answer": "BackingOff", "wait": "Suspended", "hold": "Held", "order": "AwaitingReady"}[
-            last.what
-        ]
+        waits = {"answer": "BackingOff", "wait": "Suspended", "queue": "Queued", "hold": "Held"}
+        return {**waits, "order": "AwaitingReady"}[last.what]
 
     def _verdict(self) -> str:
         order = self.of("order")[-1]
@@ -125,11 +125,13 @@ class Book:
         self.note("run", at, step)
         return self.go_on(at)
 
-    def go_on(self, at: int) -> list[str]:
-        """Do what is due: the current step, or the release; nothing while suspended."""
+    def go_on(self, at: int, *, placed: bool = False) -> list[str]:
+        """Do what is due: the current step once there is a place, or the release; nothing while suspended."""
         step = self.current()
         if self.suspended:
             self.note("wait", at)
+        elif step in self.limited and not placed:
+            self.note("queue", at, step)
         elif step:
             self.note("start", at, step)
             return [f"start {step} {len(self.of('start', step))}"]
@@ -181,6 +183,8 @@ class Book:
     def ready(self, word: str, at: int) -> list[str]:
         """UploadReady."""
         status = self.status()
+        if not any(fact.what in {"start", "order"} for fact in self.facts):
+            return []  # an answer to nothing: we have not said a word yet
         if status in IN_STEP | {"ReleaseBackOff", "UploadFailed"} and word == "ok":
             self.note("gone", at, word="Completed")
         elif status == "AwaitingReady":
@@ -199,7 +203,7 @@ class Book:
         """Whether there is anything to do again."""
         if self.status() in RELEASING:
             return self.order_word() != "abort"
-        return self.status() in IN_STEP and not self.suspended
+        return self.status() in IN_STEP - {"Queued"} and not self.suspended
 
     def resumed(self, step: str, at: int) -> list[str]:
         """ResumePostprocessing."""
@@ -221,9 +225,13 @@ class Book:
         self.cancel_word = cancel_word
         if self.cancelled and self.status() in IN_STEP | {"ReleaseBackOff", "UploadFailed"}:
             return self.order(cancel_word, "Cancelled", at)
-        if word == "Active" and self.status() == "Suspended":
+        if (word, self.status()) in {("Active", "Suspended"), ("Suspended", "Queued")}:
             return self.go_on(at)
         return []
+
+    def granted(self, at: int) -> list[str]:
+        """A place is free, and it is this upload's turn."""
+        return self.go_on(at, placed=True) if self.status() == "Queued" else []
 
     def restarted(self, mode: str, token: str, step: str, at: int) -> list[str]:
         """`spec.restart` with a new token, and `desiredState` Active in the same change."""

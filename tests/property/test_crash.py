@@ -14,6 +14,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     BytesReceived,
     CleanUpload,
+    Granted,
     Input,
     Published,
     Resume,
@@ -26,7 +27,7 @@ from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, Millis, RestartRequest, StepPlan, Upload
 from uploadpp.core.replay import Position, apply, wanted
 from uploadpp.core.rules.timers import wake_at
-from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, RestartMode
+from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, RestartMode, Stage
 from uploadpp.testing.builders import FRESH_URL, SECOND, START, STREAM, UPLOAD_ID, URL, Story, arrival
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "300"))
@@ -68,7 +69,7 @@ class Life(Story):
     def tell(self, event: Input, *, after: Millis = SECOND) -> Decision:
         """Something happens."""
         decision = super().tell(event, after=after)
-        told = isinstance(event, Tick | SpecChanged)
+        told = isinstance(event, Tick | SpecChanged | Granted)
         if self.state is not None:
             silent = told and decision.ignored is None and not decision.commands
             self.moments.append(Moment(self.upload, len(self.log), silent))
@@ -141,7 +142,13 @@ def after_abort(log: list[Entry], owner: Replay) -> list[Mark]:
 def configs(draw: st.DrawFn) -> Config:
     """Up to three steps with short budgets."""
     names = draw(st.lists(st.sampled_from(["a", "b", "delay", "c"]), max_size=3, unique=True))
-    return Config(steps=tuple(draw(plans(name)) for name in names), max_finish_resends=1, max_releases=1)
+    limited = draw(st.frozensets(st.sampled_from(["a", "b", "c"]), max_size=2))
+    return Config(
+        steps=tuple(draw(plans(name)) for name in names),
+        max_in_flight=dict.fromkeys(limited, 1),
+        max_finish_resends=1,
+        max_releases=1,
+    )
 
 
 @st.composite
@@ -163,6 +170,8 @@ def _live(draw: st.DrawFn, life: Life) -> None:
     match draw(st.sampled_from(["timer"] * 5 + ["answer"] * 6 + ["ready"] * 2 + ["person"] * 3 + ["other"])):
         case "timer" if wake_at(upload, life.config) is not None:
             life.timer()
+        case "timer" | "answer" if upload.stage is Stage.QUEUED:
+            life.granted()
         case "ready":
             life.ready(failed=draw(st.booleans()))
         case "person":
@@ -272,6 +281,7 @@ def test_nothing_in_the_log_goes_out_again(life: Life, data: st.DataObject) -> N
         return
     owner.look(SpecChanged(life.upload.control), life.now)
     owner.look(Tick(), life.now)
+    owner.look(Granted(), life.now)
     assert not owner.due & published(life.log)
     assert not after_abort(life.log, owner)
 
@@ -291,6 +301,7 @@ def test_what_was_decided_and_not_published_goes_out_now(life: Life) -> None:
     if owner.upload is not None:
         owner.look(SpecChanged(life.upload.control), life.now)
         owner.look(Tick(), life.now)
+        owner.look(Granted(), life.now)
     assert owner.due == lost, tell(life, len(life.moments) - 2, owner)
 
 

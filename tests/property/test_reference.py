@@ -42,8 +42,11 @@ class Comparison(RuleBasedStateMachine):
         retries=st.integers(0, 2),
         policy=st.sampled_from(OnExhausted),
         timeout=st.sampled_from([0, 0, 40, 1000]),
+        limited=st.frozensets(st.sampled_from(["a", "b", "c"]), max_size=2),
     )
-    def arrive(self, steps: list[str], retries: int, policy: OnExhausted, timeout: int) -> None:
+    def arrive(
+        self, steps: list[str], retries: int, policy: OnExhausted, timeout: int, limited: frozenset[str]
+    ) -> None:
         """The upload arrives."""
         plans = (
             StepPlan(
@@ -55,8 +58,11 @@ class Comparison(RuleBasedStateMachine):
             )
             for name in steps
         )
-        self.story = Story(Config(steps=tuple(plans), max_finish_resends=2, max_releases=2))
-        self.book = Book(steps, retries, policy.lower(), timeout)
+        places = dict.fromkeys(limited, 1)
+        self.story = Story(
+            Config(steps=tuple(plans), max_in_flight=places, max_finish_resends=2, max_releases=2)
+        )
+        self.book = Book(steps, retries, policy.lower(), timeout, limited=limited)
         self.tokens = 0
         self.heard: list[str] = []
         self.story.tell(arrival(URL), after=Millis(0))
@@ -92,6 +98,13 @@ class Comparison(RuleBasedStateMachine):
         """Time goes by until the next timer, or one second less."""
         due = wake_at(self.story.upload, self.story.config) or 0
         self.pass_until(max(due - early * SECOND, self.story.now))
+
+    @precondition(lambda self: self.story.upload.stage is Stage.QUEUED)
+    @rule()
+    def place_is_granted(self) -> None:
+        """It is the upload's turn."""
+        self.story.granted()
+        self.hear(self.book.granted(self.now))
 
     @precondition(lambda self: self.story.upload.stage is Stage.RUNNING)
     @rule(outcome=st.sampled_from(["continue"] * 4 + ["retry"] * 5 + ["abort", "delete", "?"]))

@@ -10,6 +10,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     BytesReceived,
     CleanUpload,
+    Granted,
     Input,
     Published,
     Resume,
@@ -67,6 +68,7 @@ def _plan(draw: st.DrawFn, name: str) -> StepPlan:
 configs = st.builds(
     Config,
     steps=plans(),
+    max_in_flight=st.sampled_from([{}, {"virusscan": 1}]),
     max_finish_resends=st.integers(0, 2),
     max_releases=st.integers(0, 2),
     max_url_requests=st.integers(0, 2),
@@ -119,6 +121,7 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(SpecChanged, control=controls),
     st.just(Tick()),
     st.just(Tick()),
+    st.just(Granted()),
     st.sampled_from([*[Tick()] * 9, CleanUpload()]),
 )
 
@@ -160,7 +163,7 @@ def _steps(draw: st.DrawFn, upload: Upload | None, config: Config) -> Iterator[U
         due = wake_at(upload, config) if upload is not None and isinstance(event, Tick) else None
         now = Millis(max(now + draw(st.integers(0, 5_000)), due or 0))
         at = Position(stream, sequence)
-        if isinstance(event, Tick | SpecChanged):
+        if isinstance(event, Tick | SpecChanged | Granted):
             decision = decide(upload, "upload-1", event, now, config)
         else:
             decision = apply(upload, "upload-1", event, at, now, config)

@@ -121,6 +121,8 @@ def _waits(upload: Upload) -> str:
     match upload.stage:
         case Stage.PENDING:
             text = "waiting for the operator to start it"
+        case Stage.QUEUED:
+            text = f"waiting for a place at step {step}"
         case Stage.RUNNING:
             text = f"waiting for step {step} to answer (attempt {upload.step.attempts})"
         case Stage.DELAYING:

@@ -1,6 +1,7 @@
 """What `decide` must know of the configuration; made once at start by `runtime.settings`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from uploadpp.core.model import Millis, StepPlan
 
@@ -15,6 +16,8 @@ class Config:
     """
 
     steps: tuple[StepPlan, ...] = ()
+    max_in_flight: Mapping[str, int] = field(default_factory=dict)
+    """Step to how many uploads may be at its service at once; who comes to such a step is queued."""
     ready_after: Millis = Millis(10 * MINUTE)
     """How long the storage may take to answer PostprocessingFinished with UploadReady."""
     max_finish_resends: int = 3

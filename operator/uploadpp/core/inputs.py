@@ -73,4 +73,19 @@ class Tick:
     """The time `wake_at` returned has come."""
 
 
-Input = BytesReceived | StepFinished | UploadReady | Resume | CleanUpload | Published | SpecChanged | Tick
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A place at the step the upload is queued for is free, and it is this upload's turn."""
+
+
+Input = (
+    BytesReceived
+    | StepFinished
+    | UploadReady
+    | Resume
+    | CleanUpload
+    | Published
+    | SpecChanged
+    | Tick
+    | Granted
+)

@@ -14,6 +14,7 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.inputs import (
     BytesReceived,
     CleanUpload,
+    Granted,
     Input,
     Published,
     Resume,
@@ -23,12 +24,12 @@ from uploadpp.core.inputs import (
     UploadReady,
 )
 from uploadpp.core.model import Millis, Upload
-from uploadpp.core.rules import answers, arrival, control, echo, timers
+from uploadpp.core.rules import answers, arrival, control, echo, timers, turn
 from uploadpp.core.states import ENDED, IN_STEP, Ignored, Stage
 
 RuleFunction = Callable[[Upload, Any, Millis, Config], Decision]
 
-STARTED = frozenset({Stage.RUNNING, Stage.SUSPENDED, Stage.AWAITING_URL})
+STARTED = frozenset({Stage.RUNNING, Stage.SUSPENDED, Stage.AWAITING_URL, Stage.QUEUED})
 """Where a step that is not `delay` can start: at its service, or in a wait before it."""
 
 BEGUN = STARTED | {Stage.DELAYING, Stage.AWAITING_READY}
@@ -77,7 +78,8 @@ TABLE: tuple[Row, ...] = (
     _row(CleanUpload, ACTIVE, answers.clean, {Stage.CLEANED}),
     _row(Resume, ALL, control.resume, BEGUN),
     _row(SpecChanged, ALL, control.spec_changed, BEGUN),
-    _row(Published, ALL, echo.published, AFTER_FAILURE - {Stage.SUSPENDED, Stage.HELD}),
+    _row(Published, ALL, echo.published, AFTER_FAILURE - {Stage.SUSPENDED, Stage.HELD, Stage.QUEUED}),
+    _row(Granted, {Stage.QUEUED}, turn.granted, STARTED - {Stage.QUEUED} | {Stage.AWAITING_READY}),
     _row(Tick, {Stage.RUNNING}, timers.check_running, AFTER_FAILURE),
     _row(Tick, {Stage.DELAYING}, timers.end_delay, BEGUN - {Stage.DELAYING}),
     _row(Tick, {Stage.BACKING_OFF}, timers.try_again, STARTED),

@@ -61,6 +61,20 @@ def proceed(upload: Upload, index: int, now: Millis, config: Config) -> Decision
         return Decision(enter(upload, Stage.SUSPENDED, now, cursor=index))
     if index == len(upload.plan):
         return finish(upload, Outcome.CONTINUE, now)
+    if upload.plan[index].name in config.max_in_flight:
+        return queue(upload, index, now)
+    return begin_step(upload, index, now, config)
+
+
+def queue(upload: Upload, index: int, now: Millis) -> Decision:
+    """Wait for a place at a step; the dispatcher grants it."""
+    waiting = evolve(upload.steps[index], state=StepState.WAITING)
+    steps = upload.steps_with(index, waiting)
+    return Decision(enter(upload, Stage.QUEUED, now, steps=steps, cursor=index))
+
+
+def begin_step(upload: Upload, index: int, now: Millis, config: Config) -> Decision:
+    """Start a step whose turn it is, with a fresh URL first if that is needed."""
     if upload.plan[index].name != DELAY_STEP and upload.origin.needs_renewal(now, config.url_margin):
         return request_url(evolve(upload, cursor=index), now)
     return start_step(upload, index, now)

@@ -10,6 +10,7 @@ class Stage(StrEnum):
     """Where an upload stands; the value is the reason of its `Succeeded` condition, unless it is stalled."""
 
     PENDING = "Pending"
+    QUEUED = "Queued"
     RUNNING = "Running"
     DELAYING = "Delaying"
     BACKING_OFF = "BackingOff"
@@ -52,6 +53,7 @@ ENDED = frozenset(
 )
 IN_STEP = frozenset(
     {
+        Stage.QUEUED,
         Stage.RUNNING,
         Stage.DELAYING,
         Stage.BACKING_OFF,

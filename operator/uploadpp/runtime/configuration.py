@@ -210,6 +210,7 @@ def core_config(settings: Settings) -> Config:
     _check_resource(steps)
     return Config(
         steps=steps,
+        max_in_flight={n: own.maxInFlight for n, own in settings.step_settings.items() if own.maxInFlight},
         ready_after=Millis(settings.ready_after),
         release_backoff=Millis(settings.release_backoff),
         ttl_completed=Millis(settings.ttl_completed),

@@ -14,7 +14,7 @@ from functools import partial
 from uploadpp.core.commands import Command, Kind
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
-from uploadpp.core.inputs import Input, Published, Resume, Tick
+from uploadpp.core.inputs import Granted, Input, Published, Resume, Tick
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.naming import resource_name
@@ -22,6 +22,7 @@ from uploadpp.core.replay import Position, apply, wanted
 from uploadpp.core.rules.control import asks_with
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.sharding import Shard
+from uploadpp.runtime.dispatcher import Dispatcher
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.ledger import Ledger, Slot
 from uploadpp.runtime.metrics import Metrics
@@ -72,6 +73,7 @@ class Coordinator:
         self._held: dict[str, Held] | None = {}
         self.stream = ""
         self.tracing: Tracing | None = None
+        self.dispatcher: Dispatcher | None = None
         self.on_storable: Callable[[Entry], None] = lambda _: None
         self.on_ended: Callable[[Entry], None] = lambda _: None
         self.on_forgotten: Callable[[Entry], None] = lambda _: None
@@ -162,6 +164,10 @@ class Coordinator:
             self.on_input(entry, Tick())
             self._schedule(entry)
 
+    def on_granted(self, entry: Entry) -> None:
+        """A place at the step it is queued for is its own."""
+        self.on_input(entry, Granted())
+
     # -- effects --------------------------------------------------------------------------
 
     def _carry_out(
@@ -191,6 +197,8 @@ class Coordinator:
             return
         if slot is not None:
             self._hold_back(entry, slot)
+        if self.dispatcher is not None:
+            self.dispatcher.grant()
         if entry.storable:
             self.on_storable(entry)
 
@@ -211,6 +219,8 @@ class Coordinator:
         entry.version += 1
         entry.notices.extend(decision.notices)
         self._schedule(entry)
+        if self.dispatcher is not None:
+            self.dispatcher.moved(entry)
         if before is not None:
             self._metrics.moved(before, upload)
         if before is None or before.stage is not upload.stage or before.cursor != upload.cursor:
@@ -278,6 +288,8 @@ class Coordinator:
         self._entries[entry.upload.id] = entry
         self._names[entry.name] = entry
         self._metrics.moved(None, entry.upload)
+        if self.dispatcher is not None:
+            self.dispatcher.moved(entry)
         if not self.replaying:
             self._schedule(entry)
         return entry
@@ -294,6 +306,9 @@ class Coordinator:
         self.on_forgotten(entry)
         for slot in entry.release():
             self._ledger.settle(slot)
+        if self.dispatcher is not None:
+            self.dispatcher.left(entry)
+            self.dispatcher.grant()
 
     def saved(self, entry: Entry, version: int) -> None:
         """Etcd has this version now."""

@@ -101,6 +101,26 @@ class Metrics:
                 registry=r,
             )
         )
+        self.places = Family(
+            Gauge("uploadpp_step_places", "Places at a step with maxInFlight.", ["step"], registry=r)
+        )
+        self.places_used = Family(
+            Gauge(
+                "uploadpp_step_places_used",
+                "Places taken; who waits for one is in uploadpp_uploads as Queued.",
+                ["step"],
+                registry=r,
+            )
+        )
+        self.queue_seconds = Family(
+            Histogram(
+                "uploadpp_step_queue_seconds",
+                "How long uploads waited for a place at a step with maxInFlight.",
+                ["step"],
+                buckets=SECONDS,
+                registry=r,
+            )
+        )
         self.retries = Tallies(
             CounterMetricFamily, "uploadpp_step_retries", "Retries of steps.", ["step"], registry=r
         )

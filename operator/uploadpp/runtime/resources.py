@@ -9,6 +9,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Origin
+from uploadpp.core.states import Stage
 from uploadpp.kube.sealing import SealError
 from uploadpp.kube.store import Stored, stored
 from uploadpp.runtime.coordinator import Coordinator
@@ -51,7 +52,8 @@ class ResourceInputs:
             upload = entry.upload
             if self._secrets.is_waiting(entry):
                 continue
-            if not upload.run or upload.control.generation > upload.observed_generation:
+            edited = upload.control.generation > upload.observed_generation
+            if not upload.run or edited or upload.stage is Stage.QUEUED:  # perhaps its step has no limit now
                 self._coordinator.on_input(entry, SpecChanged(upload.control))
 
     def seen(self, resource: Json) -> None:

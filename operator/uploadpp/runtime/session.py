@@ -19,13 +19,14 @@ from nats.js import JetStreamContext
 
 from uploadpp.api.codec import ShownField
 from uploadpp.core.config import Config
-from uploadpp.core.model import Millis
+from uploadpp.core.model import Millis, Upload
 from uploadpp.core.sharding import Shard
 from uploadpp.core.tracing import trace_of
 from uploadpp.kube.errors import ApiError, UnavailableError
 from uploadpp.kube.lease import Lease
 from uploadpp.runtime.checkpoint import Checkpoint, Form
 from uploadpp.runtime.coordinator import Coordinator
+from uploadpp.runtime.dispatcher import Dispatcher
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.fence import Fence
 from uploadpp.runtime.handlers import Sink
@@ -97,6 +98,9 @@ class Session:
         )
         self._coordinator.shard = shard
         self._coordinator.tracing = around.tracing
+        self._dispatcher = Dispatcher(around.config, shard, around.metrics, self._coordinator.on_granted)
+        if around.config.max_in_flight:
+            self._coordinator.dispatcher = self._dispatcher
         self._secrets = SecretUrls(self._coordinator, around.store, around.events, around.clock)
         self._resources = ResourceInputs(
             self._coordinator, around.seals, around.config, self._secrets, around.events
@@ -156,6 +160,11 @@ class Session:
         entry = self._coordinator.upload_entry(upload_id)
         return f"{trace_of(entry.upload).id:032x}" if entry is not None else ""
 
+    @property
+    def uploads(self) -> list[Upload]:
+        """What is in memory of the uploads of this shard."""
+        return [entry.upload for entry in self._coordinator.entries]
+
     # -- life -----------------------------------------------------------------------------
 
     async def run(self, epoch: int, stop: asyncio.Event) -> None:
@@ -213,6 +222,7 @@ class Session:
         around = self._around
         self._coordinator.act()
         self._resources.reconcile_all()
+        self._dispatcher.open()
         for entry in self._coordinator.entries:
             if entry.upload.stage.ended and not entry.dirty:
                 self._reaper.watch(entry)
@@ -234,6 +244,7 @@ class Session:
         log.info("handing over")
         if self._timers is not None:
             self._timers.cancel()  # the answer to what is overdue may be among what is not read any more
+        self._dispatcher.close()
         if self._watch is not None:
             await self._watch.stop()
         if self._reader is not None:
@@ -249,6 +260,7 @@ class Session:
 
     async def _end(self) -> None:
         self._around.metrics.owner.labels(self._label).set(0)
+        self._dispatcher.close()
         if self._watch is not None:
             await self._watch.stop()
         for task in self._tasks:

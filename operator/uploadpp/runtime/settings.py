@@ -122,6 +122,7 @@ class StepSettings(BaseModel):
     backoffSeconds: int | None = Field(None, ge=0)  # noqa: N815
     maxBackoffSeconds: int | None = Field(None, ge=0)  # noqa: N815
     onExhausted: OnExhausted | None = None  # noqa: N815
+    maxInFlight: int | None = Field(None, ge=1)  # noqa: N815
 
 
 class Settings(BaseModel):
@@ -166,7 +167,7 @@ class Settings(BaseModel):
         "UPLOADPP_STEP_SETTINGS",
         default={},
         description="JSON object of step name to timeoutSeconds, stallAfterSeconds, maxRetries, "
-        "backoffSeconds, maxBackoffSeconds, onExhausted.",
+        "backoffSeconds, maxBackoffSeconds, onExhausted, maxInFlight.",
     )
     ready_after: Duration = env(
         "UPLOADPP_READY_AFTER",
@@ -338,6 +339,20 @@ class Settings(BaseModel):
         unknown = set(self.step_settings) - {*names, DELAY_STEP}
         if unknown:
             raise ValueError(f"step_settings: {min(unknown)!r} is not among the steps")
+        return self
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> "Settings":
+        for name, own in self.step_settings.items():
+            if own.maxInFlight is None:
+                continue
+            if name == DELAY_STEP:
+                raise ValueError(f"step_settings: {DELAY_STEP!r} has no service to protect by maxInFlight")
+            if own.maxInFlight < self.shards:
+                raise ValueError(
+                    f"step_settings: maxInFlight of {name!r} is divided among {self.shards} shards, "
+                    "so it must be at least as much"
+                )
         return self
 
     @model_validator(mode="after")

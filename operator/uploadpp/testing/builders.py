@@ -3,6 +3,8 @@
 For tests and for people who want to try an idea in a REPL: no server, no clock, no files.
 """
 
+from collections.abc import Mapping
+
 from uploadpp.core.commands import Command, Kind, Notice, ResumeStep
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
@@ -10,6 +12,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     BytesReceived,
     CleanUpload,
+    Granted,
     Input,
     Published,
     Resume,
@@ -43,7 +46,7 @@ URL = '"https://storage.example.test/data/a"'
 FRESH_URL = '"https://storage.example.test/data/b"'
 
 
-def config_of(*steps: str | StepPlan, **settings: Millis | int) -> Config:
+def config_of(*steps: str | StepPlan, **settings: Millis | int | Mapping[str, int]) -> Config:
     """A configuration with these steps; a word is a step with the defaults."""
     plans = tuple(StepPlan(name=step) if isinstance(step, str) else step for step in steps)
     return evolve(Config(steps=plans), **settings)
@@ -93,7 +96,7 @@ class Story:
     def tell(self, event: Input, *, after: Millis = SECOND) -> Decision:
         """Something happens: from the log, from a person, or a timer."""
         self.now = Millis(self.now + after)
-        if isinstance(event, Tick | SpecChanged):
+        if isinstance(event, Tick | SpecChanged | Granted):
             decision = decide(self.state, UPLOAD_ID, event, self.now, self.config)
         else:
             self.sequence += 1
@@ -154,6 +157,10 @@ class Story:
         if due is None:
             raise LookupError(f"no timer is set while {self.upload.stage}")
         return self.tell(Tick(), after=Millis(max(due - self.now, 0)))
+
+    def granted(self) -> Decision:
+        """A place at the step it is queued for is free."""
+        return self.tell(Granted())
 
     # -- what people say --------------------------------------------------------------------
 

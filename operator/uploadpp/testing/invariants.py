@@ -36,6 +36,7 @@ class Promise(StrEnum):
     STORAGE_AGREES = "what the resource says is what the storage did"
     REMOVED_ONCE = "an upload whose resource was removed after its end does not come back by itself"
     QUIET_AT_REST = "at rest nothing is written, and everything is acknowledged"
+    PLACES_KEPT = "no more uploads are at a step than it has places"
     NO_EXCEPTION = "nothing fails that nobody catches"
 
 

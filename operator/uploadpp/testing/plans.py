@@ -1,5 +1,6 @@
 """Configurations for runs: lengths of time are short, so that a run is over soon."""
 
+from collections.abc import Mapping
 from random import Random
 
 from uploadpp.core.config import Config
@@ -25,10 +26,11 @@ def step(
     )
 
 
-def config(*steps: StepPlan, ttl: int = 15) -> Config:
+def config(*steps: StepPlan, ttl: int = 15, places: Mapping[str, int] | None = None) -> Config:
     """A configuration with these steps; `ttl` in seconds is for completed uploads, others get twice that."""
     return Config(
         steps=steps,
+        max_in_flight=places or {},
         ready_after=Millis(8 * SECOND),
         max_finish_resends=2,
         max_releases=2,
@@ -53,4 +55,6 @@ def any_config(random: Random) -> Config:
         )
         for name in names
     ]
-    return config(*steps, ttl=random.choice([5, 20, 100]))
+    ttl = random.choice([5, 20, 100])
+    limited = [name for name in names if name != DELAY_STEP and random.random() < 0.5]  # noqa: PLR2004 -- a coin
+    return config(*steps, ttl=ttl, places={name: random.choice([1, 1, 2]) for name in limited})

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from random import Random
 
+from uploadpp.core.commands import Kind
 from uploadpp.core.config import Config
+from uploadpp.core.dispatch import holds_place
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.apiserver import ApiServer
 from uploadpp.testing.invariants import Checks, Doings, Promise, Violation
-from uploadpp.testing.journal import Journal
+from uploadpp.testing.journal import Journal, Record
 from uploadpp.testing.kernel import Kernel
 from uploadpp.testing.machine import Machine
 from uploadpp.testing.operator_process import OperatorProcess
@@ -52,6 +54,7 @@ class Simulation:
         self.checks = Checks(self.stream, self.server, self.journal, self.trace, config, self.doings)
         self.processes: list[OperatorProcess] = []
         self._disturbed_until = 0.0
+        self.journal.listeners.append(self._count_places)
 
     def restart_after(self, seconds: float) -> None:
         """Start another process later."""
@@ -74,6 +77,18 @@ class Simulation:
     def running(self) -> list[OperatorProcess]:
         """The processes that are alive."""
         return [p for p in self.processes if p.machine.alive and not p.stopped]
+
+    def _count_places(self, record: Record) -> None:
+        """Nobody publishes a start beyond the places he knows to be taken."""
+        step = record.mark.detail if record.mark and record.mark.kind is Kind.START else ""
+        limit = self.config.max_in_flight.get(step)
+        if limit is None:
+            return
+        sessions = [process.seat.session for process in self.running if process.seat is not None]
+        for session in filter(None, sessions):
+            taken = [u.id for u in session.uploads if u.current_step == step and holds_place(u)]
+            if len(taken) > limit:
+                self.checks.broken(Promise.PLACES_KEPT, f"{taken} are at {step}, which has {limit}")
 
     def settle(self) -> None:
         """Let everything come to rest, and see that it stays there."""

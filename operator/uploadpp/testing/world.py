@@ -17,7 +17,7 @@ from uploadpp.testing.trace import Trace
 
 SOON_SECONDS = (0.001, 0.05)
 LATE_SECONDS = (0.5, 12.0)
-USER = {"id": {"opaque_id": "mary"}}
+USERS = ("mary", "paul")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,6 +39,7 @@ class Session:
     """An upload as the storage knows it."""
 
     id: str
+    user: str = USERS[0]
     urls: int = 0
     node: bool = True
     new_file: bool = True
@@ -69,8 +70,9 @@ class World:
         self.sessions[upload_id] = Session(upload_id)
 
     def upload(self, upload_id: str, *, new_file: bool = True) -> None:
-        """A file was uploaded."""
-        self.sessions[upload_id] = Session(upload_id, new_file=new_file)
+        """A file was uploaded, by the users in turn."""
+        user = USERS[len(self.sessions) % len(USERS)]
+        self.sessions[upload_id] = Session(upload_id, user, new_file=new_file)
         self.announce(upload_id)
 
     def announce(self, upload_id: str, *, fresh: bool = True) -> None:
@@ -82,7 +84,7 @@ class World:
     def _arrival(self, session: Session) -> Payload:
         return {
             "UploadID": session.id,
-            "ExecutingUser": USER,
+            "ExecutingUser": {"id": {"opaque_id": session.user}},
             "ResourceID": {"space_id": "space", "opaque_id": session.id},
             "Filename": f"{session.id}.txt",
             "Filesize": 7,

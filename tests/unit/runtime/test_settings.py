@@ -141,6 +141,15 @@ def test_defaults_are_those_of_the_peer() -> None:
             r"UPLOADPP_STEP_SETTINGS\.delay\.timeoutSeconds: ",
         ),
         ({"UPLOADPP_STEP_SETTINGS": '{"delay":{"timeout":1}}'}, r"SETTINGS\.delay\.timeout: Extra"),
+        ({"UPLOADPP_STEP_SETTINGS": '{"delay":{"maxInFlight":1}}'}, "SETTINGS: 'delay' has no service"),
+        (
+            {
+                "POSTPROCESSING_STEPS": "a",
+                "UPLOADPP_STEP_SETTINGS": '{"a":{"maxInFlight":2}}',
+                "UPLOADPP_SHARDS": "3",
+            },
+            "UPLOADPP_STEP_SETTINGS: maxInFlight of 'a' is divided among 3 shards",
+        ),
         ({"UPLOADPP_LEASE_DURATION": "10ms"}, "UPLOADPP_LEASE_DURATION='10ms': .*at least 1s"),
         ({"UPLOADPP_STALL_AFTER": "0"}, "UPLOADPP_STALL_AFTER='0': is too short"),
         ({"UPLOADPP_START_FROM": "middle"}, "UPLOADPP_START_FROM='middle': should be 'auto'"),
@@ -310,3 +319,10 @@ def test_namespace_is_needed_outside_of_a_pod() -> None:
 def test_what_the_api_server_would_refuse_stops_the_start(environment: dict[str, str], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         core_config(read_settings({}, environment))
+
+
+def test_places_at_steps() -> None:
+    own = '{"a":{"maxInFlight":8},"b":{"maxRetries":1}}'
+    settings = read({"POSTPROCESSING_STEPS": "a,b", "UPLOADPP_STEP_SETTINGS": own, "UPLOADPP_SHARDS": "8"})
+    assert core_config(settings).max_in_flight == {"a": 8}
+    assert core_config(read({})).max_in_flight == {}

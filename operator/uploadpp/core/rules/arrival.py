@@ -36,7 +36,8 @@ def fresh_url(upload: Upload, arrived: BytesReceived, now: Millis, config: Confi
     if arrived.origin.url == upload.origin.url:
         return ignore(upload, Ignored.DUPLICATE, "BytesReceived brought the URL that needs renewal")
     renewed = evolve(upload, origin=_merged(upload.origin, arrived.origin))
-    if upload.control.desired is DesiredState.SUSPENDED:
+    has_lost_its_place = upload.stalled_at is not None and upload.current_step in config.max_in_flight
+    if upload.control.desired is DesiredState.SUSPENDED or has_lost_its_place:
         return proceed(renewed, upload.cursor, now, config)
     return start_step(renewed, upload.cursor, now)
 

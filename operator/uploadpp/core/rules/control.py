@@ -29,20 +29,14 @@ def resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decisio
 
 
 def _resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decision:
-    if wish.step and wish.step != upload.current_step:
-        return ignore(upload, Ignored.OTHER_STEP, f"the upload is not in step {wish.step}")
-    if upload.stage.in_step and upload.control.desired is DesiredState.SUSPENDED:
-        why = "the upload is suspended; set spec.desiredState to Active"
-        return ignore(upload, Ignored.SUSPENDED, why)
-    if upload.stage is Stage.PENDING and upload.control.desired is DesiredState.CANCELLED:
-        return ignore(upload, Ignored.UPLOAD_ENDED, "the upload is cancelled")
+    refusal = _nothing_to_resume(upload, wish)
+    if refusal is not None:
+        return ignore(upload, *refusal)
     match upload.stage:
         case Stage.PENDING:
             return begin_run(upload, now, config)
         case Stage.AWAITING_READY | Stage.RELEASE_BACKING_OFF | Stage.UPLOAD_FAILED:
             return _release_again(upload, now)
-        case stage if stage.ended:
-            return ignore(upload, Ignored.UPLOAD_ENDED, f"the upload has ended: {stage}")
     if upload.stage is Stage.HELD:
         upload = upload.with_step(upload.cursor, evolve(upload.step, retries=0))
     return proceed(upload, upload.cursor, now, config)
@@ -53,6 +47,20 @@ def asks_with(upload: Upload, token: str) -> bool:
     wish = upload.control.restart
     pending = wish is not None and wish.mode is RestartMode.RESUME_STEP and wish.token == token
     return pending and upload.observed_token != token
+
+
+def _nothing_to_resume(upload: Upload, wish: Resume) -> tuple[Ignored, str] | None:
+    if wish.step and wish.step != upload.current_step:
+        return Ignored.OTHER_STEP, f"the upload is not in step {wish.step}"
+    if upload.stage.in_step and upload.control.desired is DesiredState.SUSPENDED:
+        return Ignored.SUSPENDED, "the upload is suspended; set spec.desiredState to Active"
+    if upload.stage is Stage.PENDING and upload.control.desired is DesiredState.CANCELLED:
+        return Ignored.UPLOAD_ENDED, "the upload is cancelled"
+    if upload.stage is Stage.QUEUED:
+        return Ignored.NOTHING_DUE, f"the upload is waiting for a place at step {upload.current_step}"
+    if upload.stage.ended and upload.stage is not Stage.UPLOAD_FAILED:
+        return Ignored.UPLOAD_ENDED, f"the upload has ended: {upload.stage}"
+    return None
 
 
 def _release_again(upload: Upload, now: Millis) -> Decision:
@@ -83,6 +91,10 @@ def _towards_desired(upload: Upload, now: Millis, config: Config) -> Decision:
         return begin_run(upload, now, config)
     if upload.stage is Stage.SUSPENDED and upload.control.desired is DesiredState.ACTIVE:
         return proceed(upload, upload.cursor, now, config)
+    if upload.stage is Stage.QUEUED:
+        suspended = upload.control.desired is DesiredState.SUSPENDED
+        if suspended or upload.current_step not in config.max_in_flight:  # as before a change of settings
+            return proceed(upload, upload.cursor, now, config)
     return Decision(upload)
 
 

@@ -9,11 +9,12 @@ from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import Published, SpecChanged
+from uploadpp.core.inputs import Granted, Published, SpecChanged
 from uploadpp.core.model import Millis, StepStatus, Upload
 from uploadpp.core.moves import back_off, begin_run, end_step, finish, request_url, start_step
 from uploadpp.core.rules.control import spec_changed
 from uploadpp.core.rules.timers import fire, wake_at
+from uploadpp.core.rules.turn import granted
 from uploadpp.core.states import Ignored, Outcome, Stage, StepReason, StepState
 
 
@@ -93,15 +94,24 @@ def _caught_up(upload: Upload, mark: Mark, now: Millis, config: Config) -> Uploa
 
 
 def _cause(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | None:
-    """The state after the timer or the wish in the spec that led to `mark`, if one of them does."""
+    """The state after the timer, wish in the spec or grant that led to `mark`, if one of them does."""
     due = wake_at(upload, config)
     rung = _rung(upload, now, config)
     wished = spec_changed(upload, SpecChanged(upload.control), now, config)
     early = due is None or now < due
     for each in (wished, rung) if early else (rung, wished):
-        if mark in [command.mark for command in each.commands]:
-            return each.upload
+        for decision in (each, _placed(each, now, config)):
+            if mark in [command.mark for command in decision.commands]:
+                return decision.upload
     return None
+
+
+def _placed(decision: Decision, now: Millis, config: Config) -> Decision:
+    """What a grant makes of an upload that is queued, or has just come to be."""
+    upload = decision.upload
+    if upload is None or upload.stage is not Stage.QUEUED:
+        return decision
+    return granted(upload, Granted(), now, config)
 
 
 def _rung(upload: Upload, now: Millis, config: Config) -> Decision:

@@ -1,0 +1,125 @@
+"""Queued for a step, and granted a place there."""
+
+import pytest
+
+from uploadpp.core.conditions import describe
+from uploadpp.core.dispatch import holds_place
+from uploadpp.core.inputs import Granted
+from uploadpp.core.machine import decide
+from uploadpp.core.model import Millis, StepPlan
+from uploadpp.core.states import DesiredState, Ignored, Stage, StepState
+from uploadpp.testing.builders import FRESH_URL, SECOND, START, UPLOAD_ID, Story, config_of
+
+LIMITED = StepPlan(name="a", timeout=Millis(60 * SECOND))
+
+
+def queued(*, expires_at: Millis | None = None) -> Story:
+    """An upload that waits for a place at its first step."""
+    story = Story(config_of(LIMITED, "b", max_in_flight={"a": 2}))
+    story.arrives(expires_at=expires_at)
+    assert story.upload.stage is Stage.QUEUED
+    return story
+
+
+def test_nothing_starts_before_a_place_is_granted() -> None:
+    story = queued()
+    assert (story.published, story.upload.current_step) == ([], "a")
+    assert story.upload.step.state is StepState.WAITING
+    assert describe(story.upload) == "waiting for a place at step a"
+    story.granted()
+    assert (story.published, story.upload.stage) == (["start a 1"], Stage.RUNNING)
+
+
+def test_a_step_without_a_limit_starts_at_once() -> None:
+    story = queued()
+    story.granted()
+    story.answers("continue")
+    assert (story.published[-1], story.upload.stage) == ("start b 1", Stage.RUNNING)
+
+
+def test_a_retry_waits_for_a_place_again_and_keeps_its_counters() -> None:
+    story = queued()
+    story.granted()
+    story.answers("retry")
+    story.timer()
+    assert (story.upload.stage, story.upload.retry_count) == (Stage.QUEUED, 1)
+    story.granted()
+    assert (story.published[-1], story.upload.step.retries) == ("start a 2", 1)
+
+
+@pytest.mark.parametrize("outcome", ["continue", "retry", "abort"])
+def test_who_is_queued_again_takes_no_answer_of_before(outcome: str) -> None:
+    story = queued()
+    story.granted()
+    story.resumed()
+    assert story.answers(outcome).ignored is Ignored.NOT_RUNNING
+
+
+def test_a_resume_does_not_jump_the_queue() -> None:
+    story = queued()
+    decision = story.resumed()
+    assert decision.ignored is Ignored.NOTHING_DUE
+    assert decision.why == "the upload is waiting for a place at step a"
+
+
+def test_a_resumed_step_waits_for_its_place_again() -> None:
+    """Or a person's resume of many would put them all at the step at once."""
+    story = queued()
+    story.granted()
+    story.resumed()
+    assert story.upload.stage is Stage.QUEUED
+
+
+def test_suspended_while_queued_needs_no_place() -> None:
+    story = queued()
+    stages = []
+    for desired in (DesiredState.SUSPENDED, DesiredState.ACTIVE):
+        story.wanted(desired)
+        stages.append(story.upload.stage)
+    assert stages == [Stage.SUSPENDED, Stage.QUEUED]
+
+
+def test_without_the_limit_nobody_stays_in_the_queue() -> None:
+    """The settings have changed while the operator was away."""
+    story = queued()
+    story.config = config_of(LIMITED, "b")
+    story.edited(story.upload.control)
+    assert (story.published, story.upload.stage) == (["start a 1"], Stage.RUNNING)
+
+
+def test_a_url_that_expired_in_the_queue_is_renewed_while_the_place_is_kept() -> None:
+    story = queued(expires_at=Millis(START + 10 * SECOND))
+    story.now = Millis(START + 100 * SECOND)
+    story.granted()
+    assert story.upload.stage is Stage.AWAITING_URL
+    assert holds_place(story.upload)
+    story.arrives(FRESH_URL)
+    assert (story.upload.stage, story.published[-1]) == (Stage.RUNNING, "start a 1")
+
+
+def test_a_url_that_comes_too_late_puts_the_upload_back_into_the_queue() -> None:
+    story = queued(expires_at=Millis(START + 10 * SECOND))
+    story.now = Millis(START + 100 * SECOND)
+    story.granted()
+    while story.upload.stalled_at is None:
+        story.timer()
+    assert not holds_place(story.upload)
+    story.arrives(FRESH_URL)
+    assert story.upload.stage is Stage.QUEUED
+
+
+def test_a_stalled_step_gives_its_place_back() -> None:
+    story = Story(config_of("a", max_in_flight={"a": 1}))
+    story.arrives()
+    story.granted()
+    assert holds_place(story.upload)
+    story.timer()
+    assert story.upload.stalled_at is not None
+    assert not holds_place(story.upload)
+
+
+def test_a_grant_means_nothing_to_who_does_not_wait() -> None:
+    story = queued()
+    story.granted()
+    assert story.granted().ignored is Ignored.NO_RULE
+    assert decide(None, UPLOAD_ID, Granted(), START, story.config).ignored is Ignored.UNKNOWN_UPLOAD
