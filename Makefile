@@ -39,7 +39,7 @@ check: venv ## linters, types, import contracts, file sizes
 format: venv ## rewrite the code the way the linters want it
 	@ruff check --quiet --fix; ruff format --quiet
 
-plugin: venv ## dist/kubectl-pp, its completion, and the archive and manifest for krew
+plugin: venv ## dist/kubectl-pp, its completion, and the archive and manifest for krew (RELEASES_URL=https://…)
 	@$(PYTHON) scripts/build_plugin.py
 
 gen: venv ## generate the CRD and the reference docs

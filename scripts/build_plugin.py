@@ -35,18 +35,22 @@ exec python3 -IS "$0" "$@"
 """
 EPOCH = (1980, 1, 1, 0, 0, 0)
 MAIN = "__main__.py"
-RELEASES = os.environ.get("RELEASES_URL", "https://example.com/releases")
+NOWHERE = "https://releases.invalid"
+LOCAL = """\
+dist/pp.yaml names no place to download from: RELEASES_URL is not set. It installs what is here:
+  kubectl krew install --manifest=dist/pp.yaml --archive=dist/pp.tar.gz
+For others: make plugin RELEASES_URL=https://… (the folder that has v{version}/pp.tar.gz)"""
 
 
-def build(target: Path) -> None:
-    """Write everything into a folder."""
+def build(target: Path, releases: str) -> None:
+    """Write everything into a folder; `releases` is the address under which each version has one."""
     target.mkdir(parents=True, exist_ok=True)
     _executable(target / "kubectl-pp", plugin())
     _executable(target / "kubectl_complete-pp", SCRIPT.encode())
     archive = _archive(target)
     (target / "pp.tar.gz").write_bytes(archive)
     manifest = (ROOT / "operator/kubectl_pp/krew.yaml").read_text()
-    values = {"VERSION": __version__, "RELEASES": RELEASES, "SHA256": hashlib.sha256(archive).hexdigest()}
+    values = {"VERSION": __version__, "RELEASES": releases, "SHA256": hashlib.sha256(archive).hexdigest()}
     for name, value in values.items():
         manifest = manifest.replace(f"@{name}@", value)
     (target / "pp.yaml").write_text(manifest)
@@ -90,4 +94,9 @@ def _archive(target: Path) -> bytes:
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "dist")
+    wanted = os.environ.get("RELEASES_URL", "").rstrip("/")
+    if wanted and not wanted.startswith("https://"):
+        sys.exit(f"RELEASES_URL={wanted}: krew downloads from https:// addresses only")
+    build(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "dist", wanted or NOWHERE)
+    if not wanted:
+        print(LOCAL.format(version=__version__))

@@ -30,7 +30,9 @@ def complete(words: list[str]) -> int:
     directive = NO_FILES
     with suppress(PluginError, OSError, KeyError, ValueError):  # a shell that cannot complete says nothing
         found, directive = _candidates(before, typed)
-    lines = [f"{word}\t{text}" if text else word for word, text in found if word.startswith(typed)]
+    # Of --flag=value the value alone is offered: the shells' own code puts the flag before it.
+    start = typed.partition("=")[2] if typed.startswith("-") and "=" in typed else typed
+    lines = [f"{word}\t{text}" if text else word for word, text in found if word.startswith(start)]
     sys.stdout.write("".join(f"{line}\n" for line in lines) + f":{directive}\n")
     return 0
 
@@ -41,8 +43,7 @@ def _candidates(before: list[str], typed: str) -> tuple[Candidates, int]:
     by_name = {name: flag for flag in flags for name in flag.names}
     head, equals, start = typed.partition("=")
     if equals and head in by_name:
-        values, directive = _values(by_name[head], before, start)
-        return [(f"{head}={value}", text) for value, text in values], directive
+        return _values(by_name[head], before, start)
     if before and (flag := by_name.get(before[-1])) and flag.metavar and not flag.optional:
         return _values(flag, before[:-1], typed)
     if typed.startswith("-"):

@@ -1,6 +1,7 @@
 """What `make plugin` writes, and what is generated from the plugin."""
 
 import hashlib
+import os
 import subprocess
 import sys
 import tarfile
@@ -11,6 +12,7 @@ import yaml
 from e2e.paths import REPO
 from kubectl_pp.catalog import VERBS
 from kubectl_pp.help import document
+from uploadpp import __version__
 
 
 def test_the_manual_is_up_to_date() -> None:
@@ -43,6 +45,23 @@ def test_the_manifest_for_krew_fits_the_archive(built: Path, tmp_path: Path) -> 
     )
     assert run.stdout.startswith("kubectl-pp ")
     assert manifest["spec"]["version"] == f"v{run.stdout.split()[1]}"
+
+
+def test_the_manifest_says_where_to_download(tmp_path: Path) -> None:
+    def make(releases: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(REPO / "scripts/build_plugin.py"), str(tmp_path)]
+        environment = {**os.environ, "RELEASES_URL": releases}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert "kubectl krew install --manifest=" in make("").stdout
+    refused = make("http://downloads.test")
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "RELEASES_URL=http://downloads.test: krew downloads from https:// addresses only\n",
+    )
+    assert make("https://downloads.test/pp/").stdout == ""
+    (platform,) = yaml.safe_load((tmp_path / "pp.yaml").read_text())["spec"]["platforms"]
+    assert platform["uri"] == f"https://downloads.test/pp/v{__version__}/pp.tar.gz"
 
 
 def test_it_runs_where_nothing_is_installed(built: Path, tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ def test_verbs_and_flags(pp: Plugin) -> None:
     assert set(candidates(pp, "un")) == {"unsuspend"}
     assert "--from-step" in candidates(pp, "restart", "--f")
     assert set(candidates(pp, "list", "-o", "")) == {"wide", "json", "yaml", "name"}
-    assert set(candidates(pp, "list", "--color=")) == {"--color=auto", "--color=always", "--color=never"}
+    assert set(candidates(pp, "list", "--color=")) == {"auto", "always", "never"}
+    assert set(candidates(pp, "list", "--color=al")) == {"always"}
     assert set(candidates(pp, "completion", "")) == {"bash", "zsh", "fish"}
 
 

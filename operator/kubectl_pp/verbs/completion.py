@@ -10,7 +10,9 @@ from kubectl_pp.errors import ExitCode, PluginError, UsageError
 PROGRAM = "kubectl_complete-pp"
 SCRIPT = '#!/bin/sh\n# kubectl calls this to complete `kubectl pp`.\nexec kubectl-pp __complete "$@"\n'
 SHELLS = {
-    "bash": "type __start_kubectl >/dev/null 2>&1 || source <(kubectl completion bash)\n",
+    "bash": "type _get_comp_words_by_ref >/dev/null 2>&1 || "
+    "echo 'kubectl completion needs the package bash-completion' >&2\n"
+    "type __start_kubectl >/dev/null 2>&1 || source <(kubectl completion bash)\n",
     "zsh": "(( $+functions[_kubectl] )) || source <(kubectl completion zsh)\n",
     "fish": "functions -q __kubectl_perform_completion; or kubectl completion fish | source\n",
 }
