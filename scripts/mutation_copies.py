@@ -1,0 +1,65 @@
+"""The copies of the tree that faults are put into; they are in `.cache/mutation`, which git does not see."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WORK = ROOT / ".cache" / "mutation"
+PACKAGE = "operator/uploadpp"
+CORE = f"{PACKAGE}/core"
+TESTS = "tests/unit/core"
+LEFT_OUT = "test_states_page.py"
+"""It looks at a page of the docs, which is not in the copies."""
+
+
+def refresh(copy: Path, *, source_root: str, plain: bool) -> None:
+    """Bring a copy up to date; what has not changed keeps its date, which is what mutmut goes by.
+
+    `source_root` is where the package goes, and `plain` makes plain functions of the core's properties.
+    """
+    wanted = {copy / "pyproject.toml": (ROOT / "pyproject.toml").read_text()}
+    for folder, target in {PACKAGE: f"{source_root}/uploadpp", TESTS: TESTS}.items():
+        for path in (ROOT / folder).rglob("*.py"):
+            text = path.read_text()
+            inside = path.is_relative_to(ROOT / CORE)
+            where = copy / target / path.relative_to(ROOT / folder)
+            wanted[where] = without_properties(text) if plain and inside else text
+    wanted = {path: text for path, text in wanted.items() if path.name != LEFT_OUT}
+    for path in [*copy.glob(f"{source_root}/**/*.py"), *copy.glob("tests/**/*.py")]:
+        if path not in wanted:
+            path.unlink()
+            (copy / "mutants" / path.relative_to(copy)).unlink(missing_ok=True)
+    for path, text in wanted.items():
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+
+def without_properties(source: str) -> str:
+    """The same module with `name = property(name)` behind a method in place of the decorator.
+
+    mutmut passes over whatever has a decorator.
+    """
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and [ast.unparse(d) for d in node.decorator_list] == [
+            "property"
+        ]:
+            lines[node.decorator_list[0].lineno - 1] = ""
+            last = (node.end_lineno or node.lineno) - 1
+            lines[last] += f"\n{' ' * node.col_offset}{node.name} = property({node.name})"
+    return "\n".join(lines) + "\n"
+
+
+def _is_property(node: ast.FunctionDef) -> bool:
+    return [ast.unparse(each) for each in node.decorator_list] == ["property"]
+
+
+def modules() -> list[Path]:
+    """The core's files, as they are in the tree."""
+    return sorted((ROOT / CORE).rglob("*.py"))
+
+
+def dotted(path: Path) -> str:
+    """What a module of the core is called in reports: `rules.timers`."""
+    return ".".join(path.relative_to(ROOT / CORE).with_suffix("").parts)
