@@ -154,7 +154,7 @@ def test_a_removed_resource_is_not_taken_up_again_because_the_watch_is_late() ->
     process = sim.start()
     sim.kernel.run_until(1.0)
     sim.world.upload("up-1")
-    sim.kernel.run_until(1.01)
+    sim.kernel.run_until(1.02)
     earlier = sim.server.resources["up-1"]
     sim.kernel.run_until(20.0)
     assert process.seat is not None

@@ -1,15 +1,16 @@
 """Writing states to the API server, coalesced: at most one write per upload in flight (law 2.2).
 
-A bounded number of writers takes uploads in the order they became storable. Whatever
-happens to an upload while it waits or is being written goes into its next write, so an
-idle system writes every transition and a flooded one only the last.
+A bounded number of writers takes uploads in the order they became storable, as many at a
+time as `runtime.pace` allows. Whatever happens to an upload while it waits or is being
+written goes into its next write, so an idle system writes every transition and a flooded
+one only the last.
 """
 
 import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from uploadpp.kube.store import Stored, stored
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.metrics import Metrics
+from uploadpp.runtime.pace import QUIET_SECONDS
 from uploadpp.runtime.ports import Json, Notices, Resources, Seals
 
 log = logging.getLogger(__name__)
@@ -86,8 +88,9 @@ class Checkpoint:
         self._metrics = metrics
         self._form = form
         self._watcher = watcher
-        self._queue: deque[Entry] = deque()
+        self._queue: deque[tuple[float, Entry]] = deque()
         self._wake = asyncio.Event()
+        self._let_through: asyncio.Queue[Entry] = asyncio.Queue()
         self._writing = 0
         coordinator.on_storable = self.put
 
@@ -95,7 +98,7 @@ class Checkpoint:
         """Have an upload written soon."""
         if not entry.queued:
             entry.queued = True
-            self._queue.append(entry)
+            self._queue.append((asyncio.get_running_loop().time(), entry))
             self._wake.set()
 
     @property
@@ -108,19 +111,33 @@ class Checkpoint:
         """Whether nothing waits and nothing is being written."""
         return not self._queue and not self._writing
 
-    async def run(self) -> None:
-        """One writer; as many run at a time as writes may be in flight. Until cancelled."""
+    async def run(self, width: Callable[[float], int]) -> None:
+        """Let uploads through to the writers, until cancelled.
+
+        `width` says how many may be written at a time when the oldest has waited so many seconds.
+        """
+        loop = asyncio.get_running_loop()
         while True:
-            while not self._queue:
-                self._wake.clear()
-                await self._wake.wait()
-            entry = self._queue.popleft()
-            self._writing += 1
+            self._wake.clear()
+            while self._queue and self._writing < width(loop.time() - self._queue[0][0]):
+                self._writing += 1
+                self._let_through.put_nowait(self._queue.popleft()[1])
+            try:
+                async with asyncio.timeout(QUIET_SECONDS if self._queue else None):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def write(self) -> None:
+        """One writer; as many run as writes may be in flight. Until cancelled."""
+        while True:
+            entry = await self._let_through.get()
             try:
                 await self._store(entry)
             finally:
                 self._writing -= 1
                 entry.queued = False
+                self._wake.set()
             if entry.storable:
                 self.put(entry)
 

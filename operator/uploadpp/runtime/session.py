@@ -33,6 +33,7 @@ from uploadpp.runtime.handlers import Sink
 from uploadpp.runtime.handmade import SecretUrls
 from uploadpp.runtime.ledger import Ledger
 from uploadpp.runtime.metrics import Metrics
+from uploadpp.runtime.pace import Load, width
 from uploadpp.runtime.ports import Json, Notices, Resources, Seals, Watching
 from uploadpp.runtime.reaper import Reaper
 from uploadpp.runtime.resources import ResourceInputs
@@ -49,6 +50,7 @@ ACK_SECONDS = 0.05
 RESYNC_SECONDS = 600.0
 DRAIN_SECONDS = 10.0
 LEGACY_SECONDS = 10.0
+DEAF_MS = 1000
 
 
 def wall_clock() -> Millis:
@@ -226,9 +228,10 @@ class Session:
         for entry in self._coordinator.entries:
             if entry.upload.stage.ended and not entry.dirty:
                 self._reaper.watch(entry)
+        self._spawn(self._checkpoint.run(self._width))
         for _ in range(around.writers):
-            self._spawn(self._checkpoint.run())
-        self._timers = self._spawn(self._scheduler.run(self._coordinator.on_tick))
+            self._spawn(self._checkpoint.write())
+        self._timers = self._spawn(self._scheduler.run(self._on_tick))
         self._spawn(self._publisher.run_resends())
         self._spawn(self._reaper.run())
         self._spawn(self._secrets.run())
@@ -366,6 +369,17 @@ class Session:
             self._resources.deleted(resource)
         else:
             self._resources.seen(resource)
+
+    def _on_tick(self, entry: Entry) -> None:
+        """A timer is due; while we cannot hear answers nobody is late with one."""
+        if self._around.client.is_connected:
+            self._coordinator.on_tick(entry)
+        else:
+            self._scheduler.set(entry, Millis(self._around.clock() + DEAF_MS))
+
+    def _width(self, oldest_seconds: float) -> int:
+        quiet_seconds = self._reader.silent_for if self._reader is not None else 0.0
+        return width(Load(quiet_seconds, oldest_seconds, len(self._ledger)), self._around.writers)
 
     def _may_resend(self) -> bool:
         return self._reader is not None and self._reader.caught_up
