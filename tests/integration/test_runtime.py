@@ -87,7 +87,7 @@ async def test_the_next_replica_takes_over(
         await until_reasons(kubectl, dict.fromkeys("abc", "Completed"))
         assert {len(each.starts) for each in (await histories(driver.js)).values()} == {2}
     messages = [line["message"] for line in log_lines(first.log.read_text())]
-    assert (messages[-2:] == ["handing over", "lease released"]) is graceful
+    assert (messages[-3:] == ["handing over", "lease released", "stopped"]) is graceful
     (lease,) = kubectl.json("get", "leases")["items"]
     assert lease["spec"]["leaseTransitions"] == 2
     assert samples(second.metrics(), "uploadpp_shard_epoch") == {'shard="0"': 2}

@@ -112,6 +112,7 @@ class App:
             await health.stop()
             if self._otlp is not None:
                 self._otlp.close()
+            log.info("stopped")
         if self._deaf:
             sys.exit(1)
 

@@ -29,6 +29,7 @@ from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.ports import Bus
 from uploadpp.runtime.quarantine import Quarantine
 from uploadpp.runtime.scheduler import Scheduler
+from uploadpp.runtime.story import tell
 from uploadpp.runtime.tracing import Tracing
 from uploadpp.wire.decode import Event, decode_event
 from uploadpp.wire.encode import Outgoing, encode
@@ -223,12 +224,9 @@ class Coordinator:
             self.dispatcher.moved(entry)
         if before is not None:
             self._metrics.moved(before, upload)
-        if before is None or before.stage is not upload.stage or before.cursor != upload.cursor:
-            # One line per upload is what a busy system can afford; the steps are in the resource.
-            level = logging.INFO if upload.stage.ended else logging.DEBUG
-            if log.isEnabledFor(level):
-                extra = {"upload": upload.id, "step": upload.current_step, "run": upload.run}
-                log.log(level, "%s", upload.stage, extra=extra)
+        moved = before is None or before.stage is not upload.stage or before.cursor != upload.cursor
+        if moved or decision.notices:
+            tell(upload, decision.notices)
         return entry
 
     def _publish(
@@ -339,7 +337,9 @@ class Coordinator:
             self._schedule(entry)
             if entry.storable:
                 self.on_storable(entry)
-        log.info("acting", extra={"uploads": len(self._entries), "held": len(held), "sent": sent})
+        log.info(
+            "replay is over; acting", extra={"uploads": len(self._entries), "held": len(held), "sent": sent}
+        )
 
     @staticmethod
     def _is_wanted(entry: Entry | None, command: Command) -> bool:

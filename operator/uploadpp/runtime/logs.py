@@ -13,6 +13,9 @@ from enum import StrEnum
 
 from pythonjsonlogger.json import JsonFormatter
 
+from uploadpp.api.timestamps import format_time
+from uploadpp.core.model import Millis
+
 REPEAT_SECONDS = 30.0
 REMEMBERED = 500
 _TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]*\.?[\w-]*")
@@ -114,7 +117,20 @@ class TraceIds(logging.Filter):
         return True
 
 
-class TextFormatter(logging.Formatter):
+class Rfc3339(logging.Formatter):
+    """Times as every collector of logs reads them, and as they are in the resources."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 -- logging's name
+        """The time of a record, in UTC."""
+        del datefmt
+        return format_time(Millis(int(record.created * 1000)))
+
+
+class JsonLines(Rfc3339, JsonFormatter):
+    """One JSON object a line."""
+
+
+class TextFormatter(Rfc3339):
     """One readable line: time, level, message, then `key=value` of what was added."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -142,7 +158,7 @@ def set_up(level: LogLevel, form: LogFormat) -> None:
     handler.addFilter(RedactingFilter())
     if form is LogFormat.JSON:
         handler.setFormatter(
-            JsonFormatter(
+            JsonLines(
                 "{asctime}{levelname}{name}{message}",
                 style="{",
                 rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},

@@ -27,6 +27,8 @@ from uploadpp.wire.envelope import Defect
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series of times of creation for each counter helps nobody
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
+UNEXPECTED = "Unexpected"
+"""A message on which our own code failed, among the defects of messages."""
 WRITES = ("create", "status", "patch")
 FAILED_WRITES = ("conflict", "refused", "unavailable")
 
@@ -165,7 +167,7 @@ class Metrics:
         """Show what never happened: Prometheus sees no increase in a counter that begins with 1."""
         for reason in Ignored:
             self.ignored.labels(reason)
-        for defect in Defect:
+        for defect in (*Defect, UNEXPECTED):
             self.bad_messages.labels(defect)
         for kind in Kind:
             self.published.labels(kind)

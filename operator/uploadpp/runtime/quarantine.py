@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-from uploadpp.runtime.metrics import Metrics
+from uploadpp.runtime.metrics import UNEXPECTED, Metrics
 from uploadpp.wire.envelope import BadMessageError
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Quarantine:
 
     def unexpected(self, sequence: int, error: Exception) -> None:
         """Our own code failed on a message: a bug, but no reason to stop the log."""
-        self._metrics.bad_messages.labels("Unexpected").inc()
+        self._metrics.bad_messages.labels(UNEXPECTED).inc()
         # Frames only: the words of an exception may quote the message.
         frames = traceback.extract_tb(error.__traceback__)[-4:]
         at = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))

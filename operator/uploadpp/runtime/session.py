@@ -198,7 +198,7 @@ class Session:
         self._ledger.start(place.first - 1)
         around.metrics.epoch.labels(self._label).set(place.epoch)
         log.info(
-            "replaying",
+            "replaying the log",
             extra={
                 "consumer": place.consumer,
                 "resources": len(self._coordinator),

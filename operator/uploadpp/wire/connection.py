@@ -51,7 +51,8 @@ async def connect(options: NatsOptions) -> Client:
     servers = ",".join(options.servers)
 
     async def on_error(error: Exception) -> None:
-        log.warning("NATS: %s", str(error) or type(error).__name__, extra={"servers": servers})
+        text = str(error).removeprefix("nats: ") or type(error).__name__
+        log.warning("NATS: %s", text, extra={"servers": servers})
 
     async def on_disconnect() -> None:
         # Also called when we close the connection ourselves.
@@ -87,4 +88,5 @@ async def connect(options: NatsOptions) -> Client:
         reconnected_cb=on_reconnect,
         **credentials,
     )
+    log.info("connected to NATS", extra={"servers": servers})
     return client

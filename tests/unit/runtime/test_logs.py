@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from uploadpp.runtime.logs import REPEAT_SECONDS, LogFormat, LogLevel, RepeatFilter, redact, set_up
+from uploadpp.runtime.logs import (
+    REPEAT_SECONDS,
+    LogFormat,
+    LogLevel,
+    RepeatFilter,
+    add_trace_ids,
+    redact,
+    set_up,
+)
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2lnbmF0dXJl"
 
@@ -53,6 +61,22 @@ def test_text_is_one_line_of_key_and_value(captured: Callable[[], str]) -> None:
     set_up(LogLevel.INFO, LogFormat.TEXT)
     logging.getLogger("uploadpp.test").info("Running", extra={"upload": "u-1", "step": ""})
     assert captured().endswith("INFO    Running  upload=u-1\n")
+
+
+@pytest.mark.parametrize("form", LogFormat)
+def test_times_are_what_every_collector_reads(captured: Callable[[], str], form: LogFormat) -> None:
+    set_up(LogLevel.INFO, form)
+    record = logging.makeLogRecord({"created": 1_795_000_000.5, "levelno": logging.INFO, "msg": "x"})
+    logging.getLogger().handlers[0].handle(record)
+    assert "2026-11-18T11:06:40.500Z" in captured()
+
+
+def test_traces_are_named_where_they_are_known(captured: Callable[[], str]) -> None:
+    set_up(LogLevel.INFO, LogFormat.JSON)
+    add_trace_ids({"u-1": "4bf9"}.get)  # type: ignore[arg-type]  # None is as good as empty
+    for extra in ({"upload": "u-1"}, {"upload": "u-2"}, {}):
+        logging.getLogger("uploadpp.test").info("Running", extra=extra)
+    assert [json.loads(line).get("trace_id") for line in captured().splitlines()] == ["4bf9", None, None]
 
 
 @pytest.mark.parametrize("level", LogLevel)
