@@ -101,7 +101,9 @@ async def test_stopping_is_quick_whatever_is_missing(make: Callable[..., Operato
     await until_problem(operator, "connecting to NATS")
     operator.stop(timeout=10)
     assert "Killed" not in operator.log.read_text()
-    assert log_lines(operator.log.read_text())[-1]["servers"].endswith(nats.address)
+    *_, refused, stopped = log_lines(operator.log.read_text())
+    assert refused["servers"].endswith(nats.address)
+    assert stopped["message"] == "stopped"
     nats.start()
     await start_working(operator)
     nats.kill()
