@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from sys import intern
 from typing import Any, NamedTuple
 
 from uploadpp.core.commands import Kind, Mark
@@ -125,15 +126,16 @@ def _bytes_received(envelope: Envelope, now: Millis) -> Event:
     url = _text(envelope, values, "URL")
     raw = {name: member for name, (member, value) in members.items() if value is not None}
     metadata = envelope.metadata
+    # Interned is what many uploads in flight have in common: a fifth of what one takes in memory.
     origin = Origin(
         url=raw.get("url", '""'),
         url_received_at=now,
         url_expires_at=expiry_of(url),
         filename=raw.get("filename", '""'),
         filesize=raw.get("filesize", "0"),
-        executing_user=raw.get("executinguser", "null"),
-        impersonating_user=raw.get("impersonatinguser", "null"),
-        space_owner=raw.get("spaceowner", "null"),
+        executing_user=intern(raw.get("executinguser", "null")),
+        impersonating_user=intern(raw.get("impersonatinguser", "null")),
+        space_owner=intern(raw.get("spaceowner", "null")),
         resource_id=raw.get("resourceid", "null"),
         initiator_id=metadata.get("initiatorid", ""),
         extra_info=metadata.get("extrainfo"),
@@ -144,9 +146,9 @@ def _bytes_received(envelope: Envelope, now: Millis) -> Event:
     file = FileInfo(
         filename=filename,
         filesize=size,
-        user_id=_word(user_id, "opaque_id"),
-        space_id=_word(resource, "space_id"),
-        storage_id=_word(resource, "storage_id"),
+        user_id=intern(_word(user_id, "opaque_id")),
+        space_id=intern(_word(resource, "space_id")),
+        storage_id=intern(_word(resource, "storage_id")),
         opaque_id=_word(resource, "opaque_id"),
     )
     return Event(upload_id, BytesReceived(origin, file), metadata.get("eventid", ""))
