@@ -4,13 +4,18 @@ from collections import Counter
 
 from kubectl_pp.screen import Color, Screen, clip, harmless
 from kubectl_pp.times import clock, human
-from kubectl_pp.upload import Stage, Upload, stage_color, stage_icon
+from kubectl_pp.upload import FINISHED, Stage, Upload, stage_color, stage_icon
 from kubectl_pp.words import current
 
 LINGER_SECONDS = 4.0
 """How long an upload that has ended is still shown."""
 
 _NAME = 36
+_WIDE = 100
+"""Columns from which there is room for a whole UUID."""
+_MIDDLE = 72
+"""Columns from which there is room for the counts."""
+
 _RANK = {
     Stage.HELD: 0,
     Stage.RELEASE_BACKING_OFF: 1,
@@ -90,7 +95,11 @@ class Board:
         ended = [f"{n:,} {stage}" for stage, n in self.ended.most_common()]
         head = f"{len(moving):,} in postprocessing" + (f": {', '.join(parts)}" if parts else "")
         tail = f"{clock(now)}  ended while watching: {', '.join(ended) or 'none'}"
-        lines = [self._screen.paint(clip(head, width), Color.TITLE), clip(tail, width)]
+        steps = sorted(
+            Counter(u.step for u in moving if u.step).items(), key=lambda i: (i[0] == FINISHED, i[0])
+        )
+        places = "in step: " + (", ".join(f"{n:,} {clip(step, 16)}" for step, n in steps) or "none")
+        lines = [self._screen.paint(clip(head, width), Color.TITLE), clip(places, width), clip(tail, width)]
         if stuck:
             lines.append(
                 self._screen.paint(clip(f"{stuck:,} stuck: kubectl pp list --stalled", width), Color.BAD)
@@ -101,10 +110,10 @@ class Board:
 
     def _columns(self, name: str, *rest: str) -> str:
         state, step, done, tries, since, file = rest
-        wide = (self._screen.width or 80) >= 100  # noqa: PLR2004 -- room for a whole UUID
-        size = _NAME if wide else 14
-        head = f"{clip(name, size):<{size}}  {state:<16}  {clip(step, 12):<12}"
-        return f"{head}  {done:<5}  {tries:<3}  {since:<6}  {file}"
+        width = self._screen.width or 80
+        size = _NAME if width >= _WIDE else 14
+        counts = f"  {done:<5}  {tries:<3}" if width >= _MIDDLE else ""
+        return f"{clip(name, size):<{size}}  {state:<16}  {clip(step, 12):<12}{counts}  {since:<7}  {file}"
 
     def _row(self, upload: Upload, now: float, width: int) -> str:
         step = current(upload)
@@ -112,7 +121,9 @@ class Board:
         icon = self._screen.icon(stage_icon(upload.stage, stuck=stuck))
         name = f"{upload.namespace}/{upload.name}" if self._namespaces else upload.name
         at = upload.time("nextAttemptTime")
-        since = f"in {human(at - now)}" if at and at > now and not upload.ended else human(now - upload.since)
+        since = _seconds(now - upload.since)
+        if at is not None and not upload.ended:
+            since = f"in {_seconds(at - now)}" if at > now else "due"
         text = self._columns(
             name,
             f"{icon} {clip(upload.stage, 14)}",
@@ -123,6 +134,11 @@ class Board:
             harmless(str(upload.file.get("filename", ""))),
         )
         return self._screen.paint(clip(text, width), stage_color(upload.stage, stuck=stuck))
+
+
+def _seconds(length: float) -> str:
+    """A length of time that changes once a second, so that the eye can rest."""
+    return human(float(int(length))) if length >= 1 else "0s"
 
 
 def _urgency(upload: Upload) -> tuple[int, float, str]:

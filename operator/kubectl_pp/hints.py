@@ -50,6 +50,7 @@ def _stuck(upload: Upload) -> list[Hint]:
                     "it connected to the same NATS? Look at its logs."
                 ),
                 Hint("When it runs again, start the step once more:", f"resume {name}"),
+                Hint("For all uploads that wait for it:", f"resume -s {step}"),
                 *_skip(upload),
                 Hint("Or end the upload; its bytes are kept:", f"cancel {name}"),
             ]

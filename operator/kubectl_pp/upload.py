@@ -25,6 +25,9 @@ KIND = "UploadPostprocessing"
 BASE = f"/apis/{GROUP}/{VERSION}"
 QUALIFIED = f"uploadpostprocessing.{GROUP}"
 VIRUS_STEP = "virusscan"
+FINISHED = "finished"
+"""The current step of an upload that waits for the storage."""
+
 SUCCEEDED = "Succeeded"
 
 __all__ = ["ENDED", "DesiredState", "Outcome", "Stage", "StepReason", "StepState", "Upload", "resource_name"]

@@ -24,8 +24,11 @@ def test_the_board(pp: Plugin, writer: Writer, columns: int) -> None:
     lines = re.sub(r"\x1b\[[\d;]*m", "", last).replace("\r", "").splitlines()
     assert len(lines) < ROWS
     assert max(map(len, lines)) <= columns
-    assert lines[3].split()[:3] == ["NAME", "STATE", "STEP"]
-    assert sum("Running" in line for line in lines[4:]) > 10
+    assert lines[1] == "in step: 1 policies, 299 virusscan"
+    assert lines[4].split() == [
+        *("NAME", "STATE", "STEP"), *(("DONE", "TRY") if columns > 60 else ()), "SINCE", "FILE"
+    ]  # fmt: skip
+    assert sum("Running" in line for line in lines[5:]) > 10
     assert re.search(r"… and 2\d\d more", lines[-1])
     frame_count = frames.count("\x1b[?2026h")
     assert len(frames) < frame_count * columns * ROWS * 2  # unchanged lines are not sent again

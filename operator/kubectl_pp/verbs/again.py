@@ -13,11 +13,20 @@ from kubectl_pp.context import Context
 from kubectl_pp.errors import ConflictError, ExitCode, MissingError, PluginError, UnavailableError, UsageError
 from kubectl_pp.report import Asked, conclude
 from kubectl_pp.times import parse_duration
-from kubectl_pp.upload import GROUP, KIND, VERSION, DesiredState, Stage, Upload, collection, resource_name
+from kubectl_pp.upload import (
+    FINISHED,
+    GROUP,
+    KIND,
+    VERSION,
+    DesiredState,
+    Stage,
+    Upload,
+    collection,
+    resource_name,
+)
 from kubectl_pp.whole import MANY, StepWish
 from uploadpp.core.states import RestartMode
 
-FINISHED = "finished"
 ASKED_BEFORE = "it was already asked with this token"
 
 
