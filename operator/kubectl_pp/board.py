@@ -112,8 +112,11 @@ class Board:
         state, step, done, tries, since, file = rest
         width = self._screen.width or 80
         size = _NAME if width >= _WIDE else 14
+        room = 12 if width >= _MIDDLE else 10
         counts = f"  {done:<5}  {tries:<3}" if width >= _MIDDLE else ""
-        return f"{clip(name, size):<{size}}  {state:<16}  {clip(step, 12):<12}{counts}  {since:<7}  {file}"
+        return (
+            f"{clip(name, size):<{size}}  {state:<16}  {clip(step, room):<{room}}{counts}  {since:<7}  {file}"
+        )
 
     def _row(self, upload: Upload, now: float, width: int) -> str:
         step = current(upload)
