@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import scenarios
+from bench.charts import draw
 from bench.report import render
 from bench.scenarios import Bench, Figures
 
@@ -27,6 +28,9 @@ def _plan(*, quick: bool) -> dict[str, Callable[[Bench], Figures]]:
         "burst_all_at_once": lambda bench: scenarios.burst(bench, many, many),
         "sustained": lambda bench: scenarios.sustained(bench, 0.0, seconds),
         "everything_twice": lambda bench: scenarios.everything_twice(bench, 500),
+        "recovery": lambda bench: scenarios.recovery(
+            bench, 1000 if quick else 10_000, 5.0 if quick else 45.0
+        ),
         "killed_half_retrying": lambda bench: scenarios.killed(bench, few // 2),
     }
 
@@ -51,6 +55,7 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     stamp = datetime.now(UTC).strftime("%Y-%m-%d")
     (FOLDER / "report.json").write_text(json.dumps(found, indent=1) + "\n")
+    draw(found, FOLDER)
     text = render(found, stamp, quick=quick)
     (FOLDER / "report.md").write_text(text)
     print(text)

@@ -11,6 +11,8 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Coroutine
+from typing import Any
 from uuid import uuid4
 
 import nats
@@ -36,6 +38,7 @@ class Load:
         self._retrying: set[str] = set()
         self._room = asyncio.Semaphore(options.in_flight or options.uploads)
         self._done = asyncio.Event()
+        self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self) -> dict[str, object]:
         """Upload everything and wait until all is released."""
@@ -70,9 +73,11 @@ class Load:
             self._starts[upload_id, step] += 1
             again = upload_id in self._retrying
             self._retrying.discard(upload_id)
+            answer = self._say(events.step_finished(upload_id, step, "retry" if again else "continue"))
             if self._options.work:
-                await asyncio.sleep(self._options.work)
-            await self._say(events.step_finished(upload_id, step, "retry" if again else "continue"))
+                asyncio.get_running_loop().call_later(self._options.work, self._answer, answer)
+            else:
+                await answer
         elif kind == b"PostprocessingFinished":
             upload_id, _ = events.upload_of(message.data)
             self._finishes[upload_id] += 1
@@ -83,6 +88,12 @@ class Load:
                 self._room.release()
                 if len(self._latencies) == self._options.uploads:
                     self._done.set()
+
+    def _answer(self, answer: Coroutine[Any, Any, None]) -> None:
+        """Steps work side by side."""
+        task = asyncio.create_task(answer)
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
 
     def _result(self, seconds: float) -> dict[str, object]:
         latencies = sorted(self._latencies)

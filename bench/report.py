@@ -1,5 +1,6 @@
 """The report: what was measured beside what was possible on the same machine in the same run."""
 
+from bench.charts import CHARTS
 from bench.scenarios import Figures
 
 
@@ -8,6 +9,7 @@ def render(found: dict[str, Figures], stamp: str, *, quick: bool) -> str:
     bare, raw = found["bare_nats"], found["raw_api"]
     single, busy, flood = found["one_at_a_time"], found["burst_400_in_flight"], found["burst_all_at_once"]
     steady, twice, killed = found["sustained"], found["everything_twice"], found["killed_half_retrying"]
+    recovery = found["recovery"]
     rows = [
         (
             "sustained API writes / raw API writes",
@@ -36,11 +38,17 @@ def render(found: dict[str, Figures], stamp: str, *, quick: bool) -> str:
             f"{killed['working_again_after_s']} s",
             f"≤ {killed['lease_s']} + 5 s",
         ),
+        (
+            f"working again after kill -9 with {recovery['in_flight']} in flight",
+            f"{recovery['working_again_after_s']} s; {recovery['extra_starts']:g} starts twice",
+            f"≤ {recovery['lease_s']} + 5 s; 0",
+        ),
     ]
     lines = [f"# Benchmark of {stamp}{' (quick)' if quick else ''}", ""]
     lines += ["Ratios come from one run on one machine; absolute figures move with the machine.", ""]
     lines += ["| figure | measured | goal |", "|---|---|---|"]
     lines += [f"| {name} | {value} | {goal} |" for name, value, goal in rows]
+    lines += ["", *(f"![{name}]({name}.svg)" for name in CHARTS)]
     lines += ["", "## All figures", ""]
     for name, figures in found.items():
         lines += [f"### {name}", ""]

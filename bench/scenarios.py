@@ -201,6 +201,30 @@ def everything_twice(bench: Bench, uploads: int) -> Figures:
     return load(bench.stage(operator=True), uploads=uploads, in_flight=100, copies=2)
 
 
+def recovery(bench: Bench, uploads: int, work_seconds: float) -> Figures:
+    """Killed while very many uploads are at a step: how long until a successor works again."""
+    stage = bench.stage(operator=True)
+    assert stage.operator is not None  # noqa: S101 -- asked for above
+    command = [sys.executable, "-m", "bench.load", "--nats", stage.nats.url]
+    command += ["--uploads", str(uploads), "--work", f"{work_seconds:g}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
+        while sample(stage.operator.metrics(), "uploadpp_published_total") < uploads:
+            time.sleep(0.2)
+        stage.operator.kill()
+        began = time.monotonic()
+        stage.operator.start()
+        while sample(stage.operator.metrics(), "uploadpp_shard_owned") < 1:
+            time.sleep(0.1)
+        recovered = time.monotonic() - began
+        found: Figures = json.loads(running.communicate(timeout=600)[0])
+    return {
+        **found,
+        "in_flight": uploads,
+        "working_again_after_s": round(recovered, 1),
+        "lease_s": LEASE_SECONDS,
+    }
+
+
 def killed(bench: Bench, uploads: int) -> Figures:
     """Half the uploads ask for a retry once; killed -9 in the middle, started again."""
     stage = bench.stage(operator=True)
