@@ -4,9 +4,10 @@
 a crash; the answer is the same in both cases, which is what makes replay exact (law 2.3).
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
-from uploadpp.core.commands import Command, Finish, RequestRestart, StartStep
+from uploadpp.core.commands import Command, Finish, Kind, Mark, RequestRestart, StartStep
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
@@ -90,3 +91,50 @@ def wanted(upload: Upload, command: Command) -> bool:
         case RequestRestart():
             return upload.stage is Stage.AWAITING_URL and upload.url_requests == mark.number
     return True
+
+
+def recount(upload: Upload, dropped: Collection[Mark], kept: Collection[Mark]) -> Upload:
+    """The state without held commands that never go out, so that its counters are what happened.
+
+    Only the last of a kind can be taken back: nothing with a higher number may be in the log.
+    """
+    for kind, detail in {(m.kind, m.detail if m.kind is Kind.START else "") for m in dropped}:
+        count = _count(upload, kind, detail)
+        never, later = (
+            {m.number for m in marks if _is_of(upload, m, kind, detail)} for marks in (dropped, kept)
+        )
+        if count and never and never | later == set(range(min(never | later), count + 1)):
+            upload = _counted(upload, kind, detail, count - len(never))
+    return upload
+
+
+def renumbered(upload: Upload, mark: Mark) -> Mark:
+    """The mark of a held command that is still wanted, after a recount."""
+    detail = mark.detail if mark.kind is Kind.START else ""
+    count = _count(upload, mark.kind, detail)
+    return evolve(mark, number=count) if count else mark
+
+
+def _is_of(upload: Upload, mark: Mark, kind: Kind, detail: str) -> bool:
+    same = (mark.received_at, mark.run, mark.kind) == (upload.received_at, upload.run, kind)
+    return same and detail in {"", mark.detail}
+
+
+def _count(upload: Upload, kind: Kind, detail: str) -> int:
+    match kind:
+        case Kind.START:
+            pairs = zip(upload.plan, upload.steps, strict=False)
+            return next((step.attempts for plan, step in pairs if plan.name == detail), 0)
+        case Kind.FINISH:
+            return upload.finishes
+        case Kind.RESTART:
+            return upload.url_requests
+    return 0
+
+
+def _counted(upload: Upload, kind: Kind, detail: str, count: int) -> Upload:
+    if kind is not Kind.START:
+        return evolve(upload, **{"finishes" if kind is Kind.FINISH else "url_requests": count})
+    index = [plan.name for plan in upload.plan].index(detail)
+    began = upload.steps[index].started_at if count else None
+    return upload.with_step(index, evolve(upload.steps[index], attempts=count, started_at=began))

@@ -8,7 +8,6 @@ commands are held; what the log shows to be published already is dropped (law 2.
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 
 from uploadpp.core.commands import Command, Kind
@@ -18,12 +17,13 @@ from uploadpp.core.inputs import Granted, Input, Published, Resume, Tick
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.naming import resource_name
-from uploadpp.core.replay import Position, apply, wanted
+from uploadpp.core.replay import Position, apply
 from uploadpp.core.rules.control import asks_with
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.sharding import Shard
 from uploadpp.runtime.dispatcher import Dispatcher
 from uploadpp.runtime.entry import Entry
+from uploadpp.runtime.held import Held, sift
 from uploadpp.runtime.ledger import Ledger, Slot
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.ports import Bus
@@ -32,20 +32,10 @@ from uploadpp.runtime.scheduler import Scheduler
 from uploadpp.runtime.story import tell
 from uploadpp.runtime.tracing import Tracing
 from uploadpp.wire.decode import Event, decode_event
-from uploadpp.wire.encode import Outgoing, encode
+from uploadpp.wire.encode import encode
 from uploadpp.wire.envelope import BadMessageError, Envelope, decode_envelope
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A command decided during replay; `entry` is None when the upload is not known."""
-
-    entry: Entry | None
-    command: Command
-    outgoing: Outgoing
-    slot: Slot | None
 
 
 class Coordinator:
@@ -326,25 +316,17 @@ class Coordinator:
     def act(self) -> None:
         """The log is read to its end: publish what it does not show as published."""
         held, self._held = self._held or {}, None
-        sent = 0
-        for command in held.values():
-            if self._is_wanted(command.entry, command.command):
-                self._send(command)
-                sent += 1
-            elif command.entry is not None and not command.entry.gone:
-                command.entry.unpublished -= 1
+        kept = sift(held.values(), self._clock())
+        for each in kept:
+            self._send(each)
         for entry in list(self._entries.values()):
             self._schedule(entry)
             if entry.storable:
                 self.on_storable(entry)
         log.info(
-            "replay is over; acting", extra={"uploads": len(self._entries), "held": len(held), "sent": sent}
+            "replay is over; acting",
+            extra={"uploads": len(self._entries), "held": len(held), "sent": len(kept)},
         )
-
-    @staticmethod
-    def _is_wanted(entry: Entry | None, command: Command) -> bool:
-        upload: Upload | None = entry.upload if entry else None
-        return upload is None or (not (entry and entry.gone) and wanted(upload, command))
 
 
 def _concerns(upload: Upload, event: Resume) -> bool:

@@ -32,7 +32,7 @@ class Promise(StrEnum):
     STATUS_NEVER_BACK = "a status never goes back"
     ACK_BEHIND_STATUS = "nothing is acknowledged that is not stored"
     NO_UPLOAD_LOST = "every upload ends, or waits for a person and says why"
-    COUNTERS_RIGHT = "retry counters are what happened"
+    COUNTERS_RIGHT = "counters are what happened"
     STORAGE_AGREES = "what the resource says is what the storage did"
     REMOVED_ONCE = "an upload whose resource was removed after its end does not come back by itself"
     QUIET_AT_REST = "at rest nothing is written, and everything is acknowledged"

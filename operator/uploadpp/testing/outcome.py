@@ -1,5 +1,7 @@
 """What must be true once a run has come to rest."""
 
+from collections import Counter
+
 from uploadpp.core.commands import Kind
 from uploadpp.core.conditions import describe
 from uploadpp.core.model import Upload
@@ -45,6 +47,7 @@ def check_end(checks: Checks, stream: Stream, server: ApiServer, journal: Journa
                 checks.broken(Promise.NO_UPLOAD_LOST, f"{session.id} never had a resource")
             continue
         upload = checks.read(resource)
+        _check_sent(checks, journal, upload)
         _check_counters(checks, journal, upload)
         if (
             upload.stage is Stage.COMPLETED
@@ -52,6 +55,21 @@ def check_end(checks: Checks, stream: Stream, server: ApiServer, journal: Journa
             and session.id not in checks.doings.strays
         ):
             checks.broken(Promise.STORAGE_AGREES, f"{session.id} is Completed, but was not released")
+
+
+def _check_sent(checks: Checks, journal: Journal, upload: Upload) -> None:
+    """How often a step was started and the storage told is what is in the stream."""
+    sent = Counter(
+        (mark.kind, mark.detail if mark.kind is Kind.START else "")
+        for kind in (Kind.START, Kind.FINISH)
+        for mark in journal.marks(kind, upload.id)
+        if (mark.received_at, mark.run) == (upload.received_at, upload.run)
+    )
+    said = {(Kind.START, p.name): s.attempts for p, s in zip(upload.plan, upload.steps, strict=False)}
+    for what, count in {**said, (Kind.FINISH, ""): upload.finishes}.items():
+        if count != sent[what]:
+            text = f"{upload.id}: counts {count} of {' '.join(what)}, {sent[what]} are in the stream"
+            checks.broken(Promise.COUNTERS_RIGHT, text)
 
 
 def _check_counters(checks: Checks, journal: Journal, upload: Upload) -> None:

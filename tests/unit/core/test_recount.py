@@ -1,0 +1,78 @@
+"""What is decided during replay and never goes out does not count."""
+
+import pytest
+
+from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.model import Millis
+from uploadpp.core.replay import recount, renumbered
+from uploadpp.core.states import Stage
+from uploadpp.testing.builders import START, Story, begun, config_of
+
+
+ARRIVED = begun().upload.received_at
+
+
+def mark(kind: Kind, number: int, detail: str, run: int = 1) -> Mark:
+    return Mark(kind, ARRIVED, run, number, detail)
+
+
+def starts(*numbers: int, run: int = 1) -> list[Mark]:
+    return [mark(Kind.START, number, "a", run) for number in numbers]
+
+
+def resumed(times: int) -> Story:
+    story = begun("a", "b")
+    for _ in range(times):
+        story.resumed()
+    return story
+
+
+def test_a_start_that_another_has_replaced_is_taken_back() -> None:
+    upload = resumed(2).upload
+    assert upload.step.attempts == 3
+    counted = recount(upload, starts(1, 2), starts(3))
+    assert (counted.step.attempts, counted.step.started_at) == (1, upload.step.started_at)
+    assert renumbered(counted, starts(3)[0]) == starts(1)[0]
+
+
+def test_what_is_in_the_log_still_counts() -> None:
+    upload = resumed(2).upload
+    assert recount(upload, starts(2), starts(3)).step.attempts == 2
+
+
+@pytest.mark.parametrize("dropped", [starts(1), starts(2), starts(3, run=2), [mark(Kind.START, 3, "c")]])
+def test_below_what_is_in_the_log_nothing_is_taken_back(dropped: list[Mark]) -> None:
+    """Its number would be used a second time."""
+    upload = resumed(2).upload
+    assert recount(upload, dropped, []) == upload
+
+
+def test_a_step_that_never_started_has_no_start() -> None:
+    story = begun("a")
+    story.cleaned()
+    step = recount(story.upload, starts(1), []).steps[0]
+    assert (step.attempts, step.started_at) == (0, None)
+
+
+def test_the_storage_was_told_as_often_as_it_was() -> None:
+    story = begun()
+    story.resumed()
+    finishes = [mark(Kind.FINISH, number, "continue") for number in (1, 2)]
+    counted = recount(story.upload, finishes[:1], finishes[1:])
+    assert (counted.finishes, renumbered(counted, finishes[1])) == (1, finishes[0])
+
+
+def test_requests_for_a_url_are_counted_alike() -> None:
+    story = Story(config_of("a"))
+    story.arrives(expires_at=Millis(START))
+    story.resumed()
+    assert (story.upload.stage, story.upload.url_requests) == (Stage.AWAITING_URL, 2)
+    requests = [mark(Kind.RESTART, number, "a") for number in (1, 2)]
+    assert recount(story.upload, requests[:1], requests[1:]).url_requests == 1
+
+
+def test_a_notice_has_no_counter() -> None:
+    upload = resumed(0).upload
+    notice = mark(Kind.RETRY, 1, "a")
+    assert recount(upload, [notice], []) == upload
+    assert renumbered(upload, notice) == notice
