@@ -8,7 +8,6 @@ from uploadpp.core.replay import recount, renumbered
 from uploadpp.core.states import Stage
 from uploadpp.testing.builders import START, Story, begun, config_of
 
-
 ARRIVED = begun().upload.received_at
 
 
