@@ -126,6 +126,11 @@ class Metrics:
         self.retries = Tallies(
             CounterMetricFamily, "uploadpp_step_retries", "Retries of steps.", ["step"], registry=r
         )
+        self.legacy = Gauge(
+            "uploadpp_replaced_service_members",
+            "Consumers of the replaced service that somebody reads: more than 0 while we work ruins uploads.",
+            registry=r,
+        )
         self.stalled = Gauge("uploadpp_uploads_stalled", "Uploads with the condition Stalled.", registry=r)
         self.writes = Tallies(
             CounterMetricFamily,

@@ -32,6 +32,7 @@ from uploadpp.runtime.fence import Fence
 from uploadpp.runtime.handlers import Sink
 from uploadpp.runtime.handmade import SecretUrls
 from uploadpp.runtime.ledger import Ledger
+from uploadpp.runtime.legacy import LegacyService
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.pace import Load, width
 from uploadpp.runtime.ports import Json, Notices, Resources, Seals, Watching
@@ -42,14 +43,13 @@ from uploadpp.runtime.tracing import Tracing
 from uploadpp.runtime.watch import Watch
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.reader import LogReader, Raw
-from uploadpp.wire.stream import Place, StartFrom, legacy_members, take_over
+from uploadpp.wire.stream import Place, StartFrom, take_over
 
 log = logging.getLogger(__name__)
 
 ACK_SECONDS = 0.05
 RESYNC_SECONDS = 600.0
 DRAIN_SECONDS = 10.0
-LEGACY_SECONDS = 10.0
 DEAF_MS = 1000
 
 
@@ -91,6 +91,7 @@ class Session:
         self._shard = shard
         self._label = str(shard.index)
         self._js: JetStreamContext = around.client.jetstream()
+        self._legacy = LegacyService(self._js, around.metrics)
         self._ledger = Ledger()
         self._scheduler = Scheduler(around.clock)
         self._fence = Fence(lease, around.monotonic)
@@ -125,12 +126,12 @@ class Session:
     def problem(self) -> str:
         """What keeps this session from working, in words; empty when nothing does."""
         if self._reader is None or not self._replayed.is_set():
-            return "replaying the log"
+            return self._legacy.problem or "replaying the log"
         if not self._around.client.is_connected:
             return "NATS is not connected"
         if self._watch is None or not self._watch.ready:
             return "the watch has not started"
-        return ""
+        return self._legacy.problem
 
     @property
     def unacknowledged(self) -> int:
@@ -188,7 +189,7 @@ class Session:
 
     async def _prepare(self, epoch: int) -> None:
         around = self._around
-        await self._wait_for_legacy()
+        await self._legacy.wait()
         # Before listing: what a predecessor still acknowledges must be in what we list.
         place = await take_over(self._js, self._shard, epoch, around.start_from, around.lost_after)
         self._fence.bind(self._js, place)
@@ -237,6 +238,7 @@ class Session:
         self._spawn(self._secrets.run())
         self._spawn(self._acknowledge())
         self._spawn(self._sweep())
+        self._spawn(self._legacy.run())
         self._watch = around.watch(self._on_watch, around.namespace, self._shard.selector)
         self._watch.start()
         self._spawn(_settled(self._watch.ended))
@@ -325,16 +327,6 @@ class Session:
             for entry, uid in before:
                 if uid not in seen and not entry.gone:
                     self._coordinator.forget(entry)
-
-    async def _wait_for_legacy(self) -> None:
-        """Two drivers on one stream ruin uploads (F14): wait until the other one is gone."""
-        while members := await legacy_members(self._js):
-            log.error(
-                "the postprocessing service of ocis/OpenCloud is still running; switch it off "
-                "(OCIS_EXCLUDE_RUN_SERVICES=postprocessing or OC_EXCLUDE_RUN_SERVICES=postprocessing)",
-                extra={"consumers": members},
-            )
-            await asyncio.sleep(LEGACY_SECONDS)
 
     # -- what others ask of a session -----------------------------------------------------
 
