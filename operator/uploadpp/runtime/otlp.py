@@ -4,7 +4,9 @@ Everything but the endpoint is configured by the standard variables (OTEL_EXPORT
 OTEL_TRACES_SAMPLER, OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME), which the SDK reads by itself.
 """
 
+import logging
 import os
+import re
 import threading
 from collections.abc import Mapping
 
@@ -38,6 +40,12 @@ _KINDS = {
 _NANOS = 1_000_000
 
 
+def _say_it_alike(record: logging.LogRecord) -> bool:
+    """Leave out when it is tried again, so that a collector that is away is not in the log every second."""
+    record.msg, record.args = re.sub(r", retrying in [\d.]+s", "", record.getMessage()), None
+    return True
+
+
 class Otlp:
     """A pipeline to a collector: what is sampled, a queue, and a thread that sends it in batches."""
 
@@ -49,6 +57,7 @@ class Otlp:
         name = {} if named else {"service.name": service}
         self._resource = Resource.create({**attributes, **name, "service.version": __version__})
         self.provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
+        logging.getLogger(OTLPSpanExporter.__module__).addFilter(_say_it_alike)
         self._processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint))
         self.provider.add_span_processor(self._processor)
 

@@ -2,14 +2,15 @@
 
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
 
-from tests.uploads import ARRIVAL, after
+from tests.uploads import ARRIVAL, NOW, after
 from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.evolve import evolve
-from uploadpp.core.tracing import RANDOM, SAMPLED, Span, Trace, command_span
+from uploadpp.core.tracing import RANDOM, SAMPLED, Span, SpanKind, Trace, command_span
 from uploadpp.runtime.exporting import endpoint, notes, open_otlp
 from uploadpp.runtime.otlp import Otlp
 from uploadpp.runtime.settings import Settings
@@ -118,6 +119,23 @@ def test_a_trace_of_an_uploads_own_is_sampled_by_its_share(monkeypatch: pytest.M
     otlp.close()
     assert set(flags) == {f"{RANDOM:02x}", f"{RANDOM | SAMPLED:02x}"}
     assert 60 < flags.count("03") < 140
+
+
+def test_a_collector_that_is_away_is_said_in_the_same_words(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Then the log says it once in a while, not at every try."""
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
+    otlp = Otlp("http://127.0.0.1:9", "test", {})
+    otlp.emit(Trace(1), Span(name="a", kind=SpanKind.WAIT, id=1, parent=0, start=NOW, end=NOW, attributes={}))
+    deadline = time.monotonic() + 30
+    while len(caplog.messages) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    otlp.close()
+    transient = [text for text in caplog.messages if "Transient" in text]
+    assert len(transient) > 1
+    assert len(set(transient)) == 1
 
 
 def test_events_of_an_untraced_request_carry_on_what_they_came_with() -> None:
