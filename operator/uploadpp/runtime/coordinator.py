@@ -121,7 +121,7 @@ class Coordinator:
     def _on_event(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
         self._metrics.events.labels(type(event.input).__name__).inc()
         if isinstance(event.input, Published | Resume):
-            self._met(event, sequence)
+            self._met(event, sequence, timestamp)
         at = Position(self.stream, sequence)
         if event.upload_id:
             ids = [event.upload_id] if self.shard.owns(event.upload_id) else []
@@ -135,13 +135,13 @@ class Coordinator:
             )
             self._carry_out(entry, upload_id, event.input, decision, timestamp, slot)
 
-    def _met(self, event: Event, sequence: int) -> None:
+    def _met(self, event: Event, sequence: int, timestamp: Millis) -> None:
         """One of our events is in the log: it need not go out, or not again."""
         held = self._held.pop(event.event_id, None) if self._held is not None else None
         if held is None:
             self._bus.confirm(event.event_id, sequence)
         else:
-            self._published(held.entry, held.command, held.slot, sequence)
+            self._published(held.entry, held.command, held.slot, sequence, timestamp)
 
     def on_input(self, entry: Entry, event: Input) -> None:
         """Something that does not come from the log: a timer, or a person."""
@@ -247,8 +247,15 @@ class Coordinator:
             partial(self._refused, held.entry, held.slot),
         )
 
-    def _published(self, entry: Entry | None, command: Command, slot: Slot | None, sequence: int) -> None:
-        """A command is in the stream at `sequence`."""
+    def _published(
+        self,
+        entry: Entry | None,
+        command: Command,
+        slot: Slot | None,
+        sequence: int,
+        at_time: Millis | None = None,
+    ) -> None:
+        """A command is in the stream at `sequence`; since just now, unless a replay tells since when."""
         if slot is not None:
             self._ledger.settle(slot)
         if entry is None or entry.gone:
@@ -256,8 +263,9 @@ class Coordinator:
         entry.unpublished -= 1
         echo = Published(command.mark, sequence)
         at = Position(self.stream, sequence)
-        decision = apply(entry.upload, entry.upload.id, echo, at, self._clock(), self._config)
-        self._carry_out(entry, entry.upload.id, echo, decision, self._clock(), None)
+        now = self._clock() if at_time is None else at_time
+        decision = apply(entry.upload, entry.upload.id, echo, at, now, self._config)
+        self._carry_out(entry, entry.upload.id, echo, decision, now, None)
         self._schedule(entry)
 
     def _refused(self, entry: Entry | None, slot: Slot | None, why: str) -> None:

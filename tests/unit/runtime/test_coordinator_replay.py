@@ -1,0 +1,69 @@
+"""What the coordinator makes of the log after a crash."""
+
+from collections.abc import Callable
+
+from tests.wiretext import UPLOAD, arrival, message
+from uploadpp.core.config import Config
+from uploadpp.core.model import Millis, StepPlan, Upload
+from uploadpp.runtime.coordinator import Coordinator
+from uploadpp.runtime.ledger import Ledger
+from uploadpp.runtime.metrics import Metrics
+from uploadpp.runtime.scheduler import Scheduler
+from uploadpp.wire.encode import Outgoing
+
+THEN = Millis(1_795_000_000_000)
+NOW = Millis(THEN + 3_600_000)
+CONFIG = Config(steps=(StepPlan(name="a"), StepPlan(name="b")))
+
+
+class Outbox:
+    """A bus that keeps what is published."""
+
+    def __init__(self) -> None:
+        self.sent: list[Outgoing] = []
+
+    def publish(
+        self, outgoing: Outgoing, on_stored: Callable[[int], None], on_refused: Callable[[str], None]
+    ) -> None:
+        del on_stored, on_refused
+        self.sent.append(outgoing)
+
+    def confirm(self, event_id: str, sequence: int) -> None:
+        """Nothing waits for it."""
+
+
+def make(outbox: Outbox, now: Millis) -> Coordinator:
+    made = Coordinator(CONFIG, outbox, Ledger(), Scheduler(lambda: now), Metrics(), lambda: now)
+    made.stream = "main-queue@1"
+    return made
+
+
+def upload_of(coordinator: Coordinator) -> Upload:
+    entry = coordinator.upload_entry(UPLOAD)
+    assert entry is not None
+    return entry.upload
+
+
+def test_what_a_replay_reads_happened_when_the_stream_says() -> None:
+    """An hour later it still took a second: nobody's time begins anew, no answer comes before its start."""
+    received = message("BytesReceived", arrival())
+    before = Outbox()
+    live = make(before, THEN)
+    live.act()
+    live.on_message(1, THEN, 1, received)
+    (start,) = before.sent
+    after = Outbox()
+    replayed = make(after, NOW)
+    replayed.on_message(1, THEN, 1, received)
+    replayed.on_message(2, Millis(THEN + 5), 2, start.body)
+    assert upload_of(replayed).step.started_at == THEN + 5
+    answer = message(
+        "PostprocessingStepFinished",
+        f'{{"UploadID":"{UPLOAD}","FinishedStep":"a","Outcome":"continue"}}',
+    )
+    replayed.on_message(3, Millis(THEN + 1005), 3, answer)
+    first = upload_of(replayed).steps[0]
+    assert (first.started_at, first.finished_at) == (THEN + 5, THEN + 1005)
+    replayed.act()
+    assert [each.event_id for each in after.sent] != [start.event_id]
+    assert len(after.sent) == 1
