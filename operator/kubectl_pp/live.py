@@ -47,9 +47,10 @@ class Live:
                 parts.append(f"\x1b[{y + 1};1H{self._screen.fit(line)}{_CLEAR_LINE}")
         if len(shown) < len(old) or not old:
             parts.append(f"\x1b[{len(shown) + 1};1H{_CLEAR_BELOW}")
+        # First: whoever presses Ctrl-C while it is written has seen it, and finds it left behind.
+        self._drawn, self._size, self._at = shown, size, time.monotonic()
         if len(parts) > 1:
             self._write("".join([*parts, _END]))
-        self._drawn, self._size, self._at = shown, size, time.monotonic()
 
     def _write(self, text: str) -> None:
         self._screen.out.flush()
