@@ -81,6 +81,19 @@ async def test_a_virus_scan_with_limits_of_its_own(bench: StepBench, clamd: Clam
     assert large[1]["ErrorMsg"] == "not scanned: larger than 1048576 bytes"
 
 
+async def test_the_beginning_of_a_large_file_is_scanned(bench: StepBench, clamd: ClamdServer) -> None:
+    step = bench.process(
+        ["-m", "uploadpp", "step", "virusscan", "--clamd", str(clamd.socket)],
+        UPLOADPP_STEP_MAX_SCAN_SIZE="1M",
+        UPLOADPP_STEP_OVERSIZE="partial",
+    )
+    await asyncio.to_thread(step.start)
+    clean, infected = await outcomes(bench, "virusscan", b"a" * 2_000_000, eicar() + b" " * 2_000_000)
+    assert (clean[0], infected[0]) == ("continue", "delete")
+    assert clean[1]["ErrorMsg"] == "only the first 1048576 of 2000000 bytes were scanned"
+    assert infected[1]["Infected"] is True
+
+
 async def test_a_command(bench: StepBench) -> None:
     step = bench.process(
         ["-m", "uploadpp", "step", "grep", "--exec=grep -c forbidden", "--exit=0=delete", "--exit=1=continue"]

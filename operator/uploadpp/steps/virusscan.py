@@ -1,9 +1,10 @@
 """The ready-made step `virusscan`, with a clamd."""
 
+from collections.abc import AsyncIterable, AsyncIterator
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from uploadpp.core.states import Outcome
 from uploadpp.runtime.settings import env
@@ -21,6 +22,16 @@ class Infected(StrEnum):
     DELETE = "delete"
     ABORT = "abort"
     CONTINUE = "continue"
+
+
+class Oversize(StrEnum):
+    """What may be done with a file that is too large to scan: an outcome, or a look at its beginning."""
+
+    CONTINUE = "continue"
+    RETRY = "retry"
+    ABORT = "abort"
+    DELETE = "delete"
+    PARTIAL = "partial"
 
 
 def _address(value: object) -> object:
@@ -51,12 +62,19 @@ class VirusscanOptions(BaseModel):
         default=0,
         description="Larger files, such as 100MB, are not scanned; 0 is no limit.",
     )
-    oversize: Outcome | None = env(
+    oversize: Oversize | None = env(
         "UPLOADPP_STEP_OVERSIZE",
         default=None,
         description="What to do with files that are too large to scan: continue (the default above "
-        "--max-scan-size), retry (the default when clamd itself says so), abort or delete.",
+        "--max-scan-size), retry (the default when clamd itself says so), abort, delete, or partial: "
+        "scan the first --max-scan-size bytes, and continue if nothing is found there.",
     )
+
+    @model_validator(mode="after")
+    def _check_partial(self) -> Self:
+        if self.oversize is Oversize.PARTIAL and not self.max_scan_size:
+            raise ValueError("oversize: partial needs --max-scan-size, the size of the part")
+        return self
 
 
 class Virusscan:
@@ -68,23 +86,36 @@ class Virusscan:
 
     async def check(self, upload: Upload) -> Verdict:
         """Scan an upload. What was not scanned is never recorded as clean."""
-        limit = self._options.max_scan_size
-        if limit and upload.size > limit:
-            kind = BY_OUTCOME[self._options.oversize or Outcome.CONTINUE]
+        limit, oversize = self._options.max_scan_size, self._options.oversize
+        partial = oversize is Oversize.PARTIAL
+        too_large = bool(limit) and upload.size > limit
+        if too_large and not partial:
+            kind = BY_OUTCOME[Outcome(oversize or Outcome.CONTINUE)]
             return _unscanned(kind, f"not scanned: larger than {limit} bytes")
         try:
             async with upload.open() as content:
-                signature = await scan(self._address, content)
+                signature = await scan(self._address, _first(limit, content) if too_large else content)
         except TooLargeError as error:
-            if self._options.oversize is None:
+            if oversize is None or partial:
                 return _unscanned(Retry, f"{error}; {REMEDY}")
-            return _unscanned(BY_OUTCOME[self._options.oversize], f"not scanned: {error}")
+            return _unscanned(BY_OUTCOME[Outcome(oversize)], f"not scanned: {error}")
         except ScanError as error:
             return _unscanned(Retry, str(error))
+        if not signature and too_large:
+            return _unscanned(Continue, f"only the first {limit} of {upload.size} bytes were scanned")
         if not signature:
             return Continue(result=VirusscanResult())
         result = VirusscanResult(infected=True, description=signature)
         return BY_OUTCOME[Outcome(self._options.infected)](signature, result=result)
+
+
+async def _first(size: int, content: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """The beginning of a file."""
+    async for chunk in content:
+        yield chunk[:size]
+        size -= len(chunk)
+        if size <= 0:
+            return
 
 
 def _unscanned(kind: type[Verdict], why: str) -> Verdict:

@@ -181,7 +181,7 @@ async def test_a_limit_of_clamd_is_a_retry_with_the_remedy(tmp_path: Path) -> No
     assert "--oversize" in said.message
 
 
-@pytest.mark.parametrize("outcome", [None, *Outcome])
+@pytest.mark.parametrize("outcome", [None, *Outcome])  # all but partial
 async def test_a_file_above_the_limit_is_not_even_sent(tmp_path: Path, outcome: Outcome | None) -> None:
     flags = {"max_scan_size": "4", **({"oversize": outcome.value} if outcome else {})}
     options = read_model(VirusscanOptions, flags, {})
@@ -190,6 +190,35 @@ async def test_a_file_above_the_limit_is_not_even_sent(tmp_path: Path, outcome: 
     assert isinstance(said.result, VirusscanResult)
     assert said.result.error == "not scanned: larger than 4 bytes"
     assert said.result.scanned_at is None
+
+
+@pytest.mark.parametrize("reply", [OK, FOUND, LIMIT])
+async def test_the_beginning_of_a_large_file(tmp_path: Path, reply: bytes) -> None:
+    sent, wanted = b"", b"zINSTREAM\0" + struct.pack("!I", 4) + b"hell" + struct.pack("!I", 0)
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        sent = await reader.readexactly(len(wanted))
+        writer.write(reply + b"\0")
+
+    options = read_model(VirusscanOptions, {"max_scan_size": "4", "oversize": "partial"}, {})
+    async with listening(tmp_path, handler) as address:
+        said = await Virusscan(address, options).check(Upload.of(b"hello"))
+    assert sent == wanted
+    assert isinstance(said.result, VirusscanResult)
+    assert (said.outcome, said.result.infected) == {
+        OK: (Outcome.CONTINUE, False),
+        FOUND: (Outcome.DELETE, True),
+        LIMIT: (Outcome.RETRY, False),
+    }[reply]
+    assert (said.result.scanned_at is not None) is (reply == FOUND)  # half a file is not clean
+    if reply == OK:
+        assert said.result.error == "only the first 4 of 5 bytes were scanned"
+
+
+def test_a_part_needs_a_size() -> None:
+    with pytest.raises(ConfigurationError, match="partial needs --max-scan-size"):
+        read_model(VirusscanOptions, {"oversize": "partial"}, {})
 
 
 @pytest.mark.parametrize(
