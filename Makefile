@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help plugin demo dev dev-down test e2e node node-down node-binaries test-unit mutation check format gen sim bench binaries test-binaries lock venv clean
+.PHONY: help plugin demo dev dev-down test e2e node node-down node-binaries test-unit coverage mutation check format gen sim bench binaries test-binaries lock venv clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -18,8 +18,11 @@ dev: binaries ## a control plane, NATS and the operator in the background (STEPS
 dev-down: venv ## stop what `make dev` started
 	@$(PYTHON) -m e2e.dev down
 
-test: check binaries test-binaries ## all checks and all tests
+test: check coverage binaries test-binaries ## all checks and all tests
 	@scripts/test
+
+coverage: venv ## every branch of the core is taken by its tests
+	@scripts/coverage
 
 e2e: binaries test-binaries node-binaries ## the chart on a node with real Pods (root; UPLOADPP_CLUSTER=kind elsewhere)
 	@UPLOADPP_E2E=1 $(PYTHON) -m pytest tests/pods --exitfirst --verbose </dev/null

@@ -2,11 +2,13 @@
 
 import pytest
 
+from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.conditions import describe
 from uploadpp.core.dispatch import holds_place
-from uploadpp.core.inputs import Granted
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import Granted, Published
 from uploadpp.core.machine import decide
-from uploadpp.core.model import Millis, StepPlan
+from uploadpp.core.model import Control, Millis, StepPlan
 from uploadpp.core.states import DesiredState, Ignored, Stage, StepState
 from uploadpp.testing.builders import FRESH_URL, SECOND, START, UPLOAD_ID, Story, config_of
 
@@ -123,3 +125,45 @@ def test_a_grant_means_nothing_to_who_does_not_wait() -> None:
     story.granted()
     assert story.granted().ignored is Ignored.NO_RULE
     assert decide(None, UPLOAD_ID, Granted(), START, story.config).ignored is Ignored.UNKNOWN_UPLOAD
+
+
+def test_an_edit_that_asks_for_nothing_leaves_it_in_the_queue() -> None:
+    story = queued()
+    story.edited(Control())
+    assert (story.upload.stage, story.upload.observed_generation, story.published) == (Stage.QUEUED, 2, [])
+
+
+@pytest.mark.parametrize(
+    ("desired", "stage", "published"),
+    [
+        (DesiredState.CANCELLED, Stage.AWAITING_READY, ["finish abort 1"]),
+        (DesiredState.SUSPENDED, Stage.SUSPENDED, []),
+    ],
+)
+def test_a_place_is_not_used_against_what_was_asked_for_while_nobody_looked(
+    desired: DesiredState, stage: Stage, published: list[str]
+) -> None:
+    story = queued()
+    story.state = evolve(story.upload, control=Control(desired=desired, generation=2))
+    story.granted()
+    assert (story.upload.stage, story.published) == (stage, published)
+
+
+def test_a_start_met_in_the_log_proves_the_grant_and_what_led_to_it() -> None:
+    """The back-off was over, the upload queued and granted a place, and none of it was stored."""
+    story = queued()
+    story.granted()
+    story.answers("retry")
+    stored = story.upload
+    story.timer()
+    story.granted()
+    (start,) = story.commands[-1:]
+    replayed = Story(story.config, stored, now=story.now)
+    assert replayed.tell(Published(start.mark, 9)).commands == ()
+    assert (replayed.upload.stage, replayed.upload.step.attempts) == (Stage.RUNNING, 2)
+
+
+def test_a_resume_of_ours_is_no_echo_of_a_decision() -> None:
+    story = queued()
+    mark = Mark(Kind.RESUME, story.upload.received_at, 1, 1, "token")
+    assert story.tell(Published(mark, 9)).ignored is Ignored.ALREADY_APPLIED
