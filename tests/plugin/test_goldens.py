@@ -113,3 +113,12 @@ def test_stats(pp: Plugin, writer: Writer, golden: Golden) -> None:
         writer.put(make(f"{state}-upload"))
     shown = pp("stats", COLUMNS="80")
     golden("stats", "\n".join(line for line in shown.out.splitlines() if "-upload" not in line) + "\n")
+
+
+def test_doctor_tells_alike_troubles_once(pp: Plugin, writer: Writer) -> None:
+    writer.put_all([stalled(f"stuck-{i}") for i in range(7)])
+    writer.put(STATES["held"]("held"))
+    found = pp("doctor").out
+    assert found.count("7 uploads are stuck in the same place; the longest: stuck-") == 1
+    assert "held is stuck for " in found
+    assert found.count("kubectl pp status ") == 2

@@ -2,12 +2,17 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from e2e.cluster.instance import Instance
+from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
@@ -172,6 +177,52 @@ def test_doctor(pp: Plugin, operator: Operator) -> None:
     assert stopped.code == 1
     assert "no operator runs" in stopped.out
     assert "kubectl get pods" in stopped.out
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """An address of this machine alone, and one that the API server talks to: not 127.0.0.1."""
+    found = f"198.18.{os.getpid() % 200 + 20}.7"
+    added = subprocess.run(
+        ["ip", "addr", "add", f"{found}/32", "dev", "lo"], capture_output=True, text=True, check=False
+    )
+    if added.returncode:
+        pytest.skip(f"no address can be added to lo: {added.stderr.strip()}")
+    yield found
+    subprocess.run(["ip", "addr", "del", f"{found}/32", "dev", "lo"], check=True)
+
+
+def test_doctor_reads_the_metrics_of_a_pod(
+    pp: Plugin, writer: Writer, operator: Operator, address: str, kubectl: Kubectl
+) -> None:
+    """Through kubectl proxy and the API server's proxy, where no port of the operator is reachable else."""
+    metrics = operator.metrics().encode()
+
+    class Pod(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/metrics" else 404)
+            self.end_headers()
+            self.wfile.write(metrics)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    lease = json.loads(kubectl("get", "lease", "uploadpp-shard-0", "-n", pp.namespace, "-o", "json"))
+    name = lease["spec"]["holderIdentity"].rpartition("_")[0].lower()
+    pods = f"/api/v1/namespaces/{pp.namespace}/pods"
+    containers = [{"name": "operator", "image": "none"}]
+    writer.request(
+        "POST", pods, {"metadata": {"name": name}, "spec": {"nodeName": "n", "containers": containers}}
+    )
+    status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}
+    writer.request("PATCH", f"{pods}/{name}/status", {"status": status})
+    server = ThreadingHTTPServer((address, 9255), Pod)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    found = pp("doctor")
+    server.shutdown()
+    server.server_close()
+    assert found.code == 0, found
+    assert "event stream: 0 messages not read" in found.out
 
 
 @pytest.mark.usefixtures("operator")

@@ -143,6 +143,23 @@ def _look_at(context: Context, namespace: str) -> str:
     return f"kubectl get pods -n {namespace} -l {context.options.operator_selector}, and their logs"
 
 
+def _stuck(context: Context, uploads: list[Upload]) -> Iterator[Finding]:
+    """One finding for all that wait for the same."""
+    alike: dict[tuple[str, str], list[Upload]] = {}
+    for upload in uploads:
+        alike.setdefault((upload.stage, upload.step), []).append(upload)
+    for group in list(alike.values())[:NAMED]:
+        first = min(group, key=lambda upload: upload.since)
+        since = human(time.time() - first.since)
+        text = f"{first.name} is stuck for {since}: {state(first)}. {first.message}"
+        if len(group) > 1:
+            text = f"{len(group):,} uploads are stuck in the same place; the longest: {text}"
+        yield Finding(Verdict.WARNING, text, context.command(f"status {first.name}"))
+    if len(alike) > NAMED:
+        more = sum(len(group) for group in list(alike.values())[NAMED:])
+        yield Finding(Verdict.WARNING, f"{more:,} more are stuck", context.command("list --stalled"))
+
+
 def _uploads(context: Context) -> Iterator[Finding]:
     try:
         pages = context.client.pages(collection(context.namespace), {})
@@ -156,14 +173,7 @@ def _uploads(context: Context) -> Iterator[Finding]:
         Verdict.GOOD,
         f"{len(moving):,} uploads in postprocessing, {len(uploads) - len(moving):,} ended and kept",
     )
-    for upload in stuck[:NAMED]:
-        since = human(time.time() - upload.since)
-        text = f"{upload.name} is stuck for {since}: {state(upload)}. {upload.message}"
-        yield Finding(Verdict.WARNING, text, context.command(f"status {upload.name}"))
-    if len(stuck) > NAMED:
-        yield Finding(
-            Verdict.WARNING, f"{len(stuck) - NAMED:,} more are stuck", context.command("list --stalled")
-        )
+    yield from _stuck(context, stuck)
     failed = sum(1 for upload in uploads if upload.failed)
     if failed:
         yield Finding(Verdict.NOTE, f"{failed:,} uploads have failed", context.command("list --failed"))
