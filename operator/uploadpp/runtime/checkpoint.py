@@ -261,4 +261,4 @@ class Checkpoint:
             return
         for notice in entry.notices:
             self._notices.post(entry.name, entry.stored.uid, notice)
-        entry.notices.clear()
+        entry.notices = ()

@@ -197,8 +197,7 @@ class Coordinator:
     def _hold_back(entry: Entry, slot: Slot) -> None:
         """Do not acknowledge a message before what the upload is now is stored."""
         if entry.dirty and not entry.gone:
-            slot.open += 1
-            entry.waiting.append((entry.version, slot))
+            entry.hold_back(slot)
 
     def _changed(self, entry: Entry | None, decision: Decision) -> Entry:
         upload = decision.upload
@@ -208,7 +207,7 @@ class Coordinator:
             entry = self.adopt(Entry(resource_name(upload.id), upload))
         entry.upload = upload
         entry.version += 1
-        entry.notices.extend(decision.notices)
+        entry.notices += decision.notices
         self._schedule(entry)
         if self.dispatcher is not None:
             self.dispatcher.moved(entry)

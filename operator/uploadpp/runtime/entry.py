@@ -1,5 +1,6 @@
 """One upload in memory: its state, and how much of it is published and stored."""
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from uploadpp.core.commands import Notice
@@ -13,8 +14,7 @@ class Entry:
     """Mutable companion of an `Upload`.
 
     `version` counts changes of the state; `saved` is the version etcd has. A version may
-    be stored only when `unpublished` is zero (law 2.1). `waiting` are places in the log
-    that must not be acknowledged before the version beside them is stored.
+    be stored only when `unpublished` is zero (law 2.1).
     """
 
     name: str
@@ -24,8 +24,9 @@ class Entry:
     unpublished: int = 0
     stored: Stored | None = None
     sealed: Origin | None = field(default=None, repr=False)
-    waiting: list[tuple[int, Slot]] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
+    notices: tuple[Notice, ...] = ()
+    _waiting: list[Slot] = field(default_factory=list)
+    _versions: list[int] = field(default_factory=list)
     queued: bool = False
     gone: bool = False
 
@@ -39,9 +40,15 @@ class Entry:
         """Whether the present state may be written now."""
         return self.dirty and self.unpublished == 0 and not self.gone
 
+    def hold_back(self, slot: Slot) -> None:
+        """Have a place in the log acknowledged no sooner than the present version is stored."""
+        slot.open += 1
+        self._waiting.append(slot)
+        self._versions.append(self.version)
+
     def release(self) -> list[Slot]:
         """The places in the log that the stored version covers."""
-        done = [slot for version, slot in self.waiting if version <= self.saved or self.gone]
-        if done:
-            self.waiting = [(v, s) for v, s in self.waiting if v > self.saved and not self.gone]
+        count = len(self._versions) if self.gone else bisect_right(self._versions, self.saved)
+        done = self._waiting[:count]
+        del self._waiting[:count], self._versions[:count]
         return done

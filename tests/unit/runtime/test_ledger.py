@@ -40,3 +40,14 @@ def test_an_acknowledgement_is_taken_once() -> None:
     ledger.settle(first)
     assert (ledger.take_ack(), ledger.floor) == ((7, 70), 7)
     assert ledger.take_ack() is None
+
+
+def test_an_acknowledgement_names_the_consumers_own_count() -> None:
+    """Sequences 3 and 4 were gone from the stream, and so was 7."""
+    ledger = Ledger()
+    slots = [ledger.add(sequence, sequence - shift) for sequence, shift in ((5, 4), (6, 4), (8, 5), (9, 5))]
+    acks = []
+    for slot in slots:
+        ledger.settle(slot)
+        acks.append(ledger.take_ack())
+    assert acks == [(5, 1), (6, 2), (8, 3), (9, 4)]
