@@ -21,7 +21,6 @@ EXPRESSIONS = {
     **{rule["alert"]: rule["expr"] for rule in RULES},
     **{f"panel {n}": e for n, e in enumerate(DASHBOARD)},
 }
-OF_A_PROCESS = {"uploadpp_build_info"}
 
 
 def promtool(*args: str) -> str:
@@ -64,6 +63,13 @@ def test_expressions_use_metrics_that_exist(name: str) -> None:
     used = set(re.findall(r"\buploadpp_\w+", EXPRESSIONS[name]))
     assert used
     assert used <= set(exposed())
+
+
+def test_every_metric_answers_something() -> None:
+    """What nobody looks at is not worth its place in every scrape."""
+    used = set(re.findall(r"\buploadpp_\w+", " ".join(EXPRESSIONS.values())))
+    names = {each.name for each in Metrics().registry.collect() if not each.name.startswith("process_")}
+    assert {name for name in names if not any(each.startswith(name) for each in used)} == set()
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
