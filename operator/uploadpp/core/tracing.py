@@ -119,14 +119,25 @@ class _Wait:
 def finished_spans(before: Upload, after: Upload, now: Millis) -> list[Span]:
     """The spans that end between two states of an upload, children first."""
     spans = []
-    wait = _wait(before)
-    if wait is not None:
-        next_wait = _wait(after)
-        if next_wait is None or next_wait.id != wait.id:
+    if _place(before) != _place(after):  # most moves only note where an event of ours is in the stream
+        wait = _wait(before)
+        if wait is not None:
             spans.append(_ended(wait, before, after, now))
     if not before.stage.ended and (after.stage.ended or before.run not in {0, after.run}):
         spans.append(_run(before, after, now))
     return spans
+
+
+def _place(upload: Upload) -> tuple[Stage, int, int, int, Outcome | None]:
+    """What tells one wait of an upload from the next."""
+    stage, number = upload.stage, int(upload.since)
+    if stage is Stage.RUNNING or stage is Stage.DELAYING:
+        number = upload.step.attempts
+    elif stage is Stage.AWAITING_READY:
+        number = upload.finishes
+    elif stage is Stage.AWAITING_URL:
+        number = upload.url_requests
+    return stage, upload.run, upload.cursor, number, upload.outcome
 
 
 def _wait(upload: Upload) -> _Wait | None:
