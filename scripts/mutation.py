@@ -11,12 +11,12 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import mutation_tables as tables
-from mutation_copies import ROOT, WORK, refresh
+from mutation_attempts import Attempt, failures
+from mutation_copy import ROOT, WORK, refresh
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
 
@@ -48,22 +48,13 @@ def look_again(jobs: int) -> None:
     mutmut forks from a process that has imported the core: it sees no fault in code that runs at import.
     """
     left = [(path, name) for path, meta in metas().items() for name in survivors(meta)]
-    folder = COPY / "mutants"
-    tables.must_pass(folder)
-
-    def noticed(name: str) -> bool:
-        return tables.fails(folder, {"MUTANT_UNDER_TEST": name, "PYTHONPATH": str(folder / "src")})
-
-    with ThreadPoolExecutor(jobs) as pool:
-        found = pool.map(noticed, [name for _, name in left])
-        for count, ((path, name), failed) in enumerate(zip(left, found, strict=True), 1):
-            sys.stdout.write(f"\rsurvivors: {count}/{len(left)} tried again")
-            sys.stdout.flush()
-            if failed:
-                meta = json.loads(path.read_text())
-                meta["exit_code_by_key"][name] = KILLED
-                path.write_text(json.dumps(meta, indent=4))
-    sys.stdout.write("\n" if left else "")
+    clean = Attempt(COPY / "mutants", paths=(COPY / "mutants/src",))
+    attempts = [replace(clean, environment={"MUTANT_UNDER_TEST": name}) for _, name in left]
+    for (path, name), failed in zip(left, failures("survivors", attempts, clean, jobs), strict=True):
+        if failed:
+            meta = json.loads(path.read_text())
+            meta["exit_code_by_key"][name] = KILLED
+            path.write_text(json.dumps(meta, indent=4))
 
 
 def survivors(meta: dict[str, dict[str, int]]) -> list[str]:
@@ -124,7 +115,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2)
     jobs: int = parser.parse_args().jobs
-    refresh(COPY, source_root="src", plain=True)
+    refresh(COPY)
     command = [str(ROOT / ".venv/bin/mutmut"), "run", "--max-children", str(jobs)]
     done = subprocess.run(command, cwd=COPY, check=False)  # noqa: S603  # our own arguments
     if done.returncode:

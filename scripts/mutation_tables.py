@@ -5,21 +5,15 @@ A module runs such code when it is imported, so each fault gets a process of its
 
 import ast
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
-from queue import SimpleQueue
 
-from mutation_copies import CORE, TESTS, WORK, dotted, modules, refresh
+from mutation_attempts import Attempt, failures
+from mutation_copy import ROOT, WORK, dotted, modules
 
 RESULTS = WORK / "tables.json"
-PATIENCE_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -120,62 +114,12 @@ def run(jobs: int) -> dict[str, list[tuple[str, bool]]]:
     stored: dict[str, bool] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     every = [fault for path in modules() for fault in faults(dotted(path), path.read_text())]
     stored = {fault.key: stored.get(fault.key, False) for fault in every}
-    copies: SimpleQueue[Path] = SimpleQueue()
-    for number in range(jobs):
-        copy = WORK / f"tables-{number}"
-        refresh(copy, source_root="operator", plain=False)
-        must_pass(copy)
-        copies.put(copy)
     left = [fault for fault in every if not stored[fault.key]]
-    with ThreadPoolExecutor(jobs) as pool:
-        tried = pool.map(lambda fault: (fault, _noticed(fault, copies)), left)
-        for count, (fault, noticed) in enumerate(tried, 1):
-            stored[fault.key] = noticed
-            RESULTS.write_text(json.dumps(stored))
-            sys.stdout.write(f"\rtables: {count}/{len(left)} tried")
-            sys.stdout.flush()
-    sys.stdout.write("\n" if left else "")
+    attempts = [Attempt(ROOT, module=f"uploadpp.core.{fault.module}", source=fault.source) for fault in left]
+    for fault, failed in zip(left, failures("tables", attempts, Attempt(ROOT), jobs), strict=True):
+        stored[fault.key] = failed
+        RESULTS.write_text(json.dumps(stored))
     found: dict[str, list[tuple[str, bool]]] = {}
     for fault in every:
         found.setdefault(fault.module, []).append((fault.change, stored[fault.key]))
     return found
-
-
-def _noticed(fault: Fault, copies: "SimpleQueue[Path]") -> bool:
-    """Whether the tests fail with the fault in place."""
-    copy = copies.get()
-    path = copy / CORE / f"{fault.module.replace('.', '/')}.py"
-    right = path.read_text()
-    try:
-        path.write_text(fault.source)
-        return fails(copy, {})
-    finally:
-        path.write_text(right)
-        copies.put(copy)
-
-
-def must_pass(folder: Path) -> None:
-    """Without a fault all tests pass; else a failure would mean nothing.
-
-    Raises:
-        RuntimeError: they do not.
-    """
-    if fails(folder, {}):
-        raise RuntimeError(f"the tests fail in {folder} without any fault")
-
-
-def fails(folder: Path, environment: dict[str, str]) -> bool:
-    """Whether the tests of a copy fail in a process of their own."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", TESTS]
-    try:
-        done = subprocess.run(  # noqa: S603  # our own arguments
-            command,
-            cwd=folder,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment},
-            capture_output=True,
-            check=False,
-            timeout=PATIENCE_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        return True
-    return done.returncode != 0

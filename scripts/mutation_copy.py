@@ -1,4 +1,4 @@
-"""The copies of the tree that faults are put into; they are in `.cache/mutation`, which git does not see."""
+"""The copy of the tree that mutmut works in; it is in `.cache/mutation`, which git does not see."""
 
 import ast
 from pathlib import Path
@@ -9,23 +9,20 @@ PACKAGE = "operator/uploadpp"
 CORE = f"{PACKAGE}/core"
 TESTS = "tests/unit/core"
 LEFT_OUT = "test_states_page.py"
-"""It looks at a page of the docs, which is not in the copies."""
+"""It looks at a page of the docs, which is not in the copy."""
 
 
-def refresh(copy: Path, *, source_root: str, plain: bool) -> None:
-    """Bring a copy up to date; what has not changed keeps its date, which is what mutmut goes by.
-
-    `source_root` is where the package goes, and `plain` makes plain functions of the core's properties.
-    """
+def refresh(copy: Path) -> None:
+    """Bring the copy up to date; what has not changed keeps its date, which is what mutmut goes by."""
     wanted = {copy / "pyproject.toml": (ROOT / "pyproject.toml").read_text()}
-    for folder, target in {PACKAGE: f"{source_root}/uploadpp", TESTS: TESTS}.items():
+    for folder, target in {PACKAGE: "src/uploadpp", TESTS: TESTS}.items():
         for path in (ROOT / folder).rglob("*.py"):
             text = path.read_text()
-            inside = path.is_relative_to(ROOT / CORE)
-            where = copy / target / path.relative_to(ROOT / folder)
-            wanted[where] = without_properties(text) if plain and inside else text
+            if path.is_relative_to(ROOT / CORE):
+                text = without_properties(text)
+            wanted[copy / target / path.relative_to(ROOT / folder)] = text
     wanted = {path: text for path, text in wanted.items() if path.name != LEFT_OUT}
-    for path in [*copy.glob(f"{source_root}/**/*.py"), *copy.glob("tests/**/*.py")]:
+    for path in [*copy.glob("src/**/*.py"), *copy.glob("tests/**/*.py")]:
         if path not in wanted:
             path.unlink()
             (copy / "mutants" / path.relative_to(copy)).unlink(missing_ok=True)
