@@ -13,6 +13,8 @@ from hashlib import sha256
 from mutation_attempts import Attempt, failures
 from mutation_copy import ROOT, WORK, dotted, modules
 
+TARGETS = {"STARTED", "BEGUN", "AFTER_FAILURE", "RELEASED", "VERDICTS"}
+"""Sets that say where rows of the machine's table lead to."""
 RESULTS = WORK / "tables.json"
 
 
@@ -50,6 +52,16 @@ class _Places(ast.NodeVisitor):
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value:
             self.visit(node.value)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        """Where a row of the machine's table leads to is left to `tests/property/test_exhaustive.py`."""
+        for each in node.args[:3] if ast.unparse(node.func) == "_row" else ast.iter_child_nodes(node):
+            self.visit(each)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        is_table = isinstance(node.value, ast.Dict)
+        if is_table or not TARGETS.issuperset(ast.unparse(each) for each in node.targets):
+            self.generic_visit(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
         """Types."""
