@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help plugin demo dev dev-down test e2e node node-down node-binaries test-unit coverage mutation check format gen sim bench binaries test-binaries lock venv clean
+.PHONY: help plugin demo dev dev-down test e2e node node-down node-binaries test-unit burst coverage mutation check format gen sim bench binaries test-binaries lock venv clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -20,6 +20,9 @@ dev-down: venv ## stop what `make dev` started
 
 test: check coverage binaries test-binaries ## all checks and all tests
 	@scripts/test
+
+burst: binaries ## 16,000 uploads at once, none lost (a minute, on a machine with nothing else to do)
+	@BURST_UPLOADS=$(or $(BURST_UPLOADS),16000) scripts/test -n 0 tests/integration/test_burst.py
 
 coverage: venv ## every branch of the core is taken by its tests
 	@scripts/coverage
