@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from uploadpp.runtime.configuration import ConfigurationError
-from uploadpp.runtime.settings import Settings, TracingType
+from uploadpp.runtime.settings import OTLP_GRPC_PORT, Settings, TracingType
 
 if TYPE_CHECKING:
     from uploadpp.runtime.otlp import Otlp
@@ -38,10 +38,15 @@ def notes(settings: Settings, environment: Mapping[str, str] = os.environ) -> li
         found.append(
             "traces are not sent: of the types of OCIS_TRACING_TYPE only otlp is left, which Jaeger takes too"
         )
+    url = endpoint(settings, environment) or ""
+    if url and not url.startswith(("http://", "https://")):
+        found.append(f"traces cannot be sent to {url}: a URL is needed, such as {DEFAULT}")
+    elif f":{OTLP_GRPC_PORT}/" in url:
+        found.append(f"traces go to {url}: {OTLP_GRPC_PORT} is the collector's port for gRPC as a rule")
     protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environment.get(
         "OTEL_EXPORTER_OTLP_PROTOCOL", ""
     )
-    if protocol not in {"", "http/protobuf"} and endpoint(settings, environment):
+    if protocol not in {"", "http/protobuf"} and url:
         found.append(
             f"traces are sent as http/protobuf, whatever OTEL_EXPORTER_OTLP_PROTOCOL={protocol} says"
         )

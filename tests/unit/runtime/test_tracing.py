@@ -61,6 +61,10 @@ def test_what_means_something_else_here_is_said() -> None:
     grpc = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
     assert notes(settings(), grpc) == []
     assert "http/protobuf" in notes(settings(tracing_enabled=True), grpc)[0]
+    for url, words in (("otel:4318", "a URL is needed"), ("http://otel:4317", "for gRPC")):
+        (note,) = notes(settings(), {"OTEL_EXPORTER_OTLP_ENDPOINT": url})
+        assert words in note
+    assert notes(settings(), {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318"}) == []
 
 
 def test_nothing_is_loaded_when_off() -> None:
