@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -49,8 +50,8 @@ def send(nats: NatsServer, *events: bytes) -> None:
     asyncio.run(publish())
 
 
-async def event_types(nats: NatsServer) -> list[str]:
-    """Of everything in the stream."""
+async def events_of(nats: NatsServer) -> list[tuple[str, str]]:
+    """Type and upload of everything in the stream."""
     from nats import connect  # noqa: PLC0415 -- the fixture has the name
 
     client = await connect(nats.url)
@@ -58,7 +59,9 @@ async def event_types(nats: NatsServer) -> list[str]:
     count = (await js.stream_info("main-queue")).state.messages
     messages = [await js.get_msg("main-queue", seq) for seq in range(1, count + 1)]
     await client.close()
-    return [json.loads(message.data or b"{}")["Metadata"]["eventtype"] for message in messages]
+    events = [json.loads(message.data or b"{}") for message in messages]
+    payloads = [json.loads(b64decode(event["Payload"])) for event in events]
+    return [(e["Metadata"]["eventtype"], p["UploadID"]) for e, p in zip(events, payloads, strict=True)]
 
 
 def until(writer: Writer, name: str, test: Callable[[Json], bool]) -> None:
@@ -129,9 +132,13 @@ def test_a_whole_step_goes_on_by_one_event(pp: Plugin, writer: Writer, nats: Nat
     assert [(u["status"]["steps"][0]["attempts"], u["status"]["run"]) for u in writer.list()] == [
         (1 if u["metadata"]["name"] == "elsewhere" else 2, 1) for u in writer.list()
     ]
-    kinds = asyncio.run(event_types(nats))
+    said = asyncio.run(events_of(nats))
+    kinds = [kind for kind, _ in said]
     assert kinds.count("events.ResumePostprocessing") == 1
     assert kinds.count("events.StartPostprocessingStep") == 61 + 1 + 60
+    asking = next(u["metadata"]["name"] for u in writer.list() if "restart" in u["spec"])
+    place = kinds.index("events.ResumePostprocessing")
+    assert said[place + 1] == ("events.StartPostprocessingStep", asking)  # its status is the answer for all
 
 
 @pytest.mark.usefixtures("operator")

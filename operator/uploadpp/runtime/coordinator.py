@@ -128,6 +128,8 @@ class Coordinator:
         else:
             assert isinstance(event.input, Resume)  # noqa: S101 -- the only event without an upload
             ids = [i for i, e in self._entries.items() if _concerns(e.upload, event.input)]
+            if token := event.input.token:  # first the one that asked: its status is the answer for all
+                ids.sort(key=lambda i: self._entries[i].upload.observed_token != token)
         for upload_id in ids:
             entry = self._entries.get(upload_id)
             decision = apply(
