@@ -8,6 +8,7 @@ from uploadpp.testing.operator_process import ACK_SECONDS
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
 from uploadpp.testing.worlds import LONG_SECONDS, one_upload
+from uploadpp.wire.reader import LogReader
 
 
 def test_a_step_has_its_whole_time_after_an_outage() -> None:
@@ -127,6 +128,24 @@ def test_nothing_is_removed_before_the_stream_knows_that_it_is_acknowledged(
     result = sim.result()
     assert not result.violations, result.report()
     assert "up-1" not in sim.server.resources
+
+
+def test_nobody_is_late_while_we_have_not_heard_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever wakes up has to read first: the answer may be in the stream."""
+    sim = Simulation(1, config(step("virusscan", timeout=6)))
+    sim.world.script = [""]
+    sim.start()
+    sim.kernel.run_until(1.0)
+    sim.world.upload("up-1")
+    monkeypatch.setattr(LogReader, "silent_for", property(lambda _: 5.0))
+    sim.kernel.run_until(9.0)
+    assert sim.journal.marks(Kind.RETRY, "up-1") == []
+    monkeypatch.undo()
+    sim.kernel.run_until(11.0)
+    assert len(sim.journal.marks(Kind.RETRY, "up-1")) == 1
+    sim.settle()
+    result = sim.result()
+    assert not result.violations, result.report()
 
 
 def test_nothing_is_created_without_the_lease() -> None:

@@ -364,7 +364,7 @@ class Session:
 
     def _on_tick(self, entry: Entry) -> None:
         """A timer is due; while we cannot hear answers nobody is late with one."""
-        if self._around.client.is_connected:
+        if self._reader is not None and self._reader.hears:
             self._coordinator.on_tick(entry)
         else:
             self._scheduler.set(entry, Millis(self._around.clock() + DEAF_MS))

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 CREDIT = 512
 EXPIRES_SECONDS = 30
 HEARTBEAT_SECONDS = 3
+HEARTBEAT_SLACK_SECONDS = 1
 SILENCE_SECONDS = 10
 PENDING_BYTES = 1 << 30
 ACK_TOKENS = 9
@@ -107,6 +108,11 @@ class LogReader:
     def silent_for(self) -> float:
         """Seconds since the server was last heard on this consumer."""
         return asyncio.get_running_loop().time() - self._heard
+
+    @property
+    def hears(self) -> bool:
+        """Whether an answer would have reached us by now: not after a pause of ours, before we have read."""
+        return self._client.is_connected and self.silent_for <= HEARTBEAT_SECONDS + HEARTBEAT_SLACK_SECONDS
 
     async def run(self) -> None:
         """Read until cancelled.
