@@ -190,7 +190,7 @@ TOLD: list[tuple[Callable[[], Decision], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("happens", "told"), TOLD, ids=[told for _, told in TOLD])
+@pytest.mark.parametrize(("happens", "told"), TOLD, ids=range(len(TOLD)))
 def test_what_people_are_told(happens: Callable[[], Decision], told: str) -> None:
     assert "\n".join(f"{each.type} {each.reason}: {each.message}" for each in happens().notices) == told
 

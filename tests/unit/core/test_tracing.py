@@ -248,6 +248,7 @@ def test_what_changes_nothing_ends_nothing() -> None:
         TRACEPARENT.replace("4bf", "4bg"),
         "\u0660" + TRACEPARENT[1:],
     ],
+    ids=range(10),
 )
 def test_what_is_no_traceparent_begins_a_trace_of_its_own(text: str) -> None:
     assert parse_traceparent(text) is None

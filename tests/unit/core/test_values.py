@@ -242,6 +242,7 @@ def test_back_off_of_the_peer() -> None:
         ("u-1", False),
         ("größe", False),
     ],
+    ids=range(11),
 )
 def test_names_of_resources(upload_id: str, *, plain: bool) -> None:
     name = resource_name(upload_id)
