@@ -52,7 +52,7 @@ def check_names() -> None:
     stats = json.loads((COPY / "mutants/mutmut-stats.json").read_text())
     odd = [name for name in stats["duration_by_test"] if "\\" in name]
     if odd:
-        raise ValueError(f"give these tests ids without a backslash, or their faults seem noticed: {odd}")
+        raise ValueError(f"a backslash in the ids of tests makes every fault seem noticed: {odd}")
 
 
 def look_again(jobs: int) -> None:
@@ -106,9 +106,8 @@ def scores(jobs: int) -> dict[str, Score]:
 
 def report(found: dict[str, Score]) -> list[str]:
     """Print the figures; returns the survivors that docs/mutation.md does not explain."""
-    print(
-        f"\n| {'module':<16} | faults | killed | timed out | survived | not tried |\n|---|---|---|---|---|---|"
-    )
+    print("\n| module | faults | killed | timed out | survived | not tried |")
+    print("|---|---|---|---|---|---|")
     total = Score()
     for module, score in sorted(found.items()):
         _row(module, score)
@@ -124,9 +123,8 @@ def report(found: dict[str, Score]) -> list[str]:
 def _row(module: str, score: Score) -> None:
     survived = len(score.survivors)
     whole = score.killed + score.timed_out + survived + score.untried
-    print(
-        f"| {module:<16} | {whole:>6} | {score.killed:>6} | {score.timed_out:>9} | {survived:>8} | {score.untried:>9} |"
-    )
+    numbers = (whole, score.killed, score.timed_out, survived, score.untried)
+    print(f"| {module:<16} | {' | '.join(f'{number:>6}' for number in numbers)} |")
 
 
 def main() -> int:
