@@ -55,6 +55,14 @@ What a process of a step serves that is made with `uploadpp.steps` or `uploadpp 
 """
 
 PLACES = """
+`maxFilesize` is in bytes; a larger file is not given to the step: `onTooLarge` leaves the step out
+(`Skip`, the default) or holds the upload for a person (`Hold`), who lets the file in by a resume. The
+size is the one that BytesReceived names.
+
+`requireResult: Scan` accepts a `continue` only with a `VirusscanResult` that has a `Scandate` and no
+`ErrorMsg`; any other one counts as a retry. A scanner that stamps what it has not scanned is not found
+out: where it passes over files above a size of its own, set `maxFilesize` to that.
+
 `maxInFlight` limits how many uploads are at the step's service at once; the others are `Queued`. Of the
 users with something queued the one with the fewest uploads at the step is next, with his oldest upload,
 so that neither a user with 5,000 files nor one with huge files keeps the others waiting. It holds for all

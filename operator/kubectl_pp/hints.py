@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from kubectl_pp.times import human
-from kubectl_pp.upload import DesiredState, Outcome, Stage, Upload
+from kubectl_pp.upload import DesiredState, Outcome, Stage, StepReason, Upload
 from kubectl_pp.words import current
 
 UNSEEN_SECONDS = 30
@@ -55,12 +55,17 @@ def _stuck(upload: Upload) -> list[Hint]:
                 Hint("Or end the upload; its bytes are kept:", f"cancel {name}"),
             ]
         case Stage.HELD:
+            now_at = current(upload)
+            large = now_at is not None and now_at.reason == StepReason.TOO_LARGE
+            cause = (
+                f"The file is larger than the step {step} may get (maxFilesize)."
+                if large
+                else f"The step {step} has no retry left and its policy is to wait for you. Its last words "
+                "are above."
+            )
             return [
-                Hint(
-                    f"The step {step} has no retry left and its policy is to wait for you. Its last words "
-                    "are above."
-                ),
-                resume,
+                Hint(cause),
+                Hint("To let it in all the same:", f"resume {name}") if large else resume,
                 *_skip(upload),
                 Hint("Or end the upload; its bytes are kept:", f"cancel {name}"),
             ]

@@ -27,7 +27,7 @@ MINUTE = 60_000
 def at(upload_id: str, *inputs: Input, ago_minutes: float, config: Any = CONFIG) -> Upload:  # noqa: ANN401 -- a Config
     """An upload that arrived some time ago and then met these inputs, a second apart."""
     now = Millis(int(time.time() * 1000 - ago_minutes * MINUTE) // 1000 * 1000)
-    arrival = BytesReceived(Origin(url='"https://a"'), FILE)
+    arrival = BytesReceived(Origin(url='"https://a"', filesize=str(FILE.filesize)), FILE)
     upload: Upload | None = None
     for second, event in enumerate((arrival, *inputs)):
         upload = decide(upload, upload_id, event, Millis(now + 1000 * second), config).upload

@@ -12,7 +12,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import CleanUpload, SpecChanged, StepFinished, Tick, UploadReady
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, Millis, StepPlan, Upload
-from uploadpp.core.states import DesiredState, OnExhausted
+from uploadpp.core.states import DesiredState, OnExhausted, OnTooLarge
 
 HOUR = Millis(3_600_000)
 SLOW = Config(
@@ -20,6 +20,12 @@ SLOW = Config(
         StepPlan(
             name="virusscan", backoff=HOUR, max_backoff=HOUR, on_exhausted=OnExhausted.HOLD, max_retries=2
         ),
+        StepPlan(name="policies"),
+    ),
+)
+SMALL = Config(
+    steps=(
+        StepPlan(name="virusscan", max_filesize=1_000, on_too_large=OnTooLarge.HOLD),
         StepPlan(name="policies"),
     ),
 )
@@ -59,6 +65,7 @@ STATES: dict[str, Callable[[str], Upload]] = {
         config=evolve(CONFIG, ttl_completed=Millis(24 * HOUR)),
     ),
     "cleaned": lambda name: at(name, CleanUpload(), ago_minutes=210.5),
+    "too-large": lambda name: at(name, ago_minutes=210.5, config=SMALL),
     "queued": lambda name: at(name, ago_minutes=20.5, config=evolve(CONFIG, max_in_flight={"virusscan": 8})),
     "suspended": lambda name: at(
         name,

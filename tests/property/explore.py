@@ -39,7 +39,9 @@ from uploadpp.core.states import (
     CancelPolicy,
     DesiredState,
     OnExhausted,
+    OnTooLarge,
     Outcome,
+    RequiredResult,
     RestartMode,
     Stage,
     StepState,
@@ -145,6 +147,7 @@ def _events(node: Node, scene: Scene) -> Iterator[Input]:
     step = upload.current_step if upload else "a"
     for outcome in OUTCOMES:
         yield StepFinished(step, outcome)
+    yield StepFinished(step, "continue", scanned=True)
     yield StepFinished("b" if step == "a" else "a", "continue")
     yield StepFinished("", "continue")
     yield UploadReady(failed=False)
@@ -214,7 +217,8 @@ def meaning(upload: Upload | None, now: Millis) -> object:
 @cache
 def _meaning_of_step(step: StepStatus) -> StepStatus:
     retries = 0 if step.state in OVER else step.retries
-    return StepStatus(state=step.state, retries=retries, reason=step.reason)
+    attempts = 0 if step.state in OVER else min(step.attempts, 1)  # a file may be too large for the first
+    return StepStatus(state=step.state, attempts=attempts, retries=retries, reason=step.reason)
 
 
 def _flag(at: int | None) -> Millis | None:
@@ -229,6 +233,12 @@ def _plan(name: str, retries: int, on_exhausted: OnExhausted, timeout: int = 0) 
         timeout=Millis(timeout * 1000) if timeout else None,
         delay=Millis(60_000),
     )
+
+
+def _for_small(name: str, above: OnTooLarge, *, scan: bool = False) -> StepPlan:
+    """A step for files smaller than the one that arrives."""
+    result = RequiredResult.SCAN if scan else RequiredResult.OPTIONAL
+    return StepPlan(name=name, max_retries=1, max_filesize=1, on_too_large=above, require_result=result)
 
 
 def _config(*plans: StepPlan, places: Iterable[str] = ()) -> Config:
@@ -254,6 +264,11 @@ def scenes() -> Iterable[Scene]:
         Scene("places", _config(_plan("a", 1, hold, 60), places="a"), hand_made=True),
         Scene("places later", _config(_plan("a", 0, go_on, 60), _plan("b", 0, hold), places="b")),
         Scene("places, URL expires", _config(delay, _plan("a", 1, hold), places="a"), url_life=90),
+        Scene("too large", _config(_for_small("a", OnTooLarge.HOLD, scan=True)), hand_made=True),
+        Scene(
+            "too large later",
+            _config(delay, _for_small("a", OnTooLarge.SKIP), _for_small("b", OnTooLarge.HOLD), places="b"),
+        ),
         Scene(
             "three steps, two retries",
             _config(_plan("a", 2, abort), _plan("b", 2, hold, 60), _plan("c", 2, go_on)),

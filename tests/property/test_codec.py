@@ -3,13 +3,17 @@
 from typing import Any
 
 import orjson
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 
 from tests.property.walks import walks
 from uploadpp.api.codec import ALL_SHOWN, control_of, from_resource, to_resource, to_status
 from uploadpp.api.v1alpha1 import UploadPostprocessing
 from uploadpp.core.config import Config
 from uploadpp.core.model import Upload
+
+patient = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # a busy machine proves nothing
 
 
 def as_stored(upload: Upload) -> dict[str, Any]:
@@ -21,6 +25,7 @@ def as_stored(upload: Upload) -> dict[str, Any]:
     return stored
 
 
+@patient
 @given(walks())
 def test_every_reachable_state_survives_being_stored(walk: tuple[Config, list[Upload]]) -> None:
     config, trail = walk
@@ -30,6 +35,7 @@ def test_every_reachable_state_survives_being_stored(walk: tuple[Config, list[Up
         assert control_of(stored) == upload.control
 
 
+@patient
 @given(walks())
 def test_the_configuration_may_change_without_changing_an_upload(walk: tuple[Config, list[Upload]]) -> None:
     _, trail = walk
@@ -37,6 +43,7 @@ def test_the_configuration_may_change_without_changing_an_upload(walk: tuple[Con
         assert from_resource(as_stored(upload), Config(), upload.origin) == upload
 
 
+@patient
 @given(walks())
 def test_every_written_object_is_one_the_api_server_admits(walk: tuple[Config, list[Upload]]) -> None:
     _, trail = walk

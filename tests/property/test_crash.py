@@ -27,7 +27,7 @@ from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, Millis, RestartRequest, StepPlan, Upload
 from uploadpp.core.replay import Position, apply, wanted
 from uploadpp.core.rules.timers import wake_at
-from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, RestartMode, Stage
+from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, OnTooLarge, RestartMode, Stage
 from uploadpp.testing.builders import FRESH_URL, SECOND, START, STREAM, UPLOAD_ID, URL, Story, arrival
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "300"))
@@ -160,6 +160,8 @@ def plans(draw: st.DrawFn, name: str) -> StepPlan:
         timeout=Millis(timeout * 1000) if timeout else None,
         max_retries=draw(st.integers(0, 2)),
         on_exhausted=draw(st.sampled_from(OnExhausted)),
+        max_filesize=draw(st.sampled_from([None, None, 1])),
+        on_too_large=draw(st.sampled_from(OnTooLarge)),
         delay=Millis(60_000),
     )
 

@@ -31,7 +31,14 @@ from uploadpp.core.model import (
 )
 from uploadpp.core.replay import Position, apply
 from uploadpp.core.rules.timers import wake_at
-from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, RestartMode
+from uploadpp.core.states import (
+    CancelPolicy,
+    DesiredState,
+    OnExhausted,
+    OnTooLarge,
+    RequiredResult,
+    RestartMode,
+)
 
 START = Millis(1_795_000_000_000)
 NAMES = ("virusscan", "policies", "delay", "größer:x")
@@ -62,6 +69,9 @@ def _plan(draw: st.DrawFn, name: str) -> StepPlan:
         max_backoff=max_backoff,
         on_exhausted=draw(st.sampled_from(OnExhausted)),
         delay=draw(seconds),
+        max_filesize=draw(st.none() | st.integers(1, 2**63 - 1)),
+        on_too_large=draw(st.sampled_from(OnTooLarge)),
+        require_result=draw(st.sampled_from(RequiredResult)),
     )
 
 
@@ -77,6 +87,8 @@ origins = st.builds(
     Origin,
     url=st.sampled_from(['"https://a"', '"https://a"', '"https://b"', '""']),
     url_received_at=st.just(START),
+    filesize=st.sampled_from(["0", "48213", "18446744073709551615"]),
+    announced_at=st.none(),  # set only where a resource is taken over
     url_expires_at=st.none() | st.integers(START + 10**6, START + 10**9).map(Millis),
     executing_user=st.sampled_from(["null", '{"id":{"opaque_id":"u"}}']),
 )
@@ -109,6 +121,7 @@ answers = st.builds(
     step=st.sampled_from([*[CURRENT] * 9, "virusscan", "policies"]),
     outcome=st.sampled_from(["continue", "retry", "abort", "delete", "nonsense"]),
     message=st.just("") | texts | st.just("long " * 1000),
+    scanned=st.booleans(),
 )
 inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(BytesReceived, origin=origins, file=files),

@@ -19,6 +19,7 @@ StepName = Annotated[str, Field(min_length=1, max_length=63)]
 Time = AwareDatetime
 Count = Annotated[int, Field(ge=0, le=2**31 - 1, json_schema_extra=INT32)]
 Count64 = Annotated[int, Field(ge=0, json_schema_extra=INT64)]
+Size = Annotated[int, Field(ge=1, json_schema_extra=INT64)]
 Retries = Annotated[int, Field(ge=0, le=1000, json_schema_extra=INT32)]
 Seconds = Annotated[int, Field(ge=1, le=YEAR, json_schema_extra=INT32)]
 Wait = Annotated[int, Field(ge=0, le=MONTH, json_schema_extra=INT32)]

@@ -12,7 +12,7 @@ from typing import Any
 
 from uploadpp.api.reading import Fields
 from uploadpp.core.model import Millis, StepPlan
-from uploadpp.core.states import OnExhausted
+from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
 
 DEFAULT = StepPlan(name="default")
 SECOND = 1000
@@ -24,7 +24,14 @@ OF_POLICY = {
     "onExhausted": "on_exhausted",
 }
 SHARED = {"stallAfterSeconds": "stall_after", **OF_POLICY}
-OF_STEP = {"timeoutSeconds": "timeout", "delaySeconds": "delay", **SHARED}
+OF_STEP = {
+    "timeoutSeconds": "timeout",
+    "delaySeconds": "delay",
+    "maxFilesize": "max_filesize",
+    "onTooLarge": "on_too_large",
+    "requireResult": "require_result",
+    **SHARED,
+}
 
 
 @lru_cache(maxsize=64)
@@ -89,8 +96,13 @@ def _overlay(plan: StepPlan, values: Fields, names: Iterable[str], name: str = "
 
 
 def _decoded(values: Fields, name: str) -> Any:  # noqa: ANN401  # what a field of StepPlan takes
-    if name == "onExhausted":
-        return values.word(name, OnExhausted, OnExhausted.ABORT)
+    match name:
+        case "onExhausted":
+            return values.word(name, OnExhausted, OnExhausted.ABORT)
+        case "onTooLarge":
+            return values.word(name, OnTooLarge, OnTooLarge.SKIP)
+        case "requireResult":
+            return values.word(name, RequiredResult, RequiredResult.OPTIONAL)
     value = values.number(name)
     return Millis(value * SECOND) if name.endswith("Seconds") else value
 

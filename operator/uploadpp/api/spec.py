@@ -11,11 +11,19 @@ from uploadpp.api.limits import (
     Identifier,
     Retries,
     Seconds,
+    Size,
     StepName,
     Time,
     Wait,
 )
-from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, RestartMode
+from uploadpp.core.states import (
+    CancelPolicy,
+    DesiredState,
+    OnExhausted,
+    OnTooLarge,
+    RequiredResult,
+    RestartMode,
+)
 
 
 class UploadInfo(ApiModel):
@@ -101,6 +109,19 @@ class Step(ApiModel):
     max_backoff_seconds: Wait | None = Field(None, description="Instead of retryPolicy.maxBackoffSeconds.")
     on_exhausted: OnExhausted | None = Field(None, description="Instead of retryPolicy.onExhausted.")
     delay_seconds: Wait | None = Field(None, description="Length of the step `delay`. Absent: 0.")
+    max_filesize: Size | None = Field(
+        None, description="The size in bytes above which onTooLarge says what happens. Absent: there is none."
+    )
+    on_too_large: OnTooLarge | None = Field(
+        None,
+        description="For a file above maxFilesize: Skip leaves the step out, Hold waits for a person. "
+        "Absent: Skip.",
+    )
+    require_result: RequiredResult | None = Field(
+        None,
+        description="Scan: `continue` counts as retry when it brings no VirusscanResult with a Scandate and "
+        "without an ErrorMsg. Optional: any `continue` counts. Absent: Optional.",
+    )
 
 
 class Restart(ApiModel):

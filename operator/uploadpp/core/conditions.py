@@ -139,6 +139,8 @@ def _waits(upload: Upload) -> str:
             text = (
                 f"the storage failed to release the file (try {upload.releases}); it is told again by itself"
             )
+        case Stage.HELD if upload.step.reason is StepReason.TOO_LARGE:
+            text = f"step {step} was not started{_said(upload.step)}; resume, restart or cancel the upload"
         case _:
             text = f"step {step} has no retry left{_said(upload.step)}; resume, restart or cancel the upload"
     return text

@@ -20,11 +20,15 @@ class BytesReceived:
 
 @dataclass(frozen=True, slots=True)
 class StepFinished:
-    """A step service has answered. `outcome` is its word, unchecked."""
+    """A step service has answered. `outcome` is its word, unchecked.
+
+    `scanned` says whether its result proves that a scan was done.
+    """
 
     step: str
     outcome: str
     message: str = ""
+    scanned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,10 +32,10 @@ RuleFunction = Callable[[Upload, Any, Millis, Config], Decision]
 STARTED = frozenset({Stage.RUNNING, Stage.SUSPENDED, Stage.AWAITING_URL, Stage.QUEUED})
 """Where a step that is not `delay` can start: at its service, or in a wait before it."""
 
-BEGUN = STARTED | {Stage.DELAYING, Stage.AWAITING_READY}
+BEGUN = STARTED | {Stage.DELAYING, Stage.HELD, Stage.AWAITING_READY}
 """Where `proceed` can lead: a step, a wait before it, or the release."""
 
-AFTER_FAILURE = BEGUN | {Stage.BACKING_OFF, Stage.HELD}
+AFTER_FAILURE = BEGUN | {Stage.BACKING_OFF}
 ALL = frozenset(Stage)
 
 

@@ -15,7 +15,9 @@ from uploadpp.core.states import (
     CancelPolicy,
     DesiredState,
     OnExhausted,
+    OnTooLarge,
     Outcome,
+    RequiredResult,
     RestartMode,
     Stage,
     StepReason,
@@ -115,6 +117,9 @@ class StepPlan:
     max_backoff: Millis = Millis(43_200_000)
     on_exhausted: OnExhausted = OnExhausted.ABORT
     delay: Millis = Millis(0)
+    max_filesize: int | None = None
+    on_too_large: OnTooLarge = OnTooLarge.SKIP
+    require_result: RequiredResult = RequiredResult.OPTIONAL
 
     def ends_with(self, reason: StepReason | None) -> bool:
         """Whether a failure of the step for this reason ends the upload; out of retries it may go on."""

@@ -24,6 +24,7 @@ from uploadpp.core.states import (
     CancelPolicy,
     DesiredState,
     OnExhausted,
+    OnTooLarge,
     Outcome,
     Stage,
     StepReason,
@@ -61,6 +62,35 @@ def proceed(upload: Upload, index: int, now: Millis, config: Config) -> Decision
         return Decision(enter(upload, Stage.SUSPENDED, now, cursor=index))
     if index == len(upload.plan):
         return finish(upload, Outcome.CONTINUE, now)
+    if upload.plan[index].max_filesize is not None and is_too_large(upload, index):
+        return pass_over(upload, index, now, config)
+    return approach(upload, index, now, config)
+
+
+def is_too_large(upload: Upload, index: int) -> bool:
+    """Whether the file is not for this step; once somebody has let it in, it stays in."""
+    largest = upload.plan[index].max_filesize
+    return largest is not None and upload.steps[index].attempts == 0 and int(upload.origin.filesize) > largest
+
+
+def pass_over(upload: Upload, index: int, now: Millis, config: Config) -> Decision:
+    """The file is too large for a step: go on without it, or wait for a person."""
+    plan = upload.plan[index]
+    text = f"{upload.origin.filesize} bytes are more than its maxFilesize, {plan.max_filesize}"
+    over = StepStatus(reason=StepReason.TOO_LARGE, message=text)
+    if plan.on_too_large is OnTooLarge.HOLD:
+        steps = upload.steps_with(index, evolve(over, state=StepState.HELD))
+        held = enter(upload, Stage.HELD, now, steps=steps, cursor=index)
+        notice = Notice(NoticeType.WARNING, "TooLarge", f"{plan.name}: {text}; held until it is resumed")
+        return Decision(held, notices=(notice,))
+    skipped = upload.with_step(index, evolve(over, state=StepState.SKIPPED))
+    decision = proceed(skipped, index + 1, now, config)
+    notice = Notice(NoticeType.WARNING, "TooLarge", f"{plan.name}: {text}; left out")
+    return evolve(decision, notices=(notice, *decision.notices))
+
+
+def approach(upload: Upload, index: int, now: Millis, config: Config) -> Decision:
+    """Go to a step, into its queue first if its places are limited."""
     if upload.plan[index].name in config.max_in_flight:
         return queue(upload, index, now)
     return begin_step(upload, index, now, config)

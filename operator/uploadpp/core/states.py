@@ -104,6 +104,7 @@ class StepReason(StrEnum):
     REJECTED = "Rejected"
     RETRIES_EXHAUSTED = "RetriesExhausted"
     TIMED_OUT = "TimedOut"
+    TOO_LARGE = "TooLarge"
     CANCELLED = "Cancelled"
     CLEANED = "Cleaned"
     RELEASED_ELSEWHERE = "ReleasedElsewhere"
@@ -125,6 +126,20 @@ class OnExhausted(StrEnum):
     HOLD = "Hold"
     CONTINUE = "Continue"
     DELETE = "Delete"
+
+
+class OnTooLarge(StrEnum):
+    """What happens at a step to a file that is larger than its `maxFilesize`."""
+
+    SKIP = "Skip"
+    HOLD = "Hold"
+
+
+class RequiredResult(StrEnum):
+    """What a step's `continue` has to bring; SCAN is a scan result with its time and without an error."""
+
+    OPTIONAL = "Optional"
+    SCAN = "Scan"
 
 
 class DesiredState(StrEnum):

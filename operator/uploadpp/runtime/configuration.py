@@ -13,6 +13,7 @@ from uploadpp.api.plan import encode_plan
 from uploadpp.api.spec import UploadPostprocessingSpec
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP, Millis, StepPlan
+from uploadpp.core.states import OnTooLarge, RequiredResult
 from uploadpp.runtime.durations import format_duration
 from uploadpp.runtime.settings import Settings, is_duration, is_repeatable
 from uploadpp.wire.connection import NatsOptions, tls_context
@@ -251,6 +252,9 @@ def _plan(settings: Settings, name: str) -> StepPlan:
         max_backoff=pick(own.maxBackoffSeconds if own else None, settings.max_backoff),
         on_exhausted=(own.onExhausted if own else None) or settings.on_exhausted,
         delay=_whole(settings.delay) if name == DELAY_STEP else Millis(0),
+        max_filesize=own.maxFilesize if own else None,
+        on_too_large=(own.onTooLarge if own else None) or OnTooLarge.SKIP,
+        require_result=(own.requireResult if own else None) or RequiredResult.OPTIONAL,
     )
 
 

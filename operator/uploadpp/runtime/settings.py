@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from uploadpp.api.codec import ShownField
 from uploadpp.core.model import DELAY_STEP, FINISHED_STEP
-from uploadpp.core.states import OnExhausted
+from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
 from uploadpp.runtime.durations import parse_duration
 from uploadpp.runtime.logs import LogFormat, LogLevel
 from uploadpp.wire.stream import StartFrom
@@ -123,6 +123,9 @@ class StepSettings(BaseModel):
     maxBackoffSeconds: int | None = Field(None, ge=0)  # noqa: N815
     onExhausted: OnExhausted | None = None  # noqa: N815
     maxInFlight: int | None = Field(None, ge=1)  # noqa: N815
+    maxFilesize: int | None = Field(None, ge=1)  # noqa: N815
+    onTooLarge: OnTooLarge | None = None  # noqa: N815
+    requireResult: RequiredResult | None = None  # noqa: N815
 
 
 class Settings(BaseModel):
@@ -167,7 +170,8 @@ class Settings(BaseModel):
         "UPLOADPP_STEP_SETTINGS",
         default={},
         description="JSON object of step name to timeoutSeconds, stallAfterSeconds, maxRetries, "
-        "backoffSeconds, maxBackoffSeconds, onExhausted, maxInFlight.",
+        "backoffSeconds, maxBackoffSeconds, onExhausted, maxInFlight, "
+        "maxFilesize, onTooLarge, requireResult.",
     )
     ready_after: Duration = env(
         "UPLOADPP_READY_AFTER",

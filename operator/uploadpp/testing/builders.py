@@ -55,7 +55,12 @@ def config_of(*steps: str | StepPlan, **settings: Millis | int | Mapping[str, in
 def arrival(url: str = URL, *, user: str = USER, expires_at: Millis | None = None) -> BytesReceived:
     """BytesReceived as the storage sends it."""
     origin = Origin(
-        url=url, url_received_at=START, url_expires_at=expires_at, executing_user=user, filename='"plan.pdf"'
+        url=url,
+        url_received_at=START,
+        url_expires_at=expires_at,
+        executing_user=user,
+        filename='"plan.pdf"',
+        filesize="48213",
     )
     return BytesReceived(origin, FileInfo(filename="plan.pdf", filesize=48_213))
 
@@ -202,7 +207,7 @@ def placeless(upload: Upload) -> Upload:
     return evolve(upload, log=LogPosition())
 
 
-def begun(*steps: str | StepPlan, **settings: Millis | int) -> Story:
+def begun(*steps: str | StepPlan, **settings: Millis | int | Mapping[str, int]) -> Story:
     """A story whose upload has arrived."""
     story = Story(config_of(*steps, **settings))
     story.arrives()

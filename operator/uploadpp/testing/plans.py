@@ -5,15 +5,20 @@ from random import Random
 
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP, Millis, StepPlan
-from uploadpp.core.states import OnExhausted
+from uploadpp.core.states import OnExhausted, OnTooLarge
 
 SECOND = 1000
 
 
 def step(
-    name: str, *, timeout: int = 0, retries: int = 2, policy: OnExhausted = OnExhausted.ABORT
+    name: str,
+    *,
+    timeout: int = 0,
+    retries: int = 2,
+    policy: OnExhausted = OnExhausted.ABORT,
+    above: OnTooLarge | None = None,
 ) -> StepPlan:
-    """A step with short waits; `timeout` in seconds, 0 is none."""
+    """A step with short waits; `timeout` in seconds, 0 is none. With `above` each file is too large."""
     return StepPlan(
         name=name,
         timeout=Millis(timeout * SECOND) if timeout else None,
@@ -22,6 +27,8 @@ def step(
         backoff=Millis(1 * SECOND),
         max_backoff=Millis(4 * SECOND),
         on_exhausted=policy,
+        max_filesize=1 if above else None,
+        on_too_large=above or OnTooLarge.SKIP,
         delay=Millis(2 * SECOND if name == DELAY_STEP else 0),
     )
 
@@ -52,6 +59,7 @@ def any_config(random: Random) -> Config:
             timeout=random.choice([0, 0, 0, 6]),
             retries=random.choice([0, 1, 2]),
             policy=random.choice([*OnExhausted, OnExhausted.ABORT]),
+            above=random.choice([None, None, None, None, *OnTooLarge]),
         )
         for name in names
     ]

@@ -178,8 +178,15 @@ def _step_finished(envelope: Envelope, now: Millis) -> Event | None:
         _text(envelope, fields, "FinishedStep"),
         _text(envelope, fields, "Outcome"),
         redact(message),
+        _is_scan(result),
     )
     return Event(upload_id, answer, envelope.metadata.get("eventid", ""))
+
+
+def _is_scan(result: dict[str, Any]) -> bool:
+    """Whether a VirusscanResult says that and when a scan was done; Go's zero time says it was not."""
+    scanned_at = _word(result, "Scandate")
+    return bool(scanned_at) and not scanned_at.startswith("0001-") and not result.get("ErrorMsg")
 
 
 def _upload_ready(envelope: Envelope, now: Millis) -> Event | None:

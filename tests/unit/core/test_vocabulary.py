@@ -33,7 +33,9 @@ from uploadpp.core.states import (
     DesiredState,
     Ignored,
     OnExhausted,
+    OnTooLarge,
     Outcome,
+    RequiredResult,
     RestartMode,
     Stage,
     StallReason,
@@ -59,9 +61,11 @@ SECOND, MINUTE = 1_000, 60_000
         ),
         (StallReason, "NoAnswerFromStep NoUploadReady NoFreshURL ReleaseFailed"),
         (StepState, "Waiting Running BackingOff Held Succeeded Failed Skipped"),
-        (StepReason, "Rejected RetriesExhausted TimedOut Cancelled Cleaned ReleasedElsewhere"),
+        (StepReason, "Rejected RetriesExhausted TimedOut TooLarge Cancelled Cleaned ReleasedElsewhere"),
         (Outcome, "continue retry abort delete"),
         (OnExhausted, "Abort Hold Continue Delete"),
+        (OnTooLarge, "Skip Hold"),
+        (RequiredResult, "Optional Scan"),
         (DesiredState, "Active Suspended Cancelled"),
         (CancelPolicy, "Abort Delete"),
         (RestartMode, "Resume ResumeStep Restart ForceRestart"),
@@ -138,6 +142,9 @@ def test_what_is_so_unless_it_is_configured() -> None:
         max_backoff=Millis(12 * 60 * MINUTE),
         on_exhausted=OnExhausted.ABORT,
         delay=Millis(0),
+        max_filesize=None,
+        on_too_large=OnTooLarge.SKIP,
+        require_result=RequiredResult.OPTIONAL,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from uploadpp.api.codec import ShownField
 from uploadpp.core.model import Millis
-from uploadpp.core.states import OnExhausted
+from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
 from uploadpp.runtime.configuration import (
     ConfigurationError,
     add_flags,
@@ -326,3 +326,14 @@ def test_places_at_steps() -> None:
     settings = read({"POSTPROCESSING_STEPS": "a,b", "UPLOADPP_STEP_SETTINGS": own, "UPLOADPP_SHARDS": "8"})
     assert core_config(settings).max_in_flight == {"a": 8}
     assert core_config(read({})).max_in_flight == {}
+
+
+def test_what_a_step_is_for_and_has_to_prove() -> None:
+    own = '{"a":{"maxFilesize":1000,"onTooLarge":"Hold","requireResult":"Scan"}}'
+    first, second = core_config(read({"POSTPROCESSING_STEPS": "a,b", "UPLOADPP_STEP_SETTINGS": own})).steps
+    assert (first.max_filesize, first.on_too_large, first.require_result) == (
+        1000,
+        OnTooLarge.HOLD,
+        RequiredResult.SCAN,
+    )
+    assert (second.max_filesize, second.require_result) == (None, RequiredResult.OPTIONAL)

@@ -140,7 +140,8 @@ def test_the_operator_understands_every_answer(step: str, verdict: Verdict, mess
     event = decode(encode_answer(start(step), verdict, NOW).body, 1, NOW)
     assert event is not None
     assert event.upload_id == UPLOAD
-    assert event.input == StepFinished(step, verdict.outcome, message_shown)
+    scanned = isinstance(verdict.result, VirusscanResult)
+    assert event.input == StepFinished(step, verdict.outcome, message_shown, scanned=scanned)
 
 
 def test_what_was_not_scanned_has_no_time_and_an_error() -> None:

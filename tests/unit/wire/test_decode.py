@@ -313,3 +313,22 @@ def test_raw_members_are_the_text(members: dict[str, object], space: str) -> Non
     for raw, value in found.values():
         assert json.loads(raw) == value
         assert raw in text
+
+
+@pytest.mark.parametrize(
+    ("result", "proof"),
+    [
+        ('{"Infected":false,"Scandate":"2026-10-02T08:15:31.5Z","ErrorMsg":""}', True),
+        ('{"Infected":false,"Scandate":"0001-01-01T00:00:00Z"}', False),
+        ('{"Infected":false,"Scandate":"2026-10-02T08:15:31.5Z","ErrorMsg":"icap: 500"}', False),
+        ('{"Infected":false}', False),
+        ("null", False),
+        ("7", False),
+    ],
+)
+def test_what_proves_a_scan(result: str, proof: bool) -> None:  # noqa: FBT001 -- a parameter
+    payload = f'{{"UploadID":"{UPLOAD}","FinishedStep":"virusscan","Outcome":"continue","Result":{result}}}'
+    event = decode(message("PostprocessingStepFinished", payload), 1, NOW)
+    assert event is not None
+    assert isinstance(event.input, StepFinished)
+    assert event.input.scanned is proof

@@ -49,7 +49,7 @@ FULL, MINIMAL, START, INFECTED, RETRY, POLICIES, FINISHED, NOTICE, READY, FOUND,
 )
 MEANINGS: list[tuple[Sample, Input | None]] = [
     (START, None),  # without our mark it is somebody else's
-    (INFECTED, StepFinished("virusscan", "delete", "Eicar-Test-Signature")),
+    (INFECTED, StepFinished("virusscan", "delete", "Eicar-Test-Signature", scanned=True)),
     (RETRY, StepFinished("virusscan", "retry", "dial tcp: connection refused")),
     (POLICIES, StepFinished("policies", "continue")),
     (FINISHED, None),

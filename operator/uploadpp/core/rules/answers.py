@@ -19,7 +19,7 @@ from uploadpp.core.moves import (
     proceed,
 )
 from uploadpp.core.retry import backoff
-from uploadpp.core.states import DesiredState, Ignored, Outcome, Stage, StepReason, StepState
+from uploadpp.core.states import DesiredState, Ignored, Outcome, RequiredResult, Stage, StepReason, StepState
 
 
 def step_finished(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
@@ -39,6 +39,10 @@ def step_finished(upload: Upload, answer: StepFinished, now: Millis, config: Con
 
 
 def _continue(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
+    if upload.plan[upload.cursor].require_result is RequiredResult.SCAN and not answer.scanned:
+        text = f"{answer.step} answered continue without a scan result; treated as retry"
+        decision = back_off(upload, now, config, message=text)
+        return evolve(decision, notices=(Notice(NoticeType.WARNING, "NoScanResult", text), *decision.notices))
     done = end_step(upload, StepState.SUCCEEDED, now, outcome=Outcome.CONTINUE, message=answer.message)
     return proceed(done, upload.cursor + 1, now, config)
 

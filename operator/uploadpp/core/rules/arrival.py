@@ -5,7 +5,7 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import Millis, Origin, Upload
-from uploadpp.core.moves import begin_run, cancel, proceed, start_step
+from uploadpp.core.moves import begin_run, cancel, proceed, queue, start_step
 from uploadpp.core.states import DesiredState, Ignored, Outcome, Stage
 
 
@@ -37,7 +37,9 @@ def fresh_url(upload: Upload, arrived: BytesReceived, now: Millis, config: Confi
         return ignore(upload, Ignored.DUPLICATE, "BytesReceived brought the URL that needs renewal")
     renewed = evolve(upload, origin=_merged(upload.origin, arrived.origin))
     has_lost_its_place = upload.stalled_at is not None and upload.current_step in config.max_in_flight
-    if upload.control.desired is DesiredState.SUSPENDED or has_lost_its_place:
+    if has_lost_its_place:
+        return queue(renewed, upload.cursor, now)
+    if upload.control.desired is DesiredState.SUSPENDED:
         return proceed(renewed, upload.cursor, now, config)
     return start_step(renewed, upload.cursor, now)
 

@@ -6,8 +6,8 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Resume, SpecChanged
 from uploadpp.core.model import FINISHED_STEP, Millis, RestartRequest, Upload
-from uploadpp.core.moves import begin_run, cancel, finish, proceed
-from uploadpp.core.states import DesiredState, Ignored, Outcome, RestartMode, Stage
+from uploadpp.core.moves import approach, begin_run, cancel, finish, proceed
+from uploadpp.core.states import DesiredState, Ignored, Outcome, RestartMode, Stage, StepReason
 
 UNMOVED = {Stage.PENDING, Stage.SUSPENDED}
 """Stages that the desired state may lead out of: that comes before a wish for others."""
@@ -37,6 +37,8 @@ def _resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decisi
             return begin_run(upload, now, config)
         case Stage.AWAITING_READY | Stage.RELEASE_BACKING_OFF | Stage.UPLOAD_FAILED:
             return _release_again(upload, now)
+    if upload.stage is Stage.HELD and upload.step.reason is StepReason.TOO_LARGE:
+        return approach(upload, upload.cursor, now, config)
     if upload.stage is Stage.HELD:
         upload = upload.with_step(upload.cursor, evolve(upload.step, retries=0))
     return proceed(upload, upload.cursor, now, config)
