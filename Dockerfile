@@ -16,10 +16,13 @@ RUN python3 -m pip --python /opt/uploadpp install \
       --require-hashes --only-binary=:all: --no-binary=nkeys --no-deps --no-compile -r /tmp/requirements-runtime.lock
 COPY operator/uploadpp /tmp/src/uploadpp
 # Compiled by content, not by time: the root file system is read-only where this runs, and the files are the
-# same in every build.
+# same in every build. Python's own modules too: official images come without, which costs each start 0.7 s of CPU.
 RUN site=$(/opt/uploadpp/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
  && mv /tmp/src/uploadpp "$site/" \
- && /opt/uploadpp/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/uploadpp/lib
+ && own=$(/opt/uploadpp/bin/python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))') \
+ && PYTHONPYCACHEPREFIX=/opt/uploadpp/compiled /opt/uploadpp/bin/python -m compileall -q \
+      --invalidation-mode unchecked-hash -x '/(test|tests|idlelib|lib2to3|turtledemo|pip|dist-packages)/' \
+      /opt/uploadpp/lib "$own"
 
 FROM ${BASE}
 ARG VERSION=0.0.0
@@ -35,6 +38,7 @@ COPY --from=packages /opt/uploadpp /opt/uploadpp
 ENV PATH=/opt/uploadpp/bin:$PATH \
     PYTHONSAFEPATH=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONPYCACHEPREFIX=/opt/uploadpp/compiled \
     PYTHONUNBUFFERED=1
 # Of no user of the base image; a number, so that runAsNonRoot can be checked.
 USER 65532:65532

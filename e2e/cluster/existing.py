@@ -30,7 +30,10 @@ class ExistingCluster:
 
     def load(self, archive: Path) -> None:
         """How its nodes get images is not for us to know."""
-        raise ClusterUnavailableError(f"{archive.name} cannot be put on somebody else's nodes: name an image")
+        raise ClusterUnavailableError(
+            f"{archive.name} cannot be put on somebody else's nodes: "
+            "set UPLOADPP_IMAGE and UPLOADPP_NATS_IMAGE"
+        )
 
     def stop(self) -> None:
         """Nothing was started."""

@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from e2e.cluster.binaries import resolve
@@ -29,6 +28,19 @@ _SOURCES = ("Dockerfile", "LICENSE", "requirements-runtime.lock", "operator/uplo
 # How this machine reaches a package index is nothing that the image may remember.
 _OF_THIS_MACHINE = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf"))
 
+# Ends with us, and then nothing stays mounted.
+_ALONE = [
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "unshare",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+]
+
 
 def pause_image() -> Path:
     """What holds the namespaces of a Pod."""
@@ -48,11 +60,10 @@ def operator_image() -> Path:
 
 
 def _of_one_program(name: str, program: Path, version: str) -> Path:
-    def make(target: Path) -> None:
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            path = f"/{program.name.partition('-v')[0]}"
-            layer = write_layer(Path(folder, "layer.tar"), {path: program})
-            write_archive(target, Image(name, [layer], {"Entrypoint": [path]}))
+    def make(target: Path, work: Path) -> None:
+        path = f"/{program.name.partition('-v')[0]}"
+        layer = write_layer(work / "layer.tar", {path: program})
+        write_archive(target, Image(name, [layer], {"Entrypoint": [path]}))
 
     return kept(name.rpartition("/")[2].partition(":")[0], version, make)
 
@@ -73,44 +84,39 @@ def _docker_answers() -> bool:
     return subprocess.run(["docker", "info"], check=False, capture_output=True, timeout=20).returncode == 0
 
 
-def _with_docker(target: Path) -> None:
+def _with_docker(target: Path, work: Path) -> None:
     _slowly("building the image with docker", ["docker", "build", f"--tag={OPERATOR}", "."], target)
-    draft = target.with_suffix(".draft")
+    draft = work / "image.tar"
     subprocess.run(["docker", "save", f"--output={draft}", OPERATOR], check=True)
     draft.rename(target)
 
 
-def _with_buildah(target: Path) -> None:
+def _with_buildah(target: Path, work: Path) -> None:
     """Without a daemon and without containers: its steps run in a chroot."""
     machine.check({"buildah": "buildah", "debootstrap": "debootstrap"})
     base = kept("base", f"{_SUITE}-{_RECIPE}", _make_base)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        draft = Path(folder, "image.tar")
-        buildah = ["buildah", f"--root={folder}/root", f"--runroot={folder}/run", "--storage-driver=overlay"]
-        mounts = [f"--volume={path}:{path}:ro" for path in _OF_THIS_MACHINE if path.exists()]
-        build = ["build", "--isolation=chroot", "--network=host", "--quiet", *mounts]
-        build += [f"--build-arg=BASE=docker-archive:{base}", f"--tag={OPERATOR}", "."]
-        push = ["push", "--quiet", OPERATOR, f"docker-archive:{draft}:{OPERATOR}"]
-        # In a mount namespace of its own, so that nothing stays mounted if it is killed.
-        alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        _slowly("building the image with buildah (1 min)", [*alone, *buildah, *build], target)
-        _slowly("writing its archive", [*alone, *buildah, *push], target)
-        draft.rename(target)
+    draft = work / "image.tar"
+    buildah = ["buildah", f"--root={work}/root", f"--runroot={work}/run", "--storage-driver=overlay"]
+    mounts = [f"--volume={path}:{path}:ro" for path in _OF_THIS_MACHINE if path.exists()]
+    build = ["build", "--isolation=chroot", "--network=host", "--quiet", *mounts]
+    build += [f"--build-arg=BASE=docker-archive:{base}", f"--tag={OPERATOR}", "."]
+    push = ["push", "--quiet", OPERATOR, f"docker-archive:{draft}:{OPERATOR}"]
+    _slowly("building the image with buildah (1 min)", [*_ALONE, *buildah, *build], target)
+    _slowly("writing its archive", [*_ALONE, *buildah, *push], target)
+    draft.rename(target)
 
 
-def _make_base(target: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        root, layer = Path(folder, "root"), Path(folder, "layer.tar")
-        alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
-        debootstrap = ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _SUITE, str(root)]
-        what = f"making a base image of Debian {_SUITE} with Python (1 min, once)"
-        _slowly(what, [*alone, *debootstrap], target)
-        tar = ["tar", "--sort=name", "--numeric-owner", "--mtime=@0", f"--directory={root}"]
-        tar += [f"--exclude={each}" for each in _LEFT_OUT]
-        subprocess.run([*tar, f"--file={layer}", "--create", "."], check=True)
-        image = Image(f"docker.io/local/python:{_SUITE}", [layer], {"Cmd": ["python3"], "Env": [_PATH]})
-        write_archive(target, image)
+def _make_base(target: Path, work: Path) -> None:
+    root, layer = work / "root", work / "layer.tar"
+    debootstrap = ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _SUITE, str(root)]
+    what = f"making a base image of Debian {_SUITE} with Python (1 min, once)"
+    _slowly(what, [*_ALONE, *debootstrap], target)
+    tar = ["tar", "--sort=name", "--numeric-owner", "--mtime=@0", f"--directory={root}"]
+    tar += [f"--exclude={each}" for each in _LEFT_OUT]
+    subprocess.run([*tar, f"--file={layer}", "--create", "."], check=True)
+    image = Image(f"docker.io/local/python:{_SUITE}", [layer], {"Cmd": ["python3"], "Env": [_PATH]})
+    write_archive(target, image)
 
 
 def _slowly(what: str, command: list[str], target: Path) -> None:
-    run_slowly(what, command, log=target.with_suffix(".log"), cwd=REPO, env=os.environ)
+    run_slowly(what, command, log=target.with_name("build.log"), cwd=REPO, env=os.environ)

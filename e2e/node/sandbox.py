@@ -146,6 +146,8 @@ class Sandbox(Service):
         _run("ip", "link", "set", link.interface, "up")
         self.run("ip", "address", "add", f"{link.node}/30", "dev", "eth0")
         self.run("ip", "link", "set", "eth0", "up")
+        # The API server talks to Pods for those who ask it to; without this it would try the next router.
+        _run("ip", "route", "add", link.pods, "via", link.node, "dev", link.interface)
 
 
 def _try(*command: str) -> bool:

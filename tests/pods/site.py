@@ -75,11 +75,32 @@ class Site:
         self.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/nats", timeout=70)
         self.tunnel = Tunnel(self.instance, self.kubeconfig)
         self.tunnel.start()
+        self._endings = self.instance.folder / "endings"
+        self._watch_endings()
         self._tools = self.instance.folder / "tools"
         self._tools.mkdir()
         for name in ("kubectl", "helm"):
             (self._tools / name).symlink_to(resolve(name).path)
         subprocess.run([sys.executable, REPO / "scripts/build_plugin.py", self._tools], check=True)
+
+    def _watch_endings(self) -> None:
+        """Note how each Pod's process ends: the Pod is gone a moment later."""
+        code = "{.status.containerStatuses[*].state.terminated.exitCode}"
+        shown = f"--output=jsonpath={{.metadata.name}} {code}{{'\\n'}}"
+        kubectl = [
+            str(resolve("kubectl").path),
+            f"--kubeconfig={self.kubeconfig}",
+            f"--namespace={NAMESPACE}",
+        ]
+        watch = [*kubectl, "get", "pods", f"--selector={POD_SELECTOR}", "--watch", shown]
+        with self._endings.open("w") as output:
+            child = subprocess.Popen(watch, stdout=output)
+        self.instance.record("endings", child)
+
+    def exit_statuses(self) -> dict[str, str]:
+        """How the processes of the Pods that are gone have ended."""
+        lines = (line.split() for line in self._endings.read_text().splitlines())
+        return {words[0]: words[1] for words in lines if len(words) == len(("name", "status"))}
 
     def stop(self) -> None:
         """Remove what was made."""

@@ -63,7 +63,9 @@ def test_an_image_is_made_once_for_each_version(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     made = []
 
-    def make(target: Path) -> None:
+    def make(target: Path, work: Path) -> None:
+        assert list(work.iterdir()) == []
+        (work / "some").touch()
         made.append(target.name)
         target.write_text("image")
 
