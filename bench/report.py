@@ -39,6 +39,11 @@ def render(found: dict[str, Figures], stamp: str, *, quick: bool) -> str:
             f"≤ {killed['lease_s']} + 5 s",
         ),
         (
+            f"working again after kill -9 with {flood['uploads']} finished uploads kept",
+            f"{flood['working_again_after_s']} s, {flood['memory_kb_per_finished']} KB each",
+            f"≤ {killed['lease_s']} + 5 s",
+        ),
+        (
             f"working again after kill -9 with {recovery['in_flight']} in flight",
             f"{recovery['working_again_after_s']} s; {recovery['extra_starts']:g} starts twice",
             f"≤ {recovery['lease_s']} + 5 s; 0",

@@ -171,7 +171,19 @@ def burst(bench: Bench, uploads: int, in_flight: int) -> Figures:
         "base_mb": round(base / 1e6),
         "memory_kb_per_upload": round((peak - base) / uploads / 1000, 1),
         "cpu_ms_per_upload": stage.cpu_ms_per_upload(uploads),
+        "working_again_after_s": round(_killed_and_back(stage.operator), 1),
+        "memory_kb_per_finished": round((usage(stage.operator).memory - base) / uploads / 1000, 2),
     }
+
+
+def _killed_and_back(operator: Operator) -> float:
+    """Seconds from a kill -9 until the next process owns the shard."""
+    operator.kill()
+    began = time.monotonic()
+    operator.start()
+    while sample(operator.metrics(), "uploadpp_shard_owned") < 1:
+        time.sleep(0.1)
+    return time.monotonic() - began
 
 
 def sustained(bench: Bench, rate: float, seconds: float) -> Figures:
@@ -210,12 +222,7 @@ def recovery(bench: Bench, uploads: int, work_seconds: float) -> Figures:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
         while sample(stage.operator.metrics(), "uploadpp_published_total") < uploads:
             time.sleep(0.2)
-        stage.operator.kill()
-        began = time.monotonic()
-        stage.operator.start()
-        while sample(stage.operator.metrics(), "uploadpp_shard_owned") < 1:
-            time.sleep(0.1)
-        recovered = time.monotonic() - began
+        recovered = _killed_and_back(stage.operator)
         found: Figures = json.loads(running.communicate(timeout=600)[0])
     return {
         **found,
@@ -233,12 +240,7 @@ def killed(bench: Bench, uploads: int) -> Figures:
     command += ["--uploads", str(uploads), "--retries", "0.5"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
         time.sleep(1.5)
-        stage.operator.kill()
-        began = time.monotonic()
-        stage.operator.start()
-        while sample(stage.operator.metrics(), "uploadpp_shard_owned") < 1:
-            time.sleep(0.1)
-        recovered = time.monotonic() - began
+        recovered = _killed_and_back(stage.operator)
         found: Figures = json.loads(running.communicate(timeout=300)[0])
     catch_up(stage)
     listed = Kubectl(stage.cluster.kubeconfig, NAMESPACE)("get", "upp", "--no-headers")

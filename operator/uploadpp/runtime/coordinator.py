@@ -65,6 +65,7 @@ class Coordinator:
         self.stream = ""
         self.tracing: Tracing | None = None
         self.dispatcher: Dispatcher | None = None
+        self.postpone: Callable[[Event, int, Millis, Slot], bool] = lambda *_: False
         self.on_storable: Callable[[Entry], None] = lambda _: None
         self.on_ended: Callable[[Entry], None] = lambda _: None
         self.on_forgotten: Callable[[Entry], None] = lambda _: None
@@ -131,11 +132,21 @@ class Coordinator:
             if token := event.input.token:  # first the one that asked: its status is the answer for all
                 ids.sort(key=lambda i: self._entries[i].upload.observed_token != token)
         for upload_id in ids:
-            entry = self._entries.get(upload_id)
-            decision = apply(
-                entry.upload if entry else None, upload_id, event.input, at, timestamp, self._config
-            )
-            self._carry_out(entry, upload_id, event.input, decision, timestamp, slot)
+            if not self.postpone(event, sequence, timestamp, slot):
+                self._apply(upload_id, event.input, at, timestamp, slot)
+
+    def on_postponed(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
+        """A message of an upload that had been put away and is back."""
+        try:
+            self._apply(event.upload_id, event.input, Position(self.stream, sequence), timestamp, slot)
+        except Exception as error:  # noqa: BLE001 -- as in `on_message`
+            self._quarantine.unexpected(sequence, error)
+        self._ledger.settle(slot)
+
+    def _apply(self, upload_id: str, event: Input, at: Position, timestamp: Millis, slot: Slot) -> None:
+        entry = self._entries.get(upload_id)
+        decision = apply(entry.upload if entry else None, upload_id, event, at, timestamp, self._config)
+        self._carry_out(entry, upload_id, event, decision, timestamp, slot)
 
     def _met(self, event: Event, sequence: int, timestamp: Millis) -> None:
         """One of our events is in the log: it need not go out, or not again."""
@@ -290,6 +301,13 @@ class Coordinator:
         if not self.replaying:
             self._schedule(entry)
         return entry
+
+    def put_away(self, entry: Entry) -> None:
+        """An upload that is over leaves memory; `postpone` is asked about it from now on."""
+        self._scheduler.set(entry, None)
+        del self._entries[entry.upload.id]
+        del self._names[entry.name]
+        self._metrics.moved(entry.upload, None)
 
     def forget(self, entry: Entry) -> None:
         """The resource is gone: later results are ignored, nothing waits for it."""

@@ -12,6 +12,7 @@ from uploadpp.core.model import Origin
 from uploadpp.core.states import Stage
 from uploadpp.kube.sealing import SealError
 from uploadpp.kube.store import Stored, stored
+from uploadpp.runtime.archive import Archive, Archived
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.handmade import SecretUrls, origin_from_spec
@@ -32,19 +33,22 @@ class ResourceInputs:
         config: Config,
         secrets: SecretUrls,
         notices: Notices,
+        archive: Archive,
     ) -> None:
         self._coordinator = coordinator
         self._seals = seals
         self._config = config
         self._secrets = secrets
         self._notices = notices
+        self._archive = archive
         self._broken: set[str] = set()
         self._forgotten: OrderedDict[str, None] = OrderedDict()
-        coordinator.on_forgotten = self._remember
+        coordinator.on_forgotten = self._done_with
 
     def listed(self, resource: Json) -> None:
         """Take a resource into memory before the log is replayed."""
-        self._adopt(resource)
+        if not self._archive.admits(resource):
+            self._adopt(resource)
 
     def reconcile_all(self) -> None:
         """After replay: whatever spec or status says is due, for resources that no log started."""
@@ -61,6 +65,14 @@ class ResourceInputs:
         name = resource["metadata"]["name"]
         entry = self._coordinator.entry_of(name)
         now = stored(resource)
+        archived = self._archive.get(name)
+        if archived is not None:
+            if _version(now) <= _version(archived.stored):
+                return  # late, or an echo
+            if archived.stored.uid == now.uid and now.generation == archived.stored.generation:
+                archived.stored = now  # a label, or something else that is not for us
+                return
+            self._archive.drop(archived)
         if entry is not None and entry.stored is not None and entry.stored.uid != now.uid:
             if _version(now) < _version(entry.stored):
                 return  # a late word of an earlier resource of that name
@@ -98,20 +110,37 @@ class ResourceInputs:
         if control != entry.upload.control:
             self._coordinator.on_input(entry, SpecChanged(control))
 
+    def recalled(self, archived: Archived, resource: Json) -> None:
+        """An upload that was put away is wanted again."""
+        self._archive.drop(archived)
+        entry = self._adopt(resource)
+        if entry is not None and not self._coordinator.replaying and not self._secrets.is_waiting(entry):
+            self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
+
     def deleted(self, resource: Json) -> None:
-        """A resource is gone."""
-        entry = self._coordinator.entry_of(resource["metadata"]["name"])
+        """A resource is gone, says the watch."""
         self._broken.discard(resource["metadata"]["uid"])
-        if entry is not None and entry.stored is not None and entry.stored.uid == resource["metadata"]["uid"]:
+        self.gone(resource["metadata"]["name"], resource["metadata"]["uid"])
+
+    def gone(self, name: str, uid: str) -> None:
+        """A resource is gone."""
+        entry, archived = self._coordinator.entry_of(name), self._archive.get(name)
+        if archived is not None and archived.stored.uid == uid:
+            self._archive.drop(archived)
+            self._remember(uid)
+        if entry is not None and entry.stored is not None and entry.stored.uid == uid:
             log.info("resource deleted; the upload is forgotten", extra={"upload": entry.upload.id})
             self._coordinator.forget(entry)
 
-    def _remember(self, entry: Entry) -> None:
-        """A resource we are done with: what a watch or a listing still says of it is late."""
+    def _done_with(self, entry: Entry) -> None:
         if entry.stored is not None:
-            self._forgotten[entry.stored.uid] = None
-            if len(self._forgotten) > REMEMBERED:
-                self._forgotten.popitem(last=False)
+            self._remember(entry.stored.uid)
+
+    def _remember(self, uid: str) -> None:
+        """A resource we are done with: what a watch or a listing still says of it is late."""
+        self._forgotten[uid] = None
+        if len(self._forgotten) > REMEMBERED:
+            self._forgotten.popitem(last=False)
 
     def _adopt(self, resource: Json) -> Entry | None:
         name = resource["metadata"]["name"]
@@ -130,8 +159,9 @@ class ResourceInputs:
             self._report(resource, ValueError("spec.upload.id is empty"))
             return None
         other = self._coordinator.upload_entry(upload.id)
-        if other is not None:
-            self._report(resource, ValueError(f"upload {upload.id} already has the resource {other.name}"))
+        known = other.name if other is not None else self._archive.name_of(upload.id)
+        if known:
+            self._report(resource, ValueError(f"upload {upload.id} already has the resource {known}"))
             return None
         if not sealed:
             origin = origin_from_spec(upload)

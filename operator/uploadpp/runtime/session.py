@@ -24,6 +24,7 @@ from uploadpp.core.sharding import Shard
 from uploadpp.core.tracing import trace_of
 from uploadpp.kube.errors import ApiError, UnavailableError
 from uploadpp.kube.lease import Lease
+from uploadpp.runtime.archive import Archive
 from uploadpp.runtime.checkpoint import Checkpoint, Form
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.dispatcher import Dispatcher
@@ -105,10 +106,11 @@ class Session:
         if around.config.max_in_flight:
             self._coordinator.dispatcher = self._dispatcher
         self._secrets = SecretUrls(self._coordinator, around.store, around.events, around.clock)
+        self._archive = Archive(self._coordinator, self._ledger, around.metrics)
         self._resources = ResourceInputs(
-            self._coordinator, around.seals, around.config, self._secrets, around.events
+            self._coordinator, around.seals, around.config, self._secrets, around.events, self._archive
         )
-        self._reaper = Reaper(self._coordinator, around.store, self._ledger, around.clock, around.max_ended)
+        self._reaper = Reaper(self._archive, self._resources, around.store, around.clock, around.max_ended)
         form = Form(around.seals, around.namespace, around.shown)
         self._checkpoint = Checkpoint(
             self._coordinator, around.store, around.events, around.metrics, form, self
@@ -178,9 +180,12 @@ class Session:
         """
         self._spawn(self._lease.hold())
         try:
-            if await self._until(self._prepare(epoch), stop) and await self._until(
+            ready = await self._until(self._prepare(epoch), stop) and await self._until(
                 self._replayed.wait(), stop
-            ):
+            )
+            while ready and self._archive.recalling:
+                ready = await self._until(self._archive.settled(), stop)
+            if ready:
                 self._act()
                 await self._until(None, stop)
                 await self._drain()
@@ -193,16 +198,16 @@ class Session:
         # Before listing: what a predecessor still acknowledges must be in what we list.
         place = await take_over(self._js, self._shard, epoch, around.start_from, around.lost_after)
         self._fence.bind(self._js, place)
-        async for resource in around.store.list_all(self._shard.selector):
-            self._resources.listed(resource)
         self._coordinator.stream = place.stream
         self._ledger.start(place.first - 1)
+        async for resource in around.store.list_all(self._shard.selector):
+            self._resources.listed(resource)
         around.metrics.epoch.labels(self._label).set(place.epoch)
         log.info(
             "replaying the log",
             extra={
                 "consumer": place.consumer,
-                "resources": len(self._coordinator),
+                "resources": len(self._coordinator) + len(self._archive),
                 "messages": place.backlog,
             },
         )
@@ -214,6 +219,7 @@ class Session:
             self._replayed.set()
         self._spawn(self._reader.run())
         self._spawn(self._publisher.run())
+        self._spawn(self._archive.run(self._around.store, self._resources))
 
     async def _on_raw(self, raw: Raw) -> None:
         self._coordinator.on_message(raw.sequence, raw.timestamp, raw.delivered, raw.data)
@@ -273,6 +279,7 @@ class Session:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for entry in list(self._coordinator.entries):
             self._coordinator.forget(entry)
+        self._archive.clear()
 
     # -- tasks ----------------------------------------------------------------------------
 
@@ -315,7 +322,8 @@ class Session:
         while True:
             await asyncio.sleep(self._around.resync_seconds)
             # Only what has a resource by now: one that is made meanwhile need not be in the list.
-            before = [(e, e.stored.uid) for e in self._coordinator.entries if e.stored is not None]
+            entries = self._coordinator.entries
+            before = [(e.name, e.stored.uid) for e in entries if e.stored is not None] + self._archive.uids
             seen: set[str] = set()
             try:
                 async for resource in self._around.store.list_all(self._shard.selector):
@@ -324,9 +332,9 @@ class Session:
             except ApiError as error:
                 log.warning("resources not listed, trying again later: %s", error)
                 continue
-            for entry, uid in before:
-                if uid not in seen and not entry.gone:
-                    self._coordinator.forget(entry)
+            for name, uid in before:
+                if uid not in seen:
+                    self._resources.gone(name, uid)
 
     # -- what others ask of a session -----------------------------------------------------
 

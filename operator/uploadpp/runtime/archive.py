@@ -1,0 +1,226 @@
+"""Uploads that are over: of each only what removing it takes stays in memory.
+
+An upload may be put away once its end is stored and no message about it can be read again.
+Whatever concerns it all the same (a late answer, a duplicate, somebody's wish) calls it
+back: its resource is read, and what the log has brought meanwhile waits for that.
+"""
+
+import asyncio
+import heapq
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+from uploadpp.api.timestamps import parse_time
+from uploadpp.core.conditions import ConditionType
+from uploadpp.core.model import LogPosition, Millis
+from uploadpp.core.states import Stage
+from uploadpp.kube.errors import ApiError
+from uploadpp.kube.store import Stored, stored
+from uploadpp.runtime.coordinator import Coordinator
+from uploadpp.runtime.entry import Entry
+from uploadpp.runtime.ledger import Ledger, Slot
+from uploadpp.runtime.metrics import Metrics
+from uploadpp.runtime.ports import Json, Resources
+from uploadpp.wire.decode import Event
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class Archived:
+    """An upload that has ended, as its resource says it in full."""
+
+    name: str
+    upload_id: str
+    stage: Stage
+    stalled: bool
+    stored: Stored
+    expires_at: Millis | None
+
+
+class Shelf(Protocol):
+    """Told what was found when an upload is called back (`runtime.resources.ResourceInputs`)."""
+
+    def recalled(self, archived: Archived, resource: Json) -> None:
+        """Take the upload into memory again."""
+
+    def gone(self, name: str, uid: str) -> None:
+        """Its resource is not there any more."""
+
+
+class Archive:
+    """The uploads of one shard that are over."""
+
+    def __init__(self, coordinator: Coordinator, ledger: Ledger, metrics: Metrics) -> None:
+        self._coordinator = coordinator
+        self._ledger = ledger
+        self._metrics = metrics
+        self._by_name: dict[str, Archived] = {}
+        self._by_id: dict[str, Archived] = {}
+        self._heap: list[tuple[Millis, int, Archived]] = []
+        self._count = 0
+        self._postponed: dict[str, list[tuple[Event, int, Millis, Slot]]] = {}
+        self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._settled.set()
+        coordinator.postpone = self.postpone
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    @property
+    def uids(self) -> list[tuple[str, str]]:
+        """Name and uid of every resource in here."""
+        return [(each.name, each.stored.uid) for each in self._by_name.values()]
+
+    @property
+    def recalling(self) -> bool:
+        """Whether messages wait for an upload that is being called back."""
+        return bool(self._postponed)
+
+    def get(self, name: str) -> Archived | None:
+        """The upload behind a resource."""
+        return self._by_name.get(name)
+
+    def name_of(self, upload_id: str) -> str:
+        """The resource of an upload; empty when it is not here."""
+        archived = self._by_id.get(upload_id)
+        return archived.name if archived else ""
+
+    # -- coming and going -----------------------------------------------------------------
+
+    def put_away(self, entry: Entry) -> bool:
+        """Take an upload over from the coordinator, if it is over and nothing of it is under way."""
+        upload = entry.upload
+        idle = not (entry.dirty or entry.queued or entry.unpublished or entry.notices)
+        if not (upload.stage.ended and idle and entry.stored and self._is_read(upload.log)):
+            return False
+        self._coordinator.put_away(entry)
+        stalled = upload.stalled_at is not None
+        self._put(Archived(entry.name, upload.id, upload.stage, stalled, entry.stored, upload.expires_at))
+        return True
+
+    def admits(self, resource: Json) -> bool:
+        """Take in a listed resource whose upload is over, without reading the rest of it."""
+        status, meta = resource.get("status", {}), resource["metadata"]
+        conditions = {each["type"]: each for each in status.get("conditions", ())}
+        position = status.get("log", {})
+        where = LogPosition(position.get("stream", ""), position.get("sequence", 0), position.get("start"))
+        upload_id = resource.get("spec", {}).get("upload", {}).get("id", "")
+        if (
+            ConditionType.SUCCEEDED not in conditions
+            or not (upload_id and "completionTime" in status and "expirationTime" in status)
+            or status.get("observedGeneration") != meta.get("generation")
+            or not self._is_read(where)
+            or upload_id in self._by_id
+            or not self._coordinator.shard.owns(upload_id)
+        ):
+            return False
+        try:
+            stage = Stage(conditions[ConditionType.SUCCEEDED].get("reason", ""))
+            expires_at = parse_time(status["expirationTime"])
+        except ValueError:
+            return False
+        if stage.ended:
+            stalled = ConditionType.STALLED in conditions
+            self._put(Archived(meta["name"], upload_id, stage, stalled, stored(resource), expires_at))
+        return stage.ended
+
+    def drop(self, archived: Archived) -> None:
+        """Forget an upload: its resource is gone, or it is taken into memory again."""
+        if self._by_name.get(archived.name) is archived:
+            del self._by_name[archived.name]
+            del self._by_id[archived.upload_id]
+            self._account(archived, -1)
+
+    def clear(self) -> None:
+        """Forget all."""
+        for archived in list(self._by_name.values()):
+            self.drop(archived)
+
+    def due(self, now: Millis, keep: int) -> list[Archived]:
+        """What has expired, and what expires next as far as there are more than may be kept."""
+        due: list[Archived] = []
+        while self._heap and (self._heap[0][0] <= now or len(self._by_name) - len(due) > keep):
+            archived = heapq.heappop(self._heap)[2]
+            if self._by_name.get(archived.name) is archived:
+                due.append(archived)
+        return due
+
+    def later(self, archived: Archived) -> None:
+        """It could not be removed yet."""
+        if self._by_name.get(archived.name) is archived and archived.expires_at is not None:
+            self._count += 1
+            heapq.heappush(self._heap, (archived.expires_at, self._count, archived))
+
+    def _put(self, archived: Archived) -> None:
+        self._by_name[archived.name] = self._by_id[archived.upload_id] = archived
+        self._account(archived, 1)
+        self.later(archived)
+
+    def _account(self, archived: Archived, amount: int) -> None:
+        self._metrics.uploads.labels(archived.stage, "").inc(amount)
+        if archived.stalled:
+            self._metrics.stalled.inc(amount)
+
+    def _is_read(self, position: LogPosition) -> bool:
+        """Whether no message up to a position is ever read again."""
+        last = max(position.sequence, position.start or 0)
+        return position.stream != self._coordinator.stream or last <= self._ledger.acknowledged
+
+    # -- calling back ---------------------------------------------------------------------
+
+    def postpone(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> bool:
+        """Keep a message until its upload is called back; False when that is not in here."""
+        if event.upload_id not in self._postponed and event.upload_id not in self._by_id:
+            return False
+        slot.open += 1
+        self._postponed.setdefault(event.upload_id, []).append((event, sequence, timestamp, slot))
+        self._settled.clear()
+        self._wake.set()
+        return True
+
+    async def settled(self) -> None:
+        """Wait until nobody is being called back."""
+        await self._settled.wait()
+
+    async def run(self, resources: Resources, shelf: Shelf) -> None:
+        """Call back who is asked for, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            for upload_id in list(self._postponed):
+                await self._call_back(upload_id, resources, shelf)
+            if not self._postponed:
+                self._settled.set()
+
+    async def _call_back(self, upload_id: str, resources: Resources, shelf: Shelf) -> None:
+        archived = self._by_id.get(upload_id)
+        if archived is not None:
+            resource = await self._read(archived.name, resources)
+            if self._by_id.get(upload_id) is not archived:
+                pass  # the watch was faster
+            elif resource is None or resource["metadata"]["uid"] != archived.stored.uid:
+                shelf.gone(archived.name, archived.stored.uid)
+            else:
+                shelf.recalled(archived, resource)
+        for event, sequence, timestamp, slot in self._postponed.pop(upload_id):
+            self._coordinator.on_postponed(event, sequence, timestamp, slot)
+        entry = self._coordinator.upload_entry(upload_id)
+        if entry is not None and entry.upload.stage.ended and not entry.dirty:
+            self._coordinator.on_ended(entry)
+
+    @staticmethod
+    async def _read(name: str, resources: Resources) -> Json | None:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return await resources.get(name)
+            except ApiError as error:
+                log.warning("a finished upload cannot be read, trying again: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)

@@ -1,0 +1,128 @@
+"""Uploads that are over leave memory, and come back for whatever still concerns them."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from uploadpp.core.commands import Kind
+from uploadpp.runtime.archive import Archive
+from uploadpp.runtime.coordinator import Coordinator
+from uploadpp.testing.operator_process import OperatorProcess
+from uploadpp.testing.plans import config, step
+from uploadpp.testing.simulation import Simulation
+
+UPLOAD = "up-1"
+HOUR = 3600
+
+
+def memory(process: OperatorProcess) -> tuple[Coordinator, Archive]:
+    """What a process has in memory, and what it has put away."""
+    assert process.seat is not None
+    assert process.seat.session is not None
+    return process.seat.session._coordinator, process.seat.session._archive
+
+
+Over = tuple[Simulation, OperatorProcess]
+
+
+@pytest.fixture
+def over() -> Iterator[Over]:
+    """An upload that is released, stored and put away."""
+    sim = Simulation(1, config(step("virusscan"), ttl=HOUR))
+    process = sim.start()
+    sim.kernel.run_until(1.0)
+    sim.world.upload(UPLOAD)
+    sim.kernel.run_until(30.0)
+    in_memory, put_away = memory(process)
+    assert (len(in_memory), len(put_away)) == (0, 1), sim.trace.text()
+    yield sim, process
+    for each in sim.running:
+        each.machine.kill()
+    sim.kernel.run_until(sim.kernel.now + 1)
+
+
+def answer_late(sim: Simulation) -> None:
+    """A service answers what was over long ago."""
+    payload = {"UploadID": UPLOAD, "FinishedStep": "virusscan", "Outcome": "delete", "Result": None}
+    sim.journal.publish("PostprocessingStepFinished", payload)
+
+
+def announce_again(sim: Simulation) -> None:
+    """The storage says the same again."""
+    sim.world.announce(UPLOAD, fresh=False)
+
+
+def label(sim: Simulation) -> None:
+    """Somebody writes what is not for us."""
+    labels = {**sim.server.resources[UPLOAD]["metadata"]["labels"], "team": "blue"}
+    sim.server.label("person", UPLOAD, labels)
+
+
+@pytest.mark.parametrize("happens", [answer_late, announce_again, label])
+def test_what_changes_nothing_is_not_written_and_the_upload_is_put_away_again(
+    happens: Callable[[Simulation], None], over: Over
+) -> None:
+    sim, process = over
+    before = sim.server.resources[UPLOAD]["status"]
+    happens(sim)
+    sim.kernel.run_until(40.0)
+    in_memory, put_away = memory(process)
+    assert (len(in_memory), len(put_away)) == (0, 1), sim.trace.text()
+    assert sim.server.resources[UPLOAD]["status"] == before
+    assert len(sim.journal.marks(Kind.START, UPLOAD)) == len(sim.journal.marks(Kind.FINISH, UPLOAD)) == 1
+    assert process.seat is not None
+    assert process.seat.session is not None
+    assert process.seat.session.unacknowledged == 0
+
+
+def test_a_wish_restarts_an_upload_that_was_put_away(over: Over) -> None:
+    sim, _ = over
+    sim.server.edit("person", UPLOAD, restart={"token": "again", "mode": "ForceRestart"})
+    sim.kernel.run_until(60.0)
+    assert [mark.run for mark in sim.journal.marks(Kind.START, UPLOAD)] == [1, 2], sim.trace.text()
+
+
+def test_a_resume_releases_what_could_not_be_released(over: Over) -> None:
+    sim, process = over
+    sim.world.behaviour.release_fails = 1.0
+    sim.world.upload("up-2")
+    sim.kernel.run_until(120.0)
+    assert sim.server.resources["up-2"]["status"]["outcome"] == "continue"
+    assert [len(each) for each in memory(process)] == [0, 2], sim.trace.text()
+    sim.world.behaviour.release_fails = 0.0
+    sim.journal.publish("ResumePostprocessing", {"UploadID": "up-2", "Step": ""})
+    sim.kernel.run_until(140.0)
+    assert sim.world.sessions["up-2"].released, sim.trace.text()
+    assert [len(each) for each in memory(process)] == [0, 2], sim.trace.text()
+
+
+def test_a_deleted_resource_is_forgotten(over: Over) -> None:
+    sim, process = over
+    sim.server.delete("person", UPLOAD)
+    sim.kernel.run_until(40.0)
+    assert [len(each) for each in memory(process)] == [0, 0], sim.trace.text()
+
+
+def test_the_next_owner_does_not_read_what_is_over(over: Over) -> None:
+    sim, process = over
+    process.machine.kill()
+    successor = sim.start()
+    sim.kernel.run_until(60.0)
+    in_memory, put_away = memory(successor)
+    assert (len(in_memory), len(put_away)) == (0, 1), sim.trace.text()
+    answer_late(sim)
+    sim.kernel.run_until(70.0)
+    assert [len(each) for each in memory(successor)] == [0, 1], sim.trace.text()
+
+
+def test_messages_wait_while_a_resource_cannot_be_read(over: Over) -> None:
+    sim, process = over
+    process.faults.away = True
+    sim.journal.publish("ResumePostprocessing", {"UploadID": UPLOAD, "Step": ""})
+    sim.kernel.run_until(33.0)
+    assert process.seat is not None
+    assert process.seat.session is not None
+    assert process.seat.session.unacknowledged == 1, sim.trace.text()
+    process.faults.away = False
+    sim.kernel.run_until(60.0)
+    assert process.seat.session.unacknowledged == 0, sim.trace.text()
