@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from nats.js.api import ConsumerConfig, ConsumerInfo
+
 from uploadpp.api.codec import from_resource
 from uploadpp.api.timestamps import parse_time
 from uploadpp.core.commands import Kind, Mark
@@ -11,14 +13,16 @@ from uploadpp.core.config import Config
 from uploadpp.core.model import Origin, Upload
 from uploadpp.core.naming import resource_name
 from uploadpp.core.replay import Position, apply
+from uploadpp.core.sharding import Shard
 from uploadpp.core.states import DesiredState, Outcome, Stage, StepState
 from uploadpp.testing.apiserver import ApiServer, Change, Json, Verb
 from uploadpp.testing.journal import Journal, Record
 from uploadpp.testing.operator_process import PlainSeals
-from uploadpp.testing.stream import Stream, millis
+from uploadpp.testing.stream import EPOCH, Stream, millis
 from uploadpp.testing.trace import Trace
 from uploadpp.wire.decode import decode
 from uploadpp.wire.envelope import BadMessageError
+from uploadpp.wire.stream import STREAM, parse_consumer
 
 
 class Promise(StrEnum):
@@ -223,16 +227,16 @@ class Checks:
     # -- the acknowledged position --------------------------------------------------------
 
     def _on_ack(self, consumer: str, floor: int, sequence: int) -> None:
-        del consumer
-        if not self._stream.lost:
-            self.check_stored(floor, sequence, "was acknowledged")
+        shard = shard_of(consumer)
+        if not self._stream.lost and shard is not None:
+            self.check_stored(floor, sequence, "was acknowledged", shard)
 
-    def check_stored(self, floor: int, sequence: int, word: str) -> None:
+    def check_stored(self, floor: int, sequence: int, word: str, shard: Shard) -> None:
         """Whatever was acknowledged must mean nothing to what is stored any more."""
         for record in self._journal.records:
             if not floor < record.sequence <= sequence or record.incarnation != self._stream.incarnation:
                 continue
-            if not record.upload:
+            if not record.upload or not shard.owns(record.upload):
                 continue
             why = self._would_move(record)
             if why:
@@ -275,6 +279,12 @@ class Checks:
     def _is_older(upload: Upload, record: Record) -> bool:
         """Whether a resource was made after the message, for another arrival."""
         return upload.received_at > millis(record.at)
+
+
+def shard_of(consumer: str) -> Shard | None:
+    """Whose consumer it is; None when it is not one of ours."""
+    known = parse_consumer(ConsumerInfo(consumer, STREAM, ConsumerConfig(), EPOCH))
+    return known.shard if known else None
 
 
 def received_at(resource: Json) -> int:

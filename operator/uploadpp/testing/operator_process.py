@@ -72,7 +72,13 @@ class OperatorProcess:
         self._api = cast("Api", SimulatedApi(machine, server, faults))
         self._stop = asyncio.Event()
         self.stopped = False
-        self.seat: Seat | None = None
+        self.seats: list[Seat] = []
+        self.shards = 1
+
+    @property
+    def seat(self) -> Seat | None:
+        """That of the first shard, once it has begun."""
+        return self.seats[0] if self.seats else None
 
     def start(self) -> None:
         """Start the process."""
@@ -85,17 +91,21 @@ class OperatorProcess:
         self.machine.loop.call_soon(self._stop.set)
 
     async def _main(self) -> None:
-        crew = Crew(self.client.as_client(), NAMESPACE, self.machine.name, 1, self.machine.monotonic)
-        self.seat = Seat(self._surroundings(), crew, Shard(), self._lease, None)
+        count, clock = self.shards, self.machine.monotonic
+        crew = Crew(self.client.as_client(), NAMESPACE, self.machine.name, count, clock)
+        around = self._surroundings()
+        self.seats = [Seat(around, crew, Shard(index, count), self._lease, None) for index in range(count)]
         try:
-            await self.seat.run(self._stop)
+            await asyncio.gather(*(seat.run(self._stop) for seat in self.seats))
             self.machine.trace.add(self.machine.name, "ended")
         finally:
             self.stopped = True
 
     def _lease(self, shard: Shard) -> Lease:
         name, clock = self.machine.name, self.machine.monotonic
-        return Lease(self._api, NAMESPACE, shard.lease_name, name, LEASE_SECONDS, clock)
+        lease = Lease(self._api, NAMESPACE, shard.lease_name, name, LEASE_SECONDS, clock)
+        lease.shards = shard.count
+        return lease
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(

@@ -6,9 +6,10 @@ from uploadpp.core.commands import Kind
 from uploadpp.core.conditions import describe
 from uploadpp.core.model import Upload
 from uploadpp.core.naming import resource_name
+from uploadpp.core.sharding import Shard
 from uploadpp.core.states import Stage
 from uploadpp.testing.apiserver import ApiServer
-from uploadpp.testing.invariants import Checks, Promise
+from uploadpp.testing.invariants import Checks, Promise, shard_of
 from uploadpp.testing.journal import Journal
 from uploadpp.testing.stream import Stream
 from uploadpp.testing.world import World
@@ -31,7 +32,11 @@ def check_end(checks: Checks, stream: Stream, server: ApiServer, journal: Journa
     """Check what has become of everything."""
     for text in unrest(server, checks):
         checks.broken(Promise.NO_UPLOAD_LOST, text)
-    floor = max((consumer.floor for consumer in stream.consumers.values()), default=0)
+    floors: dict[Shard | None, int] = {}
+    for consumer in stream.consumers.values():
+        shard = shard_of(consumer.name)
+        floors[shard] = max(floors.get(shard, 0), consumer.floor)
+    floor = min(floors.values(), default=0)
     if floor < stream.last:
         checks.broken(Promise.QUIET_AT_REST, f"acknowledged up to {floor} of {stream.last}")
     for session in world.sessions.values():
@@ -39,7 +44,7 @@ def check_end(checks: Checks, stream: Stream, server: ApiServer, journal: Journa
             checks.broken(Promise.BYTES_KEPT, f"{session.id}: its bytes are gone")
     if stream.lost:
         return
-    checks.check_stored(0, stream.last, "is in the stream")
+    checks.check_stored(0, stream.last, "is in the stream", Shard())
     for session in world.sessions.values():
         resource = server.resources.get(resource_name(session.id))
         if resource is None:

@@ -8,9 +8,10 @@ import argparse
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
+from uploadpp.core.evolve import evolve
 from uploadpp.testing.chaos import Chaos
 from uploadpp.testing.invariants import Promise
 from uploadpp.testing.kernel import RunawayError
@@ -22,9 +23,13 @@ BATCH = 50
 SHOWN = 20
 
 
-def simulate(seed: int) -> Result:
-    """The run of a seed."""
-    sim = Simulation(seed, any_config(Random(seed)))  # noqa: S311 -- a game of dice, not a secret
+def simulate(seed: int, shards: Sequence[int] = (1,)) -> Result:
+    """The run of a seed; processes have one of these numbers of shards."""
+    config = any_config(Random(seed))  # noqa: S311 -- a game of dice, not a secret
+    # As the settings demand it: a place for each shard.
+    limits = {step: max(limit, *shards) for step, limit in config.max_in_flight.items()}
+    sim = Simulation(seed, evolve(config, max_in_flight=limits))
+    sim.shards = shards
     with logged_in(sim.trace):
         try:
             Chaos(sim).run()

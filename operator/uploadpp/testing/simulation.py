@@ -1,5 +1,6 @@
 """One simulated world with its operators, from the first start to the last rest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -53,6 +54,8 @@ class Simulation:
         self.doings = Doings()
         self.checks = Checks(self.stream, self.server, self.journal, self.trace, config, self.doings)
         self.processes: list[OperatorProcess] = []
+        self.shards: Sequence[int] = (1,)
+        """How many shards a process has that is started: one of these, by chance."""
         self._disturbed_until = 0.0
         self.journal.listeners.append(self._count_places)
 
@@ -69,6 +72,7 @@ class Simulation:
         """Start an operator process, with an API server that fails it so often."""
         machine = Machine(f"operator-{len(self.processes) + 1}", self.kernel, self.trace, self.random)
         process = OperatorProcess(machine, self.stream, self.server, faults or ApiFaults(), self.config)
+        process.shards = self.shards[0] if len(self.shards) == 1 else self.random.choice(self.shards)
         self.processes.append(process)
         process.start()
         return process

@@ -1,0 +1,24 @@
+"""Several shards, and numbers of shards that change from one process to the next."""
+
+import pytest
+
+from uploadpp.core.sharding import Shard
+from uploadpp.testing.chaos import UPLOADS
+from uploadpp.testing.simulate import simulate
+
+RUNS = 40
+
+
+def test_the_uploads_of_a_run_are_not_all_of_one_shard() -> None:
+    assert {Shard(0, 2).owns(upload) for upload in UPLOADS} == {True, False}
+
+
+@pytest.mark.parametrize("shards", [(2,), (3,), (1, 2, 3)], ids=["two", "three", "changing"])
+def test_every_promise_is_kept(shards: tuple[int, ...]) -> None:
+    layouts = set()
+    for seed in range(2_000_000, 2_000_000 + RUNS):
+        result = simulate(seed, shards)
+        assert not result.violations, f"seed {seed}, shards {shards}\n{result.report()}"
+        text = result.trace.text()
+        layouts |= {count for count in shards if ("of" not in text if count == 1 else f"of{count}-e" in text)}
+    assert layouts == set(shards)
