@@ -61,6 +61,13 @@ def test_the_storage_was_told_as_often_as_it_was() -> None:
     assert (counted.finishes, renumbered(counted, finishes[1])) == (1, finishes[0])
 
 
+def test_an_outcome_that_the_log_has_overruled_takes_nothing_back() -> None:
+    """Both are number 1: the one in the log is the one that counts."""
+    story = begun("a")
+    story.answers("abort")
+    assert recount(story.upload, [mark(Kind.FINISH, 1, "continue")], []) == story.upload
+
+
 def test_requests_for_a_url_are_counted_alike() -> None:
     story = Story(config_of("a"))
     story.arrives(expires_at=Millis(START))
