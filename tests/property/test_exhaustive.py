@@ -10,7 +10,10 @@ from tests.property.laws import LAWS, LAWS_OF_THE_IGNORED, row_of, target_of
 from uploadpp.core.machine import TABLE
 from uploadpp.core.states import Stage
 
-pytestmark = pytest.mark.xdist_group("exhaustive")
+pytestmark = [
+    pytest.mark.xdist_group("exhaustive"),
+    pytest.mark.timeout(900),  # one search for all tests, a minute and a half of work on an idle machine
+]
 SHOWN = 3
 """So many counterexamples of a law are kept."""
 
