@@ -1,0 +1,44 @@
+"""What is written down of an upload that waits for a place, and of a grant that only the log tells."""
+
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import Published
+from uploadpp.core.machine import decide
+from uploadpp.core.model import StepStatus
+from uploadpp.core.states import Outcome, Stage, StepState
+from uploadpp.testing.builders import SECOND, UPLOAD_ID, Story, config_of, placeless
+
+
+def limited() -> Story:
+    """Both steps have few places."""
+    story = Story(config_of("a", "b", max_in_flight={"a": 2, "b": 2}))
+    story.arrives()
+    return story
+
+
+def test_a_step_that_is_tried_again_waits_with_its_history() -> None:
+    story = limited()
+    story.granted()
+    story.answers("retry", message="busy")
+    before = story.upload.step
+    story.timer()
+    assert (story.upload.stage, story.upload.since) == (Stage.QUEUED, story.now)
+    assert story.upload.step == evolve(before, state=StepState.WAITING)
+    assert (story.upload.step.outcome, story.upload.step.message) == (Outcome.RETRY, "busy")
+
+
+def test_the_next_step_is_the_one_that_is_waited_for() -> None:
+    story = limited()
+    story.granted()
+    story.answers("continue")
+    assert (story.upload.stage, story.upload.cursor, story.upload.current_step) == (Stage.QUEUED, 1, "b")
+    assert story.upload.step == StepStatus()
+
+
+def test_a_grant_is_told_by_the_start_that_it_led_to() -> None:
+    live, replayed = limited(), limited()
+    live.granted()
+    mark = live.commands[-1].mark
+    told = decide(replayed.upload, UPLOAD_ID, Published(mark, 50), live.now, replayed.config).upload
+    assert told is not None
+    assert placeless(told) == placeless(live.upload)
+    assert told.step.started_at == replayed.now + SECOND
