@@ -82,7 +82,8 @@ def test_a_wish_restarts_an_upload_that_was_put_away(over: Over) -> None:
     assert [mark.run for mark in sim.journal.marks(Kind.START, UPLOAD)] == [1, 2], sim.trace.text()
 
 
-def test_a_resume_releases_what_could_not_be_released(over: Over) -> None:
+@pytest.mark.parametrize("whom", [{"UploadID": "up-2", "Step": ""}, {"UploadID": "", "Step": "finished"}])
+def test_a_resume_releases_what_could_not_be_released(whom: dict[str, str], over: Over) -> None:
     sim, process = over
     sim.world.behaviour.release_fails = 1.0
     sim.world.upload("up-2")
@@ -90,7 +91,7 @@ def test_a_resume_releases_what_could_not_be_released(over: Over) -> None:
     assert sim.server.resources["up-2"]["status"]["outcome"] == "continue"
     assert [len(each) for each in memory(process)] == [0, 2], sim.trace.text()
     sim.world.behaviour.release_fails = 0.0
-    sim.journal.publish("ResumePostprocessing", {"UploadID": "up-2", "Step": ""})
+    sim.journal.publish("ResumePostprocessing", {**whom})
     sim.kernel.run_until(140.0)
     assert sim.world.sessions["up-2"].released, sim.trace.text()
     assert [len(each) for each in memory(process)] == [0, 2], sim.trace.text()

@@ -37,6 +37,7 @@ class Archived:
     name: str
     upload_id: str
     stage: Stage
+    step: str
     stalled: bool
     stored: Stored
     expires_at: Millis | None
@@ -67,7 +68,7 @@ class Archive:
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
-        coordinator.postpone = self.postpone
+        coordinator.postpone, coordinator.put_away_at = self.postpone, self.at
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -91,6 +92,10 @@ class Archive:
         archived = self._by_id.get(upload_id)
         return archived.name if archived else ""
 
+    def at(self, step: str) -> list[str]:
+        """The ids of the uploads that are over and all the same at a step: `finished`, not released."""
+        return [each.upload_id for each in self._by_id.values() if each.step == step]
+
     # -- coming and going -----------------------------------------------------------------
 
     def put_away(self, entry: Entry) -> bool:
@@ -100,8 +105,17 @@ class Archive:
         if not (upload.stage.ended and idle and entry.stored and self._is_read(upload.log)):
             return False
         self._coordinator.put_away(entry)
-        stalled = upload.stalled_at is not None
-        self._put(Archived(entry.name, upload.id, upload.stage, stalled, entry.stored, upload.expires_at))
+        self._put(
+            Archived(
+                name=entry.name,
+                upload_id=upload.id,
+                stage=upload.stage,
+                step=upload.current_step,
+                stalled=upload.stalled_at is not None,
+                stored=entry.stored,
+                expires_at=upload.expires_at,
+            )
+        )
         return True
 
     def admits(self, resource: Json) -> bool:
@@ -126,8 +140,17 @@ class Archive:
         except ValueError:
             return False
         if stage.ended:
-            stalled = ConditionType.STALLED in conditions
-            self._put(Archived(meta["name"], upload_id, stage, stalled, stored(resource), expires_at))
+            self._put(
+                Archived(
+                    name=meta["name"],
+                    upload_id=upload_id,
+                    stage=stage,
+                    step=status.get("currentStep", ""),
+                    stalled=ConditionType.STALLED in conditions,
+                    stored=stored(resource),
+                    expires_at=expires_at,
+                )
+            )
         return stage.ended
 
     def drop(self, archived: Archived) -> None:
@@ -163,7 +186,7 @@ class Archive:
         self.later(archived)
 
     def _account(self, archived: Archived, amount: int) -> None:
-        self._metrics.uploads.labels(archived.stage, "").inc(amount)
+        self._metrics.uploads.labels(archived.stage, archived.step).inc(amount)
         if archived.stalled:
             self._metrics.stalled.inc(amount)
 

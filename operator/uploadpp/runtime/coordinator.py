@@ -66,6 +66,7 @@ class Coordinator:
         self.tracing: Tracing | None = None
         self.dispatcher: Dispatcher | None = None
         self.postpone: Callable[[Event, int, Millis, Slot], bool] = lambda *_: False
+        self.put_away_at: Callable[[str], list[str]] = lambda _: []
         self.on_storable: Callable[[Entry], None] = lambda _: None
         self.on_ended: Callable[[Entry], None] = lambda _: None
         self.on_forgotten: Callable[[Entry], None] = lambda _: None
@@ -131,8 +132,9 @@ class Coordinator:
             ids = [i for i, e in self._entries.items() if _concerns(e.upload, event.input)]
             if token := event.input.token:  # first the one that asked: its status is the answer for all
                 ids.sort(key=lambda i: self._entries[i].upload.observed_token != token)
+            ids += self.put_away_at(event.input.step)
         for upload_id in ids:
-            if not self.postpone(event, sequence, timestamp, slot):
+            if not self.postpone(event._replace(upload_id=upload_id), sequence, timestamp, slot):
                 self._apply(upload_id, event.input, at, timestamp, slot)
 
     def on_postponed(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
