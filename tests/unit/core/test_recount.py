@@ -3,6 +3,7 @@
 import pytest
 
 from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis
 from uploadpp.core.replay import recount, renumbered
 from uploadpp.core.states import Stage
@@ -82,3 +83,11 @@ def test_a_notice_has_no_counter() -> None:
     notice = mark(Kind.RETRY, 1, "a")
     assert recount(upload, [notice], []) == upload
     assert renumbered(upload, notice) == notice
+
+
+@pytest.mark.parametrize(("kept", "start"), [([], 0), (starts(2), None)])
+def test_what_is_taken_back_is_not_waited_for(kept: list[Mark], start: int | None) -> None:
+    """The order that the log shows already is nothing new to the state that is stored."""
+    upload = resumed(1).upload
+    unpublished = evolve(upload, log=evolve(upload.log, start=None))
+    assert recount(unpublished, starts(1), kept).log.start == start
