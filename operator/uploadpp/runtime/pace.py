@@ -16,8 +16,8 @@ PATIENCE_SECONDS = 0.5
 EASE_SECONDS = 2.0
 """One more writer for each of these that the oldest state has waited beyond that."""
 
-MAX_WINDOW = 20_000
-"""With more messages unacknowledged than this all writers work: the server hands out 50,000 at most."""
+MAX_WINDOW = 200_000
+"""With more messages unacknowledged than this all writers work, before the server stops handing them out."""
 
 
 @dataclass(frozen=True, slots=True)
