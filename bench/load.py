@@ -23,6 +23,7 @@ from nats.aio.msg import Msg
 from bench import events
 
 PATIENCE_SECONDS = 300
+READ_EVERY = 50
 
 
 class Load:
@@ -61,6 +62,8 @@ class Load:
                 self._retrying.add(upload_id)
             self._began[upload_id] = time.perf_counter()
             await self._say(events.bytes_received(upload_id))
+            if number % READ_EVERY == 0:
+                await asyncio.sleep(0)  # or the server takes us for a slow consumer and hangs up
 
     async def _say(self, body: bytes) -> None:
         for _ in range(self._options.copies):

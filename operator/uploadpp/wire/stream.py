@@ -31,7 +31,7 @@ STREAM = "main-queue"
 LEGACY_DURABLES = ("postprocessing", "postprocessing-pull")
 ACK_WAIT_SECONDS = 3600
 MAX_ACK_PENDING = 250_000
-"""So many messages may be unacknowledged, ten for each upload: it bounds memory when the API server is slow."""
+"""So many messages may be unacknowledged, ten for each upload: the bound of memory when etcd is slow."""
 INCARNATION_KEY = "uploadpp.io/incarnation"
 _OURS = re.compile(r"uploadpp-(\d+)(?:of(\d+))?-e(\d+)")
 
