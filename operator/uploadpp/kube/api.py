@@ -9,6 +9,8 @@ import os
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
@@ -44,6 +46,17 @@ async def load_configuration() -> Configuration:
     return configuration
 
 
+def proxy_of(configuration: Configuration) -> str | None:
+    """The proxy to the API server: `proxy-url` of the kubeconfig, else HTTPS_PROXY and NO_PROXY.
+
+    Asked once: aiohttp's own `trust_env` asks before every request, in a thread, for half of the request's CPU.
+    """
+    if configuration.proxy:
+        return str(configuration.proxy)
+    server = urlsplit(configuration.host)
+    return None if proxy_bypass(server.netloc) else getproxies().get(server.scheme)
+
+
 class Api:
     """Requests to one API server, with errors told apart by what a caller does about them."""
 
@@ -59,8 +72,7 @@ class Api:
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
             headers={"User-Agent": "uploadpp"},
-            json_serialize=lambda value: orjson.dumps(value).decode(),
-            trust_env=True,
+            proxy=proxy_of(self._configuration),
         )
         return self
 
