@@ -2,7 +2,8 @@
 
 Events and writes share one processor core. While events come in, states wait (whatever
 happens meanwhile goes into the same write); the longer they wait, the more are let
-through. Knows no uploads, only how busy things are.
+through: soon where the log is kept up with, hesitantly where events wait as well. Knows no
+uploads, only how busy things are.
 """
 
 from dataclasses import dataclass
@@ -13,8 +14,14 @@ QUIET_SECONDS = 0.005
 PATIENCE_SECONDS = 0.5
 """So long a state may wait for events to pause; people look at resources, and may look at old ones."""
 
-EASE_SECONDS = 2.0
+EASE_SECONDS = 0.25
 """One more writer for each of these that the oldest state has waited beyond that."""
+
+EASE_BEHIND_SECONDS = 2.0
+"""The same while events wait too."""
+
+BEHIND = 64
+"""With more messages than this unread, events wait: somewhat more than come while we look away for once."""
 
 MAX_WINDOW = 200_000
 """With more messages unacknowledged than this all writers work, before the server stops handing them out."""
@@ -22,12 +29,13 @@ MAX_WINDOW = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is going on: how long ago the last message was, and what waits to be written.
+    """What is going on: how long ago the last message was, and what waits to be read and to be written.
 
     `window` is how many messages are read and not acknowledged.
     """
 
     quiet_seconds: float
+    unread: int
     oldest_seconds: float
     window: int
 
@@ -38,4 +46,5 @@ def width(load: Load, writers: int) -> int:
         return writers
     if load.oldest_seconds < PATIENCE_SECONDS:
         return 0
-    return min(writers, 1 + int((load.oldest_seconds - PATIENCE_SECONDS) / EASE_SECONDS))
+    ease = EASE_BEHIND_SECONDS if load.unread > BEHIND else EASE_SECONDS
+    return min(writers, 1 + int((load.oldest_seconds - PATIENCE_SECONDS) / ease))

@@ -379,7 +379,8 @@ class Session:
 
     def _width(self, oldest_seconds: float) -> int:
         quiet_seconds = self._reader.silent_for if self._reader is not None else 0.0
-        return width(Load(quiet_seconds, oldest_seconds, len(self._ledger)), self._around.writers)
+        load = Load(quiet_seconds, self.unread, oldest_seconds, len(self._ledger))
+        return width(load, self._around.writers)
 
     def _may_resend(self) -> bool:
         return self._reader is not None and self._reader.caught_up
