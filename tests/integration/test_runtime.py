@@ -212,24 +212,64 @@ async def test_missing_namespace_and_permission(
     lost = make("operator-1", UPLOADPP_NAMESPACE="no-such-namespace")
     lost.launch()
     await until_problem(lost, "make the namespace, or name another one in UPLOADPP_NAMESPACE")
-    kubectl("create", "serviceaccount", "nobody")
-    token = kubectl("create", "token", "nobody").strip()
-    config = tmp_path / "config"
-    config.write_text(
-        kubectl("config", "view", "--raw", "--output=json").replace(cluster.apiserver.token, token)
-    )
+    config = account(cluster, kubectl, tmp_path, "nobody")
     powerless = make("operator-2", KUBECONFIG=str(config))
     powerless.launch()
     await until_problem(powerless, "cannot get the lease")
     kubectl("create", "role", "leases", "--verb=*", "--resource=leases.coordination.k8s.io")
-    subject = f"--serviceaccount={namespace}:nobody"
-    kubectl("create", "rolebinding", "leases", "--role=leases", subject)
+    bind(kubectl, namespace, "nobody", "leases")
     await until_problem(powerless, "cannot list resource")
     for operator in (lost, powerless):
         operator.stop(timeout=10)
         text = operator.log.read_text()
         assert "Traceback" not in text
         assert len(text.splitlines()) < 40
+
+
+async def test_ready_only_when_changes_are_heard_of(
+    make: Callable[..., Operator],
+    cluster: LocalCluster,
+    nats: NatsServer,
+    kubectl: Kubectl,
+    namespace: str,
+    tmp_path: Path,
+) -> None:
+    """Without the right to watch, uploads go through all the same; an empty namespace becomes ready."""
+    resources = "uploadpostprocessings.uploadpp.io,uploadpostprocessings.uploadpp.io/status"
+    most = "--verb=get,list,create,update,patch,delete"
+    kubectl("create", "role", "most", most, f"--resource={resources},leases.coordination.k8s.io,events")
+    kubectl("create", "role", "watch", "--verb=watch", f"--resource={resources}")
+    config = account(cluster, kubectl, tmp_path, "deaf")
+    bind(kubectl, namespace, "deaf", "most")
+    operator = make("operator", KUBECONFIG=str(config))
+    operator.launch()
+    await until_problem(operator, "the watch has not started: GET /apis/uploadpp.io/v1alpha1/namespaces/")
+    assert 'cannot watch resource "uploadpostprocessings"' in await asyncio.to_thread(problem, operator)
+    async with Driver(nats.url) as driver:
+        await driver.upload("a")
+        await driver.until_released("a")
+    await until_reasons(kubectl, {"a": "Completed"})
+    kubectl("delete", "upp", "a")
+    operator.stop(timeout=10)
+    assert log_lines(operator.log.read_text())[-1]["message"] == "stopped"
+    bind(kubectl, namespace, "deaf", "watch")
+    await asyncio.to_thread(operator.start)
+
+
+def account(cluster: LocalCluster, kubectl: Kubectl, folder: Path, name: str) -> Path:
+    """A kubeconfig for a new service account."""
+    kubectl("create", "serviceaccount", name)
+    token = kubectl("create", "token", name).strip()
+    shown = kubectl("config", "view", "--raw", "--output=json")
+    config = folder / f"{name}.kubeconfig"
+    config.write_text(shown.replace(cluster.apiserver.token, token))
+    return config
+
+
+def bind(kubectl: Kubectl, namespace: str, account: str, role: str) -> None:
+    """Give a service account a role."""
+    who = f"--serviceaccount={namespace}:{account}"
+    kubectl("create", "rolebinding", f"{account}-{role}", f"--role={role}", who)
 
 
 @pytest.mark.parametrize(

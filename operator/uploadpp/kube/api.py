@@ -119,12 +119,13 @@ class Api:
                 if response.status < HTTPStatus.BAD_REQUEST:
                     answer: Json = orjson.loads(data) if data else {}
                     return answer
-                raise _error(method, path, response, data)
+                raise error_of(method, path, response, data)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnavailableError(f"{method} {path}: {type(error).__name__}") from error
 
 
-def _error(method: str, path: str, response: aiohttp.ClientResponse, data: bytes) -> ApiError:
+def error_of(method: str, path: str, response: aiohttp.ClientResponse, data: bytes) -> ApiError:
+    """The error that an answer is, in the words of the API server and what can be done about it."""
     try:
         words = orjson.loads(data).get("message", "")
     except (orjson.JSONDecodeError, AttributeError):

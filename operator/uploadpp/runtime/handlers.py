@@ -13,6 +13,7 @@ from typing import Any
 import kopf
 
 from uploadpp.kube.store import GROUP, PLURAL, VERSION
+from uploadpp.runtime.opening import Opening
 
 Sink = Callable[[str | None, Any], None]
 
@@ -64,13 +65,13 @@ class NoProgress(kopf.ProgressStorage):
         return essence
 
 
-def make_registry(sink: Sink) -> kopf.OperatorRegistry:
+def make_registry(sink: Sink, opening: Opening) -> kopf.OperatorRegistry:
     """The handlers, with `sink` called for every event on a resource."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
-    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401 -- kopf's protocol
-        return connection(kwargs)
+    async def login(**kwargs: Any) -> kopf.AiohttpSession | None:  # noqa: ANN401 -- kopf's protocol
+        return opening.session(connection(kwargs))
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="resource")
     async def on_resource(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401 -- kopf's protocol

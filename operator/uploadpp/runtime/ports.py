@@ -78,8 +78,8 @@ class Watching(Protocol):
     ended: asyncio.Future[None]
 
     @property
-    def ready(self) -> bool:
-        """Whether it has started."""
+    def problem(self) -> str:
+        """What keeps it from telling, in words; empty when nothing does."""
 
     def start(self) -> None:
         """Begin."""

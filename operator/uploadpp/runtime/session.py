@@ -131,9 +131,9 @@ class Session:
             return self._legacy.problem or "replaying the log"
         if not self._around.client.is_connected:
             return "NATS is not connected"
-        if self._watch is None or not self._watch.ready:
+        if self._watch is None:
             return "the watch has not started"
-        return self._legacy.problem
+        return self._watch.problem or self._legacy.problem
 
     @property
     def unacknowledged(self) -> int:

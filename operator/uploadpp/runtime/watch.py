@@ -14,6 +14,7 @@ from typing import Any, cast
 import kopf
 
 from uploadpp.runtime.handlers import Sink, make_registry, make_settings
+from uploadpp.runtime.opening import UNKNOWN, Opening
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +29,22 @@ class Watch:
         self._namespace = namespace
         self._selector = selector
         self._loop = asyncio.get_running_loop()
-        self._ready = threading.Event()
         self._stop = threading.Event()
+        self._run_over = threading.Event()
+        self._opening = Opening()
         self._thread: threading.Thread | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
     @property
     def ready(self) -> bool:
-        """Whether kopf has started its watch."""
-        return self._ready.is_set()
+        """Whether the first listing has succeeded, and the API server tells what changes since."""
+        return not self.problem
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the watch, in words; empty when nothing is."""
+        state = "the watch is interrupted" if self._opening.open else "the watch has not started"
+        return f"{state}: {self._opening.trouble}" if self._opening.trouble else ""
 
     def start(self) -> None:
         """Start the thread."""
@@ -46,29 +54,51 @@ class Watch:
     async def stop(self) -> None:
         """Stop kopf and wait for its thread."""
         self._stop.set()
+        self._run_over.set()
         if self._thread is not None:
             await asyncio.to_thread(self._thread.join, STOP_SECONDS)
 
     def _run(self) -> None:
         error: BaseException | None = None
         try:
-            registry = make_registry(self._forward)
-            settings = make_settings(self._selector)
-            asyncio.run(
-                kopf.operator(
-                    registry=registry,
-                    settings=settings,
-                    namespaces=[self._namespace],
-                    standalone=True,
-                    # Kopf would ask who we are, and in a container nobody knows: our user has no name there.
-                    identity=cast("Any", "upload-postprocessing"),
-                    ready_flag=self._ready,
-                    stop_flag=self._stop,
-                ),
-            )
+            while asyncio.run(self._run_kopf()):
+                log.warning("the watch has not started: %s Trying again", UNKNOWN)
         except Exception as failure:  # noqa: BLE001 -- whatever ends the watch ends the ownership
             error = failure
         self._call(self._end, error)
+
+    async def _run_kopf(self) -> bool:
+        """Run kopf to its end; whether that came because kopf did not find the resource.
+
+        Kopf looks for it once, and discovery is told of a new CRD later than the CRD can be used. What it
+        missed then it would miss for ever, without a word.
+        """
+        opening = self._opening
+        over = self._run_over = threading.Event()
+        if self._stop.is_set():
+            return False
+        running = asyncio.ensure_future(self._kopf(opening, over))
+        try:
+            while not (running.done() or opening.found_nothing):
+                await asyncio.wait({running}, timeout=1)
+            lost = not running.done()
+            over.set()
+            await running
+        finally:
+            await opening.close()
+        self._opening = Opening(trouble=UNKNOWN)
+        return lost
+
+    async def _kopf(self, opening: Opening, over: threading.Event) -> None:
+        await kopf.operator(
+            registry=make_registry(self._forward, opening),
+            settings=make_settings(self._selector),
+            namespaces=[self._namespace],
+            standalone=True,
+            # Kopf would ask who we are, and in a container nobody knows: our user has no name there.
+            identity=cast("Any", "upload-postprocessing"),
+            stop_flag=over,
+        )
 
     def _forward(self, kind: str | None, resource: object) -> None:
         self._call(self._sink, kind, resource)

@@ -152,6 +152,11 @@ class SimulatedWatch:
         self.ended: asyncio.Future[None] = machine.loop.create_future()
         self.ready = False
 
+    @property
+    def problem(self) -> str:
+        """As the real one says it."""
+        return "" if self.ready else "the watch has not started"
+
     def start(self) -> None:
         """The first listing, then every change."""
         for resource in list(self._server.resources.values()):

@@ -1,0 +1,102 @@
+"""Whether kopf's watch is open, judged by the answers to kopf's own requests.
+
+Kopf raises its ready flag before it has asked the API server anything, and offers nothing public that
+comes later: a listing of nothing makes no event. But it takes an HTTP session made by us, and a session
+can be listened to. Kopf looks for the resource, lists it, and asks for a watch from there on; so when that
+watch is answered with 200, the listing has succeeded too. The API server answers it before any event.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from http import HTTPMethod, HTTPStatus
+
+import aiohttp
+import kopf
+from yarl import URL
+
+from uploadpp.kube.api import error_of
+from uploadpp.kube.store import GROUP, PLURAL
+
+Started = aiohttp.TraceRequestStartParams
+Answered = aiohttp.TraceRequestEndParams
+Failed = aiohttp.TraceRequestExceptionParams
+
+STARTING = "it has not asked for the resources yet"
+UNKNOWN = f"the API server does not offer {PLURAL}.{GROUP}; is the CRD installed?"
+DISCOVERY_SECONDS = 10.0
+"""When nothing was asked so long after the last answer, kopf has not found the resource, and will not."""
+
+
+@dataclass(eq=False)
+class Opening:
+    """What one run of kopf has asked, and what it was told."""
+
+    open: bool = False
+    """Whether the watch was once answered."""
+    trouble: str = STARTING
+    """What keeps the watch from being open; empty when nothing does."""
+    _asked: bool = False
+    _answered_at: float = 0.0
+    _session: aiohttp.ClientSession | None = None
+    _given: kopf.ConnectionInfo | None = None
+
+    @property
+    def found_nothing(self) -> bool:
+        """Whether kopf is done with looking for the resource, and does not know of it."""
+        idle = time.monotonic() - self._answered_at > DISCOVERY_SECONDS
+        return not self._asked and self._answered_at > 0 and idle
+
+    def session(self, found: kopf.ConnectionInfo | None) -> kopf.AiohttpSession | None:
+        """The session kopf shall use; None when there are no credentials, or only those it has given back."""
+        if found is None or found == self._given:
+            return None
+        self._given = found
+        trace = aiohttp.TraceConfig()
+        trace.on_request_start.append(self._on_start)
+        trace.on_request_end.append(self._on_answer)
+        trace.on_request_exception.append(self._on_failure)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context()),
+            headers={"User-Agent": "uploadpp", **found.as_http_headers()},
+            proxy=found.proxy_url,
+            trust_env=found.trust_env,
+            trace_configs=[trace],
+        )
+        return kopf.AiohttpSession(
+            server=found.server,
+            default_namespace=found.default_namespace,
+            priority=found.priority,
+            aiohttp_session=self._session,
+        )
+
+    async def close(self) -> None:
+        """Close what kopf, when it ends at once, has never used and so does not close."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _on_start(
+        self, _session: object, _context: object, asked: aiohttp.TraceRequestStartParams
+    ) -> None:
+        self._asked = self._asked or _is_ours(asked.url)
+
+    async def _on_answer(
+        self, _session: object, _context: object, told: aiohttp.TraceRequestEndParams
+    ) -> None:
+        status = told.response.status
+        if status >= HTTPStatus.BAD_REQUEST:
+            # What was read stays with the response, for kopf to read again.
+            data = await told.response.read()
+            self.trouble = str(error_of(told.method, told.url.path, told.response, data))
+        elif _is_ours(told.url) and "watch" in told.url.query:
+            self.open, self.trouble = True, ""
+        self._answered_at = time.monotonic()
+
+    async def _on_failure(self, _session: object, _context: object, failed: Failed) -> None:
+        if self.open or isinstance(failed.exception, asyncio.CancelledError):
+            return  # an open watch may be cut off at any time; kopf asks again from where it was
+        self.trouble = f"{HTTPMethod.GET} {failed.url.path}: {type(failed.exception).__name__}"
+
+
+def _is_ours(url: URL) -> bool:
+    return url.path.startswith(f"/apis/{GROUP}/") and url.path.endswith(f"/{PLURAL}")

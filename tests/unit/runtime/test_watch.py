@@ -1,0 +1,157 @@
+"""What keeps the watch from being open, with an API server that says what a test wants it to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from e2e.cluster.kubeconfig import write_kubeconfig
+from e2e.cluster.ports import free_port
+from uploadpp.kube.store import GROUP, PLURAL, VERSION
+from uploadpp.runtime import opening
+from uploadpp.runtime.watch import Watch
+
+RESOURCE = {"name": PLURAL, "singularName": "upp", "kind": "UploadPostprocessing", "namespaced": True}
+NAMESPACES = {"name": "namespaces", "singularName": "", "kind": "Namespace", "namespaced": False}
+
+
+class FakeServer:
+    """Discovery, a listing of nothing and a watch in which nothing happens."""
+
+    def __init__(self) -> None:
+        self.offered = True
+        self.refused: dict[str, int] = {}
+        """The status of the answer to `list` or `watch`."""
+        self.tokens: list[str] = []
+        self._ends: list[asyncio.Event] = []
+        self.app = web.Application()
+        for path, answer in {
+            "/api": lambda: {"versions": ["v1"]},
+            "/api/v1": lambda: {"resources": [{**NAMESPACES, "verbs": ["list", "watch"]}]},
+            "/apis": lambda: {"groups": self._groups()},
+            f"/apis/{GROUP}/{VERSION}": lambda: {"resources": [{**RESOURCE, "verbs": ["list", "watch"]}]},
+        }.items():
+            self.app.router.add_get(path, self._discovery(answer))
+        self.app.router.add_get(f"/apis/{GROUP}/{VERSION}/namespaces/ocis/{PLURAL}", self._resources)
+
+    def cut(self) -> None:
+        """End every watch, as a server does from time to time."""
+        for end in self._ends:
+            end.set()
+
+    def _groups(self) -> list[dict[str, Any]]:
+        version = {"version": VERSION}
+        return [{"name": GROUP, "versions": [version], "preferredVersion": version}] if self.offered else []
+
+    def _discovery(self, answer: Callable[[], Any]) -> Callable[[web.Request], Any]:
+        async def handler(request: web.Request) -> web.Response:
+            self.tokens.append(request.headers["Authorization"])
+            return web.json_response(answer())
+
+        return handler
+
+    async def _resources(self, request: web.Request) -> web.StreamResponse:
+        verb = "watch" if "watch" in request.query else "list"
+        if status := self.refused.get(verb):
+            words = {"kind": "Status", "message": f"mary cannot {verb} resource", "code": status}
+            return web.json_response(words, status=status)
+        if verb == "list":
+            return web.json_response({"items": [], "metadata": {"resourceVersion": "1"}})
+        response = web.StreamResponse()
+        await response.prepare(request)
+        self._ends.append(asyncio.Event())
+        await self._ends[-1].wait()
+        return response
+
+
+@pytest.fixture
+async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeServer]:
+    made, port = FakeServer(), free_port()
+    runner = web.AppRunner(made.app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    file = tmp_path / "kubeconfig"
+    write_kubeconfig(file, server=f"http://127.0.0.1:{port}", ca=b"", token="t0ken")
+    file.write_text(file.read_text().replace("certificate-authority-data", "unused"))
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    yield made
+    made.cut()
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def watch(server: FakeServer) -> AsyncIterator[Watch]:
+    del server
+    made = Watch(lambda *_: None, "ocis")
+    yield made
+    await asyncio.wait_for(made.stop(), 5)
+    await asyncio.wait_for(made.ended, 1)
+
+
+async def until(watch: Watch, words: str) -> None:
+    """Wait until the watch says so; it is ready when it has nothing to say."""
+    async with asyncio.timeout(20):
+        while not (words in watch.problem if words else watch.ready):  # noqa: ASYNC110 -- a test may poll
+            await asyncio.sleep(0.02)
+
+
+async def test_nothing_listed_is_ready_too(server: FakeServer, watch: Watch) -> None:
+    assert watch.problem.startswith("the watch has not started: ")
+    watch.start()
+    await until(watch, "")
+    assert set(server.tokens) == {"Bearer t0ken"}
+
+
+@pytest.mark.parametrize("verb", ["list", "watch"])
+async def test_what_is_refused_is_said(server: FakeServer, watch: Watch, verb: str) -> None:
+    server.refused[verb] = 403
+    watch.start()
+    await until(watch, f"{PLURAL}: 403 mary cannot {verb} resource (the chart's Role")
+    assert watch.problem.startswith("the watch has not started: GET ")
+    assert not watch.ready
+    server.refused.clear()
+    await until(watch, "")
+
+
+async def test_rights_that_are_taken_away_later(server: FakeServer, watch: Watch) -> None:
+    watch.start()
+    await until(watch, "")
+    server.refused["watch"] = 403
+    server.cut()
+    await until(watch, "the watch is interrupted: GET ")
+    server.refused.clear()
+    await until(watch, "")
+
+
+async def test_a_watch_that_is_cut_off_is_no_problem(server: FakeServer, watch: Watch) -> None:
+    watch.start()
+    await until(watch, "")
+    server.cut()
+    for _ in range(30):
+        await asyncio.sleep(0.01)
+        assert watch.ready
+
+
+async def test_discovery_that_comes_late(
+    server: FakeServer, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kopf looks once: a CRD that discovery did not have at that moment would never be watched."""
+    monkeypatch.setattr(opening, "DISCOVERY_SECONDS", 0.2)
+    server.offered = False
+    watch.start()
+    await until(watch, f"the API server does not offer {PLURAL}.{GROUP}")
+    server.offered = True
+    await until(watch, "")
+
+
+async def test_credentials_that_are_refused_end_it(server: FakeServer) -> None:
+    """Logged in again and again with the same token it would ask without a pause."""
+    server.refused["list"] = 401
+    watch = Watch(lambda *_: None, "ocis")
+    watch.start()
+    with pytest.raises(RuntimeError, match="the watch has ended"):
+        await asyncio.wait_for(watch.ended, 10)
+    await watch.stop()
