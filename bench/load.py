@@ -55,6 +55,7 @@ class Load:
         options, begun = self._options, time.perf_counter()
         for number in range(options.uploads):
             await self._room.acquire()
+            await asyncio.sleep(options.pause)
             if options.rate:
                 await asyncio.sleep(max(0.0, begun + number / options.rate - time.perf_counter()))
             upload_id = str(uuid4())
@@ -130,6 +131,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--in-flight", type=int, default=0)
     parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds before each upload")
     parser.add_argument("--work", type=float, default=0.0, help="seconds a step takes")
     parser.add_argument("--retries", type=float, default=0.0)
     parser.add_argument("--copies", type=int, default=1)

@@ -19,6 +19,10 @@ from e2e.operator_process import Operator, OperatorOptions
 
 NAMESPACE = "bench"
 CATCH_UP_SECONDS = 600
+IDLE_SECONDS = 0.05
+"""Between two uploads of an idle system: what the one leaves to be written is written before the next."""
+WARM_UP_SECONDS = 10.0
+"""Until as many uploads are made, ended and removed as come in."""
 LEASE_SECONDS = 5
 
 Figures = dict[str, Any]
@@ -96,12 +100,29 @@ class Bench:
 
 def load(stage: Stage, **options: float) -> Figures:
     """Run the load generator; its options without dashes."""
+    with _loading(stage, **options) as running:
+        return _said(running)
+
+
+def _loading(stage: Stage, **options: float) -> subprocess.Popen[bytes]:
+    """Start the load generator, which says at its end what it has found."""
     flags = [
-        text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", f"{value:g}")
+        text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", f"{value:.9g}")
     ]
     command = [sys.executable, "-m", "bench.load", "--nats", stage.nats.url, *flags]
-    found: Figures = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    return found
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
+
+
+def _said(running: subprocess.Popen[bytes]) -> Figures:
+    """What the load generator has found, once all is released.
+
+    Raises:
+        RuntimeError: not all was.
+    """
+    found = running.communicate(timeout=CATCH_UP_SECONDS)[0]
+    if running.returncode:
+        raise RuntimeError(f"the load generator has ended with {running.returncode}")
+    return dict(json.loads(found))
 
 
 def catch_up(stage: Stage) -> float:
@@ -127,11 +148,12 @@ def bare_nats(bench: Bench, uploads: int, in_flight: int, singles: int) -> Figur
         try:
             assert bare.stdout is not None  # noqa: S101 -- a pipe was asked for
             bare.stdout.readline()
-            single = load(stage, uploads=singles, in_flight=1)
+            single = load(stage, uploads=singles, in_flight=1, pause=IDLE_SECONDS)
+            rushed = load(stage, uploads=singles, in_flight=1)
             busy = load(stage, uploads=uploads, in_flight=in_flight)
         finally:
             bare.kill()
-    return {"single": single, "burst": busy}
+    return {"single": single, "back_to_back": rushed, "burst": busy}
 
 
 def raw_api(bench: Bench, uploads: int) -> Figures:
@@ -144,12 +166,14 @@ def raw_api(bench: Bench, uploads: int) -> Figures:
 
 
 def one_at_a_time(bench: Bench, uploads: int) -> Figures:
-    """Latency and API writes of an idle system."""
+    """Latency and API writes of an idle system; then again without a pause between two uploads."""
     stage = bench.stage(operator=True)
     before = writes(stage.cluster.metrics())
-    found = load(stage, uploads=uploads, in_flight=1)
+    found = load(stage, uploads=uploads, in_flight=1, pause=IDLE_SECONDS)
     catch_up(stage)
-    return {**found, "api_writes_per_upload": (writes(stage.cluster.metrics()) - before) / uploads}
+    written = writes(stage.cluster.metrics()) - before
+    rushed = load(stage, uploads=uploads, in_flight=1)
+    return {**found, "api_writes_per_upload": written / uploads, "back_to_back": rushed}
 
 
 def burst(bench: Bench, uploads: int, in_flight: int) -> Figures:
@@ -187,24 +211,36 @@ def _killed_and_back(operator: Operator) -> float:
 
 
 def sustained(bench: Bench, rate: float, seconds: float) -> Figures:
-    """A rate that the API server can just take, resources removed as they go."""
+    """A rate that the API server can just take, resources removed as they go.
+
+    Writes and CPU are counted while the load is on and as many uploads end as begin; `behind` says how many
+    states still waited to be written when it ended, which stays small where the rate was kept up with.
+    """
     stage = bench.stage(operator=True, environment={"UPLOADPP_TTL_COMPLETED": "1s"})
-    before, began = writes(stage.cluster.metrics()), time.monotonic()
-    uploads = int(rate * seconds)
-    found = load(stage, uploads=uploads, rate=rate)
+    assert stage.operator is not None  # noqa: S101 -- asked for above
+    first = writes(stage.cluster.metrics())
+    uploads = int(rate * (WARM_UP_SECONDS + seconds))
+    with _loading(stage, uploads=uploads, rate=rate) as running:
+        time.sleep(WARM_UP_SECONDS)
+        stage.mark()
+        before, began = writes(stage.cluster.metrics()), time.monotonic()
+        time.sleep(seconds * 0.9)  # not quite to its end
+        written, elapsed = writes(stage.cluster.metrics()) - before, time.monotonic() - began
+        cpu = stage.cpu_ms_per_upload(round(rate * elapsed))
+        behind = sample(stage.operator.metrics(), "uploadpp_checkpoint_lag_uploads")
+        found = _said(running)
     lag = catch_up(stage)
     kubectl = Kubectl(stage.cluster.kubeconfig, NAMESPACE)
     while kubectl("get", "upp", "--no-headers", "--ignore-not-found").strip():
         time.sleep(0.5)
-    elapsed = time.monotonic() - began
-    written = writes(stage.cluster.metrics()) - before
     return {
         **found,
         "asked_rate": rate,
+        "behind": behind,
         "caught_up_after_s": round(lag, 1),
-        "api_writes_per_upload": written / uploads,
+        "api_writes_per_upload": (writes(stage.cluster.metrics()) - first) / uploads,
         "api_writes_per_second": written / elapsed,
-        "cpu_ms_per_upload": stage.cpu_ms_per_upload(uploads),
+        "cpu_ms_per_upload": cpu,
     }
 
 
@@ -217,13 +253,11 @@ def recovery(bench: Bench, uploads: int, work_seconds: float) -> Figures:
     """Killed while very many uploads are at a step: how long until a successor works again."""
     stage = bench.stage(operator=True)
     assert stage.operator is not None  # noqa: S101 -- asked for above
-    command = [sys.executable, "-m", "bench.load", "--nats", stage.nats.url]
-    command += ["--uploads", str(uploads), "--work", f"{work_seconds:g}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
+    with _loading(stage, uploads=uploads, work=work_seconds) as running:
         while sample(stage.operator.metrics(), "uploadpp_published_total") < uploads:
             time.sleep(0.2)
         recovered = _killed_and_back(stage.operator)
-        found: Figures = json.loads(running.communicate(timeout=600)[0])
+        found = _said(running)
     return {
         **found,
         "in_flight": uploads,
@@ -236,12 +270,10 @@ def killed(bench: Bench, uploads: int) -> Figures:
     """Half the uploads ask for a retry once; killed -9 in the middle, started again."""
     stage = bench.stage(operator=True)
     assert stage.operator is not None  # noqa: S101 -- asked for above
-    command = [sys.executable, "-m", "bench.load", "--nats", stage.nats.url]
-    command += ["--uploads", str(uploads), "--retries", "0.5"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
+    with _loading(stage, uploads=uploads, retries=0.5) as running:
         time.sleep(1.5)
         recovered = _killed_and_back(stage.operator)
-        found: Figures = json.loads(running.communicate(timeout=300)[0])
+        found = _said(running)
     catch_up(stage)
     listed = Kubectl(stage.cluster.kubeconfig, NAMESPACE)("get", "upp", "--no-headers")
     return {

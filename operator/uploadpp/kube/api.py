@@ -49,7 +49,7 @@ async def load_configuration() -> Configuration:
 def proxy_of(configuration: Configuration) -> str | None:
     """The proxy to the API server: `proxy-url` of the kubeconfig, else HTTPS_PROXY and NO_PROXY.
 
-    Asked once: aiohttp's own `trust_env` asks before every request, in a thread, for half of the request's CPU.
+    Asked once: aiohttp's own `trust_env` asks before every request, in a thread: half of a request's CPU.
     """
     if configuration.proxy:
         return str(configuration.proxy)

@@ -76,6 +76,8 @@ class Watching(Protocol):
     """Tells what happens to resources (`runtime.watch.Watch`)."""
 
     ended: asyncio.Future[None]
+    opened: asyncio.Event
+    """Set whenever it begins anew: what is older than that is not told, but has to be listed."""
 
     @property
     def problem(self) -> str:

@@ -22,7 +22,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.sharding import Shard
 from uploadpp.core.tracing import trace_of
-from uploadpp.kube.errors import ApiError, UnavailableError
+from uploadpp.kube.errors import UnavailableError
 from uploadpp.kube.lease import Lease
 from uploadpp.runtime.archive import Archive
 from uploadpp.runtime.checkpoint import Checkpoint, Form
@@ -34,6 +34,7 @@ from uploadpp.runtime.handlers import Sink
 from uploadpp.runtime.handmade import SecretUrls
 from uploadpp.runtime.ledger import Ledger
 from uploadpp.runtime.legacy import LegacyService
+from uploadpp.runtime.listing import Listing
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.pace import Load, width
 from uploadpp.runtime.ports import Json, Notices, Resources, Seals, Watching
@@ -109,6 +110,9 @@ class Session:
         self._archive = Archive(self._coordinator, self._ledger, around.metrics)
         self._resources = ResourceInputs(
             self._coordinator, around.seals, around.config, self._secrets, around.events, self._archive
+        )
+        self._listing = Listing(
+            self._coordinator, self._archive, self._resources, around.store, shard.selector
         )
         self._reaper = Reaper(self._archive, self._resources, around.store, around.clock, around.max_ended)
         form = Form(around.seals, around.namespace, around.shown)
@@ -200,8 +204,7 @@ class Session:
         self._fence.bind(self._js, place)
         self._coordinator.stream = place.stream
         self._ledger.start(place.first - 1)
-        async for resource in around.store.list_all(self._shard.selector):
-            self._resources.listed(resource)
+        await self._listing.first()
         around.metrics.epoch.labels(self._label).set(place.epoch)
         log.info(
             "replaying the log",
@@ -243,11 +246,11 @@ class Session:
         self._spawn(self._reaper.run())
         self._spawn(self._secrets.run())
         self._spawn(self._acknowledge())
-        self._spawn(self._sweep())
         self._spawn(self._legacy.run())
-        self._watch = around.watch(self._on_watch, around.namespace, self._shard.selector)
-        self._watch.start()
-        self._spawn(_settled(self._watch.ended))
+        watch = self._watch = around.watch(self._on_watch, around.namespace, self._shard.selector)
+        watch.start()
+        self._spawn(self._listing.run(watch, around.resync_seconds))
+        self._spawn(_settled(watch.ended))
         around.metrics.owner.labels(self._label).set(1)
 
     async def _drain(self) -> None:
@@ -316,25 +319,6 @@ class Session:
         floor = self._ledger.take_ack()
         if floor is not None:
             await self._reader.acknowledge(*floor)
-
-    async def _sweep(self) -> None:
-        """Find by listing what a watch has missed: edits, and deletions above all."""
-        while True:
-            await asyncio.sleep(self._around.resync_seconds)
-            # Only what has a resource by now: one that is made meanwhile need not be in the list.
-            entries = self._coordinator.entries
-            before = [(e.name, e.stored.uid) for e in entries if e.stored is not None] + self._archive.uids
-            seen: set[str] = set()
-            try:
-                async for resource in self._around.store.list_all(self._shard.selector):
-                    seen.add(resource["metadata"]["uid"])
-                    self._resources.seen(resource)
-            except ApiError as error:
-                log.warning("resources not listed, trying again later: %s", error)
-                continue
-            for name, uid in before:
-                if uid not in seen:
-                    self._resources.gone(name, uid)
 
     # -- what others ask of a session -----------------------------------------------------
 

@@ -31,7 +31,9 @@ class Watch:
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._run_over = threading.Event()
-        self._opening = Opening()
+        self._opening = Opening(self._opened)
+        self.opened = asyncio.Event()
+        """Set whenever the watch begins anew: what is older than that is not told, but has to be listed."""
         self._thread: threading.Thread | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
@@ -86,7 +88,7 @@ class Watch:
             await running
         finally:
             await opening.close()
-        self._opening = Opening(trouble=UNKNOWN)
+        self._opening = Opening(self._opened, trouble=UNKNOWN)
         return lost
 
     async def _kopf(self, opening: Opening, over: threading.Event) -> None:
@@ -99,6 +101,9 @@ class Watch:
             identity=cast("Any", "upload-postprocessing"),
             stop_flag=over,
         )
+
+    def _opened(self) -> None:
+        self._call(self.opened.set)
 
     def _forward(self, kind: str | None, resource: object) -> None:
         self._call(self._sink, kind, resource)

@@ -150,6 +150,7 @@ class SimulatedWatch:
         self._sink = sink
         self._at = 0.0
         self.ended: asyncio.Future[None] = machine.loop.create_future()
+        self.opened = asyncio.Event()
         self.ready = False
 
     @property
@@ -158,11 +159,10 @@ class SimulatedWatch:
         return "" if self.ready else "the watch has not started"
 
     def start(self) -> None:
-        """The first listing, then every change."""
-        for resource in list(self._server.resources.values()):
-            self._tell(None, resource)
+        """Every change from now on."""
         self._server.listeners.append(self._on_change)
         self.ready = True
+        self.opened.set()
 
     async def stop(self) -> None:
         """Tell nothing more."""

@@ -26,6 +26,9 @@ class FakeServer:
         self.refused: dict[str, int] = {}
         """The status of the answer to `list` or `watch`."""
         self.tokens: list[str] = []
+        self.listings: list[str] = []
+        """What the listings were limited to."""
+        self._last_words = b""
         self._ends: list[asyncio.Event] = []
         self.app = web.Application()
         for path, answer in {
@@ -41,6 +44,11 @@ class FakeServer:
         """End every watch, as a server does from time to time."""
         for end in self._ends:
             end.set()
+
+    def forget(self) -> None:
+        """Say that the position is too old, as a server does that has forgotten what was since."""
+        self._last_words = b'{"type":"ERROR","object":{"kind":"Status","code":410}}\n'
+        self.cut()
 
     def _groups(self) -> list[dict[str, Any]]:
         version = {"version": VERSION}
@@ -59,11 +67,14 @@ class FakeServer:
             words = {"kind": "Status", "message": f"mary cannot {verb} resource", "code": status}
             return web.json_response(words, status=status)
         if verb == "list":
+            self.listings.append(request.query.get("fieldSelector", ""))
             return web.json_response({"items": [], "metadata": {"resourceVersion": "1"}})
         response = web.StreamResponse()
         await response.prepare(request)
         self._ends.append(asyncio.Event())
         await self._ends[-1].wait()
+        await response.write(self._last_words)
+        self._last_words = b""
         return response
 
 
@@ -155,3 +166,17 @@ async def test_credentials_that_are_refused_end_it(server: FakeServer) -> None:
     with pytest.raises(RuntimeError, match="the watch has ended"):
         await asyncio.wait_for(watch.ended, 10)
     await watch.stop()
+
+
+async def test_it_says_when_it_begins_anew_and_leaves_the_listing_to_us(
+    server: FakeServer, watch: Watch
+) -> None:
+    watch.start()
+    await asyncio.wait_for(watch.opened.wait(), 10)
+    watch.opened.clear()
+    server.cut()
+    await asyncio.sleep(0.3)
+    assert not watch.opened.is_set()  # it goes on from where it was
+    server.forget()
+    await asyncio.wait_for(watch.opened.wait(), 10)
+    assert server.listings == ["metadata.name=nobody"] * 2
