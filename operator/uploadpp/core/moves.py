@@ -75,18 +75,24 @@ def is_too_large(upload: Upload, index: int) -> bool:
 
 def pass_over(upload: Upload, index: int, now: Millis, config: Config) -> Decision:
     """The file is too large for a step: go on without it, or wait for a person."""
-    plan = upload.plan[index]
-    text = f"{upload.origin.filesize} bytes are more than its maxFilesize, {plan.max_filesize}"
-    over = StepStatus(reason=StepReason.TOO_LARGE, message=text)
+    plan, over = upload.plan[index], left_out(upload, index)
     if plan.on_too_large is OnTooLarge.HOLD:
         steps = upload.steps_with(index, evolve(over, state=StepState.HELD))
         held = enter(upload, Stage.HELD, now, steps=steps, cursor=index)
-        notice = Notice(NoticeType.WARNING, "TooLarge", f"{plan.name}: {text}; held until it is resumed")
-        return Decision(held, notices=(notice,))
-    skipped = upload.with_step(index, evolve(over, state=StepState.SKIPPED))
-    decision = proceed(skipped, index + 1, now, config)
-    notice = Notice(NoticeType.WARNING, "TooLarge", f"{plan.name}: {text}; left out")
+        text = f"{plan.name}: {over.message}; held until it is resumed"
+        return Decision(held, notices=(Notice(NoticeType.WARNING, "TooLarge", text),))
+    decision = proceed(upload.with_step(index, over), index + 1, now, config)
+    notice = Notice(NoticeType.WARNING, "TooLarge", f"{plan.name}: {over.message}; left out")
     return evolve(decision, notices=(notice, *decision.notices))
+
+
+def left_out(upload: Upload, index: int) -> StepStatus:
+    """The status of a step that the upload goes on without."""
+    if not is_too_large(upload, index):
+        return StepStatus(state=StepState.SKIPPED)
+    largest = upload.plan[index].max_filesize
+    text = f"{upload.origin.filesize} bytes are more than its maxFilesize, {largest}"
+    return StepStatus(state=StepState.SKIPPED, reason=StepReason.TOO_LARGE, message=text)
 
 
 def approach(upload: Upload, index: int, now: Millis, config: Config) -> Decision:

@@ -9,7 +9,7 @@ from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Published
 from uploadpp.core.machine import decide
-from uploadpp.core.model import Millis, StepPlan, Upload
+from uploadpp.core.model import Millis, StepPlan, StepStatus, Upload
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import DesiredState, Ignored, OnExhausted, RestartMode, Stage, StepReason, StepState
 from uploadpp.testing.builders import (
@@ -279,3 +279,21 @@ def test_a_token_of_a_wish_that_is_gone_counts_once() -> None:
     story.state = proven(story, mark_of(story, Kind.START, 1, "a", run=2, token="t1"))
     told = proven(story, mark_of(story, Kind.START, 1, "b", run=2, token="t1"))
     assert (told.run, told.restarts, told.observed_token) == (2, 1, "t1")
+
+
+def test_a_step_that_was_never_started_was_left_out() -> None:
+    """Somebody has suspended the upload before its first status was written; the log has more of it."""
+    story = Story(config_of("a", StepPlan(name="b", max_filesize=1), "c", "d"))
+    story.echoing = False
+    story.arrives()
+    story.wanted(DesiredState.SUSPENDED)
+    told = proven(story, mark_of(story, Kind.START, 1, "d"))
+    assert [(step.state, step.reason, step.attempts) for step in told.steps] == [
+        (StepState.SUCCEEDED, None, 1),
+        (StepState.SKIPPED, StepReason.TOO_LARGE, 0),
+        (StepState.SKIPPED, None, 0),
+        (StepState.RUNNING, None, 1),
+    ]
+    suspended = evolve(told, cursor=1, steps=(told.steps[0], *[StepStatus()] * 3), stage=Stage.SUSPENDED)
+    story.state = suspended
+    assert proven(story, mark_of(story, Kind.START, 1, "d")).steps[1] == told.steps[1]

@@ -11,7 +11,7 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Granted, Published, SpecChanged
 from uploadpp.core.model import Millis, StepStatus, Upload
-from uploadpp.core.moves import back_off, begin_run, end_step, finish, request_url, start_step
+from uploadpp.core.moves import back_off, begin_run, end_step, finish, left_out, request_url, start_step
 from uploadpp.core.rules.control import spec_changed
 from uploadpp.core.rules.timers import fire, wake_at
 from uploadpp.core.rules.turn import granted
@@ -142,10 +142,11 @@ def _passed(upload: Upload, mark: Mark, index: int, now: Millis) -> Upload:
     if mark.kind is Kind.FINISH and mark.detail != Outcome.CONTINUE:
         # No timer explains it, so a person had asked for it, and asks for something else by now.
         return end_step(upload, StepState.FAILED, now, reason=StepReason.CANCELLED)
-    upload = end_step(upload, StepState.SUCCEEDED, now, outcome=Outcome.CONTINUE)
-    skipped = StepStatus(state=StepState.SKIPPED)
-    for between in range(upload.cursor + 1, index):
-        upload = upload.with_step(between, skipped)
+    if upload.step.attempts:
+        upload = end_step(upload, StepState.SUCCEEDED, now, outcome=Outcome.CONTINUE)
+    for between in range(upload.cursor, index):
+        if not upload.steps[between].attempts:  # had it been started, the log would have said so first
+            upload = upload.with_step(between, left_out(upload, between))
     return upload
 
 
