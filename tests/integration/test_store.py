@@ -17,6 +17,7 @@ from uploadpp.kube.api import Api
 from uploadpp.kube.errors import ConflictError, NotFoundError, RefusedError, UnavailableError
 from uploadpp.kube.eventlog import EventLog
 from uploadpp.kube.store import Store, stored
+from uploadpp.runtime.listing import NEEDED
 
 UPLOAD = after(*PASSED[:1])
 DONE = after(*PASSED)
@@ -154,3 +155,28 @@ async def test_events(api: Api, kubectl: Kubectl, store: Store, namespace: str) 
     assert (event["count"], event["type"], event["message"]) == (3, "Warning", "scanner down")
     assert event["involvedObject"]["uid"] == made.uid
     assert "scanner down" in kubectl("describe", "upp", UPLOAD.id)
+
+
+async def test_who_is_over_can_be_left_out_of_a_list(store: Store, namespace: str) -> None:
+    for number in range(3):
+        await store.create(resource(namespace, f"running-{number}"))
+    over = await store.create(resource(namespace, "over"))
+    await store.write_status("over", over.version, to_status(DONE))
+    assert await store.count() == 4
+
+    async def names(labels: str, fields: str) -> list[str]:
+        return [each["metadata"]["name"] async for each in store.list_all(labels, fields)]
+
+    assert [await names(*selectors) for selectors in NEEDED] == [
+        [f"running-{n}" for n in range(3)],
+        [],
+        [],
+        [],
+    ]
+    assert await names("", "status.completionTime!=") == ["over"]
+
+
+async def test_a_field_that_the_crd_does_not_know_is_refused(store: Store) -> None:
+    with pytest.raises(RefusedError, match=r"status\.nothing"):
+        async for _ in store.list_all("", "status.nothing="):
+            pass

@@ -127,3 +127,69 @@ def test_messages_wait_while_a_resource_cannot_be_read(over: Over) -> None:
     process.faults.away = False
     sim.kernel.run_until(60.0)
     assert process.seat.session.unacknowledged == 0, sim.trace.text()
+
+
+# -- where very many are kept that are over, they are not read before the replay -------------------
+
+
+def take_over_without_reading(sim: Simulation, process: OperatorProcess) -> OperatorProcess:
+    """A successor that works before it knows who is over."""
+    process.machine.kill()
+    successor = sim.start()
+    assert successor.soon_read < 0
+    successor.faults.slow_lists = 1.0  # so that much happens before all are listed
+    return successor
+
+
+@pytest.mark.parametrize("happens", [answer_late, announce_again, label])
+def test_who_is_not_listed_yet_is_asked_for(happens: Callable[[Simulation], None], over: Over) -> None:
+    sim, process = over
+    before = sim.server.resources[UPLOAD]["status"]
+    successor = take_over_without_reading(sim, process)
+    happens(sim)  # to be replayed
+    sim.kernel.run_until(60.0)
+    assert [len(each) for each in memory(successor)] == [0, 1], sim.trace.text()
+    assert memory(successor)[1].complete
+    happens(sim)
+    sim.kernel.run_until(90.0)
+    assert sim.server.resources[UPLOAD]["status"] == before
+    assert len(sim.journal.marks(Kind.START, UPLOAD)) == len(sim.journal.marks(Kind.FINISH, UPLOAD)) == 1
+    assert successor.seat is not None
+    assert successor.seat.session is not None
+    assert successor.seat.session.unacknowledged == 0
+
+
+def test_a_wish_from_before_the_start_is_found(over: Over) -> None:
+    sim, process = over
+    process.machine.kill()
+    sim.server.edit("person", UPLOAD, restart={"token": "again", "mode": "ForceRestart"})
+    sim.start()
+    sim.kernel.run_until(90.0)
+    assert [mark.run for mark in sim.journal.marks(Kind.START, UPLOAD)] == [1, 2], sim.trace.text()
+
+
+def test_what_is_new_meanwhile_goes_on_and_is_replayed_exactly(over: Over) -> None:
+    """Announced, started and answered before the kill; no status was written."""
+    sim, process = over
+    process.faults.away = True
+    sim.world.upload("up-2")
+    sim.kernel.run_until(31.0)
+    take_over_without_reading(sim, process)
+    sim.world.upload("up-3")
+    sim.kernel.run_until(90.0)
+    for upload in ("up-2", "up-3"):
+        assert len(sim.journal.marks(Kind.START, upload)) == 1, sim.trace.text()
+        assert sim.world.sessions[upload].released, sim.trace.text()
+
+
+def test_one_made_by_hand_is_known_by_its_upload_not_by_its_name(over: Over) -> None:
+    sim, process = over
+    made = sim.server.resources.pop(UPLOAD)
+    meta = {**made["metadata"], "name": "made-by-hand", "labels": {}}
+    sim.server.resources["made-by-hand"] = {**made, "metadata": meta}
+    successor = take_over_without_reading(sim, process)
+    announce_again(sim)
+    sim.kernel.run_until(90.0)
+    assert [len(each) for each in memory(successor)] == [0, 1], sim.trace.text()
+    assert len(sim.journal.marks(Kind.START, UPLOAD)) == 1
+    assert list(sim.server.resources) == ["made-by-hand"]

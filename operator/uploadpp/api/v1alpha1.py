@@ -44,7 +44,9 @@ With a UUID for a name, four columns are what 80 characters have room for.
 SELECTABLE = (
     ".status.currentStep",
     ".status.outcome",
+    ".status.completionTime",
     ".spec.desiredState",
+    ".spec.restart.token",
     ".spec.upload.id",
     ".spec.upload.spaceID",
     ".spec.upload.userID",

@@ -41,11 +41,25 @@ class Store:
         self._secrets = f"/api/v1/namespaces/{namespace}/secrets"
         self._params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Ignore"}
 
-    async def list_all(self, selector: str = "") -> AsyncIterator[Json]:
-        """Every resource, in pages; starts over when the list expires half-way."""
+    async def count(self) -> int:
+        """How many resources there are, of whichever shard."""
+        page = await self._api.request("GET", self._path, params={"limit": "1"})
+        return len(page.get("items", [])) + int(page.get("metadata", {}).get("remainingItemCount", 0))
+
+    async def list_all(self, selector: str = "", fields: str = "") -> AsyncIterator[Json]:
+        """Every resource that a label and a field selector leave, in pages.
+
+        Raises:
+            RefusedError: the CRD in the cluster does not know a field that is asked for.
+        """
         token = ""
         while True:
-            params = {"limit": str(PAGE), "labelSelector": selector, "continue": token}
+            params = {
+                "limit": str(PAGE),
+                "labelSelector": selector,
+                "fieldSelector": fields,
+                "continue": token,
+            }
             page = await self._api.request("GET", self._path, params={k: v for k, v in params.items() if v})
             for item in page.get("items", []):
                 yield item

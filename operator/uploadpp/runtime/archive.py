@@ -3,17 +3,22 @@
 An upload may be put away once its end is stored and no message about it can be read again.
 Whatever concerns it all the same (a late answer, a duplicate, somebody's wish) calls it
 back: its resource is read, and what the log has brought meanwhile waits for that.
+
+Until all resources are listed (`runtime.listing`) whoever is not known might be among them,
+and is asked for at the API server by name.
 """
 
 import asyncio
 import heapq
 import logging
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from uploadpp.api.timestamps import parse_time
 from uploadpp.core.conditions import ConditionType
 from uploadpp.core.model import LogPosition, Millis
+from uploadpp.core.naming import resource_name
 from uploadpp.core.states import Stage
 from uploadpp.kube.errors import ApiError
 from uploadpp.kube.store import Stored, stored
@@ -28,6 +33,8 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
+AT_ONCE = 16
+"""So many are called back at a time."""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,7 +53,7 @@ class Archived:
 class Shelf(Protocol):
     """Told what was found when an upload is called back (`runtime.resources.ResourceInputs`)."""
 
-    def recalled(self, archived: Archived, resource: Json) -> None:
+    def recalled(self, resource: Json) -> None:
         """Take the upload into memory again."""
 
     def gone(self, name: str, uid: str) -> None:
@@ -66,8 +73,9 @@ class Archive:
         self._count = 0
         self._postponed: dict[str, list[tuple[Event, int, Millis, Slot]]] = {}
         self._wake = asyncio.Event()
-        self._settled = asyncio.Event()
-        self._settled.set()
+        self.complete = True
+        """Whether every upload that is over and has a resource is known here."""
+        self._moved = asyncio.Event()
         coordinator.postpone, coordinator.put_away_at = self.postpone, self.at
 
     def __len__(self) -> int:
@@ -77,11 +85,6 @@ class Archive:
     def uids(self) -> list[tuple[str, str]]:
         """Name and uid of every resource in here."""
         return [(each.name, each.stored.uid) for each in self._by_name.values()]
-
-    @property
-    def recalling(self) -> bool:
-        """Whether messages wait for an upload that is being called back."""
-        return bool(self._postponed)
 
     def get(self, name: str) -> Archived | None:
         """The upload behind a resource."""
@@ -124,13 +127,14 @@ class Archive:
         conditions = {each["type"]: each for each in status.get("conditions", ())}
         position = status.get("log", {})
         where = LogPosition(position.get("stream", ""), position.get("sequence", 0), position.get("start"))
-        upload_id = resource.get("spec", {}).get("upload", {}).get("id", "")
+        upload_id = _id_in(resource)
         if (
             ConditionType.SUCCEEDED not in conditions
             or not (upload_id and "completionTime" in status and "expirationTime" in status)
             or status.get("observedGeneration") != meta.get("generation")
             or not self._is_read(where)
             or upload_id in self._by_id
+            or self._coordinator.upload_entry(upload_id) is not None
             or not self._coordinator.shard.owns(upload_id)
         ):
             return False
@@ -199,43 +203,57 @@ class Archive:
 
     def postpone(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> bool:
         """Keep a message until its upload is called back; False when that is not in here."""
-        if event.upload_id not in self._postponed and event.upload_id not in self._by_id:
+        upload_id = event.upload_id
+        if upload_id not in self._postponed and not self._may_hold(upload_id):
             return False
         slot.open += 1
-        self._postponed.setdefault(event.upload_id, []).append((event, sequence, timestamp, slot))
-        self._settled.clear()
+        self._postponed.setdefault(upload_id, []).append((event, sequence, timestamp, slot))
         self._wake.set()
         return True
 
+    def _may_hold(self, upload_id: str) -> bool:
+        if self.complete:
+            return upload_id in self._by_id
+        return self._coordinator.upload_entry(upload_id) is None
+
     async def settled(self) -> None:
-        """Wait until nobody is being called back."""
-        await self._settled.wait()
+        """Wait until everybody who is being called back now is back."""
+        waiting = set(self._postponed)
+        while not waiting.isdisjoint(self._postponed):
+            self._moved.clear()
+            await self._moved.wait()
 
     async def run(self, resources: Resources, shelf: Shelf) -> None:
         """Call back who is asked for, until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
-            for upload_id in list(self._postponed):
-                await self._call_back(upload_id, resources, shelf)
-            if not self._postponed:
-                self._settled.set()
+            while some := list(islice(self._postponed, AT_ONCE)):
+                await asyncio.gather(*(self._call_back(each, resources, shelf) for each in some))
+                self._moved.set()
 
     async def _call_back(self, upload_id: str, resources: Resources, shelf: Shelf) -> None:
-        archived = self._by_id.get(upload_id)
-        if archived is not None:
-            resource = await self._read(archived.name, resources)
-            if self._by_id.get(upload_id) is not archived:
-                pass  # the watch was faster
-            elif resource is None or resource["metadata"]["uid"] != archived.stored.uid:
-                shelf.gone(archived.name, archived.stored.uid)
-            else:
-                shelf.recalled(archived, resource)
+        before = self._by_id.get(upload_id)
+        if self._may_hold(upload_id):
+            name = before.name if before is not None else resource_name(upload_id)
+            self._found(upload_id, before, await self._read(name, resources), shelf)
         for event, sequence, timestamp, slot in self._postponed.pop(upload_id):
             self._coordinator.on_postponed(event, sequence, timestamp, slot)
         entry = self._coordinator.upload_entry(upload_id)
         if entry is not None and entry.upload.stage.ended and not entry.dirty:
             self._coordinator.on_ended(entry)
+
+    def _found(self, upload_id: str, before: Archived | None, resource: Json | None, shelf: Shelf) -> None:
+        archived = self._by_id.get(upload_id)
+        if archived is not before and before is not None:
+            return  # the watch was faster
+        if resource is None or (before is not None and resource["metadata"]["uid"] != before.stored.uid):
+            if before is not None:
+                shelf.gone(before.name, before.stored.uid)
+        elif self._coordinator.upload_entry(upload_id) is None and _id_in(resource) == upload_id:
+            if archived is not None:
+                self.drop(archived)
+            shelf.recalled(resource)
 
     @staticmethod
     async def _read(name: str, resources: Resources) -> Json | None:
@@ -247,3 +265,7 @@ class Archive:
                 log.warning("a finished upload cannot be read, trying again: %s", error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+def _id_in(resource: Json) -> str:
+    return str(resource.get("spec", {}).get("upload", {}).get("id", ""))

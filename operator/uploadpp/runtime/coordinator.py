@@ -122,31 +122,35 @@ class Coordinator:
 
     def _on_event(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
         self._metrics.events.labels(type(event.input).__name__).inc()
-        if isinstance(event.input, Published | Resume):
-            self._met(event, sequence, timestamp)
-        at = Position(self.stream, sequence)
         if event.upload_id:
-            ids = [event.upload_id] if self.shard.owns(event.upload_id) else []
-        else:
-            assert isinstance(event.input, Resume)  # noqa: S101 -- the only event without an upload
-            ids = [i for i, e in self._entries.items() if _concerns(e.upload, event.input)]
-            if token := event.input.token:  # first the one that asked: its status is the answer for all
-                ids.sort(key=lambda i: self._entries[i].upload.observed_token != token)
-            ids += self.put_away_at(event.input.step)
-        for upload_id in ids:
+            owned = self.shard.owns(event.upload_id)
+            if owned and not self.postpone(event, sequence, timestamp, slot):
+                self._arrived(event, sequence, timestamp, slot)
+            return
+        assert isinstance(event.input, Resume)  # noqa: S101 -- the only event without an upload
+        self._met(event, sequence, timestamp)
+        ids = [i for i, e in self._entries.items() if _concerns(e.upload, event.input)]
+        if token := event.input.token:  # first the one that asked: its status is the answer for all
+            ids.sort(key=lambda i: self._entries[i].upload.observed_token != token)
+        for upload_id in ids + self.put_away_at(event.input.step):
             if not self.postpone(event._replace(upload_id=upload_id), sequence, timestamp, slot):
-                self._apply(upload_id, event.input, at, timestamp, slot)
+                self._apply(upload_id, event.input, sequence, timestamp, slot)
 
     def on_postponed(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
         """A message of an upload that had been put away and is back."""
         try:
-            self._apply(event.upload_id, event.input, Position(self.stream, sequence), timestamp, slot)
+            self._arrived(event, sequence, timestamp, slot)
         except Exception as error:  # noqa: BLE001 -- as in `on_message`
             self._quarantine.unexpected(sequence, error)
         self._ledger.settle(slot)
 
-    def _apply(self, upload_id: str, event: Input, at: Position, timestamp: Millis, slot: Slot) -> None:
-        entry = self._entries.get(upload_id)
+    def _arrived(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
+        if isinstance(event.input, Published):  # only now: what it answers to may have been postponed as well
+            self._met(event, sequence, timestamp)
+        self._apply(event.upload_id, event.input, sequence, timestamp, slot)
+
+    def _apply(self, upload_id: str, event: Input, sequence: int, timestamp: Millis, slot: Slot) -> None:
+        entry, at = self._entries.get(upload_id), Position(self.stream, sequence)
         decision = apply(entry.upload if entry else None, upload_id, event, at, timestamp, self._config)
         self._carry_out(entry, upload_id, event, decision, timestamp, slot)
 

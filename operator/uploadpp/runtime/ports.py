@@ -33,8 +33,11 @@ class Bus(Protocol):
 class Resources(Protocol):
     """The checkpoint (`kube.store.Store`)."""
 
-    def list_all(self, selector: str = "") -> AsyncIterator[Json]:
-        """Every resource."""
+    async def count(self) -> int:
+        """How many resources there are."""
+
+    def list_all(self, selector: str = "", fields: str = "") -> AsyncIterator[Json]:
+        """Every resource that the selectors of labels and fields leave."""
 
     async def get(self, name: str) -> Json | None:
         """One resource, None when it is not there."""

@@ -12,7 +12,7 @@ from uploadpp.core.model import Origin
 from uploadpp.core.states import Stage
 from uploadpp.kube.sealing import SealError
 from uploadpp.kube.store import Stored, stored
-from uploadpp.runtime.archive import Archive, Archived
+from uploadpp.runtime.archive import Archive
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.handmade import SecretUrls, origin_from_spec
@@ -79,9 +79,7 @@ class ResourceInputs:
             self._coordinator.forget(entry)
             entry = None
         if entry is None:
-            entry = self._adopt(resource)
-            if entry is not None and not self._secrets.is_waiting(entry):
-                self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
+            self._met(resource)
             return
         if entry.stored is None or now.generation <= entry.upload.control.generation:
             return  # being created by us, or an echo
@@ -91,6 +89,18 @@ class ResourceInputs:
             self._report(resource, error)
             return
         self._coordinator.on_input(entry, SpecChanged(control))
+
+    def _met(self, resource: Json) -> None:
+        """A resource that is not known: somebody has made it, or it was not listed yet."""
+        if resource["metadata"]["uid"] in self._forgotten or self._archive.admits(resource):
+            return
+        entry = self._adopt(resource)
+        if entry is None:
+            return
+        if not self._secrets.is_waiting(entry):
+            self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
+        if entry.upload.stage.ended and not entry.dirty:
+            self._coordinator.on_ended(entry)
 
     def claimed(self, entry: Entry, resource: Json) -> None:
         """Somebody had made the resource of an upload that has begun: what is asked for there counts."""
@@ -110,17 +120,18 @@ class ResourceInputs:
         if control != entry.upload.control:
             self._coordinator.on_input(entry, SpecChanged(control))
 
-    def recalled(self, archived: Archived, resource: Json) -> None:
-        """An upload that was put away is wanted again."""
-        self._archive.drop(archived)
+    def recalled(self, resource: Json) -> None:
+        """An upload that was put away, or might have been, is wanted again."""
         entry = self._adopt(resource)
         if entry is not None and not self._coordinator.replaying and not self._secrets.is_waiting(entry):
             self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
 
     def deleted(self, resource: Json) -> None:
         """A resource is gone, says the watch."""
-        self._broken.discard(resource["metadata"]["uid"])
-        self.gone(resource["metadata"]["name"], resource["metadata"]["uid"])
+        name, uid = resource["metadata"]["name"], resource["metadata"]["uid"]
+        self._broken.discard(uid)
+        self.gone(name, uid)
+        self._remember(uid)  # a listing that is under way may still have it
 
     def gone(self, name: str, uid: str) -> None:
         """A resource is gone."""

@@ -34,7 +34,7 @@ from uploadpp.runtime.handlers import Sink
 from uploadpp.runtime.handmade import SecretUrls
 from uploadpp.runtime.ledger import Ledger
 from uploadpp.runtime.legacy import LegacyService
-from uploadpp.runtime.listing import Listing
+from uploadpp.runtime.listing import SOON_READ, Listing
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.pace import Load, width
 from uploadpp.runtime.ports import Json, Notices, Resources, Seals, Watching
@@ -77,6 +77,7 @@ class Surroundings:
     start_from: StartFrom
     ack_seconds: float = ACK_SECONDS
     resync_seconds: float = RESYNC_SECONDS
+    soon_read: int = SOON_READ
     clock: Callable[[], Millis] = wall_clock
     monotonic: Callable[[], float] = time.monotonic
     watch: Callable[[Sink, str, str], Watching] = Watch
@@ -187,9 +188,7 @@ class Session:
             ready = await self._until(self._prepare(epoch), stop) and await self._until(
                 self._replayed.wait(), stop
             )
-            while ready and self._archive.recalling:
-                ready = await self._until(self._archive.settled(), stop)
-            if ready:
+            if ready and await self._until(self._archive.settled(), stop):
                 self._act()
                 await self._until(None, stop)
                 await self._drain()
@@ -204,7 +203,7 @@ class Session:
         self._fence.bind(self._js, place)
         self._coordinator.stream = place.stream
         self._ledger.start(place.first - 1)
-        await self._listing.first()
+        await self._listing.first(around.soon_read + place.backlog)
         around.metrics.epoch.labels(self._label).set(place.epoch)
         log.info(
             "replaying the log",

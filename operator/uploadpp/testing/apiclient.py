@@ -55,7 +55,7 @@ class SimulatedApi:
         Raises:
             ApiError: as the real one does.
         """
-        del content_type, params
+        del content_type
         machine, faults, random = self._machine, self._faults, self._machine.random
         writes = method != "GET" and not path.startswith(LEASES)
         what = f"{method} {path.removeprefix(RESOURCES).removeprefix(LEASES) or '/'}"
@@ -77,7 +77,7 @@ class SimulatedApi:
             await machine.travel()
             raise UnavailableError(f"{what}: 500")
         arrived: asyncio.Future[Reply] = machine.loop.create_future()
-        machine.kernel.after(machine.delay(), self._arrive, arrived, method, path, body)
+        machine.kernel.after(machine.delay(), self._arrive, arrived, method, path, body, params)
         answer, error = await arrived
         if writes:
             machine.boundary(f"after {what}, unanswered")
@@ -91,13 +91,20 @@ class SimulatedApi:
             raise error
         return answer
 
-    def _arrive(self, arrived: asyncio.Future[Reply], method: str, path: str, body: object) -> None:
+    def _arrive(
+        self,
+        arrived: asyncio.Future[Reply],
+        method: str,
+        path: str,
+        body: object,
+        params: dict[str, str] | None,
+    ) -> None:
         """At the server: what is on its way gets there, even if its sender is paused by now."""
         machine, error, answer = self._machine, None, {}
         if not machine.alive:
             return
         try:
-            answer = self._server.request(machine.name, method, path, body)
+            answer = self._server.request(machine.name, method, path, body, params)
         except ApiError as failure:
             error = failure
         if method != "GET" and not path.startswith(LEASES):

@@ -4,7 +4,7 @@ Listings are consistent when they are asked for, as with a real server, and may 
 after: what happens meanwhile is not in them. Everything written went through JSON.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -13,6 +13,7 @@ import orjson
 
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.model import Millis
+from uploadpp.core.sharding import BUCKET_LABEL
 from uploadpp.kube.errors import ConflictError, NotFoundError, RefusedError
 from uploadpp.kube.store import GROUP, PLURAL, VERSION
 from uploadpp.testing.kernel import Kernel
@@ -55,6 +56,18 @@ def _copy(value: object) -> Any:  # noqa: ANN401 -- JSON
     return orjson.loads(orjson.dumps(value))
 
 
+def _selected(resource: Json, selector: str) -> bool:
+    """Whether a resource is one of those with certain fields, as `a.b=word,c.d!=word`."""
+    for term in filter(None, selector.split(",")):
+        path, _, word = term.partition("=")
+        value: Any = resource
+        for name in path.removesuffix("!").split("."):
+            value = value.get(name, {})
+        if ((value or "") == word) is path.endswith("!"):
+            return False
+    return True
+
+
 class ApiServer:
     """The resources and Leases of one namespace."""
 
@@ -69,7 +82,9 @@ class ApiServer:
 
     # -- requests -------------------------------------------------------------------------
 
-    def request(self, actor: str, method: str, path: str, body: object) -> Json:
+    def request(
+        self, actor: str, method: str, path: str, body: object, params: Mapping[str, str] | None = None
+    ) -> Json:
         """Carry a request out.
 
         Raises:
@@ -80,7 +95,7 @@ class ApiServer:
         name, _, part = path.removeprefix(RESOURCES).lstrip("/").partition("/")
         match method:
             case "GET" if not name:
-                return {"items": list(self.resources.values()), "metadata": {}}
+                return self._list(params or {})
             case "GET":
                 return self._get(name)
             case "POST":
@@ -90,6 +105,14 @@ class ApiServer:
             case "DELETE":
                 return self._delete(actor, name, _copy(body))
         raise RefusedError(f"{method} {path}: 405")
+
+    def _list(self, params: Mapping[str, str]) -> Json:
+        found = [each for each in self.resources.values() if _selected(each, params.get("fieldSelector", ""))]
+        if params.get("labelSelector", "").endswith(f"!{BUCKET_LABEL}"):
+            found = [each for each in found if BUCKET_LABEL not in each["metadata"].get("labels", {})]
+        if params.get("limit") == "1":
+            return {"items": found[:1], "metadata": {"remainingItemCount": max(len(found) - 1, 0)}}
+        return {"items": found, "metadata": {}}
 
     def _get(self, name: str) -> Json:
         try:

@@ -17,6 +17,7 @@ from uploadpp.kube.api import Api
 from uploadpp.kube.lease import Lease
 from uploadpp.kube.store import Store
 from uploadpp.runtime.crew import Crew
+from uploadpp.runtime.listing import SOON_READ
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.seat import Seat
 from uploadpp.runtime.session import Surroundings
@@ -74,6 +75,7 @@ class OperatorProcess:
         self.stopped = False
         self.seats: list[Seat] = []
         self.shards = 1
+        self.soon_read = SOON_READ
 
     @property
     def seat(self) -> Seat | None:
@@ -121,6 +123,7 @@ class OperatorProcess:
             start_from=StartFrom.ALL,
             ack_seconds=ACK_SECONDS,
             resync_seconds=RESYNC_SECONDS,
+            soon_read=self.soon_read,
             clock=self.machine.clock,
             monotonic=self.machine.monotonic,
             watch=lambda sink, *_: SimulatedWatch(self.machine, self._server, self.faults, sink),

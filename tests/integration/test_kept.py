@@ -1,0 +1,50 @@
+"""Very many resources of uploads that are over: a start does not wait until they are read."""
+
+import asyncio
+
+from e2e.cluster.instance import Instance
+from e2e.cluster.local import LocalCluster
+from e2e.cluster.nats import NatsServer
+from e2e.operator_process import Operator, OperatorOptions
+from tests.driver import STREAM, Driver, bytes_received, histories, log_lines, samples, start_working
+from uploadpp.runtime.listing import SOON_READ
+
+SETTINGS = {"UPLOADPP_LEASE_DURATION": "1s"}
+KEPT = SOON_READ + 50
+
+
+async def until_completed(operator: Operator, count: int) -> None:
+    """Wait until so many are completed, and all of that is stored and acknowledged."""
+    async with asyncio.timeout(120):
+        while True:
+            metrics = await asyncio.to_thread(operator.metrics)
+            completed = samples(metrics, "uploadpp_uploads").get('stage="Completed",step=""', 0)
+            waiting = sum(samples(metrics, "uploadpp_log_unacknowledged").values())
+            if (completed, waiting) == (count, 0):
+                return
+            await asyncio.sleep(0.2)
+
+
+async def test_a_start_reads_only_what_is_not_over(
+    cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str
+) -> None:
+    options = OperatorOptions(cluster.kubeconfig, nats.address, namespace, ("virusscan",), SETTINGS)
+    operator = Operator(instance, options)
+    uploads = [f"kept-{number}" for number in range(KEPT)]
+    async with Driver(nats.url) as driver:
+        await start_working(operator)
+        await asyncio.gather(
+            *(driver.js.publish(STREAM, bytes_received(each), timeout=30) for each in uploads)
+        )
+        await until_completed(operator, KEPT)
+        await asyncio.to_thread(operator.kill)
+        await driver.upload("kept-7", "new")  # the one again, to be replayed, and one that nobody knows
+        await start_working(operator)
+        await driver.until_released("new")
+        await driver.upload("kept-8")
+        await until_completed(operator, KEPT + 1)
+        found = await histories(driver.js)
+    assert {tuple(each.steps) for each in found.values()} == {("virusscan",)}
+    assert {each.finished for each in found.values()} == {("continue",)}
+    replays = [line for line in log_lines(operator.log.read_text()) if line["message"] == "replaying the log"]
+    assert [line["resources"] for line in replays] == [0, 0]
