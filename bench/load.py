@@ -3,6 +3,9 @@
 `python -m bench.load --nats URL --uploads N --in-flight M`; with `--rate R` uploads come at a
 rate instead (open loop). `--retries 0.5` lets that share of uploads answer `retry` once,
 `--copies 2` says everything twice.
+
+It hears the stream as real services do, through a consumer: a plain subscription is told of a message before
+the message is in the stream, and an answer could get there first, where it answers nothing.
 """
 
 import argparse
@@ -18,9 +21,11 @@ from uuid import uuid4
 import nats
 import uvloop
 from nats.aio.client import Client
-from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from bench import events
+from uploadpp.wire.reader import LogReader, Raw
+from uploadpp.wire.stream import Place, ensure_stream
 
 PATIENCE_SECONDS = 300
 READ_EVERY = 50
@@ -42,14 +47,33 @@ class Load:
         self._answering: set[asyncio.Task[None]] = set()
 
     async def run(self) -> dict[str, object]:
-        """Upload everything and wait until all is released."""
-        await self._client.subscribe(events.STREAM, cb=self._hear, pending_bytes_limit=1 << 30)
-        await self._client.flush()
+        """Upload everything and wait until all is released.
+
+        Raises:
+            TimeoutError: it takes too long.
+        """
+        hearing = asyncio.create_task(LogReader(self._client, await self._place(), self._hear).run())
         began = time.perf_counter()
-        await self._upload()
         async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._upload()
             await self._done.wait()
-        return self._result(time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        hearing.cancel()
+        return self._result(seconds)
+
+    async def _place(self) -> Place:
+        """A consumer of what comes from now on."""
+        js, name = self._client.jetstream(), f"load-{uuid4().hex}"
+        await ensure_stream(js)
+        first = (await js.stream_info(events.STREAM)).state.last_seq + 1
+        config = ConsumerConfig(
+            name=name,
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=first,
+            ack_policy=AckPolicy.NONE,
+        )
+        await js.add_consumer(events.STREAM, config)
+        return Place(name, name, 1, first, 0)
 
     async def _upload(self) -> None:
         options, begun = self._options, time.perf_counter()
@@ -70,7 +94,7 @@ class Load:
         for _ in range(self._options.copies):
             await self._client.publish(events.STREAM, body)
 
-    async def _hear(self, message: Msg) -> None:
+    async def _hear(self, message: Raw) -> None:
         kind = events.kind_of(message.data)
         if kind == b"StartPostprocessingStep":
             upload_id, step = events.upload_of(message.data)

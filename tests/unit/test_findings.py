@@ -33,6 +33,7 @@ from uploadpp.testing.builders import URL, begun
 from uploadpp.wire.decode import decode
 from uploadpp.wire.encode import Outgoing, encode
 from uploadpp.wire.envelope import BadMessageError
+from uploadpp.wire.reader import Raw
 
 NOW = Millis(1_795_000_000_000)
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -72,7 +73,7 @@ class Desk:
 
     def read(self, sequence: int, data: bytes) -> None:
         """The log hands over a message."""
-        self.coordinator.on_message(sequence, NOW, sequence, data)
+        self.coordinator.on_message(Raw(sequence, NOW, sequence, 0, data))
 
 
 def test_f01_nothing_is_acknowledged_before_it_is_stored() -> None:

@@ -31,9 +31,10 @@ from uploadpp.runtime.quarantine import Quarantine
 from uploadpp.runtime.scheduler import Scheduler
 from uploadpp.runtime.story import tell
 from uploadpp.runtime.tracing import Tracing
-from uploadpp.wire.decode import Event, decode_event
+from uploadpp.wire.decode import Event, decode
 from uploadpp.wire.encode import encode
-from uploadpp.wire.envelope import BadMessageError, Envelope, decode_envelope
+from uploadpp.wire.envelope import BadMessageError
+from uploadpp.wire.reader import Raw
 
 log = logging.getLogger(__name__)
 
@@ -94,29 +95,27 @@ class Coordinator:
 
     # -- inputs ---------------------------------------------------------------------------
 
-    def on_message(self, sequence: int, timestamp: Millis, delivered: int, data: bytes) -> None:
+    def on_message(self, raw: Raw) -> None:
         """A message of the log."""
-        slot = self._ledger.add(sequence, delivered)
+        slot = self._ledger.add(raw.sequence, raw.delivered)
         try:
-            envelope = decode_envelope(data)
-            event = None
-            if not self._is_known_echo(envelope, sequence, slot):
-                event = decode_event(envelope, sequence, timestamp)
-            if event is not None:
-                self._on_event(event, sequence, timestamp, slot)
+            if not self._is_known_echo(raw, slot):
+                event = decode(raw.data, raw.sequence, raw.timestamp)
+                if event is not None:
+                    self._on_event(event, raw.sequence, raw.timestamp, slot)
         except BadMessageError as error:
-            self._quarantine.bad_message(sequence, error)
+            self._quarantine.bad_message(raw.sequence, error)
         except Exception as error:  # noqa: BLE001 -- no message may ever stop the log (law 2.7)
-            self._quarantine.unexpected(sequence, error)
+            self._quarantine.unexpected(raw.sequence, error)
         self._ledger.settle(slot)
 
-    def _is_known_echo(self, envelope: Envelope, sequence: int, slot: Slot) -> bool:
+    def _is_known_echo(self, raw: Raw, slot: Slot) -> bool:
         """Whether this is an event that this very session has sent: then nothing is news but its place."""
-        entry = self._sent.pop(envelope.metadata.get("eventid", ""), None) if self._sent else None
+        entry = self._sent.pop(raw.message_id, None) if raw.message_id else None
         if entry is None:
             return False
         self._metrics.events.labels("Published").inc()
-        self._bus.confirm(envelope.metadata["eventid"], sequence)
+        self._bus.confirm(raw.message_id, raw.sequence)
         self._hold_back(entry, slot)
         return True
 

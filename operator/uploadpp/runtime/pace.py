@@ -20,7 +20,7 @@ EASE_SECONDS = 0.25
 EASE_BEHIND_SECONDS = 2.0
 """The same while events wait too."""
 
-BEHIND = 64
+BEHIND = 32
 """With more messages than this unread, events wait: somewhat more than come while we look away for once."""
 
 MAX_WINDOW = 200_000

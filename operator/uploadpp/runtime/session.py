@@ -224,7 +224,9 @@ class Session:
         self._spawn(self._archive.run(self._around.store, self._resources))
 
     async def _on_raw(self, raw: Raw) -> None:
-        self._coordinator.on_message(raw.sequence, raw.timestamp, raw.delivered, raw.data)
+        self._coordinator.on_message(raw)
+        if self._lease.valid:  # otherwise somebody has to be asked first, which is no reason not to read on
+            await self._publisher.send_queued()
         if raw.pending == 0 and not self._replayed.is_set():
             self._replayed.set()
 

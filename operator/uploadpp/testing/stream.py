@@ -158,7 +158,7 @@ class Stream:
         pull.left -= 1
         if pull.left <= 0:
             consumer.pulls.remove(pull)
-        pull.send(reply, message.data, {})
+        pull.send(reply, message.data, {"Nats-Msg-Id": message.event_id} if message.event_id else {})
 
     def redeliver(self, consumer: Consumer) -> None:
         """Send again what is not acknowledged, as after the ack wait."""

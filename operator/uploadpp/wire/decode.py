@@ -44,11 +44,7 @@ def decode(data: bytes, sequence: int, now: Millis) -> Event | None:
     Raises:
         BadMessageError: it should concern us but cannot be understood.
     """
-    return decode_event(decode_envelope(data), sequence, now)
-
-
-def decode_event(envelope: Envelope, sequence: int, now: Millis) -> Event | None:
-    """As `decode`, for an envelope that was opened already."""
+    envelope = decode_envelope(data)
     mark = envelope.metadata.get(MARK_KEY)
     if mark is not None:
         return _own(envelope, mark, sequence)

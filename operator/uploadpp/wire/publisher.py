@@ -82,12 +82,21 @@ class Publisher:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._queue:
-                    await self._guard()
-                    await self._send(self._queue.popleft())
+                await self.send_queued()
         finally:
             if not self._client.is_closed:
                 await subscription.unsubscribe()
+
+    async def send_queued(self) -> None:
+        """Send what is queued now: sooner than `run`, whose turn has to come first.
+
+        Raises:
+            Exception: whatever the guard raises.
+        """
+        while self._queue:
+            await self._guard()
+            if self._queue:  # or the other of the two was faster
+                await self._send(self._queue.popleft())
 
     async def run_resends(self) -> None:
         """Send again what stays unanswered, until cancelled."""

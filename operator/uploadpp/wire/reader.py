@@ -50,13 +50,17 @@ class TailLostError(LogLostError):
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """One message as it stands in the log; `timestamp` is when the server stored it."""
+    """One message as it stands in the log; `timestamp` is when the server stored it.
+
+    `message_id` is its `Nats-Msg-Id`: of what goes through JetStream with acknowledgement, like our own.
+    """
 
     sequence: int
     timestamp: Millis
     delivered: int
     pending: int
     data: bytes = field(repr=False)
+    message_id: str = ""
 
 
 Handler = Callable[[Raw], Awaitable[None]]
@@ -92,8 +96,8 @@ class LogReader:
 
     @property
     def unread(self) -> int:
-        """How many messages the server still had for us at the last one."""
-        return self._pending
+        """How many messages the server still had for us at the last one, and those that came since."""
+        return self._pending + (self._subscription.pending_msgs if self._subscription is not None else 0)
 
     def lag_seconds(self, now: Millis) -> float:
         """The age of the message that was read last, while there are unread ones; otherwise 0."""
@@ -221,7 +225,7 @@ class LogReader:
             await self._on_status(message)
             return
         try:
-            raw, subject = _parse(message.reply, message.data)
+            raw, subject = _parse(message)
         except ValueError:
             self._fail(f"unreadable reply subject {message.reply}")
             return
@@ -268,17 +272,18 @@ class LogReader:
             self._lost.set_exception(LogLostError(why))
 
 
-def _parse(reply: str, data: bytes) -> tuple[Raw, tuple[str, str]]:
+def _parse(message: Msg) -> tuple[Raw, tuple[str, str]]:
     """A message, and its reply subject before and after the two positions (ADR-15 of NATS).
 
     Raises:
         ValueError: not the reply subject of a JetStream message.
     """
-    tokens = reply.split(".")
+    tokens = message.reply.split(".")
     # In the newer form the domain and a hash of the account come first, and a random token last.
     at = 7 if len(tokens) >= ACK_TOKENS_WITH_DOMAIN - 1 else 5
     if len(tokens) < ACK_TOKENS:
-        raise ValueError(reply)
+        raise ValueError(message.reply)
     sequence, delivered, nanos, pending = (int(token) for token in tokens[at : at + 4])
-    raw = Raw(sequence, Millis(nanos // 1_000_000), delivered, pending, data)
+    message_id = message.headers.get("Nats-Msg-Id", "") if message.headers else ""
+    raw = Raw(sequence, Millis(nanos // 1_000_000), delivered, pending, message.data, message_id)
     return raw, (".".join(tokens[:at]), ".".join(tokens[at + 2 :]))

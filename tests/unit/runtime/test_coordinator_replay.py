@@ -10,6 +10,7 @@ from uploadpp.runtime.ledger import Ledger
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.scheduler import Scheduler
 from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.reader import Raw
 
 THEN = Millis(1_795_000_000_000)
 NOW = Millis(THEN + 3_600_000)
@@ -50,18 +51,18 @@ def test_what_a_replay_reads_happened_when_the_stream_says() -> None:
     before = Outbox()
     live = make(before, THEN)
     live.act()
-    live.on_message(1, THEN, 1, received)
+    live.on_message(Raw(1, THEN, 1, 0, received))
     (start,) = before.sent
     after = Outbox()
     replayed = make(after, NOW)
-    replayed.on_message(1, THEN, 1, received)
-    replayed.on_message(2, Millis(THEN + 5), 2, start.body)
+    replayed.on_message(Raw(1, THEN, 1, 0, received))
+    replayed.on_message(Raw(2, Millis(THEN + 5), 2, 0, start.body, start.event_id))
     assert upload_of(replayed).step.started_at == THEN + 5
     answer = message(
         "PostprocessingStepFinished",
         f'{{"UploadID":"{UPLOAD}","FinishedStep":"a","Outcome":"continue"}}',
     )
-    replayed.on_message(3, Millis(THEN + 1005), 3, answer)
+    replayed.on_message(Raw(3, Millis(THEN + 1005), 3, 0, answer))
     first = upload_of(replayed).steps[0]
     assert (first.started_at, first.finished_at) == (THEN + 5, THEN + 1005)
     replayed.act()

@@ -81,11 +81,9 @@ async def test_whoever_was_not_listed_is_known_once_the_watch_has_begun() -> Non
     shelves.uids = [("a", "the same in each"), ("b", "no more")]
     listing, opened = shelves.listing(), asyncio.Event()
     await listing.first(10)
-    running = asyncio.create_task(listing.run(cast("Any", SimpleNamespace(opened=opened)), 3600))
-    await asyncio.sleep(0.01)
     assert not shelves.complete
+    running = asyncio.create_task(listing.run(cast("Any", SimpleNamespace(opened=opened)), 3600))
     opened.set()
     await asyncio.sleep(0.01)
-    assert shelves.complete
-    assert shelves.gone == ["b no more"]
+    assert (shelves.complete, shelves.gone) == (True, ["b no more"])
     running.cancel()
