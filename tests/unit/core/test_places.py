@@ -1,0 +1,281 @@
+"""Places at a limited step: who waits, who holds one, and whose turn is next."""
+
+from dataclasses import dataclass
+from weakref import WeakSet
+
+import pytest
+
+from uploadpp.core.dispatch import Places, Queue, holds_place, share_of
+from uploadpp.core.sharding import Shard
+from uploadpp.core.states import DesiredState
+from uploadpp.testing.builders import begun
+
+
+@dataclass(frozen=True, weakref_slot=True, slots=True)
+class Member:
+    """Somebody in a queue; as uploads, members cannot be compared with each other."""
+
+    name: str
+
+
+A, B, C = Member("a"), Member("b"), Member("c")
+
+
+def queued(places: Places[str], user: str, *members: str) -> None:
+    """A user's uploads come to wait, the first named is the oldest."""
+    for number, member in enumerate(members):
+        places.wait(member, user, (number,))
+
+
+def granted(places: Places[str]) -> list[str]:
+    """Who is given a place now, in turn."""
+    found = []
+    while (member := places.grant()) is not None:
+        found.append(member)
+    return found
+
+
+def test_the_first_of_a_queue_is_the_one_with_the_lowest_order() -> None:
+    queue: Queue[Member] = Queue()
+    queue.put(A, (2, 0))
+    queue.put(B, (1, 9))
+    queue.put(C, (1, 8))
+    assert (queue.first(), len(queue)) == (C, 3)
+
+
+def test_of_equals_in_a_queue_the_one_that_came_first_is_first() -> None:
+    queue: Queue[Member] = Queue()
+    for member in (B, A, C):
+        queue.put(member, (1,))
+    order = []
+    while queue:
+        order.append(queue.first())
+        queue.remove(order[-1])
+    assert order == [B, A, C]
+
+
+def test_a_member_that_is_put_again_has_only_its_new_place() -> None:
+    queue: Queue[Member] = Queue()
+    queue.put(A, (1,))
+    queue.put(B, (2,))
+    queue.put(A, (3,))
+    assert (queue.first(), len(queue)) == (B, 2)
+    queue.remove(A)
+    queue.remove(B)
+    assert not queue
+
+
+def test_what_is_not_in_a_queue_can_be_removed_from_it() -> None:
+    queue: Queue[Member] = Queue()
+    queue.put(A, (1,))
+    queue.remove(B)
+    assert (queue.first(), len(queue)) == (A, 1)
+
+
+def test_a_queue_keeps_few_of_those_who_have_left_and_all_who_have_not() -> None:
+    """Whoever waits behind a long queue may see thousands of others come and go."""
+    queue: Queue[Member] = Queue()
+    stay = [Member(f"stays {number}") for number in range(10)]
+    for number, member in enumerate(stay):
+        queue.put(member, (number, 0))
+    left: WeakSet[Member] = WeakSet()
+    most = 0
+    for number in range(500):
+        member = Member(f"comes and goes {number}")
+        left.add(member)
+        queue.put(member, (number % 10, 1))
+        queue.remove(member)
+        del member
+        most = max(most, len(left))
+    assert 10 + most == 2 * 11 + 64, "twice as many as are in it with the last one, and 64 to spare"
+    order = []
+    while queue:
+        order.append(queue.first())
+        queue.remove(order[-1])
+    assert order == stay
+
+
+def test_places_are_given_away_until_none_is_left() -> None:
+    places: Places[str] = Places(2)
+    queued(places, "mary", "a", "b", "c")
+    assert (places.used, places.waiting) == (0, 3)
+    assert granted(places) == ["a", "b"]
+    assert (places.used, places.waiting) == (2, 1)
+    places.leave("a")
+    assert (places.used, places.waiting) == (1, 1)
+    assert granted(places) == ["c"]
+    assert (places.used, places.waiting) == (2, 0)
+
+
+def test_a_place_is_kept_free_while_nobody_waits() -> None:
+    places: Places[str] = Places(1)
+    assert places.grant() is None
+    queued(places, "mary", "a")
+    places.leave("a")
+    assert (places.grant(), places.waiting) == (None, 0)
+
+
+def test_the_oldest_upload_of_a_user_goes_first_whenever_it_came() -> None:
+    places: Places[str] = Places(1)
+    places.wait("newer", "mary", (2,))
+    places.wait("older", "mary", (1,))
+    assert places.grant() == "older"
+
+
+def test_who_waits_already_keeps_his_place_in_the_queue() -> None:
+    places: Places[str] = Places(1)
+    queued(places, "mary", "a", "b")
+    places.wait("a", "mary", (9,))
+    assert (places.grant(), places.waiting) == ("a", 1)
+
+
+def test_users_with_as_many_places_take_turns() -> None:
+    places: Places[str] = Places(4)
+    queued(places, "mary", "m1", "m2", "m3")
+    queued(places, "paul", "p1", "p2", "p3")
+    assert granted(places) == ["m1", "p1", "m2", "p2"]
+
+
+def test_who_holds_the_fewest_places_is_next() -> None:
+    places: Places[str] = Places(3)
+    queued(places, "mary", "m1", "m2", "m3")
+    assert granted(places) == ["m1", "m2", "m3"]
+    queued(places, "mary", "m4")
+    queued(places, "paul", "p1", "p2")
+    places.leave("m1")
+    assert granted(places) == ["p1"]
+    places.leave("m2")
+    assert granted(places) == ["p2"], "of equals the one who came later, and has been waiting"
+    places.leave("p1")
+    assert granted(places) == ["m4"]
+
+
+def test_who_has_just_given_a_place_back_is_behind_those_who_came_meanwhile() -> None:
+    places: Places[str] = Places(1)
+    queued(places, "mary", "m1", "m2")
+    assert granted(places) == ["m1"]
+    queued(places, "paul", "p1")
+    queued(places, "ann", "a1")
+    places.leave("m1")
+    order = []
+    for _ in range(3):
+        order += granted(places)
+        places.leave(order[-1])
+    assert order == ["p1", "a1", "m2"]
+
+
+def test_a_user_who_was_here_before_has_no_better_turn_than_others() -> None:
+    places: Places[str] = Places(1)
+    queued(places, "mary", "m1")
+    queued(places, "paul", "p1")
+    places.leave("m1")
+    queued(places, "mary", "m2")
+    assert places.grant() == "p1"
+
+
+def test_one_who_gives_up_waiting_costs_the_user_no_turn() -> None:
+    places: Places[str] = Places(1)
+    queued(places, "mary", "m1", "m2")
+    queued(places, "paul", "p1")
+    places.leave("m1")
+    assert places.grant() == "m2"
+
+
+def test_an_upload_at_the_step_holds_a_place_although_nobody_has_granted_it() -> None:
+    places: Places[str] = Places(2)
+    places.hold("started before", "mary")
+    places.hold("another", "mary")
+    places.hold("one too many", "paul")
+    queued(places, "paul", "p1")
+    assert (places.used, places.waiting, places.grant()) == (3, 1, None)
+    places.leave("another")
+    assert places.grant() is None
+    places.leave("one too many")
+    assert places.grant() == "p1"
+
+
+def test_an_upload_at_the_step_counts_as_its_users() -> None:
+    places: Places[str] = Places(2)
+    places.hold("at work", "mary")
+    queued(places, "mary", "m1")
+    queued(places, "paul", "p1")
+    assert granted(places) == ["p1"]
+
+
+def test_who_waits_and_is_found_at_the_step_waits_no_more() -> None:
+    places: Places[str] = Places(2)
+    queued(places, "mary", "a", "b")
+    places.hold("a", "mary")
+    assert (places.used, places.waiting) == (1, 1)
+    assert granted(places) == ["b"]
+
+
+def test_to_hold_a_place_twice_is_to_hold_one() -> None:
+    places: Places[str] = Places(2)
+    queued(places, "mary", "m1", "m2")
+    queued(places, "paul", "p1")
+    places.hold("m1", "mary")
+    places.hold("m1", "mary")
+    assert (places.used, places.waiting) == (1, 2)
+    places.leave("m1")
+    assert (places.used, granted(places)) == (0, ["p1", "m2"]), "mary has had one, paul none"
+
+
+def test_to_be_found_at_the_step_again_is_no_new_turn() -> None:
+    places: Places[str] = Places(3)
+    places.hold("m1", "mary")
+    places.hold("p1", "paul")
+    queued(places, "paul", "p2")
+    queued(places, "mary", "m2")
+    places.hold("m1", "mary")
+    assert places.grant() == "m2"
+
+
+def test_who_has_to_wait_again_gives_the_place_back() -> None:
+    places: Places[str] = Places(1)
+    places.hold("a", "mary")
+    queued(places, "mary", "a")
+    assert (places.used, places.waiting) == (0, 1)
+    assert granted(places) == ["a"]
+
+
+def test_who_is_not_here_can_leave() -> None:
+    places: Places[str] = Places(1)
+    queued(places, "mary", "a")
+    places.leave("unknown")
+    assert (places.used, places.waiting, places.grant()) == (0, 1, "a")
+
+
+def test_an_upload_holds_a_place_while_its_step_runs_and_has_not_stalled() -> None:
+    story = begun("a", "b", max_in_flight={"a": 1})
+    assert not holds_place(story.upload), "queued"
+    story.granted()
+    assert holds_place(story.upload)
+    story.timer()
+    assert story.upload.stalled_at is not None
+    assert not holds_place(story.upload), "the others must not wait for it"
+    story.answers("retry")
+    assert not holds_place(story.upload), "backing off"
+
+
+def test_an_upload_holds_a_place_while_it_waits_for_the_url_that_its_step_needs() -> None:
+    story = begun("a", max_in_flight={"a": 1})
+    expiring = story.upload.origin._replace(url='""')
+    story.state = story.upload._replace(origin=expiring)
+    story.granted()
+    assert story.published == ["restart a 1"]
+    assert holds_place(story.upload)
+
+
+def test_a_suspended_upload_holds_no_place() -> None:
+    story = begun("a", max_in_flight={"a": 1})
+    story.wanted(DesiredState.SUSPENDED)
+    assert not holds_place(story.upload)
+
+
+@pytest.mark.parametrize(
+    ("limit", "count", "shares"),
+    [(5, 1, [5]), (6, 3, [2, 2, 2]), (7, 3, [3, 2, 2]), (8, 3, [3, 3, 2]), (2, 4, [1, 1, 0, 0])],
+)
+def test_shards_share_the_places_as_evenly_as_can_be(limit: int, count: int, shares: list[int]) -> None:
+    assert [share_of(limit, Shard(index, count)) for index in range(count)] == shares
