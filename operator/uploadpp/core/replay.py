@@ -112,8 +112,7 @@ def recount(upload: Upload, dropped: Collection[Mark], kept: Collection[Mark]) -
 
 def renumbered(upload: Upload, mark: Mark) -> Mark:
     """The mark of a held command that is still wanted, after a recount."""
-    detail = mark.detail if mark.kind is Kind.START else ""
-    count = _count(upload, mark.kind, detail)
+    count = _count(upload, mark.kind, mark.detail)
     return evolve(mark, number=count) if count else mark
 
 
