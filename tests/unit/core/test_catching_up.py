@@ -273,6 +273,16 @@ def test_a_later_run_began_when_its_first_command_is_met(kind: Kind, detail: str
     assert (told.run, told.started_at, told.since) == (4, *[story.now + 5_000] * 2)
 
 
+def test_of_a_later_run_whose_end_alone_is_met_no_step_but_the_first_is_known() -> None:
+    """It was cut short before its first step; those behind it were not left out, they never had a turn."""
+    story = begun("a", "b")
+    told = proven(story, mark_of(story, Kind.FINISH, 1, "abort", run=2))
+    assert [(step.state, step.reason) for step in told.steps] == [
+        (StepState.FAILED, StepReason.CANCELLED),
+        (StepState.WAITING, None),
+    ]
+
+
 def test_a_token_of_a_wish_that_is_gone_counts_once() -> None:
     story = begun("a", "b")
     story.wanted(DesiredState.SUSPENDED)

@@ -2,10 +2,20 @@
 
 import pytest
 
+from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.conditions import describe
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import StepFinished
 from uploadpp.core.model import StepPlan
-from uploadpp.core.states import DesiredState, OnTooLarge, RequiredResult, Stage, StepReason, StepState
+from uploadpp.core.states import (
+    DesiredState,
+    OnExhausted,
+    OnTooLarge,
+    RequiredResult,
+    Stage,
+    StepReason,
+    StepState,
+)
 from uploadpp.testing.builders import Story, begun
 
 SIZE = 48_213
@@ -25,7 +35,8 @@ def test_a_step_is_left_out_for_a_larger_file() -> None:
     step = story.upload.steps[0]
     assert (step.state, step.reason) == (StepState.SKIPPED, StepReason.TOO_LARGE)
     assert step.message == "48213 bytes are more than its maxFilesize, 48212"
-    assert [notice.reason for notice in story.notices] == ["TooLarge"]
+    text = "a: 48213 bytes are more than its maxFilesize, 48212; left out"
+    assert story.notices == [Notice(NoticeType.WARNING, "TooLarge", text)]
 
 
 def test_what_was_left_out_is_said_at_the_end() -> None:
@@ -40,6 +51,16 @@ def test_a_larger_file_is_held_if_so_configured() -> None:
     assert (story.published, story.upload.stage, story.upload.current_step) == ([], Stage.HELD, "a")
     text = "step a was not started: 48213 bytes are more than its maxFilesize, 48212"
     assert describe(story.upload) == f"{text}; resume, restart or cancel the upload"
+
+
+def test_a_later_step_is_held_at_its_place_and_says_why() -> None:
+    story = begun("b", HELD)
+    story.answers("continue")
+    assert (story.upload.stage, story.upload.since, story.upload.current_step) == (Stage.HELD, story.now, "a")
+    step = story.upload.step
+    assert (step.state, step.reason) == (StepState.HELD, StepReason.TOO_LARGE)
+    text = "a: 48213 bytes are more than its maxFilesize, 48212; held until it is resumed"
+    assert story.notices == [Notice(NoticeType.WARNING, "TooLarge", text)]
 
 
 def test_a_person_lets_a_large_file_in_and_it_stays_in() -> None:
@@ -82,6 +103,13 @@ def test_continue_without_a_scan_result_counts_as_retry() -> None:
     assert (story.upload.stage, story.upload.retry_count) == (Stage.BACKING_OFF, 1)
     assert story.upload.step.message == "virusscan answered continue without a scan result; treated as retry"
     assert [notice.reason for notice in story.notices] == ["NoScanResult", "RetryScheduled"]
+    assert story.notices[0] == Notice(NoticeType.WARNING, "NoScanResult", story.upload.step.message)
+
+
+def test_without_a_scan_result_and_a_retry_left_the_next_step_has_its_turn_if_so_configured() -> None:
+    story = begun(evolve(SCAN, max_retries=0, on_exhausted=OnExhausted.CONTINUE), "b")
+    story.tell(StepFinished("virusscan", "continue"))
+    assert (story.published[-1], story.upload.steps[0].state) == ("start b 1", StepState.FAILED)
 
 
 @pytest.mark.parametrize("outcome", ["abort", "delete"])

@@ -7,7 +7,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis
 from uploadpp.core.replay import recount, renumbered
 from uploadpp.core.states import Stage
-from uploadpp.testing.builders import START, Story, begun, config_of
+from uploadpp.testing.builders import FRESH_URL, START, Story, begun, by_hand, config_of
 
 ARRIVED = begun().upload.received_at
 
@@ -40,7 +40,7 @@ def test_what_is_in_the_log_still_counts() -> None:
     assert recount(upload, starts(2), starts(3)).step.attempts == 2
 
 
-@pytest.mark.parametrize("dropped", [starts(1), starts(2), starts(3, run=2), [mark(Kind.START, 3, "c")]])
+@pytest.mark.parametrize("dropped", [starts(1), starts(2), starts(3, run=2), [mark(Kind.START, 1, "c")]])
 def test_below_what_is_in_the_log_nothing_is_taken_back(dropped: list[Mark]) -> None:
     """Its number would be used a second time."""
     upload = resumed(2).upload
@@ -78,9 +78,24 @@ def test_requests_for_a_url_are_counted_alike() -> None:
     assert recount(story.upload, requests[:1], requests[1:]).url_requests == 1
 
 
+def test_requests_for_a_url_are_counted_whatever_the_step() -> None:
+    story = Story(config_of("a", "b"))
+    story.arrives(expires_at=START)
+    story.arrives(FRESH_URL, expires_at=START)
+    story.answers("continue")
+    assert story.published == ["restart a 1", "start a 1", "restart b 2"]
+    requests = [mark(Kind.RESTART, 1, "a"), mark(Kind.RESTART, 2, "b")]
+    assert recount(story.upload, requests, []).url_requests == 0
+
+
+def test_what_belongs_to_an_earlier_upload_of_the_id_takes_nothing_back() -> None:
+    upload = by_hand().upload
+    assert recount(upload, starts(1), starts(2)) == upload
+
+
 def test_a_notice_has_no_counter() -> None:
     upload = resumed(0).upload
-    notice = mark(Kind.RETRY, 1, "a")
+    notice = mark(Kind.RETRY, 2, "a")
     assert recount(upload, [notice], []) == upload
     assert renumbered(upload, notice) == notice
 

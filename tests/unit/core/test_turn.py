@@ -107,7 +107,7 @@ def test_a_url_that_comes_too_late_puts_the_upload_back_into_the_queue() -> None
         story.timer()
     assert not holds_place(story.upload)
     story.arrives(FRESH_URL)
-    assert story.upload.stage is Stage.QUEUED
+    assert (story.upload.stage, story.upload.since) == (Stage.QUEUED, story.now)
 
 
 def test_a_stalled_step_gives_its_place_back() -> None:
@@ -146,7 +146,16 @@ def test_a_place_is_not_used_against_what_was_asked_for_while_nobody_looked(
     story = queued()
     story.state = evolve(story.upload, control=Control(desired=desired, generation=2))
     story.granted()
-    assert (story.upload.stage, story.published) == (stage, published)
+    assert (story.upload.stage, story.upload.since, story.published) == (stage, story.now, published)
+
+
+def test_who_was_suspended_while_queued_goes_on_with_the_step_it_was_queued_for() -> None:
+    story = Story(config_of("b", LIMITED, max_in_flight={"a": 2}))
+    story.arrives()
+    story.answers("continue")
+    story.state = evolve(story.upload, control=Control(desired=DesiredState.SUSPENDED, generation=2))
+    story.granted()
+    assert (story.upload.stage, story.upload.current_step) == (Stage.SUSPENDED, "a")
 
 
 def test_a_start_met_in_the_log_proves_the_grant_and_what_led_to_it() -> None:

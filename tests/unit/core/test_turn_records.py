@@ -3,8 +3,8 @@
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Published
 from uploadpp.core.machine import decide
-from uploadpp.core.model import StepStatus
-from uploadpp.core.states import Outcome, Stage, StepState
+from uploadpp.core.model import Millis, StepPlan, StepStatus
+from uploadpp.core.states import OnExhausted, Outcome, Stage, StepReason, StepState
 from uploadpp.testing.builders import SECOND, UPLOAD_ID, Story, config_of, placeless
 
 
@@ -42,3 +42,18 @@ def test_a_grant_is_told_by_the_start_that_it_led_to() -> None:
     assert told is not None
     assert placeless(told) == placeless(live.upload)
     assert told.step.started_at == replayed.now + SECOND
+
+
+def test_a_step_that_timed_out_before_the_grant_is_no_step_that_passed() -> None:
+    """None of it was stored: the timer tells how one step ended, the grant how the next began."""
+    a = StepPlan(name="a", timeout=Millis(SECOND), max_retries=0, on_exhausted=OnExhausted.CONTINUE)
+    live, replayed = (Story(config_of(a, "b", max_in_flight={"b": 1})) for _ in range(2))
+    for story in (live, replayed):
+        story.arrives()
+    live.timer()
+    live.granted()
+    mark = live.commands[-1].mark
+    told = decide(replayed.upload, UPLOAD_ID, Published(mark, 50), live.now, replayed.config).upload
+    assert told is not None
+    assert (told.stage, told.current_step) == (Stage.RUNNING, "b")
+    assert (told.steps[0].state, told.steps[0].reason) == (StepState.FAILED, StepReason.TIMED_OUT)

@@ -1,0 +1,93 @@
+"""Wishes in the spec, to the letter: what is published for them, and what a refusal leaves undone."""
+
+import pytest
+
+from uploadpp.core.commands import Kind, Mark, Notice, NoticeType, ResumeStep
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import Resume
+from uploadpp.core.model import Control, RestartRequest
+from uploadpp.core.states import DesiredState, RestartMode, Stage
+from uploadpp.testing.builders import Story, begun
+
+RESUME, RESUME_STEP = RestartMode.RESUME, RestartMode.RESUME_STEP
+SUSPENDED, ACTIVE = DesiredState.SUSPENDED, DesiredState.ACTIVE
+
+
+def suspended() -> Story:
+    """An upload that waits before its second step."""
+    story = begun("a", "b")
+    story.wanted(SUSPENDED)
+    story.answers("continue")
+    assert (story.upload.stage, story.upload.current_step) == (Stage.SUSPENDED, "b")
+    return story
+
+
+def wishing() -> Story:
+    """The spec asks for a whole step, and the status does not say yet that it was carried out."""
+    story = begun("a", "b")
+    wish = RestartRequest(token="t1", mode=RESUME_STEP)
+    story.state = evolve(story.upload, control=Control(restart=wish, generation=2))
+    return story
+
+
+def test_a_wish_for_a_step_goes_out_with_its_token_and_says_so() -> None:
+    story = begun("a", "b")
+    story.restarted("t0")
+    decision = story.restarted("t1", RESUME_STEP)
+    assert decision.commands == (
+        ResumeStep(Mark(Kind.RESUME, story.upload.received_at, 2, 1, "t1", "t1"), "a"),
+    )
+    text = "all uploads in step a, as asked by restart token t1"
+    assert decision.notices == (Notice(NoticeType.NORMAL, "StepResumed", text),)
+
+
+def test_a_wish_for_a_step_that_is_met_in_the_log_is_carried_out() -> None:
+    """Killed after publishing it and before the status that says so was written."""
+    story = wishing()
+    decision = story.tell(Resume("a", "t1"))
+    assert story.published == ["start a 1", "start a 2"]
+    assert (decision.ignored, story.upload.since, story.upload.step.attempts) == (None, story.now, 2)
+    assert (story.upload.observed_token, story.upload.restarts) == ("t1", 1)
+
+
+def test_a_wish_for_a_step_that_is_met_elsewhere_is_noted_all_the_same() -> None:
+    story = wishing()
+    story.answers("continue")
+    decision = story.tell(Resume("a", "t1"))
+    assert (decision.ignored, decision.commands) == (None, ())
+    assert (story.upload.observed_token, story.upload.current_step) == ("t1", "b")
+
+
+def test_a_suspended_upload_asks_for_its_own_step_only() -> None:
+    """Its desired state may lead it out of the stage, and that comes before a wish for others."""
+    story = suspended()
+    decision = story.restarted("t1", RESUME_STEP, "a", desired=SUSPENDED)
+    assert decision.commands == ()
+    assert decision.notices[0].message == "this upload is Suspended: choose one in the step that is meant"
+    decision = story.restarted("t2", RESUME_STEP, "b", desired=SUSPENDED)
+    assert [command.step for command in decision.commands if isinstance(command, ResumeStep)] == ["b"]
+
+
+@pytest.mark.parametrize("mode", [RestartMode.RESTART, RestartMode.FORCE_RESTART])
+def test_a_restart_cannot_begin_after_the_last_step(mode: RestartMode) -> None:
+    story = begun("a")
+    decision = story.restarted("t1", mode, "finished")
+    assert (decision.commands, story.upload.run) == ((), 1)
+    assert decision.notices[0].message == "spec.restart.fromStep: the upload has no step 'finished'"
+
+
+def test_suspending_is_carried_out_although_the_resume_beside_it_is_refused() -> None:
+    story = begun("a", max_in_flight={"a": 1})
+    decision = story.restarted("t1", RESUME, desired=SUSPENDED)
+    assert [notice.reason for notice in decision.notices] == ["RestartRefused"]
+    assert (story.upload.stage, story.upload.since) == (Stage.SUSPENDED, story.now)
+
+
+def test_a_resume_of_who_is_queued_is_refused_and_leaves_it_in_the_queue() -> None:
+    story = begun("a", max_in_flight={"a": 1})
+    queued_at = story.now
+    decision = story.restarted("t1", RESUME)
+    why = "the upload is waiting for a place at step a"
+    assert decision.notices == (Notice(NoticeType.WARNING, "RestartRefused", why),)
+    assert (story.upload.stage, story.upload.since, story.upload.restarts) == (Stage.QUEUED, queued_at, 0)
+    assert story.upload.message == f"restart refused: {why}"
