@@ -8,6 +8,7 @@ time, because what changes in between are the tests. What is left is explained i
 import argparse
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections import defaultdict
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import mutation_tables as tables
-from mutation_attempts import Attempt, failures
+from mutation_attempts import STEADY, Attempt, failures
 from mutation_copy import ROOT, WORK, refresh
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
@@ -136,7 +137,7 @@ def main() -> int:
     # For a function that has come since, mutmut would ask new tests only.
     (COPY / "mutants/mutmut-stats.json").unlink(missing_ok=True)
     command = [str(ROOT / ".venv/bin/mutmut"), "run", "--max-children", str(jobs)]
-    done = subprocess.run(command, cwd=COPY, check=False)  # noqa: S603  # our own arguments
+    done = subprocess.run(command, cwd=COPY, env=os.environ | STEADY, check=False)  # noqa: S603  # our own arguments
     if done.returncode:
         return done.returncode
     check_names()

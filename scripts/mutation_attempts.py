@@ -22,6 +22,11 @@ from mutation_copy import LEFT_OUT, TESTS
 ARGUMENTS = ["-x", "-q", "--noconftest", "-p", "no:cacheprovider", f"--ignore={TESTS}/{LEFT_OUT}"]
 FIRST = [f"{TESTS}/test_vocabulary.py", f"{TESTS}/test_machine.py"]
 """These are quick and notice most faults in tables."""
+STEADY = {"CI": "true"}
+"""Makes hypothesis try the same examples each time and give each all the time it takes.
+
+Otherwise a busy machine fails a test now and then, and the fault of the moment seems noticed.
+"""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ def _fails(attempt: Attempt) -> bool:
         return compile(attempt.source, name, "exec") if name == attempt.module else original(self, name)
 
     SourceFileLoader.get_code = get_code  # type: ignore[method-assign]  # in a process that ends after it
-    hypothesis.settings.register_profile("mutation", max_examples=20, database=None)
+    steady = hypothesis.settings.get_profile("ci")  # that of STEADY, which is read at import
+    hypothesis.settings.register_profile("mutation", steady, max_examples=20)
     hypothesis.settings.load_profile("mutation")
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)

@@ -169,6 +169,7 @@ def cleaned() -> Story:
 
 
 KNOWN, BEFORE = "our own event, known", "our own event, from before"
+RESUMED = "our own event, which the log hands out as a Resume"
 
 
 @pytest.mark.parametrize(
@@ -184,6 +185,7 @@ KNOWN, BEFORE = "our own event, known", "our own event, from before"
         (finished, Kind.START, 9, "a", BEFORE),
         (cleaned, Kind.RESTART, 9, "b", BEFORE),
         (cleaned, Kind.START, 9, "b", BEFORE),
+        (backing_off, Kind.RESUME, 1, "t1", RESUMED),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
