@@ -84,8 +84,9 @@ def test_requests_for_a_url_are_counted_whatever_the_step() -> None:
     story.arrives(FRESH_URL, expires_at=START)
     story.answers("continue")
     assert story.published == ["restart a 1", "start a 1", "restart b 2"]
-    requests = [mark(Kind.RESTART, 1, "a"), mark(Kind.RESTART, 2, "b")]
-    assert recount(story.upload, requests, []).url_requests == 0
+    of_a, of_b = mark(Kind.RESTART, 1, "a"), mark(Kind.RESTART, 2, "b")
+    assert recount(story.upload, [of_a], [of_b]).url_requests == 1
+    assert recount(story.upload, [of_a, of_b], []).url_requests == 0
 
 
 def test_what_belongs_to_an_earlier_upload_of_the_id_takes_nothing_back() -> None:
