@@ -210,6 +210,25 @@ def test_a_timer_is_told_in_every_detail() -> None:
         replayed.state, replayed.now = told, live.now
 
 
+def delaying() -> Story:
+    return begun(StepPlan(name="delay", delay=Millis(9_000)), "a")
+
+
+def releasing_again() -> Story:
+    story = begun()
+    story.ready(failed=True)
+    return story
+
+
+@pytest.mark.parametrize("situation", [delaying, backing_off, releasing_again, begun, awaiting_url])
+def test_no_timer_has_fired_before_it_was_due(situation: Callable[[], Story]) -> None:
+    """The clock of the stream may be behind ours, which the timer went by."""
+    live, replayed = situation(), situation()
+    live.timer()
+    told = proven(replayed, live.commands[-1].mark, live.now - replayed.now - 1_500)
+    assert (told.since, placeless(told)) == (live.now, placeless(live.upload))
+
+
 def test_a_wish_is_told_in_every_detail() -> None:
     live, replayed = begun("a", "b"), begun("a", "b")
     live.restarted("t1", RestartMode.RESTART, "b")

@@ -4,6 +4,8 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis, StepPlan, Upload
 from uploadpp.core.states import DesiredState
 from uploadpp.core.tracing import (
+    RANDOM,
+    SAMPLED,
     Span,
     SpanEvent,
     Trace,
@@ -26,6 +28,12 @@ def ended(story: Story, before: Upload) -> list[Span]:
 def test_the_flags_of_a_traceparent_are_hexadecimal() -> None:
     text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1f"
     assert parse_traceparent(text) == Trace(0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7, 0x1F)
+
+
+def test_what_is_not_sampled_here_is_not_marked_as_if_it_were() -> None:
+    trace = Trace(0xAB, flags=SAMPLED | RANDOM)
+    assert [trace.header(1, sampled=sampled)[-3:] for sampled in (False, True)] == ["-02", "-03"]
+    assert Trace(0xAB, flags=SAMPLED).header(1, sampled=False)[-3:] == "-00"
 
 
 def test_ids_never_change() -> None:
@@ -127,6 +135,21 @@ def test_a_delay_is_no_back_off() -> None:
     story.answers("continue")
     assert story.upload.next_attempt_at is not None
     assert ended(story, before)[0].events == ()
+
+
+def test_a_run_without_a_retry_left_has_failed() -> None:
+    story = begun(StepPlan(name="a", max_retries=0))
+    story.answers("retry")
+    before = story.upload
+    story.ready(failed=True)
+    assert ended(story, before)[-1].error == "RetriesExhausted"
+
+
+def test_a_run_whose_file_was_not_released_has_failed() -> None:
+    story = begun(max_releases=0)
+    before = story.upload
+    story.ready(failed=True)
+    assert [span.error for span in ended(story, before)] == ["ReleaseFailed", "UploadFailed"]
 
 
 def test_a_run_ends_when_it_is_over_and_not_when_that_is_noticed() -> None:

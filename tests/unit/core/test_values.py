@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from uploadpp.core.commands import NAMESPACE, Kind, Mark, _uuid5
 from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.lease import Claim, Record, claim
-from uploadpp.core.model import Millis, Origin, StepPlan, StepStatus, Upload
+from uploadpp.core.model import FileInfo, Millis, Origin, StepPlan, StepStatus, Upload
 from uploadpp.core.naming import resource_name
 from uploadpp.core.retry import backoff
 from uploadpp.core.sharding import BUCKETS, Shard, bucket_of
@@ -139,6 +140,7 @@ def test_nothing_of_an_origin_ends_up_in_a_log() -> None:
     assert repr(secret) == "Origin(…)"
     shown = repr(Upload(id="x", received_at=START, origin=secret))
     assert not {word for word in ("secret", "mary", "salary") if word in shown}
+    assert repr(BytesReceived(secret, FileInfo())) == f"BytesReceived(file={FileInfo()})"
 
 
 def test_a_renewed_url_brings_its_dates_and_nothing_else() -> None:

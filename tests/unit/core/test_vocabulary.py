@@ -7,6 +7,8 @@ import pytest
 from uploadpp.core.commands import MAX_COUNT, Kind, NoticeType
 from uploadpp.core.conditions import ACKNOWLEDGED, ConditionStatus, ConditionType
 from uploadpp.core.config import Config
+from uploadpp.core.decision import Decision
+from uploadpp.core.inputs import Resume, StepFinished
 from uploadpp.core.lease import Claim
 from uploadpp.core.model import (
     DELAY_STEP,
@@ -42,7 +44,7 @@ from uploadpp.core.states import (
     StepReason,
     StepState,
 )
-from uploadpp.core.tracing import SpanKind
+from uploadpp.core.tracing import SUPERSEDED, Span, SpanKind, Trace
 from uploadpp.testing.builders import START
 
 SECOND, MINUTE = 1_000, 60_000
@@ -91,11 +93,21 @@ def test_words(kind: type[StrEnum], words: str) -> None:
 
 def test_words_outside_of_lists() -> None:
     assert (DELAY_STEP, FINISHED_STEP, STALLED) == ("delay", "finished", "Stalled")
+    assert SUPERSEDED == "Superseded"
     assert LABELS == {
         "app.kubernetes.io/name": "upload-postprocessing",
         "app.kubernetes.io/managed-by": "uploadpp",
     }
     assert BUCKET_LABEL == "uploadpp.io/bucket"
+
+
+def test_what_an_input_an_answer_and_a_trace_say_when_nothing_more_is_known() -> None:
+    assert StepFinished("a", "continue") == StepFinished("a", "continue", message="", scanned=False)
+    assert Resume() == Resume(step="", token="")
+    assert Decision(None) == Decision(None, commands=(), notices=(), ignored=None, why="")
+    assert Trace(1) == Trace(1, parent=0, flags=0)
+    span = Span(name="a", kind=SpanKind.WAIT, id=1, parent=0, start=START, end=START, attributes={})
+    assert (span.events, span.error) == ((), "")
 
 
 def test_limits() -> None:

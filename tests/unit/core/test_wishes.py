@@ -7,7 +7,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Resume
 from uploadpp.core.model import Control, RestartRequest
 from uploadpp.core.states import DesiredState, RestartMode, Stage
-from uploadpp.testing.builders import Story, begun
+from uploadpp.testing.builders import Story, begun, by_hand
 
 RESUME, RESUME_STEP = RestartMode.RESUME, RestartMode.RESUME_STEP
 SUSPENDED, ACTIVE = DesiredState.SUSPENDED, DesiredState.ACTIVE
@@ -66,6 +66,14 @@ def test_a_suspended_upload_asks_for_its_own_step_only() -> None:
     assert decision.notices[0].message == "this upload is Suspended: choose one in the step that is meant"
     decision = story.restarted("t2", RESUME_STEP, "b", desired=SUSPENDED)
     assert [command.step for command in decision.commands if isinstance(command, ResumeStep)] == ["b"]
+
+
+def test_an_upload_that_was_not_looked_at_yet_starts_and_asks_for_no_others() -> None:
+    wish = RestartRequest(token="t1", mode=RESUME_STEP, from_step="a")
+    story = by_hand(Control(restart=wish))
+    decision = story.edited(story.upload.control)
+    assert decision.notices[0].message == "this upload is Pending: choose one in the step that is meant"
+    assert story.published == ["start a 1"]
 
 
 @pytest.mark.parametrize("mode", [RestartMode.RESTART, RestartMode.FORCE_RESTART])
