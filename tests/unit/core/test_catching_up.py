@@ -328,3 +328,22 @@ def test_a_step_that_was_never_started_was_left_out() -> None:
     suspended = evolve(told, cursor=1, steps=(told.steps[0], *[StepStatus()] * 3), stage=Stage.SUSPENDED)
     story.state = suspended
     assert proven(story, mark_of(story, Kind.START, 1, "d")).steps[1] == told.steps[1]
+
+
+LARGE = StepPlan(name="a", max_filesize=1)
+
+
+def test_what_a_restart_passed_over_stays_as_it_was_when_a_later_step_is_met() -> None:
+    story = begun(LARGE, "b", "c")
+    story.restarted("t1", RestartMode.RESTART, "b")
+    told = proven(story, mark_of(story, Kind.START, 1, "c", run=2, token="t1"))
+    assert [step.state for step in told.steps] == [StepState.SKIPPED, StepState.SUCCEEDED, StepState.RUNNING]
+    assert told.steps[0] == StepStatus(state=StepState.SKIPPED), "nobody has asked for its size"
+
+
+def test_a_later_run_began_with_the_step_that_is_met() -> None:
+    """The wish for it is gone from the spec: it may have been for this very step."""
+    story = begun("a", "b", "c")
+    told = proven(story, mark_of(story, Kind.START, 1, "c", run=2))
+    skipped = StepStatus(state=StepState.SKIPPED)
+    assert (told.steps[:2], told.current_step, told.stage) == ((skipped, skipped), "c", Stage.RUNNING)
