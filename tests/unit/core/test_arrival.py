@@ -188,3 +188,15 @@ def test_the_file_is_what_first_arrived() -> None:
     other = evolve(arrival(FRESH_URL), file=FileInfo(filename="other"))
     story.tell(other, after=Millis(SECOND))
     assert story.upload.file.filename == "plan.pdf"
+
+
+@pytest.mark.parametrize("expires_at", [None, START], ids=["running", "awaiting a fresh URL"])
+def test_an_announcement_from_before_the_url_we_have_is_a_duplicate(expires_at: Millis | None) -> None:
+    """The fresh URL was stored, its run not yet, when the operator was killed: all of it is read again."""
+    story = Story(config_of("a"))
+    story.arrives(expires_at=expires_at)
+    stage = story.upload.stage
+    stored = evolve(story.upload.origin, url=FRESH_URL, url_received_at=Millis(START + 1))
+    story.state = evolve(story.upload, origin=stored)
+    assert story.arrives('"https://storage.test/from-before"').ignored is Ignored.DUPLICATE
+    assert (story.upload.stage, story.upload.origin) == (stage, stored)

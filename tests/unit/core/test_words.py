@@ -148,7 +148,7 @@ CASES = [
         lambda: begun("a"),
         lambda story: story.arrives(),
         Ignored.DUPLICATE,
-        "BytesReceived with the same URL",
+        "BytesReceived with the same URL, or one from before it",
     ),
     Case(
         cancelled_late,

@@ -33,7 +33,7 @@ def arrival_of_pending(upload: Upload, arrived: BytesReceived, now: Millis, conf
 
 def fresh_url(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
     """The storage's answer to RestartPostprocessing: go on where a URL was missing (F33)."""
-    if arrived.origin.url == upload.origin.url:
+    if _is_known(upload, arrived):
         return ignore(upload, Ignored.DUPLICATE, "BytesReceived brought the URL that needs renewal")
     renewed = evolve(upload, origin=_merged(upload.origin, arrived.origin))
     has_lost_its_place = upload.stalled_at is not None and upload.current_step in config.max_in_flight
@@ -46,8 +46,8 @@ def fresh_url(upload: Upload, arrived: BytesReceived, now: Millis, config: Confi
 
 def arrival_again(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
     """BytesReceived for an upload we work on: the same URL is a duplicate (F19), a new one a new run."""
-    if arrived.origin.url == upload.origin.url:
-        return ignore(upload, Ignored.DUPLICATE, "BytesReceived with the same URL")
+    if _is_known(upload, arrived):
+        return ignore(upload, Ignored.DUPLICATE, "BytesReceived with the same URL, or one from before it")
     if upload.control.desired is DesiredState.CANCELLED:
         return ignore(upload, Ignored.UPLOAD_ENDED, "the upload is cancelled")
     if upload.stage is not Stage.CLEANED:
@@ -62,6 +62,16 @@ def arrival_again(upload: Upload, arrived: BytesReceived, now: Millis, config: C
             return ignore(upload, Ignored.UPLOAD_ENDED, "the storage has already carried out the outcome")
     renewed = evolve(upload, origin=_merged(upload.origin, arrived.origin))
     return begin_run(renewed, now, config)
+
+
+def _is_known(upload: Upload, arrived: BytesReceived) -> bool:
+    """Whether the URL is the one we have, or from before that.
+
+    A fresh URL is stored before the run that it begins: after a crash between the two, what came before it is
+    read again.
+    """
+    ours, theirs = upload.origin, arrived.origin
+    return theirs.url == ours.url or theirs.url_received_at < ours.url_received_at
 
 
 def _merged(known: Origin, arrived: Origin) -> Origin:
