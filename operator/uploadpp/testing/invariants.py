@@ -90,6 +90,8 @@ class Checks:
         self.violations: list[Violation] = []
         self.written_at = 0.0
         self.existed: set[str] = set()
+        self.stored_aborts: set[str] = set()
+        """Uploads of which a status has said that they are aborted."""
         self._removed: set[tuple[str, str]] = set()
         self._published: set[tuple[str, Mark]] = set()
         self._sequences: set[tuple[str, int]] = set()
@@ -168,6 +170,8 @@ class Checks:
         if not change.actor.startswith("operator"):
             return
         self.written_at = self._trace.kernel.now
+        if resource.get("status", {}).get("outcome") == Outcome.ABORT:
+            self.stored_aborts.add(upload_id)
         arrival = (upload_id, str(resource["spec"]["upload"].get("receivedTime")))
         if change.verb is Verb.DELETED:
             self._removed.add(arrival)
