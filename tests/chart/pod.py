@@ -22,7 +22,7 @@ from tests.chart.rendering import Object, the
 MOUNT = "/etc/uploadpp"
 NAME = "upload-postprocessing"
 CRD = "uploadpostprocessings.uploadpp.io"
-NAMESPACE_FIELD = {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}}
+POD_UID = "6f1c1a52-9d0e-4c7a-8a35-1d0f6c7e2b11"
 SELFTEST_SECONDS = 120.0
 
 
@@ -113,8 +113,8 @@ class Installation:
         if "value" in variable:
             return str(variable["value"]).replace(MOUNT, str(folder))
         source = variable["valueFrom"]
-        if source == NAMESPACE_FIELD:
-            return self.namespace
+        if field := source.get("fieldRef"):
+            return {"metadata.namespace": self.namespace, "metadata.uid": POD_UID}[field["fieldPath"]]
         return self._secret(source["secretKeyRef"]["name"], source["secretKeyRef"]["key"]).decode()
 
     def _secret(self, name: str, key: str) -> bytes:

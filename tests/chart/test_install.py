@@ -17,7 +17,8 @@ from e2e.cluster.nats import NatsServer
 from e2e.demo.steps.service import Answer, serving
 from e2e.demo.storage import Storage
 from e2e.demo.wire import Event
-from tests.chart.pod import NAME, Installation
+from tests.chart.pod import NAME, POD_UID, Installation
+from uploadpp.core.lease import pod_of
 
 USER, PASSWORD = "postprocessing", "made-up"
 
@@ -110,6 +111,8 @@ async def test_an_upload_goes_through_with_the_rights_of_the_chart(
         await until(lambda: reason(installation, upload) == "Completed")
         assert store.actions(upload) == ["released"]
         await until(lambda: "RetryScheduled" in installation.kubectl("get", "events"))
+    (lease,) = installation.kubectl.json("get", "leases")["items"]
+    assert pod_of(lease["spec"]["holderIdentity"]) == POD_UID
     operator.stop()
     assert "forbidden" not in operator.log.read_text()
 

@@ -61,6 +61,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "extraEnv: POSTPROCESSING_STEPS is set by",
     ),
     ({"extraEnv": [{"name": "UPLOADPP_NAMESPACE", "value": "a"}]}, "extraEnv: UPLOADPP_NAMESPACE is set by"),
+    ({"extraEnv": [{"name": "UPLOADPP_POD_UID", "value": "a"}]}, "extraEnv: UPLOADPP_POD_UID is set by"),
     (
         {"extraEnv": [{"name": "OC_EVENTS_ENDPOINT", "value": "a"}]},
         "extraEnv: OC_EVENTS_ENDPOINT has no effect",

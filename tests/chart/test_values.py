@@ -21,6 +21,7 @@ NO_VALUE = {
     "events_auth_password": "comes from a Secret",
     "debug_token": "comes from a Secret",
     "namespace": "is the Pod's own",
+    "pod_uid": "is the Pod's own",
     "tracing_type": "has one value that works",
 }
 

@@ -134,3 +134,37 @@ async def test_an_orderly_end_hands_over_without_waiting_for_the_lease(
     await until_spread([second], [1])
     await driver.upload("a")
     await driver.until_released("a")
+
+
+async def test_a_restarted_container_does_not_wait_for_itself(
+    cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str, driver: Driver
+) -> None:
+    """Killed within its Pod it works again at once; one in another Pod waits for the end of the Lease."""
+
+    def container(pod: str, name: str) -> Operator:
+        settings = {"UPLOADPP_LEASE_DURATION": "300s", "UPLOADPP_POD_UID": pod}
+        return Operator(
+            instance,
+            OperatorOptions(cluster.kubeconfig, nats.address, namespace, environment=settings),
+            name=name,
+        )
+
+    first, again, other = (
+        container(pod, name) for pod, name in (("pod-1", "first"), ("pod-1", "again"), ("pod-2", "other"))
+    )
+    await asyncio.to_thread(first.start)
+    await until_spread([first], [1])
+    driver.pause = 2  # its step is running when the operator is killed
+    await driver.upload("a")
+    await asyncio.sleep(1)
+    await asyncio.to_thread(first.kill)
+    await asyncio.to_thread(other.start)
+    await asyncio.sleep(3)
+    assert owned([other]) == [0]
+    await asyncio.to_thread(again.start)
+    async with asyncio.timeout(10):
+        await until_spread([again, other], [1, 0])
+    assert samples(again.metrics(), "uploadpp_shard_epoch") == {'shard="0"': 2}
+    await driver.upload("b")
+    await driver.until_released("a", "b")
+    await check_each_ran_once(driver, "ab")

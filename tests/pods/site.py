@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -166,6 +167,24 @@ class Site:
         found = self.kubectl.json("get", "pods", f"--selector={POD_SELECTOR}")["items"]
         return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
+    @property
+    def has_its_processes_here(self) -> bool:
+        """Whether the processes in its Pods are processes of this machine."""
+        return self._provider.name != "existing"
+
+    def kill_container(self, pod: str) -> None:
+        """`kill -9` of the operator in a Pod, from outside: inside, the first process is immortal."""
+        uid = self.kubectl.json("get", "pod", pod)["metadata"]["uid"]
+        variable = f"UPLOADPP_POD_UID={uid}".encode()
+        found = [
+            int(path.parent.name) for path in Path("/proc").glob("[0-9]*/environ") if variable in _read(path)
+        ]
+        assert len(found) == 1, f"processes of Pod {pod}: {found}"
+        os.kill(found[0], signal.SIGKILL)
+        restarted = "--for=jsonpath={.status.containerStatuses[0].restartCount}=1"
+        self.kubectl("wait", restarted, f"pod/{pod}", "--timeout=60s", timeout=70)
+        self.kubectl("wait", "--for=condition=Ready", f"pod/{pod}", "--timeout=60s", timeout=70)
+
     def owner(self) -> str:
         """The Pod that works; empty when none does."""
         spec = self.kubectl.json("get", "lease", "uploadpp-shard-0")["spec"]
@@ -176,3 +195,11 @@ class Site:
         described = self.kubectl("describe", "pods", f"--selector={POD_SELECTOR}")
         logs = self.kubectl("logs", f"--selector={POD_SELECTOR}", "--tail=20")
         return f"{described}\n{logs}"
+
+
+def _read(environ: Path) -> list[bytes]:
+    """The variables of a process; none when it is gone."""
+    try:
+        return environ.read_bytes().split(b"\0")
+    except OSError:
+        return []

@@ -65,6 +65,16 @@ async def test_a_deleted_pod_loses_nothing(site: Site, driver: Driver, clock: Cl
 
 
 @together
+async def test_a_killed_container_does_not_wait_for_itself(site: Site, driver: Driver, clock: Clock) -> None:
+    if not site.has_its_processes_here:
+        pytest.skip("the processes of this cluster are elsewhere")
+    (pod,) = site.pods()
+    done = await under_load(site, driver, lambda: site.kill_container(pod))
+    clock.note("longest wait while the only container is killed and started again", done.longest_wait_seconds)
+    assert site.pods() == [pod]
+
+
+@together
 async def test_an_upgrade_hands_over(site: Site, driver: Driver, clock: Clock) -> None:
     done = await under_load(site, driver, lambda: site.upgrade(**LONG_LEASE, log={"level": "debug"}))
     clock.note("longest wait during helm upgrade, one replica", done.longest_wait_seconds)

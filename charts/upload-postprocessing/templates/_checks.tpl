@@ -27,7 +27,7 @@
 {{- end -}}
 {{- if regexMatch "^[a-z]+://[^/]*:4317(/|$)" $v.tracing.endpoint }}{{ fail "tracing.endpoint: 4317 is the collector's port for gRPC; the one for HTTP is 4318 as a rule" }}{{ end -}}
 {{- if and $v.tracing.headers.existingSecret (not $v.tracing.endpoint) }}{{ fail "tracing.headers.existingSecret has no effect without tracing.endpoint" }}{{ end -}}
-{{- $set := merge (include "upp.variables" . | fromYaml) (dict "UPLOADPP_NAMESPACE" "" "POSTPROCESSING_EVENTS_AUTH_USERNAME" "" "POSTPROCESSING_EVENTS_AUTH_PASSWORD" "" "POSTPROCESSING_DEBUG_TOKEN" "" "OTEL_EXPORTER_OTLP_HEADERS" "" "UPLOADPP_NATS_CREDS_FILE" "" "UPLOADPP_NATS_NKEY_FILE" "" "UPLOADPP_NATS_TOKEN_FILE" "") -}}
+{{- $set := merge (include "upp.variables" . | fromYaml) (dict "UPLOADPP_NAMESPACE" "" "UPLOADPP_POD_UID" "" "POSTPROCESSING_EVENTS_AUTH_USERNAME" "" "POSTPROCESSING_EVENTS_AUTH_PASSWORD" "" "POSTPROCESSING_DEBUG_TOKEN" "" "OTEL_EXPORTER_OTLP_HEADERS" "" "UPLOADPP_NATS_CREDS_FILE" "" "UPLOADPP_NATS_NKEY_FILE" "" "UPLOADPP_NATS_TOKEN_FILE" "") -}}
 {{- range $v.extraEnv -}}
 {{- if hasKey $set .name }}{{ fail (printf "extraEnv: %s is set by the chart; use the value it comes from" .name) }}{{ end -}}
 {{- $stronger := regexReplaceAll "^(OCIS|OC)_" .name "POSTPROCESSING_" -}}

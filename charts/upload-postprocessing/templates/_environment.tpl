@@ -79,6 +79,8 @@ UPLOADPP_NATS_TLS_KEY_FILE: /etc/uploadpp/nats-client.key
 {{- define "upp.environment" -}}
 - name: UPLOADPP_NAMESPACE
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+- name: UPLOADPP_POD_UID
+  valueFrom: {fieldRef: {fieldPath: metadata.uid}}
 {{- range $name, $value := include "upp.variables" . | fromYaml }}
 - name: {{ $name }}
   value: {{ $value | quote }}

@@ -15,6 +15,7 @@ from uuid import uuid4
 from nats.aio.client import Client
 
 from uploadpp import __version__
+from uploadpp.core.lease import identity
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.api import Api, load_configuration
 from uploadpp.kube.eventlog import EventLog
@@ -60,7 +61,8 @@ class App:
         """
         self._settings = settings
         self._namespace = namespace_of(settings)
-        self._identity = f"{os.environ.get('HOSTNAME') or socket.gethostname()}_{uuid4().hex[:8]}"
+        host = os.environ.get("HOSTNAME") or socket.gethostname()
+        self._identity = identity(host, settings.pod_uid, uuid4().hex[:8])
         try:
             self._sealer = Sealer(sealing_keys(settings))
         except ValueError as error:

@@ -265,6 +265,12 @@ class Settings(BaseModel):
         default="",
         description="Namespace of the resources; in a Pod its own by default.",
     )
+    pod_uid: str = env(
+        "UPLOADPP_POD_UID",
+        default="",
+        pattern="^[0-9A-Za-z-]*$",
+        description="UID of the Pod we are in: a Lease of the container before us is not waited for.",
+    )
     lease_duration: Duration = env(
         "UPLOADPP_LEASE_DURATION",
         default=15_000,

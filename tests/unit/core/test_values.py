@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from uploadpp.core.commands import NAMESPACE, Kind, Mark, _uuid5
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived
-from uploadpp.core.lease import Claim, Record, claim
+from uploadpp.core.lease import Claim, Record, claim, identity
 from uploadpp.core.model import FileInfo, Millis, Origin, StepPlan, StepStatus, Upload
 from uploadpp.core.naming import resource_name
 from uploadpp.core.retry import backoff
@@ -312,3 +312,20 @@ def test_a_lease_is_taken_when_its_holder_was_silent_for_long_enough(
     record: Record | None, now: float, answer: Claim
 ) -> None:
     assert claim(record, "me", seen_at=10, now=now) is answer
+
+
+@pytest.mark.parametrize(
+    ("holder", "me", "expected"),
+    [
+        (identity("a", "pod-1", "x"), identity("a", "pod-1", "y"), Claim.TAKE),
+        (identity("a", "pod-1", "x"), identity("a", "pod-1", "x"), Claim.KEEP),
+        (identity("a", "pod-1", "x"), identity("a", "pod-2", "y"), Claim.WAIT),
+        (identity("a", "pod-1", "x"), identity("a", "", "y"), Claim.WAIT),
+        (identity("a", "", "x"), identity("a", "pod-1", "y"), Claim.WAIT),
+        (identity("a", "", "x"), identity("a", "", "y"), Claim.WAIT),
+        (identity("a_b.c", "", "x"), identity("a_b.c", "", "y"), Claim.WAIT),
+    ],
+)
+def test_only_a_holder_of_our_own_pod_is_not_waited_for(holder: str, me: str, expected: Claim) -> None:
+    """The kubelet has seen its end; no other Pod ever has that UID."""
+    assert claim(evolve(RECORD, holder=holder), me, seen_at=0, now=0) is expected

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from uploadpp.core.lease import Claim, Record, claim
+from uploadpp.core.lease import Claim, Record, claim, identity
 from uploadpp.kube.errors import ConflictError, NotFoundError, UnavailableError
 from uploadpp.kube.lease import Lease, LeaseLostError
 
@@ -90,6 +90,18 @@ def lease_of(server: Server, clock: Clock) -> Callable[[str], Lease]:
 )
 def test_claim(record: Record | None, seen_at: float, expected: Claim) -> None:
     assert claim(record, "me", seen_at, 0) is expected
+
+
+async def test_a_restarted_container_takes_its_pods_lease_at_once_and_as_a_new_owner(
+    lease_of: Callable[[str], Lease], clock: Clock
+) -> None:
+    killed = lease_of(identity("a", "pod-1", "x"))
+    assert await killed.acquire() == 1
+    clock.now += 1
+    assert await attempt(lease_of(identity("b", "pod-2", "y"))) is None
+    assert await attempt(lease_of(identity("a", "pod-1", "z"))) == 2
+    with pytest.raises(LeaseLostError, match=r"taken by a_pod-1\.z"):
+        await killed.confirm()  # should it be alive all the same
 
 
 async def attempt(lease: Lease) -> int | None:
