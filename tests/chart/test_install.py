@@ -18,6 +18,7 @@ from e2e.demo.steps.service import Answer, serving
 from e2e.demo.storage import Storage
 from e2e.demo.wire import Event
 from tests.chart.pod import NAME, POD_UID, Installation
+from tests.driver import log_lines
 from uploadpp.core.lease import pod_of
 
 USER, PASSWORD = "postprocessing", "made-up"
@@ -115,6 +116,33 @@ async def test_an_upload_goes_through_with_the_rights_of_the_chart(
     assert pod_of(lease["spec"]["holderIdentity"]) == POD_UID
     operator.stop()
     assert "forbidden" not in operator.log.read_text()
+
+
+async def test_uninstalled_it_ends_calmly(
+    installation: Installation, nats: NatsServer, tmp_path: Path
+) -> None:
+    """Helm takes the rights away while the Pod is ending."""
+    installation.install()
+    operator = installation.operator()
+    operator.start()
+    async with storage(nats, tmp_path) as store:
+        upload = await store.upload("plan.pdf", b"a plan")
+        await until(lambda: reason(installation, upload) == "Completed")
+        await asyncio.to_thread(installation.helm, "uninstall", NAME)
+        for number in range(30):
+            await store.upload(f"{number}.pdf", b"too late to be recorded")
+        told = asyncio.get_running_loop().time()
+        await asyncio.to_thread(operator.stop)
+        assert asyncio.get_running_loop().time() - told < 3, "it has waited for what cannot be written"
+    lines = log_lines(operator.log.read_text())
+    warnings = [line["message"].partition(",")[0] for line in lines if line["level"] != "INFO"]
+    assert warnings == [
+        "checkpoint not written",
+        "lease not renewed",
+        "not everything could be stored; the next owner replays it",
+        "lease not released",
+    ]
+    assert lines[-1]["message"] == "stopped"
 
 
 def test_helm_test_sends_an_upload_through(installation: Installation) -> None:

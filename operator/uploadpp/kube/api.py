@@ -18,7 +18,14 @@ from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
-from uploadpp.kube.errors import ApiError, ConflictError, NotFoundError, RefusedError, UnavailableError
+from uploadpp.kube.errors import (
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +144,9 @@ def error_of(method: str, path: str, response: aiohttp.ClientResponse, data: byt
             return NotFoundError(text)
         case HTTPStatus.CONFLICT:
             return ConflictError(text)
-        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN | HTTPStatus.REQUEST_TIMEOUT:
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+            return ForbiddenError(text)
+        case HTTPStatus.REQUEST_TIMEOUT:
             return UnavailableError(text)
         case HTTPStatus.TOO_MANY_REQUESTS:
             wait = response.headers.get("Retry-After", "")

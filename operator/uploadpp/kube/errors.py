@@ -27,3 +27,7 @@ class UnavailableError(ApiError):
     def __init__(self, text: str, retry_after: float = 0.0) -> None:
         super().__init__(text)
         self.retry_after = retry_after
+
+
+class ForbiddenError(UnavailableError):
+    """We lack a permission, or are not known any more."""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from uploadpp.core.lease import Claim, Record, claim
 from uploadpp.core.naming import LABELS
 from uploadpp.kube.api import Api, Json
-from uploadpp.kube.errors import ConflictError, NotFoundError, UnavailableError
+from uploadpp.kube.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,8 @@ class Lease:
         self._object: Json | None = None
         self.problem = ""
         self.held_elsewhere = False
+        self.forbidden = False
+        """Whether we had no right to renew it when we last tried."""
 
     @property
     def valid(self) -> bool:
@@ -113,8 +115,10 @@ class Lease:
         try:
             epoch, holder = await self._try(renew_only=True)
         except (UnavailableError, ConflictError) as error:
+            self.forbidden = isinstance(error, ForbiddenError)
             log.warning("lease not renewed, trying again: %s", error)
             return
+        self.forbidden = False
         if epoch is None:
             self._renewed_at = float("-inf")
             raise LeaseLostError(f"taken by {holder or 'nobody'}")
@@ -128,6 +132,13 @@ class Lease:
         try:
             await self._put({**self._object, "spec": spec})
             log.info("lease released", extra={"lease": self._name})
+        except ForbiddenError as error:
+            # Helm removes Role and ServiceAccount while the Pod is ending.
+            log.warning(
+                "lease not released, whoever comes next waits for its end: "
+                "our rights are gone, as when the release is uninstalled",
+                extra={"lease": self._name, "answer": str(error)},
+            )
         except (UnavailableError, ConflictError, NotFoundError) as error:
             log.warning("lease not released: %s", error)
 

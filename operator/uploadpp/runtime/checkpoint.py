@@ -92,6 +92,7 @@ class Checkpoint:
         self._wake = asyncio.Event()
         self._let_through: asyncio.Queue[Entry] = asyncio.Queue()
         self._writing = 0
+        self._quiet_until = 0.0
         coordinator.on_storable = self.put
 
     def put(self, entry: Entry) -> None:
@@ -163,7 +164,7 @@ class Checkpoint:
                 self._coordinator.set_aside(entry, f"cannot be encoded: {type(error).__name__}")
             except UnavailableError as error:
                 self._metrics.writes.labels("any", "unavailable").inc()
-                log.warning("checkpoint not written, trying again: %s", error, extra={"upload": upload.id})
+                self._complain(error, upload)
                 await asyncio.sleep(max(pause, error.retry_after))
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             else:
@@ -171,6 +172,14 @@ class Checkpoint:
                     self._coordinator.saved(entry, version)
                     self._post_notices(entry)
                     return
+
+    def _complain(self, error: UnavailableError, upload: Upload) -> None:
+        """Warn from time to time: when the API server is away, each writer finds that out for itself."""
+        now = asyncio.get_running_loop().time()
+        level = logging.WARNING if now >= self._quiet_until else logging.DEBUG
+        if level == logging.WARNING:
+            self._quiet_until = now + LONGEST_PAUSE_SECONDS
+        log.log(level, "checkpoint not written, trying again: %s", error, extra={"upload": upload.id})
 
     async def _write_or_reconcile(self, entry: Entry, upload: Upload) -> bool:
         """Write a state; False when somebody else had written and the entry caught up with that."""

@@ -41,6 +41,7 @@ from uploadpp.runtime.ports import Json, Notices, Resources, Seals, Watching
 from uploadpp.runtime.reaper import Reaper
 from uploadpp.runtime.resources import ResourceInputs
 from uploadpp.runtime.scheduler import Scheduler
+from uploadpp.runtime.settling import settled
 from uploadpp.runtime.tracing import Tracing
 from uploadpp.runtime.watch import Watch
 from uploadpp.wire.publisher import Publisher
@@ -51,7 +52,6 @@ log = logging.getLogger(__name__)
 
 ACK_SECONDS = 0.05
 RESYNC_SECONDS = 600.0
-DRAIN_SECONDS = 10.0
 DEAF_MS = 1000
 
 
@@ -264,12 +264,8 @@ class Session:
             await self._watch.stop()
         if self._reader is not None:
             await self._reader.stop()
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                while len(self._publisher) or not self._checkpoint.idle:  # noqa: ASYNC110 -- two kinds of work
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
-            log.warning("not everything could be stored in time; the next owner replays it")
+        if not await settled(self._publisher, self._checkpoint, self._lease):
+            log.warning("not everything could be stored; the next owner replays it")
         await self._ack()
         await self._around.client.flush()
 

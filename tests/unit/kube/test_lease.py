@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from uploadpp.core.lease import Claim, Record, claim, identity
-from uploadpp.kube.errors import ConflictError, NotFoundError, UnavailableError
+from uploadpp.kube.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
 from uploadpp.kube.lease import Lease, LeaseLostError
 
 DURATION = 10
@@ -30,6 +30,8 @@ class Server:
         self.before_put: Callable[[], None] = lambda: None
         self._version = 0
 
+        self.refuses = False
+
     async def request(
         self,
         method: str,
@@ -39,6 +41,8 @@ class Server:
         timeout: float,  # noqa: ASYNC109 -- the signature of Api
     ) -> dict[str, Any]:
         del timeout
+        if self.refuses:
+            raise ForbiddenError("no rights")
         if self.away:
             raise UnavailableError("away")
         given = body or {}
@@ -210,6 +214,22 @@ async def test_released_is_taken_at_once(lease_of: Callable[[str], Lease], serve
     assert not first.valid
     assert server.leases["shard"]["spec"]["holderIdentity"] == ""
     assert await attempt(second) == 2
+
+
+async def test_rights_that_are_gone(
+    lease_of: Callable[[str], Lease], server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No more than an API server that is away, until we are ending: then there is nothing to wait for."""
+    lease = lease_of("a")
+    await lease.acquire()
+    found = []
+    for server.away, server.refuses in ((True, False), (False, True), (False, False)):
+        await lease.confirm()
+        found.append(lease.forbidden)
+    assert found == [False, True, False]
+    server.refuses = True
+    await lease.release()
+    assert "our rights are gone, as when the release is uninstalled" in caplog.text
 
 
 async def test_release_leaves_a_successor_alone(
