@@ -32,3 +32,17 @@ def test_killed_at_every_boundary(case: str, outage: float) -> None:
 def test_paused_at_every_boundary(case: str, nap: float) -> None:
     for result in pauses(case, nap):
         assert not result.violations, result.report()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_killed_at_every_boundary_and_started_again_in_its_pod(case: str) -> None:
+    """The next one begins while what the last one has sent may still be arriving."""
+    for result in crashes(case, 0.0, "pod-1"):
+        assert not result.violations, result.report()
+
+
+@pytest.mark.parametrize("case", ["kept for long"])
+def test_two_in_one_pod_are_kept_apart_all_the_same(case: str) -> None:
+    """It cannot be, says the kubelet; the older one wakes up and finds that it may do nothing."""
+    for result in pauses(case, NAP_SECONDS, "pod-1"):
+        assert not result.violations, result.report()

@@ -11,6 +11,7 @@ import orjson
 from uploadpp.api.codec import ALL_SHOWN
 from uploadpp.core.commands import Notice
 from uploadpp.core.config import Config
+from uploadpp.core.lease import identity
 from uploadpp.core.model import Origin
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.api import Api
@@ -76,6 +77,8 @@ class OperatorProcess:
         self.seats: list[Seat] = []
         self.shards = 1
         self.soon_read = SOON_READ
+        self.pod = ""
+        """The UID of its Pod: a process that is started in the one of another does not wait for its Lease."""
 
     @property
     def seat(self) -> Seat | None:
@@ -104,8 +107,8 @@ class OperatorProcess:
             self.stopped = True
 
     def _lease(self, shard: Shard) -> Lease:
-        name, clock = self.machine.name, self.machine.monotonic
-        lease = Lease(self._api, NAMESPACE, shard.lease_name, name, LEASE_SECONDS, clock)
+        me, clock = identity("node", self.pod, self.machine.name), self.machine.monotonic
+        lease = Lease(self._api, NAMESPACE, shard.lease_name, me, LEASE_SECONDS, clock)
         lease.shards = shard.count
         return lease
 

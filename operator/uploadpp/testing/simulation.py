@@ -57,6 +57,8 @@ class Simulation:
         self.processes: list[OperatorProcess] = []
         self.shards: Sequence[int] = (1,)
         """How many shards a process has that is started: one of these, by chance."""
+        self.pod = ""
+        """The Pod that all processes are in, one after another; none by default."""
         self._disturbed_until = 0.0
         self.journal.listeners.append(self._count_places)
 
@@ -74,6 +76,7 @@ class Simulation:
         machine = Machine(f"operator-{len(self.processes) + 1}", self.kernel, self.trace, self.random)
         process = OperatorProcess(machine, self.stream, self.server, faults or ApiFaults(), self.config)
         process.shards = self.shards[0] if len(self.shards) == 1 else self.random.choice(self.shards)
+        process.pod = self.pod
         self.processes.append(process)
         if len(self.processes) % 2 == 0:
             process.soon_read = NOTHING  # as where very many are kept that are over

@@ -40,10 +40,12 @@ def one_upload(
     pause_at: int = NEVER,
     seconds: float = SHORT_SECONDS,
     survives: bool = True,
+    pod: str = "",
 ) -> Result:
     """One upload and one fault: a crash, or a pause during which another process takes over."""
     plan, answers = CASES[case]
     sim = Simulation(1, plan)
+    sim.pod = pod
     sim.world.script = list(answers)
     with logged_in(sim.trace):
         first = sim.start()
@@ -67,17 +69,17 @@ def one_upload(
         return sim.result()
 
 
-def crashes(case: str, seconds: float) -> Iterator[Result]:
+def crashes(case: str, seconds: float, pod: str = "") -> Iterator[Result]:
     """A crash at every boundary, with and without what was just sent still arriving."""
     for crash_at in range(1, one_upload(case).boundaries + 1):
-        yield one_upload(case, crash_at=crash_at, seconds=seconds, survives=True)
-        yield one_upload(case, crash_at=crash_at, seconds=seconds, survives=False)
+        yield one_upload(case, crash_at=crash_at, seconds=seconds, survives=True, pod=pod)
+        yield one_upload(case, crash_at=crash_at, seconds=seconds, survives=False, pod=pod)
 
 
-def pauses(case: str, seconds: float) -> Iterator[Result]:
+def pauses(case: str, seconds: float, pod: str = "") -> Iterator[Result]:
     """A pause at every boundary: who wakes up finds another owner."""
     for pause_at in range(1, one_upload(case).boundaries + 1):
-        yield one_upload(case, pause_at=pause_at, seconds=seconds)
+        yield one_upload(case, pause_at=pause_at, seconds=seconds, pod=pod)
 
 
 def stray_answer_in_the_backlog() -> Iterator[Result]:
