@@ -76,7 +76,6 @@ class Site:
         self.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/nats", timeout=70)
         self.tunnel = Tunnel(self.instance, self.kubeconfig)
         self.tunnel.start()
-        self._endings = self.instance.folder / "endings"
         self._watch_endings()
         self._tools = self.instance.folder / "tools"
         self._tools.mkdir()
@@ -88,15 +87,26 @@ class Site:
         """Note how each Pod's process ends: the Pod is gone a moment later."""
         code = "{.status.containerStatuses[*].state.terminated.exitCode}"
         shown = f"--output=jsonpath={{.metadata.name}} {code}{{'\\n'}}"
+        watch = ["get", "pods", f"--selector={POD_SELECTOR}", "--watch", shown]
+        self._endings = self._in_background("endings", *watch)
+
+    def _in_background(self, name: str, *args: str) -> Path:
+        """A kubectl that goes on until we end; returns what it writes to."""
         kubectl = [
             str(resolve("kubectl").path),
             f"--kubeconfig={self.kubeconfig}",
             f"--namespace={NAMESPACE}",
         ]
-        watch = [*kubectl, "get", "pods", f"--selector={POD_SELECTOR}", "--watch", shown]
-        with self._endings.open("w") as output:
-            child = subprocess.Popen(watch, stdout=output)
-        self.instance.record("endings", child)
+        file = self.instance.folder / name
+        with file.open("w") as output:
+            child = subprocess.Popen([*kubectl, *args], stdout=output)
+        self.instance.record(name, child)
+        return file
+
+    def follow_log(self) -> Path:
+        """What the one Pod says from here on, kept when it is gone."""
+        (pod,) = self.pods()
+        return self._in_background(f"{pod}.log", "logs", "--follow", pod)
 
     def exit_statuses(self) -> dict[str, str]:
         """How the processes of the Pods that are gone have ended."""

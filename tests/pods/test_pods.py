@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.driver import Driver
+from tests.driver import Driver, log_lines
 from tests.pods import guide
 from tests.pods.conftest import Clock
 from tests.pods.load import under_load
@@ -20,6 +20,8 @@ together = pytest.mark.asyncio(loop_scope="session")  # with the fixture `driver
 
 LONG_LEASE = {"leaseDurationSeconds": 120}
 """Whoever has to wait for the end of this Lease is found out: the uploads would not be done in time."""
+FEW = 6
+"""Lines about what cannot be done any more, however many uploads there are."""
 
 
 def test_installed_as_the_guide_says(site: Site, clock: Clock) -> None:
@@ -115,17 +117,28 @@ async def test_the_plugin_finds_everything_in_order(site: Site, driver: Driver) 
 
 
 @together
-async def test_uninstalled_and_installed_again(site: Site, driver: Driver) -> None:
-    # With the usual Lease: Helm takes the operator's rights away before it can give the Lease back.
+async def test_uninstalled_and_installed_again(site: Site, driver: Driver, clock: Clock) -> None:
+    """Helm takes the operator's rights away while it ends; with the usual Lease that is soon over."""
     await asyncio.to_thread(site.upgrade)
-    before = uploads(site)
+    before, log = uploads(site), site.follow_log()
     assert before
-    site.helm("uninstall", RELEASE, "--wait")
-    site.kubectl("wait", "--for=delete", "pods", f"--selector={POD_SELECTOR}", "--timeout=60s", timeout=70)
-    assert uploads(site) == before
-    install, _, _ = guide.commands()
-    await asyncio.to_thread(site.type, [*install, *site.image_values()])
-    await under_load(site, driver, lambda: None)
+
+    def uninstall_and_install() -> None:
+        site.helm("uninstall", RELEASE, "--wait")
+        site.kubectl(
+            "wait", "--for=delete", "pods", f"--selector={POD_SELECTOR}", "--timeout=60s", timeout=70
+        )
+        assert uploads(site) >= before
+        install, _, _ = guide.commands()
+        site.type([*install, *site.image_values()])
+
+    done = await under_load(site, driver, uninstall_and_install)
+    clock.note("longest wait during helm uninstall and helm install", done.longest_wait_seconds)
+    lines = log_lines(log.read_text())
+    assert lines[-1]["message"] == "stopped"
+    complaints = [line["message"] for line in lines if line["level"] not in {"INFO", "DEBUG"}]
+    assert len(complaints) <= FEW, complaints
+    assert "our rights are gone, as when the release is uninstalled" in complaints[-1]
 
 
 def test_every_pod_ended_in_time_and_by_itself(site: Site) -> None:
