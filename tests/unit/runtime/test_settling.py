@@ -22,9 +22,12 @@ class Asked(Lease):
         self.asked = 0
         self.forbidden = False
         self.lost = False
+        self.hangs = False
 
     async def confirm(self) -> None:
         self.asked += 1
+        if self.hangs:
+            await asyncio.sleep(60)
         if self.lost:
             raise LeaseLostError("taken by b")
 
@@ -61,6 +64,10 @@ async def test_what_cannot_be_stored_any_more_is_not_waited_for(name: str) -> No
     assert lease.asked == 1
 
 
-async def test_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("hangs", [False, True], ids=["", "an API server that hangs"])
+async def test_not_for_ever(monkeypatch: pytest.MonkeyPatch, *, hangs: bool) -> None:
     monkeypatch.setattr(settling, "LONGEST_SECONDS", 0.1)
-    assert not await asyncio.wait_for(settled([], Writing(), Asked()), 1)
+    lease = Asked()
+    lease.hangs = hangs
+    assert not await asyncio.wait_for(settled([], Writing(), lease), 1)
+    assert lease.asked == 1 if hangs else lease.asked > 1
