@@ -2,8 +2,8 @@
 
 Events and writes share one processor core. While events come in, states wait (whatever
 happens meanwhile goes into the same write); the longer they wait, the more are let
-through: soon where the log is kept up with, hesitantly where events wait as well. Knows no
-uploads, only how busy things are.
+through: soon, or hesitantly while events alone keep the core busy. Knows no uploads, only
+how busy things are.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,14 @@ PATIENCE_SECONDS = 0.5
 EASE_SECONDS = 0.25
 """One more writer for each of these that the oldest state has waited beyond that."""
 
-EASE_BEHIND_SECONDS = 2.0
-"""The same while events wait too."""
+BUSY_SECONDS = 2.0
+"""Both while events keep the core busy."""
 
-BEHIND = 32
-"""With more messages than this unread, events wait: somewhat more than come while we look away for once."""
+BUSY_RATE = 3000.0
+"""Messages a second, at a tenth of a millisecond each."""
+
+RATE_SECONDS = 0.1
+"""How long messages are counted for it."""
 
 MAX_WINDOW = 200_000
 """With more messages unacknowledged than this all writers work, before the server stops handing them out."""
@@ -29,13 +32,13 @@ MAX_WINDOW = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is going on: how long ago the last message was, and what waits to be read and to be written.
+    """What is going on: how long ago the last message was, how many come, how long the oldest state waits.
 
     `window` is how many messages are read and not acknowledged.
     """
 
     quiet_seconds: float
-    unread: int
+    rate: float
     oldest_seconds: float
     window: int
 
@@ -44,7 +47,25 @@ def width(load: Load, writers: int) -> int:
     """How many of the writers may be writing."""
     if load.quiet_seconds >= QUIET_SECONDS or load.window > MAX_WINDOW:
         return writers
-    if load.oldest_seconds < PATIENCE_SECONDS:
+    busy = load.rate > BUSY_RATE
+    patience, ease = (BUSY_SECONDS, BUSY_SECONDS) if busy else (PATIENCE_SECONDS, EASE_SECONDS)
+    if load.oldest_seconds < patience:
         return 0
-    ease = EASE_BEHIND_SECONDS if load.unread > BEHIND else EASE_SECONDS
-    return min(writers, 1 + int((load.oldest_seconds - PATIENCE_SECONDS) / ease))
+    return min(writers, 1 + int((load.oldest_seconds - patience) / ease))
+
+
+class Rate:
+    """Messages a second, of late."""
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        self._count = 0
+        self._rate = 0.0
+
+    def at(self, now: float, count: int) -> float:
+        """The rate, when so many have come in all by this time in seconds."""
+        passed = now - self._since
+        if passed >= RATE_SECONDS:
+            self._rate = (count - self._count) / passed
+            self._since, self._count = now, count
+        return self._rate

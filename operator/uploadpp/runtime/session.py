@@ -36,7 +36,7 @@ from uploadpp.runtime.ledger import Ledger
 from uploadpp.runtime.legacy import LegacyService
 from uploadpp.runtime.listing import SOON_READ, Listing
 from uploadpp.runtime.metrics import Metrics
-from uploadpp.runtime.pace import Load, width
+from uploadpp.runtime.pace import Load, Rate, width
 from uploadpp.runtime.ports import Json, Notices, Resources, Seals, Watching
 from uploadpp.runtime.reaper import Reaper
 from uploadpp.runtime.resources import ResourceInputs
@@ -121,6 +121,7 @@ class Session:
             self._coordinator, around.store, around.events, around.metrics, form, self
         )
         self._coordinator.on_ended = self._reaper.watch
+        self._rate = Rate()
         self._reader: LogReader | None = None
         self._watch: Watching | None = None
         self._replayed = asyncio.Event()
@@ -359,8 +360,11 @@ class Session:
             self._scheduler.set(entry, Millis(self._around.clock() + DEAF_MS))
 
     def _width(self, oldest_seconds: float) -> int:
-        quiet_seconds = self._reader.silent_for if self._reader is not None else 0.0
-        load = Load(quiet_seconds, self.unread, oldest_seconds, len(self._ledger))
+        reader = self._reader
+        if reader is None:
+            return 0
+        rate = self._rate.at(self._around.monotonic(), reader.delivered)
+        load = Load(reader.silent_for, rate, oldest_seconds, len(self._ledger))
         return width(load, self._around.writers)
 
     def _may_resend(self) -> bool:

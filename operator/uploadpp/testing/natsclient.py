@@ -42,11 +42,6 @@ class Subscription:
         self._busy = False
         self.closed = False
 
-    @property
-    def pending_msgs(self) -> int:
-        """How many have come and wait to be handed over."""
-        return len(self._waiting)
-
     def put(self, message: Msg) -> None:
         """A message has come."""
         if self.closed:

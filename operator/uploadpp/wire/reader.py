@@ -96,8 +96,13 @@ class LogReader:
 
     @property
     def unread(self) -> int:
-        """How many messages the server still had for us at the last one, and those that came since."""
-        return self._pending + (self._subscription.pending_msgs if self._subscription is not None else 0)
+        """How many messages the server still had for us at the last one."""
+        return self._pending
+
+    @property
+    def delivered(self) -> int:
+        """How many messages have come."""
+        return self._delivered
 
     def lag_seconds(self, now: Millis) -> float:
         """The age of the message that was read last, while there are unread ones; otherwise 0."""

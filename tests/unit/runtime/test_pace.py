@@ -3,37 +3,49 @@
 import pytest
 
 from uploadpp.runtime.pace import (
-    BEHIND,
-    EASE_BEHIND_SECONDS,
+    BUSY_SECONDS,
+    BUSY_RATE,
     EASE_SECONDS,
     MAX_WINDOW,
     PATIENCE_SECONDS,
     QUIET_SECONDS,
+    RATE_SECONDS,
     Load,
+    Rate,
     width,
 )
 
 WRITERS = 8
 BUSY = QUIET_SECONDS / 2
+FEW, MANY = BUSY_RATE, BUSY_RATE + 1
 
 
 @pytest.mark.parametrize(
     ("load", "expected"),
     [
-        pytest.param(Load(QUIET_SECONDS, 0, 0, 1), WRITERS, id="idle: everything at once"),
-        pytest.param(Load(BUSY, 0, PATIENCE_SECONDS / 2, 1), 0, id="events go first"),
-        pytest.param(Load(BUSY, BEHIND + 1, PATIENCE_SECONDS, 1), 1, id="not for ever"),
+        pytest.param(Load(QUIET_SECONDS, MANY, 0, 1), WRITERS, id="idle: everything at once"),
+        pytest.param(Load(BUSY, FEW, PATIENCE_SECONDS / 2, 1), 0, id="events go first"),
+        pytest.param(Load(BUSY, FEW, PATIENCE_SECONDS, 1), 1, id="not for ever"),
         pytest.param(
-            Load(BUSY, 0, PATIENCE_SECONDS + 2 * EASE_SECONDS, 1), 3, id="sooner while none is unread"
+            Load(BUSY, FEW, PATIENCE_SECONDS + 2 * EASE_SECONDS, 1), 3, id="sooner while few events come"
         ),
         pytest.param(
-            Load(BUSY, BEHIND + 1, PATIENCE_SECONDS + 2 * EASE_BEHIND_SECONDS, 1),
+            Load(BUSY, MANY, 3 * BUSY_SECONDS, 1),
             3,
-            id="later while they wait",
+            id="later while many do",
         ),
-        pytest.param(Load(BUSY, BEHIND + 1, 3600, 1), WRITERS, id="in the end all"),
-        pytest.param(Load(BUSY, BEHIND + 1, 0, MAX_WINDOW + 1), WRITERS, id="before memory runs out"),
+        pytest.param(Load(BUSY, MANY, BUSY_SECONDS / 2, 1), 0, id="longer while many come"),
+        pytest.param(Load(BUSY, MANY, 3600, 1), WRITERS, id="in the end all"),
+        pytest.param(Load(BUSY, MANY, 0, MAX_WINDOW + 1), WRITERS, id="before memory runs out"),
     ],
 )
 def test_width(load: Load, expected: int) -> None:
     assert width(load, WRITERS) == expected
+
+
+def test_the_rate_is_that_of_late() -> None:
+    rate = Rate()
+    assert rate.at(1e6, 50) < 1  # since ever
+    assert rate.at(1e6 + RATE_SECONDS / 2, 80) < 1  # not counted yet
+    assert rate.at(1e6 + 2 * RATE_SECONDS, 90) == pytest.approx(20 / RATE_SECONDS)
+    assert rate.at(1e6 + 4 * RATE_SECONDS, 90) == 0
