@@ -74,13 +74,14 @@ class Demo:
 
     async def _wait_for(self, what: str, stories: Iterable[Story]) -> None:
         """Wait, but not for ever: what has not happened by then is a false claim at the end."""
-        names = [f"upp/{story.id}" for story in stories]
-        try:
-            await asyncio.to_thread(
-                self._stage.kubectl, "wait", f"--for={what}", f"--timeout={_PATIENCE}s", *names
-            )
-        except KubectlError as error:
-            self._screen.say(f"No longer waiting for {', '.join(names)}: {error}")
+        # One by one: asked for several that are not there yet, `kubectl wait --for=create` gives up at once.
+        for name in [f"upp/{story.id}" for story in stories]:
+            try:
+                await asyncio.to_thread(
+                    self._stage.kubectl, "wait", f"--for={what}", f"--timeout={_PATIENCE}s", name
+                )
+            except KubectlError as error:
+                self._screen.say(f"No longer waiting for {name}: {error}")
 
     async def _quote_stall(self, story: Story) -> None:
         """Let the operator itself say what is missing."""

@@ -1,5 +1,6 @@
 """The demo as a whole, and that it clears up."""
 
+import asyncio
 import json
 import os
 import shlex
@@ -10,9 +11,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 from e2e.cluster.instance import run_dir
+from e2e.cluster.kubectl import Kubectl
+from e2e.demo.__main__ import Demo
+from e2e.demo.stories import CLEAN, VIRUS
 from e2e.paths import REPO
+
+if TYPE_CHECKING:
+    from e2e.demo.screen import Screen
+    from e2e.demo.stage import Stage
+    from e2e.demo.storage import Storage
 
 
 @contextmanager
@@ -73,6 +84,24 @@ def test_demo_tells_nothing_but_the_truth_and_stays_until_interrupted(tmp_path: 
     story, _, _ = output.partition("Everything keeps running")
     assert [line for line in story.splitlines() if len(line) > 80] == []
     assert left_behind(process.pid) == []
+
+
+async def test_it_waits_for_several_that_come_later(kubectl: Kubectl) -> None:
+    said = list[str]()
+    stage, screen = SimpleNamespace(kubectl=kubectl), SimpleNamespace(say=said.append)
+    demo = Demo(cast("Stage", stage), cast("Storage", None), cast("Screen", screen))
+    waiting = asyncio.create_task(demo._wait_for("create", [CLEAN, VIRUS]))
+    await asyncio.sleep(1)
+    for story in (VIRUS, CLEAN):
+        resource = {
+            "apiVersion": "uploadpp.io/v1alpha1",
+            "kind": "UploadPostprocessing",
+            "metadata": {"name": story.id},
+            "spec": {"upload": {"id": story.id}},
+        }
+        await asyncio.to_thread(kubectl, "create", "--filename=-", stdin=json.dumps(resource))
+    await asyncio.wait_for(waiting, 30)
+    assert said == []
 
 
 def test_interrupt_stops_everything(tmp_path: Path) -> None:
