@@ -54,18 +54,27 @@ def width(load: Load, writers: int) -> int:
     return min(writers, 1 + int((load.oldest_seconds - patience) / ease))
 
 
-class Rate:
-    """Messages a second, of late."""
+class Traffic:
+    """Messages of late: how many a second, and since when there are none.
+
+    Told how many have come in all, time and again: the clock of an event loop stands still while one task
+    handles many of them, and a message's time would lie in the past when another task looks.
+    """
 
     def __init__(self) -> None:
-        self._since = 0.0
+        self.rate = 0.0
+        self.quiet_seconds = 0.0
         self._count = 0
-        self._rate = 0.0
+        self._came_at = 0.0
+        self._counted = 0
+        self._counted_at = 0.0
 
-    def at(self, now: float, count: int) -> float:
-        """The rate, when so many have come in all by this time in seconds."""
-        passed = now - self._since
+    def seen(self, now: float, count: int) -> None:
+        """So many have come by this time in seconds."""
+        if count != self._count:
+            self._count, self._came_at = count, now
+        self.quiet_seconds = now - self._came_at
+        passed = now - self._counted_at
         if passed >= RATE_SECONDS:
-            self._rate = (count - self._count) / passed
-            self._since, self._count = now, count
-        return self._rate
+            self.rate = (count - self._counted) / passed
+            self._counted, self._counted_at = count, now

@@ -36,7 +36,7 @@ from uploadpp.runtime.ledger import Ledger
 from uploadpp.runtime.legacy import LegacyService
 from uploadpp.runtime.listing import SOON_READ, Listing
 from uploadpp.runtime.metrics import Metrics
-from uploadpp.runtime.pace import Load, Rate, width
+from uploadpp.runtime.pace import Load, Traffic, width
 from uploadpp.runtime.ports import Json, Notices, Resources, Seals, Watching
 from uploadpp.runtime.reaper import Reaper
 from uploadpp.runtime.resources import ResourceInputs
@@ -121,7 +121,7 @@ class Session:
             self._coordinator, around.store, around.events, around.metrics, form, self
         )
         self._coordinator.on_ended = self._reaper.watch
-        self._rate = Rate()
+        self._traffic = Traffic()
         self._reader: LogReader | None = None
         self._watch: Watching | None = None
         self._replayed = asyncio.Event()
@@ -360,11 +360,9 @@ class Session:
             self._scheduler.set(entry, Millis(self._around.clock() + DEAF_MS))
 
     def _width(self, oldest_seconds: float) -> int:
-        reader = self._reader
-        if reader is None:
-            return 0
-        rate = self._rate.at(self._around.monotonic(), reader.delivered)
-        load = Load(reader.silent_for, rate, oldest_seconds, len(self._ledger))
+        traffic = self._traffic
+        traffic.seen(self._around.monotonic(), self._reader.delivered if self._reader is not None else 0)
+        load = Load(traffic.quiet_seconds, traffic.rate, oldest_seconds, len(self._ledger))
         return width(load, self._around.writers)
 
     def _may_resend(self) -> bool:

@@ -3,15 +3,15 @@
 import pytest
 
 from uploadpp.runtime.pace import (
-    BUSY_SECONDS,
     BUSY_RATE,
+    BUSY_SECONDS,
     EASE_SECONDS,
     MAX_WINDOW,
     PATIENCE_SECONDS,
     QUIET_SECONDS,
     RATE_SECONDS,
     Load,
-    Rate,
+    Traffic,
     width,
 )
 
@@ -44,8 +44,20 @@ def test_width(load: Load, expected: int) -> None:
 
 
 def test_the_rate_is_that_of_late() -> None:
-    rate = Rate()
-    assert rate.at(1e6, 50) < 1  # since ever
-    assert rate.at(1e6 + RATE_SECONDS / 2, 80) < 1  # not counted yet
-    assert rate.at(1e6 + 2 * RATE_SECONDS, 90) == pytest.approx(20 / RATE_SECONDS)
-    assert rate.at(1e6 + 4 * RATE_SECONDS, 90) == 0
+    traffic = Traffic()
+    for now, count, rate in [
+        (1e6, 50, 0),  # since ever
+        (1e6 + RATE_SECONDS / 2, 80, 0),  # not counted yet
+        (1e6 + 2 * RATE_SECONDS, 90, 20 / RATE_SECONDS),
+        (1e6 + 4 * RATE_SECONDS, 90, 0),
+    ]:
+        traffic.seen(now, count)
+        assert traffic.rate == pytest.approx(rate, abs=1)
+
+
+def test_it_is_quiet_when_nothing_has_come_between_two_looks() -> None:
+    """However long the first of them took."""
+    traffic = Traffic()
+    for now, count, quiet in [(10.0, 5, 0), (10.5, 900, 0), (10.51, 900, 0.01), (10.6, 901, 0)]:
+        traffic.seen(now, count)
+        assert traffic.quiet_seconds == pytest.approx(quiet)
