@@ -133,6 +133,7 @@ class Load:
             "p50_ms": latencies[len(latencies) // 2] * 1000,
             "p90_ms": latencies[int(len(latencies) * 0.9)] * 1000,
             "p99_ms": latencies[int(len(latencies) * 0.99)] * 1000,
+            "cpu_ms_of_load": time.process_time() / self._options.uploads * 1000,
             "extra_starts": sum(self._starts.values())
             - self._options.uploads * self._options.steps
             - retried,

@@ -1,7 +1,6 @@
 """`uploadpp`, also `python -m uploadpp`: run the operator or a step, test it, or make a sealing key."""
 
 import argparse
-import asyncio
 import gc
 import sys
 from typing import Any
@@ -12,6 +11,7 @@ from uploadpp import __version__
 from uploadpp.runtime.app import App
 from uploadpp.runtime.configuration import ConfigurationError, add_flags, read_settings
 from uploadpp.runtime.logs import LogFormat, LogLevel, set_up
+from uploadpp.runtime.loop import run
 from uploadpp.selftest import SelftestError, selftest
 from uploadpp.steps import cli
 
@@ -26,14 +26,14 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser(
+    work = commands.add_parser(
         "run",
         help="run the operator",
         usage="%(prog)s [--FLAG VALUE ...]",
         description="Run the operator. Each flag may be given as a variable as well (in brackets, the one "
         "that counts most first); docs/configuration.md has the defaults.",
     )
-    add_flags(run)
+    add_flags(work)
     test = commands.add_parser("selftest", help="send a made-up upload through a running operator")
     add_flags(test)
     test.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long it may take")
@@ -60,12 +60,7 @@ def _run(flags: dict[str, str | None]) -> int:
     # a fifteenth of the time an event takes, and what was imported need not be looked through at all.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    try:
-        import uvloop  # noqa: PLC0415 -- not on every platform
-    except ImportError:
-        asyncio.run(app.run())
-    else:
-        uvloop.run(app.run())
+    run(app.run())
     return 0
 
 
@@ -74,7 +69,7 @@ def _selftest(options: dict[str, Any]) -> int:
     settings = read_settings(options)
     set_up(LogLevel.ERROR, LogFormat.TEXT)
     try:
-        asyncio.run(selftest(settings, timeout))
+        run(selftest(settings, timeout))
     except SelftestError as error:
         sys.stderr.write(f"uploadpp: the test failed: {error}\n")
         return 1

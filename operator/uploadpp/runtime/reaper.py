@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from uploadpp.core.model import Millis
 from uploadpp.kube.errors import ApiError, ConflictError
@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 1.0
 AT_ONCE = 4
+MOST_AT_ONCE = 16
+EASE = 20
+"""One more at once for so many that are due: who falls behind would fill etcd."""
 
 
 class Reaper:
@@ -51,8 +54,13 @@ class Reaper:
                 if entry.gone or not entry.upload.stage.ended or self._archive.put_away(entry):
                     del self._ended[entry]
             due = self._archive.due(self._clock(), max(self._max_kept - len(self._ended), 0))
-            for start in range(0, len(due), AT_ONCE):
-                await asyncio.gather(*(self._remove(each) for each in due[start : start + AT_ONCE]))
+            width = min(AT_ONCE + len(due) // EASE, MOST_AT_ONCE)
+            left = iter(due)
+            await asyncio.gather(*(self._remove_all(left) for _ in range(width)))
+
+    async def _remove_all(self, left: Iterator[Archived]) -> None:
+        for each in left:
+            await self._remove(each)
 
     async def _remove(self, archived: Archived) -> None:
         uid = archived.stored.uid

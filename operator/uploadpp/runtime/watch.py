@@ -14,6 +14,7 @@ from typing import Any, cast
 import kopf
 
 from uploadpp.runtime.handlers import Sink, make_registry, make_settings
+from uploadpp.runtime.loop import run
 from uploadpp.runtime.opening import UNKNOWN, Opening
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class Watch:
     def _run(self) -> None:
         error: BaseException | None = None
         try:
-            while asyncio.run(self._run_kopf()):
+            while run(self._run_kopf()):
                 log.warning("the watch has not started: %s Trying again", UNKNOWN)
         except Exception as failure:  # noqa: BLE001 -- whatever ends the watch ends the ownership
             error = failure
