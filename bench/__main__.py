@@ -18,37 +18,47 @@ from bench.scenarios import Bench, Figures
 FOLDER = Path("bench/results")
 
 
-def _plan(*, quick: bool) -> dict[str, Callable[[Bench], Figures]]:
+Found = dict[str, Figures]
+
+
+def _plan(bench: Bench, *, quick: bool) -> dict[str, Callable[[Found], Figures]]:
     few, many, singles, seconds = (600, 2000, 100, 10.0) if quick else (4000, 16000, 400, 30.0)
-    return {
-        "bare_nats": lambda bench: scenarios.bare_nats(bench, few, 400, singles),
-        "raw_api": lambda bench: scenarios.raw_api(bench, few // 2),
-        "one_at_a_time": lambda bench: scenarios.one_at_a_time(bench, singles),
-        "burst_400_in_flight": lambda bench: scenarios.burst(bench, few, 400),
-        "burst_all_at_once": lambda bench: scenarios.burst(bench, many, many),
-        "sustained": lambda bench: scenarios.sustained(bench, 0.0, seconds),
-        "everything_twice": lambda bench: scenarios.everything_twice(bench, 500),
-        "recovery": lambda bench: scenarios.recovery(
-            bench, 1000 if quick else 10_000, 5.0 if quick else 45.0
-        ),
-        "killed_half_retrying": lambda bench: scenarios.killed(bench, few // 2),
+    lost = (1000, 5.0) if quick else (10_000, 45.0)
+    plan: dict[str, Callable[[Found], Figures]] = {
+        "bare_nats": lambda _: scenarios.bare_nats(bench, few, 400, singles),
+        "one_at_a_time": lambda _: scenarios.one_at_a_time(bench, singles),
+        "burst_400_in_flight": lambda _: scenarios.burst(bench, few, 400),
+        "burst_all_at_once": lambda _: scenarios.burst(bench, many, many),
+        "raw_api": lambda _: scenarios.raw_api(bench, few // 2),
+        "sustained": lambda found: scenarios.sustained(bench, _offered(found["raw_api"]), seconds),
+        "everything_twice": lambda _: scenarios.everything_twice(bench, 500),
+        "recovery": lambda _: scenarios.recovery(bench, *lost),
+        "killed_half_retrying": lambda _: scenarios.killed(bench, few // 2),
     }
+    if bench.has_processors:
+        plan |= {
+            "raw_api_apart": lambda _: scenarios.raw_api(bench, few // 2, apart=True),
+            "sustained_apart": lambda found: scenarios.sustained(
+                bench, _offered(found["raw_api_apart"]), seconds, apart=True
+            ),
+        }
+    return plan
+
+
+def _offered(raw: Figures) -> float:
+    """Uploads a second: three writes each, and 90 % of what the server was just seen to take."""
+    return float(raw["writes_per_second"]) / 3 * 0.9
 
 
 def main() -> int:
     """Measure and write the report."""
-    found: dict[str, Figures] = {}
+    found: Found = {}
     bench = Bench()
     quick = bool(os.environ.get("QUICK"))
     try:
-        for name, measure in _plan(quick=quick).items():
+        for name, measure in _plan(bench, quick=quick).items():
             print(f"{name} ...", flush=True)
-            if name == "sustained":
-                # Three writes an upload, and 90 % of what the server was just seen to take.
-                rate = found["raw_api"]["writes_per_second"] / 3 * 0.9
-                found[name] = scenarios.sustained(bench, rate, 10.0 if quick else 30.0)
-            else:
-                found[name] = measure(bench)
+            found[name] = measure(found)
             print(f"  {json.dumps(found[name])}", flush=True)
     finally:
         bench.close()

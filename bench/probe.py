@@ -1,4 +1,4 @@
-"""Measuring servers from outside: CPU and memory of a process, counters of the API server."""
+"""Measuring servers from outside: CPU and memory of a process, its processors, the API server's counters."""
 
 import os
 import re
@@ -35,6 +35,18 @@ def usage(service: Service) -> Usage:
     stat = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
     return Usage((int(stat[11]) + int(stat[12])) / _TICKS, pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+def confine(service: Service, processors: set[int]) -> None:
+    """Let a running server use only these processors.
+
+    Raises:
+        RuntimeError: it does not run.
+    """
+    if service.process is None:
+        raise RuntimeError(f"{service.name} does not run")
+    for thread in Path(f"/proc/{service.process.pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), processors)
 
 
 def writes(metrics: str) -> float:

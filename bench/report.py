@@ -10,11 +10,18 @@ def render(found: dict[str, Figures], stamp: str, *, quick: bool) -> str:
     single, busy, flood = found["one_at_a_time"], found["burst_400_in_flight"], found["burst_all_at_once"]
     steady, twice, killed = found["sustained"], found["everything_twice"], found["killed_half_retrying"]
     recovery = found["recovery"]
+    pairs = [(steady, raw, "")]
+    if "raw_api_apart" in found:
+        where = ", control plane on a processor of its own"
+        pairs.append((found["sustained_apart"], found["raw_api_apart"], where))
     rows = [
-        (
-            "sustained API writes / raw API writes",
-            f"{steady['api_writes_per_second'] / raw['writes_per_second']:.2f}",
-            "≥ 0.85",
+        *(
+            (
+                f"sustained API writes / raw API writes, offered 0.90{where}",
+                f"{steady['api_writes_per_second'] / raw['writes_per_second']:.2f}",
+                "≥ 0.85",
+            )
+            for steady, raw, where in pairs
         ),
         ("API writes per upload, sustained", f"{steady['api_writes_per_upload']:.2f}", "≤ 3"),
         ("API writes per upload, idle (no removal)", f"{single['api_writes_per_upload']:.2f}", "≤ n+3"),

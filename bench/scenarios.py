@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.probe import Usage, sample, usage, writes
+from bench.probe import Usage, confine, sample, usage, writes
 from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl, apply_crds
 from e2e.cluster.local import LocalCluster
@@ -65,17 +65,31 @@ class Bench:
 
     def __init__(self) -> None:
         self._instance = Instance.temporary("bench")
+        self._processors = os.sched_getaffinity(0)
+
+    @property
+    def has_processors(self) -> bool:
+        """Whether the control plane can have one of its own."""
+        return len(self._processors) > 1
 
     def close(self) -> None:
         """Stop everything."""
         self._instance.close()
 
-    def stage(self, *, operator: bool, environment: Mapping[str, str] | None = None) -> Stage:
-        """Fresh servers."""
+    def stage(
+        self, *, operator: bool, environment: Mapping[str, str] | None = None, apart: bool = False
+    ) -> Stage:
+        """Fresh servers; `apart`: the control plane has a processor of its own, as on machines of its own."""
         self._instance.close()
         self._instance = Instance.temporary("bench")
+        os.sched_setaffinity(0, self._processors)
         cluster = LocalCluster(self._instance, fsync=True)
         kubeconfig = cluster.start()
+        if apart:
+            others = self._processors - {min(self._processors)}
+            for service in (cluster.apiserver, cluster.etcd):
+                confine(service, self._processors - others)
+            os.sched_setaffinity(0, others)  # what is started from here on
         apply_crds(kubeconfig)
         Kubectl(kubeconfig)("create", "namespace", NAMESPACE)
         nats = NatsServer(self._instance)
@@ -156,9 +170,9 @@ def bare_nats(bench: Bench, uploads: int, in_flight: int, singles: int) -> Figur
     return {"single": single, "back_to_back": rushed, "burst": busy}
 
 
-def raw_api(bench: Bench, uploads: int) -> Figures:
+def raw_api(bench: Bench, uploads: int, *, apart: bool = False) -> Figures:
     """The API server's own limit for the three writes of an upload."""
-    stage = bench.stage(operator=False)
+    stage = bench.stage(operator=False, apart=apart)
     command = [sys.executable, "-m", "bench.raw", "--namespace", NAMESPACE, "--uploads", str(uploads)]
     environment = {**os.environ, "KUBECONFIG": str(stage.cluster.kubeconfig)}
     done = subprocess.run(command, check=True, capture_output=True, env=environment)
@@ -210,13 +224,13 @@ def _killed_and_back(operator: Operator) -> float:
     return time.monotonic() - began
 
 
-def sustained(bench: Bench, rate: float, seconds: float) -> Figures:
+def sustained(bench: Bench, rate: float, seconds: float, *, apart: bool = False) -> Figures:
     """A rate that the API server can just take, resources removed as they go.
 
     Writes and CPU are counted while the load is on and as many uploads end as begin; `behind` says how many
     states still waited to be written when it ended, which stays small where the rate was kept up with.
     """
-    stage = bench.stage(operator=True, environment={"UPLOADPP_TTL_COMPLETED": "1s"})
+    stage = bench.stage(operator=True, environment={"UPLOADPP_TTL_COMPLETED": "1s"}, apart=apart)
     assert stage.operator is not None  # noqa: S101 -- asked for above
     first = writes(stage.cluster.metrics())
     uploads = int(rate * (WARM_UP_SECONDS + seconds))
@@ -271,7 +285,8 @@ def killed(bench: Bench, uploads: int) -> Figures:
     stage = bench.stage(operator=True)
     assert stage.operator is not None  # noqa: S101 -- asked for above
     with _loading(stage, uploads=uploads, retries=0.5) as running:
-        time.sleep(1.5)
+        while sample(stage.operator.metrics(), "uploadpp_published_total") < uploads * 1.5:  # of 4 each
+            time.sleep(0.05)
         recovered = _killed_and_back(stage.operator)
         found = _said(running)
     catch_up(stage)
