@@ -34,6 +34,7 @@ def _plan(bench: Bench, *, quick: bool) -> dict[str, Callable[[Found], Figures]]
         "everything_twice": lambda _: scenarios.everything_twice(bench, 500),
         "recovery": lambda _: scenarios.recovery(bench, *lost),
         "killed_half_retrying": lambda _: scenarios.killed(bench, few // 2),
+        "replaced": lambda _: scenarios.replaced(bench, 200.0, seconds / 2),
     }
     if bench.has_processors:
         plan |= {

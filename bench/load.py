@@ -59,6 +59,7 @@ class Load:
             await self._done.wait()
         seconds = time.perf_counter() - began
         hearing.cancel()
+        await asyncio.wait([hearing])
         return self._result(seconds)
 
     async def _place(self) -> Place:
@@ -133,6 +134,7 @@ class Load:
             "p50_ms": latencies[len(latencies) // 2] * 1000,
             "p90_ms": latencies[int(len(latencies) * 0.9)] * 1000,
             "p99_ms": latencies[int(len(latencies) * 0.99)] * 1000,
+            "longest_ms": latencies[-1] * 1000,
             "cpu_ms_of_load": time.process_time() / self._options.uploads * 1000,
             "extra_starts": sum(self._starts.values())
             - self._options.uploads * self._options.steps

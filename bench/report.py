@@ -9,7 +9,7 @@ def render(found: dict[str, Figures], stamp: str, *, quick: bool) -> str:
     bare, raw = found["bare_nats"], found["raw_api"]
     single, busy, flood = found["one_at_a_time"], found["burst_400_in_flight"], found["burst_all_at_once"]
     steady, twice, killed = found["sustained"], found["everything_twice"], found["killed_half_retrying"]
-    recovery = found["recovery"]
+    recovery, replaced = found["recovery"], found["replaced"]
     pairs = [(steady, raw, "")]
     if "raw_api_apart" in found:
         where = ", control plane on a processor of its own"
@@ -54,6 +54,11 @@ def render(found: dict[str, Figures], stamp: str, *, quick: bool) -> str:
             f"working again after kill -9 with {flood['uploads']} finished uploads kept",
             f"{flood['working_again_after_s']} s, {flood['memory_kb_per_finished']} KB each",
             f"≤ {killed['lease_s']} + 5 s",
+        ),
+        (
+            f"kill -9 under {replaced['uploads']} uploads at 200/s, another replica stands by: longest wait",
+            "{longest_ms:.0f} ms; {completed} completed, {extra_starts:g} started twice".format(**replaced),
+            f"≤ {replaced['lease_s']} + 5 s; all; 0",
         ),
         (
             f"working again after kill -9 with {recovery['in_flight']} in flight",

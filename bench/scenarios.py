@@ -36,6 +36,8 @@ class Stage:
     cluster: LocalCluster
     nats: NatsServer
     operator: Operator | None = None
+    standby: Operator | None = None
+    """Another replica, not started yet."""
     before: dict[str, Usage] = field(default_factory=dict)
 
     @property
@@ -107,6 +109,7 @@ class Bench:
             settings.pop("UPLOADPP_LOG_LEVEL")
             options = OperatorOptions(kubeconfig, nats.address, NAMESPACE, environment=settings)
             stage.operator = Operator(self._instance, options)
+            stage.standby = Operator(self._instance, options, name="standby")
             stage.operator.start()
         stage.mark()
         return stage
@@ -297,3 +300,20 @@ def killed(bench: Bench, uploads: int) -> Figures:
         "lease_s": LEASE_SECONDS,
         "completed": listed.count("Completed"),
     }
+
+
+def replaced(bench: Bench, rate: float, seconds: float) -> Figures:
+    """Killed -9 under load, with another replica standing by: the longest wait of an upload is the gap."""
+    stage = bench.stage(operator=True)
+    assert stage.operator is not None  # noqa: S101 -- asked for above
+    assert stage.standby is not None  # noqa: S101 -- comes with it
+    stage.standby.start()
+    uploads = int(rate * seconds)
+    with _loading(stage, uploads=uploads, rate=rate) as running:
+        time.sleep(seconds / 3)
+        stage.operator.kill()
+        found = _said(running)
+    stage.operator = stage.standby
+    catch_up(stage)
+    listed = Kubectl(stage.cluster.kubeconfig, NAMESPACE)("get", "upp", "--no-headers")
+    return {**found, "lease_s": LEASE_SECONDS, "completed": listed.count("Completed")}
