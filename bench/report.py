@@ -25,10 +25,14 @@ def render(found: dict[str, Figures], stamp: str, *, quick: bool) -> str:
         ),
         ("API writes per upload, sustained", f"{steady['api_writes_per_upload']:.2f}", "≤ 3"),
         ("API writes per upload, idle (no removal)", f"{single['api_writes_per_upload']:.2f}", "≤ n+3"),
-        ("p50 one at a time / bare NATS", f"{single['p50_ms'] / bare['single']['p50_ms']:.2f}", "≤ 1.3"),
         (
-            "the same without a pause between two uploads",
+            "p50 one at a time / bare NATS",
             f"{single['back_to_back']['p50_ms'] / bare['back_to_back']['p50_ms']:.2f}",
+            "≤ 1.3",
+        ),
+        (
+            "the same with a pause between two uploads",
+            f"{single['p50_ms'] / bare['single']['p50_ms']:.2f}",
             "-",
         ),
         ("burst rate / bare NATS rate", f"{busy['rate'] / bare['burst']['rate']:.2f}", "-"),

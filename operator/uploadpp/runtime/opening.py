@@ -6,7 +6,7 @@ can be listened to. Kopf looks for the resource, lists it, and asks for a watch 
 watch is answered with 200, the listing has succeeded too. The API server answers it before any event.
 
 Of its listing kopf gets nothing but the position: listing is what we do ourselves, each time kopf has, at a
-twentieth of the price and with an eye for what is gone (docs/adr/0014).
+tenth of the price and with an eye for what is gone (docs/adr/0014).
 """
 
 import asyncio
