@@ -17,14 +17,9 @@ from http import HTTPMethod, HTTPStatus
 
 import aiohttp
 import kopf
-from yarl import URL
 
 from uploadpp.kube.api import error_of
 from uploadpp.kube.store import GROUP, PLURAL
-
-Started = aiohttp.TraceRequestStartParams
-Answered = aiohttp.TraceRequestEndParams
-Failed = aiohttp.TraceRequestExceptionParams
 
 STARTING = "it has not asked for the resources yet"
 UNKNOWN = f"the API server does not offer {PLURAL}.{GROUP}; is the CRD installed?"
@@ -90,7 +85,7 @@ class Opening:
     async def _on_start(
         self, _session: object, _context: object, asked: aiohttp.TraceRequestStartParams
     ) -> None:
-        self._asked = self._asked or _is_ours(asked.url)
+        self._asked = self._asked or _is_ours(asked.url.path)
 
     async def _on_answer(
         self, _session: object, _context: object, told: aiohttp.TraceRequestEndParams
@@ -100,7 +95,7 @@ class Opening:
             # What was read stays with the response, for kopf to read again.
             data = await told.response.read()
             self.trouble = str(error_of(told.method, told.url.path, told.response, data))
-        elif _is_ours(told.url):
+        elif _is_ours(told.url.path):
             if "watch" not in told.url.query:
                 self._listed = True
             else:
@@ -110,7 +105,9 @@ class Opening:
                     self.on_open()
         self._answered_at = time.monotonic()
 
-    async def _on_failure(self, _session: object, _context: object, failed: Failed) -> None:
+    async def _on_failure(
+        self, _session: object, _context: object, failed: aiohttp.TraceRequestExceptionParams
+    ) -> None:
         if self.open or isinstance(failed.exception, asyncio.CancelledError):
             return  # an open watch may be cut off at any time; kopf asks again from where it was
         self.trouble = f"{HTTPMethod.GET} {failed.url.path}: {type(failed.exception).__name__}"
@@ -120,10 +117,10 @@ async def _position_only(
     request: aiohttp.ClientRequest, ask: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
     """Let the API server answer a listing with its position only."""
-    if _is_ours(request.url) and "watch" not in request.url.query:
+    if _is_ours(request.url.path) and "watch" not in request.url.query:
         request.url = request.url.update_query(fieldSelector=f"metadata.name={NOBODY}")
     return await ask(request)
 
 
-def _is_ours(url: URL) -> bool:
-    return url.path.startswith(f"/apis/{GROUP}/") and url.path.endswith(f"/{PLURAL}")
+def _is_ours(path: str) -> bool:
+    return path.startswith(f"/apis/{GROUP}/") and path.endswith(f"/{PLURAL}")
