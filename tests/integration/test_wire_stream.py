@@ -302,6 +302,30 @@ async def test_messages_lost_on_their_way_are_noticed(
     assert (await take_over(js, SHARD, 1)).first == 1
 
 
+@pytest.mark.parametrize("question", ["stream_info", "get_msg"])
+async def test_what_is_read_while_the_tail_is_looked_at_is_no_loss(
+    js: JetStreamContext,
+    reading: Callable[[Place], Reading],
+    monkeypatch: pytest.MonkeyPatch,
+    question: str,
+) -> None:
+    """After a reconnect: what had come before it is still being handled."""
+    await fill(js, 3)
+    reader = reading(await take_over(js, SHARD, 1))
+    await reader.until(3)
+    await asyncio.sleep(0.01)  # stored at another time, as the server counts it
+    ask = getattr(JetStreamContext, question)
+
+    async def slowly(self: JetStreamContext, *names: object, **options: object) -> object:
+        answer = await ask(self, *names, **options)
+        await fill(js, 1)
+        await reader.until(4)
+        return answer
+
+    monkeypatch.setattr(JetStreamContext, question, slowly)
+    await reader.reader._verify_tail()
+
+
 async def test_reader_ends_when_the_stream_is_gone(
     nats: NatsServer, js: JetStreamContext, reading: Callable[[Place], Reading]
 ) -> None:

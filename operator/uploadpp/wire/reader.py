@@ -168,20 +168,22 @@ class LogReader:
         Raises:
             TailLostError: it is gone or another one.
         """
-        if not self._last_stored_at:
+        # Now: what had come before the connection was lost is being handled while we ask.
+        sequence, stored_at = self._sequence, self._last_stored_at
+        if not stored_at:
             return
-        lost_after = datetime.fromtimestamp(self._last_stored_at / 1000 + 0.001, UTC)
+        lost_after = datetime.fromtimestamp(stored_at / 1000 + 0.001, UTC)
         js = self._client.jetstream()
         try:
             state = (await js.stream_info(STREAM)).state
-            if state.last_seq < self._sequence:
+            if state.last_seq < sequence:
                 raise TailLostError(lost_after)
-            stored = (await js.get_msg(STREAM, seq=self._sequence)).time
+            stored = (await js.get_msg(STREAM, seq=sequence)).time
         except NotFoundError:
             return  # removed by an age limit, or the stream is new: its consumer is then gone as well
         except (NatsError, TimeoutError) as error:
             raise LogLostError(f"cannot look at the stream: {error}") from error
-        if stored is not None and abs(stored.timestamp() * 1000 - self._last_stored_at) > 1:
+        if stored is not None and abs(stored.timestamp() * 1000 - stored_at) > 1:
             raise TailLostError(lost_after)
 
     async def acknowledge(self, sequence: int, delivered: int) -> None:
