@@ -72,6 +72,8 @@ class Storage:
 
     async def __aexit__(self, *_: object) -> None:
         if self._client is not None:
+            if self._client.is_connected:  # what the server would still hand over would be missing for 30 s
+                await self._client.drain()
             await self._client.close()
         await self.gateway.stop()
 

@@ -2,24 +2,28 @@
 
 import asyncio
 
+from nats.js import JetStreamContext
+
 from e2e.cluster.instance import Instance
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import STREAM, Driver, bytes_received, histories, log_lines, samples, start_working
 from uploadpp.runtime.listing import SOON_READ
+from uploadpp.wire.stream import parse_consumer
 
 SETTINGS = {"UPLOADPP_LEASE_DURATION": "1s"}
 KEPT = SOON_READ + 50
 
 
-async def until_completed(operator: Operator, count: int) -> None:
-    """Wait until so many are completed, and all of that is stored and acknowledged."""
+async def until_completed(operator: Operator, count: int, js: JetStreamContext) -> None:
+    """Wait until so many are completed, all of that is stored, and the stream knows that it is."""
     async with asyncio.timeout(120):
         while True:
             metrics = await asyncio.to_thread(operator.metrics)
             completed = samples(metrics, "uploadpp_uploads").get('stage="Completed",step=""', 0)
-            waiting = sum(samples(metrics, "uploadpp_log_unacknowledged").values())
+            readers = [parse_consumer(each) for each in await js.consumers_info(STREAM)]
+            waiting = sum((each.info.num_ack_pending or 0) for each in readers if each is not None)
             if (completed, waiting) == (count, 0):
                 return
             await asyncio.sleep(0.2)
@@ -36,13 +40,13 @@ async def test_a_start_reads_only_what_is_not_over(
         await asyncio.gather(
             *(driver.js.publish(STREAM, bytes_received(each), timeout=30) for each in uploads)
         )
-        await until_completed(operator, KEPT)
+        await until_completed(operator, KEPT, driver.js)
         await asyncio.to_thread(operator.kill)
         await driver.upload("kept-7", "new")  # the one again, to be replayed, and one that nobody knows
         await start_working(operator)
         await driver.until_released("new")
         await driver.upload("kept-8")
-        await until_completed(operator, KEPT + 1)
+        await until_completed(operator, KEPT + 1, driver.js)
         found = await histories(driver.js)
     assert {tuple(each.steps) for each in found.values()} == {("virusscan",)}
     assert {each.finished for each in found.values()} == {("continue",)}
