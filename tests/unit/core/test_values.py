@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from uploadpp.core.commands import NAMESPACE, Kind, Mark, _uuid5
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived
-from uploadpp.core.lease import Claim, Record, claim, identity
+from uploadpp.core.lease import Claim, Record, claim, identity, pod_of
 from uploadpp.core.model import FileInfo, Millis, Origin, StepPlan, StepStatus, Upload
 from uploadpp.core.naming import resource_name
 from uploadpp.core.retry import backoff
@@ -329,3 +329,16 @@ def test_a_lease_is_taken_when_its_holder_was_silent_for_long_enough(
 def test_only_a_holder_of_our_own_pod_is_not_waited_for(holder: str, me: str, expected: Claim) -> None:
     """The kubelet has seen its end; no other Pod ever has that UID."""
     assert claim(evolve(RECORD, holder=holder), me, seen_at=0, now=0) is expected
+
+
+@pytest.mark.parametrize(
+    ("host", "pod", "name"),
+    [
+        ("node-1", "", "node-1_x7"),
+        ("node-1", "6f1c-2b", "node-1_6f1c-2b.x7"),
+        ("a_b.c", "d.e", "a_b.c_d.e.x7"),
+    ],
+)
+def test_a_holder_is_named_after_its_pod_if_it_has_one(host: str, pod: str, name: str) -> None:
+    assert identity(host, pod, "x7") == name
+    assert pod_of(name) == pod
