@@ -7,6 +7,7 @@ import pytest
 from uploadpp.core.commands import Kind
 from uploadpp.runtime.archive import Archive
 from uploadpp.runtime.coordinator import Coordinator
+from uploadpp.testing.apiserver import Json
 from uploadpp.testing.operator_process import OperatorProcess
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
@@ -58,6 +59,15 @@ def label(sim: Simulation) -> None:
     sim.server.label("person", UPLOAD, labels)
 
 
+def check_nothing_came_of_it(sim: Simulation, process: OperatorProcess, before: Json) -> None:
+    """The status is what it was, nothing was published, and all is acknowledged."""
+    assert sim.server.resources[UPLOAD]["status"] == before
+    assert len(sim.journal.marks(Kind.START, UPLOAD)) == len(sim.journal.marks(Kind.FINISH, UPLOAD)) == 1
+    assert process.seat is not None
+    assert process.seat.session is not None
+    assert process.seat.session.unacknowledged == 0
+
+
 @pytest.mark.parametrize("happens", [answer_late, announce_again, label])
 def test_what_changes_nothing_is_not_written_and_the_upload_is_put_away_again(
     happens: Callable[[Simulation], None], over: Over
@@ -68,11 +78,7 @@ def test_what_changes_nothing_is_not_written_and_the_upload_is_put_away_again(
     sim.kernel.run_until(40.0)
     in_memory, put_away = memory(process)
     assert (len(in_memory), len(put_away)) == (0, 1), sim.trace.text()
-    assert sim.server.resources[UPLOAD]["status"] == before
-    assert len(sim.journal.marks(Kind.START, UPLOAD)) == len(sim.journal.marks(Kind.FINISH, UPLOAD)) == 1
-    assert process.seat is not None
-    assert process.seat.session is not None
-    assert process.seat.session.unacknowledged == 0
+    check_nothing_came_of_it(sim, process, before)
 
 
 def test_a_wish_restarts_an_upload_that_was_put_away(over: Over) -> None:
@@ -152,11 +158,7 @@ def test_who_is_not_listed_yet_is_asked_for(happens: Callable[[Simulation], None
     assert memory(successor)[1].complete
     happens(sim)
     sim.kernel.run_until(90.0)
-    assert sim.server.resources[UPLOAD]["status"] == before
-    assert len(sim.journal.marks(Kind.START, UPLOAD)) == len(sim.journal.marks(Kind.FINISH, UPLOAD)) == 1
-    assert successor.seat is not None
-    assert successor.seat.session is not None
-    assert successor.seat.session.unacknowledged == 0
+    check_nothing_came_of_it(sim, successor, before)
 
 
 def test_a_wish_from_before_the_start_is_found(over: Over) -> None:
