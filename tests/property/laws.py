@@ -11,7 +11,7 @@ from uploadpp.core.commands import Command, Finish, RequestRestart, ResumeStep, 
 from uploadpp.core.conditions import ConditionStatus, ConditionType, conditions, describe
 from uploadpp.core.dispatch import holds_place
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import Granted, Published, Resume, SpecChanged, StepFinished, Tick
+from uploadpp.core.inputs import BytesReceived, Granted, Published, Resume, SpecChanged, StepFinished, Tick
 from uploadpp.core.machine import TABLE, Row, decide
 from uploadpp.core.model import MAX_MESSAGE, LogPosition, Millis, Upload
 from uploadpp.core.rules.timers import wake_at
@@ -53,7 +53,10 @@ def ignored_means_untouched(move: Move, _: Scene) -> str:
         return (
             "" if decision.commands or decision.upload != move.before.upload else "neither ignored nor used"
         )
-    if decision.upload is not move.before.upload or decision.commands or decision.notices:
+    before, after = move.before.upload, decision.upload
+    if after is not before and isinstance(move.event, BytesReceived) and before and after:
+        after = before if after == evolve(before, origin=after.origin) else after  # a later URL
+    if after is not before or decision.commands or decision.notices:
         return "ignored, and yet something changed"
     return "" if decision.why else "ignored without saying why"
 

@@ -164,9 +164,9 @@ class Book:
             self.url = url
             return self.begin(at)
         refused = self.cancelled or self.order_word() in {"abort", "delete"} or self.status() == "Completed"
-        if url == self.url or (refused and not (self.status() == "Cleaned" and not self.cancelled)):
+        known, self.url = url == self.url, url
+        if known or (refused and not (self.status() == "Cleaned" and not self.cancelled)):
             return []
-        self.url = url
         return self.begin(at)
 
     def answers(self, step: str, word: str, at: int) -> list[str]:

@@ -227,15 +227,12 @@ def replayed(life: Life, moment: Moment | None, log: list[Entry]) -> Replay:
 
 
 def same(one: Upload | None, other: Upload | None) -> bool:
-    """Whether two states are the same but for times and words, and two things the log cannot tell.
+    """Whether two states are the same but for times and words, and one thing the log cannot tell.
 
-    BytesReceived for an upload that is cancelled by now brings no URL any more, and whether a
-    wish was granted or refused before something else took its place is not published.
+    Whether a wish was granted or refused before something else took its place is not published.
     """
     if one is None or other is None:
         return False
-    if other.control.desired is DesiredState.CANCELLED:
-        one = evolve(one, origin=other.origin)
     one = evolve(one, restarts=other.restarts)
     return dateless(one) == dateless(other)
 

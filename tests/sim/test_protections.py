@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from uploadpp.core import replay
+from uploadpp.core.model import Upload
 from uploadpp.core.states import Ignored
+from uploadpp.runtime.checkpoint import Checkpoint
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.fence import Fence
@@ -106,6 +108,23 @@ def no_fence(patch: Patch) -> None:
     patch.setattr(Fence, "pass_through", open_gate)
 
 
+def a_url_is_read_only_once(patch: Patch) -> None:
+    """What is applied is over, although its URL is stored only after that."""
+    patch.setattr(replay, "with_later_url", lambda upload, _: upload)
+
+
+def a_url_goes_first(patch: Patch) -> None:
+    """A URL is stored before the run that it begins."""
+    write = Checkpoint._write
+
+    async def eager(self: Checkpoint, entry: Entry, upload: Upload) -> None:
+        if entry.stored is not None and entry.sealed is not upload.origin:
+            entry.stored = await self._seal(entry, entry.stored, upload.origin)
+        await write(self, entry, upload)
+
+    patch.setattr(Checkpoint, "_write", eager)
+
+
 def no_floor_for_the_reaper(patch: Patch) -> None:
     """Resources are removed although a replay would still read their BytesReceived."""
     patch.setattr(
@@ -117,6 +136,10 @@ WORLDS: dict[str, Callable[[], Iterable[Result]]] = {
     "crashes while a step is retried": lambda: crashes("a step is retried", LONG_SECONDS),
     "crashes while a step does not answer": lambda: crashes("a step never answers", LONG_SECONDS),
     "crashes around a resume": lambda: crashes("resumed", LONG_SECONDS),
+    "crashes around a fresh URL": lambda: crashes("announced afresh", LONG_SECONDS),
+    "crashes around a run that waits": lambda: crashes(
+        "cleaned, then announced while suspended", LONG_SECONDS
+    ),
     "long pauses": lambda: pauses("kept for long", LONG_SECONDS),
     "a stray answer in the backlog": stray_answer_in_the_backlog,
     "one upload cannot be stored": one_upload_cannot_be_stored,
@@ -130,6 +153,8 @@ CASES: list[tuple[Callable[[Patch], None], str, Promise]] = [
     (checkpoint_before_publication, "crashes while a step is retried", Promise.STATUS_BEHIND_STREAM),
     (acknowledge_before_checkpoint, "one upload cannot be stored", Promise.ACK_BEHIND_STATUS),
     (no_fence, "long pauses", Promise.NO_DOUBLE_START),
+    (a_url_is_read_only_once, "crashes around a fresh URL", Promise.ACK_BEHIND_STATUS),
+    (a_url_goes_first, "crashes around a run that waits", Promise.NO_UPLOAD_LOST),
     (no_floor_for_the_reaper, "one upload cannot be stored", Promise.REMOVED_ONCE),
 ]
 

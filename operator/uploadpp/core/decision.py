@@ -10,8 +10,9 @@ from uploadpp.core.states import Ignored
 class Decision(NamedTuple):
     """The new state, and what has to be published because of it.
 
-    `upload` is what `decide` was given when nothing changed; then `ignored` says why and
-    `why` says it in words. None means that the upload is not known and stays so.
+    When nothing happens `ignored` says why and `why` says it in words; `upload` is then what
+    `decide` was given, but for a later URL that came with it. None means that the upload is
+    not known and stays so.
     """
 
     upload: Upload | None
@@ -22,5 +23,5 @@ class Decision(NamedTuple):
 
 
 def ignore(upload: Upload | None, reason: Ignored, why: str) -> Decision:
-    """Nothing changes."""
+    """Nothing happens."""
     return Decision(upload, ignored=reason, why=why)

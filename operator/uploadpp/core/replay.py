@@ -11,9 +11,10 @@ from uploadpp.core.commands import Command, Finish, Kind, Mark, RequestRestart, 
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import Input, Published, Resume, StepFinished, UploadReady
+from uploadpp.core.inputs import BytesReceived, Input, Published, Resume, StepFinished, UploadReady
 from uploadpp.core.machine import decide
 from uploadpp.core.model import LogPosition, Millis, Upload
+from uploadpp.core.rules.arrival import with_later_url
 from uploadpp.core.states import Ignored, Stage
 
 
@@ -45,7 +46,7 @@ def apply(
         return evolve(decision, upload=evolve(made, log=_moved(made.log, event, at))) if made else decision
     stale = _stale(upload.log, event, at)
     if stale is not None:
-        return ignore(upload, *stale)
+        return ignore(with_later_url(upload, event) if isinstance(event, BytesReceived) else upload, *stale)
     log = _moved(upload.log, event, at)
     if log is not upload.log:
         upload = evolve(upload, log=log)

@@ -192,15 +192,20 @@ class Checkpoint:
         return True
 
     async def _write(self, entry: Entry, upload: Upload) -> None:
+        is_new, origin = entry.stored is None, upload.origin
         if entry.stored is None:
             # Nothing to compare with: a successor may have ended and removed the upload long ago.
             await self._watcher.may_create()
             entry.stored = await self._timed("create", self._create(entry, upload))
-        elif entry.sealed is not upload.origin:
-            entry.stored = await self._seal(entry, entry.stored, upload.origin)
+        elif origin.has_url and not (entry.sealed and entry.sealed.has_url):
+            # The first URL may be from a Secret: no message brings it again once the upload has begun.
+            entry.stored = await self._seal(entry, entry.stored, origin)
         status = to_status(upload)
         write = self._resources.write_status(entry.name, entry.stored.version, status)
-        entry.stored = await self._timed("status", write)
+        written = entry.stored = await self._timed("status", write)
+        if not is_new and entry.sealed is not origin:
+            # Last: were it there before the run that it began, its announcement would count as a duplicate.
+            entry.stored = await self._seal(entry, written, origin)
 
     async def _timed(self, verb: str, write: Awaitable[Stored]) -> Stored:
         began = time.perf_counter()

@@ -190,7 +190,9 @@ class Coordinator:
     ) -> None:
         if decision.ignored is not None:
             if entry is not None and decision.upload is not None:
-                entry.upload = decision.upload  # its place in the log has moved, which is worth no write
+                # Its place in the log has moved, which is worth no write, unless there is a later URL.
+                entry.version += decision.upload.origin is not entry.upload.origin
+                entry.upload = decision.upload
             self._metrics.ignored.labels(decision.ignored).inc()
             if not isinstance(event, Published | Tick):
                 log.debug(

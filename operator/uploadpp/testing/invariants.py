@@ -10,6 +10,7 @@ from uploadpp.api.codec import from_resource
 from uploadpp.api.timestamps import parse_time
 from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.config import Config
+from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import Origin, Upload
 from uploadpp.core.naming import resource_name
 from uploadpp.core.replay import Position, apply
@@ -263,8 +264,12 @@ class Checks:
             return ""
         if event is None:
             return ""
-        if event.input.__class__.__name__ == "BytesReceived" and self._is_older(upload, record):
-            return ""
+        if isinstance(event.input, BytesReceived):
+            if self._is_older(upload, record):
+                return ""
+            brought, known = event.input.origin, upload.origin
+            if brought.url_received_at > known.url_received_at and brought.url != known.url:
+                return "its URL is not stored"
         at = Position(record.incarnation, record.sequence)
         decision = apply(upload, upload.id, event.input, at, now, self._config)  # type: ignore[arg-type]
         if decision.ignored is not None:

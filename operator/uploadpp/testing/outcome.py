@@ -7,7 +7,7 @@ from uploadpp.core.conditions import describe
 from uploadpp.core.model import Upload
 from uploadpp.core.naming import resource_name
 from uploadpp.core.sharding import Shard
-from uploadpp.core.states import Stage
+from uploadpp.core.states import DesiredState, Stage
 from uploadpp.testing.apiserver import ApiServer
 from uploadpp.testing.invariants import Checks, Promise, shard_of
 from uploadpp.testing.journal import Journal
@@ -56,12 +56,25 @@ def check_end(checks: Checks, stream: Stream, server: ApiServer, journal: Journa
         upload = checks.read(resource)
         _check_sent(checks, journal, upload)
         _check_counters(checks, journal, upload)
+        if not stream.lost:
+            _check_begun(checks, journal, upload)
         if (
             upload.stage is Stage.COMPLETED
             and not session.released
             and session.id not in checks.doings.strays
         ):
             checks.broken(Promise.STORAGE_AGREES, f"{session.id} is Completed, but was not released")
+
+
+def _check_begun(checks: Checks, journal: Journal, upload: Upload) -> None:
+    """What was thrown away and then announced with a fresh URL has begun again."""
+    if upload.stage is not Stage.CLEANED or upload.control.desired is DesiredState.CANCELLED:
+        return
+    cleaned = max((record.sequence for record in journal.of("CleanUpload", upload.id)), default=0)
+    announced = {r.payload["URL"]: r.sequence for r in reversed(journal.of("BytesReceived", upload.id))}
+    if max(announced.values(), default=0) > cleaned:
+        text = f"{upload.id} is Cleaned, but was announced with a fresh URL after that"
+        checks.broken(Promise.NO_UPLOAD_LOST, text)
 
 
 def _check_sent(checks: Checks, journal: Journal, upload: Upload) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from uploadpp.core.config import Config
-from uploadpp.core.states import OnExhausted
+from uploadpp.core.states import DesiredState, OnExhausted
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Result, Simulation
@@ -29,6 +29,8 @@ CASES: dict[str, tuple[Config, tuple[str, ...]]] = {
     "a step times out once": (config(step("virusscan", timeout=3)), ("", "continue")),
     "a delay": (config(step("virusscan"), step("delay")), ("continue",)),
     "resumed": (TWO, ("", "")),
+    "announced afresh": (TWO, ("continue", "", "continue", "continue")),
+    "cleaned, then announced while suspended": (config(step("virusscan"), ttl=1_000), ("", "continue")),
     "kept for long": (config(step("virusscan"), step("policies"), ttl=1_000), ("retry", "continue")),
 }
 
@@ -62,11 +64,28 @@ def one_upload(
         machine.on_pause = on_pause
         sim.kernel.run_until(1.0)
         sim.world.upload("up-1")
-        if case == "resumed":
-            wish = {"UploadID": "up-1", "Step": ""}
-            sim.kernel.after(3.0, sim.journal.publish, "ResumePostprocessing", wish)
+        _ask(sim, case)
         sim.settle()
         return sim.result()
+
+
+def _ask(sim: Simulation, case: str) -> None:
+    """What else happens in a case."""
+    later = sim.kernel.after
+    if case == "resumed":
+        later(3.0, sim.journal.publish, "ResumePostprocessing", {"UploadID": "up-1", "Step": ""})
+    elif case == "announced afresh":
+        later(3.0, sim.world.announce, "up-1")
+    elif case == "cleaned, then announced while suspended":
+
+        def wish(desired: DesiredState) -> None:
+            if "up-1" in sim.server.resources:
+                sim.server.edit("person", "up-1", desiredState=desired.value)
+
+        later(2.0, sim.journal.publish, "CleanUpload", {"UploadID": "up-1"})
+        later(2.5, wish, DesiredState.SUSPENDED)
+        later(3.0, sim.world.announce, "up-1")
+        later(40.0, wish, DesiredState.ACTIVE)
 
 
 def crashes(case: str, seconds: float, pod: str = "") -> Iterator[Result]:

@@ -3,12 +3,23 @@
 import pytest
 
 from uploadpp.core.commands import Finish, Kind, Mark, RequestRestart, RetryNotice, StartStep
+from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Published, Resume, StepFinished, UploadReady
 from uploadpp.core.model import LogPosition, Millis, Upload
 from uploadpp.core.replay import Position, apply, wanted
 from uploadpp.core.states import DesiredState, Ignored, Outcome, Stage
-from uploadpp.testing.builders import START, STREAM, UPLOAD_ID, Story, arrival, begun, config_of
+from uploadpp.testing.builders import (
+    FRESH_URL,
+    START,
+    STREAM,
+    UPLOAD_ID,
+    URL,
+    Story,
+    arrival,
+    begun,
+    config_of,
+)
 
 
 def position(upload: Upload) -> LogPosition:
@@ -161,3 +172,25 @@ def test_a_held_notice_is_a_record_of_its_run_and_always_wanted() -> None:
     assert wanted(story.upload, RetryNotice(marked(story, Kind.RETRY, 9, "a"), 1, Millis(1)))
     assert not wanted(story.upload, RetryNotice(marked(story, Kind.RETRY, 1, "a", run=2), 1, Millis(1)))
     assert story.upload.stage is Stage.RUNNING
+
+
+def read_again(story: Story, url: str, came_at: int) -> Decision:
+    """An announcement that was applied and is read again."""
+    event = arrival(url)
+    event = evolve(event, origin=evolve(event.origin, url_received_at=Millis(came_at)))
+    return apply(story.upload, UPLOAD_ID, event, Position(STREAM, 1), story.now, story.config)
+
+
+def test_an_announcement_that_is_read_again_brings_a_url_that_was_not_stored() -> None:
+    """The status of the run that it began was, and that comes first."""
+    story = begun("a")
+    decision = read_again(story, FRESH_URL, START + 1)
+    url = evolve(story.upload.origin, url=FRESH_URL, url_received_at=Millis(START + 1))
+    assert (decision.ignored, decision.commands) == (Ignored.ALREADY_APPLIED, ())
+    assert decision.upload == evolve(story.upload, origin=url)
+
+
+@pytest.mark.parametrize(("url", "came_at"), [(URL, START + 1), (FRESH_URL, START - 1)])
+def test_a_url_that_is_known_or_older_changes_nothing_when_it_is_read_again(url: str, came_at: int) -> None:
+    story = begun("a")
+    assert read_again(story, url, came_at).upload is story.upload

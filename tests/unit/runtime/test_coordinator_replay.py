@@ -45,6 +45,20 @@ def upload_of(coordinator: Coordinator) -> Upload:
     return entry.upload
 
 
+def test_a_url_that_is_news_is_stored_whatever_else_comes_of_it() -> None:
+    """Its announcement was applied and stored; then we died."""
+    live = make(Outbox(), THEN)
+    live.on_message(Raw(1, THEN, 1, 0, message("BytesReceived", arrival())))
+    entry = live.upload_entry(UPLOAD)
+    assert entry is not None
+    entry.saved = entry.version
+    later = Millis(THEN + 5)
+    for url, dirty in [("https://storage.test/one", False), ("https://storage.test/two", True)]:
+        came = later if dirty else Millis(THEN - 5)
+        live.on_message(Raw(1, came, 1, 0, message("BytesReceived", arrival(URL=f'"{url}"'))))
+        assert (entry.dirty, url in entry.upload.origin.url) == (dirty, dirty)
+
+
 def test_what_a_replay_reads_happened_when_the_stream_says() -> None:
     """An hour later it still took a second: nobody's time begins anew, no answer comes before its start."""
     received = message("BytesReceived", arrival())

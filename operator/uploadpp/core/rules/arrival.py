@@ -33,9 +33,9 @@ def arrival_of_pending(upload: Upload, arrived: BytesReceived, now: Millis, conf
 
 def fresh_url(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
     """The storage's answer to RestartPostprocessing: go on where a URL was missing (F33)."""
-    if _is_known(upload, arrived):
+    renewed = with_later_url(upload, arrived)
+    if renewed is upload:
         return ignore(upload, Ignored.DUPLICATE, "BytesReceived brought the URL that needs renewal")
-    renewed = evolve(upload, origin=_merged(upload.origin, arrived.origin))
     has_lost_its_place = upload.stalled_at is not None and upload.current_step in config.max_in_flight
     if has_lost_its_place:
         return queue(renewed, upload.cursor, now)
@@ -46,32 +46,34 @@ def fresh_url(upload: Upload, arrived: BytesReceived, now: Millis, config: Confi
 
 def arrival_again(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
     """BytesReceived for an upload we work on: the same URL is a duplicate (F19), a new one a new run."""
-    if _is_known(upload, arrived):
+    renewed = with_later_url(upload, arrived)
+    if renewed is upload:
         return ignore(upload, Ignored.DUPLICATE, "BytesReceived with the same URL, or one from before it")
     if upload.control.desired is DesiredState.CANCELLED:
-        return ignore(upload, Ignored.UPLOAD_ENDED, "the upload is cancelled")
+        return ignore(renewed, Ignored.UPLOAD_ENDED, "the upload is cancelled")
     if upload.stage is not Stage.CLEANED:
         if upload.outcome is Outcome.ABORT:
             return ignore(
-                upload,
+                renewed,
                 Ignored.UPLOAD_ABORTED,
                 "processing an aborted upload again would lose its bytes (F13); "
                 "use spec.restart with mode ForceRestart if that is wanted",
             )
         if upload.outcome is Outcome.DELETE or upload.stage is Stage.COMPLETED:
-            return ignore(upload, Ignored.UPLOAD_ENDED, "the storage has already carried out the outcome")
-    renewed = evolve(upload, origin=_merged(upload.origin, arrived.origin))
+            return ignore(renewed, Ignored.UPLOAD_ENDED, "the storage has already carried out the outcome")
     return begin_run(renewed, now, config)
 
 
-def _is_known(upload: Upload, arrived: BytesReceived) -> bool:
-    """Whether the URL is the one we have, or from before that.
+def with_later_url(upload: Upload, arrived: BytesReceived) -> Upload:
+    """The upload with the URL that came, whatever else comes of it; itself when that is known or older.
 
-    A fresh URL is stored before the run that it begins: after a crash between the two, what came before it is
-    read again.
+    A URL is stored after the run that it begins: after a crash between the two its
+    announcement, which has been applied, is read again for the URL alone.
     """
     ours, theirs = upload.origin, arrived.origin
-    return theirs.url == ours.url or theirs.url_received_at < ours.url_received_at
+    if theirs.url == ours.url or theirs.url_received_at < ours.url_received_at:
+        return upload
+    return evolve(upload, origin=_merged(ours, theirs))
 
 
 def _merged(known: Origin, arrived: Origin) -> Origin:
