@@ -119,8 +119,10 @@ def renumbered(upload: Upload, mark: Mark) -> Mark:
 
 def _is_of(upload: Upload, mark: Mark, kind: Kind, detail: str) -> bool:
     same = (mark.received_at, mark.run, mark.kind) == (upload.received_at, upload.run, kind)
-    # Another outcome may have the same number: the one in the log was decided by somebody who knew less.
-    return same and (mark.detail == upload.outcome if kind is Kind.FINISH else detail in {"", mark.detail})
+    if kind is Kind.FINISH:
+        # Another outcome may have the same number: the one in the log was decided by somebody who knew less.
+        return same and mark.detail == upload.outcome and not upload.log.start
+    return same and detail in {"", mark.detail}
 
 
 def _count(upload: Upload, kind: Kind, detail: str) -> int:

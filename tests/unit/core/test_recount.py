@@ -6,7 +6,7 @@ from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis
 from uploadpp.core.replay import recount, renumbered
-from uploadpp.core.states import Stage
+from uploadpp.core.states import Outcome, Stage
 from uploadpp.testing.builders import FRESH_URL, START, Story, begun, by_hand, config_of
 
 ARRIVED = begun().upload.received_at
@@ -58,8 +58,18 @@ def test_the_storage_was_told_as_often_as_it_was() -> None:
     story = begun()
     story.resumed()
     finishes = [mark(Kind.FINISH, number, "continue") for number in (1, 2)]
-    counted = recount(story.upload, finishes[:1], finishes[1:])
+    held = evolve(story.upload, log=evolve(story.upload.log, start=None))
+    counted = recount(held, finishes[:1], finishes[1:])
     assert (counted.finishes, renumbered(counted, finishes[1])) == (1, finishes[0])
+
+
+def test_what_the_storage_was_told_counts_even_if_it_did_something_else() -> None:
+    """`delete` is in the log, `continue` was decided in the replay, and the storage has released the file."""
+    story = begun("a")
+    story.answers("delete")
+    story.ready(failed=False)
+    assert (story.upload.stage, story.upload.outcome) == (Stage.COMPLETED, Outcome.CONTINUE)
+    assert recount(story.upload, [mark(Kind.FINISH, 1, "continue")], []) == story.upload
 
 
 def test_an_outcome_that_the_log_has_overruled_takes_nothing_back() -> None:
