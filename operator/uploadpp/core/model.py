@@ -158,6 +158,11 @@ class Control:
     restart: RestartRequest | None = None
     generation: int = 1
 
+    @property
+    def cancel_outcome(self) -> Outcome:
+        """What the storage is told when the upload is cancelled."""
+        return Outcome.DELETE if self.cancel_policy is CancelPolicy.DELETE else Outcome.ABORT
+
 
 class LogPosition(NamedTuple):
     """How far the log has been applied to this upload.

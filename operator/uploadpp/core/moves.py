@@ -21,7 +21,6 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.model import DELAY_STEP, MAX_MESSAGE, Millis, StepStatus, Upload
 from uploadpp.core.retry import backoff
 from uploadpp.core.states import (
-    CancelPolicy,
     DesiredState,
     OnExhausted,
     OnTooLarge,
@@ -281,7 +280,7 @@ VERDICTS = {
 
 def cancel(upload: Upload, now: Millis) -> Decision:
     """Cut the upload short as its cancel policy says."""
-    outcome = Outcome.DELETE if upload.control.cancel_policy is CancelPolicy.DELETE else Outcome.ABORT
+    outcome = upload.control.cancel_outcome
     cut = end_step(upload, StepState.FAILED, now, reason=StepReason.CANCELLED)
     decision = finish(cut, outcome, now)
     return evolve(

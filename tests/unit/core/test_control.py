@@ -136,6 +136,16 @@ def test_cancel_is_too_late_once_the_order_is_out_and_says_so() -> None:
     assert story.wanted(CANCELLED).commands == ()
 
 
+def test_what_is_out_already_as_the_cancel_would_have_it_is_not_too_late() -> None:
+    """The same wish is met again after our own change of the spec."""
+    story = begun("a")
+    story.wanted(CANCELLED)
+    again = story.tell(SpecChanged(evolve(story.upload.control, generation=9)))
+    assert ((again.commands, again.notices), story.upload.observed_generation) == (((), ()), 9)
+    other = story.tell(SpecChanged(Control(desired=CANCELLED, cancel_policy=CancelPolicy.DELETE)))
+    assert [notice.reason for notice in other.notices] == ["CancelTooLate"]
+
+
 def test_the_verdict_of_a_step_stays_the_reason_whatever_was_cancelled_later() -> None:
     story = begun("a")
     story.answers("abort")

@@ -101,6 +101,8 @@ def _towards_desired(upload: Upload, now: Millis, config: Config) -> Decision:
 
 
 def _cancelled(upload: Upload, now: Millis) -> Decision:
+    if upload.stage is Stage.AWAITING_READY and upload.outcome is upload.control.cancel_outcome:
+        return Decision(upload)
     if upload.stage is Stage.AWAITING_READY:
         text = f"PostprocessingFinished({upload.outcome}) is already out; cancelled only if that fails"
         return Decision(upload, notices=(Notice(NoticeType.WARNING, "CancelTooLate", text),))
