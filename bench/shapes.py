@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from uploadpp.api.schema import structural
+from uploadpp.api.v1alpha1 import UploadPostprocessing
+
 Json = dict[str, Any]
 
 
@@ -17,7 +20,7 @@ class Shape:
 
     name: str
     title: str
-    change_crd: Callable[[Json], None] = lambda version: None  # noqa: ARG005
+    change_crd: Callable[[Json], object] = lambda version: None  # noqa: ARG005
     change_status: Callable[[Json], Json] = _same
 
 
@@ -49,7 +52,13 @@ def _without(*keywords: str) -> Callable[[Json], None]:
     return change
 
 
+def _without_formats(version: Json) -> None:
+    _checked(version)
+    _without("format")(version)
+
+
 def _without_limits(version: Json) -> None:
+    _checked(version)
     _without(
         "x-kubernetes-validations",
         "format",
@@ -66,9 +75,22 @@ def _without_selectors(version: Json) -> None:
     del version["selectableFields"]
 
 
+def _checked(version: Json) -> Json:
+    """The status with a schema for every value; returns that of its fields."""
+    properties: Json = version["schema"]["openAPIV3Schema"]["properties"]
+    properties["status"] = structural(UploadPostprocessing)["properties"]["status"]
+    fields: Json = properties["status"]["properties"]
+    return fields
+
+
+def _checked_without_rules(version: Json) -> None:
+    _checked(version)
+    _without("x-kubernetes-validations")(version)
+
+
 def _list_maps(version: Json) -> None:
+    status = _checked(version)
     _without("x-kubernetes-map-type", "x-kubernetes-list-type")(version)
-    status = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
     status["steps"].update({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]})
     status["conditions"].update({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]})
 
@@ -93,27 +115,19 @@ def _old_rules(version: Json) -> None:
 
 
 def _open_entries(version: Json) -> None:
-    status = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    status = _checked(version)
     for name in ("conditions", "steps"):
         status[name]["items"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 def _compact_steps(version: Json) -> None:
-    status = version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    status = _checked(version)
     status["steps"]["items"] = {"type": "string", "maxLength": 2048}
 
 
 def _as_strings(status: Json) -> Json:
     steps = [" ".join(str(value) for value in step.values()) for step in status["steps"]]
     return {**status, "steps": steps}
-
-
-def _generation_once(status: Json) -> Json:
-    conditions = [
-        {name: value for name, value in each.items() if name != "observedGeneration"}
-        for each in status["conditions"]
-    ]
-    return {**status, "conditions": conditions}
 
 
 def _one_condition(status: Json) -> Json:
@@ -125,13 +139,14 @@ SHAPES = (
     Shape("ours", "the CRD as it is"),
     Shape("nocel", "… without CEL", _without("x-kubernetes-validations")),
     Shape("oldrules", "… with rules on whole objects", _old_rules),
-    Shape("nolimits", "… without CEL, limits, enums and formats", _without_limits),
-    Shape("noformat", "… without formats", _without("format")),
     Shape("noselect", "… without selectable fields", _without_selectors),
-    Shape("listmaps", "… with list-maps instead of atomic", _list_maps),
-    Shape("generation", "… observedGeneration not in each condition", change_status=_generation_once),
-    Shape("onecondition", "… with one condition", change_status=_one_condition),
-    Shape("open", "… conditions and steps without a schema", _open_entries),
-    Shape("strings", "… each step one string", _compact_steps, _as_strings),
+    Shape("checked", "… with all of the status checked", _checked),
+    Shape("checkednocel", "… checked, without CEL", _checked_without_rules),
+    Shape("nolimits", "… checked, without CEL, limits, enums and formats", _without_limits),
+    Shape("noformat", "… checked, without formats", _without_formats),
+    Shape("listmaps", "… checked, with list-maps instead of atomic", _list_maps),
+    Shape("onecondition", "… checked, with one condition", _checked, _one_condition),
+    Shape("open", "… checked but for what is in conditions and steps", _open_entries),
+    Shape("strings", "… checked, each step one string", _compact_steps, _as_strings),
 )
 """The first is what the others are compared with."""

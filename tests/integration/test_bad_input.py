@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from base64 import b64encode
 from collections.abc import AsyncIterator
 
@@ -14,6 +15,7 @@ from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import STREAM, Driver, bytes_received, histories, log_lines, reasons, samples, start_working
 from tests.wiretext import arrival, message
+from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.commands import Kind, Mark, StartStep
 from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import Millis, Upload
@@ -181,3 +183,54 @@ async def test_upload_that_the_api_server_refuses(
     assert "spec.sealed" in line["message"]
     assert "gAAAA" not in operator.log.read_text()
     assert len(line["message"]) < 500
+
+
+RUNNING = {"conditions": [{"type": "Succeeded", "status": "Unknown", "reason": "Running"}]}
+OVER = {
+    "observedGeneration": 1,
+    "completionTime": "2026-11-18T11:06:47Z",
+    "expirationTime": "2126-11-18T11:06:47Z",
+    "conditions": [{"type": "Succeeded", "status": "True", "reason": "Completed"}],
+}
+UNREADABLE: dict[str, tuple[dict[str, object], str]] = {
+    "text": ({"conditions": "all well"}, "status.conditions: must be a list"),
+    "number": ({"conditions": [5]}, r"status.conditions\[0\]: must be an object"),
+    "unknown": (
+        {"conditions": [{"type": "Succeeded", "reason": "Perfect"}]},
+        "status.conditions.*'Perfect' is none of",
+    ),
+    "over": ({**OVER, "log": 7}, "status.log: must be an object"),
+    "below": ({**RUNNING, "run": -1}, "status.run: must not be negative"),
+    "when": ({**RUNNING, "stageTime": "yesterday"}, "status.stageTime: 'yesterday' is no"),
+}
+
+
+async def complaints(kubectl: Kubectl) -> dict[str, str]:
+    """The Events about what is left alone, by resource, once there is one for each."""
+    async with asyncio.timeout(20):
+        while True:
+            events = kubectl.json("get", "events", "--field-selector=reason=LeftAlone")["items"]
+            said = {event["involvedObject"]["name"]: str(event["message"]) for event in events}
+            if said.keys() >= UNREADABLE.keys():
+                assert len(events) == len(said)
+                return said
+            await asyncio.sleep(0.2)
+
+
+async def test_a_status_that_cannot_be_read_is_left_alone_until_somebody_removes_it(
+    driver: Driver, operator: Operator, kubectl: Kubectl
+) -> None:
+    """The API server takes any; nobody but the operator should write one."""
+    change = ("patch", "upp", "--subresource=status", "--type=merge")
+    for name, (status, _) in UNREADABLE.items():
+        made = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}}
+        kubectl("create", "--filename=-", stdin=json.dumps({**made, "spec": {"upload": {"id": name}}}))
+        kubectl(*change, name, f"--patch={json.dumps({'status': status})}")
+    await start_working(operator)
+    await driver.upload("normal")
+    await driver.until_released("normal")
+    said = await complaints(kubectl)
+    for name, (_, complaint) in UNREADABLE.items():
+        assert re.search(complaint, said[name]), said
+    kubectl(*change, "below", '--patch={"status":null}')
+    kubectl("wait", "upp", "below", "--for=jsonpath={.status.currentStep}=policies", "--timeout=20s")

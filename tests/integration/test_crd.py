@@ -107,6 +107,11 @@ def test_nothing_is_lost_in_the_api_server(kubectl: Kubectl) -> None:
     assert from_resource(kubectl.json("get", "upp", upload.id), Config(), upload.origin) == upload
 
 
+def test_kubectl_explains_the_status_although_it_is_not_checked(kubectl: Kubectl) -> None:
+    words = set(re.findall(r"\w+", kubectl("explain", "upp.status")))
+    assert set(to_status(after(*PASSED))) <= words
+
+
 def test_kubectl_waits_for_conditions(four: Kubectl) -> None:
     four("wait", "upp", IDS[3], "--for=condition=Finished", "--timeout=5s")
     with pytest.raises(KubectlError, match="timed out"):

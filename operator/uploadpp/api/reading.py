@@ -1,7 +1,7 @@
 """Reads one JSON object of a resource field by field, with errors that name the field.
 
-The API server checks types and limits, but an older or newer CRD, or an edit by hand, may
-leave something that this version cannot make sense of.
+The API server checks types and limits of the spec, but not those of the status, and an older
+or newer CRD may leave something that this version cannot make sense of.
 """
 
 from collections.abc import Iterator, Mapping
@@ -51,12 +51,14 @@ class Fields:
         return value
 
     def number(self, name: str, default: int = 0) -> int:
-        """A whole number."""
+        """A whole number, not below zero."""
         value = self._values.get(name)
         if value is None:
             return default
         if not isinstance(value, int) or isinstance(value, bool):
             raise self.error(name, f"must be a whole number, not {value!r}")
+        if value < 0:
+            raise self.error(name, f"must not be negative, as {value} is")
         return value
 
     def optional_number(self, name: str) -> int | None:

@@ -41,7 +41,8 @@ spec:
 ```
 
 Lengths of time are whole seconds, times are RFC 3339, and what is *fixed* cannot be changed
-once it is set. In a merge patch a list is replaced as a whole.
+once it is set. In a merge patch a list is replaced as a whole. The API server checks the spec; the status it
+takes as it comes, which makes the operator's writes a quarter cheaper ([why](adr/0002-resource-shape.md)).
 """
 
 

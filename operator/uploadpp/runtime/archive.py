@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from uploadpp.api.timestamps import parse_time
+from uploadpp.api.reading import Fields
 from uploadpp.core.conditions import ConditionType
 from uploadpp.core.model import LogPosition, Millis
 from uploadpp.core.naming import resource_name
@@ -123,39 +123,43 @@ class Archive:
 
     def admits(self, resource: Json) -> bool:
         """Take in a listed resource whose upload is over, without reading the rest of it."""
-        status, meta = resource.get("status", {}), resource["metadata"]
-        conditions = {each["type"]: each for each in status.get("conditions", ())}
-        position = status.get("log", {})
-        where = LogPosition(position.get("stream", ""), position.get("sequence", 0), position.get("start"))
+        try:
+            archived = self._over(resource)
+        except ValueError:
+            return False  # whoever reads it in full says what is wrong
+        if archived is not None:
+            self._put(archived)
+        return archived is not None
+
+    def _over(self, resource: Json) -> Archived | None:
+        """What to keep of a resource whose upload is over, with nothing left to read or to look at."""
+        meta, status = resource["metadata"], Fields(resource.get("status", {}), "status")
+        conditions = {each.text("type"): each for each in status.children("conditions")}
+        log = status.child("log")
+        where = LogPosition(log.text("stream"), log.number("sequence"), log.optional_number("start"))
         upload_id = _id_in(resource)
         if (
             ConditionType.SUCCEEDED not in conditions
             or not (upload_id and "completionTime" in status and "expirationTime" in status)
-            or status.get("observedGeneration") != meta.get("generation")
+            or status.number("observedGeneration") != meta.get("generation")
             or not self._is_read(where)
             or upload_id in self._by_id
             or self._coordinator.upload_entry(upload_id) is not None
             or not self._coordinator.shard.owns(upload_id)
         ):
-            return False
-        try:
-            stage = Stage(conditions[ConditionType.SUCCEEDED].get("reason", ""))
-            expires_at = parse_time(status["expirationTime"])
-        except ValueError:
-            return False
-        if stage.ended:
-            self._put(
-                Archived(
-                    name=meta["name"],
-                    upload_id=upload_id,
-                    stage=stage,
-                    step=status.get("currentStep", ""),
-                    stalled=ConditionType.STALLED in conditions,
-                    stored=stored(resource),
-                    expires_at=expires_at,
-                )
-            )
-        return stage.ended
+            return None
+        stage = Stage(conditions[ConditionType.SUCCEEDED].text("reason"))
+        if not stage.ended:
+            return None
+        return Archived(
+            name=meta["name"],
+            upload_id=upload_id,
+            stage=stage,
+            step=status.text("currentStep"),
+            stalled=ConditionType.STALLED in conditions,
+            stored=stored(resource),
+            expires_at=status.time("expirationTime"),
+        )
 
     def drop(self, archived: Archived) -> None:
         """Forget an upload: its resource is gone, or it is taken into memory again."""

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,8 @@ import pytest
 
 from uploadpp.api.crd import custom_resource_definition, outputs
 from uploadpp.api.meanings import STAGES
+from uploadpp.api.schema import structural
+from uploadpp.api.v1alpha1 import SELECTABLE, UploadPostprocessing
 from uploadpp.core.states import Stage
 
 ROOT = Path(__file__).parents[3]
@@ -21,7 +24,8 @@ def nodes(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, An
         yield from nodes(schema["items"], f"{path}[]")
 
 
-OURS = [*nodes(SCHEMA["properties"]["spec"], "spec"), *nodes(SCHEMA["properties"]["status"], "status")]
+MODELS = structural(UploadPostprocessing)["properties"]
+OURS = [*nodes(MODELS["spec"], "spec"), *nodes(MODELS["status"], "status")]
 each_field = pytest.mark.parametrize(("path", "schema"), OURS, ids=[path for path, _ in OURS])
 
 
@@ -85,7 +89,7 @@ def test_rules_name_a_field_that_exists(path: str, schema: dict[str, Any]) -> No
 
 
 def test_conditions_have_the_standard_shape() -> None:
-    item = SCHEMA["properties"]["status"]["properties"]["conditions"]["items"]
+    item = MODELS["status"]["properties"]["conditions"]["items"]
     assert item["properties"].keys() == {
         "type",
         "status",
@@ -96,6 +100,20 @@ def test_conditions_have_the_standard_shape() -> None:
     }
     assert set(item["required"]) == item["properties"].keys() - {"observedGeneration"}
     assert item["properties"]["status"]["enum"] == ["True", "False", "Unknown"]
+
+
+def test_the_spec_is_checked_and_of_the_status_what_selectors_need() -> None:
+    """Each value of the status that has a schema makes every write of the operator dearer."""
+    status = SCHEMA["properties"]["status"]
+    assert SCHEMA["properties"]["spec"] == MODELS["spec"]
+    assert status["x-kubernetes-preserve-unknown-fields"]
+    selected = {path.removeprefix(".status.") for path in SELECTABLE if path.startswith(".status.")}
+    assert status["properties"] == {name: MODELS["status"]["properties"][name] for name in selected}
+
+
+def test_the_description_of_the_status_names_all_there_is_in_it() -> None:
+    words = set(re.findall(r"\w+", SCHEMA["properties"]["status"]["description"]))
+    assert {path.rpartition(".")[2].removesuffix("[]") for path, _ in OURS if "status" in path} <= words
 
 
 def test_status_is_a_subresource_and_is_never_required() -> None:
