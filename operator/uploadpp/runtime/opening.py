@@ -6,7 +6,7 @@ can be listened to. Kopf looks for the resource, lists it, and asks for a watch 
 watch is answered with 200, the listing has succeeded too. The API server answers it before any event.
 
 Of its listing kopf gets nothing but the position: listing is what we do ourselves, each time kopf has, at a
-tenth of the price and with an eye for what is gone (docs/adr/0014).
+tenth of the price and with an eye for what is gone (docs/adr/0014). Of its watch it gets what is news to us.
 """
 
 import asyncio
@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPMethod, HTTPStatus
+from typing import cast
 
 import aiohttp
 import kopf
 
 from uploadpp.kube.api import error_of
 from uploadpp.kube.store import GROUP, PLURAL
+from uploadpp.runtime.echoes import IsEcho, WithoutEchoes
 
 STARTING = "it has not asked for the resources yet"
 UNKNOWN = f"the API server does not offer {PLURAL}.{GROUP}; is the CRD installed?"
@@ -37,6 +39,7 @@ class Opening:
     """
 
     on_open: Callable[[], None] = lambda: None
+    is_echo: IsEcho = lambda _: False
     open: bool = False
     """Whether the watch was once answered."""
     trouble: str = STARTING
@@ -68,7 +71,7 @@ class Opening:
             proxy=found.proxy_url,
             trust_env=found.trust_env,
             trace_configs=[trace],
-            middlewares=[_position_only],
+            middlewares=[self._ask],
         )
         return kopf.AiohttpSession(
             server=found.server,
@@ -76,6 +79,19 @@ class Opening:
             priority=found.priority,
             aiohttp_session=self._session,
         )
+
+    async def _ask(
+        self, request: aiohttp.ClientRequest, ask: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Let a listing be answered with its position only, and a watch tell nothing of our own writes."""
+        if not _is_ours(request.url.path):
+            return await ask(request)
+        if "watch" not in request.url.query:
+            request.url = request.url.update_query(fieldSelector=f"metadata.name={NOBODY}")
+            return await ask(request)
+        answer = await ask(request)
+        answer.content = cast("aiohttp.StreamReader", WithoutEchoes(answer.content, self.is_echo))
+        return answer
 
     async def close(self) -> None:
         """Close what kopf, when it ends at once, has never used and so does not close."""
@@ -111,15 +127,6 @@ class Opening:
         if self.open or isinstance(failed.exception, asyncio.CancelledError):
             return  # an open watch may be cut off at any time; kopf asks again from where it was
         self.trouble = f"{HTTPMethod.GET} {failed.url.path}: {type(failed.exception).__name__}"
-
-
-async def _position_only(
-    request: aiohttp.ClientRequest, ask: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Let the API server answer a listing with its position only."""
-    if _is_ours(request.url.path) and "watch" not in request.url.query:
-        request.url = request.url.update_query(fieldSelector=f"metadata.name={NOBODY}")
-    return await ask(request)
 
 
 def _is_ours(path: str) -> bool:

@@ -60,15 +60,30 @@ class ResourceInputs:
             if not upload.run or edited or upload.stage is Stage.QUEUED:  # perhaps its step has no limit now
                 self._coordinator.on_input(entry, SpecChanged(upload.control))
 
-    def seen(self, resource: Json) -> None:
-        """A resource as it is now: added, edited, or our own write coming back."""
-        name = resource["metadata"]["name"]
-        entry = self._coordinator.entry_of(name)
-        now = stored(resource)
+    def is_echo(self, resource: Json) -> bool:
+        """Whether a resource, as the watch has it, says nothing new: it is as we left it, or older.
+
+        Changes nothing, because the thread of the watch asks as well.
+        """
+        name, now = resource["metadata"]["name"], stored(resource)
         archived = self._archive.get(name)
         if archived is not None:
-            if _version(now) <= _version(archived.stored):
-                return  # late, or an echo
+            return _version(now) <= _version(archived.stored)
+        entry = self._coordinator.entry_of(name)
+        if entry is None:
+            return False
+        known = entry.stored
+        if known is None:  # being created by us, or by somebody before us: then we read it
+            return now.generation <= 1
+        return known.uid == now.uid and now.generation <= entry.upload.control.generation
+
+    def seen(self, resource: Json) -> None:
+        """A resource as it is now: added, edited, or our own write coming back."""
+        if self.is_echo(resource):
+            return
+        name, now = resource["metadata"]["name"], stored(resource)
+        entry, archived = self._coordinator.entry_of(name), self._archive.get(name)
+        if archived is not None:
             if archived.stored.uid == now.uid and now.generation == archived.stored.generation:
                 archived.stored = now  # a label, or something else that is not for us
                 return
@@ -81,8 +96,8 @@ class ResourceInputs:
         if entry is None:
             self._met(resource)
             return
-        if entry.stored is None or now.generation <= entry.upload.control.generation:
-            return  # being created by us, or an echo
+        if entry.stored is None:
+            return  # it is being read
         try:
             control = control_of(resource)
         except UnreadableResourceError as error:

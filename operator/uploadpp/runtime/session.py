@@ -28,6 +28,7 @@ from uploadpp.runtime.archive import Archive
 from uploadpp.runtime.checkpoint import Checkpoint, Form
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.dispatcher import Dispatcher
+from uploadpp.runtime.echoes import IsEcho
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.fence import Fence
 from uploadpp.runtime.handlers import Sink
@@ -80,7 +81,7 @@ class Surroundings:
     soon_read: int = SOON_READ
     clock: Callable[[], Millis] = wall_clock
     monotonic: Callable[[], float] = time.monotonic
-    watch: Callable[[Sink, str, str], Watching] = Watch
+    watch: Callable[[Sink, str, str, IsEcho], Watching] = Watch
     lost_after: datetime | None = None
     tracing: Tracing | None = None
 
@@ -249,7 +250,9 @@ class Session:
         self._spawn(self._secrets.run())
         self._spawn(self._acknowledge())
         self._spawn(self._legacy.run())
-        watch = self._watch = around.watch(self._on_watch, around.namespace, self._shard.selector)
+        watch = self._watch = around.watch(
+            self._on_watch, around.namespace, self._shard.selector, self._resources.is_echo
+        )
         watch.start()
         self._spawn(self._listing.run(watch, around.resync_seconds))
         self._spawn(_settled(watch.ended))

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import kopf
 
+from uploadpp.runtime.echoes import IsEcho
 from uploadpp.runtime.handlers import Sink, make_registry, make_settings
 from uploadpp.runtime.loop import run
 from uploadpp.runtime.opening import UNKNOWN, Opening
@@ -25,14 +26,17 @@ STOP_SECONDS = 10
 class Watch:
     """One run of kopf; made anew for every ownership."""
 
-    def __init__(self, sink: Sink, namespace: str, selector: str = "") -> None:
+    def __init__(
+        self, sink: Sink, namespace: str, selector: str = "", is_echo: IsEcho = lambda _: False
+    ) -> None:
         self._sink = sink
+        self._is_echo = is_echo
         self._namespace = namespace
         self._selector = selector
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._run_over = threading.Event()
-        self._opening = Opening(self._opened)
+        self._opening = Opening(self._opened, is_echo)
         self.opened = asyncio.Event()
         """Set whenever the watch begins anew: what is older than that is not told, but has to be listed."""
         self._thread: threading.Thread | None = None
@@ -89,7 +93,7 @@ class Watch:
             await running
         finally:
             await opening.close()
-        self._opening = Opening(self._opened, trouble=UNKNOWN)
+        self._opening = Opening(self._opened, self._is_echo, trouble=UNKNOWN)
         return lost
 
     async def _kopf(self, opening: Opening, over: threading.Event) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
 
@@ -44,6 +45,15 @@ class FakeServer:
         """End every watch, as a server does from time to time."""
         for end in self._ends:
             end.set()
+
+    def tell(self, *events: tuple[str, str]) -> None:
+        """Say what has become of some resources, then end every watch."""
+        self._last_words = b"".join(
+            orjson.dumps({"type": kind, "object": {"metadata": {"name": name, "uid": f"{kind} {name}"}}})
+            + b"\n"
+            for kind, name in events
+        )
+        self.cut()
 
     def forget(self) -> None:
         """Say that the position is too old, as a server does that has forgotten what was since."""
@@ -180,3 +190,27 @@ async def test_it_says_when_it_begins_anew_and_leaves_the_listing_to_us(
     server.forget()
     await asyncio.wait_for(watch.opened.wait(), 10)
     assert server.listings == ["metadata.name=nobody"] * 2
+
+
+async def test_it_is_told_what_is_news(server: FakeServer) -> None:
+    told: list[tuple[str | None, str]] = []
+    heard = asyncio.Event()
+
+    def sink(kind: str | None, resource: dict[str, Any]) -> None:
+        told.append((kind, resource["metadata"]["name"]))
+        if len(told) == 3:
+            heard.set()
+
+    watch = Watch(sink, "ocis", is_echo=lambda resource: resource["metadata"]["name"] == "ours")
+    watch.start()
+    await until(watch, "")
+    server.tell(
+        ("ADDED", "ours"),
+        ("ADDED", "theirs"),
+        ("MODIFIED", "ours"),
+        ("MODIFIED", "theirs"),
+        ("DELETED", "ours"),
+    )
+    await asyncio.wait_for(heard.wait(), 10)
+    await watch.stop()
+    assert sorted(told) == [("ADDED", "theirs"), ("DELETED", "ours"), ("MODIFIED", "theirs")]

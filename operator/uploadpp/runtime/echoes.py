@@ -1,0 +1,45 @@
+"""Keeps from kopf what it would tell us of our own writes: most of what a busy watch says.
+
+Each event that kopf is given costs a task, two copies and a handler's call, and while its thread is at that the
+events of the log wait: at 140 uploads a second half of their latency was this (docs/performance.md).
+
+Knows nothing of what makes an event an echo: `runtime.resources` does.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import orjson
+
+IsEcho = Callable[[dict[str, Any]], bool]
+"""Whether a resource, as the watch has it, is nothing new. Asked in kopf's thread: it may change nothing."""
+
+CHANGES = (b'{"type":"ADDED"', b'{"type":"MODIFIED"')
+"""How the lines begin that may be echoes; others are deletions, positions and errors."""
+
+
+class WithoutEchoes:
+    """The body of an answer to a watch, as kopf reads it: line by line (an `aiohttp.StreamReader`)."""
+
+    def __init__(self, content: aiohttp.StreamReader, is_echo: IsEcho) -> None:
+        self._content = content
+        self._is_echo = is_echo
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- whatever the reader has
+        """Everything else is the reader's own."""
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """Whole lines that are news, as soon as they are there, and at the end what is left."""
+        rest = b""
+        async for data in self._content.iter_chunked(size):
+            *lines, rest = (rest + data).split(b"\n")
+            news = [line for line in lines if self._is_news(line)]
+            if news:
+                yield b"\n".join([*news, b""])
+        if rest:
+            yield rest
+
+    def _is_news(self, line: bytes) -> bool:
+        return not line.startswith(CHANGES) or not self._is_echo(orjson.loads(line)["object"])
