@@ -109,12 +109,8 @@ class ResourceInputs:
         """A resource that is not known: somebody has made it, or it was not listed yet."""
         if resource["metadata"]["uid"] in self._forgotten or self._archive.admits(resource):
             return
-        entry = self._adopt(resource)
-        if entry is None:
-            return
-        if not self._secrets.is_waiting(entry):
-            self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
-        if entry.upload.stage.ended and not entry.dirty:
+        entry = self._take(resource)
+        if entry is not None and entry.upload.stage.ended and not entry.dirty:
             self._coordinator.on_ended(entry)
 
     def claimed(self, entry: Entry, resource: Json) -> None:
@@ -137,9 +133,7 @@ class ResourceInputs:
 
     def recalled(self, resource: Json) -> None:
         """An upload that was put away, or might have been, is wanted again."""
-        entry = self._adopt(resource)
-        if entry is not None and not self._coordinator.replaying and not self._secrets.is_waiting(entry):
-            self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
+        self._take(resource)
 
     def deleted(self, resource: Json) -> None:
         """A resource is gone, says the watch."""
@@ -167,6 +161,13 @@ class ResourceInputs:
         self._forgotten[uid] = None
         if len(self._forgotten) > REMEMBERED:
             self._forgotten.popitem(last=False)
+
+    def _take(self, resource: Json) -> Entry | None:
+        """Take an upload into memory, and do what its resource asks for."""
+        entry = self._adopt(resource)
+        if entry is not None and not self._coordinator.replaying and not self._secrets.is_waiting(entry):
+            self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
+        return entry
 
     def _adopt(self, resource: Json) -> Entry | None:
         name = resource["metadata"]["name"]
