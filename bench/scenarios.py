@@ -212,12 +212,12 @@ def burst(bench: Bench, uploads: int, in_flight: int) -> Figures:
         "base_mb": round(base / 1e6),
         "memory_kb_per_upload": round((peak - base) / uploads / 1000, 1),
         "cpu_ms_per_upload": stage.cpu_ms_per_upload(uploads),
-        "working_again_after_s": round(_killed_and_back(stage.operator), 1),
+        "working_again_after_s": round(killed_and_back(stage.operator), 1),
         "memory_kb_per_finished": round((usage(stage.operator).memory - base) / uploads / 1000, 2),
     }
 
 
-def _killed_and_back(operator: Operator) -> float:
+def killed_and_back(operator: Operator) -> float:
     """Seconds from a kill -9 until the next process owns the shard."""
     operator.kill()
     began = time.monotonic()
@@ -273,7 +273,7 @@ def recovery(bench: Bench, uploads: int, work_seconds: float) -> Figures:
     with _loading(stage, uploads=uploads, work=work_seconds) as running:
         while sample(stage.operator.metrics(), "uploadpp_published_total") < uploads:
             time.sleep(0.2)
-        recovered = _killed_and_back(stage.operator)
+        recovered = killed_and_back(stage.operator)
         found = _said(running)
     return {
         **found,
@@ -290,7 +290,7 @@ def killed(bench: Bench, uploads: int) -> Figures:
     with _loading(stage, uploads=uploads, retries=0.5) as running:
         while sample(stage.operator.metrics(), "uploadpp_published_total") < uploads * 1.5:  # of 4 each
             time.sleep(0.05)
-        recovered = _killed_and_back(stage.operator)
+        recovered = killed_and_back(stage.operator)
         found = _said(running)
     catch_up(stage)
     listed = Kubectl(stage.cluster.kubeconfig, NAMESPACE)("get", "upp", "--no-headers")
