@@ -1,7 +1,7 @@
 """Keeps from kopf what it would tell us of our own writes: most of what a busy watch says.
 
-Each event that kopf is given costs a task, two copies and a handler's call, and while its thread is at that the
-events of the log wait: at 140 uploads a second half of their latency was this (docs/performance.md).
+Each event that kopf is given costs a task, two copies and a handler's call, and while its thread is at
+that the events of the log wait: at 140 uploads a second half of their latency was this.
 
 Knows nothing of what makes an event an echo: `runtime.resources` does.
 """
