@@ -108,7 +108,7 @@ class Driver:
             await asyncio.sleep(pause)
 
     async def until_released(self, *upload_ids: str, timeout: float = 60) -> None:  # noqa: ASYNC109 -- of a test
-        """Wait until PostprocessingFinished was heard for all of them."""
+        """Wait until PostprocessingFinished was heard, and answered, for all of them."""
         async with asyncio.timeout(timeout):
             while not self.released.issuperset(upload_ids):  # noqa: ASYNC110 -- a test may poll
                 await asyncio.sleep(0.05)
@@ -144,10 +144,10 @@ class Driver:
         if event.type == "StartPostprocessingStep" and event.payload["StepToStart"] != "delay":
             await self._answer_step(event)
         elif event.type == "PostprocessingFinished":
-            self.released.add(event.upload_id)
             failed = event.payload["Outcome"] != "continue"
             await self._reply("UploadReady", {"UploadID": event.upload_id, "Failed": failed})
             self._answered.add(event.id)
+            self.released.add(event.upload_id)
 
     async def _answer_step(self, event: Event) -> None:
         step = event.payload["StepToStart"]
