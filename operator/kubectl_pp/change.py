@@ -4,10 +4,12 @@ A person may interrupt at any moment: what was asked for stands and is reported.
 """
 
 import queue
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import NamedTuple
 
@@ -101,8 +103,8 @@ class Batch:
             thread.start()
         results: dict[tuple[str, str], Result] = {}
         progress = Progress(self._screen.tty and sys.stderr.isatty(), what, len(uploads))
-        while count:
-            try:
+        with self._in_order():
+            while count:
                 item = done.get()
                 if item is None:
                     count -= 1
@@ -112,13 +114,29 @@ class Batch:
                 else:
                     results[item.upload.key] = item
                     progress.tell(len(results))
-            except KeyboardInterrupt:  # requests under way are waited for, so that the report is exact
-                self._interrupted = True
-                self._stop.set()
         progress.end()
         untried = [Result(Fate.UNTRIED, u, "not asked") for u in uploads if u.key not in results]
         tried = [results[u.key] for u in uploads if u.key in results]
         return Deed(tried + untried, acted_on, interrupted=self._interrupted, broken=self._broken)
+
+    @contextmanager
+    def _in_order(self) -> Iterator[None]:
+        """Have an interrupt wait for the requests under way, so that the report is exact; a second does not.
+
+        As an exception it could come when a result has left the queue and is not noted yet.
+        """
+        before = signal.getsignal(signal.SIGINT)
+
+        def stop(*_: object) -> None:
+            self._interrupted = True
+            self._stop.set()
+            signal.signal(signal.SIGINT, before)
+
+        signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def _work(
         self,
