@@ -85,7 +85,7 @@ def _unpack(folder: Path) -> None:
         raise ClamavUnavailableError(
             "clamd is not installed, and this is no Debian or Ubuntu to take it from"
         )
-    say(f"==> fetching Debian's {_PACKAGE} (7 MB; unpacked into the cache, not installed)")
+    say(f"==> fetching Debian's {_PACKAGE} (7 MB, into the cache only)")
     shutil.rmtree(folder, ignore_errors=True)
     archives = folder / "archives"
     archives.mkdir(parents=True)
