@@ -3,6 +3,7 @@
 from typing import Any
 
 from kubectl_pp.screen import Color, Icon, harmless
+from kubectl_pp.sound import sound
 from kubectl_pp.times import parse_time
 from uploadpp.core.naming import resource_name
 from uploadpp.core.states import (
@@ -72,7 +73,7 @@ class Upload:
         self.meta: Json = raw.get("metadata", {})
         self.meta.pop("managedFields", None)  # kubectl hides them as well
         self.spec: Json = raw.get("spec", {})
-        self.status: Json = raw.get("status", {})
+        self.status: Json = sound(raw.get("status"))
         self.file: Json = self.spec.get("upload", {})
         self.name: str = self.meta.get("name", "")
         self.namespace: str = self.meta.get("namespace", "")

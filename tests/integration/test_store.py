@@ -95,8 +95,8 @@ async def test_refused_for_good(store: Store, namespace: str) -> None:
         await store.create(resource(namespace, sealed="s3cr3t" * 20_000))
     assert "s3cr3ts3cr3t" not in str(caught.value)
     made = await store.create(resource(namespace))
-    with pytest.raises(RefusedError, match="status"):
-        await store.write_status(UPLOAD.id, made.version, {**to_status(UPLOAD), "run": -1})
+    with pytest.raises(RefusedError, match=r"status\.outcome"):
+        await store.write_status(UPLOAD.id, made.version, {**to_status(UPLOAD), "outcome": "perhaps"})
     with pytest.raises(RefusedError, match=r"spec\.sealed"):
         await store.write_sealed(UPLOAD.id, made.version, "s3cr3t" * 20_000)
 

@@ -1,0 +1,31 @@
+"""The part of a status that makes sense: the API server takes any, and the operator need not have written it.
+
+What is of another type than the operator writes is left out, so that whoever shows it need not ask.
+"""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+LISTS = frozenset({"conditions", "steps"})
+NUMBERS = frozenset(
+    {"observedGeneration", "retryCount", "run", "finishes", "releases", "urlRequests", "restarts"}
+    | {"attempts", "retries", "sequence", "start"}
+)
+"""All other fields are texts."""
+
+
+def sound(status: object) -> Json:
+    """A status, one of its conditions or steps, without what nobody could read."""
+    if not isinstance(status, dict):
+        return {}
+    read = {name: _field(name, value) for name, value in status.items()}
+    return {name: value for name, value in read.items() if value is not None}
+
+
+def _field(name: str, value: object) -> object:
+    if name == "log":
+        return sound(value)
+    if name in LISTS:
+        return [sound(each) for each in value if isinstance(each, dict)] if isinstance(value, list) else None
+    return value if isinstance(value, int if name in NUMBERS else str) else None
