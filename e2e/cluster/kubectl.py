@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from e2e.cluster.binaries import resolve
+from e2e.cluster.waiting import wait_until
 from e2e.paths import REPO
 
 _TIMEOUT = 60.0
+_ESTABLISHED_SECONDS = 30.0
 
 
 class KubectlError(RuntimeError):
@@ -58,4 +60,15 @@ def apply_crds(kubeconfig: Path, path: Path = REPO / "crds") -> None:
         return
     kubectl = Kubectl(kubeconfig)
     kubectl("apply", "--server-side", "--force-conflicts", f"--filename={path}")
-    kubectl("wait", "--for=condition=Established", "--timeout=30s", f"--filename={path}")
+    if not wait_until(lambda: _established(kubectl, path), _ESTABLISHED_SECONDS):
+        raise KubectlError(f"the CRDs of {path} are not served after {_ESTABLISHED_SECONDS:.0f} s")
+
+
+def _established(kubectl: Kubectl, path: Path) -> bool:
+    """Whether all are; `kubectl wait` fails where a new CRD has `conditions: null` for a moment."""
+    found = kubectl.json("get", f"--filename={path}")
+    return all(
+        any(each["type"] == "Established" and each["status"] == "True" for each in conditions or ())
+        for crd in found.get("items", [found])
+        for conditions in [crd.get("status", {}).get("conditions")]
+    )
