@@ -1,6 +1,7 @@
 """The limit of the API server: exactly the writes an upload needs, from the operator's own client.
 
-Create, one status, delete, with so many uploads at a time; prints one JSON line.
+Create, one status, delete, with so many uploads at a time; prints one JSON line. What is not deleted
+stays for years, also where an operator starts later.
 """
 
 import argparse
@@ -15,14 +16,18 @@ import uvloop
 from tests.uploads import PASSED, after
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.evolve import evolve
+from uploadpp.core.model import Millis
 from uploadpp.kube.api import Api, load_configuration
 from uploadpp.kube.store import Store
 
 SEALED = "g" * 1400
+TEN_YEARS_MS = 10 * 365 * 86_400_000
 
 
 async def _main(options: argparse.Namespace) -> None:
     upload = after(*PASSED)
+    assert upload.completed_at is not None  # noqa: S101 -- it has passed
+    upload = evolve(upload, expires_at=Millis(upload.completed_at + TEN_YEARS_MS))
     status = to_status(upload)
     left = iter(range(options.uploads))
     async with Api(await load_configuration()) as api:

@@ -176,10 +176,16 @@ def bare_nats(bench: Bench, uploads: int, in_flight: int, singles: int) -> Figur
 def raw_api(bench: Bench, uploads: int, *, apart: bool = False) -> Figures:
     """The API server's own limit for the three writes of an upload."""
     stage = bench.stage(operator=False, apart=apart)
-    command = [sys.executable, "-m", "bench.raw", "--namespace", NAMESPACE, "--uploads", str(uploads)]
+    return {**write_directly(stage, uploads), "cpu_ms_per_upload": stage.cpu_ms_per_upload(uploads)}
+
+
+def write_directly(stage: Stage, uploads: int, *flags: str) -> Figures:
+    """Run the raw driver: the resources of so many uploads, written without the operator."""
+    command = [sys.executable, "-m", "bench.raw", "--namespace", NAMESPACE, "--uploads", str(uploads), *flags]
     environment = {**os.environ, "KUBECONFIG": str(stage.cluster.kubeconfig)}
     done = subprocess.run(command, check=True, capture_output=True, env=environment)
-    return {**json.loads(done.stdout), "cpu_ms_per_upload": stage.cpu_ms_per_upload(uploads)}
+    figures: Figures = json.loads(done.stdout)
+    return figures
 
 
 def one_at_a_time(bench: Bench, uploads: int) -> Figures:

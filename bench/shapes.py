@@ -52,25 +52,6 @@ def _without(*keywords: str) -> Callable[[Json], None]:
     return change
 
 
-def _without_formats(version: Json) -> None:
-    _checked(version)
-    _without("format")(version)
-
-
-def _without_limits(version: Json) -> None:
-    _checked(version)
-    _without(
-        "x-kubernetes-validations",
-        "format",
-        "pattern",
-        "minLength",
-        "maxLength",
-        "minimum",
-        "maximum",
-        "enum",
-    )(version)
-
-
 def _without_selectors(version: Json) -> None:
     del version["selectableFields"]
 
@@ -83,9 +64,12 @@ def _checked(version: Json) -> Json:
     return fields
 
 
-def _checked_without_rules(version: Json) -> None:
-    _checked(version)
-    _without("x-kubernetes-validations")(version)
+def _checked_without(*keywords: str) -> Callable[[Json], None]:
+    def change(version: Json) -> None:
+        _checked(version)
+        _without(*keywords)(version)
+
+    return change
 
 
 def _list_maps(version: Json) -> None:
@@ -134,6 +118,16 @@ def _one_condition(status: Json) -> Json:
     return {**status, "conditions": status["conditions"][:1]}
 
 
+LIMITS = (
+    "x-kubernetes-validations",
+    "format",
+    "pattern",
+    "minLength",
+    "maxLength",
+    "minimum",
+    "maximum",
+    "enum",
+)
 SHAPES = (
     Shape("schemaless", "schemaless, atomic", _schemaless),
     Shape("ours", "the CRD as it is"),
@@ -141,9 +135,9 @@ SHAPES = (
     Shape("oldrules", "… with rules on whole objects", _old_rules),
     Shape("noselect", "… without selectable fields", _without_selectors),
     Shape("checked", "… with all of the status checked", _checked),
-    Shape("checkednocel", "… checked, without CEL", _checked_without_rules),
-    Shape("nolimits", "… checked, without CEL, limits, enums and formats", _without_limits),
-    Shape("noformat", "… checked, without formats", _without_formats),
+    Shape("checkednocel", "… checked, without CEL", _checked_without("x-kubernetes-validations")),
+    Shape("nolimits", "… checked, without CEL, limits, enums and formats", _checked_without(*LIMITS)),
+    Shape("noformat", "… checked, without formats", _checked_without("format")),
     Shape("listmaps", "… checked, with list-maps instead of atomic", _list_maps),
     Shape("onecondition", "… checked, with one condition", _checked, _one_condition),
     Shape("open", "… checked but for what is in conditions and steps", _open_entries),
