@@ -67,8 +67,8 @@ def apply_crds(kubeconfig: Path, path: Path = REPO / "crds") -> None:
 def _established(kubectl: Kubectl, path: Path) -> bool:
     """Whether all are; `kubectl wait` fails where a new CRD has `conditions: null` for a moment."""
     found = kubectl.json("get", f"--filename={path}")
+    conditions = [crd.get("status", {}).get("conditions") or [] for crd in found.get("items", [found])]
     return all(
-        any(each["type"] == "Established" and each["status"] == "True" for each in conditions or ())
-        for crd in found.get("items", [found])
-        for conditions in [crd.get("status", {}).get("conditions")]
+        any(each["type"] == "Established" and each["status"] == "True" for each in of_one)
+        for of_one in conditions
     )

@@ -1,9 +1,7 @@
 """A resource as the verbs see it; reads what is there and never stumbles over what is not."""
 
-from typing import Any
-
 from kubectl_pp.screen import Color, Icon, harmless
-from kubectl_pp.sound import sound
+from kubectl_pp.sound import Json, sound
 from kubectl_pp.times import parse_time
 from uploadpp.core.naming import resource_name
 from uploadpp.core.states import (
@@ -16,8 +14,6 @@ from uploadpp.core.states import (
     StepReason,
     StepState,
 )
-
-Json = dict[str, Any]
 
 GROUP = "uploadpp.io"
 VERSION = "v1alpha1"

@@ -12,7 +12,9 @@ from typing import Any
 import aiohttp
 import orjson
 
-IsEcho = Callable[[dict[str, Any]], bool]
+from uploadpp.runtime.ports import Json
+
+IsEcho = Callable[[Json], bool]
 """Whether a resource, as the watch has it, is nothing new. Asked in kopf's thread: it may change nothing."""
 
 CHANGES = (b'{"type":"ADDED"', b'{"type":"MODIFIED"')

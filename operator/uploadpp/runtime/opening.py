@@ -38,8 +38,8 @@ class Opening:
     `on_open` is called when a watch is answered that begins at a new listing.
     """
 
-    on_open: Callable[[], None] = lambda: None
-    is_echo: IsEcho = lambda _: False
+    on_open: Callable[[], None]
+    is_echo: IsEcho
     open: bool = False
     """Whether the watch was once answered."""
     trouble: str = STARTING
