@@ -21,10 +21,19 @@ def names_in(path: Path) -> set[str]:
 ALL_TESTS = {path: names_in(path) for path in (ROOT / "tests").rglob("test_*.py")}
 
 
+def tables(page: str) -> list[list[list[str]]]:
+    """The cells of each of a page's tables, without their heads."""
+    text = (ROOT / "docs" / page).read_text()
+    found = re.findall(r"^\|.*\n\|[-|]+\n((?:\|.*\n?)*)", text, re.MULTILINE)
+    return [
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in body.splitlines()]
+        for body in found
+    ]
+
+
 def rows(page: str) -> list[list[str]]:
-    """The cells of a page's only table, without its head."""
-    lines = [line for line in (ROOT / "docs" / page).read_text().splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    """The cells of a page's first table, without its head."""
+    return tables(page)[0]
 
 
 def test_every_finding_is_listed_with_its_tests() -> None:
@@ -39,6 +48,18 @@ def test_every_finding_is_listed_with_its_tests() -> None:
         assert named <= known, number
         own = {test for test in known if int(number) in numbers(test)}
         assert own <= named, "a test named after a finding that its row does not name"
+
+
+def test_every_field_case_names_tests_that_exist() -> None:
+    known = set.union(*ALL_TESTS.values())
+    for row in tables("findings.md")[2]:
+        case, before, now, held = row
+        named = set(re.findall(r"`(test_\w+)`", held))
+        assert re.fullmatch(r"[A-K]\d*[a-z]?\+?|S\d[a-z]?\+?", case), case
+        assert before, case
+        assert now, case
+        assert named, case
+        assert named <= known, (case, named - known)
 
 
 def numbers(test: str) -> set[int]:
