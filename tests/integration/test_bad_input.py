@@ -2,9 +2,10 @@
 
 import asyncio
 import json
-import re
 from base64 import b64encode
 from collections.abc import AsyncIterator
+from random import Random
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,6 @@ from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import STREAM, Driver, bytes_received, histories, log_lines, reasons, samples, start_working
 from tests.wiretext import arrival, message
-from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.commands import Kind, Mark, StartStep
 from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import Millis, Upload
@@ -166,71 +166,20 @@ async def test_upload_whose_start_is_too_large_for_nats(
     assert "nnnnn" not in operator.log.read_text()
 
 
-async def test_upload_that_the_api_server_refuses(
-    driver: Driver, operator: Operator, kubectl: Kubectl
+@pytest.mark.parametrize(
+    "longer",
+    [
+        {"ExecutingUser": {"groups": [f"group-{number:05d}-of-the-university" for number in range(1300)]}},
+        {"URL": f"https://gw/{Random(1).randbytes(30_000).hex()}"},  # noqa: S311
+        {"ExecutingUser": {"opaque": b64encode(Random(2).randbytes(400_000)).decode()}},  # noqa: S311
+    ],
+    ids=["1,300 groups", "URL of 60,000 characters", "half a megabyte of random text"],
+)
+async def test_however_long_what_comes_with_an_upload_it_is_recorded(
+    driver: Driver, operator: Operator, kubectl: Kubectl, longer: dict[str, Any]
 ) -> None:
-    """What must be sealed is larger than the resource takes."""
     await start_working(operator)
-    user = {"id": {"opaque_id": "u"}, "opaque": {"map": {"k": b64encode(b"\x01" * 60_000).decode()}}}
-    await driver.say(bytes_received("refused", ExecutingUser=user))
-    await driver.upload("normal")
-    await driver.until_released("normal")
+    await driver.say(bytes_received("long", **longer))
+    await driver.until_released("long")
     await everything_is_acknowledged(driver)
-    assert reasons(kubectl.json("get", "upp")) == {"normal": "Completed"}
-    assert samples(operator.metrics(), "uploadpp_uploads_set_aside_total") == {"": 1}
-    (line,) = [line for line in log_lines(operator.log.read_text()) if "passed over" in line["message"]]
-    assert line["upload"] == "refused"
-    assert "spec.sealed" in line["message"]
-    assert "gAAAA" not in operator.log.read_text()
-    assert len(line["message"]) < 500
-
-
-RUNNING = {"conditions": [{"type": "Succeeded", "status": "Unknown", "reason": "Running"}]}
-OVER = {
-    "observedGeneration": 1,
-    "completionTime": "2026-11-18T11:06:47Z",
-    "expirationTime": "2126-11-18T11:06:47Z",
-    "conditions": [{"type": "Succeeded", "status": "True", "reason": "Completed"}],
-}
-UNREADABLE: dict[str, tuple[dict[str, object], str]] = {
-    "text": ({"conditions": "all well"}, "status.conditions: must be a list"),
-    "number": ({"conditions": [5]}, r"status.conditions\[0\]: must be an object"),
-    "unknown": (
-        {"conditions": [{"type": "Succeeded", "reason": "Perfect"}]},
-        "status.conditions.*'Perfect' is none of",
-    ),
-    "over": ({**OVER, "log": 7}, "status.log: must be an object"),
-    "below": ({**RUNNING, "run": -1}, "status.run: must not be negative"),
-    "when": ({**RUNNING, "stageTime": "yesterday"}, "status.stageTime: 'yesterday' is no"),
-}
-
-
-async def complaints(kubectl: Kubectl) -> dict[str, str]:
-    """The Events about what is left alone, by resource, once there is one for each."""
-    async with asyncio.timeout(20):
-        while True:
-            events = kubectl.json("get", "events", "--field-selector=reason=LeftAlone")["items"]
-            said = {event["involvedObject"]["name"]: str(event["message"]) for event in events}
-            if said.keys() >= UNREADABLE.keys():
-                assert len(events) == len(said)
-                return said
-            await asyncio.sleep(0.2)
-
-
-async def test_a_status_that_cannot_be_read_is_left_alone_until_somebody_removes_it(
-    driver: Driver, operator: Operator, kubectl: Kubectl
-) -> None:
-    """The API server takes any; nobody but the operator should write one."""
-    change = ("patch", "upp", "--subresource=status", "--type=merge")
-    for name, (status, _) in UNREADABLE.items():
-        made = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}}
-        kubectl("create", "--filename=-", stdin=json.dumps({**made, "spec": {"upload": {"id": name}}}))
-        kubectl(*change, name, f"--patch={json.dumps({'status': status})}")
-    await start_working(operator)
-    await driver.upload("normal")
-    await driver.until_released("normal")
-    said = await complaints(kubectl)
-    for name, (_, complaint) in UNREADABLE.items():
-        assert re.search(complaint, said[name]), said
-    kubectl(*change, "below", '--patch={"status":null}')
-    kubectl("wait", "upp", "below", "--for=jsonpath={.status.currentStep}=policies", "--timeout=20s")
+    assert reasons(kubectl.json("get", "upp")) == {"long": "Completed"}

@@ -14,6 +14,7 @@ from e2e.cluster.local import LocalCluster
 from tests.uploads import ARRIVAL, PASSED, after
 from uploadpp.api import API_VERSION, CRD_NAME, KIND
 from uploadpp.api.codec import ALL_SHOWN, from_resource, to_resource, to_status
+from uploadpp.api.limits import MAX_SEALED
 from uploadpp.core.config import Config
 from uploadpp.core.inputs import StepFinished
 from uploadpp.core.model import Origin, Upload
@@ -131,7 +132,7 @@ STEP = {"name": "virusscan"}
         {"steps": [{**STEP, "backoffSeconds": 60, "maxBackoffSeconds": 60}], "desiredState": "Cancelled"},
         {"steps": [{"name": str(n)} for n in range(32)], "restart": {"token": "1", "fromStep": "31"}},
         {"restart": {"token": "1", "fromStep": "configured", "mode": "Resume"}},
-        {"urlSecretRef": {"name": "url", "key": "url"}, "sealed": "g" * 65_536},
+        {"urlSecretRef": {"name": "url", "key": "url"}, "sealed": "g" * MAX_SEALED},
         {"upload": {"id": "u1", "filesize": 2**63 - 1, "receivedTime": "2026-11-18T11:06:40.123+02:00"}},
     ],
 )
@@ -151,7 +152,7 @@ def test_good_specs_are_admitted(kubectl: Kubectl, spec: dict[str, Any]) -> None
         ({"upload": {"id": "u1", "filesize": -1}}, "spec.upload.filesize: Invalid"),
         ({"upload": {"id": "u1", "spaceID": LONG}}, "spec.upload.spaceID: Too long"),
         ({"upload": {"id": "u1", "receivedTime": "now"}}, "spec.upload.receivedTime: Invalid"),
-        ({"sealed": "g" * 65_537}, "spec.sealed: Too long"),
+        ({"sealed": "g" * (MAX_SEALED + 1)}, "spec.sealed: Too long"),
         ({"urlSecretRef": {"name": "url"}}, "spec.urlSecretRef.key: Required"),
         ({"steps": [{}]}, "spec.steps[0].name: Required"),
         ({"steps": [{"name": ""}]}, "spec.steps[0].name: Invalid"),

@@ -12,6 +12,11 @@ INT32 = {"format": "int32"}
 INT64 = {"format": "int64"}
 YEAR = 31_536_000
 MONTH = 2_592_000
+MAX_SEALED = 1_250_000
+"""Characters. A message of NATS is 1 MB by default and grows by a third when it is sealed without shrinking.
+
+A request to etcd is 1.5 MiB at most, with 256 KiB of annotations and the status beside the sealed part.
+"""
 
 Identifier = Annotated[str, Field(max_length=256)]
 Message = Annotated[str, Field(max_length=1024)]

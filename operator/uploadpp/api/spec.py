@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from uploadpp.api.cel import BACKOFF, CANCELLED, FIXED, FIXED_STEPS, FIXED_TIME, FROM_STEP, STEPS, rules
 from uploadpp.api.limits import (
+    MAX_SEALED,
     ApiModel,
     Count64,
     Identifier,
@@ -153,7 +154,7 @@ class UploadPostprocessingSpec(ApiModel):
     upload: UploadInfo = Field(
         description="What is known of the uploaded file.",
     )
-    sealed: Annotated[str, Field(max_length=65_536)] | None = Field(
+    sealed: Annotated[str, Field(max_length=MAX_SEALED)] | None = Field(
         None,
         description="What must not be readable here: the download URL, users and whatever else goes back to "
         "the event bus unchanged, encrypted. Only the operator writes and reads it.",

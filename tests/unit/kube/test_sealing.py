@@ -1,13 +1,27 @@
 """Sealing: what comes out is what went in, with every key that is still known, and with no other."""
 
+import random
+import tracemalloc
+import zlib
+from base64 import b64encode
+
 import orjson
 import pytest
 from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uploadpp.api.limits import MAX_SEALED
+from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis, Origin
-from uploadpp.kube.sealing import Sealer, SealError
+from uploadpp.kube.sealing import (
+    MAX_OPENED,
+    Sealer,
+    SealError,
+    TooLargeError,
+    UnknownKeyError,
+    fingerprint,
+)
 
 OLD, NEW, OTHER = (Fernet.generate_key().decode() for _ in range(3))
 TEXT = st.text(st.characters(codec="utf-8"))
@@ -41,7 +55,7 @@ def test_what_older_versions_have_sealed_can_be_opened() -> None:
     sealed = Fernet(OLD.encode()).encrypt(orjson.dumps([1, None, *before])).decode()
     opened = Sealer([OLD]).open(sealed)
     assert (opened.url, opened.traceparent, opened.announced_at) == ("url", "00-1", None)
-    assert len(Sealer([OLD]).seal(opened)) == len(sealed)
+    assert len(Sealer([OLD]).seal(opened)) == len(sealed) + len("k12345678.")
 
 
 def test_rotation() -> None:
@@ -77,3 +91,80 @@ def test_nothing_shows() -> None:
 def test_unusable_keys(keys: list[str]) -> None:
     with pytest.raises(ValueError, match=r"key|base64"):
         Sealer(keys)
+
+
+GROUPS = ",".join(f'"group-{number:06d}-of-the-university"' for number in range(1300))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "most"),
+    [
+        ("executing_user", f'{{"groups":[{GROUPS}]}}', 12_000),
+        ("url", '"https://gw/' + random.Random(1).randbytes(30_000).hex() + '"', 62_000),  # noqa: S311
+        ("extra_info", "x" * 700_000, 6_000),
+        # The longest that a message of NATS holds by default, of text that cannot shrink much.
+        ("space_owner", b64encode(random.Random(2).randbytes(585_000)).decode(), MAX_SEALED),  # noqa: S311
+    ],
+    ids=["many groups", "long URL", "long and dull", "long and random"],
+)
+def test_what_the_bus_carries_can_be_sealed(name: str, text: str, most: int) -> None:
+    origin = evolve(ORIGIN, **{name: text})
+    sealed = Sealer([OLD]).seal(origin)
+    assert len(sealed) < most
+    assert Sealer([OLD]).open(sealed) == origin
+
+
+@pytest.mark.parametrize("size", [1_000_000, MAX_OPENED + 1])
+def test_what_no_resource_can_hold_is_said_when_it_is_sealed(size: int) -> None:
+    text = b64encode(random.Random(3).randbytes(size)).decode()  # noqa: S311
+    with pytest.raises(TooLargeError, match="more than") as caught:
+        Sealer([OLD]).seal(evolve(ORIGIN, executing_user=text))
+    assert text[:20] not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [b"[" + b" " * 100, b"[1,2]", b"{}", b"[1,null" + b',"x"' * 30 + b"]", b""])
+@pytest.mark.parametrize("packed", [False, True])
+def test_sealed_nonsense_is_a_seal_error(body: bytes, *, packed: bool) -> None:
+    sealed = Fernet(OLD.encode()).encrypt(zlib.compress(body) if packed else body).decode()
+    with pytest.raises(SealError, match="cannot be read"):
+        Sealer([OLD]).open(sealed)
+
+
+def test_a_bomb_does_not_expand() -> None:
+    """A gigabyte of zeros in a megabyte, sealed by someone who has the key."""
+    bomb = zlib.compressobj()
+    packed = b"".join(bomb.compress(bytes(1 << 20)) for _ in range(200)) + bomb.flush()
+    sealed = Fernet(OLD.encode()).encrypt(packed).decode()
+    tracemalloc.start()
+    with pytest.raises(SealError, match="cannot be read"):
+        Sealer([OLD]).open(sealed)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * MAX_OPENED
+
+
+def test_cut_off_after_sealing_is_a_seal_error() -> None:
+    whole = zlib.compress(b"[1,2]" * 1000)
+    for packed in (whole[:-1], whole[:2], b"\x78\x9c", b"\x78"):
+        with pytest.raises(SealError):
+            Sealer([OLD]).open(Fernet(OLD.encode()).encrypt(packed).decode())
+
+
+def test_another_key_is_told_apart_from_damage() -> None:
+    sealed = Sealer([OLD]).seal(ORIGIN)
+    mark, _, token = sealed.partition(".")
+    assert mark == fingerprint(OLD) == Sealer([OLD]).fingerprints[0]
+    for known, text in ((mark, sealed), ("", token)):  # an older version wrote the token alone
+        with pytest.raises(UnknownKeyError) as caught:
+            Sealer([NEW, OTHER]).open(text)
+        assert caught.value.fingerprint == known
+    for damaged in (sealed[:-5], f"{mark}.", mark, "sealed", f"{mark}.gAAAA=", f"{sealed}\n"):
+        with pytest.raises(SealError) as caught_damage:
+            Sealer([NEW]).open(damaged)
+        assert not isinstance(caught_damage.value, UnknownKeyError)
+
+
+def test_a_fingerprint_names_a_key_and_not_its_spelling() -> None:
+    assert fingerprint(f" {OLD}\n") == fingerprint(OLD) != fingerprint(NEW)
+    assert OLD[:8] not in fingerprint(OLD)
+    assert Sealer([NEW, OLD]).fingerprints == (fingerprint(NEW), fingerprint(OLD))
