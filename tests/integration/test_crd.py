@@ -128,7 +128,7 @@ STEP = {"name": "virusscan"}
     [
         {},
         {"steps": []},
-        {"steps": [STEP, {"name": "größer:x", "timeoutSeconds": 1}], "restart": {"token": "1"}},
+        {"steps": [STEP, {"name": "Scan_2.b-c", "timeoutSeconds": 1}], "restart": {"token": "1"}},
         {"steps": [{**STEP, "backoffSeconds": 60, "maxBackoffSeconds": 60}], "desiredState": "Cancelled"},
         {"steps": [{"name": str(n)} for n in range(32)], "restart": {"token": "1", "fromStep": "31"}},
         {"restart": {"token": "1", "fromStep": "configured", "mode": "Resume"}},
@@ -154,10 +154,30 @@ def test_good_specs_are_admitted(kubectl: Kubectl, spec: dict[str, Any]) -> None
         ({"upload": {"id": "u1", "receivedTime": "now"}}, "spec.upload.receivedTime: Invalid"),
         ({"sealed": "g" * (MAX_SEALED + 1)}, "spec.sealed: Too long"),
         ({"urlSecretRef": {"name": "url"}}, "spec.urlSecretRef.key: Required"),
+        *(
+            ({"urlSecretRef": {"name": name, "key": "url"}}, "spec.urlSecretRef.name: Invalid")
+            for name in ("../../../../healthz", "../../other/secrets/x", "a/b", "a%2fb", "..", "A", "a\nb")
+        ),
+        *(
+            ({"urlSecretRef": {"name": "url", "key": key}}, "spec.urlSecretRef.key: Invalid")
+            for key in ("a/b", "a b", "", "a\n", "é")
+        ),
         ({"steps": [{}]}, "spec.steps[0].name: Required"),
         ({"steps": [{"name": ""}]}, "spec.steps[0].name: Invalid"),
-        ({"steps": [{"name": "a,b"}]}, "spec.steps[0].name: Invalid"),
-        ({"steps": [{"name": "a b"}]}, "spec.steps[0].name: Invalid"),
+        *(
+            ({"steps": [{"name": name}]}, "spec.steps[0].name: Invalid")
+            for name in (
+                "a,b",
+                "a b",
+                "zz$(touch${IFS}/tmp/x)",
+                "größer",
+                "\x1b[2J",
+                "a\nb",
+                "-x",
+                "a;b",
+                "{}",
+            )
+        ),
         ({"steps": [{"name": "x" * 64}]}, "spec.steps[0].name: Too long"),
         (
             {"steps": [{"name": "finished"}]},

@@ -62,7 +62,7 @@ async def test_the_url_comes_from_a_secret_and_stays_sealed(
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": "where"},
+        "metadata": {"name": "where", "labels": {"uploadpp.io/url-secret": "true"}},
         "data": {"url": b64encode(URL.encode()).decode()},
     }
     kubectl("apply", "-f", "-", stdin=json.dumps(secret))

@@ -157,6 +157,85 @@ async def test_events(api: Api, kubectl: Kubectl, store: Store, namespace: str) 
     assert "scanner down" in kubectl("describe", "upp", UPLOAD.id)
 
 
+@pytest.mark.parametrize("how", ["events --all", "namespace-wide expiry"])
+async def test_b7_an_event_that_is_gone_is_made_anew(
+    api: Api, kubectl: Kubectl, store: Store, namespace: str, how: str
+) -> None:
+    """The API server removes Events after an hour, and people do: later ones have to be seen all the same."""
+    made = await store.create(resource(namespace))
+    events = EventLog(api, namespace, "operator-1")
+    notice = Notice(NoticeType.WARNING, "StepStalled", "no answer")
+    for _ in range(2):
+        await events._write(UPLOAD.id, made.uid, notice)
+    if how == "events --all":
+        kubectl("delete", "events", "--all")
+    else:
+        (name,) = [each["metadata"]["name"] for each in kubectl.json("get", "events")["items"]]
+        kubectl("delete", "event", name)
+    for _ in range(2):
+        await events._write(UPLOAD.id, made.uid, notice)
+    (event,) = kubectl.json("get", "events")["items"]
+    assert (event["count"], event["message"]) == (2, "no answer")
+
+
+async def test_an_event_about_a_resource_with_a_very_long_name(
+    api: Api, kubectl: Kubectl, store: Store, namespace: str
+) -> None:
+    made, name = resource(namespace), "a" * 235 + "-" + "b" * 17
+    made["metadata"]["name"] = name
+    uid = (await store.create(made)).uid
+    await EventLog(api, namespace, "operator-1")._write(name, uid, Notice(NoticeType.WARNING, "Odd", "words"))
+    assert [each["reason"] for each in kubectl.json("get", "events")["items"]] == ["Odd"]
+
+
+SECRET_NAMES = [
+    "../../../../../healthz",
+    "../../other/secrets/url",
+    "..",
+    "a/b",
+    "a%2Fb",
+    "a?b",
+    "a#b",
+    "\n",
+    "",
+]
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+async def test_s2_a_name_never_asks_for_another_object(store: Store, name: str) -> None:
+    with pytest.raises(NotFoundError):
+        await store.secret(name, "url")
+    with pytest.raises((NotFoundError, RefusedError)):
+        await store.write_status(name, "1", {})
+
+
+@pytest.mark.parametrize(
+    ("value", "label", "words"),
+    [
+        ("https://storage.test/x", "true", ""),
+        (" HTTP://storage.test/x\n", "true", ""),
+        ("https://storage.test/x", "", "no Secret where with the label"),
+        ("https://storage.test/x", "yes", "no Secret where with the label"),
+        ("hunter2", "true", "not an http or https URL"),
+        ("file:///etc/passwd", "true", "not an http or https URL"),
+        ("https://x\nhttps://y", "true", "not an http or https URL"),
+        ("xhttps://x", "true", "not an http or https URL"),
+        ("https://", "true", "not an http or https URL"),
+    ],
+)
+async def test_s2_only_marked_secrets_and_only_web_addresses_are_used(
+    store: Store, kubectl: Kubectl, value: str, label: str, words: str
+) -> None:
+    kubectl("create", "secret", "generic", "where", f"--from-literal=url={value}")
+    if label:
+        kubectl("label", "secret", "where", f"uploadpp.io/url-secret={label}")
+    if not words:
+        assert await store.secret("where", "url") == value.strip()
+        return
+    with pytest.raises(NotFoundError, match=words):
+        await store.secret("where", "url")
+
+
 async def test_who_is_over_can_be_left_out_of_a_list(store: Store, namespace: str) -> None:
     for number in range(3):
         await store.create(resource(namespace, f"running-{number}"))

@@ -4,6 +4,7 @@ The API server only looks at the schema made from these; strings and lists witho
 bound would let one object fill etcd, and CEL refuses to run over them.
 """
 
+import re
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -20,7 +21,20 @@ A request to etcd is 1.5 MiB at most, with 256 KiB of annotations and the status
 
 Identifier = Annotated[str, Field(max_length=256)]
 Message = Annotated[str, Field(max_length=1024)]
-StepName = Annotated[str, Field(min_length=1, max_length=63)]
+MAX_STEP_NAME = 63
+STEP_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
+"""Step names end up in shells, terminals, labels and metrics, so a resource takes only harmless ones."""
+_STEP_NAME = re.compile(STEP_NAME.strip("^$"))
+_WORD = re.compile(r"[^, \t\r\n]+")
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+OBJECT_NAME = rf"^{_LABEL}(\.{_LABEL})*$"
+"""DNS-1123 subdomain: what Kubernetes takes as the name of nearly every object."""
+DATA_KEY = "^[-._a-zA-Z0-9]+$"
+"""What Kubernetes takes as a key in the data of a Secret."""
+
+StepName = Annotated[str, Field(min_length=1, max_length=MAX_STEP_NAME)]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=OBJECT_NAME)]
+SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=DATA_KEY)]
 Time = AwareDatetime
 Count = Annotated[int, Field(ge=0, le=2**31 - 1, json_schema_extra=INT32)]
 Count64 = Annotated[int, Field(ge=0, json_schema_extra=INT64)]
@@ -28,6 +42,16 @@ Size = Annotated[int, Field(ge=1, json_schema_extra=INT64)]
 Retries = Annotated[int, Field(ge=0, le=1000, json_schema_extra=INT32)]
 Seconds = Annotated[int, Field(ge=1, le=YEAR, json_schema_extra=INT32)]
 Wait = Annotated[int, Field(ge=0, le=MONTH, json_schema_extra=INT32)]
+
+
+def is_step_name(name: str) -> bool:
+    """Whether a resource takes this as the name of a step in its spec."""
+    return len(name) <= MAX_STEP_NAME and _STEP_NAME.fullmatch(name) is not None
+
+
+def is_usable_step(name: str) -> bool:
+    """Whether the operator may be configured with this as the name of a step."""
+    return len(name) <= MAX_STEP_NAME and _WORD.fullmatch(name) is not None
 
 
 def api_name(python_name: str) -> str:

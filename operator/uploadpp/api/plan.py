@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from uploadpp.api.limits import is_step_name
 from uploadpp.api.reading import Fields
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
@@ -38,14 +39,16 @@ OF_STEP = {
 def encode_plan(plan: tuple[StepPlan, ...]) -> dict[str, Any]:
     """The spec's part about steps.
 
-    The answer is shared by all uploads with the same plan: it must not be changed.
+    The answer is shared by all uploads with the same plan: it must not be changed. Steps are left out
+    if the API server would refuse one of their names: the operator may be configured with any word. Such
+    an upload has its steps in the status alone.
     """
     common = {name for name, field in SHARED.items() if len({getattr(step, field) for step in plan}) == 1}
     values = _values(plan[0], common) if plan else {}
     policy = {name: values[name] for name in OF_POLICY if name in values}
-    spec: dict[str, Any] = {
-        "steps": [{"name": step.name, **_values(step, OF_STEP.keys() - common)} for step in plan],
-    }
+    spec: dict[str, Any] = {}
+    if all(is_step_name(step.name) for step in plan):
+        spec["steps"] = [{"name": step.name, **_values(step, OF_STEP.keys() - common)} for step in plan]
     if policy:
         spec["retryPolicy"] = policy
     if "stallAfterSeconds" in values:

@@ -7,11 +7,14 @@ from pydantic import ConfigDict, Field
 from uploadpp.api.cel import BACKOFF, CANCELLED, FIXED, FIXED_STEPS, FIXED_TIME, FROM_STEP, STEPS, rules
 from uploadpp.api.limits import (
     MAX_SEALED,
+    STEP_NAME,
     ApiModel,
     Count64,
     Identifier,
+    ObjectName,
     Retries,
     Seconds,
+    SecretKey,
     Size,
     StepName,
     Time,
@@ -68,8 +71,12 @@ class UploadInfo(ApiModel):
 class SecretKeyRef(ApiModel):
     """A key of a Secret in the resource's own namespace."""
 
-    name: Annotated[str, Field(min_length=1, max_length=253)] = Field(description="Name of the Secret.")
-    key: Annotated[str, Field(min_length=1, max_length=253)] = Field(description="Key in the Secret's data.")
+    name: ObjectName = Field(
+        description="Name of the Secret, which must have the label uploadpp.io/url-secret=true.",
+    )
+    key: SecretKey = Field(
+        description="Key in the Secret's data. Its value must be an http or https URL.",
+    )
 
 
 class RetryPolicy(ApiModel):
@@ -93,9 +100,9 @@ class RetryPolicy(ApiModel):
 class Step(ApiModel):
     """One step. What it does not say itself comes from `spec.retryPolicy`."""
 
-    name: Annotated[StepName, Field(pattern=r"^[^, \t\r\n]+$")] = Field(
-        description="The word the step's service listens for: without commas and spaces, and not `finished`. "
-        "`delay` is run by the operator itself.",
+    name: Annotated[StepName, Field(pattern=STEP_NAME)] = Field(
+        description="The word the step's service listens for: letters, digits, dots, underscores and dashes, "
+        "and not `finished`. `delay` is run by the operator itself.",
     )
     timeout_seconds: Seconds | None = Field(
         None,

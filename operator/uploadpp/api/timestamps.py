@@ -7,6 +7,7 @@ calendar, is cached per second; and one write says most of its times more than o
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+from uploadpp.core.bounds import moment
 from uploadpp.core.model import Millis
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -17,8 +18,8 @@ OWN_LENGTH = 24  # the same with ".120Z"
 
 @lru_cache(maxsize=4096)
 def format_time(at: Millis) -> str:
-    """RFC 3339 in UTC with milliseconds."""
-    second, rest = divmod(at, 1000)
+    """RFC 3339 in UTC with milliseconds; a moment that no date can hold becomes the nearest one."""
+    second, rest = divmod(moment(at), 1000)
     return f"{_calendar(second)}.{rest:03d}Z"
 
 
@@ -30,10 +31,10 @@ def parse_time(text: str) -> Millis:
     """
     if len(text) == OWN_LENGTH and text[SECONDS_END] == "." and text[-1] == "Z":
         return Millis(_second(text[:SECONDS_END]) * 1000 + int(text[SECONDS_END + 1 : -1]))
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
-    return Millis((moment - EPOCH) // MILLISECOND)
+    return moment((found - EPOCH) // MILLISECOND)
 
 
 @lru_cache(maxsize=4096)

@@ -17,6 +17,7 @@ import orjson
 from kubernetes.aio import config as kubernetes_config
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
+from yarl import URL
 
 from uploadpp.kube.errors import (
     ApiError,
@@ -116,7 +117,7 @@ class Api:
         try:
             async with self._session.request(
                 method,
-                self._base + path,
+                URL(self._base + path, encoded=True),  # `kube.paths` has encoded the names
                 data=None if body is None else orjson.dumps(body),
                 headers=headers,
                 params=params,

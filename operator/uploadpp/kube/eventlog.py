@@ -10,16 +10,20 @@ from collections import OrderedDict
 from datetime import UTC, datetime
 from uuid import uuid4
 
+from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.commands import Notice
 from uploadpp.kube.api import MERGE_PATCH, Api, Json
-from uploadpp.kube.errors import ApiError
-from uploadpp.kube.store import GROUP, VERSION
+from uploadpp.kube.errors import ApiError, NotFoundError
+from uploadpp.kube.paths import api_path
 
 log = logging.getLogger(__name__)
 
 QUEUE = 1000
 PER_SECOND = 20
+QUIET_SECONDS = 60.0
 REMEMBERED = 1000
+MAX_NAME = 236
+"""Of a resource's name, which may itself be as long as the name of an Event (253)."""
 
 
 class EventLog:
@@ -28,9 +32,11 @@ class EventLog:
     def __init__(self, api: Api, namespace: str, instance: str) -> None:
         self._api = api
         self._namespace = namespace
+        self._path = api_path("api", "v1", "namespaces", namespace, "events")
         self._instance = instance
         self._queue: asyncio.Queue[tuple[str, str, Notice]] = asyncio.Queue(QUEUE)
         self._counts: OrderedDict[tuple[str, Notice], tuple[str, int]] = OrderedDict()
+        self._quiet_until = float("-inf")
         self.dropped = 0
 
     def post(self, name: str, uid: str, notice: Notice) -> None:
@@ -47,30 +53,43 @@ class EventLog:
             try:
                 await self._write(name, uid, notice)
             except ApiError as error:
-                # Once for all to see, since a missing permission ends every one of them.
-                log.log(logging.DEBUG if self.dropped else logging.WARNING, "event not posted: %s", error)
-                self.dropped += 1
+                self._complain(error)
+            except Exception:
+                log.exception("event not posted; this is a bug, please report it", extra={"resource": name})
             await asyncio.sleep(1 / PER_SECOND)
+
+    def _complain(self, error: ApiError) -> None:
+        """Warn at most once a minute: a missing permission ends every one of them."""
+        self.dropped += 1
+        now = asyncio.get_running_loop().time()
+        level = logging.WARNING if now >= self._quiet_until else logging.DEBUG
+        if level == logging.WARNING:
+            self._quiet_until = now + QUIET_SECONDS
+        log.log(level, "event not posted: %s", error)
 
     async def _write(self, name: str, uid: str, notice: Notice) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        path = f"/api/v1/namespaces/{self._namespace}/events"
         key = (uid, notice)
         known = self._counts.get(key)
         if known is not None:
             event, count = known[0], known[1] + 1
-            self._counts[key] = (event, count)
             body: Json = {"count": count, "lastTimestamp": now}
-            await self._api.request("PATCH", f"{path}/{event}", body, content_type=MERGE_PATCH)
-            return
-        event = f"{name}.{uuid4().hex[:16]}"
+            try:
+                await self._api.request("PATCH", self._path + api_path(event), body, content_type=MERGE_PATCH)
+            except NotFoundError:
+                # The API server removes Events after a time, and people do: this one is to be seen again.
+                del self._counts[key]
+            else:
+                self._counts[key] = (event, count)
+                return
+        event = f"{name[:MAX_NAME].rstrip('-.')}.{uuid4().hex[:16]}"
         body = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"name": event, "namespace": self._namespace},
             "involvedObject": {
-                "apiVersion": f"{GROUP}/{VERSION}",
-                "kind": "UploadPostprocessing",
+                "apiVersion": API_VERSION,
+                "kind": KIND,
                 "name": name,
                 "namespace": self._namespace,
                 "uid": uid,
@@ -83,7 +102,7 @@ class EventLog:
             "lastTimestamp": now,
             "count": 1,
         }
-        await self._api.request("POST", path, body)
+        await self._api.request("POST", self._path, body)
         self._counts[key] = (event, 1)
         while len(self._counts) > REMEMBERED:
             self._counts.popitem(last=False)

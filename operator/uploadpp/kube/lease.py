@@ -14,6 +14,7 @@ from uploadpp.core.lease import Claim, Record, claim
 from uploadpp.core.naming import LABELS
 from uploadpp.kube.api import Api, Json
 from uploadpp.kube.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
+from uploadpp.kube.paths import api_path
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Lease:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api = api
-        self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+        self._collection = api_path("apis", "coordination.k8s.io", "v1", "namespaces", namespace, "leases")
         self._name = name
         self._identity = identity
         self._duration = duration_seconds
@@ -160,7 +161,9 @@ class Lease:
 
     async def _get(self, name: str) -> Json | None:
         try:
-            return await self._api.request("GET", f"{self._collection}/{name}", timeout=self._duration / 2)
+            return await self._api.request(
+                "GET", self._collection + api_path(name), timeout=self._duration / 2
+            )
         except NotFoundError:
             return None
 
@@ -190,7 +193,7 @@ class Lease:
 
     async def _put(self, body: Json) -> Json:
         return await self._api.request(
-            "PUT", f"{self._collection}/{self._name}", body, timeout=self._duration / 2
+            "PUT", self._collection + api_path(self._name), body, timeout=self._duration / 2
         )
 
 

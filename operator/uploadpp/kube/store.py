@@ -4,17 +4,22 @@ Status is written as a whole and only over the version it was computed from (com
 set), so that neither a zombie nor a second writer can put the past over the present.
 """
 
+import re
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from uploadpp.kube.api import FIELD_MANAGER, JSON_PATCH, Api, Json
 from uploadpp.kube.errors import ConflictError, NotFoundError, RefusedError, UnavailableError
+from uploadpp.kube.paths import api_path
 
 GROUP = "uploadpp.io"
 VERSION = "v1alpha1"
 PLURAL = "uploadpostprocessings"
 PAGE = 500
+MARK_OF_URLS = "uploadpp.io/url-secret"
+"""Marks the Secrets that `spec.urlSecretRef` may name; the value is `true`."""
+_WEB_ADDRESS = re.compile(r"https?://[!-~]{1,65536}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,8 @@ class Store:
 
     def __init__(self, api: Api, namespace: str) -> None:
         self._api = api
-        self._path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
-        self._secrets = f"/api/v1/namespaces/{namespace}/secrets"
+        self._path = api_path("apis", GROUP, VERSION, "namespaces", namespace, PLURAL)
+        self._secrets = api_path("api", "v1", "namespaces", namespace, "secrets")
         self._params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Ignore"}
 
     async def count(self) -> int:
@@ -70,7 +75,7 @@ class Store:
     async def get(self, name: str) -> Json | None:
         """One resource; None when it is not there."""
         try:
-            return await self._api.request("GET", f"{self._path}/{name}")
+            return await self._api.request("GET", self._path + api_path(name))
         except NotFoundError:
             return None
 
@@ -93,7 +98,7 @@ class Store:
             ConflictError: the resource has changed since.
             NotFoundError: it is gone.
         """
-        return await self._patch(f"{self._path}/{name}/status", name, version, "/status", status)
+        return await self._patch(self._path + api_path(name, "status"), name, version, "/status", status)
 
     async def write_sealed(self, name: str, version: str, sealed: str) -> Stored:
         """Replace `spec.sealed`, after the storage has sent a fresh URL.
@@ -101,7 +106,7 @@ class Store:
         Raises:
             ConflictError, NotFoundError: as for `write_status`.
         """
-        return await self._patch(f"{self._path}/{name}", name, version, "/spec/sealed", sealed)
+        return await self._patch(self._path + api_path(name), name, version, "/spec/sealed", sealed)
 
     async def _patch(self, path: str, name: str, version: str, pointer: str, value: object) -> Stored:
         patch = [
@@ -123,17 +128,29 @@ class Store:
         return stored(answer)
 
     async def secret(self, name: str, key: str) -> str:
-        """One value of a Secret.
+        """A URL from a Secret that its owner has marked for this.
+
+        Whoever may make a resource chooses the name. So only Secrets with the label are read, and only
+        values that are web addresses leave this function.
 
         Raises:
-            NotFoundError: no such Secret or key.
+            NotFoundError: no such Secret or key, not marked, or the value is not an http(s) URL.
             UnavailableError: also when we may not read it.
         """
-        data = (await self._api.request("GET", f"{self._secrets}/{name}")).get("data", {})
         try:
-            return b64decode(data[key], validate=True).decode().strip()
+            secret = await self._api.request("GET", self._secrets + api_path(name))
+        except (NotFoundError, RefusedError):  # refused: no Secret can have the name
+            secret = {}
+        labels = secret.get("metadata", {}).get("labels") or {}
+        if labels.get(MARK_OF_URLS) != "true":
+            raise NotFoundError(f"there is no Secret {name} with the label {MARK_OF_URLS}=true")
+        try:
+            value = b64decode((secret.get("data") or {})[key], validate=True).decode().strip()
         except (KeyError, ValueError) as error:
-            raise NotFoundError(f"Secret {name} has no key {key}") from error
+            raise NotFoundError(f"Secret {name} has no readable key {key}") from error
+        if not _WEB_ADDRESS.fullmatch(value):
+            raise NotFoundError(f"key {key} of Secret {name} is not an http or https URL")
+        return value
 
     async def delete(self, name: str, uid: str, version: str = "") -> None:
         """Remove exactly this resource; gone already is fine.
@@ -144,6 +161,6 @@ class Store:
         conditions = {"uid": uid} | ({"resourceVersion": version} if version else {})
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": conditions}
         try:
-            await self._api.request("DELETE", f"{self._path}/{name}", body)
+            await self._api.request("DELETE", self._path + api_path(name), body)
         except NotFoundError:
             return

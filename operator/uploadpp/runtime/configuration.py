@@ -4,11 +4,13 @@ import argparse
 import json
 import os
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from uploadpp.api.limits import MAX_STEP_NAME, is_step_name, is_usable_step
 from uploadpp.api.plan import encode_plan
 from uploadpp.api.spec import UploadPostprocessingSpec
 from uploadpp.core.config import Config
@@ -142,6 +144,12 @@ def notes(settings: Settings, environment: Mapping[str, str] = os.environ) -> li
     if not settings.steps and not settings.delay:
         found.append("no steps are configured: every upload is released at once")
     found += [
+        f"POSTPROCESSING_STEPS: the step name {name!r} has characters other than letters, digits, '.', '_' "
+        "and '-'. The step works, but spec.steps is left out of resources and shells do not complete the name"
+        for name in settings.steps
+        if not is_step_name(name)
+    ]
+    found += [
         f"{name} no longer matters: resources in Kubernetes are the store"
         for name in environment
         if name.startswith(STORE_VARIABLES)
@@ -221,9 +229,17 @@ def core_config(settings: Settings) -> Config:
 
 def _check_resource(steps: tuple[StepPlan, ...]) -> None:
     """Hold the steps against the models that the CRD is made of, before the first upload does."""
+    for step in steps:
+        if not is_usable_step(step.name):
+            raise ConfigurationError(
+                f"steps.{step.name!r}: a step name must have 1 to {MAX_STEP_NAME} characters, without spaces "
+                "and commas"
+            )
+    # An odd name is left out of the spec, but the numbers of its step are checked all the same.
+    named = tuple(replace(step, name=f"step-{index}") for index, step in enumerate(steps))
     try:
         UploadPostprocessingSpec.model_validate(
-            {"upload": {"id": "-", "receivedTime": "2026-01-01T00:00:00Z"}, **encode_plan(steps)},
+            {"upload": {"id": "-", "receivedTime": "2026-01-01T00:00:00Z"}, **encode_plan(named)},
             strict=False,
         )
     except ValidationError as error:

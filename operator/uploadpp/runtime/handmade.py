@@ -12,7 +12,7 @@ from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Millis, Origin, Upload
-from uploadpp.kube.errors import ApiError
+from uploadpp.kube.errors import ApiError, NotFoundError
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.ports import Json, Notices, Resources
@@ -67,22 +67,35 @@ class SecretUrls:
         while True:
             entry, name, key = await self._wanted.get()
             try:
-                url = await self._resources.secret(name, key)
-            except ApiError as error:
-                url = ""
-                log.warning("no URL from the Secret: %s", error, extra={"upload": entry.upload.id})
-            self._waiting.discard(entry)
-            if entry.gone:
-                continue
-            if url:
-                self._take(entry, url)
-            elif entry.stored is not None:
-                text = f"urlSecretRef: no readable key {key} in Secret {name}; the storage is asked instead"
+                url = await self._read(entry, name, key)
+                self._waiting.discard(entry)
+                if not entry.gone:
+                    if url:
+                        self._take(entry, url)
+                    self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
+            except Exception:
+                # One resource must not keep the URLs of all others from being read.
+                self._waiting.discard(entry)
+                log.exception("URL from a Secret not read", extra={"upload": entry.upload.id})
+
+    async def _read(self, entry: Entry, name: str, key: str) -> str:
+        """The URL; empty, and said on the resource, when there is none to be had."""
+        try:
+            return await self._resources.secret(name, key)
+        except ApiError as error:
+            log.warning("no URL from the Secret: %s", error, extra={"upload": entry.upload.id})
+            if entry.stored is not None and not entry.gone:
+                text = f"urlSecretRef: {_words(error)}; the storage is asked for a URL instead"
                 notice = Notice(NoticeType.WARNING, "URLSecretUnreadable", text)
                 self._notices.post(entry.name, entry.stored.uid, notice)
-            self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
+            return ""
 
     def _take(self, entry: Entry, url: str) -> None:
         now = self._clock()
         fresh = Origin(url=go_string(url), url_received_at=now, url_expires_at=expiry_of(url))
         entry.upload = evolve(entry.upload, origin=entry.upload.origin.with_url_of(fresh))
+
+
+def _words(error: ApiError) -> str:
+    """What to say on the resource: an answer of the API server may name what its reader may not know."""
+    return str(error) if isinstance(error, NotFoundError) else "the operator cannot read the Secret"

@@ -3,11 +3,13 @@
 import binascii
 import re
 from base64 import b64decode, b64encode
-from datetime import UTC, datetime
+from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
+from uploadpp.api.timestamps import EPOCH, SECONDS_END
+from uploadpp.core.bounds import moment
 from uploadpp.wire.rawjson import go_string, loads
 
 TOPIC = "main-queue"
@@ -94,7 +96,7 @@ def decode_envelope(data: bytes) -> Envelope:
 
 @lru_cache(maxsize=4)
 def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return (EPOCH + timedelta(seconds=seconds)).isoformat()[:SECONDS_END]
 
 
 def encode_envelope(
@@ -104,7 +106,7 @@ def encode_envelope(
 
     `ID` is a random UUID there, which nobody reads; here it makes a repetition the same bytes.
     """
-    seconds, ms = divmod(now_ms, 1000)
+    seconds, ms = divmod(moment(now_ms), 1000)
     extra = "".join([f',"{key}":{go_string(value)}' for key, value in metadata.items()])
     body = (
         f'{{"Timestamp":"{_second(seconds)}.{ms:03d}Z",'

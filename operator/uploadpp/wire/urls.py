@@ -5,6 +5,7 @@ from base64 import urlsafe_b64decode
 
 import orjson
 
+from uploadpp.core.bounds import LAST_MOMENT, moment
 from uploadpp.core.model import Millis
 
 JWT_PARTS = 3
@@ -25,4 +26,5 @@ def expiry_of(url: str) -> Millis | None:
     expiry = claims.get("exp") if isinstance(claims, dict) else None
     if not isinstance(expiry, int | float) or isinstance(expiry, bool):
         return None
-    return Millis(int(expiry * 1000))
+    # An expiry before 1970 says no more than 1970 does, and a length of time is never negative with it.
+    return Millis(max(moment(min(expiry, LAST_MOMENT) * 1000), 0))

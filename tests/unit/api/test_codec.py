@@ -118,6 +118,19 @@ def test_the_steps_of_a_begun_run_stay_when_the_configuration_changes() -> None:
     assert upload.current_step == "policies"
 
 
+@pytest.mark.parametrize("name", ["größer", "a:b", "-x", "zz$(x)", "\x1b[2J", "x" * 64])
+def test_a_step_with_an_odd_name_is_in_the_status_alone(name: str) -> None:
+    """The operator may be configured with any word; the API server takes only harmless ones in a spec."""
+    config = Config(steps=(StepPlan(name="virusscan"), StepPlan(name=name, max_retries=2)))
+    upload = after(*PASSED[:2], config=config)
+    stored = resource(upload)
+    assert "steps" not in stored["spec"]
+    assert from_resource(stored, config, upload.origin) == upload
+    later = from_resource(stored, Config(steps=(StepPlan(name="new"),)), upload.origin)
+    assert [step.name for step in later.plan] == ["virusscan", name]
+    assert later.current_step == name
+
+
 def test_the_steps_of_an_upload_that_was_announced_before_its_resource_was_seen_stay() -> None:
     begun = resource(after(*PASSED[:2]))
     stored = {**begun, "spec": {**begun["spec"], "steps": [{"name": "other", "maxRetries": 3}]}}

@@ -223,6 +223,15 @@ def test_delay_is_appended_and_said() -> None:
     assert notes(listed, {}) == []
 
 
+@pytest.mark.parametrize("name", ["größer", "a:b", "$(x)", "-x"])
+def test_a_step_with_an_odd_name_works_and_is_warned_of(name: str) -> None:
+    settings = read({}, steps=f"virusscan,{name}")
+    assert [step.name for step in core_config(settings).steps] == ["virusscan", name]
+    (note,) = notes(settings, {})
+    assert repr(name) in note
+    assert notes(read({}, steps="virusscan,a.b_c-D9"), {}) == []
+
+
 def test_notes() -> None:
     assert any("released at once" in note for note in notes(read({}), {}))
     found = notes(read({}, steps="a"), {"OCIS_PERSISTENT_STORE": "x", "POSTPROCESSING_STORE_TABLE": "y"})
