@@ -46,15 +46,27 @@ class Value:
         """The JSON schema of the value."""
         found = {"description": self.text} if self.text else {}
         if self.children:
-            return found | closed({child.name: child.schema() for child in self.children})
+            return found | closed(
+                {child.name: child.schema() for child in self.children}, required(self.children)
+            )
         if "enum" not in self.extra:
             found["type"] = self.kind
         return found | {"default": self.default} | self.extra
 
 
-def closed(properties: dict[str, Any]) -> dict[str, Any]:
+def closed(properties: dict[str, Any], required_names: list[str]) -> dict[str, Any]:
     """An object that has these properties and no others."""
-    return {"type": "object", "additionalProperties": False, "properties": properties}
+    found = {"type": "object", "additionalProperties": False, "properties": properties}
+    return found | ({"required": required_names} if required_names else {})
+
+
+def required(values: tuple[Value, ...]) -> list[str]:
+    """What `null` must not remove: templates look into groups, and a missing number or word means nothing."""
+    return [
+        each.name
+        for each in values
+        if each.children or (each.default != "" and not isinstance(each.default, dict | list))
+    ]
 
 
 def read_values(path: Path) -> tuple[Value, ...]:

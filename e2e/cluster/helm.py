@@ -57,11 +57,21 @@ class Helm:
     ) -> list[dict[str, Any]]:
         """The objects of a release, hooks included."""
         text = self("template", release, str(chart), values=values)
-        return [each for each in yaml.safe_load_all(text) if each]
+        return [each for each in yaml.load_all(text, _Strict) if each]
 
     def install(self, release: str, values: Mapping[str, Any] = _NO_VALUES, chart: Path = CHART) -> str:
         """Install it, or upgrade what is installed to exactly these values; returns the notes."""
         return self("upgrade", "--install", "--reset-values", release, str(chart), values=values)
+
+
+class _Strict(yaml.SafeLoader):
+    """YAML as kustomize and Flux read it: a key that comes twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 -- theirs
+        keys = [key.value for key, _ in node.value]
+        if len(set(keys)) < len(keys):
+            raise yaml.constructor.ConstructorError(None, None, f"a key comes twice: {keys}", node.start_mark)
+        return dict(super().construct_mapping(node, deep))
 
 
 _HOMES = ("CACHE", "CONFIG", "DATA")

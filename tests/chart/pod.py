@@ -76,7 +76,8 @@ class Installation:
 
     def selftest(self, *args: str) -> subprocess.CompletedProcess[str]:
         """What `helm test` would run, to its end."""
-        pod = the(self.helm.render(NAME, self.values), "Pod")
+        made = {"sealingKey": {"existingSecret": f"{NAME}-sealing-key"}}  # by the installation
+        pod = the(self.helm.render(NAME, made | self.values), "Pod")
         text = json.dumps(pod)
         admitted = self.kubectl("create", "--dry-run=server", "--output=json", "--filename=-", stdin=text)
         process = self._process(json.loads(admitted)["spec"])

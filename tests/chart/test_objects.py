@@ -55,7 +55,7 @@ def test_a_quiet_start() -> None:
     """What an install without any values makes, and no more."""
     assert sorted(each["kind"] for each in render(MINIMAL)) == [
         "ClusterRole", "ClusterRole", "CustomResourceDefinition", "Deployment", "Pod", "Role", "RoleBinding",
-        "Secret", "ServiceAccount",
+        "ServiceAccount",
     ]  # fmt: skip
 
 
@@ -98,10 +98,11 @@ def test_pods_keep_to_the_restricted_standard(name: str) -> None:
 def test_every_file_the_operator_is_told_of_is_mounted(name: str) -> None:
     objects = render(SETS[name])
     named = {value for value in environment(objects).values() if value.startswith("/etc/uploadpp/")}
-    for spec in pods(objects):
+    operator, test = pods(objects)
+    for spec, files in ((operator, named), (test, named - {"/etc/uploadpp/sealing.key"})):
         volume = next(each for each in spec["volumes"] if each["name"] == "credentials")["projected"]
         mounted = [item["path"] for source in volume["sources"] for item in source["secret"]["items"]]
-        assert named == {f"/etc/uploadpp/{path}" for path in mounted}
+        assert files == {f"/etc/uploadpp/{path}" for path in mounted}
         assert len(set(mounted)) == len(mounted)
         assert volume["defaultMode"] == 0o440
 
@@ -111,9 +112,10 @@ def test_the_test_pod_runs_with_what_the_operator_has(name: str) -> None:
     objects = render(SETS[name])
     operator, test = container(objects), the(objects, "Pod")["spec"]["containers"][0]
     assert test["args"] == ["selftest"]
-    assert {key: test[key] for key in ("image", "env", "volumeMounts")} == {
-        key: operator[key] for key in ("image", "env", "volumeMounts")
+    assert {key: test[key] for key in ("image", "volumeMounts")} == {
+        key: operator[key] for key in ("image", "volumeMounts")
     }
+    assert test["env"] == [each for each in operator["env"] if each["name"] != "UPLOADPP_SEALING_KEY_FILE"]
 
 
 def test_probes() -> None:
@@ -185,7 +187,7 @@ def test_view_may_look_and_edit_may_change() -> None:
 def test_network_policy_opens_the_ports_of_the_configured_servers() -> None:
     spec = the(render(PRODUCTION), "NetworkPolicy")["spec"]
     ports = [sorted(port["port"] for port in rule["ports"]) for rule in spec["egress"]]
-    assert ports == [[53, 53], [4222, 4223], [443, 6443], [4318], [8080]]
+    assert ports == [[53, 53, 5353, 5353], [4222, 4223], [443, 6443], [4318], [8080]]
     assert spec["ingress"][0]["ports"] == [{"protocol": "TCP", "port": "metrics"}]
     assert spec["ingress"][0]["from"] == PRODUCTION["networkPolicy"]["metricsFrom"]
     anywhere = the(render({"networkPolicy": {"enabled": True}}), "NetworkPolicy")["spec"]
@@ -193,7 +195,13 @@ def test_network_policy_opens_the_ports_of_the_configured_servers() -> None:
     for url, port in (("https://c1", 443), ("http://c1/x:9", 80), ("http://[::1]:7/x", 7)):
         opened = {"networkPolicy": {"enabled": True}, "tracing": {"endpoint": url}}
         assert the(render(opened), "NetworkPolicy")["spec"]["egress"][-1]["ports"][0]["port"] == port
-    assert "from" not in anywhere["ingress"][0]
+    assert anywhere["ingress"][0]["from"] == [{"namespaceSelector": {}}]
+    narrow = {"networkPolicy": {"enabled": True, "dnsPorts": [5353], "dnsTo": [{"podSelector": {}}]}}
+    dns = the(render(narrow), "NetworkPolicy")["spec"]["egress"][0]
+    assert dns == {
+        "ports": [{"protocol": "UDP", "port": 5353}, {"protocol": "TCP", "port": 5353}],
+        "to": [{"podSelector": {}}],
+    }
 
 
 def test_monitors_find_what_they_scrape() -> None:
@@ -221,6 +229,13 @@ def test_alerts_say_where_the_runbook_is() -> None:
         assert f"\n## {rule['alert']}\n" in runbook
         assert rule["labels"].items() >= {"team": "files"}.items()
         assert rule["labels"]["severity"] in {"critical", "warning"}
+
+
+def test_alerts_use_the_label_that_tells_clusters_apart() -> None:
+    named = {"metrics": {"prometheusRule": {"enabled": True, "clusterLabel": "k8s_cluster"}}}
+    rules = the(render(named), "PrometheusRule")["spec"]["groups"][0]["rules"]
+    assert all("by (k8s_cluster, namespace" in rule["expr"] for rule in rules)
+    assert not any("(cluster," in rule["expr"] for rule in rules)
 
 
 def test_the_dashboard_arrives_whole() -> None:

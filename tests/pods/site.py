@@ -26,6 +26,11 @@ POD_SELECTOR = "app.kubernetes.io/name=upload-postprocessing,app.kubernetes.io/c
 _MANIFEST = Path(__file__).with_name("nats.yaml")
 _TIMEOUT = 300.0
 
+STEPS = {
+    "steps": [{"name": "virusscan", "timeoutSeconds": 300, "onExhausted": "Hold"}, {"name": "policies"}],
+}
+"""What the guide leaves to people: the steps whose services run here."""
+
 
 class Tunnel(Service):
     """`kubectl port-forward` to the NATS Pod."""
@@ -158,7 +163,7 @@ class Site:
 
     def values_file(self) -> str:
         """The guide's own values; JSON is YAML."""
-        return json.dumps(guide.values())
+        return json.dumps({**guide.values(), **STEPS})
 
     def upgrade(self, **changed: Any) -> None:  # noqa: ANN401 -- values
         """`helm upgrade` to the guide's values with some changed, until all Pods are new."""
@@ -169,7 +174,7 @@ class Site:
             *self.image_values(),
             "--wait",
             "--timeout=100s",
-            values={**guide.values(), **changed},
+            values={**guide.values(), **STEPS, **changed},
         )
 
     def pods(self) -> list[str]:

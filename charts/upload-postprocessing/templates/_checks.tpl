@@ -12,6 +12,11 @@
 {{- if gt (int64 $v.retryPolicy.backoffSeconds) (int64 $v.retryPolicy.maxBackoffSeconds) -}}
 {{- fail "retryPolicy.backoffSeconds is longer than retryPolicy.maxBackoffSeconds" -}}
 {{- end -}}
+{{- if eq (toString $v.enabled) "false" }}{{ fail "enabled: false has an effect only where a parent chart names it as this chart's condition; to remove the operator uninstall the release" }}{{ end -}}
+{{- range $v.nats.endpoints -}}
+{{- if contains "@" . }}{{ fail "nats.endpoints: an address must not contain a login, which everybody who reads the Deployment would see; use nats.auth" }}{{ end -}}
+{{- end -}}
+{{- if regexMatch "^[a-z]+://[^/]*@" ($v.tracing.endpoint | default "") }}{{ fail "tracing.endpoint: a URL must not contain a login, which everybody who reads the Deployment would see; use tracing.headers.existingSecret" }}{{ end -}}
 {{- $logins := list -}}
 {{- range $name, $each := $v.nats.auth }}{{ if $each.existingSecret }}{{ $logins = append $logins (printf "nats.auth.%s.existingSecret" $name) }}{{ end }}{{ end -}}
 {{- if gt (len $logins) 1 }}{{ fail (printf "%s: NATS takes one way to log in; set only one" (join ", " $logins)) }}{{ end -}}
@@ -25,13 +30,27 @@
 {{- if and $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor.enabled and metrics.podMonitor.enabled: every Pod would be scraped twice; set only one" -}}
 {{- end -}}
-{{- if regexMatch "^[a-z]+://[^/]*:4317(/|$)" $v.tracing.endpoint }}{{ fail "tracing.endpoint: 4317 is the collector's port for gRPC; the one for HTTP is 4318 as a rule" }}{{ end -}}
+{{- if regexMatch "^[a-z]+://[^/]*:4317(/|$)" ($v.tracing.endpoint | default "") }}{{ fail "tracing.endpoint: 4317 is the collector's port for gRPC; the one for HTTP is 4318 as a rule" }}{{ end -}}
 {{- if and $v.tracing.headers.existingSecret (not $v.tracing.endpoint) }}{{ fail "tracing.headers.existingSecret has no effect without tracing.endpoint" }}{{ end -}}
 {{- $set := merge (include "upp.variables" . | fromYaml) (dict "UPLOADPP_NAMESPACE" "" "UPLOADPP_POD_UID" "" "POSTPROCESSING_EVENTS_AUTH_USERNAME" "" "POSTPROCESSING_EVENTS_AUTH_PASSWORD" "" "POSTPROCESSING_DEBUG_TOKEN" "" "OTEL_EXPORTER_OTLP_HEADERS" "" "UPLOADPP_NATS_CREDS_FILE" "" "UPLOADPP_NATS_NKEY_FILE" "" "UPLOADPP_NATS_TOKEN_FILE" "") -}}
+{{- $named := dict -}}
 {{- range $v.extraEnv -}}
+{{- if hasKey $named .name }}{{ fail (printf "extraEnv: %s is listed twice" .name) }}{{ end -}}
+{{- $_ := set $named .name true -}}
 {{- if hasKey $set .name }}{{ fail (printf "extraEnv: %s is set by the chart; use the value it comes from" .name) }}{{ end -}}
 {{- $stronger := regexReplaceAll "^(OCIS|OC)_" .name "POSTPROCESSING_" -}}
 {{- if and (ne $stronger .name) (hasKey $set $stronger) }}{{ fail (printf "extraEnv: %s has no effect, because the chart sets %s" .name $stronger) }}{{ end -}}
+{{- end -}}
+{{- $taken := dict "credentials" "the chart" "tmp" "the chart" -}}
+{{- range $v.extraVolumes -}}
+{{- if hasKey $taken .name }}{{ fail (printf "extraVolumes: a volume named %q is there already, from %s; choose another name" .name (get $taken .name)) }}{{ end -}}
+{{- $_ := set $taken .name "extraVolumes" -}}
+{{- end -}}
+{{- $mounted := dict "/etc/uploadpp" "the chart" "/tmp" "the chart" -}}
+{{- range $v.extraVolumeMounts -}}
+{{- $path := .mountPath | default "" | trimSuffix "/" -}}
+{{- if hasKey $mounted $path }}{{ fail (printf "extraVolumeMounts: %s is mounted already, by %s; choose another path" $path (get $mounted $path)) }}{{ end -}}
+{{- $_ := set $mounted $path "extraVolumeMounts" -}}
 {{- end -}}
 {{- if and (not $v.serviceAccount.create) (not $v.serviceAccount.name) $v.rbac.create -}}
 {{- fail "serviceAccount.create is false and serviceAccount.name empty: the operator's rights would go to the account `default`, that is to every Pod of the namespace; name an account" -}}

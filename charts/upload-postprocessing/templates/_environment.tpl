@@ -76,17 +76,23 @@ UPLOADPP_NATS_TLS_KEY_FILE: /etc/uploadpp/nats-client.key
 {{- end }}{{ end }}
 {{- end }}
 
+{{- /* (list . WITHOUT): all variables but for those */ -}}
 {{- define "upp.environment" -}}
+{{- $without := index . 1 -}}
+{{- with index . 0 -}}
 - name: UPLOADPP_NAMESPACE
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
 - name: UPLOADPP_POD_UID
   valueFrom: {fieldRef: {fieldPath: metadata.uid}}
 {{- range $name, $value := include "upp.variables" . | fromYaml }}
+{{- if not (has $name $without) }}
 - name: {{ $name }}
   value: {{ $value | quote }}
+{{- end }}
 {{- end }}
 {{- include "upp.secretVariables" . }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -12,28 +12,33 @@
 {{- end }}
 
 {{- define "upp.selector" -}}
-app.kubernetes.io/name: {{ include "upp.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "upp.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
-{{- define "upp.labels" -}}
+{{- /* Labels that objects find each other by, or that Helm itself reads: no value changes them. */ -}}
+{{- define "upp.fixedLabels" -}}
 {{ include "upp.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-app.kubernetes.io/part-of: upload-postprocessing
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") | quote }}
 {{- end }}
 
-{{- /* metadata of a namespaced object; a suffix of its name may be given: (list . "-metrics") */ -}}
+{{- /* Labels of one object, as one map, so that no key comes twice: (list . FIXED OWN). The first that has a key
+counts: what is fixed, the values of this object, commonLabels, our defaults. */ -}}
+{{- define "upp.labels" -}}
+{{- $ := index . 0 -}}
+{{- $fixed := merge (dict) (index . 1) (include "upp.fixedLabels" $ | fromYaml) -}}
+{{- $defaults := dict "app.kubernetes.io/version" $.Chart.AppVersion "app.kubernetes.io/part-of" "upload-postprocessing" -}}
+{{- toYaml (merge $fixed (index . 2 | default dict) ($.Values.commonLabels | default dict) $defaults) -}}
+{{- end }}
+
+{{- /* metadata of a namespaced object: (list . SUFFIX FIXED OWN); of the labels see upp.labels */ -}}
 {{- define "upp.metadata" -}}
 {{- $ := index . 0 -}}
-name: {{ include "upp.fullname" $ }}{{ if gt (len .) 1 }}{{ index . 1 }}{{ end }}
-namespace: {{ $.Release.Namespace }}
+name: {{ printf "%s%s" (include "upp.fullname" $) (index . 1) | quote }}
+namespace: {{ $.Release.Namespace | quote }}
 labels:
-  {{- include "upp.labels" $ | nindent 2 }}
+  {{- include "upp.labels" (list $ (index . 2) (index . 3)) | nindent 2 }}
 {{- end }}
 
 {{- define "upp.serviceAccountName" -}}
@@ -50,35 +55,39 @@ labels:
 {{- .Values.sealingKey.existingSecret | default (printf "%s-sealing-key" (include "upp.fullname" .)) -}}
 {{- end }}
 
-{{- /* Every credential that is a file, in one projected volume: the files of `upp.environment`. */ -}}
+{{- /* The operator's alone: the Pod of `helm test` seals nothing. */ -}}
+{{- define "upp.sealingSource" -}}
+- secret:
+    name: {{ include "upp.sealingSecret" . | quote }}
+    items: [{key: {{ .Values.sealingKey.key | quote }}, path: sealing.key}]
+{{- end }}
+
+{{- /* The other credentials that are files, in the same projected volume: the files of `upp.environment`. */ -}}
 {{- define "upp.credentials" -}}
 {{- $nats := .Values.nats -}}
-- secret:
-    name: {{ include "upp.sealingSecret" . }}
-    items: [{key: {{ .Values.sealingKey.key | quote }}, path: sealing.key}]
 {{- with $nats.auth.creds }}{{ if .existingSecret }}
 - secret:
-    name: {{ .existingSecret }}
+    name: {{ .existingSecret | quote }}
     items: [{key: {{ .key | quote }}, path: nats.creds}]
 {{- end }}{{ end }}
 {{- with $nats.auth.nkey }}{{ if .existingSecret }}
 - secret:
-    name: {{ .existingSecret }}
+    name: {{ .existingSecret | quote }}
     items: [{key: {{ .key | quote }}, path: nats.nkey}]
 {{- end }}{{ end }}
 {{- with $nats.auth.token }}{{ if .existingSecret }}
 - secret:
-    name: {{ .existingSecret }}
+    name: {{ .existingSecret | quote }}
     items: [{key: {{ .key | quote }}, path: nats.token}]
 {{- end }}{{ end }}
 {{- with $nats.tls.ca }}{{ if .existingSecret }}
 - secret:
-    name: {{ .existingSecret }}
+    name: {{ .existingSecret | quote }}
     items: [{key: {{ .key | quote }}, path: nats-ca.crt}]
 {{- end }}{{ end }}
 {{- with $nats.tls.client }}{{ if .existingSecret }}
 - secret:
-    name: {{ .existingSecret }}
+    name: {{ .existingSecret | quote }}
     items: [{key: {{ .certKey | quote }}, path: nats-client.crt}, {key: {{ .keyKey | quote }}, path: nats-client.key}]
 {{- end }}{{ end }}
 {{- end }}

@@ -1,6 +1,8 @@
-{{- /* What the operator's Pods and the test's have in common. */ -}}
+{{- /* What the operator's Pods and the test's have in common: (list . SOURCES), more sources of the credentials. */ -}}
 {{- define "upp.pod" -}}
-serviceAccountName: {{ include "upp.serviceAccountName" . }}
+{{- $sources := index . 1 -}}
+{{- with index . 0 -}}
+serviceAccountName: {{ include "upp.serviceAccountName" . | quote }}
 automountServiceAccountToken: true
 enableServiceLinks: false
 {{- with .Values.imagePullSecrets }}
@@ -8,12 +10,12 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
-  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+  {{- toYaml (.Values.podSecurityContext | default dict) | nindent 2 }}
 {{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.runtimeClassName }}
-runtimeClassName: {{ . }}
+runtimeClassName: {{ . | quote }}
 {{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector:
@@ -30,23 +32,29 @@ affinity:
 volumes:
   - name: credentials
     projected:
-      defaultMode: 0440
+      {{- /* Without fsGroup the files belong to root: only a mode for everybody lets the Pod read them. */}}
+      defaultMode: {{ kindIs "invalid" (.Values.podSecurityContext | default dict).fsGroup | ternary "0444" "0440" }}
       sources:
-        {{- include "upp.credentials" . | nindent 8 }}
+        {{- $found := concat $sources (include "upp.credentials" . | fromYamlArray) | default list }}
+        {{- toYaml $found | nindent 8 }}
   - name: tmp
     emptyDir: {sizeLimit: 16Mi}
   {{- with .Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
+{{- end }}
 
+{{- /* The container of both: (list . VARIABLES), the names of variables that it does not get. */ -}}
 {{- define "upp.container" -}}
-image: {{ include "upp.image" . }}
-imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- $without := index . 1 -}}
+{{- with index . 0 -}}
+image: {{ include "upp.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy | quote }}
 securityContext:
-  {{- toYaml .Values.securityContext | nindent 2 }}
+  {{- toYaml (.Values.securityContext | default dict) | nindent 2 }}
 env:
-  {{- include "upp.environment" . | nindent 2 }}
+  {{- include "upp.environment" (list . $without) | nindent 2 }}
 volumeMounts:
   - {name: credentials, mountPath: /etc/uploadpp, readOnly: true}
   # The Kubernetes client unpacks certificates there.
@@ -54,4 +62,5 @@ volumeMounts:
   {{- with .Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- end }}
 {{- end }}

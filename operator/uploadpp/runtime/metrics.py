@@ -19,7 +19,7 @@ from uploadpp import __version__
 from uploadpp.core.commands import Kind
 from uploadpp.core.inputs import Input
 from uploadpp.core.model import Upload
-from uploadpp.core.states import ENDED, Ignored
+from uploadpp.core.states import ENDED, Ignored, Outcome, Stage
 from uploadpp.runtime.ages import Ages
 from uploadpp.runtime.tallies import Tallies
 from uploadpp.wire.envelope import Defect
@@ -185,6 +185,11 @@ class Metrics:
         for failure in FAILED_WRITES:
             self.writes.labels("any", failure)
 
+    def _begin_step_at_zero(self, step: str) -> None:
+        """Show a step before its first answer, for the same reason."""
+        self.duration.labels(step, Outcome.CONTINUE)
+        self.retries.labels(step)
+
     def moved(self, before: Upload | None, after: Upload | None) -> None:
         """Account for an upload that came, moved or went."""
         old = (before.stage, before.current_step) if before is not None else None
@@ -194,6 +199,8 @@ class Metrics:
                 self.uploads.labels(*old).dec()
             if new is not None:
                 self.uploads.labels(*new).inc()
+                if new[0] is Stage.RUNNING:
+                    self._begin_step_at_zero(new[1])
         was_stalled = before is not None and before.stalled_at is not None
         is_stalled = after is not None and after.stalled_at is not None
         if was_stalled is not is_stalled:

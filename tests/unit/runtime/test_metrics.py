@@ -39,6 +39,15 @@ def series(metrics: Metrics) -> list[tuple[str, tuple[tuple[str, str], ...], flo
     return [(s.name, tuple(sorted(s.labels.items())), s.value) for family in found for s in family.samples]
 
 
+def test_a_step_is_shown_before_its_first_answer() -> None:
+    metrics = Metrics()
+    metrics.moved(None, RUNNING)
+    found = {(name, labels): value for name, labels, value in series(metrics)}
+    step = ("step", "virusscan")
+    assert found["uploadpp_step_duration_seconds_count", (("outcome", "continue"), step)] == 0
+    assert found["uploadpp_step_retries_total", (step,)] == 0
+
+
 def older(upload: Upload, seconds: int) -> Upload:
     """The same upload, everything so much earlier."""
     by = 1000 * seconds
