@@ -11,6 +11,7 @@ from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl, apply_crds
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
+from e2e.cluster.natsversions import NEWEST, OLDEST, default_version
 from tests.stepbench import StepBench
 
 # Minutes to build and root to run: only `make e2e` asks for them.
@@ -23,6 +24,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         real = {"cluster", "nats", "instance"}.intersection(getattr(item, "fixturenames", ()))
         if real or "tests/integration/" in item.path.as_posix():
             item.add_marker(pytest.mark.integration)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What depends on how JetStream behaves runs on the oldest supported server as well as the newest."""
+    if "nats_version" in metafunc.fixturenames and metafunc.definition.get_closest_marker("each_nats"):
+        metafunc.parametrize("nats_version", [OLDEST, NEWEST], indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -42,9 +49,15 @@ def instance() -> Iterator[Instance]:
 
 
 @pytest.fixture
-def nats(instance: Instance) -> NatsServer:
+def nats_version(request: pytest.FixtureRequest) -> str:
+    """The version of the NATS server."""
+    return str(getattr(request, "param", default_version()))
+
+
+@pytest.fixture
+def nats(instance: Instance, nats_version: str) -> NatsServer:
     """A NATS server without any streams."""
-    server = NatsServer(instance)
+    server = NatsServer(instance, version=nats_version)
     server.start()
     return server
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from e2e.cluster import envtest, golang
+from e2e.cluster import envtest, golang, natsversions
 from e2e.cluster.progress import say
 from e2e.cluster.tools import TOOLS, Tool
 from e2e.paths import cache_dir
@@ -147,11 +147,14 @@ def main(names: list[str]) -> int:
     """Resolve the named programs, or the ones that every use of this project needs."""
     try:
         for name in names or ["etcd", "kube-apiserver", "kubectl"]:
+            if name == "nats-server-oldest":
+                print(f"nats-server {natsversions.OLDEST}: {natsversions.program(natsversions.OLDEST)}")
+                continue
             binary = resolve(name)
             version = TOOLS[name].version_of(binary.path)
             number = ".".join(map(str, version)) if version else "unknown version"
             print(f"{name} {number}: {binary.path} ({binary.source})")
-    except (BinaryUnavailableError, RuntimeError) as error:
+    except (BinaryUnavailableError, FileNotFoundError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

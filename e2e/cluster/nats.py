@@ -2,25 +2,38 @@
 
 import shutil
 import socket
-import sys
 from pathlib import Path
 from typing import ClassVar, Self
 
 from e2e.cluster.http import get
 from e2e.cluster.instance import Instance
+from e2e.cluster.natsversions import program
 from e2e.cluster.service import Service
 
 _TIMEOUT = 2.0
 
 
 class NatsServer(Service):
-    """A NATS server on loopback. It keeps its ports, and its streams unless told otherwise, over restarts."""
+    """A NATS server on loopback. It keeps its ports, and its streams unless told otherwise, over restarts.
+
+    `config` is the text of a configuration file, read at every start.
+    """
 
     port_names: ClassVar = ("client", "monitor")
 
-    def __init__(self, instance: Instance | None = None, *, store: Path | None = None) -> None:
-        super().__init__(instance or Instance.temporary("nats"), "nats")
+    def __init__(
+        self,
+        instance: Instance | None = None,
+        *,
+        store: Path | None = None,
+        version: str | None = None,
+        config: str = "",
+        name: str = "nats",
+    ) -> None:
+        super().__init__(instance or Instance.temporary("nats"), name)
         self.store = store or self.data / "store"
+        self.version = version
+        self.config = config
 
     @property
     def url(self) -> str:
@@ -39,8 +52,14 @@ class NatsServer(Service):
 
     def argv(self) -> list[str]:
         """The command line."""
+        options = []
+        if self.config:
+            path = self.data / "nats.conf"
+            path.write_text(self.config)
+            options = [f"--config={path}"]
         return [
-            str(program()),
+            str(program(self.version)),
+            *options,
             "--addr=127.0.0.1",
             f"--port={self.port('client')}",
             f"--http_port={self.port('monitor')}",
@@ -70,11 +89,3 @@ class NatsServer(Service):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def program() -> Path:
-    """The server of the virtual environment's wheel, or the one on PATH."""
-    for path in (Path(sys.prefix, "bin", "nats-server"), shutil.which("nats-server")):
-        if path is not None and Path(path).exists():
-            return Path(path)
-    raise FileNotFoundError("nats-server is neither in the virtual environment nor on PATH: run `make venv`")

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from e2e.cluster.binaries import resolve
-from e2e.cluster.nats import program
+from e2e.cluster.natsversions import program
 from e2e.cluster.progress import run_slowly
 from e2e.cluster.tools import TOOLS
 from e2e.images.archive import Image, write_archive, write_layer

@@ -10,7 +10,7 @@ from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import STREAM, Driver, bytes_received, histories, log_lines, samples, start_working
 from uploadpp.runtime.listing import SOON_READ
-from uploadpp.wire.stream import parse_consumer
+from uploadpp.wire.stream import parse_name
 
 SETTINGS = {"UPLOADPP_LEASE_DURATION": "1s"}
 KEPT = SOON_READ + 50
@@ -22,8 +22,8 @@ async def until_completed(operator: Operator, count: int, js: JetStreamContext) 
         while True:
             metrics = await asyncio.to_thread(operator.metrics)
             completed = samples(metrics, "uploadpp_uploads").get('stage="Completed",step=""', 0)
-            readers = [parse_consumer(each) for each in await js.consumers_info(STREAM)]
-            waiting = sum((each.info.num_ack_pending or 0) for each in readers if each is not None)
+            readers = [each for each in await js.consumers_info(STREAM) if parse_name(each.name) is not None]
+            waiting = sum((each.num_ack_pending or 0) for each in readers)
             if (completed, waiting) == (count, 0):
                 return
             await asyncio.sleep(0.2)

@@ -11,6 +11,8 @@ from uploadpp.runtime.legacy import LegacyService
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.wire.stream import STREAM, ensure_stream
 
+pytestmark = pytest.mark.each_nats
+
 
 async def until(service: LegacyService, *, problem: bool) -> None:
     async with asyncio.timeout(20):

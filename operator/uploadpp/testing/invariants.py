@@ -4,8 +4,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from nats.js.api import ConsumerConfig, ConsumerInfo
-
 from uploadpp.api.codec import from_resource
 from uploadpp.api.timestamps import parse_time
 from uploadpp.core.commands import Kind, Mark
@@ -19,11 +17,11 @@ from uploadpp.core.states import DesiredState, Outcome, Stage, StepState
 from uploadpp.testing.apiserver import ApiServer, Change, Json, Verb
 from uploadpp.testing.journal import Journal, Record
 from uploadpp.testing.operator_process import PlainSeals
-from uploadpp.testing.stream import EPOCH, Stream, millis
+from uploadpp.testing.stream import Stream, millis
 from uploadpp.testing.trace import Trace
 from uploadpp.wire.decode import decode
 from uploadpp.wire.envelope import BadMessageError
-from uploadpp.wire.stream import STREAM, parse_consumer
+from uploadpp.wire.stream import parse_name
 
 
 class Promise(StrEnum):
@@ -292,8 +290,8 @@ class Checks:
 
 def shard_of(consumer: str) -> Shard | None:
     """Whose consumer it is; None when it is not one of ours."""
-    known = parse_consumer(ConsumerInfo(consumer, STREAM, ConsumerConfig(), EPOCH))
-    return known.shard if known else None
+    known = parse_name(consumer)
+    return known[0] if known else None
 
 
 def received_at(resource: Json) -> int:

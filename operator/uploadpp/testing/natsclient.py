@@ -296,7 +296,7 @@ class JetStream:
             consumer.name,
             STREAM,
             config,
-            self._stream.created,
+            _moment(consumer.made_at),
             delivered=SequenceInfo(consumer.delivered, consumer.next_sequence - 1),
             ack_floor=SequenceInfo(consumer.delivered, consumer.floor, acked_at),
             num_pending=self._stream.pending(consumer),

@@ -49,6 +49,7 @@ class Consumer:
     floor: int
     delivered: int = 0
     pulls: list[Pull] = field(default_factory=list)
+    made_at: float = 0.0
     heard_at: float = 0.0
     acked_at: float | None = None
     metadata: dict[str, str] = field(default_factory=dict)
@@ -110,7 +111,8 @@ class Stream:
     def add_consumer(self, name: str, start: int) -> Consumer:
         """Make a consumer that starts at a sequence."""
         start = max(start, self.first)
-        consumer = Consumer(name, start, start - 1, heard_at=self._kernel.now)
+        now = self._kernel.now
+        consumer = Consumer(name, start, start - 1, made_at=now, heard_at=now)
         self.consumers[name] = consumer
         return consumer
 

@@ -24,6 +24,7 @@ from nats.js.api import (
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from uploadpp.core.sharding import Shard
+from uploadpp.wire.positions import acknowledged, first_of, last_before, last_sign_of
 
 log = logging.getLogger(__name__)
 
@@ -66,11 +67,8 @@ class OurConsumer:
     shard: Shard
     epoch: int
     info: ConsumerInfo
-
-    @property
-    def floor(self) -> int:
-        """Everything up to this sequence is in etcd."""
-        return self.info.ack_floor.stream_seq if self.info.ack_floor else 0
+    floor: int
+    """Everything up to this sequence is in etcd."""
 
     @property
     def incarnation(self) -> str:
@@ -78,12 +76,10 @@ class OurConsumer:
         return (self.info.config.metadata or {}).get(INCARNATION_KEY, "")
 
 
-def parse_consumer(info: ConsumerInfo) -> OurConsumer | None:
-    """A consumer as one of ours; None when it is somebody else's."""
-    match = _OURS.fullmatch(info.name)
-    if match is None:
-        return None
-    return OurConsumer(Shard(int(match[1]), int(match[2] or 1)), int(match[3]), info)
+def parse_name(name: str) -> tuple[Shard, int] | None:
+    """The shard and the epoch of a consumer of ours; None when it is somebody else's."""
+    match = _OURS.fullmatch(name)
+    return None if match is None else (Shard(int(match[1]), int(match[2] or 1)), int(match[3]))
 
 
 async def ensure_stream(js: JetStreamContext, max_age_seconds: float | None = None) -> None:
@@ -115,7 +111,7 @@ async def take_over(
     """
     info = await js.stream_info(STREAM)
     await _reserve_places(js, shard, info, start_from)
-    mine = [known for known in await _ours(js) if known.shard == shard]
+    mine = [known for known in await _ours(js, info.state) if known.shard == shard]
     last = max(mine, key=lambda each: each.epoch)
     incarnation = last.incarnation or _incarnation(info)
     where = lost_after or _behind(last, info.state)
@@ -127,8 +123,7 @@ async def take_over(
     made = await js.add_consumer(STREAM, _consumer(name, incarnation, where))
     for old in mine:
         await js.delete_consumer(STREAM, old.info.name)
-    floor = made.ack_floor.stream_seq if made.ack_floor else 0
-    return Place(incarnation, name, epoch, floor + 1, made.num_pending or 0)
+    return Place(incarnation, name, epoch, first_of(made), made.num_pending or 0)
 
 
 async def _reserve_places(
@@ -140,11 +135,11 @@ async def _reserve_places(
     the earlier ones have read. Once all are there, those of other layouts are history.
     """
     consumers = await _all_consumers(js)
-    ours = [known for c in consumers if (known := parse_consumer(c)) is not None]
+    ours = await _known(js, consumers, info.state)
     missing = set(range(shard.count)) - {k.shard.index for k in ours if k.shard.count == shard.count}
     if missing:
         where = _start_of_layout(ours, shard)
-        first = _first_ever(consumers, start_from, info.state) if where is None else where
+        first = await _first_ever(js, consumers, start_from, info.state) if where is None else where
         incarnation = next((known.incarnation for known in ours if known.incarnation), _incarnation(info))
         for index in sorted(missing):
             name = f"{Shard(index, shard.count).consumer_prefix}0"
@@ -188,7 +183,8 @@ def _consumer(name: str, incarnation: str, where: int | datetime) -> ConsumerCon
 
 async def other_layouts(js: JetStreamContext, shard: Shard) -> set[int]:
     """Numbers of shards other than ours that consumers are left of."""
-    return {each.shard.count for each in await _ours(js)} - {shard.count}
+    names = [parse_name(each.name) for each in await _all_consumers(js)]
+    return {known[0].count for known in names if known is not None} - {shard.count}
 
 
 async def consumer_exists(js: JetStreamContext, place: Place) -> bool:
@@ -230,21 +226,36 @@ def _next_incarnation(incarnation: str) -> str:
 
 def _behind(last: OurConsumer, state: StreamState) -> int | datetime:
     """Behind the acknowledged position; a time when the stream is shorter than that."""
-    floor = last.info.ack_floor
-    if floor is not None and floor.stream_seq > state.last_seq and floor.last_active is not None:
-        return floor.last_active
-    return last.floor + 1
+    return last_sign_of(last.info) if last.floor > state.last_seq else last.floor + 1
 
 
-async def _ours(js: JetStreamContext) -> list[OurConsumer]:
-    return [known for c in await _all_consumers(js) if (known := parse_consumer(c)) is not None]
+async def _ours(js: JetStreamContext, state: StreamState) -> list[OurConsumer]:
+    return await _known(js, await _all_consumers(js), state)
 
 
-def _first_ever(consumers: list[ConsumerInfo], start_from: StartFrom, state: StreamState) -> int:
+async def _known(
+    js: JetStreamContext, consumers: list[ConsumerInfo], state: StreamState
+) -> list[OurConsumer]:
+    return [
+        OurConsumer(*known, info, await _position(js, info, state))
+        for info in consumers
+        if (known := parse_name(info.name)) is not None
+    ]
+
+
+async def _position(js: JetStreamContext, info: ConsumerInfo, state: StreamState) -> int:
+    """Up to which sequence a consumer has acknowledged."""
+    at = acknowledged(info)
+    return await last_before(js, STREAM, at, state) if isinstance(at, datetime) else at
+
+
+async def _first_ever(
+    js: JetStreamContext, consumers: list[ConsumerInfo], start_from: StartFrom, state: StreamState
+) -> int:
     if start_from is StartFrom.NEW:
         return state.last_seq + 1
     if start_from is StartFrom.AUTO:
-        legacy = [c.ack_floor.stream_seq for c in consumers if c.name in LEGACY_DURABLES and c.ack_floor]
+        legacy = [await _position(js, c, state) for c in consumers if c.name in LEGACY_DURABLES]
         if legacy:
             log.info("continuing behind the service we replace", extra={"position": max(legacy)})
             return max(legacy) + 1
