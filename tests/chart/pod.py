@@ -105,7 +105,7 @@ class Installation:
         process = PodProcess(self.instance, kubeconfig, self.namespace, container)
         process.variables = {each["name"]: self._value(each, folder) for each in container["env"]}
         (credentials,) = [each["projected"] for each in spec["volumes"] if each["name"] == "credentials"]
-        for secret in [source["secret"] for source in credentials["sources"]]:
+        for secret in [source["secret"] for source in credentials["sources"] or []]:
             for item in secret["items"]:
                 Path(folder, item["path"]).write_bytes(self._secret(secret["name"], item["key"]))
         return process
