@@ -7,6 +7,7 @@ because the generated client costs several times the CPU of the request itself.
 import logging
 import os
 from http import HTTPStatus
+from io import BytesIO
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -19,19 +20,14 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 from yarl import URL
 
-from uploadpp.kube.errors import (
-    ApiError,
-    ConflictError,
-    ForbiddenError,
-    NotFoundError,
-    RefusedError,
-    UnavailableError,
-)
+from uploadpp.kube.answers import error_of, read_answer
+from uploadpp.kube.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 15.0
 CONNECTIONS = 32
+LARGE = 512 * 1024
 FIELD_MANAGER = "uploadpp"
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -118,53 +114,23 @@ class Api:
             async with self._session.request(
                 method,
                 URL(self._base + path, encoded=True),  # `kube.paths` has encoded the names
-                data=None if body is None else orjson.dumps(body),
+                data=_payload(body),
                 headers=headers,
                 params=params,
                 timeout=aiohttp.ClientTimeout(total=timeout),
+                allow_redirects=False,
             ) as response:
                 data = await response.read()
                 if response.status < HTTPStatus.BAD_REQUEST:
-                    answer: Json = orjson.loads(data) if data else {}
-                    return answer
-                raise error_of(method, path, response, data)
+                    return read_answer(method, path, body, response.status, data)
+                raise error_of(method, path, response.status, response.headers, data)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnavailableError(f"{method} {path}: {type(error).__name__}") from error
 
 
-def error_of(method: str, path: str, response: aiohttp.ClientResponse, data: bytes) -> ApiError:
-    """The error that an answer is, in the words of the API server and what can be done about it."""
-    try:
-        words = orjson.loads(data).get("message", "")
-    except (orjson.JSONDecodeError, AttributeError):
-        words = data[:200].decode("utf-8", "replace")
-    words = " ".join(str(words).split())
-    text = f"{method} {path}: {response.status} {words}{_remedy(response.status, words)}"
-    match response.status:
-        case HTTPStatus.NOT_FOUND:
-            return NotFoundError(text)
-        case HTTPStatus.CONFLICT:
-            return ConflictError(text)
-        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
-            return ForbiddenError(text)
-        case HTTPStatus.REQUEST_TIMEOUT:
-            return UnavailableError(text)
-        case HTTPStatus.TOO_MANY_REQUESTS:
-            wait = response.headers.get("Retry-After", "")
-            return UnavailableError(text, float(wait) if wait.isdecimal() else 1.0)
-        case status if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return RefusedError(text)
-    return UnavailableError(text)
-
-
-def _remedy(status: int, words: str) -> str:
-    """What an administrator can do about an answer, where that is known."""
-    if status == HTTPStatus.NOT_FOUND and words.startswith("namespaces "):
-        return " (make the namespace, or name another one in UPLOADPP_NAMESPACE)"
-    if status == HTTPStatus.NOT_FOUND and words == "404 page not found":
-        return " (the CRD is not installed: kubectl apply -f crds/)"
-    if status == HTTPStatus.FORBIDDEN:
-        return " (the chart's Role grants what the operator needs)"
-    if status == HTTPStatus.UNAUTHORIZED:
-        return " (the credentials are unknown or have expired)"
-    return ""
+def _payload(body: object) -> bytes | BytesIO | None:
+    """The body of a request; a large one is sent in pieces, so that other requests can go on."""
+    if body is None:
+        return None
+    data = orjson.dumps(body)
+    return data if len(data) < LARGE else BytesIO(data)

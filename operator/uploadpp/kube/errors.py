@@ -1,12 +1,47 @@
 """What can go wrong with a request to the API server, as far as callers act differently."""
 
+from enum import StrEnum
+
+
+class Refusal(StrEnum):
+    """Why the API server does not take something; a label of `uploadpp_records_refused_total`."""
+
+    POLICY = "Policy"
+    """A ValidatingAdmissionPolicy denies it."""
+    WEBHOOK = "Webhook"
+    """An admission webhook denies it, or does not answer."""
+    CHANGED = "Changed"
+    """It is taken, but a webhook or another writer has changed what we wrote."""
+    QUOTA = "Quota"
+    """A ResourceQuota is used up."""
+    PERMISSION = "Permission"
+    """We may not, or our credentials are unknown."""
+    SCHEMA = "Schema"
+    """It does not fit the CRD in the cluster."""
+    SIZE = "Size"
+    """It is too large for the API server or etcd."""
+    NAME = "Name"
+    """Another upload has the name."""
+    LIMIT = "Limit"
+    """More uploads are recorded than UPLOADPP_MAX_RECORDED allows."""
+    UNENCODABLE = "Unencodable"
+    """Our own code could not make a resource of it."""
+    OTHER = "Other"
+    """Anything else that the API server says."""
+    UNREACHABLE = "Unreachable"
+    """There is no answer of the API server."""
+
 
 class ApiError(Exception):
     """A request failed. The text holds method, path and the server's words, never a body."""
 
+    def __init__(self, text: str, reason: Refusal = Refusal.OTHER) -> None:
+        super().__init__(text)
+        self.reason = reason
+
 
 class NotFoundError(ApiError):
-    """The object does not exist (any more)."""
+    """The object does not exist (any more), says the API server."""
 
 
 class ConflictError(ApiError):
@@ -14,7 +49,7 @@ class ConflictError(ApiError):
 
 
 class RefusedError(ApiError):
-    """The server will never take this object (a 4xx that asking again does not mend)."""
+    """The API server has answered and does not take this object; that can last, and can end."""
 
 
 class UnavailableError(ApiError):
@@ -24,10 +59,13 @@ class UnavailableError(ApiError):
     and nothing may be dropped because of it.
     """
 
-    def __init__(self, text: str, retry_after: float = 0.0) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, retry_after: float = 0.0, reason: Refusal = Refusal.UNREACHABLE) -> None:
+        super().__init__(text, reason)
         self.retry_after = retry_after
 
 
 class ForbiddenError(UnavailableError):
     """We lack a permission, or are not known any more."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, reason=Refusal.PERMISSION)

@@ -7,7 +7,7 @@ set), so that neither a zombie nor a second writer can put the past over the pre
 import re
 from base64 import b64decode
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from uploadpp.kube.api import FIELD_MANAGER, JSON_PATCH, Api, Json
 from uploadpp.kube.errors import ConflictError, NotFoundError, RefusedError, UnavailableError
@@ -29,6 +29,8 @@ class Stored:
     uid: str
     version: str
     generation: int
+    renamed: str = ""
+    """The name that a webhook has given it, if that is another than we asked for."""
 
 
 def stored(resource: Json) -> Stored:
@@ -80,16 +82,17 @@ class Store:
             return None
 
     async def create(self, resource: Json) -> Stored:
-        """Make a resource.
+        """Make a resource; a webhook may have given it another name.
 
         Raises:
             ConflictError: there is one of that name.
+            RefusedError: it is not taken.
             UnavailableError: also when the CRD or the namespace is missing.
         """
-        try:
-            return stored(await self._api.request("POST", self._path, resource, params=self._params))
-        except NotFoundError as error:
-            raise UnavailableError(f"{error} (is the CRD installed?)") from error
+        made = await self._api.request("POST", self._path, resource, params=self._params)
+        name: str = made["metadata"]["name"]
+        found = stored(made)
+        return found if name == resource["metadata"]["name"] else replace(found, renamed=name)
 
     async def write_status(self, name: str, version: str, status: Json) -> Stored:
         """Replace the status of the given version of a resource.
@@ -124,6 +127,10 @@ class Store:
                 raise NotFoundError(str(error)) from error
             if stored(current).version != version:
                 raise ConflictError(str(error)) from error
+            raise
+        except NotFoundError as error:
+            if await self.get(name) is not None:
+                raise UnavailableError(f"{error}, but it can be read") from error
             raise
         return stored(answer)
 
@@ -162,5 +169,7 @@ class Store:
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": conditions}
         try:
             await self._api.request("DELETE", self._path + api_path(name), body)
-        except NotFoundError:
-            return
+        except NotFoundError as error:
+            current = await self.get(name)
+            if current is not None and stored(current).uid == uid:
+                raise UnavailableError(f"{error}, but it can be read") from error

@@ -19,7 +19,7 @@ from typing import cast
 import aiohttp
 import kopf
 
-from uploadpp.kube.api import error_of
+from uploadpp.kube.answers import error_of
 from uploadpp.kube.store import GROUP, PLURAL
 from uploadpp.runtime.echoes import IsEcho, WithoutEchoes
 
@@ -110,7 +110,9 @@ class Opening:
         if status >= HTTPStatus.BAD_REQUEST:
             # What was read stays with the response, for kopf to read again.
             data = await told.response.read()
-            self.trouble = str(error_of(told.method, told.url.path, told.response, data))
+            self.trouble = str(
+                error_of(told.method, told.url.path, told.response.status, told.response.headers, data)
+            )
         elif _is_ours(told.url.path):
             if "watch" not in told.url.query:
                 self._listed = True

@@ -1,0 +1,239 @@
+"""What an HTTP answer says, and whether the API server has said it.
+
+Between us and the API server there may be proxies and load balancers that answer in its place:
+with a login page and 200, with `{}`, with a 404 of their own. Only what has the form of the API
+server's answers, about the object that was asked for, counts. Anything else is "unavailable": the
+request is tried again, and a conflict that this causes is resolved by reading.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+from uploadpp.kube.errors import (
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    Refusal,
+    RefusedError,
+    UnavailableError,
+)
+
+LONGEST_RETRY_AFTER_SECONDS = 5.0
+"""A server that is overloaded may ask for a pause; one that asks for an hour would stop all writers."""
+DEFAULT_RETRY_AFTER_SECONDS = 1.0
+SHOWN = 80
+"""Characters of an answer that is not the API server's: enough to recognise a proxy's page."""
+NAMESPACED_PARTS = 4
+
+KINDS = {
+    "uploadpostprocessings": "UploadPostprocessing",
+    "leases": "Lease",
+    "secrets": "Secret",
+    "events": "Event",
+}
+
+ADMISSION = (
+    ("ValidatingAdmissionPolicy", Refusal.POLICY),
+    ("denied the request", Refusal.WEBHOOK),
+    ("failed calling webhook", Refusal.WEBHOOK),
+    ("exceeded quota", Refusal.QUOTA),
+    ("request is too large", Refusal.SIZE),
+    ("larger than max", Refusal.SIZE),
+    ("Request entity too large", Refusal.SIZE),
+)
+"""Words of the API server that tell a refusal better than its code, which a webhook may choose."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a request is about. Without a name it is a collection."""
+
+    namespace: str
+    plural: str
+    name: str
+
+    @classmethod
+    def of(cls, path: str) -> "Target":
+        """Read a path such as `/apis/GROUP/VERSION/namespaces/NAMESPACE/PLURAL/NAME/status`."""
+        parts = [unquote(part) for part in path.split("/")]
+        try:
+            rest = parts[parts.index("namespaces") + 1 :]
+        except ValueError:
+            return cls("", "", "")
+        namespace, plural, name, *_ = [*rest, "", "", ""]
+        return cls(namespace, plural, name)
+
+    @property
+    def kind(self) -> str:
+        """The kind of the object; empty when it is not one that we ask for."""
+        return KINDS.get(self.plural, "")
+
+
+def read_answer(method: str, path: str, body: object, status: int, data: bytes) -> Json:
+    """The object that a successful answer holds.
+
+    Args:
+        method: of the request.
+        path: of the request.
+        body: of the request, as it was before it became JSON.
+        status: of the answer, below 400.
+        data: the answer's body.
+
+    Raises:
+        UnavailableError: it is not an answer of the API server about what was asked for.
+    """
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
+        raise foreign(method, path, status, "is a redirect")
+    try:
+        answer = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise foreign(method, path, status, f"is not JSON: {_shown(data)!r}") from error
+    if not isinstance(answer, dict):
+        raise foreign(method, path, status, "is not a JSON object")
+    if wrong := _mismatch(method, Target.of(path), body, answer):
+        raise foreign(method, path, status, wrong)
+    return answer
+
+
+def foreign(method: str, path: str, status: int, what: str) -> UnavailableError:
+    """The error that an answer is which did not come from the API server."""
+    return UnavailableError(
+        f"{method} {path}: the answer ({status}) {what}; "
+        "something between the operator and the API server has sent it"
+    )
+
+
+def _mismatch(method: str, target: Target, body: object, answer: Json) -> str:
+    """What shows that an answer is not about what was asked for; empty when nothing does."""
+    kind, metadata = answer.get("kind"), answer.get("metadata")
+    if method == "DELETE" and kind == "Status":
+        return "" if answer.get("status") == "Success" else "is a Status without success"
+    if not isinstance(metadata, dict):
+        return "has no metadata"
+    if method == "GET" and not target.name:
+        listed = isinstance(answer.get("items"), list) and kind in {f"{target.kind}List", "List"}
+        return "" if listed else "is not the list that was asked for"
+    if target.kind and kind != target.kind:
+        return f"is not of the kind {target.kind}"
+    if not _is_text(metadata.get("uid")) or not _is_text(metadata.get("resourceVersion")):
+        return "has no uid or resourceVersion"
+    if target.namespace and metadata.get("namespace") != target.namespace:
+        return "is about an object of another namespace"
+    if method == "POST":
+        return "" if _is_made_of(body, answer) else "is about another object"
+    return "" if metadata.get("name") == target.name else "is about another object"
+
+
+def _is_made_of(body: object, answer: Json) -> bool:
+    """Whether an object is the one to be made; a webhook may have given it another name."""
+    if not isinstance(body, dict):
+        return True
+    upload = body.get("spec", {}).get("upload")
+    if isinstance(upload, dict):
+        spec = answer.get("spec")
+        made = spec.get("upload") if isinstance(spec, dict) else None
+        return isinstance(made, dict) and made.get("id") == upload.get("id")
+    return bool(answer["metadata"].get("name") == body.get("metadata", {}).get("name"))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def error_of(method: str, path: str, status: int, headers: Mapping[str, str], data: bytes) -> ApiError:
+    """The error that an answer is, in the words of the API server and what can be done about it."""
+    said = _status_of(data)
+    words = " ".join(str(said.get("message", "")).split()) if said is not None else _shown(data)
+    text = f"{method} {path}: {status} {words}{_remedy(status, words)}"
+    if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+        return UnavailableError(text, _retry_after(headers))
+    if said is None:
+        if status == HTTPStatus.NOT_FOUND and words == "404 page not found":
+            return UnavailableError(text)  # the API server itself, without the CRD
+        return UnavailableError(f"{text} (this is not an answer of the API server)")
+    return _refusal(status, text, words) or _plain(method, path, status, text, said)
+
+
+def _refusal(status: int, text: str, words: str) -> ApiError | None:
+    """The error of something that admission, a quota or etcd has refused, whatever the code."""
+    for mark, reason in ADMISSION:
+        if mark in words:
+            if status >= HTTPStatus.INTERNAL_SERVER_ERROR and reason is not Refusal.SIZE:
+                return UnavailableError(text, reason=reason)
+            return RefusedError(text, reason)
+    return None
+
+
+def _plain(method: str, path: str, status: int, text: str, said: Json) -> ApiError:
+    """The error that a Status of the API server is by its code."""
+    match status:
+        case HTTPStatus.NOT_FOUND if _names(said, Target.of(path)) and method != "POST":
+            return NotFoundError(text)
+        case HTTPStatus.NOT_FOUND | HTTPStatus.REQUEST_TIMEOUT:
+            return UnavailableError(text)
+        case HTTPStatus.CONFLICT:
+            return ConflictError(text)
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+            return ForbiddenError(text)
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return RefusedError(text, Refusal.SIZE)
+        case HTTPStatus.UNPROCESSABLE_ENTITY | HTTPStatus.BAD_REQUEST:
+            return RefusedError(text, Refusal.SCHEMA)
+        case _ if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return RefusedError(text)
+    return UnavailableError(text)
+
+
+def _status_of(data: bytes) -> Json | None:
+    """The Status of the API server that a body is; None when it is something else."""
+    try:
+        said = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return said if isinstance(said, dict) and said.get("kind") == "Status" else None
+
+
+def _names(said: Json, target: Target) -> bool:
+    """Whether a Status says of exactly this object that it is not there, or that it cannot be."""
+    if "/" in target.name or "%" in target.name:
+        return True  # no object has such a name, which the API server says in other words
+    details = said.get("details")
+    if said.get("reason") != "NotFound" or not isinstance(details, dict):
+        return False
+    return details.get("name") == target.name and details.get("kind") == target.plural
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    wait = headers.get("Retry-After", "")
+    if not (wait.isascii() and wait.isdecimal()):
+        return DEFAULT_RETRY_AFTER_SECONDS  # a date, a negative number, or nothing
+    return min(float(wait[:6]), LONGEST_RETRY_AFTER_SECONDS)
+
+
+def _shown(data: bytes) -> str:
+    """The beginning of an answer that is not the API server's, on one line and printable."""
+    text = " ".join(data[: 4 * SHOWN].decode("utf-8", "replace").split())
+    return "".join(char for char in text if char.isprintable())[:SHOWN]
+
+
+def _remedy(status: int, words: str) -> str:
+    """What an administrator can do about an answer, where that is known."""
+    if status == HTTPStatus.NOT_FOUND and words.startswith("namespaces "):
+        return " (make the namespace, or name another one in UPLOADPP_NAMESPACE)"
+    if status == HTTPStatus.NOT_FOUND and words == "404 page not found":
+        return " (the CRD is not installed: kubectl apply -f crds/)"
+    if status == HTTPStatus.FORBIDDEN and "cannot" in words:
+        return " (the chart's Role grants what the operator needs)"
+    if status == HTTPStatus.UNAUTHORIZED:
+        return " (the credentials are unknown or have expired)"
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return " (a proxy asks for credentials: is NO_PROXY to name the API server?)"
+    return ""
