@@ -34,8 +34,10 @@ class ClamdServer(Service):
 
     port_names = ()
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, *settings: str) -> None:
+        """`settings` are further lines of clamd.conf."""
         super().__init__(instance, "clamd")
+        self._settings = settings
         self._program, self._libraries = find_clamd()
         self.socket = self.data / "clamd.sock"
 
@@ -45,7 +47,8 @@ class ClamdServer(Service):
         database.mkdir(parents=True, exist_ok=True)
         (database / "demo.ndb").write_text(f"{EICAR_SIGNATURE}:0:0:{eicar().hex()}\n")
         config = self.data / "clamd.conf"
-        config.write_text(_CONFIG.format(socket=self.socket, database=database))
+        lines = [_CONFIG.format(socket=self.socket, database=database), *self._settings, ""]
+        config.write_text("\n".join(lines))
         return [str(self._program), f"--config-file={config}"]
 
     def environment(self) -> Mapping[str, str]:

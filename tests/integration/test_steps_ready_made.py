@@ -1,7 +1,9 @@
 """`uploadpp step` as people call it: with a real clamd, with commands, with rules."""
 
 import asyncio
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,55 @@ async def test_the_beginning_of_a_large_file_is_scanned(bench: StepBench, clamd:
     assert (clean[0], infected[0]) == ("continue", "delete")
     assert clean[1]["ErrorMsg"] == "only the first 1048576 of 2000000 bytes were scanned"
     assert infected[1]["Infected"] is True
+
+
+def zipped(*contents: bytes, flags: int = 0) -> bytes:
+    """A ZIP archive of these files, which says of each that it has these flags."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, content in enumerate(contents):
+            archive.writestr(f"file {number}", content)
+    data = bytearray(stream.getvalue())
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        found = data.find(mark)
+        while flags and found >= 0:
+            data[found + at] |= flags
+            found = data.find(mark, found + 1)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("action", ["", "abort", "continue", "delete"])
+async def test_what_clamd_cannot_look_into_is_neither_clean_nor_infected(
+    bench: StepBench, instance: Instance, action: str
+) -> None:
+    """A ZIP with a password; a ZIP with a virus in it is one, also beside something encrypted."""
+    try:
+        clamd = ClamdServer(instance, "AlertEncrypted yes", "AlertExceedsMax yes", "MaxFileSize 1M")
+    except ClamavUnavailableError as error:
+        pytest.skip(f"no clamd here: {error}")
+    await asyncio.to_thread(clamd.start)
+    argv = ["-m", "uploadpp", "step", "virusscan", "--clamd", str(clamd.socket)]
+    step = bench.process([*argv, *([f"--encrypted={action}"] if action else [])])
+    await asyncio.to_thread(step.start)
+    encrypted, virus, plain, large, empty = await outcomes(
+        bench,
+        "virusscan",
+        zipped(b"secret" * 100, flags=1),
+        zipped(eicar()),
+        zipped(b"hello"),
+        bytes(2_000_000),
+        b"",
+    )
+    assert encrypted[0] == (action or "retry")
+    assert encrypted[1]["Infected"] is False
+    assert "Heuristics.Encrypted.Zip" in encrypted[1]["ErrorMsg"]
+    assert encrypted[1]["Scandate"] == "0001-01-01T00:00:00Z"
+    assert (virus[0], virus[1]["Infected"]) == ("delete", True)
+    assert large[0] == "retry"
+    assert large[1]["Infected"] is False
+    assert "Heuristics.Limits.Exceeded" in large[1]["ErrorMsg"]
+    for clean in (plain, empty):
+        assert (clean[0], clean[1]["Infected"], clean[1]["ErrorMsg"]) == ("continue", False, "")
 
 
 async def test_a_command(bench: StepBench) -> None:

@@ -1,4 +1,9 @@
-"""clamd's INSTREAM command. Only a clear "OK" is clean: "ERROR", silence and anything else are not."""
+"""clamd's INSTREAM command, and what its replies mean.
+
+Only a clear "OK" is clean: "ERROR", silence and anything else are not. Not everything that clamd
+reports as FOUND is something it found: with alerts switched on it also reports what it could not look
+at. Such a file is neither clean nor infected.
+"""
 
 import asyncio
 import contextlib
@@ -6,10 +11,13 @@ import socket
 import struct
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-LIMIT_SIGNATURE = "Heuristics.Limits.Exceeded"
 MAX_REPLY = 4096
+MAX_SIGNATURE = 200
+MAX_FILE_BYTES = 2**31 - 3
+"""clamd says OK to larger files without a look at them, whatever its configuration says (INT_MAX - 2)."""
 CONNECT_SECONDS = 10
 
 
@@ -19,6 +27,47 @@ class ScanError(Exception):
 
 class TooLargeError(ScanError):
     """clamd does not scan files of this size, or not to their end."""
+
+
+class EncryptedError(ScanError):
+    """clamd could not look into it: it is encrypted."""
+
+
+class BrokenError(ScanError):
+    """clamd could not look at all of it: it is damaged, or of a form that clamd does not read."""
+
+
+class Kind(StrEnum):
+    """What clamd found, or why it could not look."""
+
+    MALWARE = "malware"
+    SUSPICIOUS = "suspicious"
+    OVERSIZE = "oversize"
+    ENCRYPTED = "encrypted"
+    BROKEN = "broken"
+
+
+_KINDS = (
+    # What clamd could not look at. Old versions name it without "Heuristics.".
+    ("limits.exceeded", Kind.OVERSIZE),
+    ("email.exceedsmax", Kind.OVERSIZE),
+    ("xz.dicsizelimit", Kind.OVERSIZE),
+    ("oversized.", Kind.OVERSIZE),
+    ("encrypted.", Kind.ENCRYPTED),
+    ("broken.", Kind.BROKEN),
+    # What it found, which need not be malware: unwanted programs, macros, links, numbers of cards.
+    ("pua.", Kind.SUSPICIOUS),
+    ("ole2.containsmacros", Kind.SUSPICIOUS),
+    ("phishing.", Kind.SUSPICIOUS),
+    ("structured.", Kind.SUSPICIOUS),
+    ("safebrowsing.", Kind.SUSPICIOUS),
+)
+
+
+def kind_of(signature: str) -> Kind:
+    """What a name reported by clamd stands for; what is not known is malware."""
+    name = signature.casefold().removeprefix("heuristics.")
+    return next((kind for beginning, kind in _KINDS if name.startswith(beginning)), Kind.MALWARE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +127,13 @@ async def _connect(family: int, place: Any) -> socket.socket:  # noqa: ANN401 --
 
 
 async def scan(address: Address, content: AsyncIterable[bytes]) -> str:
-    """The name of the signature found, or nothing when the file is clean.
+    """The name of what clamd found, or nothing when the file is clean.
 
     Raises:
         TooLargeError: a limit of clamd is exceeded.
-        ScanError: neither could be found out.
+        EncryptedError: clamd could not look into it.
+        BrokenError: clamd could not look at all of it.
+        ScanError: it could not be found out.
     """
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -106,12 +157,17 @@ async def _send(
 ) -> bool:
     """Whether clamd has got the whole file."""
     loop = asyncio.get_running_loop()
+    sent = 0
     try:
         await loop.sock_sendall(connection, b"zINSTREAM\0")
         async for chunk in content:
             if answering.done():
                 return False
-            await loop.sock_sendall(connection, struct.pack("!I", len(chunk)) + chunk)
+            sent += len(chunk)
+            if sent > MAX_FILE_BYTES:
+                raise TooLargeError(f"clamd does not look at files of more than {MAX_FILE_BYTES} bytes")
+            if chunk:  # a chunk without bytes would be the end
+                await loop.sock_sendall(connection, struct.pack("!I", len(chunk)) + chunk)
         await loop.sock_sendall(connection, struct.pack("!I", 0))
     except ConnectionError:
         return False
@@ -124,21 +180,45 @@ async def _reply(connection: socket.socket) -> str:
     with contextlib.suppress(ConnectionError):  # what came before counts
         while len(reply) < MAX_REPLY and (part := await loop.sock_recv(connection, MAX_REPLY)):
             reply += part
-    return reply.rstrip(b"\0\n").decode(errors="replace")
+    return reply.decode(errors="replace")
 
 
 def verdict(reply: str, *, complete: bool) -> str:
-    """What a reply means, as for `scan`."""
-    text = reply.removeprefix("stream: ")
-    if text.endswith(" FOUND"):
-        signature = text.removesuffix(" FOUND")
-        if signature.startswith(LIMIT_SIGNATURE):
-            raise TooLargeError(f"clamd did not scan all of it: {signature}")
-        return signature
-    if "size limit exceeded" in text:
+    """What a reply means, as for `scan`. It may hold several records and several lines: the worst counts."""
+    records = [record.strip("\r\n") for record in reply.rstrip("\0\r\n").split("\0")]
+    reported = [name for record in records for name in _signatures(record)]
+    if reported:
+        order = list(Kind)  # what was found outweighs what could not be looked at
+        return _judged(min(reported, key=lambda name: order.index(kind_of(name))))
+    if any("size limit exceeded" in record for record in records):
         raise TooLargeError("the file is larger than clamd's StreamMaxLength")
-    if text == "OK" and reply != text and complete:
+    if records == ["stream: OK"] and complete:
         return ""
+    text = "; ".join(_shown(record.removeprefix("stream: ")) for record in records if record)
     if text and text != "OK":
         raise ScanError(f"clamd answered: {text}")
     raise ScanError("clamd did not answer" if complete else "clamd closed the connection")
+
+
+def _signatures(record: str) -> list[str]:
+    """The names that a record reports. A name may hold a line feed, and the word FOUND."""
+    lines = [record] if record.endswith(" FOUND") else record.splitlines()
+    texts = [line for line in lines if line.endswith(" FOUND")]
+    return [_shown(text.removeprefix("stream: ").removesuffix(" FOUND")) or "unnamed" for text in texts]
+
+
+def _shown(text: str) -> str:
+    clean = "".join(each if each.isprintable() else "\ufffd" for each in text[: MAX_SIGNATURE + 1])
+    return clean if len(clean) <= MAX_SIGNATURE else f"{clean[:MAX_SIGNATURE]}…"
+
+
+def _judged(signature: str) -> str:
+    match kind_of(signature):
+        case Kind.OVERSIZE:
+            raise TooLargeError(f"clamd did not scan all of it: {signature}")
+        case Kind.ENCRYPTED:
+            raise EncryptedError(f"clamd could not look into it: {signature}")
+        case Kind.BROKEN:
+            raise BrokenError(f"clamd could not look at all of it: {signature}")
+        case _:
+            return signature

@@ -2,19 +2,25 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from uploadpp.core.states import Outcome
+from tests.fakeclamd import listening, says_ok
 from uploadpp.runtime.configuration import ConfigurationError, read_model
-from uploadpp.steps import Abort, Continue, Delete, Retry, Upload, Verdict, VirusscanResult
-from uploadpp.steps.clamd import Address, ScanError, TooLargeError, scan, verdict
-from uploadpp.steps.virusscan import Virusscan, VirusscanOptions
-
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+from uploadpp.steps.clamd import (
+    Address,
+    BrokenError,
+    EncryptedError,
+    Kind,
+    ScanError,
+    TooLargeError,
+    kind_of,
+    scan,
+    verdict,
+)
+from uploadpp.steps.virusscan import VirusscanOptions
 
 
 @pytest.mark.parametrize(
@@ -72,20 +78,6 @@ def test_limits_are_neither_clean_nor_a_virus(reply: str) -> None:
         verdict(reply, complete=True)
 
 
-@asynccontextmanager
-async def listening(folder: Path, handler: Handler) -> AsyncIterator[Address]:
-    path = str(folder / "clamd.sock")
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await handler(reader, writer)
-        finally:
-            writer.close()
-
-    async with await asyncio.start_unix_server(handle, path):
-        yield Address(path=path)
-
-
 async def much() -> AsyncIterator[bytes]:
     for _ in range(200):
         yield b"x" * 65536
@@ -138,97 +130,78 @@ async def test_a_clamd_that_hangs_up_or_is_away(tmp_path: Path) -> None:
         await scan(Address(path=str(tmp_path / "nobody")), much())
 
 
-async def checked(folder: Path, reply: bytes, **flags: str) -> Verdict:
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(struct.pack("!I", 0))
-        writer.write(reply + b"\0")
-
-    options = read_model(VirusscanOptions, flags, {})
-    async with listening(folder, handler) as address:
-        return await Virusscan(address, options).check(Upload.of(b"x"))
-
-
-NOT_SCANNED = "not scanned: the file is larger than clamd's StreamMaxLength"
-FOUND, OK, LIMIT = b"stream: Eicar FOUND", b"stream: OK", b"INSTREAM size limit exceeded. ERROR"
-
-
 @pytest.mark.parametrize(
-    ("reply", "flags", "kind", "result"),
+    ("signature", "kind"),
     [
-        (OK, {}, Continue, (False, "", "")),
-        (FOUND, {}, Delete, (True, "Eicar", "")),
-        (FOUND, {"infected": "abort"}, Abort, (True, "Eicar", "")),
-        (FOUND, {"infected": "continue"}, Continue, (True, "Eicar", "")),
-        (b"stream: x ERROR", {}, Retry, (False, "", "clamd answered: x ERROR")),
-        (OK, {"max_scan_size": "1"}, Continue, (False, "", "")),
-        (OK, {"max_scan_size": "0"}, Continue, (False, "", "")),
-        (LIMIT, {"oversize": "abort"}, Abort, (False, "", NOT_SCANNED)),
-    ],
-)  # fmt: skip
-async def test_what_follows(
-    tmp_path: Path, reply: bytes, flags: dict[str, str], kind: type[Verdict], result: tuple[bool, str, str]
-) -> None:
-    said = await checked(tmp_path, reply, **flags)
-    assert type(said) is kind
-    assert isinstance(said.result, VirusscanResult)
-    assert (said.result.infected, said.result.description, said.result.error) == result
-    assert (said.result.scanned_at is None) is bool(said.result.error)
-
-
-async def test_a_limit_of_clamd_is_a_retry_with_the_remedy(tmp_path: Path) -> None:
-    said = await checked(tmp_path, LIMIT)
-    assert isinstance(said, Retry)
-    assert "--oversize" in said.message
-
-
-@pytest.mark.parametrize("outcome", [None, *Outcome])  # all but partial
-async def test_a_file_above_the_limit_is_not_even_sent(tmp_path: Path, outcome: Outcome | None) -> None:
-    flags = {"max_scan_size": "4", **({"oversize": outcome.value} if outcome else {})}
-    options = read_model(VirusscanOptions, flags, {})
-    said = await Virusscan(Address(path=str(tmp_path / "nobody")), options).check(Upload.of(b"hello"))
-    assert said.outcome is (outcome or Outcome.CONTINUE)
-    assert isinstance(said.result, VirusscanResult)
-    assert said.result.error == "not scanned: larger than 4 bytes"
-    assert said.result.scanned_at is None
-
-
-@pytest.mark.parametrize("reply", [OK, FOUND, LIMIT])
-async def test_the_beginning_of_a_large_file(tmp_path: Path, reply: bytes) -> None:
-    sent, wanted = b"", b"zINSTREAM\0" + struct.pack("!I", 4) + b"hell" + struct.pack("!I", 0)
-
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal sent
-        sent = await reader.readexactly(len(wanted))
-        writer.write(reply + b"\0")
-
-    options = read_model(VirusscanOptions, {"max_scan_size": "4", "oversize": "partial"}, {})
-    async with listening(tmp_path, handler) as address:
-        said = await Virusscan(address, options).check(Upload.of(b"hello"))
-    assert sent == wanted
-    assert isinstance(said.result, VirusscanResult)
-    assert (said.outcome, said.result.infected) == {
-        OK: (Outcome.CONTINUE, False),
-        FOUND: (Outcome.DELETE, True),
-        LIMIT: (Outcome.RETRY, False),
-    }[reply]
-    assert (said.result.scanned_at is not None) is (reply == FOUND)  # half a file is not clean
-    if reply == OK:
-        assert said.result.error == "only the first 4 of 5 bytes were scanned"
-
-
-def test_a_part_needs_a_size() -> None:
-    with pytest.raises(ConfigurationError, match="partial needs --max-scan-size"):
-        read_model(VirusscanOptions, {"oversize": "partial"}, {})
-
-
-@pytest.mark.parametrize(
-    "variables",
-    [
-        {"UPLOADPP_STEP_INFECTED": "retry"},
-        {"UPLOADPP_STEP_MAX_SCAN_SIZE": "big"},
-        {"UPLOADPP_STEP_OVERSIZE": "x"},
+        ("Eicar-Test-Signature", Kind.MALWARE),
+        ("Heuristics.Exploit.CVE_2023_1", Kind.MALWARE),
+        ("Win.Trojan.Encrypted.Zip-1", Kind.MALWARE),
+        ("Heuristics.Encrypted.7Zip", Kind.ENCRYPTED),
+        ("Heuristics.Encrypted.PDF", Kind.ENCRYPTED),
+        ("Encrypted.RAR", Kind.ENCRYPTED),
+        ("heuristics.encrypted.zip", Kind.ENCRYPTED),
+        ("Heuristics.Encrypted.Zip(44d88612fea8a8f36de82e1278abb02f:68)", Kind.ENCRYPTED),
+        ("Heuristics.Broken.Media.JPEG.JFIFmarkerBadPosition", Kind.BROKEN),
+        ("Broken.Executable", Kind.BROKEN),
+        ("Heuristics.Limits.Exceeded.MaxScanTime", Kind.OVERSIZE),
+        ("Heuristics.Limits.Exceeded", Kind.OVERSIZE),
+        ("Heuristics.Email.ExceedsMax.PartsPerMessage", Kind.OVERSIZE),
+        ("Heuristics.XZ.DicSizeLimit", Kind.OVERSIZE),
+        ("PUA.Doc.Packed.EncryptedDoc-1", Kind.SUSPICIOUS),
+        ("Heuristics.OLE2.ContainsMacros.XLM", Kind.SUSPICIOUS),
+        ("Heuristics.Phishing.Email.SpoofedDomain", Kind.SUSPICIOUS),
+        ("Heuristics.Structured.CreditCardNumber", Kind.SUSPICIOUS),
     ],
 )
-def test_options_that_cannot_be_used(variables: dict[str, str]) -> None:
-    with pytest.raises(ConfigurationError, match=next(iter(variables))):
-        read_model(VirusscanOptions, {}, variables)
+def test_what_clamd_found_is_told_from_what_it_could_not_look_at(signature: str, kind: Kind) -> None:
+    assert kind_of(signature) is kind
+
+
+@pytest.mark.parametrize(
+    ("reply", "signature"),
+    [
+        ("stream: Eicar FOUND\0", "Eicar"),
+        ("stream: Eicar FOUND\n", "Eicar"),
+        ("stream: My Virus 1 FOUND\0", "My Virus 1"),
+        ("stream: not FOUND yet FOUND\0", "not FOUND yet"),
+        ("stream: two\nlines FOUND\0", "two\ufffdlines"),
+        ("stream: \x1b[2J FOUND\0", "\ufffd[2J"),
+        ("stream: Eicar FOUND\0stream: OK\0", "Eicar"),
+        ("stream: Eicar FOUND\nstream: OK\n", "Eicar"),
+        ("stream: Heuristics.Encrypted.Zip FOUND\0stream: Eicar FOUND\0", "Eicar"),
+        ("INSTREAM size limit exceeded. ERROR\0stream: Eicar FOUND\0", "Eicar"),
+        ("stream:  FOUND\0", "unnamed"),
+        (f"stream: {'x' * 1000} FOUND", f"{'x' * 200}…"),
+    ],
+)
+def test_a_name_is_read_from_any_reply_that_reports_one(reply: str, signature: str) -> None:
+    assert verdict(reply, complete=True) == signature
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        ("stream: OK\0stream: OK\0", ScanError),
+        ("stream: OK\nstream: x ERROR\0", ScanError),
+        ("stream: Eicar\nOK\0", ScanError),
+        ("stream: OK FOUNDX\0", ScanError),
+        ("stream: Eicar FOU", ScanError),
+        ("stream: Heuristics.Encrypted.Zip FOUND\0stream: OK\0", EncryptedError),
+        ("stream: Heuristics.Broken.Executable FOUND\nstream: OK\0", BrokenError),
+        ("stream: OK\0INSTREAM size limit exceeded. ERROR\0", TooLargeError),
+    ],
+)
+def test_a_reply_of_several_lines_is_clean_only_if_all_are(reply: str, error: type[ScanError]) -> None:
+    with pytest.raises(ScanError) as raised:
+        verdict(reply, complete=True)
+    assert type(raised.value) is error
+
+
+async def test_the_ceiling_is_counted_where_no_size_is_announced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uploadpp.steps.clamd.MAX_FILE_BYTES", 1_000_000)
+
+    async with listening(tmp_path, says_ok) as address:
+        with pytest.raises(TooLargeError, match="1000000"):
+            await scan(address, much())
