@@ -11,7 +11,7 @@ from kubectl_pp.catalog import ALIASES, BY_NAME, Names, Verb
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, PluginError, UsageError
 from kubectl_pp.flags import ALWAYS, Flag
-from kubectl_pp.screen import Color, Screen
+from kubectl_pp.screen import Color, Screen, safe
 
 COMPLETE = "__complete"
 _NARGS: dict[Names, int | str] = {
@@ -131,5 +131,6 @@ def _report(error: PluginError) -> int:
     screen = Screen()
     red = sys.stderr.isatty() and screen.color
     head = f"\x1b[{Color.BAD}merror:\x1b[0m" if red else "error:"
-    sys.stderr.write(f"{head} {error}\n" + (f"  try: {error.remedy}\n" if error.remedy else ""))
+    said = safe(f"{error}\n" + (f"  try: {error.remedy}\n" if error.remedy else ""))
+    sys.stderr.write(f"{head} {said}")
     return error.code

@@ -4,6 +4,7 @@ The last word is the one being typed. Each line is a candidate, a tab and its de
 last line is a colon and a directive.
 """
 
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -17,6 +18,8 @@ from kubectl_pp.proxy import kubectl_path
 from kubectl_pp.screen import Screen, harmless
 
 MOST = 100
+_SHELL_SAFE = re.compile(r"[A-Za-z0-9@._:=/-]+")
+"""Candidates with any other character are not offered: some shells expand what is in them."""
 REQUEST_TIMEOUT = "3s"
 NO_FILES, FILES = 4, 0
 
@@ -32,7 +35,8 @@ def complete(words: list[str]) -> int:
         found, directive = _candidates(before, typed)
     # Of --flag=value the value alone is offered: the shells' own code puts the flag before it.
     start = typed.partition("=")[2] if typed.startswith("-") and "=" in typed else typed
-    lines = [f"{word}\t{text}" if text else word for word, text in found if word.startswith(start)]
+    offered = [(word, text) for word, text in found if word.startswith(start) and _SHELL_SAFE.fullmatch(word)]
+    lines = [f"{word}\t{harmless(text)}" if text else word for word, text in offered]
     sys.stdout.write("".join(f"{line}\n" for line in lines) + f":{directive}\n")
     return 0
 

@@ -99,7 +99,8 @@ class Context:
             "config",
             "view",
             "--minify",
-            "--output=jsonpath={..namespace}",
+            # --minify leaves the one context; other keys of this name may stand in its extensions.
+            "--output=jsonpath={.contexts[0].context.namespace}",
         ]
         return subprocess.Popen(
             arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -5,7 +5,7 @@ import sys
 import time
 from typing import Self
 
-from kubectl_pp.screen import Screen
+from kubectl_pp.screen import Screen, safe
 
 FRAMES_PER_SECOND = 8
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
@@ -44,7 +44,7 @@ class Live:
         parts = [_BEGIN]
         for y, line in enumerate(shown):
             if y >= len(old) or old[y] != line:
-                parts.append(f"\x1b[{y + 1};1H{self._screen.fit(line)}{_CLEAR_LINE}")
+                parts.append(f"\x1b[{y + 1};1H{self._screen.fit(safe(line))}{_CLEAR_LINE}")
         if len(shown) < len(old) or not old:
             parts.append(f"\x1b[{len(shown) + 1};1H{_CLEAR_BELOW}")
         # First: whoever presses Ctrl-C while it is written has seen it, and finds it left behind.

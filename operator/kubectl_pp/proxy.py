@@ -16,7 +16,8 @@ from kubectl_pp.errors import UnavailableError
 
 _SHELL = """\
 trap '' INT HUP TERM
-dir=$(mktemp -d "${TMPDIR:-/tmp}/kubectl-pp.XXXXXX") || exit 1
+dir=$1
+shift
 "$@" --unix-socket="$dir/s" <&FD FD<&- &
 child=$!
 exec FD<&- >&- 2>&-
@@ -30,6 +31,8 @@ _PATHS = (
     "|^/apis/coordination[.]k8s[.]io/v1/|^/apis/authorization[.]k8s[.]io/v1/selfsubjectaccessreviews$"
     "|^/apis/apiextensions[.]k8s[.]io/v1/customresourcedefinitions/"
 )
+_LONGEST_FOLDER = 80
+"""Bytes. The path of a socket has room for 104 (macOS) or 108 (Linux), and we add 22."""
 _LAST_SHELL_FD = 9
 _SERVING = "Starting to serve on "
 _KLOG = re.compile(rb"[EWIF]\d{4} ")
@@ -57,7 +60,7 @@ class Proxy:
         self._words: list[str] = []
         try:
             self._shell = subprocess.Popen(
-                ["/bin/sh", "-c", _SHELL.replace("FD", str(stdin)), "sh", *command],
+                ["/bin/sh", "-c", _SHELL.replace("FD", str(stdin)), "sh", _socket_folder(), *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -101,6 +104,27 @@ class Proxy:
                 continue
             sys.stderr.buffer.write(chunk)
             sys.stderr.buffer.flush()
+
+
+def _socket_folder() -> str:
+    """A new folder that only the user can enter, under TMPDIR if that can be used, else under /tmp.
+
+    Raises:
+        UnavailableError: neither can be written.
+    """
+    wanted = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 -- the folder in it is private
+    usable = len(os.fsencode(wanted)) <= _LONGEST_FOLDER
+    for parent in (wanted, "/tmp") if usable else ("/tmp",):  # noqa: S108 -- same
+        folder = f"{parent}/kubectl-pp.{os.getpid()}.{os.urandom(3).hex()}"
+        try:
+            os.mkdir(folder, 0o700)  # noqa: PTH102 -- pathlib takes 10 ms to load
+        except OSError:
+            continue
+        return folder
+    raise UnavailableError(
+        f"no folder for the socket of kubectl proxy: neither TMPDIR ({wanted}) nor /tmp can be written",
+        "set TMPDIR to a folder of yours",
+    )
 
 
 def _own_stdin() -> int:

@@ -1,6 +1,7 @@
 """The terminal: what it can show, and the few words of escape sequences we use."""
 
 import os
+import re
 import sys
 from enum import StrEnum
 from typing import TextIO
@@ -41,6 +42,8 @@ _PRETTY = {
     Icon.FAILED: "✖",
     Icon.SKIPPED: "·",
 }
+_OURS = re.compile(r"(\n|\x1b\[(?:0|1|2|3[1236])m)")
+"""What `paint` writes, and the ends of lines."""
 _PLAIN = str.maketrans({"…": "~", "“": '"', "”": '"'})
 
 
@@ -92,16 +95,16 @@ class Screen:
 
     def line(self, text: str = "") -> None:
         """Print one line."""
-        self.out.write(self.fit(text) + "\n")
+        self.out.write(self.fit(safe(text)) + "\n")
 
     def lines(self, texts: list[str]) -> None:
         """Print some lines."""
-        self.out.write("".join(self.fit(text) + "\n" for text in texts))
+        self.out.write("".join(self.fit(safe(text)) + "\n" for text in texts))
 
     def note(self, text: str) -> None:
         """Say something that is no result."""
         self.out.flush()
-        sys.stderr.write(self.fit(text) + "\n")
+        sys.stderr.write(self.fit(safe(text)) + "\n")
         sys.stderr.flush()
 
 
@@ -120,6 +123,17 @@ def harmless(text: str) -> str:
     return "".join(
         "^[" if c == "\x1b" else " " if c in "\t\n\r" else c if c.isprintable() else "?" for c in text
     )
+
+
+def safe(text: str) -> str:
+    """Lines with our own colours; whatever else could steer a terminal is shown instead.
+
+    Texts of others are cleaned where they are read (`harmless`). This is for those that were forgotten.
+    """
+    if text.isprintable():
+        return text
+    parts = _OURS.split(text)
+    return "".join(part if index % 2 else harmless(part) for index, part in enumerate(parts))
 
 
 def clip(text: str, width: int) -> str:

@@ -1,9 +1,12 @@
 """The part of a status that makes sense: the API server takes any, and the operator need not have written it.
 
-What is of another type than the operator writes is left out, so that whoever shows it need not ask.
+What is of another type than the operator writes is left out, and texts are made safe to show. Callers need
+no checks.
 """
 
 from typing import Any
+
+from kubectl_pp.screen import harmless
 
 Json = dict[str, Any]
 
@@ -28,4 +31,6 @@ def _field(name: str, value: object) -> object:
         return sound(value)
     if name in LISTS:
         return [sound(each) for each in value if isinstance(each, dict)] if isinstance(value, list) else None
-    return value if isinstance(value, int if name in NUMBERS else str) else None
+    if name in NUMBERS:
+        return value if isinstance(value, int) else None
+    return harmless(value) if isinstance(value, str) else None

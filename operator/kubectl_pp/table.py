@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from kubectl_pp.screen import Color, Screen
+from kubectl_pp.screen import Color, Screen, harmless
 
 PADDING = 3
 MIN_CELL = 6
@@ -41,7 +41,7 @@ def cell(value: object) -> str:
     cut = min((at for c in "\f\n\r" if (at := text.find(c)) >= 0), default=-1)
     if cut >= 0:
         text = text[:cut] + "..."
-    return text.replace("\x1b", "^[").replace("\t", " ")
+    return harmless(text)
 
 
 def columns(cells: Iterable[Sequence[object]]) -> list[list[str]]:

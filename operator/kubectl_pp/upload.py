@@ -43,13 +43,13 @@ class Step:
 
     def __init__(self, plan: Json, status: Json) -> None:
         self.plan = plan
-        self.name: str = harmless(status.get("name") or plan.get("name", "?"))
+        self.name: str = status.get("name") or harmless(str(plan.get("name", "?")))
         self.state: str = status.get("state", StepState.WAITING)
         self.attempts: int = status.get("attempts", 0)
         self.retries: int = status.get("retries", 0)
         self.outcome: str = status.get("outcome", "")
         self.reason: str = status.get("reason", "")
-        self.message: str = harmless(status.get("message", ""))
+        self.message: str = status.get("message", "")
         self.started = parse_time(status.get("startTime"))
         self.finished = parse_time(status.get("finishTime"))
 
@@ -114,7 +114,7 @@ class Upload:
     @property
     def step(self) -> str:
         """The current step, `finished` while the storage is awaited, empty before and after."""
-        return harmless(str(self.status.get("currentStep", "")))
+        return str(self.status.get("currentStep", ""))
 
     @property
     def outcome(self) -> str:
@@ -134,7 +134,7 @@ class Upload:
     @property
     def message(self) -> str:
         """What is out of the ordinary, or else what it waits for."""
-        return harmless(self.status.get("message") or self.condition(SUCCEEDED).get("message", ""))
+        return str(self.status.get("message") or self.condition(SUCCEEDED).get("message", ""))
 
     @property
     def refusal(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from e2e.cluster.local import LocalCluster
 from tests.plugin.conftest import Plugin, environment_of
@@ -167,3 +168,52 @@ def test_a_closed_pipe_is_no_traceback(pp: Plugin, writer: Writer) -> None:
         process.stdout.close()
         assert process.stderr is not None
         assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"extensions": [{"name": "minikube", "extension": {"namespace": "elsewhere", "provider": "x"}}]},
+        {"extensions": [{"name": "namespace", "extension": {"a": {"namespace": "elsewhere"}}}]},
+    ],
+)
+@pytest.mark.parametrize("given", [True, False])
+def test_the_namespace_is_the_contexts_own(
+    pp: Plugin, writer: Writer, extra: dict[str, object], *, given: bool
+) -> None:
+    """Other keys of that name stand in what tools keep in a kubeconfig."""
+    path = Path(pp.environment["KUBECONFIG"])
+    found = yaml.safe_load(path.read_text())
+    for entry in (*found["clusters"], *found["contexts"]):
+        entry["cluster" if "cluster" in entry else "context"].update(extra)
+        if "context" in entry:
+            entry["context"].update(extra)
+            if not given:
+                entry["context"].pop("namespace", None)
+    path.write_text(yaml.safe_dump(found))
+    writer.put(at("upload-7", ago_minutes=5))
+    kubectl = subprocess.run(
+        ["kubectl", "get", "upp", "--output=name"],
+        env=pp.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert pp("list", "-o", "name").out == kubectl.stdout
+    assert bool(kubectl.stdout) is given
+
+
+@pytest.mark.parametrize("kind", ["long", "missing", "unwritable", "with spaces", "empty"])
+def test_any_temporary_folder_will_do(pp: Plugin, tmp_path: Path, kind: str) -> None:
+    folders = {
+        "long": tmp_path / ("x" * 95),
+        "missing": tmp_path / "missing",
+        "unwritable": Path("/proc"),
+        "with spaces": tmp_path / "a b 'c' $d",
+        "empty": Path(),
+    }
+    folder = folders[kind]
+    if kind in ("long", "with spaces"):
+        folder.mkdir()
+    found = pp("list", TMPDIR="" if kind == "empty" else str(folder))
+    assert (found.code, found.err) == (0, f"No uploads found in {pp.namespace} namespace.\n")

@@ -83,7 +83,7 @@ def _print_rows(context: Context, definitions: list[Json], rows: list[Json]) -> 
     if STATUS_COLUMN.upper() in head:
         x = head.index(STATUS_COLUMN.upper())
         paint = {(y, x): stage_color(line[x]) for y, line in enumerate(table, len(top))}
-    sys.stdout.write("".join(line + "\n" for line in layout([*top, *table], context.screen, paint)))
+    context.screen.lines(layout([*top, *table], context.screen, paint))
 
 
 def _say_nothing_found(context: Context) -> None:

@@ -45,8 +45,7 @@ def _print_lines(context: Context, wanted: set[str]) -> int:
                 text = line.decode(errors="replace").rstrip("\n")
                 if not wanted or any(word in text for word in wanted):
                     count += 1
-                    context.screen.line(text if context.options.raw else pretty(text, context.screen))
-                    context.screen.out.flush()
+                    _print(text, context)
         except BaseException:
             process.kill()
             raise
@@ -58,6 +57,14 @@ def _print_lines(context: Context, wanted: set[str]) -> int:
         )
     sys.stdout.flush()
     return count
+
+
+def _print(text: str, context: Context) -> None:
+    if context.options.raw:
+        context.screen.out.write(f"{text}\n")
+    else:
+        context.screen.line(pretty(text, context.screen))
+    context.screen.out.flush()
 
 
 def _command(context: Context) -> list[str]:
@@ -81,7 +88,8 @@ def pretty(line: str, screen: Screen) -> str:
     extra = " ".join(
         f"{key}={value}" for key, value in entry.items() if key not in _KNOWN and value not in ("", None)
     )
-    head = f"{entry.get('time', '')} {screen.paint(f'{level:<7}', _LEVELS.get(level))}"
+    time, word = harmless(str(entry.get("time", ""))), f"{harmless(level):<7}"
+    head = f"{time} {screen.paint(word, _LEVELS.get(level))}"
     trace = entry.get("exc_info")
     tail = "".join(f"\n    {harmless(each)}" for each in str(trace).splitlines()) if trace else ""
     return f"{head} {harmless(text)}" + (f"  {harmless(extra)}" if extra else "") + tail
