@@ -13,7 +13,7 @@ from pathlib import Path
 
 import uvloop
 
-from tests.uploads import PASSED, after
+from tests.uploads import ARRIVAL, PASSED, after
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis
@@ -25,9 +25,10 @@ TEN_YEARS_MS = 10 * 365 * 86_400_000
 
 
 async def _main(options: argparse.Namespace) -> None:
-    upload = after(*PASSED)
-    assert upload.completed_at is not None  # noqa: S101 -- it has passed
-    upload = evolve(upload, expires_at=Millis(upload.completed_at + TEN_YEARS_MS))
+    upload = after(ARRIVAL) if options.running else after(*PASSED)
+    if upload.completed_at is not None:
+        upload = evolve(upload, expires_at=Millis(upload.completed_at + TEN_YEARS_MS))
+    word = "running" if options.running else "raw"
     status = to_status(upload)
     left = iter(range(options.uploads))
     async with Api(await load_configuration()) as api:
@@ -35,7 +36,7 @@ async def _main(options: argparse.Namespace) -> None:
 
         async def worker() -> None:
             for number in left:
-                mine = evolve(upload, id=f"raw-{number}")
+                mine = evolve(upload, id=f"{word}-{number}")
                 resource = to_resource(mine, namespace=options.namespace, shown=ALL_SHOWN, sealed=SEALED)
                 made = await store.create(resource)
                 written = await store.write_status(mine.id, made.version, status)
@@ -56,6 +57,7 @@ def main() -> int:
     parser.add_argument("--uploads", type=int, default=1000)
     parser.add_argument("--writers", type=int, default=16)
     parser.add_argument("--delete", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--running", action="store_true", help="uploads in their first step, not ended ones")
     parser.add_argument("--out", type=Path)
     uvloop.run(_main(parser.parse_args()))
     return 0

@@ -95,6 +95,12 @@ VERBS: tuple[Verb, ...] = (
                 OUTPUT.title,
                 (
                     *OUTPUT.flags,
+                    Flag(
+                        ("--sort-by",),
+                        "column to sort by; by default what needs a person comes first, then the newest",
+                        "COLUMN",
+                    ),
+                    Flag(("--limit",), "most rows; 0 is all (the default is 200 on a terminal)", "NUMBER"),
                     Flag(("--json",), "one array of upload sessions, as the old command printed"),
                     Flag(("-w", "--watch"), "keep on printing a line for every change"),
                 ),

@@ -32,12 +32,24 @@ class Change(NamedTuple):
 
 
 class Feed:
-    """Changes of one collection. `version` leaves the list out and watches from there."""
+    """Changes of one collection.
 
-    def __init__(self, client: Client, path: str, params: dict[str, str], version: str = "") -> None:
+    `version` leaves the list out and watches from there. `listed` are the parameters of the list where
+    it shall have less than what is watched: what has ended does not move.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        path: str,
+        params: dict[str, str],
+        version: str = "",
+        listed: dict[str, str] | None = None,
+    ) -> None:
         self._client = client
         self._path = path
         self._params = params
+        self._listed = params if listed is None else listed
         self._version = version
         self._queue: queue.Queue[Change] = queue.Queue()
         self._first = True
@@ -78,7 +90,7 @@ class Feed:
     def _list(self) -> None:
         items: list[Json] = []
         version = ""
-        for page in self._client.pages(self._path, self._params):
+        for page in self._client.pages(self._path, self._listed):
             items += page.get("items", [])
             version = version or page["metadata"]["resourceVersion"]
         self._version = version

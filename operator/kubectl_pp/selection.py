@@ -1,10 +1,12 @@
 """Which uploads a command is about: names, ids, @latest, selectors, and filters on what they are in."""
 
+import contextlib
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
-from kubectl_pp.client import Client
+from kubectl_pp.client import JSON, TABLE, Client, Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExpiredError, MissingError, UsageError
 from kubectl_pp.times import parse_duration
@@ -12,8 +14,11 @@ from kubectl_pp.upload import Upload, collection
 
 LATEST = "@latest"
 LIST_TRIES = 3
+SAME_SECOND = 100
+"""Uploads that are looked at to find the newest; creation times have whole seconds only."""
 
 Test = Callable[[Upload], bool]
+T = TypeVar("T")
 
 
 def params(options: Namespace) -> dict[str, str]:
@@ -29,6 +34,39 @@ def params(options: Namespace) -> dict[str, str]:
             fields.append(f"{path}={value}")
     found = {"fieldSelector": ",".join(fields), "labelSelector": getattr(options, "selector", None) or ""}
     return {key: value for key, value in found.items() if value}
+
+
+NOT_ENDED = "status.completionTime="
+ENDED = "status.completionTime!="
+_RELEASE_FAILED = f"{ENDED},status.currentStep=finished,status.outcome=continue"
+
+
+def queries(options: Namespace) -> list[dict[str, str]]:
+    """Parameters of lists that no upload is in twice and that together hold all which `tests` let through.
+
+    The API server finds few among many a hundred times faster than we do.
+    """
+    base = params(options)
+    wanted = getattr(options, "processing", None)
+    if getattr(options, "running", False) or wanted == "true" or getattr(options, "all", False):
+        parts = [NOT_ENDED]
+    elif getattr(options, "stalled", False):
+        parts = [NOT_ENDED, _RELEASE_FAILED]
+    elif getattr(options, "failed", False):
+        parts = [f"{ENDED},status.outcome!=continue", _RELEASE_FAILED]
+    elif getattr(options, "has_virus", None) == "true":
+        parts = ["status.outcome!=,status.outcome!=continue"]
+    elif wanted == "false":
+        parts = [ENDED]
+    else:
+        return [base]
+    return [narrowed(base, part) for part in parts]
+
+
+def narrowed(base: dict[str, str], field_selector: str) -> dict[str, str]:
+    """The parameters with a further field selector."""
+    both = [each for each in (base.get("fieldSelector"), field_selector) if each]
+    return {**base, "fieldSelector": ",".join(both)}
 
 
 def tests(options: Namespace) -> list[Test]:
@@ -67,22 +105,49 @@ def _equals(test: Test, *, wanted: bool) -> Test:
     return lambda upload: test(upload) is wanted
 
 
+def read(
+    context: Context, wanted: Sequence[dict[str, str]], take: Callable[[Json], None], accept: str = JSON
+) -> None:
+    """Hand each page of some lists to `take`, which keeps what it needs.
+
+    Raises:
+        ExpiredError: a list went out of date between two pages.
+    """
+    path = collection(context.namespace)
+    for query in wanted:
+        for page in context.client.pages(path, query, accept):
+            take(page)
+
+
 def find_all(context: Context) -> tuple[list[Upload], str]:
     """The uploads that the options select, and the version of the list, to watch from."""
     checks = tests(context.options)
-    client, namespace = context.client, context.namespace
-    for attempt in range(LIST_TRIES):
-        uploads, version = [], ""
-        try:
-            for page in client.pages(collection(namespace), params(context.options)):
-                version = version or page["metadata"]["resourceVersion"]
-                uploads += [Upload(item) for item in page.get("items", [])]
-        except ExpiredError:
-            if attempt == LIST_TRIES - 1:
-                raise
-        else:
-            return [upload for upload in uploads if all(check(upload) for check in checks)], version
-    raise AssertionError
+
+    def attempt() -> tuple[list[Upload], str]:
+        uploads: list[Upload] = []
+        versions: list[str] = []
+
+        def take(page: Json) -> None:
+            versions.append(page["metadata"]["resourceVersion"])
+            found = [Upload(item) for item in page.get("items", [])]
+            uploads.extend(upload for upload in found if all(check(upload) for check in checks))
+
+        read(context, queries(context.options), take)
+        return uploads, versions[0]
+
+    return retried(attempt)
+
+
+def retried(attempt: Callable[[], T]) -> T:
+    """The result of an attempt that reads lists; it begins anew when one goes out of date between two pages.
+
+    Raises:
+        ExpiredError: that happens again and again.
+    """
+    for _ in range(LIST_TRIES - 1):
+        with contextlib.suppress(ExpiredError):
+            return attempt()
+    return attempt()
 
 
 def find_named(context: Context, names: list[str]) -> list[Upload]:
@@ -111,10 +176,7 @@ def find_one(context: Context, name: str) -> Upload:
 def _find(context: Context, name: str) -> Iterator[Upload]:
     client, namespace = context.client, context.namespace
     if name == LATEST:
-        found = [Upload(i) for page in client.pages(collection(namespace), {}) for i in page.get("items", [])]
-        if not found:
-            raise MissingError(f"there is no upload {_where(namespace)}", "kubectl pp list -A")
-        yield max(found, key=lambda upload: upload.newest)
+        yield _latest(context)
         return
     name = name.removeprefix("uploadpostprocessing.uploadpp.io/")
     if "/" in name:
@@ -128,6 +190,33 @@ def _find(context: Context, name: str) -> Iterator[Upload]:
             "see `kubectl pp list -A`; what has ended is removed after its time to live",
         )
     yield from found
+
+
+def _latest(context: Context) -> Upload:
+    """The newest upload; of the others it reads no more than when they were made."""
+
+    def attempt() -> list[tuple[str, str]]:
+        newest: list[str] = [""]
+        found: list[tuple[str, str]] = []
+
+        def take(page: Json) -> None:
+            for meta in [row["object"]["metadata"] for row in page.get("rows") or []]:
+                if meta["creationTimestamp"] > newest[0]:
+                    newest[0] = meta["creationTimestamp"]
+                    found.clear()
+                if meta["creationTimestamp"] == newest[0]:
+                    found.append((meta["namespace"], meta["name"]))
+
+        read(context, [{"includeObject": "Metadata"}], take, TABLE)
+        return found
+
+    uploads = []
+    for place, name in retried(attempt)[:SAME_SECOND]:
+        with contextlib.suppress(MissingError):
+            uploads.append(Upload(context.client.get(f"{collection(place)}/{name}")))
+    if not uploads:
+        raise MissingError(f"there is no upload {_where(context.namespace)}", "kubectl pp list -A")
+    return max(uploads, key=lambda upload: upload.newest)
 
 
 def _by_field(client: Client, namespace: str | None, field: str, value: str) -> list[Upload]:

@@ -3,14 +3,20 @@
 import json
 import re
 import subprocess
+import time
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from tests.plugin.conftest import Plugin
 from tests.plugin.resources import Writer, at
+from tests.plugin.terminal import Terminal
+from tests.uploads import CONFIG
+from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import StepFinished, UploadReady
+from uploadpp.core.states import OnExhausted
 
 AGE = re.compile(r"\b\d+s\b *")
 """An age, and the spaces that its length moves: it changes between two commands."""
@@ -43,7 +49,7 @@ def test_the_output_is_that_of_kubectl_get(pp: Plugin, writer: Writer, words: tu
     evil = at("evil", *INFECTED, ago_minutes=1)
     writer.put(evolve(evil, file=evolve(evil.file, filename="two\nlines")))
     kubectl, ours = kubectl_get(pp, *words), pp("list", *words).out
-    assert AGE.sub("AGE ", ours) == AGE.sub("AGE ", kubectl)
+    assert sorted(AGE.sub("AGE ", ours).splitlines()) == sorted(AGE.sub("AGE ", kubectl).splitlines())
 
 
 def test_a_hostile_file_name_does_nothing_to_the_terminal(pp: Plugin, writer: Writer) -> None:
@@ -130,3 +136,75 @@ def test_names_ids_and_the_newest(pp: Plugin, writer: Writer) -> None:
     assert f"Name:       {name}\n" in by_name.out
     writer.put(at("second", ago_minutes=1))
     assert "Name:       second\n" in pp("status", "@latest").out
+
+
+def put_some(writer: Writer) -> None:
+    """Ended, moving and stuck uploads, whose names sort in another order than their ages."""
+    held = StepFinished("virusscan", "retry")
+    hold = evolve_config(on_exhausted=OnExhausted.HOLD, max_retries=0)
+    for upload in (
+        at("c-over", *PASSED, ago_minutes=9),
+        at("d-moving", ago_minutes=5),
+        at("b-held", held, ago_minutes=20, config=hold),
+    ):
+        writer.put(upload)
+        time.sleep(1.1)  # creation times have whole seconds
+    writer.put(at("a-moving", ago_minutes=1))
+
+
+def evolve_config(**changes: object) -> Config:
+    """The tests' configuration with another rule for the first step."""
+    first, *others = CONFIG.steps
+    return replace(CONFIG, steps=(replace(first, **changes), *others))  # type: ignore[arg-type]
+
+
+def test_what_needs_a_person_comes_first_then_the_newest(pp: Plugin, writer: Writer) -> None:
+    put_some(writer)
+
+    def names(*words: str) -> list[str]:
+        return [line.split()[0] for line in pp("list", "--no-headers", *words).out.splitlines()]
+
+    assert names() == ["b-held", "a-moving", "d-moving", "c-over"]
+    assert names("--sort-by=name") == ["a-moving", "b-held", "c-over", "d-moving"]
+    assert names("--sort-by=Age") == ["a-moving", "b-held", "d-moving", "c-over"]
+    assert names("--sort-by=status")[0] == "c-over"
+    assert names("--limit=2") == ["b-held", "a-moving"]
+    assert pp("list", "--limit=2").err == "… and 2 more; --limit=0 lists all\n"
+    assert names("--limit=0") == names("--limit=9") == names()
+    assert names("--running") == ["b-held", "a-moving", "d-moving"]
+    assert names("--stalled") == ["b-held"]
+    assert names("--processing=false") == ["c-over"]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--sort-by=colour"], "there is no column 'colour'"),
+        (["--limit=some"], "--limit must be a whole number"),
+        (["--limit=-1"], "--limit must be a whole number"),
+    ],
+)
+def test_what_cannot_be_sorted_or_limited(pp: Plugin, writer: Writer, words: list[str], text: str) -> None:
+    writer.put(at("moving", ago_minutes=5))
+    found = pp("list", *words)
+    assert found.code == 2
+    assert text in found.err
+
+
+def test_on_a_terminal_the_list_has_an_end(pp: Plugin, writer: Writer) -> None:
+    writer.put_all([at(f"u{number:03}", ago_minutes=5) for number in range(203)])
+    terminal = Terminal(pp, "kubectl", "pp", "list", columns=80)
+    terminal.until("and 3 more")
+    assert len(re.findall(r"^u\d\d\d ", terminal.seen, re.MULTILINE)) == 200
+    terminal.interrupt()
+
+
+def test_a_release_that_failed_is_found_by_its_filters(pp: Plugin, writer: Writer) -> None:
+    """It has ended, and waits for a person: two queries have to find it once."""
+    failures = [UploadReady(failed=True)] * 2
+    config = replace(CONFIG, max_releases=0)
+    passed = [StepFinished("virusscan", "continue"), StepFinished("policies", "continue")]
+    writer.put(at("failed", *passed, *failures, ago_minutes=1, config=config))
+    for words in (["--failed"], ["--stalled"], ["--failed", "--stalled"], []):
+        assert pp("list", "-o", "name", *words).out == "uploadpostprocessing.uploadpp.io/failed\n"
+    assert pp("list", "-o", "name", "--running").out == ""

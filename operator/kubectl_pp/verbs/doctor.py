@@ -3,13 +3,14 @@
 import time
 from collections.abc import Iterator
 
-from kubectl_pp import metrics
+from kubectl_pp import metrics, selection
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, PluginError, UnavailableError
 from kubectl_pp.findings import Finding, Verdict, lines
+from kubectl_pp.tally import Tally
 from kubectl_pp.times import human, parse_time
-from kubectl_pp.upload import BASE, GROUP, PLURAL, VERSION, Upload, collection
+from kubectl_pp.upload import BASE, GROUP, PLURAL, VERSION, Stage, Upload
 from kubectl_pp.words import state
 
 LEASES = "uploadpp-shard-"
@@ -162,18 +163,13 @@ def _stuck(context: Context, uploads: list[Upload]) -> Iterator[Finding]:
 
 def _uploads(context: Context) -> Iterator[Finding]:
     try:
-        pages = context.client.pages(collection(context.namespace), {})
-        uploads = [Upload(item) for page in pages for item in page.get("items", [])]
+        tally = selection.retried(lambda: Tally(context, keep=lambda upload: upload.stuck))
     except PluginError as error:
         yield Finding(Verdict.BAD, str(error), error.remedy)
         return
-    moving = [upload for upload in uploads if not upload.ended]
-    stuck = sorted((u for u in moving if u.stuck), key=lambda u: u.newest)
-    yield Finding(
-        Verdict.GOOD,
-        f"{len(moving):,} uploads in postprocessing, {len(uploads) - len(moving):,} ended and kept",
-    )
-    yield from _stuck(context, stuck)
-    failed = sum(1 for upload in uploads if upload.failed)
+    ended = sum(tally.ended.values())
+    yield Finding(Verdict.GOOD, f"{tally.moving:,} uploads in postprocessing, {ended:,} ended and kept")
+    yield from _stuck(context, sorted(tally.kept, key=lambda u: u.newest))
+    failed = ended - tally.ended[Stage.COMPLETED]
     if failed:
         yield Finding(Verdict.NOTE, f"{failed:,} uploads have failed", context.command("list --failed"))

@@ -6,12 +6,13 @@ import time
 from collections import Counter
 
 from kubectl_pp import selection
+from kubectl_pp.client import PAGE, TABLE, Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode
 from kubectl_pp.screen import Color, Screen
-from kubectl_pp.table import Paint, layout
+from kubectl_pp.table import Paint, cell, layout
 from kubectl_pp.times import human
-from kubectl_pp.upload import Stage, Step, Upload, stage_color
+from kubectl_pp.upload import Stage, Upload, collection, stage_color
 from kubectl_pp.words import state
 
 NO_STEP = "-"
@@ -21,26 +22,91 @@ OLDEST_SHOWN = 3
 
 def run(context: Context) -> int:
     """Print the numbers."""
-    uploads, _ = selection.find_all(context)
+    numbers = selection.retried(lambda: _Numbers(context))
     now = time.time()
     if context.options.output:
-        sys.stdout.write(json.dumps(_numbers(uploads, now)) + "\n")
+        sys.stdout.write(json.dumps(_as_json(numbers, now)) + "\n")
         return ExitCode.OK
-    if not uploads:
+    if not numbers.total:
         context.screen.note("No uploads found.")
         return ExitCode.OK
     screen = context.screen
-    screen.lines(_counts(screen, uploads))
-    screen.lines(["", *_oldest(screen, uploads, now)])
-    screen.lines(["", *_pressure(screen, uploads, now)])
-    if durations := _durations(uploads):
+    screen.lines(_counts(screen, numbers))
+    screen.lines(["", *_oldest(screen, numbers.oldest, now)])
+    screen.lines(["", *_pressure(screen, numbers, now)])
+    if numbers.durations:
         rows = [("STEP", "ATTEMPTS", "P50", "P95", "LONGEST")]
         rows += [
             (name, str(len(v)), human(rank(v, 50)), human(rank(v, 95)), human(v[-1]))
-            for name, v in durations.items()
+            for name, v in numbers.sorted_durations()
         ]
         screen.lines(["", *layout(rows)])
     return ExitCode.OK
+
+
+class _Numbers:
+    """All numbers, and of the uploads themselves only the oldest.
+
+    How long steps took is read from all uploads that have not ended, and from one page of those that have.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._checks = selection.tests(context.options)
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.steps: dict[str, None] = {}
+        self.oldest: list[Upload] = []
+        self.retried = self.retries = self.stuck = 0
+        self.due: list[float | None] = []
+        self.durations: dict[str, list[float]] = {}
+        if self._checks:
+            selection.read(context, selection.queries(context.options), self._take)
+            return
+        base = selection.params(context.options)
+        ended = selection.narrowed(base, selection.ENDED)
+        selection.read(context, [selection.narrowed(base, selection.NOT_ENDED)], self._take)
+        selection.read(context, [{**ended, "includeObject": "None"}], self._take_rows, TABLE)
+        sample = context.client.get(collection(context.namespace), {**ended, "limit": str(PAGE)})
+        for upload in map(Upload, sample.get("items", [])):
+            self._measure(upload)
+
+    @property
+    def total(self) -> int:
+        """Uploads that were counted."""
+        return sum(self.counts.values())
+
+    def sorted_durations(self) -> list[tuple[str, list[float]]]:
+        """Steps, and how long their last attempts took, in seconds."""
+        return [(name, sorted(values)) for name, values in self.durations.items()]
+
+    def _take(self, page: Json) -> None:
+        for upload in map(Upload, page.get("items", [])):
+            if all(check(upload) for check in self._checks):
+                self._count(upload)
+
+    def _take_rows(self, page: Json) -> None:
+        names = [column["name"].lower() for column in page["columnDefinitions"]]
+        step, status = names.index("step"), names.index("status")
+        for row in page.get("rows") or []:
+            cells = row["cells"]
+            self.counts[(cell(cells[step]) or NO_STEP, cell(cells[status]))] += 1
+
+    def _count(self, upload: Upload) -> None:
+        self.counts[(upload.step or NO_STEP, upload.stage)] += 1
+        self._measure(upload)
+        if upload.stage in (Stage.BACKING_OFF, Stage.RELEASE_BACKING_OFF):
+            self.due.append(upload.time("nextAttemptTime"))
+        if upload.ended:
+            return
+        self.stuck += upload.stuck
+        self.retried += upload.retries > 0
+        self.retries += upload.retries
+        self.oldest = sorted([*self.oldest, upload], key=lambda u: u.newest)[:OLDEST_SHOWN]
+
+    def _measure(self, upload: Upload) -> None:
+        for step in upload.steps:
+            self.steps[step.name] = None
+            if step.seconds is not None:
+                self.durations.setdefault(step.name, []).append(step.seconds)
 
 
 def rank(ordered: list[float], percent: int) -> float:
@@ -48,73 +114,57 @@ def rank(ordered: list[float], percent: int) -> float:
     return ordered[max(-(-len(ordered) * percent // 100) - 1, 0)]
 
 
-def _table_of(uploads: list[Upload]) -> tuple[list[str], list[str], Counter[tuple[str, str]]]:
-    counts = Counter((upload.step or NO_STEP, upload.stage) for upload in uploads)
+def _places(numbers: _Numbers) -> tuple[list[str], list[str]]:
+    """Steps and stages that occur, in the order of the plans and of a run."""
+    counts = numbers.counts
     order = [str(stage) for stage in Stage]
     stages = sorted(
         {stage for _, stage in counts}, key=lambda s: (order.index(s) if s in order else len(order), s)
     )
-    steps = {step.name: None for upload in uploads for step in upload.steps}
-    known = [name for name in (*steps, "finished", NO_STEP) if any(step == name for step, _ in counts)]
-    return known + sorted({step for step, _ in counts} - set(known)), stages, counts
+    known = [
+        name for name in (*numbers.steps, "finished", NO_STEP) if any(step == name for step, _ in counts)
+    ]
+    return known + sorted({step for step, _ in counts} - set(known)), stages
 
 
-def _counts(screen: Screen, uploads: list[Upload]) -> list[str]:
-    steps, stages, counts = _table_of(uploads)
+def _counts(screen: Screen, numbers: _Numbers) -> list[str]:
+    steps, stages = _places(numbers)
     rows = [["STEP", "STATE", "UPLOADS"]]
     paint: Paint = {}
     for step in steps:
         for stage in stages:
-            if count := counts[(step, stage)]:
+            if count := numbers.counts[(step, stage)]:
                 paint[(len(rows), 1)] = stage_color(stage)
                 rows.append([step, stage, f"{count:,}"])
-    rows.append(["all", "", f"{len(uploads):,}"])
+    rows.append(["all", "", f"{numbers.total:,}"])
     return layout(rows, screen, paint)
 
 
-def _oldest(screen: Screen, uploads: list[Upload], now: float) -> list[str]:
-    moving = sorted((u for u in uploads if not u.ended), key=lambda u: u.newest)[:OLDEST_SHOWN]
-    if not moving:
-        return [screen.paint("Oldest in postprocessing", Color.TITLE), "  none: everything has ended"]
-    rows = [(u.name, human(now - u.created), state(u)) for u in moving]
-    return [screen.paint("Oldest in postprocessing", Color.TITLE), *[f"  {line}" for line in layout(rows)]]
+def _oldest(screen: Screen, oldest: list[Upload], now: float) -> list[str]:
+    title = screen.paint("Oldest in postprocessing", Color.TITLE)
+    if not oldest:
+        return [title, "  none: everything has ended"]
+    rows = [(u.name, human(now - u.created), state(u)) for u in oldest]
+    return [title, *[f"  {line}" for line in layout(rows)]]
 
 
-def _pressure(screen: Screen, uploads: list[Upload], now: float) -> list[str]:
-    retried = [u for u in uploads if u.retries and not u.ended]
-    due = [
-        u.time("nextAttemptTime")
-        for u in uploads
-        if u.stage in (Stage.BACKING_OFF, Stage.RELEASE_BACKING_OFF)
-    ]
-    soon = sum(1 for at in due if at is not None and at <= now + SOON_SECONDS)
-    stuck = sum(1 for u in uploads if u.stuck and not u.ended)
+def _pressure(screen: Screen, numbers: _Numbers, now: float) -> list[str]:
+    soon = sum(1 for at in numbers.due if at is not None and at <= now + SOON_SECONDS)
     return [
         screen.paint("Retries", Color.TITLE),
-        f"  {len(retried):,} uploads were retried, {sum(u.retries for u in retried):,} times in all",
-        f"  {len(due):,} wait for their next try, {soon:,} of them for less than a minute",
-        f"  {stuck:,} are stuck" + (" (kubectl pp list --stalled)" if stuck else ""),
+        f"  {numbers.retried:,} uploads were retried, {numbers.retries:,} times in all",
+        f"  {len(numbers.due):,} waiting to retry ({soon:,} due within a minute)",
+        f"  {numbers.stuck:,} are stuck" + (" (kubectl pp list --stalled)" if numbers.stuck else ""),
     ]
 
 
-def _durations(uploads: list[Upload]) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    steps: list[Step] = [step for upload in uploads for step in upload.steps]
-    for step in steps:
-        if step.seconds is not None:
-            found.setdefault(step.name, []).append(step.seconds)
-    return {name: sorted(values) for name, values in found.items()}
-
-
-def _numbers(uploads: list[Upload], now: float) -> dict[str, object]:
-    _, _, counts = _table_of(uploads)
-    moving = [u for u in uploads if not u.ended]
+def _as_json(numbers: _Numbers, now: float) -> dict[str, object]:
     return {
-        "uploads": len(uploads),
-        "counts": [{"step": s, "state": st, "uploads": n} for (s, st), n in sorted(counts.items())],
-        "oldestSeconds": round(max((now - u.created for u in moving), default=0.0)),
-        "stuck": sum(1 for u in moving if u.stuck),
-        "retries": sum(u.retries for u in moving),
+        "uploads": numbers.total,
+        "counts": [{"step": s, "state": st, "uploads": n} for (s, st), n in sorted(numbers.counts.items())],
+        "oldestSeconds": round(max((now - u.created for u in numbers.oldest), default=0.0)),
+        "stuck": numbers.stuck,
+        "retries": numbers.retries,
         "steps": [
             {
                 "step": name,
@@ -122,6 +172,6 @@ def _numbers(uploads: list[Upload], now: float) -> dict[str, object]:
                 "p50Seconds": round(rank(v, 50), 3),
                 "p95Seconds": round(rank(v, 95), 3),
             }
-            for name, v in _durations(uploads).items()
+            for name, v in numbers.sorted_durations()
         ],
     }

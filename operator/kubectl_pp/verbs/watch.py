@@ -58,7 +58,11 @@ def run_plain(context: Context) -> int:
 
 
 def _feed(context: Context) -> Feed:
-    return Feed(context.client, collection(context.namespace), selection.params(context.options))
+    """Changes of what is selected; at first only what has not ended, unless a filter asks for more."""
+    params = selection.params(context.options)
+    narrowed = selection.narrowed(params, selection.NOT_ENDED)
+    listed = params if selection.tests(context.options) else narrowed
+    return Feed(context.client, collection(context.namespace), params, listed=listed)
 
 
 def _words(upload: Upload) -> str:
