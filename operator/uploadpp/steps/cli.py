@@ -5,7 +5,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from uploadpp.runtime.configuration import ConfigurationError, add_flags, read_model
+from pydantic import BaseModel
+
+from uploadpp.runtime.configuration import ConfigurationError, add_flags, flag_of, read_model
+from uploadpp.steps.answer import VIRUSSCAN
 from uploadpp.steps.command import Command, CommandOptions
 from uploadpp.steps.decorator import CONCURRENCY, TIMEOUT_SECONDS, Step
 from uploadpp.steps.judge import Work
@@ -21,6 +24,11 @@ examples:
   uploadpp step policies --rule 'delete extension=exe,bat' --rule 'delete mime=application/x-executable'
   uploadpp step thumbnails --exec 'convert {path} png:/out/thumb.png' --exit 1=continue
 """
+_MODES: dict[str, type[BaseModel]] = {
+    "--exec": CommandOptions,
+    "--clamd": VirusscanOptions,
+    "--rule or --rules-file": PoliciesOptions,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,8 +71,19 @@ def _work(flags: Mapping[str, Any]) -> Work:
             else f"one of {', '.join(given)} is needed"
         )
         raise ConfigurationError(f"what the step does: {what}")
+    _check_given(flags, chosen[0])
+    if command.exit_unscanned and flags.get("name", "") not in {None, "", VIRUSSCAN}:
+        raise ConfigurationError(f"--exit-unscanned goes with a step named {VIRUSSCAN}; leave it out")
     if command.exec:
         return Command(command).check
     if virusscan.clamd is not None:
         return Virusscan(virusscan.clamd, virusscan).check
     return Policies(policies.rules()).check
+
+
+def _check_given(flags: Mapping[str, Any], chosen: str) -> None:
+    """Refuse flags of another kind of step; nothing would come of them."""
+    for mode, model in _MODES.items():
+        for name in model.model_fields:
+            if mode != chosen and flags.get(name):
+                raise ConfigurationError(f"{flag_of(name)} goes with {mode}, not with {chosen}; leave it out")

@@ -1,12 +1,9 @@
 """Any command as a step: the file on its standard input or as a path, its exit status as the verdict."""
 
-import asyncio
-import contextlib
 import os
+import re
 import shlex
 import shutil
-import signal
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -14,16 +11,19 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
 from uploadpp.core.states import Outcome
-from uploadpp.runtime.configuration import ConfigurationError, variables_of
-from uploadpp.runtime.settings import Settings, env
+from uploadpp.runtime.configuration import ConfigurationError
+from uploadpp.runtime.settings import env
 from uploadpp.steps.answer import VIRUSSCAN
-from uploadpp.steps.upload import CHUNK_BYTES, Content, Upload
+from uploadpp.steps.execution import Execution, Identity
+from uploadpp.steps.scratch import Scratch, remove_stale
+from uploadpp.steps.upload import Upload
 from uploadpp.steps.verdict import BY_OUTCOME, Retry, Verdict, VirusscanResult
 
 PATH = "{path}"
 MAX_STATUS = 255
-GRACE_SECONDS = 2.0
-_SECRETS = {name for field in Settings.model_fields for name in variables_of(field)}
+PASSED_ON = re.compile(r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_[A-Z]+|TZ|LD_LIBRARY_PATH")
+"""The variables that a command gets without being told of."""
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def _pairs(value: object) -> object:
@@ -38,6 +38,34 @@ def _pairs(value: object) -> object:
             raise ValueError(f"{item!r} is no pair such as 1=delete")
         pairs[int(status)] = outcome.strip()
     return pairs
+
+
+def _statuses(value: object) -> object:
+    if isinstance(value, str):
+        value = [item for item in value.split(",") if item.strip()]
+    if not isinstance(value, list | tuple):
+        return value
+    words = [word.strip() for item in value for word in str(item).split(",")]
+    for word in words:
+        if not word.isdecimal() or int(word) > MAX_STATUS:
+            raise ValueError(f"{word!r} is not an exit status such as 2")
+    return tuple(int(word) for word in words)
+
+
+def _names(value: object) -> object:
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        return value
+    names = [word.strip() for item in value for word in str(item).split(",") if word.strip()]
+    for name in names:
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError(f"{name!r} is not the name of a variable; give names only, such as MY_LICENSE")
+    return tuple(names)
+
+
+def _identity(value: object) -> object:
+    return Identity.parse(value) if isinstance(value, str) and value else value or None
 
 
 class CommandOptions(BaseModel):
@@ -59,6 +87,36 @@ class CommandOptions(BaseModel):
         "you say so. Separate several with commas in the variable.",
     )
 
+    exit_unscanned: Annotated[tuple[int, ...], BeforeValidator(_statuses)] = env(
+        "UPLOADPP_STEP_EXIT_UNSCANNED",
+        repeat=True,
+        default=(),
+        description="As virusscan: exit statuses that say that the file could not be looked at, such as 2 of "
+        "clamdscan. It is then reported neither as clean nor as infected; --exit says what happens to it.",
+    )
+    pass_env: Annotated[tuple[str, ...], BeforeValidator(_names)] = env(
+        "UPLOADPP_STEP_PASS_ENV",
+        repeat=True,
+        default=(),
+        description="Name of a variable that the command gets as well. Without it, it gets PATH, HOME, USER, "
+        "the language, the time zone, and what is known of the upload. Separate several with commas.",
+    )
+    user: Annotated[Identity | None, BeforeValidator(_identity)] = env(
+        "UPLOADPP_STEP_USER",
+        default=None,
+        description="Run the command as this user, UID or UID:GID, who can then read no file of the step; "
+        "needs the right to change users.",
+    )
+
+    @field_validator("user")
+    @classmethod
+    def _check_user(cls, value: Identity | None) -> Identity | None:
+        if value is not None and os.geteuid() != 0:
+            raise ValueError(
+                "only root can run a command as another user; leave it out, or start the step as root"
+            )
+        return value
+
     @field_validator("exec")
     @classmethod
     def _check(cls, value: str) -> str:
@@ -75,7 +133,7 @@ class Command:
     """Runs a command once for each upload."""
 
     def __init__(self, options: CommandOptions) -> None:
-        """Take the command apart.
+        """Take the command apart, and remove what a killed process has left.
 
         Raises:
             ConfigurationError: there is none.
@@ -83,20 +141,33 @@ class Command:
         self._words = shlex.split(options.exec)
         if not self._words:
             raise ConfigurationError("UPLOADPP_STEP_EXEC: is empty")
+        self._options = options
         self._outcomes = {0: Outcome.CONTINUE, **options.exit}
+        self._scratch: Scratch | None = None
+        remove_stale()
 
     async def check(self, upload: Upload) -> Verdict:
         """Run the command and read its verdict."""
-        if any(PATH in word for word in self._words):
-            with tempfile.TemporaryDirectory(prefix="uploadpp-step-") as folder:
-                path = Path(folder, "file")
+        if self._scratch is None:
+            self._scratch = Scratch(self._options.user.uid if self._options.user else None)
+        with self._scratch.folder() as folder:
+            environment = {**_environment(upload, self._options.pass_env), "TMPDIR": str(folder)}
+            if any(PATH in word for word in self._words):
+                path = folder / "file"
                 await upload.save(path)
+                self._give(path)
                 words = [word.replace(PATH, str(path)) for word in self._words]
-                status, message = await _run(words, upload, None)
-        else:
-            async with upload.open() as content:
-                status, message = await _run(self._words, upload, content)
+                execution = Execution(words, environment, self._options.user)
+                status, message = await execution.run(None)
+            else:
+                execution = Execution(self._words, environment, self._options.user)
+                async with upload.open() as content:
+                    status, message = await execution.run(content)
         return self._verdict(upload.step, status, message)
+
+    def _give(self, path: Path) -> None:
+        if self._options.user is not None:
+            os.chown(path, self._options.user.uid, self._options.user.gid)
 
     def _verdict(self, step: str, status: int, message: str) -> Verdict:
         outcome = self._outcomes.get(status, Outcome.RETRY)
@@ -105,75 +176,25 @@ class Command:
             return Retry(f"{how}: {message}" if message else f"the command ended with {how}")
         result = None
         if step == VIRUSSCAN:
-            found = message or f"exit status {status}"
-            result = VirusscanResult(infected=status != 0, description=found if status else "")
+            result = self._scanned(status, message or f"exit status {status}")
         return BY_OUTCOME[outcome](message, result=result)
 
-
-async def _run(words: list[str], upload: Upload, content: Content | None) -> tuple[int, str]:
-    """The exit status and the last line of the output."""
-    process = await asyncio.create_subprocess_exec(
-        *words,
-        stdin=asyncio.subprocess.DEVNULL if content is None else asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env=_environment(upload),
-        start_new_session=True,  # so that it can be ended with everything it starts
-    )
-    try:
-        async with asyncio.TaskGroup() as group:
-            output = group.create_task(_tail(process.stdout))
-            if content is not None and process.stdin is not None:
-                group.create_task(_feed(process.stdin, content))
-        return await process.wait(), _last_line(output.result())
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None  # a failed download: the author of the command has no say
-    finally:
-        await _end(process)
+    def _scanned(self, status: int, said: str) -> VirusscanResult:
+        if status in self._options.exit_unscanned:
+            return VirusscanResult(error=f"not scanned: {said}", scanned_at=None)
+        return VirusscanResult(infected=status != 0, description=said if status else "")
 
 
-async def _feed(stdin: asyncio.StreamWriter, content: Content) -> None:
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has seen enough
-        async for chunk in content:
-            stdin.write(chunk)
-            await stdin.drain()
-    stdin.close()
-
-
-async def _tail(stdout: asyncio.StreamReader | None) -> bytes:
-    tail = b""
-    while stdout is not None and (part := await stdout.read(CHUNK_BYTES)):
-        tail = (tail + part)[-CHUNK_BYTES:]
-    return tail
-
-
-def _last_line(output: bytes) -> str:
-    lines = output.decode(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End the command and what it started if it still runs: first politely, then not."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.returncode is not None:
-            return
-        _signal(process, number)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), GRACE_SECONDS)
-
-
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
-
-
-def _environment(upload: Upload) -> Mapping[str, str]:
-    """Ours without what opens NATS, and the upload's."""
-    inherited = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+def _environment(upload: Upload, names: tuple[str, ...]) -> Mapping[str, str]:
+    """What is let in, and the upload's. Everything else of ours may open something."""
+    inherited = {
+        name: value for name, value in os.environ.items() if PASSED_ON.fullmatch(name) or name in names
+    }
     return {
         **inherited,
-        "UPLOAD_ID": upload.id,
+        "UPLOAD_ID": upload.id.replace("\0", ""),
         "UPLOAD_FILENAME": upload.filename.replace("\0", ""),
         "UPLOAD_SIZE": str(upload.size),
-        "UPLOAD_USER": upload.user.id,
+        "UPLOAD_USER": upload.user.id.replace("\0", ""),
         "UPLOAD_STEP": upload.step,
     }

@@ -18,6 +18,7 @@ from uploadpp.runtime.exporting import notes, open_otlp
 from uploadpp.runtime.health import HealthServer
 from uploadpp.runtime.logs import set_up
 from uploadpp.runtime.settings import Settings
+from uploadpp.steps.children import hide_from_children
 from uploadpp.steps.decorator import Step
 from uploadpp.steps.download import Downloads, tls_context
 from uploadpp.steps.judge import Judge
@@ -58,6 +59,7 @@ def run(step: Step, flags: Mapping[str, Any]) -> int:
     options = read_model(ServiceOptions, flags)
     settings = read_model(Settings, flags, names=SHARED)
     set_up(settings.log_level, settings.log_format)
+    hide_from_children()
     program = Program(step, options, settings)
     try:
         import uvloop  # noqa: PLC0415 -- not on every platform

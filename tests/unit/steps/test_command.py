@@ -24,6 +24,7 @@ from uploadpp.steps import (
     VirusscanResult,
 )
 from uploadpp.steps.command import Command, CommandOptions
+from uploadpp.steps.execution import MAX_LINE
 
 PYTHON = f"{sys.executable} -c"
 
@@ -92,13 +93,45 @@ async def test_a_virus_scan_says_what_the_storage_wants_to_know(status: int) -> 
     assert (await run("sh -c 'exit 2'", step="virusscan")).result is None
 
 
-async def test_the_command_knows_the_upload_but_not_our_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OCIS_EVENTS_AUTH_PASSWORD", "secret")
-    monkeypatch.setenv("MINE", "kept")
+@pytest.mark.parametrize("outcome", ["abort", "continue", "delete"])
+async def test_a_status_can_say_that_a_file_was_not_scanned(outcome: str) -> None:
+    """Such as 2 of clamdscan: the file is neither clean nor infected."""
     verdict = await run(
-        "sh -c 'echo $UPLOAD_ID,$UPLOAD_FILENAME,$UPLOAD_SIZE,$MINE,$OCIS_EVENTS_AUTH_PASSWORD'"
+        "sh -c 'echo cannot read it; exit 2'",
+        step="virusscan",
+        exit=["1=delete", f"2={outcome}"],
+        exit_unscanned=["2"],
     )
-    assert verdict.message == "test,plan.pdf,5,kept,"
+    assert verdict.outcome.value == outcome
+    assert isinstance(verdict.result, VirusscanResult)
+    assert (verdict.result.infected, verdict.result.scanned_at) == (False, None)
+    assert verdict.result.error == "not scanned: cannot read it"
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ('printf "\\377\\n"', "\ufffd"),
+        ('printf "a\\n\\000\\n"', "\0"),
+        ("head -c 200000 /dev/zero | tr \\\\0 x", f"{'x' * MAX_LINE}…"),
+        ("yes | head -c 200000000; echo end", "end"),
+    ],
+)
+async def test_whatever_a_command_prints_its_last_line_is_short(output: str, message: str) -> None:
+    assert (await run(f"sh -c '{output}'")).message == message
+
+
+async def test_the_command_knows_the_upload_and_nothing_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = ("OCIS_EVENTS_AUTH_PASSWORD", "OTEL_EXPORTER_OTLP_HEADERS", "AWS_SECRET_KEY", "MY_OWN")
+    for name in (*secrets, "MINE", "OTHER"):
+        monkeypatch.setenv(name, f"value-of-{name}")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    verdict = await run("sh -c 'env | sort | cut -d= -f1 | tr \\\\n ,'", pass_env=["MINE,OTHER"])
+    names = set(verdict.message.strip(",").split(","))
+    assert names >= {"PATH", "LC_ALL", "MINE", "OTHER", "UPLOAD_ID", "UPLOAD_USER", "UPLOAD_STEP"}
+    assert not names & set(secrets)
+    verdict = await run("sh -c 'echo $UPLOAD_ID,$UPLOAD_FILENAME,$UPLOAD_SIZE'")
+    assert verdict.message == "test,plan.pdf,5"
 
 
 async def test_half_a_file_has_no_verdict() -> None:
@@ -157,6 +190,10 @@ def processes(mark: str) -> list[Path]:
         ({"UPLOADPP_STEP_EXEC": "sh 'a"}, "No closing quotation"),
         ({"UPLOADPP_STEP_EXIT": "1"}, "UPLOADPP_STEP_EXIT='1': '1' is no pair"),
         ({"UPLOADPP_STEP_EXIT": "300=delete"}, "no pair"),
+        ({"UPLOADPP_STEP_PASS_ENV": "A=B"}, "UPLOADPP_STEP_PASS_ENV=.*'A=B' is not the name of a variable"),
+        ({"UPLOADPP_STEP_EXIT_UNSCANNED": "2,x"}, "UPLOADPP_STEP_EXIT_UNSCANNED=.*'x' is not an exit status"),
+        ({"UPLOADPP_STEP_USER": "0"}, "UPLOADPP_STEP_USER='0': '0' is not a user such as 65534"),
+        ({"UPLOADPP_STEP_USER": "nobody"}, "UPLOADPP_STEP_USER='nobody': .*is not a user"),
         ({"UPLOADPP_STEP_EXIT": "1=remove"}, "should be 'continue', 'retry', 'abort' or 'delete'"),
     ],
 )
