@@ -28,7 +28,7 @@ from uploadpp.kube.errors import ApiError, ConflictError
 from uploadpp.kube.store import Store, stored
 from uploadpp.runtime.configuration import namespace_of, nats_options
 from uploadpp.runtime.settings import Settings
-from uploadpp.wire.connection import connect
+from uploadpp.wire.connection import connect, make_client
 from uploadpp.wire.decode import decode
 from uploadpp.wire.envelope import BadMessageError, encode_envelope
 from uploadpp.wire.stream import STREAM
@@ -168,11 +168,13 @@ async def selftest(settings: Settings, timeout_seconds: float) -> None:
         SelftestError: it did not get through.
     """
     namespace = namespace_of(settings)
+    options = nats_options(settings, "uploadpp-selftest")
+    client = make_client(options)
     try:
         async with asyncio.timeout(timeout_seconds):
-            client = await connect(nats_options(settings, "uploadpp-selftest"))
+            await connect(options, client)
     except TimeoutError:
-        raise SelftestError(f"no connection to NATS at {', '.join(settings.events_endpoint)}") from None
+        raise SelftestError(f"no connection to NATS at {options.shown}: {client.problem}") from None
     try:
         async with Api(await load_configuration()) as api:
             await Selftest(Store(api, namespace), client.jetstream(), namespace).run(timeout_seconds)

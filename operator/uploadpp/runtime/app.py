@@ -40,7 +40,8 @@ from uploadpp.runtime.seat import Seat
 from uploadpp.runtime.session import Session, Surroundings, wall_clock
 from uploadpp.runtime.settings import Settings
 from uploadpp.runtime.tracing import Tracing
-from uploadpp.wire.connection import connect
+from uploadpp.wire.client import trouble
+from uploadpp.wire.connection import connect, make_client
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class App:
         self._otlp = open_otlp(settings, SERVICE, attributes)
         self._metrics = Metrics()
         self._stop = asyncio.Event()
+        self._connecting: Client | None = None
         self._client: Client | None = None
         self._crew: Crew | None = None
         self._deaf = False
@@ -120,7 +122,8 @@ class App:
 
     async def _work(self) -> None:
         self._state = "connecting to NATS"
-        self._client = await self._or_stop(connect(self._nats))
+        connecting = self._connecting = make_client(self._nats)
+        self._client = await self._or_stop(connect(self._nats, connecting))
         if self._client is None:
             return
         try:
@@ -224,6 +227,7 @@ class App:
 
     def _unready(self) -> str:
         """Standing by is being ready: a rollout waits for it before it stops the present owner."""
+        nats = trouble(self._connecting) if self._connecting is not None else ""
         if not self._seats:
-            return self._state
-        return "; ".join(sorted({seat.problem for seat in self._seats if seat.problem}))
+            return f"{self._state}: {nats}" if nats else self._state
+        return "; ".join(dict.fromkeys(filter(None, [nats, *sorted(seat.problem for seat in self._seats)])))

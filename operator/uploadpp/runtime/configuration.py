@@ -3,7 +3,7 @@
 import argparse
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from uploadpp.core.states import OnTooLarge, RequiredResult
 from uploadpp.runtime.durations import format_duration
 from uploadpp.runtime.settings import Settings, is_duration, is_repeatable
 from uploadpp.wire.connection import NatsOptions, tls_context
+from uploadpp.wire.credentials import CredentialsError, CredsFile, NkeyFile, read_token
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 STORE_VARIABLES = ("POSTPROCESSING_STORE", "OCIS_PERSISTENT_STORE", "OC_PERSISTENT_STORE")
@@ -279,13 +280,10 @@ def _whole(milliseconds: int) -> Millis:
     return Millis(-(-milliseconds // 1000) * 1000)
 
 
-NATS_FILES = {
+PEM_FILES = {
     "events_tls_root_ca_certificate": "-----BEGIN CERTIFICATE",
     "nats_tls_cert_file": "-----BEGIN CERTIFICATE",
     "nats_tls_key_file": "PRIVATE KEY-----",
-    "nats_creds_file": "-----BEGIN NATS USER JWT",
-    "nats_nkey_file": "S",
-    "nats_token_file": "",
 }
 """What a file must hold; the NATS client would wait for it for ever, or fail without naming it."""
 
@@ -298,29 +296,44 @@ def nats_options(settings: Settings, name: str) -> NatsOptions:
     """
     scheme = "tls" if settings.events_enable_tls else "nats"
     servers = tuple(s if "://" in s else f"{scheme}://{s}" for s in settings.events_endpoint)
-    files: dict[str, tuple[str, str]] = {}
-    for setting, mark in NATS_FILES.items():
+    for setting, mark in PEM_FILES.items():
         path = getattr(settings, setting)
-        text = _read(variables_of(setting)[-1], path) if path else ""
-        if path and mark not in text:
+        if path and mark not in _read(variables_of(setting)[-1], path):
             raise ConfigurationError(f"{variables_of(setting)[-1]}={path}: holds no {mark.strip('- ')!r}")
-        files[setting] = (str(path or ""), text)
     options = NatsOptions(
         servers=servers,
         user=settings.events_auth_username,
         password=settings.events_auth_password,
-        token=files["nats_token_file"][1].strip(),
-        creds_file=files["nats_creds_file"][0],
-        nkey_file=files["nats_nkey_file"][0],
+        token_file=str(settings.nats_token_file or ""),
+        creds_file=str(settings.nats_creds_file or ""),
+        nkey_file=str(settings.nats_nkey_file or ""),
         tls=settings.events_enable_tls,
         tls_insecure=settings.events_tls_insecure,
-        tls_ca_file=files["events_tls_root_ca_certificate"][0],
-        tls_cert_file=files["nats_tls_cert_file"][0],
-        tls_key_file=files["nats_tls_key_file"][0],
+        tls_handshake_first=settings.nats_tls_handshake_first,
+        tls_ca_file=str(settings.events_tls_root_ca_certificate or ""),
+        tls_cert_file=str(settings.nats_tls_cert_file or ""),
+        tls_key_file=str(settings.nats_tls_key_file or ""),
+        inbox_prefix=settings.nats_inbox_prefix,
         name=name,
     )
+    _check_credentials(options)
     try:
         tls_context(options)
     except OSError as error:
         raise ConfigurationError(f"the certificates for NATS cannot be used: {error}") from None
     return options
+
+
+def _check_credentials(options: NatsOptions) -> None:
+    """Read the files of credentials once, so that a damaged one stops the start."""
+    checks: tuple[tuple[str, str, Callable[[str], object]], ...] = (
+        ("nats_creds_file", options.creds_file, lambda path: CredsFile(path).check()),
+        ("nats_nkey_file", options.nkey_file, lambda path: NkeyFile(path).sign("nonce")),
+        ("nats_token_file", options.token_file, read_token),
+    )
+    for setting, path, check in checks:
+        try:
+            if path:
+                check(path)
+        except CredentialsError as error:
+            raise ConfigurationError(f"{variables_of(setting)[-1]}={error}") from None

@@ -45,6 +45,7 @@ from uploadpp.runtime.scheduler import Scheduler
 from uploadpp.runtime.settling import settled
 from uploadpp.runtime.tracing import Tracing
 from uploadpp.runtime.watch import Watch
+from uploadpp.wire.client import trouble
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.reader import LogReader, Raw
 from uploadpp.wire.stream import Place, StartFrom, take_over
@@ -136,8 +137,8 @@ class Session:
         """What keeps this session from working, in words; empty when nothing does."""
         if self._reader is None or not self._replayed.is_set():
             return self._legacy.problem or "replaying the log"
-        if not self._around.client.is_connected:
-            return "NATS is not connected"
+        if trouble(self._around.client):
+            return trouble(self._around.client)
         if self._watch is None:
             return "the watch has not started"
         return self._watch.problem or self._legacy.problem

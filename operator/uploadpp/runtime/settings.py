@@ -16,6 +16,7 @@ from uploadpp.core.model import DELAY_STEP, FINISHED_STEP
 from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
 from uploadpp.runtime.durations import parse_duration
 from uploadpp.runtime.logs import LogFormat, LogLevel
+from uploadpp.wire.addresses import check_addresses
 from uploadpp.wire.stream import StartFrom
 
 MAX_STEPS = 32
@@ -207,10 +208,13 @@ class Settings(BaseModel):
     )
 
     # NATS
-    events_endpoint: Words = env(
-        *_ocis("EVENTS_ENDPOINT", "POSTPROCESSING_EVENTS_ENDPOINT"),
-        default=("127.0.0.1:9233",),
-        description="Addresses of NATS, separated by commas.",
+    events_endpoint: Annotated[tuple[str, ...], BeforeValidator(_list), AfterValidator(check_addresses)] = (
+        env(
+            *_ocis("EVENTS_ENDPOINT", "POSTPROCESSING_EVENTS_ENDPOINT"),
+            default=("127.0.0.1:9233",),
+            repr=False,
+            description="Addresses of NATS, separated by commas: host:port, also tls://user:password@host.",
+        )
     )
     events_auth_username: str = env(
         *_ocis("EVENTS_AUTH_USERNAME", "POSTPROCESSING_EVENTS_AUTH_USERNAME"),
@@ -237,12 +241,23 @@ class Settings(BaseModel):
     events_tls_root_ca_certificate: File = env(
         *_ocis("EVENTS_TLS_ROOT_CA_CERTIFICATE", "POSTPROCESSING_EVENTS_TLS_ROOT_CA_CERTIFICATE"),
         default=None,
-        description="PEM file of the authority; forces verification.",
+        description="PEM file of the authority; forces TLS and verification.",
     )
     nats_tls_cert_file: File = env(
         "UPLOADPP_NATS_TLS_CERT_FILE", default=None, description="PEM file of a client certificate."
     )
     nats_tls_key_file: File = env("UPLOADPP_NATS_TLS_KEY_FILE", default=None, description="Its key.")
+    nats_tls_handshake_first: Switch = env(
+        "UPLOADPP_NATS_TLS_HANDSHAKE_FIRST",
+        default=False,
+        description="Begin with TLS before the server has said anything; the server must be set up for it.",
+    )
+    nats_inbox_prefix: str = env(
+        "UPLOADPP_NATS_INBOX_PREFIX",
+        default="_INBOX",
+        pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
+        description="What the subjects of answers to us begin with (docs/nats.md).",
+    )
     nats_creds_file: File = env(
         "UPLOADPP_NATS_CREDS_FILE", default=None, description="NATS credentials file (JWT and seed)."
     )
@@ -367,7 +382,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _check_pairs(self) -> "Settings":
-        if not self.events_endpoint or "" in self.events_endpoint:
+        if not self.events_endpoint:
             raise ValueError("events_endpoint: needs addresses of NATS such as nats:9233, without empty ones")
         if bool(self.events_auth_username) != bool(self.events_auth_password):
             raise ValueError("events_auth_username and events_auth_password go together")

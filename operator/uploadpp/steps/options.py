@@ -17,6 +17,8 @@ SHARED = (
     "events_tls_root_ca_certificate",
     "nats_tls_cert_file",
     "nats_tls_key_file",
+    "nats_tls_handshake_first",
+    "nats_inbox_prefix",
     "nats_creds_file",
     "nats_nkey_file",
     "nats_token_file",

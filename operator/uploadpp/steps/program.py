@@ -25,11 +25,14 @@ from uploadpp.steps.judge import Judge
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.options import SHARED, ServiceOptions
 from uploadpp.steps.service import StepService, Terms
-from uploadpp.wire.connection import connect
+from uploadpp.wire.client import SafeClient
+from uploadpp.wire.connection import connect, make_client
 
 log = logging.getLogger(__name__)
 
 CONFIGURATION_EXIT = 2
+UNHEALTHY_SECONDS = 10.0
+"""How long a step may be without NATS before it is not healthy."""
 
 
 def add_service_flags(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +94,7 @@ class Program:
         self._otlp = open_otlp(settings, step.name, {})
         self._metrics = StepMetrics(step.name)
         self._service: StepService | None = None
+        self._connecting: SafeClient | None = None
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT.
@@ -105,7 +109,8 @@ class Program:
             log.warning(note)
         log.info("starting", extra={"version": __version__, "step": self._step.name})
         address = self._options.debug_addr
-        health = HealthServer(address, self._settings.debug_token, self._metrics, str, self._unready)
+        token = self._settings.debug_token
+        health = HealthServer(address, token, self._metrics, self._unhealthy, self._unready)
         try:
             await health.start()
         except (OSError, ValueError) as error:
@@ -118,7 +123,8 @@ class Program:
                 self._otlp.close()
 
     async def _serve(self, stop: asyncio.Event) -> None:
-        client = await _connected(stop, asyncio.ensure_future(connect(self._nats)))
+        self._connecting = make_client(self._nats)
+        client = await _connected(stop, asyncio.ensure_future(connect(self._nats, self._connecting)))
         if client is None:
             return
         downloads = Downloads(self._tls, self._metrics.bytes.inc)
@@ -151,10 +157,19 @@ class Program:
         return self._step.timeout_seconds if given is None else given / 1000 or None
 
     def _unready(self) -> str:
-        return self._service.problem if self._service else "connecting to NATS"
+        if self._service is not None:
+            return self._service.problem
+        return f"connecting to NATS: {self._connecting.problem}" if self._connecting else "starting"
+
+    def _unhealthy(self) -> str:
+        """A new process may find what this one cannot; but work that was begun is not thrown away for it."""
+        client = self._connecting
+        if client is None or client.silent_seconds < UNHEALTHY_SECONDS:
+            return ""
+        return "" if self._service is not None and self._service.busy else client.problem
 
 
-async def _connected(stop: asyncio.Event, connecting: asyncio.Future[Client]) -> Client | None:
+async def _connected(stop: asyncio.Event, connecting: asyncio.Future[SafeClient]) -> Client | None:
     """The connection; None when we are told to stop first."""
     stopping = asyncio.ensure_future(stop.wait())
     stopping.add_done_callback(lambda _: connecting.cancel())

@@ -20,6 +20,7 @@ from uploadpp.steps.judge import Judge
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.start import Start, decode_start
 from uploadpp.steps.verdict import Retry, Verdict
+from uploadpp.wire.client import trouble
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.envelope import BadMessageError
 from uploadpp.wire.publisher import HEADER_BYTES
@@ -58,15 +59,22 @@ class StepService:
         self._room = asyncio.Event()
         self._per_start = 1.0
         self._draining = False
+        self._refusal = ""
 
     @property
     def problem(self) -> str:
         """Why it does not take work, in words; empty when it does."""
         if self._draining:
             return "draining"
-        if not self._client.is_connected:
-            return "not connected to NATS"
-        return "" if self._consumer.bound else "JetStream does not answer"
+        found = trouble(self._client)
+        if found or self._consumer.bound:
+            return found
+        return f"JetStream does not answer: {self._refusal}" if self._refusal else "JetStream does not answer"
+
+    @property
+    def busy(self) -> bool:
+        """Whether something was begun and is not answered."""
+        return bool(self._tasks)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop, then end what was begun."""
@@ -77,7 +85,8 @@ class StepService:
                     log.info("waiting for work", extra={"step": self._step})
                     await self._take(stop)
                 except (nats.errors.Error, TimeoutError) as error:
-                    log.warning("no work to be had: %s", str(error) or type(error).__name__)
+                    self._refusal = str(error) or type(error).__name__
+                    log.warning("no work to be had: %s", self._refusal)
                     await self._consumer.close()
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), AGAIN_SECONDS)

@@ -46,6 +46,8 @@ VALUES: dict[str, tuple[str, Any]] = {
     "events_auth_password": ("hunter2", "hunter2"),
     "events_enable_tls": ("T", True),
     "events_tls_insecure": ("1", True),
+    "nats_tls_handshake_first": ("true", True),
+    "nats_inbox_prefix": ("_INBOX_us.own", "_INBOX_us.own"),
     "start_from": ("NEW", StartFrom.NEW),
     "stream_max_age": ("168h", 604_800_000),
     "namespace": ("team", "team"),
@@ -194,7 +196,7 @@ def test_secrets_are_in_no_error_and_no_repr(tmp_path: Path) -> None:
         {**given, "OC_EVENTS_AUTH_USERNAME": "mary", "UPLOADPP_NATS_TOKEN_FILE": f"{tmp_path}/token"}
     )
     options = nats_options(settings, "me")
-    assert (options.password, options.token) == (secret, secret)
+    assert (options.password, options.token_file) == (secret, f"{tmp_path}/token")
     assert secret not in repr(settings)
     assert secret not in repr(options)
     with pytest.raises(ConfigurationError) as caught:

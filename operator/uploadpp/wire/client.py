@@ -1,0 +1,181 @@
+"""The NATS client, with what the library leaves out.
+
+TLS that was asked for is insisted on before anything secret is sent. Files are read again at each connection.
+The server's refusals are kept in its words. No answer of a server ends the client for good.
+"""
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
+from nats.errors import Error as NatsError
+
+from uploadpp.wire.credentials import CredsFile, NkeyFile
+
+log = logging.getLogger(__name__)
+
+REFUSAL_SECONDS = 30.0
+"""How long after its last sign a refused permission counts: what needs it is tried again more often."""
+AGAIN_SECONDS = 10.0
+"""A refused subscription is asked for again so often, by a new connection."""
+MAX_REFUSALS = 16
+PERMISSIONS = "permissions violation"
+STALE = "stale connection"
+AUTHORIZATION = ("authorization violation", "authentication expired", "authentication timeout")
+
+
+class TlsMissingError(NatsError):
+    """TLS was asked for, and the server does not offer it."""
+
+
+class SafeClient(Client):
+    """A client that tells what keeps it from working."""
+
+    def __init__(self, tls: Callable[[], ssl.SSLContext] | None) -> None:
+        super().__init__()
+        self._tls = tls
+        self._words = ""
+        self._refused: dict[str, float] = {}
+        self._next_try = 0.0
+        self.creds: CredsFile | None = None
+        self.nkey: NkeyFile | None = None
+        self.logins: dict[str, tuple[str, str]] = {}
+        self.disconnected_at: float | None = time.monotonic()
+        """When the connection was lost; None while there is one."""
+
+    # -- what a person is told ----------------------------------------------------------------
+
+    @property
+    def problem(self) -> str:
+        """What keeps us from working, in words; empty when nothing does."""
+        if not self.is_connected:
+            return f"NATS is not connected: {self._words}" if self._words else "NATS is not connected"
+        return "; ".join(self.refused)
+
+    @property
+    def refused(self) -> list[str]:
+        """What the server has not permitted lately, in its words."""
+        old = time.monotonic() - REFUSAL_SECONDS
+        return [f"NATS refuses: {words}" for words, at in self._refused.items() if at > old]
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long there has been no connection."""
+        return time.monotonic() - self.disconnected_at if self.disconnected_at is not None else 0.0
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self.disconnected_at = time.monotonic()
+
+    def explain(self, error: Exception) -> str:
+        """An error in words, with what is known about its cause."""
+        text = str(error).removeprefix("nats: ")
+        text = (text.strip("'") if text.startswith("'") else text) or type(error).__name__
+        if isinstance(error, ssl.SSLError):
+            text = f"TLS: {text}"
+        if self.creds is not None and any(word in text.lower() for word in AUTHORIZATION):
+            expired = self.creds.expired()
+            text += f" ({expired})" if expired else ""
+        if not self.is_connected:
+            self._words = text
+            if self.disconnected_at is None:
+                self.lost()
+        return text
+
+    # -- hooks into the library ---------------------------------------------------------------
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """Made anew for each connection: certificates are renewed while we run."""
+        return self._tls() if self._tls is not None else super().ssl_context
+
+    async def _process_connect_init(self) -> None:
+        """Connect to the server that was chosen; whatever goes wrong, the next one is tried."""
+        try:
+            await super()._process_connect_init()
+        except Exception as error:
+            if self._transport is not None and self._transport:
+                self._transport.close()  # type: ignore[no-untyped-call]
+            if isinstance(error, NatsError | OSError | TimeoutError):
+                raise
+            raise NatsError(f"the server's greeting cannot be used: {type(error).__name__}") from error
+        self._words, self.disconnected_at = "", None
+        self._refused.clear()
+
+    def _connect_command(self) -> bytes:
+        """What we tell about ourselves; the first secret bytes of a connection."""
+        if self._tls is not None and not self._encrypted():
+            raise TlsMissingError(
+                f"TLS is asked for and {self._shown()} does not offer it; nothing secret was sent"
+            )
+        if self.nkey is not None:
+            self._public_nkey = self.nkey.public_key()
+        return super()._connect_command()
+
+    def _encrypted(self) -> bool:
+        transport = self._transport
+        writer = transport._io_writer if isinstance(transport, TcpTransport) else None  # noqa: SLF001
+        return writer is not None and writer.get_extra_info("ssl_object") is not None
+
+    async def _process_err(self, err_msg: str) -> None:
+        """An error of the server in a running connection.
+
+        The library gives up for good on most of them. They all pass: expired credentials are renewed on disk.
+        """
+        if STALE in err_msg:
+            await super()._process_err(err_msg)
+            return
+        words = self._original(err_msg)
+        error = NatsError(f"nats: {words}")
+        self._err = error
+        if PERMISSIONS not in err_msg:
+            await self._error_cb(error)
+            self._words = self.explain(error)
+            await self._process_op_err(error)
+            return
+        known = words in self._refused
+        if known or len(self._refused) < MAX_REFUSALS:
+            self._refused[words] = time.monotonic()
+        if not known:
+            await self._error_cb(error)
+        if "subscription" in err_msg:
+            self._ask_again()
+
+    def _original(self, err_msg: str) -> str:
+        """The server's words as it wrote them; the library passes them on in lower case."""
+        line = bytes(self._ps.buf).partition(b"\r\n")[0].decode("utf-8", "replace")
+        words = line.removeprefix("-ERR").strip()
+        return (words if words.lower() == err_msg else err_msg).strip("'")
+
+    def _ask_again(self) -> None:
+        """A subscription that was refused stays so until the next connection."""
+        now = time.monotonic()
+        if now >= self._next_try:
+            self._next_try = now + AGAIN_SECONDS
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._renew)
+
+    def _renew(self) -> None:
+        if self.is_connected and any("ubscription" in words for words in self._refused):
+            task = asyncio.ensure_future(self.force_reconnect())
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _shown(self) -> str:
+        server = self._current_server
+        return f"{server.uri.hostname}:{server.uri.port}" if server is not None else "the server"
+
+    def login(self, part: int) -> str | None:
+        """User (0) or password (1) for the server at hand; for one that was learned, those of the first."""
+        known: Any = self.logins.get(self._shown()) or next(iter(self.logins.values()), None)
+        return str(known[part]) if known else None
+
+
+def trouble(client: Client) -> str:
+    """What keeps a client from working, in words; empty when nothing does."""
+    if isinstance(client, SafeClient):
+        return client.problem
+    return "" if client.is_connected else "NATS is not connected"
