@@ -16,7 +16,9 @@ from e2e.cluster.progress import say
 from e2e.cluster.tools import TOOLS, Version, parse_version
 from e2e.paths import cache_dir
 
-INDEX = "https://raw.githubusercontent.com/kubernetes-sigs/controller-tools/HEAD/envtest-releases.yaml"
+# A commit, not a branch: the index holds the checksums of the archives, and must not change with them.
+COMMIT = "434758187dddcaf646276fbe2c2ba40ff4e859d5"
+INDEX = f"https://raw.githubusercontent.com/kubernetes-sigs/controller-tools/{COMMIT}/envtest-releases.yaml"
 _TIMEOUT = 4.0  # seconds for each answer, so that a closed network costs no time
 _REFUSAL_HOLDS = 24 * 3600.0
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from e2e.cluster import envtest
 from e2e.paths import REPO
 from uploadpp import __version__
 
@@ -115,3 +116,28 @@ def test_the_release_signs_and_describes_image_and_chart() -> None:
         assert any("cosign sign" in step.get("run", "") for step in steps)
         assert any(step.get("uses", "").startswith("actions/attest-build-provenance") for step in steps)
         assert workflow["jobs"][job]["permissions"]["id-token"] == "write"
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=[path.name for path in WORKFLOWS])
+def test_actions_are_pinned_to_commits(path: Path) -> None:
+    """A tag can be moved to other code, which then has our tokens."""
+    used = re.findall(r"uses: (\S+)(.*)", path.read_text())
+    assert used
+    for action, comment in used:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action), action
+        assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), action
+
+
+def test_a_release_is_of_main_and_never_replaced() -> None:
+    text = (REPO / ".github" / "workflows" / "release.yaml").read_text()
+    assert 'git merge-base --is-ancestor "$GITHUB_SHA" origin/main' in text
+    assert "--clobber" not in text.replace("Without --clobber", "")
+    assert "imagetools inspect" in text
+    for page in ("docs/security.md", ".github/workflows/release.yaml"):
+        advice = (REPO / page).read_text()
+        assert "/.github/workflows/release.yaml@refs/tags/v" in advice
+        assert "identity-regexp" not in advice
+
+
+def test_checksums_do_not_come_from_where_they_can_change_with_the_archive() -> None:
+    assert re.search(r"/[0-9a-f]{40}/envtest-releases\.yaml$", envtest.INDEX)
