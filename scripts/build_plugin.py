@@ -27,6 +27,7 @@ SOURCES = (
     ROOT / "operator/uploadpp/core/__init__.py",
     ROOT / "operator/uploadpp/core/naming.py",
     ROOT / "operator/uploadpp/core/states.py",
+    ROOT / "operator/uploadpp/core/text.py",
 )
 HEAD = b"""#!/bin/sh
 # kubectl pp. What follows is a zip of Python code.

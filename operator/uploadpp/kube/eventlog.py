@@ -12,6 +12,8 @@ from uuid import uuid4
 
 from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.commands import Notice
+from uploadpp.core.model import MAX_MESSAGE
+from uploadpp.core.text import clean
 from uploadpp.kube.api import MERGE_PATCH, Api, Json
 from uploadpp.kube.errors import ApiError, NotFoundError
 from uploadpp.kube.paths import api_path
@@ -96,7 +98,7 @@ class EventLog:
             },
             "type": str(notice.type),
             "reason": notice.reason,
-            "message": notice.message[:1024],
+            "message": clean(notice.message, MAX_MESSAGE),
             "source": {"component": "uploadpp", "host": self._instance},
             "firstTimestamp": now,
             "lastTimestamp": now,

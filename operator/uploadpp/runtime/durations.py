@@ -13,7 +13,9 @@ _UNITS = {
     "m": Fraction(60_000),
     "h": Fraction(3_600_000),
 }
-_PART = re.compile(rf"(\d+(?:\.\d*)?|\.\d+)({'|'.join(sorted(_UNITS, key=len, reverse=True))})", re.ASCII)
+MAX_LENGTH = 64
+_UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
+_PART = re.compile(rf"(?<![\d.])(\d++(?:\.\d*+)?|\.\d++)({_UNIT})", re.ASCII)
 
 
 def parse_duration(text: str) -> int:
@@ -27,6 +29,8 @@ def parse_duration(text: str) -> int:
         return 0
     if body.startswith("-"):
         raise ValueError("must not be negative")
+    if len(body) > MAX_LENGTH:
+        raise ValueError(f"is longer than {MAX_LENGTH} characters")
     body = body.removeprefix("+")
     total, at = Fraction(0), 0
     while at < len(body):

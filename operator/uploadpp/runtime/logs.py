@@ -1,26 +1,32 @@
 """Logs: JSON for machines or lines for people, each with the upload id where there is one.
 
-Download URLs and tokens never reach a log call; the filter is the second lock on that door.
+Download URLs and tokens never reach a log call; the filter is the second lock on that door. Nothing
+that is said reaches a line as it came: what could forge a line or control a terminal is escaped.
 """
 
+import json
 import logging
-import re
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from enum import StrEnum
+from types import NoneType
 
 from pythonjsonlogger.json import JsonFormatter
 
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.model import Millis
+from uploadpp.core.text import clean, clean_lines, hide_credentials
 
 REPEAT_SECONDS = 30.0
 REMEMBERED = 500
-_TOKEN = re.compile(r"eyJ[\w-]{8,}\.[\w-]*\.?[\w-]*")
-_CREDENTIALS = re.compile(r"://[^/\s@]+@")
+MAX_LOGGED = 8192
+"""Characters of a message, and of each thing that is added to it; what is behind them is not read."""
+TRACE_LINES = 200
+MAX_ABOUT = 256
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_HARMLESS = (int, float, NoneType)
 
 
 class LogFormat(StrEnum):
@@ -54,10 +60,13 @@ _LEVELS = {
 
 
 def redact(text: str) -> str:
-    """The text without JSON Web Tokens and without the credentials of addresses."""
-    if "eyJ" in text:
-        text = _TOKEN.sub("<token>", text)
-    return _CREDENTIALS.sub("://<credentials>@", text) if "://" in text else text
+    """The text on one line, without JSON Web Tokens and without the credentials of addresses."""
+    return clean(hide_credentials(text, MAX_LOGGED), MAX_LOGGED)
+
+
+def _redact_lines(text: str) -> str:
+    """Each line of a traceback by itself, so that a long message does not hide where it came from."""
+    return clean_lines(text, TRACE_LINES, redact)
 
 
 class RedactingFilter(logging.Filter):
@@ -67,11 +76,13 @@ class RedactingFilter(logging.Filter):
         """Always lets the record pass, without secrets."""
         record.msg, record.args = redact(record.getMessage()), None
         if record.exc_info:
-            record.exc_text = redact("".join(traceback.format_exception(*record.exc_info)).rstrip())
-            record.exc_info = None
+            text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            record.exc_text, record.exc_info = _redact_lines(text), None
+        if record.stack_info:
+            record.stack_info = _redact_lines(record.stack_info)
         for name, value in vars(record).items():
-            if name not in _PLAIN and isinstance(value, str):
-                vars(record)[name] = redact(value)
+            if name not in _PLAIN and not isinstance(value, _HARMLESS):
+                vars(record)[name] = redact(str(value))
         return True
 
 
@@ -87,8 +98,8 @@ class RepeatFilter(logging.Filter):
         """Whether it is time to say it (again)."""
         if record.levelno < logging.WARNING:
             return True
-        text, now = record.getMessage(), self._clock()
-        about = (vars(record).get("upload"), vars(record).get("resource"))
+        text, now = record.getMessage()[:MAX_LOGGED], self._clock()
+        about = [str(vars(record).get(name))[:MAX_ABOUT] for name in ("upload", "resource")]
         key = (record.name, record.levelno, text, *about)
         said_at, withheld = self._said.pop(key, (float("-inf"), 0))
         if now - said_at < REPEAT_SECONDS:
@@ -135,9 +146,20 @@ class TextFormatter(Rfc3339):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        line = super().format(record)
-        extra = " ".join(f"{k}={v}" for k, v in vars(record).items() if k not in _PLAIN and v != "")
-        return f"{line}  {extra}" if extra else line
+        # Only a line of its own begins at the margin: a traceback cannot forge one.
+        line, *more = super().format(record).split("\n")
+        added = [
+            f"{name}={_quoted(value)}"
+            for name, value in vars(record).items()
+            if name not in _PLAIN and value != ""
+        ]
+        return "\n    ".join(["  ".join([line, " ".join(added)]) if added else line, *more])
+
+
+def _quoted(value: object) -> str:
+    """A value that cannot be taken for the next name and value."""
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if any(char in text for char in ' "=') else text
 
 
 def _leave_signals_to_us(record: logging.LogRecord) -> bool:

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 from uploadpp.core.model import Millis
 from uploadpp.core.states import Outcome
+from uploadpp.core.text import redact
 from uploadpp.steps.start import Start
 from uploadpp.steps.verdict import Retry, Verdict, VirusscanResult
-from uploadpp.wire.decode import redact
+from uploadpp.wire.decode import MAX_MESSAGE
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.envelope import encode_envelope
 from uploadpp.wire.rawjson import go_json, go_string, whole
@@ -54,8 +55,9 @@ def _result(verdict: Verdict, message: str, start: Start) -> str:
     if isinstance(result, VirusscanResult):
         # A storage passes over what has an error, so only a retry's message becomes one.
         error = result.error or (message if verdict.outcome is Outcome.RETRY else "")
+        description = _without_secrets(result.description, start)
         return (
-            f'{{"Infected":{go_json(result.infected)},"Description":{go_string(whole(result.description))},'
+            f'{{"Infected":{go_json(result.infected)},"Description":{go_string(description)},'
             f'"Scandate":"{_time(result.scanned_at)}","ResourceID":{start.raw_resource},'
             f'"ErrorMsg":{go_string(_without_secrets(error, start))},"Timestamp":null}}'
         )
@@ -73,4 +75,4 @@ def _without_secrets(text: str, start: Start) -> str:
     token = start.url.rpartition("/")[2]
     if len(token) >= MIN_SECRET:
         text = text.replace(token, "<url>")
-    return redact(whole(text))
+    return redact(whole(text), MAX_MESSAGE)

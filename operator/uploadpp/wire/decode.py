@@ -1,6 +1,5 @@
 """Events from the log to inputs of the core. Tolerant: what Go would accept, we accept."""
 
-import re
 from collections.abc import Callable
 from sys import intern
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from uploadpp.core.inputs import (
     UploadReady,
 )
 from uploadpp.core.model import FileInfo, Millis, Origin
+from uploadpp.core.text import redact
 from uploadpp.wire.envelope import MARK_KEY, BadMessageError, Defect, Envelope, decode_envelope
 from uploadpp.wire.rawjson import loads, raw_members, whole
 from uploadpp.wire.urls import expiry_of
@@ -24,7 +24,6 @@ MAX_ID = 128
 MAX_MESSAGE = 256
 MAX_UINT64 = 2**64 - 1
 _OBJECTS = ("ExecutingUser", "ImpersonatingUser", "SpaceOwner", "ResourceID")
-_SECRETS = re.compile(r"\S*://\S*|\beyJ[\w-]+\.[\w.-]*")
 
 
 class Event(NamedTuple):
@@ -50,11 +49,6 @@ def decode(data: bytes, sequence: int, now: Millis) -> Event | None:
         return _own(envelope, mark, sequence)
     read = _READERS.get(envelope.event_type)
     return read(envelope, now) if read else None
-
-
-def redact(text: str) -> str:
-    """A service's message without URLs and tokens, short enough for a status."""
-    return _SECRETS.sub("<url>", text)[:MAX_MESSAGE]
 
 
 def _own(envelope: Envelope, text: str, sequence: int) -> Event | None:
@@ -173,7 +167,7 @@ def _step_finished(envelope: Envelope, now: Millis) -> Event | None:
     answer = StepFinished(
         _text(envelope, fields, "FinishedStep"),
         _text(envelope, fields, "Outcome"),
-        redact(message),
+        redact(message, MAX_MESSAGE),
         _is_scan(result),
     )
     return Event(upload_id, answer, envelope.metadata.get("eventid", ""))

@@ -71,9 +71,9 @@ TOLD: list[tuple[Callable[[], Decision], str]] = [
     (
         lambda: begun("a").answers("?"),
         (
-            "Warning InvalidOutcome: a answered '?', which is no outcome; treated as retry\n"
+            "Warning InvalidOutcome: a answered '?', which is not an outcome; treated as retry\n"
             "Warning RetryScheduled: a: attempt 1 failed "
-            "(a answered '?', which is no outcome; treated as retry); next in 5 s"
+            "(a answered '?', which is not an outcome; treated as retry); next in 5 s"
         ),
     ),
     (

@@ -96,7 +96,7 @@ ENDS: dict[str, tuple[Callable[[], Story], StepStatus]] = {
             state=StepState.FAILED,
             outcome="retry",
             reason=OUT,
-            message="a answered '?', which is no outcome; treated as retry",
+            message="a answered '?', which is not an outcome; treated as retry",
         ),
     ),
     "waited": (waited, StepStatus(state=StepState.SUCCEEDED, outcome="continue")),

@@ -123,3 +123,44 @@ def test_the_same_warning_is_said_now_and_then() -> None:
     assert said("no lease: %s", "away") == ""
     now[0] += REPEAT_SECONDS
     assert said("no lease: %s", "403") == "no lease: 403"
+
+
+FORGED = "x\n2026-11-18T11:06:40.500Z ERROR   forged\x1b[2K\u202e\x9b"
+
+
+@pytest.mark.parametrize(
+    "where", ["message", "field", "name of a field's value", "exception", "stack", "object"]
+)
+def test_nobody_forges_a_line_of_text(captured: Callable[[], str], where: str) -> None:
+    set_up(LogLevel.INFO, LogFormat.TEXT)
+    log = logging.getLogger("uploadpp.test")
+    match where:
+        case "message":
+            log.info("passed over: %s", FORGED)
+        case "field":
+            log.info("Running", extra={"upload": FORGED})
+        case "object":
+            log.info("Running", extra={"upload": [FORGED]})
+        case "exception":
+            log.error("it failed", exc_info=ValueError(FORGED))
+        case "stack":
+            record = log.makeRecord(
+                log.name, logging.ERROR, __file__, 1, "stuck", (), None, sinfo=f"Stack\n{FORGED}"
+            )
+            log.handle(record)
+        case _:
+            log.info("Running", extra={"step": "a upload=forged"})
+    text = captured()
+    assert not any(char in text for char in "\x1b\u202e\x9b")
+    at_the_margin = [line for line in text.splitlines() if not line.startswith("    ")]
+    assert len(at_the_margin) == 1
+    assert " upload=forged" not in text.replace('step="a upload=forged"', "")
+
+
+def test_json_is_one_object_a_line_of_harmless_text(captured: Callable[[], str]) -> None:
+    set_up(LogLevel.INFO, LogFormat.JSON)
+    logging.getLogger("uploadpp.test").info("passed over: %s", FORGED, extra={"upload": FORGED + "\ud800"})
+    (line,) = captured().splitlines()
+    found = json.loads(line)
+    assert found["message"].startswith("passed over: x\\n2026")
+    assert all(str(value).isprintable() for value in found.values())

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.core.inputs import BytesReceived, CleanUpload, Resume, StepFinished, UploadReady
 from uploadpp.core.model import Millis
-from uploadpp.wire.decode import MAX_MESSAGE, Event, decode, redact
+from uploadpp.core.text import redact
+from uploadpp.wire.decode import MAX_MESSAGE, Event, decode
 from uploadpp.wire.envelope import BadMessageError, Defect
 from uploadpp.wire.rawjson import raw_members
 from uploadpp.wire.urls import expiry_of
@@ -220,11 +221,11 @@ def test_two_forms_of_one_upload_id_are_one() -> None:
         ("dial tcp: connection refused", "dial tcp: connection refused"),
         ('Get "https://gw/data/eyJh.eyJi.sig?x=1": EOF', "Get <url> EOF"),
         ("token eyJhbGciOiJIUzI1NiJ9.e30.c2ln was refused", "token <url> was refused"),
-        ("x" * 1000, "x" * MAX_MESSAGE),
+        ("x" * 1000, "x" * (MAX_MESSAGE - 1) + "…"),
     ],
 )
 def test_redact(text: str, shown: str) -> None:
-    assert redact(text) == shown
+    assert redact(text, MAX_MESSAGE) == shown
 
 
 @pytest.mark.parametrize(

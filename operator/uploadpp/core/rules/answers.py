@@ -20,17 +20,23 @@ from uploadpp.core.moves import (
 )
 from uploadpp.core.retry import backoff
 from uploadpp.core.states import DesiredState, Ignored, Outcome, RequiredResult, Stage, StepReason, StepState
+from uploadpp.core.text import clean as clean_text
+
+MAX_WORD = 63
+"""Characters of a word of others in a message: as many as the name of a step may have."""
 
 
 def step_finished(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
     """Only the current step may answer (F6, F7); an unknown word counts as retry."""
     if answer.step != upload.current_step:
-        why = f"{answer.step or 'a step without name'} answered while {upload.current_step} is running"
+        who = clean_text(answer.step, MAX_WORD) or "a step without name"
+        why = f"{who} answered while {upload.current_step} is running"
         return ignore(upload, Ignored.NOT_CURRENT_STEP, why)
     act = OUTCOMES.get(answer.outcome)
     if act is not None:
         return act(upload, answer, now, config)
-    text = f"{answer.step} answered {answer.outcome!r}, which is no outcome; treated as retry"
+    word = clean_text(answer.outcome, MAX_WORD)
+    text = f"{answer.step} answered {word!r}, which is not an outcome; treated as retry"
     decision = back_off(upload, now, config, message=text)
     return evolve(
         decision,
@@ -77,14 +83,14 @@ OUTCOMES: dict[str, Callable[[Upload, StepFinished, Millis, Config], Decision]] 
 def answer_of_delay(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
     """The operator runs `delay` itself; nobody else may end it."""
     del now, config
-    why = f"{answer.step} answered during a delay, which the operator runs itself"
+    why = f"{clean_text(answer.step, MAX_WORD)} answered during a delay, which the operator runs itself"
     return ignore(upload, Ignored.NOT_RUNNING, why)
 
 
 def late_answer(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
     """No attempt is running (F6, F18)."""
     del now, config
-    why = f"{answer.step} answered while the upload is {upload.stage}"
+    why = f"{clean_text(answer.step, MAX_WORD)} answered while the upload is {upload.stage}"
     return ignore(upload, Ignored.NOT_RUNNING, why)
 
 

@@ -1,0 +1,119 @@
+"""Text of others made harmless: nothing in it acts, hides or leaks, and what is ordinary stays as it is."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uploadpp.core.text import ELLIPSIS, MAX_READ, clean, clean_lines, hide_credentials, redact
+
+FOREIGN = st.text(st.characters(exclude_categories=()), max_size=200)
+WORDS = st.lists(st.sampled_from(["a", " ", "\n", '"', "@", ":", "/", "://", "eyJ", ".", "\x1b", "é"])).map(
+    "".join
+)
+SECRET = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtYXJ5In0.c2lnbmF0dXJlLW9mLXRoZS1zdG9yYWdl"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x1b]0;title\x07", "\\x1b[31mred\\x1b]0;title\\x07"),
+        ("\x9b31m \x85 \x7f \x00 \x08", "\\x9b31m \\x85 \\x7f \\x00 \\x08"),
+        ("one\ntwo\r\nthree\tfour\x0b\x0c", "one\\ntwo\\r\\nthree\\tfour\\x0b\\x0c"),
+        ("invoice\u202efdp.exe", "invoice\\u202efdp.exe"),
+        ("\u2066a\u2069 \u200eb\u200f \u061cc", "\\u2066a\\u2069 \\u200eb\\u200f \\u061cc"),
+        ("a\u200bb\u200cc\u200dd\u2060e\ufefff\u00adg", "a\\u200bb\\u200cc\\u200dd\\u2060e\\ufefff\\xadg"),
+        ("a\u2028b\u2029c", "a\\u2028b\\u2029c"),
+        ("half \ud83d", "half \\ud83d"),
+        ("\ue000 \U000f0000 \u0378 \uffff \U0010ffff", "\\ue000 \\U000f0000 \\u0378 \\uffff \\U0010ffff"),
+        ("\U000e0068\U000e0069", "\\U000e0068\\U000e0069"),
+        (
+            "\u3164 \uffa0 \u115f \u2800 \u034f \U000e0100",
+            "\\u3164 \\uffa0 \\u115f \\u2800 \\u034f \\U000e0100",
+        ),
+        ("z\u0301\u0302\u0303\u0304\u0305\u0306", "z\u0301\u0302\u0303\u0304\\u0305\\u0306"),
+        ("\u0301a", "\\u0301a"),
+        ("x\ufe0f", "x\\ufe0f"),
+    ],
+)
+def test_what_could_act_or_hide_is_shown(text: str, shown: str) -> None:
+    assert clean(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "report 2026.pdf",
+        "C:\\new folder\\table",
+        "größe, naïve, Việt Nam, e\u0301",
+        "日本語\u3000の資料.docx",
+        "שָׁלוֹם عربي हिन्दी ภาษาไทย",
+        "😀 ☀\ufe0f ❤\ufe0f.png",
+        "at 10\u202fAM",
+    ],
+)
+def test_ordinary_names_stay_as_they_are(text: str) -> None:
+    assert clean(text) == text
+
+
+@given(FOREIGN, st.integers(1, 80))
+def test_clean_text_is_one_bounded_line_in_which_nothing_acts(text: str, limit: int) -> None:
+    shown = clean(text, limit)
+    assert len(shown) <= limit
+    assert all(char.isprintable() or unicodedata.category(char) == "Zs" for char in shown)
+    assert len(shown.splitlines()) <= 1
+    assert shown.encode().decode() == shown
+    assert clean(shown, limit) == shown
+    if not text.isprintable():
+        assert shown != text or any(unicodedata.category(char) == "Zs" for char in text)
+
+
+def test_a_longer_text_ends_in_an_ellipsis() -> None:
+    assert clean("abcdef", 5) == "abcd" + ELLIPSIS
+    assert clean("abc\n\n", 5) == "abc\\" + ELLIPSIS
+
+
+def test_the_middle_of_very_many_lines_is_left_out() -> None:
+    text = "\n".join(f"line {number}" for number in range(100))
+    assert clean_lines(text, 4) == f"line 0\nline 1\n{ELLIPSIS} 96 lines left out\nline 98\nline 99"
+    assert clean_lines("one\r\ntwo\x1b") == "one\\r\ntwo\\x1b"
+
+
+@given(WORDS, WORDS, st.integers(0, 2))
+def test_a_token_never_survives(before: str, after: str, at: int) -> None:
+    """Also where a text is cut: `at` moves it across."""
+    text = before + " " * (at and MAX_READ - len(before) - at * 20) + SECRET + after
+    for shown in (redact(text, MAX_READ), hide_credentials(text)):
+        assert not leaks(shown, SECRET)
+
+
+@given(st.integers(MAX_READ - 150, MAX_READ + 5), st.sampled_from([" ", "(", '"', "=", "a"]))
+def test_what_straddles_the_cut_does_not_leak(length: int, before: str) -> None:
+    padding = ("word " * MAX_READ)[: length - 1] + before
+    for secret in (f"https://gw.test/data/{SECRET}", f"nats://mary:{SECRET}@nats:4222", SECRET):
+        assert not leaks(redact(padding + secret, MAX_READ + 10), SECRET)
+        assert not leaks(hide_credentials(padding + secret), SECRET)
+
+
+@pytest.mark.parametrize(
+    "scheme", ["https://", "http://", "https:\\/\\/", "https%3A%2F%2F", "HTTPS%3a%2f%2f", "s3://"]
+)
+@given(WORDS, WORDS)
+def test_a_url_never_survives(scheme: str, before: str, after: str) -> None:
+    secret = "opaque-credential-of-the-storage"
+    assert secret not in redact(f"{before}{scheme}gw.test/data/{secret}{after}", MAX_READ)
+
+
+@given(WORDS, st.sampled_from(["p@ss/word", "a:b@c", "x://y", "eyJ", "p%40?#", "[::1]@"]))
+def test_a_login_never_survives_a_log(before: str, part: str) -> None:
+    password = f"s3cr3t{part}hunter2"
+    shown = hide_credentials(f"{before}nats://mary:{password}@nats:4222 refused", MAX_READ)
+    assert "s3cr3t" not in shown
+    assert "hunter2" not in shown
+    assert "@nats:4222 refused" in shown
+
+
+def leaks(shown: str, secret: str) -> bool:
+    """Whether more of the secret is shown than its beginning, which all tokens share."""
+    return any(secret[at : at + 12] in shown for at in range(len(secret) - 12))
