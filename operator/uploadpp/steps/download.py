@@ -1,17 +1,36 @@
-"""Downloads through the signed URL. It is a bearer credential: it gets into no log and no error."""
+"""Downloads through the signed URL. It is a bearer credential: it gets into no log and no error.
 
+Whoever may publish on the stream can name any URL, and whoever serves it can send anything: so a
+download ends at the first byte too many, at a trickle, and where it may not lead.
+"""
+
+import asyncio
+import logging
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
+from yarl import URL
 
-from uploadpp.steps.upload import Content, DownloadError, Opener
+from uploadpp.steps.sources import Source, SourceError, check_source, read_url
+from uploadpp.steps.upload import UNKNOWN_SIZE_BYTES, Content, DownloadError, Opener
+
+log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10
 SILENCE_SECONDS = 60
+ANSWER_SECONDS = 60
+"""Until the headers of the last response are there."""
+PATIENCE_SECONDS = 60
+LEAST_BYTES_PER_SECOND = 1024
+"""The least average speed after PATIENCE_SECONDS; time that the step itself takes is not counted."""
+MAX_REDIRECTS = 5
+REDIRECTS = {301, 302, 303, 307, 308}
+TOO_SLOW = "the download is too slow"
 
 
 def tls_context(*, insecure: bool, ca_file: Path | None) -> ssl.SSLContext:
@@ -27,29 +46,62 @@ def tls_context(*, insecure: bool, ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What is downloaded, and from where."""
+
+    max_size: int | None = None
+    """The most bytes of a file. None: as many as are announced, UNKNOWN_SIZE_BYTES where none are."""
+    sources: tuple[Source, ...] = ()
+    """From where; empty is everywhere, but then redirects are not followed."""
+
+
 class Downloads:
     """One HTTP client for all downloads of a process."""
 
-    def __init__(self, tls: ssl.SSLContext, on_bytes: Callable[[int], None]) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext, on_bytes: Callable[[int], None], limits: Limits | None = None
+    ) -> None:
         self._tls = tls
         self._on_bytes = on_bytes
+        self._limits = limits or Limits()
         self._session: aiohttp.ClientSession | None = None
 
     def opener(self, url: str, size: int, traceparent: str) -> Opener:
         """What opens the bytes of one upload."""
+        most = self._limits.max_size
 
         @asynccontextmanager
         async def opened() -> AsyncGenerator[Content]:
-            try:
-                response = await self._client().get(url, headers=_headers(traceparent))
-            except (aiohttp.ClientError, ValueError) as error:
-                raise _without_url(error) from None
+            if most is not None and size > most:
+                raise DownloadError(f"the upload has {size} bytes, more than --max-size")
+            response = await self._get(url, _headers(traceparent))
             async with response:
-                if response.status != HTTPStatus.OK:
-                    raise DownloadError(f"the download answered {response.status}")
-                yield Content(_Reader(response.content), size, self._on_bytes)
+                _check(response, size)
+                reader = _Reader(response.content)
+                yield Content(reader, size, self._on_bytes, max_size=most or UNKNOWN_SIZE_BYTES)
 
         return opened
+
+    async def _get(self, text: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        """The first response that is not an allowed redirect."""
+        try:
+            url = read_url(text)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                for _ in range(MAX_REDIRECTS):
+                    check_source(url, self._limits.sources)
+                    response = await self._client().get(url, headers=headers, allow_redirects=False)
+                    if response.status not in REDIRECTS or not self._limits.sources:
+                        return response
+                    response.close()
+                    url = _redirected(url, response.headers.get("Location", ""))
+        except SourceError as error:
+            raise DownloadError(f"the URL is not used: {error}") from None
+        except (aiohttp.ClientError, ValueError) as error:
+            raise _without_url(error) from None
+        except TimeoutError:
+            raise DownloadError(TOO_SLOW) from None
+        raise DownloadError("the download was redirected too often")
 
     async def close(self) -> None:
         """Close all connections."""
@@ -64,8 +116,36 @@ class Downloads:
                     total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
                 ),
                 auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),  # what one upload's server says is not for the next
             )
         return self._session
+
+
+def _redirected(url: URL, location: str) -> URL:
+    """Where a redirect leads; the caller checks whether it may.
+
+    Raises:
+        SourceError: nowhere, or out of TLS.
+    """
+    try:
+        joined = str(url.join(URL(location)))
+    except ValueError:
+        raise SourceError("it cannot be read") from None
+    target = read_url(joined)
+    if url.scheme == "https" and target.scheme != "https":
+        raise SourceError("it leads from https to http")
+    return target
+
+
+def _check(response: aiohttp.ClientResponse, size: int) -> None:
+    if response.status in REDIRECTS:
+        raise DownloadError(
+            f"the download answered {response.status}; redirects are followed to --download-from only"
+        )
+    if response.status != HTTPStatus.OK:
+        raise DownloadError(f"the download answered {response.status}")
+    if size and response.content_length is not None and response.content_length > size:
+        raise DownloadError(f"the download has {response.content_length} bytes, the upload {size}")
 
 
 def _headers(traceparent: str) -> dict[str, str]:
@@ -76,19 +156,36 @@ def _headers(traceparent: str) -> dict[str, str]:
 
 
 class _Reader:
-    """The body of a response; its errors lose the URL."""
+    """The body of a response; its errors lose the URL, and it does not wait for a trickle."""
 
     def __init__(self, stream: aiohttp.StreamReader) -> None:
         self._stream = stream
+        self._waited = 0.0
+        self._seen = 0
 
     async def read(self, n: int = -1, /) -> bytes:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        patience = PATIENCE_SECONDS + self._seen / LEAST_BYTES_PER_SECOND - self._waited
         try:
-            return await self._stream.read(n)
+            async with asyncio.timeout(patience):
+                part = await self._stream.read(n)
+        except TimeoutError:
+            raise DownloadError(TOO_SLOW) from None
         except aiohttp.ClientError as error:
             raise _without_url(error) from None
+        self._waited += loop.time() - began
+        self._seen += len(part)
+        return part
 
 
 def _without_url(error: Exception) -> DownloadError:
+    """The error for the bus. It does not tell a closed port from a name that does not exist: our log does."""
+    log.info("a download failed: %s", type(error).__name__)
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
         return DownloadError("the download's TLS certificate is not trusted; see --download-ca-file")
+    if isinstance(error, aiohttp.ClientConnectionError):
+        connecting = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ServerTimeoutError)
+        kind = "ClientConnectorError" if connecting else "ClientConnectionError"
+        return DownloadError(f"the download failed: {kind}")
     return DownloadError(f"the download failed: {type(error).__name__}")

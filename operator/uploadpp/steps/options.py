@@ -3,10 +3,12 @@
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from uploadpp.runtime.durations import parse_duration
 from uploadpp.runtime.settings import Address, Duration, File, Switch, env
+from uploadpp.steps.sizes import parse_size
+from uploadpp.steps.sources import Source
 
 SHARED = (
     "events_endpoint",
@@ -38,6 +40,19 @@ def _since(value: str) -> str:
     if value not in {NEW, ALL}:
         parse_duration(value)
     return value
+
+
+def _sources(value: object) -> object:
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        return value
+    words = [word for item in value for word in (item.split(",") if isinstance(item, str) else [item])]
+    return tuple(Source.parse(word) if isinstance(word, str) else word for word in words if word)
+
+
+def _size(value: object) -> object:
+    return parse_size(value) if isinstance(value, str) else value
 
 
 class ServiceOptions(BaseModel):
@@ -86,6 +101,19 @@ class ServiceOptions(BaseModel):
         "UPLOADPP_STEP_DOWNLOAD_CA_FILE",
         default=None,
         description="PEM file of the authority of the download URL; forces verification.",
+    )
+    download_from: Annotated[tuple[Source, ...], BeforeValidator(_sources)] = env(
+        "UPLOADPP_STEP_DOWNLOAD_FROM",
+        repeat=True,
+        default=(),
+        description="Download only from URLs that begin like this, such as https://ocis:9200/data/, and "
+        "follow redirects there; by default from anywhere, without redirects. Separate several with commas.",
+    )
+    max_size: Annotated[int | None, BeforeValidator(_size), Field(gt=0)] = env(
+        "UPLOADPP_STEP_MAX_SIZE",
+        default=None,
+        description="The most bytes of a file, such as 10G; a larger one is a retry. By default what is "
+        "announced, and 1 GiB where no size is.",
     )
     debug_addr: Address = env(
         "UPLOADPP_STEP_DEBUG_ADDR",

@@ -20,7 +20,7 @@ from uploadpp.runtime.logs import set_up
 from uploadpp.runtime.settings import Settings
 from uploadpp.steps.children import hide_from_children
 from uploadpp.steps.decorator import Step
-from uploadpp.steps.download import Downloads, tls_context
+from uploadpp.steps.download import Downloads, Limits, tls_context
 from uploadpp.steps.judge import Judge
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.options import SHARED, ServiceOptions
@@ -127,7 +127,8 @@ class Program:
         client = await _connected(stop, asyncio.ensure_future(connect(self._nats, self._connecting)))
         if client is None:
             return
-        downloads = Downloads(self._tls, self._metrics.bytes.inc)
+        limits = Limits(max_size=self._options.max_size, sources=self._options.download_from)
+        downloads = Downloads(self._tls, self._metrics.bytes.inc, limits)
         terms = self._terms()
         judge = Judge(self._step.name, self._step.work, self._timeout(), downloads, self._metrics)
         if self._otlp is not None:

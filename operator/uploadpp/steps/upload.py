@@ -1,5 +1,6 @@
 """The upload a step works on, and its bytes."""
 
+import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -7,6 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 CHUNK_BYTES = 64 * 1024
+UNKNOWN_SIZE_BYTES = 1 << 30
+"""The most bytes of a file whose size is not announced."""
+SPARE_BYTES = 64 << 20
+"""What stays free on a disk that a file is saved to."""
 
 
 class DownloadError(Exception):
@@ -33,9 +38,18 @@ class User:
 class Content:
     """The bytes of an upload, from the beginning to the end, once."""
 
-    def __init__(self, reader: Reader, size: int, on_bytes: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        size: int,
+        on_bytes: Callable[[int], None] | None = None,
+        *,
+        max_size: int = UNKNOWN_SIZE_BYTES,
+    ) -> None:
+        """`size` is what was announced, 0 when nothing was: then at most `max_size` bytes are read."""
         self._reader = reader
         self._size = size
+        self._most = size or max_size
         self._on_bytes = on_bytes
         self._seen = 0
 
@@ -59,6 +73,9 @@ class Content:
     async def _some(self, most: int) -> bytes:
         part = await self._reader.read(most)
         self._seen += len(part)
+        if self._seen > self._most:
+            what = f"the upload {self._size}" if self._size else "--max-size allows fewer"
+            raise DownloadError(f"the download has more than {self._most} bytes, {what}")
         if not part and self._size and self._seen != self._size:
             # Half a file can look clean.
             raise DownloadError(f"the download has {self._seen} bytes, the upload {self._size}")
@@ -97,17 +114,28 @@ class Upload:
         """Download into a file.
 
         Raises:
-            DownloadError: the bytes could not be had.
+            DownloadError: the bytes could not be had, or there is not enough room for them.
         """
+        _check_room(path, self.size)
         async with self.open() as content:
             with path.open("wb") as file:
+                unchecked = 0
                 async for chunk in content:
+                    unchecked += len(chunk)
+                    if unchecked >= SPARE_BYTES // 4:
+                        _check_room(path, unchecked)
+                        unchecked = 0
                     file.write(chunk)
 
     @classmethod
     def of(cls, content: bytes, filename: str = "file", user: User = User()) -> "Upload":
         """An upload without a server, for tests of a step."""
         return cls(id="test", filename=filename, size=len(content), user=user, opener=_in_memory(content))
+
+
+def _check_room(path: Path, size: int) -> None:
+    if shutil.disk_usage(path.parent).free < size + SPARE_BYTES:
+        raise DownloadError("there is not enough room on the disk of the step")
 
 
 class _Memory:

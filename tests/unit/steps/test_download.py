@@ -1,0 +1,254 @@
+"""What a server can do to a download; with real connections."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from yarl import URL
+
+from uploadpp.steps import DownloadError, Upload
+from uploadpp.steps import download as module
+from uploadpp.steps.download import Downloads, Limits
+from uploadpp.steps.sources import Source, SourceError
+
+Body = Callable[[asyncio.StreamWriter], Awaitable[None]]
+Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+OK = "HTTP/1.1 200 OK\r\n"
+
+
+@asynccontextmanager
+async def listening(talk: Talk) -> AsyncIterator[str]:
+    """A server whose connections are all closed at the end."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(task)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await talk(reader, writer)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the connections are closed in the next round of the loop
+
+
+@asynccontextmanager
+async def serving(answers: dict[str, tuple[str, Body]]) -> AsyncIterator[str]:
+    """A server that answers each path as it is told, and closes the connection."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        head, body = answers[request.split()[1].decode()]
+        writer.write(f"{head}Connection: close\r\n\r\n".encode())
+        await body(writer)
+
+    async with listening(talk) as base:
+        yield base
+
+
+async def nothing(_: asyncio.StreamWriter) -> None:
+    pass
+
+
+async def hello(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"hello")
+
+
+async def endless(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"x" * 65536)
+        await writer.drain()
+
+
+async def trickle(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def upload(
+    url: str, size: int, limits: Limits | None = None
+) -> AsyncIterator[tuple[Upload, list[int]]]:
+    seen: list[int] = []
+    downloads = Downloads(ssl.create_default_context(), seen.append, limits)
+    try:
+        yield Upload(id="u", filename="f", size=size, opener=downloads.opener(url, size, "")), seen
+    finally:
+        await downloads.close()
+
+
+async def whole(it: Upload) -> bytes:
+    async with it.open() as content:
+        return await content.read()
+
+
+async def read(url: str, size: int, limits: Limits | None = None) -> bytes:
+    async with upload(url, size, limits) as (it, _), it.open() as content:
+        return await content.read()
+
+
+@pytest.mark.parametrize(
+    ("size", "limits", "problem"),
+    [
+        (10, None, "more than 10 bytes, the upload 10"),
+        (10, Limits(max_size=1000), "more than 10 bytes, the upload 10"),
+        (0, Limits(max_size=1000), "more than 1000 bytes, --max-size allows fewer"),
+        (1001, Limits(max_size=1000), "1001 bytes, more than --max-size"),
+    ],
+)
+@pytest.mark.parametrize("save", [False, True])
+async def test_a_download_ends_at_the_first_byte_too_many(
+    tmp_path: Path, size: int, limits: Limits | None, problem: str, *, save: bool
+) -> None:
+    """Of a server that never ends, in memory and on the disk."""
+    path = tmp_path / "file" if save else None
+    async with serving({"/x": (OK, endless)}) as base, upload(f"{base}/x", size, limits) as (it, seen):
+        with pytest.raises(DownloadError, match=problem):
+            await (it.save(path) if path else whole(it))
+    assert sum(seen) <= 65536
+    assert not (tmp_path / "file").exists() or (tmp_path / "file").stat().st_size <= 65536
+
+
+async def test_an_unknown_size_has_a_limit_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UNKNOWN_SIZE_BYTES", 500_000)
+    async with serving({"/x": (OK, endless), "/y": (OK, hello)}) as base:
+        with pytest.raises(DownloadError, match="more than 500000 bytes"):
+            await read(f"{base}/x", 0)
+        assert await read(f"{base}/y", 0) == b"hello"
+
+
+async def test_a_length_that_is_too_large_is_not_even_read() -> None:
+    async with serving({"/x": (f"{OK}Content-Length: 999\r\n", nothing)}) as base:
+        with pytest.raises(DownloadError, match="has 999 bytes, the upload 10"):
+            await read(f"{base}/x", 10)
+
+
+async def test_a_full_disk_is_not_made_fuller(tmp_path: Path) -> None:
+    async with serving({"/x": (OK, endless)}) as base, upload(f"{base}/x", 1 << 60) as (it, seen):
+        with pytest.raises(DownloadError, match="not enough room"):
+            await it.save(tmp_path / "file")
+    assert seen == []
+
+
+async def test_a_trickle_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.3)
+    async with serving({"/x": (OK, trickle)}) as base:
+        with pytest.raises(DownloadError, match="too slow"):
+            await read(f"{base}/x", 1_000_000)
+
+
+async def test_a_slow_step_is_not_a_slow_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.3)
+    async with serving({"/x": (OK, hello)}) as base, upload(f"{base}/x", 5) as (it, _), it.open() as content:
+        assert await content.read(1) == b"h"
+        await asyncio.sleep(0.5)
+        assert await content.read() == b"ello"
+
+
+async def test_headers_that_do_not_end_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANSWER_SECONDS", 0.3)
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await trickle(writer)
+
+    async with listening(talk) as base:
+        with pytest.raises(DownloadError):
+            await read(f"{base}/x", 5)
+
+
+async def test_the_bytes_are_taken_as_they_are() -> None:
+    """A bomb stays small, and what is scanned is what was sent."""
+    async with serving({"/x": (f"{OK}Content-Encoding: gzip\r\n", hello)}) as base:
+        assert await read(f"{base}/x", 5) == b"hello"
+
+
+def redirect(target: str, status: int = 302) -> tuple[str, Body]:
+    return f"HTTP/1.1 {status} Moved\r\nLocation: {target}\r\n", nothing
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects_are_not_followed(status: int) -> None:
+    async with serving({"/x": redirect("/y", status), "/y": (OK, hello)}) as base:
+        with pytest.raises(
+            DownloadError, match=f"answered {status}; redirects are followed to --download-from"
+        ):
+            await read(f"{base}/x", 5)
+
+
+async def test_redirects_are_followed_to_what_is_allowed_only() -> None:
+    answers = {
+        "/data/x": redirect("y"),
+        "/data/y": (OK, hello),
+        "/data/out": redirect("/secret"),
+        "/data/dots": redirect("../secret"),
+        "/data/far": redirect("http://elsewhere.test/data/y"),
+        "/data/file": redirect("file:///etc/passwd"),
+        "/data/nowhere": redirect(""),
+        "/data/loop": redirect("/data/loop"),
+        "/secret": (OK, hello),
+    }
+    async with serving(answers) as base:
+        limits = Limits(sources=(Source.parse(f"{base}/data/"),))
+        assert await read(f"{base}/data/x", 5, limits) == b"hello"
+        for path in ("/data/out", "/data/dots", "/data/far", "/data/file", "/secret"):
+            with pytest.raises(DownloadError, match="the URL is not used: it is") as raised:
+                await read(f"{base}{path}", 5, limits)
+            assert "elsewhere" not in str(raised.value)
+        for path in ("/data/loop", "/data/nowhere"):
+            with pytest.raises(DownloadError, match="redirected too often"):
+                await read(f"{base}{path}", 5, limits)
+
+
+def test_no_redirect_leaves_tls() -> None:
+    with pytest.raises(SourceError, match="from https to http"):
+        module._redirected(URL("https://a.test/x"), "http://a.test/x")
+
+
+async def test_what_is_not_allowed_is_not_connected_to() -> None:
+    """So the answer does not tell an open port from a closed one, or a name from none."""
+    limits = Limits(sources=(Source.parse("https://storage.test/"),))
+    said = set()
+    async with serving({"/x": (OK, hello)}) as base:
+        for url in (f"{base}/x", "http://127.0.0.1:1/x", "http://no-such-host.test/x"):
+            with pytest.raises(DownloadError) as raised:
+                await read(url, 5, limits)
+            said.add(str(raised.value))
+    assert len(said) == 1
+
+
+async def test_a_host_that_does_not_answer_is_not_told_from_one_that_does_not_exist() -> None:
+    said = set()
+    for url in ("http://127.0.0.1:1/x", "http://no-such-host.invalid/x"):
+        with pytest.raises(DownloadError) as raised:
+            await read(url, 5)
+        said.add(str(raised.value))
+    assert said == {"the download failed: ClientConnectorError"}
+
+
+async def test_cookies_are_not_kept() -> None:
+    requests: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(f"{OK}Set-Cookie: a=b\r\nConnection: close\r\n\r\nhello".encode())
+
+    async with listening(talk) as base, upload(f"{base}/x", 5) as (it, _):
+        assert await whole(it) == await whole(it) == b"hello"
+    assert len(requests) == 2
+    assert not any(b"cookie" in request.lower() for request in requests)
