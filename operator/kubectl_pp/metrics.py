@@ -80,8 +80,13 @@ def judge(values: dict[str, float]) -> Iterator[Finding]:
     )
     for name, text, remedy in (
         (
+            "uploadpp_uploads_unrecorded",
+            "uploads cannot be recorded: the API server refuses them",
+            "they go on; see the Event UploadsNotRecorded and the operator's log",
+        ),
+        (
             "uploadpp_uploads_set_aside_total",
-            "uploads could not be stored or published",
+            "uploads could not be published",
             "see the operator's log",
         ),
         ("uploadpp_bad_messages_total", "messages could not be understood", "see the operator's log"),

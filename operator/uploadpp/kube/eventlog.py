@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import uuid4
 
 from uploadpp.api import API_VERSION, KIND
@@ -28,6 +29,17 @@ MAX_NAME = 236
 """Of a resource's name, which may itself be as long as the name of an Event (253)."""
 
 
+class About(NamedTuple):
+    """What kind of object a notice is about."""
+
+    api_version: str
+    kind: str
+
+
+UPLOAD = About(API_VERSION, KIND)
+LEASE = About("coordination.k8s.io/v1", "Lease")
+
+
 class EventLog:
     """Posts notices as Events about resources of one namespace."""
 
@@ -36,24 +48,24 @@ class EventLog:
         self._namespace = namespace
         self._path = api_path("api", "v1", "namespaces", namespace, "events")
         self._instance = instance
-        self._queue: asyncio.Queue[tuple[str, str, Notice]] = asyncio.Queue(QUEUE)
+        self._queue: asyncio.Queue[tuple[str, str, Notice, About]] = asyncio.Queue(QUEUE)
         self._counts: OrderedDict[tuple[str, Notice], tuple[str, int]] = OrderedDict()
         self._quiet_until = float("-inf")
         self.dropped = 0
 
-    def post(self, name: str, uid: str, notice: Notice) -> None:
-        """Queue a notice about a resource; drops it when too many wait."""
+    def post(self, name: str, uid: str, notice: Notice, about: About = UPLOAD) -> None:
+        """Queue a notice about an object; drops it when too many wait."""
         try:
-            self._queue.put_nowait((name, uid, notice))
+            self._queue.put_nowait((name, uid, notice, about))
         except asyncio.QueueFull:
             self.dropped += 1
 
     async def run(self) -> None:
         """Post what is queued, until cancelled."""
         while True:
-            name, uid, notice = await self._queue.get()
+            name, uid, notice, about = await self._queue.get()
             try:
-                await self._write(name, uid, notice)
+                await self._write(name, uid, notice, about)
             except ApiError as error:
                 self._complain(error)
             except Exception:
@@ -69,7 +81,7 @@ class EventLog:
             self._quiet_until = now + QUIET_SECONDS
         log.log(level, "event not posted: %s", error)
 
-    async def _write(self, name: str, uid: str, notice: Notice) -> None:
+    async def _write(self, name: str, uid: str, notice: Notice, about: About = UPLOAD) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         key = (uid, notice)
         known = self._counts.get(key)
@@ -90,8 +102,8 @@ class EventLog:
             "kind": "Event",
             "metadata": {"name": event, "namespace": self._namespace},
             "involvedObject": {
-                "apiVersion": API_VERSION,
-                "kind": KIND,
+                "apiVersion": about.api_version,
+                "kind": about.kind,
                 "name": name,
                 "namespace": self._namespace,
                 "uid": uid,

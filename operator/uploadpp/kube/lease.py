@@ -22,6 +22,9 @@ SHARDS_ANNOTATION = "uploadpp.io/shards"
 MARGIN = 0.2
 """Share of the lease time in which we stop acting although others must still wait."""
 
+SLOW_SECONDS = 2.0
+"""A renewal that takes longer than this is said."""
+
 
 class LeaseLostError(Exception):
     """Somebody else owns the shard now."""
@@ -51,6 +54,7 @@ class Lease:
         self._seen_at = 0.0
         self._renewed_at = float("-inf")
         self._object: Json | None = None
+        self._doubt = ""
         self.problem = ""
         self.held_elsewhere = False
         self.forbidden = False
@@ -60,6 +64,24 @@ class Lease:
     def valid(self) -> bool:
         """Whether nobody else can own the shard at this moment."""
         return self._clock() < self._renewed_at + self._duration * (1 - MARGIN)
+
+    @property
+    def doubt(self) -> str:
+        """What keeps us from renewing it, in words; empty when the API server answered lately."""
+        silent = self._clock() - self._renewed_at
+        if self._doubt or silent < self._duration / 4 + SLOW_SECONDS:
+            return self._doubt
+        return f"the API server has not answered for {silent:.0f} s"
+
+    @property
+    def name(self) -> str:
+        """Name of the object."""
+        return self._name
+
+    @property
+    def uid(self) -> str:
+        """The object's uid; empty before we have written it."""
+        return str((self._object or {}).get("metadata", {}).get("uid", ""))
 
     async def acquire(self, stop: asyncio.Event | None = None) -> int | None:
         """Wait until the shard is ours; returns the epoch, None when told to stop first."""
@@ -117,9 +139,10 @@ class Lease:
             epoch, holder = await self._try(renew_only=True)
         except (UnavailableError, ConflictError) as error:
             self.forbidden = isinstance(error, ForbiddenError)
+            self._doubt = str(error)
             log.warning("lease not renewed, trying again: %s", error)
             return
-        self.forbidden = False
+        self.forbidden, self._doubt = False, ""
         if epoch is None:
             self._renewed_at = float("-inf")
             raise LeaseLostError(f"taken by {holder or 'nobody'}")

@@ -17,6 +17,8 @@ GROUP = "uploadpp.io"
 VERSION = "v1alpha1"
 PLURAL = "uploadpostprocessings"
 PAGE = 500
+ESSENTIAL = ("conditions", "currentStep", "run", "finishes", "steps", "log")
+"""Fields of the status without which a restart would not go on where we are."""
 MARK_OF_URLS = "uploadpp.io/url-secret"
 """Marks the Secrets that `spec.urlSecretRef` may name; the value is `true`."""
 _WEB_ADDRESS = re.compile(r"https?://[!-~]{1,65536}", re.IGNORECASE)
@@ -31,6 +33,8 @@ class Stored:
     generation: int
     renamed: str = ""
     """The name that a webhook has given it, if that is another than we asked for."""
+    altered: str = ""
+    """What of it is not as we wrote it: a webhook has changed or dropped it."""
 
 
 def stored(resource: Json) -> Stored:
@@ -91,8 +95,11 @@ class Store:
         """
         made = await self._api.request("POST", self._path, resource, params=self._params)
         name: str = made["metadata"]["name"]
+        renamed = "" if name == resource["metadata"]["name"] else name
+        sealed = resource["spec"].get("sealed")
+        altered = "" if made["spec"].get("sealed") == sealed else "spec.sealed"
         found = stored(made)
-        return found if name == resource["metadata"]["name"] else replace(found, renamed=name)
+        return replace(found, renamed=renamed, altered=altered) if renamed or altered else found
 
     async def write_status(self, name: str, version: str, status: Json) -> Stored:
         """Replace the status of the given version of a resource.
@@ -101,7 +108,11 @@ class Store:
             ConflictError: the resource has changed since.
             NotFoundError: it is gone.
         """
-        return await self._patch(self._path + api_path(name, "status"), name, version, "/status", status)
+        path = self._path + api_path(name, "status")
+        answer = await self._patch(path, name, version, "/status", status)
+        kept = answer.get("status") or {}
+        lost = next((f"status.{field}" for field in ESSENTIAL if kept.get(field) != status.get(field)), "")
+        return replace(stored(answer), altered=lost) if lost else stored(answer)
 
     async def write_sealed(self, name: str, version: str, sealed: str) -> Stored:
         """Replace `spec.sealed`, after the storage has sent a fresh URL.
@@ -109,17 +120,17 @@ class Store:
         Raises:
             ConflictError, NotFoundError: as for `write_status`.
         """
-        return await self._patch(self._path + api_path(name), name, version, "/spec/sealed", sealed)
+        answer = await self._patch(self._path + api_path(name), name, version, "/spec/sealed", sealed)
+        altered = (answer.get("spec") or {}).get("sealed") != sealed
+        return replace(stored(answer), altered="spec.sealed") if altered else stored(answer)
 
-    async def _patch(self, path: str, name: str, version: str, pointer: str, value: object) -> Stored:
+    async def _patch(self, path: str, name: str, version: str, pointer: str, value: object) -> Json:
         patch = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": version},
             {"op": "add", "path": pointer, "value": value},
         ]
         try:
-            answer = await self._api.request(
-                "PATCH", path, patch, content_type=JSON_PATCH, params=self._params
-            )
+            return await self._api.request("PATCH", path, patch, content_type=JSON_PATCH, params=self._params)
         except RefusedError as error:
             # A failed test and an invalid object are both 422: the version tells them apart.
             current = await self.get(name)
@@ -132,7 +143,6 @@ class Store:
             if await self.get(name) is not None:
                 raise UnavailableError(f"{error}, but it can be read") from error
             raise
-        return stored(answer)
 
     async def secret(self, name: str, key: str) -> str:
         """A URL from a Secret that its owner has marked for this.

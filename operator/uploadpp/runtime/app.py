@@ -158,6 +158,7 @@ class App:
         metrics.unacked.set_function(over_sessions(lambda session: session.unacknowledged))
         metrics.unread.set_function(over_sessions(lambda session: session.unread))
         metrics.unsaved.set_function(over_sessions(lambda session: session.unsaved))
+        metrics.unrecorded.set_function(over_sessions(lambda session: session.unrecorded))
         metrics.log_lag.set_function(
             lambda: max(
                 (seat.session.lag_seconds for seat in self._seats if seat.session is not None), default=0

@@ -48,6 +48,9 @@ class Archived:
     stalled: bool
     stored: Stored
     expires_at: Millis | None
+    not_before: Millis = Millis(0)
+    """Its removal was refused, and is tried again then."""
+    refusals: int = 0
 
 
 class Shelf(Protocol):
@@ -176,17 +179,21 @@ class Archive:
     def due(self, now: Millis, keep: int) -> list[Archived]:
         """What has expired, and what expires next as far as there are more than may be kept."""
         due: list[Archived] = []
+        waiting: list[Archived] = []
         while self._heap and (self._heap[0][0] <= now or len(self._by_name) - len(due) > keep):
             archived = heapq.heappop(self._heap)[2]
             if self._by_name.get(archived.name) is archived:
-                due.append(archived)
+                (due if archived.not_before <= now else waiting).append(archived)
+        for archived in waiting:
+            self.later(archived)
         return due
 
     def later(self, archived: Archived) -> None:
         """It could not be removed yet."""
         if self._by_name.get(archived.name) is archived and archived.expires_at is not None:
             self._count += 1
-            heapq.heappush(self._heap, (archived.expires_at, self._count, archived))
+            at = max(archived.expires_at, archived.not_before)
+            heapq.heappush(self._heap, (at, self._count, archived))
 
     def _put(self, archived: Archived) -> None:
         self._by_name[archived.name] = self._by_id[archived.upload_id] = archived

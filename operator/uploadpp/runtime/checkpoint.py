@@ -3,7 +3,7 @@
 A bounded number of writers takes uploads in the order they became storable, as many at a
 time as `runtime.pace` allows. Whatever happens to an upload while it waits or is being
 written goes into its next write, so an idle system writes every transition and a flooded
-one only the last.
+one only the last. What cannot be written is parked (`runtime.refusals`) and does not keep a writer.
 """
 
 import asyncio
@@ -18,19 +18,29 @@ from uploadpp.api.codec import ShownField, to_resource, to_status
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Origin, Upload
-from uploadpp.kube.errors import ConflictError, NotFoundError, RefusedError, UnavailableError
-from uploadpp.kube.sealing import SealError
+from uploadpp.kube.errors import (
+    ApiError,
+    ConflictError,
+    NotFoundError,
+    Refusal,
+    RefusedError,
+    UnavailableError,
+)
+from uploadpp.kube.lease import LeaseLostError
+from uploadpp.kube.sealing import SealError, TooLargeError
 from uploadpp.kube.store import Stored, stored
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.pace import QUIET_SECONDS
 from uploadpp.runtime.ports import Json, Notices, Resources, Seals
+from uploadpp.runtime.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
-LONGEST_PAUSE_SECONDS = 5.0
-FIRST_PAUSE_SECONDS = 0.1
+CONFLICTS_IN_A_ROW = 5
+"""So many conflicts, and whatever changes the resource all the time is given way to for a while."""
+CREATE, STATUS = "create", "status"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,24 +102,35 @@ class Checkpoint:
         self._wake = asyncio.Event()
         self._let_through: asyncio.Queue[Entry] = asyncio.Queue()
         self._writing = 0
-        self._quiet_until = 0.0
+        self.refusals = Refusals(metrics, asyncio.get_running_loop().time)
         coordinator.on_storable = self.put
 
     def put(self, entry: Entry) -> None:
         """Have an upload written soon."""
         if not entry.queued:
             entry.queued = True
-            self._queue.append((asyncio.get_running_loop().time(), entry))
-            self._wake.set()
+            self._enqueue(entry)
+        elif entry.refused is not None:
+            self._note_end(entry)
+
+    def _enqueue(self, entry: Entry) -> None:
+        self._queue.append((asyncio.get_running_loop().time(), entry))
+        self._wake.set()
+
+    def _note_end(self, entry: Entry) -> None:
+        """An upload that cannot be recorded: if it has ended, nothing waits for that any more."""
+        if entry.is_unrecorded_end:
+            self._coordinator.let_go(entry)
+            self.refusals.ended(entry)
 
     @property
     def backlog(self) -> int:
-        """Uploads that wait to be written or are being written."""
-        return len(self._queue) + self._writing
+        """Uploads that wait to be written, are being written, or are tried again later."""
+        return len(self._queue) + self._writing + len(self.refusals)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits and nothing is being written."""
+        """Whether nothing waits and nothing is being written; what was refused may take very long."""
         return not self._queue and not self._writing
 
     async def run(self, width: Callable[[float], int]) -> None:
@@ -120,92 +141,117 @@ class Checkpoint:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
+            self._try_again()
             while self._queue and self._writing < width(loop.time() - self._queue[0][0]):
-                self._writing += 1
-                self._let_through.put_nowait(self._queue.popleft()[1])
+                self._let_one_through(self._queue.popleft()[1])
             try:
-                async with asyncio.timeout(QUIET_SECONDS if self._queue else None):
+                async with asyncio.timeout(QUIET_SECONDS if self._queue else self.refusals.next_in()):
                     await self._wake.wait()
             except TimeoutError:
                 pass
+
+    def _let_one_through(self, entry: Entry) -> None:
+        verb = CREATE if entry.stored is None else STATUS
+        if entry.refused is None and self.refusals.blocks(verb):
+            self.refusals.park(entry, verb)
+            self._note_end(entry)
+        else:
+            self._writing += 1
+            self._let_through.put_nowait(entry)
+
+    def _try_again(self) -> None:
+        for entry in self.refusals.due():
+            self._enqueue(entry)
+        for entry in self.refusals.expired():
+            log.warning(
+                "the upload has ended and could not be recorded; it is forgotten",
+                extra={"upload": entry.upload.id, "stage": entry.upload.stage},
+            )
+            self._coordinator.forget(entry)
 
     async def write(self) -> None:
         """One writer; as many run as writes may be in flight. Until cancelled."""
         while True:
             entry = await self._let_through.get()
             try:
-                await self._store(entry)
+                error = await self._store(entry)
             finally:
                 self._writing -= 1
-                entry.queued = False
                 self._wake.set()
+            if error is not None and not entry.gone:  # it stays `queued`: parked
+                self.refusals.park(entry, CREATE if entry.stored is None else STATUS, error)
+                self._note_end(entry)
+                continue
+            entry.queued = False
             if entry.storable:
                 self.put(entry)
 
-    async def _store(self, entry: Entry) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        upload, version = entry.upload, entry.version
-        while not entry.gone:
-            if entry.unpublished == 0:
-                upload, version = entry.upload, entry.version
-            elif pause == FIRST_PAUSE_SECONDS:
-                return  # a newer state is being published; it comes back when that is done
+    async def _store(self, entry: Entry) -> ApiError | None:
+        """Write the present state; returns why that has failed."""
+        for _ in range(CONFLICTS_IN_A_ROW):
+            if entry.gone or entry.unpublished:
+                return None  # a newer state is being published; it comes back when that is done
+            upload, version, is_new = entry.upload, entry.version, entry.stored is None
             try:
-                written = await self._write_or_reconcile(entry, upload)
+                if not await self._write_or_reconcile(entry, upload):
+                    continue
             except NotFoundError:
                 log.info("resource deleted; the upload is forgotten", extra={"upload": upload.id})
                 self._coordinator.forget(entry)
-            except RefusedError as error:
+                return None
+            except ApiError as error:
+                away = isinstance(error, UnavailableError)
+                self._metrics.writes.labels("any", "unavailable" if away else "refused").inc()
+                return error
+            except LeaseLostError:
+                raise
+            except Exception as error:  # a bug, or too much for a resource: the writer goes on (law 2.7)
+                if not isinstance(error, TooLargeError):
+                    log.exception("checkpoint failed", extra={"upload": upload.id})
                 self._metrics.writes.labels("any", "refused").inc()
-                self._coordinator.set_aside(entry, str(error))
-            except (TypeError, ValueError, KeyError) as error:
-                # A state that cannot be encoded is a bug; it must not stop the writer (law 2.7).
-                log.exception("checkpoint failed", extra={"upload": upload.id})
-                self._coordinator.set_aside(entry, f"cannot be encoded: {type(error).__name__}")
-            except UnavailableError as error:
-                self._metrics.writes.labels("any", "unavailable").inc()
-                self._complain(error, upload)
-                await asyncio.sleep(max(pause, error.retry_after))
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-            else:
-                if written:
-                    self._coordinator.saved(entry, version)
-                    self._post_notices(entry)
-                    return
-
-    def _complain(self, error: UnavailableError, upload: Upload) -> None:
-        """Warn from time to time: when the API server is away, each writer finds that out for itself."""
-        now = asyncio.get_running_loop().time()
-        level = logging.WARNING if now >= self._quiet_until else logging.DEBUG
-        if level == logging.WARNING:
-            self._quiet_until = now + LONGEST_PAUSE_SECONDS
-        log.log(level, "checkpoint not written, trying again: %s", error, extra={"upload": upload.id})
+                return _unencodable(error)
+            self.refusals.written(entry, (CREATE, STATUS) if is_new else (STATUS,))
+            self._coordinator.saved(entry, version)
+            self._post_notices(entry)
+            return None
+        return UnavailableError(f"{entry.name}: somebody else changes the resource all the time")
 
     async def _write_or_reconcile(self, entry: Entry, upload: Upload) -> bool:
         """Write a state; False when somebody else had written and the entry caught up with that."""
         try:
             await self._write(entry, upload)
-        except ConflictError:
+        except ConflictError as error:
             self._metrics.writes.labels("any", "conflict").inc()
-            await self._reconcile(entry)
+            await self._reconcile(entry, error)
             return False
         return True
 
     async def _write(self, entry: Entry, upload: Upload) -> None:
-        is_new, origin = entry.stored is None, upload.origin
+        is_new, origin, altered = entry.stored is None, upload.origin, ""
         if entry.stored is None:
             # Nothing to compare with: a successor may have ended and removed the upload long ago.
             await self._watcher.may_create()
-            entry.stored = await self._timed("create", self._create(entry, upload))
+            made = entry.stored = await self._timed(CREATE, self._create(entry, upload))
+            altered = made.altered
+            if made.renamed:
+                self._coordinator.rename(entry, made.renamed)
         elif origin.has_url and not (entry.sealed and entry.sealed.has_url):
             # The first URL may be from a Secret: no message brings it again once the upload has begun.
             entry.stored = await self._seal(entry, entry.stored, origin)
+            altered = entry.stored.altered
         status = to_status(upload)
         write = self._resources.write_status(entry.name, entry.stored.version, status)
-        written = entry.stored = await self._timed("status", write)
+        written = entry.stored = await self._timed(STATUS, write)
+        altered = written.altered or altered
         if not is_new and entry.sealed is not origin:
             # Last: were it there before the run that it began, its announcement would count as a duplicate.
             entry.stored = await self._seal(entry, written, origin)
+            altered = entry.stored.altered or altered
+        if altered and not (upload.stage.ended and altered == "spec.sealed"):
+            # After a restart we could not go on with that. Not a fight: it is tried again rarely.
+            entry.sealed = None
+            text = f"{entry.name}: the API server has stored another {altered} than was written; a webhook?"
+            raise RefusedError(text, Refusal.CHANGED)
 
     async def _timed(self, verb: str, write: Awaitable[Stored]) -> Stored:
         began = time.perf_counter()
@@ -232,7 +278,8 @@ class Checkpoint:
             if existing is None:
                 raise
             if existing["spec"]["upload"]["id"] != upload.id:
-                raise RefusedError(f"the name {entry.name} belongs to another upload") from None
+                text = f"the name {entry.name} belongs to another upload"
+                raise RefusedError(text, Refusal.NAME) from None
             return await self._claim(entry, existing)
         entry.sealed = upload.origin
         return made
@@ -252,14 +299,18 @@ class Checkpoint:
         self._watcher.claimed(entry, existing)
         return claimed
 
-    async def _reconcile(self, entry: Entry) -> None:
+    async def _reconcile(self, entry: Entry, conflict: ConflictError) -> None:
         """Somebody else has written: make sure we still own the shard, then look at what it is."""
         await self._watcher.confirm_ownership()
         current = await self._resources.get(entry.name)
         if current is None:
+            if entry.stored is None:  # a quota's conflict, for example: there is nothing that was removed
+                raise UnavailableError(str(conflict), reason=conflict.reason)
             self._coordinator.forget(entry)
             return
         now = stored(current)
+        if entry.stored is not None and (entry.stored.uid, entry.stored.version) == (now.uid, now.version):
+            raise RefusedError(str(conflict))  # nothing has changed: it only looks like a conflict
         if entry.stored is not None and entry.stored.uid != now.uid:
             self._coordinator.forget(entry)
             self._watcher.seen(current)
@@ -276,3 +327,11 @@ class Checkpoint:
         for notice in entry.notices:
             self._notices.post(entry.name, entry.stored.uid, notice)
         entry.notices = ()
+
+
+def _unencodable(error: Exception) -> RefusedError:
+    """What keeps us from making a resource, without quoting it."""
+    if isinstance(error, TooLargeError):
+        return RefusedError(str(error), Refusal.SIZE)
+    text = f"cannot be encoded: {type(error).__name__}; this is a bug, please report it"
+    return RefusedError(text, Refusal.UNENCODABLE)

@@ -216,7 +216,7 @@ class Coordinator:
     @staticmethod
     def _hold_back(entry: Entry, slot: Slot) -> None:
         """Do not acknowledge a message before what the upload is now is stored."""
-        if entry.dirty and not entry.gone:
+        if entry.dirty and not entry.gone and not entry.is_unrecorded_end:
             entry.hold_back(slot)
 
     def _changed(self, entry: Entry | None, decision: Decision) -> Entry:
@@ -340,8 +340,20 @@ class Coordinator:
         for slot in entry.release():
             self._ledger.settle(slot)
 
+    def rename(self, entry: Entry, name: str) -> None:
+        """A webhook has given the resource of an upload another name than we asked for."""
+        if self._names.get(entry.name) is entry:
+            del self._names[entry.name]
+        entry.name = name
+        self._names[name] = entry
+
+    def let_go(self, entry: Entry) -> None:
+        """An upload has ended that the API server refuses to take: its messages need not wait for that."""
+        for slot in entry.release():
+            self._ledger.settle(slot)
+
     def set_aside(self, entry: Entry, why: str) -> None:
-        """Pass an upload over that can never be published or stored (law 2.7)."""
+        """Pass an upload over whose events the NATS server will never take (law 2.7)."""
         self._quarantine.upload(entry.upload.id, why)
         self.forget(entry)
 

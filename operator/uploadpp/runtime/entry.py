@@ -5,8 +5,17 @@ from dataclasses import dataclass, field
 
 from uploadpp.core.commands import Notice
 from uploadpp.core.model import Origin, Upload
+from uploadpp.kube.errors import Refusal
 from uploadpp.kube.store import Stored
 from uploadpp.runtime.ledger import Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why the state of an upload could not be written the last time, and how often in a row."""
+
+    reason: Refusal
+    attempts: int
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +37,7 @@ class Entry:
     _waiting: list[Slot] = field(default_factory=list)
     _versions: list[int] = field(default_factory=list)
     queued: bool = False
+    refused: Refused | None = None
     gone: bool = False
 
     @property
@@ -40,6 +50,16 @@ class Entry:
         """Whether the present state may be written now."""
         return self.dirty and self.unpublished == 0 and not self.gone
 
+    @property
+    def is_unrecorded_end(self) -> bool:
+        """Whether it has ended, and the API server refuses to take its resource: nothing waits for that.
+
+        With a resource it is another matter: that would say after a restart that the upload is still running.
+        """
+        refused = self.refused
+        has_refused = refused is not None and refused.reason is not Refusal.UNREACHABLE
+        return has_refused and self.stored is None and self.upload.stage.ended
+
     def hold_back(self, slot: Slot) -> None:
         """Have a place in the log acknowledged no sooner than the present version is stored."""
         slot.open += 1
@@ -47,8 +67,9 @@ class Entry:
         self._versions.append(self.version)
 
     def release(self) -> list[Slot]:
-        """The places in the log that the stored version covers."""
-        count = len(self._versions) if self.gone else bisect_right(self._versions, self.saved)
+        """The places in the log that the stored version covers; all of them when nothing is to be stored."""
+        covered = self.gone or self.is_unrecorded_end
+        count = len(self._versions) if covered else bisect_right(self._versions, self.saved)
         done = self._waiting[:count]
         del self._waiting[:count], self._versions[:count]
         return done

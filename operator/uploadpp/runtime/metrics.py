@@ -20,6 +20,7 @@ from uploadpp.core.commands import Kind
 from uploadpp.core.inputs import Input
 from uploadpp.core.model import Upload
 from uploadpp.core.states import ENDED, Ignored, Outcome, Stage
+from uploadpp.kube.errors import Refusal
 from uploadpp.runtime.ages import Ages
 from uploadpp.runtime.tallies import Tallies
 from uploadpp.wire.envelope import Defect
@@ -75,7 +76,7 @@ class Metrics:
             Counter("uploadpp_bad_messages", "Messages that could not be understood.", ["defect"], registry=r)
         )
         self.set_aside = Counter(
-            "uploadpp_uploads_set_aside", "Uploads that can never be stored or published.", registry=r
+            "uploadpp_uploads_set_aside", "Uploads whose events NATS will never take.", registry=r
         )
         self.published = Tallies(
             CounterMetricFamily, "uploadpp_published", "Events published, by kind.", ["kind"], registry=r
@@ -139,6 +140,18 @@ class Metrics:
             ["verb", "result"],
             registry=r,
         )
+        self.refused = Tallies(
+            CounterMetricFamily,
+            "uploadpp_records_refused",
+            "Writes of uploads that failed and are tried again, by reason.",
+            ["reason"],
+            registry=r,
+        )
+        self.unrecorded = Gauge(
+            "uploadpp_uploads_unrecorded",
+            "Uploads whose present state the API server refuses to take. They go on, and are recorded later.",
+            registry=r,
+        )
         self.write_seconds = Family(
             Histogram(
                 "uploadpp_checkpoint_write_seconds",
@@ -182,6 +195,8 @@ class Metrics:
             self.events.labels(each.__name__)
         for verb in WRITES:
             self.writes.labels(verb, "ok")
+        for refusal in Refusal:
+            self.refused.labels(refusal)
         for failure in FAILED_WRITES:
             self.writes.labels("any", failure)
 

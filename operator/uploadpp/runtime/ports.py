@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from uploadpp.core.commands import Notice
 from uploadpp.core.model import Origin
+from uploadpp.kube.eventlog import UPLOAD, About
 from uploadpp.kube.store import Stored
 from uploadpp.wire.encode import Outgoing
 
@@ -71,7 +72,7 @@ class Seals(Protocol):
 class Notices(Protocol):
     """Posts Kubernetes Events (`kube.eventlog.EventLog`)."""
 
-    def post(self, name: str, uid: str, notice: Notice) -> None:
+    def post(self, name: str, uid: str, notice: Notice, about: About = UPLOAD) -> None:
         """Queue a notice."""
 
 

@@ -5,7 +5,8 @@ import logging
 from collections.abc import Callable, Iterator
 
 from uploadpp.core.model import Millis
-from uploadpp.kube.errors import ApiError, ConflictError
+from uploadpp.kube.errors import ApiError, ConflictError, RefusedError
+from uploadpp.kube.store import stored
 from uploadpp.runtime.archive import Archive, Archived
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.ports import Resources
@@ -16,6 +17,10 @@ log = logging.getLogger(__name__)
 PERIOD_SECONDS = 1.0
 AT_ONCE = 4
 MOST_AT_ONCE = 16
+FAILURES_IN_A_ROUND = 16
+"""So many refused removals, and the others are left for the next round."""
+LONGEST_PAUSE_MS = 600_000
+QUIET_MS = 60_000
 EASE = 20
 """One more at once for so many that are due: who falls behind would fill etcd."""
 
@@ -41,6 +46,8 @@ class Reaper:
         self._clock = clock
         self._max_kept = max_kept
         self._ended: dict[Entry, None] = {}
+        self._failures = 0
+        self._quiet_until = 0
 
     def watch(self, entry: Entry) -> None:
         """An upload has ended and that is stored."""
@@ -55,27 +62,44 @@ class Reaper:
                     del self._ended[entry]
             due = self._archive.due(self._clock(), max(self._max_kept - len(self._ended), 0))
             width = min(AT_ONCE + len(due) // EASE, MOST_AT_ONCE)
-            left = iter(due)
+            left, self._failures = iter(due), 0
             await asyncio.gather(*(self._remove_all(left) for _ in range(width)))
 
     async def _remove_all(self, left: Iterator[Archived]) -> None:
         for each in left:
-            await self._remove(each)
+            if self._failures < FAILURES_IN_A_ROUND:
+                await self._remove(each)
+            else:
+                self._archive.later(each)
 
     async def _remove(self, archived: Archived) -> None:
         uid = archived.stored.uid
         try:
             try:
                 await self._resources.delete(archived.name, uid, archived.stored.version)
-            except ConflictError:
+            except ConflictError as error:
                 # Edited meanwhile: it may be wanted again.
                 current = await self._resources.get(archived.name)
+                if current is not None and stored(current).version == archived.stored.version:
+                    raise RefusedError(str(error)) from error  # it only looks like a conflict
                 if current is not None:
                     self._inputs.seen(current)
                 self._archive.later(archived)
                 return
         except ApiError as error:
-            log.warning("resource not removed yet: %s", error)
-            self._archive.later(archived)
+            self._refused(archived, error)
         else:
             self._inputs.gone(archived.name, uid)
+
+    def _refused(self, archived: Archived, error: ApiError) -> None:
+        """Try it again ever more rarely: whatever forbids the removal may do so for long."""
+        self._failures += 1
+        archived.refusals += 1
+        pause = min(1000 * 2 ** min(archived.refusals, 20), LONGEST_PAUSE_MS)
+        archived.not_before = Millis(self._clock() + pause)
+        self._archive.later(archived)
+        now = self._clock()
+        level = logging.WARNING if now >= self._quiet_until else logging.DEBUG
+        if level == logging.WARNING:
+            self._quiet_until = now + QUIET_MS
+        log.log(level, "resource not removed yet: %s", error, extra={"resource": archived.name})

@@ -61,7 +61,8 @@ class Seat:
             return self.session.problem
         if self._lease is not None and self._lease.held_elsewhere:
             return ""
-        return self.state or (self._lease.problem if self._lease is not None else "")
+        # First what is wrong now, then why we had to start over: that may be minutes ago.
+        return (self._lease.problem if self._lease is not None else "") or self.state
 
     def give_up(self) -> None:
         """Hand the shard over."""

@@ -23,7 +23,9 @@ from uploadpp.core.model import Millis, Upload
 from uploadpp.core.sharding import Shard
 from uploadpp.core.tracing import trace_of
 from uploadpp.kube.errors import UnavailableError
+from uploadpp.kube.eventlog import LEASE
 from uploadpp.kube.lease import Lease
+from uploadpp.runtime.abilities import Abilities, Ability, FullWindow
 from uploadpp.runtime.archive import Archive
 from uploadpp.runtime.checkpoint import Checkpoint, Form
 from uploadpp.runtime.coordinator import Coordinator
@@ -123,6 +125,12 @@ class Session:
             self._coordinator, around.store, around.events, around.metrics, form, self
         )
         self._coordinator.on_ended = self._reaper.watch
+        refusals, lease_name = self._checkpoint.refusals, lease.name
+        refusals.on_news = lambda notice: around.events.post(lease_name, lease.uid, notice, LEASE)
+        self._abilities = Abilities()
+        window = FullWindow(self._ledger, refusals, around.monotonic)
+        self._abilities.add(Ability.PULL, lambda: window.problem(self._reader) if self._reader else "")
+        self._abilities.add(Ability.RECORD, lambda: refusals.disabled or lease.doubt)
         self._traffic = Traffic()
         self._reader: LogReader | None = None
         self._watch: Watching | None = None
@@ -141,7 +149,12 @@ class Session:
             return trouble(self._around.client)
         if self._watch is None:
             return "the watch has not started"
-        return self._watch.problem or self._legacy.problem
+        return self._abilities.problem or self._watch.problem or self._legacy.problem
+
+    @property
+    def unrecorded(self) -> int:
+        """Uploads whose present state the API server refuses."""
+        return self._checkpoint.refusals.refused
 
     @property
     def unacknowledged(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from uploadpp.kube.errors import ApiError, UnavailableError
+from uploadpp.kube.errors import ApiError, Refusal, RefusedError, UnavailableError
 from uploadpp.runtime.handlers import Sink
 from uploadpp.testing.apiserver import LEASES, RESOURCES, ApiServer, Change, Json, Verb
 from uploadpp.testing.machine import Machine
@@ -21,6 +21,8 @@ class ApiFaults:
     away: bool = False
     stuck: str = ""
     """The one resource for which every write fails."""
+    refused: str = ""
+    """What the API server refuses of resources: a method, or a method and `status`."""
     too_many: float = 0.0
     failed: float = 0.0
     """Answered 500, not carried out."""
@@ -70,6 +72,9 @@ class SimulatedApi:
             and faults.stuck in {path.removesuffix("/status").rpartition("/")[2], _name(body)}
         ):
             raise UnavailableError(f"{what}: 503 for this one")
+        if writes and faults.refused == f"{method}{' status' if path.endswith('/status') else ''}":
+            await machine.travel()
+            raise RefusedError(f"{what}: 422 ValidatingAdmissionPolicy denied request", Refusal.POLICY)
         dice = random.random()
         if dice < faults.too_many:
             raise UnavailableError(f"{what}: 429", retry_after=1.0)

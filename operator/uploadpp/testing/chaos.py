@@ -74,7 +74,7 @@ class Chaos:
     def _troubles(self) -> list[Callable[[OperatorProcess], None]]:
         found = [
             self._pause, self._pause, self._standby, self._replace, self._api_away, self._disconnect,
-            self._redeliver, self._lag, self._clock, self._kill, self._one_stuck,
+            self._redeliver, self._lag, self._clock, self._kill, self._one_stuck, self._refuse, self._refuse,
         ]  # fmt: skip
         return [*found, self._lose_tail, self._recreate] if self._forgetful else found
 
@@ -117,6 +117,22 @@ class Chaos:
             process.faults.away = False
 
         self._for_a_while(self._random.choice([2.0, 10.0, 30.0]), back)
+
+    def _refuse(self, process: OperatorProcess) -> None:
+        """The API server answers and takes nothing of a kind, from any process, for a while."""
+        what = self._random.choice(["POST", "POST", "PATCH status", "PATCH", "DELETE"])
+        self._sim.checks.refused.add(what)
+        self._base.refused = what
+        for each in self._sim.running:
+            each.faults.refused = what
+
+        def over() -> None:
+            self._base.refused = ""
+            for each in self._sim.processes:
+                each.faults.refused = ""
+
+        self._for_a_while(self._random.choice([2.0, 10.0, 30.0]), over)
+        del process
 
     def _one_stuck(self, process: OperatorProcess) -> None:
         process.faults.stuck = resource_name(self._random.choice(UPLOADS))

@@ -89,6 +89,8 @@ class Checks:
         self.violations: list[Violation] = []
         self.written_at = 0.0
         self.existed: set[str] = set()
+        self.refused: set[str] = set()
+        """What the API server has refused for a while: an upload that ends meanwhile need not be recorded."""
         self.stored_aborts: set[str] = set()
         """Uploads of which a status has said that they are aborted."""
         self._removed: set[tuple[str, str]] = set()
@@ -251,7 +253,9 @@ class Checks:
         resource = self._server.resources.get(resource_name(record.upload))
         if resource is None:
             unknown = record.type == "BytesReceived" and record.upload not in self.existed
-            return "there was never a resource" if unknown else ""
+            return (
+                "there was never a resource" if unknown and not self.may_be_unrecorded(record.upload) else ""
+            )
         upload = self.read(resource)
         if self._unordered(upload, record):
             return ""
@@ -274,6 +278,11 @@ class Checks:
             return ""
         after = decision.upload.stage if decision.upload else None
         return f"the stored state ({upload.stage}, log {upload.log}) would still become {after}"
+
+    def may_be_unrecorded(self, upload: str) -> bool:
+        """Whether an upload may have ended while the API server refused to take it."""
+        over = self._journal.of("UploadReady", upload) or self._journal.of("CleanUpload", upload)
+        return "POST" in self.refused and bool(over)
 
     def _unordered(self, upload: Upload, record: Record) -> bool:
         """Whether people had a hand in it: what they ask for is not in the log, nor is when it was seen."""

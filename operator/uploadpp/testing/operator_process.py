@@ -15,6 +15,7 @@ from uploadpp.core.lease import identity
 from uploadpp.core.model import Origin
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.api import Api
+from uploadpp.kube.eventlog import UPLOAD, About
 from uploadpp.kube.lease import Lease
 from uploadpp.kube.store import Store
 from uploadpp.runtime.crew import Crew
@@ -54,9 +55,9 @@ class TracedNotices:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
 
-    def post(self, name: str, uid: str, notice: Notice) -> None:
+    def post(self, name: str, uid: str, notice: Notice, about: About = UPLOAD) -> None:
         """Note it."""
-        del uid
+        del uid, about
         self._machine.trace.add(self._machine.name, f"event on {name}: {notice.reason}: {notice.message}")
 
 

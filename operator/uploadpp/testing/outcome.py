@@ -50,7 +50,8 @@ def check_end(checks: Checks, stream: Stream, server: ApiServer, journal: Journa
     for session in world.sessions.values():
         resource = server.resources.get(resource_name(session.id))
         if resource is None:
-            if session.urls and session.id not in checks.existed:
+            known = session.id in checks.existed or checks.may_be_unrecorded(session.id)
+            if session.urls and not known:
                 checks.broken(Promise.NO_UPLOAD_LOST, f"{session.id} never had a resource")
             continue
         upload = checks.read(resource)

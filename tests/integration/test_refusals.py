@@ -1,0 +1,196 @@
+"""An API server that does not take what we write: uploads go on, are recorded later, and it is said."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import aiohttp
+import pytest
+
+from e2e.cluster.instance import Instance
+from e2e.cluster.kubectl import Kubectl, KubectlError
+from e2e.cluster.local import LocalCluster
+from e2e.cluster.nats import NatsServer
+from e2e.operator_process import Operator, OperatorOptions
+from tests.driver import STREAM, Driver, histories, log_lines, samples, start_working, until_reasons
+
+UNRECORDED = "uploadpp_uploads_unrecorded"
+REFUSED = "uploadpp_records_refused_total"
+
+
+@pytest.fixture
+async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
+    async with Driver(nats.url) as driver:
+        yield driver
+
+
+@pytest.fixture
+def operator(cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str) -> Operator:
+    return Operator(instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace))
+
+
+async def until(check: Callable[[], Awaitable[bool]], patience: float = 60) -> None:
+    async with asyncio.timeout(patience):
+        while True:
+            if await check():
+                return
+            await asyncio.sleep(0.2)
+
+
+async def readyz(operator: Operator) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(f"{operator.url}/readyz") as answer:
+        return answer.status, await answer.text()
+
+
+async def acknowledged(driver: Driver) -> bool:
+    last = (await driver.js.stream_info(STREAM)).state.last_seq
+    found = [each for each in await driver.js.consumers_info(STREAM) if each.name.startswith("uploadpp-")]
+    return any(each.ack_floor is not None and each.ack_floor.stream_seq == last for each in found)
+
+
+def policy(namespace: str, operation: str, resource: str) -> str:
+    """A ValidatingAdmissionPolicy that denies an operation on uploads in one namespace."""
+    rule = {
+        "apiGroups": ["uploadpp.io"],
+        "apiVersions": ["*"],
+        "operations": [operation],
+        "resources": [resource],
+    }
+    objects = [
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": namespace},
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {"resourceRules": [rule]},
+                "validations": [{"expression": "false", "message": "closed for maintenance"}],
+            },
+        },
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": namespace},
+            "spec": {
+                "policyName": namespace,
+                "validationActions": ["Deny"],
+                "matchResources": {
+                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+                },
+            },
+        },
+    ]
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+
+
+async def deny(kubectl: Kubectl, namespace: str, operation: str, resource: str = "*") -> None:
+    """Have the API server deny an operation, and wait until it does."""
+    kubectl("apply", "--filename=-", stdin=policy(namespace, operation, resource))
+    probe = {
+        "apiVersion": "uploadpp.io/v1alpha1",
+        "kind": "UploadPostprocessing",
+        "metadata": {"name": "probe"},
+    }
+    text = json.dumps({**probe, "spec": {"upload": {"id": "probe"}}})
+
+    async def denied() -> bool:
+        try:
+            kubectl("create", "--dry-run=server", "--filename=-", stdin=text)
+        except KubectlError as error:
+            return "closed for maintenance" in str(error)
+        return False
+
+    if operation == "CREATE":
+        await until(denied)
+    else:
+        await asyncio.sleep(2)  # a denied update can only be seen at an upload's own
+
+
+def allow(kubectl: Kubectl, namespace: str) -> None:
+    kubectl("delete", "validatingadmissionpolicybinding,validatingadmissionpolicy", namespace)
+
+
+async def test_a_policy_denies_every_resource_for_a_while(
+    driver: Driver, operator: Operator, kubectl: Kubectl, namespace: str
+) -> None:
+    await start_working(operator)
+    await deny(kubectl, namespace, "CREATE")
+    uploads = [f"u{number}" for number in range(30)]
+    try:
+        await driver.upload(*uploads)
+        await driver.until_released(*uploads)
+        await until(lambda: acknowledged(driver))
+        assert kubectl.json("get", "upp")["items"] == []
+        assert samples(operator.metrics(), UNRECORDED) == {"": 30}
+        assert samples(operator.metrics(), REFUSED)['reason="Policy"'] > 0
+        assert (await readyz(operator))[0] == 200
+        (event,) = kubectl.json("get", "events", "--field-selector=reason=UploadsNotRecorded")["items"]
+        assert event["involvedObject"]["kind"] == "Lease"
+        assert "closed for maintenance" in event["message"]
+        said = [x for x in log_lines(operator.log.read_text()) if "not written" in x["message"]]
+        assert len(said) == 1
+    finally:
+        allow(kubectl, namespace)
+    await until_reasons(kubectl, dict.fromkeys(uploads, "Completed"))
+    assert samples(operator.metrics(), UNRECORDED) == {"": 0}
+    for upload, history in (await histories(driver.js)).items():
+        assert len(history.steps) == len(set(history.steps)), upload
+
+
+async def test_a_policy_denies_every_status_for_a_while(
+    driver: Driver, operator: Operator, kubectl: Kubectl, namespace: str
+) -> None:
+    """The resource says that the upload has not begun: so nothing is acknowledged before that is right."""
+    await start_working(operator)
+    await deny(kubectl, namespace, "UPDATE", "uploadpostprocessings/status")
+    try:
+        await driver.upload("u1")
+        await driver.until_released("u1")
+        await until(lambda: _is(samples(operator.metrics(), UNRECORDED) == {"": 1}))
+        assert not await acknowledged(driver)
+        operator.kill()
+        await start_working(operator)
+    finally:
+        allow(kubectl, namespace)
+    await until_reasons(kubectl, {"u1": "Completed"})
+    await until(lambda: acknowledged(driver))
+    history = (await histories(driver.js))["u1"]
+    assert len(history.steps) == len(set(history.steps))
+
+
+async def _is(value: bool) -> bool:  # noqa: FBT001 -- a condition of `until`
+    return value
+
+
+async def test_a_quota_is_used_up_for_a_while(driver: Driver, operator: Operator, kubectl: Kubectl) -> None:
+    await start_working(operator)
+    kubectl("create", "quota", "uploads", "--hard=count/uploadpostprocessings.uploadpp.io=0")
+    await driver.upload("u1", "u2")
+    await driver.until_released("u1", "u2")
+    await until(lambda: acknowledged(driver))
+    kubectl("delete", "quota", "uploads")
+    await until_reasons(kubectl, {"u1": "Completed", "u2": "Completed"})
+
+
+async def test_an_api_server_that_hangs_is_named_within_seconds(
+    driver: Driver, operator: Operator, cluster: LocalCluster, kubectl: Kubectl
+) -> None:
+    """Uploads go on; the probe says what is wrong and recovers by itself."""
+    await start_working(operator)
+
+    async def says() -> bool:
+        status, text = await readyz(operator)
+        return status == 503 and "cannot record" in text
+
+    async def is_ready() -> bool:
+        return (await readyz(operator))[0] == 200
+
+    cluster.apiserver.pause()
+    try:
+        await driver.upload("u1")
+        await driver.until_released("u1")
+        await until(says, 12)
+    finally:
+        cluster.apiserver.resume()
+    await until(is_ready)
+    await until_reasons(kubectl, {"u1": "Completed"})
