@@ -45,9 +45,8 @@ def _stuck(upload: Upload) -> list[Hint]:
         case Stage.RUNNING:
             return [
                 Hint(
-                    f"No service has answered the step {step}. Is one running that listens for exactly "
-                    "this word, and is "
-                    "it connected to the same NATS? Look at its logs."
+                    f"No service has answered the step {step}. Is one running that listens for "
+                    "exactly this word, and is it connected to the same NATS? Look at its logs."
                 ),
                 Hint("When it runs again, start the step once more:", f"resume {name}"),
                 Hint("For all uploads that wait for it:", f"resume -s {step}"),
@@ -60,37 +59,39 @@ def _stuck(upload: Upload) -> list[Hint]:
             cause = (
                 f"The file is larger than the step {step} may get (maxFilesize)."
                 if large
-                else f"The step {step} has no retry left and its policy is to wait for you. Its last words "
-                "are above."
+                else (
+                    f"The step {step} has no retry left, and its onExhausted is Hold. Its last "
+                    "message is above."
+                )
             )
             return [
                 Hint(cause),
-                Hint("To let it in all the same:", f"resume {name}") if large else resume,
+                Hint("To let the file in anyway:", f"resume {name}") if large else resume,
                 *_skip(upload),
                 Hint("Or end the upload; its bytes are kept:", f"cancel {name}"),
             ]
         case Stage.AWAITING_URL:
             return [
                 Hint(
-                    "The storage does not send a fresh download URL. Does storage-users run, and does it "
-                    "still have the "
-                    "upload? (ocis storage-users uploads sessions --id=" + upload.id + ")"
+                    "The storage does not send a fresh download URL. Does storage-users run, and "
+                    "does it still have the upload? `storage-users uploads sessions --id "
+                    f"{upload.id}` of the ocis or opencloud program says so."
                 ),
                 resume,
             ]
         case Stage.AWAITING_READY:
             asked = Hint(
-                "The storage was told the outcome and does not say that it is done. Is "
-                "STORAGE_USERS_OCIS_ASYNC_UPLOADS "
-                "or OCIS_ASYNC_UPLOADS set there, and is storage-users connected to the same NATS?"
+                "The storage was told the outcome and has not confirmed it. Does storage-users "
+                "run with asynchronous uploads (OCIS_ASYNC_UPLOADS or OC_ASYNC_UPLOADS), and is "
+                "it connected to the same NATS?"
             )
             if upload.outcome == Outcome.ABORT:
                 return [
                     asked,
                     Hint("An abort is not repeated: that would make the storage remove the bytes."),
                 ]
-            return [asked, Hint("Tell it once more:", f"resume {name}")]
-    return [Hint("Somebody does not answer; the conditions say who."), resume]
+            return [asked, Hint("Ask it once more:", f"resume {name}")]
+    return [Hint("The upload waits for an answer. The conditions say whose."), resume]
 
 
 def _skip(upload: Upload) -> list[Hint]:
@@ -116,16 +117,16 @@ def _moving(upload: Upload, now: float) -> list[Hint]:
             return [Hint(f"Nothing: the service of step {step.name} has the file and will answer{when}.")]
         case Stage.BACKING_OFF:
             return [
-                Hint("Nothing: the step starts again by itself."),
+                Hint("Nothing: the operator starts the step again automatically."),
                 Hint("To start it now:", f"resume {name}"),
             ]
         case Stage.RELEASE_BACKING_OFF:
             return [
                 Hint(
-                    "The storage failed to release the file; it is told again by itself. Its log says why "
-                    "it failed."
+                    "The storage failed to release the file. The operator asks it again "
+                    "automatically. The log of storage-users says why it failed."
                 ),
-                Hint("To tell it now:", f"resume {name}"),
+                Hint("To ask it now:", f"resume {name}"),
             ]
         case Stage.DELAYING:
             return [
@@ -133,16 +134,17 @@ def _moving(upload: Upload, now: float) -> list[Hint]:
                 Hint("To cut it short:", f"resume {name}"),
             ]
         case Stage.SUSPENDED:
-            return [Hint("Somebody has suspended it. To let it go on:", f"unsuspend {name}")]
+            return [Hint("It is suspended. To let it go on:", f"unsuspend {name}")]
     if upload.desired == DesiredState.SUSPENDED:
-        return [Hint("It rests when this is over. To let it go on:", f"unsuspend {name}")]
+        return [Hint("It is suspended after the current step. To let it go on:", f"unsuspend {name}")]
     return [Hint("Nothing: the storage was asked and will answer.")] if upload.stage in _ASKED else []
 
 
 def _queued(step: str) -> Hint:
     text = (
-        f"Nothing: step {step} has as many uploads as it may have at once (maxInFlight). Free places go to "
-        "the users in turn, for each to his oldest upload. How many run there, and how many are queued:"
+        f"Nothing: step {step} has as many uploads as it may have at once (maxInFlight). Slots are "
+        "shared fairly between users, each user's oldest upload first. How many run there, and how "
+        "many are queued:"
     )
     return Hint(text, "stats")
 
@@ -161,17 +163,19 @@ def _ended(upload: Upload) -> list[Hint]:
         case Stage.UPLOAD_FAILED:
             return [
                 Hint(
-                    "All steps passed, but the storage failed to release the file as often as it may. Its "
-                    "log says why."
+                    "All steps passed, but the storage failed to release the file, and no try is "
+                    "left. The log of storage-users says why."
                 ),
-                Hint("When the cause is gone, tell it once more:", f"resume {name}"),
+                Hint("When the cause is gone, ask it once more:", f"resume {name}"),
             ]
         case Stage.CLEANED:
             return [Hint("Nothing: the upload was removed with the storage's own command.")]
     if upload.outcome == Outcome.DELETE:
-        return [Hint("The upload was removed from the storage: whoever sent it has to send it again.")]
+        return [Hint("The storage removed the upload. The user has to upload the file again.")]
     cause = {
-        Stage.RETRIES_EXHAUSTED: "A step failed more often than it may: its last words are above.",
+        Stage.RETRIES_EXHAUSTED: (
+            "A step failed more often than its retries allow. Its last message is above."
+        ),
         Stage.STEP_TIMED_OUT: "A step did not answer in time. Is its service running? Is timeoutSeconds low?",
         Stage.ABORTED: "A step rejected the file. If that is right, there is nothing to do.",
         Stage.CANCELLED: "It was cancelled by a person.",
@@ -180,9 +184,8 @@ def _ended(upload: Upload) -> list[Hint]:
     return [
         *found,
         Hint(
-            "The storage was told to keep the bytes. A new run is possible, but some storages lose the "
-            "bytes of an "
-            "aborted upload then; if that is no loss:",
+            "The storage was told to keep the bytes. A new run is possible, but some storages "
+            "lose the bytes of an aborted upload then; if that is no loss:",
             f"restart {name} --force",
         ),
     ]
