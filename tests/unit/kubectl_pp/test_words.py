@@ -98,6 +98,9 @@ def test_every_state_has_advice_and_an_icon(stage: str, *, stuck: bool, outcome:
     if outcome == Outcome.ABORT and stage == Stage.AWAITING_READY:
         assert not any("resume" in hint.command for hint in found)
     assert stage_icon(stage, stuck=stuck)
+    for hint in found:
+        assert ("ocis" in hint.text) == ("opencloud" in hint.text), "people run one or the other"
+        assert ("OCIS_" in hint.text) == ("OC_" in hint.text)
 
 
 def test_metrics_that_mean_trouble() -> None:
