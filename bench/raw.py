@@ -17,7 +17,8 @@ from tests.uploads import ARRIVAL, PASSED, after
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis
-from uploadpp.kube.api import Api, load_configuration
+from uploadpp.kube.api import Api
+from uploadpp.kube.credentials import find_credentials
 from uploadpp.kube.store import Store
 
 SEALED = "g" * 1400
@@ -31,7 +32,7 @@ async def _main(options: argparse.Namespace) -> None:
     word = "running" if options.running else "raw"
     status = to_status(upload)
     left = iter(range(options.uploads))
-    async with Api(await load_configuration()) as api:
+    async with Api(find_credentials()) as api:
         store = Store(api, options.namespace)
 
         async def worker() -> None:

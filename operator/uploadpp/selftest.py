@@ -23,10 +23,12 @@ from uploadpp.core.commands import Kind
 from uploadpp.core.inputs import Published
 from uploadpp.core.model import Millis
 from uploadpp.core.states import Outcome, Stage
-from uploadpp.kube.api import Api, load_configuration
+from uploadpp.kube.access import ConfigError
+from uploadpp.kube.api import Api
+from uploadpp.kube.credentials import find_credentials
 from uploadpp.kube.errors import ApiError, ConflictError
 from uploadpp.kube.store import Store, stored
-from uploadpp.runtime.configuration import namespace_of, nats_options
+from uploadpp.runtime.configuration import ConfigurationError, namespace_of, nats_options
 from uploadpp.runtime.settings import Settings
 from uploadpp.wire.connection import connect, make_client
 from uploadpp.wire.decode import decode
@@ -176,7 +178,11 @@ async def selftest(settings: Settings, timeout_seconds: float) -> None:
     except TimeoutError:
         raise SelftestError(f"no connection to NATS at {options.shown}: {client.problem}") from None
     try:
-        async with Api(await load_configuration()) as api:
+        try:
+            credentials = await asyncio.to_thread(find_credentials)
+        except ConfigError as error:
+            raise ConfigurationError(f"no usable kubeconfig or service account: {error}") from error
+        async with Api(credentials) as api:
             await Selftest(Store(api, namespace), client.jetstream(), namespace).run(timeout_seconds)
     finally:
         await client.close()

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes.aio import config as kubernetes_config
-from kubernetes.aio.client import Configuration
 
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
@@ -14,6 +12,7 @@ from tests.uploads import PASSED, after
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.kube.api import Api
+from uploadpp.kube.credentials import find_credentials
 from uploadpp.kube.errors import ConflictError, NotFoundError, RefusedError, UnavailableError
 from uploadpp.kube.eventlog import EventLog
 from uploadpp.kube.store import Store, stored
@@ -29,9 +28,7 @@ def resource(namespace: str, upload_id: str = UPLOAD.id, sealed: str = "sealed")
 
 
 async def connect(kubeconfig: Path) -> Api:
-    configuration = Configuration()
-    await kubernetes_config.load_kube_config(str(kubeconfig), client_configuration=configuration)
-    return Api(configuration)
+    return Api(find_credentials({"KUBECONFIG": str(kubeconfig)}))
 
 
 @pytest.fixture

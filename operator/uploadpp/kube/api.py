@@ -1,26 +1,22 @@
-"""One kept-alive HTTP session to the API server, from kubeconfig or the Pod's account.
+"""One kept-alive HTTP session to the API server.
 
-`kubernetes.aio` finds and renews the credentials; requests go through aiohttp directly,
-because the generated client costs several times the CPU of the request itself.
+Requests go through aiohttp directly, because the generated client of `kubernetes` costs several times the
+CPU of the request itself. `kube.credentials` says where to and as whom.
 """
 
 import logging
-import os
 from http import HTTPStatus
 from io import BytesIO
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
-from kubernetes.aio import config as kubernetes_config
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.client.rest import RESTClientObject
+from multidict import CIMultiDict
 from yarl import URL
 
 from uploadpp.kube.answers import error_of, read_answer
+from uploadpp.kube.credentials import Credentials
 from uploadpp.kube.errors import UnavailableError
 
 log = logging.getLogger(__name__)
@@ -36,47 +32,23 @@ JSON = "application/json"
 Json = dict[str, Any]
 
 
-async def load_configuration() -> Configuration:
-    """KUBECONFIG or ~/.kube/config where there is one, else the Pod's service account.
-
-    Raises:
-        kubernetes.aio.config.ConfigException: neither can be used.
-    """
-    configuration = Configuration()
-    if "KUBECONFIG" in os.environ or not os.environ.get("KUBERNETES_SERVICE_HOST"):
-        await kubernetes_config.load_kube_config(client_configuration=configuration)
-    else:
-        kubernetes_config.load_incluster_config(client_configuration=configuration)
-    return configuration
-
-
-def proxy_of(configuration: Configuration) -> str | None:
-    """The proxy to the API server: `proxy-url` of the kubeconfig, else HTTPS_PROXY and NO_PROXY.
-
-    Asked once: aiohttp's own `trust_env` asks before every request, in a thread: half of a request's CPU.
-    """
-    if configuration.proxy:
-        return str(configuration.proxy)
-    server = urlsplit(configuration.host)
-    return None if proxy_bypass(server.netloc) else getproxies().get(server.scheme)
-
-
 class Api:
     """Requests to one API server, with errors told apart by what a caller does about them."""
 
-    def __init__(self, configuration: Configuration) -> None:
-        self._configuration = configuration
-        self._base = configuration.host.rstrip("/")
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+        self._base = credentials.server
+        self._proxy_headers = credentials.proxy.headers if credentials.proxy else None
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        context = RESTClientObject(self._configuration).ssl_context
-        connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=context, keepalive_timeout=60)
+        proxy = self._credentials.proxy
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=60)
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
             headers={"User-Agent": "uploadpp"},
-            proxy=proxy_of(self._configuration),
+            proxy=proxy.url if proxy else None,
         )
         return self
 
@@ -106,10 +78,9 @@ class Api:
         """
         if self._session is None:
             raise RuntimeError("Api is used outside of its context")
-        headers = {"Content-Type": content_type}
-        token = await self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
-        if token:
-            headers["Authorization"] = token
+        credentials = await self._credentials.current()
+        headers = CIMultiDict(credentials.headers)
+        headers["Content-Type"] = content_type
         try:
             async with self._session.request(
                 method,
@@ -117,12 +88,20 @@ class Api:
                 data=_payload(body),
                 headers=headers,
                 params=params,
+                ssl=credentials.context or True,
+                proxy_headers=self._proxy_headers,
                 timeout=aiohttp.ClientTimeout(total=timeout),
                 allow_redirects=False,
             ) as response:
                 data = await response.read()
                 if response.status < HTTPStatus.BAD_REQUEST:
                     return read_answer(method, path, body, response.status, data)
+                if response.status == HTTPStatus.UNAUTHORIZED and await self._credentials.renewed(
+                    credentials
+                ):
+                    return await self.request(
+                        method, path, body, content_type=content_type, params=params, timeout=timeout
+                    )
                 raise error_of(method, path, response.status, response.headers, data)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnavailableError(f"{method} {path}: {type(error).__name__}") from error

@@ -17,7 +17,9 @@ from nats.aio.client import Client
 from uploadpp import __version__
 from uploadpp.core.lease import identity
 from uploadpp.core.sharding import Shard
-from uploadpp.kube.api import Api, load_configuration
+from uploadpp.kube.access import ConfigError
+from uploadpp.kube.api import Api
+from uploadpp.kube.credentials import Credentials, find_credentials
 from uploadpp.kube.eventlog import EventLog
 from uploadpp.kube.lease import Lease
 from uploadpp.kube.sealing import Sealer
@@ -40,6 +42,7 @@ from uploadpp.runtime.seat import Seat
 from uploadpp.runtime.session import Session, Surroundings, wall_clock
 from uploadpp.runtime.settings import Settings
 from uploadpp.runtime.tracing import Tracing
+from uploadpp.runtime.watch import Watch
 from uploadpp.wire.client import trouble
 from uploadpp.wire.connection import connect, make_client
 
@@ -127,13 +130,15 @@ class App:
         if self._client is None:
             return
         try:
-            configuration = await load_configuration()
-        except Exception as error:
+            credentials = await asyncio.to_thread(find_credentials)
+        except ConfigError as error:
             raise ConfigurationError(f"no usable kubeconfig or service account: {error}") from error
-        async with Api(configuration) as api:
+        for note in credentials.notes:
+            log.warning(note)
+        async with Api(credentials) as api:
             events = EventLog(api, self._namespace, self._identity)
             crew = self._crew = Crew(self._client, self._namespace, self._identity, self._settings.shards)
-            around = self._surroundings(api, events, self._client)
+            around = self._surroundings(api, events, self._client, credentials)
             count = self._settings.shards
             max_age = self._settings.stream_max_age / 1000 or None
             lease = partial(self._lease, api)
@@ -194,7 +199,9 @@ class App:
         lease.shards = shard.count
         return lease
 
-    def _surroundings(self, api: Api, events: EventLog, client: Client) -> Surroundings:
+    def _surroundings(
+        self, api: Api, events: EventLog, client: Client, credentials: Credentials
+    ) -> Surroundings:
         return Surroundings(
             config=self._config,
             client=client,
@@ -207,6 +214,7 @@ class App:
             writers=self._settings.writers,
             max_ended=self._settings.max_ended,
             start_from=self._settings.start_from,
+            watch=partial(Watch, credentials=credentials),
             tracing=Tracing(self._otlp.sampled, self._otlp.emit) if self._otlp is not None else None,
         )
 

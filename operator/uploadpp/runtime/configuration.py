@@ -16,6 +16,8 @@ from uploadpp.api.spec import UploadPostprocessingSpec
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP, Millis, StepPlan
 from uploadpp.core.states import OnTooLarge, RequiredResult
+from uploadpp.kube.access import ConfigError
+from uploadpp.kube.kubeconfig import load_kubeconfig
 from uploadpp.runtime.durations import format_duration
 from uploadpp.runtime.settings import Settings, is_duration, is_repeatable
 from uploadpp.wire.connection import NatsOptions, tls_context
@@ -168,9 +170,17 @@ def namespace_of(settings: Settings) -> str:
     """
     if settings.namespace:
         return settings.namespace
+    try:
+        named = load_kubeconfig(os.environ).namespace if os.environ.get("KUBECONFIG") else ""
+    except ConfigError:
+        named = ""  # said when we connect
+    if named:
+        return named
     if NAMESPACE_FILE.exists():
         return NAMESPACE_FILE.read_text().strip()
-    raise ConfigurationError("UPLOADPP_NAMESPACE or --namespace is needed outside of a Pod")
+    raise ConfigurationError(
+        "UPLOADPP_NAMESPACE or --namespace is needed outside of a Pod, or a namespace in KUBECONFIG's context"
+    )
 
 
 def sealing_keys(settings: Settings) -> list[str]:

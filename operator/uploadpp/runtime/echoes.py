@@ -6,6 +6,7 @@ that the events of the log wait: at 140 uploads a second half of their latency w
 Knows nothing of what makes an event an echo: `runtime.resources` does.
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -17,8 +18,11 @@ from uploadpp.runtime.ports import Json
 IsEcho = Callable[[Json], bool]
 """Whether a resource, as the watch has it, is nothing new. Asked in kopf's thread: it may change nothing."""
 
-CHANGES = (b'{"type":"ADDED"', b'{"type":"MODIFIED"')
-"""How the lines begin that may be echoes; others are deletions, positions and errors."""
+CHANGES = frozenset({"ADDED", "MODIFIED"})
+"""What may be an echo; others are deletions, positions and errors."""
+WITHOUT_NAMES = frozenset({"BOOKMARK", "ERROR"})
+
+log = logging.getLogger(__name__)
 
 
 class WithoutEchoes:
@@ -40,8 +44,26 @@ class WithoutEchoes:
             news = [line for line in lines if self._is_news(line)]
             if news:
                 yield b"\n".join([*news, b""])
-        if rest:
+        if rest and self._is_news(rest):
             yield rest
 
     def _is_news(self, line: bytes) -> bool:
-        return not line.startswith(CHANGES) or not self._is_echo(orjson.loads(line)["object"])
+        """Whether kopf is given a line. One that kopf could not read would end its watch."""
+        try:
+            event = orjson.loads(line)
+            kind, resource = event["type"], event["object"]
+            if kind in WITHOUT_NAMES:
+                return isinstance(resource, dict)
+            meta = resource["metadata"]
+            meta["name"].encode()
+        except (ValueError, KeyError, TypeError, AttributeError):
+            if line.strip():
+                log.warning(
+                    "a line of the watch is not an event and is passed over", extra={"bytes": len(line)}
+                )
+            return False
+        try:
+            return kind not in CHANGES or not self._is_echo(resource)
+        except Exception:
+            log.exception("an event of the watch is passed on unseen", extra={"resource": meta["name"]})
+            return True

@@ -4,14 +4,13 @@ Only `on.event` is used on resources, because every other kind of handler writes
 annotations or finalizers into them (law of architecture 4).
 """
 
-import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import chain, repeat
 from typing import Any
 
 import kopf
 
+from uploadpp.kube.credentials import Credentials
 from uploadpp.kube.store import GROUP, PLURAL, VERSION
 from uploadpp.runtime.opening import Opening
 
@@ -65,13 +64,13 @@ class NoProgress(kopf.ProgressStorage):
         return essence
 
 
-def make_registry(sink: Sink, opening: Opening) -> kopf.OperatorRegistry:
+def make_registry(sink: Sink, opening: Opening, credentials: Credentials) -> kopf.OperatorRegistry:
     """The handlers, with `sink` called for every event on a resource."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
-    async def login(**kwargs: Any) -> kopf.AiohttpSession | None:  # noqa: ANN401 -- kopf's protocol
-        return opening.session(connection(kwargs))
+    async def login(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401 -- kopf's protocol
+        return await opening.session(credentials)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="resource")
     async def on_resource(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401 -- kopf's protocol
@@ -79,21 +78,6 @@ def make_registry(sink: Sink, opening: Opening) -> kopf.OperatorRegistry:
         sink(event["type"], event["object"])
 
     return registry
-
-
-def connection(kwargs: dict[str, Any]) -> kopf.ConnectionInfo | None:
-    """How kopf reaches the API server: the way `kube.api` does.
-
-    Kopf itself would ask for `kubernetes.default.svc`: another server than KUBECONFIG names, and one that
-    cannot be found while the cluster's DNS is away.
-    """
-    host = os.environ.get("KUBERNETES_SERVICE_HOST")
-    if "KUBECONFIG" in os.environ or not host:
-        return kopf.login_with_kubeconfig(**kwargs)
-    found = kopf.login_with_service_account(**kwargs)
-    address = f"[{host}]" if ":" in host else host
-    port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-    return replace(found, server=f"https://{address}:{port}") if found else None
 
 
 def make_settings(selector: str) -> kopf.OperatorSettings:

@@ -18,8 +18,10 @@ from typing import cast
 
 import aiohttp
 import kopf
+from multidict import CIMultiDict
 
 from uploadpp.kube.answers import error_of
+from uploadpp.kube.credentials import Credentials
 from uploadpp.kube.store import GROUP, PLURAL
 from uploadpp.runtime.echoes import IsEcho, WithoutEchoes
 
@@ -27,6 +29,8 @@ STARTING = "it has not asked for the resources yet"
 UNKNOWN = f"the API server does not offer {PLURAL}.{GROUP}; is the CRD installed?"
 NOBODY = "nobody"
 """Were there a resource of that name, it would be listed."""
+LONGEST_PAUSE_SECONDS = 5.0
+"""Kopf logs in again at once when it is refused; the pauses are made here."""
 DISCOVERY_SECONDS = 10.0
 """When nothing was asked so long after the last answer, kopf has not found the resource, and will not."""
 
@@ -48,7 +52,8 @@ class Opening:
     _listed: bool = False
     _answered_at: float = 0.0
     _session: aiohttp.ClientSession | None = None
-    _given: kopf.ConnectionInfo | None = None
+    _credentials: Credentials | None = None
+    _logins: int = 0
 
     @property
     def found_nothing(self) -> bool:
@@ -56,35 +61,47 @@ class Opening:
         idle = time.monotonic() - self._answered_at > DISCOVERY_SECONDS
         return not self._asked and self._answered_at > 0 and idle
 
-    def session(self, found: kopf.ConnectionInfo | None) -> kopf.AiohttpSession | None:
-        """The session kopf shall use; None when there are no credentials, or only those it has given back."""
-        if found is None or found == self._given:
-            return None
-        self._given = found
+    async def session(self, credentials: Credentials) -> kopf.AiohttpSession:
+        """The session kopf shall use. It asks for another one when the API server has answered 401."""
+        if self._logins:
+            await asyncio.sleep(min(2.0 ** (self._logins - 1), LONGEST_PAUSE_SECONDS))
+        self._logins += 1
+        self._credentials = credentials
+        proxy, now = credentials.proxy, await credentials.current()
         trace = aiohttp.TraceConfig()
         trace.on_request_start.append(self._on_start)
         trace.on_request_end.append(self._on_answer)
         trace.on_request_exception.append(self._on_failure)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context()),
-            headers={"User-Agent": "uploadpp", **found.as_http_headers()},
-            proxy=found.proxy_url,
-            trust_env=found.trust_env,
+            connector=aiohttp.TCPConnector(limit=0, ssl=now.context or True),
+            headers={"User-Agent": "uploadpp"},
+            proxy=proxy.url if proxy else None,
             trace_configs=[trace],
-            middlewares=[self._ask],
+            middlewares=[self._log_in, self._ask],
         )
-        return kopf.AiohttpSession(
-            server=found.server,
-            default_namespace=found.default_namespace,
-            priority=found.priority,
-            aiohttp_session=self._session,
-        )
+        return kopf.AiohttpSession(server=credentials.server, aiohttp_session=self._session)
+
+    async def _log_in(
+        self, request: aiohttp.ClientRequest, ask: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send the credentials that our own requests are sent with, and have refused ones renewed."""
+        assert self._credentials is not None  # noqa: S101 -- the session was made with them
+        now = await self._credentials.current()
+        request.headers.extend(now.headers)
+        if self._credentials.proxy is not None:
+            request.proxy_headers = CIMultiDict(self._credentials.proxy.headers)
+        answer = await ask(request)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            await self._credentials.renewed(now)
+        elif answer.ok:
+            self._logins = 1
+        return answer
 
     async def _ask(
         self, request: aiohttp.ClientRequest, ask: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Let a listing be answered with its position only, and a watch tell nothing of our own writes."""
-        if not _is_ours(request.url.path):
+        if not self._is_ours(request.url.path):
             return await ask(request)
         if "watch" not in request.url.query:
             request.url = request.url.update_query(fieldSelector=f"metadata.name={NOBODY}")
@@ -101,7 +118,7 @@ class Opening:
     async def _on_start(
         self, _session: object, _context: object, asked: aiohttp.TraceRequestStartParams
     ) -> None:
-        self._asked = self._asked or _is_ours(asked.url.path)
+        self._asked = self._asked or self._is_ours(asked.url.path)
 
     async def _on_answer(
         self, _session: object, _context: object, told: aiohttp.TraceRequestEndParams
@@ -113,7 +130,7 @@ class Opening:
             self.trouble = str(
                 error_of(told.method, told.url.path, told.response.status, told.response.headers, data)
             )
-        elif _is_ours(told.url.path):
+        elif self._is_ours(told.url.path):
             if "watch" not in told.url.query:
                 self._listed = True
             else:
@@ -130,6 +147,6 @@ class Opening:
             return  # an open watch may be cut off at any time; kopf asks again from where it was
         self.trouble = f"{HTTPMethod.GET} {failed.url.path}: {type(failed.exception).__name__}"
 
-
-def _is_ours(path: str) -> bool:
-    return path.startswith(f"/apis/{GROUP}/") and path.endswith(f"/{PLURAL}")
+    def _is_ours(self, path: str) -> bool:
+        path = path.removeprefix(self._credentials.prefix if self._credentials else "")
+        return path.startswith(f"/apis/{GROUP}/") and path.endswith(f"/{PLURAL}")

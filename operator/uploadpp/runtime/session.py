@@ -46,7 +46,6 @@ from uploadpp.runtime.resources import ResourceInputs
 from uploadpp.runtime.scheduler import Scheduler
 from uploadpp.runtime.settling import settled
 from uploadpp.runtime.tracing import Tracing
-from uploadpp.runtime.watch import Watch
 from uploadpp.wire.client import trouble
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.reader import LogReader, Raw
@@ -84,7 +83,7 @@ class Surroundings:
     soon_read: int = SOON_READ
     clock: Callable[[], Millis] = wall_clock
     monotonic: Callable[[], float] = time.monotonic
-    watch: Callable[[Sink, str, str, IsEcho], Watching] = Watch
+    watch: Callable[[Sink, str, str, IsEcho], Watching]
     lost_after: datetime | None = None
     tracing: Tracing | None = None
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import kopf
 
+from uploadpp.kube.credentials import Credentials
 from uploadpp.runtime.echoes import IsEcho
 from uploadpp.runtime.handlers import Sink, make_registry, make_settings
 from uploadpp.runtime.loop import run
@@ -27,8 +28,15 @@ class Watch:
     """One run of kopf; made anew for every ownership."""
 
     def __init__(
-        self, sink: Sink, namespace: str, selector: str = "", is_echo: IsEcho = lambda _: False
+        self,
+        sink: Sink,
+        namespace: str,
+        selector: str = "",
+        is_echo: IsEcho = lambda _: False,
+        *,
+        credentials: Credentials,
     ) -> None:
+        self._credentials = credentials
         self._sink = sink
         self._is_echo = is_echo
         self._namespace = namespace
@@ -98,7 +106,7 @@ class Watch:
 
     async def _kopf(self, opening: Opening, over: threading.Event) -> None:
         await kopf.operator(
-            registry=make_registry(self._forward, opening),
+            registry=make_registry(self._forward, opening, self._credentials),
             settings=make_settings(self._selector),
             namespaces=[self._namespace],
             standalone=True,

@@ -6,10 +6,11 @@ from typing import Any
 
 import orjson
 import pytest
-from kubernetes.aio.client import Configuration
 
+from uploadpp.kube.access import Access
 from uploadpp.kube.answers import LONGEST_RETRY_AFTER_SECONDS, error_of, read_answer
 from uploadpp.kube.api import Api
+from uploadpp.kube.credentials import Credentials
 from uploadpp.kube.errors import (
     ApiError,
     ConflictError,
@@ -250,7 +251,7 @@ async def scripted() -> AsyncIterator[Callable[[Script], Store]]:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with Api(Configuration(host=f"http://127.0.0.1:{port}")) as api:
+    async with Api(Credentials(Access(server=f"http://127.0.0.1:{port}"))) as api:
 
         def start(script: Script) -> Store:
             answers[:] = script

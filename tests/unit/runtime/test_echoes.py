@@ -50,9 +50,18 @@ async def test_nothing_is_passed_on_where_there_is_no_news() -> None:
     assert [data async for data in filtered(b"".join(ECHOES), 64).iter_chunked(1)] == []
 
 
-async def test_what_is_cut_off_at_the_end_is_left_to_kopf() -> None:
+async def test_what_is_cut_off_at_the_end_is_passed_over() -> None:
     text = NEWS[0] + b'{"type":"MODI'
-    assert b"".join([data async for data in filtered(text, 5).iter_chunked(1)]) == text
+    assert b"".join([data async for data in filtered(text, 5).iter_chunked(1)]) == NEWS[0]
+
+
+async def test_an_event_that_cannot_be_judged_is_news(caplog: pytest.LogCaptureFixture) -> None:
+    def is_echo(_: dict[str, Any]) -> bool:
+        raise RuntimeError("a bug")
+
+    body = WithoutEchoes(cast("aiohttp.StreamReader", Body(NEWS[0], 5)), is_echo)
+    assert b"".join([data async for data in body.iter_chunked(1)]) == NEWS[0]
+    assert "passed on unseen" in caplog.text
 
 
 def test_everything_else_is_the_body_s_own() -> None:

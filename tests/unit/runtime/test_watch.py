@@ -7,10 +7,13 @@ from typing import Any
 
 import orjson
 import pytest
+import yaml
 from aiohttp import web
 
 from e2e.cluster.kubeconfig import write_kubeconfig
 from e2e.cluster.ports import free_port
+from uploadpp.kube import credentials
+from uploadpp.kube.credentials import find_credentials
 from uploadpp.kube.store import GROUP, PLURAL, VERSION
 from uploadpp.runtime import opening
 from uploadpp.runtime.watch import Watch
@@ -26,6 +29,8 @@ class FakeServer:
         self.offered = True
         self.refused: dict[str, int] = {}
         """The status of the answer to `list` or `watch`."""
+        self.accepted = ""
+        """The one Authorization header that is taken; empty: any."""
         self.tokens: list[str] = []
         self.listings: list[str] = []
         """What the listings were limited to."""
@@ -55,6 +60,11 @@ class FakeServer:
         )
         self.cut()
 
+    def say(self, *lines: bytes) -> None:
+        """Say these lines, the last one without an end, then end every watch."""
+        self._last_words = b"\n".join(lines)
+        self.cut()
+
     def forget(self) -> None:
         """Say that the position is too old, as a server does that has forgotten what was since."""
         self._last_words = b'{"type":"ERROR","object":{"kind":"Status","code":410}}\n'
@@ -73,6 +83,9 @@ class FakeServer:
 
     async def _resources(self, request: web.Request) -> web.StreamResponse:
         verb = "watch" if "watch" in request.query else "list"
+        self.tokens.append(request.headers["Authorization"])
+        if self.accepted and self.accepted != self.tokens[-1]:
+            return web.json_response({"kind": "Status", "code": 401}, status=401)
         if status := self.refused.get(verb):
             words = {"kind": "Status", "message": f"mary cannot {verb} resource", "code": status}
             return web.json_response(words, status=status)
@@ -106,7 +119,7 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 @pytest.fixture
 async def watch(server: FakeServer) -> AsyncIterator[Watch]:
     del server
-    made = Watch(lambda *_: None, "ocis")
+    made = Watch(lambda *_: None, "ocis", credentials=find_credentials())
     yield made
     await asyncio.wait_for(made.stop(), 5)
     await asyncio.wait_for(made.ended, 1)
@@ -168,14 +181,74 @@ async def test_discovery_that_comes_late(
     await until(watch, "")
 
 
-async def test_credentials_that_are_refused_end_it(server: FakeServer) -> None:
-    """Logged in again and again with the same token it would ask without a pause."""
+async def test_refused_credentials_are_said_and_tried_again(server: FakeServer, watch: Watch) -> None:
     server.refused["list"] = 401
-    watch = Watch(lambda *_: None, "ocis")
     watch.start()
-    with pytest.raises(RuntimeError, match="the watch has ended"):
-        await asyncio.wait_for(watch.ended, 10)
+    await until(watch, "401 mary cannot list resource")
+    assert not watch.ended.done()
+    server.refused.clear()
+    await until(watch, "")
+
+
+async def test_a_token_that_is_renewed_is_used_for_the_watch_too(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, file = tmp_path / "token", tmp_path / "kubeconfig"
+    token.write_text("old\n")
+    config = yaml.safe_load(file.read_text())
+    config["users"][0]["user"] = {"tokenFile": "token"}
+    file.write_text(yaml.safe_dump(config))
+    monkeypatch.setattr(credentials, "LEAST_SECONDS", 0.0)
+    watch = Watch(lambda *_: None, "ocis", credentials=find_credentials())
+    server.accepted = "Bearer old"
+    watch.start()
+    await until(watch, "")
+    watch.opened.clear()
+    token.write_text("new\n")
+    server.accepted = "Bearer new"
+    server.forget()
+    await asyncio.wait_for(watch.opened.wait(), 20)
+    await until(watch, "")
+    assert not watch.ended.done()
+    assert server.tokens[-1] == "Bearer new"
     await watch.stop()
+
+
+async def test_a_line_that_is_not_an_event_is_passed_over(
+    server: FakeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[str] = []
+    heard = asyncio.Event()
+
+    def sink(_: str | None, resource: dict[str, Any]) -> None:
+        told.append(resource["metadata"]["name"])
+        if resource["metadata"]["name"] == "last":
+            heard.set()
+
+    watch = Watch(sink, "ocis", credentials=find_credentials())
+    watch.start()
+    await until(watch, "")
+    server.say(
+        b'{"type":"ADDED","object":{"metadata":{"name":"first","uid":"1"}}}',
+        b'{"type":"ADDED","object":',
+        b"<html>bad gateway</html>",
+        b'{"type":"MODIFIED","object":{"metadata":{}}}',
+        b'{"type":"MODIFIED","object":{"metadata":{"name":5,"uid":[]}}}',
+        b'{"type":"MODIFIED","object":null}',
+        b'{"type":"DELETED"}',
+        b'{"object":{}}',
+        b"[]",
+        b"\xff\xfe",
+        b"",
+        b'{"type":"ADDED","object":{"metadata":{"name":"last","uid":"2"}}}',
+        b'{"type":"ADDED","object":{"metadata":{"name":"cut',
+    )
+    await asyncio.wait_for(heard.wait(), 10)
+    await until(watch, "")
+    assert not watch.ended.done()
+    await watch.stop()
+    assert sorted(told) == ["first", "last"]
+    assert "passed over" in caplog.text
 
 
 async def test_it_says_when_it_begins_anew_and_leaves_the_listing_to_us(
@@ -201,7 +274,12 @@ async def test_it_is_told_what_is_news(server: FakeServer) -> None:
         if len(told) == 3:
             heard.set()
 
-    watch = Watch(sink, "ocis", is_echo=lambda resource: resource["metadata"]["name"] == "ours")
+    watch = Watch(
+        sink,
+        "ocis",
+        is_echo=lambda resource: resource["metadata"]["name"] == "ours",
+        credentials=find_credentials(),
+    )
     watch.start()
     await until(watch, "")
     server.tell(
