@@ -1,40 +1,140 @@
-"""What a file is by its first bytes; its name says nothing, anybody can change it."""
+"""What a file is by its content; its name says nothing, anybody can change it."""
+
+import io
+import tempfile
+from typing import BinaryIO, NamedTuple, cast
 
 import filetype
 
+from uploadpp.steps.archives import (
+    OLE,
+    OLE_MAGIC,
+    ZIP,
+    ZIP_MAGIC,
+    ole_type,
+    zip_type,
+    zip_type_by_names,
+)
+from uploadpp.steps.upload import Content
+
 HEAD_BYTES = 8192
 """What the signatures of `filetype` look at."""
+MAX_ARCHIVE_BYTES = 256 << 20
+"""Larger archives are not read to their table of contents at the end."""
+MEMORY_BYTES = 1 << 20
+LEAST_PAIRS = 4
 UNKNOWN = "application/octet-stream"
 _TEXTS = (
-    (b"#!", "text/x-script"),
-    (b"<!doctype html", "text/html"),
-    (b"<html", "text/html"),
-    (b"<svg", "image/svg+xml"),
-    (b"<?xml", "text/xml"),
+    ("#!", "text/x-script"),
+    ("<!doctype html", "text/html"),
+    ("<html", "text/html"),
+    ("<svg", "image/svg+xml"),
+    ("<?xml", "text/xml"),
 )
-_BOM = b"\xef\xbb\xbf"
+_ENCODINGS = (  # UTF-32 first: its mark begins like that of UTF-16
+    (b"\xff\xfe\0\0", "utf-32-le"),
+    (b"\0\0\xfe\xff", "utf-32-be"),
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
+)
+_SPACES = frozenset("\b\t\n\v\f\r\x1a\x1b\x85")
+_BEGIN_AS_TEXT = frozenset({"application/pdf", "application/rtf", "application/postscript"})
+
+
+class Guess(NamedTuple):
+    """A type, and whether it is known. What is not known destroys no file."""
+
+    mime: str
+    sure: bool
+
+
+async def guess(content: Content) -> Guess:
+    """What a file is. Only of archives more than the beginning is read."""
+    head = await content.read(HEAD_BYTES)
+    if not head.startswith((*ZIP_MAGIC, OLE_MAGIC)):
+        return _guess_head(head)
+    with tempfile.SpooledTemporaryFile(MEMORY_BYTES) as file:
+        file.write(head)
+        size = len(head)
+        async for chunk in content:
+            size += len(chunk)
+            if size > MAX_ARCHIVE_BYTES:
+                return Guess(_archive_by_head(head), sure=False)
+            file.write(chunk)
+        return _guess_archive(cast("BinaryIO", file), head)
 
 
 def mime_of(head: bytes) -> str:
-    """The MIME type: one of filetype's, or of a few texts, or `text/plain`, or `application/octet-stream`."""
-    known: str | None = filetype.guess_mime(head) if head else None
-    if known is not None:
-        return known
-    text = head.removeprefix(_BOM).lstrip().lower()
-    if text.startswith(b"<?xml") and b"<svg" in text:
-        return "image/svg+xml"
-    for beginning, mime in _TEXTS:
-        if text.startswith(beginning):
-            return mime
-    return "text/plain" if _is_text(head) else UNKNOWN
+    """The MIME type of a file, or of one with this beginning."""
+    if head.startswith((*ZIP_MAGIC, OLE_MAGIC)):
+        return _guess_archive(io.BytesIO(head), head).mime
+    return _guess_head(head).mime
 
 
-def _is_text(head: bytes) -> bool:
-    if b"\0" in head:
-        return False
+def _guess_archive(file: BinaryIO, head: bytes) -> Guess:
+    if head.startswith(OLE_MAGIC):
+        mime = ole_type(file)
+        return Guess(mime, sure=mime != OLE)
     try:
-        head.decode()
+        return Guess(zip_type(file), sure=True)
+    except ValueError:
+        return Guess(_archive_by_head(head), sure=False)
+
+
+def _archive_by_head(head: bytes) -> str:
+    if head.startswith(OLE_MAGIC):
+        return OLE
+    mime = zip_type_by_names(head)
+    return mime if mime != ZIP else filetype.guess_mime(head) or ZIP
+
+
+def _guess_head(head: bytes) -> Guess:
+    text = _text_of(head)
+    known: str | None = filetype.guess_mime(head) if head else None
+    # Short signatures also begin words: "BM" is a bitmap, and a car.
+    if known is not None and (text is None or known in _BEGIN_AS_TEXT):
+        return Guess(known, sure=True)
+    if text is None:
+        return Guess(UNKNOWN, sure=False)
+    beginning = text.lstrip().lower()
+    if beginning.startswith("<?xml") and "<svg" in beginning:
+        return Guess("image/svg+xml", sure=True)
+    return Guess(next((mime for mark, mime in _TEXTS if beginning.startswith(mark)), "text/plain"), sure=True)
+
+
+def _text_of(head: bytes) -> str | None:
+    """The beginning as text; None when it is none, in any encoding that is told from bytes."""
+    for mark, encoding in _ENCODINGS:
+        if head.startswith(mark):
+            return _decoded(head[len(mark) :], encoding)
+    if b"\0" in head:
+        return _decoded(head, _utf16_without_mark(head))
+    text = _decoded(head, "utf-8")
+    # Latin-1, Windows-1252 and their like give every byte a meaning, so only controls tell.
+    return text if text is not None else _decoded(head, "latin-1")
+
+
+def _utf16_without_mark(head: bytes) -> str:
+    """Text of the western world has a zero in nearly every second byte."""
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    pairs = len(head) // 2
+    if pairs >= LEAST_PAIRS and odd > pairs * 0.7 and not even:
+        return "utf-16-le"
+    return "utf-16-be" if pairs >= LEAST_PAIRS and even > pairs * 0.7 and not odd else ""
+
+
+def _decoded(data: bytes, encoding: str) -> str | None:
+    if not encoding:
+        return None
+    try:
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
         # A character may be cut in two where the reading ended.
-        return len(head) == HEAD_BYTES and error.start > HEAD_BYTES - 4
-    return True
+        if len(data) < HEAD_BYTES - 4 or error.start < len(data) - 4:
+            return None
+        text = data[: error.start].decode(encoding)
+    controls = sum(each < " " or "\x7f" <= each < "\xa0" for each in text if each not in _SPACES)
+    if encoding == "latin-1":  # there the bytes 80 to 9f are letters of Windows-1252
+        controls = sum(each < " " or each == "\x7f" for each in text if each not in _SPACES)
+    return None if controls else text

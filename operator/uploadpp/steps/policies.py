@@ -7,10 +7,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from uploadpp.core.states import Outcome
 from uploadpp.runtime.configuration import ConfigurationError
 from uploadpp.runtime.settings import File, env
-from uploadpp.steps.mime import HEAD_BYTES, mime_of
+from uploadpp.steps.mime import Guess, guess
 from uploadpp.steps.rules import Final, RuleError, Rules, parse_rule, read_rules
 from uploadpp.steps.upload import Upload
-from uploadpp.steps.verdict import BY_OUTCOME, Verdict
+from uploadpp.steps.verdict import BY_OUTCOME, Abort, Verdict
 
 
 def _lines(value: object) -> object:
@@ -67,12 +67,16 @@ class Policies:
 
     async def check(self, upload: Upload) -> Verdict:
         """The verdict of the first rule that matches. Bytes are read only if a rule asks for them."""
-        mime = ""
+        found = Guess("", sure=True)
         if self._rules.need_content:
             async with upload.open() as content:
-                mime = mime_of(await content.read(HEAD_BYTES))
+                found = await guess(content)
         for rule in self._rules.rules:
-            if rule.matches(upload, mime):
+            if rule.matches(upload, found.mime, sure=found.sure):
                 return BY_OUTCOME[rule.outcome]("" if rule.outcome is Outcome.CONTINUE else rule.text)
-        message = "" if self._rules.default is Outcome.CONTINUE else "no rule allows it"
-        return BY_OUTCOME[self._rules.default](message)
+        default = self._rules.default
+        if default is Outcome.CONTINUE:
+            return BY_OUTCOME[default]("")
+        if default is Outcome.DELETE and not found.sure:
+            return Abort("no rule allows it, and its content is not known: the bytes are kept")
+        return BY_OUTCOME[default]("no rule allows it")

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from uploadpp.core.states import Outcome
+from uploadpp.steps.mime import UNKNOWN
 from uploadpp.steps.sizes import parse_size
 from uploadpp.steps.upload import Upload
 
@@ -78,8 +79,12 @@ class Rule(BaseModel):
             )
         return self
 
-    def matches(self, upload: Upload, mime: str) -> bool:
-        """Whether it is about this upload; `mime` may be empty when no rule asks for it."""
+    def matches(self, upload: Upload, mime: str, *, sure: bool = True) -> bool:
+        """Whether it is about this upload; `mime` may be empty when no rule asks for it.
+
+        A rule that deletes does not match a type that is not known for sure, unless it names
+        application/octet-stream, which means just that.
+        """
         # Windows ignores dots and blanks at the end of a name, and so must we.
         filename = upload.filename.casefold().rstrip(". ")
         user = upload.user
@@ -87,12 +92,17 @@ class Rule(BaseModel):
             (
                 not self.name or _any(self.name, filename),
                 not self.extension or PurePosixPath(filename).suffix.lstrip(".") in self.extension,
-                not self.mime or _any(self.mime, mime),
+                not self.mime or self._is_of(mime, sure=sure),
                 not self.user or any(_any(self.user, each) for each in (user.id, user.username, user.mail)),
                 self.largerThan is None or upload.size > self.largerThan,
                 self.smallerThan is None or upload.size < self.smallerThan,
             )
         )
+
+    def _is_of(self, mime: str, *, sure: bool) -> bool:
+        if not sure and self.outcome is Outcome.DELETE:
+            return mime == UNKNOWN and UNKNOWN in self.mime
+        return _any(self.mime, mime)
 
     @property
     def text(self) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from uploadpp.core.states import Outcome
-from uploadpp.steps import Continue, Delete, Upload, User
+from uploadpp.steps import Abort, Continue, Delete, Upload, User
 from uploadpp.steps.mime import mime_of
 from uploadpp.steps.policies import Policies
 from uploadpp.steps.rules import RuleError, Rules, parse_rule, read_rules
@@ -129,7 +129,7 @@ async def test_only_what_is_allowed() -> None:
         (b"", "text/plain"),
         (b"hello\n", "text/plain"),
         ("gr\u00fc\u00dfe".encode() * 2000, "text/plain"),
-        ("gr\u00fc\u00dfe".encode("latin-1"), "application/octet-stream"),
+        ("gr\u00fc\u00dfe".encode("latin-1"), "text/plain"),
         (b"a\0b", "application/octet-stream"),
         (b"%PDF-1.7\n", "application/pdf"),
         (b"MZ\x90\0" + bytes(60), "application/x-msdownload"),
@@ -143,6 +143,28 @@ async def test_only_what_is_allowed() -> None:
 )
 def test_what_a_file_is(head: bytes, mime: str) -> None:
     assert mime_of(head[:8192]) == mime
+
+
+@pytest.mark.parametrize(
+    ("content", "rule", "outcome"),
+    [
+        (b"\x01\x02\x03\0", "delete mime=*", Outcome.CONTINUE),
+        (b"\x01\x02\x03\0", "delete mime=application/*", Outcome.CONTINUE),
+        (b"\x01\x02\x03\0", "abort mime=application/*", Outcome.ABORT),
+        (b"\x01\x02\x03\0", "delete mime=application/octet-stream", Outcome.DELETE),
+        (b"PK\x03\x04" + bytes(60), "delete mime=application/zip", Outcome.CONTINUE),
+        (b"PK\x03\x04" + bytes(60), "abort mime=application/zip", Outcome.ABORT),
+    ],
+)
+async def test_what_is_not_known_for_sure_is_not_deleted(content: bytes, rule: str, outcome: Outcome) -> None:
+    policies = Policies(Rules(rules=(parse_rule(rule),)))
+    assert (await policies.check(Upload.of(content))).outcome is outcome
+
+
+async def test_nor_is_it_by_default() -> None:
+    policies = Policies(Rules(rules=(parse_rule("continue mime=image/*"),), default=Outcome.DELETE))
+    assert isinstance(await policies.check(Upload.of(b"\x01\x02\0")), Abort)
+    assert isinstance(await policies.check(Upload.of(b"hello")), Delete)
 
 
 @pytest.mark.parametrize(

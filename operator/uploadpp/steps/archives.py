@@ -1,0 +1,198 @@
+"""What a ZIP archive or an OLE2 file really is: by its own table of contents, not by its first entry.
+
+Word, Excel, LibreOffice, EPUB, JAR and APK are all ZIP archives, and programs write the entries in any
+order. Everything read here is bounded, whatever the file says about itself.
+"""
+
+import contextlib
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+ZIP = "application/zip"
+OLE = "application/x-ole-storage"
+ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
+OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+MAX_DIRECTORY_BYTES = 4 << 20
+MAX_ENTRIES = 20_000
+MAX_ENTRY_BYTES = 1 << 20
+MAX_SECTORS = 256
+_END = struct.Struct("<4s4H2IH")
+_ENTRY = struct.Struct("<4s6H3I5H2I")
+_LOCAL = struct.Struct("<4s5H3I2H")
+_DEFLATED = 8
+_MAIN = re.compile(rb'ContentType="(application/vnd\.[\w.-]{1,100}?)\.main(?:\+xml)?"')
+_MIME = re.compile(rb"[a-z]{1,20}/[A-Za-z0-9][A-Za-z0-9.+-]{0,100}")
+_ODF = re.compile(rb"application/vnd\.oasis\.opendocument\.[a-z-]{1,40}")
+_OOXML = "application/vnd.openxmlformats-officedocument."
+_FOLDERS = (
+    ("word/", f"{_OOXML}wordprocessingml.document", "application/vnd.ms-word.document.macroEnabled.12"),
+    ("xl/", f"{_OOXML}spreadsheetml.sheet", "application/vnd.ms-excel.sheet.macroEnabled.12"),
+    (
+        "ppt/",
+        f"{_OOXML}presentationml.presentation",
+        "application/vnd.ms-powerpoint.presentation.macroEnabled.12",
+    ),
+    ("visio/", "application/vnd.ms-visio.drawing", "application/vnd.ms-visio.drawing.macroEnabled.12"),
+)
+_MARKS = (  # a name that only one kind of archive has; APK before JAR, which it also is
+    ("AndroidManifest.xml", "application/vnd.android.package-archive"),
+    ("META-INF/container.xml", "application/epub+zip"),
+    ("META-INF/MANIFEST.MF", "application/java-archive"),
+    ("FixedDocSeq.fdseq", "application/vnd.ms-xpsdocument"),
+    ("doc.kml", "application/vnd.google-earth.kmz"),
+)
+_STREAMS = (
+    ("WordDocument", "application/msword"),
+    ("Workbook", "application/vnd.ms-excel"),
+    ("Book", "application/vnd.ms-excel"),
+    ("PowerPoint Document", "application/vnd.ms-powerpoint"),
+    ("__properties_version1.0", "application/vnd.ms-outlook"),
+    ("VisioDocument", "application/vnd.visio"),
+)
+
+
+class Entry(NamedTuple):
+    """A file in an archive, as far as its table of contents tells."""
+
+    name: str
+    method: int
+    compressed: int
+    offset: int
+
+
+def zip_type(file: BinaryIO) -> str:
+    """The type of a complete ZIP archive.
+
+    Raises:
+        ValueError: its table of contents cannot be read, so it is not known.
+    """
+    entries = _directory(file)
+    by_name = {entry.name: entry for entry in entries}
+    if "[Content_Types].xml" in by_name and (found := _office(file, by_name)):
+        return found
+    if (mimetype := by_name.get("mimetype")) is not None:
+        text = _read(file, mimetype).strip()
+        if _MIME.fullmatch(text):
+            return text.decode()
+    if (manifest := by_name.get("META-INF/manifest.xml")) is not None:
+        match = _ODF.search(_read(file, manifest))
+        if match:
+            return match[0].decode()
+    return next((mime for name, mime in _MARKS if name in by_name), ZIP)
+
+
+def zip_type_by_names(head: bytes) -> str:
+    """The likely type of an archive of which only the beginning is known; ZIP when nothing tells."""
+    names = []
+    at = head.find(b"PK\x03\x04")
+    while at >= 0 and at + _LOCAL.size <= len(head):
+        length = _LOCAL.unpack_from(head, at)[9]
+        names.append(head[at + _LOCAL.size : at + _LOCAL.size + length].decode("utf-8", "replace"))
+        at = head.find(b"PK\x03\x04", at + 4)
+    if "[Content_Types].xml" in names or "_rels/.rels" in names:
+        return _by_folder(names) or ZIP
+    return next((mime for name, mime in _MARKS if name in names), ZIP)
+
+
+def _office(file: BinaryIO, by_name: dict[str, Entry]) -> str:
+    match = _MAIN.search(_read(file, by_name["[Content_Types].xml"]))
+    if match is None:
+        return _by_folder(by_name)
+    mime = match[1].decode().replace("macroEnabledTemplate", "macroEnabled")
+    return f"{mime}.12" if mime.endswith("macroEnabled") else mime
+
+
+def _by_folder(names: "dict[str, Entry] | list[str]") -> str:
+    for folder, plain, with_macros in _FOLDERS:
+        if any(name.startswith(folder) for name in names):
+            return with_macros if f"{folder}vbaProject.bin" in names else plain
+    return ""
+
+
+def _directory(file: BinaryIO) -> list[Entry]:
+    size = file.seek(0, 2)
+    tail_start = max(0, size - _END.size - 0xFFFF)
+    file.seek(tail_start)
+    tail = file.read(_END.size + 0xFFFF)
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or at + _END.size > len(tail):
+        raise ValueError("the archive has no end")
+    _, _, _, _, count, length, start, _ = _END.unpack_from(tail, at)
+    # What stands before the archive, as in one that unpacks itself, shifts everything.
+    begin = tail_start + at - length
+    if not 0 <= begin <= size or length > MAX_DIRECTORY_BYTES or count > MAX_ENTRIES:
+        raise ValueError("the table of contents is too large")
+    file.seek(begin)
+    return list(_entries(file.read(length), begin - start))
+
+
+def _entries(table: bytes, shift: int) -> Iterator[Entry]:
+    at = 0
+    while at < len(table):
+        if at + _ENTRY.size > len(table) or table[at : at + 4] != b"PK\x01\x02":
+            raise ValueError("the table of contents is broken")
+        fields = _ENTRY.unpack_from(table, at)
+        flags, method, compressed = fields[3], fields[4], fields[8]
+        name_length, extra_length, comment_length, offset = fields[10], fields[11], fields[12], fields[16]
+        name = table[at + _ENTRY.size : at + _ENTRY.size + name_length]
+        text = name.decode("utf-8" if flags & 0x800 else "cp437", "replace").replace("\\", "/")
+        yield Entry(text, method, compressed, offset + shift)
+        at += _ENTRY.size + name_length + extra_length + comment_length
+
+
+def _read(file: BinaryIO, entry: Entry) -> bytes:
+    """The beginning of an entry; nothing when it cannot be read."""
+    if entry.offset < 0:
+        return b""
+    file.seek(entry.offset)
+    header = file.read(_LOCAL.size)
+    if len(header) < _LOCAL.size or header[:4] != b"PK\x03\x04":
+        return b""
+    *_, name_length, extra_length = _LOCAL.unpack(header)
+    file.seek(name_length + extra_length, 1)
+    data = file.read(min(entry.compressed, MAX_ENTRY_BYTES))
+    if entry.method != _DEFLATED:
+        return data if entry.method == 0 else b""
+    with contextlib.suppress(zlib.error):
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, MAX_ENTRY_BYTES)
+    return b""
+
+
+def ole_type(file: BinaryIO) -> str:
+    """The type of a file of old Office programs, by the names of its streams."""
+    names = set(_streams(file))
+    return next((mime for name, mime in _STREAMS if name in names), OLE)
+
+
+def _streams(file: BinaryIO) -> Iterator[str]:
+    file.seek(0)
+    header = file.read(512)
+    if len(header) < 512:  # noqa: PLR2004 -- the size of the header
+        return
+    sector_bytes = 1 << min(struct.unpack_from("<H", header, 30)[0], 12)
+    sector = struct.unpack_from("<I", header, 48)[0]
+    tables = struct.unpack_from("<109I", header, 76)
+    per_table = sector_bytes // 4
+    for _ in range(MAX_SECTORS):
+        data = _sector(file, sector, sector_bytes)
+        for at in range(0, len(data) - 127, 128):
+            length = min(struct.unpack_from("<H", data, at + 64)[0], 64)
+            yield data[at : at + max(0, length - 2)].decode("utf-16-le", "replace")
+        if not data or per_table == 0 or sector // per_table >= len(tables):
+            return
+        table = _sector(file, tables[sector // per_table], sector_bytes)
+        place = sector % per_table * 4
+        if len(table) < place + 4:
+            return
+        sector = struct.unpack_from("<I", table, place)[0]
+
+
+def _sector(file: BinaryIO, number: int, sector_bytes: int) -> bytes:
+    if number >= 0xFFFFFFFA:  # noqa: PLR2004 -- the largest number of a sector
+        return b""
+    file.seek((number + 1) * sector_bytes)
+    return file.read(sector_bytes)

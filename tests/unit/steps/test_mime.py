@@ -1,0 +1,232 @@
+"""What a file is, whatever the order in which a program has written it."""
+
+import io
+import struct
+import zipfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uploadpp.steps import Upload
+from uploadpp.steps import mime as module
+from uploadpp.steps.archives import OLE_MAGIC
+from uploadpp.steps.mime import Guess, guess, mime_of
+
+TYPES = "[Content_Types].xml"
+OOXML = "application/vnd.openxmlformats-officedocument."
+
+
+def zipped(*entries: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", method) as archive:
+        for name, content in entries:
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def types(main: str, padding: int = 0) -> tuple[str, bytes]:
+    override = f'<Override PartName="/main.xml" ContentType="{main}"/>'
+    many = "".join(f'<Default Extension="e{n}" ContentType="image/x-{n}"/>' for n in range(padding))
+    return TYPES, f'<?xml version="1.0"?><Types>{many}{override}</Types>'.encode()
+
+
+async def found(content: bytes) -> Guess:
+    async with Upload.of(content).open() as opened:
+        return await guess(opened)
+
+
+NOISE = bytes(range(256)) * 200
+DOCX = f"{OOXML}wordprocessingml.document"
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [types(f"{DOCX}.main+xml"), ("word/document.xml", b"x")],
+        [("customXml/item1.xml", NOISE), types(f"{DOCX}.main+xml"), ("word/document.xml", b"x")],
+        [("[trash]/0000.dat", NOISE), ("word/document.xml", b"x"), types(f"{DOCX}.main+xml")],
+        [types(f"{DOCX}.main+xml", padding=5000), ("word/document.xml", b"x")],
+        [("docProps/thumbnail.jpeg", NOISE * 10), ("word/document.xml", b"x"), types(f"{DOCX}.main+xml")],
+        [("word\\document.xml", b"x"), (TYPES, b"<Types/>")],
+        [(TYPES, b""), ("word/document.xml", b"x")],
+    ],
+)
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+async def test_a_document_is_one_whatever_comes_first(entries: list[tuple[str, bytes]], method: int) -> None:
+    assert await found(zipped(*entries, method=method)) == Guess(DOCX, sure=True)
+
+
+@pytest.mark.parametrize(
+    ("main", "mime"),
+    [
+        (f"{OOXML}wordprocessingml.template.main+xml", f"{OOXML}wordprocessingml.template"),
+        (f"{OOXML}spreadsheetml.sheet.main+xml", f"{OOXML}spreadsheetml.sheet"),
+        (f"{OOXML}spreadsheetml.template.main+xml", f"{OOXML}spreadsheetml.template"),
+        (f"{OOXML}presentationml.presentation.main+xml", f"{OOXML}presentationml.presentation"),
+        (f"{OOXML}presentationml.slideshow.main+xml", f"{OOXML}presentationml.slideshow"),
+        (
+            "application/vnd.ms-word.document.macroEnabled.main+xml",
+            "application/vnd.ms-word.document.macroEnabled.12",
+        ),
+        (
+            "application/vnd.ms-word.template.macroEnabledTemplate.main+xml",
+            "application/vnd.ms-word.template.macroEnabled.12",
+        ),
+        (
+            "application/vnd.ms-excel.sheet.macroEnabled.main+xml",
+            "application/vnd.ms-excel.sheet.macroEnabled.12",
+        ),
+        (
+            "application/vnd.ms-excel.sheet.binary.macroEnabled.main",
+            "application/vnd.ms-excel.sheet.binary.macroEnabled.12",
+        ),
+        (
+            "application/vnd.ms-powerpoint.slideshow.macroEnabled.main+xml",
+            "application/vnd.ms-powerpoint.slideshow.macroEnabled.12",
+        ),
+    ],
+)
+async def test_every_kind_of_office_file(main: str, mime: str) -> None:
+    assert await found(zipped(("customXml/a", b"x"), types(main))) == Guess(mime, sure=True)
+
+
+ODT = b"application/vnd.oasis.opendocument.text"
+MANIFEST = b'<manifest:file-entry manifest:full-path="/" manifest:media-type="' + ODT + b'"/>'
+
+
+@pytest.mark.parametrize(
+    ("entries", "mime"),
+    [
+        ([("mimetype", ODT), ("content.xml", b"x")], ODT.decode()),
+        ([("content.xml", NOISE), ("mimetype", ODT)], ODT.decode()),
+        ([("content.xml", b"x"), ("META-INF/manifest.xml", MANIFEST)], ODT.decode()),
+        ([("mimetype", b"application/epub+zip"), ("META-INF/container.xml", b"x")], "application/epub+zip"),
+        ([("META-INF/container.xml", b"x")], "application/epub+zip"),
+        ([("META-INF/MANIFEST.MF", b"x"), ("A.class", b"x")], "application/java-archive"),
+        (
+            [("META-INF/MANIFEST.MF", b"x"), ("AndroidManifest.xml", b"x"), ("classes.dex", b"x")],
+            "application/vnd.android.package-archive",
+        ),
+        ([("a.txt", b"x"), ("word/document.xml", b"x")], "application/zip"),
+        ([("mimetype", b"not a type")], "application/zip"),
+        ([], "application/zip"),
+    ],
+)
+async def test_other_archives(entries: list[tuple[str, bytes]], mime: str) -> None:
+    assert await found(zipped(*entries)) == Guess(mime, sure=True)
+
+
+async def test_an_archive_that_is_cut_off_is_not_known_for_sure() -> None:
+    whole = zipped(types(f"{DOCX}.main+xml"), ("word/document.xml", NOISE))
+    assert await found(whole[:-30]) == Guess(DOCX, sure=False)
+    assert (await found(zipped(("a", NOISE))[:-30])).sure is False
+
+
+async def test_an_archive_with_something_before_or_after_it() -> None:
+    whole = zipped(("x", b"y"), types(f"{DOCX}.main+xml"))
+    shifted = whole[:4] + whole  # begins like an archive, and everything is four bytes later
+    assert (await found(shifted)).mime == DOCX
+    assert (await found(whole + b"\0" * 1000)).mime == DOCX
+
+
+async def test_a_large_archive_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_ARCHIVE_BYTES", 20_000)
+    whole = zipped(("a", NOISE), ("b", b"x"), method=zipfile.ZIP_STORED)
+    assert await found(whole) == Guess("application/zip", sure=False)
+
+
+async def test_a_bomb_does_not_expand() -> None:
+    bomb = zipped((TYPES, bytes(200_000_000)), ("word/document.xml", b"x"))
+    assert (await found(bomb)).mime == DOCX
+
+
+def ole(stream: str, sector: int = 0) -> bytes:
+    """A file of old Office programs with one stream, whose directory begins in this sector."""
+    header = bytearray(512)
+    header[:8] = OLE_MAGIC
+    struct.pack_into("<H", header, 30, 9)
+    struct.pack_into("<I", header, 48, sector)
+    struct.pack_into("<109I", header, 76, 100, *[0xFFFFFFFF] * 108)
+    directory = b""
+    for name in ("Root Entry", stream):
+        text = name.encode("utf-16-le") + b"\0\0"
+        directory += text.ljust(64, b"\0") + struct.pack("<H", len(text)) + bytes(62)
+    return bytes(header) + bytes(sector * 512) + directory.ljust(512, b"\0")
+
+
+@pytest.mark.parametrize(
+    ("stream", "mime"),
+    [
+        ("WordDocument", "application/msword"),
+        ("Workbook", "application/vnd.ms-excel"),
+        ("Book", "application/vnd.ms-excel"),
+        ("PowerPoint Document", "application/vnd.ms-powerpoint"),
+        ("__properties_version1.0", "application/vnd.ms-outlook"),
+        ("Contents", "application/x-ole-storage"),
+    ],
+)
+@pytest.mark.parametrize("sector", [0, 50])
+async def test_files_of_old_office_programs(stream: str, mime: str, sector: int) -> None:
+    assert await found(ole(stream, sector)) == Guess(mime, sure=mime != "application/x-ole-storage")
+
+
+GERMAN = "Grüße aus Köln: 5 € „schön“\r\n" * 500
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        GERMAN.encode("utf-16"),
+        b"\xfe\xff" + GERMAN.encode("utf-16-be"),
+        GERMAN.encode("utf-16-le"),
+        GERMAN.encode("utf-32"),
+        b"\xef\xbb\xbf" + GERMAN.encode(),
+        GERMAN.encode("cp1252"),
+        "Grüße".encode("latin-1"),
+        "Привет, мир\n".encode("cp1251") * 900,
+        "日本語".encode() * 5000,
+        b"BMW is a car, and not a bitmap",
+        b"MZ is how some words begin",
+        b"ID3 tags are in music files",
+        b"GIF89a is a format",
+        b'{"a": [1, 2]}',
+        b"a;b;c\r\n1;2;3\r\n",
+        b"\x1b[31mred\x1b[0m\n",
+    ],
+)
+async def test_text_is_text(content: bytes) -> None:
+    assert await found(content) == Guess("text/plain", sure=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "mime"),
+    [
+        ("<?xml version='1.0'?><a/>", "text/xml"),
+        ("<?xml version='1.0'?><!-- x --><svg/>", "image/svg+xml"),
+        ("<!DOCTYPE html><p>", "text/html"),
+        ("#!/bin/sh\n", "text/x-script"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_its_kind_is_told_in_every_encoding(text: str, mime: str, encoding: str) -> None:
+    assert mime_of(text.encode(encoding)) == mime
+
+
+@pytest.mark.parametrize(
+    "content", [b"\0", b"\x01\x02\x03", b"a\0b", struct.pack("<4H", 1, 2, 3, 4), NOISE[:3000]]
+)
+async def test_what_is_none_of_these(content: bytes) -> None:
+    assert await found(content) == Guess("application/octet-stream", sure=False)
+
+
+@given(st.sampled_from([b"PK\x03\x04", b"PK\x05\x06", OLE_MAGIC, b""]), st.binary(max_size=2000))
+def test_no_content_ends_in_an_error(magic: bytes, rest: bytes) -> None:
+    assert "/" in mime_of(magic + rest)
+
+
+@given(st.integers(0, 400), st.integers(0, 255))
+def test_no_broken_archive_ends_in_an_error(at: int, value: int) -> None:
+    data = bytearray(zipped(("a", b"x"), types(f"{DOCX}.main+xml"), ("mimetype", ODT)))
+    data[at % len(data)] = value
+    assert "/" in mime_of(bytes(data))
