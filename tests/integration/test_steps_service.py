@@ -226,3 +226,20 @@ async def test_the_first_process_begins_where_it_is_told(
     await bench.answer(await bench.start("mine"))
     await bench.settled()
     assert len(await bench.answers(old)) == answered
+
+
+async def test_a_step_that_exits_answers_and_lives_on(bench: StepBench) -> None:
+    step = bench.step("import sys\nif len(runs.read_text().split()) == 1: sys.exit(3)\nreturn Continue()")
+    await asyncio.to_thread(step.start)
+    answer = await bench.answer(await bench.start("mine"))
+    assert (answer.payload["Outcome"], answer.payload["Result"]) == ("retry", {"ErrorMsg": "SystemExit: 3"})
+    assert (await bench.answer(await bench.start("mine"))).payload["Outcome"] == "continue"
+
+
+async def test_the_announced_size_is_not_believed(bench: StepBench) -> None:
+    step = bench.step("async with upload.open() as content: await content.read()\nreturn Continue()")
+    await asyncio.to_thread(step.start)
+    for announced, text in ((5, "has 11 bytes, the upload 5"), (12, "has 11 bytes, the upload 12")):
+        answer = await bench.answer(await bench.start("mine", b"hello world", Filesize=announced))
+        assert answer.payload["Outcome"] == "retry"
+        assert text in answer.payload["Result"]["ErrorMsg"]

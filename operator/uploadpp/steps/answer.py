@@ -21,6 +21,9 @@ def fit(verdict: object, step: str) -> Verdict:
     """The verdict, or a retry that says why it cannot be sent."""
     if not isinstance(verdict, Verdict):
         return Retry(f"the step returned {type(verdict).__name__} instead of a verdict")
+    message, outcome = getattr(verdict, "message", None), getattr(verdict, "outcome", None)
+    if not isinstance(message, str) or not isinstance(outcome, Outcome):
+        return Retry(f"the step returned a {type(verdict).__name__} that was not made by its constructor")
     if step == VIRUSSCAN and not isinstance(verdict.result, VirusscanResult | None):
         # Every service in Go would drop the event (F30).
         return Retry("the result of virusscan must be a VirusscanResult")
@@ -29,7 +32,10 @@ def fit(verdict: object, step: str) -> Verdict:
 
 def failure(error: BaseException, start: Start) -> Retry:
     """What an exception of the step means: it has to be done again."""
-    text = str(error) or "no message"
+    try:
+        text = str(error) or "no message"
+    except Exception:  # noqa: BLE001 -- an author's own exception
+        text = "its message cannot be read"
     return Retry(_without_secrets(f"{type(error).__name__}: {text}", start))
 
 

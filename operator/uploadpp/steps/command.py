@@ -21,6 +21,7 @@ from uploadpp.steps.verdict import BY_OUTCOME, Retry, Verdict, VirusscanResult
 
 PATH = "{path}"
 MAX_STATUS = 255
+MAX_VALUE = 4096
 PASSED_ON = re.compile(r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_[A-Z]+|TZ|LD_LIBRARY_PATH")
 """The variables that a command gets without being told of."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -192,9 +193,14 @@ def _environment(upload: Upload, names: tuple[str, ...]) -> Mapping[str, str]:
     }
     return {
         **inherited,
-        "UPLOAD_ID": upload.id.replace("\0", ""),
-        "UPLOAD_FILENAME": upload.filename.replace("\0", ""),
-        "UPLOAD_SIZE": str(upload.size),
-        "UPLOAD_USER": upload.user.id.replace("\0", ""),
-        "UPLOAD_STEP": upload.step,
+        "UPLOAD_ID": _value(upload.id),
+        "UPLOAD_FILENAME": _value(upload.filename),
+        "UPLOAD_SIZE": _value(str(upload.size)),
+        "UPLOAD_USER": _value(upload.user.id),
+        "UPLOAD_STEP": _value(upload.step),
     }
+
+
+def _value(text: str) -> str:
+    """What a variable can hold; the system does not start a program with longer ones."""
+    return text.replace("\0", "")[:MAX_VALUE]

@@ -18,6 +18,9 @@ from uploadpp.wire.rawjson import whole
 
 log = logging.getLogger(__name__)
 
+STOP_SECONDS = 5.0
+"""How long a function may take to stop."""
+
 Work = Callable[[Upload], Awaitable[Verdict]]
 
 
@@ -28,6 +31,23 @@ class Attempt:
     traceparent: str
     outcome: str = ""
     failure: str = ""
+
+
+@dataclass(slots=True)
+class _Late:
+    """The time was over before the function was done."""
+
+    stopped: bool
+
+
+async def _caught(work: Work, upload: Upload) -> object:
+    """What a function returns or raises. SystemExit would end the process, and then the next one."""
+    try:
+        return await work(upload)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 -- whatever the author's code does, the upload gets an answer
+        return error
 
 
 Traced = Callable[[Job], AbstractContextManager[Attempt]]
@@ -50,6 +70,7 @@ class Judge:
         self._timeout_seconds = timeout_seconds
         self._downloads = downloads
         self._metrics = metrics
+        self._left: set[asyncio.Task[object]] = set()
         self.traced: Traced = untraced
 
     async def verdict(self, job: Job) -> Verdict:
@@ -66,29 +87,50 @@ class Judge:
         extra = {"step": self._step, "upload": start.upload_id}
         if trace is not None:
             extra["trace_id"] = f"{trace.id:032x}"
-        try:
-            async with asyncio.timeout(self._timeout_seconds) as limit:
-                verdict = fit(await self._work(self._upload(job, traceparent)), self._step)
-        except Verdict as raised:
-            verdict = fit(raised, self._step)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise  # we are told to stop
-            reason, verdict = "cancelled", failure(error, start)
-        except Exception as error:  # noqa: BLE001 -- whatever the author's code does, the upload gets an answer
-            reason, verdict = "exception", failure(error, start)
-            if limit.expired() and isinstance(error, TimeoutError):
-                reason = "timeout"
-                verdict = Retry(f"the step took longer than {self._timeout_seconds:g} s")
-            else:
+        ended = await self._run(self._upload(job, traceparent))
+        if isinstance(ended, Verdict):
+            verdict = fit(ended, self._step)
+        elif isinstance(ended, _Late):
+            reason, verdict = "timeout", Retry(f"the step took longer than {self._timeout_seconds:g} s")
+            if not ended.stopped:
+                log.warning("the function did not stop when its time was over, and goes on", extra=extra)
+        elif isinstance(ended, BaseException):
+            reason = "cancelled" if isinstance(ended, asyncio.CancelledError) else "exception"
+            verdict = failure(ended, start)
+            if reason == "exception":
                 log.warning("the step failed: %s", verdict.message, extra=extra)
+        else:
+            verdict = fit(ended, self._step)
         seconds = time.monotonic() - began
         if reason:
             self._metrics.failures.labels(self._step, reason).inc()
         self._metrics.duration.labels(self._step, verdict.outcome).observe(seconds)
         log.info("%s after %.3f s", verdict.outcome, seconds, extra=extra)
         return verdict, reason
+
+    async def _run(self, upload: Upload) -> object:
+        """What the function returned or raised, or that it is late. Only being told to stop is raised.
+
+        The function has a task of its own: it may cancel that one, but not us, and we do not wait
+        without end for one that does not listen.
+        """
+        task = asyncio.create_task(_caught(self._work, upload))
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self._timeout_seconds)
+        except asyncio.CancelledError:
+            await self._stop(task)
+            raise
+        if not done:
+            return _Late(stopped=await self._stop(task))
+        return asyncio.CancelledError() if task.cancelled() else task.result()
+
+    async def _stop(self, task: asyncio.Task[object]) -> bool:
+        """Whether it stopped when it was told to."""
+        self._left.add(task)  # the loop alone would forget it
+        task.add_done_callback(self._left.discard)
+        task.cancel()
+        await asyncio.wait({task}, timeout=STOP_SECONDS)
+        return task.done()
 
     def _upload(self, job: Job, traceparent: str) -> Upload:
         start, user_id = job.start, job.start.user.get("id")

@@ -134,6 +134,12 @@ async def test_the_command_knows_the_upload_and_nothing_of_ours(monkeypatch: pyt
     assert verdict.message == "test,plan.pdf,5"
 
 
+async def test_a_command_starts_whatever_the_upload_is_called() -> None:
+    upload = replace(Upload.of(b"x", "n\0" * 200_000), id="i" * 200_000, step="mine", size=10**4000)
+    verdict = await Command(options("sh -c 'echo ${#UPLOAD_FILENAME} ${#UPLOAD_ID}'")).check(upload)
+    assert verdict.message == "4096 4096"
+
+
 async def test_half_a_file_has_no_verdict() -> None:
     """The command would say that it is clean."""
 
