@@ -12,6 +12,7 @@ PORT = 9255
 TIMEOUT_SECONDS = 5
 MANY_UNREAD = 1000
 MANY_UNSAVED = 1000
+_LABELLED = ("uploadpp_build_info", "uploadpp_step_listeners")
 
 
 def look(client: Client, namespace: str, holder: str, url: str | None) -> Iterator[Finding]:
@@ -42,14 +43,14 @@ def _fetch(url: str) -> str:
 
 
 def parse(text: str) -> dict[str, float]:
-    """Sums by name over all labels; the version label of uploadpp_build_info becomes part of its name."""
+    """Sums by name over all labels; those of a few metrics stay part of the name."""
     found: dict[str, float] = {}
     for line in text.splitlines():
         if line.startswith("#") or " " not in line:
             continue
         sample, _, value = line.rpartition(" ")
         name, _, labels = sample.partition("{")
-        key = f"{name}{{{labels}" if name == "uploadpp_build_info" else name
+        key = f"{name}{{{labels}" if name in _LABELLED else name
         found[key] = found.get(key, 0.0) + float(value)
     return found
 
@@ -62,6 +63,12 @@ def judge(values: dict[str, float]) -> Iterator[Finding]:
         text = f"operator {version}" + ("" if same else f", plugin {__version__}")
         remedy = "" if same else "use the plugin that came with the operator"
         yield Finding(Verdict.GOOD if same else Verdict.NOTE, text, remedy)
+    for step in [k.split('"')[1] for k, v in values.items() if k.startswith(_LABELLED[1]) and not v]:
+        yield Finding(
+            Verdict.BAD,
+            f"no service listens for step {step}: its uploads wait",
+            "start its service on the same NATS, or remove the step from the chart's `steps`",
+        )
     unread, unacked = (
         int(values.get("uploadpp_log_unread", 0)),
         int(values.get("uploadpp_log_unacknowledged", 0)),

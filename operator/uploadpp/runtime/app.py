@@ -36,6 +36,7 @@ from uploadpp.runtime.crew import Crew
 from uploadpp.runtime.exporting import notes as tracing_notes
 from uploadpp.runtime.exporting import open_otlp
 from uploadpp.runtime.health import HealthServer
+from uploadpp.runtime.listeners import Listeners
 from uploadpp.runtime.logs import add_trace_ids
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.seat import Seat
@@ -144,7 +145,10 @@ class App:
             lease = partial(self._lease, api)
             self._seats = [Seat(around, crew, Shard(i, count), lease, max_age) for i in range(count)]
             self._publish_backlogs()
-            helpers = [asyncio.create_task(work) for work in (events.run(), crew.run(), self._balance(crew))]
+            steps = [step.name for step in self._config.steps]
+            listeners = Listeners(self._client.jetstream(), steps, self._metrics)
+            works = (events.run(), crew.run(), self._balance(crew), listeners.run())
+            helpers = [asyncio.create_task(work) for work in works]
             try:
                 await asyncio.gather(*(seat.run(self._stop) for seat in self._seats))
             finally:

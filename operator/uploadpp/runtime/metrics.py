@@ -1,5 +1,6 @@
 """All metrics in one place; the table in docs/metrics.md is generated from here."""
 
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Generic, TypeVar, get_args
@@ -19,7 +20,7 @@ from uploadpp import __version__
 from uploadpp.core.commands import Kind
 from uploadpp.core.inputs import Input
 from uploadpp.core.model import Upload
-from uploadpp.core.states import ENDED, Ignored, Outcome, Stage
+from uploadpp.core.states import ENDED, Ignored, Outcome, Stage, StepReason
 from uploadpp.kube.errors import Refusal
 from uploadpp.runtime.ages import Ages
 from uploadpp.runtime.tallies import Tallies
@@ -173,6 +174,16 @@ class Metrics:
             "Age of the message that was read last, while there are unread ones; otherwise 0.",
             registry=r,
         )
+        self.listeners = Family(
+            Gauge(
+                "uploadpp_step_listeners",
+                "1 while a service listens for the step, 0 when none does.",
+                ["step"],
+                registry=r,
+            )
+        )
+        self.answered_at: dict[str, float] = {}
+        """When configured steps last answered, in seconds of the monotonic clock (`runtime.listeners`)."""
         self.ages = Ages(r)
         self.owner = Family(
             Gauge("uploadpp_shard_owned", "1 while this process owns the shard.", ["shard"], registry=r)
@@ -235,6 +246,8 @@ class Metrics:
         old, new = before.steps[before.cursor], after.steps[before.cursor]
         if old.finished_at is None and new.finished_at is not None and new.started_at is not None:
             seconds = (new.finished_at - new.started_at) / 1000
+            if before.current_step in self.answered_at and new.reason is not StepReason.TIMED_OUT:
+                self.answered_at[before.current_step] = time.monotonic()
             self.duration.labels(before.current_step, new.outcome).observe(max(seconds, 0.0))
 
     def text(self) -> bytes:

@@ -5,9 +5,7 @@ acknowledged at once. Starts of our step stay unacknowledged until their answer 
 """
 
 import logging
-import re
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 
 import nats.errors
 from nats.aio.client import Client
@@ -16,19 +14,13 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
+from uploadpp.wire.listeners import durable_name
 from uploadpp.wire.stream import STREAM, ensure_stream
 
 log = logging.getLogger(__name__)
 
 FETCH_SECONDS = 1.0
 """Short, because who is told to stop first waits for what it has asked for."""
-_SAFE = re.compile(r"[A-Za-z0-9_-]{1,63}")
-
-
-def durable_name(step: str) -> str:
-    """The consumer's name; a step whose name NATS would not take has a hash in it."""
-    safe = step if _SAFE.fullmatch(step) else f"x{sha256(step.encode()).hexdigest()[:16]}"
-    return f"uploadpp-step-{safe}"
 
 
 class StartConsumer:

@@ -134,7 +134,7 @@ async def _reserve_places(
     Were each made when its shard starts, the later ones would begin behind messages that only
     the earlier ones have read. Once all are there, those of other layouts are history.
     """
-    consumers = await _all_consumers(js)
+    consumers = await list_consumers(js)
     ours = await _known(js, consumers, info.state)
     missing = set(range(shard.count)) - {k.shard.index for k in ours if k.shard.count == shard.count}
     if missing:
@@ -183,7 +183,7 @@ def _consumer(name: str, incarnation: str, where: int | datetime) -> ConsumerCon
 
 async def other_layouts(js: JetStreamContext, shard: Shard) -> set[int]:
     """Numbers of shards other than ours that consumers are left of."""
-    names = [parse_name(each.name) for each in await _all_consumers(js)]
+    names = [parse_name(each.name) for each in await list_consumers(js)]
     return {known[0].count for known in names if known is not None} - {shard.count}
 
 
@@ -200,12 +200,13 @@ async def legacy_members(js: JetStreamContext) -> list[str]:
     """Durables of the service we replace that somebody is bound to: two drivers would ruin uploads (F14)."""
     return [
         c.name
-        for c in await _all_consumers(js)
+        for c in await list_consumers(js)
         if c.name in LEGACY_DURABLES and (c.push_bound or (c.num_waiting or 0) > 0)
     ]
 
 
-async def _all_consumers(js: JetStreamContext) -> list[ConsumerInfo]:
+async def list_consumers(js: JetStreamContext) -> list[ConsumerInfo]:
+    """Every consumer of the stream."""
     found: list[ConsumerInfo] = []
     while True:
         page = await js.consumers_info(STREAM, offset=len(found))
@@ -230,7 +231,7 @@ def _behind(last: OurConsumer, state: StreamState) -> int | datetime:
 
 
 async def _ours(js: JetStreamContext, state: StreamState) -> list[OurConsumer]:
-    return await _known(js, await _all_consumers(js), state)
+    return await _known(js, await list_consumers(js), state)
 
 
 async def _known(
