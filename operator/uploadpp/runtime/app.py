@@ -42,6 +42,7 @@ from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.seat import Seat
 from uploadpp.runtime.session import Session, Surroundings, wall_clock
 from uploadpp.runtime.settings import Settings
+from uploadpp.runtime.stalls import StallWatch
 from uploadpp.runtime.tracing import Tracing
 from uploadpp.runtime.watch import Watch
 from uploadpp.wire.client import trouble
@@ -114,9 +115,12 @@ class App:
             raise ConfigurationError(
                 f"POSTPROCESSING_DEBUG_ADDR={self._settings.debug_addr}: {error}"
             ) from None
+        watch = StallWatch(self._metrics.loop, self._processing)
+        watch.start()
         try:
             await self._work()
         finally:
+            watch.stop()
             await health.stop()
             if self._otlp is not None:
                 self._otlp.close()
@@ -234,6 +238,11 @@ class App:
                 each.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await each
+
+    def _processing(self) -> str:
+        """The messages that are worked on, by their sequences in the stream."""
+        sessions = [seat.session for seat in self._seats if seat.session is not None]
+        return ",".join([f"sequence {each.processing}" for each in sessions if each.processing])
 
     def _unhealthy(self) -> str:
         return ""

@@ -23,6 +23,7 @@ from uploadpp.core.model import Upload
 from uploadpp.core.states import ENDED, Ignored, Outcome, Stage, StepReason
 from uploadpp.kube.errors import Refusal
 from uploadpp.runtime.ages import Ages
+from uploadpp.runtime.stalls import StallMetrics
 from uploadpp.runtime.tallies import Tallies
 from uploadpp.wire.envelope import Defect
 
@@ -185,6 +186,7 @@ class Metrics:
         self.answered_at: dict[str, float] = {}
         """When configured steps last answered, in seconds of the monotonic clock (`runtime.listeners`)."""
         self.ages = Ages(r)
+        self.loop = StallMetrics(r)
         self.owner = Family(
             Gauge("uploadpp_shard_owned", "1 while this process owns the shard.", ["shard"], registry=r)
         )

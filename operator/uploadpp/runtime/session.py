@@ -140,6 +140,11 @@ class Session:
     # -- for probes -----------------------------------------------------------------------
 
     @property
+    def processing(self) -> int:
+        """The sequence of the message that is worked on; 0 while there is none."""
+        return self._reader.processing if self._reader is not None else 0
+
+    @property
     def problem(self) -> str:
         """What keeps this session from working, in words; empty when nothing does."""
         if self._reader is None or not self._replayed.is_set():

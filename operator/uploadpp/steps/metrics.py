@@ -10,6 +10,7 @@ from prometheus_client import (
 )
 
 from uploadpp import __version__
+from uploadpp.runtime.stalls import StallMetrics
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series of times of creation for each counter helps nobody
 
@@ -29,6 +30,7 @@ class StepMetrics:
         def gauge(name: str, text: str) -> Gauge:
             return Gauge(f"uploadpp_step_{name}", text, step_label, registry=r).labels(step)
 
+        self.loop = StallMetrics(r, "uploadpp_step_loop")
         info = Gauge("uploadpp_step_build_info", "Always 1.", ["step", "version"], registry=r)
         info.labels(step, __version__).set(1)
         self.starts = counter("starts", "Starts of this step that were received for the first time.")

@@ -18,6 +18,7 @@ from uploadpp.runtime.exporting import notes, open_otlp
 from uploadpp.runtime.health import HealthServer
 from uploadpp.runtime.logs import set_up
 from uploadpp.runtime.settings import Settings
+from uploadpp.runtime.stalls import StallWatch
 from uploadpp.steps.children import hide_from_children
 from uploadpp.steps.decorator import Step
 from uploadpp.steps.download import Downloads, Limits, tls_context
@@ -115,9 +116,12 @@ class Program:
             await health.start()
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"UPLOADPP_STEP_DEBUG_ADDR={address}: {error}") from None
+        watch = StallWatch(self._metrics.loop, self._processing)
+        watch.start()
         try:
             await self._serve(stop)
         finally:
+            watch.stop()
             await health.stop()
             if self._otlp is not None:
                 self._otlp.close()
@@ -156,6 +160,10 @@ class Program:
     def _timeout(self) -> float | None:
         given = self._options.timeout
         return self._step.timeout_seconds if given is None else given / 1000 or None
+
+    def _processing(self) -> str:
+        sequence = self._service.processing if self._service else 0
+        return f"sequence {sequence}" if sequence else ""
 
     def _unready(self) -> str:
         if self._service is not None:

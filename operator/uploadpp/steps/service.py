@@ -58,6 +58,8 @@ class StepService:
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
         self._per_start = 1.0
+        self.processing = 0
+        """The sequence of the message that was taken last."""
         self._draining = False
         self._refusal = ""
 
@@ -113,7 +115,7 @@ class StepService:
 
     async def _receive(self, message: Msg) -> bool:
         """Take a message; True when it is a start of our step."""
-        sequence = message.metadata.sequence.stream
+        sequence = self.processing = message.metadata.sequence.stream
         try:
             start = decode_start(message.data, self._step, sequence)
         except BadMessageError as error:

@@ -83,6 +83,8 @@ class LogReader:
         self._ack_inbox = client.new_inbox()
         self.acknowledged = place.first - 1
         """What the server has said to be acknowledged, as a sequence."""
+        self.processing = 0
+        """The sequence of the message that the handler works on; 0 while it works on none."""
         self._last_stored_at = 0
         self._reconnects = client.stats["reconnects"]
         self._pending = place.backlog
@@ -249,11 +251,13 @@ class LogReader:
         self._pending = raw.pending
         if self._credit <= CREDIT // 2:
             await self._pull()
+        self.processing = raw.sequence
         try:
             await self._handler(raw)
         except Exception:
             log.exception("the handler of the log failed", extra={"sequence": raw.sequence})
             self._fail("the handler failed")
+        self.processing = 0
 
     async def _on_status(self, message: Msg) -> None:
         headers = message.headers or {}

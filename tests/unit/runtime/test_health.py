@@ -1,12 +1,14 @@
 """Probes and metrics over real HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
 
 from e2e.cluster.ports import free_port
-from uploadpp.runtime.health import HealthServer
+from uploadpp.runtime import health
+from uploadpp.runtime.health import MAX_CONNECTIONS, HealthServer
 from uploadpp.runtime.metrics import Metrics
 
 
@@ -59,3 +61,82 @@ async def test_address_in_use(served: tuple[str, Answers]) -> None:
     with pytest.raises(OSError, match="in use"):
         await second.start()
     await second.stop()
+
+
+async def raw(url: str, request: bytes) -> bytes:
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request)
+    writer.write_eof()
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /metrics HTTP/1.1\r\nAuthorization: Bearer \xff\r\n\r\n", b"401"),
+        (b"GET /metrics HTTP/1.1\r\nAuthorization: Bearer \0\r\n\r\n", b"401"),
+        (b"GET /metrics HTTP/1.1\r\nAuthorization: \r\n\r\n", b"401"),
+        (b"GET /metrics HTTP/1.1\r\nAuthorization: Basic t0ken\r\n\r\n", b"401"),
+        (b"GET /metrics HTTP/1.1\r\nAuthorization: Bearer t0ken\r\nAuthorization: x\r\n\r\n", b"401"),
+        (b"GET /metrics HTTP/1.1\r\nauthorization:bearer  t0ken \r\n\r\n", b"200"),
+        (b"GET http://host/healthz?verbose HTTP/1.0\r\n\r\n", b"200"),
+        (b"GET /\0 HTTP/1.1\r\n\r\n", b"404"),
+        (b"GET /healthz\r\n\r\n", b"400"),
+        (b"\x16\x03\x01\x02\r\n\r\n", b"400"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"400"),
+        (b"POST /healthz HTTP/1.1\r\nContent-Length: 9\r\n\r\nsomething", b"405"),
+        (b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", b"431"),
+        (b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n\r\n", b"431"),
+        (b"x" * 1_000_000, b"431"),
+        (b"\r\n\r\n", b"431"),
+        (b"GET /healthz HTTP/1.1\r\n", b""),
+        (b"", b""),
+    ],
+)
+async def test_odd_requests_get_an_answer_and_no_traceback(
+    served: tuple[str, Answers], caplog: pytest.LogCaptureFixture, request_: bytes, status: bytes
+) -> None:
+    answer = await raw(served[0], request_)
+    assert answer[9:12] == status
+    assert not caplog.records
+    assert (await fetch(f"{served[0]}/healthz"))[0] == 200
+
+
+async def test_head_has_no_body_and_a_second_request_no_answer(served: tuple[str, Answers]) -> None:
+    head = await raw(served[0], b"HEAD /healthz HTTP/1.1\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert head.endswith(b"\r\n\r\n")
+    piped = await raw(served[0], b"GET /healthz HTTP/1.1\r\n\r\n" * 3)
+    assert piped.count(b"HTTP/1.1") == 1
+
+
+async def test_a_fault_of_ours_is_a_500(
+    served: tuple[str, Answers], caplog: pytest.LogCaptureFixture
+) -> None:
+    served[1].unready = type("Broken", (str,), {"__format__": lambda *_: 1 / 0})("x")
+    assert (await fetch(f"{served[0]}/readyz"))[0] == 500
+    assert "report it" in caplog.text
+
+
+async def test_idle_connections_do_not_keep_a_probe_out(served: tuple[str, Answers]) -> None:
+    host, _, port = served[0].removeprefix("http://").rpartition(":")
+    idle = [(await asyncio.open_connection(host, int(port)))[1] for _ in range(2 * MAX_CONNECTIONS)]
+    for each in idle[::2]:
+        each.write(b"GET /healthz HTTP/1.1\r\nX: ")
+    assert await fetch(f"{served[0]}/healthz") == (200, "OK\n")
+    for each in idle:
+        each.close()
+
+
+async def test_a_request_that_does_not_end_is_cut_off(
+    served: tuple[str, Answers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "HEAD_SECONDS", 0.05)
+    host, _, port = served[0].removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /healthz HTTP/1.1\r\n")
+    assert await reader.read() == b""
+    writer.close()

@@ -1,0 +1,81 @@
+"""Addresses to listen on, read as services in Go read them: `:9255`, `[::]:9255`, `localhost:9255`."""
+
+import contextlib
+import errno
+import socket
+
+BACKLOG = 128
+LAST_PORT = 65_535
+_NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
+"""What it means that this machine has no such family or address."""
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port; the host is empty for all addresses, and in brackets when it holds colons.
+
+    Raises:
+        ValueError: it is not host:port.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        raise ValueError("has no port; an address such as :9255 or 127.0.0.1:9255 is needed")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError("holds an IPv6 address, which must be in brackets, as in [::1]:9255")
+    if any(char in host for char in "[]/@ ") or not host.isprintable():
+        raise ValueError("is not an address such as :9255, 127.0.0.1:9255 or [::1]:9255")
+    return host, _port(port)
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdecimal():
+        if int(text[:6]) > LAST_PORT:
+            raise ValueError(f"has a port above {LAST_PORT}")
+        return int(text)
+    with contextlib.suppress(OSError, ValueError):
+        return socket.getservbyname(text, "tcp")
+    raise ValueError("has a port that is not a number; an address such as :9255 is needed")
+
+
+def listen(address: str) -> list[socket.socket]:
+    """Sockets that listen there.
+
+    Without a host, and on `[::]`, it is one for IPv4 and IPv6 together, as far as the machine has them.
+
+    Raises:
+        OSError: nothing of it can be listened on.
+    """
+    host, port = split_address(address)
+    if host in {"", "::"}:
+        return [_listen_everywhere(port)]
+    found: list[socket.socket] = []
+    failed: OSError | None = None
+    for family, _, _, _, place in socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    ):
+        try:
+            # Port 0 is any port, but the same one for each address of a name.
+            wanted = (place[0], found[0].getsockname()[1] if found else place[1], *place[2:])
+            found.append(socket.create_server(wanted, family=family, backlog=BACKLOG))
+        except OSError as error:
+            failed = failed or error
+            if error.errno not in _NOT_HERE:
+                for each in found:
+                    each.close()
+                raise
+    if not found:
+        raise failed or OSError(errno.EADDRNOTAVAIL, f"{host} has no address")
+    return found
+
+
+def _listen_everywhere(port: int) -> socket.socket:
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(
+                ("::", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True
+            )
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+    return socket.create_server(("0.0.0.0", port), backlog=BACKLOG)  # noqa: S104 -- asked for
