@@ -14,10 +14,13 @@ from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     CleanUpload,
+    FinishedElsewhere,
     Granted,
     Input,
     Resume,
+    RetriedElsewhere,
     SpecChanged,
+    StartedElsewhere,
     StepFinished,
     Tick,
     UploadReady,
@@ -46,7 +49,7 @@ from uploadpp.core.states import (
     Stage,
     StepState,
 )
-from uploadpp.testing.builders import FRESH_URL, SECOND, START, UPLOAD_ID, arrival, come_back
+from uploadpp.testing.builders import FRESH_URL, RESTART_USER, SECOND, START, UPLOAD_ID, arrival, come_back
 
 ZERO = Millis(0)
 OVER = {StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED}
@@ -99,6 +102,7 @@ class Scene:
             for desired in DesiredState:
                 edited = evolve(made, control=Control(desired=desired))
                 yield Node(edited, START)
+                yield Node(evolve(edited, lost_status=True), START)
                 if self.config.max_in_flight:  # queued, and edited while the operator was away
                     queued = begin_run(made, START, self.config).upload or made
                     yield Node(evolve(queued, control=edited.control), START)
@@ -144,6 +148,7 @@ def _events(node: Node, scene: Scene) -> Iterator[Input]:
     upload = node.upload
     yield arrival(expires_at=None if scene.url_life is None else Millis(START + scene.url_life * SECOND))
     yield arrival(FRESH_URL)
+    yield arrival(FRESH_URL, user=RESTART_USER)
     step = upload.current_step if upload else "a"
     for outcome in OUTCOMES:
         yield StepFinished(step, outcome)
@@ -153,6 +158,11 @@ def _events(node: Node, scene: Scene) -> Iterator[Input]:
     yield UploadReady(failed=False)
     yield UploadReady(failed=True)
     yield CleanUpload()
+    yield StartedElsewhere(step, 1)
+    yield StartedElsewhere("b" if step == "a" else "a", 1)
+    yield RetriedElsewhere()
+    for outcome in ("continue", "abort", "delete", "nonsense"):
+        yield FinishedElsewhere(outcome, 1)
     yield Resume()
     yield Resume(step=step or "absent")
     yield Resume(step="absent")
@@ -211,6 +221,7 @@ def meaning(upload: Upload | None, now: Millis) -> object:
         stalled_at=_flag(upload.stalled_at),
         observed_generation=int(upload.observed_generation == control.generation),
         log=LogPosition(start=_flag(upload.log.start)),
+        lost_status=upload.lost_status,
     )
 
 

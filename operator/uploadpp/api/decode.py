@@ -60,7 +60,8 @@ def from_resource(obj: Mapping[str, Any], defaults: Config, origin: Origin) -> U
         since=received_at,
     )
     if "conditions" not in status:
-        return evolve(pending, plan=decode_plan(spec, None, defaults.steps))
+        lost = bool(spec.text("sealed"))
+        return evolve(pending, plan=decode_plan(spec, None, defaults.steps), lost_status=lost)
     return _with_status(pending, spec, status, defaults)
 
 
@@ -163,9 +164,11 @@ def _stage(summary: Fields, stalled: Fields | None) -> Stage:
 
 def _cursor(status: Fields, stage: Stage, plan: tuple[StepPlan, ...]) -> int:
     """Where in the plan the upload is: at a step, or behind the last one."""
+    name = status.text("currentStep")
     if stage is Stage.PENDING:
         return 0
-    name = status.text("currentStep")
+    if stage is Stage.HELD and not name:
+        return len(plan)  # held before it began
     if not stage.in_step or (stage is Stage.SUSPENDED and name == FINISHED_STEP):
         return len(plan)
     for index, step in enumerate(plan):

@@ -139,6 +139,8 @@ def _waits(upload: Upload) -> str:
             text = (
                 f"the storage failed to release the file (try {upload.releases}); it is told again by itself"
             )
+        case Stage.HELD if upload.is_held_unbegun:
+            return "not begun"
         case Stage.HELD if upload.step.reason is StepReason.TOO_LARGE:
             text = f"step {step} was not started{_said(upload.step)}; resume, restart or cancel the upload"
         case _:
@@ -169,8 +171,12 @@ def _end(upload: Upload) -> str:
     decider = upload.decider
     if decider is not None and upload.stage is not Stage.CANCELLED:
         step, name = upload.steps[decider], upload.plan[decider].name
+        if step.reason is StepReason.FINISHED_ELSEWHERE:
+            return f"another service told the storage to {_order(upload.outcome)} during step {name}"
         did = f"answered {step.outcome}" if step.reason is StepReason.REJECTED else "had no retry left"
         return f"step {name} {did}{_said(step)}"
+    if upload.outcome is not None and upload.stage in {Stage.ABORTED, Stage.DELETED}:
+        return f"the storage was told to {_order(upload.outcome)}"
     return {
         Stage.CANCELLED: "cancelled as asked",
         Stage.UPLOAD_FAILED: "the storage failed to release the file; resume to try again",

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from uploadpp.core.commands import Command, Notice
+from uploadpp.core.commands import Command, Mark, Notice
 from uploadpp.core.model import Upload
 from uploadpp.core.states import Ignored
 
@@ -12,7 +12,8 @@ class Decision(NamedTuple):
 
     When nothing happens `ignored` says why and `why` says it in words; `upload` is then what
     `decide` was given, but for a later URL that came with it. None means that the upload is
-    not known and stays so.
+    not known and stays so. `met` is a command of ours that another service has published in
+    our place: while it is held it need not go out any more.
     """
 
     upload: Upload | None
@@ -20,6 +21,7 @@ class Decision(NamedTuple):
     notices: tuple[Notice, ...] = ()
     ignored: Ignored | None = None
     why: str = ""
+    met: Mark | None = None
 
 
 def ignore(upload: Upload | None, reason: Ignored, why: str) -> Decision:

@@ -16,6 +16,8 @@ class BytesReceived:
 
     origin: Origin = field(repr=False)
     file: FileInfo
+    earlier: "tuple[Input, ...]" = field(default=(), repr=False)
+    """What the log has said of the upload before, when it was not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,27 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class StartedElsewhere:
+    """StartPostprocessingStep of another service, at this position of the log."""
+
+    step: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetriedElsewhere:
+    """PostprocessingRetry of another service: nobody needs ours as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedElsewhere:
+    """PostprocessingFinished of another service, at this position of the log; `outcome` is its word."""
+
+    outcome: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
 class SpecChanged:
     """The resource was made or edited by a person, or looked at after downtime."""
 
@@ -89,6 +112,9 @@ Input = (
     | Resume
     | CleanUpload
     | Published
+    | StartedElsewhere
+    | RetriedElsewhere
+    | FinishedElsewhere
     | SpecChanged
     | Tick
     | Granted

@@ -14,17 +14,20 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.inputs import (
     BytesReceived,
     CleanUpload,
+    FinishedElsewhere,
     Granted,
     Input,
     Published,
     Resume,
+    RetriedElsewhere,
     SpecChanged,
+    StartedElsewhere,
     StepFinished,
     Tick,
     UploadReady,
 )
 from uploadpp.core.model import Millis, Upload
-from uploadpp.core.rules import answers, arrival, control, echo, timers, turn
+from uploadpp.core.rules import answers, arrival, control, echo, elsewhere, timers, turn
 from uploadpp.core.states import ENDED, IN_STEP, Ignored, Stage
 
 RuleFunction = Callable[[Upload, Any, Millis, Config], Decision]
@@ -79,6 +82,19 @@ TABLE: tuple[Row, ...] = (
     _row(Resume, ALL, control.resume, BEGUN),
     _row(SpecChanged, ALL, control.spec_changed, BEGUN),
     _row(Published, ALL, echo.published, AFTER_FAILURE - {Stage.SUSPENDED, Stage.HELD, Stage.QUEUED}),
+    _row(
+        StartedElsewhere,
+        IN_STEP - {Stage.HELD, Stage.SUSPENDED},
+        elsewhere.started_elsewhere,
+        {Stage.RUNNING, Stage.DELAYING},
+    ),
+    _row(RetriedElsewhere, {Stage.BACKING_OFF}, elsewhere.retried_elsewhere),
+    _row(
+        FinishedElsewhere,
+        ACTIVE | {Stage.UPLOAD_FAILED},
+        elsewhere.finished_elsewhere,
+        {Stage.AWAITING_READY},
+    ),
     _row(Granted, {Stage.QUEUED}, turn.granted, STARTED - {Stage.QUEUED} | {Stage.AWAITING_READY}),
     _row(Tick, {Stage.RUNNING}, timers.check_running, AFTER_FAILURE),
     _row(Tick, {Stage.DELAYING}, timers.end_delay, BEGUN - {Stage.DELAYING}),

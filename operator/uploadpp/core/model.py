@@ -36,6 +36,9 @@ FINISHED_STEP = "finished"
 DELAY_STEP = "delay"
 """The step the operator runs itself."""
 
+RESTARTED_BY = "postprocessing-restart"
+"""The user of a BytesReceived that answers RestartPostprocessing, whoever has uploaded the file."""
+
 MAX_MESSAGE = 1024
 """The longest message that is kept; a step service may say anything."""
 
@@ -70,6 +73,11 @@ class Origin(NamedTuple):
     def has_url(self) -> bool:
         """Whether there is a URL a step could read the bytes from."""
         return self.url != '""'
+
+    @property
+    def again(self) -> bool:
+        """Whether the storage announces an upload that it has announced before."""
+        return f'"{RESTARTED_BY}"' in self.executing_user
 
     def with_url_of(self, other: "Origin") -> "Origin":
         """The same upload and users with a renewed URL (F24: the user is never replaced)."""
@@ -207,6 +215,8 @@ class Upload(NamedTuple):
     restarts: int = 0
     message: str = ""
     log: LogPosition = LogPosition()
+    lost_status: bool = False
+    """Pending, although the operator made the resource: it writes a status at once, so perhaps a backup."""
 
     @property
     def current_step(self) -> str:
@@ -216,6 +226,11 @@ class Upload(NamedTuple):
         if self.stage in {*RELEASING, Stage.SUSPENDED}:
             return FINISHED_STEP
         return ""
+
+    @property
+    def is_held_unbegun(self) -> bool:
+        """Whether a person has to say first that the upload is not over already."""
+        return self.stage is Stage.HELD and self.run == 0
 
     @property
     def retry_count(self) -> int:

@@ -33,7 +33,7 @@ from uploadpp.core.states import (
 
 def enter(upload: Upload, stage: Stage, now: Millis, **changes: Any) -> Upload:  # noqa: ANN401 -- any field
     """The upload in another stage, with the timer and message of the old one gone (F17)."""
-    left = {"stalled_at": None, "next_attempt_at": None, "message": ""}
+    left = {"stalled_at": None, "next_attempt_at": None, "message": "", "lost_status": False}
     return evolve(upload, stage=stage, since=now, **{**left, **changes})
 
 
@@ -70,6 +70,31 @@ def is_too_large(upload: Upload, index: int) -> bool:
     """Whether the file is not for this step; once somebody has let it in, it stays in."""
     largest = upload.plan[index].max_filesize
     return largest is not None and upload.steps[index].attempts == 0 and int(upload.origin.filesize) > largest
+
+
+HOW_TO_GO_ON = (
+    "if it is over already, running it can lose the file; resume, restart or cancel the upload "
+    "(resume and restart run it from the first step, cancel ends it and tells the storage nothing)"
+)
+
+
+def hold_unbegun(upload: Upload, now: Millis, why: str) -> Decision:
+    """Begin nothing: a person has to say whether the upload is over already."""
+    text = f"{why}; {HOW_TO_GO_ON}"
+    held = enter(
+        upload,
+        Stage.HELD,
+        now,
+        run=0,
+        cursor=len(upload.plan),
+        steps=(),
+        outcome=None,
+        finishes=0,
+        url_requests=0,
+        started_at=None,
+        message=text,
+    )
+    return Decision(held, notices=(Notice(NoticeType.WARNING, "Held", text),))
 
 
 def pass_over(upload: Upload, index: int, now: Millis, config: Config) -> Decision:
@@ -260,12 +285,20 @@ def end(upload: Upload, stage: Stage, now: Millis, config: Config, message: str 
     return Decision(ended)
 
 
+def end_untold(upload: Upload, now: Millis, config: Config) -> Decision:
+    """End a cancelled upload of which the storage may have been told something already."""
+    text = "cancelled as asked; the storage was not told, as it may have been told to abort before"
+    return end(upload, Stage.CANCELLED, now, config, message=text)
+
+
 def end_as_decided(upload: Upload, now: Millis, config: Config) -> Decision:
     """End an upload whose PostprocessingFinished the storage has carried out."""
     if upload.outcome is Outcome.CONTINUE:
         return end(upload, Stage.COMPLETED, now, config)
     decider = upload.decider
-    reason = StepReason.CANCELLED if decider is None else upload.steps[decider].reason
+    reason = StepReason.REJECTED if decider is None else upload.steps[decider].reason
+    if decider is None and upload.control.desired is DesiredState.CANCELLED:
+        reason = StepReason.CANCELLED
     rejected = Stage.DELETED if upload.outcome is Outcome.DELETE else Stage.ABORTED
     return end(upload, VERDICTS.get(reason or StepReason.REJECTED, rejected), now, config)
 

@@ -67,11 +67,16 @@ def _stale(log: LogPosition, event: Input, at: Position) -> tuple[Ignored, str] 
         return None
     if at.sequence <= log.sequence and not isinstance(event, Published):
         return Ignored.ALREADY_APPLIED, "applied before the last checkpoint"
-    if isinstance(event, StepFinished | UploadReady) and (log.start is None or at.sequence < log.start):
+    if _is_answer(event) and (log.start is None or at.sequence < log.start):
         return Ignored.BEFORE_START, "the answer is older than the command it would answer"
     if isinstance(event, Resume) and event.step and at.sequence <= (log.start or 0):
         return Ignored.ALREADY_APPLIED, "the step was started after the resume was asked for"
     return None
+
+
+def _is_answer(event: Input) -> bool:
+    """Whether it answers a command, and so means nothing before that. A released file is always news."""
+    return isinstance(event, StepFinished) or (isinstance(event, UploadReady) and event.failed)
 
 
 def wanted(upload: Upload, command: Command) -> bool:

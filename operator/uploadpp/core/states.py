@@ -108,6 +108,7 @@ class StepReason(StrEnum):
     CANCELLED = "Cancelled"
     CLEANED = "Cleaned"
     RELEASED_ELSEWHERE = "ReleasedElsewhere"
+    FINISHED_ELSEWHERE = "FinishedElsewhere"
 
 
 class Outcome(StrEnum):
@@ -180,6 +181,7 @@ class Ignored(StrEnum):
     BEFORE_START = "BeforeStart"
     UPLOAD_ENDED = "UploadEnded"
     UPLOAD_ABORTED = "UploadAborted"
+    HELD = "Held"
     NOT_AWAITED = "NotAwaited"
     SUSPENDED = "Suspended"
     NOTHING_DUE = "NothingDue"

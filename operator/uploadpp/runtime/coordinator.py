@@ -10,10 +10,10 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from uploadpp.core.commands import Command, Kind
+from uploadpp.core.commands import Command, Kind, Mark
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
-from uploadpp.core.inputs import Granted, Input, Published, Resume, Tick
+from uploadpp.core.inputs import BytesReceived, Granted, Input, Published, Resume, Tick
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.naming import resource_name
@@ -30,6 +30,7 @@ from uploadpp.runtime.ports import Bus
 from uploadpp.runtime.quarantine import Quarantine
 from uploadpp.runtime.scheduler import Scheduler
 from uploadpp.runtime.story import tell
+from uploadpp.runtime.strangers import Strangers
 from uploadpp.runtime.tracing import Tracing
 from uploadpp.wire.decode import Event, decode
 from uploadpp.wire.encode import encode
@@ -59,6 +60,7 @@ class Coordinator:
         self._clock = clock
         self.shard = Shard()
         self._quarantine = Quarantine(metrics)
+        self._strangers = Strangers(ledger)
         self._entries: dict[str, Entry] = {}
         self._names: dict[str, Entry] = {}
         self._sent: dict[str, Entry] = {}
@@ -150,8 +152,15 @@ class Coordinator:
 
     def _apply(self, upload_id: str, event: Input, sequence: int, timestamp: Millis, slot: Slot) -> None:
         entry, at = self._entries.get(upload_id), Position(self.stream, sequence)
+        said_before: list[Slot] = []
+        if entry is None and isinstance(event, BytesReceived):
+            event, said_before = self._strangers.recall(upload_id, event, timestamp)
+        elif entry is None:
+            self._strangers.note(upload_id, event, timestamp, self._clock(), slot)
         decision = apply(entry.upload if entry else None, upload_id, event, at, timestamp, self._config)
         self._carry_out(entry, upload_id, event, decision, timestamp, slot)
+        for each in said_before:
+            self._hold_back(self._entries[upload_id], each)
 
     def _met(self, event: Event, sequence: int, timestamp: Millis) -> None:
         """One of our events is in the log: it need not go out, or not again."""
@@ -160,6 +169,10 @@ class Coordinator:
             self._bus.confirm(event.event_id, sequence)
         else:
             self._published(held.entry, held.command, held.slot, sequence, timestamp)
+
+    def settle_strangers(self) -> None:
+        """What was said of unknown uploads a while ago may be acknowledged."""
+        self._strangers.settle(self._clock())
 
     def on_input(self, entry: Entry, event: Input) -> None:
         """Something that does not come from the log: a timer, or a person."""
@@ -188,6 +201,8 @@ class Coordinator:
         now: Millis,
         slot: Slot | None,
     ) -> None:
+        if decision.met is not None and entry is not None:
+            self._published_elsewhere(entry, decision.met)
         if decision.ignored is not None:
             if entry is not None and decision.upload is not None:
                 # Its place in the log has moved, which is worth no write, unless there is a later URL.
@@ -286,6 +301,12 @@ class Coordinator:
         decision = apply(entry.upload, entry.upload.id, echo, at, now, self._config)
         self._carry_out(entry, entry.upload.id, echo, decision, now, None)
         self._schedule(entry)
+
+    def _published_elsewhere(self, entry: Entry, mark: Mark) -> None:
+        """Another service has said what we hold back: it need not go out."""
+        held = self._held.pop(mark.event_id(entry.upload.id), None) if self._held is not None else None
+        if held is not None:
+            entry.unpublished -= 1
 
     def _refused(self, entry: Entry | None, slot: Slot | None, why: str) -> None:
         if slot is not None:

@@ -8,9 +8,12 @@ from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.inputs import (
     BytesReceived,
     CleanUpload,
+    FinishedElsewhere,
     Input,
     Published,
     Resume,
+    RetriedElsewhere,
+    StartedElsewhere,
     StepFinished,
     UploadReady,
 )
@@ -48,7 +51,9 @@ def decode(data: bytes, sequence: int, now: Millis) -> Event | None:
     if mark is not None:
         return _own(envelope, mark, sequence)
     read = _READERS.get(envelope.event_type)
-    return read(envelope, now) if read else None
+    if read is not None:
+        return read(envelope, now)
+    return _elsewhere(envelope, sequence) if envelope.event_type in _OTHERS else None
 
 
 def _own(envelope: Envelope, text: str, sequence: int) -> Event | None:
@@ -202,6 +207,23 @@ def _resume(envelope: Envelope, now: Millis, token: str = "") -> Event | None:
     return Event(upload_id, Resume("" if upload_id else step, token), envelope.metadata.get("eventid", ""))
 
 
+def _elsewhere(envelope: Envelope, sequence: int) -> Event | None:
+    """What the service we replace has published, which puts no mark on it."""
+    fields = _fields(envelope)
+    upload_id = _upload_id(envelope, fields, required=False)
+    if not upload_id:
+        return None  # an on-demand scan
+    event: Input
+    match envelope.event_type:
+        case "events.StartPostprocessingStep":
+            event = StartedElsewhere(_text(envelope, fields, "StepToStart"), sequence)
+        case "events.PostprocessingFinished":
+            event = FinishedElsewhere(_text(envelope, fields, "Outcome"), sequence)
+        case _:
+            event = RetriedElsewhere()
+    return Event(upload_id, event, envelope.metadata.get("eventid", ""))
+
+
 def _clean(envelope: Envelope, now: Millis) -> Event:
     del now
     upload_id = _upload_id(envelope, _fields(envelope), required=True)
@@ -215,3 +237,7 @@ _READERS: dict[str, Callable[[Envelope, Millis], Event | None]] = {
     "events.ResumePostprocessing": _resume,
     "events.CleanUpload": _clean,
 }
+_OTHERS = frozenset(
+    {"events.StartPostprocessingStep", "events.PostprocessingFinished", "events.PostprocessingRetry"}
+)
+"""Our own events, where another service has published them."""

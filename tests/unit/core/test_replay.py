@@ -59,7 +59,7 @@ def test_an_input_that_was_applied_before_is_not_applied_again() -> None:
     assert (decision.ignored, decision.upload) == (Ignored.ALREADY_APPLIED, story.upload)
 
 
-@pytest.mark.parametrize("answer", [StepFinished("a", "continue"), UploadReady(failed=False)])
+@pytest.mark.parametrize("answer", [StepFinished("a", "continue"), UploadReady(failed=True)])
 def test_an_answer_before_the_command_is_none(answer: StepFinished | UploadReady) -> None:
     story = Story(config_of("a"))
     story.echoing = False

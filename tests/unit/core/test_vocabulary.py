@@ -63,7 +63,13 @@ SECOND, MINUTE = 1_000, 60_000
         ),
         (StallReason, "NoAnswerFromStep NoUploadReady NoFreshURL ReleaseFailed"),
         (StepState, "Waiting Running BackingOff Held Succeeded Failed Skipped"),
-        (StepReason, "Rejected RetriesExhausted TimedOut TooLarge Cancelled Cleaned ReleasedElsewhere"),
+        (
+            StepReason,
+            (
+                "Rejected RetriesExhausted TimedOut TooLarge Cancelled Cleaned ReleasedElsewhere "
+                "FinishedElsewhere"
+            ),
+        ),
         (Outcome, "continue retry abort delete"),
         (OnExhausted, "Abort Hold Continue Delete"),
         (OnTooLarge, "Skip Hold"),
@@ -75,7 +81,7 @@ SECOND, MINUTE = 1_000, 60_000
             Ignored,
             (
                 "UnknownUpload AlreadyApplied Duplicate NotCurrentStep NotRunning BeforeStart UploadEnded"
-                " UploadAborted NotAwaited Suspended NothingDue OtherStep NoRule"
+                " UploadAborted Held NotAwaited Suspended NothingDue OtherStep NoRule"
             ),
         ),
         (Kind, "start finish retry restart resume"),

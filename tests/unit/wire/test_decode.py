@@ -113,7 +113,7 @@ def test_meaning(kind: str, payload: str, meaning: object) -> None:
         message("ResumePostprocessing", "{}"),
         b'{"Metadata":null}',
         b"{}",
-        message("StartPostprocessingStep", READY),
+        message("StartPostprocessingStep", '{"UploadID":"","StepToStart":"virusscan"}'),  # an on-demand scan
         message("StartPostprocessingStep", READY, uploadpp="a mark of the future"),
         message("PostprocessingFinished", READY, uploadpp="finish:1:1:1::perhaps"),
         message("StartPostprocessingStep", READY, uploadpp="start:1:1:99999999999::virusscan"),

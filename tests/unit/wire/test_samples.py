@@ -19,7 +19,16 @@ from uploadpp.core.commands import (
     RetryNotice,
     StartStep,
 )
-from uploadpp.core.inputs import BytesReceived, Input, Resume, StepFinished, UploadReady
+from uploadpp.core.inputs import (
+    BytesReceived,
+    FinishedElsewhere,
+    Input,
+    Resume,
+    RetriedElsewhere,
+    StartedElsewhere,
+    StepFinished,
+    UploadReady,
+)
 from uploadpp.core.model import FileInfo, Millis, Origin, Upload
 from uploadpp.core.states import Outcome
 from uploadpp.wire.decode import Event, decode
@@ -48,12 +57,12 @@ FULL, MINIMAL, START, INFECTED, RETRY, POLICIES, FINISHED, NOTICE, READY, FOUND,
     SAMPLES
 )
 MEANINGS: list[tuple[Sample, Input | None]] = [
-    (START, None),  # without our mark it is somebody else's
+    (START, StartedElsewhere("virusscan", 7)),  # without our mark it is somebody else's
     (INFECTED, StepFinished("virusscan", "delete", "Eicar-Test-Signature", scanned=True)),
     (RETRY, StepFinished("virusscan", "retry", "dial tcp: connection refused")),
     (POLICIES, StepFinished("policies", "continue")),
-    (FINISHED, None),
-    (NOTICE, None),
+    (FINISHED, FinishedElsewhere("continue", 7)),
+    (NOTICE, RetriedElsewhere()),
     (READY, UploadReady(failed=False)),
     (FOUND, None),  # the posix driver found a file: no upload id (F40)
     (OF_STEP, Resume("virusscan")),

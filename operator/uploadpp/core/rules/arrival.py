@@ -5,12 +5,20 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import Millis, Origin, Upload
-from uploadpp.core.moves import begin_run, cancel, proceed, queue, start_step
+from uploadpp.core.moves import begin_run, cancel, end_untold, hold_unbegun, proceed, queue, start_step
+from uploadpp.core.rules.earlier import told_before
 from uploadpp.core.states import DesiredState, Ignored, Outcome, Stage
+
+ANNOUNCED_AGAIN = "the storage announces this upload again, and how it went before is not known here"
+RESTORED = "the operator made this resource, but it has no status, as after a restore from a backup"
 
 
 def first_arrival(upload_id: str, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
-    """An upload nobody has seen: snapshot the configured steps and start."""
+    """An upload nobody has seen: snapshot the configured steps and start.
+
+    If the storage has announced it before, it may have ended where our memory does not reach:
+    after an abort it keeps the session, and a release would be reported although the bytes are lost.
+    """
     upload = Upload(
         id=upload_id,
         received_at=now,
@@ -19,16 +27,38 @@ def first_arrival(upload_id: str, arrived: BytesReceived, now: Millis, config: C
         plan=config.steps,
         observed_generation=1,
     )
-    return begin_run(upload, now, config)
+    if not arrived.earlier:
+        return (
+            hold_unbegun(upload, now, ANNOUNCED_AGAIN)
+            if arrived.origin.again
+            else begin_run(upload, now, config)
+        )
+    begun = begin_run(upload, now, config).upload or upload
+    return told_before(begun, arrived.earlier, now, config)
 
 
 def arrival_of_pending(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
     """The resource exists without a status: made by hand, or we died before writing it."""
     known = evolve(upload, origin=_merged(upload.origin, arrived.origin))
+    if upload.lost_status and now != upload.received_at:
+        return hold_restored(known, now, config)  # another announcement than the one it was made for
     if known.control.desired is DesiredState.CANCELLED:
         return cancel(known, now)
     # The generation stays unobserved: a restart asked for in the spec is looked at after replay.
     return begin_run(known, now, config)
+
+
+def hold_restored(upload: Upload, now: Millis, config: Config) -> Decision:
+    """The resource has lost its status: what its spec asks for may have been carried out long ago."""
+    wish = upload.control.restart
+    seen = evolve(
+        upload,
+        observed_generation=upload.control.generation,
+        observed_token=wish.token if wish is not None else "",
+    )
+    if upload.control.desired is DesiredState.CANCELLED:
+        return end_untold(seen, now, config)
+    return hold_unbegun(seen, now, RESTORED)
 
 
 def fresh_url(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
@@ -51,6 +81,8 @@ def arrival_again(upload: Upload, arrived: BytesReceived, now: Millis, config: C
         return ignore(upload, Ignored.DUPLICATE, "BytesReceived with the same URL, or one from before it")
     if upload.control.desired is DesiredState.CANCELLED:
         return ignore(renewed, Ignored.UPLOAD_ENDED, "the upload is cancelled")
+    if upload.is_held_unbegun:
+        return ignore(renewed, Ignored.HELD, "whether the upload is over already has to be said by a person")
     if upload.stage is not Stage.CLEANED:
         if upload.outcome is Outcome.ABORT:
             return ignore(

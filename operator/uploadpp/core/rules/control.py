@@ -6,7 +6,8 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Resume, SpecChanged
 from uploadpp.core.model import FINISHED_STEP, Millis, RestartRequest, Upload
-from uploadpp.core.moves import approach, begin_run, cancel, finish, proceed
+from uploadpp.core.moves import approach, begin_run, cancel, end_untold, finish, proceed
+from uploadpp.core.rules.arrival import hold_restored
 from uploadpp.core.states import DesiredState, Ignored, Outcome, RestartMode, Stage, StepReason
 
 UNMOVED = {Stage.PENDING, Stage.SUSPENDED}
@@ -34,6 +35,8 @@ def _resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decisi
         return ignore(upload, *refusal)
     match upload.stage:
         case Stage.PENDING:
+            return begin_run(upload, now, config)
+        case Stage.HELD if upload.is_held_unbegun:
             return begin_run(upload, now, config)
         case Stage.AWAITING_READY | Stage.RELEASE_BACKING_OFF | Stage.UPLOAD_FAILED:
             return _release_again(upload, now)
@@ -77,7 +80,9 @@ def spec_changed(upload: Upload, change: SpecChanged, now: Millis, config: Confi
     """Bring an upload in line with its spec: a new restart token first, then the desired state."""
     control = change.control
     seen = evolve(upload, control=control, observed_generation=control.generation)
-    if control.restart is not None and control.restart.token != upload.observed_token:
+    if upload.lost_status:
+        decision = hold_restored(seen, now, config)
+    elif control.restart is not None and control.restart.token != upload.observed_token:
         decision = restart(seen, control.restart, now, config)
     else:
         decision = _towards_desired(seen, now, config)
@@ -88,7 +93,7 @@ def spec_changed(upload: Upload, change: SpecChanged, now: Millis, config: Confi
 
 def _towards_desired(upload: Upload, now: Millis, config: Config) -> Decision:
     if upload.control.desired is DesiredState.CANCELLED:
-        return _cancelled(upload, now)
+        return _cancelled(upload, now, config)
     if upload.stage is Stage.PENDING:
         return begin_run(upload, now, config)
     if upload.stage is Stage.SUSPENDED and upload.control.desired is DesiredState.ACTIVE:
@@ -100,7 +105,9 @@ def _towards_desired(upload: Upload, now: Millis, config: Config) -> Decision:
     return Decision(upload)
 
 
-def _cancelled(upload: Upload, now: Millis) -> Decision:
+def _cancelled(upload: Upload, now: Millis, config: Config) -> Decision:
+    if upload.is_held_unbegun:
+        return end_untold(upload, now, config)
     if upload.stage is Stage.AWAITING_READY and upload.outcome is upload.control.cancel_outcome:
         return Decision(upload)
     if upload.stage is Stage.AWAITING_READY:

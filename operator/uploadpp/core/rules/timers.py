@@ -62,6 +62,13 @@ def end_delay(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decisi
     return proceed(done, upload.cursor + 1, now, config)
 
 
+def end_delay_if_due(upload: Upload, now: Millis, config: Config) -> Decision | None:
+    """The end of a delay, when it is over; None when no delay is, or it is not."""
+    if upload.stage is not Stage.DELAYING or now < (upload.next_attempt_at or 0):
+        return None
+    return end_delay(upload, Tick(), now, config)
+
+
 def try_again(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
     """The back-off is over: the step starts again."""
     del tick
