@@ -27,6 +27,7 @@ from uploadpp.core.inputs import (
 )
 from uploadpp.core.machine import decide
 from uploadpp.core.model import (
+    RELEASING,
     Control,
     LogPosition,
     Millis,
@@ -161,7 +162,7 @@ def _events(node: Node, scene: Scene) -> Iterator[Input]:
     yield StartedElsewhere(step, 1)
     yield StartedElsewhere("b" if step == "a" else "a", 1)
     yield RetriedElsewhere()
-    for outcome in ("continue", "abort", "delete", "nonsense"):
+    for outcome in ("continue", "abort", "delete"):
         yield FinishedElsewhere(outcome, 1)
     yield Resume()
     yield Resume(step=step or "absent")
@@ -213,9 +214,9 @@ def meaning(upload: Upload | None, now: Millis) -> object:
         stage=upload.stage,
         run=min(upload.run, 1),
         cursor=upload.cursor,
-        steps=() if over else tuple(_meaning_of_step(step) for step in upload.steps),
+        steps=() if over else _meaning_of_steps(upload),
         outcome=upload.outcome,
-        finishes=min(upload.finishes - upload.releases, 2),
+        finishes=0 if over else min(upload.finishes - upload.releases, 2),
         releases=upload.releases if continues else 0,
         url_requests=min(upload.url_requests, 2) if upload.stage is Stage.AWAITING_URL else 0,
         stalled_at=_flag(upload.stalled_at),
@@ -223,6 +224,13 @@ def meaning(upload: Upload | None, now: Millis) -> object:
         log=LogPosition(start=_flag(upload.log.start)),
         lost_status=upload.lost_status,
     )
+
+
+def _meaning_of_steps(upload: Upload) -> tuple[StepStatus, ...]:
+    if upload.stage not in RELEASING:
+        return tuple(_meaning_of_step(step) for step in upload.steps)
+    decider = upload.decider  # of steps that are over nothing else is ever looked at
+    return () if decider is None else (StepStatus(reason=upload.steps[decider].reason),)
 
 
 @cache

@@ -11,7 +11,16 @@ from uploadpp.core.commands import Command, Finish, RequestRestart, ResumeStep, 
 from uploadpp.core.conditions import ConditionStatus, ConditionType, conditions, describe
 from uploadpp.core.dispatch import holds_place
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import BytesReceived, Granted, Published, Resume, SpecChanged, StepFinished, Tick
+from uploadpp.core.inputs import (
+    BytesReceived,
+    Granted,
+    Published,
+    Resume,
+    SpecChanged,
+    StartedElsewhere,
+    StepFinished,
+    Tick,
+)
 from uploadpp.core.machine import TABLE, Row, decide
 from uploadpp.core.model import MAX_MESSAGE, LogPosition, Millis, Upload
 from uploadpp.core.rules.timers import wake_at
@@ -188,7 +197,11 @@ def a_place_is_taken_by_who_is_granted_it(move: Move, scene: Scene) -> str:
     if after is None or after.current_step not in scene.config.max_in_flight or not holds_place(after):
         return ""
     held = before is not None and holds_place(before) and before.current_step == after.current_step
-    return "" if held or isinstance(move.event, Published) else "took a place that nobody gave it"
+    return (
+        ""
+        if held or isinstance(move.event, Published | StartedElsewhere)
+        else "took a place that nobody gave it"
+    )
 
 
 def a_due_timer_does_something(move: Move, scene: Scene) -> str:
@@ -228,7 +241,7 @@ def conditions_are_well_formed(move: Move, _: Scene) -> str:
 
 def ends_are_dated_and_names_are_right(move: Move, _: Scene) -> str:
     after = move.decision.upload
-    if after is None or after.stage is Stage.PENDING:
+    if after is None or after.stage is Stage.PENDING or after.is_held_unbegun:
         return ""
     ended = after.stage.ended
     if (after.completed_at is not None, after.expires_at is not None) != (ended, ended):

@@ -105,7 +105,10 @@ class Book:
 
     def _verdict(self) -> str:
         order = self.of("order")[-1]
-        return order.step or {"abort": "Aborted", "delete": "Deleted"}[order.word]
+        uncut = order.step == "CancelledBetween"
+        if uncut and self.cancelled:
+            return "Cancelled"
+        return ("" if uncut else order.step) or {"abort": "Aborted", "delete": "Deleted"}[order.word]
 
     def shown_step(self) -> str:
         """`currentStep` as people see it."""
@@ -183,14 +186,14 @@ class Book:
     def ready(self, word: str, at: int) -> list[str]:
         """UploadReady."""
         status = self.status()
-        if not any(fact.what in {"start", "order"} for fact in self.facts):
+        if word != "ok" and not any(fact.what in {"start", "order"} for fact in self.facts):
             return []  # an answer to nothing: we have not said a word yet
         if status in IN_STEP | {"ReleaseBackOff", "UploadFailed"} and word == "ok":
             self.note("gone", at, word="Completed")
         elif status == "AwaitingReady":
             self.note("ready", at, word=word)
             if word == "failed" and self.order_word() == "continue" and self.cancelled:
-                return self.order(self.cancel_word, "Cancelled", at)
+                return self.order(self.cancel_word, self._cut(), at)
         return []
 
     def cleaned(self, at: int) -> list[str]:
@@ -205,8 +208,10 @@ class Book:
             return self.order_word() != "abort"
         return self.status() in IN_STEP - {"Queued"} and not self.suspended
 
-    def resumed(self, step: str, at: int) -> list[str]:
-        """ResumePostprocessing."""
+    def resumed(self, step: str, at: int, *, folds: bool = True) -> list[str]:
+        """ResumePostprocessing; one for a step means nothing to what has only just been started or told."""
+        if folds and step and self.status() in {"Running", "AwaitingReady"} and self.last().at == at:
+            return []
         if step not in {"", self.shown_step()} or not self.may_resume():
             return []
         if self.status() in RELEASING:
@@ -224,10 +229,14 @@ class Book:
         self.suspended, self.cancelled = word == "Suspended", word == "Cancelled"
         self.cancel_word = cancel_word
         if self.cancelled and self.status() in IN_STEP | {"ReleaseBackOff", "UploadFailed"}:
-            return self.order(cancel_word, "Cancelled", at)
+            return self.order(cancel_word, self._cut(), at)
         if (word, self.status()) in {("Active", "Suspended"), ("Suspended", "Queued")}:
             return self.go_on(at)
         return []
+
+    def _cut(self) -> str:
+        """Why the storage is told so: a step that was cut short says it for good."""
+        return "Cancelled" if self.current() else "CancelledBetween"
 
     def granted(self, at: int) -> list[str]:
         """A place is free, and it is this upload's turn."""
@@ -239,9 +248,9 @@ class Book:
         lost = self.status() in {"Cleaned", "Completed"} or self.order_word() in {"abort", "delete"}
         if step in {"", *self.steps}:
             if mode == "Resume" and self.may_resume():
-                return self.resumed("", at)
+                return self.resumed("", at, folds=False)
             if mode == "ResumeStep" and (step or self.shown_step()):
-                return [f"resume {token} 1", *self.resumed(step or self.shown_step(), at)]
+                return [f"resume {token} 1", *self.resumed(step or self.shown_step(), at, folds=False)]
             if mode == "ForceRestart" or (mode == "Restart" and not lost):
                 return self.begin(at, step)
         return self.go_on(at) if self.status() == "Suspended" else []

@@ -64,7 +64,7 @@ VERDICTS = {Stage.COMPLETED, Stage.DELETED, Stage.ABORTED, Stage.CANCELLED} | {
 }
 
 TABLE: tuple[Row, ...] = (
-    _row(BytesReceived, {Stage.PENDING}, arrival.arrival_of_pending, BEGUN),
+    _row(BytesReceived, {Stage.PENDING}, arrival.arrival_of_pending, BEGUN | {Stage.CANCELLED}),
     _row(BytesReceived, {Stage.AWAITING_URL}, arrival.fresh_url, STARTED - {Stage.AWAITING_URL}),
     _row(BytesReceived, ALL - {Stage.PENDING, Stage.AWAITING_URL}, arrival.arrival_again, BEGUN),
     _row(StepFinished, {Stage.RUNNING}, answers.step_finished, AFTER_FAILURE),
@@ -80,13 +80,13 @@ TABLE: tuple[Row, ...] = (
     _row(UploadReady, IN_STEP | {Stage.PENDING}, answers.released_elsewhere, RELEASED),
     _row(CleanUpload, ACTIVE, answers.clean, {Stage.CLEANED}),
     _row(Resume, ALL, control.resume, BEGUN),
-    _row(SpecChanged, ALL, control.spec_changed, BEGUN),
+    _row(SpecChanged, ALL, control.spec_changed, BEGUN | {Stage.CANCELLED}),
     _row(Published, ALL, echo.published, AFTER_FAILURE - {Stage.SUSPENDED, Stage.HELD, Stage.QUEUED}),
     _row(
         StartedElsewhere,
         IN_STEP - {Stage.HELD, Stage.SUSPENDED},
         elsewhere.started_elsewhere,
-        {Stage.RUNNING, Stage.DELAYING},
+        {Stage.RUNNING},
     ),
     _row(RetriedElsewhere, {Stage.BACKING_OFF}, elsewhere.retried_elsewhere),
     _row(

@@ -208,6 +208,8 @@ class Checks:
             (m.kind, m.received_at, m.run, m.number, m.detail) for u, m in self._published if u == upload.id
         }
         for m in marks:
+            if foreign(self._journal, m.kind, upload.id):
+                continue  # another service may have published it
             if (m.kind, m.received_at, m.run, m.number, m.detail) not in known:
                 text = f"{upload.id}: {m.kind} {m.detail} #{m.number} of run {m.run} is not in the stream"
                 self.broken(Promise.STATUS_BEHIND_STREAM, text)
@@ -295,6 +297,14 @@ class Checks:
     def _is_older(upload: Upload, record: Record) -> bool:
         """Whether a resource was made after the message, for another arrival."""
         return upload.received_at > millis(record.at)
+
+
+FOREIGN = {Kind.START: "StartPostprocessingStep", Kind.FINISH: "PostprocessingFinished"}
+
+
+def foreign(journal: Journal, kind: Kind, upload: str) -> list[Record]:
+    """What another service has published for an upload in our place."""
+    return [record for record in journal.of(FOREIGN.get(kind, ""), upload) if record.mark is None]
 
 
 def shard_of(consumer: str) -> Shard | None:

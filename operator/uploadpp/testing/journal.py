@@ -86,6 +86,10 @@ class Journal:
         """What we published for an upload."""
         return [r.mark for r in self.records if r.mark and r.mark.kind is kind and r.upload == upload]
 
+    def of_type(self, event: str) -> list[Record]:
+        """What anybody published of one kind."""
+        return [r for r in self.records if r.type == event]
+
     def of(self, event: str, upload: str) -> list[Record]:
         """What anybody published for an upload."""
         return [r for r in self.records if r.type == event and r.upload == upload]

@@ -9,7 +9,7 @@ from random import Random
 
 import orjson
 
-from uploadpp.core.model import DELAY_STEP
+from uploadpp.core.model import DELAY_STEP, RESTARTED_BY
 from uploadpp.testing.journal import Journal, Payload, Record
 from uploadpp.testing.kernel import Kernel
 from uploadpp.testing.stream import EPOCH
@@ -78,8 +78,12 @@ class World:
     def announce(self, upload_id: str, *, fresh: bool = True) -> None:
         """Send BytesReceived, with a new URL or the same one again."""
         session = self.sessions[upload_id]
+        again = fresh and session.urls > 0
         session.urls += fresh
-        self._journal.publish("BytesReceived", self._arrival(session))
+        arrival = self._arrival(session)
+        if again:
+            arrival["ExecutingUser"] = {"id": {"opaque_id": RESTARTED_BY}}
+        self._journal.publish("BytesReceived", arrival)
 
     def _arrival(self, session: Session) -> Payload:
         return {

@@ -10,6 +10,10 @@ from uploadpp.core.moves import approach, begin_run, cancel, end_untold, finish,
 from uploadpp.core.rules.arrival import hold_restored
 from uploadpp.core.states import DesiredState, Ignored, Outcome, RestartMode, Stage, StepReason
 
+FOLD_MS = 1_000
+FOLDED = {Stage.RUNNING, Stage.AWAITING_READY}
+"""Stages in which a Resume publishes something again: in a loop it would do so for each upload each time."""
+
 UNMOVED = {Stage.PENDING, Stage.SUSPENDED}
 """Stages that the desired state may lead out of: that comes before a wish for others."""
 
@@ -22,6 +26,9 @@ def resume_unknown(now: Millis) -> Decision:
 def resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decision:
     """Do again what the upload waits for, with the pending timer cancelled (F15, F17)."""
     if not asks_with(upload, wish.token):
+        if wish.step and not wish.token and upload.stage in FOLDED and now - upload.since < FOLD_MS:
+            why = "it was started less than a second ago, which is what the resume asks for"
+            return ignore(upload, Ignored.DUPLICATE, why)
         return _resume(upload, wish, now, config)
     # The wish in the spec is in the log, and what it led to was not stored before a crash.
     granted = evolve(upload, observed_token=wish.token, restarts=upload.restarts + 1)
@@ -133,7 +140,7 @@ def restart(upload: Upload, wish: RestartRequest, now: Millis, config: Config) -
         notice = Notice(NoticeType.NORMAL, "StepResumed", text)
         return Decision(granted, (ResumeStep(mark, step),), (notice,))
     if wish.mode is RestartMode.RESUME:
-        decision = resume(granted, Resume(), now, config)
+        decision = _resume(granted, Resume(), now, config)
         if decision.ignored:
             return _refused(asked, decision.why, now, config)
         word = "Resumed"

@@ -33,15 +33,15 @@ def started_elsewhere(upload: Upload, start: StartedElsewhere, now: Millis, conf
         return Decision(_at(begun, start.sequence), met=met)
     if upload.stage is Stage.DELAYING:
         return ignore(upload, Ignored.DUPLICATE, "the delay has begun, and the operator runs it itself")
-    return _only_the_state(start_step(upload, upload.cursor, now), upload, start.sequence)
+    begun = start_step(upload, upload.cursor, now).upload or upload
+    return Decision(_at(begun, start.sequence), met=_retry(upload))
 
 
 def retried_elsewhere(upload: Upload, retry: RetriedElsewhere, now: Millis, config: Config) -> Decision:
     """Our own PostprocessingRetry would be the second one for the same failure."""
     del retry, now, config
-    met = Mark(Kind.RETRY, upload.received_at, upload.run, upload.step.attempts, upload.current_step)
     ignored = ignore(upload, Ignored.ALREADY_APPLIED, "another service published the retry")
-    return evolve(ignored, met=met)
+    return evolve(ignored, met=_retry(upload))
 
 
 def finished_elsewhere(upload: Upload, finish: FinishedElsewhere, now: Millis, config: Config) -> Decision:
@@ -75,7 +75,7 @@ def finished_elsewhere(upload: Upload, finish: FinishedElsewhere, now: Millis, c
         message=text,
     )
     notice = Notice(NoticeType.WARNING, "FinishedElsewhere", text)
-    return Decision(_at(finished, finish.sequence), notices=(notice,))
+    return Decision(_at(finished, finish.sequence), notices=(notice,), met=_retry(upload))
 
 
 def understood(word: str) -> Outcome:
@@ -97,9 +97,11 @@ def _after_delay(
     return evolve(decision, notices=(*rung.notices, *decision.notices)) if fits else None
 
 
-def _only_the_state(decision: Decision, before: Upload, sequence: int) -> Decision:
-    begun = decision.upload or before
-    return Decision(_at(begun, sequence))
+def _retry(upload: Upload) -> Mark | None:
+    """The notice of a retry that we would have made; somebody else has decided what becomes of it."""
+    if upload.stage is not Stage.BACKING_OFF:
+        return None
+    return Mark(Kind.RETRY, upload.received_at, upload.run, upload.step.attempts, upload.current_step)
 
 
 def _at(upload: Upload, sequence: int) -> Upload:

@@ -1,0 +1,129 @@
+"""Uploads that may have ended where our memory does not reach: a person says whether they begin."""
+
+import pytest
+
+from uploadpp.api.codec import ALL_SHOWN, from_resource, to_resource, to_status
+from uploadpp.core.conditions import describe
+from uploadpp.core.config import Config
+from uploadpp.core.evolve import evolve
+from uploadpp.core.model import Control, Millis, RestartRequest, Upload
+from uploadpp.core.states import CancelPolicy, DesiredState, RestartMode, Stage
+from uploadpp.testing.builders import (
+    FRESH_URL,
+    RESTART_USER,
+    SECOND,
+    START,
+    UPLOAD_ID,
+    URL,
+    Story,
+    arrival,
+    begun,
+    config_of,
+)
+
+CONFIG = config_of("a", "b")
+
+
+def restored(control: Control | None = None) -> Story:
+    """A resource that the operator made, as somebody has created it again: without its status."""
+    made = Upload(id=UPLOAD_ID, received_at=START, plan=CONFIG.steps, control=control or Control())
+    resource = to_resource(made, namespace="uploads", shown=ALL_SHOWN, sealed="sealed")
+    return Story(CONFIG, from_resource(resource, CONFIG, arrival().origin))
+
+
+def stored_and_read(upload: Upload) -> Upload:
+    resource = to_resource(upload, namespace="uploads", shown=ALL_SHOWN, sealed="sealed")
+    resource["status"] = to_status(upload)
+    return from_resource(resource, Config(), upload.origin)
+
+
+def looked_at(control: Control | None = None) -> Story:
+    """The same, once the replay is over and nothing was in the log."""
+    story = restored(control)
+    story.edited(story.upload.control)
+    return story
+
+
+def test_a_resource_that_has_lost_its_status_is_held() -> None:
+    story = looked_at()
+    assert (story.upload.stage, story.published) == (Stage.HELD, [])
+    assert "has no status, as after a restore" in describe(story.upload)
+    assert "resume, restart or cancel the upload" in describe(story.upload)
+    assert [notice.reason for notice in story.notices] == ["Held"]
+
+
+def test_it_stays_held_after_a_restart() -> None:
+    again = stored_and_read(looked_at().upload)
+    assert (again.stage, again.is_held_unbegun) == (Stage.HELD, True)
+    assert "has no status" in describe(again)
+
+
+def test_the_announcement_it_was_made_for_begins_it() -> None:
+    """We died between creating it and its first status: then that message was not acknowledged."""
+    story = restored()
+    story.tell(arrival(URL), after=Millis(0))
+    assert (story.upload.stage, story.published) == (Stage.RUNNING, ["start a 1"])
+
+
+def test_our_own_event_in_the_log_begins_it() -> None:
+    before = begun("a", "b")
+    story = restored()
+    story.state = evolve(story.upload, received_at=before.upload.received_at)
+    story.echo(before.commands[0])
+    assert story.upload.stage is Stage.RUNNING
+
+
+def test_another_announcement_does_not_begin_it() -> None:
+    story = restored()
+    story.tell(arrival(FRESH_URL, user=RESTART_USER))
+    assert (story.upload.stage, story.published) == (Stage.HELD, [])
+    assert story.upload.origin.url == FRESH_URL
+
+
+def test_a_hand_made_resource_begins() -> None:
+    story = Story(CONFIG, Upload(id=UPLOAD_ID, received_at=START, plan=CONFIG.steps, origin=arrival().origin))
+    story.edited(Control())
+    assert story.published == ["start a 1"]
+
+
+@pytest.mark.parametrize("mode", [RestartMode.RESUME, RestartMode.RESTART, RestartMode.FORCE_RESTART])
+def test_resume_and_restart_begin_it(mode: RestartMode) -> None:
+    story = looked_at()
+    story.restarted("t1", mode)
+    assert (story.upload.stage, story.published) == (Stage.RUNNING, ["start a 1"])
+
+
+def test_a_resume_from_the_log_begins_it() -> None:
+    story = looked_at()
+    story.resumed()
+    assert story.published == ["start a 1"]
+
+
+@pytest.mark.parametrize("policy", CancelPolicy)
+def test_cancel_ends_it_and_tells_the_storage_nothing(policy: CancelPolicy) -> None:
+    story = looked_at()
+    story.wanted(DesiredState.CANCELLED, policy)
+    assert (story.upload.stage, story.published) == (Stage.CANCELLED, [])
+    assert "the storage was not told" in describe(story.upload)
+
+
+def test_what_a_restored_spec_asks_for_is_not_done_again() -> None:
+    wish = RestartRequest(token="t1", mode=RestartMode.FORCE_RESTART)
+    story = looked_at(Control(restart=wish))
+    assert (story.upload.stage, story.published) == (Stage.HELD, [])
+    assert looked_at(Control(desired=DesiredState.CANCELLED)).published == []
+    assert looked_at(Control(desired=DesiredState.CANCELLED)).upload.stage is Stage.CANCELLED
+
+
+def test_a_released_file_ends_it() -> None:
+    story = looked_at()
+    story.ready()
+    assert story.upload.stage is Stage.COMPLETED
+
+
+def test_resumes_of_a_step_within_a_second_fold_into_one() -> None:
+    story = begun("a")
+    for _ in range(5):
+        story.resumed("a")
+        story.now = Millis(story.now - SECOND + 100)
+    assert story.published == ["start a 1", "start a 2"]
