@@ -60,7 +60,7 @@ class Coordinator:
         self._clock = clock
         self.shard = Shard()
         self._quarantine = Quarantine(metrics)
-        self._strangers = Strangers(ledger)
+        self.strangers = Strangers(ledger)
         self._entries: dict[str, Entry] = {}
         self._names: dict[str, Entry] = {}
         self._sent: dict[str, Entry] = {}
@@ -154,9 +154,9 @@ class Coordinator:
         entry, at = self._entries.get(upload_id), Position(self.stream, sequence)
         said_before: list[Slot] = []
         if entry is None and isinstance(event, BytesReceived):
-            event, said_before = self._strangers.recall(upload_id, event, timestamp)
+            event, said_before = self.strangers.recall(upload_id, event, timestamp)
         elif entry is None:
-            self._strangers.note(upload_id, event, timestamp, self._clock(), slot)
+            self.strangers.note(upload_id, event, timestamp, self._clock(), slot)
         decision = apply(entry.upload if entry else None, upload_id, event, at, timestamp, self._config)
         self._carry_out(entry, upload_id, event, decision, timestamp, slot)
         for each in said_before:
@@ -169,10 +169,6 @@ class Coordinator:
             self._bus.confirm(event.event_id, sequence)
         else:
             self._published(held.entry, held.command, held.slot, sequence, timestamp)
-
-    def settle_strangers(self) -> None:
-        """What was said of unknown uploads a while ago may be acknowledged."""
-        self._strangers.settle(self._clock())
 
     def on_input(self, entry: Entry, event: Input) -> None:
         """Something that does not come from the log: a timer, or a person."""

@@ -335,7 +335,7 @@ class Session:
         if self._reader is None:
             return
         self._ledger.acknowledged = self._reader.acknowledged
-        self._coordinator.settle_strangers()
+        self._coordinator.strangers.settle(self._around.clock())
         floor = self._ledger.take_ack()
         if floor is not None:
             await self._reader.acknowledge(*floor)
