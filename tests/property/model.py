@@ -249,7 +249,8 @@ class Book:
         if step in {"", *self.steps}:
             if mode == "Resume" and self.may_resume():
                 return self.resumed("", at, folds=False)
-            if mode == "ResumeStep" and (step or self.shown_step()):
+            elsewhere = self.status() == "Suspended" and step not in {"", self.shown_step()}
+            if mode == "ResumeStep" and (step or self.shown_step()) and not elsewhere:
                 return [f"resume {token} 1", *self.resumed(step or self.shown_step(), at, folds=False)]
             if mode == "ForceRestart" or (mode == "Restart" and not lost):
                 return self.begin(at, step)

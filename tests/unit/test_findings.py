@@ -17,7 +17,7 @@ from tests.uploads import ARRIVAL, after
 from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.api.codec import ALL_SHOWN, from_resource, to_resource, to_status
 from uploadpp.core.config import Config
-from uploadpp.core.inputs import Resume, StepFinished
+from uploadpp.core.inputs import FinishedElsewhere, Resume, StepFinished
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, StepPlan, Upload
 from uploadpp.core.rules.timers import wake_at
@@ -190,7 +190,9 @@ def test_f30_a_virusscan_result_that_is_no_object_is_understood(result: str) -> 
 def test_f31_the_documentation_names_the_event_that_a_step_answers_with() -> None:
     assert "answers with\n`PostprocessingStepFinished`" in (DOCS / "steps.md").read_text()
     foreign = message("PostprocessingFinished", f'{{"UploadID":"{UPLOAD}","Outcome":"continue"}}')
-    assert decode(foreign, 1, NOW) is None, "one that a service sends by mistake moves nothing here"
+    event = decode(foreign, 1, NOW)
+    assert event is not None
+    assert event.input == FinishedElsewhere("continue", 1), "the storage has heard it too: it is no answer"
 
 
 def test_f32_no_url_and_no_user_is_readable_in_a_resource() -> None:
