@@ -154,10 +154,10 @@ async def test_a_trickle_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_slow_step_is_not_a_slow_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 1.0)
     async with serving({"/x": (OK, hello)}) as base, upload(f"{base}/x", 5) as (it, _), it.open() as content:
         assert await content.read(1) == b"h"
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.2)
         assert await content.read() == b"ello"
 
 
