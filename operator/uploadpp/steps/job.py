@@ -24,7 +24,7 @@ class Job:
     @property
     def redelivered(self) -> bool:
         """Whether its start was delivered before."""
-        return self.messages[0].metadata.num_delivered > 1
+        return bool(self.messages) and self.messages[0].metadata.num_delivered > 1
 
     async def in_progress(self) -> None:
         """Tell the server that we are at it."""

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import nats.errors
@@ -26,18 +27,22 @@ from uploadpp.steps.judge import Judge
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.options import SHARED, ServiceOptions
 from uploadpp.steps.service import StepService, Terms
+from uploadpp.steps.trial import try_file
 from uploadpp.wire.client import SafeClient
 from uploadpp.wire.connection import connect, make_client
 
 log = logging.getLogger(__name__)
 
 CONFIGURATION_EXIT = 2
+TRY = "try_file"
 UNHEALTHY_SECONDS = 10.0
 """How long a step may be without NATS before it is not healthy."""
 
 
 def add_service_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that every step has."""
+    text = "Say what the step does with this file, and end: no NATS, no storage."
+    parser.add_argument("--try", dest=TRY, metavar="FILE", type=Path, help=text)
     add_flags(parser.add_argument_group("how the step is served"), ServiceOptions)
     add_flags(parser.add_argument_group("NATS and the process, as for the operator"), Settings, SHARED)
 
@@ -61,6 +66,8 @@ def run(step: Step, flags: Mapping[str, Any]) -> int:
         ConfigurationError: the options cannot be used.
     """
     options = read_model(ServiceOptions, flags)
+    if flags.get(TRY) is not None:
+        return _try(step, options, flags[TRY])
     settings = read_model(Settings, flags, names=SHARED)
     set_up(settings.log_level, settings.log_format)
     hide_from_children()
@@ -71,6 +78,18 @@ def run(step: Step, flags: Mapping[str, Any]) -> int:
         asyncio.run(program.run())
     else:
         uvloop.run(program.run())
+    return 0
+
+
+def _timeout_seconds(step: Step, options: ServiceOptions) -> float | None:
+    return step.timeout_seconds if options.timeout is None else options.timeout / 1000 or None
+
+
+def _try(step: Step, options: ServiceOptions, path: Path) -> int:
+    try:
+        sys.stdout.write(asyncio.run(try_file(step, path, _timeout_seconds(step, options))))
+    except OSError as error:
+        raise ConfigurationError(f"--try={path}: {error.strerror}") from None
     return 0
 
 
@@ -134,7 +153,13 @@ class Program:
         limits = Limits(max_size=self._options.max_size, sources=self._options.download_from)
         downloads = Downloads(self._tls, self._metrics.bytes.inc, limits)
         terms = self._terms()
-        judge = Judge(self._step.name, self._step.work, self._timeout(), downloads, self._metrics)
+        judge = Judge(
+            self._step.name,
+            self._step.work,
+            _timeout_seconds(self._step, self._options),
+            downloads,
+            self._metrics,
+        )
         if self._otlp is not None:
             from uploadpp.steps.tracing import WorkSpans  # noqa: PLC0415 -- only where traces are sent
 
@@ -156,10 +181,6 @@ class Program:
             since=self._options.since,
             max_age_seconds=self._settings.stream_max_age / 1000 or None,
         )
-
-    def _timeout(self) -> float | None:
-        given = self._options.timeout
-        return self._step.timeout_seconds if given is None else given / 1000 or None
 
     def _processing(self) -> str:
         sequence = self._service.processing if self._service else 0
