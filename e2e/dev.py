@@ -14,11 +14,13 @@ from e2e.cluster.kubectl import Kubectl, apply_crds
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.cluster.service import Service, StartError
-from e2e.operator_process import Operator, OperatorOptions
+from e2e.operator_process import Operator, OperatorOptions, leave_out_ours, say_left_out
 from e2e.paths import REPO
 
 FOLDER = Path(os.environ.get("UPLOADPP_DEV_FOLDER") or REPO / ".dev")  # tests have one of their own
 NAMESPACE = "uploadpp-dev"
+OURS = frozenset({"POSTPROCESSING_DEBUG_ADDR", "POSTPROCESSING_EVENTS_ENDPOINT"})
+"""Where the servers are: a shell that has read .dev/env knows where an earlier run had them."""
 
 
 def up(environment: Mapping[str, str]) -> None:
@@ -70,7 +72,9 @@ def _operator(
     instance: Instance, cluster: LocalCluster, nats: NatsServer, environment: Mapping[str, str]
 ) -> Operator:
     steps = environment.get("STEPS")
-    own = {k: v for k, v in environment.items() if k.startswith("POSTPROCESSING_")}
+    own = {k: v for k, v in environment.items() if k.startswith("POSTPROCESSING_") and k not in OURS}
+    if own:
+        print(f"settings of the operator from your shell: {', '.join(sorted(own))}")
     if steps is not None:
         own["POSTPROCESSING_STEPS"] = steps
     options = OperatorOptions(cluster.kubeconfig, nats.address, NAMESPACE, environment=own)
@@ -108,8 +112,11 @@ def main(args: list[str]) -> int:
     try:
         match args:
             case ["up"]:
-                up(os.environ)
+                given = dict(os.environ)
+                say_left_out([name for name in leave_out_ours() if not name.startswith("POSTPROCESSING_")])
+                up(given)
             case ["down"]:
+                leave_out_ours()
                 down()
             case _:
                 print("usage: python -m e2e.dev up|down", file=sys.stderr)

@@ -13,13 +13,50 @@ from e2e.cluster.http import get
 from e2e.cluster.instance import Instance
 from e2e.cluster.service import Service
 
-_NOT_INHERITED = ("POSTPROCESSING_", "OCIS_", "OC_", "UPLOADPP_", "KUBERNETES_", "OTEL_")
+_NOT_INHERITED = ("POSTPROCESSING_", "OCIS_", "OC_", "UPLOADPP_", "KUBERNETES_", "OTEL_", "NATS_", "METRICS_")
+FOR_TOOLS = frozenset(
+    {
+        "UPLOADPP_CLUSTER",
+        "UPLOADPP_DEMO_FOLDER",
+        "UPLOADPP_DEV_FOLDER",
+        "UPLOADPP_E2E",
+        "UPLOADPP_IMAGE",
+        "UPLOADPP_KUBECONFIG",
+        "UPLOADPP_NATS_IMAGE",
+        "UPLOADPP_TEST_NATS",
+    }
+)
+"""What chooses how demo, tests and benchmarks run, and is no setting of the operator."""
 
 
 def plain_environment() -> dict[str, str]:
     """Our environment without what would configure a process of ours by accident."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
+    inherited = {k: v for k, v in os.environ.items() if not _is_ours(k)}
     return {**inherited, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def leave_out_ours() -> list[str]:
+    """Take out of our own environment what configures the operator, a step or a client; returns the names.
+
+    The shell may have them from `.dev/env` or from an installation, and everything that is started here
+    would obey them.
+    """
+    found = [name for name in os.environ if _is_ours(name) and name not in FOR_TOOLS]
+    for name in found:
+        del os.environ[name]
+    return sorted(found)
+
+
+def say_left_out(names: Sequence[str]) -> None:
+    """Tell which variables of the shell count for nothing here."""
+    if names:
+        print(f"variables of your shell that are left out here: {', '.join(names)}", file=sys.stderr)
+
+
+def _is_ours(name: str) -> bool:
+    if name == "KUBECONFIG":
+        return not os.environ.get("UPLOADPP_CLUSTER")  # which may ask for an existing one
+    return name.startswith(_NOT_INHERITED)
 
 
 @dataclass(frozen=True)

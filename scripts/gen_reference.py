@@ -24,8 +24,11 @@ CONFIGURATION = """\
 `uploadpp run` reads variables and flags. A flag counts more than any variable; of several variables the one
 that stands first here counts. The names that begin with `POSTPROCESSING_`, `OCIS_` and `OC_` are those of the
 service it replaces, so its environment can be kept. A value that cannot be parsed stops the start, with the
-name of the variable; set but empty counts as set. Lists are separated by commas. Lengths of time are Go
-durations such as `5s`, `1h30m` or `0`; a unit is needed. Switches take `true` and `false`.
+name of the variable. A variable that is set to nothing counts as not set, but for `UPLOADPP_SHOW`. Lists are
+separated by commas; nothing between two of them is passed over. Lengths of time are Go durations such as
+`5s`, `1h30m` or `0`; a unit is needed. Switches take `true` and `false`. Numbers may be written as in Go,
+such as `0x10`; a leading 0 means octal. Addresses to listen on are those of Go too: `:9255` is all addresses
+of IPv4 and IPv6, `0.0.0.0:9255` those of IPv4.
 
 """
 

@@ -15,6 +15,7 @@ from e2e.demo.screen import Screen
 from e2e.demo.stage import FOLDER, NAMESPACE, Stage
 from e2e.demo.storage import Storage
 from e2e.demo.stories import CLEAN, DELAYED, FLAKY, ORPHAN, STORIES, USER, VIRUS, WAVES, Story, Wave
+from e2e.operator_process import leave_out_ours, say_left_out
 
 _REFRESH = 0.4
 _PATIENCE = 30
@@ -142,6 +143,7 @@ def main() -> int:
     """Set the stage, play, clear up."""
     for sig in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, signal.default_int_handler)
+    say_left_out(leave_out_ours())
     screen = Screen()
     try:
         with Stage(screen) as stage:

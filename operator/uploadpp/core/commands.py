@@ -10,6 +10,7 @@ from enum import StrEnum
 from hashlib import sha1
 from uuid import UUID
 
+from uploadpp.core.bounds import LAST_MOMENT
 from uploadpp.core.model import Millis
 from uploadpp.core.states import Outcome
 
@@ -63,6 +64,8 @@ class Mark:
             Outcome(detail)
         if not (0 <= int(run) < MAX_COUNT and 0 < int(number) < MAX_COUNT):
             raise ValueError("a count out of range")
+        if not 0 <= int(received_at) <= LAST_MOMENT:
+            raise ValueError("a moment that no date can hold")
         return cls(kind, Millis(int(received_at)), int(run), int(number), detail, token)
 
     def event_id(self, upload_id: str) -> str:

@@ -56,7 +56,8 @@ class Ages(Collector):
 
     _labelnames = LABELS
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, label: Callable[[str], str] = str) -> None:
+        self._label = label
         self.uploads: Callable[[], Iterable[Upload]] = tuple
         self.clock: Callable[[], Millis] = lambda: Millis(0)
         registry.register(self)
@@ -69,7 +70,12 @@ class Ages(Collector):
         """The metrics as they are now."""
         in_stage, whole = (GaugeMetricFamily(*each, labels=LABELS) for each in (IN_STAGE, UPLOAD))
         now = self.clock()
-        for place, (since, begun) in oldest(self.uploads()).items():
+        found: dict[Place, tuple[Millis, Millis]] = {}
+        for (stage, step), (since, begun) in oldest(self.uploads()).items():
+            place = (stage, self._label(step))
+            others = found.get(place, (since, begun))
+            found[place] = (min(since, others[0]), min(begun, others[1]))
+        for place, (since, begun) in found.items():
             in_stage.add_metric(place, max(now - since, 0) / 1000)
             whole.add_metric(place, max(now - begun, 0) / 1000)
         return [in_stage, whole]

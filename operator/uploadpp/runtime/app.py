@@ -79,6 +79,8 @@ class App:
         attributes = {"k8s.namespace.name": self._namespace, "service.instance.id": self._identity}
         self._otlp = open_otlp(settings, SERVICE, attributes)
         self._metrics = Metrics()
+        for step in self._config.steps:
+            self._metrics.steps.label(step.name)  # before any that people make
         self._stop = asyncio.Event()
         self._connecting: Client | None = None
         self._client: Client | None = None

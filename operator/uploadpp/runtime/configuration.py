@@ -19,7 +19,7 @@ from uploadpp.core.states import OnTooLarge, RequiredResult
 from uploadpp.kube.access import ConfigError
 from uploadpp.kube.kubeconfig import load_kubeconfig
 from uploadpp.runtime.durations import format_duration
-from uploadpp.runtime.settings import Settings, is_duration, is_repeatable
+from uploadpp.runtime.settings import Settings, is_duration, is_empty_meant, is_repeatable
 from uploadpp.wire.connection import NatsOptions, tls_context
 from uploadpp.wire.credentials import CredentialsError, CredsFile, NkeyFile, read_token
 
@@ -86,7 +86,7 @@ def read_model(
         if names is not None and name not in names:
             continue
         for variable in variables_of(name, model):
-            if variable in environment:
+            if environment.get(variable) or (variable in environment and is_empty_meant(name, model)):
                 values[name], sources[name] = environment[variable], variable
         given = flags.get(name)
         if given is not None:

@@ -7,36 +7,52 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from uploadpp.core.text import clean
 from uploadpp.runtime.configuration import ConfigurationError
-from uploadpp.runtime.settings import OTLP_GRPC_PORT, Settings, TracingType
+from uploadpp.runtime.settings import Settings, TracingType
+from uploadpp.runtime.values import OTLP_GRPC_PORT
 
 if TYPE_CHECKING:
     from uploadpp.runtime.otlp import Otlp
 
 DEFAULT = "http://localhost:4318"
 PATH = "/v1/traces"
+OTLP, NONE = "otlp", "none"
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
 def endpoint(settings: Settings, environment: Mapping[str, str] = os.environ) -> str | None:
     """The URL that traces are sent to; None when none are made."""
-    exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip()
-    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or exporter == "none":
+    exporters = _exporters(environment)
+    disabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    if disabled or (exporters and OTLP not in exporters):
         return None
     for name in _ENDPOINTS:
         if value := environment.get(name, "").strip():
             return value if name == _ENDPOINTS[0] else value.rstrip("/") + PATH
-    if settings.tracing_enabled and settings.tracing_type is TracingType.OTLP:
+    if settings.tracing_enabled and settings.tracing_type == TracingType.OTLP:
         return (settings.tracing_endpoint or DEFAULT) + PATH
-    return DEFAULT + PATH if exporter else None
+    return DEFAULT + PATH if exporters else None
+
+
+def _exporters(environment: Mapping[str, str]) -> list[str]:
+    """What OTEL_TRACES_EXPORTER lists; `none` beside others is none."""
+    words = [word.strip().lower() for word in environment.get("OTEL_TRACES_EXPORTER", "").split(",")]
+    return [NONE] if NONE in words else [word for word in words if word]
 
 
 def notes(settings: Settings, environment: Mapping[str, str] = os.environ) -> list[str]:
     """What a person should know about settings of traces that mean something else here."""
     found = []
-    if settings.tracing_enabled and settings.tracing_type is TracingType.JAEGER:
+    if settings.tracing_enabled and settings.tracing_type == TracingType.JAEGER:
         found.append(
             "traces are not sent: of the types of OCIS_TRACING_TYPE only otlp is left, which Jaeger takes too"
+        )
+    unknown = [clean(word, 63) for word in _exporters(environment) if word not in {OTLP, NONE}]
+    if unknown:
+        sent = "traces are sent with otlp only" if OTLP in _exporters(environment) else "traces are not sent"
+        found.append(
+            f"{sent}: OTEL_TRACES_EXPORTER has {', '.join(unknown)}, which is not known here; use otlp"
         )
     url = endpoint(settings, environment) or ""
     if url and not url.startswith(("http://", "https://")):

@@ -21,6 +21,7 @@ from uploadpp.core.commands import Kind
 from uploadpp.core.inputs import Input
 from uploadpp.core.model import Upload
 from uploadpp.core.states import ENDED, Ignored, Outcome, Stage, StepReason
+from uploadpp.core.text import clean
 from uploadpp.kube.errors import Refusal
 from uploadpp.runtime.ages import Ages
 from uploadpp.runtime.stalls import StallMetrics
@@ -32,11 +33,33 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a series of times 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
 UNEXPECTED = "Unexpected"
 """A message on which our own code failed, among the defects of messages."""
+MAX_STEP_NAMES, MAX_STEP_NAME = 100, 63
+OTHER = "other"
+"""The label of all steps beyond so many."""
 WRITES = ("create", "status", "patch")
 FAILED_WRITES = ("conflict", "refused", "unavailable")
 
 
 M = TypeVar("M", Counter, Gauge, Histogram)
+
+
+class StepNames:
+    """The names of steps as a label: clean, and never more than so many of them.
+
+    Steps of resources that people make are words of theirs, and each would be a series that stays.
+    """
+
+    def __init__(self) -> None:
+        self._labels: dict[str, str] = {}
+
+    def label(self, step: str) -> str:
+        """The name, or `other` when it comes after too many others."""
+        found = self._labels.get(step)
+        if found is None:
+            if len(self._labels) >= MAX_STEP_NAMES:
+                return OTHER
+            found = self._labels[step] = clean(step, MAX_STEP_NAME)
+        return found
 
 
 class Family(Generic[M]):
@@ -56,6 +79,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         r = self.registry
+        self.steps = StepNames()
         self.build = Family(
             Gauge("uploadpp_build_info", "Always 1; the version is the label.", ["version"], registry=r)
         )
@@ -185,7 +209,7 @@ class Metrics:
         )
         self.answered_at: dict[str, float] = {}
         """When configured steps last answered, in seconds of the monotonic clock (`runtime.listeners`)."""
-        self.ages = Ages(r)
+        self.ages = Ages(r, self.steps.label)
         self.loop = StallMetrics(r)
         self.owner = Family(
             Gauge("uploadpp_shard_owned", "1 while this process owns the shard.", ["shard"], registry=r)
@@ -220,8 +244,8 @@ class Metrics:
 
     def moved(self, before: Upload | None, after: Upload | None) -> None:
         """Account for an upload that came, moved or went."""
-        old = (before.stage, before.current_step) if before is not None else None
-        new = (after.stage, after.current_step) if after is not None else None
+        old = (before.stage, self.steps.label(before.current_step)) if before is not None else None
+        new = (after.stage, self.steps.label(after.current_step)) if after is not None else None
         if old != new:
             if old is not None:
                 self.uploads.labels(*old).dec()
@@ -239,7 +263,7 @@ class Metrics:
             self.finished.labels(after.stage).inc()
         if after.steps is not before.steps:
             if after.retry_count > before.retry_count:
-                self.retries.labels(before.current_step).inc()
+                self.retries.labels(self.steps.label(before.current_step)).inc()
             self._observe_step(before, after)
 
     def _observe_step(self, before: Upload, after: Upload) -> None:
@@ -250,7 +274,9 @@ class Metrics:
             seconds = (new.finished_at - new.started_at) / 1000
             if before.current_step in self.answered_at and new.reason is not StepReason.TIMED_OUT:
                 self.answered_at[before.current_step] = time.monotonic()
-            self.duration.labels(before.current_step, new.outcome).observe(max(seconds, 0.0))
+            self.duration.labels(self.steps.label(before.current_step), new.outcome).observe(
+                max(seconds, 0.0)
+            )
 
     def text(self) -> bytes:
         """The exposition format of Prometheus."""

@@ -8,8 +8,11 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Mapping
+from typing import Any
 
+import requests
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
@@ -31,6 +34,8 @@ from uploadpp.core import tracing as core
 from uploadpp.core.tracing import Span, Trace
 
 FLUSH_SECONDS = 5.0
+MAX_ANSWER_BYTES = 64 * 1024
+ANSWER_SECONDS = 10.0
 SCOPE = InstrumentationScope("uploadpp", __version__)
 _KINDS = {
     core.SpanKind.RUN: SpanKind.CONSUMER,
@@ -46,6 +51,25 @@ def _say_it_alike(record: logging.LogRecord) -> bool:
     return True
 
 
+class BoundedSession(requests.Session):
+    """Reads so much of an answer and no more: what a collector has to say is short."""
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # noqa: ANN401 -- theirs
+        """Send a request; a redirect is not followed, because it could lead anywhere."""
+        response = super().send(request, **{**options, "stream": True, "allow_redirects": False})
+        found, until = b"", time.monotonic() + ANSWER_SECONDS
+        try:
+            while len(found) < MAX_ANSWER_BYTES and time.monotonic() < until:
+                part = response.raw.read1(MAX_ANSWER_BYTES - len(found), decode_content=False)
+                if not part:
+                    break
+                found += part
+        finally:
+            response.close()
+        response._content, response._content_consumed = found, True  # noqa: SLF001 -- `content` would read on
+        return response
+
+
 class Otlp:
     """A pipeline to a collector: what is sampled, a queue, and a thread that sends it in batches."""
 
@@ -58,7 +82,7 @@ class Otlp:
         self._resource = Resource.create({**attributes, **name, "service.version": __version__})
         self.provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
         logging.getLogger(OTLPSpanExporter.__module__).addFilter(_say_it_alike)
-        self._processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint))
+        self._processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, session=BoundedSession()))
         self.provider.add_span_processor(self._processor)
 
     def sampled(self, trace: Trace) -> bool:

@@ -5,89 +5,39 @@ several are set the last one counts, as there. What cannot be parsed stops the s
 """
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from uploadpp.api.codec import ShownField
 from uploadpp.core.model import DELAY_STEP, FINISHED_STEP
 from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
-from uploadpp.runtime.durations import parse_duration
 from uploadpp.runtime.logs import LogFormat, LogLevel
+from uploadpp.runtime.values import (
+    Address,
+    Duration,
+    File,
+    Number,
+    Switch,
+    Words,
+    capitalised,
+    lower,
+    read_collector,
+    read_collector_if_possible,
+    read_duration,
+    read_list,
+)
 from uploadpp.wire.addresses import check_addresses
 from uploadpp.wire.stream import StartFrom
 
 MAX_STEPS = 32
 MAX_STEP_NAME = 63
-OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
-
-
-def _duration(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
-
-
-def _list(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return [item.strip() for item in value.split(",")] if value.strip() else []
-
-
-def _address(value: str) -> str:
-    host, colon, port = value.rpartition(":")
-    if not colon or not port.isdecimal() or not 0 < int(port) < 65536:  # noqa: PLR2004 -- ports have 16 bits
-        raise ValueError("is no address such as 127.0.0.1:9255 or :9255")
-    return f"{host}:{port}"
-
-
-def _collector(value: str) -> str:
-    """A URL; the port of gRPC, which the service we replace speaks, becomes that of HTTP beside it."""
-    if not value:
-        return value
-    parts = urlsplit(value if "://" in value else f"http://{value}")
-    if not parts.hostname or parts.scheme not in {"http", "https"}:
-        raise ValueError("is no URL and no host:port")
-    port = parts.port or (None if "://" in value else OTLP_PORT)
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    host += f":{OTLP_PORT if port == OTLP_GRPC_PORT else port}" if port else ""
-    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
-
-
-def _file(value: object) -> object:
-    return value or None  # charts like to set what they leave open to nothing
-
-
-def _boolean(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if value in {"1", "t", "T", "true", "TRUE", "True"}:
-        return True
-    if value in {"0", "f", "F", "false", "FALSE", "False"}:
-        return False
-    raise ValueError("is no boolean; use true or false")
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _capitalised(value: object) -> object:
-    return value.capitalize() if isinstance(value, str) else value
-
-
-Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
-"""Milliseconds; written as a Go duration."""
-File = Annotated[Path | None, BeforeValidator(_file)]
-Address = Annotated[str, AfterValidator(_address)]
-Words = Annotated[tuple[str, ...], BeforeValidator(_list)]
-Switch = Annotated[bool, BeforeValidator(_boolean)]
 
 
 def is_duration(name: str, model: type[BaseModel] | None = None) -> bool:
     """Whether a setting is a length of time."""
     fields = (model or Settings).model_fields
-    return any(getattr(each, "func", None) is _duration for each in fields[name].metadata)
+    return any(getattr(each, "func", None) is read_duration for each in fields[name].metadata)
 
 
 def is_repeatable(name: str, model: type[BaseModel]) -> bool:
@@ -96,9 +46,18 @@ def is_repeatable(name: str, model: type[BaseModel]) -> bool:
     return isinstance(extra, dict) and bool(extra.get("repeat"))
 
 
-def env(*names: str, repeat: bool = False, **extra: Any) -> Any:  # noqa: ANN401 -- a pydantic field
-    """A setting with the variables that may hold it, the one that counts most last."""
-    return Field(json_schema_extra={"env": list(names), "repeat": repeat}, **extra)
+def is_empty_meant(name: str, model: type[BaseModel]) -> bool:
+    """Whether a variable that is set to nothing counts as set."""
+    extra = model.model_fields[name].json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("empty"))
+
+
+def env(*names: str, repeat: bool = False, empty: bool = False, **extra: Any) -> Any:  # noqa: ANN401 -- a field
+    """A setting with the variables that may hold it, the one that counts most last.
+
+    A variable that is set to nothing counts as not set, unless `empty` says that nothing means something.
+    """
+    return Field(json_schema_extra={"env": list(names), "repeat": repeat, "empty": empty}, **extra)
 
 
 def _ocis(suffix: str, own: str) -> tuple[str, ...]:
@@ -145,7 +104,7 @@ class Settings(BaseModel):
         default=0,
         description="Length of the step delay, which is appended as the last step if it is not listed.",
     )
-    max_retries: int = env(
+    max_retries: Number = env(
         "POSTPROCESSING_MAX_RETRIES", default=14, ge=0, le=1000, description="Retries of each step."
     )
     retry_backoff_duration: Duration = env(
@@ -156,7 +115,7 @@ class Settings(BaseModel):
     max_backoff: Duration = env(
         "UPLOADPP_MAX_BACKOFF", default=43_200_000, description="Longest wait before a retry."
     )
-    on_exhausted: Annotated[OnExhausted, BeforeValidator(_capitalised)] = env(
+    on_exhausted: Annotated[OnExhausted, BeforeValidator(capitalised)] = env(
         "UPLOADPP_ON_EXHAUSTED",
         default=OnExhausted.ABORT,
         description="What happens when a step has no retry left: abort, hold, continue or delete.",
@@ -195,26 +154,25 @@ class Settings(BaseModel):
         default=604_800_000,
         description="How long any other ended upload's resource is kept.",
     )
-    max_ended: int = env(
+    max_ended: Number = env(
         "UPLOADPP_MAX_ENDED",
         default=10_000,
         ge=0,
         description="Most resources of ended uploads that are kept; those that expire first go first.",
     )
-    show: Annotated[frozenset[ShownField], BeforeValidator(_list)] = env(
+    show: Annotated[frozenset[ShownField], BeforeValidator(read_list)] = env(
         "UPLOADPP_SHOW",
+        empty=True,
         default=frozenset({ShownField.FILENAME, ShownField.FILESIZE}),
         description="What a resource shows: filename, filesize, userID, spaceID, storageID, opaqueID.",
     )
 
     # NATS
-    events_endpoint: Annotated[tuple[str, ...], BeforeValidator(_list), AfterValidator(check_addresses)] = (
-        env(
-            *_ocis("EVENTS_ENDPOINT", "POSTPROCESSING_EVENTS_ENDPOINT"),
-            default=("127.0.0.1:9233",),
-            repr=False,
-            description="Addresses of NATS, separated by commas: host:port, also tls://user:password@host.",
-        )
+    events_endpoint: Annotated[Words, AfterValidator(check_addresses)] = env(
+        *_ocis("EVENTS_ENDPOINT", "POSTPROCESSING_EVENTS_ENDPOINT"),
+        default=("127.0.0.1:9233",),
+        repr=False,
+        description="Addresses of NATS, separated by commas: host:port, also tls://user:password@host.",
     )
     events_auth_username: str = env(
         *_ocis("EVENTS_AUTH_USERNAME", "POSTPROCESSING_EVENTS_AUTH_USERNAME"),
@@ -263,7 +221,7 @@ class Settings(BaseModel):
     )
     nats_nkey_file: File = env("UPLOADPP_NATS_NKEY_FILE", default=None, description="File with an nkey seed.")
     nats_token_file: File = env("UPLOADPP_NATS_TOKEN_FILE", default=None, description="File with a token.")
-    start_from: Annotated[StartFrom, BeforeValidator(_lower)] = env(
+    start_from: Annotated[StartFrom, BeforeValidator(lower)] = env(
         "UPLOADPP_START_FROM",
         default=StartFrom.AUTO,
         description="Where the first start reads: auto (behind the replaced service, else all), all, new.",
@@ -292,7 +250,7 @@ class Settings(BaseModel):
         ge=1_000,
         description="How long after its last sign of life an owner is replaced.",
     )
-    shards: int = env(
+    shards: Number = env(
         "UPLOADPP_SHARDS",
         default=1,
         ge=1,
@@ -304,7 +262,7 @@ class Settings(BaseModel):
         default=None,
         description="File with Fernet keys, one a line, the current one first.",
     )
-    writers: int = env("UPLOADPP_WRITERS", default=16, ge=1, le=256, description="API writes in flight.")
+    writers: Number = env("UPLOADPP_WRITERS", default=16, ge=1, le=256, description="API writes in flight.")
 
     # Process
     debug_addr: Address = env(
@@ -318,12 +276,12 @@ class Settings(BaseModel):
         repr=False,
         description="Bearer token asked for at /metrics.",
     )
-    log_level: Annotated[LogLevel, BeforeValidator(_lower)] = env(
+    log_level: Annotated[LogLevel, BeforeValidator(lower)] = env(
         *_ocis("LOG_LEVEL", "POSTPROCESSING_LOG_LEVEL"),
         default=LogLevel.INFO,
         description="Least level logged.",
     )
-    log_format: Annotated[LogFormat, BeforeValidator(_lower)] = env(
+    log_format: Annotated[LogFormat, BeforeValidator(lower)] = env(
         "UPLOADPP_LOG_FORMAT", default=LogFormat.JSON, description="json or text."
     )
     tracing_enabled: Switch = env(
@@ -332,17 +290,17 @@ class Settings(BaseModel):
         description="Send traces; the standard variables OTEL_EXPORTER_OTLP_* switch it on as well "
         "(docs/tracing.md).",
     )
-    tracing_type: Annotated[TracingType, BeforeValidator(_lower)] = env(
+    tracing_type: Annotated[str, BeforeValidator(lower)] = env(
         *_ocis("TRACING_TYPE", "POSTPROCESSING_TRACING_TYPE"),
         default=TracingType.OTLP,
         description="otlp; with jaeger no traces are sent.",
     )
-    tracing_endpoint: Annotated[str, AfterValidator(_collector)] = env(
+    tracing_endpoint: Annotated[str, AfterValidator(read_collector_if_possible)] = env(
         *_ocis("TRACING_ENDPOINT", "POSTPROCESSING_TRACING_ENDPOINT"),
         default="",
         description="Collector, as URL or host:port; OTLP over HTTP, so port 4317 of gRPC becomes 4318.",
     )
-    workers: int = env(
+    workers: Number = env(
         "POSTPROCESSING_WORKERS",
         default=3,
         ge=1,
@@ -352,8 +310,6 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _check_steps(self) -> "Settings":
         names = list(self.steps)
-        if "" in names:
-            raise ValueError("steps: an empty name between two commas")
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"steps: {twice!r} is listed twice; each step runs once (F8)")
@@ -364,6 +320,20 @@ class Settings(BaseModel):
         unknown = set(self.step_settings) - {*names, DELAY_STEP}
         if unknown:
             raise ValueError(f"step_settings: {min(unknown)!r} is not among the steps")
+        return self
+
+    @model_validator(mode="after")
+    def _check_tracing(self) -> "Settings":
+        """Only what is used: a collector that is left in the configuration stops nothing."""
+        if not self.tracing_enabled:
+            return self
+        if self.tracing_type not in set(TracingType):
+            raise ValueError(f"tracing_type: {self.tracing_type!r} is not known; use otlp")
+        if self.tracing_type == TracingType.OTLP:
+            try:
+                read_collector(self.tracing_endpoint)
+            except ValueError as error:
+                raise ValueError(f"tracing_endpoint: {error}; use http://collector:4318") from None
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from uploadpp.runtime.durations import parse_duration
-from uploadpp.runtime.settings import Address, Duration, File, Switch, env
+from uploadpp.runtime.settings import env
+from uploadpp.runtime.values import Address, Duration, File, Number, Switch
 from uploadpp.steps.sizes import parse_size
 from uploadpp.steps.sources import Source
 
@@ -60,7 +61,7 @@ class ServiceOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    concurrency: int | None = env(
+    concurrency: Number | None = env(
         "UPLOADPP_STEP_CONCURRENCY",
         default=None,
         ge=1,

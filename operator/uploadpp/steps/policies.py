@@ -6,7 +6,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from uploadpp.core.states import Outcome
 from uploadpp.runtime.configuration import ConfigurationError
-from uploadpp.runtime.settings import File, env
+from uploadpp.runtime.settings import env
+from uploadpp.runtime.values import File
 from uploadpp.steps.mime import Guess, guess
 from uploadpp.steps.rules import Final, RuleError, Rules, parse_rule, read_rules
 from uploadpp.steps.upload import Upload

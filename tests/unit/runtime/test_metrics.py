@@ -13,7 +13,7 @@ from uploadpp.core.inputs import StepFinished
 from uploadpp.core.model import Millis, StepPlan, Upload
 from uploadpp.core.states import Ignored, Stage
 from uploadpp.runtime.ages import oldest
-from uploadpp.runtime.metrics import Metrics
+from uploadpp.runtime.metrics import MAX_STEP_NAMES, OTHER, Metrics
 from uploadpp.steps.metrics import StepMetrics
 
 BOUNDED = {
@@ -136,3 +136,48 @@ def test_labels_have_few_values(registry: CollectorRegistry) -> None:
     collectors = registry._collector_to_names
     named = {label for each in collectors for label in getattr(each, "_labelnames", ())}
     assert found | named <= BOUNDED
+
+
+def made_by_hand(step: str) -> Upload:
+    plan = tuple(
+        evolve(each, name=step) if each.name == RUNNING.current_step else each for each in RUNNING.plan
+    )
+    return evolve(RUNNING, id=f"u-{step}", plan=plan)
+
+
+def test_steps_that_people_make_up_are_a_bounded_number_of_series() -> None:
+    metrics = Metrics()
+    metrics.steps.label("virusscan")
+    uploads = [made_by_hand(f"step-{number}") for number in range(3 * MAX_STEP_NAMES)]
+    metrics.ages.uploads = lambda: uploads
+    for upload in uploads:
+        metrics.moved(None, upload)
+    few = len(series(metrics))
+    found = {
+        dict(labels).get("step"): value
+        for name, labels, value in series(metrics)
+        if name == "uploadpp_uploads"
+    }
+    assert len(found) == MAX_STEP_NAMES
+    assert found[OTHER] == 2 * MAX_STEP_NAMES + 1
+    for upload in uploads:
+        metrics.moved(upload, None)
+    more = [made_by_hand(f"again-{number}") for number in range(MAX_STEP_NAMES)]
+    for upload in more:
+        metrics.moved(None, upload)
+    metrics.moved(None, RUNNING)
+    assert len(series(metrics)) <= few + 100
+    found = {
+        dict(labels).get("step"): value
+        for name, labels, value in series(metrics)
+        if name == "uploadpp_uploads"
+    }
+    assert found["virusscan"] == 1
+    assert found[OTHER] == len(more)
+
+
+def test_the_name_of_a_step_is_a_clean_label() -> None:
+    metrics = Metrics()
+    metrics.moved(None, made_by_hand('a\n"b\u202e\x1b\ud800'))
+    labels = {dict(labels).get("step") for _, labels, _ in series(metrics)}
+    assert 'a\\n"b\\u202e\\x1b\\ud800' in labels

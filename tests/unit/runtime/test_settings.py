@@ -123,11 +123,8 @@ def test_defaults_are_those_of_the_peer() -> None:
     ("environment", "words"),
     [
         ({"POSTPROCESSING_DELAY": "10"}, "POSTPROCESSING_DELAY='10': .* unit such as s, m or h is missing"),
-        ({"POSTPROCESSING_DELAY": ""}, "POSTPROCESSING_DELAY='': is empty; a duration"),
         ({"POSTPROCESSING_WORKERS": "many"}, "POSTPROCESSING_WORKERS='many': should be a valid integer"),
         ({"POSTPROCESSING_MAX_RETRIES": "-1"}, "POSTPROCESSING_MAX_RETRIES='-1': .*equal to 0"),
-        ({"POSTPROCESSING_STEPS": "virusscan, ,delay"}, "POSTPROCESSING_STEPS: an empty name"),
-        ({"POSTPROCESSING_STEPS": "virusscan,"}, "POSTPROCESSING_STEPS: an empty name"),
         ({"POSTPROCESSING_STEPS": "a,delay,a"}, "POSTPROCESSING_STEPS: 'a' is listed twice"),
         ({"POSTPROCESSING_STEPS": "a,finished"}, "POSTPROCESSING_STEPS: 'finished' is a reserved word"),
         ({"POSTPROCESSING_STEPS": "x" * 64}, "POSTPROCESSING_STEPS: at most 32 names of at most 63"),
@@ -157,10 +154,12 @@ def test_defaults_are_those_of_the_peer() -> None:
         ({"UPLOADPP_LEASE_DURATION": "10ms"}, "UPLOADPP_LEASE_DURATION='10ms': .*at least 1s"),
         ({"UPLOADPP_STALL_AFTER": "0"}, "UPLOADPP_STALL_AFTER='0': is too short"),
         ({"UPLOADPP_START_FROM": "middle"}, "UPLOADPP_START_FROM='middle': should be 'auto'"),
-        ({"OCIS_EVENTS_ENDPOINT": ""}, "OCIS_EVENTS_ENDPOINT: needs addresses"),
-        ({"OC_EVENTS_ENDPOINT": "a:1,,b:1"}, "OC_EVENTS_ENDPOINT: needs addresses"),
-        ({"POSTPROCESSING_DEBUG_ADDR": "9255"}, "POSTPROCESSING_DEBUG_ADDR='9255': is no address"),
-        ({"POSTPROCESSING_DEBUG_ADDR": ":99999"}, "POSTPROCESSING_DEBUG_ADDR=':99999': is no address"),
+        ({"OCIS_EVENTS_ENDPOINT": " , "}, "OCIS_EVENTS_ENDPOINT: needs addresses"),
+        ({"POSTPROCESSING_DEBUG_ADDR": "9255"}, "POSTPROCESSING_DEBUG_ADDR='9255': has no port"),
+        (
+            {"POSTPROCESSING_DEBUG_ADDR": ":99999"},
+            "POSTPROCESSING_DEBUG_ADDR=':99999': has a port above 65535",
+        ),
         (
             {"POSTPROCESSING_RETRY_BACKOFF_DURATION": "13h"},
             "POSTPROCESSING_RETRY_BACKOFF_DURATION is longer than UPLOADPP_MAX_BACKOFF",
@@ -208,7 +207,7 @@ def test_secrets_are_in_no_error_and_no_repr(tmp_path: Path) -> None:
 
 
 def test_empty_means_no_file_and_no_steps() -> None:
-    """Charts set what they leave open to nothing; set but empty counts as set."""
+    """Charts set what they leave open to nothing."""
     settings = read({"OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE": "", "POSTPROCESSING_STEPS": " "}, steps="")
     assert settings.events_tls_root_ca_certificate is None
     assert settings.steps == ()

@@ -43,6 +43,10 @@ def settings(**values: object) -> Settings:
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel", "OTEL_TRACES_EXPORTER": "none"}, {}, None),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel", "OTEL_SDK_DISABLED": "TRUE"}, {}, None),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, {}, None),
+        ({"OTEL_TRACES_EXPORTER": "zipkin"}, {"tracing_enabled": True}, None),
+        ({"OTEL_TRACES_EXPORTER": "console, OTLP"}, {}, HERE),
+        ({"OTEL_TRACES_EXPORTER": "otlp,none"}, {}, None),
+        ({"OTEL_TRACES_EXPORTER": " , "}, {}, None),
     ],
 )
 def test_where_traces_go(environment: dict[str, str], values: dict[str, Any], expected: str | None) -> None:
@@ -52,12 +56,16 @@ def test_where_traces_go(environment: dict[str, str], values: dict[str, Any], ex
 @pytest.mark.parametrize("text", ["ftp://a", "http://", "a:b", "a:99999999"])
 def test_an_address_that_is_none_stops_the_start(text: str) -> None:
     with pytest.raises(ValueError, match="tracing_endpoint"):
-        settings(tracing_endpoint=text)
+        settings(tracing_enabled=True, tracing_endpoint=text)
 
 
 def test_what_means_something_else_here_is_said() -> None:
     assert notes(settings(), {}) == []
     assert "only otlp" in notes(settings(tracing_enabled=True, tracing_type="jaeger"), {})[0]
+    (note,) = notes(settings(tracing_enabled=True), {"OTEL_TRACES_EXPORTER": "zipkin"})
+    assert note.startswith("traces are not sent: OTEL_TRACES_EXPORTER has zipkin")
+    (note,) = notes(settings(), {"OTEL_TRACES_EXPORTER": "otlp,console"})
+    assert note.startswith("traces are sent with otlp only")
     grpc = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
     assert notes(settings(), grpc) == []
     assert "http/protobuf" in notes(settings(tracing_enabled=True), grpc)[0]

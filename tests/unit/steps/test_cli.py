@@ -48,7 +48,7 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
         (["mine", "--exec=true", "--timeout=5"], "a unit such as s, m or h is missing"),
         (["mine", "--exec=true", "--start-with=yesterday"], "--start-with='yesterday': is no duration"),
         (["mine", "--exec=true", "--download-ca-file=/nowhere"], "UPLOADPP_STEP_DOWNLOAD_CA_FILE=/nowhere: "),
-        (["mine", "--exec=true", "--debug-addr=x"], "is no address"),
+        (["mine", "--exec=true", "--debug-addr=x"], "has no port"),
         (["mine", "--exec=true", "--events-endpoint="], "needs addresses of NATS"),
     ],
 )

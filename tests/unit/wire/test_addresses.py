@@ -46,7 +46,6 @@ def test_addresses(text: str, address: Address) -> None:
         "nats://me:hunter2@host:1/path",
         "nats://me:hunter2@host:1#x",
         "nats://:hunter2@host:1",
-        "a:1,,nats://me:hunter2@host:1",
         "nats://me:hunter2@host\x1b[31m:1",
     ],
 )

@@ -1,0 +1,100 @@
+"""How the text of a variable or a flag becomes a value: as services in Go read it."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from uploadpp.runtime.durations import parse_duration
+from uploadpp.runtime.listening import split_address
+
+OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
+_GO_INTEGER = re.compile(r"[+-]?[0-9A-Fa-f_xXoObB]{1,40}")
+
+
+def read_duration(value: object) -> object:
+    """A Go duration in milliseconds."""
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def read_list(value: object) -> object:
+    """Words between commas; nothing between two of them is passed over."""
+    if not isinstance(value, str):
+        return value
+    return [word for item in value.split(",") if (word := item.strip())]
+
+
+def read_address(value: str) -> str:
+    """An address to listen on, checked."""
+    split_address(value)
+    return value
+
+
+def read_collector(value: str) -> str:
+    """A URL; the port of gRPC, which the service we replace speaks, becomes that of HTTP beside it."""
+    if not value:
+        return value
+    parts = urlsplit(value if "://" in value else f"http://{value}")
+    if not parts.hostname or parts.scheme not in {"http", "https"}:
+        raise ValueError("is no URL and no host:port")
+    port = parts.port or (None if "://" in value else OTLP_PORT)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host += f":{OTLP_PORT if port == OTLP_GRPC_PORT else port}" if port else ""
+    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+
+
+def read_collector_if_possible(value: str) -> str:
+    """What is wrong with it only matters when traces are sent."""
+    try:
+        return read_collector(value)
+    except ValueError:
+        return value
+
+
+def read_integer(value: object) -> object:
+    """Whole numbers as Go reads them: 14, 0x0e, 0b1110, 1_000."""
+    if not isinstance(value, str) or not _GO_INTEGER.fullmatch(value):
+        return value
+    digits = value.lstrip("+-")
+    octal = len(digits) > 1 and digits[0] == "0" and (digits[1].isdigit() or digits[1] == "_")
+    try:
+        return int(value, 8 if octal else 0)
+    except ValueError:
+        raise ValueError("is not a whole number (a leading 0 means octal, 0x hexadecimal)") from None
+
+
+def read_file(value: object) -> object:
+    """A path, or None."""
+    return value or None  # charts like to set what they leave open to nothing
+
+
+def read_boolean(value: object) -> object:
+    """What Go's strconv.ParseBool takes."""
+    if not isinstance(value, str):
+        return value
+    if value in {"1", "t", "T", "true", "TRUE", "True"}:
+        return True
+    if value in {"0", "f", "F", "false", "FALSE", "False"}:
+        return False
+    raise ValueError("is no boolean; use true or false")
+
+
+def lower(value: object) -> object:
+    """In lower case."""
+    return value.lower() if isinstance(value, str) else value
+
+
+def capitalised(value: object) -> object:
+    """With a capital letter."""
+    return value.capitalize() if isinstance(value, str) else value
+
+
+Duration = Annotated[int, BeforeValidator(read_duration), Field(ge=0)]
+"""Milliseconds; written as a Go duration."""
+File = Annotated[Path | None, BeforeValidator(read_file)]
+Address = Annotated[str, AfterValidator(read_address)]
+Words = Annotated[tuple[str, ...], BeforeValidator(read_list)]
+Switch = Annotated[bool, BeforeValidator(read_boolean)]
+Number = Annotated[int, BeforeValidator(read_integer)]

@@ -1,0 +1,78 @@
+"""What a collector answers is read up to a limit."""
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from uploadpp.runtime import otlp
+from uploadpp.runtime.otlp import MAX_ANSWER_BYTES, BoundedSession
+
+HEADS = {
+    "chunked": b"Transfer-Encoding: chunked\r\n",
+    "until it closes": b"",
+    "announced": b"Content-Length: 99999999999\r\n",
+    "compressed": b"Content-Encoding: gzip\r\n",
+}
+
+
+@pytest.fixture
+def endless(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A collector that answers until the other side has had enough."""
+    server = socket.create_server(("127.0.0.1", 0))
+    part = b"x" * 4096
+    if request.param == "chunked":
+        part = b"1000\r\n" + part + b"\r\n"
+
+    def answer() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            try:
+                connection.sendall(b"HTTP/1.1 200 OK\r\n" + HEADS[request.param] + b"\r\n")
+                while True:
+                    connection.sendall(part)
+            except OSError:
+                pass
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+    thread.join()
+    server.close()
+
+
+@pytest.mark.parametrize("endless", HEADS, indirect=True)
+def test_an_answer_without_end_is_cut(endless: str) -> None:
+    with BoundedSession() as session:
+        response = session.post(endless, data=b"spans", timeout=10)
+    assert response.status_code == 200
+    assert 0 < len(response.content) <= MAX_ANSWER_BYTES
+
+
+@pytest.mark.parametrize("endless", ["until it closes"], indirect=True)
+def test_an_answer_that_takes_too_long_is_cut(endless: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otlp, "ANSWER_SECONDS", -1)
+    with BoundedSession() as session:
+        assert session.post(endless, data=b"spans", timeout=10).content == b""
+
+
+def test_a_redirect_is_not_followed() -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(
+                b"HTTP/1.1 307 X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+            )
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    with BoundedSession() as session:
+        response = session.post(f"http://127.0.0.1:{server.getsockname()[1]}/", data=b"", timeout=10)
+    assert response.status_code == 307
+    thread.join()
+    server.close()
