@@ -75,6 +75,19 @@ def test_when_the_refusal_ends_the_record_catches_up(sims: list[Simulation], ref
     assert not sim.result().violations
 
 
+def test_a_resource_whose_creation_was_not_answered_is_found_though_creation_is_refused(
+    sims: list[Simulation],
+) -> None:
+    sim, process = begin(sims, "")
+    process.faults.unanswered = 1.0
+    sim.kernel.run_until(1.5)
+    assert "up-1" in sim.server.resources
+    process.faults.unanswered, process.faults.refused = 0.0, "POST"
+    sim.kernel.run_until(60.0)
+    assert sim.server.resources["up-1"]["status"]["conditions"][0]["reason"] == "Completed"
+    assert acknowledged(sim)
+
+
 @pytest.mark.parametrize("refused", ["PATCH status", "PATCH"])
 def test_what_a_resource_says_otherwise_is_not_acknowledged(sims: list[Simulation], refused: str) -> None:
     """After a restart it would still be running: its messages wait for the record, also after the end."""

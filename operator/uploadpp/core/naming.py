@@ -18,3 +18,7 @@ def resource_name(upload_id: str) -> str:
     if _VALID.fullmatch(upload_id) and not upload_id.startswith("u-"):
         return upload_id
     return f"u-{sha256(upload_id.encode()).hexdigest()[:32]}"
+
+
+ENDED_ANNOTATION = "uploadpp.io/ended"
+"""On a resource that was made after its upload had ended. Without a status it must not begin."""

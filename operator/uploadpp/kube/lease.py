@@ -55,6 +55,10 @@ class Lease:
         self._renewed_at = float("-inf")
         self._object: Json | None = None
         self._doubt = ""
+        self.annotations: dict[str, str] = {}
+        """What we write of ourselves into the Lease, for those who stand by."""
+        self.owners_annotations: dict[str, str] = {}
+        """What the Lease said of its owner when we last looked."""
         self.problem = ""
         self.held_elsewhere = False
         self.forbidden = False
@@ -170,6 +174,7 @@ class Lease:
         started = self._clock()
         current = await self._get(self._name)
         record = _record(current)
+        self.owners_annotations = (current or {}).get("metadata", {}).get("annotations") or {}
         if record is not None and (record.holder, record.renewed) != self._seen:
             self._seen, self._seen_at = (record.holder, record.renewed), started
         verdict = claim(record, self._identity, self._seen_at, started)
@@ -201,7 +206,7 @@ class Lease:
             "leaseTransitions": transitions,
         }
         annotations = {**(current or {}).get("metadata", {}).get("annotations", {})}
-        annotations[SHARDS_ANNOTATION] = str(self.shards)
+        annotations |= {SHARDS_ANNOTATION: str(self.shards)} | self.annotations
         if current is None:
             body = {
                 "apiVersion": "coordination.k8s.io/v1",

@@ -174,6 +174,8 @@ class App:
         metrics.unread.set_function(over_sessions(lambda session: session.unread))
         metrics.unsaved.set_function(over_sessions(lambda session: session.unsaved))
         metrics.unrecorded.set_function(over_sessions(lambda session: session.unrecorded))
+        metrics.wrong_key.set_function(lambda: float(any(seat.lacks_key for seat in self._seats)))
+        metrics.differing.set_function(lambda: float(any(seat.differing_steps for seat in self._seats)))
         metrics.log_lag.set_function(
             lambda: max(
                 (seat.session.lag_seconds for seat in self._seats if seat.session is not None), default=0

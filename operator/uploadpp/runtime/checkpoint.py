@@ -18,6 +18,7 @@ from uploadpp.api.codec import ShownField, to_resource, to_status
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Origin, Upload
+from uploadpp.core.naming import ENDED_ANNOTATION
 from uploadpp.kube.errors import (
     ApiError,
     ConflictError,
@@ -269,7 +270,10 @@ class Checkpoint:
 
     async def _create(self, entry: Entry, upload: Upload) -> Stored:
         try:
-            made = await self._resources.create(self._form.resource(upload))
+            resource = self._form.resource(upload)
+            if entry.is_unrecorded_end:  # were we killed before the status, no message would tell the end
+                resource["metadata"]["annotations"] = {ENDED_ANNOTATION: str(upload.stage)}
+            made = await self._resources.create(resource)
         except ConflictError:
             # An answer of ours that got lost, a person's resource that the watch has not shown yet, or a
             # new owner's while we are the zombie.
@@ -277,12 +281,24 @@ class Checkpoint:
             existing = await self._resources.get(entry.name)
             if existing is None:
                 raise
-            if existing["spec"]["upload"]["id"] != upload.id:
-                text = f"the name {entry.name} belongs to another upload"
-                raise RefusedError(text, Refusal.NAME) from None
-            return await self._claim(entry, existing)
+            return await self._claim_own(entry, existing)
+        except ApiError as error:
+            if error.reason is Refusal.UNREACHABLE or not entry.maybe_made:
+                raise
+            # Refused now, but an earlier attempt whose answer was lost may have made it.
+            existing = await self._resources.get(entry.name)
+            entry.maybe_made = False
+            if existing is None:
+                raise
+            await self._watcher.confirm_ownership()
+            return await self._claim_own(entry, existing)
         entry.sealed = upload.origin
         return made
+
+    async def _claim_own(self, entry: Entry, existing: Json) -> Stored:
+        if existing["spec"]["upload"]["id"] != entry.upload.id:
+            raise RefusedError(f"the name {entry.name} belongs to another upload", Refusal.NAME)
+        return await self._claim(entry, existing)
 
     async def _claim(self, entry: Entry, existing: Json) -> Stored:
         """Go on with a resource that is there already; what we know of the upload has to be in it."""

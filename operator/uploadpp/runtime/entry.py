@@ -38,6 +38,8 @@ class Entry:
     _versions: list[int] = field(default_factory=list)
     queued: bool = False
     refused: Refused | None = None
+    maybe_made: bool = False
+    """Whether an answer to its creation was lost: it may have a resource although `stored` is None."""
     gone: bool = False
 
     @property
@@ -58,7 +60,8 @@ class Entry:
         """
         refused = self.refused
         has_refused = refused is not None and refused.reason is not Refusal.UNREACHABLE
-        return has_refused and self.stored is None and self.upload.stage.ended
+        has_resource = self.stored is not None or self.maybe_made
+        return has_refused and not has_resource and self.upload.stage.ended
 
     def hold_back(self, slot: Slot) -> None:
         """Have a place in the log acknowledged no sooner than the present version is stored."""

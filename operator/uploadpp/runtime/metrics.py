@@ -178,6 +178,16 @@ class Metrics:
             "Uploads whose present state the API server refuses to take. They go on, and are recorded later.",
             registry=r,
         )
+        self.wrong_key = Gauge(
+            "uploadpp_sealing_key_wrong",
+            "1 while this replica lacks the key with which resources are sealed; /readyz says which.",
+            registry=r,
+        )
+        self.differing = Gauge(
+            "uploadpp_settings_differ",
+            "1 while this replica stands by for an owner that runs other steps.",
+            registry=r,
+        )
         self.write_seconds = Family(
             Histogram(
                 "uploadpp_checkpoint_write_seconds",

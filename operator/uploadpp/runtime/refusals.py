@@ -104,6 +104,7 @@ class Refusals:
             self._last[verb], self._words[error.reason] = error.reason, str(error)
             attempts = entry.refused.attempts + 1 if entry.refused is not None else 1
             entry.refused = Refused(error.reason, attempts)
+            entry.maybe_made |= error.reason is Refusal.UNREACHABLE
             self._metrics.refused.labels(error.reason).inc()
             self._tell(entry, error)
             asked = error.retry_after if isinstance(error, UnavailableError) else 0.0
@@ -139,7 +140,7 @@ class Refusals:
         for verb in verbs:
             self._failures.pop(verb, None)
             self._failing_since.pop(verb, None)
-        refused, entry.refused = entry.refused, None
+        refused, entry.refused, entry.maybe_made = entry.refused, None, False
         self._ended.pop(entry, None)
         if refused is None:
             return

@@ -8,14 +8,16 @@ from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
-from uploadpp.core.model import Origin
+from uploadpp.core.model import Origin, Upload
+from uploadpp.core.naming import ENDED_ANNOTATION
 from uploadpp.core.states import Stage
-from uploadpp.kube.sealing import SealError
+from uploadpp.kube.sealing import SealError, UnknownKeyError
 from uploadpp.kube.store import Stored, stored
 from uploadpp.runtime.archive import Archive
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.handmade import SecretUrls, origin_from_spec
+from uploadpp.runtime.keys import KeyCheck
 from uploadpp.runtime.ports import Json, Notices, Seals
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ class ResourceInputs:
         self._secrets = secrets
         self._notices = notices
         self._archive = archive
+        self.keys = KeyCheck(", ".join(getattr(seals, "fingerprints", ())))
         self._broken: set[str] = set()
         self._forgotten: OrderedDict[str, None] = OrderedDict()
         coordinator.on_forgotten = self._done_with
@@ -177,9 +180,14 @@ class ResourceInputs:
             sealed = resource.get("spec", {}).get("sealed", "")
             origin = self._seals.open(sealed) if sealed else Origin()
             upload = from_resource(resource, self._config, origin)
+            _check_may_begin(resource, upload)
         except (SealError, UnreadableResourceError) as error:
+            if isinstance(error, UnknownKeyError) and _is_under_way(resource):
+                self.keys.failed(resource["metadata"]["uid"], error)
             self._report(resource, error)
             return None
+        if sealed:
+            self.keys.opened()
         if upload.id and not self._coordinator.shard.owns(upload.id):
             return None
         if not upload.id:
@@ -212,3 +220,19 @@ class ResourceInputs:
 def _version(of: Stored) -> int:
     """Versions of one kind of resource are numbers that grow (KEP-5504)."""
     return int(of.version) if of.version.isdecimal() else 0
+
+
+def _is_under_way(resource: Json) -> bool:
+    """Whether the operator has begun the upload and not ended it, as its status says, which only we write."""
+    status = resource.get("status")
+    return isinstance(status, dict) and bool(status.get("run")) and not status.get("completionTime")
+
+
+def _check_may_begin(resource: Json, upload: Upload) -> None:
+    """Refuse a resource that was made for an upload after its end and lacks its status: it is not a new one.
+
+    Raises:
+        UnreadableResourceError: it is such a resource.
+    """
+    if not upload.run and ENDED_ANNOTATION in (resource["metadata"].get("annotations") or {}):
+        raise UnreadableResourceError("status", "is missing, and the upload had ended before it was recorded")

@@ -15,6 +15,7 @@ from uploadpp.kube.errors import ApiError
 from uploadpp.kube.lease import Lease, LeaseLostError
 from uploadpp.runtime.crew import Crew
 from uploadpp.runtime.fence import FencedError
+from uploadpp.runtime.keys import KEY_ANNOTATION, STEPS_ANNOTATION, WrongKeyError, differences
 from uploadpp.runtime.session import Session, Surroundings
 from uploadpp.wire.reader import LogLostError, TailLostError
 from uploadpp.wire.stream import ensure_stream, other_layouts
@@ -29,7 +30,18 @@ STEADY_SECONDS = 10.0
 STEP_BACK_SECONDS = 0.3
 """How long a replica waits, per shard that it has more than others, before it asks for another."""
 YIELD_SECONDS = 5.0
-EXPECTED_ENDS = (LeaseLostError, FencedError, LogLostError, ApiError, NatsError, TimeoutError)
+EXPECTED_ENDS = (
+    LeaseLostError,
+    FencedError,
+    LogLostError,
+    WrongKeyError,
+    ApiError,
+    NatsError,
+    TimeoutError,
+)
+
+
+COMPARE_SECONDS = 5.0
 
 
 class Seat:
@@ -53,16 +65,38 @@ class Seat:
         self.session: Session | None = None
         self._lease: Lease | None = None
         self.state = CONNECTING
+        self.wrong_key = ""
+        """Which uploads could not be opened when we last owned the shard, in words."""
 
     @property
     def problem(self) -> str:
         """What keeps this seat from working or standing by; empty when nothing does."""
-        if self.session is not None:
+        if self.session is not None and (self.session.prepared or not self.wrong_key):
             return self.session.problem
+        if wrong := self.wrong_key or self._differs()[0]:
+            return wrong
         if self._lease is not None and self._lease.held_elsewhere:
             return ""
         # First what is wrong now, then why we had to start over: that may be minutes ago.
         return (self._lease.problem if self._lease is not None else "") or self.state
+
+    def _differs(self) -> tuple[str, str]:
+        """How the owner's settings differ from ours, as long as we stand by."""
+        lease = self._lease
+        if lease is None or self.session is not None or not lease.held_elsewhere:
+            return "", ""
+        keys = getattr(self._around.seals, "fingerprints", ())
+        return differences(lease.owners_annotations, lease.annotations, keys)
+
+    @property
+    def lacks_key(self) -> bool:
+        """Whether we cannot open what is under way, or what the owner seals."""
+        return bool(self.wrong_key or self._differs()[0])
+
+    @property
+    def differing_steps(self) -> str:
+        """That the owner has other steps than we, in words; empty when it has not."""
+        return self._differs()[1]
 
     def give_up(self) -> None:
         """Hand the shard over."""
@@ -70,6 +104,23 @@ class Seat:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Compete and work until `stop` is set; after failures in a row at longer and longer intervals."""
+        comparing = asyncio.create_task(self._compare())
+        try:
+            await self._compete_and_work(stop)
+        finally:
+            comparing.cancel()
+
+    async def _compare(self) -> None:
+        """Say once that the owner has other settings than we."""
+        said = ""
+        while True:
+            await asyncio.sleep(COMPARE_SECONDS)
+            found = "; ".join(filter(None, self._differs()))
+            if found and found != said:
+                log.warning("replicas have different settings: %s", found, extra={"shard": self.shard.index})
+            said = found or said
+
+    async def _compete_and_work(self, stop: asyncio.Event) -> None:
         loop, pause = asyncio.get_running_loop(), RESTART_SECONDS
         while not stop.is_set():
             started = loop.time()
@@ -79,6 +130,7 @@ class Seat:
                 continue
             except EXPECTED_ENDS as error:
                 self.state = str(error)
+                self.wrong_key = self.state if isinstance(error, WrongKeyError) else ""
                 log.warning("the ownership has ended: %s", error, extra={"shard": self.shard.index})
                 if isinstance(error, TailLostError):
                     self._lost_after = error.lost_after
@@ -93,6 +145,7 @@ class Seat:
     async def _own(self, stop: asyncio.Event) -> None:
         await ensure_stream(self._around.client.jetstream(), self._stream_max_age_seconds)
         lease = self._lease = self._new_lease(self.shard)
+        lease.annotations = annotations_of(self._around)
         if self.state == CONNECTING:
             self.state = ""
         epoch = await self._acquire(lease, stop)
@@ -147,3 +200,10 @@ class Seat:
         finally:
             for each in waiting:
                 each.cancel()
+
+
+def annotations_of(around: Surroundings) -> dict[str, str]:
+    """What the Lease says of its owner, for standbys to compare: never the key, only its fingerprint."""
+    sealed_with = next(iter(getattr(around.seals, "fingerprints", ())), "")
+    steps = ",".join(step.name for step in around.config.steps)
+    return {name: text for name, text in ((KEY_ANNOTATION, sealed_with), (STEPS_ANNOTATION, steps)) if text}

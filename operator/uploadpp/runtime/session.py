@@ -149,11 +149,8 @@ class Session:
         """What keeps this session from working, in words; empty when nothing does."""
         if self._reader is None or not self._replayed.is_set():
             return self._legacy.problem or "replaying the log"
-        if trouble(self._around.client):
-            return trouble(self._around.client)
-        if self._watch is None:
-            return "the watch has not started"
-        return self._abilities.problem or self._watch.problem or self._legacy.problem
+        watching = self._watch.problem if self._watch is not None else "the watch has not started"
+        return trouble(self._around.client) or self._abilities.problem or watching or self._legacy.problem
 
     @property
     def unrecorded(self) -> int:
@@ -195,6 +192,11 @@ class Session:
         """What is in memory of the uploads of this shard."""
         return [entry.upload for entry in self._coordinator.entries]
 
+    @property
+    def prepared(self) -> bool:
+        """Whether the resources were read, and could be."""
+        return self._reader is not None
+
     # -- life -----------------------------------------------------------------------------
 
     async def run(self, epoch: int, stop: asyncio.Event) -> None:
@@ -224,6 +226,7 @@ class Session:
         self._coordinator.stream = place.stream
         self._ledger.start(place.first - 1)
         await self._listing.first(around.soon_read + place.backlog)
+        self._resources.keys.settle()
         around.metrics.epoch.labels(self._label).set(place.epoch)
         log.info(
             "replaying the log",

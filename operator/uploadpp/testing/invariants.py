@@ -10,7 +10,7 @@ from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.config import Config
 from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import Origin, Upload
-from uploadpp.core.naming import resource_name
+from uploadpp.core.naming import ENDED_ANNOTATION, resource_name
 from uploadpp.core.replay import Position, apply
 from uploadpp.core.sharding import Shard
 from uploadpp.core.states import DesiredState, Outcome, Stage, StepState
@@ -259,7 +259,7 @@ class Checks:
                 "there was never a resource" if unknown and not self.may_be_unrecorded(record.upload) else ""
             )
         upload = self.read(resource)
-        if self._unordered(upload, record):
+        if is_bare_end(resource) or self._unordered(upload, record):
             return ""
         now = millis(record.at)
         try:
@@ -317,3 +317,8 @@ def received_at(resource: Json) -> int:
     """When the upload of a resource arrived, in ms."""
     text = resource["spec"]["upload"].get("receivedTime") or resource["metadata"]["creationTimestamp"]
     return parse_time(text)
+
+
+def is_bare_end(resource: Json) -> bool:
+    """Whether a resource was made when its upload had ended and was acknowledged, and lacks its status."""
+    return "status" not in resource and ENDED_ANNOTATION in resource["metadata"].get("annotations", {})

@@ -1,0 +1,71 @@
+"""Whether this replica has the keys that the resources are sealed with (docs/adr/0022).
+
+A wrong key is the installation's fault, and the uploads behind it cannot be driven: their answers must
+not be read, or they are lost. A damaged sealed part is the fault of one resource, which is left alone.
+The two are told apart by number: one resource in a thousand that no key opens may be a forgery or a
+slip of somebody's hand; when nothing opens, or several do not, it is the key.
+"""
+
+from collections.abc import Mapping
+
+from uploadpp.kube.sealing import UnknownKeyError
+
+SEVERAL = 3
+"""So many uploads that another key has sealed, and it is our key that is wrong."""
+KEY_ANNOTATION = "uploadpp.io/sealing-key"
+STEPS_ANNOTATION = "uploadpp.io/steps"
+REMEDY = "put that key into the file of UPLOADPP_SEALING_KEY_FILE as well, or remove those resources"
+
+
+class WrongKeyError(Exception):
+    """Uploads that are under way are sealed with a key that this replica does not have."""
+
+
+class KeyCheck:
+    """Counts what our keys open of the uploads that are under way, while they are listed."""
+
+    def __init__(self, ours: str) -> None:
+        self._ours = ours
+        self._opened = 0
+        self._unknown: dict[str, str] = {}
+
+    @property
+    def unknown(self) -> int:
+        """Uploads that another key has sealed."""
+        return len(self._unknown)
+
+    def opened(self) -> None:
+        """Our keys have opened one."""
+        self._opened += 1
+
+    def failed(self, uid: str, error: UnknownKeyError) -> None:
+        """Another key has sealed an upload that is under way."""
+        self._unknown[uid] = error.fingerprint
+
+    def settle(self) -> None:
+        """All are listed: is it the key?
+
+        Raises:
+            WrongKeyError: it is.
+        """
+        if not self._unknown or (self._opened and len(self._unknown) < SEVERAL):
+            return
+        keys = ", ".join(sorted(filter(None, set(self._unknown.values())))) or "another key"
+        raise WrongKeyError(
+            f"{len(self._unknown)} uploads are sealed with {keys}, this replica has {self._ours}: {REMEDY}"
+        )
+
+
+def differences(owner: Mapping[str, str], ours: Mapping[str, str], keys: tuple[str, ...]) -> tuple[str, str]:
+    """How the settings of the owner of a shard, as its Lease says, differ from those of a standby.
+
+    Returns:
+        What keeps the standby from taking over, and what is merely worth a warning; empty when nothing.
+    """
+    sealed_with, steps = owner.get(KEY_ANNOTATION, ""), owner.get(STEPS_ANNOTATION, "")
+    wrong = warning = ""
+    if sealed_with and sealed_with not in keys:
+        wrong = f"the owner seals with {sealed_with}, this replica has {', '.join(keys)}: {REMEDY}"
+    if steps and steps != ours.get(STEPS_ANNOTATION):
+        warning = f"the owner runs the steps {steps}, this replica {ours.get(STEPS_ANNOTATION)}"
+    return wrong, warning

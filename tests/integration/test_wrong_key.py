@@ -1,0 +1,138 @@
+"""A sealing key that is not the one the resources are sealed with: nothing is read, and it is said."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import aiohttp
+import pytest
+from cryptography.fernet import Fernet
+
+from e2e.cluster.instance import Instance
+from e2e.cluster.kubectl import Kubectl
+from e2e.cluster.local import LocalCluster
+from e2e.cluster.nats import NatsServer
+from e2e.operator_process import Operator, OperatorOptions
+from tests.driver import STREAM, Driver, histories, reasons, samples, start_working, until_reasons
+from uploadpp.kube.sealing import Sealer, fingerprint
+
+
+@pytest.fixture
+async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
+    async with Driver(nats.url) as driver:
+        yield driver
+
+
+@pytest.fixture
+def operator(cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str) -> Operator:
+    return Operator(instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace))
+
+
+async def unready(operator: Operator, words: str) -> str:
+    """Wait until a probe says something."""
+    async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+        while True:
+            with contextlib.suppress(aiohttp.ClientError):
+                async with session.get(f"{operator.url}/readyz") as answer:
+                    text = await answer.text()
+                    if answer.status == 503 and words in text:
+                        return text
+            await asyncio.sleep(0.2)
+
+
+async def start(operator: Operator) -> None:
+    """Start an operator that may never be ready."""
+    with contextlib.suppress(Exception):
+        await asyncio.to_thread(operator.start)
+
+
+async def floor(driver: Driver) -> int:
+    """How far the stream is acknowledged."""
+    found = await driver.js.consumers_info(STREAM)
+    return max(i.ack_floor.stream_seq for i in found if i.name.startswith("uploadpp-") and i.ack_floor)
+
+
+async def in_its_step(kubectl: Kubectl, name: str) -> None:
+    await until_reasons(kubectl, {name: "Running"})
+
+
+async def test_an_answer_that_comes_while_the_key_is_wrong_waits(
+    driver: Driver, operator: Operator, kubectl: Kubectl
+) -> None:
+    driver.silent = True
+    await start_working(operator)
+    await driver.upload("u1")
+    await in_its_step(kubectl, "u1")
+    await asyncio.to_thread(operator.stop)
+    before = await floor(driver)
+    key, wrong = operator.sealing_key_file.read_text(), Fernet.generate_key().decode()
+    operator.sealing_key_file.write_text(wrong)
+    starting = asyncio.create_task(start(operator))
+    text = await unready(operator, "sealed with")
+    assert fingerprint(key) in text
+    assert fingerprint(wrong) in text
+    assert key not in text + operator.log.read_text()
+    assert samples(operator.metrics(), "uploadpp_sealing_key_wrong") == {"": 1}
+    driver.silent = False
+    for step in operator.options.steps:
+        await driver._reply(
+            "PostprocessingStepFinished",
+            {"UploadID": "u1", "FinishedStep": step, "Outcome": "continue", "Result": None, "Error": None},
+        )
+        break
+    await asyncio.sleep(2)
+    assert await floor(driver) == before
+    operator.kill()
+    await starting
+    operator.sealing_key_file.write_text(key)
+    await start_working(operator)
+    await until_reasons(kubectl, {"u1": "Completed"})
+    history = (await histories(driver.js))["u1"]
+    assert len(history.steps) == len(set(history.steps))
+
+
+async def test_a_standby_with_another_key_is_not_ready(
+    driver: Driver,
+    operator: Operator,
+    kubectl: Kubectl,
+    cluster: LocalCluster,
+    namespace: str,
+) -> None:
+    await start_working(operator)
+    other = operator.sealing_key_file.with_name("other.key")
+    other.touch(mode=0o600)
+    other.write_bytes(Fernet.generate_key())
+    environment = {"UPLOADPP_SEALING_KEY_FILE": str(other)}
+    options = OperatorOptions(cluster.kubeconfig, operator.options.nats_address, namespace)
+    standby = Operator(operator.instance, replace(options, environment=environment), name="standby")
+    starting = asyncio.create_task(start(standby))
+    text = await unready(standby, "the owner seals with")
+    assert fingerprint(operator.sealing_key_file.read_text()) in text
+    await driver.upload("u1")
+    await driver.until_released("u1")
+    await until_reasons(kubectl, {"u1": "Completed"})
+    standby.kill()
+    await starting
+
+
+async def test_one_damaged_resource_is_left_alone(
+    driver: Driver, operator: Operator, kubectl: Kubectl
+) -> None:
+    driver.silent = True
+    await start_working(operator)
+    await driver.upload("u1", "u2")
+    await until_reasons(kubectl, {"u1": "Running", "u2": "Running"})
+    await asyncio.to_thread(operator.stop)
+    sealed = str(kubectl.json("get", "upp", "u1")["spec"]["sealed"])
+    patch = json.dumps({"spec": {"sealed": sealed[:60] + ("A" if sealed[60] != "A" else "B") + sealed[61:]}})
+    kubectl("patch", "upp", "u1", "--type=merge", f"--patch={patch}")
+    driver.silent = False
+    await start_working(operator)
+    kubectl("wait", "upp", "u2", "--for=jsonpath={.status.currentStep}", "--timeout=5s")
+    events = kubectl.json("get", "events", "--field-selector=reason=LeftAlone")["items"]
+    assert [event["involvedObject"]["name"] for event in events] in ([], ["u1"])
+    with pytest.raises(AssertionError):
+        assert reasons(kubectl.json("get", "upp"))["u1"] == "Completed"
+    assert Sealer([operator.sealing_key_file.read_text()]).fingerprints[0] == sealed.partition(".")[0]
