@@ -228,6 +228,10 @@ class Book:
         """`spec.desiredState`."""
         self.suspended, self.cancelled = word == "Suspended", word == "Cancelled"
         self.cancel_word = cancel_word
+        unanswered = self.status() == "AwaitingReady" and self.since("order", self.of("stalled"))
+        if self.cancelled and unanswered:
+            self.note("gone", at, word="Cancelled")
+            return []
         if self.cancelled and self.status() in IN_STEP | {"ReleaseBackOff", "UploadFailed"}:
             return self.order(cancel_word, self._cut(), at)
         if (word, self.status()) in {("Active", "Suspended"), ("Suspended", "Queued")}:

@@ -45,7 +45,7 @@ def _decide(context: Context, upload: Upload) -> Patch | Leave:
         return Leave("it is being cancelled", refused=True)
     if desired is not DesiredState.CANCELLED:
         return Patch({"desiredState": desired}, word)
-    if upload.stage == Stage.AWAITING_READY:
+    if upload.stage == Stage.AWAITING_READY and not upload.stuck:
         return Leave(f"the storage was already told the outcome {upload.outcome}", refused=True)
     policy = CancelPolicy.DELETE if context.options.delete else CancelPolicy.ABORT
     spec: Json = {"desiredState": desired, "cancelPolicy": policy}

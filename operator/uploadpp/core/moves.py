@@ -287,7 +287,7 @@ def end(upload: Upload, stage: Stage, now: Millis, config: Config, message: str 
 
 def end_untold(upload: Upload, now: Millis, config: Config) -> Decision:
     """End a cancelled upload of which the storage may have been told something already."""
-    text = "cancelled as asked; the storage was not told, as it may have been told to abort before"
+    text = "cancelled as asked; the storage was not told, as it may have been told an outcome before"
     return end(upload, Stage.CANCELLED, now, config, message=text)
 
 

@@ -117,14 +117,16 @@ TOLD: list[tuple[Callable[[], Decision], str]] = [
         (
             "Warning Stalled: "
             "the storage has not answered PostprocessingFinished(continue) with UploadReady; "
-            "are asynchronous uploads switched on there? resume sends it again"
+            "was the file deleted meanwhile, has the answer got "
+            "lost, or are asynchronous uploads off? resume sends it again, cancel ends the upload here"
         ),
     ),
     (
         lambda: stalled("abort"),
         (
             "Warning Stalled: the storage has not answered PostprocessingFinished(abort) with UploadReady; "
-            "are asynchronous uploads switched on there?"
+            "was the file deleted meanwhile, has the answer got "
+            "lost, or are asynchronous uploads off? cancel ends the upload here"
         ),
     ),
     (

@@ -111,7 +111,8 @@ def test_a_missing_upload_ready_is_asked_for_again_and_then_reported(outcome: st
     assert story.published[1:] == [f"finish {outcome} {n}" for n in (1, 2, 3)]
     assert story.upload.stalled_at == story.now
     assert story.upload.message.endswith(
-        f"({outcome}) with UploadReady; are asynchronous uploads switched on there? resume sends it again"
+        f"({outcome}) with UploadReady; was the file deleted meanwhile, has the answer got "
+        "lost, or are asynchronous uploads off? resume sends it again, cancel ends the upload here"
     )
     assert story.notices[-1].reason == "Stalled"
     assert wake_at(story.upload, story.config) is None

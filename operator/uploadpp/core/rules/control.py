@@ -113,7 +113,8 @@ def _towards_desired(upload: Upload, now: Millis, config: Config) -> Decision:
 
 
 def _cancelled(upload: Upload, now: Millis, config: Config) -> Decision:
-    if upload.is_held_unbegun:
+    unanswered = upload.stage is Stage.AWAITING_READY and upload.stalled_at is not None
+    if upload.is_held_unbegun or unanswered:  # a second word to the storage could destroy the bytes
         return end_untold(upload, now, config)
     if upload.stage is Stage.AWAITING_READY and upload.outcome is upload.control.cancel_outcome:
         return Decision(upload)

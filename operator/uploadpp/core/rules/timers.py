@@ -94,8 +94,9 @@ def watch_release(upload: Upload, tick: Tick, now: Millis, config: Config) -> De
     if upload.outcome in {Outcome.CONTINUE, Outcome.DELETE} and resends < config.max_finish_resends:
         return finish(upload, upload.outcome, now)
     text = f"the storage has not answered PostprocessingFinished({upload.outcome}) with UploadReady"
-    again = "" if upload.outcome is Outcome.ABORT else " resume sends it again"
-    return _stall(upload, now, f"{text}; are asynchronous uploads switched on there?{again}")
+    again = "" if upload.outcome is Outcome.ABORT else "resume sends it again, "
+    why = "was the file deleted meanwhile, has the answer got lost, or are asynchronous uploads off?"
+    return _stall(upload, now, f"{text}; {why} {again}cancel ends the upload here")
 
 
 def watch_url(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
