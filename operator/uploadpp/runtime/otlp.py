@@ -31,6 +31,7 @@ from opentelemetry.trace import (
 
 from uploadpp import __version__
 from uploadpp.core import tracing as core
+from uploadpp.core.text import clean
 from uploadpp.core.tracing import Span, Trace
 
 FLUSH_SECONDS = 5.0
@@ -70,6 +71,11 @@ class BoundedSession(requests.Session):
         return response
 
 
+def _clean(attributes: Mapping[str, str | int]) -> dict[str, str | int]:
+    """Ids and names of steps are words of others; half a pair in one would lose the whole batch."""
+    return {name: clean(value) if isinstance(value, str) else value for name, value in attributes.items()}
+
+
 class Otlp:
     """A pipeline to a collector: what is sampled, a queue, and a thread that sends it in batches."""
 
@@ -102,12 +108,12 @@ class Otlp:
         parent = SpanContext(trace.id, span.parent, is_remote=remote, trace_flags=flags)
         self._processor.on_end(
             ReadableSpan(
-                name=span.name,
+                name=clean(span.name),
                 context=context,
                 parent=parent if span.parent else None,
                 resource=self._resource,
-                attributes=span.attributes,
-                events=[Event(each.name, each.attributes, each.at * _NANOS) for each in span.events],
+                attributes=_clean(span.attributes),
+                events=[Event(each.name, _clean(each.attributes), each.at * _NANOS) for each in span.events],
                 kind=_KINDS[span.kind],
                 status=Status(StatusCode.ERROR, span.error) if span.error else Status(),
                 start_time=span.start * _NANOS,

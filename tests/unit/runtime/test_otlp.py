@@ -5,7 +5,11 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace import ReadableSpan
 
+from uploadpp.core.model import Millis
+from uploadpp.core.tracing import Span, SpanKind, Trace
 from uploadpp.runtime import otlp
 from uploadpp.runtime.otlp import MAX_ANSWER_BYTES, BoundedSession
 
@@ -76,3 +80,19 @@ def test_a_redirect_is_not_followed() -> None:
     assert response.status_code == 307
     thread.join()
     server.close()
+
+
+def test_names_of_others_lose_no_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a surrogate pair cannot be encoded, and with it all spans that are sent together."""
+    made = otlp.Otlp("http://127.0.0.1:9", "test", {})
+    told: list[ReadableSpan] = []
+    monkeypatch.setattr(made._processor, "on_end", told.append)
+    odd = "a\ud800\n"
+    names: dict[str, str | int] = {"step": odd, "n": 1}
+    at = Millis(0)
+    span = Span(name=odd, kind=SpanKind.WAIT, id=1, parent=0, start=at, end=at, attributes=names)
+    made.emit(Trace(1), span)
+    made.close()
+    assert encode_spans(told).SerializeToString()
+    (sent,) = told
+    assert (sent.name, dict(sent.attributes or {})) == ("a\\ud800\\n", {"step": "a\\ud800\\n", "n": 1})
