@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from uploadpp.api.plan import decode_plan
+from uploadpp.api.plan import decode_hidden, decode_plan
 from uploadpp.api.reading import Fields
 from uploadpp.core.conditions import ConditionType
 from uploadpp.core.config import Config
@@ -75,9 +75,13 @@ def _with_status(pending: Upload, spec: Fields, status: Fields, defaults: Config
     run = status.number("run")
     # Announced before its resource was seen, it had begun without asking what that lists.
     listed = pending.origin.announced_at is None
-    plan = decode_plan(spec, steps if run else None, defaults.steps, listed=listed)
+    plan = None if "steps" in spec else decode_hidden(status)
+    if plan is None:
+        plan = decode_plan(spec, steps if run else None, defaults.steps, listed=listed)
     if (run or steps) and [step.name for step in plan] != list(steps):
         raise status.error("steps", "are not those of spec.steps")
+    if stage.in_step and stage is not Stage.PENDING and len(steps) != len(plan):
+        raise status.error("steps", f"the upload is {stage}, but what has happened to its steps is missing")
     log = status.child("log")
     return evolve(
         pending,

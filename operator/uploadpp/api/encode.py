@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from uploadpp.api import API_VERSION, KIND
-from uploadpp.api.plan import encode_plan
+from uploadpp.api.plan import encode_plan, hidden_steps
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.conditions import Condition, conditions
 from uploadpp.core.model import Millis, StepStatus, Upload
@@ -119,6 +119,8 @@ def to_status(upload: Upload) -> Json:
         steps=[_encode_step(plan.name, step) for plan, step in zip(upload.plan, upload.steps, strict=False)],
         log=_filled(stream=log.stream, sequence=log.sequence),
     )
+    if (hidden := hidden_steps(upload.plan)) is not None:
+        status["plan"] = hidden
     status["retryCount"] = upload.retry_count
     if log.start is not None:
         status.setdefault("log", {})["start"] = log.start

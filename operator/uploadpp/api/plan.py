@@ -41,7 +41,7 @@ def encode_plan(plan: tuple[StepPlan, ...]) -> dict[str, Any]:
 
     The answer is shared by all uploads with the same plan: it must not be changed. Steps are left out
     if the API server would refuse one of their names: the operator may be configured with any word. Such
-    an upload has its steps in the status alone.
+    an upload has its steps in the status alone (`hidden_steps`).
     """
     common = {name for name, field in SHARED.items() if len({getattr(step, field) for step in plan}) == 1}
     values = _values(plan[0], common) if plan else {}
@@ -54,6 +54,21 @@ def encode_plan(plan: tuple[StepPlan, ...]) -> dict[str, Any]:
     if "stallAfterSeconds" in values:
         spec["stallAfterSeconds"] = values["stallAfterSeconds"]
     return spec
+
+
+def hidden_steps(plan: tuple[StepPlan, ...]) -> list[dict[str, Any]] | None:
+    """The steps as the status holds them where the spec cannot; None where it can."""
+    if all(is_step_name(step.name) for step in plan):
+        return None
+    return [{"name": step.name, **_values(step, OF_STEP)} for step in plan]
+
+
+def decode_hidden(status: Fields) -> tuple[StepPlan, ...] | None:
+    """The steps that `hidden_steps` has put into a status; None where it has not."""
+    if "plan" not in status:
+        return None
+    steps = status.children("plan")
+    return _shared(tuple(_overlay(DEFAULT, step, OF_STEP, step.text("name")) for step in steps))
 
 
 def _values(step: StepPlan, names: Iterable[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from uploadpp.api.limits import ApiModel, Count, Count64, Message, StepName, Time
+from uploadpp.api.spec import Step
 from uploadpp.core.conditions import ConditionStatus, ConditionType
 from uploadpp.core.states import Outcome, StepReason, StepState
 
@@ -119,5 +120,10 @@ class UploadPostprocessingStatus(ApiModel):
     steps: Annotated[list[StepStatusModel], Field(max_length=32)] | None = Field(
         None,
         description="What has happened to each step in the present run, in order.",
+    )
+    plan: Annotated[list[Step], Field(max_length=32)] | None = Field(
+        None,
+        description="The steps, where spec.steps cannot hold them: the operator may be configured with names "
+        "that a spec does not take.",
     )
     log: LogPositionModel | None = Field(None, description="How far the event stream has been applied.")

@@ -17,6 +17,7 @@ import orjson
 from uploadpp.kube.errors import (
     ApiError,
     ConflictError,
+    ExpiredError,
     ForbiddenError,
     NotFoundError,
     Refusal,
@@ -172,13 +173,15 @@ def _refusal(status: int, text: str, words: str) -> ApiError | None:
     return None
 
 
-def _plain(method: str, path: str, status: int, text: str, said: Json) -> ApiError:
+def _plain(method: str, path: str, status: int, text: str, said: Json) -> ApiError:  # noqa: PLR0911 -- an error for each code
     """The error that a Status of the API server is by its code."""
     match status:
         case HTTPStatus.NOT_FOUND if _names(said, Target.of(path)) and method != "POST":
             return NotFoundError(text)
         case HTTPStatus.NOT_FOUND | HTTPStatus.REQUEST_TIMEOUT:
             return UnavailableError(text)
+        case HTTPStatus.GONE:
+            return ExpiredError(text)
         case HTTPStatus.CONFLICT:
             return ConflictError(text)
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:

@@ -64,6 +64,10 @@ class UnavailableError(ApiError):
         self.retry_after = retry_after
 
 
+class ExpiredError(UnavailableError):
+    """The rest of a list is not to be had any more (410): it has to be read from the start."""
+
+
 class ForbiddenError(UnavailableError):
     """We lack a permission, or are not known any more."""
 

@@ -10,13 +10,19 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from uploadpp.kube.api import FIELD_MANAGER, JSON_PATCH, Api, Json
-from uploadpp.kube.errors import ConflictError, NotFoundError, RefusedError, UnavailableError
+from uploadpp.kube.errors import ConflictError, ExpiredError, NotFoundError, RefusedError, UnavailableError
 from uploadpp.kube.paths import api_path
 
 GROUP = "uploadpp.io"
 VERSION = "v1alpha1"
 PLURAL = "uploadpostprocessings"
 PAGE = 500
+"""Most resources that are read at a time."""
+FIRST_PAGE = 50
+"""Nothing is known of their size yet."""
+PAGE_BYTES = 4_000_000
+"""Anybody who may make resources could make all of them a megabyte long."""
+ATTEMPTS = 3
 ESSENTIAL = ("conditions", "currentStep", "run", "finishes", "steps", "log")
 """Fields of the status without which a restart would not go on where we are."""
 MARK_OF_URLS = "uploadpp.io/url-secret"
@@ -43,6 +49,12 @@ def stored(resource: Json) -> Stored:
     return Stored(meta["uid"], meta["resourceVersion"], meta.get("generation", 1))
 
 
+def _size(item: Json) -> int:
+    """About how many bytes a resource has: only what can be long is looked at."""
+    notes = item.get("metadata", {}).get("annotations") or {}
+    return 2_000 + len(item.get("spec", {}).get("sealed") or "") + sum(map(len, notes.values()))
+
+
 class Store:
     """Resources of one namespace."""
 
@@ -60,21 +72,35 @@ class Store:
     async def list_all(self, selector: str = "", fields: str = "") -> AsyncIterator[Json]:
         """Every resource that a label and a field selector leave, in pages.
 
+        When the rest of a list has expired it is read from the start, so a resource may come twice.
+
         Raises:
             RefusedError: the CRD in the cluster does not know a field that is asked for.
         """
-        token = ""
+        token, limit, attempts = "", min(FIRST_PAGE, PAGE), 1
         while True:
             params = {
-                "limit": str(PAGE),
+                "limit": str(limit),
                 "labelSelector": selector,
                 "fieldSelector": fields,
                 "continue": token,
             }
-            page = await self._api.request("GET", self._path, params={k: v for k, v in params.items() if v})
-            for item in page.get("items", []):
-                yield item
+            try:
+                page = await self._api.request(
+                    "GET", self._path, params={k: v for k, v in params.items() if v}
+                )
+            except ExpiredError:
+                if not token or attempts >= ATTEMPTS:
+                    raise
+                token, attempts = "", attempts + 1
+                continue
             token = page.get("metadata", {}).get("continue", "")
+            items: list[Json] = page.pop("items", None) or []
+            if items:
+                limit = max(1, min(PAGE, PAGE_BYTES * len(items) // sum(map(_size, items))))
+            items.reverse()
+            while items:
+                yield items.pop()  # what was handled is not kept until the page is through
             if not token:
                 return
 

@@ -93,10 +93,9 @@ class Archive:
         """The upload behind a resource."""
         return self._by_name.get(name)
 
-    def name_of(self, upload_id: str) -> str:
-        """The resource of an upload; empty when it is not here."""
-        archived = self._by_id.get(upload_id)
-        return archived.name if archived else ""
+    def find(self, upload_id: str) -> Archived | None:
+        """The upload with an id."""
+        return self._by_id.get(upload_id)
 
     def at(self, step: str) -> list[str]:
         """The ids of the uploads that are over and all the same at a step: `finished`, not released."""

@@ -58,8 +58,12 @@ class Reaper:
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
             for entry in list(self._ended):
-                if entry.gone or not entry.upload.stage.ended or self._archive.put_away(entry):
+                try:
+                    if entry.gone or not entry.upload.stage.ended or self._archive.put_away(entry):
+                        del self._ended[entry]
+                except Exception:
                     del self._ended[entry]
+                    log.exception("finished upload kept in memory", extra={"upload": entry.upload.id})
             due = self._archive.due(self._clock(), max(self._max_kept - len(self._ended), 0))
             width = min(AT_ONCE + len(due) // EASE, MOST_AT_ONCE)
             left, self._failures = iter(due), 0
@@ -68,7 +72,10 @@ class Reaper:
     async def _remove_all(self, left: Iterator[Archived]) -> None:
         for each in left:
             if self._failures < FAILURES_IN_A_ROUND:
-                await self._remove(each)
+                try:
+                    await self._remove(each)
+                except Exception:
+                    log.exception("resource not removed; the others are", extra={"resource": each.name})
             else:
                 self._archive.later(each)
 

@@ -2,14 +2,18 @@
 
 import logging
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from uploadpp.api.codec import UnreadableResourceError, control_of, from_resource
+from uploadpp.api.timestamps import parse_time
+from uploadpp.core.bounds import LAST_MOMENT
 from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Origin, Upload
-from uploadpp.core.naming import ENDED_ANNOTATION
+from uploadpp.core.naming import ENDED_ANNOTATION, resource_name
 from uploadpp.core.states import Stage
 from uploadpp.kube.sealing import SealError, UnknownKeyError
 from uploadpp.kube.store import Stored, stored
@@ -45,23 +49,50 @@ class ResourceInputs:
         self._archive = archive
         self.keys = KeyCheck(", ".join(getattr(seals, "fingerprints", ())))
         self._broken: set[str] = set()
+        self._ranks: dict[str, tuple[bool, bool, int]] = {}
         self._forgotten: OrderedDict[str, None] = OrderedDict()
         coordinator.on_forgotten = self._done_with
 
     def listed(self, resource: Json) -> None:
         """Take a resource into memory before the log is replayed."""
-        if not self._archive.admits(resource):
-            self._adopt(resource)
+        with self._one(resource):
+            if not self._archive.admits(resource):
+                self._adopt(resource)
 
     def reconcile_all(self) -> None:
         """After replay: whatever spec or status says is due, for resources that no log started."""
         for entry in list(self._coordinator.entries):
-            upload = entry.upload
-            if self._secrets.is_waiting(entry):
-                continue
-            edited = upload.control.generation > upload.observed_generation
-            if not upload.run or edited or upload.stage is Stage.QUEUED:  # perhaps its step has no limit now
-                self._coordinator.on_input(entry, SpecChanged(upload.control))
+            try:
+                self._reconcile(entry)
+            except Exception as error:  # noqa: BLE001 -- logged in `_leave`
+                self._leave(entry.name, entry.stored.uid if entry.stored else "", error)
+
+    def _reconcile(self, entry: Entry) -> None:
+        upload = entry.upload
+        if self._secrets.is_waiting(entry):
+            return
+        edited = upload.control.generation > upload.observed_generation
+        if not upload.run or edited or upload.stage is Stage.QUEUED:  # perhaps its step has no limit now
+            self._coordinator.on_input(entry, SpecChanged(upload.control))
+
+    @contextmanager
+    def _one(self, resource: Json) -> Iterator[None]:
+        """Whatever is wrong with one resource ends nothing but the work on this one (law 2.7)."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 -- logged in `_leave`
+            meta = resource.get("metadata") or {}
+            self._leave(str(meta.get("name", "")), str(meta.get("uid", "")), error)
+
+    def _leave(self, name: str, uid: str, error: Exception) -> None:
+        if uid in self._broken:
+            return
+        self._broken.add(uid)
+        log.error(
+            "resource left alone: this is a bug, please report it", exc_info=error, extra={"resource": name}
+        )
+        text = f"the operator cannot handle this resource ({type(error).__name__}); its log says more"
+        self._notices.post(name, uid, Notice(NoticeType.WARNING, "LeftAlone", text))
 
     def is_echo(self, resource: Json) -> bool:
         """Whether a resource, as the watch has it, says nothing new: it is as we left it, or older.
@@ -82,8 +113,11 @@ class ResourceInputs:
 
     def seen(self, resource: Json) -> None:
         """A resource as it is now: added, edited, or our own write coming back."""
-        if self.is_echo(resource):
-            return
+        with self._one(resource):
+            if not self.is_echo(resource):
+                self._seen(resource)
+
+    def _seen(self, resource: Json) -> None:
         name, now = resource["metadata"]["name"], stored(resource)
         entry, archived = self._coordinator.entry_of(name), self._archive.get(name)
         if archived is not None:
@@ -136,7 +170,8 @@ class ResourceInputs:
 
     def recalled(self, resource: Json) -> None:
         """An upload that was put away, or might have been, is wanted again."""
-        self._take(resource)
+        with self._one(resource):
+            self._take(resource)
 
     def deleted(self, resource: Json) -> None:
         """A resource is gone, says the watch."""
@@ -193,10 +228,7 @@ class ResourceInputs:
         if not upload.id:
             self._report(resource, ValueError("spec.upload.id is empty"))
             return None
-        other = self._coordinator.upload_entry(upload.id)
-        known = other.name if other is not None else self._archive.name_of(upload.id)
-        if known:
-            self._report(resource, ValueError(f"upload {upload.id} already has the resource {known}"))
+        if not self._prevails(resource, upload.id):
             return None
         if not sealed:
             origin = origin_from_spec(upload)
@@ -207,6 +239,36 @@ class ResourceInputs:
             self._secrets.want(entry, resource)
         return entry
 
+    def _prevails(self, resource: Json, upload_id: str) -> bool:
+        """Whether an upload is driven by this resource, and not by another one that names it as well.
+
+        The resource with the name of the id wins: the operator has made it. Then one with a status wins, then
+        the older. The loser is left alone, whichever was seen first.
+        """
+        other, archived = self._coordinator.upload_entry(upload_id), self._archive.find(upload_id)
+        meta = resource["metadata"]
+        known = other.name if other is not None else archived.name if archived is not None else ""
+        if not known:
+            self._ranks[meta["uid"]] = _rank(resource, upload_id)
+            return True
+        held = other.stored if other is not None else archived.stored if archived is not None else None
+        if held is not None and held.uid == meta["uid"]:
+            return False  # listed a second time
+        uid = held.uid if held is not None else ""
+        mine = _rank(resource, upload_id)
+        if mine <= self._ranks.get(uid, (known == resource_name(upload_id), True, 0)):
+            self._report(resource, ValueError(f"upload {upload_id} already has the resource {known}"))
+            return False
+        if archived is not None:
+            self._archive.drop(archived)
+            self._remember(archived.stored.uid)
+        if other is not None:
+            self._coordinator.forget(other)
+        self._ranks[meta["uid"]] = mine
+        loser = {"metadata": {"name": known, "uid": uid}}
+        self._report(loser, ValueError(f"upload {upload_id} is that of the resource {meta['name']}"))
+        return True
+
     def _report(self, resource: Json, error: Exception) -> None:
         """Say once what is wrong with a resource that we leave alone, here and on the resource."""
         name, uid = resource["metadata"]["name"], resource["metadata"]["uid"]
@@ -215,6 +277,16 @@ class ResourceInputs:
         self._broken.add(uid)
         log.error("resource left alone: %s", error, extra={"resource": name})
         self._notices.post(name, uid, Notice(NoticeType.WARNING, "LeftAlone", str(error)))
+
+
+def _rank(resource: Json, upload_id: str) -> tuple[bool, bool, int]:
+    """How well a resource is entitled to drive an upload; the greater the better."""
+    meta = resource["metadata"]
+    try:
+        created = parse_time(meta.get("creationTimestamp") or "")
+    except ValueError:
+        created = LAST_MOMENT
+    return meta["name"] == resource_name(upload_id), bool(resource.get("status")), -created
 
 
 def _version(of: Stored) -> int:

@@ -2,10 +2,13 @@
 
 import asyncio
 import heapq
+import logging
 from collections.abc import Callable
 
 from uploadpp.core.model import Millis
 from uploadpp.runtime.entry import Entry
+
+log = logging.getLogger(__name__)
 
 LONGEST_SLEEP_SECONDS = 5.0
 """The clock may be set; a timer is never later than this because of it."""
@@ -72,7 +75,10 @@ class Scheduler:
         """Call `act` for entries as they become due, until cancelled."""
         while True:
             for entry in self.pop_due():
-                act(entry)
+                try:
+                    act(entry)
+                except Exception:
+                    log.exception("timer failed; the others go on", extra={"upload": entry.upload.id})
             at = self.next_due()
             sleep = LONGEST_SLEEP_SECONDS if at is None else (at - self._clock()) / 1000
             self._wake.clear()

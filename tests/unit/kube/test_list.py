@@ -1,0 +1,53 @@
+"""Reading a long list: what expires in the middle is read again, and large resources come few at a time."""
+
+from typing import Any, cast
+
+import pytest
+
+from uploadpp.kube.errors import ExpiredError
+from uploadpp.kube.store import PAGE, PAGE_BYTES, Store
+
+
+class Pages:
+    """Answers lists, and says from time to time that the rest is not to be had any more."""
+
+    def __init__(self, count: int, size: int, expiries: int = 0) -> None:
+        self._count, self._size, self._expiries = count, size, expiries
+        self.limits: list[int] = []
+
+    async def request(self, method: str, path: str, params: dict[str, str]) -> dict[str, Any]:
+        del method, path
+        start, limit = int(params.get("continue", 0)), int(params["limit"])
+        if start and self._expiries:
+            self._expiries -= 1
+            raise ExpiredError("GET: 410 The provided continue parameter is too old")
+        self.limits.append(limit)
+        end = min(start + limit, self._count)
+        items = [
+            {"metadata": {"name": str(n), "annotations": {"a": "x" * self._size}}} for n in range(start, end)
+        ]
+        return {"items": items, "metadata": {"continue": str(end) if end < self._count else ""}}
+
+
+async def names(pages: Pages) -> list[str]:
+    return [each["metadata"]["name"] async for each in Store(cast("Any", pages), "ocis").list_all()]
+
+
+@pytest.mark.parametrize("expiries", [0, 1, 2])
+async def test_b6_a_list_that_expires_is_read_from_the_start(expiries: int) -> None:
+    found = await names(Pages(1600, 10, expiries))
+    assert set(found) == {str(n) for n in range(1600)}
+
+
+async def test_b6_a_list_that_always_expires_fails() -> None:
+    with pytest.raises(ExpiredError):
+        await names(Pages(1600, 10, 99))
+
+
+@pytest.mark.parametrize("size", [0, 10, 255_000, 20_000_000])
+async def test_s6_pages_are_as_small_as_their_resources_are_large(size: int) -> None:
+    pages = Pages(120, size if size < PAGE_BYTES else PAGE_BYTES * 2)
+    pages = Pages(3, size) if size > PAGE_BYTES else pages
+    assert len(await names(pages)) in {3, 120}
+    assert all(1 <= limit <= PAGE for limit in pages.limits)
+    assert all(limit * size <= max(PAGE_BYTES, size) for limit in pages.limits[1:])
