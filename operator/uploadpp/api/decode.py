@@ -80,7 +80,7 @@ def _with_status(pending: Upload, spec: Fields, status: Fields, defaults: Config
         plan = decode_plan(spec, steps if run else None, defaults.steps, listed=listed)
     if (run or steps) and [step.name for step in plan] != list(steps):
         raise status.error("steps", "are not those of spec.steps")
-    if stage.in_step and stage is not Stage.PENDING and len(steps) != len(plan):
+    if stage in {Stage.RUNNING, Stage.BACKING_OFF} and not (run and len(steps) == len(plan)):
         raise status.error("steps", f"the upload is {stage}, but what has happened to its steps is missing")
     log = status.child("log")
     return evolve(

@@ -49,6 +49,12 @@ class StepStatusModel(ApiModel):
     message: Message | None = Field(None, description="What its service said about that.")
 
 
+class PlannedStep(Step):
+    """A step with a name that no spec takes."""
+
+    name: StepName = Field(description="The word the step's service listens for.")
+
+
 class LogPositionModel(ApiModel):
     """How far the event stream has been applied to this upload."""
 
@@ -121,7 +127,7 @@ class UploadPostprocessingStatus(ApiModel):
         None,
         description="What has happened to each step in the present run, in order.",
     )
-    plan: Annotated[list[Step], Field(max_length=32)] | None = Field(
+    plan: Annotated[list[PlannedStep], Field(max_length=32)] | None = Field(
         None,
         description="The steps, where spec.steps cannot hold them: the operator may be configured with names "
         "that a spec does not take.",
