@@ -22,6 +22,7 @@ from uploadpp.wire.stream import (
     consumer_exists,
     ensure_stream,
     legacy_members,
+    list_consumers,
     take_over,
 )
 
@@ -210,29 +211,29 @@ async def test_legacy_push_member(client: Client, js: JetStreamContext) -> None:
         ack_policy=AckPolicy.EXPLICIT,
     )
     made = await js.add_consumer(STREAM, config)
-    assert await legacy_members(js) == []
+    assert legacy_members(await list_consumers(js)) == []
     assert made.config is not None
     assert made.config.deliver_subject is not None
     member = await client.subscribe(made.config.deliver_subject, queue="postprocessing")
     await client.flush()
-    assert await legacy_members(js) == ["postprocessing"]
+    assert legacy_members(await list_consumers(js)) == ["postprocessing"]
     await member.unsubscribe()
     await client.flush()
     async with asyncio.timeout(10):  # the server notices lost interest in its own time
-        while await legacy_members(js):  # noqa: ASYNC110 -- nothing tells
+        while legacy_members(await list_consumers(js)):  # noqa: ASYNC110 -- nothing tells
             await asyncio.sleep(0.05)
 
 
 async def test_legacy_pull_member(js: JetStreamContext) -> None:
     subscription = await js.pull_subscribe(STREAM, durable="postprocessing-pull", stream=STREAM)
-    assert await legacy_members(js) == []
+    assert legacy_members(await list_consumers(js)) == []
     waiting = asyncio.create_task(subscription.fetch(1, timeout=5))
     async with asyncio.timeout(5):
-        while not await legacy_members(js):  # noqa: ASYNC110 -- a test may poll
+        while not legacy_members(await list_consumers(js)):  # noqa: ASYNC110 -- a test may poll
             await asyncio.sleep(0.05)
     await fill(js, 1)
     assert len(await waiting) == 1
-    assert await legacy_members(js) == []
+    assert legacy_members(await list_consumers(js)) == []
 
 
 async def test_more_consumers_than_fit_on_a_page(js: JetStreamContext) -> None:

@@ -62,7 +62,7 @@ class Credentials:
         self.proxy = proxy
         self.problem = ""
         """Why credentials could not be renewed; empty when they could."""
-        self._access = access
+        self.access = access
         self._clock = clock
         self._lock = threading.Lock()
         self._issued = Issued()
@@ -102,7 +102,7 @@ class Credentials:
             return self._snapshot
 
     def _schedule(self) -> None:
-        access, now = self._access, self._clock()
+        access, now = self.access, self._clock()
         files = (access.authority, access.certificate, access.key)
         rereads = access.token_file is not None or any(each and each.path for each in files)
         self._fresh_until = now + REREAD_SECONDS if rereads else float("inf")
@@ -110,7 +110,7 @@ class Credentials:
             self._fresh_until = min(self._fresh_until, self._issued.expires_at)
 
     def _build(self, before: Snapshot | None, *, force: bool) -> Snapshot:
-        access = self._access
+        access = self.access
         if access.plugin is not None and (force or self._clock() >= self._issued.expires_at):
             try:
                 self._issued = run_plugin(access.plugin, os.environ)
@@ -132,7 +132,7 @@ class Credentials:
         return before if same and before is not None else now
 
     def _headers(self) -> tuple[tuple[str, str], ...]:
-        access = self._access
+        access = self.access
         token = access.token
         if access.token_file is not None:
             token = _token_in(access.token_file, token)

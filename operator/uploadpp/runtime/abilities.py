@@ -51,6 +51,10 @@ class Unread(Protocol):
     def unread(self) -> int:
         """Messages that the server still has for us."""
 
+    @property
+    def problem(self) -> str:
+        """Why nothing can be read; empty when it can."""
+
 
 class Waiting(Protocol):
     """What could not be recorded (`runtime.refusals.Refusals`)."""
@@ -72,6 +76,8 @@ class FullWindow:
 
     def problem(self, reader: Unread) -> str:
         """What is wrong, in words; to be asked again and again."""
+        if reader.problem:
+            return reader.problem
         now, unread, words = self._clock(), reader.unread, self._waiting.words
         if reader.delivered != self._delivered or not unread or not words:
             self._delivered, self._since = reader.delivered, now

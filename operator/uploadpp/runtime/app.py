@@ -19,6 +19,7 @@ from uploadpp.core.lease import identity
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.access import ConfigError
 from uploadpp.kube.api import Api
+from uploadpp.kube.cluster import cluster_of
 from uploadpp.kube.credentials import Credentials, find_credentials
 from uploadpp.kube.eventlog import EventLog
 from uploadpp.kube.lease import Lease
@@ -220,6 +221,7 @@ class App:
             store=Store(api, self._namespace),
             events=events,
             seals=self._sealer,
+            owner=f"{self._namespace} in cluster {cluster_of(credentials.access)}",
             metrics=self._metrics,
             namespace=self._namespace,
             shown=self._settings.show,

@@ -74,6 +74,7 @@ class Surroundings:
     seals: Seals
     metrics: Metrics
     namespace: str
+    owner: str = ""  # which installation this is, for others on the same stream
     shown: frozenset[ShownField]
     writers: int
     max_ended: int = 10_000
@@ -97,7 +98,7 @@ class Session:
         self._shard = shard
         self._label = str(shard.index)
         self._js: JetStreamContext = around.client.jetstream()
-        self._legacy = LegacyService(self._js, around.metrics)
+        self._legacy = LegacyService(self._js, around.metrics, owner=around.owner)
         self._ledger = Ledger()
         self._scheduler = Scheduler(around.clock)
         self._fence = Fence(lease, around.monotonic)
@@ -129,6 +130,7 @@ class Session:
         self._abilities = Abilities()
         window = FullWindow(self._ledger, refusals, around.monotonic)
         self._abilities.add(Ability.PULL, lambda: window.problem(self._reader) if self._reader else "")
+        self._abilities.add(Ability.PUBLISH, lambda: self._publisher.problem)
         self._abilities.add(Ability.RECORD, lambda: refusals.disabled or lease.doubt)
         self._traffic = Traffic()
         self._reader: LogReader | None = None
@@ -136,8 +138,6 @@ class Session:
         self._replayed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._timers: asyncio.Task[None] | None = None
-
-    # -- for probes -----------------------------------------------------------------------
 
     @property
     def processing(self) -> int:
@@ -148,7 +148,7 @@ class Session:
     def problem(self) -> str:
         """What keeps this session from working, in words; empty when nothing does."""
         if self._reader is None or not self._replayed.is_set():
-            return self._legacy.problem or "replaying the log"
+            return self._legacy.problem or self._abilities.problem or "replaying the log"
         watching = self._watch.problem if self._watch is not None else "the watch has not started"
         return trouble(self._around.client) or self._abilities.problem or watching or self._legacy.problem
 
@@ -221,7 +221,8 @@ class Session:
         around = self._around
         await self._legacy.wait()
         # Before listing: what a predecessor still acknowledges must be in what we list.
-        place = await take_over(self._js, self._shard, epoch, around.start_from, around.lost_after)
+        where = (around.start_from, around.lost_after, around.owner)
+        place = await take_over(self._js, self._shard, epoch, *where)
         self._fence.bind(self._js, place)
         self._coordinator.stream = place.stream
         self._ledger.start(place.first - 1)
@@ -240,6 +241,7 @@ class Session:
 
     def _start_reading(self, place: Place) -> None:
         self._reader = LogReader(self._around.client, place, self._on_raw)
+        self._legacy.check = self._reader.overtaken
         if place.backlog == 0:
             self._replayed.set()
         self._spawn(self._reader.run())

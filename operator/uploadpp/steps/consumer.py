@@ -10,17 +10,22 @@ from datetime import UTC, datetime, timedelta
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
 from uploadpp.wire.listeners import durable_name
+from uploadpp.wire.pulls import Answer, Terms, judge
 from uploadpp.wire.stream import STREAM, ensure_stream
 
 log = logging.getLogger(__name__)
 
 FETCH_SECONDS = 1.0
 """Short, because who is told to stop first waits for what it has asked for."""
+CONFLICT = "409"
+MOST = 64
+"""Messages asked for at once; fewer where the server allows fewer."""
 
 
 class StartConsumer:
@@ -36,6 +41,8 @@ class StartConsumer:
         self._client = client
         self._since = since
         self._last: datetime | None = None
+        self._most = MOST
+        self._refusal = ""
         self._subscription: JetStreamContext.PullSubscription | None = None
 
     @property
@@ -58,6 +65,7 @@ class StartConsumer:
         self.ack_wait_seconds = info.config.ack_wait or self.ack_wait_seconds  # somebody may have changed it
         self._last = self._last or datetime.now(UTC)
         self._subscription = await js.pull_subscribe_bind(self.name, stream=STREAM)
+        self._listen(self._subscription._sub)  # noqa: SLF001 -- it offers nothing to listen at
 
     async def _make(self, js: JetStreamContext) -> ConsumerInfo:
         config = ConsumerConfig(
@@ -79,8 +87,11 @@ class StartConsumer:
         info: ConsumerInfo
         try:
             info = await js.add_consumer(STREAM, config)
-        except APIError:
-            info = await js.consumer_info(STREAM, self.name)  # another process was faster
+        except APIError as error:
+            try:
+                info = await js.consumer_info(STREAM, self.name)  # another process was faster
+            except NotFoundError:
+                raise error from None  # what the server said is the reason, not that there is no consumer
         else:
             log.info("consumer made", extra={"consumer": self.name, "reads": config.deliver_policy})
         return info
@@ -94,12 +105,40 @@ class StartConsumer:
         if self._subscription is None:
             raise nats.errors.BadSubscriptionError
         try:
-            messages = await self._subscription.fetch(batch, timeout=FETCH_SECONDS)
+            messages = await self._subscription.fetch(min(batch, self._most), timeout=FETCH_SECONDS)
         except TimeoutError:
-            return []
+            messages = []
         if messages:
             self._last = messages[-1].metadata.timestamp
+        elif self._refusal:
+            self._adapt(self._refusal)
+        self._refusal = ""
         return messages
+
+    def _adapt(self, refusal: str) -> None:
+        """Ask for less if that is what the server wants.
+
+        Raises:
+            APIError: the server wants something else, in its words.
+        """
+        answer, terms = judge(Terms(self._most), CONFLICT, refusal)
+        if answer is not Answer.ADAPTED:
+            raise APIError(code=int(CONFLICT), description=refusal)
+        log.warning("asking NATS for less at a time: %s", refusal)
+        self._most = terms.batch
+
+    def _listen(self, subscription: Subscription) -> None:
+        """Keep the refusals of pulls, which the library passes over as if nothing was there."""
+        take = subscription.next_msg
+
+        async def next_msg(timeout: float | None = 1.0) -> Msg:  # noqa: ASYNC109 -- the library's
+            message = await take(timeout)
+            headers = message.headers or {}
+            if headers.get("Status") == CONFLICT and not message.data:
+                self._refusal = str(headers.get("Description", ""))
+            return message
+
+        subscription.next_msg = next_msg  # type: ignore[method-assign]
 
     async def close(self) -> None:
         """Ask for nothing more."""

@@ -54,6 +54,8 @@ class Publisher:
         self._wake = asyncio.Event()
         self._inbox = client.new_inbox()
         self._in_flight: dict[str, _InFlight] = {}
+        self.problem = ""
+        """Why the stream did not take our last event, in words; empty when it did."""
 
     def __len__(self) -> int:
         return len(self._in_flight)
@@ -137,8 +139,10 @@ class Publisher:
             answer = {}
         sequence = answer.get("seq")
         if isinstance(sequence, int) and "error" not in answer:
+            self.problem = ""
             self.confirm(event_id, sequence)
         else:
             # No stream, no space, no responder: stays in flight, run_resends() tries again.
             why = answer.get("error", {}).get("description") or (message.headers or {}).get("Status")
-            log.warning("the stream did not take an event: %s", why)
+            self.problem = f"the stream did not take an event: {why}"
+            log.warning(self.problem)

@@ -16,16 +16,16 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
+from nats.js.api import ConsumerInfo
 from nats.js.errors import NotFoundError
 
 from uploadpp.core.model import Millis
+from uploadpp.wire.positions import acknowledged
+from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, judge, words
 from uploadpp.wire.stream import STREAM, Place
 
 log = logging.getLogger(__name__)
 
-CREDIT = 512
-EXPIRES_SECONDS = 30
-HEARTBEAT_SECONDS = 3
 HEARTBEAT_SLACK_SECONDS = 1
 SILENCE_SECONDS = 10
 PENDING_BYTES = 1 << 30
@@ -73,8 +73,12 @@ class LogReader:
         self._client = client
         self._handler = handler
         self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{place.consumer}"
+        self._consumer = place.consumer
         self._inbox = client.new_inbox()
         self._credit = 0
+        self._terms = Terms()
+        self._refusal = ""
+        self._begun = False
         self._delivered = 0
         self._sequence = place.first - 1
         self._heard = 0.0
@@ -85,6 +89,8 @@ class LogReader:
         """What the server has said to be acknowledged, as a sequence."""
         self.processing = 0
         """The sequence of the message that the handler works on; 0 while it works on none."""
+        self.asked = place.first - 1
+        """What we have asked the server to take as acknowledged."""
         self._last_stored_at = 0
         self._reconnects = client.stats["reconnects"]
         self._pending = place.backlog
@@ -125,6 +131,13 @@ class LogReader:
         """Whether an answer would have reached us by now: not after a pause of ours, before we have read."""
         return self._client.is_connected and self.silent_for <= HEARTBEAT_SECONDS + HEARTBEAT_SLACK_SECONDS
 
+    @property
+    def problem(self) -> str:
+        """Why nothing can be read, in words; empty when a message would reach us."""
+        if self._refusal or not self._begun or not self._client.is_connected:
+            return self._refusal
+        return "" if self.hears else f"no sign of the consumer for {self.silent_for:.0f} s"
+
     async def run(self) -> None:
         """Read until cancelled.
 
@@ -132,7 +145,7 @@ class LogReader:
             LogLostError: the consumer is gone, silent or has a gap.
         """
         loop = asyncio.get_running_loop()
-        self._heard = loop.time()
+        self._heard, self._begun = loop.time(), True
         self._subscription = await self._client.subscribe(
             self._inbox,
             cb=self._on_message,
@@ -195,8 +208,25 @@ class LogReader:
         message's own would be a third of the memory of an upload in flight.
         """
         head, tail = self._ack_subject
+        self.asked = max(self.asked, sequence)
         self._last_ack = (f"{head}.{sequence}.{delivered}.{tail}", f"{self._ack_inbox}.{sequence}")
         await self._acknowledge()
+
+    async def overtaken(self, consumers: list[ConsumerInfo]) -> str:
+        """That somebody else has acknowledged what we have not, in words. Purging the stream looks alike."""
+        asked = self.asked
+        mine = next((each for each in consumers if each.name == self._consumer), None)
+        floor = acknowledged(mine) if mine is not None else None
+        if not isinstance(floor, int) or floor <= asked:
+            return ""
+        first = (await self._client.jetstream().stream_info(STREAM)).state.first_seq
+        if floor <= max(self.asked, first - 1):
+            return ""
+        return (
+            f"somebody else acknowledged messages {max(asked + 1, first)} to {floor} for the consumer "
+            f"{self._consumer}: uploads may be lost at the next start; "
+            f"only the operator may publish to $JS.ACK.{STREAM}.{self._consumer}.>"
+        )
 
     async def _acknowledge(self) -> None:
         subject, reply = self._last_ack
@@ -218,13 +248,16 @@ class LogReader:
             await subscription.unsubscribe()
 
     async def _pull(self) -> None:
-        request = {
-            "batch": CREDIT - self._credit,
-            "expires": EXPIRES_SECONDS * 1_000_000_000,
-            "idle_heartbeat": HEARTBEAT_SECONDS * 1_000_000_000,
-        }
-        self._credit = CREDIT
-        await self._client.publish(self._next_subject, orjson.dumps(request), reply=self._inbox)
+        terms = self._terms
+        while self._credit < terms.credit:
+            batch = min(terms.batch, terms.credit - self._credit)
+            request = {
+                "batch": batch,
+                "expires": int(terms.expires_seconds * 1_000_000_000),
+                "idle_heartbeat": int(terms.heartbeat_seconds * 1_000_000_000),
+            }
+            self._credit += batch
+            await self._client.publish(self._next_subject, orjson.dumps(request), reply=self._inbox)
 
     async def _on_message(self, message: Msg) -> None:
         if self._lost.done():
@@ -240,6 +273,7 @@ class LogReader:
             return
         self._ack_subject = subject
         self._credit -= 1
+        self._refusal = ""
         if raw.delivered > self._delivered + 1:
             self._fail(f"a gap before sequence {raw.sequence}")
             return
@@ -249,7 +283,7 @@ class LogReader:
         self._sequence = raw.sequence
         self._last_stored_at = raw.timestamp
         self._pending = raw.pending
-        if self._credit <= CREDIT // 2:
+        if self._credit <= self._terms.credit // 2:
             await self._pull()
         self.processing = raw.sequence
         try:
@@ -263,20 +297,28 @@ class LogReader:
         headers = message.headers or {}
         status = headers.get("Status", "")
         if status == "100":
+            self._refusal = ""
             # What was on its way when a connection died is not sent again before the ack wait is over.
             if int(headers.get("Nats-Last-Consumer", "0") or 0) > self._delivered:
                 self._fail("messages were lost on their way")
             return
         if status == "408":
             self._credit -= int(headers.get("Nats-Pending-Messages", "0") or 0)
-            if self._credit <= CREDIT // 2:
+            if self._credit <= self._terms.credit // 2:
                 await self._pull()
             return
         description = str(headers.get("Description", "")).strip()
-        if status == "409" and "Consumer Deleted" not in description:
-            self._credit = 0  # a leader change or a shutdown: pull again at the next check
+        answer, terms = judge(self._terms, status, description)
+        if answer is Answer.OVER:
+            self._fail(words(status, description))
             return
-        self._fail(f"the consumer is gone ({status} {description})")
+        self._credit = 0  # a leader change, a shutdown or a limit: what was asked for is not there any more
+        if answer is Answer.AGAIN:  # at the next check
+            self._refusal = words(status, description)
+        elif terms != self._terms:
+            log.warning("asking NATS for less at a time: %s", description)
+            self._terms = terms
+            await self._pull()
 
     def _fail(self, why: str) -> None:
         if not self._lost.done():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -23,7 +24,7 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
-from uploadpp.core.sharding import Shard
+from uploadpp.core.sharding import BUCKETS, Shard
 from uploadpp.wire.positions import acknowledged, first_of, last_before, last_sign_of
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,13 @@ ACK_WAIT_SECONDS = 3600
 MAX_ACK_PENDING = 250_000
 """So many messages may be unacknowledged, ten for each upload: the bound of memory when etcd is slow."""
 INCARNATION_KEY = "uploadpp.io/incarnation"
-_OURS = re.compile(r"uploadpp-(\d+)(?:of(\d+))?-e(\d+)")
+OWNER_KEY = "uploadpp.io/owner"
+MAX_EPOCH = 10**12
+_OURS = re.compile(r"uploadpp-(0|[1-9]\d?)(?:of([1-9]\d?))?-e(0|[1-9]\d{0,12})")
+_LIKE_OURS = re.compile(r"uploadpp-\d.*")
+_MAX_PENDING = re.compile(r"max ack pending exceeds \w+ limit of (\d+)")
+MAX_WARNED = 100
+_warned: set[str] = set()
 
 
 class StartFrom(StrEnum):
@@ -79,7 +86,14 @@ class OurConsumer:
 def parse_name(name: str) -> tuple[Shard, int] | None:
     """The shard and the epoch of a consumer of ours; None when it is somebody else's."""
     match = _OURS.fullmatch(name)
-    return None if match is None else (Shard(int(match[1]), int(match[2] or 1)), int(match[3]))
+    if match is not None:
+        index, count, epoch = int(match[1]), int(match[2] or 1), int(match[3])
+        if index < count <= BUCKETS and epoch <= MAX_EPOCH and match[2] != "1":
+            return Shard(index, count), epoch
+    if _LIKE_OURS.fullmatch(name) and name not in _warned and len(_warned) < MAX_WARNED:
+        _warned.add(name)
+        log.warning("a consumer is ignored: it is called like ours and is not ours", extra={"consumer": name})
+    return None
 
 
 async def ensure_stream(js: JetStreamContext, max_age_seconds: float | None = None) -> None:
@@ -100,6 +114,7 @@ async def take_over(
     lease_epoch: int,
     start_from: StartFrom = StartFrom.AUTO,
     lost_after: datetime | None = None,
+    owner: str = "",
 ) -> Place:
     """Become the only reader of a shard.
 
@@ -110,7 +125,7 @@ async def take_over(
     that we know of: then what follows is a new incarnation, read from that time on.
     """
     info = await js.stream_info(STREAM)
-    await _reserve_places(js, shard, info, start_from)
+    await _reserve_places(js, shard, info, start_from, owner)
     mine = [known for known in await _ours(js, info.state) if known.shard == shard]
     last = max(mine, key=lambda each: each.epoch)
     incarnation = last.incarnation or _incarnation(info)
@@ -118,16 +133,16 @@ async def take_over(
     if isinstance(where, datetime):
         incarnation = _next_incarnation(incarnation)
         log.warning("the stream has lost messages; going on with what it has", extra={"stream": incarnation})
-    epoch = max(lease_epoch, last.epoch + 1)
+    epoch = _next_epoch(lease_epoch, [each.epoch for each in mine])
     name = f"{shard.consumer_prefix}{epoch}"
-    made = await js.add_consumer(STREAM, _consumer(name, incarnation, where))
+    made = await _make(js, _consumer(name, incarnation, where, owner))
     for old in mine:
         await js.delete_consumer(STREAM, old.info.name)
     return Place(incarnation, name, epoch, first_of(made), made.num_pending or 0)
 
 
 async def _reserve_places(
-    js: JetStreamContext, shard: Shard, info: StreamInfo, start_from: StartFrom
+    js: JetStreamContext, shard: Shard, info: StreamInfo, start_from: StartFrom, owner: str
 ) -> None:
     """See to it that every shard of this layout has a consumer, all made at one position.
 
@@ -143,7 +158,7 @@ async def _reserve_places(
         incarnation = next((known.incarnation for known in ours if known.incarnation), _incarnation(info))
         for index in sorted(missing):
             name = f"{Shard(index, shard.count).consumer_prefix}0"
-            await _add_unless_there(js, _consumer(name, incarnation, first))
+            await _add_unless_there(js, _consumer(name, incarnation, first, owner))
     for old in ours:
         if old.shard.count != shard.count:
             await js.delete_consumer(STREAM, old.info.name)
@@ -152,9 +167,48 @@ async def _reserve_places(
 async def _add_unless_there(js: JetStreamContext, config: ConsumerConfig) -> None:
     """Make a consumer; another replica may have been faster, and then its position counts."""
     try:
-        await js.add_consumer(STREAM, config)
-    except APIError:
-        await js.consumer_info(STREAM, config.name or "")
+        await _make(js, config)
+    except APIError as error:
+        try:
+            await js.consumer_info(STREAM, config.name or "")
+        except NotFoundError:
+            raise error from None  # what the server said is the reason, not that there is no consumer
+
+
+async def _make(js: JetStreamContext, config: ConsumerConfig) -> ConsumerInfo:
+    """Make a consumer, with fewer unacknowledged messages where a server or a stream has a limit for them."""
+    while True:
+        try:
+            made = await js.add_consumer(STREAM, config)
+        except APIError as error:
+            most = limit_of(error)
+            if most is None or most >= (config.max_ack_pending or 0):
+                raise
+            log.warning("fewer messages may wait for their record: NATS allows %d", most)
+            config = config.evolve(max_ack_pending=most)
+        else:
+            if not made.config.metadata:
+                await js.delete_consumer(STREAM, made.name)
+                raise NatsError("NATS is older than 2.10: it does not keep the metadata of consumers")
+            if made.config.inactive_threshold:
+                log.warning(
+                    "the stream's consumer_limits remove our place in it when no operator reads for %d s",
+                    made.config.inactive_threshold,
+                    extra={"consumer": config.name},
+                )
+            return made
+
+
+def limit_of(error: APIError) -> int | None:
+    """The limit of unacknowledged messages that an error is about."""
+    match = _MAX_PENDING.search(error.description or "")
+    return int(match[1]) if match is not None and int(match[1]) > 0 else None
+
+
+def _next_epoch(lease_epoch: int, known: list[int]) -> int:
+    """Higher than all before. Whoever makes a consumer of the highest epoch does not lock us out."""
+    highest = max((each for each in known if each < MAX_EPOCH), default=0)
+    return min(max(lease_epoch, highest + 1), MAX_EPOCH - 1)
 
 
 def _start_of_layout(ours: list[OurConsumer], shard: Shard) -> int | None:
@@ -165,7 +219,7 @@ def _start_of_layout(ours: list[OurConsumer], shard: Shard) -> int | None:
     return min(floors) + 1 if floors else None
 
 
-def _consumer(name: str, incarnation: str, where: int | datetime) -> ConsumerConfig:
+def _consumer(name: str, incarnation: str, where: int | datetime, owner: str) -> ConsumerConfig:
     by_time = isinstance(where, datetime)
     return ConsumerConfig(
         name=name,
@@ -177,7 +231,7 @@ def _consumer(name: str, incarnation: str, where: int | datetime) -> ConsumerCon
         ack_wait=ACK_WAIT_SECONDS,
         max_ack_pending=MAX_ACK_PENDING,
         max_deliver=-1,
-        metadata={INCARNATION_KEY: incarnation},
+        metadata={INCARNATION_KEY: incarnation} | ({OWNER_KEY: owner} if owner else {}),
     )
 
 
@@ -196,17 +250,28 @@ async def consumer_exists(js: JetStreamContext, place: Place) -> bool:
     return True
 
 
-async def legacy_members(js: JetStreamContext) -> list[str]:
+def legacy_members(consumers: list[ConsumerInfo]) -> list[str]:
     """Durables of the service we replace that somebody is bound to: two drivers would ruin uploads (F14)."""
     return [
-        c.name
-        for c in await list_consumers(js)
-        if c.name in LEGACY_DURABLES and (c.push_bound or (c.num_waiting or 0) > 0)
+        c.name for c in consumers if c.name in LEGACY_DURABLES and (c.push_bound or (c.num_waiting or 0) > 0)
     ]
 
 
+def strangers(consumers: list[ConsumerInfo], owner: str) -> dict[str, list[ConsumerInfo]]:
+    """Consumers of other installations of this operator, by who those are.
+
+    One without an owner is ours: it was made before owners were written down.
+    """
+    found: dict[str, list[ConsumerInfo]] = {}
+    for each in consumers:
+        other = (each.config.metadata or {}).get(OWNER_KEY, "")
+        if owner and other and other != owner and parse_name(each.name) is not None:
+            found.setdefault(other, []).append(each)
+    return found
+
+
 async def list_consumers(js: JetStreamContext) -> list[ConsumerInfo]:
-    """Every consumer of the stream."""
+    """All consumers of the stream, whoever made them."""
     found: list[ConsumerInfo] = []
     while True:
         page = await js.consumers_info(STREAM, offset=len(found))
