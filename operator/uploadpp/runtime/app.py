@@ -227,6 +227,7 @@ class App:
             shown=self._settings.show,
             writers=self._settings.writers,
             max_ended=self._settings.max_ended,
+            max_recorded=self._settings.max_recorded,
             start_from=self._settings.start_from,
             watch=partial(Watch, credentials=credentials),
             tracing=Tracing(self._otlp.sampled, self._otlp.emit) if self._otlp is not None else None,

@@ -32,6 +32,7 @@ from uploadpp.kube.sealing import SealError, TooLargeError
 from uploadpp.kube.store import Stored, stored
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
+from uploadpp.runtime.limit import Limit
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.pace import QUIET_SECONDS
 from uploadpp.runtime.ports import Json, Notices, Resources, Seals
@@ -104,6 +105,7 @@ class Checkpoint:
         self._let_through: asyncio.Queue[Entry] = asyncio.Queue()
         self._writing = 0
         self.refusals = Refusals(metrics, asyncio.get_running_loop().time)
+        self.limit: Limit | None = None
         coordinator.on_storable = self.put
 
     def put(self, entry: Entry) -> None:
@@ -232,6 +234,8 @@ class Checkpoint:
         if entry.stored is None:
             # Nothing to compare with: a successor may have ended and removed the upload long ago.
             await self._watcher.may_create()
+            if self.limit is not None:
+                self.limit.check()
             made = entry.stored = await self._timed(CREATE, self._create(entry, upload))
             altered = made.altered
             if made.renamed:

@@ -71,7 +71,7 @@ class Seat:
     @property
     def problem(self) -> str:
         """What keeps this seat from working or standing by; empty when nothing does."""
-        if self.session is not None and (self.session.prepared or not self.wrong_key):
+        if self.session is not None and (self.session.entered or not self.wrong_key):
             return self.session.problem
         if wrong := self.wrong_key or self._differs()[0]:
             return wrong

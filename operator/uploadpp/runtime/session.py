@@ -37,6 +37,7 @@ from uploadpp.runtime.handlers import Sink
 from uploadpp.runtime.handmade import SecretUrls
 from uploadpp.runtime.ledger import Ledger
 from uploadpp.runtime.legacy import LegacyService
+from uploadpp.runtime.limit import Limit
 from uploadpp.runtime.listing import SOON_READ, Listing
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.pace import Load, Traffic, width
@@ -78,6 +79,7 @@ class Surroundings:
     shown: frozenset[ShownField]
     writers: int
     max_ended: int = 10_000
+    max_recorded: int = 100_000
     start_from: StartFrom
     ack_seconds: float = ACK_SECONDS
     resync_seconds: float = RESYNC_SECONDS
@@ -124,14 +126,15 @@ class Session:
         self._checkpoint = Checkpoint(
             self._coordinator, around.store, around.events, around.metrics, form, self
         )
+        self._checkpoint.limit = Limit(around.max_recorded // shard.count, self._coordinator, self._archive)
         self._coordinator.on_ended = self._reaper.watch
-        refusals, lease_name = self._checkpoint.refusals, lease.name
-        refusals.on_news = lambda notice: around.events.post(lease_name, lease.uid, notice, LEASE)
-        self._abilities = Abilities()
+        refusals, self._abilities = self._checkpoint.refusals, Abilities()
+        refusals.on_news = lambda notice: around.events.post(lease.name, lease.uid, notice, LEASE)
         window = FullWindow(self._ledger, refusals, around.monotonic)
         self._abilities.add(Ability.PULL, lambda: window.problem(self._reader) if self._reader else "")
         self._abilities.add(Ability.PUBLISH, lambda: self._publisher.problem)
         self._abilities.add(Ability.RECORD, lambda: refusals.disabled or lease.doubt)
+        self.entered = False
         self._traffic = Traffic()
         self._reader: LogReader | None = None
         self._watch: Watching | None = None
@@ -192,11 +195,6 @@ class Session:
         """What is in memory of the uploads of this shard."""
         return [entry.upload for entry in self._coordinator.entries]
 
-    @property
-    def prepared(self) -> bool:
-        """Whether the resources were read, and could be."""
-        return self._reader is not None
-
     # -- life -----------------------------------------------------------------------------
 
     async def run(self, epoch: int, stop: asyncio.Event) -> None:
@@ -237,6 +235,7 @@ class Session:
                 "messages": place.backlog,
             },
         )
+        self.entered = True
         self._start_reading(place)
 
     def _start_reading(self, place: Place) -> None:

@@ -160,6 +160,12 @@ class Settings(BaseModel):
         ge=0,
         description="Most resources of ended uploads that are kept; those that expire first go first.",
     )
+    max_recorded: int = env(
+        "UPLOADPP_MAX_RECORDED",
+        default=100_000,
+        ge=1,
+        description="Maximum number of resources; uploads beyond it are recorded later.",
+    )
     show: Annotated[frozenset[ShownField], BeforeValidator(read_list)] = env(
         "UPLOADPP_SHOW",
         empty=True,
