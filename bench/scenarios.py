@@ -117,11 +117,11 @@ class Bench:
 
 def load(stage: Stage, **options: float) -> Figures:
     """Run the load generator; its options without dashes."""
-    with _loading(stage, **options) as running:
-        return _said(running)
+    with loading(stage, **options) as running:
+        return said(running)
 
 
-def _loading(stage: Stage, **options: float) -> subprocess.Popen[bytes]:
+def loading(stage: Stage, **options: float) -> subprocess.Popen[bytes]:
     """Start the load generator, which says at its end what it has found."""
     flags = [
         text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", f"{value:.9g}")
@@ -130,7 +130,7 @@ def _loading(stage: Stage, **options: float) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
-def _said(running: subprocess.Popen[bytes]) -> Figures:
+def said(running: subprocess.Popen[bytes]) -> Figures:
     """What the load generator has found, once all is released.
 
     Raises:
@@ -243,7 +243,7 @@ def sustained(bench: Bench, rate: float, seconds: float, *, apart: bool = False)
     assert stage.operator is not None  # noqa: S101 -- asked for above
     first = writes(stage.cluster.metrics())
     uploads = int(rate * (WARM_UP_SECONDS + seconds))
-    with _loading(stage, uploads=uploads, rate=rate) as running:
+    with loading(stage, uploads=uploads, rate=rate) as running:
         time.sleep(WARM_UP_SECONDS)
         stage.mark()
         before, began = writes(stage.cluster.metrics()), time.monotonic()
@@ -251,7 +251,7 @@ def sustained(bench: Bench, rate: float, seconds: float, *, apart: bool = False)
         written, elapsed = writes(stage.cluster.metrics()) - before, time.monotonic() - began
         cpu = stage.cpu_ms_per_upload(round(rate * elapsed))
         behind = sample(stage.operator.metrics(), "uploadpp_checkpoint_lag_uploads")
-        found = _said(running)
+        found = said(running)
     lag = catch_up(stage)
     kubectl = Kubectl(stage.cluster.kubeconfig, NAMESPACE)
     while kubectl("get", "upp", "--no-headers", "--ignore-not-found").strip():
@@ -276,11 +276,11 @@ def recovery(bench: Bench, uploads: int, work_seconds: float) -> Figures:
     """Killed while very many uploads are at a step: how long until a successor works again."""
     stage = bench.stage(operator=True)
     assert stage.operator is not None  # noqa: S101 -- asked for above
-    with _loading(stage, uploads=uploads, work=work_seconds) as running:
+    with loading(stage, uploads=uploads, work=work_seconds) as running:
         while sample(stage.operator.metrics(), "uploadpp_published_total") < uploads:
             time.sleep(0.2)
         recovered = killed_and_back(stage.operator)
-        found = _said(running)
+        found = said(running)
     return {
         **found,
         "in_flight": uploads,
@@ -293,11 +293,11 @@ def killed(bench: Bench, uploads: int) -> Figures:
     """Half the uploads ask for a retry once; killed -9 in the middle, started again."""
     stage = bench.stage(operator=True)
     assert stage.operator is not None  # noqa: S101 -- asked for above
-    with _loading(stage, uploads=uploads, retries=0.5) as running:
+    with loading(stage, uploads=uploads, retries=0.5) as running:
         while sample(stage.operator.metrics(), "uploadpp_published_total") < uploads * 1.5:  # of 4 each
             time.sleep(0.05)
         recovered = killed_and_back(stage.operator)
-        found = _said(running)
+        found = said(running)
     catch_up(stage)
     listed = Kubectl(stage.cluster.kubeconfig, NAMESPACE)("get", "upp", "--no-headers")
     return {
@@ -315,10 +315,10 @@ def replaced(bench: Bench, rate: float, seconds: float) -> Figures:
     assert stage.standby is not None  # noqa: S101 -- comes with it
     stage.standby.start()
     uploads = int(rate * seconds)
-    with _loading(stage, uploads=uploads, rate=rate) as running:
+    with loading(stage, uploads=uploads, rate=rate) as running:
         time.sleep(seconds / 3)
         stage.operator.kill()
-        found = _said(running)
+        found = said(running)
     stage.operator = stage.standby
     catch_up(stage)
     listed = Kubectl(stage.cluster.kubeconfig, NAMESPACE)("get", "upp", "--no-headers")

@@ -153,11 +153,11 @@ def test_who_is_not_listed_yet_is_asked_for(happens: Callable[[Simulation], None
     before = sim.server.resources[UPLOAD]["status"]
     successor = take_over_without_reading(sim, process)
     happens(sim)  # to be replayed
-    sim.kernel.run_until(60.0)
+    sim.kernel.run_until(80.0)  # lists take up to five seconds each
     assert [len(each) for each in memory(successor)] == [0, 1], sim.trace.text()
     assert memory(successor)[1].complete
     happens(sim)
-    sim.kernel.run_until(90.0)
+    sim.kernel.run_until(110.0)
     check_nothing_came_of_it(sim, successor, before)
 
 

@@ -9,6 +9,16 @@ before is gone (docs/adr/0013).
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
+from typing import TypeGuard
+
+LONGEST_FACTOR = 3
+"""A holder is waited for no longer than so many times our own lease time, whatever its Lease says."""
+
+LONGEST_SECONDS = 1_000_000
+
+MAX_TRANSITIONS = 1_000_000_000
+"""More transitions than this are not ours: the API server takes no more than 2**31 - 1, and we add one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,30 @@ def pod_of(holder: str) -> str:
     return holder.rpartition("_")[2].rpartition(".")[0]
 
 
-def claim(record: Record | None, me: str, seen_at: float, now: float) -> Claim:
+def record_of(spec: object, own_seconds: float) -> Record:
+    """What a Lease says, whatever somebody has written into it by hand.
+
+    Args:
+        spec: `spec` of the Lease as it was read.
+        own_seconds: our own lease time, for a holder whose own cannot be read.
+    """
+    said = spec if isinstance(spec, dict) else {}
+    seconds, transitions = said.get("leaseDurationSeconds"), said.get("leaseTransitions")
+    return Record(
+        str(said.get("holderIdentity") or ""),
+        str(said.get("renewTime") or ""),
+        float(min(seconds, LONGEST_SECONDS)) if _is_number(seconds) and seconds > 0 else own_seconds,
+        transitions if _is_number(transitions) and 0 <= transitions <= MAX_TRANSITIONS else 0,
+    )
+
+
+def _is_number(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def claim(
+    record: Record | None, me: str, seen_at: float, now: float, longest: float = inf, *, alive: bool = False
+) -> Claim:
     """Whether to take, keep or wait for a lease.
 
     Args:
@@ -47,6 +80,8 @@ def claim(record: Record | None, me: str, seen_at: float, now: float) -> Claim:
         me: our `identity`, another one for each process.
         seen_at: when, on our clock in seconds, this very record was first seen.
         now: our clock, in seconds.
+        longest: how many seconds a silent holder is waited for at most.
+        alive: whether the holder has told us lately, by other means, that it is there.
     """
     if record is None or not record.holder:
         return Claim.TAKE
@@ -54,4 +89,5 @@ def claim(record: Record | None, me: str, seen_at: float, now: float) -> Claim:
         return Claim.KEEP
     if pod_of(me) and pod_of(me) == pod_of(record.holder):
         return Claim.TAKE
-    return Claim.TAKE if now - seen_at >= record.duration_seconds else Claim.WAIT
+    patience = longest if alive else min(record.duration_seconds, longest)
+    return Claim.TAKE if now - seen_at >= patience else Claim.WAIT

@@ -5,6 +5,7 @@ leave its index when divided by the number of shards. So that number can change 
 touching a resource.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -47,3 +48,18 @@ class Shard:
         """What the names of this shard's consumers begin with; the epoch follows."""
         layout = "" if self.count == 1 else f"of{self.count}"
         return f"uploadpp-{self.index}{layout}-e"
+
+
+def shares(owned: Mapping[str, int], shards: int) -> dict[str, int]:
+    """How many shards each replica should own, so that the numbers differ by one at most.
+
+    Replicas that own more now keep the odd ones, so as few shards move as possible. All replicas
+    with the same view get the same answer.
+
+    Args:
+        owned: how many shards each replica owns now, by its name.
+        shards: how many there are.
+    """
+    each, odd = divmod(shards, len(owned)) if owned else (0, 0)
+    ranked = sorted(owned, key=lambda name: (-owned[name], name))
+    return {name: each + (rank < odd) for rank, name in enumerate(ranked)}

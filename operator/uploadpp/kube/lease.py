@@ -9,16 +9,20 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Protocol
 
-from uploadpp.core.lease import Claim, Record, claim
+from uploadpp.core.lease import LONGEST_FACTOR, Claim, Record, claim, record_of
 from uploadpp.core.naming import LABELS
 from uploadpp.kube.api import Api, Json
-from uploadpp.kube.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
+from uploadpp.kube.errors import ApiError, ConflictError, ForbiddenError, NotFoundError, UnavailableError
 from uploadpp.kube.paths import api_path
+from uploadpp.kube.sightings import Sightings
 
 log = logging.getLogger(__name__)
 
 SHARDS_ANNOTATION = "uploadpp.io/shards"
+HANDED_OVER_ANNOTATION = "uploadpp.io/handed-over"
+"""On a Lease that is free: its last owner stores nothing any more, but answers messages until we do."""
 MARGIN = 0.2
 """Share of the lease time in which we stop acting although others must still wait."""
 
@@ -28,6 +32,20 @@ SLOW_SECONDS = 2.0
 
 class LeaseLostError(Exception):
     """Somebody else owns the shard now."""
+
+
+RELEASE_SECONDS = 2.0
+"""So long a release may take: whoever waits for our end is not kept waiting by the API server."""
+
+
+class Bid(Protocol):
+    """Decides whether a Lease that can be had should be taken."""
+
+    async def wants(self, free_seconds: float) -> bool:
+        """Whether to take it; it could have been taken for so long."""
+
+    def outbid(self) -> None:
+        """It was not taken after all, or somebody else has it."""
 
 
 class Lease:
@@ -49,9 +67,13 @@ class Lease:
         self._duration = duration_seconds
         self.shards = 1
         self._clock = clock
-        self._others_seen: dict[tuple[str, str], float] = {}
-        self._seen: tuple[str, str] | None = None
-        self._seen_at = 0.0
+        self.sightings = Sightings()
+        """Those of the process, where it competes for several Leases."""
+        self.is_alive: Callable[[str], bool] = lambda _: False
+        """Whether a holder has been heard lately by other means."""
+        self.bid: Bid | None = None
+        self._free_since: float | None = None
+        self._resting: asyncio.Future[None] | None = None
         self._renewed_at = float("-inf")
         self._object: Json | None = None
         self._doubt = ""
@@ -59,8 +81,14 @@ class Lease:
         """What we write of ourselves into the Lease, for those who stand by."""
         self.owners_annotations: dict[str, str] = {}
         """What the Lease said of its owner when we last looked."""
+        self._unsure = False
+        """Whether a write of ours was begun whose answer we have not seen."""
         self.problem = ""
+        self.handed_over = False
+        """Whether its last owner has handed it over, when we took it."""
         self.held_elsewhere = False
+        self.holder = ""
+        """Who has it, when we last looked."""
         self.forbidden = False
         """Whether we had no right to renew it when we last tried."""
 
@@ -87,6 +115,27 @@ class Lease:
         """The object's uid; empty before we have written it."""
         return str((self._object or {}).get("metadata", {}).get("uid", ""))
 
+    @property
+    def silence(self) -> str:
+        """Says so when the holder has not renewed it for longer than we would; otherwise empty."""
+        seconds = self.sightings.silence(self._name)
+        if not self.held_elsewhere or seconds <= self._duration:
+            return ""
+        return f"standing by for {self.holder}, which has not renewed for {seconds:.0f} s"
+
+    def hurry(self) -> None:
+        """Look again at once: somebody says that it is free."""
+        if self._resting is not None:
+            self._resting.cancel()
+
+    async def _rest(self, seconds: float) -> None:
+        resting = self._resting = asyncio.ensure_future(asyncio.sleep(seconds))
+        try:
+            await asyncio.wait({resting})
+        finally:
+            resting.cancel()
+            self._resting = None
+
     async def acquire(self, stop: asyncio.Event | None = None) -> int | None:
         """Wait until the shard is ours; returns the epoch, None when told to stop first."""
         waiting_for = ""
@@ -96,29 +145,37 @@ class Lease:
             except (UnavailableError, ConflictError) as error:
                 log.warning("cannot get the lease yet: %s", error)
                 epoch, holder = None, ""
+                self.sightings.failed(self._name)
                 self.problem = f"cannot get the lease {self._name}; the log says why"
             else:
                 self.problem = ""
             self.held_elsewhere = epoch is None and bool(holder)
+            self.holder = holder
+            if epoch is None and self.bid is not None:
+                self.bid.outbid()
             if epoch is not None:
                 log.info("lease acquired", extra={"lease": self._name, "epoch": epoch})
                 return epoch
             if holder and holder != waiting_for:
                 waiting_for = holder
                 log.info("waiting for the lease", extra={"lease": self._name, "holder": holder})
-            await asyncio.sleep(min(1.0, self._duration / 10))
+            await self._rest(min(1.0, self._duration / 10))
         return None
 
     async def held_by_another_layout(self, name: str) -> bool:
         """Whether a Lease is held, and alive as far as we have watched it, for another number of shards."""
-        other = await self._get(name)
-        record = _record(other)
+        started = self._clock()
+        try:
+            other = await self._get(name)
+        except (UnavailableError, ConflictError):
+            self.sightings.failed(name)
+            raise
+        record = self._record(other)
         if other is None or record is None or not record.holder or record.holder == self._identity:
             return False
-        if other["metadata"].get("annotations", {}).get(SHARDS_ANNOTATION, "1") == str(self.shards):
+        if (other["metadata"].get("annotations") or {}).get(SHARDS_ANNOTATION, "1") == str(self.shards):
             return False
-        seen_at = self._others_seen.setdefault((name, record.renewed), self._clock())
-        return self._clock() - seen_at < record.duration_seconds
+        return self._claim(name, record, started) is Claim.WAIT
 
     async def hold(self) -> None:
         """Renew until cancelled.
@@ -130,7 +187,8 @@ class Lease:
             LeaseLostError: somebody else has taken it.
         """
         while True:
-            await asyncio.sleep(self._duration / 4)
+            # A holder that has lost time to an API server that was away renews first when it is back.
+            await asyncio.sleep(self._duration / 4 if not self._doubt else min(1.0, self._duration / 10))
             await self.confirm()
 
     async def confirm(self) -> None:
@@ -151,15 +209,17 @@ class Lease:
             self._renewed_at = float("-inf")
             raise LeaseLostError(f"taken by {holder or 'nobody'}")
 
-    async def release(self) -> None:
-        """Give the shard back so that another replica need not wait."""
-        if self._object is None or not self.valid:
+    async def release(self, *, handing_over: bool = False) -> None:
+        """Give the shard back so that another replica need not wait.
+
+        `handing_over` tells the next owner that we go on answering messages until it does.
+        """
+        if not self._unsure and (self._object is None or not self.valid):
             return
         self._renewed_at = float("-inf")
-        spec = {**self._object["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
         try:
-            await self._put({**self._object, "spec": spec})
-            log.info("lease released", extra={"lease": self._name})
+            async with asyncio.timeout(RELEASE_SECONDS / 4 if self._doubt else RELEASE_SECONDS):
+                await self._release(handing_over=handing_over)
         except ForbiddenError as error:
             # Helm removes Role and ServiceAccount while the Pod is ending.
             log.warning(
@@ -167,25 +227,78 @@ class Lease:
                 "our rights are gone, as when the release is uninstalled",
                 extra={"lease": self._name, "answer": str(error)},
             )
-        except (UnavailableError, ConflictError, NotFoundError) as error:
-            log.warning("lease not released: %s", error)
+        except (UnavailableError, ConflictError, NotFoundError, TimeoutError) as error:
+            log.warning("lease not released: %s", str(error) or "the API server does not answer")
+
+    async def is_taken(self) -> bool:
+        """Whether somebody has it; False when that cannot be told."""
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                record = self._record(await self._get(self._name))
+        except (ApiError, TimeoutError):
+            return False
+        return record is not None and bool(record.holder)
+
+    async def _release(self, *, handing_over: bool) -> None:
+        known = None if self._unsure else self._object
+        for current in (known, None):
+            # A renewal whose answer we did not wait for has changed what we know of it.
+            found = current or await self._get(self._name)
+            record = self._record(found)
+            if found is None or record is None or record.holder != self._identity:
+                return
+            spec = {**found["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+            meta = {**found["metadata"], "annotations": {**(found["metadata"].get("annotations") or {})}}
+            if handing_over:
+                meta["annotations"][HANDED_OVER_ANNOTATION] = self._identity
+            try:
+                await self._put({**found, "metadata": meta, "spec": spec})
+            except ConflictError:
+                if current is None:
+                    raise
+            else:
+                self._object, self._unsure = None, False
+                log.info("lease released", extra={"lease": self._name})
+                return
 
     async def _try(self, *, renew_only: bool = False) -> tuple[int | None, str]:
         started = self._clock()
         current = await self._get(self._name)
-        record = _record(current)
         self.owners_annotations = (current or {}).get("metadata", {}).get("annotations") or {}
-        if record is not None and (record.holder, record.renewed) != self._seen:
-            self._seen, self._seen_at = (record.holder, record.renewed), started
-        verdict = claim(record, self._identity, self._seen_at, started)
+        record = self._record(current)
+        verdict = Claim.TAKE if record is None else self._claim(self._name, record, started)
         if verdict is Claim.WAIT or (renew_only and verdict is Claim.TAKE):
+            self._free_since = None
+            return None, record.holder if record else ""
+        if verdict is Claim.TAKE and not await self._wants(started):
             return None, record.holder if record else ""
         transitions = record.transitions if record else 0
         if verdict is Claim.TAKE:
             transitions += 1
-        await self._write(current, transitions, taken=verdict is Claim.TAKE)
+        self._unsure = True
+        try:
+            await self._write(current, transitions, taken=verdict is Claim.TAKE)
+        except ConflictError:
+            self._unsure = False
+            raise
+        self._unsure, self._free_since = False, None
         self._renewed_at = started
         return transitions, self._identity
+
+    def _claim(self, name: str, record: Record, now: float) -> Claim:
+        silent = self.sightings.saw(name, record, now, blind_seconds=self._duration / 4)
+        longest, alive = self._duration * LONGEST_FACTOR, self.is_alive(record.holder)
+        return claim(record, self._identity, now - silent, now, longest, alive=alive)
+
+    async def _wants(self, now: float) -> bool:
+        if self.bid is None:
+            return True
+        if self._free_since is None:
+            self._free_since = now
+        return await self.bid.wants(now - self._free_since)
+
+    def _record(self, lease: Json | None) -> Record | None:
+        return None if lease is None else record_of(lease.get("spec"), self._duration)
 
     async def _get(self, name: str) -> Json | None:
         try:
@@ -197,7 +310,7 @@ class Lease:
 
     async def _write(self, current: Json | None, transitions: int, *, taken: bool) -> None:
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        old = current["spec"] if current else {}
+        old = (current or {}).get("spec") or {}
         spec = {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": self._duration,
@@ -205,8 +318,11 @@ class Lease:
             "renewTime": now,
             "leaseTransitions": transitions,
         }
-        annotations = {**(current or {}).get("metadata", {}).get("annotations", {})}
+        annotations = {**((current or {}).get("metadata", {}).get("annotations") or {})}
         annotations |= {SHARDS_ANNOTATION: str(self.shards)} | self.annotations
+        handed_over = annotations.pop(HANDED_OVER_ANNOTATION, None)
+        if taken:
+            self.handed_over = bool(handed_over) and not old.get("holderIdentity")
         if current is None:
             body = {
                 "apiVersion": "coordination.k8s.io/v1",
@@ -223,15 +339,3 @@ class Lease:
         return await self._api.request(
             "PUT", self._collection + api_path(self._name), body, timeout=self._duration / 2
         )
-
-
-def _record(lease: Json | None) -> Record | None:
-    if lease is None:
-        return None
-    spec = lease.get("spec", {})
-    return Record(
-        spec.get("holderIdentity") or "",
-        spec.get("renewTime") or "",
-        float(spec.get("leaseDurationSeconds") or 0),
-        int(spec.get("leaseTransitions") or 0),
-    )

@@ -7,12 +7,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
 from uuid import uuid4
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 
 from uploadpp import __version__
 from uploadpp.core.lease import identity
@@ -41,17 +41,17 @@ from uploadpp.runtime.listeners import Listeners
 from uploadpp.runtime.logs import add_trace_ids
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.seat import Seat
-from uploadpp.runtime.session import Session, Surroundings, wall_clock
+from uploadpp.runtime.session import Session
 from uploadpp.runtime.settings import Settings
 from uploadpp.runtime.stalls import StallWatch
+from uploadpp.runtime.stopping import or_stop
+from uploadpp.runtime.surroundings import Surroundings, wall_clock
 from uploadpp.runtime.tracing import Tracing
 from uploadpp.runtime.watch import Watch
 from uploadpp.wire.client import trouble
 from uploadpp.wire.connection import connect, make_client
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 SERVICE = "postprocessing"
 """What traces call us: the name of the service we replace."""
@@ -85,7 +85,6 @@ class App:
         self._stop = asyncio.Event()
         self._connecting: Client | None = None
         self._client: Client | None = None
-        self._crew: Crew | None = None
         self._deaf = False
         self._seats: list[Seat] = []
         self._state = "starting"
@@ -134,7 +133,7 @@ class App:
     async def _work(self) -> None:
         self._state = "connecting to NATS"
         connecting = self._connecting = make_client(self._nats)
-        self._client = await self._or_stop(connect(self._nats, connecting))
+        self._client = await or_stop(connect(self._nats, connecting), self._stop)
         if self._client is None:
             return
         try:
@@ -145,16 +144,17 @@ class App:
             log.warning(note)
         async with Api(credentials) as api:
             events = EventLog(api, self._namespace, self._identity)
-            crew = self._crew = Crew(self._client, self._namespace, self._identity, self._settings.shards)
+            crew = Crew(self._client, self._namespace, self._identity, self._settings.shards)
             around = self._surroundings(api, events, self._client, credentials)
             count = self._settings.shards
             max_age = self._settings.stream_max_age / 1000 or None
             lease = partial(self._lease, api)
             self._seats = [Seat(around, crew, Shard(i, count), lease, max_age) for i in range(count)]
+            crew.seats = self._seats
             self._publish_backlogs()
             steps = [step.name for step in self._config.steps]
             listeners = Listeners(self._client.jetstream(), steps, self._metrics)
-            works = (events.run(), crew.run(), self._balance(crew), listeners.run())
+            works = (events.run(), crew.run(), listeners.run(), self._listen(), self._leave(crew))
             helpers = [asyncio.create_task(work) for work in works]
             try:
                 await asyncio.gather(*(seat.run(self._stop) for seat in self._seats))
@@ -187,8 +187,8 @@ class App:
             entry.upload for seat in self._seats if seat.session is not None for entry in seat.session.entries
         )
 
-    async def _balance(self, crew: Crew) -> None:
-        """Hand a shard over when another replica has at least two fewer; see that we can still hear."""
+    async def _listen(self) -> None:
+        """See that we can still hear."""
         while True:
             await asyncio.sleep(1)
             if self._client is not None and self._client.is_closed and not self._stop.is_set():
@@ -196,10 +196,12 @@ class App:
                 log.critical("the NATS connection is closed for good; ending, to be started again")
                 self._deaf = True
                 self._stop.set()
-            mine = [seat for seat in self._seats if seat.session is not None]
-            if mine and crew.should_give_one_up():
-                log.info("giving a shard up to a replica with fewer", extra={"shard": mine[-1].shard.index})
-                mine[-1].give_up()
+
+    async def _leave(self, crew: Crew) -> None:
+        """Tell the others when we are told to stop."""
+        await self._stop.wait()
+        with contextlib.suppress(NatsError):
+            await crew.leave()
 
     def _trace_id(self, upload_id: str) -> str:
         """The trace of an upload, for the log; empty when the upload is not ours."""
@@ -232,19 +234,6 @@ class App:
             watch=partial(Watch, credentials=credentials),
             tracing=Tracing(self._otlp.sampled, self._otlp.emit) if self._otlp is not None else None,
         )
-
-    async def _or_stop(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """The result of some work; None when we are told to stop first."""
-        task = asyncio.ensure_future(work)
-        stopped = asyncio.ensure_future(self._stop.wait())
-        try:
-            await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            return task.result() if task.done() else None
-        finally:
-            for each in (task, stopped):
-                each.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await each
 
     def _processing(self) -> str:
         """The messages that are worked on, by their sequences in the stream."""

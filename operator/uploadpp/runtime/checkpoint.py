@@ -132,6 +132,11 @@ class Checkpoint:
         return len(self._queue) + self._writing + len(self.refusals)
 
     @property
+    def in_flight(self) -> int:
+        """How many writes are on their way."""
+        return self._writing
+
+    @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing is being written; what was refused may take very long."""
         return not self._queue and not self._writing

@@ -13,7 +13,7 @@ _UNITS = {
     "m": Fraction(60_000),
     "h": Fraction(3_600_000),
 }
-MAX_LENGTH = 64
+MAX_LENGTH = 128
 _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
 _PART = re.compile(rf"(?<![\d.])(\d++(?:\.\d*+)?|\.\d++)({_UNIT})", re.ASCII)
 

@@ -16,9 +16,11 @@ from uploadpp.kube.lease import Lease, LeaseLostError
 from uploadpp.runtime.crew import Crew
 from uploadpp.runtime.fence import FencedError
 from uploadpp.runtime.keys import KEY_ANNOTATION, STEPS_ANNOTATION, WrongKeyError, differences
-from uploadpp.runtime.session import Session, Surroundings
+from uploadpp.runtime.session import Session
+from uploadpp.runtime.stopping import or_stop
+from uploadpp.runtime.surroundings import Surroundings
 from uploadpp.wire.reader import LogLostError, TailLostError
-from uploadpp.wire.stream import ensure_stream, other_layouts
+from uploadpp.wire.stream import ensure_stream
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +29,6 @@ RESTART_SECONDS = 1.0
 LONGEST_RESTART_SECONDS = 15.0
 STEADY_SECONDS = 10.0
 """An ownership that lasted this long was no failure in a row."""
-STEP_BACK_SECONDS = 0.3
-"""How long a replica waits, per shard that it has more than others, before it asks for another."""
-YIELD_SECONDS = 5.0
 EXPECTED_ENDS = (
     LeaseLostError,
     FencedError,
@@ -76,7 +75,7 @@ class Seat:
         if wrong := self.wrong_key or self._differs()[0]:
             return wrong
         if self._lease is not None and self._lease.held_elsewhere:
-            return ""
+            return self._lease.silence
         # First what is wrong now, then why we had to start over: that may be minutes ago.
         return (self._lease.problem if self._lease is not None else "") or self.state
 
@@ -98,9 +97,31 @@ class Seat:
         """That the owner has other steps than we, in words; empty when it has not."""
         return self._differs()[1]
 
-    def give_up(self) -> None:
-        """Hand the shard over."""
+    @property
+    def working(self) -> bool:
+        """Whether we own the shard and have caught up with the log."""
+        return self.session is not None and self.session.acting and not self._give_up.is_set()
+
+    def give_up(self) -> bool:
+        """Hand the shard over; False when that is under way already."""
+        begins = not self._give_up.is_set()
         self._give_up.set()
+        return begins
+
+    def hurry(self) -> None:
+        """Look at the Lease now: somebody says that it is free."""
+        if self.session is None and self._lease is not None:
+            self._lease.hurry()
+
+    async def wants(self, free_seconds: float) -> bool:
+        """Whether to take the Lease, which could be had for so long (`kube.lease.Bid`)."""
+        if self._lease is None or await self._crew.layouts.held(self._lease):
+            return False
+        return self._crew.claims(self.shard.index, free_seconds)
+
+    def outbid(self) -> None:
+        """It was not taken after all."""
+        self._crew.unclaim(self.shard.index)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Compete and work until `stop` is set; after failures in a row at longer and longer intervals."""
@@ -143,55 +164,56 @@ class Seat:
             pause = min(pause * 2, LONGEST_RESTART_SECONDS)
 
     async def _own(self, stop: asyncio.Event) -> None:
-        await ensure_stream(self._around.client.jetstream(), self._stream_max_age_seconds)
         lease = self._lease = self._new_lease(self.shard)
         lease.annotations = annotations_of(self._around)
-        if self.state == CONNECTING:
-            self.state = ""
-        epoch = await self._acquire(lease, stop)
-        if epoch is None:
-            return
-        ending = asyncio.create_task(self._until_either(stop))
-        self._give_up.clear()
-        self._crew.changed(self._crew.owned + 1)
+        lease.sightings, lease.is_alive, lease.bid = self._crew.sightings, self._crew.is_alive, self
+        ending: asyncio.Task[None] | None = None
+        owns = False
         try:
+            epoch = await or_stop(self._compete(lease), stop)
+            if epoch is None:
+                return
+            self._give_up.clear()
+            ending = asyncio.create_task(self._until_either(stop))
+            self._crew.took(self.shard.index)
+            self.outbid()
+            owns = True
             around = replace(self._around, lost_after=self._lost_after)
-            self.session = Session(around, lease, self.shard)
+            self.session = Session(around, lease, self.shard, self._crew)
             ended = asyncio.Event()
             ending.add_done_callback(lambda _: ended.set())
             await self.session.run(epoch, ended)
             self._lost_after = None
         finally:
-            ending.cancel()
             self.session = None
-            self._crew.changed(self._crew.owned - 1)
+            if ending is not None:
+                ending.cancel()
+            self.outbid()
+            if owns:
+                self._crew.lost(self.shard.index)
             await lease.release()
-        if self._give_up.is_set() and not stop.is_set():
-            await asyncio.sleep(YIELD_SECONDS)
 
-    async def _acquire(self, lease: Lease, stop: asyncio.Event) -> int | None:
+    async def _compete(self, lease: Lease) -> int | None:
         """The epoch, once the Lease is ours and no other number of shards is alive."""
-        while not stop.is_set():
-            await asyncio.sleep(STEP_BACK_SECONDS * self._crew.lead())
-            epoch = await lease.acquire(stop)
-            if epoch is None:
-                return None
-            others = await self._other_layouts(lease)
-            if not others:
-                return epoch
-            await lease.release()
-            log.warning(
-                "replicas with another number of shards are still running; waiting for them to end",
-                extra={"leases": others},
-            )
-            await asyncio.sleep(1 + random.random())  # noqa: S311 -- only to not meet again
-        return None
-
-    async def _other_layouts(self, lease: Lease) -> list[str]:
-        """Leases that replicas with another number of shards hold; their consumers tell the number."""
-        counts = await other_layouts(self._around.client.jetstream(), self.shard)
-        names = [Shard(index).lease_name for index in range(max(counts, default=0))]
-        return [name for name in names if await lease.held_by_another_layout(name)]
+        await ensure_stream(self._around.client.jetstream(), self._stream_max_age_seconds)
+        if self.state == CONNECTING:
+            self.state = ""
+        layouts = self._crew.layouts
+        looking = asyncio.create_task(layouts.watch(lease))
+        try:
+            while True:
+                epoch = await lease.acquire()
+                others = await layouts.held(lease, fresh_seconds=0)
+                if not others:
+                    return epoch
+                await lease.release()
+                log.warning(
+                    "replicas with another number of shards are still running; waiting for them to end",
+                    extra={"leases": others},
+                )
+                await asyncio.sleep(1 + random.random())  # noqa: S311 -- only to not meet again
+        finally:
+            looking.cancel()
 
     async def _until_either(self, stop: asyncio.Event) -> None:
         waiting = [asyncio.ensure_future(each.wait()) for each in (stop, self._give_up)]

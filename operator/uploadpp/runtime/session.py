@@ -7,18 +7,13 @@ and everything in memory with it; the next one starts from what is stored.
 """
 
 import asyncio
+import contextlib
 import logging
-import time
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
-from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from uploadpp.api.codec import ShownField
-from uploadpp.core.config import Config
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.sharding import Shard
 from uploadpp.core.tracing import trace_of
@@ -29,73 +24,40 @@ from uploadpp.runtime.abilities import Abilities, Ability, FullWindow
 from uploadpp.runtime.archive import Archive
 from uploadpp.runtime.checkpoint import Checkpoint, Form
 from uploadpp.runtime.coordinator import Coordinator
+from uploadpp.runtime.crew import Crew
 from uploadpp.runtime.dispatcher import Dispatcher
-from uploadpp.runtime.echoes import IsEcho
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.fence import Fence
-from uploadpp.runtime.handlers import Sink
 from uploadpp.runtime.handmade import SecretUrls
 from uploadpp.runtime.ledger import Ledger
 from uploadpp.runtime.legacy import LegacyService
 from uploadpp.runtime.limit import Limit
-from uploadpp.runtime.listing import SOON_READ, Listing
-from uploadpp.runtime.metrics import Metrics
+from uploadpp.runtime.listing import Listing
 from uploadpp.runtime.pace import Load, Traffic, width
-from uploadpp.runtime.ports import Json, Notices, Resources, Seals, Watching
+from uploadpp.runtime.ports import Json, Watching
 from uploadpp.runtime.reaper import Reaper
 from uploadpp.runtime.resources import ResourceInputs
 from uploadpp.runtime.scheduler import Scheduler
-from uploadpp.runtime.settling import settled
-from uploadpp.runtime.tracing import Tracing
+from uploadpp.runtime.settling import ended, finished, released, settled
+from uploadpp.runtime.surroundings import Surroundings
 from uploadpp.wire.client import trouble
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.reader import LogReader, Raw
-from uploadpp.wire.stream import Place, StartFrom, take_over
+from uploadpp.wire.stream import Place, end_predecessors, take_over
 
 log = logging.getLogger(__name__)
 
-ACK_SECONDS = 0.05
-RESYNC_SECONDS = 600.0
 DEAF_MS = 1000
-
-
-def wall_clock() -> Millis:
-    """The time of day in ms."""
-    return Millis(time.time_ns() // 1_000_000)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What a session needs and does not own."""
-
-    config: Config
-    client: Client
-    store: Resources
-    events: Notices
-    seals: Seals
-    metrics: Metrics
-    namespace: str
-    owner: str = ""  # which installation this is, for others on the same stream
-    shown: frozenset[ShownField]
-    writers: int
-    max_ended: int = 10_000
-    max_recorded: int = 100_000
-    start_from: StartFrom
-    ack_seconds: float = ACK_SECONDS
-    resync_seconds: float = RESYNC_SECONDS
-    soon_read: int = SOON_READ
-    clock: Callable[[], Millis] = wall_clock
-    monotonic: Callable[[], float] = time.monotonic
-    watch: Callable[[Sink, str, str, IsEcho], Watching]
-    lost_after: datetime | None = None
-    tracing: Tracing | None = None
+LEAVING_SECONDS = 0.2
+REST_SECONDS = 2.0
 
 
 class Session:
     """Owns a shard until it is told to stop or loses it."""
 
-    def __init__(self, around: Surroundings, lease: Lease, shard: Shard) -> None:
+    def __init__(self, around: Surroundings, lease: Lease, shard: Shard, crew: Crew) -> None:
         self._around = around
+        self._crew = crew
         self._lease = lease
         self._shard = shard
         self._label = str(shard.index)
@@ -140,7 +102,12 @@ class Session:
         self._watch: Watching | None = None
         self._replayed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._timers: asyncio.Task[None] | None = None
+        self._volition: list[asyncio.Task[None]] = []
+        self._place: Place | None = None
+        self._replay_to = 0
+        self._reading: list[asyncio.Task[None]] = []
+        self._recording: list[asyncio.Task[None]] = []
+        self._ending = False
 
     @property
     def processing(self) -> int:
@@ -159,6 +126,11 @@ class Session:
     def unrecorded(self) -> int:
         """Uploads whose present state the API server refuses."""
         return self._checkpoint.refusals.refused
+
+    @property
+    def acting(self) -> bool:
+        """Whether replay is over, and nobody has asked us to hand over."""
+        return self._replayed.is_set() and self._watch is not None and not self._ending
 
     @property
     def unacknowledged(self) -> int:
@@ -203,15 +175,15 @@ class Session:
         Raises:
             Exception: the ownership ended otherwise; everything in memory is void.
         """
-        self._spawn(self._lease.hold())
+        holding = self._spawn(self._lease.hold())
         try:
             ready = await self._until(self._prepare(epoch), stop) and await self._until(
-                self._replayed.wait(), stop
+                self._catch_up(), stop
             )
             if ready and await self._until(self._archive.settled(), stop):
                 self._act()
                 await self._until(None, stop)
-                await self._drain()
+                await self._hand_over(holding)
         finally:
             await self._end()
 
@@ -220,7 +192,9 @@ class Session:
         await self._legacy.wait()
         # Before listing: what a predecessor still acknowledges must be in what we list.
         where = (around.start_from, around.lost_after, around.owner)
-        place = await take_over(self._js, self._shard, epoch, *where)
+        handed_over = self._lease.handed_over
+        place = await take_over(self._js, self._shard, epoch, *where, handed_over=handed_over)
+        self._place = place
         self._fence.bind(self._js, place)
         self._coordinator.stream = place.stream
         self._ledger.start(place.first - 1)
@@ -243,15 +217,27 @@ class Session:
         self._legacy.check = self._reader.overtaken
         if place.backlog == 0:
             self._replayed.set()
-        self._spawn(self._reader.run())
-        self._spawn(self._publisher.run())
+        self._reading = [self._spawn(self._reader.run()), self._spawn(self._publisher.run())]
         self._spawn(self._archive.run(self._around.store, self._resources))
+
+    async def _catch_up(self) -> None:
+        """Read the log to its end; if it was handed over, then once more without its last owner."""
+        await self._replayed.wait()
+        if self._place is None or self._reader is None or not self._place.predecessors:
+            return
+        self._replay_to = await end_predecessors(self._js, self._place)
+        if self._reader.sequence < self._replay_to:
+            self._replayed.clear()
+            with contextlib.suppress(TimeoutError):  # messages may have been removed from the stream
+                async with asyncio.timeout(REST_SECONDS):
+                    await self._replayed.wait()
+            self._replayed.set()
 
     async def _on_raw(self, raw: Raw) -> None:
         self._coordinator.on_message(raw)
         if self._lease.valid:  # otherwise somebody has to be asked first, which is no reason not to read on
             await self._publisher.send_queued()
-        if raw.pending == 0 and not self._replayed.is_set():
+        if not self._replayed.is_set() and raw.pending == 0 and raw.sequence >= self._replay_to:
             self._replayed.set()
 
     def _act(self) -> None:
@@ -263,37 +249,47 @@ class Session:
         for entry in self._coordinator.entries:
             if entry.upload.stage.ended and not entry.dirty:
                 self._reaper.watch(entry)
-        self._spawn(self._checkpoint.run(self._width))
-        for _ in range(around.writers):
-            self._spawn(self._checkpoint.write())
-        self._timers = self._spawn(self._scheduler.run(self._on_tick))
+        self._recording = [self._spawn(self._checkpoint.run(self._width))]
+        self._recording += [self._spawn(self._checkpoint.write()) for _ in range(around.writers)]
+        own = (self._scheduler.run(self._on_tick), self._reaper.run(), self._secrets.run())
+        self._volition = [self._spawn(each) for each in own]  # not because of a message
         self._spawn(self._publisher.run_resends())
-        self._spawn(self._reaper.run())
-        self._spawn(self._secrets.run())
-        self._spawn(self._acknowledge())
+        self._recording.append(self._spawn(self._acknowledge()))
         self._spawn(self._legacy.run())
         watch = self._watch = around.watch(
             self._on_watch, around.namespace, self._shard.selector, self._resources.is_echo
         )
         watch.start()
-        self._spawn(self._listing.run(watch, around.resync_seconds))
-        self._spawn(_settled(watch.ended))
+        self._volition.append(self._spawn(self._listing.run(watch, around.resync_seconds)))
+        self._spawn(ended(watch.ended))
         around.metrics.owner.labels(self._label).set(1)
 
-    async def _drain(self) -> None:
-        """Stop reading, let everything decided be published and stored, acknowledge."""
+    async def _hand_over(self, holding: asyncio.Task[None]) -> None:
+        """End the ownership without a pause for the uploads (law 2.8, docs/adr/0025).
+
+        When nobody can take over, all is driven and stored first. Otherwise what is not stored is left to
+        the successor's replay, and messages are answered until its consumer has taken the place of ours.
+        """
         log.info("handing over")
-        if self._timers is not None:
-            self._timers.cancel()  # the answer to what is overdue may be among what is not read any more
+        self._ending = True
+        await asyncio.sleep(LEAVING_SECONDS)  # whoever is told to stop as well says so
+        if self._crew.alone and not await settled(
+            self._publisher, self._checkpoint, self._lease, hurry=lambda: not self._crew.alone
+        ):
+            log.warning("not everything could be stored; the next owner replays it")
+        # Timers too: the answer to what is overdue may be among what we do not read any more.
+        for task in self._volition:
+            task.cancel()
         self._dispatcher.close()
         if self._watch is not None:
-            await self._watch.stop()
-        if self._reader is not None:
+            self._spawn(self._watch.stop())
+        if self._crew.alone and self._reader is not None:
             await self._reader.stop()
-        if not await settled(self._publisher, self._checkpoint, self._lease):
-            log.warning("not everything could be stored; the next owner replays it")
+        await finished(self._checkpoint)
+        for task in (*self._recording, holding):
+            task.cancel()
         await self._ack()
-        await self._around.client.flush()
+        await released(self._lease, self._crew, self._shard.index, self._reading)
 
     async def _end(self) -> None:
         self._around.metrics.owner.labels(self._label).set(0)
@@ -386,6 +382,8 @@ class Session:
             self._scheduler.set(entry, Millis(self._around.clock() + DEAF_MS))
 
     def _width(self, oldest_seconds: float) -> int:
+        if self._ending:
+            return self._around.writers if self._crew.alone else 0
         traffic = self._traffic
         traffic.seen(self._around.monotonic(), self._reader.delivered if self._reader is not None else 0)
         load = Load(traffic.quiet_seconds, traffic.rate, oldest_seconds, len(self._ledger))
@@ -393,7 +391,3 @@ class Session:
 
     def _may_resend(self) -> bool:
         return self._reader is not None and self._reader.caught_up
-
-
-async def _settled(future: asyncio.Future[None]) -> None:
-    await future

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import cast
 
 import orjson
@@ -27,6 +28,8 @@ from uploadpp.wire.stream import STREAM
 
 REQUEST_SECONDS = 5.0
 ACK_SEQUENCE = 5
+PLAIN = "uploadpp."
+"""What replicas say to each other, outside of the stream."""
 PULL = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}."
 
 Callback = Callable[[Msg], Awaitable[None]]
@@ -112,6 +115,8 @@ class SimulatedClient:
         del pending_bytes_limit
         subscription = Subscription(self._machine, cb)
         self._subscriptions[subject.removesuffix(".*")] = subscription
+        if subject.startswith(PLAIN):
+            self._stream.plain.append(partial(self._hear, subject.removesuffix("*"), subscription))
         return subscription
 
     async def publish(
@@ -130,6 +135,9 @@ class SimulatedClient:
             tokens = subject.split(".")
             self._send(self._acknowledge, tokens[3], int(tokens[ACK_SEQUENCE]), reply)
             self._machine.boundary("after acknowledging")
+        elif subject.startswith(PLAIN):
+            if self.is_connected:
+                self._machine.kernel.after(self._machine.lag, self._tell, subject, payload)
         else:
             raise ValueError(subject)
 
@@ -201,6 +209,16 @@ class SimulatedClient:
         answer = orjson.dumps({"stream": STREAM, "seq": sequence, "duplicate": duplicate})
         message = Msg(self.as_client(), reply, "", answer)
         self._receive(reply.rpartition(".")[0], message, boundary="before the PubAck is seen")
+
+    def _tell(self, subject: str, payload: bytes) -> None:
+        for hear in self._stream.plain:
+            hear(subject, payload)
+
+    def _hear(self, prefix: str, subscription: Subscription, subject: str, payload: bytes) -> None:
+        machine = self._machine
+        if subject.startswith(prefix) and machine.alive and self.is_connected:
+            message = Msg(self.as_client(), subject, "", payload)
+            machine.loop.call_at(machine.kernel.now + machine.lag, subscription.put, message)
 
     def _acknowledge(self, consumer: str, sequence: int, reply: str) -> None:
         if self._stream.acknowledge(consumer, sequence):

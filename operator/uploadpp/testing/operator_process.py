@@ -22,7 +22,7 @@ from uploadpp.runtime.crew import Crew
 from uploadpp.runtime.listing import SOON_READ
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.seat import Seat
-from uploadpp.runtime.session import Surroundings
+from uploadpp.runtime.surroundings import Surroundings
 from uploadpp.testing.apiclient import ApiFaults, SimulatedApi, SimulatedWatch
 from uploadpp.testing.apiserver import NAMESPACE, ApiServer
 from uploadpp.testing.machine import Machine
@@ -98,14 +98,23 @@ class OperatorProcess:
 
     async def _main(self) -> None:
         count, clock = self.shards, self.machine.monotonic
-        crew = Crew(self.client.as_client(), NAMESPACE, self.machine.name, count, clock)
+        me = identity("node", self.pod, self.machine.name)
+        crew = Crew(self.client.as_client(), NAMESPACE, me, count, clock)
         around = self._surroundings()
         self.seats = [Seat(around, crew, Shard(index, count), self._lease, None) for index in range(count)]
+        crew.seats = self.seats
+        helpers = [asyncio.create_task(work) for work in (crew.run(), self._leave(crew))]
         try:
             await asyncio.gather(*(seat.run(self._stop) for seat in self.seats))
+            for helper in helpers:
+                helper.cancel()
             self.machine.trace.add(self.machine.name, "ended")
         finally:
             self.stopped = True
+
+    async def _leave(self, crew: Crew) -> None:
+        await self._stop.wait()
+        await crew.leave()
 
     def _lease(self, shard: Shard) -> Lease:
         me, clock = identity("node", self.pod, self.machine.name), self.machine.monotonic

@@ -69,6 +69,8 @@ class Stream:
         self._ids: dict[str, Message] = {}
         self.on_append: list[Callable[[Message], None]] = []
         self.on_ack: list[Callable[[str, int, int], None]] = []
+        self.plain: list[Callable[[str, bytes], None]] = []
+        """Who hears what is said outside of the stream."""
         self._beat_due = False
 
     @property

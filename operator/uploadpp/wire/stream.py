@@ -5,9 +5,10 @@ Each owner of a shard reads through a durable consumer of its own epoch, which i
 the acknowledged position of the one before. Deleting that one is what stops a zombie.
 """
 
+import contextlib
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -65,6 +66,8 @@ class Place:
     epoch: int
     first: int
     backlog: int
+    predecessors: tuple[str, ...] = ()
+    """Consumers of earlier owners that still read; see `end_predecessors`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +111,20 @@ async def ensure_stream(js: JetStreamContext, max_age_seconds: float | None = No
             await js.stream_info(STREAM)  # somebody else was faster
 
 
-async def take_over(
+async def take_over(  # noqa: PLR0913 -- where to begin has several sources
     js: JetStreamContext,
     shard: Shard,
     lease_epoch: int,
     start_from: StartFrom = StartFrom.AUTO,
     lost_after: datetime | None = None,
     owner: str = "",
+    *,
+    handed_over: bool = False,
 ) -> Place:
     """Become the only reader of a shard.
+
+    When it was `handed_over`, its last owner stores nothing any more but still answers messages: it may
+    read on until we have caught up.
 
     The epoch is higher than the lease's and than that of every consumer ever seen here,
     so a lease that was deleted by hand does not bring old names back.
@@ -136,9 +144,24 @@ async def take_over(
     epoch = _next_epoch(lease_epoch, [each.epoch for each in mine])
     name = f"{shard.consumer_prefix}{epoch}"
     made = await _make(js, _consumer(name, incarnation, where, owner))
-    for old in mine:
-        await js.delete_consumer(STREAM, old.info.name)
-    return Place(incarnation, name, epoch, first_of(made), made.num_pending or 0)
+    place = Place(
+        incarnation, name, epoch, first_of(made), made.num_pending or 0, tuple(old.info.name for old in mine)
+    )
+    if handed_over:
+        return place
+    await end_predecessors(js, place)
+    return replace(place, predecessors=())
+
+
+async def end_predecessors(js: JetStreamContext, place: Place) -> int:
+    """Take the consumers of earlier owners away; returns the last sequence that they can have caused.
+
+    What an owner has sent before it notices is sent under the same id as ours would be.
+    """
+    for name in place.predecessors:
+        with contextlib.suppress(NotFoundError):
+            await js.delete_consumer(STREAM, name)
+    return (await js.stream_info(STREAM)).state.last_seq if place.predecessors else 0
 
 
 async def _reserve_places(

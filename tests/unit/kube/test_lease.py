@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from uploadpp.core.lease import Claim, Record, claim, identity
+from uploadpp.core.lease import LONGEST_FACTOR, Claim, Record, claim, identity, record_of
 from uploadpp.kube.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
 from uploadpp.kube.lease import Lease, LeaseLostError
 
@@ -266,3 +266,125 @@ async def test_acquire_survives_an_api_server_that_is_away(
     server.away = True
     assert await lease_of("a").acquire() == 1
     assert len(waits) == 3
+
+
+# -- Leases that somebody has written into by hand, and API servers that were away ----------------
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"leaseDurationSeconds": 2147483647},
+        {"leaseDurationSeconds": 10**400},
+        {"leaseDurationSeconds": -5},
+        {"leaseDurationSeconds": None},
+        {"leaseDurationSeconds": "soon"},
+        {"leaseDurationSeconds": True},
+        {"renewTime": "9999-12-31T23:59:59.999999Z"},
+        {"renewTime": None},
+        {"renewTime": 17},
+        {"renewTime": "yesterday"},
+        {"leaseTransitions": -7},
+        {"leaseTransitions": 2147483647},
+        {"leaseTransitions": "many"},
+        {"leaseTransitions": None},
+        {"acquireTime": None, "strategy": "OldestEmulationVersion", "preferredHolder": "nobody"},
+    ],
+)
+async def test_a_lease_that_was_patched_by_hand_is_taken_over_in_bounded_time(
+    lease_of: Callable[[str], Lease], server: Server, clock: Clock, spec: dict[str, Any]
+) -> None:
+    await lease_of("a").acquire()
+    server.leases["shard"]["spec"].update(holderIdentity="nobody_x", **spec)
+    second = lease_of("b")
+    assert await attempt(second) is None
+    clock.now += DURATION * LONGEST_FACTOR
+    epoch = await attempt(second)
+    assert epoch is not None
+    assert 1 <= epoch <= 2**31 - 1
+    assert server.leases["shard"]["spec"]["leaseDurationSeconds"] == DURATION
+    clock.now += 1
+    await second.confirm()
+    assert second.valid
+
+
+@pytest.mark.parametrize("spec", [None, {}, [], "x"])
+def test_a_lease_that_says_nothing_is_free(spec: object) -> None:
+    record = record_of(spec, 15)
+    assert claim(record, "me", 0, 0) is Claim.TAKE
+
+
+async def test_a_holder_that_does_not_renew_is_named(
+    lease_of: Callable[[str], Lease], server: Server, clock: Clock
+) -> None:
+    await lease_of("a").acquire()
+    server.leases["shard"]["spec"].update(holderIdentity="nobody_x", leaseDurationSeconds=2147483647)
+    second = lease_of("b")
+
+    async def look() -> str:
+        second.held_elsewhere, second.holder = True, (await second._try())[1]
+        return second.silence
+
+    assert await look() == ""
+    clock.now += DURATION
+    assert await look() == ""
+    clock.now += 15
+    assert await look() == "standing by for nobody_x, which has not renewed for 25 s"
+
+
+async def test_a_holder_that_is_heard_keeps_its_lease_longer_but_not_for_ever(
+    lease_of: Callable[[str], Lease], clock: Clock
+) -> None:
+    await lease_of("a").acquire()
+    second = lease_of("b")
+    second.is_alive = {"a"}.__contains__
+    assert await attempt(second) is None
+    clock.now += DURATION * 2
+    assert await attempt(second) is None
+    clock.now += DURATION
+    assert await attempt(second) == 2
+
+
+async def test_time_without_an_api_server_is_not_held_against_the_holder(
+    lease_of: Callable[[str], Lease], server: Server, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody's Lease has expired when it is back: its living owner has a fair chance to renew it."""
+    first, second = lease_of("a"), lease_of("b")
+    await first.acquire()
+    waited = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal waited
+        waited += seconds
+        clock.now += seconds
+        server.away = 1 < waited < 5 * DURATION
+
+    monkeypatch.setattr("uploadpp.kube.lease.asyncio.sleep", sleep)
+    assert await second.acquire() == 2
+    # A quarter of the time may have passed unseen; the rest of it has to be seen.
+    assert 5 * DURATION + DURATION * 0.6 < waited < 6.2 * DURATION
+
+
+async def test_one_process_looks_at_every_lease_with_one_memory(
+    lease_of: Callable[[str], Lease], server: Server, clock: Clock
+) -> None:
+    """What one shard has seen of a Lease, another need not begin to see anew."""
+    first = lease_of("a")
+    await first.acquire()
+    server.leases["shard"]["metadata"]["annotations"]["uploadpp.io/shards"] = "7"
+    second, third = lease_of("b"), lease_of("b")
+    third.sightings = second.sightings
+    assert await second.held_by_another_layout("shard")
+    clock.now += DURATION
+    assert not await third.held_by_another_layout("shard")
+
+
+async def test_a_renewal_whose_answer_was_not_seen_does_not_keep_a_lease(
+    lease_of: Callable[[str], Lease], server: Server
+) -> None:
+    """The renewal is cancelled on its way; the release finds another version than it knows."""
+    lease = lease_of("a")
+    await lease.acquire()
+    server.leases["shard"]["metadata"]["resourceVersion"] = "77"
+    await lease.release()
+    assert server.leases["shard"]["spec"]["holderIdentity"] == ""

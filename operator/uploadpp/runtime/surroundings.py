@@ -1,0 +1,54 @@
+"""What an ownership needs and does not own: connections, settings, clocks."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from nats.aio.client import Client
+
+from uploadpp.api.codec import ShownField
+from uploadpp.core.config import Config
+from uploadpp.core.model import Millis
+from uploadpp.runtime.echoes import IsEcho
+from uploadpp.runtime.handlers import Sink
+from uploadpp.runtime.listing import SOON_READ
+from uploadpp.runtime.metrics import Metrics
+from uploadpp.runtime.ports import Notices, Resources, Seals, Watching
+from uploadpp.runtime.tracing import Tracing
+from uploadpp.wire.stream import StartFrom
+
+ACK_SECONDS = 0.05
+RESYNC_SECONDS = 600.0
+
+
+def wall_clock() -> Millis:
+    """The time of day in ms."""
+    return Millis(time.time_ns() // 1_000_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a session needs and does not own."""
+
+    config: Config
+    client: Client
+    store: Resources
+    events: Notices
+    seals: Seals
+    metrics: Metrics
+    namespace: str
+    owner: str = ""  # which installation this is, for others on the same stream
+    shown: frozenset[ShownField]
+    writers: int
+    max_ended: int = 10_000
+    max_recorded: int = 100_000
+    start_from: StartFrom
+    ack_seconds: float = ACK_SECONDS
+    resync_seconds: float = RESYNC_SECONDS
+    soon_read: int = SOON_READ
+    clock: Callable[[], Millis] = wall_clock
+    monotonic: Callable[[], float] = time.monotonic
+    watch: Callable[[Sink, str, str, IsEcho], Watching]
+    lost_after: datetime | None = None
+    tracing: Tracing | None = None
