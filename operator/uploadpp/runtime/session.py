@@ -48,8 +48,7 @@ from uploadpp.wire.stream import Place, end_predecessors, take_over
 log = logging.getLogger(__name__)
 
 DEAF_MS = 1000
-LEAVING_SECONDS = 0.2
-REST_SECONDS = 2.0
+LEAVING_SECONDS, REST_SECONDS = 0.2, 2.0
 
 
 class Session:
@@ -251,7 +250,7 @@ class Session:
                 self._reaper.watch(entry)
         self._recording = [self._spawn(self._checkpoint.run(self._width))]
         self._recording += [self._spawn(self._checkpoint.write()) for _ in range(around.writers)]
-        own = (self._scheduler.run(self._on_tick), self._reaper.run(), self._secrets.run())
+        own = self._scheduler.run(self._on_tick), self._reaper.run(), self._secrets.run()
         self._volition = [self._spawn(each) for each in own]  # not because of a message
         self._spawn(self._publisher.run_resends())
         self._recording.append(self._spawn(self._acknowledge()))
