@@ -6,6 +6,10 @@ sealed is plain JSON, which begins with a bracket; zlib's first byte is another 
 
 In front of the Fernet token stands the fingerprint of its key: `k1a2b3c4d.gAAAA…`. So a resource
 that another key has sealed is told apart from a damaged one. Older versions wrote the token alone.
+
+The upload's id is sealed as well and compared when the text is opened: anybody who may edit resources
+could copy it to another one (docs/adr/0024). What older versions have sealed says no id and opens
+for any upload, until the operator writes it anew.
 """
 
 import re
@@ -33,7 +37,7 @@ _FIELDS = (
     "announced_at",
 )
 _OPTIONAL = 1
-"""How many of the last are left out when they say nothing, as in what older versions have sealed."""
+"""So many of the last are missing in what old versions have sealed. The id stands behind all of them."""
 
 LEAST_COMPRESSED = 256
 """Bytes. Anything shorter gains nothing."""
@@ -64,6 +68,16 @@ class UnknownKeyError(SealError):
         self.fingerprint = fingerprint
 
 
+class ForeignSealError(SealError):
+    """It was sealed for another upload."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "spec.sealed was sealed for another upload; write back what the operator had written there, or "
+            "delete this resource and have the storage announce the upload again"
+        )
+
+
 class TooLargeError(ValueError):
     """An upload is announced with more than a resource can hold."""
 
@@ -84,15 +98,14 @@ class Sealer:
         self.fingerprints = tuple(self._by_fingerprint)
         """What may be shown of the keys, in their order: the first seals."""
 
-    def seal(self, origin: Origin) -> str:
-        """Encrypt an origin.
+    def seal(self, origin: Origin, upload_id: str) -> str:
+        """Encrypt the origin of an upload.
 
         Raises:
             TooLargeError: it does not fit into a resource.
         """
-        names = _FIELDS[:-_OPTIONAL] if origin.announced_at is None else _FIELDS
-        values = [getattr(origin, name) for name in names]
-        body = orjson.dumps([origin.url_received_at, origin.url_expires_at, *values])
+        values = [getattr(origin, name) for name in _FIELDS]
+        body = orjson.dumps([origin.url_received_at, origin.url_expires_at, *values, upload_id])
         if len(body) > MAX_OPENED:
             raise TooLargeError(f"what came with the upload has {len(body)} bytes, more than {MAX_OPENED}")
         sealed = f"{self.fingerprints[0]}.{self._fernet.encrypt(_pack(body)).decode()}"
@@ -103,21 +116,26 @@ class Sealer:
             raise TooLargeError(text)
         return sealed
 
-    def open(self, sealed: str) -> Origin:
-        """Decrypt an origin.
+    def open(self, sealed: str, upload_id: str) -> Origin:
+        """Decrypt the origin of an upload.
 
         Raises:
             UnknownKeyError: another key has sealed it.
+            ForeignSealError: it was sealed for another upload.
             SealError: it is damaged.
         """
         packed = self._decrypt(sealed)
         try:
             received, expires, *values = orjson.loads(_unpack(packed))
+            sealed_for = values.pop() if len(values) > len(_FIELDS) else upload_id
             names = _FIELDS[: max(len(values), len(_FIELDS) - _OPTIONAL)]
             fields = dict(zip(names, values, strict=True))
-            return Origin(url_received_at=Millis(received), url_expires_at=expires, **fields)
+            origin = Origin(url_received_at=Millis(received), url_expires_at=expires, **fields)
         except (ValueError, TypeError) as error:
             raise SealError("spec.sealed was sealed with our key, but its content cannot be read") from error
+        if sealed_for != upload_id:
+            raise ForeignSealError
+        return origin
 
     def _decrypt(self, sealed: str) -> bytes:
         found = _SEALED.fullmatch(sealed)

@@ -139,7 +139,7 @@ class Archive:
         conditions = {each.text("type"): each for each in status.children("conditions")}
         log = status.child("log")
         where = LogPosition(log.text("stream"), log.number("sequence"), log.optional_number("start"))
-        upload_id = _id_in(resource)
+        upload_id = id_in(resource)
         if (
             ConditionType.SUCCEEDED not in conditions
             or not (upload_id and "completionTime" in status and "expirationTime" in status)
@@ -260,7 +260,7 @@ class Archive:
         if resource is None or (before is not None and resource["metadata"]["uid"] != before.stored.uid):
             if before is not None:
                 shelf.gone(before.name, before.stored.uid)
-        elif self._coordinator.upload_entry(upload_id) is None and _id_in(resource) == upload_id:
+        elif self._coordinator.upload_entry(upload_id) is None and id_in(resource) == upload_id:
             if archived is not None:
                 self.drop(archived)
             shelf.recalled(resource)
@@ -277,5 +277,6 @@ class Archive:
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
-def _id_in(resource: Json) -> str:
+def id_in(resource: Json) -> str:
+    """The id of the upload that a resource names."""
     return str(resource.get("spec", {}).get("upload", {}).get("id", ""))

@@ -55,13 +55,13 @@ class Form:
 
     def resource(self, upload: Upload) -> Json:
         """The resource to create."""
-        sealed = self.seals.seal(upload.origin)
+        sealed = self.seals.seal(upload.origin, upload.id)
         return to_resource(upload, namespace=self.namespace, shown=self.shown, sealed=sealed)
 
-    def opens_to(self, sealed: str, origin: Origin) -> bool:
-        """Whether this is what a resource has sealed."""
+    def opens_to(self, sealed: str, upload: Upload) -> bool:
+        """Whether this is what came with an upload."""
         try:
-            return bool(sealed) and self.seals.open(sealed) == origin
+            return bool(sealed) and self.seals.open(sealed, upload.id) == upload.origin
         except SealError:
             return False
 
@@ -271,7 +271,7 @@ class Checkpoint:
         return written
 
     async def _seal(self, entry: Entry, known: Stored, origin: Origin) -> Stored:
-        sealed = self._form.seals.seal(origin)
+        sealed = self._form.seals.seal(origin, entry.upload.id)
         write = self._resources.write_sealed(entry.name, known.version, sealed)
         written = await self._timed("patch", write)
         entry.sealed = origin
@@ -317,7 +317,7 @@ class Checkpoint:
             origin = evolve(origin, announced_at=entry.upload.received_at)
             entry.upload = evolve(entry.upload, origin=origin)
         claimed = stored(existing)
-        if self._form.opens_to(spec.get("sealed", ""), origin):
+        if self._form.opens_to(spec.get("sealed", ""), entry.upload):
             entry.sealed = origin
         else:
             claimed = await self._seal(entry, claimed, origin)

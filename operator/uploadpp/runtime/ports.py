@@ -62,10 +62,10 @@ class Resources(Protocol):
 class Seals(Protocol):
     """Seals origins (`kube.sealing.Sealer`)."""
 
-    def seal(self, origin: Origin) -> str:
+    def seal(self, origin: Origin, upload_id: str) -> str:
         """Encrypt."""
 
-    def open(self, sealed: str) -> Origin:
+    def open(self, sealed: str, upload_id: str) -> Origin:
         """Decrypt."""
 
 

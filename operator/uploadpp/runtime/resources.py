@@ -15,9 +15,9 @@ from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Origin, Upload
 from uploadpp.core.naming import ENDED_ANNOTATION, resource_name
 from uploadpp.core.states import Stage
-from uploadpp.kube.sealing import SealError, UnknownKeyError
+from uploadpp.kube.sealing import ForeignSealError, SealError, UnknownKeyError
 from uploadpp.kube.store import Stored, stored
-from uploadpp.runtime.archive import Archive
+from uploadpp.runtime.archive import Archive, id_in
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.handmade import SecretUrls, origin_from_spec
@@ -213,12 +213,14 @@ class ResourceInputs:
             return None
         try:
             sealed = resource.get("spec", {}).get("sealed", "")
-            origin = self._seals.open(sealed) if sealed else Origin()
+            origin = self._seals.open(sealed, id_in(resource)) if sealed else Origin()
             upload = from_resource(resource, self._config, origin)
             _check_may_begin(resource, upload)
         except (SealError, UnreadableResourceError) as error:
             if isinstance(error, UnknownKeyError) and _is_under_way(resource):
                 self.keys.failed(resource["metadata"]["uid"], error)
+            if isinstance(error, ForeignSealError):
+                self.keys.opened()
             self._report(resource, error)
             return None
         if sealed:

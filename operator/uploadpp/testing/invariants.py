@@ -161,7 +161,9 @@ class Checks:
     def read(self, resource: Json) -> Upload:
         """The upload a resource stands for."""
         sealed = resource["spec"].get("sealed", "")
-        return from_resource(resource, self._config, self._seals.open(sealed) if sealed else Origin())
+        upload_id = resource["spec"]["upload"]["id"]
+        origin = self._seals.open(sealed, upload_id) if sealed else Origin()
+        return from_resource(resource, self._config, origin)
 
     def _on_change(self, change: Change) -> None:
         resource = change.resource

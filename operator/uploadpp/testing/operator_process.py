@@ -17,6 +17,7 @@ from uploadpp.core.sharding import Shard
 from uploadpp.kube.api import Api
 from uploadpp.kube.eventlog import UPLOAD, About
 from uploadpp.kube.lease import Lease
+from uploadpp.kube.sealing import ForeignSealError
 from uploadpp.kube.store import Store
 from uploadpp.runtime.crew import Crew
 from uploadpp.runtime.listing import SOON_READ
@@ -40,13 +41,16 @@ _METRICS = Metrics()
 class PlainSeals:
     """Seals without encryption: what is sealed is of no matter here."""
 
-    def seal(self, origin: Origin) -> str:
+    def seal(self, origin: Origin, upload_id: str) -> str:
         """As JSON."""
-        return orjson.dumps(origin._asdict()).decode()
+        return orjson.dumps([upload_id, origin._asdict()]).decode()
 
-    def open(self, sealed: str) -> Origin:
+    def open(self, sealed: str, upload_id: str) -> Origin:
         """From JSON."""
-        return Origin(**orjson.loads(sealed))
+        sealed_for, origin = orjson.loads(sealed)
+        if sealed_for != upload_id:
+            raise ForeignSealError
+        return Origin(**origin)
 
 
 class TracedNotices:

@@ -16,6 +16,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis, Origin
 from uploadpp.kube.sealing import (
     MAX_OPENED,
+    ForeignSealError,
     Sealer,
     SealError,
     TooLargeError,
@@ -41,46 +42,58 @@ ORIGINS = st.builds(
     traceparent=TEXT,
     announced_at=st.none() | st.integers(0, 2**53).map(Millis),
 )
+ID = "5d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11"
 ORIGIN = Origin(url='"https://gw/s3cr3t"', executing_user='{"mail":"mary"}')
 
 
 @given(ORIGINS)
 def test_round_trip(origin: Origin) -> None:
-    assert Sealer([OLD]).open(Sealer([OLD]).seal(origin)) == origin
+    assert Sealer([OLD]).open(Sealer([OLD]).seal(origin, ID), ID) == origin
 
 
 def test_what_older_versions_have_sealed_can_be_opened() -> None:
     """They knew neither that time nor a place for it."""
     before = ["url", "filename", "7", "null", "null", "null", "null", "web-1", None, "00-1"]
     sealed = Fernet(OLD.encode()).encrypt(orjson.dumps([1, None, *before])).decode()
-    opened = Sealer([OLD]).open(sealed)
+    opened = Sealer([OLD]).open(sealed, ID)
     assert (opened.url, opened.traceparent, opened.announced_at) == ("url", "00-1", None)
-    assert len(Sealer([OLD]).seal(opened)) == len(sealed) + len("k12345678.")
+    with_time = Fernet(OLD.encode()).encrypt(orjson.dumps([1, None, *before, 5])).decode()
+    for any_upload in (ID, "other", ""):  # nor the upload: until they are written anew
+        assert Sealer([OLD]).open(with_time, any_upload) == evolve(opened, announced_at=5)
+
+
+@given(ORIGINS, TEXT, TEXT)
+def test_what_was_sealed_for_one_upload_opens_for_no_other(origin: Origin, mine: str, other: str) -> None:
+    sealed = Sealer([NEW]).seal(origin, mine)
+    assert Sealer([NEW]).open(sealed, mine) == origin
+    if mine != other:
+        with pytest.raises(ForeignSealError, match=r"spec\.sealed.*another upload.*delete this resource"):
+            Sealer([OLD, NEW]).open(sealed, other)
 
 
 def test_rotation() -> None:
-    before = Sealer([OLD]).seal(ORIGIN)
+    before = Sealer([OLD]).seal(ORIGIN, ID)
     rotating = Sealer([NEW, OLD])
-    after = rotating.seal(ORIGIN)
-    assert rotating.open(before) == rotating.open(after) == ORIGIN
-    assert Sealer([NEW]).open(after) == ORIGIN
+    after = rotating.seal(ORIGIN, ID)
+    assert rotating.open(before, ID) == rotating.open(after, ID) == ORIGIN
+    assert Sealer([NEW]).open(after, ID) == ORIGIN
     with pytest.raises(SealError):
-        Sealer([NEW]).open(before)
+        Sealer([NEW]).open(before, ID)
     with pytest.raises(SealError):
-        Sealer([OLD]).open(after)
+        Sealer([OLD]).open(after, ID)
 
 
 def test_damage_is_found_and_not_quoted() -> None:
-    sealed = Sealer([OLD]).seal(ORIGIN)
+    sealed = Sealer([OLD]).seal(ORIGIN, ID)
     other = "y" if sealed[50] == "x" else "x"
     for damaged in (sealed[:-4], "", "\u00fc", f"{sealed[:50]}{other}{sealed[51:]}"):
         with pytest.raises(SealError) as caught:
-            Sealer([OLD, OTHER]).open(damaged)
+            Sealer([OLD, OTHER]).open(damaged, ID)
         assert sealed[:20] not in str(caught.value)
 
 
 def test_nothing_shows() -> None:
-    sealed = Sealer([OLD]).seal(ORIGIN)
+    sealed = Sealer([OLD]).seal(ORIGIN, ID)
     assert sealed.isascii()
     assert "s3cr3t" not in sealed
     assert "s3cr3t" not in repr(Sealer([OLD]))
@@ -109,16 +122,16 @@ GROUPS = ",".join(f'"group-{number:06d}-of-the-university"' for number in range(
 )
 def test_what_the_bus_carries_can_be_sealed(name: str, text: str, most: int) -> None:
     origin = evolve(ORIGIN, **{name: text})
-    sealed = Sealer([OLD]).seal(origin)
+    sealed = Sealer([OLD]).seal(origin, ID)
     assert len(sealed) < most
-    assert Sealer([OLD]).open(sealed) == origin
+    assert Sealer([OLD]).open(sealed, ID) == origin
 
 
 @pytest.mark.parametrize("size", [1_000_000, MAX_OPENED + 1])
 def test_what_no_resource_can_hold_is_said_when_it_is_sealed(size: int) -> None:
     text = b64encode(random.Random(3).randbytes(size)).decode()  # noqa: S311
     with pytest.raises(TooLargeError, match="more than") as caught:
-        Sealer([OLD]).seal(evolve(ORIGIN, executing_user=text))
+        Sealer([OLD]).seal(evolve(ORIGIN, executing_user=text), ID)
     assert text[:20] not in str(caught.value)
 
 
@@ -127,7 +140,7 @@ def test_what_no_resource_can_hold_is_said_when_it_is_sealed(size: int) -> None:
 def test_sealed_nonsense_is_a_seal_error(body: bytes, *, packed: bool) -> None:
     sealed = Fernet(OLD.encode()).encrypt(zlib.compress(body) if packed else body).decode()
     with pytest.raises(SealError, match="cannot be read"):
-        Sealer([OLD]).open(sealed)
+        Sealer([OLD]).open(sealed, ID)
 
 
 def test_a_bomb_does_not_expand() -> None:
@@ -137,7 +150,7 @@ def test_a_bomb_does_not_expand() -> None:
     sealed = Fernet(OLD.encode()).encrypt(packed).decode()
     tracemalloc.start()
     with pytest.raises(SealError, match="cannot be read"):
-        Sealer([OLD]).open(sealed)
+        Sealer([OLD]).open(sealed, ID)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 3 * MAX_OPENED
@@ -147,20 +160,20 @@ def test_cut_off_after_sealing_is_a_seal_error() -> None:
     whole = zlib.compress(b"[1,2]" * 1000)
     for packed in (whole[:-1], whole[:2], b"\x78\x9c", b"\x78"):
         with pytest.raises(SealError):
-            Sealer([OLD]).open(Fernet(OLD.encode()).encrypt(packed).decode())
+            Sealer([OLD]).open(Fernet(OLD.encode()).encrypt(packed).decode(), ID)
 
 
 def test_another_key_is_told_apart_from_damage() -> None:
-    sealed = Sealer([OLD]).seal(ORIGIN)
+    sealed = Sealer([OLD]).seal(ORIGIN, ID)
     mark, _, token = sealed.partition(".")
     assert mark == fingerprint(OLD) == Sealer([OLD]).fingerprints[0]
     for known, text in ((mark, sealed), ("", token)):  # an older version wrote the token alone
         with pytest.raises(UnknownKeyError) as caught:
-            Sealer([NEW, OTHER]).open(text)
+            Sealer([NEW, OTHER]).open(text, ID)
         assert caught.value.fingerprint == known
     for damaged in (sealed[:-5], f"{mark}.", mark, "sealed", f"{mark}.gAAAA=", f"{sealed}\n"):
         with pytest.raises(SealError) as caught_damage:
-            Sealer([NEW]).open(damaged)
+            Sealer([NEW]).open(damaged, ID)
         assert not isinstance(caught_damage.value, UnknownKeyError)
 
 

@@ -26,11 +26,12 @@ VICTIM = "zvictim"
 class Open:
     """Seals that are open."""
 
-    def seal(self, origin: Origin) -> str:
-        del origin
+    def seal(self, origin: Origin, upload_id: str) -> str:
+        del origin, upload_id
         return "gAAAA"
 
-    def open(self, sealed: str) -> Origin:
+    def open(self, sealed: str, upload_id: str) -> Origin:
+        del upload_id
         if sealed == "bug":
             raise RuntimeError("not foreseen")
         return Origin(url='"https://a"')
