@@ -62,6 +62,16 @@ def test_every_field_case_names_tests_that_exist() -> None:
         assert named <= known, (case, named - known)
 
 
+def test_the_threat_model_names_tests_that_exist() -> None:
+    known = set.union(*ALL_TESTS.values())
+    attacks = [row for table in tables("security.md")[1:] for row in table]
+    assert len(attacks) > 20
+    for row in attacks:
+        named = set(re.findall(r"`(test_\w+)`", row[-1]))
+        assert named, row
+        assert named <= known, (row, named - known)
+
+
 def numbers(test: str) -> set[int]:
     """The findings a test is named after."""
     match = FINDING_TEST.match(test.removeprefix("test"))
