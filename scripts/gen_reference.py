@@ -58,6 +58,14 @@ What a process of a step serves that is made with `uploadpp.steps` or `uploadpp 
 """
 
 PLACES = """
+A step that answers after its `timeoutSeconds` was slow, not failed. With 300 seconds and a scan of 301, the
+attempt times out and the answer comes in the back-off of 5 seconds: it counts, and no second attempt
+begins. `continue`, `abort` and `delete` count while the step backs off, waits for its place or is held
+after a timeout; of a step that was passed over (`onExhausted: Continue`) they count until the storage is
+told the outcome. An answer that comes when the next attempt has begun counts for that one. Once the upload
+was aborted because all attempts had timed out, nothing counts any more: choose a time above the longest
+scan, or `onExhausted: Hold`.
+
 `maxFilesize` is in bytes; a larger file is not given to the step: `onTooLarge` leaves the step out
 (`Skip`, the default) or holds the upload for a person (`Hold`), who lets the file in by a resume. The
 size is the one that BytesReceived names.

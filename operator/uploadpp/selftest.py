@@ -33,6 +33,7 @@ from uploadpp.runtime.settings import Settings
 from uploadpp.wire.connection import connect, make_client
 from uploadpp.wire.decode import decode
 from uploadpp.wire.envelope import BadMessageError, encode_envelope
+from uploadpp.wire.marks import AnyMark
 from uploadpp.wire.stream import STREAM
 
 STEP = "uploadpp-selftest"
@@ -105,7 +106,7 @@ class Selftest:
     async def _play(self, message: Msg) -> bool:
         """Answer what the operator says about our upload; True when it has told the storage to release it."""
         try:
-            event = decode(message.data, 0, Millis(0))
+            event = decode(message.data, 0, Millis(0), AnyMark())
         except BadMessageError:
             return False
         if event is None or event.upload_id != self._id or not isinstance(event.input, Published):

@@ -18,9 +18,10 @@ from tests.driver import STREAM, Driver, bytes_received, histories, log_lines, r
 from tests.wiretext import arrival, message
 from uploadpp.core.commands import Kind, Mark, StartStep
 from uploadpp.core.inputs import BytesReceived
-from uploadpp.core.model import Millis, Upload
+from uploadpp.core.model import Millis, StepPlan, Upload
 from uploadpp.wire.decode import decode
 from uploadpp.wire.encode import encode
+from uploadpp.wire.marks import Marks
 
 SECRET = "S3CR3T"
 DEEP = '{"a":' * 3000
@@ -137,9 +138,13 @@ def arrival_whose_start_has(size: int) -> bytes:
         event = decode(body, 1, Millis(0))
         assert event is not None
         assert isinstance(event.input, BytesReceived)
-        upload = Upload(id="huge", received_at=Millis(1_790_000_000_000), origin=event.input.origin)
+        plan = (StepPlan(name="policies"), StepPlan(name="virusscan"))
+        upload = Upload(
+            id="huge", received_at=Millis(1_790_000_000_000), origin=event.input.origin, plan=plan
+        )
         start = StartStep(Mark(Kind.START, upload.received_at, 1, 1, "policies"))
-        missing = size - len(encode(start, "huge", upload, Millis(1_790_000_000_123)).body)
+        now, marks = Millis(1_790_000_000_123), Marks([b"any"])
+        missing = size - len(encode(start, "huge", upload, now, None, marks).body)
         if missing < 4:
             return body
         name += "n" * max(missing // 2, 3)

@@ -138,6 +138,22 @@ async def test_take_over(js: JetStreamContext, reading: Callable[[Place], Readin
     assert acknowledged(await js.consumer_info(STREAM, second.consumer)) == 6
 
 
+async def test_the_first_owner_that_signs_notes_since_when(js: JetStreamContext) -> None:
+    """What an owner of an earlier version has published is not signed; nobody else may say so."""
+    await fill(js, 5)
+    assert (await take_over(js, SHARD, 1)).unsigned_until == 0
+    await fill(js, 5)
+    assert (await take_over(js, SHARD, 2)).unsigned_until == 0, "passed on"
+    await js.delete_consumer(STREAM, "uploadpp-0-e2")
+    older = ConsumerConfig(durable_name="uploadpp-0-e3", ack_policy=AckPolicy.ALL)
+    await js.add_consumer(STREAM, older)
+    assert (await take_over(js, SHARD, 1)).unsigned_until == 10
+    await fill(js, 5)
+    assert (await take_over(js, SHARD, 1)).unsigned_until == 10
+    for shard in (Shard(0, 2), Shard(1, 2)):
+        assert (await take_over(js, shard, 1)).unsigned_until == 10, "another number of shards"
+
+
 async def test_a_deleted_lease_brings_no_name_back(js: JetStreamContext) -> None:
     """Its epochs begin at 1 again; a consumer of that name may still be a zombie's."""
     names = [(await take_over(js, SHARD, epoch)).consumer for epoch in (1, 7, 1, 1)]

@@ -129,7 +129,7 @@ def moves(scene: Scene) -> Iterator[Move]:
                 continue
             unproven = tuple(each for each in node.unproven if each != event)
             if decision.commands:
-                unproven = tuple(come_back(command, 1) for command in decision.commands)
+                unproven = tuple(come_back(command, 1, decision.upload) for command in decision.commands)
             queue.append(Node(decision.upload, now, unproven))
 
 
@@ -139,7 +139,7 @@ def _survivors(node: Node, event: Input, now: Millis, decision: Decision, config
         return
     upload = evolve(node.upload, control=decision.upload.control)
     for command in decision.commands:
-        echo = come_back(command, 1)
+        echo = come_back(command, 1, decision.upload)
         told = decide(upload, UPLOAD_ID, echo, now, config)
         yield Move(Node(upload, now), echo, now, told)
         upload = told.upload or upload
@@ -155,6 +155,7 @@ def _events(node: Node, scene: Scene) -> Iterator[Input]:
         yield StepFinished(step, outcome)
     yield StepFinished(step, "continue", scanned=True)
     yield StepFinished("b" if step == "a" else "a", "continue")
+    yield StepFinished("b" if step == "a" else "a", "delete")
     yield StepFinished("", "continue")
     yield UploadReady(failed=False)
     yield UploadReady(failed=True)
@@ -206,6 +207,7 @@ def meaning(upload: Upload | None, now: Millis) -> object:
         received_at=ZERO,
         origin=Origin(url=origin.url, url_expires_at=_flag(origin.needs_renewal(now, ZERO) or None)),
         plan=upload.plan,
+        plan_fixed=upload.plan_fixed,
         control=Control(
             desired=control.desired,
             cancel_policy=control.cancel_policy if cancelled else CancelPolicy.ABORT,
@@ -276,12 +278,14 @@ def scenes() -> Iterable[Scene]:
         Scene(
             "passed over, deleted", _config(_plan("a", 1, go_on, 60), _plan("b", 0, OnExhausted.DELETE, 60))
         ),
-        Scene("a delay between", _config(_plan("a", 0, go_on, 60), delay, _plan("b", 0, abort))),
+        Scene("a delay between", _config(_plan("a", 1, go_on, 60), delay, _plan("b", 0, abort))),
         Scene("a delay alone", _config(delay), hand_made=True),
         Scene("URL expired from the start", _config(_plan("a", 1, hold)), url_life=-1, hand_made=True),
         Scene("URL expires", _config(delay, _plan("a", 0, go_on, 900), _plan("b", 0, abort)), url_life=90),
         Scene("places", _config(_plan("a", 1, hold, 60), places="a"), hand_made=True),
-        Scene("places later", _config(_plan("a", 0, go_on, 60), _plan("b", 0, hold), places="b")),
+        Scene("places later", _config(_plan("a", 1, go_on, 60), _plan("b", 0, hold), places="b")),
+        Scene("slow, URL expires", _config(_plan("a", 1, abort, 60), _plan("b", 0, abort)), url_life=66),
+        Scene("slow, too large later", _config(_plan("a", 1, abort, 60), _for_small("b", OnTooLarge.HOLD))),
         Scene("places, URL expires", _config(delay, _plan("a", 1, hold), places="a"), url_life=90),
         Scene("too large", _config(_for_small("a", OnTooLarge.HOLD, scan=True)), hand_made=True),
         Scene(

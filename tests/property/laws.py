@@ -24,7 +24,7 @@ from uploadpp.core.inputs import (
 from uploadpp.core.machine import TABLE, Row, decide
 from uploadpp.core.model import MAX_MESSAGE, LogPosition, Millis, Upload
 from uploadpp.core.rules.timers import wake_at
-from uploadpp.core.states import STALLED, DesiredState, Outcome, Stage
+from uploadpp.core.states import STALLED, DesiredState, Outcome, Stage, StepReason, StepState
 from uploadpp.testing.builders import come_back
 
 Law = Callable[[Move, Scene], str]
@@ -65,6 +65,8 @@ def ignored_means_untouched(move: Move, _: Scene) -> str:
     before, after = move.before.upload, decision.upload
     if after is not before and isinstance(move.event, BytesReceived) and before and after:
         after = before if after == evolve(before, origin=after.origin) else after  # a later URL
+    if after is not before and isinstance(move.event, Published) and before and after:
+        after = before if after == evolve(before, plan_fixed=True) else after
     if after is not before or decision.commands or decision.notices:
         return "ignored, and yet something changed"
     return "" if decision.why else "ignored without saying why"
@@ -157,12 +159,58 @@ def retry_never_leaks(move: Move, _: Scene) -> str:
     return ""
 
 
+def _slow(upload: Upload) -> set[str]:
+    """The steps whose last attempt has run out of time, and which have not answered since."""
+    pairs = zip(upload.plan, upload.steps, strict=True)
+    return {plan.name for plan, step in pairs if step.reason is StepReason.TIMED_OUT}
+
+
+def what_a_slow_step_finds_counts(move: Move, _: Scene) -> str:
+    """Until the storage is told the outcome, above all that a file is infected."""
+    before, after, event = move.before.upload, move.decision.upload, move.event
+    if before is None or after is None or not isinstance(event, StepFinished) or not before.stage.in_step:
+        return ""
+    if event.outcome not in {"abort", "delete"} or event.step not in _slow(before):
+        return ""
+    return "" if after.outcome == event.outcome else f"{event.outcome} of {event.step} was dropped"
+
+
 def only_the_current_step_counts(move: Move, _: Scene) -> str:
     before, event = move.before.upload, move.event
     if not isinstance(event, StepFinished) or move.decision.ignored is not None:
         return ""
     right = before is not None and before.stage is Stage.RUNNING and before.current_step == event.step
-    return "" if right else "accepted though that step is not running (F6)"
+    if right or (before is not None and before.stage.in_step and event.step in _slow(before)):
+        return ""
+    return "accepted though that step is not running (F6)"
+
+
+def no_release_without_answers(move: Move, _: Scene) -> str:
+    """The storage is told `continue` for the first time when every step is passed (law 10)."""
+    after = move.decision.upload
+    for command in move.decision.commands:
+        if after is not None and isinstance(command, Finish) and command.outcome is Outcome.CONTINUE:
+            open_steps = [p.name for p, s in zip(after.plan, after.steps, strict=True) if not p.is_passed(s)]
+            if open_steps and command.mark.number == 1:
+                return f"released without an answer of {open_steps}"
+    return ""
+
+
+def only_an_answer_is_a_success(move: Move, _: Scene) -> str:
+    """Of the service, or the end of a delay."""
+    before, after, event = move.before.upload, move.decision.upload, move.event
+    if before is None or after is None or after.run != before.run:
+        return ""
+    for plan, old, new in zip(
+        after.plan, before.steps, after.steps, strict=False
+    ):  # none before the first run
+        if new.state is not StepState.SUCCEEDED or old.state is StepState.SUCCEEDED:
+            continue
+        answered = isinstance(event, StepFinished) and (event.step, event.outcome) == (plan.name, "continue")
+        delayed = plan.name == "delay" and before.stage is Stage.DELAYING
+        if not (answered or delayed):
+            return f"{plan.name} is a success because of {type(event).__name__}"
+    return ""
 
 
 def nothing_starts_unless_active(move: Move, _: Scene) -> str:
@@ -282,7 +330,7 @@ def our_own_events_tell_the_same_story(move: Move, scene: Scene) -> str:
         return ""
     live, replayed = after, evolve(before, control=after.control)
     for command in move.decision.commands:
-        echo = come_back(command, 7)
+        echo = come_back(command, 7, after)
         live = decide(live, live.id, echo, move.now, config).upload or live
         replayed = decide(replayed, live.id, echo, move.now, config).upload or replayed
     if not move.decision.commands or dateless(live) == dateless(replayed):
@@ -301,6 +349,9 @@ LAWS: dict[str, Law] = {
         a_finish_goes_out_again_only_when_it_may,
         retry_never_leaks,
         only_the_current_step_counts,
+        what_a_slow_step_finds_counts,
+        no_release_without_answers,
+        only_an_answer_is_a_success,
         nothing_starts_unless_active,
         whoever_waits_says_for_what,
         a_place_is_taken_by_who_is_granted_it,

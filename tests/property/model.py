@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 RELEASING = {"AwaitingReady", "ReleaseBackOff", "UploadFailed"}
 IN_STEP = {"Queued", "Running", "Delaying", "BackingOff", "Held", "Suspended"}
-ASIDE = {"asked", "renewed", "stalled", "passed"}
+ASIDE = {"asked", "renewed", "stalled", "passed", "timeout", "heard"}
 """Facts after which an upload stands where it stood before."""
 
 
@@ -70,7 +70,8 @@ class Book:
         """The first step that is not over."""
         begin = self.run()[0].step
         left = self.steps[self.steps.index(begin) :] if begin else self.steps
-        over = {fact.step for fact in self.of("answer", word="continue") + self.of("passed")}
+        done = self.of("answer", word="continue") + self.of("heard")
+        over = {fact.step for fact in done + self.of("passed")}
         return next((step for step in left if step not in over), "")
 
     def order_word(self) -> str:
@@ -150,6 +151,8 @@ class Book:
     def fail(self, why: str, at: int) -> list[str]:
         """The current step wants to be tried again."""
         step = self.current()
+        if why == "StepTimedOut":
+            self.note("timeout", at, step)
         if self.retries(step) < self.max_retries:
             self.note("answer", at, step, "retry")
             return [f"retry {step} {len(self.of('start', step))}"]
@@ -175,13 +178,31 @@ class Book:
     def answers(self, step: str, word: str, at: int) -> list[str]:
         """StepFinished."""
         if self.status() != "Running" or step != self.current():
-            return []
+            return self.answers_late(step, word, at) if self.is_late(step) else []
         if word in {"abort", "delete"}:
             return self.order(word, "", at)
         if word != "continue":
             return self.fail("RetriesExhausted", at)
         self.note("answer", at, step, "continue")
         return self.go_on(at)
+
+    def is_late(self, step: str) -> bool:
+        """Whether the last thing that a step of the present run did was not to answer in time."""
+        facts = [f.what for f in self.run() if f.step == step and f.what in {"start", "timeout", "heard"}]
+        known = step == self.current() or any(fact.step == step for fact in self.of("passed"))
+        return self.status() in IN_STEP and known and facts[-1:] == ["timeout"]
+
+    def answers_late(self, step: str, word: str, at: int) -> list[str]:
+        """StepFinished of a step that was slow: what it found counts, that it failed is known."""
+        if word in {"abort", "delete"}:
+            return self.order(word, "", at)
+        if word != "continue":
+            return []
+        if step == self.current():
+            self.note("answer", at, step, "continue")
+            return self.go_on(at)
+        self.note("heard", at, step)
+        return []
 
     def ready(self, word: str, at: int) -> list[str]:
         """UploadReady."""

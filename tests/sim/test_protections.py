@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from uploadpp.core import replay
-from uploadpp.core.model import Upload
-from uploadpp.core.states import Ignored
+from uploadpp.core.evolve import evolve
+from uploadpp.core.model import StepStatus, Upload
+from uploadpp.core.rules import echo
+from uploadpp.core.states import Ignored, StepState
 from uploadpp.runtime.checkpoint import Checkpoint
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
@@ -17,14 +19,17 @@ from uploadpp.runtime.fence import Fence
 from uploadpp.runtime.ledger import Ledger, Slot
 from uploadpp.testing.apiserver import ApiServer, Json
 from uploadpp.testing.invariants import Promise
+from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Result
 from uploadpp.testing.worlds import (
     LONG_SECONDS,
     crashes,
     one_upload_cannot_be_stored,
     pauses,
+    rollout,
     stray_answer_in_the_backlog,
 )
+from uploadpp.wire import decode as wire_decode
 
 Patch = pytest.MonkeyPatch
 
@@ -132,6 +137,32 @@ def no_floor_for_the_reaper(patch: Patch) -> None:
     )
 
 
+def a_start_proves_the_steps_before(patch: Patch) -> None:
+    """That a step was started counts as the success of those before it."""
+    left = echo._left
+
+    def credulous(upload: Upload, index: int) -> Upload:
+        upload = left(upload, index)
+        done = StepStatus(state=StepState.SUCCEEDED, attempts=1)
+        return evolve(upload, steps=(*(done for _ in range(index)), *upload.steps[index:]))
+
+    patch.setattr(echo, "_left", credulous)
+
+
+def a_plan_that_stays_at_home(patch: Patch) -> None:
+    """An upload that only the log knows is driven by the steps that are configured now."""
+    patch.setattr(wire_decode, "_planned", lambda _: None)
+
+
+def as_it_was(patch: Patch) -> None:
+    """Both of these, which is how files were released unscanned."""
+    a_plan_that_stays_at_home(patch)
+    a_start_proves_the_steps_before(patch)
+
+
+REORDERED = config(step("policies"), step("virusscan")), config(step("virusscan"), step("policies"))
+ADDED = config(step("policies"), step("sign")), config(step("virusscan"), step("policies"), step("sign"))
+
 WORLDS: dict[str, Callable[[], Iterable[Result]]] = {
     "crashes while a step is retried": lambda: crashes("a step is retried", LONG_SECONDS),
     "crashes while a step does not answer": lambda: crashes("a step never answers", LONG_SECONDS),
@@ -143,12 +174,14 @@ WORLDS: dict[str, Callable[[], Iterable[Result]]] = {
     "long pauses": lambda: pauses("kept for long", LONG_SECONDS),
     "a stray answer in the backlog": stray_answer_in_the_backlog,
     "one upload cannot be stored": one_upload_cannot_be_stored,
+    "a rollout that reorders the steps": lambda: rollout(*REORDERED),
+    "a rollout that adds a step": lambda: rollout(*ADDED),
 }
 CASES: list[tuple[Callable[[Patch], None], str, Promise]] = [
     (nothing_is_held, "crashes while a step is retried", Promise.NO_DOUBLE_START),
     (nothing_is_dropped, "crashes while a step does not answer", Promise.NO_DOUBLE_START),
     (no_sequence_check, "crashes around a resume", Promise.NO_START_WITHOUT_CAUSE),
-    (no_start_position, "a stray answer in the backlog", Promise.STATUS_BEHIND_STREAM),
+    (no_start_position, "a stray answer in the backlog", Promise.EACH_STEP_ANSWERED),
     (no_compare_and_set, "long pauses", Promise.STATUS_NEVER_BACK),
     (checkpoint_before_publication, "crashes while a step is retried", Promise.STATUS_BEHIND_STREAM),
     (acknowledge_before_checkpoint, "one upload cannot be stored", Promise.ACK_BEHIND_STATUS),
@@ -156,6 +189,9 @@ CASES: list[tuple[Callable[[Patch], None], str, Promise]] = [
     (a_url_is_read_only_once, "crashes around a fresh URL", Promise.ACK_BEHIND_STATUS),
     (a_url_goes_first, "crashes around a run that waits", Promise.NO_UPLOAD_LOST),
     (no_floor_for_the_reaper, "one upload cannot be stored", Promise.REMOVED_ONCE),
+    (as_it_was, "a rollout that reorders the steps", Promise.EACH_STEP_ANSWERED),
+    (as_it_was, "a rollout that adds a step", Promise.SUCCEEDED_BY_ANSWER),
+    (a_plan_that_stays_at_home, "a rollout that reorders the steps", Promise.PLAN_KEPT),
 ]
 
 

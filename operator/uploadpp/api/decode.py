@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from uploadpp.api.plan import decode_hidden, decode_plan
+from uploadpp.api.plan import decode_hidden, decode_plan, is_listed
 from uploadpp.api.reading import Fields
 from uploadpp.core.conditions import ConditionType
 from uploadpp.core.config import Config
@@ -60,8 +60,15 @@ def from_resource(obj: Mapping[str, Any], defaults: Config, origin: Origin) -> U
         since=received_at,
     )
     if "conditions" not in status:
-        lost = bool(spec.text("sealed"))
-        return evolve(pending, plan=decode_plan(spec, None, defaults.steps), lost_status=lost)
+        in_spec = "steps" in spec
+        plan = decode_plan(spec, None, defaults.steps)
+        return evolve(
+            pending,
+            plan=plan,
+            plan_fixed=in_spec,
+            plan_in_status=not in_spec and is_listed(plan),
+            lost_status=bool(spec.text("sealed")),
+        )
     return _with_status(pending, spec, status, defaults)
 
 
@@ -75,7 +82,8 @@ def _with_status(pending: Upload, spec: Fields, status: Fields, defaults: Config
     run = status.number("run")
     # Announced before its resource was seen, it had begun without asking what that lists.
     listed = pending.origin.announced_at is None
-    plan = None if "steps" in spec else decode_hidden(status)
+    in_spec = listed and "steps" in spec and "plan" not in status
+    plan = decode_hidden(status)
     if plan is None:
         plan = decode_plan(spec, steps if run else None, defaults.steps, listed=listed)
     if (run or steps) and [step.name for step in plan] != list(steps):
@@ -86,6 +94,8 @@ def _with_status(pending: Upload, spec: Fields, status: Fields, defaults: Config
     return evolve(
         pending,
         plan=plan,
+        plan_fixed=in_spec or run > 0,
+        plan_in_status=not in_spec and is_listed(plan),
         stage=stage,
         since=status.time("stageTime") or pending.since,
         run=run,

@@ -119,7 +119,8 @@ def to_status(upload: Upload) -> Json:
         steps=[_encode_step(plan.name, step) for plan, step in zip(upload.plan, upload.steps, strict=False)],
         log=_filled(stream=log.stream, sequence=log.sequence),
     )
-    if (hidden := hidden_steps(upload.plan)) is not None:
+    begun = upload.plan_in_status and upload.run > 0
+    if (hidden := hidden_steps(upload.plan, always=begun)) is not None:
         status["plan"] = hidden
     status["retryCount"] = upload.retry_count
     if log.start is not None:

@@ -35,6 +35,11 @@ OF_STEP = {
 }
 
 
+def is_listed(plan: tuple[StepPlan, ...]) -> bool:
+    """Whether a spec may list the steps: the API server would refuse some names."""
+    return all(is_step_name(step.name) for step in plan)
+
+
 @lru_cache(maxsize=64)
 def encode_plan(plan: tuple[StepPlan, ...]) -> dict[str, Any]:
     """The spec's part about steps.
@@ -47,7 +52,7 @@ def encode_plan(plan: tuple[StepPlan, ...]) -> dict[str, Any]:
     values = _values(plan[0], common) if plan else {}
     policy = {name: values[name] for name in OF_POLICY if name in values}
     spec: dict[str, Any] = {}
-    if all(is_step_name(step.name) for step in plan):
+    if is_listed(plan):
         spec["steps"] = [{"name": step.name, **_values(step, OF_STEP.keys() - common)} for step in plan]
     if policy:
         spec["retryPolicy"] = policy
@@ -56,9 +61,9 @@ def encode_plan(plan: tuple[StepPlan, ...]) -> dict[str, Any]:
     return spec
 
 
-def hidden_steps(plan: tuple[StepPlan, ...]) -> list[dict[str, Any]] | None:
-    """The steps as the status holds them where the spec cannot; None where it can."""
-    if all(is_step_name(step.name) for step in plan):
+def hidden_steps(plan: tuple[StepPlan, ...], *, always: bool = False) -> list[dict[str, Any]] | None:
+    """The steps as the status holds them, where the spec cannot or `always`; None where the spec does."""
+    if not always and is_listed(plan):
         return None
     return [{"name": step.name, **_values(step, OF_STEP)} for step in plan]
 

@@ -129,7 +129,7 @@ class UploadPostprocessingStatus(ApiModel):
     )
     plan: Annotated[list[PlannedStep], Field(max_length=32)] | None = Field(
         None,
-        description="The steps, where spec.steps cannot hold them: the operator may be configured with names "
-        "that a spec does not take.",
+        description="The steps with their settings, where spec.steps does not list them or cannot: what an "
+        "upload was planned with does not change with the operator's settings.",
     )
     log: LogPositionModel | None = Field(None, description="How far the event stream has been applied.")

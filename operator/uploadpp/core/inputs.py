@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from uploadpp.core.commands import Mark
 from uploadpp.core.model import Control, FileInfo, Origin
+from uploadpp.core.plan_text import Planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,14 @@ class CleanUpload:
 class Published:
     """One of our own commands, met in the log: proof that it went out.
 
-    `sequence` is its position, which later answers are compared with.
+    It proves that something was begun, never how a step has ended (law 10).
+    `sequence` is its position, which later answers are compared with; `planned` is the plan that
+    it was published by, which events of earlier versions do not tell.
     """
 
     mark: Mark
     sequence: int
+    planned: Planned | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,8 +68,9 @@ TABLE: tuple[Row, ...] = (
     _row(BytesReceived, {Stage.AWAITING_URL}, arrival.fresh_url, STARTED - {Stage.AWAITING_URL}),
     _row(BytesReceived, ALL - {Stage.PENDING, Stage.AWAITING_URL}, arrival.arrival_again, BEGUN),
     _row(StepFinished, {Stage.RUNNING}, answers.step_finished, AFTER_FAILURE),
-    _row(StepFinished, {Stage.DELAYING}, answers.answer_of_delay),
-    _row(StepFinished, ALL - {Stage.RUNNING, Stage.DELAYING}, answers.late_answer),
+    _row(StepFinished, {Stage.DELAYING}, answers.answer_of_delay, {Stage.AWAITING_READY}),
+    _row(StepFinished, IN_STEP - {Stage.RUNNING, Stage.DELAYING}, answers.late_answer, BEGUN),
+    _row(StepFinished, ALL - IN_STEP, answers.answer_to_nothing),
     _row(
         UploadReady,
         {Stage.AWAITING_READY},

@@ -134,6 +134,12 @@ class StepPlan:
         out_of_retries = reason in {StepReason.RETRIES_EXHAUSTED, StepReason.TIMED_OUT}
         return not (out_of_retries and self.on_exhausted is OnExhausted.CONTINUE)
 
+    def is_passed(self, step: "StepStatus") -> bool:
+        """Whether an upload may go on from the step: it has answered, or a rule has left it out (law 10)."""
+        if step.state is StepState.FAILED:
+            return not self.ends_with(step.reason)
+        return step.state in {StepState.SUCCEEDED, StepState.SKIPPED}
+
 
 class StepStatus(NamedTuple):
     """What has happened to one step in this run (`status.steps[]`)."""
@@ -194,6 +200,10 @@ class Upload(NamedTuple):
     origin: Origin = Origin()
     file: FileInfo = FileInfo()
     plan: tuple[StepPlan, ...] = ()
+    plan_fixed: bool = False
+    """Whether the resource or an event of ours in the log says the plan: then it never changes."""
+    plan_in_status: bool = False
+    """Whether the status says the plan, because the spec says none, or another."""
     control: Control = Control()
 
     stage: Stage = Stage.PENDING
@@ -241,6 +251,26 @@ class Upload(NamedTuple):
     def step(self) -> StepStatus:
         """The status of the current step; only valid while one is current."""
         return self.steps[self.cursor]
+
+    @property
+    def left_out_by_restart(self) -> int:
+        """How many of the first steps this run was asked to leave out."""
+        count = 0
+        while count < len(self.steps) and self.steps[count].reason is StepReason.BEFORE_RESTART:
+            count += 1
+        return count
+
+    def next_step(self, index: int) -> int:
+        """The first step from `index` on that is not passed, or before it; the number of steps when all are.
+
+        The ones before it are passed unless an event of ours told of a later step first.
+        """
+        plan, steps = self.plan, self.steps
+        each: int
+        for each in (*range(index, len(plan)), *range(index)):
+            if not plan[each].is_passed(steps[each]):
+                return each
+        return len(plan)
 
     @property
     def decider(self) -> int | None:

@@ -39,7 +39,7 @@ def enter(upload: Upload, stage: Stage, now: Millis, **changes: Any) -> Upload: 
 
 def begin_run(upload: Upload, now: Millis, config: Config, index: int = 0) -> Decision:
     """Start a new run at a step; earlier ones count as skipped."""
-    skipped = StepStatus(state=StepState.SKIPPED)
+    skipped = StepStatus(state=StepState.SKIPPED, reason=StepReason.BEFORE_RESTART)
     fresh = evolve(
         upload,
         run=upload.run + 1,
@@ -56,7 +56,8 @@ def begin_run(upload: Upload, now: Millis, config: Config, index: int = 0) -> De
 
 
 def proceed(upload: Upload, index: int, now: Millis, config: Config) -> Decision:
-    """Go on with the step at `index`, or release the file when there is none left."""
+    """Go on with the step at `index` or the next one not passed; release the file when all are (law 10)."""
+    index = upload.next_step(index)
     if upload.control.desired is DesiredState.SUSPENDED:
         return Decision(enter(upload, Stage.SUSPENDED, now, cursor=index))
     if index == len(upload.plan):
@@ -111,9 +112,7 @@ def pass_over(upload: Upload, index: int, now: Millis, config: Config) -> Decisi
 
 
 def left_out(upload: Upload, index: int) -> StepStatus:
-    """The status of a step that the upload goes on without."""
-    if not is_too_large(upload, index):
-        return StepStatus(state=StepState.SKIPPED)
+    """The status of a step that the upload goes on without, because the file is too large for it."""
     largest = upload.plan[index].max_filesize
     text = f"{upload.origin.filesize} bytes are more than its maxFilesize, {largest}"
     return StepStatus(state=StepState.SKIPPED, reason=StepReason.TOO_LARGE, message=text)

@@ -109,6 +109,10 @@ class StepReason(StrEnum):
     CLEANED = "Cleaned"
     RELEASED_ELSEWHERE = "ReleasedElsewhere"
     FINISHED_ELSEWHERE = "FinishedElsewhere"
+    BEFORE_RESTART = "BeforeRestart"
+    """The restart began with a later step, as it was asked to."""
+    UNANSWERED = "Unanswered"
+    """The storage was told the outcome, and no answer of the step is known."""
 
 
 class Outcome(StrEnum):

@@ -50,6 +50,7 @@ from uploadpp.runtime.tracing import Tracing
 from uploadpp.runtime.watch import Watch
 from uploadpp.wire.client import trouble
 from uploadpp.wire.connection import connect, make_client
+from uploadpp.wire.marks import Marks
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ class App:
         host = os.environ.get("HOSTNAME") or socket.gethostname()
         self._identity = identity(host, settings.pod_uid, uuid4().hex[:8])
         try:
-            self._sealer = Sealer(sealing_keys(settings))
+            keys = sealing_keys(settings)
+            self._sealer, self._marks = Sealer(keys), Marks.of(keys)
         except ValueError as error:
             text = f"UPLOADPP_SEALING_KEY_FILE={settings.sealing_key_file}: {error}"
             raise ConfigurationError(f"{text}; see `uploadpp generate-key`") from None
@@ -224,6 +226,7 @@ class App:
             events=events,
             seals=self._sealer,
             owner=f"{self._namespace} in cluster {cluster_of(credentials.access)}",
+            marks=self._marks,
             metrics=self._metrics,
             namespace=self._namespace,
             shown=self._settings.show,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from uploadpp.api.codec import ShownField, to_resource, to_status
+from uploadpp.api.plan import encode_plan
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Origin, Upload
@@ -316,6 +317,8 @@ class Checkpoint:
             # Everything published carries the time of the announcement, which this spec does not say.
             origin = evolve(origin, announced_at=entry.upload.received_at)
             entry.upload = evolve(entry.upload, origin=origin)
+        if spec.get("steps") != encode_plan(entry.upload.plan).get("steps"):
+            entry.upload = evolve(entry.upload, plan_in_status=True)  # by which it has begun, or will
         claimed = stored(existing)
         if self._form.opens_to(spec.get("sealed", ""), entry.upload):
             entry.sealed = origin

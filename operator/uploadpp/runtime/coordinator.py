@@ -9,6 +9,7 @@ commands are held; what the log shows to be published already is dropped (law 2.
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
+from secrets import token_bytes
 
 from uploadpp.core.commands import Command, Kind, Mark
 from uploadpp.core.config import Config
@@ -17,24 +18,27 @@ from uploadpp.core.inputs import BytesReceived, Granted, Input, Published, Resum
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.naming import resource_name
+from uploadpp.core.plan_text import Planned
 from uploadpp.core.replay import Position, apply
 from uploadpp.core.rules.control import asks_with
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.sharding import Shard
 from uploadpp.runtime.dispatcher import Dispatcher
 from uploadpp.runtime.entry import Entry
-from uploadpp.runtime.held import Held, sift
+from uploadpp.runtime.held import Held, hold, sift
 from uploadpp.runtime.ledger import Ledger, Slot
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.ports import Bus
 from uploadpp.runtime.quarantine import Quarantine
 from uploadpp.runtime.scheduler import Scheduler
+from uploadpp.runtime.sent import SentEvents
 from uploadpp.runtime.story import tell
 from uploadpp.runtime.strangers import Strangers
 from uploadpp.runtime.tracing import Tracing
 from uploadpp.wire.decode import Event, decode
 from uploadpp.wire.encode import encode
 from uploadpp.wire.envelope import BadMessageError
+from uploadpp.wire.marks import Marks
 from uploadpp.wire.reader import Raw
 
 log = logging.getLogger(__name__)
@@ -63,9 +67,10 @@ class Coordinator:
         self.strangers = Strangers(ledger)
         self._entries: dict[str, Entry] = {}
         self._names: dict[str, Entry] = {}
-        self._sent: dict[str, Entry] = {}
+        self._sent = SentEvents()
         self._held: dict[str, Held] | None = {}
         self.stream = ""
+        self.marks = Marks([token_bytes()])
         self.tracing: Tracing | None = None
         self.dispatcher: Dispatcher | None = None
         self.postpone: Callable[[Event, int, Millis, Slot], bool] = lambda *_: False
@@ -102,7 +107,7 @@ class Coordinator:
         slot = self._ledger.add(raw.sequence, raw.delivered)
         try:
             if not self._is_known_echo(raw, slot):
-                event = decode(raw.data, raw.sequence, raw.timestamp)
+                event = decode(raw.data, raw.sequence, raw.timestamp, self.marks)
                 if event is not None:
                     self._on_event(event, raw.sequence, raw.timestamp, slot)
         except BadMessageError as error:
@@ -113,7 +118,7 @@ class Coordinator:
 
     def _is_known_echo(self, raw: Raw, slot: Slot) -> bool:
         """Whether this is an event that this very session has sent: then nothing is news but its place."""
-        entry = self._sent.pop(raw.message_id, None) if raw.message_id else None
+        entry = self._sent.take(raw)
         if entry is None:
             return False
         self._metrics.events.labels("Published").inc()
@@ -168,7 +173,8 @@ class Coordinator:
         if held is None:
             self._bus.confirm(event.event_id, sequence)
         else:
-            self._published(held.entry, held.command, held.slot, sequence, timestamp)
+            planned = event.input.planned if isinstance(event.input, Published) else None
+            self._published(held, sequence, timestamp, planned)
 
     def on_input(self, entry: Entry, event: Input) -> None:
         """Something that does not come from the log: a timer, or a person."""
@@ -256,42 +262,39 @@ class Coordinator:
         traceparent = None
         if self.tracing is not None and upload is not None:
             traceparent = self.tracing.traceparent(upload, command.mark)
-        outgoing = encode(command, upload_id, upload, now, traceparent)
+        outgoing = encode(command, upload_id, upload, now, traceparent, self.marks)
         if entry is not None:
             entry.unpublished += 1
             slot = None  # the entry's checkpoint holds the log back, not the command
         elif slot is not None:
             slot.open += 1
-        if self._held is not None:
-            self._held[outgoing.event_id] = Held(entry, command, outgoing, slot)
+        held = Held(entry, command, outgoing, slot)
+        if self._held is None:
+            self._send(held)
         else:
-            self._send(Held(entry, command, outgoing, slot))
+            hold(self._held, held)
 
     def _send(self, held: Held) -> None:
         self._metrics.published.labels(held.command.mark.kind).inc()
         if held.entry is not None and held.command.mark.kind is not Kind.RESUME:  # that one is news to all
-            self._sent[held.outgoing.event_id] = held.entry
+            self._sent.add(held.outgoing, held.entry)
         self._bus.publish(
             held.outgoing,
-            partial(self._published, held.entry, held.command, held.slot),
+            partial(self._published, held),
             partial(self._refused, held.entry, held.slot),
         )
 
     def _published(
-        self,
-        entry: Entry | None,
-        command: Command,
-        slot: Slot | None,
-        sequence: int,
-        at_time: Millis | None = None,
+        self, held: Held, sequence: int, at_time: Millis | None = None, planned: Planned | None = None
     ) -> None:
-        """A command is in the stream at `sequence`; since just now, unless a replay tells since when."""
-        if slot is not None:
-            self._ledger.settle(slot)
+        """A command is in the stream; since when and by which plan only a replay tells."""
+        entry = held.entry
+        if held.slot is not None:
+            self._ledger.settle(held.slot)
         if entry is None or entry.gone:
             return
         entry.unpublished -= 1
-        echo = Published(command.mark, sequence)
+        echo = Published(held.command.mark, sequence, planned)
         at = Position(self.stream, sequence)
         now = self._clock() if at_time is None else at_time
         decision = apply(entry.upload, entry.upload.id, echo, at, now, self._config)
@@ -379,7 +382,7 @@ class Coordinator:
     def act(self) -> None:
         """The log is read to its end: publish what it does not show as published."""
         held, self._held = self._held or {}, None
-        kept = sift(held.values(), self._clock())
+        kept = sift(held.values(), self._clock(), self.marks)
         for each in kept:
             self._send(each)
         for entry in list(self._entries.values()):

@@ -27,6 +27,7 @@ from uploadpp.runtime.ages import Ages
 from uploadpp.runtime.stalls import StallMetrics
 from uploadpp.runtime.tallies import Tallies
 from uploadpp.wire.envelope import Defect
+from uploadpp.wire.marks import Unproven
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series of times of creation for each counter helps nobody
 
@@ -100,6 +101,14 @@ class Metrics:
         )
         self.bad_messages = Family(
             Counter("uploadpp_bad_messages", "Messages that could not be understood.", ["defect"], registry=r)
+        )
+        self.foreign_marks = Family(
+            Counter(
+                "uploadpp_foreign_marks",
+                "Events with a mark like ours that we have not signed, by reason; they are ignored.",
+                ["reason"],
+                registry=r,
+            )
         )
         self.set_aside = Counter(
             "uploadpp_uploads_set_aside", "Uploads whose events NATS will never take.", registry=r
@@ -228,12 +237,18 @@ class Metrics:
         ProcessCollector(registry=r)
         self._begin_at_zero()
 
+    def count_foreign(self, why: Unproven) -> None:
+        """Count a mark that is not ours."""
+        self.foreign_marks.labels(why).inc()
+
     def _begin_at_zero(self) -> None:
         """Show what never happened: Prometheus sees no increase in a counter that begins with 1."""
         for reason in Ignored:
             self.ignored.labels(reason)
         for defect in (*Defect, UNEXPECTED):
             self.bad_messages.labels(defect)
+        for why in Unproven:
+            self.foreign_marks.labels(why)
         for kind in Kind:
             self.published.labels(kind)
         for stage in ENDED:

@@ -196,6 +196,7 @@ class Session:
         self._place = place
         self._fence.bind(self._js, place)
         self._coordinator.stream = place.stream
+        self._coordinator.marks = around.marks.reading(place.unsigned_until, around.metrics.count_foreign)
         self._ledger.start(place.first - 1)
         await self._listing.first(around.soon_read + place.backlog)
         self._resources.keys.settle()

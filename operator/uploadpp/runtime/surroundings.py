@@ -16,6 +16,7 @@ from uploadpp.runtime.listing import SOON_READ
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.ports import Notices, Resources, Seals, Watching
 from uploadpp.runtime.tracing import Tracing
+from uploadpp.wire.marks import Marks
 from uploadpp.wire.stream import StartFrom
 
 ACK_SECONDS = 0.05
@@ -36,6 +37,7 @@ class Surroundings:
     store: Resources
     events: Notices
     seals: Seals
+    marks: Marks
     metrics: Metrics
     namespace: str
     owner: str = ""  # which installation this is, for others on the same stream

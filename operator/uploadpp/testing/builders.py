@@ -32,6 +32,7 @@ from uploadpp.core.model import (
     StepPlan,
     Upload,
 )
+from uploadpp.core.plan_text import Planned
 from uploadpp.core.replay import Position, apply
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import CancelPolicy, DesiredState, RestartMode
@@ -112,7 +113,7 @@ class Story:
     def echo(self, command: Command) -> Decision:
         """One of our commands comes back through the log."""
         self.sequence += 1
-        decision = self._apply(come_back(command, self.sequence))
+        decision = self._apply(come_back(command, self.sequence, self.state))
         self.state = decision.upload
         if decision.commands:
             self._take(decision)
@@ -189,11 +190,12 @@ class Story:
         return self.edited(evolve(self.upload.control, restart=wish, desired=desired))
 
 
-def come_back(command: Command, sequence: int) -> Input:
-    """What a published command means when it is met in the log."""
+def come_back(command: Command, sequence: int, upload: Upload | None = None) -> Input:
+    """What a published command means when it is met in the log; without `upload` it tells no plan."""
     if isinstance(command, ResumeStep):
         return Resume(command.step, command.mark.token)
-    return Published(command.mark, sequence)
+    planned = Planned(upload.plan, upload.left_out_by_restart) if upload is not None else None
+    return Published(command.mark, sequence, planned)
 
 
 def short(command: Command) -> str:
@@ -203,8 +205,8 @@ def short(command: Command) -> str:
 
 
 def placeless(upload: Upload) -> Upload:
-    """The upload without its place in the log, which even an ignored message moves."""
-    return evolve(upload, log=LogPosition())
+    """The upload without its place in the log, which even an ignored message moves, and what it proves."""
+    return evolve(upload, log=LogPosition(), plan_fixed=False)
 
 
 def begun(*steps: str | StepPlan, **settings: Millis | int | Mapping[str, int]) -> Story:

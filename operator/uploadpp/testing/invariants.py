@@ -11,9 +11,11 @@ from uploadpp.core.config import Config
 from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import Origin, Upload
 from uploadpp.core.naming import ENDED_ANNOTATION, resource_name
+from uploadpp.core.plan_text import plan_text
 from uploadpp.core.replay import Position, apply
 from uploadpp.core.sharding import Shard
 from uploadpp.core.states import DesiredState, Outcome, Stage, StepState
+from uploadpp.testing.answers import first_plan, has_answered, unanswered
 from uploadpp.testing.apiserver import ApiServer, Change, Json, Verb
 from uploadpp.testing.journal import Journal, Record
 from uploadpp.testing.operator_process import PlainSeals
@@ -21,6 +23,7 @@ from uploadpp.testing.stream import Stream, millis
 from uploadpp.testing.trace import Trace
 from uploadpp.wire.decode import decode
 from uploadpp.wire.envelope import BadMessageError
+from uploadpp.wire.marks import AnyMark
 from uploadpp.wire.stream import parse_name
 
 
@@ -40,6 +43,9 @@ class Promise(StrEnum):
     REMOVED_ONCE = "an upload whose resource was removed after its end does not come back by itself"
     QUIET_AT_REST = "at rest nothing is written, and everything is acknowledged"
     PLACES_KEPT = "no more uploads are at a step than it has places"
+    EACH_STEP_ANSWERED = "no file is released unless each step of its plan has answered or a rule left it out"
+    PLAN_KEPT = "an upload keeps the plan that it began with"
+    SUCCEEDED_BY_ANSWER = "a step has succeeded only by its own answer"
     NO_EXCEPTION = "nothing fails that nobody catches"
 
 
@@ -122,6 +128,7 @@ class Checks:
             self._check_cause(record.upload, mark)
         elif mark.kind is Kind.FINISH:
             self._check_finish(record.upload, mark)
+            self._check_release(record, mark)
 
     def _check_cause(self, upload: str, mark: Mark) -> None:
         """Starts of a step, against everything that may cause one."""
@@ -129,7 +136,8 @@ class Checks:
         starts = sum(m.detail == step for m in journal.marks(Kind.START, upload))
         asked = self.doings.tokens[upload] + len(journal.of("BytesReceived", upload))
         asked += sum(r.type == "ResumePostprocessing" and r.upload in {"", upload} for r in journal.records)
-        plan = {plan.name: plan for plan in self._config.steps}
+        steps = first_plan(journal, upload, mark) or ()
+        plan = {plan.name: plan for plan in steps}
         if step in plan and plan[step].timeout is None:
             asked += sum(
                 r.payload["FinishedStep"] == step
@@ -155,6 +163,15 @@ class Checks:
             self.broken(Promise.ONE_FINISH, f"{upload}: run {mark.run} finished with two outcomes")
         if mark.number < max(m.number for m in same_run):
             self.broken(Promise.ONE_FINISH, f"{upload}: finish {mark.number} after a later one")
+
+    def _check_release(self, record: Record, mark: Mark) -> None:
+        missing = unanswered(self._journal, record) if mark.detail == Outcome.CONTINUE else []
+        if missing:
+            self.broken(Promise.EACH_STEP_ANSWERED, f"{record.text()}: no answer of {', '.join(missing)}")
+        plan = first_plan(self._journal, record.upload, mark)
+        if plan is not None and record.planned is not None and plan != record.planned.plan:
+            began, ends = (plan_text(each) for each in (plan, record.planned.plan))
+            self.broken(Promise.PLAN_KEPT, f"{record.text()}: began with {began}, ends with {ends}")
 
     # -- statuses -------------------------------------------------------------------------
 
@@ -183,6 +200,7 @@ class Checks:
             self.broken(Promise.REMOVED_ONCE, f"{upload_id} has a resource again")
         elif change.status and change.before is not None and not self._stream.lost:
             after = self.read(resource)
+            self._check_succeeded(after)
             self._check_published(after)
             if "status" in change.before:
                 self._check_progress(self.read(change.before), after)
@@ -215,6 +233,13 @@ class Checks:
             if (m.kind, m.received_at, m.run, m.number, m.detail) not in known:
                 text = f"{upload.id}: {m.kind} {m.detail} #{m.number} of run {m.run} is not in the stream"
                 self.broken(Promise.STATUS_BEHIND_STREAM, text)
+
+    def _check_succeeded(self, upload: Upload) -> None:
+        for plan, step in zip(upload.plan, upload.steps, strict=False):
+            if step.state is StepState.SUCCEEDED and not has_answered(
+                self._journal, upload.id, plan.name, upload.received_at, upload.run
+            ):
+                self.broken(Promise.SUCCEEDED_BY_ANSWER, f"{upload.id}: {plan.name} is Succeeded")
 
     def _check_progress(self, before: Upload, after: Upload) -> None:
         old, new = before.log, after.log
@@ -265,7 +290,7 @@ class Checks:
             return ""
         now = millis(record.at)
         try:
-            event = decode(record.data, record.sequence, now)  # type: ignore[arg-type]
+            event = decode(record.data, record.sequence, now, AnyMark())  # type: ignore[arg-type]
         except BadMessageError:
             return ""
         if event is None:

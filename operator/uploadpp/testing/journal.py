@@ -8,9 +8,10 @@ from uuid import UUID
 import orjson
 
 from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.plan_text import Planned, read_planned
 from uploadpp.testing.stream import Message, Stream, millis
 from uploadpp.testing.trace import Trace
-from uploadpp.wire.envelope import MARK_KEY, decode_envelope, encode_envelope
+from uploadpp.wire.envelope import MARK_KEY, PLAN_KEY, decode_envelope, encode_envelope
 
 Payload = dict[str, Any]
 
@@ -26,6 +27,7 @@ class Record:
     upload: str
     payload: Payload = field(repr=False)
     mark: Mark | None
+    planned: Planned | None
     event_id: str
     data: bytes = field(repr=False)
 
@@ -56,7 +58,7 @@ class Journal:
     def _on_append(self, message: Message) -> None:
         envelope = decode_envelope(message.data)
         payload: Payload = orjson.loads(envelope.payload_text())
-        text = envelope.metadata.get(MARK_KEY)
+        text, plan = envelope.metadata.get(MARK_KEY), envelope.metadata.get(PLAN_KEY)
         record = Record(
             message.sequence,
             message.at,
@@ -65,6 +67,7 @@ class Journal:
             str(payload.get("UploadID") or ""),
             payload,
             Mark.decode(text) if text else None,
+            read_planned(plan) if plan is not None else None,
             envelope.metadata["eventid"],
             message.data,
         )

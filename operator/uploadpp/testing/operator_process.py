@@ -29,6 +29,7 @@ from uploadpp.testing.apiserver import NAMESPACE, ApiServer
 from uploadpp.testing.machine import Machine
 from uploadpp.testing.natsclient import SimulatedClient
 from uploadpp.testing.stream import Stream
+from uploadpp.wire.marks import Marks
 from uploadpp.wire.stream import StartFrom
 
 LEASE_SECONDS = 15
@@ -36,6 +37,7 @@ ACK_SECONDS = 0.4
 RESYNC_SECONDS = 30.0
 WRITERS = 3
 _METRICS = Metrics()
+MARKS = Marks([b"the key of all simulated processes"])
 
 
 class PlainSeals:
@@ -133,6 +135,7 @@ class OperatorProcess:
             store=Store(self._api, NAMESPACE),
             events=TracedNotices(self.machine),
             seals=PlainSeals(),
+            marks=MARKS,
             metrics=_METRICS,
             namespace=NAMESPACE,
             shown=ALL_SHOWN,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from random import Random
 
 from uploadpp.core.config import Config
+from uploadpp.core.evolve import evolve
 from uploadpp.core.model import DELAY_STEP, Millis, StepPlan
 from uploadpp.core.states import OnExhausted, OnTooLarge
 
@@ -66,3 +67,49 @@ def any_config(random: Random) -> Config:
     ttl = random.choice([5, 20, 100])
     limited = [name for name in names if name != DELAY_STEP and random.random() < 0.5]  # noqa: PLR2004 -- a coin
     return config(*steps, ttl=ttl, places={name: random.choice([1, 1, 2]) for name in limited})
+
+
+def configs_of(random: Random, first: Config) -> list[Config]:
+    """How processes may be configured: mostly all alike, else as in a rollout that changes the steps."""
+    changes = [_reordered, _without_one, _with_another, _renamed, _without_any, _otherwise]
+    count = random.choice([0, 0, 0, 1, 1, 2])
+    return [
+        first,
+        *(evolve(first, steps=change(random, first.steps)) for change in random.sample(changes, count)),
+    ]
+
+
+Steps = tuple[StepPlan, ...]
+
+
+def _reordered(random: Random, steps: Steps) -> Steps:
+    return tuple(random.sample(steps, len(steps)))
+
+
+def _without_one(random: Random, steps: Steps) -> Steps:
+    gone = random.choice(steps) if steps else None
+    return tuple(each for each in steps if each is not gone)
+
+
+def _with_another(random: Random, steps: Steps) -> Steps:
+    at = random.randint(0, len(steps))
+    return (*steps[:at], step("another"), *steps[at:])
+
+
+def _renamed(random: Random, steps: Steps) -> Steps:
+    at = random.randrange(len(steps)) if steps else 0
+    return tuple(evolve(each, name="renamed") if index == at else each for index, each in enumerate(steps))
+
+
+def _without_any(random: Random, steps: Steps) -> Steps:
+    del random, steps
+    return ()
+
+
+def _otherwise(random: Random, steps: Steps) -> Steps:
+    changed = {
+        "timeout": Millis(4 * SECOND),
+        "max_retries": 1,
+        "on_exhausted": random.choice(list(OnExhausted)),
+    }
+    return tuple(evolve(each, **changed) for each in steps)

@@ -15,7 +15,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.testing.chaos import Chaos
 from uploadpp.testing.invariants import Promise
 from uploadpp.testing.kernel import RunawayError
-from uploadpp.testing.plans import any_config
+from uploadpp.testing.plans import any_config, configs_of
 from uploadpp.testing.simulation import Result, Simulation
 from uploadpp.testing.trace import logged_in
 
@@ -30,6 +30,7 @@ def simulate(seed: int, shards: Sequence[int] = (1,)) -> Result:
     limits = {step: max(limit, *shards) for step, limit in config.max_in_flight.items()}
     sim = Simulation(seed, evolve(config, max_in_flight=limits))
     sim.shards = shards
+    sim.configs = configs_of(Random(seed), sim.config)  # noqa: S311
     with logged_in(sim.trace):
         try:
             Chaos(sim).run()

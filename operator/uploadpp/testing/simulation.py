@@ -7,6 +7,7 @@ from random import Random
 from uploadpp.core.commands import Kind
 from uploadpp.core.config import Config
 from uploadpp.core.dispatch import holds_place
+from uploadpp.core.plan_text import plan_text
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.apiserver import ApiServer
 from uploadpp.testing.invariants import Checks, Doings, Promise, Violation
@@ -52,6 +53,8 @@ class Simulation:
         self.journal = Journal(self.stream, self.trace)
         self.world = World(self.kernel, self.trace, self.journal, self.random)
         self.config = config
+        self.configs: Sequence[Config] = (config,)
+        """How a process is configured that is started: like one of these, by chance."""
         self.doings = Doings()
         self.checks = Checks(self.stream, self.server, self.journal, self.trace, config, self.doings)
         self.processes: list[OperatorProcess] = []
@@ -74,7 +77,10 @@ class Simulation:
     def start(self, faults: ApiFaults | None = None) -> OperatorProcess:
         """Start an operator process, with an API server that fails it so often."""
         machine = Machine(f"operator-{len(self.processes) + 1}", self.kernel, self.trace, self.random)
-        process = OperatorProcess(machine, self.stream, self.server, faults or ApiFaults(), self.config)
+        config = self.configs[0] if len(self.configs) == 1 else self.random.choice(self.configs)
+        process = OperatorProcess(machine, self.stream, self.server, faults or ApiFaults(), config)
+        if config is not self.config:
+            self.trace.add(machine.name, f"has the steps {plan_text(config.steps) or 'none'}")
         process.shards = self.shards[0] if len(self.shards) == 1 else self.random.choice(self.shards)
         process.pod = self.pod
         self.processes.append(process)

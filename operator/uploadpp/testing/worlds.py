@@ -128,3 +128,25 @@ def one_upload_cannot_be_stored() -> Iterator[Result]:
         sim.restart_after(LONG_SECONDS)
         sim.settle()
         yield sim.result()
+
+
+def rollout(before: Config, after: Config) -> Iterator[Result]:
+    """One upload, and the operator killed at every boundary and started again with other settings."""
+    boundaries = _rolled_out(before, after).boundaries
+    for crash_at in range(1, boundaries + 1):
+        for survives in (True, False):
+            yield _rolled_out(before, after, crash_at=crash_at, survives=survives)
+
+
+def _rolled_out(before: Config, after: Config, *, crash_at: int = NEVER, survives: bool = True) -> Result:
+    sim = Simulation(1, before)
+    with logged_in(sim.trace):
+        first = sim.start()
+        sim.configs = (after,)
+        first.client.survives = survives
+        first.machine.crash_at = crash_at
+        first.machine.on_crash = lambda: sim.restart_after(LONG_SECONDS)
+        sim.kernel.run_until(1.0)
+        sim.world.upload("up-1")
+        sim.settle()
+        return sim.result()

@@ -18,8 +18,10 @@ from uploadpp.core.inputs import (
     UploadReady,
 )
 from uploadpp.core.model import FileInfo, Millis, Origin
+from uploadpp.core.plan_text import Planned, read_planned
 from uploadpp.core.text import redact
-from uploadpp.wire.envelope import MARK_KEY, BadMessageError, Defect, Envelope, decode_envelope
+from uploadpp.wire.envelope import MARK_KEY, PLAN_KEY, BadMessageError, Defect, Envelope, decode_envelope
+from uploadpp.wire.marks import NoMark, Proofs
 from uploadpp.wire.rawjson import loads, raw_members, whole
 from uploadpp.wire.urls import expiry_of
 
@@ -27,6 +29,9 @@ MAX_ID = 128
 MAX_MESSAGE = 256
 MAX_UINT64 = 2**64 - 1
 _OBJECTS = ("ExecutingUser", "ImpersonatingUser", "SpaceOwner", "ResourceID")
+
+
+NOBODY = NoMark()
 
 
 class Event(NamedTuple):
@@ -40,35 +45,51 @@ class Event(NamedTuple):
     event_id: str
 
 
-def decode(data: bytes, sequence: int, now: Millis) -> Event | None:
+def decode(data: bytes, sequence: int, now: Millis, proofs: Proofs = NOBODY) -> Event | None:
     """The meaning of a message; None when it is somebody else's.
+
+    An event with a mark is ours where `proofs` say so, and otherwise like one without.
 
     Raises:
         BadMessageError: it should concern us but cannot be understood.
     """
     envelope = decode_envelope(data)
-    mark = envelope.metadata.get(MARK_KEY)
-    if mark is not None:
-        return _own(envelope, mark, sequence)
+    text = envelope.metadata.get(MARK_KEY)
+    if text is not None:
+        try:
+            mark = Mark.decode(text)
+        except ValueError:
+            return None  # of a later version
+        if (own := _own(envelope, mark, sequence, proofs)) is not None:
+            return own
     read = _READERS.get(envelope.event_type)
     if read is not None:
         return read(envelope, now)
     return _elsewhere(envelope, sequence) if envelope.event_type in _OTHERS else None
 
 
-def _own(envelope: Envelope, text: str, sequence: int) -> Event | None:
+def _own(envelope: Envelope, mark: Mark, sequence: int, proofs: Proofs) -> Event | None:
+    metadata, fields = envelope.metadata, _fields(envelope)
+    upload_id = _upload_id(envelope, fields, required=False)
+    is_for_all = mark.kind is Kind.RESUME
+    plan = _text(envelope, fields, "Step") if is_for_all else metadata.get(PLAN_KEY, "")
+    if not proofs.is_ours(metadata, sequence, envelope.event_type, upload_id, metadata[MARK_KEY], plan):
+        return None
+    if is_for_all:
+        return _resume(envelope, Millis(0), mark.token)
+    if not upload_id:
+        return None
+    own = Published(mark, sequence, _planned(envelope))
+    return Event(upload_id, own, envelope.metadata.get("eventid", ""))
+
+
+def _planned(envelope: Envelope) -> Planned | None:
+    """The plan of an event of ours; None when it is of a version that did not tell it, or a later one."""
+    text = envelope.metadata.get(PLAN_KEY)
     try:
-        mark = Mark.decode(text)
+        return None if text is None else read_planned(text)
     except ValueError:
         return None
-    if mark.kind is Kind.RESUME:
-        return _resume(envelope, Millis(0), mark.token)
-    upload_id = _upload_id(envelope, _fields(envelope), required=False)
-    return (
-        Event(upload_id, Published(mark, sequence), envelope.metadata.get("eventid", ""))
-        if upload_id
-        else None
-    )
 
 
 def _fields(envelope: Envelope) -> dict[str, Any]:

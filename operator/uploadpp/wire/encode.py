@@ -7,24 +7,35 @@ from dataclasses import dataclass, field
 
 from uploadpp.core.commands import Command, Finish, ResumeStep, RetryNotice, StartStep
 from uploadpp.core.model import Millis, Origin, Upload
-from uploadpp.wire.envelope import MARK_KEY, encode_envelope
+from uploadpp.core.plan_text import Planned, planned_text
+from uploadpp.wire.envelope import MARK_KEY, PLAN_KEY, encode_envelope
+from uploadpp.wire.marks import SIGNATURE_KEY, Marks
 from uploadpp.wire.rawjson import go_string
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message ready to be published; `event_id` is its `Nats-Msg-Id` too."""
+    """A message ready to be published; `event_id` is its `Nats-Msg-Id` too.
+
+    `signature` is in the body: with it, and with no other, a message of that id is this one.
+    """
 
     event_id: str
     body: bytes = field(repr=False)
+    signature: bytes = b""
 
 
 def encode(
-    command: Command, upload_id: str, upload: Upload | None, now: Millis, traceparent: str | None = None
+    command: Command,
+    upload_id: str,
+    upload: Upload | None,
+    now: Millis,
+    traceparent: str | None = None,
+    marks: Marks | None = None,
 ) -> Outgoing:
     """The event for a command; `upload` is None only when the storage is asked about an unknown id.
 
-    `traceparent` is the upload's own unless we trace it.
+    `traceparent` is the upload's own unless we trace it. Without `marks` it is not signed.
     """
     origin = upload.origin if upload else Origin()
     event_type, payload = _event(command, go_string(upload_id), origin, now)
@@ -32,9 +43,17 @@ def encode(
     metadata = {"traceparent": trace, "initiatorid": origin.initiator_id}
     if origin.extra_info is not None:
         metadata["extrainfo"] = origin.extra_info
-    metadata[MARK_KEY] = command.mark.encode()
-    event_id = command.mark.event_id(upload_id)
-    return Outgoing(event_id, encode_envelope(event_type, event_id, payload, metadata, now))
+    event_id, mark, plan = command.mark.event_id(upload_id), command.mark.encode(), ""
+    metadata[MARK_KEY] = mark
+    if isinstance(command, ResumeStep):
+        upload_id, plan = "", command.step  # it is for all uploads in a step
+    elif upload is not None:
+        plan = metadata[PLAN_KEY] = planned_text(Planned(upload.plan, upload.left_out_by_restart))
+    signature = ""
+    if marks is not None:
+        signature = metadata[SIGNATURE_KEY] = marks.sign(event_type, upload_id, mark, plan)
+    body = encode_envelope(event_type, event_id, payload, metadata, now)
+    return Outgoing(event_id, body, signature.encode())
 
 
 def _event(command: Command, upload_id: str, origin: Origin, now: Millis) -> tuple[str, str]:

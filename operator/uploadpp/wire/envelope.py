@@ -15,6 +15,8 @@ from uploadpp.wire.rawjson import go_string, loads
 TOPIC = "main-queue"
 MARK_KEY = "uploadpp"
 """Metadata key that carries `Mark.encode()`; every other service ignores keys it does not know."""
+PLAN_KEY = "uploadpp-plan"
+"""Metadata key that carries the plan by which the event was published (`core.plan_text`)."""
 
 _STRINGS = frozenset({str, type(None)})
 _EVENT_TYPE = re.compile(r"events\.\w{1,64}", re.ASCII)

@@ -37,6 +37,9 @@ MAX_ACK_PENDING = 250_000
 """So many messages may be unacknowledged, ten for each upload: the bound of memory when etcd is slow."""
 INCARNATION_KEY = "uploadpp.io/incarnation"
 OWNER_KEY = "uploadpp.io/owner"
+SIGNED_KEY = "uploadpp.io/signed-after"
+"""Metadata of a consumer: events of ours behind this position are signed."""
+_POSITION = re.compile(r"[0-9]{1,20}")
 MAX_EPOCH = 10**12
 _OURS = re.compile(r"uploadpp-(0|[1-9]\d?)(?:of([1-9]\d?))?-e(0|[1-9]\d{0,12})")
 _LIKE_OURS = re.compile(r"uploadpp-\d.*")
@@ -68,6 +71,8 @@ class Place:
     backlog: int
     predecessors: tuple[str, ...] = ()
     """Consumers of earlier owners that still read; see `end_predecessors`."""
+    unsigned_until: int = 0
+    """The last position at which an event of ours may be that has no signature (docs/adr/0016)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,14 @@ class OurConsumer:
     def incarnation(self) -> str:
         """The incarnation of the stream that its owner has read."""
         return (self.info.config.metadata or {}).get(INCARNATION_KEY, "")
+
+    def unsigned_until(self, last: int) -> int:
+        """The last position that may have an unsigned event; `last` is that of the stream.
+
+        An owner of an earlier version, which did not sign, does not say so.
+        """
+        text = (self.info.config.metadata or {}).get(SIGNED_KEY, "")
+        return min(int(text), last) if _POSITION.fullmatch(text) else last
 
 
 def parse_name(name: str) -> tuple[Shard, int] | None:
@@ -143,10 +156,10 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
         log.warning("the stream has lost messages; going on with what it has", extra={"stream": incarnation})
     epoch = _next_epoch(lease_epoch, [each.epoch for each in mine])
     name = f"{shard.consumer_prefix}{epoch}"
-    made = await _make(js, _consumer(name, incarnation, where, owner))
-    place = Place(
-        incarnation, name, epoch, first_of(made), made.num_pending or 0, tuple(old.info.name for old in mine)
-    )
+    unsigned = last.unsigned_until(info.state.last_seq)
+    made = await _make(js, _consumer(name, incarnation, where, owner, unsigned))
+    names = tuple(old.info.name for old in mine)
+    place = Place(incarnation, name, epoch, first_of(made), made.num_pending or 0, names, unsigned)
     if handed_over:
         return place
     await end_predecessors(js, place)
@@ -179,9 +192,10 @@ async def _reserve_places(
         where = _start_of_layout(ours, shard)
         first = await _first_ever(js, consumers, start_from, info.state) if where is None else where
         incarnation = next((known.incarnation for known in ours if known.incarnation), _incarnation(info))
+        unsigned = max((known.unsigned_until(info.state.last_seq) for known in ours), default=0)
         for index in sorted(missing):
             name = f"{Shard(index, shard.count).consumer_prefix}0"
-            await _add_unless_there(js, _consumer(name, incarnation, first, owner))
+            await _add_unless_there(js, _consumer(name, incarnation, first, owner, unsigned))
     for old in ours:
         if old.shard.count != shard.count:
             await js.delete_consumer(STREAM, old.info.name)
@@ -242,7 +256,9 @@ def _start_of_layout(ours: list[OurConsumer], shard: Shard) -> int | None:
     return min(floors) + 1 if floors else None
 
 
-def _consumer(name: str, incarnation: str, where: int | datetime, owner: str) -> ConsumerConfig:
+def _consumer(
+    name: str, incarnation: str, where: int | datetime, owner: str, unsigned: int
+) -> ConsumerConfig:
     by_time = isinstance(where, datetime)
     return ConsumerConfig(
         name=name,
@@ -254,7 +270,8 @@ def _consumer(name: str, incarnation: str, where: int | datetime, owner: str) ->
         ack_wait=ACK_WAIT_SECONDS,
         max_ack_pending=MAX_ACK_PENDING,
         max_deliver=-1,
-        metadata={INCARNATION_KEY: incarnation} | ({OWNER_KEY: owner} if owner else {}),
+        metadata={INCARNATION_KEY: incarnation, SIGNED_KEY: str(unsigned)}
+        | ({OWNER_KEY: owner} if owner else {}),
     )
 
 

@@ -17,12 +17,12 @@ from uploadpp.api.codec import (
     to_status,
 )
 from uploadpp.core.config import Config
-from uploadpp.core.inputs import BytesReceived, Tick
+from uploadpp.core.inputs import BytesReceived, SpecChanged, Tick
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, FileInfo, Millis, Origin, RestartRequest, StepPlan, Upload
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.sharding import BUCKET_LABEL, bucket_of
-from uploadpp.core.states import DesiredState, OnExhausted, RestartMode, Stage
+from uploadpp.core.states import DesiredState, OnExhausted, RequiredResult, RestartMode, Stage
 
 
 def resource(upload: Upload, **status: object) -> dict[str, Any]:
@@ -94,6 +94,32 @@ def test_a_resource_made_by_hand_is_pending_with_the_configured_steps() -> None:
     assert upload.received_at == upload.since == 1_795_000_000_000
 
 
+def test_steps_that_the_spec_does_not_list_are_kept_in_the_status() -> None:
+    """Made by hand, the upload began by what was configured: that does not change any more."""
+    strict = Config(steps=(replace(CONFIG.steps[0], require_result=RequiredResult.SCAN), *CONFIG.steps[1:]))
+    made = by_hand()
+    pending = from_resource(made, strict, Origin())
+    begun = decide(pending, ID, SpecChanged(pending.control), NOW, strict).upload
+    assert begun is not None
+    stored = {**made, "status": to_status(begun)}
+    for later in (strict, CONFIG, Config(steps=(StepPlan(name="other"),)), Config()):
+        assert from_resource(stored, later, begun.origin) == begun._replace(plan_fixed=True)
+
+
+def test_a_plan_without_steps_is_kept_in_the_status_too() -> None:
+    made = by_hand()
+    pending = from_resource(made, Config(), Origin())
+    begun = decide(pending, ID, SpecChanged(pending.control), NOW, Config()).upload
+    assert begun is not None
+    assert from_resource({**made, "status": to_status(begun)}, CONFIG, begun.origin).plan == ()
+
+
+def test_a_plan_that_nobody_can_read_is_named() -> None:
+    stored = resource(after(*PASSED[:2]), plan="virusscan/z=1 policies")
+    with pytest.raises(UnreadableResourceError, match=r"status\.plan"):
+        from_resource(stored, CONFIG, Origin())
+
+
 def test_a_step_by_hand_takes_its_own_value_then_that_of_the_policy_then_the_default() -> None:
     spec = {
         "steps": [{"name": "virusscan", "maxRetries": 0, "onExhausted": "Delete"}, {"name": "policies"}],
@@ -122,13 +148,12 @@ def test_the_steps_of_a_begun_run_stay_when_the_configuration_changes() -> None:
 def test_a_step_with_an_odd_name_is_in_the_status_alone(name: str) -> None:
     """The operator may be configured with any word; the API server takes only harmless ones in a spec."""
     config = Config(steps=(StepPlan(name="virusscan"), StepPlan(name=name, max_retries=2)))
-    upload = after(*PASSED[:2], config=config)
+    upload = after(*PASSED[:2], config=config)._replace(plan_fixed=True)
     stored = resource(upload)
     assert "steps" not in stored["spec"]
     assert from_resource(stored, config, upload.origin) == upload
     later = from_resource(stored, Config(steps=(StepPlan(name="new"),)), upload.origin)
-    assert [step.name for step in later.plan] == ["virusscan", name]
-    assert later.current_step == name
+    assert later == upload, "with their settings"
 
 
 def test_the_steps_of_an_upload_that_was_announced_before_its_resource_was_seen_stay() -> None:
@@ -178,6 +203,7 @@ def test_what_is_stalled_says_so_in_its_column_and_keeps_its_stage(stage: Stage)
     reasons = {each["type"]: each["reason"] for each in stored["status"]["conditions"]}
     assert reasons["Succeeded"] == "Stalled"
     assert upload.stage is stage
+    upload = upload._replace(plan_fixed=True)
     assert from_resource(stored, impatient, upload.origin) == upload
     stored["status"]["conditions"][0]["reason"] = stage.value  # as versions before this one wrote it
     assert from_resource(stored, impatient, upload.origin) == upload

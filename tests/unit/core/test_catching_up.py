@@ -10,6 +10,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Published
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, StepPlan, StepStatus, Upload
+from uploadpp.core.plan_text import Planned
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import DesiredState, Ignored, OnExhausted, RestartMode, Stage, StepReason, StepState
 from uploadpp.testing.builders import (
@@ -270,7 +271,7 @@ def test_a_retry_that_no_timer_explains_is_taken_for_a_timeout() -> None:
 @pytest.mark.parametrize(
     ("outcome", "state", "reason", "said"),
     [
-        ("continue", StepState.SUCCEEDED, None, "continue"),
+        ("continue", StepState.SKIPPED, StepReason.UNANSWERED, ""),
         ("delete", StepState.FAILED, StepReason.CANCELLED, ""),
     ],
 )
@@ -312,7 +313,7 @@ def test_a_token_of_a_wish_that_is_gone_counts_once() -> None:
     assert (told.run, told.restarts, told.observed_token) == (2, 1, "t1")
 
 
-def test_a_step_that_was_never_started_was_left_out() -> None:
+def test_steps_before_one_that_was_started_stay_open_unless_a_rule_leaves_them_out() -> None:
     """Somebody has suspended the upload before its first status was written; the log has more of it."""
     story = Story(config_of("a", StepPlan(name="b", max_filesize=1), "c", "d"))
     story.echoing = False
@@ -320,9 +321,9 @@ def test_a_step_that_was_never_started_was_left_out() -> None:
     story.wanted(DesiredState.SUSPENDED)
     told = proven(story, mark_of(story, Kind.START, 1, "d"))
     assert [(step.state, step.reason, step.attempts) for step in told.steps] == [
-        (StepState.SUCCEEDED, None, 1),
+        (StepState.WAITING, None, 0),
         (StepState.SKIPPED, StepReason.TOO_LARGE, 0),
-        (StepState.SKIPPED, None, 0),
+        (StepState.WAITING, None, 0),
         (StepState.RUNNING, None, 1),
     ]
     suspended = evolve(told, cursor=1, steps=(told.steps[0], *[StepStatus()] * 3), stage=Stage.SUSPENDED)
@@ -337,13 +338,20 @@ def test_what_a_restart_passed_over_stays_as_it_was_when_a_later_step_is_met() -
     story = begun(LARGE, "b", "c")
     story.restarted("t1", RestartMode.RESTART, "b")
     told = proven(story, mark_of(story, Kind.START, 1, "c", run=2, token="t1"))
-    assert [step.state for step in told.steps] == [StepState.SKIPPED, StepState.SUCCEEDED, StepState.RUNNING]
-    assert told.steps[0] == StepStatus(state=StepState.SKIPPED), "nobody has asked for its size"
+    assert [step.state for step in told.steps] == [StepState.SKIPPED, StepState.WAITING, StepState.RUNNING]
+    assert told.steps[0].reason is StepReason.BEFORE_RESTART, "nobody has asked for its size"
 
 
-def test_a_later_run_began_with_the_step_that_is_met() -> None:
-    """The wish for it is gone from the spec: it may have been for this very step."""
+@pytest.mark.parametrize(
+    ("first", "states"),
+    [(None, "Waiting Waiting"), (0, "Waiting Waiting"), (1, "Skipped Waiting"), (2, "Skipped Skipped")],
+)
+def test_what_a_later_run_has_left_out_is_what_its_events_say(first: int | None, states: str) -> None:
+    """The wish for it is gone from the spec; an earlier version did not say where the run began."""
     story = begun("a", "b", "c")
-    told = proven(story, mark_of(story, Kind.START, 1, "c", run=2))
-    skipped = StepStatus(state=StepState.SKIPPED)
-    assert (told.steps[:2], told.current_step, told.stage) == ((skipped, skipped), "c", Stage.RUNNING)
+    planned = None if first is None else Planned(story.upload.plan, first)
+    echo = Published(mark_of(story, Kind.START, 1, "c", run=2), SEQUENCE, planned)
+    told = decide(story.upload, story.upload.id, echo, story.now, story.config).upload
+    assert told is not None
+    assert (told.current_step, told.stage, told.left_out_by_restart) == ("c", Stage.RUNNING, first or 0)
+    assert " ".join(step.state for step in told.steps[:2]) == states

@@ -159,7 +159,7 @@ def test_a_restart_that_was_taken_back_since_still_happened() -> None:
     told = meet(story, mark_of(story, Kind.START, 1, "b", token="t1", run=2), 9)
     assert told is not None
     assert (told.stage, told.run, told.restarts, told.observed_token) == (Stage.RUNNING, 2, 1, "t1")
-    assert [step.state for step in told.steps] == [StepState.SKIPPED, StepState.RUNNING]
+    assert [step.state for step in told.steps] == [StepState.WAITING, StepState.RUNNING]
     assert (told.step.attempts, told.log.start) == (1, 9)
 
 
@@ -193,12 +193,16 @@ def test_a_retry_beyond_the_last_proves_that_somebody_had_resumed() -> None:
     assert (told.stage, told.step.retries) == (Stage.BACKING_OFF, 1)
 
 
-def test_steps_in_between_are_over_if_a_later_one_was_started() -> None:
+def test_that_a_later_step_was_started_does_not_end_those_before_it() -> None:
+    """They are gone back to before the file is released (law 10)."""
     story = begun("a", "b", "c")
-    told = meet(story, mark_of(story, Kind.START, 1, "c"))
-    assert told is not None
-    states = [step.state for step in told.steps]
-    assert states == [StepState.SUCCEEDED, StepState.SKIPPED, StepState.RUNNING]
+    story.state = meet(story, mark_of(story, Kind.START, 1, "c"))
+    story.sequence = 50
+    assert [step.state for step in story.upload.steps] == [*[StepState.WAITING] * 2, StepState.RUNNING]
+    for _ in range(3):
+        story.answers("continue")
+    assert story.published == ["start a 1", "start a 2", "start b 1", "finish continue 1"]
+    assert {step.state for step in story.upload.steps} == {StepState.SUCCEEDED}
 
 
 def test_an_unexplained_abort_was_a_wish_of_somebody() -> None:
@@ -212,7 +216,8 @@ def test_an_unexplained_release_is_believed() -> None:
     story = begun("a")
     told = meet(story, mark_of(story, Kind.FINISH, 1, "continue"), 9)
     assert told is not None
-    assert (told.outcome, told.steps[0].state, told.log.start) == (Outcome.CONTINUE, StepState.SUCCEEDED, 9)
+    assert (told.outcome, told.log.start) == (Outcome.CONTINUE, 9)
+    assert (told.steps[0].state, told.steps[0].reason) == (StepState.SKIPPED, StepReason.UNANSWERED)
 
 
 def test_what_was_published_wins_over_what_replay_would_have_decided() -> None:
@@ -243,4 +248,4 @@ def test_a_request_for_the_url_of_a_later_step_is_believed() -> None:
     told = meet(story, mark_of(story, Kind.RESTART, 1, "b"))
     assert told is not None
     assert (told.stage, told.current_step, told.url_requests) == (Stage.AWAITING_URL, "b", 1)
-    assert told.steps[0].state is StepState.SUCCEEDED
+    assert told.steps[0].state is StepState.WAITING

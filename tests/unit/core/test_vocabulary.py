@@ -67,7 +67,7 @@ SECOND, MINUTE = 1_000, 60_000
             StepReason,
             (
                 "Rejected RetriesExhausted TimedOut TooLarge Cancelled Cleaned ReleasedElsewhere "
-                "FinishedElsewhere"
+                "FinishedElsewhere BeforeRestart Unanswered"
             ),
         ),
         (Outcome, "continue retry abort delete"),

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.core.config import Config
 from uploadpp.core.model import Millis, StepPlan, Upload
@@ -10,6 +12,7 @@ from uploadpp.runtime.ledger import Ledger
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.scheduler import Scheduler
 from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.marks import Marks
 from uploadpp.wire.reader import Raw
 
 THEN = Millis(1_795_000_000_000)
@@ -22,6 +25,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.sent: list[Outgoing] = []
+        self.confirmed: list[tuple[str, int]] = []
 
     def publish(
         self, outgoing: Outgoing, on_stored: Callable[[int], None], on_refused: Callable[[str], None]
@@ -30,12 +34,14 @@ class Outbox:
         self.sent.append(outgoing)
 
     def confirm(self, event_id: str, sequence: int) -> None:
-        """Nothing waits for it."""
+        """Note it."""
+        self.confirmed.append((event_id, sequence))
 
 
-def make(outbox: Outbox, now: Millis) -> Coordinator:
-    made = Coordinator(CONFIG, outbox, Ledger(), Scheduler(lambda: now), Metrics(), lambda: now)
+def make(outbox: Outbox, now: Millis, config: Config = CONFIG) -> Coordinator:
+    made = Coordinator(config, outbox, Ledger(), Scheduler(lambda: now), Metrics(), lambda: now)
     made.stream = "main-queue@1"
+    made.marks = Marks([b"of both"])
     return made
 
 
@@ -82,3 +88,53 @@ def test_what_a_replay_reads_happened_when_the_stream_says() -> None:
     replayed.act()
     assert [each.event_id for each in after.sent] != [start.event_id]
     assert len(after.sent) == 1
+
+
+def test_a_message_of_our_id_that_we_have_not_sent_is_no_echo() -> None:
+    """Everybody can compute an event id. Nothing is taken for started because a message has it."""
+    outbox = Outbox()
+    live = make(outbox, THEN)
+    live.act()
+    live.on_message(Raw(1, THEN, 1, 0, message("BytesReceived", arrival())))
+    (start,) = outbox.sent
+    live.on_message(Raw(2, THEN, 2, 0, message("StartPostprocessingStep", "{}"), start.event_id))
+    assert outbox.confirmed == []
+    live.on_message(Raw(3, THEN, 3, 0, start.body, start.event_id))
+    assert outbox.confirmed == [(start.event_id, 3)]
+
+
+def begun_by(config: Config) -> tuple[bytes, Outgoing]:
+    """An announcement, and the start that an owner with other settings has made of it."""
+    received, outbox = message("BytesReceived", arrival()), Outbox()
+    live = make(outbox, THEN, config)
+    live.act()
+    live.on_message(Raw(1, THEN, 1, 0, received))
+    (start,) = outbox.sent
+    return received, start
+
+
+@pytest.mark.parametrize("steps", [("a", "c"), ("c", "a"), ("a",)], ids=",".join)
+def test_what_only_the_log_knows_is_driven_by_the_steps_that_its_first_event_tells(
+    steps: tuple[str, ...],
+) -> None:
+    old = Config(steps=tuple(StepPlan(name=step) for step in steps))
+    received, start = begun_by(old)
+    outbox = Outbox()
+    replayed = make(outbox, NOW)
+    replayed.on_message(Raw(1, THEN, 1, 0, received))
+    replayed.on_message(Raw(2, Millis(THEN + 5), 2, 0, start.body, start.event_id))
+    replayed.act()
+    assert (upload_of(replayed).plan, upload_of(replayed).current_step) == (old.steps, steps[0])
+    assert outbox.sent == []
+    entry = replayed.upload_entry(UPLOAD)
+    assert entry is not None
+    assert entry.storable, "nothing is awaited that never goes out"
+
+
+def test_what_another_has_forged_is_not_believed() -> None:
+    received, start = begun_by(CONFIG)
+    replayed = make(Outbox(), NOW)
+    replayed.marks = Marks([b"of another"])
+    replayed.on_message(Raw(1, THEN, 1, 0, received))
+    replayed.on_message(Raw(2, Millis(THEN + 5), 2, 0, start.body, start.event_id))
+    assert upload_of(replayed).log.start is None

@@ -33,6 +33,7 @@ from uploadpp.core.model import FileInfo, Millis, Origin, Upload
 from uploadpp.core.states import Outcome
 from uploadpp.wire.decode import Event, decode
 from uploadpp.wire.encode import encode
+from uploadpp.wire.marks import AnyMark
 from uploadpp.wire.rawjson import raw_members
 
 NOW = Millis(1_790_930_131_005)
@@ -131,7 +132,7 @@ def test_a_wish_for_a_step_is_said_as_the_old_command_said_it() -> None:
         OF_STEP.eventtype,
         OF_STEP.payload.replace('"nanos":5000', '"nanos":5000000'),
     )
-    event = decode(json.dumps(envelope).encode(), 7, NOW)
+    event = decode(json.dumps(envelope).encode(), 7, NOW, AnyMark())
     assert event == Event("", Resume("virusscan", "t1"), command.mark.event_id(UPLOAD))
 
 
@@ -230,7 +231,7 @@ def test_envelope_has_the_fields_of_go_in_their_order() -> None:
 def test_own_event_is_known_by_its_mark() -> None:
     command = StartStep(Mark(Kind.START, NOW, 2, 3, "virus:scan", "again-1"))
     outgoing = encode(command, UPLOAD, Upload(id=UPLOAD, received_at=NOW), NOW)
-    event = decode(outgoing.body, 9, NOW)
+    event = decode(outgoing.body, 9, NOW, AnyMark())
     assert event is not None
     assert event.upload_id == UPLOAD
     assert event.event_id == outgoing.event_id

@@ -7,7 +7,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import CleanUpload, StepFinished, UploadReady
-from uploadpp.core.model import Millis, Upload
+from uploadpp.core.model import MAX_MESSAGE, Millis, StepPlan, Upload
 from uploadpp.core.moves import (
     back_off,
     cancel,
@@ -31,7 +31,7 @@ def step_finished(upload: Upload, answer: StepFinished, now: Millis, config: Con
     if answer.step != upload.current_step:
         who = clean_text(answer.step, MAX_WORD) or "a step without name"
         why = f"{who} answered while {upload.current_step} is running"
-        return ignore(upload, Ignored.NOT_CURRENT_STEP, why)
+        return _after_timeout(upload, answer, now, config) or ignore(upload, Ignored.NOT_CURRENT_STEP, why)
     act = OUTCOMES.get(answer.outcome)
     if act is not None:
         return act(upload, answer, now, config)
@@ -45,12 +45,16 @@ def step_finished(upload: Upload, answer: StepFinished, now: Millis, config: Con
 
 
 def _continue(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
-    if upload.plan[upload.cursor].require_result is RequiredResult.SCAN and not answer.scanned:
+    if _lacks_scan(upload.plan[upload.cursor], answer):
         text = f"{answer.step} answered continue without a scan result; treated as retry"
         decision = back_off(upload, now, config, message=text)
         return evolve(decision, notices=(Notice(NoticeType.WARNING, "NoScanResult", text), *decision.notices))
     done = end_step(upload, StepState.SUCCEEDED, now, outcome=Outcome.CONTINUE, message=answer.message)
     return proceed(done, upload.cursor + 1, now, config)
+
+
+def _lacks_scan(plan: StepPlan, answer: StepFinished) -> bool:
+    return plan.require_result is RequiredResult.SCAN and not answer.scanned
 
 
 def _retry(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
@@ -82,16 +86,53 @@ OUTCOMES: dict[str, Callable[[Upload, StepFinished, Millis, Config], Decision]] 
 
 def answer_of_delay(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
     """The operator runs `delay` itself; nobody else may end it."""
-    del now, config
     why = f"{clean_text(answer.step, MAX_WORD)} answered during a delay, which the operator runs itself"
-    return ignore(upload, Ignored.NOT_RUNNING, why)
+    return _after_timeout(upload, answer, now, config) or ignore(upload, Ignored.NOT_RUNNING, why)
 
 
 def late_answer(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
-    """No attempt is running (F6, F18)."""
+    """No attempt is running (F6, F18): an answer counts only where the last one has run out of time."""
+    return _after_timeout(upload, answer, now, config) or answer_to_nothing(upload, answer, now, config)
+
+
+def answer_to_nothing(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
+    """No step is current."""
     del now, config
     why = f"{clean_text(answer.step, MAX_WORD)} answered while the upload is {upload.stage}"
     return ignore(upload, Ignored.NOT_RUNNING, why)
+
+
+def _after_timeout(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision | None:
+    """What a step says whose attempt had run out of time; None when it is nothing new.
+
+    It had not failed, it was slow. That it wants to be tried again is known already.
+    """
+    names = [plan.name for plan in upload.plan]
+    index = names.index(answer.step) if answer.step in names else len(names)
+    if index == len(names) or upload.steps[index].reason is not StepReason.TIMED_OUT:
+        return None
+    rejects = answer.outcome in {Outcome.ABORT, Outcome.DELETE}
+    if not rejects and (answer.outcome != Outcome.CONTINUE or _lacks_scan(upload.plan[index], answer)):
+        return None
+    step = upload.steps[index]
+    if step.state not in {StepState.HELD, StepState.FAILED}:  # the retry that was planned is not needed
+        step = evolve(step, retries=max(step.retries - 1, 0))
+        upload = upload.with_step(index, step)
+    if rejects:
+        return _reject(_turned_to(upload, index, now), answer, now, config)
+    if index != upload.cursor:  # the upload is further on: it was passed over
+        passed = evolve(step, state=StepState.SUCCEEDED, finished_at=now, outcome=answer.outcome, reason=None)
+        return Decision(upload.with_step(index, evolve(passed, message=answer.message[:MAX_MESSAGE])))
+    return _continue(upload, answer, now, config)
+
+
+def _turned_to(upload: Upload, index: int, now: Millis) -> Upload:
+    """The upload with a step as the current one, by which another one is cut short."""
+    if index == upload.cursor:
+        return upload
+    if upload.cursor < len(upload.steps) and upload.step.state is not StepState.WAITING:
+        upload = end_step(upload, StepState.SKIPPED, now, reason=StepReason.CANCELLED)
+    return evolve(upload, cursor=index)
 
 
 def upload_ready(upload: Upload, ready: UploadReady, now: Millis, config: Config) -> Decision:

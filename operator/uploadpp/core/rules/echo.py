@@ -3,38 +3,69 @@
 Usually it says what we know, and only its position is new. After a crash it may be ahead
 of the checkpoint: then a timer or a person had caused it and the status had not been
 written yet. The log wins, so that nothing goes out a second time (law 2.3).
+
+It proves that a step was started. That a step before has succeeded it does not prove: such a
+step stays open, and is gone back to (law 10, docs/adr/0015).
 """
 
-from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.commands import Kind, Mark, Notice, NoticeType
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Granted, Published, SpecChanged
-from uploadpp.core.model import Millis, StepStatus, Upload
-from uploadpp.core.moves import back_off, begin_run, end_step, finish, left_out, request_url, start_step
+from uploadpp.core.model import Millis, Upload
+from uploadpp.core.moves import (
+    back_off,
+    begin_run,
+    end_step,
+    finish,
+    is_too_large,
+    left_out,
+    request_url,
+    start_step,
+)
 from uploadpp.core.rules.control import spec_changed
+from uploadpp.core.rules.planning import by_plan, of_another_plan, withdrawn
 from uploadpp.core.rules.timers import fire, wake_at
 from uploadpp.core.rules.turn import granted
-from uploadpp.core.states import Ignored, Outcome, Stage, StepReason, StepState
+from uploadpp.core.states import Ignored, OnTooLarge, Outcome, Stage, StepReason, StepState
 
 
 def published(upload: Upload, echo: Published, now: Millis, config: Config) -> Decision:
     """Note the position of a known command, or catch up with one that is ahead of us."""
-    mark = echo.mark
+    mark, planned = echo.mark, echo.planned
     if mark.received_at != upload.received_at:
         return ignore(upload, Ignored.ALREADY_APPLIED, "a command for an earlier upload of the same id")
     if mark.kind is Kind.RESUME:
         return ignore(upload, Ignored.ALREADY_APPLIED, "our own event, which the log hands out as a Resume")
+    if planned is None or planned.plan == upload.plan:
+        return _met(upload, echo, now, config)
+    if upload.plan_fixed:
+        fits = [step.name for step in planned.plan] == [step.name for step in upload.plan]
+        known = (mark.run, mark.number, mark.detail) == _last(upload, mark.kind)
+        return _met(upload, echo, now, config) if fits or known else of_another_plan(upload, mark)
+    begun = by_plan(upload, mark, planned, now, config)
+    assert begun.upload is not None  # noqa: S101 -- by_plan() always returns an upload
+    decision = _met(begun.upload, echo, now, config)
+    return begun if decision.ignored is not None else decision
+
+
+def _met(upload: Upload, echo: Published, now: Millis, config: Config) -> Decision:
+    """An event that was published by the plan of the upload, as far as it tells."""
+    mark = echo.mark
+    fixed = upload.plan_fixed or echo.planned is not None
+    known = upload if fixed is upload.plan_fixed else evolve(upload, plan_fixed=fixed)
     if (mark.run, mark.number, mark.detail) == _last(upload, mark.kind):
         if mark.kind in {Kind.RETRY, Kind.RESTART} or upload.log.start is not None:
-            return ignore(upload, Ignored.ALREADY_APPLIED, "our own event, known")
-        return Decision(_out(upload, echo, now))
-    ahead = _caught_up(upload, mark, now, config)
-    if ahead is None:
-        return ignore(upload, Ignored.ALREADY_APPLIED, "our own event, from before")
+            return ignore(known, Ignored.ALREADY_APPLIED, "our own event, known")
+        return Decision(_out(known, echo, now))
+    decision = _caught_up(upload, echo, now, config)
+    if decision.upload is None:
+        return ignore(known, Ignored.ALREADY_APPLIED, "our own event, from before")
+    ahead = evolve(decision.upload, plan_fixed=fixed)
     if mark.kind in {Kind.START, Kind.FINISH}:
         ahead = evolve(ahead, log=evolve(ahead.log, start=echo.sequence))
-    return Decision(ahead)
+    return evolve(decision, upload=ahead)
 
 
 def _out(upload: Upload, echo: Published, now: Millis) -> Upload:
@@ -68,29 +99,29 @@ def _last(upload: Upload, kind: Kind) -> tuple[int, int, str] | None:
     return upload.run, number, detail
 
 
-def _caught_up(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | None:
-    """The state after the command that `mark` proves; None when it is not ahead of ours."""
-    if mark.run < upload.run:
-        return None
+def _caught_up(upload: Upload, echo: Published, now: Millis, config: Config) -> Decision:
+    """The state after the command that `echo` proves; without one when it is not ahead of ours."""
+    mark = echo.mark
     names = [plan.name for plan in upload.plan]
-    if mark.kind is not Kind.FINISH and mark.detail not in names:
-        return None
+    if mark.run < upload.run or (mark.kind is not Kind.FINISH and mark.detail not in names):
+        return Decision(None)
     index = len(names) if mark.kind is Kind.FINISH else names.index(mark.detail)
     if mark.run == upload.run and not _is_ahead(upload, mark, index):
-        return None
+        return Decision(None)
     caused = _cause(upload, mark, now, config)
     if caused is not None:
-        return caused
+        return Decision(caused)
     base = upload
     if mark.token and mark.token != upload.observed_token:
         base = evolve(base, observed_token=mark.token, restarts=base.restarts + 1)
     if mark.run > upload.run:
-        base = begin_run(evolve(base, run=mark.run - 1), now, config, index).upload or base
-        if mark.kind is Kind.FINISH:
-            base = evolve(base, cursor=0, steps=(StepStatus(),) * len(names))  # nobody saw a step start
-    if index > base.cursor:
-        base = _passed(base, mark, index, now)
-    return _moved(base, mark, index, now, config)
+        first = echo.planned.first if echo.planned else 0
+        base = withdrawn(begin_run(evolve(base, run=mark.run - 1), now, config, first).upload or base)
+    if mark.kind is Kind.FINISH:
+        return _over(base, mark, now)
+    if index != base.cursor:
+        base = _left(base, index)
+    return Decision(_moved(base, mark, index, now, config))
 
 
 def _cause(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | None:
@@ -128,31 +159,61 @@ def _is_ahead(upload: Upload, mark: Mark, index: int) -> bool:
         return mark.number > upload.finishes or (mark.number == upload.finishes and unproven)
     if upload.finishes or upload.stage.ended:
         return False
-    if mark.kind is Kind.RESTART:
-        return mark.number > upload.url_requests
     if mark.kind is Kind.RETRY:
         return (
             index == upload.cursor and upload.stage is Stage.RUNNING and upload.step.attempts == mark.number
         )
-    return index > upload.cursor or (index == upload.cursor and mark.number > upload.step.attempts)
+    if upload.log.start is not None and upload.plan[index].is_passed(upload.steps[index]):
+        return False
+    if mark.kind is Kind.RESTART:
+        return mark.number > upload.url_requests
+    return mark.number > upload.steps[index].attempts
 
 
-def _passed(upload: Upload, mark: Mark, index: int, now: Millis) -> Upload:
-    """Steps before `index` are over; how they ended was never written."""
-    if mark.kind is Kind.FINISH and mark.detail != Outcome.CONTINUE:
-        # No timer explains it, so a person had asked for it, and asks for something else by now.
-        return end_step(upload, StepState.FAILED, now, reason=StepReason.CANCELLED)
-    if upload.step.attempts:
-        upload = end_step(upload, StepState.SUCCEEDED, now, outcome=Outcome.CONTINUE)
-    for between in range(upload.cursor, index):
-        if not upload.steps[between].attempts:  # had it been started, the log would have said so first
+def _left(upload: Upload, index: int) -> Upload:
+    """The upload without a current step, because the one at `index` has had its turn.
+
+    What is not passed waits for its turn: it is gone back to before the file is released.
+    """
+    upload = withdrawn(upload)
+    if upload.cursor < len(upload.steps) and not upload.plan[upload.cursor].is_passed(upload.step):
+        upload = upload.with_step(upload.cursor, evolve(upload.step, state=StepState.WAITING))
+    for between in range(index):
+        if is_left_out(upload, between):
             upload = upload.with_step(between, left_out(upload, between))
     return upload
 
 
+def is_left_out(upload: Upload, index: int) -> bool:
+    """Whether the upload goes on without a step because its plan says so."""
+    passed = upload.plan[index].is_passed(upload.steps[index])
+    return not passed and upload.plan[index].on_too_large is OnTooLarge.SKIP and is_too_large(upload, index)
+
+
+def _over(upload: Upload, mark: Mark, now: Millis) -> Decision:
+    """PostprocessingFinished is out, and nothing that we know of has led to it."""
+    upload = withdrawn(upload)
+    if mark.detail != Outcome.CONTINUE:
+        # No timer explains it, so a person had asked for it, and asks for something else by now.
+        upload = end_step(upload, StepState.FAILED, now, reason=StepReason.CANCELLED)
+        return finish(evolve(upload, finishes=mark.number - 1), Outcome(mark.detail), now)._replace(
+            commands=()
+        )
+    missing = []
+    for index, plan in enumerate(upload.plan):
+        if is_left_out(upload, index):
+            upload = upload.with_step(index, left_out(upload, index))
+        elif not plan.is_passed(upload.steps[index]):
+            missing.append(plan.name)
+            step = evolve(upload.steps[index], state=StepState.SKIPPED, reason=StepReason.UNANSWERED)
+            upload = upload.with_step(index, evolve(step, outcome="", finished_at=now))
+    told = finish(evolve(upload, finishes=mark.number - 1), Outcome.CONTINUE, now)
+    text = f"the storage was told to release the file, and no answer is known of {', '.join(missing)}"
+    notice = Notice(NoticeType.WARNING, "ReleasedUnanswered", text)
+    return evolve(told, commands=(), notices=(notice,) if missing else ())
+
+
 def _moved(upload: Upload, mark: Mark, index: int, now: Millis, config: Config) -> Upload | None:
-    if mark.kind is Kind.FINISH:
-        return finish(evolve(upload, finishes=mark.number - 1), Outcome(mark.detail), now).upload
     if mark.kind is Kind.RETRY:
         # A retry beyond the last one proves that somebody had resumed the step and renewed its budget.
         left = min(upload.step.retries, upload.plan[index].max_retries - 1)

@@ -1,0 +1,30 @@
+"""What this session has sent and not met in the log: a message that is just that is not news."""
+
+from uploadpp.core.evolve import evolve
+from uploadpp.runtime.entry import Entry
+from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.reader import Raw
+
+
+class SentEvents:
+    """Events by their ids; the signature tells ours from somebody else's of the same id."""
+
+    def __init__(self) -> None:
+        self._sent: dict[str, tuple[Entry, bytes]] = {}
+
+    def add(self, outgoing: Outgoing, entry: Entry) -> None:
+        """An event goes out."""
+        self._sent[outgoing.event_id] = entry, outgoing.signature
+
+    def take(self, raw: Raw) -> Entry | None:
+        """The upload of an event that is met; None when it is not one of these.
+
+        It tells the plan of the upload: from here on that is fixed.
+        """
+        sent = self._sent.get(raw.message_id) if raw.message_id else None
+        if sent is None or sent[1] not in raw.data:
+            return None
+        entry, _ = self._sent.pop(raw.message_id)
+        if not entry.upload.plan_fixed:
+            entry.upload = evolve(entry.upload, plan_fixed=True)
+        return entry

@@ -1,0 +1,56 @@
+"""What the stream says about the steps of an upload: by which plan, which were started, which answered."""
+
+from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.model import DELAY_STEP, StepPlan
+from uploadpp.core.states import OnExhausted, OnTooLarge, Outcome
+from uploadpp.testing.journal import Journal, Record
+
+
+def first_plan(journal: Journal, upload: str, mark: Mark) -> tuple[StepPlan, ...] | None:
+    """The plan that our first event for this arrival of an upload tells."""
+    plans = (
+        record.planned.plan
+        for record in journal.records
+        if record.planned and record.mark and record.upload == upload
+        if record.mark.received_at == mark.received_at
+    )
+    return next(plans, None)
+
+
+def has_answered(journal: Journal, upload: str, step: str, received_at: int, run: int) -> bool:
+    """Whether a step has answered `continue` after its start in a run; a delay only has to be started."""
+    started = _first_start(journal, upload, step, received_at, run)
+    if started is None or step == DELAY_STEP:
+        return started is not None
+    return any(
+        answer.sequence > started
+        and answer.payload["FinishedStep"] == step
+        and answer.payload["Outcome"] == Outcome.CONTINUE
+        for answer in journal.of("PostprocessingStepFinished", upload)
+    )
+
+
+def unanswered(journal: Journal, record: Record) -> list[str]:
+    """The steps that a release of ours has left out without an answer, and without a rule."""
+    mark, planned = record.mark, record.planned
+    if mark is None or planned is None:
+        return []
+    missing = []
+    for step in planned.plan[planned.first :]:
+        started = _first_start(journal, record.upload, step.name, mark.received_at, mark.run)
+        left_out = step.max_filesize is not None and step.on_too_large is OnTooLarge.SKIP
+        used_up = started is not None and step.on_exhausted is OnExhausted.CONTINUE
+        answered = has_answered(journal, record.upload, step.name, mark.received_at, mark.run)
+        if not (answered or left_out or used_up):
+            missing.append(step.name)
+    return missing
+
+
+def _first_start(journal: Journal, upload: str, step: str, received_at: int, run: int) -> int | None:
+    starts = (
+        record.sequence
+        for record in journal.records
+        if record.upload == upload and record.mark and record.mark.kind is Kind.START
+        if (record.mark.received_at, record.mark.run, record.mark.detail) == (received_at, run, step)
+    )
+    return next(starts, None)
