@@ -20,11 +20,19 @@ MAX_DIRECTORY_BYTES = 4 << 20
 MAX_ENTRIES = 20_000
 MAX_ENTRY_BYTES = 1 << 20
 MAX_SECTORS = 256
+_FARTHEST = 1 << 62
 _END = struct.Struct("<4s4H2IH")
 _ENTRY = struct.Struct("<4s6H3I5H2I")
 _LOCAL = struct.Struct("<4s5H3I2H")
+_LOCATOR = struct.Struct("<4sIQI")
+_END64 = struct.Struct("<4sQ2H2I4Q")
+_ELSEWHERE_16, _ELSEWHERE_32 = 0xFFFF, 0xFFFFFFFF
+"""A number of this value is in a field of 64 bits, which some programs write for small files too."""
 _DEFLATED = 8
-_MAIN = re.compile(rb'ContentType="(application/vnd\.[\w.-]{1,100}?)\.main(?:\+xml)?"')
+_MAIN = re.compile(
+    rb"""ContentType\s{0,8}=\s{0,8}["'](application/vnd\.[\w.-]{1,100}?)\.main(?:\+xml)?["']"""
+)
+_CONTENT_TYPES = "[content_types].xml"
 _MIME = re.compile(rb"[a-z]{1,20}/[A-Za-z0-9][A-Za-z0-9.+-]{0,100}")
 _ODF = re.compile(rb"application/vnd\.oasis\.opendocument\.[a-z-]{1,40}")
 _OOXML = "application/vnd.openxmlformats-officedocument."
@@ -72,7 +80,7 @@ def zip_type(file: BinaryIO) -> str:
     """
     entries = _directory(file)
     by_name = {entry.name: entry for entry in entries}
-    if "[Content_Types].xml" in by_name and (found := _office(file, by_name)):
+    if found := _office(file, by_name):
         return found
     if (mimetype := by_name.get("mimetype")) is not None:
         text = _read(file, mimetype).strip()
@@ -99,7 +107,11 @@ def zip_type_by_names(head: bytes) -> str:
 
 
 def _office(file: BinaryIO, by_name: dict[str, Entry]) -> str:
-    match = _MAIN.search(_read(file, by_name["[Content_Types].xml"]))
+    """The type of a document of Office; nothing when it is none. Large and small letters are alike there."""
+    types = next((entry for name, entry in by_name.items() if name.casefold() == _CONTENT_TYPES), None)
+    if types is None:
+        return ""
+    match = _MAIN.search(_read(file, types))
     if match is None:
         return _by_folder(by_name)
     mime = match[1].decode().replace("macroEnabledTemplate", "macroEnabled")
@@ -122,12 +134,28 @@ def _directory(file: BinaryIO) -> list[Entry]:
     if at < 0 or at + _END.size > len(tail):
         raise ValueError("the archive has no end")
     _, _, _, _, count, length, start, _ = _END.unpack_from(tail, at)
+    if count == _ELSEWHERE_16 or _ELSEWHERE_32 in {length, start}:
+        count, length, start, at = _long_end(file, tail, tail_start, at)
     # What stands before the archive, as in one that unpacks itself, shifts everything.
     begin = tail_start + at - length
     if not 0 <= begin <= size or length > MAX_DIRECTORY_BYTES or count > MAX_ENTRIES:
         raise ValueError("the table of contents is too large")
     file.seek(begin)
     return list(_entries(file.read(length), begin - start))
+
+
+def _long_end(file: BinaryIO, tail: bytes, tail_start: int, end: int) -> tuple[int, int, int, int]:
+    """Of an archive in ZIP64: number of entries, length and start of its table, and its end in `tail`."""
+    if end < _LOCATOR.size or tail[end - _LOCATOR.size :][:4] != b"PK\x06\x07":
+        raise ValueError("the archive has no long end")
+    # The locator comes right after the record, which has no extensions as far as anybody knows.
+    at = end - _LOCATOR.size - _END64.size
+    file.seek(max(0, tail_start + at))
+    record = file.read(_END64.size)
+    if len(record) < _END64.size or record[:4] != b"PK\x06\x06":
+        raise ValueError("the archive has no long end")
+    *_, count, length, start = _END64.unpack(record)
+    return count, length, start, at
 
 
 def _entries(table: bytes, shift: int) -> Iterator[Entry]:
@@ -140,13 +168,34 @@ def _entries(table: bytes, shift: int) -> Iterator[Entry]:
         name_length, extra_length, comment_length, offset = fields[10], fields[11], fields[12], fields[16]
         name = table[at + _ENTRY.size : at + _ENTRY.size + name_length]
         text = name.decode("utf-8" if flags & 0x800 else "cp437", "replace").replace("\\", "/")
+        extra = table[at + _ENTRY.size + name_length :][:extra_length]
+        compressed, offset = _long_numbers(extra, (fields[9], compressed, offset))
         yield Entry(text, method, compressed, offset + shift)
         at += _ENTRY.size + name_length + extra_length + comment_length
 
 
+def _long_numbers(extra: bytes, short: tuple[int, int, int]) -> tuple[int, int]:
+    """Compressed size and place of an entry, of 64 bits where the fields of 32 bits say so."""
+    size, compressed, offset = short
+    at = 0
+    while at + 4 <= len(extra) and _ELSEWHERE_32 in short:
+        kind, length = struct.unpack_from("<2H", extra, at)
+        if kind == 1:
+            numbers = iter(struct.unpack_from(f"<{min(length, len(extra) - at - 4) // 8}Q", extra, at + 4))
+            if size == _ELSEWHERE_32:
+                next(numbers, None)
+            if compressed == _ELSEWHERE_32:
+                compressed = next(numbers, compressed)
+            if offset == _ELSEWHERE_32:
+                offset = next(numbers, offset)
+            break
+        at += 4 + length
+    return compressed, offset
+
+
 def _read(file: BinaryIO, entry: Entry) -> bytes:
     """The beginning of an entry; nothing when it cannot be read."""
-    if entry.offset < 0:
+    if not 0 <= entry.offset < _FARTHEST:
         return b""
     file.seek(entry.offset)
     header = file.read(_LOCAL.size)

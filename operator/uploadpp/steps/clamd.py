@@ -19,6 +19,8 @@ MAX_SIGNATURE = 200
 MAX_FILE_BYTES = 2**31 - 3
 """clamd says OK to larger files without a look at them, whatever its configuration says (INT_MAX - 2)."""
 CONNECT_SECONDS = 10
+MORE_SECONDS = 1.0
+"""How long there may be more after a reply; clamd hangs up at once."""
 
 
 class ScanError(Exception):
@@ -90,7 +92,7 @@ class Address:
             return cls(path=path)
         if text.startswith("tcp:"):
             host, _, port = text.removeprefix("tcp:").removeprefix("//").rpartition(":")
-            if host and port.isdecimal() and 0 < int(port) < 65536:  # noqa: PLR2004 -- ports have 16 bits
+            if host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536:  # noqa: PLR2004 -- ports have 16 bits
                 return cls(host=host.strip("[]"), port=int(port))
         raise ValueError(
             f"{text!r} is no address of clamd such as unix:/run/clamav/clamd.ctl or tcp:clamd:3310"
@@ -140,47 +142,74 @@ async def scan(address: Address, content: AsyncIterable[bytes]) -> str:
             connection = await address.connect()
     except (OSError, TimeoutError) as error:
         raise ScanError(f"clamd cannot be reached: {type(error).__name__}") from error
-    # clamd may answer, and hang up, before it has everything. Its answer is then still there to be read,
-    # but not through a StreamReader: that forgets what it has when a write fails.
-    answering = asyncio.create_task(_reply(connection))
+    exchange = _Exchange(connection)
     try:
-        complete = await _send(connection, content, answering)
-        return verdict(await answering, complete=complete)
+        return await exchange.scan(content)
     finally:
-        answering.cancel()
-        await asyncio.wait({answering})
         connection.close()
 
 
-async def _send(
-    connection: socket.socket, content: AsyncIterable[bytes], answering: asyncio.Task[str]
-) -> bool:
-    """Whether clamd has got the whole file."""
-    loop = asyncio.get_running_loop()
-    sent = 0
-    try:
-        await loop.sock_sendall(connection, b"zINSTREAM\0")
-        async for chunk in content:
-            if answering.done():
-                return False
-            sent += len(chunk)
-            if sent > MAX_FILE_BYTES:
-                raise TooLargeError(f"clamd does not look at files of more than {MAX_FILE_BYTES} bytes")
-            if chunk:  # a chunk without bytes would be the end
-                await loop.sock_sendall(connection, struct.pack("!I", len(chunk)) + chunk)
-        await loop.sock_sendall(connection, struct.pack("!I", 0))
-    except ConnectionError:
-        return False
-    return True
+class _Exchange:
+    """One file, and what clamd says about it.
 
+    clamd may answer, and hang up, before it has everything. Its answer is then still there to be read,
+    but not through a StreamReader: that forgets what it has when a write fails.
+    """
 
-async def _reply(connection: socket.socket) -> str:
-    loop = asyncio.get_running_loop()
-    reply = b""
-    with contextlib.suppress(ConnectionError):  # what came before counts
-        while len(reply) < MAX_REPLY and (part := await loop.sock_recv(connection, MAX_REPLY)):
-            reply += part
-    return reply.decode(errors="replace")
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._sent_all = False
+        self._answered_early = False
+
+    async def scan(self, content: AsyncIterable[bytes]) -> str:
+        answering = asyncio.create_task(self._reply())
+        answering.add_done_callback(self._stop_sending)
+        try:
+            complete = await self._send(content, answering)
+            reply = await answering
+            return verdict(reply, complete=complete and not self._answered_early)
+        finally:
+            answering.cancel()
+            await asyncio.wait({answering})
+
+    def _stop_sending(self, _: asyncio.Task[str]) -> None:
+        """Who has answered and does not read on must not hold us."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    async def _send(self, content: AsyncIterable[bytes], answering: asyncio.Task[str]) -> bool:
+        """Whether clamd has got the whole file."""
+        loop, connection = asyncio.get_running_loop(), self._connection
+        sent = 0
+        try:
+            await loop.sock_sendall(connection, b"zINSTREAM\0")
+            async for chunk in content:
+                if answering.done():
+                    return False
+                sent += len(chunk)
+                if sent > MAX_FILE_BYTES:
+                    raise TooLargeError(f"clamd does not look at files of more than {MAX_FILE_BYTES} bytes")
+                if chunk:  # a chunk without bytes would be the end
+                    await loop.sock_sendall(connection, struct.pack("!I", len(chunk)) + chunk)
+            self._sent_all = True
+            await loop.sock_sendall(connection, struct.pack("!I", 0))
+        except ConnectionError:
+            return False
+        return True
+
+    async def _reply(self) -> str:
+        """All that clamd says until it hangs up, or soon after the end of a record."""
+        loop = asyncio.get_running_loop()
+        reply = b""
+        with contextlib.suppress(ConnectionError, TimeoutError):  # what came before counts
+            while len(reply) < MAX_REPLY:
+                async with asyncio.timeout(MORE_SECONDS if reply.endswith(b"\0") else None):
+                    part = await loop.sock_recv(self._connection, MAX_REPLY)
+                if not part:
+                    break
+                reply += part
+                self._answered_early = self._answered_early or not self._sent_all
+        return reply.decode(errors="replace")
 
 
 def verdict(reply: str, *, complete: bool) -> str:

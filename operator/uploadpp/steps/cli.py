@@ -72,7 +72,8 @@ def _work(flags: Mapping[str, Any]) -> Work:
         )
         raise ConfigurationError(f"what the step does: {what}")
     _check_given(flags, chosen[0])
-    if command.exit_unscanned and flags.get("name", "") not in {None, "", VIRUSSCAN}:
+    name = flags.get("name") or os.environ.get(NAME_VARIABLE, "")
+    if command.exit_unscanned and name != VIRUSSCAN:
         raise ConfigurationError(f"--exit-unscanned goes with a step named {VIRUSSCAN}; leave it out")
     if command.exec:
         return Command(command).check

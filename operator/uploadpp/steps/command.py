@@ -27,6 +27,10 @@ PASSED_ON = re.compile(r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_[A-Z]+|TZ|LD_LI
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+def _is_status(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) < 6 and int(word) <= MAX_STATUS  # noqa: PLR2004
+
+
 def _pairs(value: object) -> object:
     if isinstance(value, str):
         value = [item for item in value.split(",") if item.strip()]
@@ -35,7 +39,7 @@ def _pairs(value: object) -> object:
     pairs = {}
     for item in value:
         status, equals, outcome = str(item).partition("=")
-        if not equals or not status.strip().isdecimal() or int(status) > MAX_STATUS:
+        if not equals or not _is_status(status.strip()):
             raise ValueError(f"{item!r} is no pair such as 1=delete")
         pairs[int(status)] = outcome.strip()
     return pairs
@@ -48,7 +52,7 @@ def _statuses(value: object) -> object:
         return value
     words = [word.strip() for item in value for word in str(item).split(",")]
     for word in words:
-        if not word.isdecimal() or int(word) > MAX_STATUS:
+        if not _is_status(word):
             raise ValueError(f"{word!r} is not an exit status such as 2")
     return tuple(int(word) for word in words)
 
@@ -149,9 +153,7 @@ class Command:
 
     async def check(self, upload: Upload) -> Verdict:
         """Run the command and read its verdict."""
-        if self._scratch is None:
-            self._scratch = Scratch(self._options.user.uid if self._options.user else None)
-        with self._scratch.folder() as folder:
+        with self._place().folder() as folder:
             environment = {**_environment(upload, self._options.pass_env), "TMPDIR": str(folder)}
             if any(PATH in word for word in self._words):
                 path = folder / "file"
@@ -166,6 +168,12 @@ class Command:
                     status, message = await execution.run(content)
         return self._verdict(upload.step, status, message)
 
+    def _place(self) -> Scratch:
+        """Our folder; a new one when somebody has removed it, as programs that tidy /tmp up do."""
+        if self._scratch is None or not self._scratch.intact:
+            self._scratch = Scratch(self._options.user.uid if self._options.user else None)
+        return self._scratch
+
     def _give(self, path: Path) -> None:
         if self._options.user is not None:
             os.chown(path, self._options.user.uid, self._options.user.gid)
@@ -177,13 +185,20 @@ class Command:
             return Retry(f"{how}: {message}" if message else f"the command ended with {how}")
         result = None
         if step == VIRUSSCAN:
-            result = self._scanned(status, message or f"exit status {status}")
+            result = self._scanned(status, outcome, message or f"exit status {status}")
         return BY_OUTCOME[outcome](message, result=result)
 
-    def _scanned(self, status: int, said: str) -> VirusscanResult:
+    def _scanned(self, status: int, outcome: Outcome, said: str) -> VirusscanResult:
+        """What is recorded. A file that is kept from the user is infected, whatever the number of the status.
+
+        Programs such as grep end with 0 when they have found something: then 0 does not continue, and
+        another status that does stands for a clean file.
+        """
         if status in self._options.exit_unscanned:
             return VirusscanResult(error=f"not scanned: {said}", scanned_at=None)
-        return VirusscanResult(infected=status != 0, description=said if status else "")
+        clean = 0 if self._outcomes[0] is Outcome.CONTINUE else status
+        infected = outcome is not Outcome.CONTINUE or status != clean
+        return VirusscanResult(infected=infected, description=said if infected else "")
 
 
 def _environment(upload: Upload, names: tuple[str, ...]) -> Mapping[str, str]:

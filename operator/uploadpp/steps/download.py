@@ -73,8 +73,7 @@ class Downloads:
 
         @asynccontextmanager
         async def opened() -> AsyncGenerator[Content]:
-            if most is not None and size > most:
-                raise DownloadError(f"the upload has {size} bytes, more than --max-size")
+            self.check_size(size)
             response = await self._get(url, _headers(traceparent))
             async with response:
                 _check(response, size)
@@ -82,6 +81,16 @@ class Downloads:
                 yield Content(reader, size, self._on_bytes, max_size=most or UNKNOWN_SIZE_BYTES)
 
         return opened
+
+    def check_size(self, size: int) -> None:
+        """Refuse what was announced with more bytes than are allowed.
+
+        Raises:
+            DownloadError: it was.
+        """
+        most = self._limits.max_size
+        if most is not None and size > most:
+            raise DownloadError(f"the upload has {size} bytes, more than --max-size")
 
     async def _get(self, text: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
         """The first response that is not an allowed redirect."""

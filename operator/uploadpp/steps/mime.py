@@ -2,6 +2,7 @@
 
 import io
 import tempfile
+from collections import Counter
 from typing import BinaryIO, NamedTuple, cast
 
 import filetype
@@ -22,7 +23,9 @@ HEAD_BYTES = 8192
 MAX_ARCHIVE_BYTES = 256 << 20
 """Larger archives are not read to their table of contents at the end."""
 MEMORY_BYTES = 1 << 20
-LEAST_PAIRS = 4
+LEAST_PAIRS, LEAST_PAIRS_OF_OTHERS = 4, 12
+PDF_BYTES = 1024
+"""A PDF may begin with something else, up to here."""
 UNKNOWN = "application/octet-stream"
 _TEXTS = (
     ("#!", "text/x-script"),
@@ -96,7 +99,8 @@ def _guess_head(head: bytes) -> Guess:
     if known is not None and (text is None or known in _BEGIN_AS_TEXT):
         return Guess(known, sure=True)
     if text is None:
-        return Guess(UNKNOWN, sure=False)
+        found = b"%PDF-" in head[:PDF_BYTES]
+        return Guess("application/pdf", sure=True) if found else Guess(UNKNOWN, sure=False)
     beginning = text.lstrip().lower()
     if beginning.startswith("<?xml") and "<svg" in beginning:
         return Guess("image/svg+xml", sure=True)
@@ -116,12 +120,20 @@ def _text_of(head: bytes) -> str | None:
 
 
 def _utf16_without_mark(head: bytes) -> str:
-    """Text of the western world has a zero in nearly every second byte."""
-    even, odd = head[::2].count(0), head[1::2].count(0)
-    pairs = len(head) // 2
-    if pairs >= LEAST_PAIRS and odd > pairs * 0.7 and not even:
-        return "utf-16-le"
-    return "utf-16-be" if pairs >= LEAST_PAIRS and even > pairs * 0.7 and not odd else ""
+    """Letters of one alphabet, with blanks and digits, have one of two values in nearly every second byte.
+
+    For letters of the western world that is zero. Chinese and its like are not told without a mark.
+    """
+    halves = {"utf-16-le": head[1::2], "utf-16-be": head[::2]}
+    for encoding, high in halves.items():
+        pairs, common = len(high), Counter(high).most_common(2)
+        zeros = high.count(0)
+        if pairs >= LEAST_PAIRS and zeros > pairs * 0.7 and zeros > (len(head) - pairs) * 0.7:
+            return encoding
+        of_two = sum(count for _, count in common) > pairs * 0.9
+        if pairs >= LEAST_PAIRS_OF_OTHERS and of_two and any(value == 0 for value, _ in common):
+            return encoding
+    return ""
 
 
 def _decoded(data: bytes, encoding: str) -> str | None:

@@ -85,9 +85,13 @@ def _timeout_seconds(step: Step, options: ServiceOptions) -> float | None:
     return step.timeout_seconds if options.timeout is None else options.timeout / 1000 or None
 
 
+def _limits(options: ServiceOptions) -> Limits:
+    return Limits(max_size=options.max_size, sources=options.download_from)
+
+
 def _try(step: Step, options: ServiceOptions, path: Path) -> int:
     try:
-        sys.stdout.write(asyncio.run(try_file(step, path, _timeout_seconds(step, options))))
+        sys.stdout.write(asyncio.run(try_file(step, path, _timeout_seconds(step, options), _limits(options))))
     except OSError as error:
         raise ConfigurationError(f"--try={path}: {error.strerror}") from None
     return 0
@@ -150,8 +154,7 @@ class Program:
         client = await _connected(stop, asyncio.ensure_future(connect(self._nats, self._connecting)))
         if client is None:
             return
-        limits = Limits(max_size=self._options.max_size, sources=self._options.download_from)
-        downloads = Downloads(self._tls, self._metrics.bytes.inc, limits)
+        downloads = Downloads(self._tls, self._metrics.bytes.inc, _limits(self._options))
         terms = self._terms()
         judge = Judge(
             self._step.name,

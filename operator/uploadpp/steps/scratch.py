@@ -41,6 +41,11 @@ class Scratch:
         self.path = fresh.rename(parent / f"{PREFIX}{fresh.name.removeprefix(_UNLOCKED_PREFIX)}")
         self._close = weakref.finalize(self, _close, lock, self.path)
 
+    @property
+    def intact(self) -> bool:
+        """Whether folder and lock are there; without the lock no later process removes the folder."""
+        return (self.path / _LOCK).is_file()
+
     @contextmanager
     def folder(self) -> Iterator[Path]:
         """An empty folder that is removed at the end, whatever is in it."""
@@ -86,9 +91,9 @@ def remove_stale(parent: Path | None = None) -> int:
 
     Only folders of our user with a name of our making are touched, and none that a process holds.
     """
-    parent = parent or Path(tempfile.gettempdir())
     removed = 0
     with contextlib.suppress(OSError):
+        parent = parent or Path(tempfile.gettempdir())
         removed = sum(_remove_if_stale(path) for path in list(parent.iterdir()) if _NAME.fullmatch(path.name))
     if removed:
         log.info("removed folders that a killed process had left", extra={"folders": removed})

@@ -1,8 +1,10 @@
 """`--try FILE`: one file through the very code that serves events, without NATS and without a storage."""
 
 import asyncio
+import errno
 import json
 import ssl
+import stat
 import time
 from base64 import b64decode
 from collections.abc import AsyncGenerator
@@ -13,7 +15,7 @@ from typing import BinaryIO
 from uploadpp.core.model import Millis
 from uploadpp.steps.answer import encode_answer
 from uploadpp.steps.decorator import Step
-from uploadpp.steps.download import Downloads
+from uploadpp.steps.download import Downloads, Limits
 from uploadpp.steps.job import Job
 from uploadpp.steps.judge import Judge
 from uploadpp.steps.metrics import StepMetrics
@@ -26,8 +28,8 @@ UPLOAD_ID = "11111111-2222-3333-4444-555555555555"
 class _LocalFile(Downloads):
     """A file in the place of a download."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(ssl.create_default_context(), lambda _: None)
+    def __init__(self, path: Path, limits: Limits) -> None:
+        super().__init__(ssl.create_default_context(), lambda _: None, limits)
         self._path = path
 
     def opener(self, url: str, size: int, traceparent: str) -> Opener:
@@ -35,6 +37,7 @@ class _LocalFile(Downloads):
 
         @asynccontextmanager
         async def opened() -> AsyncGenerator[Content]:
+            self.check_size(size)
             try:
                 file = await asyncio.to_thread(self._path.open, "rb")
             except OSError as error:
@@ -53,13 +56,16 @@ class _Blocks:
         return await asyncio.to_thread(self._file.read, n if n >= 0 else CHUNK_BYTES)
 
 
-async def try_file(step: Step, path: Path, timeout_seconds: float | None) -> str:
+async def try_file(step: Step, path: Path, timeout_seconds: float | None, limits: Limits) -> str:
     """What the step says about a file, and the content of the event that would be sent, as lines of text.
 
     Raises:
-        OSError: there is no such file.
+        OSError: there is no such file, or it has no end that is known.
     """
-    size = (await asyncio.to_thread(path.stat)).st_size
+    status = await asyncio.to_thread(path.stat)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "is not a regular file")
+    size = status.st_size
     user = {"id": {"opaque_id": "trial"}, "username": "trial", "mail": "trial@example.org"}
     start = Start(
         event_id="trial",
@@ -75,7 +81,7 @@ async def try_file(step: Step, path: Path, timeout_seconds: float | None) -> str
         raw_resource="null",
         metadata={"traceparent": "", "initiatorid": ""},
     )
-    judge = Judge(step.name, step.work, timeout_seconds, _LocalFile(path), StepMetrics(step.name))
+    judge = Judge(step.name, step.work, timeout_seconds, _LocalFile(path, limits), StepMetrics(step.name))
     verdict = await judge.verdict(Job(start, []))
     event = json.loads(encode_answer(start, verdict, Millis(time.time_ns() // 1_000_000)).body)
     payload = json.loads(b64decode(event["Payload"]))

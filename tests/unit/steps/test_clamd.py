@@ -205,3 +205,56 @@ async def test_the_ceiling_is_counted_where_no_size_is_announced(
     async with listening(tmp_path, says_ok) as address:
         with pytest.raises(TooLargeError, match="1000000"):
             await scan(address, much())
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [(b"stream: OK\0", ScanError), (b"INSTREAM size limit exceeded. ERROR\0", TooLargeError)],
+)
+async def test_who_answers_and_neither_reads_on_nor_hangs_up_does_not_hold_us(
+    tmp_path: Path, reply: bytes, error: type[ScanError]
+) -> None:
+    released = asyncio.Event()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(100)
+        writer.write(reply)
+        await released.wait()
+
+    async with listening(tmp_path, handler) as address, asyncio.timeout(30):
+        with pytest.raises(error):
+            await scan(address, much())
+        released.set()
+
+
+async def test_ok_to_a_file_that_was_not_sent_yet_is_not_clean(tmp_path: Path) -> None:
+    """Here all is sent after all, but the answer was there before."""
+    answered = asyncio.Event()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(10)
+        writer.write(b"stream: OK\0")
+        await writer.drain()
+        answered.set()
+        await reader.read()
+
+    async def late() -> AsyncIterator[bytes]:
+        await answered.wait()
+        await asyncio.sleep(0.05)  # until the answer has arrived; nothing tells us
+        yield b"x"
+
+    async with listening(tmp_path, handler) as address, asyncio.timeout(30):
+        with pytest.raises(ScanError):
+            await scan(address, late())
+
+
+async def test_a_connection_that_stays_open_after_the_answer_does_not_hold_us(tmp_path: Path) -> None:
+    released = asyncio.Event()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await says_ok(reader, writer)
+        await released.wait()
+
+    async with listening(tmp_path, handler) as address, asyncio.timeout(30):
+        assert await scan(address, much()) == ""
+        released.set()

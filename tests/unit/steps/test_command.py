@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -206,3 +207,46 @@ def processes(mark: str) -> list[Path]:
 def test_options_that_cannot_be_used(variables: Mapping[str, str], problem: str) -> None:
     with pytest.raises(ConfigurationError, match=problem):
         read_model(CommandOptions, {}, variables)
+
+
+@pytest.mark.parametrize(
+    ("status", "exits", "infected"),
+    [
+        (0, ["0=delete", "1=continue"], True),
+        (1, ["0=delete", "1=continue"], False),
+        (0, ["0=abort", "1=continue", "3=continue"], True),
+        (3, ["0=abort", "1=continue", "3=continue"], False),
+        (1, ["1=continue"], True),
+        (1, ["0=continue", "1=continue"], True),
+    ],
+)
+async def test_what_is_kept_from_the_user_is_infected(status: int, exits: object, *, infected: bool) -> None:
+    """`grep` ends with 0 when it has found something."""
+    verdict = await run(f"sh -c 'echo said; exit {status}'", step="virusscan", exit=exits)
+    assert isinstance(verdict.result, VirusscanResult)
+    assert (verdict.result.infected, verdict.result.description) == (infected, "said" if infected else "")
+
+
+@pytest.mark.parametrize("given", ["\u0663=delete", f"{'1' * 5000}=delete", "-1=delete", "1 2=delete"])
+def test_what_is_no_exit_status(given: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no pair such as 1=delete"):
+        options("cat", exit=[given])
+
+
+@pytest.mark.parametrize("what", ["rm -r $TMPDIR/..", "rm $TMPDIR/../lock"])
+async def test_a_folder_that_somebody_removes_is_made_anew(what: str) -> None:
+    """Programs that tidy /tmp up do that, and the command itself can."""
+    script = f"if grep -q first; then {what}; echo removed; else echo $TMPDIR; fi"
+    command = Command(options(f"sh -c '{script}'"))
+    assert (await command.check(Upload.of(b"first"))).message == "removed"
+    verdict = await command.check(Upload.of(b"second"))
+    assert isinstance(verdict, Continue)
+    assert Path(verdict.message).parent.name.startswith("uploadpp-step-")
+
+
+def test_a_command_is_made_where_there_is_no_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    Command(options("cat"))

@@ -3,6 +3,7 @@
 import io
 import struct
 import zipfile
+import zlib
 
 import pytest
 from hypothesis import given
@@ -230,3 +231,63 @@ def test_no_broken_archive_ends_in_an_error(at: int, value: int) -> None:
     data = bytearray(zipped(("a", b"x"), types(f"{DOCX}.main+xml"), ("mimetype", ODT)))
     data[at % len(data)] = value
     assert "/" in mime_of(bytes(data))
+
+
+def zip64(entries: list[tuple[str, bytes]]) -> bytes:
+    """As Apache's library writes it for Excel sheets: 64-bit numbers everywhere, for small files too."""
+    body = table = b""
+    for name, data in entries:
+        place, raw, crc = len(body), name.encode(), zlib.crc32(data)
+        head = struct.pack("<4s5H3I2H", b"PK\3\4", 45, 0, 0, 0, 0, crc, 0xFFFFFFFF, 0xFFFFFFFF, len(raw), 20)
+        body += head + raw + struct.pack("<2H2Q", 1, 16, len(data), len(data)) + data
+        entry = (45, 45, 0, 0, 0, 0, crc, 0xFFFFFFFF, 0xFFFFFFFF, len(raw), 28, 0, 0, 0, 0, 0xFFFFFFFF)
+        table += struct.pack("<4s6H3I5H2I", b"PK\1\2", *entry) + raw
+        table += struct.pack("<2H3Q", 1, 24, len(data), len(data), place)
+    count, start, end = len(entries), len(body), len(body) + len(table)
+    long_end = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, len(table), start)
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, end, 1)
+    short_end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return body + table + long_end + locator + short_end
+
+
+async def test_an_archive_with_long_numbers_is_read_as_well() -> None:
+    word = [("customXml/a", b"x"), types(f"{DOCX}.main+xml")]
+    assert await found(zip64(word)) == Guess(DOCX, sure=True)
+    text = "application/vnd.oasis.opendocument.text"
+    assert await found(zip64([("content.xml", b"x"), ("mimetype", text.encode())])) == Guess(text, sure=True)
+    assert await found(zip64([("a", b"b")])) == Guess("application/zip", sure=True)
+    assert await found(b"PK\3\4" + zip64(word)[-98:-20]) == Guess("application/zip", sure=False)
+
+
+@given(st.integers(0, 400), st.integers(0, 255))
+def test_no_broken_archive_with_long_numbers_ends_in_an_error(at: int, value: int) -> None:
+    content = bytearray(zip64([("mimetype", b"application/epub+zip")]))
+    content[at % len(content)] = value
+    mime_of(bytes(content))
+
+
+@pytest.mark.parametrize("name", ["[Content_Types].xml", "[content_types].xml", "[CONTENT_TYPES].XML"])
+@pytest.mark.parametrize("form", ["ContentType='{}'", 'ContentType = "{}"', "ContentType\n=\n'{}'"])
+async def test_a_list_of_types_is_read_however_it_is_written(name: str, form: str) -> None:
+    content = zipped(("a.xml", b""), (name, f"<Override {form.format(DOCX + '.main+xml')}/>".encode()))
+    assert await found(content) == Guess(DOCX, sure=True)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text",
+    ["Привет, мир! 12\r\n", "Καλημέρα κόσμε\n", "שלום לכולם היום\n", "Zażółć gęślą jaźń, Ā\n" * 2],
+)
+async def test_text_of_other_alphabets_needs_no_mark(text: str, encoding: str) -> None:
+    assert await found((text * 2).encode(encoding)) == Guess("text/plain", sure=True)
+
+
+@pytest.mark.parametrize(
+    "content", [struct.pack("<40H", *range(1, 41)), b"\0\1" * 40, b"\0" * 64, struct.pack("<20I", *range(20))]
+)
+async def test_small_numbers_are_not_text(content: bytes) -> None:
+    assert await found(content) == Guess("application/octet-stream", sure=False)
+
+
+async def test_a_pdf_may_begin_with_something_else() -> None:
+    assert await found(b"\r\n\0junk\n%PDF-1.4\n%\xe2\xe3\0") == Guess("application/pdf", sure=True)

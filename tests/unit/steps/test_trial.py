@@ -1,6 +1,7 @@
 """`--try FILE` says what a step would do with a file, by the code that serves events."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,21 @@ def test_a_step_of_an_author_too(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["step", "mine", "--exec=true", "--try", str(tmp_path / "none")]) == 2
     assert f"--try={tmp_path / 'none'}: No such file" in capsys.readouterr().err
+
+
+def test_what_is_not_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A pipe that nobody writes to would never end, whatever --timeout says."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path, Path("/dev/null")):
+        assert main(["step", "mine", "--exec=cat", "--timeout=1s", "--try", str(path)]) == 2
+        assert f"--try={path}: is not a regular file" in capsys.readouterr().err
+
+
+def test_the_limits_of_the_step_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "plan.txt"
+    file.write_text("hello")
+    assert main(["step", "mine", "--exec=cat", "--max-size=4", "--try", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("retry\n")
+    assert "the upload has 5 bytes, more than --max-size" in said
