@@ -10,10 +10,19 @@ from kubectl_pp.screen import harmless
 
 Json = dict[str, Any]
 
-LISTS = frozenset({"conditions", "steps"})
+LISTS = frozenset({"conditions", "steps", "plan"})
 NUMBERS = frozenset(
     {"observedGeneration", "retryCount", "run", "finishes", "releases", "urlRequests", "restarts"}
     | {"attempts", "retries", "sequence", "start"}
+    | {
+        "timeoutSeconds",
+        "stallAfterSeconds",
+        "maxRetries",
+        "backoffSeconds",
+        "maxBackoffSeconds",
+        "delaySeconds",
+    }
+    | {"maxFilesize"}
 )
 """All other fields are texts."""
 

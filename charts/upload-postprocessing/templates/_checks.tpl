@@ -23,6 +23,7 @@
 {{- with $v.nats.tls -}}
 {{- if not .enabled -}}
 {{- range $name := list "ca" "client" }}{{ if (get $v.nats.tls $name).existingSecret }}{{ fail (printf "nats.tls.%s.existingSecret has no effect without nats.tls.enabled" $name) }}{{ end }}{{ end -}}
+{{- if .handshakeFirst }}{{ fail "nats.tls.handshakeFirst has no effect without nats.tls.enabled" }}{{ end -}}
 {{- if .insecureSkipVerify }}{{ fail "nats.tls.insecureSkipVerify has no effect without nats.tls.enabled" }}{{ end -}}
 {{- end -}}
 {{- if and .insecureSkipVerify .ca.existingSecret }}{{ fail "nats.tls.insecureSkipVerify and nats.tls.ca.existingSecret contradict each other: an authority's certificate forces verification" }}{{ end -}}

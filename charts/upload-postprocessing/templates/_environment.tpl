@@ -20,8 +20,10 @@ UPLOADPP_RELEASE_BACKOFF: {{ printf "%ds" (int64 $v.release.backoffSeconds) }}
 UPLOADPP_TTL_COMPLETED: {{ printf "%ds" (int64 $v.ttlSeconds.completed) }}
 UPLOADPP_TTL_FAILED: {{ printf "%ds" (int64 $v.ttlSeconds.failed) }}
 UPLOADPP_MAX_ENDED: {{ int64 $v.maxEnded | quote }}
+UPLOADPP_MAX_RECORDED: {{ int64 $v.maxRecorded | quote }}
 UPLOADPP_SHOW: {{ join "," $v.show | quote }}
 POSTPROCESSING_EVENTS_ENDPOINT: {{ join "," $v.nats.endpoints | quote }}
+UPLOADPP_NATS_INBOX_PREFIX: {{ $v.nats.inboxPrefix | quote }}
 UPLOADPP_START_FROM: {{ $v.nats.startFrom }}
 UPLOADPP_STREAM_MAX_AGE: {{ printf "%ds" (int64 $v.nats.streamMaxAgeSeconds) }}
 UPLOADPP_LEASE_DURATION: {{ printf "%ds" (int64 $v.leaseDurationSeconds) }}
@@ -49,6 +51,7 @@ UPLOADPP_NATS_TOKEN_FILE: /etc/uploadpp/nats.token
 {{- if $v.nats.tls.enabled }}
 POSTPROCESSING_EVENTS_ENABLE_TLS: "true"
 POSTPROCESSING_EVENTS_TLS_INSECURE: {{ $v.nats.tls.insecureSkipVerify | quote }}
+UPLOADPP_NATS_TLS_HANDSHAKE_FIRST: {{ $v.nats.tls.handshakeFirst | quote }}
 {{- if $v.nats.tls.ca.existingSecret }}
 POSTPROCESSING_EVENTS_TLS_ROOT_CA_CERTIFICATE: /etc/uploadpp/nats-ca.crt
 {{- end }}

@@ -18,6 +18,7 @@ from uploadpp.runtime.values import (
     Duration,
     File,
     Number,
+    Steps,
     Switch,
     Words,
     capitalised,
@@ -94,7 +95,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     # What to do with an upload
-    steps: Words = env(
+    steps: Steps = env(
         "POSTPROCESSING_STEPS",
         default=(),
         description="Steps in order, separated by commas: virusscan, policies, delay, or words of your own.",

@@ -26,6 +26,25 @@ def read_list(value: object) -> object:
     return [word for item in value.split(",") if (word := item.strip())]
 
 
+def read_steps(value: object) -> object:
+    """Words between commas; a comma at the end is harmless.
+
+    An empty word before another one is an error: what stands there may be a variable that is not set, and
+    without its step files would be released unscanned.
+
+    Raises:
+        ValueError: such a word.
+    """
+    if not isinstance(value, str):
+        return value
+    words = [word.strip() for word in value.split(",")]
+    while words and not words[-1]:
+        words.pop()
+    if "" in words:
+        raise ValueError("has an empty name between its commas; remove the comma, or name the step")
+    return words
+
+
 def read_address(value: str) -> str:
     """An address to listen on, checked."""
     split_address(value)
@@ -96,5 +115,6 @@ Duration = Annotated[int, BeforeValidator(read_duration), Field(ge=0)]
 File = Annotated[Path | None, BeforeValidator(read_file)]
 Address = Annotated[str, AfterValidator(read_address)]
 Words = Annotated[tuple[str, ...], BeforeValidator(read_list)]
+Steps = Annotated[tuple[str, ...], BeforeValidator(read_steps)]
 Switch = Annotated[bool, BeforeValidator(read_boolean)]
 Number = Annotated[int, BeforeValidator(read_integer)]

@@ -26,7 +26,7 @@ def test_a_variable_set_to_nothing_hides_no_other_one() -> None:
 
 
 def test_nothing_between_two_commas_is_passed_over() -> None:
-    settings = read({"POSTPROCESSING_STEPS": ",virusscan, ,delay,", "OCIS_EVENTS_ENDPOINT": "a:1,,b:1, "})
+    settings = read({"POSTPROCESSING_STEPS": "virusscan, delay, ,", "OCIS_EVENTS_ENDPOINT": "a:1,,b:1, "})
     assert settings.steps == ("virusscan", "delay")
     assert settings.events_endpoint == ("a:1", "b:1")
 
