@@ -94,7 +94,7 @@ def _with_status(pending: Upload, spec: Fields, status: Fields, defaults: Config
     return evolve(
         pending,
         plan=plan,
-        plan_fixed=in_spec or run > 0,
+        plan_fixed=in_spec or run > 0 or "plan" in status,
         plan_in_status=not in_spec and is_listed(plan),
         stage=stage,
         since=status.time("stageTime") or pending.since,
