@@ -8,9 +8,10 @@ from typing import Any
 from cryptography.fernet import Fernet
 
 from uploadpp import __version__
+from uploadpp.core.text import clean_lines
 from uploadpp.runtime.app import App
 from uploadpp.runtime.configuration import ConfigurationError, add_flags, read_settings
-from uploadpp.runtime.logs import LogFormat, LogLevel, set_up
+from uploadpp.runtime.logs import LogFormat, LogLevel, log_what_nobody_catches, set_up
 from uploadpp.runtime.loop import run
 from uploadpp.selftest import SelftestError, selftest
 from uploadpp.steps import cli
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return {"run": _run, "step": cli.run_step, "selftest": _selftest}[command](options)
     except ConfigurationError as error:
-        for line in str(error).splitlines():
+        for line in clean_lines(str(error)).split("\n"):
             sys.stderr.write(f"uploadpp: {line}\n")
         return CONFIGURATION_EXIT
 
@@ -55,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(flags: dict[str, str | None]) -> int:
     settings = read_settings(flags)
     set_up(settings.log_level, settings.log_format)
+    log_what_nobody_catches()
     app = App(settings)
     # Uploads are many small objects that live long and make no cycles: looking for cycles less often is worth
     # a fifteenth of the time an event takes, and what was imported need not be looked through at all.

@@ -38,6 +38,7 @@ from uploadpp.runtime.exporting import notes as tracing_notes
 from uploadpp.runtime.exporting import open_otlp
 from uploadpp.runtime.health import HealthServer
 from uploadpp.runtime.listeners import Listeners
+from uploadpp.runtime.listening import explain
 from uploadpp.runtime.logs import add_trace_ids
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.seat import Seat
@@ -117,7 +118,7 @@ class App:
             await health.start()
         except (OSError, ValueError) as error:
             raise ConfigurationError(
-                f"POSTPROCESSING_DEBUG_ADDR={self._settings.debug_addr}: {error}"
+                f"POSTPROCESSING_DEBUG_ADDR={self._settings.debug_addr}: {explain(error)}"
             ) from None
         watch = StallWatch(self._metrics.loop, self._processing)
         watch.start()

@@ -16,14 +16,18 @@ from uploadpp.api.spec import UploadPostprocessingSpec
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP, Millis, StepPlan
 from uploadpp.core.states import OnTooLarge, RequiredResult
+from uploadpp.core.text import clean
 from uploadpp.kube.access import ConfigError
 from uploadpp.kube.kubeconfig import load_kubeconfig
 from uploadpp.runtime.durations import format_duration
-from uploadpp.runtime.settings import Settings, is_duration, is_empty_meant, is_repeatable
+from uploadpp.runtime.settings import Settings, is_duration, is_empty_meant, is_repeatable, is_secret
+from uploadpp.wire.addresses import parse_address
 from uploadpp.wire.connection import NatsOptions, tls_context
 from uploadpp.wire.credentials import CredentialsError, CredsFile, NkeyFile, read_token
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+MAX_SHOWN = 200
+"""Characters of a value that a message quotes."""
 STORE_VARIABLES = ("POSTPROCESSING_STORE", "OCIS_PERSISTENT_STORE", "OC_PERSISTENT_STORE")
 
 
@@ -86,7 +90,9 @@ def read_model(
         if names is not None and name not in names:
             continue
         for variable in variables_of(name, model):
-            if environment.get(variable) or (variable in environment and is_empty_meant(name, model)):
+            value = environment.get(variable, "")
+            said = value if is_secret(name, model) else value.strip()
+            if said or (variable in environment and is_empty_meant(name, model)):
                 values[name], sources[name] = environment[variable], variable
         given = flags.get(name)
         if given is not None:
@@ -102,8 +108,8 @@ def read_model(
 def _json(text: str, source: str) -> object:
     try:
         return json.loads(text) if text.strip() else {}
-    except json.JSONDecodeError as error:
-        raise ConfigurationError(f"{source}: is no JSON object: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{source}: is no JSON object: {clean(str(error))}") from None
 
 
 def _explain(
@@ -121,8 +127,11 @@ def _explain(
         field = model.model_fields[name]
         if is_duration(name, model) and problem["type"].startswith("greater_than"):
             message = f"is too short; at least {format_duration(_least(problem))} is needed"
-        shown = f"={values[name]!r}" if field.repr and not path else ""
-        lines.append(f"{'.'.join([sources.get(name, name), *path])}{shown}: {message}")
+        if is_duration(name, model) and problem["type"].startswith("less_than"):
+            message = f"is too long; at most {format_duration(problem['ctx']['le'])} can be used"
+        shown = f"={clean(repr(values[name]), MAX_SHOWN)}" if field.repr and not path else ""
+        place = clean(".".join([sources.get(name, name), *path]), MAX_SHOWN)
+        lines.append(f"{place}{shown}: {clean(message)}")
     return "\n".join(lines)
 
 
@@ -157,9 +166,21 @@ def notes(settings: Settings, environment: Mapping[str, str] = os.environ) -> li
         for name in environment
         if name.startswith(STORE_VARIABLES)
     ]
+    found += _notes_of_tls(settings)
     if any(value % 1000 for value in (settings.delay, settings.retry_backoff_duration, settings.stall_after)):
         found.append("lengths of time are rounded up to whole seconds, the unit of the resource")
     return found
+
+
+def _notes_of_tls(settings: Settings) -> list[str]:
+    if not is_tls_off(settings):
+        return []
+    return [
+        f"{variables_of(name)[-1]} counts for nothing: TLS to NATS is switched off by "
+        "POSTPROCESSING_EVENTS_ENABLE_TLS or one of its other names"
+        for name in PEM_FILES
+        if getattr(settings, name)
+    ]
 
 
 def namespace_of(settings: Settings) -> str:
@@ -298,6 +319,13 @@ PEM_FILES = {
 """What a file must hold; the NATS client would wait for it for ever, or fail without naming it."""
 
 
+def is_tls_off(settings: Settings) -> bool:
+    """Whether TLS to NATS is switched off in so many words: its files are then not even read."""
+    said = "events_enable_tls" in settings.model_fields_set and not settings.events_enable_tls
+    others = any(parse_address(each).tls for each in settings.events_endpoint)
+    return said and not others and not settings.nats_tls_handshake_first
+
+
 def nats_options(settings: Settings, name: str) -> NatsOptions:
     """How to reach NATS.
 
@@ -306,9 +334,12 @@ def nats_options(settings: Settings, name: str) -> NatsOptions:
     """
     scheme = "tls" if settings.events_enable_tls else "nats"
     servers = tuple(s if "://" in s else f"{scheme}://{s}" for s in settings.events_endpoint)
-    for setting, mark in PEM_FILES.items():
-        path = getattr(settings, setting)
-        if path and mark not in _read(variables_of(setting)[-1], path):
+    files = dict.fromkeys(PEM_FILES, "")
+    if not is_tls_off(settings):
+        files = {setting: str(getattr(settings, setting) or "") for setting in PEM_FILES}
+    for setting, path in files.items():
+        mark = PEM_FILES[setting]
+        if path and mark not in _read(variables_of(setting)[-1], Path(path)):
             raise ConfigurationError(f"{variables_of(setting)[-1]}={path}: holds no {mark.strip('- ')!r}")
     options = NatsOptions(
         servers=servers,
@@ -320,9 +351,9 @@ def nats_options(settings: Settings, name: str) -> NatsOptions:
         tls=settings.events_enable_tls,
         tls_insecure=settings.events_tls_insecure,
         tls_handshake_first=settings.nats_tls_handshake_first,
-        tls_ca_file=str(settings.events_tls_root_ca_certificate or ""),
-        tls_cert_file=str(settings.nats_tls_cert_file or ""),
-        tls_key_file=str(settings.nats_tls_key_file or ""),
+        tls_ca_file=files["events_tls_root_ca_certificate"],
+        tls_cert_file=files["nats_tls_cert_file"],
+        tls_key_file=files["nats_tls_key_file"],
         inbox_prefix=settings.nats_inbox_prefix,
         name=name,
     )
@@ -338,7 +369,12 @@ def _check_credentials(options: NatsOptions) -> None:
     """Read the files of credentials once, so that a damaged one stops the start."""
     checks: tuple[tuple[str, str, Callable[[str], object]], ...] = (
         ("nats_creds_file", options.creds_file, lambda path: CredsFile(path).check()),
-        ("nats_nkey_file", options.nkey_file, lambda path: NkeyFile(path).sign("nonce")),
+        # The credentials hold a seed of their own, and count before it.
+        (
+            "nats_nkey_file",
+            "" if options.creds_file else options.nkey_file,
+            lambda path: NkeyFile(path).sign("nonce"),
+        ),
         ("nats_token_file", options.token_file, read_token),
     )
     for setting, path, check in checks:

@@ -14,6 +14,8 @@ _UNITS = {
     "h": Fraction(3_600_000),
 }
 MAX_LENGTH = 128
+MAX_NANOSECONDS = 2**63 - 1
+"""The longest duration that Go has: 292 years."""
 _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
 _PART = re.compile(rf"(?<![\d.])(\d++(?:\.\d*+)?|\.\d++)({_UNIT})", re.ASCII)
 
@@ -27,11 +29,10 @@ def parse_duration(text: str) -> int:
     body = text.strip()
     if body in {"0", "+0", "-0"}:
         return 0
-    if body.startswith("-"):
-        raise ValueError("must not be negative")
     if len(body) > MAX_LENGTH:
         raise ValueError(f"is longer than {MAX_LENGTH} characters")
-    body = body.removeprefix("+")
+    negative = body.startswith("-")
+    body = body.removeprefix("-" if negative else "+")
     total, at = Fraction(0), 0
     while at < len(body):
         match = _PART.match(body, at)
@@ -42,6 +43,10 @@ def parse_duration(text: str) -> int:
         at = match.end()
     if not body:
         raise ValueError("is empty; a duration such as 5s is needed")
+    if negative and total:
+        raise ValueError("must not be negative")
+    if total * 1_000_000 > MAX_NANOSECONDS:
+        raise ValueError("is longer than 292 years, the longest duration there is")
     return -int(-total // 1)
 
 

@@ -3,6 +3,7 @@
 Nothing of OpenTelemetry is loaded unless they are.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from uploadpp.core.text import clean
 from uploadpp.runtime.configuration import ConfigurationError
 from uploadpp.runtime.settings import Settings, TracingType
 from uploadpp.runtime.values import OTLP_GRPC_PORT
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from uploadpp.runtime.otlp import Otlp
@@ -83,4 +86,8 @@ def open_otlp(settings: Settings, service: str, attributes: Mapping[str, str]) -
     except ImportError as error:
         text = f"traces cannot be sent without {error.name}; install uploadpp[tracing]"
         raise ConfigurationError(text) from None
-    return Otlp(url, service, attributes)
+    try:
+        return Otlp(url, service, attributes)
+    except ValueError as error:  # a number that the library refuses; no reason to process no uploads
+        log.warning("traces are not sent: %s; correct the variable OTEL_... that says so", error)
+        return None

@@ -11,10 +11,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
 from hmac import compare_digest
 from http import HTTPStatus
+from time import monotonic
 from typing import NamedTuple, Protocol
 
+from uploadpp.core.text import clean
 from uploadpp.runtime.listening import listen
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,9 @@ MAX_HEAD_BYTES = 16 * 1024
 HEAD_SECONDS = 5.0
 WRITE_SECONDS = 10.0
 LINGER_SECONDS = 1.0
+METRICS_SHARE = 0.2
+"""Of the loop's time that scrapes may take: a text is served again until it is so much older."""
+MAX_PROBLEM = 4096
 TEXT = "text/plain; charset=utf-8"
 
 
@@ -85,18 +92,37 @@ def parse_request(head: bytes) -> Request:
     return Request(method, path, given)
 
 
+class Stage(IntEnum):
+    """Where a connection is; who is in the first one makes room first."""
+
+    ANSWERED = 0
+    WAITING = 1
+    """It has not sent its request yet."""
+    ANSWERING = 2
+    """It does not take its answer as fast as it is sent."""
+
+
+@dataclass(slots=True)
+class Connection:
+    """One connection."""
+
+    writer: asyncio.StreamWriter
+    stage: Stage = Stage.WAITING
+
+
 class HealthServer:
     """A small HTTP server for probes and scrapes."""
 
     def __init__(self, address: str, token: str, metrics: Metrics, healthy: Check, ready: Check) -> None:
         self._address = address
-        self._token = token.encode("utf-8", "surrogateescape")
+        self._token = token.strip().encode("utf-8", "surrogateescape")
+        self._text = b""
+        self._text_until = 0.0
         self._metrics = metrics
         self._checks = {b"/healthz": healthy, b"/readyz": ready}
         self._servers: list[asyncio.Server] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-        """Connections that have not sent their request yet, the oldest first."""
+        self._open: dict[asyncio.Task[None], Connection] = {}
+        """The oldest first."""
 
     @property
     def port(self) -> int:
@@ -117,45 +143,44 @@ class HealthServer:
         """Stop listening."""
         for server in self._servers:
             server.close()
-        for task in self._tasks:
+        tasks = list(self._open)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Make room for a probe: who has not asked for anything yet goes first."""
-        if len(self._tasks) >= MAX_CONNECTIONS:
-            if not self._waiting:
-                writer.transport.abort()
-                return
-            oldest = next(iter(self._waiting))
-            self._waiting.pop(oldest).transport.abort()
+        """Make room for a probe: who has its answer goes first, then who has not asked for anything."""
+        if len(self._open) >= MAX_CONNECTIONS:
+            oldest = min(self._open, key=lambda task: self._open[task].stage)
+            self._open.pop(oldest).writer.transport.abort()
             oldest.cancel()
-            self._tasks.discard(oldest)
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        self._waiting[task] = writer
+        connection = Connection(writer)
+        task = asyncio.create_task(self._serve(reader, connection))
+        self._open[task] = connection
         task.add_done_callback(lambda done: self._end(done, writer))
 
     def _end(self, task: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
-        self._tasks.discard(task)
-        self._waiting.pop(task, None)
+        self._open.pop(task, None)
         if writer.transport.get_write_buffer_size():
             writer.transport.abort()
         else:
             writer.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, connection: Connection) -> None:
+        writer = connection.writer
         try:
             head = await self._head(reader)
             if head is None:
                 return
+            connection.stage = Stage.ANSWERING
             async with asyncio.timeout(WRITE_SECONDS):
-                writer.write(self._respond(head))
+                writer.write(self.respond(head))
                 await writer.drain()
                 writer.write_eof()
+            connection.stage = Stage.ANSWERED
             # A connection that is closed with bytes unread is reset, and the answer may be lost.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LINGER_SECONDS):
@@ -166,19 +191,20 @@ class HealthServer:
 
     async def _head(self, reader: asyncio.StreamReader) -> bytes | None:
         """The head of a request; empty when it is too long, None when none came in time."""
+        read = head = b""
         try:
             async with asyncio.timeout(HEAD_SECONDS):
-                head = await reader.readuntil(b"\r\n\r\n")
+                while not head:  # empty lines may come before a request
+                    read = await reader.readuntil(b"\r\n\r\n")
+                    head = read.strip(b"\r\n")
         except asyncio.LimitOverrunError:
-            head = b""
+            return b""
         except (asyncio.IncompleteReadError, TimeoutError):
-            return None
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 -- one for each connection
-        self._waiting.pop(task, None)
-        return head.removesuffix(b"\r\n\r\n")
+            return None if not read else b""
+        return head
 
-    def _respond(self, head: bytes) -> bytes:
+    def respond(self, head: bytes) -> bytes:
+        """The answer to the head of a request."""
         method = b""
         try:
             if not head:
@@ -201,13 +227,22 @@ class HealthServer:
         if (check := self._checks.get(request.path)) is not None:
             problem = check()
             status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
-            return Answer(status, f"{problem or 'OK'}\n".encode("utf-8", "backslashreplace"))
+            return Answer(status, f"{clean(problem, MAX_PROBLEM) or 'OK'}\n".encode())
         if request.path != b"/metrics":
             return Answer(HTTPStatus.NOT_FOUND, b"there are /healthz, /readyz and /metrics\n")
         if self._token and not self._may_read(request):
             more = "WWW-Authenticate: Bearer\r\n"
             return Answer(HTTPStatus.UNAUTHORIZED, b"a bearer token is needed\n", more=more)
-        return Answer(HTTPStatus.OK, self._metrics.text(), "text/plain; version=0.0.4")
+        return Answer(HTTPStatus.OK, self._metrics_text(), "text/plain; version=0.0.4")
+
+    def _metrics_text(self) -> bytes:
+        """The metrics; made anew only when that takes a small part of the loop's time."""
+        began = monotonic()
+        if began >= self._text_until:
+            self._text = self._metrics.text()
+            ended = monotonic()
+            self._text_until = ended + (ended - began) / METRICS_SHARE
+        return self._text
 
     def _may_read(self, request: Request) -> bool:
         """Whether it brings the token, in a comparison that takes as long for any other one."""

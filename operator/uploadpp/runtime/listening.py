@@ -9,6 +9,23 @@ LAST_PORT = 65_535
 _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 """What it means that this machine has no such family or address."""
 
+_REMEDIES = {
+    errno.EADDRINUSE: "end the process that listens there, or choose another port",
+    errno.EACCES: "choose a port from 1024 on",
+    **dict.fromkeys(_NOT_HERE, "choose an address of this machine, or none as in :9255 for all of them"),
+}
+
+
+def explain(error: Exception) -> str:
+    """Why an address cannot be listened on, and what to do about it."""
+    if not isinstance(error, OSError):
+        return str(error)
+    if isinstance(error, socket.gaierror):
+        return f"the host is not known ({error.strerror}); use an address, or none as in :9255"
+    why = error.strerror.partition(" (")[0] if error.strerror else str(error)
+    remedy = _REMEDIES.get(error.errno or 0)
+    return f"{why}; {remedy}" if remedy else why
+
 
 def split_address(address: str) -> tuple[str, int]:
     """Host and port; the host is empty for all addresses, and in brackets when it holds colons.

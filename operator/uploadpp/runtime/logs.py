@@ -6,18 +6,22 @@ that is said reaches a line as it came: what could forge a line or control a ter
 
 import json
 import logging
+import math
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
 from enum import StrEnum
-from types import NoneType
+from types import TracebackType
 
 from pythonjsonlogger.json import JsonFormatter
 
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.model import Millis
 from uploadpp.core.text import clean, clean_lines, hide_credentials
+
+log = logging.getLogger(__name__)
 
 REPEAT_SECONDS = 30.0
 REMEMBERED = 500
@@ -26,7 +30,8 @@ MAX_LOGGED = 8192
 TRACE_LINES = 200
 MAX_ABOUT = 256
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
-_HARMLESS = (int, float, NoneType)
+_MAX_BITS = 64
+"""Of a whole number in a log; Python refuses to write thousands of digits."""
 
 
 class LogFormat(StrEnum):
@@ -64,6 +69,30 @@ def redact(text: str) -> str:
     return clean(hide_credentials(text, MAX_LOGGED), MAX_LOGGED)
 
 
+def _text(value: object) -> str:
+    """The value as text; what refuses to be text does not end whoever logs it."""
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 -- code of others
+        return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
+
+
+def _message(record: logging.LogRecord) -> str:
+    """What a record says, also when its arguments do not go with its text."""
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 -- as above, and formats of others
+        args = record.args.items() if isinstance(record.args, dict) else record.args or ()
+        return " ".join(map(_text, (record.msg, *args)))
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is one that every reader of JSON reads; None and booleans are."""
+    if isinstance(value, int):
+        return value.bit_length() <= _MAX_BITS
+    return value is None or (isinstance(value, float) and math.isfinite(value))
+
+
 def _redact_lines(text: str) -> str:
     """Each line of a traceback by itself, so that a long message does not hide where it came from."""
     return clean_lines(text, TRACE_LINES, redact)
@@ -74,15 +103,15 @@ class RedactingFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Always lets the record pass, without secrets."""
-        record.msg, record.args = redact(record.getMessage()), None
+        record.msg, record.args = redact(_message(record)), None
         if record.exc_info:
             text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
             record.exc_text, record.exc_info = _redact_lines(text), None
         if record.stack_info:
             record.stack_info = _redact_lines(record.stack_info)
         for name, value in vars(record).items():
-            if name not in _PLAIN and not isinstance(value, _HARMLESS):
-                vars(record)[name] = redact(str(value))
+            if name not in _PLAIN and not _is_number(value):
+                vars(record)[name] = redact(_text(value))
         return True
 
 
@@ -98,8 +127,8 @@ class RepeatFilter(logging.Filter):
         """Whether it is time to say it (again)."""
         if record.levelno < logging.WARNING:
             return True
-        text, now = record.getMessage()[:MAX_LOGGED], self._clock()
-        about = [str(vars(record).get(name))[:MAX_ABOUT] for name in ("upload", "resource")]
+        text, now = _message(record)[:MAX_LOGGED], self._clock()
+        about = [_text(vars(record).get(name))[:MAX_ABOUT] for name in ("upload", "resource")]
         key = (record.name, record.levelno, text, *about)
         said_at, withheld = self._said.pop(key, (float("-inf"), 0))
         if now - said_at < REPEAT_SECONDS:
@@ -149,7 +178,7 @@ class TextFormatter(Rfc3339):
         # Only a line of its own begins at the margin: a traceback cannot forge one.
         line, *more = super().format(record).split("\n")
         added = [
-            f"{name}={_quoted(value)}"
+            f"{clean(name, MAX_ABOUT)}={_quoted(value)}"
             for name, value in vars(record).items()
             if name not in _PLAIN and value != ""
         ]
@@ -164,13 +193,38 @@ def _quoted(value: object) -> str:
 
 def _leave_signals_to_us(record: logging.LogRecord) -> bool:
     """Kopf warns that it does not handle signals outside of the main thread; `app` handles them."""
-    return not record.getMessage().startswith("OS signals are ignored")
+    return not _message(record).startswith("OS signals are ignored")
 
 
 def add_trace_ids(trace_id: Callable[[str], str]) -> None:
     """Have each line about an upload name its trace; to be called after `set_up`."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(TraceIds(trace_id))
+
+
+def log_what_nobody_catches() -> None:
+    """Have warnings of Python and exceptions that end a thread or the process logged as all else is.
+
+    Their texts may be those of others, and Python would write them to the terminal as they are.
+    """
+    logging.captureWarnings(capture=True)
+
+    def uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error or kind(), trace)
+            return
+        text = "ended by an error that nobody expected; this is a bug, please report it"
+        log.critical(text, exc_info=(kind, error or kind(), trace))
+
+    def in_thread(args: threading.ExceptHookArgs) -> None:
+        uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+    def ignored(args: "sys.UnraisableHookArgs") -> None:
+        error = args.exc_value or args.exc_type()
+        where = args.err_msg or "an error where none can be handled"
+        log.error("%s", where, exc_info=(args.exc_type, error, args.exc_traceback))
+
+    sys.excepthook, threading.excepthook, sys.unraisablehook = uncaught, in_thread, ignored
 
 
 def set_up(level: LogLevel, form: LogFormat) -> None:

@@ -20,6 +20,7 @@ from uploadpp.runtime.values import (
     Number,
     Steps,
     Switch,
+    Token,
     Words,
     capitalised,
     lower,
@@ -33,6 +34,7 @@ from uploadpp.wire.stream import StartFrom
 
 MAX_STEPS = 32
 MAX_STEP_NAME = 63
+MAX_INT32, MAX_INT64 = 2**31 - 1, 2**63 - 1
 
 
 def is_duration(name: str, model: type[BaseModel] | None = None) -> bool:
@@ -51,6 +53,12 @@ def is_empty_meant(name: str, model: type[BaseModel]) -> bool:
     """Whether a variable that is set to nothing counts as set."""
     extra = model.model_fields[name].json_schema_extra
     return isinstance(extra, dict) and bool(extra.get("empty"))
+
+
+def is_secret(name: str, model: type[BaseModel]) -> bool:
+    """Whether a setting is a password or the like, of which any character may be part."""
+    field = model.model_fields[name]
+    return field.annotation is str and not field.repr
 
 
 def env(*names: str, repeat: bool = False, empty: bool = False, **extra: Any) -> Any:  # noqa: ANN401 -- a field
@@ -83,8 +91,8 @@ class StepSettings(BaseModel):
     backoffSeconds: int | None = Field(None, ge=0)  # noqa: N815
     maxBackoffSeconds: int | None = Field(None, ge=0)  # noqa: N815
     onExhausted: OnExhausted | None = None  # noqa: N815
-    maxInFlight: int | None = Field(None, ge=1)  # noqa: N815
-    maxFilesize: int | None = Field(None, ge=1)  # noqa: N815
+    maxInFlight: int | None = Field(None, ge=1, le=MAX_INT32)  # noqa: N815
+    maxFilesize: int | None = Field(None, ge=1, le=MAX_INT64)  # noqa: N815
     onTooLarge: OnTooLarge | None = None  # noqa: N815
     requireResult: RequiredResult | None = None  # noqa: N815
 
@@ -255,6 +263,7 @@ class Settings(BaseModel):
         "UPLOADPP_LEASE_DURATION",
         default=15_000,
         ge=1_000,
+        le=3_600_000,
         description="How long after its last sign of life an owner is replaced.",
     )
     shards: Number = env(
@@ -277,7 +286,7 @@ class Settings(BaseModel):
         default="127.0.0.1:9255",
         description="Where /healthz, /readyz and /metrics are served.",
     )
-    debug_token: str = env(
+    debug_token: Token = env(
         "POSTPROCESSING_DEBUG_TOKEN",
         default="",
         repr=False,

@@ -10,7 +10,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from uploadpp.runtime.durations import parse_duration
 from uploadpp.runtime.listening import split_address
 
+MAX_PATH = 1024
 OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
+_HOST = re.compile(r"[\w.:%-]+", re.ASCII)
 _GO_INTEGER = re.compile(r"[+-]?[0-9A-Fa-f_xXoObB]{1,40}")
 
 
@@ -47,16 +49,18 @@ def read_steps(value: object) -> object:
 
 def read_address(value: str) -> str:
     """An address to listen on, checked."""
+    value = value.strip()
     split_address(value)
     return value
 
 
 def read_collector(value: str) -> str:
     """A URL; the port of gRPC, which the service we replace speaks, becomes that of HTTP beside it."""
+    value = value.strip()
     if not value:
         return value
     parts = urlsplit(value if "://" in value else f"http://{value}")
-    if not parts.hostname or parts.scheme not in {"http", "https"}:
+    if not parts.hostname or not _HOST.fullmatch(parts.hostname) or parts.scheme not in {"http", "https"}:
         raise ValueError("is no URL and no host:port")
     port = parts.port or (None if "://" in value else OTLP_PORT)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -74,7 +78,10 @@ def read_collector_if_possible(value: str) -> str:
 
 def read_integer(value: object) -> object:
     """Whole numbers as Go reads them: 14, 0x0e, 0b1110, 1_000."""
-    if not isinstance(value, str) or not _GO_INTEGER.fullmatch(value):
+    if not isinstance(value, str):
+        return value
+    value = value.strip()
+    if not _GO_INTEGER.fullmatch(value):
         return value
     digits = value.lstrip("+-")
     octal = len(digits) > 1 and digits[0] == "0" and (digits[1].isdigit() or digits[1] == "_")
@@ -86,34 +93,46 @@ def read_integer(value: object) -> object:
 
 def read_file(value: object) -> object:
     """A path, or None."""
+    if isinstance(value, str) and ("\0" in value or len(value) > MAX_PATH):
+        raise ValueError(f"is not a path: it holds a NUL or more than {MAX_PATH} characters")
     return value or None  # charts like to set what they leave open to nothing
+
+
+def read_token(value: str) -> str:
+    """A secret; the end of the line it was read from is none of it."""
+    token = value.strip()
+    if value and not token:
+        raise ValueError("holds only spaces; a token, or nothing at all, is needed")
+    return token
 
 
 def read_boolean(value: object) -> object:
     """What Go's strconv.ParseBool takes."""
     if not isinstance(value, str):
         return value
-    if value in {"1", "t", "T", "true", "TRUE", "True"}:
+    text = value.strip()
+    if text in {"1", "t", "T", "true", "TRUE", "True"}:
         return True
-    if value in {"0", "f", "F", "false", "FALSE", "False"}:
+    if text in {"0", "f", "F", "false", "FALSE", "False"}:
         return False
     raise ValueError("is no boolean; use true or false")
 
 
 def lower(value: object) -> object:
     """In lower case."""
-    return value.lower() if isinstance(value, str) else value
+    return value.strip().lower() if isinstance(value, str) else value
 
 
 def capitalised(value: object) -> object:
     """With a capital letter."""
-    return value.capitalize() if isinstance(value, str) else value
+    return value.strip().capitalize() if isinstance(value, str) else value
 
 
 Duration = Annotated[int, BeforeValidator(read_duration), Field(ge=0)]
 """Milliseconds; written as a Go duration."""
 File = Annotated[Path | None, BeforeValidator(read_file)]
 Address = Annotated[str, AfterValidator(read_address)]
+Token = Annotated[str, AfterValidator(read_token)]
 Words = Annotated[tuple[str, ...], BeforeValidator(read_list)]
 Steps = Annotated[tuple[str, ...], BeforeValidator(read_steps)]
 Switch = Annotated[bool, BeforeValidator(read_boolean)]

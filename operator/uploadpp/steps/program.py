@@ -14,10 +14,12 @@ import nats.errors
 from nats.aio.client import Client
 
 from uploadpp import __version__
+from uploadpp.core.text import clean_lines
 from uploadpp.runtime.configuration import ConfigurationError, add_flags, nats_options, read_model
 from uploadpp.runtime.exporting import notes, open_otlp
 from uploadpp.runtime.health import HealthServer
-from uploadpp.runtime.logs import set_up
+from uploadpp.runtime.listening import explain
+from uploadpp.runtime.logs import log_what_nobody_catches, set_up
 from uploadpp.runtime.settings import Settings
 from uploadpp.runtime.stalls import StallWatch
 from uploadpp.steps.children import hide_from_children
@@ -54,7 +56,7 @@ def main(step: Step, arguments: list[str] | None = None) -> int:
     try:
         return run(step, vars(parser.parse_args(arguments)))
     except ConfigurationError as error:
-        for line in str(error).splitlines():
+        for line in clean_lines(str(error)).split("\n"):
             sys.stderr.write(f"{step.name}: {line}\n")
         return CONFIGURATION_EXIT
 
@@ -70,6 +72,7 @@ def run(step: Step, flags: Mapping[str, Any]) -> int:
         return _try(step, options, flags[TRY])
     settings = read_model(Settings, flags, names=SHARED)
     set_up(settings.log_level, settings.log_format)
+    log_what_nobody_catches()
     hide_from_children()
     program = Program(step, options, settings)
     try:
@@ -138,7 +141,7 @@ class Program:
         try:
             await health.start()
         except (OSError, ValueError) as error:
-            raise ConfigurationError(f"UPLOADPP_STEP_DEBUG_ADDR={address}: {error}") from None
+            raise ConfigurationError(f"UPLOADPP_STEP_DEBUG_ADDR={address}: {explain(error)}") from None
         watch = StallWatch(self._metrics.loop, self._processing)
         watch.start()
         try:

@@ -89,7 +89,11 @@ def test_sum_of_parts_rounded_up(parts: list[tuple[int, str, bool, str]]) -> Non
         number = f"{whole}.{fraction}" if dot else str(whole)
         text += number + unit
         total += Fraction(number.rstrip(".")) * NANOSECONDS[unit]
-    assert parse_duration(text) == -(-total // 10**6)
+    if total < 2**63:
+        assert parse_duration(text) == -(-total // 10**6)
+    else:
+        with pytest.raises(ValueError, match="292 years"):
+            parse_duration(text)
 
 
 @given(st.integers(0, 10**10))
@@ -103,3 +107,23 @@ def test_any_text(text: str) -> None:
         assert parse_duration(text) >= 0
     except ValueError as error:
         assert str(error)  # noqa: PT017 -- either is right
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"),
+    [
+        ("-0s", 0),
+        ("-0.0h", 0),
+        ("-0ns", 0),
+        ("9223372036854775807ns", 9_223_372_036_855),
+        ("2562047h47m16.8s", 9_223_372_036_800),
+    ],
+)
+def test_nothing_and_the_longest(text: str, milliseconds: int) -> None:
+    assert parse_duration(text) == milliseconds
+
+
+@pytest.mark.parametrize("text", ["9223372036854775808ns", "2562048h", "9" * 60 + "h", "-1ns", "-1h0s"])
+def test_what_go_cannot_hold(text: str) -> None:
+    with pytest.raises(ValueError, match=r"292 years|negative"):
+        parse_duration(text)

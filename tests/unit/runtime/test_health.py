@@ -140,3 +140,78 @@ async def test_a_request_that_does_not_end_is_cut_off(
     writer.write(b"GET /healthz HTTP/1.1\r\n")
     assert await reader.read() == b""
     writer.close()
+
+
+async def test_clients_that_have_their_answer_and_stay_do_not_keep_a_probe_out(
+    served: tuple[str, Answers],
+) -> None:
+    host, _, port = served[0].removeprefix("http://").rpartition(":")
+    staying = []
+    for _ in range(2 * MAX_CONNECTIONS):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
+        staying.append(writer)
+    assert await fetch(f"{served[0]}/healthz") == (200, "OK\n")
+    for each in staying:
+        each.close()
+
+
+async def test_clients_that_do_not_take_their_answer_do_not_keep_a_probe_out() -> None:
+    answers, port = Answers(), free_port()
+    long = type("Long", (), {"text": lambda _: b"# long\n" * 3_000_000})()
+    server = HealthServer(f"127.0.0.1:{port}", "", long, lambda: answers.unhealthy, str)
+    await server.start()
+    stuck = []
+    for _ in range(MAX_CONNECTIONS):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(b"GET /metrics HTTP/1.1\r\n\r\n")
+        await reader.readuntil(b"\r\n")
+        stuck.append(writer)
+    assert await fetch(f"http://127.0.0.1:{port}/healthz") == (200, "OK\n")
+    for each in stuck:
+        each.transport.abort()
+    await server.stop()
+
+
+async def test_empty_lines_may_come_before_a_request(served: tuple[str, Answers]) -> None:
+    for before in (b"\r\n", b"\r\n\r\n", b"\r\n" * 5):
+        assert (await raw(served[0], before + b"GET /healthz HTTP/1.1\r\n\r\n"))[9:12] == b"200"
+
+
+async def test_what_is_wrong_is_said_on_one_line_in_which_nothing_acts(served: tuple[str, Answers]) -> None:
+    served[1].unready = "no \x1b[2J\r\nX: \u202e" + "long " * 10_000
+    text = (await raw(served[0], b"GET /readyz HTTP/1.1\r\n\r\n")).partition(b"\r\n\r\n")[2].decode()
+    assert text.startswith("no \\x1b[2J\\r\\nX: \\u202elong ")
+    assert text[:-1].isprintable()
+    assert len(text) < 5000
+
+
+async def test_scrapes_without_end_take_a_part_of_the_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that took a second to make is served for five, one that took nothing is always new."""
+    now = 100.0
+    made: list[float] = []
+    monkeypatch.setattr(health, "monotonic", lambda: now)
+
+    class Slow:
+        def text(self) -> bytes:
+            nonlocal now
+            now += seconds
+            made.append(now)
+            return b""
+
+    server = HealthServer("127.0.0.1:0", "", Slow(), str, str)
+    seconds = 1.0
+    for _ in range(40):
+        server.respond(b"GET /metrics HTTP/1.1")
+        now += 0.25
+    assert len(made) == 2
+    now, seconds = 200.0, 0.0
+    for _ in range(3):
+        server.respond(b"GET /metrics HTTP/1.1")
+    assert len(made) == 5
+
+
+async def test_a_token_from_a_file_with_a_line_end_counts() -> None:
+    server = HealthServer("127.0.0.1:0", "t0ken\n", Metrics(), str, str)
+    assert b" 200 " in server.respond(b"GET /metrics HTTP/1.1\r\nAuthorization: Bearer t0ken")

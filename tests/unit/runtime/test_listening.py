@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from uploadpp.runtime.listening import listen, split_address
+from uploadpp.runtime.listening import explain, listen, split_address
 
 
 @pytest.mark.parametrize(
@@ -99,3 +99,21 @@ def test_an_address_in_use_is_an_error_and_leaves_nothing_open() -> None:
     (server,) = listen("127.0.0.1:0")
     with closing(server), pytest.raises(OSError, match="in use"):
         listen(f"127.0.0.1:{server.getsockname()[1]}")
+
+
+@pytest.mark.parametrize(
+    ("address", "why", "remedy"),
+    [
+        ("192.0.2.1:0", "Cannot assign requested address", "choose an address of this machine"),
+        ("nowhere.invalid:0", "the host is not known", "none as in :9255"),
+        ("busy", "Address already in use", "end the process that listens there"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_said_with_the_remedy(address: str, why: str, remedy: str) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as busy:
+        taken = f"127.0.0.1:{busy.getsockname()[1]}"
+        with pytest.raises(OSError, match=r"^.") as error:
+            listen(taken if address == "busy" else address)
+    assert why in explain(error.value)
+    assert remedy in explain(error.value)
+    assert "attempting" not in explain(error.value)

@@ -2,6 +2,9 @@
 
 import json
 import logging
+import sys
+import threading
+import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,6 +15,7 @@ from uploadpp.runtime.logs import (
     LogLevel,
     RepeatFilter,
     add_trace_ids,
+    log_what_nobody_catches,
     redact,
     set_up,
 )
@@ -164,3 +168,118 @@ def test_json_is_one_object_a_line_of_harmless_text(captured: Callable[[], str])
     found = json.loads(line)
     assert found["message"].startswith("passed over: x\\n2026")
     assert all(str(value).isprintable() for value in found.values())
+
+
+class StubbornError(Exception):
+    """Refuses to be text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("not me")
+
+    __repr__ = __str__
+
+
+def _fail(error: BaseException) -> None:
+    try:
+        raise error
+    except type(error):
+        logging.getLogger("x").exception("it failed")
+
+
+log = logging.getLogger("x")
+ODD_CALLS: dict[str, Callable[[], object]] = {
+    "argument": lambda: log.warning("a %s", StubbornError()),
+    "message": lambda: log.warning(StubbornError()),
+    "wrong type": lambda: log.warning("%d", "abc"),
+    "too many": lambda: log.warning("a", "abc"),  # noqa: PLE1205 -- wrong on purpose
+    "too few": lambda: log.warning("%s %s", "abc"),  # noqa: PLE1206 -- as above
+    "percent": lambda: log.warning("100 % sure", "abc"),
+    "by name": lambda: log.warning("%(a)d", {"a": "abc"}),
+    "upload": lambda: log.warning("a", extra={"upload": StubbornError()}),
+    "added": lambda: log.info("a", extra={"a": StubbornError()}),
+    "name of what is added": lambda: log.info("a", extra={"a\n\x1b[2J": 1}),
+    "long number": lambda: log.info("a %s", 10**6000, extra={"a": 10**6000}),
+    "no number": lambda: log.info("a", extra={"a": float("nan"), "b": float("-inf")}),
+    "bytes": lambda: log.info(b"\xff\x1b", extra={"a": b"\x1b"}),
+    "long": lambda: log.info("%s", "http://eyJ" * 100_000, extra={"a": "\u0301" * 1_000_000}),
+    "halves": lambda: log.info("\ud800 %s", "\udcff"),
+    "name of the logger": lambda: logging.getLogger("a\x1b[2J\nb").error("a"),
+    "exception": lambda: _fail(StubbornError()),
+    "group": lambda: _fail(ExceptionGroup("a\x1b", [ValueError("\x1b\n"), StubbornError()])),
+    "syntax": lambda: _fail(SyntaxError("a\x1b", ("f\x1b\n", 1, 1, "\x1b" * 9, 1, 2))),
+    "none": lambda: log.error("a", exc_info=(None, None, None)),
+}
+
+
+@pytest.mark.parametrize("call", ODD_CALLS)
+@pytest.mark.parametrize("form", LogFormat)
+def test_no_call_fails_and_each_is_one_clean_entry(
+    captured: Callable[[], str], form: LogFormat, call: str
+) -> None:
+    set_up(LogLevel.DEBUG, form)
+    ODD_CALLS[call]()
+    entry = captured()
+    assert "Logging error" not in entry
+    lines = entry.removesuffix("\n").split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert len(entry) < 40_000
+    if form is LogFormat.JSON:
+        assert [json.loads(each, parse_constant=pytest.fail) for each in lines].pop()["time"]
+        assert len(lines) == 1
+    else:
+        assert all(line.startswith("    ") for line in lines[1:])
+
+
+@pytest.fixture
+def hooked() -> Iterator[None]:
+    """Everything goes to the log, and afterwards where it went before."""
+    before = sys.excepthook, threading.excepthook, sys.unraisablehook
+    log_what_nobody_catches()
+    yield
+    sys.excepthook, threading.excepthook, sys.unraisablehook = before
+    logging.captureWarnings(capture=False)
+
+
+def _uncaught() -> None:
+    sys.excepthook(ValueError, ValueError("\x1b[2J\nforged nats://mary:hunter2@h " + TOKEN), None)
+
+
+def _in_a_thread() -> None:
+    def fail() -> None:
+        raise ValueError("\x1b[2J\nforged nats://mary:hunter2@h " + TOKEN)
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+
+
+def _while_deleted() -> None:
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError("\x1b[2J\nforged nats://mary:hunter2@h " + TOKEN)
+
+    Broken()
+
+
+def _warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=False)
+        logging.captureWarnings(capture=True)
+        warnings.warn("\x1b[2J\nforged nats://mary:hunter2@h " + TOKEN, stacklevel=1)
+
+
+@pytest.mark.usefixtures("hooked")
+@pytest.mark.parametrize("act", [_uncaught, _in_a_thread, _while_deleted, _warning])
+def test_what_python_says_itself_goes_the_same_way(
+    captured: Callable[[], str], act: Callable[[], None]
+) -> None:
+    set_up(LogLevel.INFO, LogFormat.JSON)
+    act()
+    lines = captured().removesuffix("\n").split("\n")
+    assert len(lines) == 1
+    assert json.loads(lines[0])["level"] in {"CRITICAL", "ERROR", "WARNING"}
+    assert lines[0].isprintable()
+    assert "forged" in lines[0]
+    assert "hunter2" not in lines[0]
+    assert TOKEN not in lines[0]
