@@ -19,6 +19,7 @@ JSON = "application/json"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
+MAX_PAUSE_SECONDS = 5
 BUSY_TRIES = 8
 BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _PLAIN_ERRORS: dict[int, type[PluginError]] = {
@@ -150,7 +151,7 @@ class Client:
                 return content
             if response.status not in BUSY or attempt == BUSY_TRIES - 1:
                 raise _error(method, path, response, content)
-            time.sleep(float(response.headers.get("Retry-After") or 0.1 * 2**attempt))
+            time.sleep(pause(response.headers.get("Retry-After"), attempt))
         raise AssertionError
 
     def _once(
@@ -217,3 +218,11 @@ def _no_crd() -> UnavailableError:
         "this cluster has no resource uploadpostprocessings.uploadpp.io",
         "install the operator with its Helm chart, or the CRD alone: kubectl apply --server-side -f crds/",
     )
+
+
+def pause(retry_after: str | None, attempt: int) -> float:
+    """Seconds before the next attempt: what a server asks for, as far as a person would wait for it."""
+    asked = retry_after or ""
+    if asked.isascii() and asked.isdecimal():
+        return float(min(int(asked[:9]), MAX_PAUSE_SECONDS))
+    return float(0.1 * 2**attempt)

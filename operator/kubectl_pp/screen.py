@@ -6,7 +6,11 @@ import sys
 from enum import StrEnum
 from typing import TextIO
 
+from uploadpp.core.text import clean
+
 WRAPPED_WIDTH = 100
+MAX_SHOWN = 8192
+"""Characters of a text of others; the log has lines as long as that."""
 MIN_WIDTH = 40
 
 
@@ -119,10 +123,8 @@ def _locale_is_utf8() -> bool:
 
 
 def harmless(text: str) -> str:
-    """Without control characters: a file name may hold anything, escape sequences too."""
-    return "".join(
-        "^[" if c == "\x1b" else " " if c in "\t\n\r" else c if c.isprintable() else "?" for c in text
-    )
+    """The text of others on one line, as the operator's logs show it: a file name may hold anything."""
+    return clean(text, MAX_SHOWN)
 
 
 def safe(text: str) -> str:
@@ -130,10 +132,11 @@ def safe(text: str) -> str:
 
     Texts of others are cleaned where they are read (`harmless`). This is for those that were forgotten.
     """
-    if text.isprintable():
+    if text.isascii() and text.isprintable():
         return text
     parts = _OURS.split(text)
-    return "".join(part if index % 2 else harmless(part) for index, part in enumerate(parts))
+    # A line of ours may be long: what is in it was cut before.
+    return "".join(part if index % 2 else clean(part, len(text)) for index, part in enumerate(parts))
 
 
 def clip(text: str, width: int) -> str:

@@ -5,10 +5,11 @@ import time
 from datetime import UTC, datetime
 
 from kubectl_pp.errors import UsageError
+from kubectl_pp.screen import clip
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
+_PART = re.compile(r"(\d++(?:\.\d++)?)(ms|[smhd])", re.ASCII)
+_MAX_LENGTH = 64
 _TENTHS_BELOW = 10
 _FORMS: tuple[tuple[float, int, str, int, str], ...] = (
     # below this many seconds: unit and smaller unit, both in seconds; kubectl's own limits
@@ -39,11 +40,17 @@ def parse_duration(text: str, flag: str) -> float:
     Raises:
         UsageError: it is none of these.
     """
-    if text.isdigit():
-        return float(text)
-    if not _DURATION.fullmatch(text):
-        raise UsageError(f"{flag}: {text!r} is no length of time", "for example 90s, 1h30m or 3d")
-    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    total, at = 0.0, 0
+    if len(text) <= _MAX_LENGTH and text.isascii():
+        if text.isdecimal():
+            return float(text)
+        while part := _PART.match(text, at):
+            total += float(part[1]) * _UNITS[part[2]]
+            at = part.end()
+    if not at or at < len(text):
+        shown = clip(text, _MAX_LENGTH)
+        raise UsageError(f"{flag}: {shown!r} is no length of time", "for example 90s, 1h30m or 3d")
+    return total
 
 
 def human(seconds: float) -> str:

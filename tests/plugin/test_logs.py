@@ -69,7 +69,7 @@ def test_lines_about_an_upload(pp: Plugin, writer: Writer) -> None:
     assert found.code == 0, found.err
     assert found.out.splitlines() == [
         "2026-11-23 01:00:01,120 WARNING refused  upload=upload-one",
-        "2026-11-23 01:00:03,120 ERROR   ^[[2Joops  upload=upload-one",
+        "2026-11-23 01:00:03,120 ERROR   \\x1b[2Joops  upload=upload-one",
     ]
     raw = pp("logs", "upload-one", "--raw")
     assert [json.loads(line) for line in raw.out.splitlines()] == [LINES[1], LINES[3]]

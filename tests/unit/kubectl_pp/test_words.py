@@ -6,14 +6,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kubectl_pp import metrics, yaml
+from kubectl_pp.client import pause
 from kubectl_pp.errors import UsageError
 from kubectl_pp.findings import Verdict
 from kubectl_pp.hints import hints
-from kubectl_pp.screen import clip, harmless, wrap
+from kubectl_pp.screen import MAX_SHOWN, clip, harmless, safe, wrap
 from kubectl_pp.times import human, parse_duration, parse_time
 from kubectl_pp.upload import Upload, stage_icon
 from kubectl_pp.verbs.stats import rank
 from uploadpp.core.states import Outcome, Stage
+from uploadpp.core.text import clean
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_any_object_survives_our_yaml(value: dict[str, object]) -> None:
 
 
 def test_nothing_of_a_file_name_reaches_the_terminal() -> None:
-    assert harmless("a\x1b[2J\r\n\x07\x9bb") == "a^[[2J  ??b"
+    assert harmless("a\x1b[2J\r\n\x07\x9bb") == "a\\x1b[2J\\r\\n\\x07\\x9bb"
 
 
 @given(st.text(alphabet="ab \t"), st.integers(20, 60))
@@ -116,3 +118,33 @@ uploadpp_bad_messages_total{defect="b"} 2.0
         "3 messages could not be understood",
     ]
     assert found[0].remedy == "use the plugin that came with the operator"
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        ("1", 1.0),
+        ("3600", 5.0),
+        ("9" * 5000, 5.0),
+        ("-1", 0.2),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 0.2),
+        (None, 0.2),
+    ],
+)
+def test_no_server_makes_us_wait_for_long(asked: str | None, seconds: float) -> None:
+    assert pause(asked, 1) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["1" * 100_000, "1." * 50_000, "1s" * 50_000, "1m" * 50_000 + "x", "\u0661s", "1e3s"]
+)
+def test_what_is_not_a_length_of_time_is_refused_at_once(text: str) -> None:
+    with pytest.raises(UsageError, match="is no length of time") as error:
+        parse_duration(text, "--since")
+    assert len(str(error.value)) < 200
+
+
+@given(st.text(max_size=300))
+def test_the_plugin_and_the_operator_show_text_alike(text: str) -> None:
+    assert harmless(text) == clean(text, MAX_SHOWN)
+    assert "".join(safe(text).split("\n")).isprintable() or "\x1b[" in text
