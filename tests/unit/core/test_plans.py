@@ -199,6 +199,13 @@ def test_a_hand_made_resource_without_steps_has_the_plan_of_its_events() -> None
     assert story.upload.plan_fixed
 
 
+def test_an_upload_that_is_held_before_its_first_run_has_the_plan_of_its_events() -> None:
+    story = by_hand()
+    story.state = evolve(story.upload, stage=Stage.HELD)
+    story.tell(at(ours(Kind.START, "c", "c", "d", received_at=START), 2))
+    assert (names(story.upload), story.upload.run, story.upload.current_step) == (["c", "d"], 1, "c")
+
+
 def test_an_expired_url_is_asked_for_by_the_plan_of_the_event() -> None:
     story = read_by(config_of("b"), at(ours(Kind.RESTART, "a", "a"), 2))
     assert (story.upload.stage, story.upload.current_step) == (Stage.AWAITING_URL, "a")

@@ -224,3 +224,11 @@ def test_once_the_storage_is_told_it_is_too_late() -> None:
     story = timed_out(PASSED)
     assert story.upload.stage is Stage.AWAITING_READY
     assert story.answers("delete", "scan").ignored is Ignored.NOT_RUNNING
+
+
+def test_an_upload_that_is_held_before_its_first_run_has_no_slow_step() -> None:
+    """As when its status was lost: what a step answers then means nothing."""
+    story = begun(SLOW)
+    story.state = evolve(story.upload, run=0, steps=(), stage=Stage.HELD)
+    for step in ("scan", "absent"):
+        assert story.answers("delete", step).ignored is Ignored.NOT_RUNNING

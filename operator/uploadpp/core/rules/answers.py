@@ -107,9 +107,10 @@ def _after_timeout(upload: Upload, answer: StepFinished, now: Millis, config: Co
 
     It had not failed, it was slow. That it wants to be tried again is known already.
     """
-    names = [plan.name for plan in upload.plan]
-    index = names.index(answer.step) if answer.step in names else len(names)
-    if index == len(names) or upload.steps[index].reason is not StepReason.TIMED_OUT:
+    pairs = zip(upload.plan, upload.steps, strict=False)  # none of them before the first run
+    reasons = {plan.name: (index, step.reason) for index, (plan, step) in enumerate(pairs)}
+    index, reason = reasons.get(answer.step, (0, None))
+    if reason is not StepReason.TIMED_OUT:
         return None
     rejects = answer.outcome in {Outcome.ABORT, Outcome.DELETE}
     if not rejects and (answer.outcome != Outcome.CONTINUE or _lacks_scan(upload.plan[index], answer)):

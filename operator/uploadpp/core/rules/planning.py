@@ -30,7 +30,7 @@ def by_plan(upload: Upload, mark: Mark, planned: Planned, now: Millis, config: C
     """The upload as it is if it has begun by a plan, with what it would publish."""
     plan = planned.plan
     base = evolve(upload, plan=plan, plan_fixed=True)
-    if upload.stage is Stage.PENDING:
+    if not upload.run:
         return Decision(base)
     if upload.log.start is None and not any(step.outcome for step in upload.steps) and not upload.stage.ended:
         first = planned.first if mark.run == upload.run else 0
