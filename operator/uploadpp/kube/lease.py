@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 SHARDS_ANNOTATION = "uploadpp.io/shards"
 HANDED_OVER_ANNOTATION = "uploadpp.io/handed-over"
 """On a Lease that is free: its last owner stores nothing any more, but answers messages until we do."""
+UNFINISHED_ANNOTATION = "uploadpp.io/unfinished"
+"""How many owners in a row have ended before they were past the same part of the log (docs/adr/0026)."""
+MOST_DIGITS = 7
 MARGIN = 0.2
 """Share of the lease time in which we stop acting although others must still wait."""
 
@@ -84,6 +87,12 @@ class Lease:
         self._unsure = False
         """Whether a write of ours was begun whose answer we have not seen."""
         self.problem = ""
+        self.unfinished = 0
+        """How many owners in a row before us have ended without being past the same part of the log."""
+        self.settled = False
+        """Whether we are past it."""
+        self.failed = False
+        """Whether our own ownership has failed, before it is released."""
         self.handed_over = False
         """Whether its last owner has handed it over, when we took it."""
         self.held_elsewhere = False
@@ -251,6 +260,7 @@ class Lease:
             meta = {**found["metadata"], "annotations": {**(found["metadata"].get("annotations") or {})}}
             if handing_over:
                 meta["annotations"][HANDED_OVER_ANNOTATION] = self._identity
+            self._count(meta["annotations"], failed=self.failed)
             try:
                 await self._put({**found, "metadata": meta, "spec": spec})
             except ConflictError:
@@ -323,6 +333,8 @@ class Lease:
         handed_over = annotations.pop(HANDED_OVER_ANNOTATION, None)
         if taken:
             self.handed_over = bool(handed_over) and not old.get("holderIdentity")
+            self.unfinished = unfinished_of(annotations) + bool(old.get("holderIdentity"))
+        self._count(annotations)
         if current is None:
             body = {
                 "apiVersion": "coordination.k8s.io/v1",
@@ -335,7 +347,20 @@ class Lease:
             meta = {**current["metadata"], "annotations": annotations}
             self._object = await self._put({**current, "metadata": meta, "spec": spec})
 
+    def _count(self, annotations: dict[str, str], *, failed: bool = False) -> None:
+        """Write how many owners in a row have not come past the same part of the log; costs no write more."""
+        count = (0 if self.settled else self.unfinished) + failed
+        annotations.pop(UNFINISHED_ANNOTATION, None)
+        if count:
+            annotations[UNFINISHED_ANNOTATION] = str(count)
+
     async def _put(self, body: Json) -> Json:
         return await self._api.request(
             "PUT", self._collection + api_path(self._name), body, timeout=self._duration / 2
         )
+
+
+def unfinished_of(annotations: dict[str, str]) -> int:
+    """What a Lease says of owners that did not finish; 0 where somebody has written something else."""
+    said = annotations.get(UNFINISHED_ANNOTATION, "")
+    return int(said) if said.isascii() and said.isdigit() and len(said) < MOST_DIGITS else 0

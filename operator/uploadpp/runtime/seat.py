@@ -184,6 +184,9 @@ class Seat:
             ending.add_done_callback(lambda _: ended.set())
             await self.session.run(epoch, ended)
             self._lost_after = None
+        except Exception as error:
+            lease.failed = isinstance(error, LogLostError) or not isinstance(error, EXPECTED_ENDS)
+            raise
         finally:
             self.session = None
             if ending is not None:

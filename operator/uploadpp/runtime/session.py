@@ -36,6 +36,7 @@ from uploadpp.runtime.listing import Listing
 from uploadpp.runtime.pace import Load, Traffic, width
 from uploadpp.runtime.ports import Json, Watching
 from uploadpp.runtime.reaper import Reaper
+from uploadpp.runtime.rehearsal import REHEARSE_AFTER, Rehearsal
 from uploadpp.runtime.resources import ResourceInputs
 from uploadpp.runtime.scheduler import Scheduler
 from uploadpp.runtime.settling import ended, finished, released, settled
@@ -91,6 +92,8 @@ class Session:
         self._coordinator.on_ended = self._reaper.watch
         refusals, self._abilities = self._checkpoint.refusals, Abilities()
         refusals.on_news = lambda notice: around.events.post(lease.name, lease.uid, notice, LEASE)
+        process, counter = self._coordinator.on_message, around.metrics.messages_set_aside
+        self._rehearsal = Rehearsal(around.rehearse, process, self._ledger, counter, refusals.on_news)
         window = FullWindow(self._ledger, refusals, around.monotonic)
         self._abilities.add(Ability.PULL, lambda: window.problem(self._reader) if self._reader else "")
         self._abilities.add(Ability.PUBLISH, lambda: self._publisher.problem)
@@ -234,7 +237,11 @@ class Session:
             self._replayed.set()
 
     async def _on_raw(self, raw: Raw) -> None:
-        self._coordinator.on_message(raw)
+        careful = self._lease.unfinished >= REHEARSE_AFTER and not self._replayed.is_set()
+        if careful and self._reader is not None:
+            await self._rehearsal.take(raw, self._reader.waits)
+        else:
+            self._coordinator.on_message(raw)
         if self._lease.valid:  # otherwise somebody has to be asked first, which is no reason not to read on
             await self._publisher.send_queued()
         if not self._replayed.is_set() and raw.pending == 0 and raw.sequence >= self._replay_to:
@@ -335,6 +342,7 @@ class Session:
         if self._reader is None:
             return
         self._ledger.acknowledged = self._reader.acknowledged
+        self._lease.settled = self._reader.acknowledged >= self._rehearsal.last
         self._coordinator.strangers.settle(self._around.clock())
         floor = self._ledger.take_ack()
         if floor is not None:

@@ -15,6 +15,7 @@ from uploadpp.runtime.handlers import Sink
 from uploadpp.runtime.listing import SOON_READ
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.ports import Notices, Resources, Seals, Watching
+from uploadpp.runtime.rehearsal import Rehearse, rehearse
 from uploadpp.runtime.tracing import Tracing
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.stream import StartFrom
@@ -53,4 +54,5 @@ class Surroundings:
     monotonic: Callable[[], float] = time.monotonic
     watch: Callable[[Sink, str, str, IsEcho], Watching]
     lost_after: datetime | None = None
+    rehearse: Rehearse = rehearse
     tracing: Tracing | None = None

@@ -4,6 +4,7 @@ What it runs is the real seat and session with the real store, Lease, fence, rea
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import cast
 
 import orjson
@@ -30,6 +31,7 @@ from uploadpp.testing.machine import Machine
 from uploadpp.testing.natsclient import SimulatedClient
 from uploadpp.testing.stream import Stream
 from uploadpp.wire.marks import Marks
+from uploadpp.wire.reader import Raw
 from uploadpp.wire.stream import StartFrom
 
 LEASE_SECONDS = 15
@@ -84,6 +86,8 @@ class OperatorProcess:
         self.seats: list[Seat] = []
         self.shards = 1
         self.soon_read = SOON_READ
+        self.poison = b""
+        """Messages that hold this end every process; a copy shows which those are."""
         self.pod = ""
         """The UID of its Pod: a process that is started in the one of another does not wait for its Lease."""
 
@@ -128,6 +132,10 @@ class OperatorProcess:
         lease.shards = shard.count
         return lease
 
+    async def _rehearse(self, messages: Sequence[Raw], *_: object) -> int | None:
+        bad = (number for number, each in enumerate(messages) if self.poison and self.poison in each.data)
+        return next(bad, None)
+
     def _surroundings(self) -> Surroundings:
         return Surroundings(
             config=self._config,
@@ -146,5 +154,6 @@ class OperatorProcess:
             soon_read=self.soon_read,
             clock=self.machine.clock,
             monotonic=self.machine.monotonic,
+            rehearse=self._rehearse,
             watch=lambda sink, *_: SimulatedWatch(self.machine, self._server, self.faults, sink),
         )

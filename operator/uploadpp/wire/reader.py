@@ -238,6 +238,10 @@ class LogReader:
         if not (message.headers or {}).get("Status"):  # nobody there: it is repeated after a reconnect
             self.acknowledged = max(self.acknowledged, int(message.subject.rpartition(".")[2]))
 
+    def waits(self) -> None:
+        """What comes waits for the handler: the server is not the one that is silent."""
+        self._heard = asyncio.get_running_loop().time()
+
     async def stop(self) -> None:
         """Hand over nothing more; the connection stays usable."""
         await self._close()

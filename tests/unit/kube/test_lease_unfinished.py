@@ -1,0 +1,73 @@
+"""How many owners in a row ended before they were past the same part of the log (docs/adr/0026)."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.unit.kube.test_lease import DURATION, Clock, Server
+from uploadpp.kube.lease import UNFINISHED_ANNOTATION, Lease
+from uploadpp.kube.sightings import Sightings
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def lease_of(server: Server, clock: Clock) -> Callable[[str], Lease]:
+    return lambda name: Lease(server, "ns", "shard", name, DURATION, clock)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("said", ["", "two", "-1", "٣", "9" * 40])
+async def test_what_others_write_of_unfinished_owners(
+    server: Server, lease_of: Callable[[str], Lease], said: str
+) -> None:
+    first = lease_of("a")
+    await first.acquire()
+    await first.release()
+    server.leases["shard"]["metadata"]["annotations"][UNFINISHED_ANNOTATION] = said
+    second = lease_of("b")
+    await second.acquire()
+    assert second.unfinished == 0
+
+
+async def test_owners_that_end_before_they_are_settled_are_counted(
+    server: Server, clock: Clock, lease_of: Callable[[str], Lease]
+) -> None:
+    """One that dies after it was settled counts, too: it may be the first that met a message."""
+    sightings = Sightings()
+
+    async def took(name: str) -> Lease:
+        lease = lease_of(name)
+        lease.sightings = sightings
+        if (await lease._try())[0] is None:
+            clock.now += DURATION + 1
+            assert (await lease._try())[0] is not None
+        return lease
+
+    first = await took("a")
+    first.settled = True
+    await first.confirm()
+    assert first.unfinished == 0
+    second = await took("b")
+    assert second.unfinished == 1
+    third = await took("c")
+    assert third.unfinished == 2
+    await third.release()  # told to end before it was past it
+    fourth = await took("d")
+    assert fourth.unfinished == 2
+    fourth.failed = True
+    await fourth.release()
+    fifth = await took("e")
+    assert fifth.unfinished == 3
+    fifth.settled = True
+    await fifth.confirm()
+    assert UNFINISHED_ANNOTATION not in server.leases["shard"]["metadata"]["annotations"]
+    await fifth.release()
+    assert (await took("f")).unfinished == 0
