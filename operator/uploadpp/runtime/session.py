@@ -194,8 +194,7 @@ class Session:
         await self._legacy.wait()
         # Before listing: what a predecessor still acknowledges must be in what we list.
         where = (around.start_from, around.lost_after, around.owner)
-        handed_over = self._lease.handed_over
-        place = await take_over(self._js, self._shard, epoch, *where, handed_over=handed_over)
+        place = await take_over(self._js, self._shard, epoch, *where, handed_over=self._lease.handed_over)
         self._place = place
         self._fence.bind(self._js, place)
         self._coordinator.stream = place.stream
