@@ -98,6 +98,21 @@ def _old_rules(version: Json) -> None:
     ]
 
 
+def _removable(version: Json) -> None:
+    """Fields of `upload` may be added and removed, but for the time."""
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    rules = spec["properties"]["upload"]["x-kubernetes-validations"]
+    rules[:] = [rule for rule in rules if "receivedTime" in rule["rule"]]
+    kept = ("steps", "desiredState", "restart")
+    rules = spec["x-kubernetes-validations"]
+    rules[:] = [
+        rule
+        for rule in rules
+        if any(f"Self.{name}" in rule["rule"] for name in kept)
+        or rule.get("fieldPath") == ".restart.fromStep"
+    ]
+
+
 def _open_entries(version: Json) -> None:
     status = _checked(version)
     for name in ("conditions", "steps"):
@@ -132,6 +147,7 @@ SHAPES = (
     Shape("schemaless", "schemaless, atomic", _schemaless),
     Shape("ours", "the CRD as it is"),
     Shape("nocel", "… without CEL", _without("x-kubernetes-validations")),
+    Shape("removable", "… without rules on the presence of fields", _removable),
     Shape("oldrules", "… with rules on whole objects", _old_rules),
     Shape("noselect", "… without selectable fields", _without_selectors),
     Shape("checked", "… with all of the status checked", _checked),

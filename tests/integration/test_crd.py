@@ -233,7 +233,11 @@ SHOWN = {"id": "u1", "filename": "old", "spaceID": "s1", "receivedTime": "2026-1
             {"upload": {"receivedTime": None}},
             f"spec.upload.receivedTime: Forbidden: receivedTime {PRESENCE}",
         ),
-        ({"upload": SHOWN}, {"upload": {"filename": None}}, ""),
+        (
+            {"upload": SHOWN},
+            {"upload": {"filename": None}},
+            f"spec.upload.filename: Forbidden: filename {PRESENCE}",
+        ),
         ({"steps": [STEP]}, {"steps": []}, f"spec.steps: {FIXED}"),
         ({"steps": [STEP]}, {"steps": [{**STEP, "maxRetries": 1}]}, f"spec.steps: {FIXED}"),
         ({"steps": [STEP]}, {"steps": None}, f"spec.steps: Forbidden: steps {PRESENCE}"),

@@ -26,7 +26,8 @@ def _sane_backoff(of: str) -> str:
     )
 
 
-def _fixed_presence(field: str) -> Rule:
+def fixed_presence(field: str) -> Rule:
+    """Nobody may add or remove a field. `FIXED` does not notice that: a rule on an absent field is silent."""
     return {
         "rule": f"has(self.{field}) == has(oldSelf.{field})",
         "message": f"{field} cannot be added or removed after the resource was created",
@@ -40,8 +41,12 @@ FIXED: Rule = {
     "message": "this cannot be changed once it is set",
     "reason": FORBIDDEN,
 }
-FIXED_STEPS = _fixed_presence("steps")
-FIXED_TIME = _fixed_presence("receivedTime")
+KEPT_SEALED: Rule = {
+    "rule": "has(self.sealed) || !has(oldSelf.sealed)",
+    "message": "sealed cannot be removed once it is there; the operator writes and replaces it",
+    "reason": FORBIDDEN,
+    "fieldPath": ".sealed",
+}
 CANCELLED: Rule = {
     "rule": "!has(oldSelf.desiredState) || oldSelf.desiredState != 'Cancelled' || "
     "(has(self.desiredState) && self.desiredState == 'Cancelled') || "

@@ -4,7 +4,16 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from uploadpp.api.cel import BACKOFF, CANCELLED, FIXED, FIXED_STEPS, FIXED_TIME, FROM_STEP, STEPS, rules
+from uploadpp.api.cel import (
+    BACKOFF,
+    CANCELLED,
+    FIXED,
+    FROM_STEP,
+    KEPT_SEALED,
+    STEPS,
+    fixed_presence,
+    rules,
+)
 from uploadpp.api.limits import (
     MAX_SEALED,
     STEP_NAME,
@@ -33,7 +42,14 @@ from uploadpp.core.states import (
 class UploadInfo(ApiModel):
     """What is known of the uploaded file. Which fields are shown is the operator's configuration."""
 
-    model_config = ConfigDict(json_schema_extra=rules(FIXED_TIME))
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            *map(
+                fixed_presence,
+                ("filename", "filesize", "userID", "spaceID", "storageID", "opaqueID", "receivedTime"),
+            )
+        )
+    )
 
     id: Annotated[str, Field(min_length=1, max_length=128)] = Field(
         description="The upload's id in the storage, the one every event about it carries.",
@@ -155,7 +171,12 @@ class UploadPostprocessingSpec(ApiModel):
     """What the upload is (fixed), and what people ask for (may be changed at any time)."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(FIXED_STEPS, CANCELLED, FROM_STEP),
+        json_schema_extra=rules(
+            *map(fixed_presence, ("urlSecretRef", "steps", "retryPolicy", "stallAfterSeconds")),
+            KEPT_SEALED,
+            CANCELLED,
+            FROM_STEP,
+        ),
     )
 
     upload: UploadInfo = Field(
@@ -164,11 +185,13 @@ class UploadPostprocessingSpec(ApiModel):
     sealed: Annotated[str, Field(max_length=MAX_SEALED)] | None = Field(
         None,
         description="What must not be readable here: the download URL, users and whatever else goes back to "
-        "the event bus unchanged, encrypted. Only the operator writes and reads it.",
+        "the event bus unchanged, encrypted. Only the operator writes and reads it. It opens for this upload "
+        "alone.",
     )
     url_secret_ref: SecretKeyRef | None = Field(
         None,
         description="Where a resource made by hand gets its download URL from. Absent: the storage is asked.",
+        json_schema_extra=rules(FIXED),
     )
     steps: Annotated[list[Step], Field(max_length=32)] | None = Field(
         None,
