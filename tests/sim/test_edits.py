@@ -1,9 +1,12 @@
 """What anybody with `edit` writes into resources, told by what goes out on the stream."""
 
+import pytest
+
+from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.commands import Kind
 from uploadpp.testing.people import PERSON
 from uploadpp.testing.plans import config, step
-from uploadpp.testing.simulation import Simulation
+from uploadpp.testing.simulation import Result, Simulation
 
 
 def test_s5_what_was_sealed_for_one_upload_is_never_announced_for_another() -> None:
@@ -25,3 +28,78 @@ def test_s5_what_was_sealed_for_one_upload_is_never_announced_for_another() -> N
     assert len(sim.journal.marks(Kind.START, "up-2")) == 1, "left alone: it does not start again"
     assert "event on up-2: LeftAlone: spec.sealed was sealed for another upload" in sim.trace.text()
     assert "event on up-1: LeftAlone" not in sim.trace.text()
+
+
+VICTIM = "up-1"
+
+
+def ahead(name: str, crash_at: int | None = None, **spec: object) -> tuple[Simulation, Result]:
+    """A resource with steps of its own, made before the storage announces the upload that it names."""
+    sim = Simulation(1, config(step("virusscan"), step("policies"), ttl=3600))
+    process = sim.start()
+    sim.kernel.run_until(1.0)
+    resource = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": name, "namespace": "uploads", "labels": {}},
+        "spec": {"upload": {"id": VICTIM}, **spec},
+    }
+    sim.server.create(PERSON, resource)
+    sim.doings.again.add(VICTIM)
+    sim.doings.tokens[VICTIM] += 1
+    sim.kernel.run_until(3.0)
+    process.machine.crash_at = process.machine.boundaries + crash_at if crash_at else None
+    process.machine.on_crash = lambda: sim.restart_after(1)
+    sim.world.upload(VICTIM)
+    sim.kernel.run_until(30.0)
+    if name != VICTIM:
+        sim.server.delete(PERSON, name)
+    sim.settle()
+    return sim, sim.result()
+
+
+def scanned_before_release(sim: Simulation) -> bool:
+    """Whether each PostprocessingFinished after the announcement came after an answer of the scanner."""
+    announced = sim.journal.of("BytesReceived", VICTIM)[0].sequence
+    answers = [
+        r.sequence
+        for r in sim.journal.of("PostprocessingStepFinished", VICTIM)
+        if r.payload["FinishedStep"] == "virusscan"
+    ]
+    ends = [r.sequence for r in sim.journal.of("PostprocessingFinished", VICTIM) if r.sequence > announced]
+    return bool(answers and ends) and min(answers) < min(ends)
+
+
+@pytest.mark.parametrize("crash_at", [None, *range(1, 12)])
+@pytest.mark.parametrize("name", [VICTIM, "aaa-twin"])
+@pytest.mark.parametrize("steps", [[], [{"name": "policies"}]], ids=["none", "other"])
+def test_s9_a_resource_made_ahead_of_the_announcement_releases_nothing(
+    name: str, steps: list[dict[str, str]], crash_at: int | None
+) -> None:
+    sim, result = ahead(name, crash_at, steps=steps)
+    assert scanned_before_release(sim), result.report()
+    assert not result.violations, result.report()
+    upload = sim.checks.read(sim.server.resources[VICTIM])
+    assert [plan.name for plan in upload.plan] == ["virusscan", "policies"]
+    assert ("AlreadyBegun" if name == VICTIM else "LeftAlone") in result.trace.text() or crash_at
+
+
+def test_s9_steps_of_ones_own_run_when_we_have_asked_the_storage() -> None:
+    """What people make resources for: the storage answers our RestartPostprocessing."""
+    sim = Simulation(1, config(step("virusscan"), step("policies"), ttl=3600))
+    sim.start()
+    sim.world.know(VICTIM)
+    sim.kernel.run_until(1.0)
+    resource = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": VICTIM, "namespace": "uploads", "labels": {}},
+        "spec": {"upload": {"id": VICTIM}, "steps": [{"name": "policies"}]},
+    }
+    sim.server.create(PERSON, resource)
+    sim.doings.tokens[VICTIM] += 1
+    sim.settle()
+    result = sim.result()
+    assert not result.violations, result.report()
+    assert [mark.detail for mark in sim.journal.marks(Kind.START, VICTIM)] == ["policies"]
+    assert len(sim.journal.of("BytesReceived", VICTIM)) == 1

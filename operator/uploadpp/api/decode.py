@@ -59,17 +59,23 @@ def from_resource(obj: Mapping[str, Any], defaults: Config, origin: Origin) -> U
         control=control_of(obj),
         since=received_at,
     )
-    if "conditions" not in status:
-        in_spec = "steps" in spec
-        plan = decode_plan(spec, None, defaults.steps)
+    if "conditions" not in status or _is_outdated(status, origin):
+        in_spec = "steps" in spec and origin.announced_at is None
+        plan = decode_plan(spec, None, defaults.steps, listed=in_spec)
         return evolve(
             pending,
             plan=plan,
             plan_fixed=in_spec,
             plan_in_status=not in_spec and is_listed(plan),
-            lost_status=bool(spec.text("sealed")),
+            lost_status=bool(spec.text("sealed")) and "conditions" not in status,
         )
     return _with_status(pending, spec, status, defaults)
+
+
+def _is_outdated(status: Fields, origin: Origin) -> bool:
+    """Whether it tells of a run from before the announcement: we were killed before storing the next one."""
+    started, announced = status.time("startTime"), origin.announced_at
+    return started is not None and announced is not None and started < announced
 
 
 def _with_status(pending: Upload, spec: Fields, status: Fields, defaults: Config) -> Upload:

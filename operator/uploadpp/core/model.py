@@ -64,6 +64,8 @@ class Origin(NamedTuple):
     traceparent: str = ""
     announced_at: Millis | None = None
     """When BytesReceived came, where somebody else had made the resource, which says another time."""
+    by_hand: bool = False
+    """Whether the upload is known from somebody's resource alone: the storage has not announced it to us."""
 
     def __repr__(self) -> str:
         """Nothing of it, lest it end up in a log."""

@@ -35,8 +35,9 @@ _FIELDS = (
     "extra_info",
     "traceparent",
     "announced_at",
+    "by_hand",
 )
-_OPTIONAL = 1
+_OPTIONAL = 2
 """So many of the last are missing in what old versions have sealed. The id stands behind all of them."""
 
 LEAST_COMPRESSED = 256

@@ -16,11 +16,11 @@ from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
 from uploadpp.core.inputs import BytesReceived, Granted, Input, Published, Resume, Tick
 from uploadpp.core.machine import decide
-from uploadpp.core.model import Millis, Upload
+from uploadpp.core.model import Millis
 from uploadpp.core.naming import resource_name
 from uploadpp.core.plan_text import Planned
 from uploadpp.core.replay import Position, apply
-from uploadpp.core.rules.control import asks_with
+from uploadpp.core.rules import arrival, control
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.sharding import Shard
 from uploadpp.runtime.dispatcher import Dispatcher
@@ -78,6 +78,7 @@ class Coordinator:
         self.on_storable: Callable[[Entry], None] = lambda _: None
         self.on_ended: Callable[[Entry], None] = lambda _: None
         self.on_forgotten: Callable[[Entry], None] = lambda _: None
+        self.on_overruled: Callable[[Entry], None] = lambda _: None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -135,7 +136,7 @@ class Coordinator:
             return
         assert isinstance(event.input, Resume)  # noqa: S101 -- the only event without an upload
         self._met(event, sequence, timestamp)
-        ids = [i for i, e in self._entries.items() if _concerns(e.upload, event.input)]
+        ids = [i for i, e in self._entries.items() if control.concerns(e.upload, event.input)]
         if token := event.input.token:  # first the one that asked: its status is the answer for all
             ids.sort(key=lambda i: self._entries[i].upload.observed_token != token)
         for upload_id in ids + self.put_away_at(event.input.step):
@@ -158,6 +159,10 @@ class Coordinator:
     def _apply(self, upload_id: str, event: Input, sequence: int, timestamp: Millis, slot: Slot) -> None:
         entry, at = self._entries.get(upload_id), Position(self.stream, sequence)
         said_before: list[Slot] = []
+        if entry is not None and arrival.overrules(entry.upload, event):
+            self.forget(entry)
+            self.on_overruled(entry)
+            entry = None
         if entry is None and isinstance(event, BytesReceived):
             event, said_before = self.strangers.recall(upload_id, event, timestamp)
         elif entry is None:
@@ -393,8 +398,3 @@ class Coordinator:
             "replay is over; acting",
             extra={"uploads": len(self._entries), "held": len(held), "sent": len(kept)},
         )
-
-
-def _concerns(upload: Upload, event: Resume) -> bool:
-    """Whether a Resume without an id is for this upload."""
-    return upload.current_step == event.step or asks_with(upload, event.token)

@@ -33,6 +33,7 @@ def origin_from_spec(upload: Upload) -> Origin:
         filesize=str(file.filesize),
         executing_user=user,
         resource_id=f"{{{known}}}" if known else "null",
+        by_hand=True,
     )
 
 

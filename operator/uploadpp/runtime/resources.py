@@ -52,6 +52,7 @@ class ResourceInputs:
         self._ranks: dict[str, tuple[bool, bool, int]] = {}
         self._forgotten: OrderedDict[str, None] = OrderedDict()
         coordinator.on_forgotten = self._done_with
+        coordinator.on_overruled = self._overruled
 
     def listed(self, resource: Json) -> None:
         """Take a resource into memory before the log is replayed."""
@@ -155,9 +156,7 @@ class ResourceInputs:
         listed = [step.get("name", "") for step in resource["spec"].get("steps") or ()]
         planned = [step.name for step in entry.upload.plan]
         if "steps" in resource["spec"] and listed != planned:
-            text = (
-                f"the storage had announced the upload already: it runs with the steps {', '.join(planned)}"
-            )
+            text = f"the storage announced the upload itself: it runs with the steps {', '.join(planned)}"
             uid = resource["metadata"]["uid"]
             self._notices.post(entry.name, uid, Notice(NoticeType.WARNING, "AlreadyBegun", text))
         try:
@@ -193,6 +192,18 @@ class ResourceInputs:
     def _done_with(self, entry: Entry) -> None:
         if entry.stored is not None:
             self._remember(entry.stored.uid)
+
+    def _overruled(self, entry: Entry) -> None:
+        """The storage announces an upload that was only known from a person's resource."""
+        if entry.stored is None:
+            return
+        if entry.name == resource_name(entry.upload.id):
+            del self._forgotten[entry.stored.uid]  # it will be that of the upload
+            return
+        loser = {"metadata": {"name": entry.name, "uid": entry.stored.uid}}
+        own = resource_name(entry.upload.id)
+        text = f"the storage announced upload {entry.upload.id} itself: it runs as configured, as {own}"
+        self._report(loser, ValueError(text))
 
     def _remember(self, uid: str) -> None:
         """A resource we are done with: what a watch or a listing still says of it is late."""

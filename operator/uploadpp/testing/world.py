@@ -67,7 +67,7 @@ class World:
 
     def know(self, upload_id: str) -> None:
         """Have a session for an upload that was never announced."""
-        self.sessions[upload_id] = Session(upload_id)
+        self.sessions[upload_id] = Session(upload_id, urls=1)
 
     def upload(self, upload_id: str, *, new_file: bool = True) -> None:
         """A file was uploaded, by the users in turn."""

@@ -3,7 +3,7 @@
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import BytesReceived
+from uploadpp.core.inputs import BytesReceived, Input
 from uploadpp.core.model import Millis, Origin, Upload
 from uploadpp.core.moves import begin_run, cancel, end_untold, hold_unbegun, proceed, queue, start_step
 from uploadpp.core.rules.earlier import told_before
@@ -96,6 +96,15 @@ def arrival_again(upload: Upload, arrived: BytesReceived, now: Millis, config: C
     return begin_run(renewed, now, config)
 
 
+def overrules(upload: Upload, event: Input) -> bool:
+    """Whether the storage announces of its own accord what is only known from somebody's resource.
+
+    It is no answer to our RestartPostprocessing then, and nothing of that resource counts: made ahead of the
+    announcement it would release a file without the configured steps.
+    """
+    return isinstance(event, BytesReceived) and upload.origin.by_hand and not event.origin.again
+
+
 def with_later_url(upload: Upload, arrived: BytesReceived) -> Upload:
     """The upload with the URL that came, whatever else comes of it; itself when that is known or older.
 
@@ -110,4 +119,6 @@ def with_later_url(upload: Upload, arrived: BytesReceived) -> Upload:
 
 def _merged(known: Origin, arrived: Origin) -> Origin:
     """Take over the URL, and the rest only where nothing was known (F24)."""
-    return known.with_url_of(arrived) if known.executing_user != "null" or known.has_url else arrived
+    if known.executing_user != "null" or known.has_url:
+        return known.with_url_of(arrived)
+    return evolve(arrived, by_hand=known.by_hand)

@@ -61,6 +61,11 @@ def asks_with(upload: Upload, token: str) -> bool:
     return pending and upload.observed_token != token
 
 
+def concerns(upload: Upload, event: Resume) -> bool:
+    """Whether a Resume without an id is for this upload."""
+    return upload.current_step == event.step or asks_with(upload, event.token)
+
+
 def _nothing_to_resume(upload: Upload, wish: Resume) -> tuple[Ignored, str] | None:
     if wish.step and wish.step != upload.current_step:
         return Ignored.OTHER_STEP, f"the upload is not in step {wish.step}"
