@@ -244,9 +244,16 @@ class Archive:
 
     async def _call_back(self, upload_id: str, resources: Resources, shelf: Shelf) -> None:
         before = self._by_id.get(upload_id)
-        if self._may_hold(upload_id):
-            name = before.name if before is not None else resource_name(upload_id)
-            self._found(upload_id, before, await self._read(name, resources), shelf)
+        try:
+            if self._may_hold(upload_id):
+                name = before.name if before is not None else resource_name(upload_id)
+                self._found(upload_id, before, await self._read(name, resources), shelf)
+        except Exception:
+            # Taken as unknown it might begin again although it is over: what came for it is passed over.
+            log.exception("finished upload not called back; the others are", extra={"upload": upload_id})
+            for *_, slot in self._postponed.pop(upload_id):
+                self._ledger.settle(slot)
+            return
         for event, sequence, timestamp, slot in self._postponed.pop(upload_id):
             self._coordinator.on_postponed(event, sequence, timestamp, slot)
         entry = self._coordinator.upload_entry(upload_id)

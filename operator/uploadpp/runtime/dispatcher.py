@@ -4,6 +4,7 @@ Who holds a place is read off where each upload stands, after every move of it: 
 counter that could go wrong, and nothing to remember over a crash.
 """
 
+import logging
 from collections.abc import Callable
 
 import orjson
@@ -16,6 +17,8 @@ from uploadpp.core.sharding import Shard
 from uploadpp.core.states import Stage
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 
 class Dispatcher:
@@ -84,7 +87,12 @@ class Dispatcher:
             for step, places in self._places.items():
                 while self._open and (entry := places.grant()) is not None:
                     since = entry.upload.since
-                    self._grant(entry)
+                    try:
+                        self._grant(entry)
+                    except Exception:
+                        log.exception("place not taken; others go on", extra={"upload": entry.upload.id})
+                        self.left(entry)
+                        continue
                     waited = max(entry.upload.since - since, 0) / 1000
                     self._metrics.queue_seconds.labels(step).observe(waited)
                 self._show(step, places)

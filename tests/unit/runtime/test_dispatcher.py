@@ -128,3 +128,19 @@ def test_the_user_is_known_even_where_he_is_not_shown(shown: str, sealed: str, u
         id="u", received_at=START, file=FileInfo(user_id=shown), origin=Origin(executing_user=sealed)
     )
     assert user_of(upload) == user
+
+
+def test_s2_one_upload_never_keeps_the_others_from_their_places(bench: Bench) -> None:
+    entries = [bench.arrives("mary") for _ in range(4)]
+    real = bench.tell
+
+    def tell(entry: Entry, event: Input) -> None:
+        if entry is entries[0]:
+            raise KeyError("not foreseen")
+        real(entry, event)
+
+    bench.tell = tell  # type: ignore[method-assign]
+    bench.dispatcher.open()
+    assert bench.running == ["up-1", "up-2"], "and its place is not lost"
+    bench.dispatcher.grant()
+    assert bench.running == ["up-1", "up-2"]
