@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from uploadpp.core.states import Outcome
+from uploadpp.core.text import clean_lines
 from uploadpp.runtime.configuration import ConfigurationError
 from uploadpp.runtime.settings import env
 from uploadpp.runtime.values import File
@@ -16,6 +17,10 @@ from uploadpp.steps.verdict import BY_OUTCOME, Abort, Verdict
 
 def _lines(value: object) -> object:
     return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
+
+
+MAX_SAID = 20
+"""Lines about rules that cannot be used."""
 
 
 class PoliciesOptions(BaseModel):
@@ -52,11 +57,13 @@ class PoliciesOptions(BaseModel):
         Raises:
             ConfigurationError: one of them cannot be used.
         """
+        source = "--rule or UPLOADPP_STEP_RULES"
         try:
             own = tuple(parse_rule(each) for each in self.rule)
+            source = "--rules-file or UPLOADPP_STEP_RULES_FILE"
             file = read_rules(self.rules_file) if self.rules_file else Rules()
         except RuleError as error:
-            raise ConfigurationError(str(error)) from None
+            raise ConfigurationError(f"{source}: {clean_lines(str(error), MAX_SAID)}") from None
         return Rules(rules=own + file.rules, default=self.default or file.default)
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from uploadpp.core.states import Outcome
+from uploadpp.runtime.configuration import ConfigurationError
 from uploadpp.steps import Abort, Continue, Delete, Upload, User
 from uploadpp.steps.mime import mime_of
-from uploadpp.steps.policies import Policies
+from uploadpp.steps.policies import Policies, PoliciesOptions
 from uploadpp.steps.rules import RuleError, Rules, parse_rule, read_rules
 from uploadpp.steps.sizes import parse_size
 
@@ -179,3 +180,26 @@ def test_sizes(text: str, size: int) -> None:
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="is no size"):
         parse_size(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 400 + "T", "9" * 5000, "9223372036854775808", "8388608T", "1" * 60 + "G"]
+)
+def test_no_size_is_beyond_what_a_file_has(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no size|more than any file has"):
+        parse_size(text)
+
+
+def test_sizes_are_exact() -> None:
+    assert parse_size("9223372036854775807") == 2**63 - 1
+    assert parse_size("1.1k") == 1126
+
+
+@pytest.mark.parametrize("rule", ["x" * 100_000, "delete a\x1b[2J=b", "'", "delete mime="])
+def test_a_rule_that_cannot_be_used_is_said_in_short_with_its_source(rule: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^--rule or UPLOADPP_STEP_RULES: ") as error:
+        PoliciesOptions(rule=(rule,)).rules()
+    assert len(str(error.value)) < 2000
+    assert str(error.value).isprintable()
+    with pytest.raises(ConfigurationError, match=r"^--rules-file or UPLOADPP_STEP_RULES_FILE: /nowhere"):
+        PoliciesOptions(rules_file=Path("/nowhere")).rules()
