@@ -11,6 +11,7 @@ and is asked for at the API server by name.
 import asyncio
 import heapq
 import logging
+from collections import deque
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 AT_ONCE = 16
+LOOKED_AT = 2000
+"""So many that have expired are looked at in a round; more at once would keep the loop busy."""
 """So many are called back at a time."""
 
 
@@ -73,6 +76,7 @@ class Archive:
         self._by_name: dict[str, Archived] = {}
         self._by_id: dict[str, Archived] = {}
         self._heap: list[tuple[Millis, int, Archived]] = []
+        self._overdue: deque[Archived] = deque()
         self._count = 0
         self._postponed: dict[str, list[tuple[Event, int, Millis, Slot]]] = {}
         self._wake = asyncio.Event()
@@ -175,16 +179,28 @@ class Archive:
         for archived in list(self._by_name.values()):
             self.drop(archived)
 
-    def due(self, now: Millis, keep: int) -> list[Archived]:
-        """What has expired, and what expires next as far as there are more than may be kept."""
-        due: list[Archived] = []
+    def overdue(self, now: Millis, keep: int) -> int:
+        """How many have expired, or are more than may be kept, as far as was looked: some more each time."""
         waiting: list[Archived] = []
-        while self._heap and (self._heap[0][0] <= now or len(self._by_name) - len(due) > keep):
+        for _ in range(LOOKED_AT):
+            if not self._heap or (
+                self._heap[0][0] > now and len(self._by_name) - len(self._overdue) - len(waiting) <= keep
+            ):
+                break
             archived = heapq.heappop(self._heap)[2]
             if self._by_name.get(archived.name) is archived:
-                (due if archived.not_before <= now else waiting).append(archived)
+                (self._overdue if archived.not_before <= now else waiting).append(archived)
         for archived in waiting:
             self.later(archived)
+        return len(self._overdue)
+
+    def due(self, most: int) -> list[Archived]:
+        """So many of those, the first to expire first."""
+        due: list[Archived] = []
+        while self._overdue and len(due) < most:
+            archived = self._overdue.popleft()
+            if self._by_name.get(archived.name) is archived:
+                due.append(archived)
         return due
 
     def later(self, archived: Archived) -> None:

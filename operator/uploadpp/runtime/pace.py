@@ -1,4 +1,4 @@
-"""How many checkpoints may be written at a time: they give way to events.
+"""How many checkpoints may be written at a time, and resources removed: they give way to events.
 
 Events and writes share one processor core. While events come in, states wait (whatever
 happens meanwhile goes into the same write); the longer they wait, the more are let
@@ -78,3 +78,42 @@ class Traffic:
         if passed >= RATE_SECONDS:
             self.rate = (count - self._counted) / passed
             self._counted, self._counted_at = count, now
+
+
+REMOVALS_FLOOR = 10
+"""So many a second are not noticed, and what is over goes soon where little happens."""
+
+REMOVALS_SHARE = 1.2
+"""More than come: otherwise etcd would fill."""
+
+BACKLOG_SECONDS = 1800.0
+"""A part of what is overdue: 50,000 at once are spread over an hour and more."""
+
+ENDINGS_SECONDS = 60.0
+"""How long endings are counted for their rate."""
+
+
+def removals(overdue: int, endings: float) -> int:
+    """How many resources may be removed in a second.
+
+    Args:
+        overdue: how many wait for their removal.
+        endings: how many uploads a second have ended of late.
+    """
+    return int(REMOVALS_FLOOR + REMOVALS_SHARE * endings + overdue / BACKLOG_SECONDS)
+
+
+class Endings:
+    """How many uploads a second end, as a mean that forgets."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """So many since it was last asked for the rate."""
+        self._rate = 0.0
+
+    def rate(self, seconds: float) -> float:
+        """The rate; so long ago it was last asked for."""
+        share = min(seconds / ENDINGS_SECONDS, 1.0)
+        self._rate += (self.count / seconds - self._rate) * share
+        self.count = 0
+        return self._rate

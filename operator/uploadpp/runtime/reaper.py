@@ -9,20 +9,20 @@ from uploadpp.kube.errors import ApiError, ConflictError, RefusedError
 from uploadpp.kube.store import stored
 from uploadpp.runtime.archive import Archive, Archived
 from uploadpp.runtime.entry import Entry
+from uploadpp.runtime.pace import Endings, removals
 from uploadpp.runtime.ports import Resources
 from uploadpp.runtime.resources import ResourceInputs
 
 log = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 1.0
-AT_ONCE = 4
 MOST_AT_ONCE = 16
 FAILURES_IN_A_ROUND = 16
 """So many refused removals, and the others are left for the next round."""
 LONGEST_PAUSE_MS = 600_000
 QUIET_MS = 60_000
-EASE = 20
-"""One more at once for so many that are due: who falls behind would fill etcd."""
+EASE = 50
+"""One more at once for so many a second: one after another they would take longer than that."""
 
 
 class Reaper:
@@ -46,17 +46,22 @@ class Reaper:
         self._clock = clock
         self._max_kept = max_kept
         self._ended: dict[Entry, None] = {}
+        self._endings = Endings()
         self._failures = 0
         self._quiet_until = 0
 
     def watch(self, entry: Entry) -> None:
         """An upload has ended and that is stored."""
         self._ended[entry] = None
+        self._endings.count += 1
 
     async def run(self) -> None:
         """Remove what is due, until cancelled."""
+        loop = asyncio.get_running_loop()
+        next_at = loop.time()
         while True:
-            await asyncio.sleep(PERIOD_SECONDS)
+            next_at = max(next_at + PERIOD_SECONDS, loop.time())
+            await asyncio.sleep(next_at - loop.time())
             for entry in list(self._ended):
                 try:
                     if entry.gone or not entry.upload.stage.ended or self._archive.put_away(entry):
@@ -64,13 +69,18 @@ class Reaper:
                 except Exception:
                     del self._ended[entry]
                     log.exception("finished upload kept in memory", extra={"upload": entry.upload.id})
-            due = self._archive.due(self._clock(), max(self._max_kept - len(self._ended), 0))
-            width = min(AT_ONCE + len(due) // EASE, MOST_AT_ONCE)
-            left, self._failures = iter(due), 0
-            await asyncio.gather(*(self._remove_all(left) for _ in range(width)))
+            overdue = self._archive.overdue(self._clock(), max(self._max_kept - len(self._ended), 0))
+            most = removals(overdue, self._endings.rate(PERIOD_SECONDS))
+            due = self._archive.due(most)
+            left, self._failures = iter(enumerate(due)), 0
+            width = min(1 + most // EASE, MOST_AT_ONCE)
+            await asyncio.gather(*(self._remove_all(left, next_at, most) for _ in range(width)))
 
-    async def _remove_all(self, left: Iterator[Archived]) -> None:
-        for each in left:
+    async def _remove_all(self, left: Iterator[tuple[int, Archived]], begun: float, most: int) -> None:
+        """Remove what is left of a round, evenly over its time."""
+        loop = asyncio.get_running_loop()
+        for number, each in left:
+            await asyncio.sleep(max(begun + number * PERIOD_SECONDS / most - loop.time(), 0))
             if self._failures < FAILURES_IN_A_ROUND:
                 try:
                     await self._remove(each)

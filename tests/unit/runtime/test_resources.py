@@ -184,6 +184,9 @@ async def test_s2_one_resource_never_stops_the_removal_of_the_others(monkeypatch
     found = [cast("Any", Entry(name, after(ARRIVAL, upload_id=name))) for name in ("a", "b", "c")]
 
     class Shelf:
+        def overdue(self, *_: object) -> int:
+            return len(found)
+
         def due(self, *_: object) -> list[Any]:
             return [found.pop(0)] if found else []
 
@@ -194,7 +197,7 @@ async def test_s2_one_resource_never_stops_the_removal_of_the_others(monkeypatch
         if each.name == "c":
             last.set()
 
-    monkeypatch.setattr("uploadpp.runtime.reaper.PERIOD_SECONDS", 0.0)
+    monkeypatch.setattr("uploadpp.runtime.reaper.PERIOD_SECONDS", 0.001)
     monkeypatch.setattr(Reaper, "_remove", remove)
     none = cast("Any", None)
     running = asyncio.create_task(Reaper(cast("Any", Shelf()), none, none, lambda: NOW, 1).run())
