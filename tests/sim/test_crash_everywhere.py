@@ -46,3 +46,15 @@ def test_two_in_one_pod_are_kept_apart_all_the_same(case: str) -> None:
     """It cannot be, says the kubelet; the older one wakes up and finds that it may do nothing."""
     for result in pauses(case, NAP_SECONDS, "pod-1"):
         assert not result.violations, result.report()
+
+
+@pytest.mark.parametrize("outage", [SHORT_SECONDS, LONG_SECONDS], ids=["short", "long"])
+def test_killed_at_every_boundary_where_nats_has_one_place(outage: float) -> None:
+    """Between the old consumer and the new one only the Lease says where to read on."""
+    for result in crashes("kept for long", outage, places=1):
+        assert not result.violations, result.report()
+
+
+def test_paused_at_every_boundary_where_nats_has_one_place() -> None:
+    for result in pauses("kept for long", NAP_SECONDS, places=1):
+        assert not result.violations, result.report()

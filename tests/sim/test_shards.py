@@ -22,3 +22,13 @@ def test_every_promise_is_kept(shards: tuple[int, ...]) -> None:
         text = result.trace.text()
         layouts |= {count for count in shards if ("of" not in text if count == 1 else f"of{count}-e" in text)}
     assert layouts == set(shards)
+
+
+@pytest.mark.parametrize(
+    ("shards", "places"), [((1,), 1), ((2,), 2), ((1, 2), 2)], ids=["one", "two", "changing"]
+)
+def test_every_promise_is_kept_where_nats_has_no_place_to_spare(shards: tuple[int, ...], places: int) -> None:
+    """The old consumer goes before the new one is made, and operators die in between as anywhere else."""
+    for seed in range(3_000_000, 3_000_000 + RUNS // 2):
+        result = simulate(seed, shards, places)
+        assert not result.violations, f"seed {seed}, shards {shards}\n{result.report()}"

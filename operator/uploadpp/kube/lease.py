@@ -26,6 +26,9 @@ HANDED_OVER_ANNOTATION = "uploadpp.io/handed-over"
 UNFINISHED_ANNOTATION = "uploadpp.io/unfinished"
 """How many owners in a row have ended before they were past the same part of the log (docs/adr/0026)."""
 MOST_DIGITS = 7
+POSITION_ANNOTATION = "uploadpp.io/position"
+"""Where the log is to be read on; only while no consumer says so."""
+KEEP_ATTEMPTS = 3
 MARGIN = 0.2
 """Share of the lease time in which we stop acting although others must still wait."""
 
@@ -84,6 +87,7 @@ class Lease:
         """What we write of ourselves into the Lease, for those who stand by."""
         self.owners_annotations: dict[str, str] = {}
         """What the Lease said of its owner when we last looked."""
+        self._position: str | None = None
         self._unsure = False
         """Whether a write of ours was begun whose answer we have not seen."""
         self.problem = ""
@@ -218,6 +222,32 @@ class Lease:
             self._renewed_at = float("-inf")
             raise LeaseLostError(f"taken by {holder or 'nobody'}")
 
+    @property
+    def kept(self) -> str:
+        """The position that is kept in the Lease; empty when there is none."""
+        meta = (self._object or {}).get("metadata", {})
+        return str((meta.get("annotations") or {}).get(POSITION_ANNOTATION, ""))
+
+    async def keep(self, position: str) -> None:
+        """Keep a position in the Lease from now on; none when it is empty.
+
+        Raises:
+            ApiError: whether it is kept is not known.
+            LeaseLostError: as for `hold`.
+        """
+        self._position = position
+        for left in reversed(range(KEEP_ATTEMPTS)):
+            try:
+                epoch, holder = await self._try(renew_only=True)
+            except ConflictError:  # a renewal of ours came between
+                if not left:
+                    raise
+            else:
+                break
+        if epoch is None:
+            self._renewed_at = float("-inf")
+            raise LeaseLostError(f"taken by {holder or 'nobody'}")
+
     async def release(self, *, handing_over: bool = False) -> None:
         """Give the shard back so that another replica need not wait.
 
@@ -331,6 +361,9 @@ class Lease:
         annotations = {**((current or {}).get("metadata", {}).get("annotations") or {})}
         annotations |= {SHARDS_ANNOTATION: str(self.shards)} | self.annotations
         handed_over = annotations.pop(HANDED_OVER_ANNOTATION, None)
+        if self._position is not None:
+            annotations.pop(POSITION_ANNOTATION, None)
+            annotations |= {POSITION_ANNOTATION: self._position} if self._position else {}
         if taken:
             self.handed_over = bool(handed_over) and not old.get("holderIdentity")
             self.unfinished = unfinished_of(annotations) + bool(old.get("holderIdentity"))

@@ -190,11 +190,11 @@ class Session:
             await self._end()
 
     async def _prepare(self, epoch: int) -> None:
-        around = self._around
+        around, lease = self._around, self._lease
         await self._legacy.wait()
         # Before listing: what a predecessor still acknowledges must be in what we list.
-        where = (around.start_from, around.lost_after, around.owner)
-        place = await take_over(self._js, self._shard, epoch, *where, handed_over=self._lease.handed_over)
+        where = (self._js, self._shard, epoch, around.start_from, around.lost_after, around.owner)
+        place = await take_over(*where, handed_over=lease.handed_over, keeper=lease)
         self._place = place
         self._fence.bind(self._js, place)
         self._coordinator.stream = place.stream

@@ -16,6 +16,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
 from uploadpp.wire.listeners import durable_name
+from uploadpp.wire.making import explained
 from uploadpp.wire.pulls import Answer, Terms, judge
 from uploadpp.wire.stream import STREAM, ensure_stream
 
@@ -91,7 +92,9 @@ class StartConsumer:
             try:
                 info = await js.consumer_info(STREAM, self.name)  # another process was faster
             except NotFoundError:
-                raise error from None  # what the server said is the reason, not that there is no consumer
+                raise explained(
+                    error, STREAM, self.name
+                ) from None  # what the server said is the reason, not that there is no consumer
         else:
             log.info("consumer made", extra={"consumer": self.name, "reads": config.deliver_policy})
         return info

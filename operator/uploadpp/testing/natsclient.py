@@ -20,7 +20,7 @@ from nats.js.api import (
     StreamInfo,
     StreamState,
 )
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from uploadpp.testing.machine import Machine
 from uploadpp.testing.stream import EPOCH, Consumer, Stream
@@ -272,6 +272,10 @@ class JetStream:
         """Make a consumer."""
         del stream
         await self._request()
+        others = self._stream.consumers.keys() - {config.name}
+        if self._stream.places is not None and len(others) >= self._stream.places:
+            await self._machine.travel()
+            raise APIError(400, "maximum consumers limit reached", 10026)
         since = config.opt_start_time
         start = self._stream.since(since) if since else config.opt_start_seq
         made = self._stream.add_consumer(config.name or "", start or 1)
@@ -294,6 +298,8 @@ class JetStream:
     async def delete_consumer(self, stream: str, name: str) -> bool:
         """Remove a consumer."""
         del stream
+        if self._stream.places is not None:
+            self._machine.boundary("before removing the old consumer")
         await self._request()
         if not self._stream.delete_consumer(name):
             raise NotFoundError

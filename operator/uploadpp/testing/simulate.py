@@ -23,13 +23,13 @@ BATCH = 50
 SHOWN = 20
 
 
-def simulate(seed: int, shards: Sequence[int] = (1,)) -> Result:
-    """The run of a seed; processes have one of these numbers of shards."""
+def simulate(seed: int, shards: Sequence[int] = (1,), places: int | None = None) -> Result:
+    """The run of a seed; processes have one of these numbers of shards, the stream so many places."""
     config = any_config(Random(seed))  # noqa: S311 -- a game of dice, not a secret
     # As the settings demand it: a place for each shard.
     limits = {step: max(limit, *shards) for step, limit in config.max_in_flight.items()}
     sim = Simulation(seed, evolve(config, max_in_flight=limits))
-    sim.shards = shards
+    sim.shards, sim.stream.places = shards, places
     sim.configs = configs_of(Random(seed), sim.config)  # noqa: S311
     with logged_in(sim.trace):
         try:

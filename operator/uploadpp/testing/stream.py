@@ -64,6 +64,8 @@ class Stream:
         self.messages: list[Message] = []
         self.first = 1
         self.consumers: dict[str, Consumer] = {}
+        self.places: int | None = None
+        """How many consumers there may be."""
         self.lost = False
         """Whether messages were ever lost."""
         self._ids: dict[str, Message] = {}

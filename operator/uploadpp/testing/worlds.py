@@ -35,7 +35,7 @@ CASES: dict[str, tuple[Config, tuple[str, ...]]] = {
 }
 
 
-def one_upload(
+def one_upload(  # noqa: PLR0913 -- each is a fault of its own
     case: str,
     *,
     crash_at: int = NEVER,
@@ -43,11 +43,12 @@ def one_upload(
     seconds: float = SHORT_SECONDS,
     survives: bool = True,
     pod: str = "",
+    places: int | None = None,
 ) -> Result:
     """One upload and one fault: a crash, or a pause during which another process takes over."""
     plan, answers = CASES[case]
     sim = Simulation(1, plan)
-    sim.pod = pod
+    sim.pod, sim.stream.places = pod, places
     sim.world.script = list(answers)
     with logged_in(sim.trace):
         first = sim.start()
@@ -88,17 +89,19 @@ def _ask(sim: Simulation, case: str) -> None:
         later(40.0, wish, DesiredState.ACTIVE)
 
 
-def crashes(case: str, seconds: float, pod: str = "") -> Iterator[Result]:
+def crashes(case: str, seconds: float, pod: str = "", places: int | None = None) -> Iterator[Result]:
     """A crash at every boundary, with and without what was just sent still arriving."""
-    for crash_at in range(1, one_upload(case).boundaries + 1):
-        yield one_upload(case, crash_at=crash_at, seconds=seconds, survives=True, pod=pod)
-        yield one_upload(case, crash_at=crash_at, seconds=seconds, survives=False, pod=pod)
+    for crash_at in range(1, one_upload(case, places=places).boundaries + 1):
+        for survives in (True, False):
+            yield one_upload(
+                case, crash_at=crash_at, seconds=seconds, survives=survives, pod=pod, places=places
+            )
 
 
-def pauses(case: str, seconds: float, pod: str = "") -> Iterator[Result]:
+def pauses(case: str, seconds: float, pod: str = "", places: int | None = None) -> Iterator[Result]:
     """A pause at every boundary: who wakes up finds another owner."""
-    for pause_at in range(1, one_upload(case).boundaries + 1):
-        yield one_upload(case, pause_at=pause_at, seconds=seconds, pod=pod)
+    for pause_at in range(1, one_upload(case, places=places).boundaries + 1):
+        yield one_upload(case, pause_at=pause_at, seconds=seconds, pod=pod, places=places)
 
 
 def stray_answer_in_the_backlog() -> Iterator[Result]:

@@ -8,11 +8,11 @@ the acknowledged position of the one before. Deleting that one is what stops a z
 import contextlib
 import logging
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import (
     AckPolicy,
@@ -23,9 +23,11 @@ from nats.js.api import (
     StreamInfo,
     StreamState,
 )
-from nats.js.errors import APIError, BadRequestError, NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError
 
 from uploadpp.core.sharding import BUCKETS, Shard
+from uploadpp.wire.kept import Keeper, Kept, read
+from uploadpp.wire.making import NoPlaceError, make, make_unless_there
 from uploadpp.wire.positions import acknowledged, first_of, last_before, last_sign_of
 
 log = logging.getLogger(__name__)
@@ -43,7 +45,6 @@ _POSITION = re.compile(r"[0-9]{1,20}")
 MAX_EPOCH = 10**12
 _OURS = re.compile(r"uploadpp-(0|[1-9]\d?)(?:of([1-9]\d?))?-e(0|[1-9]\d{0,12})")
 _LIKE_OURS = re.compile(r"uploadpp-\d.*")
-_MAX_PENDING = re.compile(r"max ack pending exceeds \w+ limit of (\d+)")
 MAX_WARNED = 100
 _warned: set[str] = set()
 
@@ -133,6 +134,7 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
     owner: str = "",
     *,
     handed_over: bool = False,
+    keeper: Keeper | None = None,
 ) -> Place:
     """Become the only reader of a shard.
 
@@ -144,9 +146,12 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
 
     `lost_after` says that the stream has lost its tail and when the last message was stored
     that we know of: then what follows is a new incarnation, read from that time on.
+
+    Where NATS has no place for one consumer more, the `keeper` holds the position while there is none.
     """
     info = await js.stream_info(STREAM)
-    await _reserve_places(js, shard, info, start_from, owner)
+    kept = read(keeper.kept, shard.consumer_prefix, _incarnation(info)) if keeper is not None else None
+    await _reserve_places(js, shard, info, start_from, owner, kept=kept, keeper=keeper)
     mine = [known for known in await _ours(js, info.state) if known.shard == shard]
     last = max(mine, key=lambda each: each.epoch)
     incarnation = last.incarnation or _incarnation(info)
@@ -154,16 +159,26 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
     if isinstance(where, datetime):
         incarnation = _next_incarnation(incarnation)
         log.warning("the stream has lost messages; going on with what it has", extra={"stream": incarnation})
-    epoch = _next_epoch(lease_epoch, [each.epoch for each in mine])
+    epoch = _next_epoch(lease_epoch, [each.epoch for each in mine] + ([kept.epoch] if kept else []))
     name = f"{shard.consumer_prefix}{epoch}"
     unsigned = last.unsigned_until(info.state.last_seq)
-    made = await _make(js, _consumer(name, incarnation, where, owner, unsigned))
-    names = tuple(old.info.name for old in mine)
-    place = Place(incarnation, name, epoch, first_of(made), made.num_pending or 0, names, unsigned)
-    if handed_over:
-        return place
-    await end_predecessors(js, place)
-    return replace(place, predecessors=())
+    config, old = _consumer(name, incarnation, where, owner, unsigned), tuple(each.info.name for each in mine)
+    try:
+        made = await make(js, STREAM, config)
+    except NoPlaceError:
+        if keeper is None:
+            raise
+        seen = last_sign_of(last.info)
+        await keeper.keep(Kept(incarnation, shard.consumer_prefix, last.epoch, where, seen, unsigned).text)
+        await _delete(js, old)
+        made, old = await make(js, STREAM, config), ()
+    place = Place(incarnation, name, epoch, first_of(made), made.num_pending or 0, old, unsigned)
+    if not handed_over:
+        await end_predecessors(js, place)
+        place = replace(place, predecessors=())
+    if keeper is not None and keeper.kept:
+        await keeper.keep("")  # raises when another owner has come meanwhile
+    return place
 
 
 async def end_predecessors(js: JetStreamContext, place: Place) -> int:
@@ -171,14 +186,25 @@ async def end_predecessors(js: JetStreamContext, place: Place) -> int:
 
     What an owner has sent before it notices is sent under the same id as ours would be.
     """
-    for name in place.predecessors:
-        with contextlib.suppress(NotFoundError):
-            await js.delete_consumer(STREAM, name)
+    await _delete(js, place.predecessors)
     return (await js.stream_info(STREAM)).state.last_seq if place.predecessors else 0
 
 
-async def _reserve_places(
-    js: JetStreamContext, shard: Shard, info: StreamInfo, start_from: StartFrom, owner: str
+async def _delete(js: JetStreamContext, names: Iterable[str]) -> None:
+    for name in names:
+        with contextlib.suppress(NotFoundError):
+            await js.delete_consumer(STREAM, name)
+
+
+async def _reserve_places(  # noqa: PLR0913 -- where to begin has several sources
+    js: JetStreamContext,
+    shard: Shard,
+    info: StreamInfo,
+    start_from: StartFrom,
+    owner: str,
+    *,
+    kept: Kept | None,
+    keeper: Keeper | None,
 ) -> None:
     """See to it that every shard of this layout has a consumer, all made at one position.
 
@@ -187,59 +213,50 @@ async def _reserve_places(
     """
     consumers = await list_consumers(js)
     ours = await _known(js, consumers, info.state)
-    missing = set(range(shard.count)) - {k.shard.index for k in ours if k.shard.count == shard.count}
+    layout = [known for known in ours if known.shard.count == shard.count]
+    others = [known.info.name for known in ours if known.shard.count != shard.count]
+    missing = set(range(shard.count)) - {known.shard.index for known in layout}
+    if kept is not None or any(known.epoch > 0 for known in layout):
+        missing &= {shard.index}  # all were there once; where another shard goes on its owner knows
     if missing:
-        where = _start_of_layout(ours, shard)
+        where: int | datetime | None = kept.start(info.state) if kept else _start_of_layout(ours, shard)
         first = await _first_ever(js, consumers, start_from, info.state) if where is None else where
         incarnation = next((known.incarnation for known in ours if known.incarnation), _incarnation(info))
         unsigned = max((known.unsigned_until(info.state.last_seq) for known in ours), default=0)
+        if kept is not None:
+            shorter = kept.where != first
+            incarnation = _next_incarnation(kept.incarnation) if shorter else kept.incarnation
+            unsigned = min(kept.unsigned, info.state.last_seq)
+        anchored = any(known.epoch == 0 for known in layout)
+        latest = {known.shard: known.info.name for known in sorted(ours, key=lambda known: known.epoch)}
+        spare = [name for name in others if name not in latest.values()]
+        alone = keeper if shard.count == 1 else None
         for index in sorted(missing):
             name = f"{Shard(index, shard.count).consumer_prefix}0"
-            await _add_unless_there(js, _consumer(name, incarnation, first, owner, unsigned))
-    for old in ours:
-        if old.shard.count != shard.count:
-            await js.delete_consumer(STREAM, old.info.name)
+            config = _consumer(name, incarnation, first, owner, unsigned)
+            while not await _fits(js, config, last_try=not (spare or (others and (anchored or alone)))):
+                # Those of another layout may go once one of ours, or the keeper, holds the position.
+                if alone is not None and not spare and not anchored:
+                    moment = max(last_sign_of(known.info) for known in ours)
+                    await alone.keep(
+                        Kept(incarnation, shard.consumer_prefix, 0, first, moment, unsigned).text
+                    )
+                gone = spare or others
+                await _delete(js, gone)
+                others, spare = [name for name in others if name not in gone], []
+            anchored = True
+    await _delete(js, others)
 
 
-async def _add_unless_there(js: JetStreamContext, config: ConsumerConfig) -> None:
-    """Make a consumer; another replica may have been faster, and then its position counts."""
+async def _fits(js: JetStreamContext, config: ConsumerConfig, *, last_try: bool) -> bool:
+    """Make a consumer; False when there is no place for it, unless that was the last try."""
     try:
-        await _make(js, config)
-    except APIError as error:
-        try:
-            await js.consumer_info(STREAM, config.name or "")
-        except NotFoundError:
-            raise error from None  # what the server said is the reason, not that there is no consumer
-
-
-async def _make(js: JetStreamContext, config: ConsumerConfig) -> ConsumerInfo:
-    """Make a consumer, with fewer unacknowledged messages where a server or a stream has a limit for them."""
-    while True:
-        try:
-            made = await js.add_consumer(STREAM, config)
-        except APIError as error:
-            most = limit_of(error)
-            if most is None or most >= (config.max_ack_pending or 0):
-                raise
-            log.warning("fewer messages may wait for their record: NATS allows %d", most)
-            config = config.evolve(max_ack_pending=most)
-        else:
-            if not made.config.metadata:
-                await js.delete_consumer(STREAM, made.name)
-                raise NatsError("NATS is older than 2.10: it does not keep the metadata of consumers")
-            if made.config.inactive_threshold:
-                log.warning(
-                    "the stream's consumer_limits remove our place in it when no operator reads for %d s",
-                    made.config.inactive_threshold,
-                    extra={"consumer": config.name},
-                )
-            return made
-
-
-def limit_of(error: APIError) -> int | None:
-    """The limit of unacknowledged messages that an error is about."""
-    match = _MAX_PENDING.search(error.description or "")
-    return int(match[1]) if match is not None and int(match[1]) > 0 else None
+        await make_unless_there(js, STREAM, config)
+    except NoPlaceError:
+        if last_try:
+            raise
+        return False
+    return True
 
 
 def _next_epoch(lease_epoch: int, known: list[int]) -> int:

@@ -1,0 +1,80 @@
+"""Making consumers within the limits that a server, an account or a stream has."""
+
+import logging
+import re
+
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import ConsumerConfig, ConsumerInfo
+from nats.js.errors import APIError, NotFoundError
+
+log = logging.getLogger(__name__)
+
+NO_PLACE = "maximum consumers limit"
+NO_PLACE_CODE = 10026
+_MAX_PENDING = re.compile(r"max ack pending exceeds \w+ limit of (\d+)")
+
+
+class NoPlaceError(APIError):
+    """The stream or the account has as many consumers as it may have."""
+
+    def __init__(self, error: APIError, stream: str, consumer: str) -> None:
+        super().__init__(error.code, error.description, error.err_code)
+        self._words = (
+            f"NATS: {error.description}: the stream {stream} has no place for the consumer {consumer}; raise "
+            "max_consumers of the stream or the account, or remove a consumer that is not needed any more"
+        )
+
+    def __str__(self) -> str:
+        return self._words
+
+
+def explained(error: APIError, stream: str, consumer: str) -> APIError:
+    """The error, with the remedy when it says that there is no place for a consumer."""
+    full = error.err_code == NO_PLACE_CODE or NO_PLACE in (error.description or "")
+    return NoPlaceError(error, stream, consumer) if full else error
+
+
+def limit_of(error: APIError) -> int | None:
+    """The limit of unacknowledged messages that an error is about."""
+    match = _MAX_PENDING.search(error.description or "")
+    return int(match[1]) if match is not None and int(match[1]) > 0 else None
+
+
+async def make(js: JetStreamContext, stream: str, config: ConsumerConfig) -> ConsumerInfo:
+    """Make a consumer, with fewer unacknowledged messages where a server or a stream has a limit for them.
+
+    Raises:
+        NoPlaceError: there are as many consumers as there may be.
+    """
+    while True:
+        try:
+            made = await js.add_consumer(stream, config)
+        except APIError as error:
+            most = limit_of(error)
+            if most is None or most >= (config.max_ack_pending or 0):
+                raise explained(error, stream, config.name or "") from error
+            log.warning("fewer messages may wait for their record: NATS allows %d", most)
+            config = config.evolve(max_ack_pending=most)
+        else:
+            if not made.config.metadata:
+                await js.delete_consumer(stream, made.name)
+                raise NatsError("NATS is older than 2.10: it does not keep the metadata of consumers")
+            if made.config.inactive_threshold:
+                log.warning(
+                    "the stream's consumer_limits remove our place in it when no operator reads for %d s",
+                    made.config.inactive_threshold,
+                    extra={"consumer": config.name},
+                )
+            return made
+
+
+async def make_unless_there(js: JetStreamContext, stream: str, config: ConsumerConfig) -> None:
+    """Make a consumer; another replica may have been faster, and then its position counts."""
+    try:
+        await make(js, stream, config)
+    except APIError as error:
+        try:
+            await js.consumer_info(stream, config.name or "")
+        except NotFoundError:
+            raise error from None  # what the server said is the reason, not that there is no consumer
