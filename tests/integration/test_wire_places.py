@@ -56,7 +56,12 @@ async def full(
     server = NatsServer(instance, version=nats_version, name="full", config="" if ours else ACCOUNT)
     server.start()
     async with connected(server) as client:
-        config = {"name": STREAM, "subjects": [STREAM], "storage": "file", "retention": "limits"}
+        config: dict[str, object] = {
+            "name": STREAM,
+            "subjects": [STREAM],
+            "storage": "file",
+            "retention": "limits",
+        }
         config |= {"max_consumers": 3} if ours else {}
         answer = await client.request(f"$JS.API.STREAM.CREATE.{STREAM}", json.dumps(config).encode())
         assert "error" not in json.loads(answer.data), answer.data
@@ -118,10 +123,10 @@ async def test_killed_in_between(
     else:
         delete = full.delete_consumer
 
-        async def taken(stream: str, name: str) -> bool:
+        async def taken(stream: str, consumer: str) -> bool:
             """A third step comes, just when ours was removed."""
             full.delete_consumer = delete  # type: ignore[method-assign]
-            await delete(stream, name)
+            await delete(stream, consumer)
             await full.add_consumer(STREAM, ConsumerConfig(name="step", durable_name="step"))
             return True
 
@@ -165,7 +170,12 @@ async def test_another_number_of_shards(
     old, new = counts
     async with connected(server) as client:
         js = client.jetstream()
-        config = {"name": STREAM, "subjects": [STREAM], "storage": "file", "retention": "limits"}
+        config: dict[str, object] = {
+            "name": STREAM,
+            "subjects": [STREAM],
+            "storage": "file",
+            "retention": "limits",
+        }
         config |= {"max_consumers": max(old, new) + (old > new > 1)}
         await client.request(f"$JS.API.STREAM.CREATE.{STREAM}", json.dumps(config).encode())
         for number in range(10):
