@@ -11,10 +11,12 @@ import sys
 import time
 from pathlib import Path
 
-from bench.scenarios import NAMESPACE, Bench, Stage, write_directly
+from bench.probe import sample
+from bench.scenarios import NAMESPACE, Bench, Stage, catch_up, loading, write_directly
 from e2e.cluster.binaries import resolve
 from e2e.paths import REPO
 
+WORK_SECONDS = 3600.0
 PAIRS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("kubectl get upp", ("get", "upp")),
     ("list", ("pp", "list")),
@@ -26,6 +28,7 @@ PAIRS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("doctor", ("pp", "doctor")),
     ("suspend --all", ("pp", "suspend", "--all", "--yes")),
     ("unsuspend --all", ("pp", "unsuspend", "--all", "--yes")),
+    ("restart --all", ("pp", "restart", "--all", "--yes")),
 )
 
 
@@ -64,17 +67,33 @@ def environment_of(stage: Stage, folder: Path) -> dict[str, str]:
     return {**os.environ, "PATH": path, "KUBECONFIG": str(stage.cluster.kubeconfig), "COLUMNS": "80"}
 
 
+def steps_have(stage: Stage, uploads: int) -> None:
+    """Wait until so many uploads are at a step, and recorded."""
+    assert stage.operator is not None  # noqa: S101 -- asked for
+    while sample(stage.operator.metrics(), "uploadpp_published_total") < uploads:
+        time.sleep(0.2)
+    catch_up(stage)
+
+
 def main() -> int:
     """Print a table."""
     parser = argparse.ArgumentParser(prog="python -m bench.plugin", description=__doc__)
     parser.add_argument("--ended", type=int, default=50_000)
     parser.add_argument("--running", type=int, default=5_000)
+    parser.add_argument(
+        "--operator", action="store_true", help="the running ones are a real operator's, which answers"
+    )
     arguments = parser.parse_args()
-    bench = Bench()
+    bench, steps = Bench(), None
     try:
-        stage = bench.stage(operator=False)
-        write_directly(stage, arguments.ended, "--no-delete")
-        write_directly(stage, arguments.running, "--no-delete", "--running")
+        stage = bench.stage(operator=arguments.operator)
+        if arguments.ended:
+            write_directly(stage, arguments.ended, "--no-delete")
+        if arguments.operator:
+            steps = loading(stage, uploads=arguments.running, in_flight=arguments.running, work=WORK_SECONDS)
+            steps_have(stage, arguments.running)
+        else:
+            write_directly(stage, arguments.running, "--no-delete", "--running")
         folder = stage.instance.folder / "plugin"
         folder.mkdir()
         environment = environment_of(stage, folder)
@@ -84,6 +103,9 @@ def main() -> int:
             seconds, megabytes, lines = measure(environment, words)
             print(f"{name:<26} {seconds:8.1f} {megabytes:6.0f} {lines:7}", flush=True)
     finally:
+        if steps is not None:
+            steps.kill()
+            steps.communicate()
         bench.close()
     return 0
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+OPTIONAL = "optional"
 _TYPES = {bool: "boolean", int: "integer", str: "string", list: "array", dict: "object"}
 
 
@@ -51,7 +52,7 @@ class Value:
             )
         if "enum" not in self.extra:
             found["type"] = self.kind
-        return found | {"default": self.default} | self.extra
+        return found | {"default": self.default} | {k: v for k, v in self.extra.items() if k != OPTIONAL}
 
 
 def closed(properties: dict[str, Any], required_names: list[str]) -> dict[str, Any]:
@@ -61,12 +62,20 @@ def closed(properties: dict[str, Any], required_names: list[str]) -> dict[str, A
 
 
 def required(values: tuple[Value, ...]) -> list[str]:
-    """What `null` must not remove: templates look into groups, and a missing number or word means nothing."""
-    return [
-        each.name
-        for each in values
-        if each.children or (each.default != "" and not isinstance(each.default, dict | list))
-    ]
+    """What `null` must not remove: templates look into groups, and a missing number or word means nothing.
+
+    Values that are newer than the first version are `optional`, and templates know their defaults: `helm
+    upgrade --reuse-values` leaves them out.
+    """
+    return [each.name for each in values if each.children or _is_needed(each)]
+
+
+def _is_needed(value: Value) -> bool:
+    if value.extra.get(OPTIONAL):
+        return False
+    return bool(value.extra.get("minItems")) or (
+        value.default != "" and not isinstance(value.default, dict | list)
+    )
 
 
 def read_values(path: Path) -> tuple[Value, ...]:

@@ -104,7 +104,7 @@ class Client:
             if response.status >= HTTPStatus.BAD_REQUEST:
                 raise _error("GET", path, response, response.read())
             while line := response.readline():
-                event: Json = json.loads(line)
+                event = _object(line)
                 if event["type"] == "ERROR":
                     raise ExpiredError(event["object"].get("message", "the watch has ended"))
                 yield event
@@ -132,8 +132,7 @@ class Client:
         headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = MERGE_PATCH if method == "PATCH" else JSON
-        answer: Json = json.loads(self._send(method, path, params, body, headers))
-        return answer
+        return _object(self._send(method, path, params, body, headers))
 
     def _send(
         self,
@@ -178,12 +177,29 @@ class Client:
         raise AssertionError
 
 
+def _object(content: bytes) -> Json:
+    """What the API server answers with.
+
+    Raises:
+        UnavailableError: it is not from the API server, such as the login page of a proxy.
+    """
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict) or not {"metadata", "object"} & found.keys():
+        raise UnavailableError(
+            "the answer does not come from an API server", "is there a proxy in between? check --context"
+        )
+    return found
+
+
 def _error(method: str, path: str, response: HTTPResponse, content: bytes) -> PluginError:
     """What the API server (JSON) or kubectl (plain text) says, as something to act on."""
     try:
         status = json.loads(content)
         text, reason = str(status.get("message", "")), str(status.get("reason", ""))
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         text, reason = content.decode(errors="replace").strip(), ""
     if response.status in _PLAIN_ERRORS:
         return _PLAIN_ERRORS[response.status](text)

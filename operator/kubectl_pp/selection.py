@@ -31,9 +31,14 @@ def params(options: Namespace) -> dict[str, str]:
         ("user_id", "spec.upload.userID"),
     ):
         if value := getattr(options, key, None):
-            fields.append(f"{path}={value}")
+            fields.append(f"{path}={escaped(value)}")
     found = {"fieldSelector": ",".join(fields), "labelSelector": getattr(options, "selector", None) or ""}
     return {key: value for key, value in found.items() if value}
+
+
+def escaped(value: str) -> str:
+    """A value in a field selector; a comma in it would begin another condition."""
+    return value.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")
 
 
 NOT_ENDED = "status.completionTime="
@@ -220,8 +225,7 @@ def _latest(context: Context) -> Upload:
 
 
 def _by_field(client: Client, namespace: str | None, field: str, value: str) -> list[Upload]:
-    escaped = value.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")
-    page = client.get(collection(namespace), {"fieldSelector": f"{field}={escaped}"})
+    page = client.get(collection(namespace), {"fieldSelector": f"{field}={escaped(value)}"})
     return [Upload(item) for item in page.get("items", [])]
 
 

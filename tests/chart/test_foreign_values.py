@@ -1,6 +1,7 @@
 """Values as other tools and charts give them: parent charts, OpenShift, kustomize, hostile strings."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,6 +148,41 @@ def test_null_is_understood_or_refused_by_name(path: tuple[str, ...]) -> None:
             assert path[-1] in str(error)  # noqa: PT017
         else:
             assert the(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+
+
+FIRST = set((Path(__file__).parent / "data/first-values.txt").read_text().split())
+"""The values of the chart's first version."""
+
+
+def test_an_upgrade_that_reuses_the_values_of_the_first_version_works() -> None:
+    """`helm upgrade --reuse-values` knows no value that has come since, nor its default."""
+    base = KEY | {"networkPolicy": {"enabled": True}, "metrics": {"prometheusRule": {"enabled": True}}}
+    reused = base
+    for path in LEAVES:
+        name = ".".join(path)
+        if not any(first == name or first.startswith(f"{name}.") for first in FIRST):
+            reused = with_value(path, None, reused)
+    assert reused != base
+    assert render(reused) == render(base)
+
+
+@pytest.mark.parametrize(
+    "name", ["dnsPorts", "dnsTo", "apiServerPorts", "apiServerTo", "natsTo", "metricsFrom"]
+)
+def test_without_a_value_the_network_policy_opens_no_more(name: str) -> None:
+    """A rule without ports is one for all ports."""
+    base = KEY | {"networkPolicy": {"enabled": True}}
+    objects = render(with_value(("networkPolicy", name), None, base))
+    assert all(rule["ports"] for rule in the(objects, "NetworkPolicy")["spec"]["egress"])
+    assert objects == render(base)
+    with pytest.raises(HelmError, match="endpoints"):
+        render(with_value(("nats", "endpoints"), None, base))
+
+
+@pytest.mark.parametrize("release", ["a.b", "1a", "9", "a" * 53])
+def test_whatever_the_release_is_called_its_service_has_a_name_that_services_can_have(release: str) -> None:
+    (service,) = of_kind(Helm(NAMESPACE).render(release, KEY | {"metrics": {"service": True}}), "Service")
+    assert re.fullmatch(r"[a-z][a-z0-9-]{0,62}", service["metadata"]["name"])
 
 
 @pytest.mark.parametrize("context", [None, {"fsGroup": None}, {"fsGroup": None, "runAsUser": None}])

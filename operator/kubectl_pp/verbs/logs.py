@@ -83,7 +83,7 @@ def pretty(line: str, screen: Screen) -> str:
     try:
         entry: dict[str, Any] = json.loads(line)
         level, text = str(entry["level"]), str(entry["message"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return harmless(line)
     extra = " ".join(
         f"{key}={value}" for key, value in entry.items() if key not in _KNOWN and value not in ("", None)
