@@ -22,7 +22,7 @@ from uploadpp.core.inputs import (
     Tick,
 )
 from uploadpp.core.machine import TABLE, Row, decide
-from uploadpp.core.model import MAX_MESSAGE, LogPosition, Millis, Upload
+from uploadpp.core.model import MAX_MESSAGE, LogPosition, Millis, StepStatus, Upload
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import STALLED, DesiredState, Outcome, Stage, StepReason, StepState
 from uploadpp.testing.builders import come_back
@@ -190,7 +190,8 @@ def no_release_without_answers(move: Move, _: Scene) -> str:
     after = move.decision.upload
     for command in move.decision.commands:
         if after is not None and isinstance(command, Finish) and command.outcome is Outcome.CONTINUE:
-            open_steps = [p.name for p, s in zip(after.plan, after.steps, strict=True) if not p.is_passed(s)]
+            steps = (*after.steps, *[StepStatus()] * len(after.plan))  # none before the first run
+            open_steps = [p.name for p, s in zip(after.plan, steps, strict=False) if not p.is_passed(s)]
             if open_steps and command.mark.number == 1:
                 return f"released without an answer of {open_steps}"
     return ""
