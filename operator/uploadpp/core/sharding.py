@@ -5,7 +5,7 @@ leave its index when divided by the number of shards. So that number can change 
 touching a resource.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -28,6 +28,11 @@ class Shard:
     def owns(self, upload_id: str) -> bool:
         """Whether an upload is this shard's."""
         return self.count == 1 or bucket_of(upload_id) % self.count == self.index
+
+    @property
+    def filter(self) -> Callable[[str], bool] | None:
+        """`owns`, where not every upload is this shard's."""
+        return self.owns if self.count > 1 else None
 
     @property
     def selector(self) -> str:

@@ -108,7 +108,7 @@ class Coordinator:
         slot = self._ledger.add(raw.sequence, raw.delivered)
         try:
             if not self._is_known_echo(raw, slot):
-                event = decode(raw.data, raw.sequence, raw.timestamp, self.marks)
+                event = decode(raw.data, raw.sequence, raw.timestamp, self.marks, self.shard.filter)
                 if event is not None:
                     self._on_event(event, raw.sequence, raw.timestamp, slot)
         except BadMessageError as error:

@@ -1,5 +1,6 @@
 """Events from the log to inputs of the core. Tolerant: what Go would accept, we accept."""
 
+from binascii import a2b_base64
 from collections.abc import Callable
 from sys import intern
 from typing import Any, NamedTuple
@@ -26,6 +27,9 @@ from uploadpp.wire.rawjson import loads, raw_members, whole
 from uploadpp.wire.urls import expiry_of
 
 MAX_ID = 128
+_HEAD = 4 * 48
+"""So many characters of base64 hold any id and what stands before it."""
+_PAYLOAD, _ID, _NAME = b',"Payload":"', b'{"UploadID":"', b'"uploadid"'
 MAX_MESSAGE = 256
 MAX_UINT64 = 2**64 - 1
 _OBJECTS = ("ExecutingUser", "ImpersonatingUser", "SpaceOwner", "ResourceID")
@@ -45,14 +49,23 @@ class Event(NamedTuple):
     event_id: str
 
 
-def decode(data: bytes, sequence: int, now: Millis, proofs: Proofs = NOBODY) -> Event | None:
+def decode(
+    data: bytes,
+    sequence: int,
+    now: Millis,
+    proofs: Proofs = NOBODY,
+    owns: Callable[[str], bool] | None = None,
+) -> Event | None:
     """The meaning of a message; None when it is somebody else's.
 
-    An event with a mark is ours where `proofs` say so, and otherwise like one without.
+    An event with a mark is ours where `proofs` say so, and otherwise like one without. `owns` says which
+    uploads are ours by their id, where not all are; a message about another one costs little then.
 
     Raises:
         BadMessageError: it should concern us but cannot be understood.
     """
+    if owns is not None and _is_elsewhere(data, owns):
+        return None
     envelope = decode_envelope(data)
     text = envelope.metadata.get(MARK_KEY)
     if text is not None:
@@ -66,6 +79,27 @@ def decode(data: bytes, sequence: int, now: Millis, proofs: Proofs = NOBODY) -> 
     if read is not None:
         return read(envelope, now)
     return _elsewhere(envelope, sequence) if envelope.event_type in _OTHERS else None
+
+
+def _is_elsewhere(data: bytes, owns: Callable[[str], bool]) -> bool:
+    """Whether it is about an upload of another shard, by its id alone; False in every case of doubt.
+
+    Only messages in the form that Go writes are looked at: the payload comes last, and the id first in it.
+    A quote behind a comma opens a name, a text without backslashes holds no quotes, and the last of equal
+    names counts. So whoever reads all of it reads the same id, or finds that it cannot be read.
+    """
+    at = data.find(_PAYLOAD) + len(_PAYLOAD)
+    if at < len(_PAYLOAD) or not data.endswith(b'"}'):
+        return False
+    try:
+        head = a2b_base64(data[at : min(at + _HEAD, len(data) - 2)], strict_mode=True)
+        upload_id = head[len(_ID) : head.index(b'"', len(_ID))].decode()
+        if not head.startswith(_ID) or not 0 < len(upload_id) <= MAX_ID or owns(upload_id):
+            return False
+        payload = a2b_base64(data[at:-2], strict_mode=True)
+    except ValueError:
+        return False
+    return b"\\" not in payload and payload.lower().count(_NAME) == 1
 
 
 def _own(envelope: Envelope, mark: Mark, sequence: int, proofs: Proofs) -> Event | None:
