@@ -43,7 +43,10 @@ ADMISSION = (
     ("ValidatingAdmissionPolicy", Refusal.POLICY),
     ("denied the request", Refusal.WEBHOOK),
     ("failed calling webhook", Refusal.WEBHOOK),
+    ("denied request", Refusal.POLICY),
     ("exceeded quota", Refusal.QUOTA),
+    ("status unknown for quota", Refusal.QUOTA),
+    ("quota evaluation timed out", Refusal.QUOTA),
     ("request is too large", Refusal.SIZE),
     ("larger than max", Refusal.SIZE),
     ("Request entity too large", Refusal.SIZE),
@@ -154,13 +157,15 @@ def error_of(method: str, path: str, status: int, headers: Mapping[str, str], da
     said = _status_of(data)
     words = " ".join(str(said.get("message", "")).split()) if said is not None else _shown(data)
     text = f"{method} {path}: {status} {words}{_remedy(status, words)}"
+    if said is not None and (refused := _refusal(status, text, words)):
+        return refused  # first of all: a webhook chooses its code, also one that says "try again"
     if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         return UnavailableError(text, _retry_after(headers))
     if said is None:
         if status == HTTPStatus.NOT_FOUND and words == "404 page not found":
             return UnavailableError(text)  # the API server itself, without the CRD
         return UnavailableError(f"{text} (this is not an answer of the API server)")
-    return _refusal(status, text, words) or _plain(method, path, status, text, said)
+    return _plain(method, path, status, text, said)
 
 
 def _refusal(status: int, text: str, words: str) -> ApiError | None:

@@ -14,7 +14,14 @@ from typing import Protocol
 from uploadpp.core.lease import LONGEST_FACTOR, Claim, Record, claim, record_of
 from uploadpp.core.naming import LABELS
 from uploadpp.kube.api import Api, Json
-from uploadpp.kube.errors import ApiError, ConflictError, ForbiddenError, NotFoundError, UnavailableError
+from uploadpp.kube.errors import (
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    Refusal,
+    RefusedError,
+)
 from uploadpp.kube.paths import api_path
 from uploadpp.kube.sightings import Sightings
 
@@ -29,11 +36,15 @@ MOST_DIGITS = 7
 POSITION_ANNOTATION = "uploadpp.io/position"
 """Where the log is to be read on; only while no consumer says so."""
 KEEP_ATTEMPTS = 3
+CLAIMED = ("holderIdentity", "leaseDurationSeconds", "leaseTransitions")
+"""What others go by: if a webhook changes any of it, the Lease is not ours."""
 MARGIN = 0.2
 """Share of the lease time in which we stop acting although others must still wait."""
 
 SLOW_SECONDS = 2.0
 """A renewal that takes longer than this is said."""
+READ_SECONDS = 1.0
+"""So long it counts that the Lease bore our name when we read it, though it could not be renewed."""
 
 
 class LeaseLostError(Exception):
@@ -80,7 +91,7 @@ class Lease:
         self.bid: Bid | None = None
         self._free_since: float | None = None
         self._resting: asyncio.Future[None] | None = None
-        self._renewed_at = float("-inf")
+        self._renewed_at = self._read_at = float("-inf")
         self._object: Json | None = None
         self._doubt = ""
         self.annotations: dict[str, str] = {}
@@ -109,6 +120,14 @@ class Lease:
     def valid(self) -> bool:
         """Whether nobody else can own the shard at this moment."""
         return self._clock() < self._renewed_at + self._duration * (1 - MARGIN)
+
+    @property
+    def ours(self) -> bool:
+        """Whether nobody else owns the shard: we have renewed it, or else have just read that it is ours.
+
+        A policy may refuse every renewal for long. It refuses others as well, or we read who has taken it.
+        """
+        return self.valid or self._clock() < self._read_at + READ_SECONDS
 
     @property
     def doubt(self) -> str:
@@ -155,11 +174,13 @@ class Lease:
         while stop is None or not stop.is_set():
             try:
                 epoch, holder = await self._try()
-            except (UnavailableError, ConflictError) as error:
-                log.warning("cannot get the lease yet: %s", error)
+            except ApiError as error:  # also what a policy or webhook refuses: that can end
+                problem = f"cannot get the lease {self._name}: {error}"
+                level = logging.WARNING if problem != self.problem else logging.DEBUG
+                log.log(level, "cannot get the lease yet: %s", error)
                 epoch, holder = None, ""
                 self.sightings.failed(self._name)
-                self.problem = f"cannot get the lease {self._name}; the log says why"
+                self.problem = problem
             else:
                 self.problem = ""
             self.held_elsewhere = epoch is None and bool(holder)
@@ -180,7 +201,7 @@ class Lease:
         started = self._clock()
         try:
             other = await self._get(name)
-        except (UnavailableError, ConflictError):
+        except ApiError:
             self.sightings.failed(name)
             raise
         record = self._record(other)
@@ -212,14 +233,15 @@ class Lease:
         """
         try:
             epoch, holder = await self._try(renew_only=True)
-        except (UnavailableError, ConflictError) as error:
+        except ApiError as error:
             self.forbidden = isinstance(error, ForbiddenError)
+            level = logging.WARNING if self._doubt != str(error) else logging.DEBUG
+            log.log(level, "lease not renewed, trying again: %s", error)
             self._doubt = str(error)
-            log.warning("lease not renewed, trying again: %s", error)
             return
         self.forbidden, self._doubt = False, ""
         if epoch is None:
-            self._renewed_at = float("-inf")
+            self._renewed_at = self._read_at = float("-inf")
             raise LeaseLostError(f"taken by {holder or 'nobody'}")
 
     @property
@@ -255,7 +277,7 @@ class Lease:
         """
         if not self._unsure and (self._object is None or not self.valid):
             return
-        self._renewed_at = float("-inf")
+        self._renewed_at = self._read_at = float("-inf")
         try:
             async with asyncio.timeout(RELEASE_SECONDS / 4 if self._doubt else RELEASE_SECONDS):
                 await self._release(handing_over=handing_over)
@@ -266,7 +288,7 @@ class Lease:
                 "our rights are gone, as when the release is uninstalled",
                 extra={"lease": self._name, "answer": str(error)},
             )
-        except (UnavailableError, ConflictError, NotFoundError, TimeoutError) as error:
+        except (ApiError, TimeoutError) as error:
             log.warning("lease not released: %s", str(error) or "the API server does not answer")
 
     async def is_taken(self) -> bool:
@@ -312,6 +334,8 @@ class Lease:
             return None, record.holder if record else ""
         if verdict is Claim.TAKE and not await self._wants(started):
             return None, record.holder if record else ""
+        if verdict is Claim.KEEP:
+            self._read_at = started
         transitions = record.transitions if record else 0
         if verdict is Claim.TAKE:
             transitions += 1
@@ -375,10 +399,15 @@ class Lease:
                 "metadata": {"name": self._name, "labels": LABELS, "annotations": annotations},
                 "spec": spec,
             }
-            self._object = await self._api.request("POST", self._collection, body, timeout=self._duration / 2)
+            made = await self._api.request("POST", self._collection, body, timeout=self._duration / 2)
         else:
             meta = {**current["metadata"], "annotations": annotations}
-            self._object = await self._put({**current, "metadata": meta, "spec": spec})
+            made = await self._put({**current, "metadata": meta, "spec": spec})
+        kept = made.get("spec") or {}
+        if lost := next((field for field in CLAIMED if kept.get(field) != spec[field]), ""):
+            text = f"lease {self._name}: the API server has stored another {lost} than was written; a webhook?"
+            raise RefusedError(text, Refusal.CHANGED)
+        self._object = made
 
     def _count(self, annotations: dict[str, str], *, failed: bool = False) -> None:
         """Write how many owners in a row have not come past the same part of the log; costs no write more."""

@@ -9,6 +9,7 @@ from base64 import b64decode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+from uploadpp.core.sharding import BUCKET_LABEL
 from uploadpp.kube.api import FIELD_MANAGER, JSON_PATCH, Api, Json
 from uploadpp.kube.errors import ConflictError, ExpiredError, NotFoundError, RefusedError, UnavailableError
 from uploadpp.kube.paths import api_path
@@ -23,6 +24,11 @@ FIRST_PAGE = 50
 PAGE_BYTES = 4_000_000
 """Anybody who may make resources could make all of them a megabyte long."""
 ATTEMPTS = 3
+SEALED = "sealed"
+BINDING = ("steps", "retryPolicy", "stallAfterSeconds")
+BINDING_OF_FILE = ("id", "receivedTime", "filesize")
+"""What decides how an upload is driven after a restart, and cannot be changed later. A webhook that hides
+names, or suspends what is new, is welcome to do so."""
 ESSENTIAL = ("conditions", "currentStep", "run", "finishes", "steps", "log")
 """Fields of the status without which a restart would not go on where we are."""
 MARK_OF_URLS = "uploadpp.io/url-secret"
@@ -47,6 +53,30 @@ def stored(resource: Json) -> Stored:
     """What matters of a resource for the next compare-and-set."""
     meta = resource["metadata"]
     return Stored(meta["uid"], meta["resourceVersion"], meta.get("generation", 1))
+
+
+def altered_in(resource: Json, made: Json) -> str:
+    """What of a resource that we have made is not as we wrote it; empty when all is."""
+    spec, kept = resource["spec"], made["spec"]
+    binding = {field: spec[field] for field in BINDING if field in spec}
+    binding["upload"] = {field: spec["upload"][field] for field in BINDING_OF_FILE if field in spec["upload"]}
+    if found := difference(binding, kept, "spec"):
+        return found
+    label = resource["metadata"].get("labels", {}).get(BUCKET_LABEL)
+    if (made["metadata"].get("labels") or {}).get(BUCKET_LABEL, label) != label:
+        return f"metadata.labels.{BUCKET_LABEL}"
+    return "" if kept.get(SEALED) == spec.get(SEALED) else "spec.sealed"
+
+
+def difference(written: object, kept: object, path: str) -> str:
+    """The first field that was not kept as it was written; what was added does not count."""
+    if isinstance(written, dict) and isinstance(kept, dict):
+        parts = (difference(value, kept.get(name), f"{path}.{name}") for name, value in written.items())
+        return next(filter(None, parts), "")
+    if isinstance(written, list) and isinstance(kept, list) and len(written) == len(kept):
+        pairs = enumerate(zip(written, kept, strict=True))
+        return next(filter(None, (difference(a, b, f"{path}[{index}]") for index, (a, b) in pairs)), "")
+    return "" if written == kept else path
 
 
 def _size(item: Json) -> int:
@@ -122,9 +152,7 @@ class Store:
         made = await self._api.request("POST", self._path, resource, params=self._params)
         name: str = made["metadata"]["name"]
         renamed = "" if name == resource["metadata"]["name"] else name
-        sealed = resource["spec"].get("sealed")
-        altered = "" if made["spec"].get("sealed") == sealed else "spec.sealed"
-        found = stored(made)
+        altered, found = altered_in(resource, made), stored(made)
         return replace(found, renamed=renamed, altered=altered) if renamed or altered else found
 
     async def write_status(self, name: str, version: str, status: Json) -> Stored:
@@ -137,7 +165,8 @@ class Store:
         path = self._path + api_path(name, "status")
         answer = await self._patch(path, name, version, "/status", status)
         kept = answer.get("status") or {}
-        lost = next((f"status.{field}" for field in ESSENTIAL if kept.get(field) != status.get(field)), "")
+        lost = next((field for field in ESSENTIAL if kept.get(field) != status.get(field)), "")
+        lost = lost and (difference(status.get(lost), kept.get(lost), f"status.{lost}") or f"status.{lost}")
         return replace(stored(answer), altered=lost) if lost else stored(answer)
 
     async def write_sealed(self, name: str, version: str, sealed: str) -> Stored:

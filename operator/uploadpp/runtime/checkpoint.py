@@ -7,6 +7,7 @@ one only the last. What cannot be written is parked (`runtime.refusals`) and doe
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -30,7 +31,7 @@ from uploadpp.kube.errors import (
 )
 from uploadpp.kube.lease import LeaseLostError
 from uploadpp.kube.sealing import SealError, TooLargeError
-from uploadpp.kube.store import Stored, stored
+from uploadpp.kube.store import Stored, altered_in, stored
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.limit import Limit
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 
 CONFLICTS_IN_A_ROW = 5
 """So many conflicts, and whatever changes the resource all the time is given way to for a while."""
-CREATE, STATUS = "create", "status"
+CREATE, STATUS, SEALED = "create", "status", "spec.sealed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,11 +259,10 @@ class Checkpoint:
             # Last: were it there before the run that it began, its announcement would count as a duplicate.
             entry.stored = await self._seal(entry, written, origin)
             altered = entry.stored.altered or altered
-        if altered and not (upload.stage.ended and altered == "spec.sealed"):
+        if altered and not (upload.stage.ended and altered == SEALED):
             # After a restart we could not go on with that. Not a fight: it is tried again rarely.
             entry.sealed = None
-            text = f"{entry.name}: the API server has stored another {altered} than was written; a webhook?"
-            raise RefusedError(text, Refusal.CHANGED)
+            raise RefusedError(_changed(entry.name, altered), Refusal.CHANGED)
 
     async def _timed(self, verb: str, write: Awaitable[Stored]) -> Stored:
         began = time.perf_counter()
@@ -302,12 +302,23 @@ class Checkpoint:
                 raise
             await self._watcher.confirm_ownership()
             return await self._claim_own(entry, existing)
+        await self._keep_or_remove(made.renamed or entry.name, made.uid, made.altered)
         entry.sealed = upload.origin
         return made
+
+    async def _keep_or_remove(self, name: str, uid: str, altered: str) -> None:
+        """Remove a resource of ours that is another than we wrote: a restart would go by what it says."""
+        if altered and altered != SEALED:
+            with contextlib.suppress(ApiError):  # then it is found, and removed, at the next attempt
+                await self._resources.delete(name, uid)
+            raise RefusedError(_changed(name, altered), Refusal.CHANGED)
 
     async def _claim_own(self, entry: Entry, existing: Json) -> Stored:
         if existing["spec"]["upload"]["id"] != entry.upload.id:
             raise RefusedError(f"the name {entry.name} belongs to another upload", Refusal.NAME)
+        if existing["spec"].get("sealed") and not existing.get("status"):  # we have made it
+            altered = altered_in(self._form.resource(entry.upload), existing)
+            await self._keep_or_remove(entry.name, existing["metadata"]["uid"], altered)
         return await self._claim(entry, existing)
 
     async def _claim(self, entry: Entry, existing: Json) -> Stored:
@@ -355,6 +366,13 @@ class Checkpoint:
         for notice in entry.notices:
             self._notices.post(entry.name, entry.stored.uid, notice)
         entry.notices = ()
+
+
+def _changed(name: str, altered: str) -> str:
+    return (
+        f"{name}: the API server has not stored {altered} as it was written: a webhook changes it, "
+        "or the CRD is older than this operator (kubectl apply -f crds/)"
+    )
 
 
 def _unencodable(error: Exception) -> RefusedError:

@@ -352,7 +352,7 @@ class Session:
     async def confirm_ownership(self) -> None:
         """A write met somebody else's: make sure that we still own the shard."""
         await self._lease.confirm()
-        if not self._lease.valid:
+        if not self._lease.ours:
             raise UnavailableError("whether the shard is still ours cannot be told at the moment")
 
     async def may_create(self) -> None:
@@ -362,10 +362,10 @@ class Session:
             LeaseLostError: somebody does.
             UnavailableError: that cannot be found out at present.
         """
-        if not self._lease.valid:
+        if not self._lease.ours:
             await self._lease.confirm()
-        if not self._lease.valid:
-            raise UnavailableError("the Lease cannot be renewed")
+        if not self._lease.ours:
+            raise UnavailableError(f"the Lease cannot be renewed: {self._lease.doubt}")
 
     def seen(self, resource: Json) -> None:
         """A resource as the API server has it now."""
