@@ -7,7 +7,7 @@ import asyncio
 import json
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -60,6 +60,7 @@ class Driver:
     _attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
     _answered: set[str] = field(default_factory=set)
     _consumer: str = ""
+    _subscription: JetStreamContext.PushSubscription | None = None
     _client: Client | None = None
     _watching: asyncio.Task[None] | None = None
 
@@ -118,9 +119,16 @@ class Driver:
         await ensure_stream(self.js)
         config = ConsumerConfig(ack_wait=3, ack_policy=AckPolicy.EXPLICIT, deliver_policy=DeliverPolicy.ALL)
         self._consumer = f"driver-{uuid.uuid4().hex[:8]}"
-        await self.js.subscribe(
+        self._subscription = await self.js.subscribe(
             STREAM, stream=STREAM, durable=self._consumer, cb=self._take, manual_ack=True, config=config
         )
+
+    async def again(self) -> None:
+        """Hear all from the start: what came while it was silent is answered now."""
+        self.silent = False
+        if self._subscription is not None:
+            await self._subscription.unsubscribe()
+        await self._listen()
 
     async def _keep_listening(self) -> None:
         """Start anew when NATS has lost the stream, and our place in it."""
@@ -225,6 +233,13 @@ def samples(metrics: str, name: str) -> dict[str, float]:
         if series.partition("{")[0] == name:
             found[series.partition("{")[2].rstrip("}")] = float(value)
     return found
+
+
+async def until(check: Callable[[], Awaitable[bool]], patience: float = 60) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(patience):
+        while not await check():  # noqa: ASYNC110 -- a test may poll
+            await asyncio.sleep(0.2)
 
 
 async def start_working(*operators: Operator) -> Operator:

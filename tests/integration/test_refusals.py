@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -12,7 +12,16 @@ from e2e.cluster.kubectl import Kubectl, KubectlError
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import STREAM, Driver, histories, log_lines, samples, start_working, until_reasons
+from tests.driver import (
+    STREAM,
+    Driver,
+    histories,
+    log_lines,
+    samples,
+    start_working,
+    until,
+    until_reasons,
+)
 
 UNRECORDED = "uploadpp_uploads_unrecorded"
 REFUSED = "uploadpp_records_refused_total"
@@ -27,14 +36,6 @@ async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
 @pytest.fixture
 def operator(cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str) -> Operator:
     return Operator(instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace))
-
-
-async def until(check: Callable[[], Awaitable[bool]], patience: float = 60) -> None:
-    async with asyncio.timeout(patience):
-        while True:
-            if await check():
-                return
-            await asyncio.sleep(0.2)
 
 
 async def readyz(operator: Operator) -> tuple[int, str]:

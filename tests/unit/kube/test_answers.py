@@ -169,6 +169,11 @@ DENIED = "u1 is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied
         (404, 'admission webhook "x" denied the request: no', RefusedError, Refusal.WEBHOOK),
         (409, 'admission webhook "x" denied the request: no', RefusedError, Refusal.WEBHOOK),
         (401, 'admission webhook "x" denied the request: no', RefusedError, Refusal.WEBHOOK),
+        (429, 'admission webhook "x" denied the request: no', RefusedError, Refusal.WEBHOOK),
+        (503, 'admission webhook "x" denied the request: no', UnavailableError, Refusal.WEBHOOK),
+        (403, "policy 'x' with binding 'y' denied request: no", RefusedError, Refusal.POLICY),
+        (403, "status unknown for quota: q, resources: count/x", RefusedError, Refusal.QUOTA),
+        (500, "resource quota evaluation timed out", UnavailableError, Refusal.QUOTA),
         (
             500,
             'failed calling webhook "x": timeout',

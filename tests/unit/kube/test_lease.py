@@ -5,79 +5,12 @@ from typing import Any
 
 import pytest
 
+from tests.leases import DURATION, Clock, Server, attempt
 from uploadpp.core.lease import LONGEST_FACTOR, Claim, Record, claim, identity, record_of
-from uploadpp.kube.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
+from uploadpp.kube.errors import (
+    ConflictError,
+)
 from uploadpp.kube.lease import Lease, LeaseLostError
-
-DURATION = 10
-
-
-class Clock:
-    """Moved by hand."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Server:
-    """Leases with optimistic concurrency; `away` makes every request fail."""
-
-    def __init__(self) -> None:
-        self.leases: dict[str, dict[str, Any]] = {}
-        self.away = False
-        self.before_put: Callable[[], None] = lambda: None
-        self._version = 0
-
-        self.refuses = False
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        *,
-        timeout: float,  # noqa: ASYNC109 -- the signature of Api
-    ) -> dict[str, Any]:
-        del timeout
-        if self.refuses:
-            raise ForbiddenError("no rights")
-        if self.away:
-            raise UnavailableError("away")
-        given = body or {}
-        name = given["metadata"]["name"] if method == "POST" else path.rpartition("/")[2]
-        if method == "GET":
-            if name not in self.leases:
-                raise NotFoundError(name)
-            return self.leases[name]
-        if method == "PUT":
-            self.before_put()
-            if name not in self.leases:
-                raise NotFoundError(name)
-            if given["metadata"]["resourceVersion"] != self.leases[name]["metadata"]["resourceVersion"]:
-                raise ConflictError(name)
-        elif name in self.leases:
-            raise ConflictError(name)
-        self._version += 1
-        stored = {**given, "metadata": {**given["metadata"], "resourceVersion": str(self._version)}}
-        self.leases[name] = stored
-        return stored
-
-
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def lease_of(server: Server, clock: Clock) -> Callable[[str], Lease]:
-    return lambda name: Lease(server, "ns", "shard", name, DURATION, clock)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -106,11 +39,6 @@ async def test_a_restarted_container_takes_its_pods_lease_at_once_and_as_a_new_o
     assert await attempt(lease_of(identity("a", "pod-1", "z"))) == 2
     with pytest.raises(LeaseLostError, match=r"taken by a_pod-1\.z"):
         await killed.confirm()  # should it be alive all the same
-
-
-async def attempt(lease: Lease) -> int | None:
-    """One try to get it; None when somebody else has it."""
-    return (await lease._try())[0]
 
 
 async def test_first_owner_has_epoch_one(lease_of: Callable[[str], Lease], server: Server) -> None:
