@@ -405,9 +405,7 @@ class Lease:
             made = await self._put({**current, "metadata": meta, "spec": spec})
         kept = made.get("spec") or {}
         if lost := next((field for field in CLAIMED if kept.get(field) != spec[field]), ""):
-            text = (
-                f"lease {self._name}: a webhook has changed {lost} of what was written"
-            )
+            text = f"lease {self._name}: a webhook has changed {lost} of what was written"
             raise RefusedError(text, Refusal.CHANGED)
         self._object = made
 
