@@ -38,8 +38,8 @@ def operator(cluster: LocalCluster, instance: Instance, nats: NatsServer, namesp
     return Operator(instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace))
 
 
-async def readyz(operator: Operator) -> tuple[int, str]:
-    async with aiohttp.ClientSession() as session, session.get(f"{operator.url}/readyz") as answer:
+async def readyz(operator: Operator, query: str = "") -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(f"{operator.url}/readyz{query}") as answer:
         return answer.status, await answer.text()
 
 

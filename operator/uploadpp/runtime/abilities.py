@@ -7,13 +7,10 @@ so what has recovered is not reported any more.
 
 from collections.abc import Callable, Sized
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 STILL_SECONDS = 5.0
 """So long no message comes although some are there, before the window is called full."""
-
-Check = Callable[[], str]
-"""Returns what is wrong, in words; empty when nothing is. Called for every probe, so it must be cheap."""
 
 
 class Ability(StrEnum):
@@ -24,20 +21,14 @@ class Ability(StrEnum):
     RECORD = "record"
 
 
-class Abilities:
-    """The checks of one ownership."""
+class State(NamedTuple):
+    """How an ability stands at this moment."""
 
-    def __init__(self) -> None:
-        self._checks: list[tuple[Ability, Check]] = []
-
-    def add(self, ability: Ability, check: Check) -> None:
-        """Have an ability checked; several checks of one are all asked."""
-        self._checks.append((ability, check))
-
-    @property
-    def problem(self) -> str:
-        """What does not work and why; empty when all does."""
-        return "; ".join(f"cannot {ability}: {why}" for ability, check in self._checks if (why := check()))
+    ability: Ability
+    problem: str
+    """What is wrong, in words; empty when nothing is."""
+    proven_seconds: float | None
+    """So long ago it was last seen to work; None when it was not needed yet."""
 
 
 class Unread(Protocol):
@@ -55,6 +46,21 @@ class Unread(Protocol):
     def problem(self) -> str:
         """Why nothing can be read; empty when it can."""
 
+    @property
+    def silent_for(self) -> float:
+        """Seconds since the server was last heard."""
+
+
+class Publishing(Protocol):
+    """Sends events (`wire.publisher.Publisher`)."""
+
+    problem: str
+    """Why the last one was not taken; empty when it was."""
+
+    @property
+    def stored_ago(self) -> float | None:
+        """Seconds since the stream last took an event; None before the first."""
+
 
 class Waiting(Protocol):
     """What could not be recorded (`runtime.refusals.Refusals`)."""
@@ -62,6 +68,58 @@ class Waiting(Protocol):
     @property
     def words(self) -> str:
         """Why; empty when there is nothing."""
+
+    @property
+    def disabled(self) -> str:
+        """Why nothing can be recorded at present; empty when something can."""
+
+    @property
+    def written_ago(self) -> float | None:
+        """Seconds since the API server last took a state; None before the first."""
+
+
+class Owning(Protocol):
+    """The Lease (`kube.lease.Lease`)."""
+
+    @property
+    def doubt(self) -> str:
+        """What keeps us from renewing it; empty when nothing does."""
+
+
+class Abilities:
+    """What one ownership can do."""
+
+    def __init__(self, window: "FullWindow", publishing: Publishing, waiting: Waiting, lease: Owning) -> None:
+        self._window = window
+        self._publishing = publishing
+        self._waiting = waiting
+        self._lease = lease
+        self.reader: Unread | None = None
+        """What reads, once something does."""
+
+    def states(self) -> list[State]:
+        """Each of them."""
+        reader, publishing, waiting = self.reader, self._publishing, self._waiting
+        pulling = (self._window.problem(reader), reader.silent_for) if reader is not None else ("", None)
+        return [
+            State(Ability.PULL, *pulling),
+            State(Ability.PUBLISH, publishing.problem, publishing.stored_ago),
+            State(Ability.RECORD, waiting.disabled or self._lease.doubt, waiting.written_ago),
+        ]
+
+    @property
+    def problem(self) -> str:
+        """What does not work and why; empty when all does."""
+        return "; ".join(f"cannot {each.ability}: {each.problem}" for each in self.states() if each.problem)
+
+
+def told(state: State, where: str = "") -> str:
+    """An ability on one line, in the form in which the API server tells of its own checks."""
+    name = f"{where}{state.ability}"
+    if state.problem:
+        return f"[-]{name} failed: {state.problem}"
+    ago = state.proven_seconds
+    return f"[+]{name} ok: {'not needed yet' if ago is None else f'last proven {ago:.0f} s ago'}"
 
 
 class FullWindow:

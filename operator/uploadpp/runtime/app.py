@@ -23,6 +23,7 @@ from uploadpp.kube.cluster import cluster_of
 from uploadpp.kube.credentials import Credentials, find_credentials
 from uploadpp.kube.eventlog import EventLog
 from uploadpp.kube.lease import Lease
+from uploadpp.kube.rights import Rights
 from uploadpp.kube.sealing import Sealer
 from uploadpp.kube.store import Store
 from uploadpp.runtime.configuration import (
@@ -90,6 +91,7 @@ class App:
         self._client: Client | None = None
         self._deaf = False
         self._seats: list[Seat] = []
+        self._rights: Rights | None = None
         self._state = "starting"
 
     async def run(self) -> None:
@@ -113,6 +115,7 @@ class App:
             self._metrics,
             self._unhealthy,
             self._unready,
+            self._report,
         )
         try:
             await health.start()
@@ -157,8 +160,9 @@ class App:
             self._publish_backlogs()
             steps = [step.name for step in self._config.steps]
             listeners = Listeners(self._client.jetstream(), steps, self._metrics)
+            self._rights = Rights(api, self._namespace)
             works = (events.run(), crew.run(), listeners.run(), self._listen(), self._leave(crew))
-            helpers = [asyncio.create_task(work) for work in works]
+            helpers = [asyncio.create_task(work) for work in (*works, self._rights.run())]
             try:
                 await asyncio.gather(*(seat.run(self._stop) for seat in self._seats))
             finally:
@@ -247,9 +251,21 @@ class App:
     def _unhealthy(self) -> str:
         return ""
 
+    def _report(self) -> list[str]:
+        """What readiness looks at, a line each."""
+        nats = trouble(self._connecting) if self._connecting is not None else "not connected"
+        lines = [f"[-]nats failed: {nats}" if nats else "[+]nats ok"]
+        if self._rights is not None:
+            lacking = self._rights.problem
+            lines.append(f"[-]rights failed: {lacking}" if lacking else "[+]rights ok")
+        return lines + [line for seat in self._seats for line in seat.report]
+
     def _unready(self) -> str:
         """Standing by is being ready: a rollout waits for it before it stops the present owner."""
         nats = trouble(self._connecting) if self._connecting is not None else ""
         if not self._seats:
             return f"{self._state}: {nats}" if nats else self._state
-        return "; ".join(dict.fromkeys(filter(None, [nats, *sorted(seat.problem for seat in self._seats)])))
+        problems = [nats, *sorted(seat.problem for seat in self._seats)]
+        if self._rights is not None and self._rights.problem:
+            problems.append(f"cannot record: {self._rights.problem}")
+        return "; ".join(dict.fromkeys(filter(None, problems)))

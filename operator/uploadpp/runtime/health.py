@@ -10,6 +10,7 @@ seconds, and there are never more than so many connections. One request is answe
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -69,6 +70,7 @@ class Request(NamedTuple):
     method: bytes
     path: bytes
     authorization: list[bytes]
+    query: bytes = b""
 
 
 def parse_request(head: bytes) -> Request:
@@ -80,7 +82,7 @@ def parse_request(head: bytes) -> Request:
     first, *lines = head.split(b"\r\n")
     match first.split(b" "):
         case [method, target, version] if version.startswith(b"HTTP/1."):
-            path = target.partition(b"?")[0]
+            path, _, query = target.partition(b"?")
             if path.lower().startswith((b"http://", b"https://")):  # as proxies are asked
                 path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
         case _:
@@ -89,7 +91,7 @@ def parse_request(head: bytes) -> Request:
         raise BadRequestError(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD", "Allow: GET, HEAD\r\n")
     headers = [line.partition(b":") for line in lines]
     given = [value.strip() for name, _, value in headers if name.lower() == b"authorization"]
-    return Request(method, path, given)
+    return Request(method, path, given, query)
 
 
 class Stage(IntEnum):
@@ -113,13 +115,22 @@ class Connection:
 class HealthServer:
     """A small HTTP server for probes and scrapes."""
 
-    def __init__(self, address: str, token: str, metrics: Metrics, healthy: Check, ready: Check) -> None:
+    def __init__(
+        self,
+        address: str,
+        token: str,
+        metrics: Metrics,
+        healthy: Check,
+        ready: Check,
+        report: Callable[[], list[str]] = list,
+    ) -> None:
         self._address = address
         self._token = token.strip().encode("utf-8", "surrogateescape")
         self._text = b""
         self._text_until = 0.0
         self._metrics = metrics
         self._checks = {b"/healthz": healthy, b"/readyz": ready}
+        self._report = report
         self._servers: list[asyncio.Server] = []
         self._open: dict[asyncio.Task[None], Connection] = {}
         """The oldest first."""
@@ -226,8 +237,13 @@ class HealthServer:
     def _answer(self, request: Request) -> Answer:
         if (check := self._checks.get(request.path)) is not None:
             problem = check()
+            text = clean(problem, MAX_PROBLEM) or "OK"
+            if request.path == b"/readyz" and b"verbose" in re.split(rb"[=&]", request.query):
+                lines = [*self._report(), f"readyz check {'failed' if problem else 'passed'}"]
+                text = "\n".join(clean(line, MAX_PROBLEM) for line in lines)
             status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
-            return Answer(status, f"{clean(problem, MAX_PROBLEM) or 'OK'}\n".encode())
+            return Answer(status, f"{text}
+".encode())
         if request.path != b"/metrics":
             return Answer(HTTPStatus.NOT_FOUND, b"there are /healthz, /readyz and /metrics\n")
         if self._token and not self._may_read(request):

@@ -58,6 +58,7 @@ class Refusals:
         self._words: dict[Refusal, str] = {}
         self._last: dict[str, Refusal] = {}
         self._ended: dict[Entry, float] = {}
+        self._written_at: float | None = None
         self.on_news: Callable[[Notice], None] = lambda _: None
         """Called when a reason is met for the first time, or again after some minutes."""
 
@@ -74,6 +75,11 @@ class Refusals:
     def refused(self) -> int:
         """Uploads that the API server refuses, as distinct from those for which it did not answer."""
         return sum(count for reason, count in self._reasons().items() if reason is not Refusal.UNREACHABLE)
+
+    @property
+    def written_ago(self) -> float | None:
+        """Seconds since the API server last took a state; None before the first."""
+        return None if self._written_at is None else self._clock() - self._written_at
 
     @property
     def words(self) -> str:
@@ -137,6 +143,7 @@ class Refusals:
 
     def written(self, entry: Entry, verbs: tuple[str, ...]) -> None:
         """A write has succeeded: those that failed for the same reason are tried again at once."""
+        self._written_at = self._clock()
         for verb in verbs:
             self._failures.pop(verb, None)
             self._failing_since.pop(verb, None)

@@ -13,6 +13,7 @@ from nats.errors import Error as NatsError
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.errors import ApiError
 from uploadpp.kube.lease import Lease, LeaseLostError
+from uploadpp.runtime.abilities import told
 from uploadpp.runtime.crew import Crew
 from uploadpp.runtime.fence import FencedError
 from uploadpp.runtime.keys import KEY_ANNOTATION, STEPS_ANNOTATION, WrongKeyError, differences
@@ -78,6 +79,16 @@ class Seat:
             return self._lease.silence
         # First what is wrong now, then why we had to start over: that may be minutes ago.
         return (self._lease.problem if self._lease is not None else "") or self.state
+
+    @property
+    def report(self) -> list[str]:
+        """What can be done here and what cannot, a line each."""
+        where = f"shard-{self.shard.index}/"
+        states = self.session.abilities.states() if self.session is not None else []
+        problem, holder = self.problem, self._lease.holder if self._lease is not None else ""
+        ok = "owned" if states else f"standing by for {holder}"
+        whole = f"[-]{where}work failed: {problem}" if problem else f"[+]{where}work ok: {ok}"
+        return [*(told(state, where) for state in states), whole]
 
     def _differs(self) -> tuple[str, str]:
         """How the owner's settings differ from ours, as long as we stand by."""

@@ -20,7 +20,7 @@ from uploadpp.core.tracing import trace_of
 from uploadpp.kube.errors import UnavailableError
 from uploadpp.kube.eventlog import LEASE
 from uploadpp.kube.lease import Lease
-from uploadpp.runtime.abilities import Abilities, Ability, FullWindow
+from uploadpp.runtime.abilities import Abilities, FullWindow
 from uploadpp.runtime.archive import Archive
 from uploadpp.runtime.checkpoint import Checkpoint, Form
 from uploadpp.runtime.coordinator import Coordinator
@@ -90,14 +90,12 @@ class Session:
         )
         self._checkpoint.limit = Limit(around.max_recorded // shard.count, self._coordinator, self._archive)
         self._coordinator.on_ended = self._reaper.watch
-        refusals, self._abilities = self._checkpoint.refusals, Abilities()
+        refusals = self._checkpoint.refusals
         refusals.on_news = lambda notice: around.events.post(lease.name, lease.uid, notice, LEASE)
         process, counter = self._coordinator.on_message, around.metrics.messages_set_aside
         self._rehearsal = Rehearsal(around.rehearse, process, self._ledger, counter, refusals.on_news)
         window = FullWindow(self._ledger, refusals, around.monotonic)
-        self._abilities.add(Ability.PULL, lambda: window.problem(self._reader) if self._reader else "")
-        self._abilities.add(Ability.PUBLISH, lambda: self._publisher.problem)
-        self._abilities.add(Ability.RECORD, lambda: refusals.disabled or lease.doubt)
+        self.abilities = Abilities(window, self._publisher, refusals, lease)
         self.entered = False
         self._traffic = Traffic()
         self._reader: LogReader | None = None
@@ -120,9 +118,9 @@ class Session:
     def problem(self) -> str:
         """What keeps this session from working, in words; empty when nothing does."""
         if self._reader is None or not self._replayed.is_set():
-            return self._legacy.problem or self._abilities.problem or "replaying the log"
+            return self._legacy.problem or self.abilities.problem or "replaying the log"
         watching = self._watch.problem if self._watch is not None else "the watch has not started"
-        return trouble(self._around.client) or self._abilities.problem or watching or self._legacy.problem
+        return trouble(self._around.client) or self.abilities.problem or watching or self._legacy.problem
 
     @property
     def unrecorded(self) -> int:
@@ -215,7 +213,7 @@ class Session:
         self._start_reading(place)
 
     def _start_reading(self, place: Place) -> None:
-        self._reader = LogReader(self._around.client, place, self._on_raw)
+        self._reader = self.abilities.reader = LogReader(self._around.client, place, self._on_raw)
         self._legacy.check = self._reader.overtaken
         if place.backlog == 0:
             self._replayed.set()

@@ -54,11 +54,18 @@ class Publisher:
         self._wake = asyncio.Event()
         self._inbox = client.new_inbox()
         self._in_flight: dict[str, _InFlight] = {}
+        self._stored_at: float | None = None
         self.problem = ""
         """Why the stream did not take our last event, in words; empty when it did."""
 
     def __len__(self) -> int:
         return len(self._in_flight)
+
+    @property
+    def stored_ago(self) -> float | None:
+        """Seconds since the stream last took an event; None before the first."""
+        at = self._stored_at
+        return None if at is None else asyncio.get_running_loop().time() - at
 
     def publish(self, outgoing: Outgoing, on_stored: OnStored, on_refused: OnRefused) -> None:
         """Queue a message; it is sent by `run`."""
@@ -139,7 +146,7 @@ class Publisher:
             answer = {}
         sequence = answer.get("seq")
         if isinstance(sequence, int) and "error" not in answer:
-            self.problem = ""
+            self.problem, self._stored_at = "", asyncio.get_running_loop().time()
             self.confirm(event_id, sequence)
         else:
             # No stream, no space, no responder: stays in flight, run_resends() tries again.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import ClassVar
 
 import aiohttp
 import pytest
@@ -17,13 +18,19 @@ class Answers:
 
     unhealthy = ""
     unready = ""
+    report: ClassVar[list[str]] = ["[+]nats ok", "[-]shard-0/record failed: 403"]
 
 
 @pytest.fixture
 async def served() -> AsyncIterator[tuple[str, Answers]]:
     answers, port = Answers(), free_port()
     server = HealthServer(
-        f"127.0.0.1:{port}", "t0ken", Metrics(), lambda: answers.unhealthy, lambda: answers.unready
+        f"127.0.0.1:{port}",
+        "t0ken",
+        Metrics(),
+        lambda: answers.unhealthy,
+        lambda: answers.unready,
+        lambda: answers.report,
     )
     await server.start()
     yield f"http://127.0.0.1:{port}", answers
@@ -43,6 +50,17 @@ async def test_probes(served: tuple[str, Answers]) -> None:
     assert (await fetch(f"{url}/healthz"))[0] == 200
     answers.unhealthy = "stuck"
     assert await fetch(f"{url}/healthz") == (503, "stuck\n")
+
+
+@pytest.mark.parametrize("query", ["verbose", "verbose=true", "a=1&verbose"])
+async def test_a_verbose_probe_lists_what_is_looked_at(served: tuple[str, Answers], query: str) -> None:
+    url, answers = served
+    lines = "\n".join(answers.report)
+    assert await fetch(f"{url}/readyz?{query}") == (200, f"{lines}\nreadyz check passed\n")
+    answers.unready = "cannot record: 403"
+    assert await fetch(f"{url}/readyz?{query}") == (503, f"{lines}\nreadyz check failed\n")
+    assert await fetch(f"{url}/readyz?other") == (503, "cannot record: 403\n")
+    assert await fetch(f"{url}/healthz?{query}") == (200, "OK\n")
 
 
 async def test_metrics_ask_for_the_token(served: tuple[str, Answers]) -> None:
