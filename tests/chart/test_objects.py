@@ -248,3 +248,9 @@ def test_the_dashboard_arrives_whole() -> None:
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
     (text,) = dashboard["data"].values()
     assert json.loads(text) == json.loads((REPO / "docs" / "monitoring" / "dashboard.json").read_text())
+
+
+def test_a_quota_is_made_when_it_is_asked_for() -> None:
+    assert of_kind(render(MINIMAL), "ResourceQuota") == []
+    quota = the(render({"quota": {"enabled": True, "uploads": 1_500_000}}), "ResourceQuota")
+    assert quota["spec"] == {"hard": {"count/uploadpostprocessings.uploadpp.io": "1500000"}}

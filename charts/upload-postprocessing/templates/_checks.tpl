@@ -28,6 +28,9 @@
 {{- end -}}
 {{- if and .insecureSkipVerify .ca.existingSecret }}{{ fail "nats.tls.insecureSkipVerify and nats.tls.ca.existingSecret contradict each other: an authority's certificate forces verification" }}{{ end -}}
 {{- end -}}
+{{- if and $v.quota.enabled (lt (int64 $v.quota.uploads) (int64 $v.maxRecorded)) -}}
+{{- fail "quota.uploads is less than maxRecorded: the API server would refuse uploads before the operator leaves them out; lower maxRecorded" -}}
+{{- end -}}
 {{- if and $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor.enabled and metrics.podMonitor.enabled: every Pod would be scraped twice; set only one" -}}
 {{- end -}}

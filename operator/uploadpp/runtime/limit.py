@@ -28,6 +28,11 @@ class Limit:
         self._recorded = 0
         self._counted_at = float("-inf")
 
+    @property
+    def recorded(self) -> int:
+        """How many resources there are now."""
+        return sum(entry.stored is not None for entry in self._uploads.entries) + len(self._ended)
+
     def check(self) -> None:
         """Ask before another resource is made.
 
@@ -39,7 +44,7 @@ class Limit:
         now = asyncio.get_running_loop().time()
         if now - self._counted_at >= RECOUNT_SECONDS:
             self._counted_at = now
-            self._recorded = sum(e.stored is not None for e in self._uploads.entries) + len(self._ended)
+            self._recorded = self.recorded
         if self._recorded >= self._most:
             text = f"{self._recorded} uploads are recorded; UPLOADPP_MAX_RECORDED allows {self._most} here"
             raise RefusedError(text, Refusal.LIMIT)

@@ -192,6 +192,16 @@ class Metrics:
             "Uploads whose present state the API server refuses to take. They go on, and are recorded later.",
             registry=r,
         )
+        self.recorded = Gauge(
+            "uploadpp_uploads_recorded",
+            "Resources of uploads in the shards that this replica owns.",
+            registry=r,
+        )
+        self.recorded_limit = Gauge(
+            "uploadpp_uploads_recorded_limit",
+            "How many uploads may be recorded in all shards (UPLOADPP_MAX_RECORDED).",
+            registry=r,
+        )
         self.wrong_key = Gauge(
             "uploadpp_sealing_key_wrong",
             "1 while this replica lacks the key with which resources are sealed; /readyz says which.",

@@ -128,6 +128,11 @@ class Session:
         return self._checkpoint.refusals.refused
 
     @property
+    def recorded(self) -> int:
+        """Resources of this shard."""
+        return self._checkpoint.limit.recorded if self._checkpoint.limit is not None else 0
+
+    @property
     def acting(self) -> bool:
         """Whether replay is over, and nobody has asked us to hand over."""
         return self._replayed.is_set() and self._watch is not None and not self._ending
