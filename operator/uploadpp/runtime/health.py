@@ -242,8 +242,7 @@ class HealthServer:
                 lines = [*self._report(), f"readyz check {'failed' if problem else 'passed'}"]
                 text = "\n".join(clean(line, MAX_PROBLEM) for line in lines)
             status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
-            return Answer(status, f"{text}
-".encode())
+            return Answer(status, f"{text}\n".encode())
         if request.path != b"/metrics":
             return Answer(HTTPStatus.NOT_FOUND, b"there are /healthz, /readyz and /metrics\n")
         if self._token and not self._may_read(request):
