@@ -181,7 +181,7 @@ class App:
         metrics.unacked.set_function(over_sessions(lambda session: session.unacknowledged))
         metrics.unread.set_function(over_sessions(lambda session: session.unread))
         metrics.unsaved.set_function(over_sessions(lambda session: session.unsaved))
-        metrics.recorded.set_function(over_sessions(lambda session: session.recorded))
+        metrics.recorded.set_function(over_sessions(lambda session: session.limit.recorded))
         metrics.recorded_limit.set(self._settings.max_recorded)
         metrics.unrecorded.set_function(over_sessions(lambda session: session.unrecorded))
         metrics.wrong_key.set_function(lambda: float(any(seat.lacks_key for seat in self._seats)))

@@ -88,7 +88,8 @@ class Session:
         self._checkpoint = Checkpoint(
             self._coordinator, around.store, around.events, around.metrics, form, self
         )
-        self._checkpoint.limit = Limit(around.max_recorded // shard.count, self._coordinator, self._archive)
+        self.limit = Limit(around.max_recorded // shard.count, self._coordinator, self._archive)
+        self._checkpoint.limit = self.limit
         self._coordinator.on_ended = self._reaper.watch
         refusals = self._checkpoint.refusals
         refusals.on_news = lambda notice: around.events.post(lease.name, lease.uid, notice, LEASE)
@@ -126,11 +127,6 @@ class Session:
     def unrecorded(self) -> int:
         """Uploads whose present state the API server refuses."""
         return self._checkpoint.refusals.refused
-
-    @property
-    def recorded(self) -> int:
-        """Resources of this shard."""
-        return self._checkpoint.limit.recorded if self._checkpoint.limit is not None else 0
 
     @property
     def acting(self) -> bool:
