@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.kube.test_lease import DURATION, Clock, Server
+from tests.leases import DURATION, Clock, Server
 from uploadpp.kube.lease import UNFINISHED_ANNOTATION, Lease
 from uploadpp.kube.sightings import Sightings
 
