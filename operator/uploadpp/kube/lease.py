@@ -8,20 +8,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Protocol
 
 from uploadpp.core.lease import LONGEST_FACTOR, Claim, Record, claim, record_of
-from uploadpp.core.naming import LABELS
 from uploadpp.kube.api import Api, Json
-from uploadpp.kube.errors import (
-    ApiError,
-    ConflictError,
-    ForbiddenError,
-    NotFoundError,
-    Refusal,
-    RefusedError,
-)
+from uploadpp.kube.errors import ApiError, ConflictError, ForbiddenError, NotFoundError
+from uploadpp.kube.leaseobject import check_kept, new_lease, spec_of
 from uploadpp.kube.paths import api_path
 from uploadpp.kube.sightings import Sightings
 
@@ -36,8 +28,6 @@ MOST_DIGITS = 7
 POSITION_ANNOTATION = "uploadpp.io/position"
 """Where the log is to be read on; only while no consumer says so."""
 KEEP_ATTEMPTS = 3
-CLAIMED = ("holderIdentity", "leaseDurationSeconds", "leaseTransitions")
-"""What others go by: if a webhook changes any of it, the Lease is not ours."""
 MARGIN = 0.2
 """Share of the lease time in which we stop acting although others must still wait."""
 
@@ -45,14 +35,12 @@ SLOW_SECONDS = 2.0
 """A renewal that takes longer than this is said."""
 READ_SECONDS = 1.0
 """So long it counts that the Lease bore our name when we read it, though it could not be renewed."""
+RELEASE_SECONDS = 2.0
+"""So long a release may take: whoever waits for our end is not kept waiting by the API server."""
 
 
 class LeaseLostError(Exception):
     """Somebody else owns the shard now."""
-
-
-RELEASE_SECONDS = 2.0
-"""So long a release may take: whoever waits for our end is not kept waiting by the API server."""
 
 
 class Bid(Protocol):
@@ -267,7 +255,7 @@ class Lease:
             else:
                 break
         if epoch is None:
-            self._renewed_at = float("-inf")
+            self._renewed_at = self._read_at = float("-inf")
             raise LeaseLostError(f"taken by {holder or 'nobody'}")
 
     async def release(self, *, handing_over: bool = False) -> None:
@@ -373,15 +361,8 @@ class Lease:
             return None
 
     async def _write(self, current: Json | None, transitions: int, *, taken: bool) -> None:
-        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         old = (current or {}).get("spec") or {}
-        spec = {
-            "holderIdentity": self._identity,
-            "leaseDurationSeconds": self._duration,
-            "acquireTime": now if taken else old.get("acquireTime", now),
-            "renewTime": now,
-            "leaseTransitions": transitions,
-        }
+        spec = spec_of(self._identity, self._duration, transitions, old, taken=taken)
         annotations = {**((current or {}).get("metadata", {}).get("annotations") or {})}
         annotations |= {SHARDS_ANNOTATION: str(self.shards)} | self.annotations
         handed_over = annotations.pop(HANDED_OVER_ANNOTATION, None)
@@ -393,21 +374,12 @@ class Lease:
             self.unfinished = unfinished_of(annotations) + bool(old.get("holderIdentity"))
         self._count(annotations)
         if current is None:
-            body = {
-                "apiVersion": "coordination.k8s.io/v1",
-                "kind": "Lease",
-                "metadata": {"name": self._name, "labels": LABELS, "annotations": annotations},
-                "spec": spec,
-            }
+            body = new_lease(self._name, annotations, spec)
             made = await self._api.request("POST", self._collection, body, timeout=self._duration / 2)
         else:
             meta = {**current["metadata"], "annotations": annotations}
             made = await self._put({**current, "metadata": meta, "spec": spec})
-        kept = made.get("spec") or {}
-        if lost := next((field for field in CLAIMED if kept.get(field) != spec[field]), ""):
-            text = f"lease {self._name}: a webhook has changed {lost} of what was written"
-            raise RefusedError(text, Refusal.CHANGED)
-        self._object = made
+        self._object = check_kept(self._name, spec, made)
 
     def _count(self, annotations: dict[str, str], *, failed: bool = False) -> None:
         """Write how many owners in a row have not come past the same part of the log; costs no write more."""

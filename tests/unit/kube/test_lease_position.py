@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.kube.test_lease import DURATION, Clock, Server, attempt
+from tests.leases import DURATION, Clock, Server, attempt
 from uploadpp.kube.errors import ApiError
 from uploadpp.kube.lease import POSITION_ANNOTATION, Lease, LeaseLostError
 

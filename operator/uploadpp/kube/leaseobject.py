@@ -1,0 +1,44 @@
+"""The Lease as an object of the API server: what is written into it, and whether that was kept."""
+
+from datetime import UTC, datetime
+
+from uploadpp.core.naming import LABELS
+from uploadpp.kube.api import Json
+from uploadpp.kube.errors import Refusal, RefusedError
+
+CLAIMED = ("holderIdentity", "leaseDurationSeconds", "leaseTransitions")
+"""What others go by: if a webhook changes any of it, the Lease is not ours."""
+
+
+def spec_of(holder: str, duration_seconds: int, transitions: int, old: Json, *, taken: bool) -> Json:
+    """The spec of a Lease that is taken or renewed now."""
+    now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return {
+        "holderIdentity": holder,
+        "leaseDurationSeconds": duration_seconds,
+        "acquireTime": now if taken else old.get("acquireTime", now),
+        "renewTime": now,
+        "leaseTransitions": transitions,
+    }
+
+
+def new_lease(name: str, annotations: dict[str, str], spec: Json) -> Json:
+    """A Lease that is not there yet."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "labels": LABELS, "annotations": annotations},
+        "spec": spec,
+    }
+
+
+def check_kept(name: str, spec: Json, made: Json) -> Json:
+    """The object that the API server has stored, if it is what was written.
+
+    Raises:
+        RefusedError: others would read something else in it.
+    """
+    kept = made.get("spec") or {}
+    if lost := next((field for field in CLAIMED if kept.get(field) != spec[field]), ""):
+        raise RefusedError(f"lease {name}: a webhook has changed {lost} of what was written", Refusal.CHANGED)
+    return made
