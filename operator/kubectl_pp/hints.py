@@ -155,6 +155,13 @@ def _not_started(seconds: float) -> Hint:
     return Hint("The operator has not started it yet. Is it running?", "doctor")
 
 
+def _unanswered(upload: Upload) -> Hint:
+    text = "The storage has not answered for a long time. The log of storage-users says why."
+    if upload.outcome == Outcome.ABORT:
+        return Hint(f"{text} Nothing is sent again, because a second abort can remove the bytes.")
+    return Hint(f"{text} To ask it again:", f"resume {upload.name}")
+
+
 def _ended(upload: Upload) -> list[Hint]:
     name = upload.name
     match upload.stage:
@@ -170,6 +177,17 @@ def _ended(upload: Upload) -> list[Hint]:
             ]
         case Stage.CLEANED:
             return [Hint("Nothing: the upload was removed with the storage's own command.")]
+        case Stage.GONE:
+            return [
+                Hint(
+                    "The storage does not have the upload any more: its file, folder or space was "
+                    "deleted. If this happens to every upload, asynchronous uploads are off: set "
+                    "OCIS_ASYNC_UPLOADS=true (ocis) or OC_ASYNC_UPLOADS=true (OpenCloud) in the storage."
+                ),
+                Hint("If the storage has it all the same:", f"restart {name}"),
+            ]
+        case Stage.UNANSWERED:
+            return [_unanswered(upload)]
     if upload.outcome == Outcome.DELETE:
         return [Hint("The storage removed the upload. The user has to upload the file again.")]
     cause = {

@@ -205,6 +205,7 @@ _COLORS: dict[str, Color] = {
     Stage.COMPLETED: Color.GOOD,
     Stage.CANCELLED: Color.FAINT,
     Stage.CLEANED: Color.FAINT,
+    Stage.GONE: Color.FAINT,
 }
 _ICONS: dict[str, Icon] = {
     Color.GOOD: Icon.DONE,

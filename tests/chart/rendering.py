@@ -30,6 +30,7 @@ PRODUCTION: Object = {
         },
     },
     "sealingKey": {"existingSecret": "sealing"},
+    "storageCheck": {"intervalSeconds": 20, "ca": {"existingSecret": "storage-ca"}},
     "metrics": {
         "existingSecret": "scrape",
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
@@ -42,6 +43,7 @@ PRODUCTION: Object = {
         "natsTo": [{"podSelector": {"matchLabels": {"app": "nats"}}}],
         "apiServerTo": [{"ipBlock": {"cidr": "10.0.0.1/32"}}],
         "extraEgress": [{"ports": [{"port": 8080}]}],
+        "storageTo": [{"podSelector": {"matchLabels": {"app": "proxy"}}}],
         "collectorTo": [{"podSelector": {"matchLabels": {"app": "collector"}}}],
     },
     "tracing": {

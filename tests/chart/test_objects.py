@@ -187,7 +187,7 @@ def test_view_may_look_and_edit_may_change() -> None:
 def test_network_policy_opens_the_ports_of_the_configured_servers() -> None:
     spec = the(render(PRODUCTION), "NetworkPolicy")["spec"]
     ports = [sorted(port["port"] for port in rule["ports"]) for rule in spec["egress"]]
-    assert ports == [[53, 53, 5353, 5353], [4222, 4223], [443, 6443], [4318], [8080]]
+    assert ports == [[53, 53, 5353, 5353], [4222, 4223], [443, 6443], [443, 9200], [4318], [8080]]
     assert spec["ingress"][0]["ports"] == [{"protocol": "TCP", "port": "metrics"}]
     assert spec["ingress"][0]["from"] == PRODUCTION["networkPolicy"]["metricsFrom"]
     anywhere = the(render({"networkPolicy": {"enabled": True}}), "NetworkPolicy")["spec"]
@@ -196,6 +196,8 @@ def test_network_policy_opens_the_ports_of_the_configured_servers() -> None:
         opened = {"networkPolicy": {"enabled": True}, "tracing": {"endpoint": url}}
         assert the(render(opened), "NetworkPolicy")["spec"]["egress"][-1]["ports"][0]["port"] == port
     assert anywhere["ingress"][0]["from"] == [{"namespaceSelector": {}}]
+    blind = {"networkPolicy": {"enabled": True}, "storageCheck": {"mode": "off"}}
+    assert len(the(render(blind), "NetworkPolicy")["spec"]["egress"]) == len(anywhere["egress"]) - 1
     narrow = {"networkPolicy": {"enabled": True, "dnsPorts": [5353], "dnsTo": [{"podSelector": {}}]}}
     dns = the(render(narrow), "NetworkPolicy")["spec"]["egress"][0]
     assert dns == {

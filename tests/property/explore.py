@@ -13,6 +13,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
+    Absent,
     CleanUpload,
     FinishedElsewhere,
     Granted,
@@ -40,6 +41,7 @@ from uploadpp.core.model import (
 from uploadpp.core.moves import begin_run
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import (
+    UNHEARD,
     CancelPolicy,
     DesiredState,
     OnExhausted,
@@ -168,6 +170,8 @@ def _events(node: Node, scene: Scene) -> Iterator[Input]:
     yield Resume()
     yield Resume(step=step or "absent")
     yield Resume(step="absent")
+    yield Absent(404, lasting=False)
+    yield Absent(404, lasting=True)
     yield Tick()
     yield Granted()
     yield from node.unproven
@@ -198,7 +202,7 @@ def meaning(upload: Upload | None, now: Millis) -> object:
     if upload is None:
         return None
     control, origin = upload.control, upload.origin
-    over = upload.stage.ended and upload.stage is not Stage.UPLOAD_FAILED
+    over = upload.stage.ended and upload.stage not in UNHEARD | {Stage.UPLOAD_FAILED}
     answered = control.restart is None or control.restart.token == upload.observed_token
     cancelled = control.desired is DesiredState.CANCELLED
     continues = upload.outcome is Outcome.CONTINUE and not over
@@ -229,7 +233,7 @@ def meaning(upload: Upload | None, now: Millis) -> object:
 
 
 def _meaning_of_steps(upload: Upload) -> tuple[StepStatus, ...]:
-    if upload.stage not in RELEASING:
+    if upload.stage not in RELEASING | UNHEARD:
         return tuple(_meaning_of_step(step) for step in upload.steps)
     decider = upload.decider  # of steps that are over nothing else is ever looked at
     return () if decider is None else (StepStatus(reason=upload.steps[decider].reason),)

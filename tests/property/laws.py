@@ -300,7 +300,8 @@ def ends_are_dated_and_names_are_right(move: Move, _: Scene) -> str:
         return f"no such step: {after.current_step!r}"
     return (
         ""
-        if ended == (after.current_step == "") or after.stage in {Stage.PENDING, Stage.UPLOAD_FAILED}
+        if ended == (after.current_step == "")
+        or after.stage in {Stage.PENDING, Stage.UPLOAD_FAILED, Stage.UNANSWERED}
         else "x"
     )
 

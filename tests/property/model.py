@@ -7,6 +7,7 @@ Times are seconds. It knows one policy for all steps, and nothing of URLs that e
 
 from dataclasses import dataclass, field
 
+UNHEARD = {"Gone", "Unanswered"}
 RELEASING = {"AwaitingReady", "ReleaseBackOff", "UploadFailed"}
 IN_STEP = {"Queued", "Running", "Delaying", "BackingOff", "Held", "Suspended"}
 ASIDE = {"asked", "renewed", "stalled", "passed", "timeout", "heard"}
@@ -35,6 +36,7 @@ class Book:
     limited: frozenset[str] = frozenset()
     delay: int = 60
     ready_after: int = 600
+    unanswered_after: int = 86_400
     resends: int = 2
     releases: int = 2
     release_backoff: int = 30
@@ -114,7 +116,7 @@ class Book:
     def shown_step(self) -> str:
         """`currentStep` as people see it."""
         status = self.status()
-        if status in RELEASING:
+        if status in RELEASING or (status == "Unanswered" and self.order_word()):
             return "finished"
         return (self.current() or "finished") if status in IN_STEP else ""
 
@@ -209,9 +211,10 @@ class Book:
         status = self.status()
         if word != "ok" and not any(fact.what in {"start", "order"} for fact in self.facts):
             return []  # an answer to nothing: we have not said a word yet
-        if status in IN_STEP | {"ReleaseBackOff", "UploadFailed"} and word == "ok":
+        early = status == "Gone" and not self.order_word()
+        if (early or status in IN_STEP | {"ReleaseBackOff", "UploadFailed"}) and word == "ok":
             self.note("gone", at, word="Completed")
-        elif status == "AwaitingReady":
+        elif status == "AwaitingReady" or (status in UNHEARD and self.order_word()):
             self.note("ready", at, word=word)
             if word == "failed" and self.order_word() == "continue" and self.cancelled:
                 return self.order(self.cancel_word, self._cut(), at)
@@ -223,9 +226,17 @@ class Book:
             self.note("gone", at, word="Cleaned")
         return []
 
+    def missing(self, at: int, *, lasting: bool) -> list[str]:
+        """The storage says that it does not have the upload."""
+        if lasting and self.status() in {"Running", "BackingOff", "AwaitingReady"}:
+            self.note("gone", at, word="Gone")
+        return []
+
     def may_resume(self) -> bool:
         """Whether there is anything to do again."""
-        if self.status() in RELEASING:
+        if self.status() in UNHEARD and self.cancelled:
+            return False
+        if self.status() in RELEASING | UNHEARD:
             return self.order_word() != "abort"
         return self.status() in IN_STEP - {"Queued"} and not self.suspended
 
@@ -235,7 +246,9 @@ class Book:
             return []
         if step not in {"", self.shown_step()} or not self.may_resume():
             return []
-        if self.status() in RELEASING:
+        if self.status() == "Gone" and not self.order_word():
+            return self.begin(at)
+        if self.status() in RELEASING | UNHEARD:
             self.note("asked", at)
             return self.order(self.order_word(), self._why(), at)
         if self.status() == "Held":
@@ -296,8 +309,10 @@ class Book:
             "Delaying": self.delay,
             "BackingOff": self.backoff * 2 ** max(tries - 1, 0),
             "ReleaseBackOff": self.release_backoff * 2 ** max(failed - 1, 0),
-            "AwaitingReady": None if self.since("order", self.of("stalled")) else self.ready_after,
+            "AwaitingReady": self.ready_after,
         }
+        if status == "AwaitingReady" and (reports := self.since("order", self.of("stalled"))):
+            return reports[-1].at + self.unanswered_after
         wait = waits.get(status)
         return None if wait is None else begun + wait
 
@@ -305,6 +320,9 @@ class Book:
         status, word = self.status(), self.order_word()
         if status == "Running":
             return self.fail("StepTimedOut", at)
+        if status == "AwaitingReady" and self.since("order", self.of("stalled")):
+            self.note("gone", at, word="Unanswered")
+            return []
         if status == "AwaitingReady" and (
             word == "abort" or len(self.of("order")) - 1 - self.failures() >= self.resends
         ):

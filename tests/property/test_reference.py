@@ -30,6 +30,7 @@ DISTURBANCES = (
     "cancel",
     "restart",
     "look_again",
+    "storage_lost_it",
 )
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -185,6 +186,12 @@ class Comparison(RuleBasedStateMachine):
         """The spec is looked at again, as after downtime: nothing comes of it."""
         del draw
         self.story.tell(SpecChanged(self.story.upload.control))
+
+    def storage_lost_it(self, draw: Draw) -> None:
+        """The storage is asked about the upload, and does not have it; seldom."""
+        lasting = draw(st.sampled_from([False, False, True]))
+        self.story.absent(lasting=lasting)
+        self.hear(self.book.missing(self.now, lasting=lasting))
 
     @invariant()
     def same_commands(self) -> None:

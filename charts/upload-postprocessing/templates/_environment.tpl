@@ -16,6 +16,13 @@ UPLOADPP_ON_EXHAUSTED: {{ $v.retryPolicy.onExhausted }}
 UPLOADPP_STALL_AFTER: {{ printf "%ds" (int64 $v.stallAfterSeconds) }}
 UPLOADPP_STEP_SETTINGS: {{ toJson $own | quote }}
 UPLOADPP_READY_AFTER: {{ printf "%ds" (int64 $v.release.readyAfterSeconds) }}
+UPLOADPP_UNANSWERED_AFTER: {{ printf "%ds" (int64 $v.release.unansweredAfterSeconds) }}
+UPLOADPP_STORAGE_CHECK: {{ $v.storageCheck.mode }}
+UPLOADPP_STORAGE_CHECK_INTERVAL: {{ printf "%ds" (int64 $v.storageCheck.intervalSeconds) }}
+UPLOADPP_STORAGE_INSECURE: {{ $v.storageCheck.insecureSkipVerify | quote }}
+{{- if $v.storageCheck.ca.existingSecret }}
+UPLOADPP_STORAGE_CA_FILE: /etc/uploadpp/storage-ca.crt
+{{- end }}
 UPLOADPP_RELEASE_BACKOFF: {{ printf "%ds" (int64 $v.release.backoffSeconds) }}
 UPLOADPP_TTL_COMPLETED: {{ printf "%ds" (int64 $v.ttlSeconds.completed) }}
 UPLOADPP_TTL_FAILED: {{ printf "%ds" (int64 $v.ttlSeconds.failed) }}

@@ -90,4 +90,9 @@ labels:
     name: {{ .existingSecret | quote }}
     items: [{key: {{ .certKey | quote }}, path: nats-client.crt}, {key: {{ .keyKey | quote }}, path: nats-client.key}]
 {{- end }}{{ end }}
+{{- with .Values.storageCheck.ca }}{{ if .existingSecret }}
+- secret:
+    name: {{ .existingSecret | quote }}
+    items: [{key: {{ .key | quote }}, path: storage-ca.crt}]
+{{- end }}{{ end }}
 {{- end }}

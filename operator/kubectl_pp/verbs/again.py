@@ -141,7 +141,7 @@ class _Wishes:
             return RestartMode.RESUME
         if self._force:
             return RestartMode.FORCE_RESTART
-        if self._old and (not upload.ended or upload.stage == Stage.UPLOAD_FAILED):
+        if self._old and (not upload.ended or upload.stage in {Stage.UPLOAD_FAILED, Stage.UNANSWERED}):
             return RestartMode.RESUME
         return RestartMode.RESTART
 

@@ -15,7 +15,7 @@ from uploadpp.core.states import STALLED
 
 STATUS_COLUMN = "Status"
 ROWS_ON_A_TERMINAL = 200
-NEEDS_A_PERSON = frozenset({STALLED, Stage.HELD, Stage.UPLOAD_FAILED})
+NEEDS_A_PERSON = frozenset({STALLED, Stage.HELD, Stage.UPLOAD_FAILED, Stage.UNANSWERED})
 
 
 def run(context: Context) -> int:

@@ -21,6 +21,8 @@ STAGES: dict[Stage, str] = {
     Stage.CANCELLED: "Ended because `spec.desiredState` is Cancelled.",
     Stage.CLEANED: "The storage's own command removed the upload.",
     Stage.UPLOAD_FAILED: "The storage failed to release the file as often as it may; resume to try again.",
+    Stage.GONE: "The storage has said several times that it does not have the upload any more.",
+    Stage.UNANSWERED: "The storage did not answer for so long that the upload ended; resume to try again.",
 }
 
 WORDS: dict[str, str] = {

@@ -20,6 +20,8 @@ class Config:
     """Step to how many uploads may be at its service at once; who comes to such a step is queued."""
     ready_after: Millis = Millis(10 * MINUTE)
     """How long the storage may take to answer PostprocessingFinished with UploadReady."""
+    unanswered_after: Millis = Millis(24 * 60 * MINUTE)
+    """How long after it was reported as stalled an upload ends that the storage does not answer for."""
     max_finish_resends: int = 3
     """How often an unanswered PostprocessingFinished goes out again (never for abort)."""
     max_releases: int = 5

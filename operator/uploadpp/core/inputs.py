@@ -100,6 +100,17 @@ class SpecChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Absent:
+    """The storage says that there is nothing behind the download URL: HTTP `status`, 404 or 410.
+
+    `lasting` means that it has said so several times, with time in between.
+    """
+
+    status: int
+    lasting: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The time `wake_at` returned has come."""
 
@@ -120,6 +131,7 @@ Input = (
     | RetriedElsewhere
     | FinishedElsewhere
     | SpecChanged
+    | Absent
     | Tick
     | Granted
 )

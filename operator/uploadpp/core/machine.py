@@ -12,6 +12,7 @@ from typing import Any
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.inputs import (
+    Absent,
     BytesReceived,
     CleanUpload,
     FinishedElsewhere,
@@ -27,8 +28,8 @@ from uploadpp.core.inputs import (
     UploadReady,
 )
 from uploadpp.core.model import Millis, Upload
-from uploadpp.core.rules import answers, arrival, control, echo, elsewhere, timers, turn
-from uploadpp.core.states import ENDED, IN_STEP, Ignored, Stage
+from uploadpp.core.rules import absence, answers, arrival, control, echo, elsewhere, timers, turn
+from uploadpp.core.states import ENDED, IN_STEP, UNHEARD, Ignored, Stage
 
 RuleFunction = Callable[[Upload, Any, Millis, Config], Decision]
 
@@ -73,7 +74,7 @@ TABLE: tuple[Row, ...] = (
     _row(StepFinished, ALL - IN_STEP, answers.answer_to_nothing),
     _row(
         UploadReady,
-        {Stage.AWAITING_READY},
+        UNHEARD | {Stage.AWAITING_READY},
         answers.upload_ready,
         VERDICTS | {Stage.RELEASE_BACKING_OFF, Stage.UPLOAD_FAILED, Stage.AWAITING_READY},
     ),
@@ -96,13 +97,14 @@ TABLE: tuple[Row, ...] = (
         elsewhere.finished_elsewhere,
         {Stage.AWAITING_READY},
     ),
+    _row(Absent, absence.ASKED_ABOUT, absence.absent, {Stage.GONE}),
     _row(Granted, {Stage.QUEUED}, turn.granted, STARTED - {Stage.QUEUED} | {Stage.AWAITING_READY}),
     _row(Tick, {Stage.RUNNING}, timers.check_running, AFTER_FAILURE),
     _row(Tick, {Stage.DELAYING}, timers.end_delay, BEGUN - {Stage.DELAYING}),
     _row(Tick, {Stage.BACKING_OFF}, timers.try_again, STARTED),
     _row(Tick, {Stage.RELEASE_BACKING_OFF}, timers.release_again, {Stage.AWAITING_READY}),
-    _row(Tick, {Stage.AWAITING_READY}, timers.watch_release, {Stage.AWAITING_READY}),
-    _row(Tick, {Stage.AWAITING_URL}, timers.watch_url, {Stage.AWAITING_URL}),
+    _row(Tick, {Stage.AWAITING_READY}, timers.watch_release, {Stage.AWAITING_READY, Stage.UNANSWERED}),
+    _row(Tick, {Stage.AWAITING_URL}, timers.watch_url, {Stage.AWAITING_URL, Stage.UNANSWERED}),
 )
 
 RULES: dict[tuple[type[Input], Stage], RuleFunction] = {

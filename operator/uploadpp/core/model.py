@@ -237,6 +237,8 @@ class Upload(NamedTuple):
             return self.plan[self.cursor].name
         if self.stage in {*RELEASING, Stage.SUSPENDED}:
             return FINISHED_STEP
+        if self.stage is Stage.UNANSWERED and self.outcome is not None:
+            return FINISHED_STEP
         return ""
 
     @property

@@ -27,6 +27,8 @@ class Stage(StrEnum):
     CANCELLED = "Cancelled"
     CLEANED = "Cleaned"
     UPLOAD_FAILED = "UploadFailed"
+    GONE = "Gone"
+    UNANSWERED = "Unanswered"
 
     @property
     def ended(self) -> bool:
@@ -49,8 +51,13 @@ ENDED = frozenset(
         Stage.CANCELLED,
         Stage.CLEANED,
         Stage.UPLOAD_FAILED,
+        Stage.GONE,
+        Stage.UNANSWERED,
     },
 )
+UNHEARD = frozenset({Stage.GONE, Stage.UNANSWERED})
+"""Ends that the storage has not told us: what it says later counts, and a person may try again."""
+
 IN_STEP = frozenset(
     {
         Stage.QUEUED,
@@ -107,6 +114,7 @@ class StepReason(StrEnum):
     TOO_LARGE = "TooLarge"
     CANCELLED = "Cancelled"
     CLEANED = "Cleaned"
+    GONE = "Gone"
     RELEASED_ELSEWHERE = "ReleasedElsewhere"
     FINISHED_ELSEWHERE = "FinishedElsewhere"
     BEFORE_RESTART = "BeforeRestart"

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.model import Millis, Upload
-from uploadpp.core.states import Outcome, Stage
+from uploadpp.core.states import UNHEARD, Outcome, Stage
 
 SAMPLED, RANDOM = 1, 2
 """The flags of a traceparent (W3C Trace Context, level 2)."""
@@ -21,7 +21,7 @@ SAMPLED, RANDOM = 1, 2
 SUPERSEDED = "Superseded"
 """The reason of what was cut short by something new: another attempt, another run."""
 
-FAILED = frozenset({Stage.RETRIES_EXHAUSTED, Stage.STEP_TIMED_OUT, Stage.UPLOAD_FAILED})
+FAILED = UNHEARD | {Stage.RETRIES_EXHAUSTED, Stage.STEP_TIMED_OUT, Stage.UPLOAD_FAILED}
 """Ends that are a failure; a file that a step refuses is not."""
 
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
@@ -190,6 +190,8 @@ def _ended(wait: _Wait, before: Upload, after: Upload, now: Millis) -> Span:
         error = SUPERSEDED
     elif after.stage in {Stage.RELEASE_BACKING_OFF, Stage.UPLOAD_FAILED}:
         error = "ReleaseFailed"
+    elif after.stage in UNHEARD:
+        error = after.stage
     end = Millis(max(wait.start, end))
     return Span(
         name=wait.name,

@@ -47,6 +47,7 @@ from uploadpp.runtime.session import Session
 from uploadpp.runtime.settings import Settings
 from uploadpp.runtime.stalls import StallWatch
 from uploadpp.runtime.stopping import or_stop
+from uploadpp.runtime.storage_check import open_check
 from uploadpp.runtime.surroundings import Surroundings, wall_clock
 from uploadpp.runtime.tracing import Tracing
 from uploadpp.runtime.watch import Watch
@@ -81,6 +82,7 @@ class App:
             raise ConfigurationError(f"{text}; see `uploadpp generate-key`") from None
         self._nats = nats_options(settings, self._identity)
         self._config = core_config(settings)
+        self._storage = open_check(settings)
         attributes = {"k8s.namespace.name": self._namespace, "service.instance.id": self._identity}
         self._otlp = open_otlp(settings, SERVICE, attributes)
         self._metrics = Metrics()
@@ -170,6 +172,8 @@ class App:
                     task.cancel()
                 await asyncio.gather(*helpers, return_exceptions=True)
                 await self._client.close()
+                if self._storage is not None:
+                    await self._storage.close()
 
     def _publish_backlogs(self) -> None:
         """Gauges over all shards of this process, computed when somebody asks."""
@@ -242,6 +246,8 @@ class App:
             max_recorded=self._settings.max_recorded,
             start_from=self._settings.start_from,
             watch=partial(Watch, credentials=credentials),
+            ask=self._storage.ask if self._storage is not None else None,
+            ask_seconds=self._settings.storage_check_interval / 1000,
             tracing=Tracing(self._otlp.sampled, self._otlp.emit) if self._otlp is not None else None,
         )
 

@@ -118,6 +118,14 @@ class Metrics:
             "Messages that were not processed because they end the process.",
             registry=r,
         )
+        self.storage_checks = Family(
+            Counter(
+                "uploadpp_storage_checks",
+                "Questions to the storage about uploads that it may have lost, by result.",
+                ["result"],
+                registry=r,
+            )
+        )
         self.published = Tallies(
             CounterMetricFamily, "uploadpp_published", "Events published, by kind.", ["kind"], registry=r
         )

@@ -4,7 +4,7 @@ The real ones live in `wire` and `kube`, the doubles for simulation in `uploadpp
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 from uploadpp.core.commands import Notice
@@ -14,6 +14,9 @@ from uploadpp.kube.store import Stored
 from uploadpp.wire.encode import Outgoing
 
 Json = dict[str, Any]
+
+Ask = Callable[[str], Awaitable[int | None]]
+"""The HTTP status of a download URL, None when nobody answers (`runtime.storage_check`). It never raises."""
 
 
 class Bus(Protocol):

@@ -26,6 +26,7 @@ from uploadpp.runtime.checkpoint import Checkpoint, Form
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.crew import Crew
 from uploadpp.runtime.dispatcher import Dispatcher
+from uploadpp.runtime.doubts import Doubts
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.fence import Fence
 from uploadpp.runtime.handmade import SecretUrls
@@ -91,6 +92,7 @@ class Session:
         self.limit = Limit(around.max_recorded // shard.count, self._coordinator, self._archive)
         self._checkpoint.limit = self.limit
         self._coordinator.on_ended = self._reaper.watch
+        self._doubts = Doubts(self._coordinator, around, self._hears)
         refusals = self._checkpoint.refusals
         refusals.on_news = lambda notice: around.events.post(lease.name, lease.uid, notice, LEASE)
         process, counter = self._coordinator.on_message, around.metrics.messages_set_aside
@@ -202,14 +204,9 @@ class Session:
         await self._listing.first(around.soon_read + place.backlog)
         self._resources.keys.settle()
         around.metrics.epoch.labels(self._label).set(place.epoch)
-        log.info(
-            "replaying the log",
-            extra={
-                "consumer": place.consumer,
-                "resources": len(self._coordinator) + len(self._archive),
-                "messages": place.backlog,
-            },
-        )
+        known = len(self._coordinator) + len(self._archive)
+        said = {"consumer": place.consumer, "resources": known, "messages": place.backlog}
+        log.info("replaying the log", extra=said)
         self.entered = True
         self._start_reading(place)
 
@@ -256,7 +253,7 @@ class Session:
                 self._reaper.watch(entry)
         self._recording = [self._spawn(self._checkpoint.run(self._width))]
         self._recording += [self._spawn(self._checkpoint.write()) for _ in range(around.writers)]
-        own = self._scheduler.run(self._on_tick), self._reaper.run(), self._secrets.run()
+        own = self._scheduler.run(self._on_tick), self._reaper.run(), self._secrets.run(), self._doubts.run()
         self._volition = [self._spawn(each) for each in own]  # not because of a message
         self._spawn(self._publisher.run_resends())
         self._recording.append(self._spawn(self._acknowledge()))
@@ -382,10 +379,13 @@ class Session:
 
     def _on_tick(self, entry: Entry) -> None:
         """A timer is due; while we cannot hear answers nobody is late with one."""
-        if self._reader is not None and self._reader.hears:
+        if self._hears():
             self._coordinator.on_tick(entry)
         else:
             self._scheduler.set(entry, Millis(self._around.clock() + DEAF_MS))
+
+    def _hears(self) -> bool:
+        return self._reader is not None and self._reader.hears
 
     def _width(self, oldest_seconds: float) -> int:
         if self._ending:

@@ -19,6 +19,7 @@ from uploadpp.runtime.values import (
     File,
     Number,
     Steps,
+    StorageChecks,
     Switch,
     Token,
     Words,
@@ -148,20 +149,38 @@ class Settings(BaseModel):
         gt=0,
         description="How long the storage may take to answer UploadReady.",
     )
+    unanswered_after: Duration = env(
+        "UPLOADPP_UNANSWERED_AFTER",
+        default=86_400_000,
+        gt=0,
+        description="An upload ends this long after it was reported that the storage does not answer for it.",
+    )
+    storage_check: Annotated[StorageChecks, BeforeValidator(lower)] = env(
+        "UPLOADPP_STORAGE_CHECK",
+        default=StorageChecks.ASK,
+        description="ask: uploads that the storage may have lost are looked for at their download URL; off.",
+    )
+    storage_check_interval: Duration = env(
+        "UPLOADPP_STORAGE_CHECK_INTERVAL", default=10_000, gt=0, description="Time between two such looks."
+    )
+    storage_insecure: Switch = env(
+        "UPLOADPP_STORAGE_INSECURE", default=False, description="Do not verify the storage's certificate."
+    )
+    storage_ca_file: File = env(
+        "UPLOADPP_STORAGE_CA_FILE",
+        default=None,
+        description="PEM file of its authority; forces verification.",
+    )
     release_backoff: Duration = env(
         "UPLOADPP_RELEASE_BACKOFF",
         default=30_000,
         description="Wait before a failed release is tried again; doubled.",
     )
     ttl_completed: Duration = env(
-        "UPLOADPP_TTL_COMPLETED",
-        default=600_000,
-        description="How long a completed upload's resource is kept.",
+        "UPLOADPP_TTL_COMPLETED", default=600_000, description="How long a completed upload is kept."
     )
     ttl_failed: Duration = env(
-        "UPLOADPP_TTL_FAILED",
-        default=604_800_000,
-        description="How long any other ended upload's resource is kept.",
+        "UPLOADPP_TTL_FAILED", default=604_800_000, description="How long any other ended upload is kept."
     )
     max_ended: Number = env(
         "UPLOADPP_MAX_ENDED",

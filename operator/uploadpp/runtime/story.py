@@ -13,7 +13,7 @@ from uploadpp.core.tracing import FAILED
 
 log = logging.getLogger(__name__)
 
-TOLD_BY_THE_END = frozenset({"Rejected", "RetriesExhausted", "UploadFailed"})
+TOLD_BY_THE_END = frozenset({"Rejected", "RetriesExhausted", "UploadFailed", "Gone", "Unanswered"})
 """Reasons of notices that say no more than the line about the upload's end."""
 EXPECTED = frozenset({"RetryScheduled", "ReleaseFailed"})
 """Warnings to who looks at that upload, but nothing that anybody needs to act on yet."""

@@ -14,7 +14,7 @@ from uploadpp.runtime.echoes import IsEcho
 from uploadpp.runtime.handlers import Sink
 from uploadpp.runtime.listing import SOON_READ
 from uploadpp.runtime.metrics import Metrics
-from uploadpp.runtime.ports import Notices, Resources, Seals, Watching
+from uploadpp.runtime.ports import Ask, Notices, Resources, Seals, Watching
 from uploadpp.runtime.rehearsal import Rehearse, rehearse
 from uploadpp.runtime.tracing import Tracing
 from uploadpp.wire.marks import Marks
@@ -22,6 +22,7 @@ from uploadpp.wire.stream import StartFrom
 
 ACK_SECONDS = 0.05
 RESYNC_SECONDS = 600.0
+ASK_SECONDS = 10.0
 
 
 def wall_clock() -> Millis:
@@ -56,3 +57,5 @@ class Surroundings:
     lost_after: datetime | None = None
     rehearse: Rehearse = rehearse
     tracing: Tracing | None = None
+    ask: Ask | None = None  # the storage, about uploads that it may have lost; None asks nothing
+    ask_seconds: float = ASK_SECONDS

@@ -1,6 +1,7 @@
 """How the text of a variable or a flag becomes a value: as services in Go read it."""
 
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -116,6 +117,13 @@ def read_boolean(value: object) -> object:
     if text in {"0", "f", "F", "false", "FALSE", "False"}:
         return False
     raise ValueError("is no boolean; use true or false")
+
+
+class StorageChecks(StrEnum):
+    """Whether the storage is asked about uploads that it may have lost."""
+
+    ASK = "ask"
+    OFF = "off"
 
 
 def lower(value: object) -> object:

@@ -10,6 +10,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
+    Absent,
     BytesReceived,
     CleanUpload,
     Granted,
@@ -102,7 +103,7 @@ class Story:
     def tell(self, event: Input, *, after: Millis = SECOND) -> Decision:
         """Something happens: from the log, from a person, or a timer."""
         self.now = Millis(self.now + after)
-        if isinstance(event, Tick | SpecChanged | Granted):
+        if isinstance(event, Tick | SpecChanged | Granted | Absent):
             decision = decide(self.state, UPLOAD_ID, event, self.now, self.config)
         else:
             self.sequence += 1
@@ -152,6 +153,10 @@ class Story:
     def cleaned(self) -> Decision:
         """CleanUpload."""
         return self.tell(CleanUpload())
+
+    def absent(self, *, lasting: bool = True) -> Decision:
+        """The storage says that it does not have the upload."""
+        return self.tell(Absent(404, lasting=lasting))
 
     def timer(self) -> Decision:
         """The time `wake_at` names has come.

@@ -23,6 +23,7 @@ from uploadpp.kube.store import Store
 from uploadpp.runtime.crew import Crew
 from uploadpp.runtime.listing import SOON_READ
 from uploadpp.runtime.metrics import Metrics
+from uploadpp.runtime.ports import Ask
 from uploadpp.runtime.seat import Seat
 from uploadpp.runtime.surroundings import Surroundings
 from uploadpp.testing.apiclient import ApiFaults, SimulatedApi, SimulatedWatch
@@ -38,6 +39,7 @@ LEASE_SECONDS = 15
 ACK_SECONDS = 0.4
 RESYNC_SECONDS = 30.0
 WRITERS = 3
+ASK_SECONDS = 2.0
 _METRICS = Metrics()
 MARKS = Marks([b"the key of all simulated processes"])
 
@@ -86,6 +88,7 @@ class OperatorProcess:
         self.seats: list[Seat] = []
         self.shards = 1
         self.soon_read = SOON_READ
+        self.ask: Ask | None = None
         self.poison = b""
         """Messages that hold this end every process; a copy shows which those are."""
         self.pod = ""
@@ -152,6 +155,8 @@ class OperatorProcess:
             ack_seconds=ACK_SECONDS,
             resync_seconds=RESYNC_SECONDS,
             soon_read=self.soon_read,
+            ask=self.ask,
+            ask_seconds=ASK_SECONDS,
             clock=self.machine.clock,
             monotonic=self.machine.monotonic,
             rehearse=self._rehearse,

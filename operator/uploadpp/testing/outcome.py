@@ -19,8 +19,9 @@ WAITING_FOR_A_PERSON = frozenset({Stage.HELD, Stage.SUSPENDED})
 
 
 def at_rest(upload: Upload) -> bool:
-    """Whether nothing but an input can move an upload: it has ended or says what it waits for."""
-    return upload.stage.ended or upload.stage in WAITING_FOR_A_PERSON or upload.stalled_at is not None
+    """Whether nothing but an input can move an upload: it has ended or waits for people."""
+    deaf = upload.stage is Stage.RUNNING and upload.stalled_at is not None  # its service is missing
+    return upload.stage.ended or upload.stage in WAITING_FOR_A_PERSON or deaf
 
 
 def unrest(server: ApiServer, checks: Checks) -> list[str]:

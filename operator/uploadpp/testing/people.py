@@ -34,8 +34,11 @@ class People:
             self._suspend, self._suspend, self._cancel, self._restart, self._restart, self._label,
             self._delete, self._resume, self._resume_step, self._clean, self._announce_same,
             self._announce_fresh, self._stray_answer, self._stray_ready, self._unknown, self._make_by_hand,
-            self._nonsense,
+            self._nonsense, self._forget,
         ]  # fmt: skip
+
+    def _forget(self, upload: str) -> None:
+        self._sim.world.forget(upload)
 
     # -- edits ----------------------------------------------------------------------------
 

@@ -40,6 +40,7 @@ def config(*steps: StepPlan, ttl: int = 15, places: Mapping[str, int] | None = N
         steps=steps,
         max_in_flight=places or {},
         ready_after=Millis(8 * SECOND),
+        unanswered_after=Millis(60 * SECOND),
         max_finish_resends=2,
         max_releases=2,
         release_backoff=Millis(2 * SECOND),

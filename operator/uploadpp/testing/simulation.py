@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from uploadpp.core.commands import Kind
@@ -83,11 +84,16 @@ class Simulation:
             self.trace.add(machine.name, f"has the steps {plan_text(config.steps) or 'none'}")
         process.shards = self.shards[0] if len(self.shards) == 1 else self.random.choice(self.shards)
         process.pod = self.pod
+        process.ask = partial(self._ask, machine)
         self.processes.append(process)
         if len(self.processes) % 2 == 0:
             process.soon_read = NOTHING  # as where very many are kept that are over
         process.start()
         return process
+
+    async def _ask(self, machine: Machine, url: str) -> int | None:
+        await machine.travel()
+        return self.world.status_of(url)
 
     @property
     def running(self) -> list[OperatorProcess]:

@@ -61,6 +61,10 @@ class World:
         self.script: list[str] | None = None
         """What steps answer one after another, instead of by chance."""
         self.sessions: dict[str, Session] = {}
+        self.urls: dict[str, str] = {}
+        """Download URL to whose it is."""
+        self.reachable = True
+        """Whether anybody answers behind download URLs."""
         journal.listeners.append(self._on_record)
 
     # -- the storage ----------------------------------------------------------------------
@@ -97,11 +101,29 @@ class World:
 
     def _url(self, session: Session) -> str:
         url = f"https://storage.test/data/{session.id}-{session.urls}"
-        if not self.behaviour.url_seconds:
-            return url
+        if self.behaviour.url_seconds:
+            url = self._expiring(session)
+        self.urls[url] = session.id
+        return url
+
+    def _expiring(self, session: Session) -> str:
         expires = EPOCH.timestamp() + self._kernel.now + self.behaviour.url_seconds
         claims = urlsafe_b64encode(orjson.dumps({"exp": expires, "n": session.urls})).decode()
         return f"https://storage.test/data/x.{claims}.y"
+
+    def status_of(self, url: str) -> int | None:
+        """What the data gateway says about a download URL; None when it is not there."""
+        if not self.reachable:
+            return None
+        session = self.sessions.get(self.urls.get(url, ""))
+        return 200 if session is not None and session.open else 404
+
+    def forget(self, upload_id: str) -> None:
+        """The file's folder is deleted and the trash emptied: the session goes without a word."""
+        session = self.sessions[upload_id]
+        if session.open:
+            session.open = session.node = False
+            self._note(f"storage: {upload_id} was deleted by its user")
 
     def _finished(self, record: Record) -> None:
         session = self.sessions.get(record.upload)

@@ -196,10 +196,9 @@ def test_f19_bytes_received_again_neither_restarts_nor_resurrects() -> None:
 
 def test_f20_whoever_is_not_answered_is_reported_and_whoever_ended_is_removed() -> None:
     story = begun()
-    for _ in range(10):
-        if wake_at(story.upload, story.config) is not None:
-            story.timer()
-    assert story.upload.stalled_at is not None
+    while story.upload.stalled_at is None:
+        story.timer()
+    assert wake_at(story.upload, story.config) is not None, "it waits without end"
     story.cleaned()
     assert story.upload.stage is Stage.CLEANED
     for ended in (story, begun("a")):

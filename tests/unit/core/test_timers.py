@@ -115,7 +115,7 @@ def test_a_missing_upload_ready_is_asked_for_again_and_then_reported(outcome: st
         "lost, or are asynchronous uploads off? resume sends it again, cancel ends the upload here"
     )
     assert story.notices[-1].reason == "Stalled"
-    assert wake_at(story.upload, story.config) is None
+    assert wake_at(story.upload, story.config) == story.now + story.config.unanswered_after
     assert story.tell(Tick()).ignored is Ignored.NOTHING_DUE
     assert story.upload.stage is Stage.AWAITING_READY
 
@@ -162,7 +162,7 @@ def test_a_missing_url_is_asked_for_again_and_then_reported() -> None:
     assert story.published == ["restart a 1", "restart a 2"]
     assert story.upload.stalled_at == story.now
     assert "RestartPostprocessing" in story.upload.message
-    assert wake_at(story.upload, story.config) is None
+    assert wake_at(story.upload, story.config) == story.now + story.config.unanswered_after
     assert story.tell(Tick()).ignored is Ignored.NOTHING_DUE
 
 

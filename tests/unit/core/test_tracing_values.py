@@ -160,3 +160,10 @@ def test_a_run_ends_when_it_is_over_and_not_when_that_is_noticed() -> None:
     assert (run.start, run.end) == (BEGAN, story.now)
     undated = evolve(story.upload, completed_at=None)
     assert finished_spans(before, undated, Millis(story.now + 9_000))[-1].end == story.now + 9_000
+
+
+def test_an_upload_that_the_storage_has_lost_ends_its_wait_in_an_error() -> None:
+    story = begun()
+    before = story.upload
+    story.absent()
+    assert [span.error for span in ended(story, before)] == ["Gone", "Gone"]

@@ -31,6 +31,7 @@ from uploadpp.core.states import (
     ENDED,
     IN_STEP,
     STALLED,
+    UNHEARD,
     CancelPolicy,
     DesiredState,
     Ignored,
@@ -58,7 +59,7 @@ SECOND, MINUTE = 1_000, 60_000
             (
                 "Pending Queued Running Delaying BackingOff Held Suspended AwaitingURL AwaitingReady "
                 "ReleaseBackOff Completed Deleted Aborted RetriesExhausted StepTimedOut Cancelled "
-                "Cleaned UploadFailed"
+                "Cleaned UploadFailed Gone Unanswered"
             ),
         ),
         (StallReason, "NoAnswerFromStep NoUploadReady NoFreshURL ReleaseFailed"),
@@ -66,7 +67,7 @@ SECOND, MINUTE = 1_000, 60_000
         (
             StepReason,
             (
-                "Rejected RetriesExhausted TimedOut TooLarge Cancelled Cleaned ReleasedElsewhere "
+                "Rejected RetriesExhausted TimedOut TooLarge Cancelled Cleaned Gone ReleasedElsewhere "
                 "FinishedElsewhere BeforeRestart Unanswered"
             ),
         ),
@@ -125,13 +126,17 @@ def test_limits() -> None:
     [
         (
             ENDED,
-            "Aborted Cancelled Cleaned Completed Deleted RetriesExhausted StepTimedOut UploadFailed",
+            (
+                "Aborted Cancelled Cleaned Completed Deleted Gone RetriesExhausted StepTimedOut Unanswered "
+                "UploadFailed"
+            ),
         ),
         (IN_STEP, "AwaitingURL BackingOff Delaying Held Queued Running Suspended"),
+        (UNHEARD, "Gone Unanswered"),
         (RELEASING, "AwaitingReady ReleaseBackOff UploadFailed"),
         (ACKNOWLEDGED, "Aborted Cancelled Completed Deleted RetriesExhausted StepTimedOut"),
     ],
-    ids=["ended", "in a step", "releasing", "acknowledged"],
+    ids=["ended", "in a step", "unheard", "releasing", "acknowledged"],
 )
 def test_sets_of_stages(stages: frozenset[Stage], names: str) -> None:
     assert " ".join(sorted(stages)) == names

@@ -24,6 +24,7 @@ from uploadpp.runtime.configuration import (
 )
 from uploadpp.runtime.logs import LogFormat, LogLevel
 from uploadpp.runtime.settings import Settings, TracingType
+from uploadpp.runtime.values import StorageChecks
 from uploadpp.wire.stream import StartFrom
 
 # A value that is not the default, as text and as what it must become.
@@ -37,6 +38,10 @@ VALUES: dict[str, tuple[str, Any]] = {
     "stall_after": ("1m", 60_000),
     "step_settings": ('{"delay":{"maxRetries":1}}', None),
     "ready_after": ("1m30s", 90_000),
+    "unanswered_after": ("1h", 3_600_000),
+    "storage_check": ("OFF", StorageChecks.OFF),
+    "storage_check_interval": ("2s", 2000),
+    "storage_insecure": ("true", True),
     "release_backoff": ("0", 0),
     "ttl_completed": ("1s", 1000),
     "ttl_failed": ("1h", 3_600_000),

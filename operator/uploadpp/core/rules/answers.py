@@ -139,7 +139,8 @@ def _turned_to(upload: Upload, index: int, now: Millis) -> Upload:
 def upload_ready(upload: Upload, ready: UploadReady, now: Millis, config: Config) -> Decision:
     """The storage's answer to PostprocessingFinished."""
     if upload.outcome is not Outcome.CONTINUE:
-        if not ready.failed:  # only `continue` is ever answered so: the file is out, whatever we ordered
+        # Only `continue` is ever answered with success: the file is out, whatever we ordered, if anything.
+        if upload.outcome is None or not ready.failed:
             return released_elsewhere(upload, ready, now, config)
         return end_as_decided(upload, now, config)
     if not ready.failed:
@@ -158,7 +159,14 @@ def upload_ready(upload: Upload, ready: UploadReady, now: Millis, config: Config
         )
     wait = backoff(failures, config.release_backoff, config.max_release_backoff)
     text = f"the storage failed to release the file (try {failures}); next try in {wait / 1000:g} s"
-    waiting = enter(failed, Stage.RELEASE_BACKING_OFF, now, next_attempt_at=Millis(now + wait))
+    waiting = enter(
+        failed,
+        Stage.RELEASE_BACKING_OFF,
+        now,
+        next_attempt_at=Millis(now + wait),
+        completed_at=None,  # it may have ended without the storage's answer
+        expires_at=None,
+    )
     return Decision(waiting, notices=(Notice(NoticeType.WARNING, "ReleaseFailed", text),))
 
 

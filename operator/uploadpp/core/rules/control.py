@@ -8,7 +8,15 @@ from uploadpp.core.inputs import Resume, SpecChanged
 from uploadpp.core.model import FINISHED_STEP, Millis, RestartRequest, Upload
 from uploadpp.core.moves import approach, begin_run, cancel, end_untold, finish, proceed
 from uploadpp.core.rules.arrival import hold_restored
-from uploadpp.core.states import DesiredState, Ignored, Outcome, RestartMode, Stage, StepReason
+from uploadpp.core.states import (
+    UNHEARD,
+    DesiredState,
+    Ignored,
+    Outcome,
+    RestartMode,
+    Stage,
+    StepReason,
+)
 
 FOLD_MS = 1_000
 FOLDED = {Stage.RUNNING, Stage.AWAITING_READY}
@@ -19,8 +27,12 @@ UNMOVED = {Stage.PENDING, Stage.SUSPENDED}
 
 
 def resume_unknown(now: Millis) -> Decision:
-    """Ask the storage to announce an upload that we do not know, as the peer does."""
-    return Decision(None, (RequestRestart(Mark(Kind.RESTART, now, 0, 1)),))
+    """Ask the storage to announce an upload that we do not know, as the peer does.
+
+    Two within a second are the same request with the same event id, of which the stream keeps one.
+    """
+    second = Millis(now - now % FOLD_MS)
+    return Decision(None, (RequestRestart(Mark(Kind.RESTART, second, 0, 1)),))
 
 
 def resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decision:
@@ -47,6 +59,8 @@ def _resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decisi
             return begin_run(upload, now, config)
         case Stage.AWAITING_READY | Stage.RELEASE_BACKING_OFF | Stage.UPLOAD_FAILED:
             return _release_again(upload, now)
+        case Stage.GONE | Stage.UNANSWERED:
+            return _release_again(upload, now) if upload.outcome else begin_run(upload, now, config)
     if upload.stage is Stage.HELD and upload.step.reason is StepReason.TOO_LARGE:
         return approach(upload, upload.cursor, now, config)
     if upload.stage is Stage.HELD:
@@ -71,11 +85,11 @@ def _nothing_to_resume(upload: Upload, wish: Resume) -> tuple[Ignored, str] | No
         return Ignored.OTHER_STEP, f"the upload is not in step {wish.step}"
     if upload.stage.in_step and upload.control.desired is DesiredState.SUSPENDED:
         return Ignored.SUSPENDED, "the upload is suspended; set spec.desiredState to Active"
-    if upload.stage is Stage.PENDING and upload.control.desired is DesiredState.CANCELLED:
+    if upload.stage in UNHEARD | {Stage.PENDING} and upload.control.desired is DesiredState.CANCELLED:
         return Ignored.UPLOAD_ENDED, "the upload is cancelled"
     if upload.stage is Stage.QUEUED:
         return Ignored.NOTHING_DUE, f"the upload is waiting for a place at step {upload.current_step}"
-    if upload.stage.ended and upload.stage is not Stage.UPLOAD_FAILED:
+    if upload.stage.ended and upload.stage not in UNHEARD | {Stage.UPLOAD_FAILED}:
         return Ignored.UPLOAD_ENDED, f"the upload has ended: {upload.stage}"
     return None
 

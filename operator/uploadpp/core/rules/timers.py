@@ -8,7 +8,7 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Tick
 from uploadpp.core.model import Millis, Upload
-from uploadpp.core.moves import back_off, end_step, finish, proceed, request_url
+from uploadpp.core.moves import back_off, end, end_step, finish, proceed, request_url
 from uploadpp.core.states import Ignored, Outcome, Stage, StepReason, StepState
 
 
@@ -23,9 +23,11 @@ def wake_at(upload: Upload, config: Config) -> Millis | None:
             return Millis(min(due)) if due else None
         case Stage.DELAYING | Stage.BACKING_OFF | Stage.RELEASE_BACKING_OFF:
             return upload.next_attempt_at
-        case Stage.AWAITING_READY if upload.stalled_at is None:
+        case Stage.AWAITING_READY | Stage.AWAITING_URL if upload.stalled_at is not None:
+            return Millis(upload.stalled_at + config.unanswered_after)
+        case Stage.AWAITING_READY:
             return Millis(upload.since + config.ready_after)
-        case Stage.AWAITING_URL if upload.stalled_at is None:
+        case Stage.AWAITING_URL:
             return Millis(upload.since + config.url_after)
         case _:
             return None
@@ -86,10 +88,12 @@ def release_again(upload: Upload, tick: Tick, now: Millis, config: Config) -> De
 
 
 def watch_release(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
-    """UploadReady is missing: send again what is safe to send again (law 2.5), then report."""
+    """UploadReady is missing: send again what is safe to send again (law 2.5), then report, then end."""
     del tick
-    if now < upload.since + config.ready_after or upload.stalled_at is not None:
+    if now < (wake_at(upload, config) or 0):
         return _not_due(upload)
+    if upload.stalled_at is not None:
+        return _give_up(upload, now, config)
     resends = upload.finishes - 1 - upload.releases
     if upload.outcome in {Outcome.CONTINUE, Outcome.DELETE} and resends < config.max_finish_resends:
         return finish(upload, upload.outcome, now)
@@ -100,10 +104,12 @@ def watch_release(upload: Upload, tick: Tick, now: Millis, config: Config) -> De
 
 
 def watch_url(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
-    """The storage has not sent a fresh URL: ask again, then report."""
+    """The storage has not sent a fresh URL: ask again, then report, then end."""
     del tick
-    if now < upload.since + config.url_after or upload.stalled_at is not None:
+    if now < (wake_at(upload, config) or 0):
         return _not_due(upload)
+    if upload.stalled_at is not None:
+        return _give_up(upload, now, config)
     if upload.url_requests < config.max_url_requests:
         return request_url(upload, now)
     return _stall(
@@ -121,6 +127,22 @@ RULES: dict[Stage, Callable[[Upload, Tick, Millis, Config], Decision]] = {
     Stage.AWAITING_READY: watch_release,
     Stage.AWAITING_URL: watch_url,
 }
+
+
+def _give_up(upload: Upload, now: Millis, config: Config) -> Decision:
+    """The storage has been silent for so long that nobody waits for it any more; it is told nothing."""
+    silent = f"for {(now - upload.since) / 1000:.0f} s"
+    if upload.stage is Stage.AWAITING_URL:
+        text = (
+            f"the storage has not answered RestartPostprocessing {silent}; resume begins again and asks again"
+        )
+        upload = end_step(upload, StepState.SKIPPED, now, message="the storage sent no fresh download URL")
+    else:
+        text = f"the storage has not confirmed PostprocessingFinished({upload.outcome}) {silent}"
+        again = "it is not sent again, because a second abort can remove the bytes"
+        text += f"; {again if upload.outcome is Outcome.ABORT else 'resume sends it again'}"
+    decision = end(upload, Stage.UNANSWERED, now, config, message=text)
+    return evolve(decision, notices=(Notice(NoticeType.WARNING, Stage.UNANSWERED, text),))
 
 
 def _stall(upload: Upload, now: Millis, text: str) -> Decision:

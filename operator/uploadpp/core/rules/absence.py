@@ -1,0 +1,59 @@
+"""Absent: the storage says that there is nothing behind the download URL of an upload.
+
+It forgets an upload without a word when its file, folder or space is removed, and it never waits for
+one while asynchronous uploads are off. `runtime.doubts` asks it about uploads that look like that.
+"""
+
+from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.core.config import Config
+from uploadpp.core.decision import Decision, ignore
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import Absent
+from uploadpp.core.model import Millis, Upload
+from uploadpp.core.moves import end, end_step
+from uploadpp.core.states import Ignored, Outcome, Stage, StepReason, StepState
+
+ASKED_ABOUT = frozenset({Stage.RUNNING, Stage.BACKING_OFF, Stage.AWAITING_READY, Stage.AWAITING_URL})
+SIGNS = ("404", "410", "not found", "download")
+"""What steps say when they do not get the file; a step that says nothing may mean that as well."""
+
+
+def is_doubtful(upload: Upload) -> bool:
+    """Whether the storage may have lost the upload: somebody else has seen a sign of it, or it is silent."""
+    match upload.stage:
+        case Stage.AWAITING_READY:
+            return upload.stalled_at is not None or upload.finishes - 1 > upload.releases
+        case Stage.RUNNING | Stage.AWAITING_URL:
+            return upload.stalled_at is not None
+        case Stage.BACKING_OFF:
+            said = upload.step.message.lower()
+            return upload.step.reason is None and (not said or any(sign in said for sign in SIGNS))
+    return False
+
+
+def absent(upload: Upload, seen: Absent, now: Millis, config: Config) -> Decision:
+    """Say so at once, and end the upload when it lasts: nobody can answer for it any more."""
+    text = _observed(upload, seen)
+    if not seen.lasting:
+        text = f"{text} The storage is asked again before the upload ends"
+        if upload.message == text:
+            return ignore(upload, Ignored.DUPLICATE, "the storage has said so before")
+        notice = Notice(NoticeType.WARNING, "UploadMissing", text)
+        return Decision(evolve(upload, message=text), notices=(notice,))
+    said = upload.step.message if upload.stage.in_step else ""
+    cut = end_step(upload, StepState.SKIPPED, now, reason=StepReason.GONE, message=said)
+    decision = end(cut, Stage.GONE, now, config, message=text)
+    return evolve(decision, notices=(Notice(NoticeType.WARNING, Stage.GONE, text),))
+
+
+def _observed(upload: Upload, seen: Absent) -> str:
+    text = f"the storage does not have the upload: HTTP {seen.status} for its download URL."
+    if upload.stage is Stage.AWAITING_READY and upload.outcome is not Outcome.ABORT:
+        return (
+            f"{text} Either it has carried out PostprocessingFinished({upload.outcome}) and its UploadReady "
+            "got lost, or was the file, its folder or its space deleted before that?"
+        )
+    return (
+        f"{text} Was the file deleted meanwhile, or are asynchronous uploads off? They need "
+        "OCIS_ASYNC_UPLOADS=true (ocis) or OC_ASYNC_UPLOADS=true (OpenCloud) in the storage."
+    )
