@@ -27,6 +27,10 @@ PASSED_ON = re.compile(r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_[A-Z]+|TZ|LD_LI
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+SHOWN = 40
+"""Characters of a value that cannot be used which its error shows."""
+
+
 def _is_status(word: str) -> bool:
     return word.isascii() and word.isdecimal() and len(word) < 6 and int(word) <= MAX_STATUS  # noqa: PLR2004
 
@@ -40,7 +44,7 @@ def _pairs(value: object) -> object:
     for item in value:
         status, equals, outcome = str(item).partition("=")
         if not equals or not _is_status(status.strip()):
-            raise ValueError(f"{item!r} is no pair such as 1=delete")
+            raise ValueError(f"is no pair such as 1=delete: {str(item)[:SHOWN]!r}")
         pairs[int(status)] = outcome.strip()
     return pairs
 

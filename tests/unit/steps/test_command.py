@@ -227,7 +227,11 @@ async def test_what_is_kept_from_the_user_is_infected(status: int, exits: object
     assert (verdict.result.infected, verdict.result.description) == (infected, "said" if infected else "")
 
 
-@pytest.mark.parametrize("given", ["\u0663=delete", f"{'1' * 5000}=delete", "-1=delete", "1 2=delete"])
+@pytest.mark.parametrize(
+    "given",
+    ["\u0663=delete", f"{'1' * 5000}=delete", "-1=delete", "1 2=delete"],
+    ids=["arabic", "long", "negative", "two"],
+)
 def test_what_is_no_exit_status(given: str) -> None:
     with pytest.raises(ConfigurationError, match="is no pair such as 1=delete"):
         options("cat", exit=[given])
