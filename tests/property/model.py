@@ -102,7 +102,7 @@ class Book:
         if last.what == "ready" and last.word == "failed" and self.order_word() == "continue":
             return "UploadFailed" if self.failures() > self.releases else "ReleaseBackOff"
         if last.what == "ready":
-            return "Completed" if last.word == "ok" else self._verdict()
+            return "Completed" if last.word == "ok" else last.step
         waits = {"answer": "BackingOff", "wait": "Suspended", "queue": "Queued", "hold": "Held"}
         return {**waits, "order": "AwaitingReady"}[last.what]
 
@@ -215,7 +215,8 @@ class Book:
         if (early or status in IN_STEP | {"ReleaseBackOff", "UploadFailed"}) and word == "ok":
             self.note("gone", at, word="Completed")
         elif status == "AwaitingReady" or (status in UNHEARD and self.order_word()):
-            self.note("ready", at, word=word)
+            ends = word == "failed" and self.order_word() != "continue"
+            self.note("ready", at, self._verdict() if ends else "", word)  # a later edit changes no ending
             if word == "failed" and self.order_word() == "continue" and self.cancelled:
                 return self.order(self.cancel_word, self._cut(), at)
         return []

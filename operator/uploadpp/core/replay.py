@@ -126,7 +126,9 @@ def _is_of(upload: Upload, mark: Mark, kind: Kind, detail: str) -> bool:
     same = (mark.received_at, mark.run, mark.kind) == (upload.received_at, upload.run, kind)
     if kind is Kind.FINISH:
         # Another outcome may have the same number: the one in the log was decided by somebody who knew less.
-        return same and mark.detail == upload.outcome and not upload.log.start
+        # A release that the storage reports replaces the outcome, whatever we had decided.
+        decided = mark.detail == upload.outcome or upload.stage is Stage.COMPLETED
+        return same and decided and not upload.log.start
     return same and detail in {"", mark.detail}
 
 

@@ -249,3 +249,32 @@ def test_a_request_for_the_url_of_a_later_step_is_believed() -> None:
     assert told is not None
     assert (told.stage, told.current_step, told.url_requests) == (Stage.AWAITING_URL, "b", 1)
     assert told.steps[0].state is StepState.WAITING
+
+
+def test_an_attempt_that_went_out_after_a_clean_upload_counts() -> None:
+    """CleanUpload came between the failure and the start of the next attempt; then we died."""
+    story = begun("a")
+    story.answers("retry")
+    story.cleaned()
+    before = story.upload
+    after = meet(story, mark_of(story, Kind.START, 2, "a"))
+    assert after is not None
+    assert (after.stage, after.steps[0].attempts) == (Stage.CLEANED, 2)
+    assert evolve(after, steps=before.steps) == before, "nothing else comes of it"
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "detail", "run"),
+    [
+        (Kind.START, 1, "a", 1),
+        (Kind.START, 3, "a", 1),
+        (Kind.START, 2, "z", 1),
+        (Kind.START, 2, "a", 0),
+        (Kind.RETRY, 2, "a", 1),
+    ],
+)
+def test_what_is_not_the_next_attempt_does_not_count(kind: Kind, number: int, detail: str, run: int) -> None:
+    story = begun("a")
+    story.answers("retry")
+    story.cleaned()
+    assert meet(story, mark_of(story, kind, number, detail, run=run)) is None

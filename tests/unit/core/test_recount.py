@@ -72,6 +72,20 @@ def test_what_the_storage_was_told_counts_even_if_it_did_something_else() -> Non
     assert recount(story.upload, [mark(Kind.FINISH, 1, "continue")], []) == story.upload
 
 
+@pytest.mark.parametrize("word", ["abort", "delete"])
+def test_an_order_that_never_went_out_does_not_count_once_the_storage_has_released_the_file(
+    word: str,
+) -> None:
+    story = Story(config_of("a"))
+    story.echoing = False
+    story.arrives()
+    story.state = evolve(story.upload, log=evolve(story.upload.log, start=2))
+    story.answers(word)
+    story.ready(failed=False)
+    assert (story.upload.stage, story.upload.finishes) == (Stage.COMPLETED, 1)
+    assert recount(story.upload, [mark(Kind.FINISH, 1, word)], []).finishes == 0
+
+
 def test_an_outcome_that_the_log_has_overruled_takes_nothing_back() -> None:
     """Both are number 1: the one in the log is the one that counts."""
     story = begun("a")

@@ -131,10 +131,16 @@ def test_what_only_the_log_knows_is_driven_by_the_steps_that_its_first_event_tel
     assert entry.storable, "nothing is awaited that never goes out"
 
 
-def test_what_another_has_forged_is_not_believed() -> None:
-    received, start = begun_by(CONFIG)
+@pytest.mark.parametrize(("steps", "position"), [(("a", "c"), 2), (("c", "a"), None)], ids=["a", "c"])
+def test_what_another_has_forged_is_what_a_start_of_anybody_is(
+    steps: tuple[str, ...], position: int | None
+) -> None:
+    """Its plan is not believed. A start of the current step stands for ours; any other proves nothing."""
+    received, start = begun_by(Config(steps=tuple(StepPlan(name=step) for step in steps)))
     replayed = make(Outbox(), NOW)
     replayed.marks = Marks([b"of another"])
     replayed.on_message(Raw(1, THEN, 1, 0, received))
     replayed.on_message(Raw(2, Millis(THEN + 5), 2, 0, start.body, start.event_id))
-    assert upload_of(replayed).log.start is None
+    upload = upload_of(replayed)
+    assert (upload.plan, upload.plan_fixed, upload.current_step) == (CONFIG.steps, False, "a")
+    assert upload.log.start == position

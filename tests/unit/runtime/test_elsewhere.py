@@ -317,3 +317,29 @@ def test_an_unknown_upload_that_is_announced_again_is_held() -> None:
 def test_a_known_upload_that_is_announced_again_goes_on() -> None:
     operator = Operator().acts().reads(ARRIVED, FRESH)
     assert (operator.upload.stage, operator.upload.run) == (Stage.RUNNING, 2)
+
+
+@pytest.mark.parametrize("steps", [TWO, ()], ids=["two steps", "no steps"])
+def test_what_was_cleaned_before_the_storage_answers_us_was_an_earlier_upload(
+    steps: tuple[StepPlan, ...],
+) -> None:
+    """The storage has the upload of which we have asked: a person says whether it is over already."""
+    operator = Operator(steps).acts().reads(CLEAN, AGAIN)
+    assert (operator.upload.stage, operator.sent) == (Stage.HELD, [])
+    operator.reads(event("ResumePostprocessing", Step=""))
+    assert (operator.upload.stage.ended, len(operator.sent)) == (False, 1)
+
+
+@pytest.mark.parametrize("steps", [TWO, ()], ids=["two steps", "no steps"])
+@pytest.mark.parametrize(
+    ("log", "finishes"),
+    [((CLEAN,), 0), ((ready(),), 0), ((finish("continue"),), 1), ((finish("abort"), ready(failed=True)), 1)],
+    ids=["cleaned", "released", "told", "aborted"],
+)
+def test_what_never_went_out_before_a_late_announcement_does_not_count(
+    log: tuple[Event, ...], finishes: int, steps: tuple[StepPlan, ...]
+) -> None:
+    operator = Operator(steps).acts().reads(*log, ARRIVED)
+    assert operator.sent == []
+    assert [step.attempts for step in operator.upload.steps] == [0] * len(steps)
+    assert operator.upload.finishes == finishes

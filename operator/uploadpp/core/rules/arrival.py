@@ -3,7 +3,7 @@
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import BytesReceived, Input
+from uploadpp.core.inputs import BytesReceived, CleanUpload, Input
 from uploadpp.core.model import Millis, Origin, Upload
 from uploadpp.core.moves import begin_run, cancel, end_untold, hold_unbegun, proceed, queue, start_step
 from uploadpp.core.rules.earlier import told_before
@@ -27,14 +27,16 @@ def first_arrival(upload_id: str, arrived: BytesReceived, now: Millis, config: C
         plan=config.steps,
         observed_generation=1,
     )
-    if not arrived.earlier:
+    earlier = arrived.earlier
+    if arrived.origin.again:  # the storage has it, so what was cleaned before was an earlier upload
+        earlier = tuple(event for event in earlier if not isinstance(event, CleanUpload))
+    if not earlier:
         return (
             hold_unbegun(upload, now, ANNOUNCED_AGAIN)
             if arrived.origin.again
             else begin_run(upload, now, config)
         )
-    begun = begin_run(upload, now, config).upload or upload
-    return told_before(begun, arrived.earlier, now, config)
+    return told_before(upload, earlier, now, config)
 
 
 def arrival_of_pending(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:

@@ -61,11 +61,24 @@ def _met(upload: Upload, echo: Published, now: Millis, config: Config) -> Decisi
         return Decision(_out(known, echo, now))
     decision = _caught_up(upload, echo, now, config)
     if decision.upload is None:
+        counted = _counted(known, mark)
+        if counted is not known:
+            return Decision(counted)
         return ignore(known, Ignored.ALREADY_APPLIED, "our own event, from before")
     ahead = evolve(decision.upload, plan_fixed=fixed)
     if mark.kind in {Kind.START, Kind.FINISH}:
         ahead = evolve(ahead, log=evolve(ahead.log, start=echo.sequence))
     return evolve(decision, upload=ahead)
+
+
+def _counted(upload: Upload, mark: Mark) -> Upload:
+    """The upload with an attempt that went out after what has ended it; nothing else comes of that."""
+    if not upload.stage.ended or mark.kind is not Kind.START or mark.run != upload.run:
+        return upload
+    for index, (plan, step) in enumerate(zip(upload.plan, upload.steps, strict=False)):
+        if plan.name == mark.detail and mark.number == step.attempts + 1:
+            return upload.with_step(index, evolve(step, attempts=mark.number))
+    return upload
 
 
 def _out(upload: Upload, echo: Published, now: Millis) -> Upload:
