@@ -333,8 +333,14 @@ def test_what_was_cleaned_before_the_storage_answers_us_was_an_earlier_upload(
 @pytest.mark.parametrize("steps", [TWO, ()], ids=["two steps", "no steps"])
 @pytest.mark.parametrize(
     ("log", "finishes"),
-    [((CLEAN,), 0), ((ready(),), 0), ((finish("continue"),), 1), ((finish("abort"), ready(failed=True)), 1)],
-    ids=["cleaned", "released", "told", "aborted"],
+    [
+        ((CLEAN,), 0),
+        ((ready(),), 0),
+        ((ready(), CLEAN), 0),
+        ((finish("continue"),), 1),
+        ((finish("abort"), ready(failed=True)), 1),
+    ],
+    ids=["cleaned", "released", "released, then cleaned", "told", "aborted"],
 )
 def test_what_never_went_out_before_a_late_announcement_does_not_count(
     log: tuple[Event, ...], finishes: int, steps: tuple[StepPlan, ...]
