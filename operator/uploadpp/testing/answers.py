@@ -1,6 +1,6 @@
 """What the stream says about the steps of an upload: by which plan, which were started, which answered."""
 
-from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.commands import Mark
 from uploadpp.core.model import DELAY_STEP, StepPlan
 from uploadpp.core.states import OnExhausted, OnTooLarge, Outcome
 from uploadpp.testing.journal import Journal, Record
@@ -47,10 +47,11 @@ def unanswered(journal: Journal, record: Record) -> list[str]:
 
 
 def _first_start(journal: Journal, upload: str, step: str, received_at: int, run: int) -> int | None:
-    starts = (
-        record.sequence
-        for record in journal.records
-        if record.upload == upload and record.mark and record.mark.kind is Kind.START
-        if (record.mark.received_at, record.mark.run, record.mark.detail) == (received_at, run, step)
-    )
-    return next(starts, None)
+    """Where the log starts a step in a run; a start of another service is one in any run (docs/adr/0017)."""
+    for record in journal.of("StartPostprocessingStep", upload):
+        mark = record.mark
+        if mark is None and record.payload["StepToStart"] == step:
+            return record.sequence
+        if mark is not None and (mark.received_at, mark.run, mark.detail) == (received_at, run, step):
+            return record.sequence
+    return None
