@@ -1,5 +1,6 @@
 """What the API server refuses: no upload is lost, nothing is done twice (law 2.7)."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from uploadpp.core.commands import Kind
 from uploadpp.testing.apiclient import ApiFaults
+from uploadpp.testing.apiserver import RESOURCES
 from uploadpp.testing.operator_process import OperatorProcess
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Result, Simulation
@@ -95,6 +97,96 @@ def test_what_a_resource_says_otherwise_is_not_acknowledged(sims: list[Simulatio
     sim.kernel.run_until(30.0)
     assert sim.world.sessions["up-1"].released
     assert acknowledged(sim) is (refused == "PATCH")  # that one patches `spec.sealed`, which nothing did
+
+
+def ends_while_created(sims: list[Simulation], *, arrives: bool = True) -> tuple[Simulation, OperatorProcess]:
+    """Its creation was refused, is on its way again when it ends, and arrives then (seed 31003815)."""
+    sim = Simulation(1, config(step("virusscan"), ttl=10_000))
+    sims.append(sim)
+    sim.checks.refused |= {"POST", "PATCH status"}
+    sim.world.script = [""]
+    process = sim.start(ApiFaults(refused="POST"))
+    sim.kernel.run_until(1.0)
+    sim.world.upload("up-1")
+    sim.kernel.run_until(5.0)
+    api: Any = process._api
+    request = api.request
+
+    async def late(method: str, path: str, *args: object, **kwargs: object) -> object:
+        if method == "POST" and path == RESOURCES:
+            await asyncio.sleep(20.0 - sim.kernel.now)
+            process.faults.refused = "" if arrives else "POST"
+            answer = await request(method, path, *args, **kwargs)
+            process.faults.refused = "PATCH status"
+            return answer
+        return await request(method, path, *args, **kwargs)
+
+    api.request = late
+    sim.kernel.run_until(15.0)
+    answer = {"UploadID": "up-1", "FinishedStep": "virusscan", "Outcome": "continue", "Result": None}
+    sim.journal.publish("PostprocessingStepFinished", answer)
+    sim.kernel.run_until(19.9)
+    assert sim.world.sessions["up-1"].released
+    assert sim.server.resources == {}
+    return sim, process
+
+
+def test_an_end_is_not_acknowledged_while_its_creation_is_on_its_way(sims: list[Simulation]) -> None:
+    """The resource would say after a restart that the upload has not begun, and nothing would answer that."""
+    sim, process = ends_while_created(sims)
+    assert not acknowledged(sim)
+    sim.kernel.run_until(30.0)
+    assert "status" not in sim.server.resources["up-1"]
+    assert not acknowledged(sim)
+    process.faults.refused = ""
+    sim.settle()
+    assert acknowledged(sim)
+    result = sim.result()
+    assert not result.violations, result.report()
+
+
+def test_a_kill_after_such_a_creation_leaves_nothing_pending(sims: list[Simulation]) -> None:
+    sim, process = ends_while_created(sims)
+    sim.kernel.run_until(30.0)
+    process.machine.kill()
+    sim.start()
+    sim.settle()
+    result = sim.result()
+    assert not result.violations, result.report()
+    assert sim.server.resources["up-1"]["status"]["conditions"][0]["reason"] == "Completed"
+    assert len(sim.journal.marks(Kind.FINISH, "up-1")) == 1
+
+
+def test_an_end_is_acknowledged_when_the_creation_on_its_way_is_refused(sims: list[Simulation]) -> None:
+    sim, _ = ends_while_created(sims, arrives=False)
+    assert not acknowledged(sim)
+    sim.kernel.run_until(30.0)
+    assert acknowledged(sim)
+    assert sim.server.resources == {}
+
+
+def test_an_end_is_not_acknowledged_while_an_altered_resource_of_it_cannot_be_removed(
+    sims: list[Simulation],
+) -> None:
+    sim, process = begin(sims, "DELETE")
+    sim.checks.refused.add("POST")
+    api: Any = process._api
+    request = api.request
+
+    async def altered(method: str, path: str, body: dict[str, Any] | None = None, **kwargs: object) -> object:
+        if body is not None and method == "POST" and path == RESOURCES:
+            body = body | {"spec": body["spec"] | {"steps": body["spec"]["steps"][:1]}}
+        return await request(method, path, body, **kwargs)
+
+    api.request = altered
+    sim.kernel.run_until(30.0)
+    assert sim.world.sessions["up-1"].released
+    assert "status" not in sim.server.resources["up-1"]
+    assert not acknowledged(sim)
+    api.request, process.faults.refused = request, ""
+    sim.kernel.run_until(120.0)
+    assert sim.server.resources["up-1"]["status"]["conditions"][0]["reason"] == "Completed", sim.trace.text()
+    assert acknowledged(sim)
 
 
 def killed(refused: str, seconds: float) -> Iterator[Result]:

@@ -183,11 +183,13 @@ class Checkpoint:
         """One writer; as many run as writes may be in flight. Until cancelled."""
         while True:
             entry = await self._let_through.get()
+            entry.creating = entry.stored is None and not entry.is_unrecorded_end
             try:
                 error = await self._store(entry)
             finally:
                 self._writing -= 1
                 self._wake.set()
+            entry.creating = False  # not if we are cancelled: it is on its way then
             if error is not None and not entry.gone:  # it stays `queued`: parked
                 self.refusals.park(entry, CREATE if entry.stored is None else STATUS, error)
                 self._note_end(entry)
@@ -302,15 +304,17 @@ class Checkpoint:
                 raise
             await self._watcher.confirm_ownership()
             return await self._claim_own(entry, existing)
-        await self._keep_or_remove(made.renamed or entry.name, made.uid, made.altered)
+        await self._keep_or_remove(entry, made.renamed or entry.name, made.uid, made.altered)
         entry.sealed = upload.origin
         return made
 
-    async def _keep_or_remove(self, name: str, uid: str, altered: str) -> None:
+    async def _keep_or_remove(self, entry: Entry, name: str, uid: str, altered: str) -> None:
         """Remove a resource of ours that is another than we wrote: a restart would go by what it says."""
         if altered and altered != SEALED:
+            entry.maybe_made = True
             with contextlib.suppress(ApiError):  # then it is found, and removed, at the next attempt
                 await self._resources.delete(name, uid)
+                entry.maybe_made = False
             raise RefusedError(_changed(name, altered), Refusal.CHANGED)
 
     async def _claim_own(self, entry: Entry, existing: Json) -> Stored:
@@ -318,7 +322,7 @@ class Checkpoint:
             raise RefusedError(f"the name {entry.name} belongs to another upload", Refusal.NAME)
         if existing["spec"].get("sealed") and not existing.get("status"):  # we have made it
             altered = altered_in(self._form.resource(entry.upload), existing)
-            await self._keep_or_remove(entry.name, existing["metadata"]["uid"], altered)
+            await self._keep_or_remove(entry, entry.name, existing["metadata"]["uid"], altered)
         return await self._claim(entry, existing)
 
     async def _claim(self, entry: Entry, existing: Json) -> Stored:

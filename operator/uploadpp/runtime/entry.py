@@ -39,7 +39,9 @@ class Entry:
     queued: bool = False
     refused: Refused | None = None
     maybe_made: bool = False
-    """Whether an answer to its creation was lost: it may have a resource although `stored` is None."""
+    """Whether it may have a resource although `stored` is None: an answer got lost, or a removal failed."""
+    creating: bool = False
+    """Whether its creation is on its way in a form that does not tell the end."""
     gone: bool = False
 
     @property
@@ -60,7 +62,7 @@ class Entry:
         """
         refused = self.refused
         has_refused = refused is not None and refused.reason is not Refusal.UNREACHABLE
-        has_resource = self.stored is not None or self.maybe_made
+        has_resource = self.stored is not None or self.maybe_made or self.creating
         return has_refused and not has_resource and self.upload.stage.ended
 
     def hold_back(self, slot: Slot) -> None:
