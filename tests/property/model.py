@@ -273,6 +273,12 @@ class Book:
             return self.go_on(at)
         return []
 
+    def looked_at(self, at: int) -> None:
+        """The same spec again: only a cancel that came too early for a stalled release is carried out now."""
+        unanswered = self.status() == "AwaitingReady" and self.since("order", self.of("stalled"))
+        if self.cancelled and unanswered:
+            self.note("gone", at, word="Cancelled")
+
     def _cut(self) -> str:
         """Why the storage is told so: a step that was cut short says it for good."""
         return "Cancelled" if self.current() else "CancelledBetween"

@@ -183,9 +183,10 @@ class Comparison(RuleBasedStateMachine):
         self.hear(self.book.restarted(mode, wish.token, step, self.now))
 
     def look_again(self, draw: Draw) -> None:
-        """The spec is looked at again, as after downtime: nothing comes of it."""
+        """The spec is looked at again, as after downtime."""
         del draw
         self.story.tell(SpecChanged(self.story.upload.control))
+        self.book.looked_at(self.now)
 
     def storage_lost_it(self, draw: Draw) -> None:
         """The storage is asked about the upload, and does not have it; seldom."""
