@@ -44,7 +44,7 @@ def _pairs(value: object) -> object:
     for item in value:
         status, equals, outcome = str(item).partition("=")
         if not equals or not _is_status(status.strip()):
-            raise ValueError(f"is no pair such as 1=delete: {str(item)[:SHOWN]!r}")
+            raise ValueError(f"{str(item)[:SHOWN]!r} is no pair such as 1=delete")
         pairs[int(status)] = outcome.strip()
     return pairs
 

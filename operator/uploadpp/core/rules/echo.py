@@ -58,7 +58,7 @@ def _met(upload: Upload, echo: Published, now: Millis, config: Config) -> Decisi
     if (mark.run, mark.number, mark.detail) == _last(upload, mark.kind):
         if mark.kind in {Kind.RETRY, Kind.RESTART} or upload.log.start is not None:
             return ignore(known, Ignored.ALREADY_APPLIED, "our own event, known")
-        return Decision(_out(known, echo, now))
+        return Decision(_out(_requested(known, mark, now, config), echo, now))
     decision = _caught_up(upload, echo, now, config)
     if decision.upload is None:
         counted = _counted(known, mark)
@@ -69,6 +69,19 @@ def _met(upload: Upload, echo: Published, now: Millis, config: Config) -> Decisi
     if mark.kind in {Kind.START, Kind.FINISH}:
         ahead = evolve(ahead, log=evolve(ahead.log, start=echo.sequence))
     return evolve(decision, upload=ahead)
+
+
+def _requested(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload:
+    """The upload that has seen the restart request which its command tells of.
+
+    A replay may decide the same command for another reason: a cancellation meets the failed release that
+    was read again before the request for a restart was looked at.
+    """
+    request = upload.control.restart
+    if request is None or mark.token != request.token or mark.token == upload.observed_token:
+        return upload
+    decision = spec_changed(upload, SpecChanged(upload.control), now, config)
+    return decision.upload if decision.upload is not None and not decision.commands else upload
 
 
 def _counted(upload: Upload, mark: Mark) -> Upload:
