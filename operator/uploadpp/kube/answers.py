@@ -38,7 +38,8 @@ KINDS = {
     "secrets": "Secret",
     "events": "Event",
 }
-REVIEW = "SelfSubjectAccessReview"
+REVIEWS = {"SelfSubjectAccessReview": "allowed", "SelfSubjectReview": "userInfo"}
+"""What is asked for without being stored, and the field of its status that answers."""
 
 ADMISSION = (
     ("ValidatingAdmissionPolicy", Refusal.POLICY),
@@ -123,7 +124,7 @@ def _mismatch(method: str, target: Target, body: object, answer: Json) -> str:  
         return "" if answer.get("status") == "Success" else "is a Status without success"
     if not isinstance(metadata, dict):
         return "has no metadata"
-    if kind == REVIEW:
+    if kind in REVIEWS:
         return "" if not target.plural and _is_verdict(answer) else "is not what was asked for"
     if method == "GET" and not target.name:
         listed = isinstance(answer.get("items"), list) and kind in {f"{target.kind}List", "List"}
@@ -142,7 +143,8 @@ def _mismatch(method: str, target: Target, body: object, answer: Json) -> str:  
 def _is_verdict(answer: Json) -> bool:
     """Whether a review says what it was asked for. It is stored nowhere, so it has no identity."""
     status = answer.get("status")
-    return isinstance(status, dict) and isinstance(status.get("allowed"), bool)
+    verdict = status.get(REVIEWS[answer["kind"]]) if isinstance(status, dict) else None
+    return isinstance(verdict, bool | dict)
 
 
 def _is_made_of(body: object, answer: Json) -> bool:
