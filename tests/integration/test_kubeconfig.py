@@ -25,7 +25,7 @@ from uploadpp.runtime.watch import Watch
 REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 BODY = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
 
-# aiohttp ends TLS connections in the background, and the loop of a test or of a watch can be closed before that
+# aiohttp ends TLS connections in the background. The loop of a test or of a watch can be closed before that
 # has happened; uvloop then warns. See "Graceful shutdown" in aiohttp's documentation.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

@@ -195,7 +195,7 @@ def _access(context: Entry, cluster: Entry, user: Entry | None) -> Access:
             "token" if token else "tokenFile", "and username are both set; kubectl takes only one of them"
         )
     return Access(
-        server=_whole(server, secure=insecure),
+        server=_whole(server),
         namespace=context.text("namespace"),
         authority=authority,
         insecure=insecure,
@@ -212,9 +212,9 @@ def _access(context: Entry, cluster: Entry, user: Entry | None) -> Access:
     )
 
 
-def _whole(server: str, *, secure: bool) -> str:
-    if "://" not in server:  # as kubectl does it, with which certificates do not count here
-        server = f"{'https' if secure else 'http'}://{server}"
+def _whole(server: str) -> str:
+    if "://" not in server:  # as kubectl does it, whatever the entry says of certificates
+        server = f"http://{server}"
     return server.rstrip("/")
 
 
