@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl, apply_crds
@@ -17,6 +18,10 @@ from tests.stepbench import StepBench
 
 # What the shell has for an operator would configure those of the tests, and what is read in this process.
 leave_out_ours()
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 # Minutes to build and root to run: only `make e2e` asks for them.
 collect_ignore = [] if os.environ.get("UPLOADPP_E2E") else ["pods"]

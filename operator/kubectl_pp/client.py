@@ -177,6 +177,10 @@ class Client:
         raise AssertionError
 
 
+_MARKS = frozenset({"metadata", "object", "gitVersion", "resources"})
+"""One of these is in each answer: an object, an event of a watch, /version, a list of resources."""
+
+
 def _object(content: bytes) -> Json:
     """What the API server answers with.
 
@@ -187,7 +191,7 @@ def _object(content: bytes) -> Json:
         found = json.loads(content)
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict) or not {"metadata", "object"} & found.keys():
+    if not isinstance(found, dict) or not _MARKS & found.keys():
         raise UnavailableError(
             "the answer does not come from an API server", "is there a proxy in between? check --context"
         )

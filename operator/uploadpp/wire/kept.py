@@ -15,6 +15,8 @@ from nats.js.api import StreamState
 
 log = logging.getLogger(__name__)
 
+_LATER_LIFE = re.compile(r"(?:\+[1-9][0-9]{0,8})?")
+
 MAX_BYTES = 1024
 MAX_SEQUENCE = 2**63
 
@@ -74,9 +76,8 @@ def read(text: str, prefix: str, stream: str) -> Kept | None:
     except (ValueError, TypeError, KeyError) as error:
         log.warning("the position that was kept in the Lease is not used: it cannot be read: %s", error)
         return None
-    if found.prefix == prefix and re.fullmatch(
-        rf"{re.escape(stream)}(\+[1-9][0-9]{{0,8}})?", found.incarnation
-    ):
+    life = found.incarnation.removeprefix(stream)
+    if found.prefix == prefix and found.incarnation.startswith(stream) and _LATER_LIFE.fullmatch(life):
         return found
     log.warning("the position that was kept in the Lease is not used: it is of another stream or shard")
     return None
