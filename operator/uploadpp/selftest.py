@@ -21,7 +21,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.commands import Kind
 from uploadpp.core.inputs import Published
-from uploadpp.core.model import Millis
+from uploadpp.core.model import RESTARTED_BY, Millis
 from uploadpp.core.states import Outcome, Stage
 from uploadpp.kube.access import ConfigError
 from uploadpp.kube.api import Api
@@ -115,7 +115,11 @@ class Selftest:
         self._waiting_for = f"event after {kind}"
         if kind is Kind.RESTART:
             await self._publish(
-                "BytesReceived", Filename="selftest", Filesize=1, URL="https://selftest.invalid/"
+                "BytesReceived",
+                Filename="selftest",
+                Filesize=1,
+                URL="https://selftest.invalid/",
+                ExecutingUser={"id": {"opaque_id": RESTARTED_BY}},  # as the storage answers what we ask
             )
             self._say("the operator asked for a download URL and got one")
         elif kind is Kind.START:

@@ -14,7 +14,7 @@ from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.demo.wire import encode, read_all
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import Driver, histories
+from tests.driver import Driver, bytes_received, histories
 
 URL = "https://storage.test/data/s3cr3t-path"
 
@@ -85,7 +85,8 @@ async def test_without_a_url_the_storage_is_asked_for_one(
         "wait", "--for=jsonpath={.status.conditions[0].reason}=AwaitingURL", "--timeout=30s", "upp/no-url"
     )
     assert "RestartPostprocessing" in {e.type for e in await read_all(driver.js)}
-    await driver.upload("no-url")  # what the storage answers
+    again = {"id": {"opaque_id": "postprocessing-restart"}}
+    await driver.say(bytes_received("no-url", ExecutingUser=again))  # what the storage answers
     assert (await finished(kubectl, "no-url"))["status"]["outcome"] == "continue"
     assert (await histories(driver.js))["no-url"].steps == ["policies"]
 
