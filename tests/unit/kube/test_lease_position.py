@@ -9,21 +9,6 @@ from uploadpp.kube.errors import ApiError
 from uploadpp.kube.lease import POSITION_ANNOTATION, Lease, LeaseLostError
 
 
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def lease_of(server: Server, clock: Clock) -> Callable[[str], Lease]:
-    return lambda name: Lease(server, "ns", "shard", name, DURATION, clock)  # type: ignore[arg-type]
-
-
 async def test_a_position_is_kept_over_renewals_and_owners_until_it_is_dropped(
     lease_of: Callable[[str], Lease], server: Server
 ) -> None:

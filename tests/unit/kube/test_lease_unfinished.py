@@ -9,21 +9,6 @@ from uploadpp.kube.lease import UNFINISHED_ANNOTATION, Lease
 from uploadpp.kube.sightings import Sightings
 
 
-@pytest.fixture
-def server() -> Server:
-    return Server()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def lease_of(server: Server, clock: Clock) -> Callable[[str], Lease]:
-    return lambda name: Lease(server, "ns", "shard", name, DURATION, clock)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("said", ["", "two", "-1", "٣", "9" * 40])
 async def test_what_others_write_of_unfinished_owners(
     server: Server, lease_of: Callable[[str], Lease], said: str
