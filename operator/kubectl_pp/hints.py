@@ -182,7 +182,7 @@ def _ended(upload: Upload) -> list[Hint]:
                 Hint(
                     "The storage does not have the upload any more: its file, folder or space was "
                     "deleted. If this happens to every upload, asynchronous uploads are off: set "
-                    "OCIS_ASYNC_UPLOADS=true (ocis) or OC_ASYNC_UPLOADS=true (OpenCloud) in the storage."
+                    "OCIS_ASYNC_UPLOADS or OC_ASYNC_UPLOADS to true in storage-users."
                 ),
                 Hint("If the storage has it all the same:", f"restart {name}"),
             ]

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import gc
 import json
 import os
 import stat
@@ -24,10 +25,6 @@ from uploadpp.runtime.watch import Watch
 
 REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 BODY = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
-
-# aiohttp ends TLS connections in the background. The loop of a test or of a watch can be closed before that
-# has happened; uvloop then warns. See "Graceful shutdown" in aiohttp's documentation.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 class Files:
@@ -291,6 +288,9 @@ async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
     target.close()
 
 
+# A loop that ends while a connection through a proxy is being made leaves its socket open until the
+# process ends: aiohttp and uvloop each expect the other to close it. It is collected here, where it belongs.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("by", ["proxy-url", "HTTPS_PROXY", "https_proxy"])
 async def test_requests_and_the_watch_go_through_the_proxy(
     files: Files, namespace: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, by: str
@@ -315,3 +315,5 @@ async def test_requests_and_the_watch_go_through_the_proxy(
     proxy.stop()
     assert set(proxy.asked) == {f"CONNECT api.example.test:{port} HTTP/1.1"}
     assert "s3cret" not in caplog.text
+    del watch
+    gc.collect()

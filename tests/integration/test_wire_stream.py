@@ -231,12 +231,15 @@ async def test_legacy_push_member(client: Client, js: JetStreamContext) -> None:
     assert made.config is not None
     assert made.config.deliver_subject is not None
     member = await client.subscribe(made.config.deliver_subject, queue="postprocessing")
-    await client.flush()
-    assert legacy_members(await list_consumers(js)) == ["postprocessing"]
+    await until_members(js, ["postprocessing"])
     await member.unsubscribe()
-    await client.flush()
-    async with asyncio.timeout(10):  # the server notices lost interest in its own time
-        while legacy_members(await list_consumers(js)):  # noqa: ASYNC110 -- nothing tells
+    await until_members(js, [])
+
+
+async def until_members(js: JetStreamContext, expected: list[str]) -> None:
+    """The server notices interest, and its end, in its own time."""
+    async with asyncio.timeout(10):
+        while legacy_members(await list_consumers(js)) != expected:  # noqa: ASYNC110 -- nothing tells
             await asyncio.sleep(0.05)
 
 

@@ -109,9 +109,18 @@ async def test_no_copy_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await rehearse([raw(1, POISON)], lambda _: os._exit(1), nothing) is None
 
 
-async def test_the_child_ends_with_who_waits_for_it() -> None:
+async def test_the_child_ends_with_who_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    children: list[int] = []
+    fork = os.fork
+
+    def counted() -> int:
+        children.append(fork())
+        return children[-1]
+
     def process(_: Raw) -> None:
         time.sleep(3600)
+
+    monkeypatch.setattr(os, "fork", counted)
 
     waiting = asyncio.Event()
     task = asyncio.create_task(rehearse([raw(1)], process, waiting.set))
@@ -120,7 +129,7 @@ async def test_the_child_ends_with_who_waits_for_it() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)  # noqa: ASYNC222 -- it does not wait
+        os.waitpid(children[0], os.WNOHANG)  # noqa: ASYNC222 -- it does not wait
 
 
 class Stage:
