@@ -24,7 +24,7 @@ _RECIPE = 1  # counts up when what follows makes another base
 _PACKAGES = "python3-pip,ca-certificates"
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LEFT_OUT = ("./dev/*", "./var/cache/apt/*", "./var/lib/apt/lists/*", "./var/log/*", "./usr/share/doc/*")
-_SOURCES = ("Dockerfile", "LICENSE", "requirements-runtime.lock", "operator/uploadpp")
+_SOURCES = ("Dockerfile", "LICENSE", "requirements-runtime.lock", "operator/stand-in", "operator/uploadpp")
 # How this machine reaches a package index is nothing that the image may remember.
 _OF_THIS_MACHINE = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf"))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cryptography.fernet import Fernet
 
-from uploadpp import __version__
+from uploadpp import __version__, standin
 from uploadpp.core.text import clean_lines
 from uploadpp.runtime.app import App
 from uploadpp.runtime.configuration import ConfigurationError, add_flags, read_settings
@@ -40,11 +40,17 @@ def main(arguments: list[str] | None = None) -> int:
     test.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long it may take")
     cli.add_arguments(commands.add_parser("step", help="serve a step: a command, a virus scan, or rules"))
     commands.add_parser("generate-key", help="print a new sealing key")
+    replaced = commands.add_parser(
+        standin.SERVICE, help="stand in for the replaced service: answer its probes"
+    )
+    replaced.add_argument("arguments", nargs=argparse.REMAINDER, help="as in `ocis postprocessing server`")
     options = vars(parser.parse_args(arguments))
     command = options.pop("command")
     if command == "generate-key":
         sys.stdout.write(Fernet.generate_key().decode() + "\n")
         return 0
+    if command == standin.SERVICE:
+        return standin.main(["uploadpp", command, *options["arguments"]])
     try:
         return {"run": _run, "step": cli.run_step, "selftest": _selftest}[command](options)
     except ConfigurationError as error:
