@@ -47,9 +47,8 @@ class Value:
         """The JSON schema of the value."""
         found = {"description": self.text} if self.text else {}
         if self.children:
-            return found | closed(
-                {child.name: child.schema() for child in self.children}, required(self.children)
-            )
+            group = closed({child.name: child.schema() for child in self.children}, required(self.children))
+            return found | group | {"type": ["object", "null"]}
         if "enum" not in self.extra:
             found["type"] = self.kind
         return found | {"default": self.default} | {k: v for k, v in self.extra.items() if k != OPTIONAL}
@@ -62,20 +61,28 @@ def closed(properties: dict[str, Any], required_names: list[str]) -> dict[str, A
 
 
 def required(values: tuple[Value, ...]) -> list[str]:
-    """What `null` must not remove: templates look into groups, and a missing number or word means nothing.
+    """What `null` must not remove from a group that is there: a missing number or word means nothing.
 
-    Values that are newer than the first version are `optional`, and templates know their defaults: `helm
-    upgrade --reuse-values` leaves them out.
+    Values that are newer than the first version are `optional`, because `helm upgrade --reuse-values` leaves
+    them out.
     """
-    return [each.name for each in values if each.children or _is_needed(each)]
+    return [each.name for each in values if _is_needed(each)]
 
 
 def _is_needed(value: Value) -> bool:
-    if value.extra.get(OPTIONAL):
+    if value.children or value.extra.get(OPTIONAL):
         return False
     return bool(value.extra.get("minItems")) or (
         value.default != "" and not isinstance(value.default, dict | list)
     )
+
+
+def fillable(values: tuple[Value, ...]) -> Iterator[Value]:
+    """What templates fill in when it is missing: groups, before what is in them, and new values."""
+    for value in values:
+        if value.children or value.extra.get(OPTIONAL):
+            yield value
+        yield from fillable(value.children)
 
 
 def read_values(path: Path) -> tuple[Value, ...]:

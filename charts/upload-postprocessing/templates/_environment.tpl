@@ -16,10 +16,10 @@ UPLOADPP_ON_EXHAUSTED: {{ $v.retryPolicy.onExhausted }}
 UPLOADPP_STALL_AFTER: {{ printf "%ds" (int64 $v.stallAfterSeconds) }}
 UPLOADPP_STEP_SETTINGS: {{ toJson $own | quote }}
 UPLOADPP_READY_AFTER: {{ printf "%ds" (int64 $v.release.readyAfterSeconds) }}
-UPLOADPP_UNANSWERED_AFTER: {{ printf "%ds" (int64 ($v.release.unansweredAfterSeconds | default 86400)) }}
-UPLOADPP_STORAGE_CHECK: {{ $v.storageCheck.mode | default "ask" }}
-UPLOADPP_STORAGE_CHECK_INTERVAL: {{ printf "%ds" (int64 ($v.storageCheck.intervalSeconds | default 10)) }}
-UPLOADPP_STORAGE_INSECURE: {{ $v.storageCheck.insecureSkipVerify | default false | quote }}
+UPLOADPP_UNANSWERED_AFTER: {{ printf "%ds" (int64 $v.release.unansweredAfterSeconds) }}
+UPLOADPP_STORAGE_CHECK: {{ $v.storageCheck.mode }}
+UPLOADPP_STORAGE_CHECK_INTERVAL: {{ printf "%ds" (int64 $v.storageCheck.intervalSeconds) }}
+UPLOADPP_STORAGE_INSECURE: {{ $v.storageCheck.insecureSkipVerify | quote }}
 {{- if $v.storageCheck.ca.existingSecret }}
 UPLOADPP_STORAGE_CA_FILE: /etc/uploadpp/storage-ca.crt
 {{- end }}
@@ -27,10 +27,10 @@ UPLOADPP_RELEASE_BACKOFF: {{ printf "%ds" (int64 $v.release.backoffSeconds) }}
 UPLOADPP_TTL_COMPLETED: {{ printf "%ds" (int64 $v.ttlSeconds.completed) }}
 UPLOADPP_TTL_FAILED: {{ printf "%ds" (int64 $v.ttlSeconds.failed) }}
 UPLOADPP_MAX_ENDED: {{ int64 $v.maxEnded | quote }}
-UPLOADPP_MAX_RECORDED: {{ int64 ($v.maxRecorded | default 100000) | quote }}
+UPLOADPP_MAX_RECORDED: {{ int64 $v.maxRecorded | quote }}
 UPLOADPP_SHOW: {{ join "," $v.show | quote }}
 POSTPROCESSING_EVENTS_ENDPOINT: {{ join "," $v.nats.endpoints | quote }}
-UPLOADPP_NATS_INBOX_PREFIX: {{ $v.nats.inboxPrefix | default "_INBOX" | quote }}
+UPLOADPP_NATS_INBOX_PREFIX: {{ $v.nats.inboxPrefix | quote }}
 UPLOADPP_START_FROM: {{ $v.nats.startFrom }}
 UPLOADPP_STREAM_MAX_AGE: {{ printf "%ds" (int64 $v.nats.streamMaxAgeSeconds) }}
 UPLOADPP_LEASE_DURATION: {{ printf "%ds" (int64 $v.leaseDurationSeconds) }}
@@ -58,7 +58,7 @@ UPLOADPP_NATS_TOKEN_FILE: /etc/uploadpp/nats.token
 {{- if $v.nats.tls.enabled }}
 POSTPROCESSING_EVENTS_ENABLE_TLS: "true"
 POSTPROCESSING_EVENTS_TLS_INSECURE: {{ $v.nats.tls.insecureSkipVerify | quote }}
-UPLOADPP_NATS_TLS_HANDSHAKE_FIRST: {{ $v.nats.tls.handshakeFirst | default false | quote }}
+UPLOADPP_NATS_TLS_HANDSHAKE_FIRST: {{ $v.nats.tls.handshakeFirst | quote }}
 {{- if $v.nats.tls.ca.existingSecret }}
 POSTPROCESSING_EVENTS_TLS_ROOT_CA_CERTIFICATE: /etc/uploadpp/nats-ca.crt
 {{- end }}

@@ -1,3 +1,14 @@
+{{- /* Fills in what is missing: `helm upgrade --reuse-values` knows neither the values that are newer than the installed
+release, nor their defaults, and `null` removes a group. Each template begins with it. */ -}}
+{{- define "upp.defaults" -}}
+{{- range .Files.Get "files/defaults.json" | fromJsonArray -}}
+{{- $group := $.Values -}}
+{{- range initial .path }}{{ $group = get $group . }}{{ end -}}
+{{- $name := last .path -}}
+{{- if kindIs "invalid" (index $group $name) }}{{ $_ := set $group $name .default }}{{ end -}}
+{{- end -}}
+{{- end }}
+
 {{- define "upp.name" -}}
 {{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
 {{- end }}
