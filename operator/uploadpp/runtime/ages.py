@@ -35,7 +35,7 @@ def oldest(uploads: Iterable[Upload]) -> dict[Place, tuple[Millis, Millis]]:
         if id(stage) in _ENDED:
             continue
         since, begun = upload.since, upload.started_at or upload.since
-        if stage is Stage.RUNNING:
+        if stage is Stage.RUNNING and cursor < len(upload.steps):
             since = upload.steps[cursor].started_at or since
         kind = (id(stage), plan[cursor].name if cursor < len(plan) else "")
         known = kinds.get(kind)

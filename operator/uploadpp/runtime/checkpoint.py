@@ -163,8 +163,9 @@ class Checkpoint:
     def _let_one_through(self, entry: Entry) -> None:
         verb = CREATE if entry.stored is None else STATUS
         if entry.refused is None and self.refusals.blocks(verb):
-            self.refusals.park(entry, verb)
-            self._note_end(entry)
+            with self._coordinator.quarantine.one(entry):
+                self.refusals.park(entry, verb)
+                self._note_end(entry)
         else:
             self._writing += 1
             self._let_through.put_nowait(entry)
@@ -173,11 +174,10 @@ class Checkpoint:
         for entry in self.refusals.due():
             self._enqueue(entry)
         for entry in self.refusals.expired():
-            log.warning(
-                "the upload has ended and could not be recorded; it is forgotten",
-                extra={"upload": entry.upload.id, "stage": entry.upload.stage},
-            )
-            self._coordinator.forget(entry)
+            said = {"upload": entry.upload.id, "stage": entry.upload.stage}
+            log.warning("the upload has ended and could not be recorded; it is forgotten", extra=said)
+            with self._coordinator.quarantine.one(entry):
+                self._coordinator.forget(entry)
 
     async def write(self) -> None:
         """One writer; as many run as writes may be in flight. Until cancelled."""
@@ -190,13 +190,17 @@ class Checkpoint:
                 self._writing -= 1
                 self._wake.set()
             entry.creating = False  # not if we are cancelled: it is on its way then
-            if error is not None and not entry.gone:  # it stays `queued`: parked
-                self.refusals.park(entry, CREATE if entry.stored is None else STATUS, error)
-                self._note_end(entry)
-                continue
-            entry.queued = False
-            if entry.storable:
-                self.put(entry)
+            with self._coordinator.quarantine.one(entry):
+                self._stored(entry, error)
+
+    def _stored(self, entry: Entry, error: ApiError | None) -> None:
+        if error is not None and not entry.gone:  # it stays `queued`: parked
+            self.refusals.park(entry, CREATE if entry.stored is None else STATUS, error)
+            self._note_end(entry)
+            return
+        entry.queued = False
+        if entry.storable:
+            self.put(entry)
 
     async def _store(self, entry: Entry) -> ApiError | None:
         """Write the present state; returns why that has failed."""
@@ -207,9 +211,14 @@ class Checkpoint:
             try:
                 if not await self._write_or_reconcile(entry, upload):
                     continue
+                self._coordinator.saved(entry, version)
+                self._post_notices(entry)
+                self.refusals.written(entry, (CREATE, STATUS) if is_new else (STATUS,))
             except NotFoundError:
                 log.info("resource deleted; the upload is forgotten", extra={"upload": upload.id})
-                self._coordinator.forget(entry)
+                with self._coordinator.quarantine.one(entry):
+                    self._coordinator.forget(entry)
+                entry.gone = True  # whatever happened: nothing is to be written any more
                 return None
             except ApiError as error:
                 away = isinstance(error, UnavailableError)
@@ -217,14 +226,11 @@ class Checkpoint:
                 return error
             except LeaseLostError:
                 raise
-            except Exception as error:  # a bug, or too much for a resource: the writer goes on (law 2.7)
+            except Exception as error:  # noqa: BLE001 -- a bug, or too much for a resource: the writer goes on
                 if not isinstance(error, TooLargeError):
-                    log.exception("checkpoint failed", extra={"upload": upload.id})
+                    self._coordinator.quarantine.fault(entry, error)
                 self._metrics.writes.labels("any", "refused").inc()
                 return _unencodable(error)
-            self.refusals.written(entry, (CREATE, STATUS) if is_new else (STATUS,))
-            self._coordinator.saved(entry, version)
-            self._post_notices(entry)
             return None
         return UnavailableError(f"{entry.name}: somebody else changes the resource all the time")
 

@@ -7,7 +7,7 @@ commands are held; what the log shows to be published already is dropped (law 2.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from secrets import token_bytes
 
@@ -35,6 +35,7 @@ from uploadpp.runtime.sent import SentEvents
 from uploadpp.runtime.story import tell
 from uploadpp.runtime.strangers import Strangers
 from uploadpp.runtime.tracing import Tracing
+from uploadpp.runtime.uploads import Uploads
 from uploadpp.wire.decode import Event, decode
 from uploadpp.wire.encode import encode
 from uploadpp.wire.envelope import BadMessageError
@@ -43,8 +44,11 @@ from uploadpp.wire.reader import Raw
 
 log = logging.getLogger(__name__)
 
+AFTER_FAULT_MS = 60_000
+"""A timer about which our own code fails is tried again so much later."""
 
-class Coordinator:
+
+class Coordinator(Uploads):
     """The uploads of one shard, for as long as we own it."""
 
     def __init__(
@@ -56,6 +60,7 @@ class Coordinator:
         metrics: Metrics,
         clock: Callable[[], Millis],
     ) -> None:
+        super().__init__()
         self._config = config
         self._bus = bus
         self._ledger = ledger
@@ -63,10 +68,8 @@ class Coordinator:
         self._metrics = metrics
         self._clock = clock
         self.shard = Shard()
-        self._quarantine = Quarantine(metrics)
+        self.quarantine = Quarantine(metrics)
         self.strangers = Strangers(ledger)
-        self._entries: dict[str, Entry] = {}
-        self._names: dict[str, Entry] = {}
         self._sent = SentEvents()
         self._held: dict[str, Held] | None = {}
         self.stream = ""
@@ -80,51 +83,40 @@ class Coordinator:
         self.on_forgotten: Callable[[Entry], None] = lambda _: None
         self.on_overruled: Callable[[Entry], None] = lambda _: None
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    @property
-    def entries(self) -> Iterable[Entry]:
-        """All uploads in memory."""
-        return self._entries.values()
+    def dispatch_by(self, dispatcher: Dispatcher) -> None:
+        """Have places at steps granted from now on."""
+        self.dispatcher, self.quarantine.on_fault = dispatcher, dispatcher.gave_up
 
     @property
     def replaying(self) -> bool:
         """Whether commands are held."""
         return self._held is not None
 
-    def entry_of(self, name: str) -> Entry | None:
-        """The upload behind a resource."""
-        return self._names.get(name)
-
-    def upload_entry(self, upload_id: str) -> Entry | None:
-        """The upload with an id."""
-        return self._entries.get(upload_id)
-
     # -- inputs ---------------------------------------------------------------------------
 
     def on_message(self, raw: Raw) -> None:
         """A message of the log."""
         slot = self._ledger.add(raw.sequence, raw.delivered)
+        event: Event | None = None
         try:
             if not self._is_known_echo(raw, slot):
                 event = decode(raw.data, raw.sequence, raw.timestamp, self.marks, self.shard.filter)
                 if event is not None:
                     self._on_event(event, raw.sequence, raw.timestamp, slot)
         except BadMessageError as error:
-            self._quarantine.bad_message(raw.sequence, error)
+            self.quarantine.bad_message(raw.sequence, error)
         except Exception as error:  # noqa: BLE001 -- no message may ever stop the log (law 2.7)
-            self._quarantine.unexpected(raw.sequence, error)
+            entry = self._entries.get(event.upload_id) if event is not None else None
+            self.quarantine.unexpected(raw.sequence, error, event.upload_id if event else "", entry)
         self._ledger.settle(slot)
 
     def _is_known_echo(self, raw: Raw, slot: Slot) -> bool:
         """Whether this is an event that this very session has sent: then nothing is news but its place."""
-        entry = self._sent.take(raw)
-        if entry is None:
+        if (entry := self._sent.take(raw)) is None:
             return False
         self._metrics.events.labels("Published").inc()
         self._bus.confirm(raw.message_id, raw.sequence)
-        self._hold_back(entry, slot)
+        entry.hold_back(slot)
         return True
 
     def _on_event(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
@@ -136,19 +128,24 @@ class Coordinator:
             return
         assert isinstance(event.input, Resume)  # noqa: S101 -- the only event without an upload
         self._met(event, sequence, timestamp)
-        ids = [i for i, e in self._entries.items() if control.concerns(e.upload, event.input)]
+        ids: list[str] = []
+        for entry in self._entries.values():
+            with self.quarantine.one(entry):
+                ids += [entry.upload.id] if control.concerns(entry.upload, event.input) else []
         if token := event.input.token:  # first the one that asked: its status is the answer for all
             ids.sort(key=lambda i: self._entries[i].upload.observed_token != token)
         for upload_id in ids + self.put_away_at(event.input.step):
-            if not self.postpone(event._replace(upload_id=upload_id), sequence, timestamp, slot):
-                self._apply(upload_id, event.input, sequence, timestamp, slot)
+            with self.quarantine.one(self._entries.get(upload_id)):
+                if not self.postpone(event._replace(upload_id=upload_id), sequence, timestamp, slot):
+                    self._apply(upload_id, event.input, sequence, timestamp, slot)
 
     def on_postponed(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
         """A message of an upload that had been put away and is back."""
         try:
             self._arrived(event, sequence, timestamp, slot)
         except Exception as error:  # noqa: BLE001 -- as in `on_message`
-            self._quarantine.unexpected(sequence, error)
+            entry = self._entries.get(event.upload_id)
+            self.quarantine.unexpected(sequence, error, event.upload_id, entry)
         self._ledger.settle(slot)
 
     def _arrived(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
@@ -170,7 +167,7 @@ class Coordinator:
         decision = apply(entry.upload if entry else None, upload_id, event, at, timestamp, self._config)
         self._carry_out(entry, upload_id, event, decision, timestamp, slot)
         for each in said_before:
-            self._hold_back(self._entries[upload_id], each)
+            self._entries[upload_id].hold_back(each)
 
     def _met(self, event: Event, sequence: int, timestamp: Millis) -> None:
         """One of our events is in the log: it need not go out, or not again."""
@@ -189,13 +186,20 @@ class Coordinator:
 
     def on_tick(self, entry: Entry) -> None:
         """A timer is due; nobody's time is up while what he waits for is not out."""
-        if not entry.gone and entry.unpublished == 0:
+        if entry.gone or entry.unpublished:
+            return
+        self._scheduler.set(entry, Millis(self._clock() + AFTER_FAULT_MS))
+        with self.quarantine.one(entry):
             self.on_input(entry, Tick())
             self._schedule(entry)
 
     def on_granted(self, entry: Entry) -> None:
         """A place at the step it is queued for is its own."""
-        self.on_input(entry, Granted())
+        try:
+            self.on_input(entry, Granted())
+        except Exception as error:
+            self.quarantine.fault(entry, error)
+            raise  # its place goes to another
 
     # -- effects --------------------------------------------------------------------------
 
@@ -217,29 +221,23 @@ class Coordinator:
                 entry.upload = decision.upload
             self._metrics.ignored.labels(decision.ignored).inc()
             if not isinstance(event, Published | Tick):
-                log.debug(
-                    "ignored: %s", decision.why, extra={"upload": upload_id, "reason": decision.ignored}
-                )
+                said = {"upload": upload_id, "reason": decision.ignored}
+                log.debug("ignored: %s", decision.why, extra=said)
         elif decision.upload is not None:
             if self.tracing is not None and entry is not None:
-                self.tracing.moved(entry.upload, decision.upload, now)
+                with self.quarantine.one(entry):
+                    self.tracing.moved(entry.upload, decision.upload, now)
             entry = self._changed(entry, decision)
         for command in decision.commands:
             self._publish(entry, upload_id, command, now, slot)
         if entry is None:
             return
         if slot is not None:
-            self._hold_back(entry, slot)
+            entry.hold_back(slot)
         if self.dispatcher is not None:
             self.dispatcher.grant()
         if entry.storable:
             self.on_storable(entry)
-
-    @staticmethod
-    def _hold_back(entry: Entry, slot: Slot) -> None:
-        """Do not acknowledge a message before what the upload is now is stored."""
-        if entry.dirty and not entry.gone and not entry.is_unrecorded_end:
-            entry.hold_back(slot)
 
     def _changed(self, entry: Entry | None, decision: Decision) -> Entry:
         upload = decision.upload
@@ -302,9 +300,12 @@ class Coordinator:
         echo = Published(held.command.mark, sequence, planned)
         at = Position(self.stream, sequence)
         now = self._clock() if at_time is None else at_time
-        decision = apply(entry.upload, entry.upload.id, echo, at, now, self._config)
-        self._carry_out(entry, entry.upload.id, echo, decision, now, None)
-        self._schedule(entry)
+        try:
+            decision = apply(entry.upload, entry.upload.id, echo, at, now, self._config)
+            self._carry_out(entry, entry.upload.id, echo, decision, now, None)
+            self._schedule(entry)
+        except Exception as error:  # noqa: BLE001 -- as in `on_message`; whoever calls serves all uploads
+            self.quarantine.fault(entry, error)
 
     def _published_elsewhere(self, entry: Entry, mark: Mark) -> None:
         """Another service has said what we hold back: it need not go out."""
@@ -316,7 +317,8 @@ class Coordinator:
         if slot is not None:
             self._ledger.settle(slot)
         if entry is not None and not entry.gone:
-            self.set_aside(entry, why)
+            with self.quarantine.one(entry):
+                self.set_aside(entry, why)
 
     def _schedule(self, entry: Entry) -> None:
         self._scheduler.set(entry, wake_at(entry.upload, self._config))
@@ -351,8 +353,7 @@ class Coordinator:
             del self._names[entry.name]
         self._metrics.moved(entry.upload, None)
         self.on_forgotten(entry)
-        for slot in entry.release():
-            self._ledger.settle(slot)
+        self.let_go(entry)
         if self.dispatcher is not None:
             self.dispatcher.left(entry)
             self.dispatcher.grant()
@@ -362,24 +363,16 @@ class Coordinator:
         entry.saved = max(entry.saved, version)
         if entry.upload.stage.ended and not entry.dirty:
             self.on_ended(entry)
-        for slot in entry.release():
-            self._ledger.settle(slot)
-
-    def rename(self, entry: Entry, name: str) -> None:
-        """A webhook has given the resource of an upload another name than we asked for."""
-        if self._names.get(entry.name) is entry:
-            del self._names[entry.name]
-        entry.name = name
-        self._names[name] = entry
+        self.let_go(entry)
 
     def let_go(self, entry: Entry) -> None:
-        """An upload has ended that the API server refuses to take: its messages need not wait for that."""
+        """Let messages be acknowledged that need not wait, or not any more, for the upload to be stored."""
         for slot in entry.release():
             self._ledger.settle(slot)
 
     def set_aside(self, entry: Entry, why: str) -> None:
         """Pass an upload over whose events the NATS server will never take (law 2.7)."""
-        self._quarantine.upload(entry.upload.id, why)
+        self.quarantine.upload(entry.upload.id, why)
         self.forget(entry)
 
     # -- replay ---------------------------------------------------------------------------
@@ -387,14 +380,21 @@ class Coordinator:
     def act(self) -> None:
         """The log is read to its end: publish what it does not show as published."""
         held, self._held = self._held or {}, None
-        kept = sift(held.values(), self._clock(), self.marks)
+        kept = sift(held.values(), self._clock(), self.marks, self._left_out)
         for each in kept:
-            self._send(each)
+            try:
+                self._send(each)
+            except Exception as error:  # noqa: BLE001 -- logged in `_left_out`
+                self._left_out(each.entry, error, each.slot)
         for entry in list(self._entries.values()):
-            self._schedule(entry)
-            if entry.storable:
-                self.on_storable(entry)
-        log.info(
-            "replay is over; acting",
-            extra={"uploads": len(self._entries), "held": len(held), "sent": len(kept)},
-        )
+            with self.quarantine.one(entry):
+                self._schedule(entry)
+                if entry.storable:
+                    self.on_storable(entry)
+        said = {"uploads": len(self), "held": len(held), "sent": len(kept)}
+        log.info("replay is over; acting", extra=said)
+
+    def _left_out(self, entry: Entry | None, error: Exception, slot: Slot | None = None) -> None:
+        """Our own code failed on what an upload was to publish: nothing must wait for it."""
+        self.quarantine.fault(entry, error)
+        self._refused(entry, slot, "what it was to publish cannot be told")

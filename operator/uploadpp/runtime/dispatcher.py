@@ -78,6 +78,14 @@ class Dispatcher:
         if known is not None:
             self._places[known[0]].leave(entry)
 
+    def gave_up(self, entry: Entry) -> None:
+        """Our own code has failed on an upload: perhaps it never moves, and others wait for its place."""
+        try:
+            self.left(entry)
+        except Exception:
+            log.exception("a place is lost", extra={"upload": entry.upload.id})
+        self.grant()
+
     def grant(self) -> None:
         """Give out what is free, and tell who has to wait for how many."""
         if self._granting:
@@ -91,7 +99,7 @@ class Dispatcher:
                         self._grant(entry)
                     except Exception:
                         log.exception("place not taken; others go on", extra={"upload": entry.upload.id})
-                        self.left(entry)
+                        self.gave_up(entry)
                         continue
                     waited = max(entry.upload.since - since, 0) / 1000
                     self._metrics.queue_seconds.labels(step).observe(waited)

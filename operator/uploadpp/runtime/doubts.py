@@ -95,7 +95,8 @@ class Doubts:
     async def run(self) -> None:
         """Ask, until cancelled."""
         for entry in self._coordinator.entries:
-            self.look(entry)
+            with self._coordinator.quarantine.one(entry):
+                self.look(entry)
         await asyncio.gather(*(self._work(self._ask) for _ in range(AT_ONCE)))
 
     async def _work(self, ask: Ask | None) -> None:
@@ -103,12 +104,21 @@ class Doubts:
             doubt = await self._next()
             if self._open.get(doubt.entry) is not doubt:
                 continue
-            if ask is None or not doubt.stands or self._has_expired(doubt.origin):
-                self._drop(doubt)
-                continue
-            status = await ask(json.loads(doubt.origin.url))
-            self._metrics.storage_checks.labels(_result(status)).inc()
-            self._answered(doubt, status)
+            try:
+                if not await self._asked(doubt, ask):
+                    self._drop(doubt)
+            except Exception as error:  # noqa: BLE001 -- logged in `fault`
+                self._coordinator.quarantine.fault(doubt.entry, error)
+                self._plan(doubt, LONGEST_PAUSE_SECONDS)
+
+    async def _asked(self, doubt: _Doubt, ask: Ask | None) -> bool:
+        """Ask about an upload; False when there is no reason to any more."""
+        if ask is None or not doubt.stands or self._has_expired(doubt.origin):
+            return False
+        status = await ask(json.loads(doubt.origin.url))
+        self._metrics.storage_checks.labels(_result(status)).inc()
+        self._answered(doubt, status)
+        return True
 
     def _answered(self, doubt: _Doubt, status: int | None) -> None:
         if not doubt.stands:

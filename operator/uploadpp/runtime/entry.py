@@ -67,9 +67,10 @@ class Entry:
 
     def hold_back(self, slot: Slot) -> None:
         """Have a place in the log acknowledged no sooner than the present version is stored."""
-        slot.open += 1
-        self._waiting.append(slot)
-        self._versions.append(self.version)
+        if self.dirty and not self.gone and not self.is_unrecorded_end:
+            slot.open += 1
+            self._waiting.append(slot)
+            self._versions.append(self.version)
 
     def release(self) -> list[Slot]:
         """The places in the log that the stored version covers; all of them when nothing is to be stored."""

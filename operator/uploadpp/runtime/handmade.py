@@ -67,17 +67,17 @@ class SecretUrls:
         """Read what is queued, until cancelled."""
         while True:
             entry, name, key = await self._wanted.get()
-            try:
-                url = await self._read(entry, name, key)
-                self._waiting.discard(entry)
+            # One resource must not keep the URLs of all others from being read.
+            with self._coordinator.quarantine.one(entry):
+                url = ""
+                try:
+                    url = await self._read(entry, name, key)
+                finally:
+                    self._waiting.discard(entry)
                 if not entry.gone:
                     if url:
                         self._take(entry, url)
                     self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
-            except Exception:
-                # One resource must not keep the URLs of all others from being read.
-                self._waiting.discard(entry)
-                log.exception("URL from a Secret not read", extra={"upload": entry.upload.id})
 
     async def _read(self, entry: Entry, name: str, key: str) -> str:
         """The URL; empty, and said on the resource, when there is none to be had."""

@@ -1,9 +1,9 @@
 """Commands decided during replay: what becomes of them once the log is read to its end (law 2.3)."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
-from uploadpp.core.commands import Command, Mark
+from uploadpp.core.commands import Command
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis
 from uploadpp.core.replay import recount, renumbered, wanted
@@ -34,26 +34,39 @@ def hold(kept: dict[str, Held], held: Held) -> None:
     kept[held.outgoing.event_id] = held
 
 
-def sift(held: Collection[Held], now: Millis, marks: Marks) -> list[Held]:
-    """What is to be sent; what a later decision has replaced is taken back from its upload's counters."""
-    kept: list[Held] = []
-    dropped: dict[Entry, list[Mark]] = {}
-    for each in held:
-        entry = each.entry
-        if entry is None or (not entry.gone and wanted(entry.upload, each.command)):
-            kept.append(each)
-        elif not entry.gone:
-            entry.unpublished -= 1
-            dropped.setdefault(entry, []).append(each.command.mark)
-    if not dropped:
+def sift(
+    held: Collection[Held], now: Millis, marks: Marks, failed: Callable[[Entry, Exception], None]
+) -> list[Held]:
+    """What is to be sent, in the order in which it was decided.
+
+    `failed` is called for an upload about which our own code fails: nothing of it is sent.
+    """
+    kept: dict[int, Held] = {}
+    of_entry: dict[Entry, dict[int, Held]] = {}
+    for number, each in enumerate(held):
+        if each.entry is None:
+            kept[number] = each
+        else:
+            of_entry.setdefault(each.entry, {})[number] = each
+    for entry, commands in of_entry.items():
+        try:
+            kept |= _sift(entry, commands, now, marks)
+        except Exception as error:  # noqa: BLE001 -- told to `failed`
+            failed(entry, error)
+    return [kept[number] for number in sorted(kept)]
+
+
+def _sift(entry: Entry, held: dict[int, Held], now: Millis, marks: Marks) -> dict[int, Held]:
+    """What of one upload is to be sent; what a later decision has replaced no longer counts."""
+    if entry.gone:
+        return {}
+    kept = {number: each for number, each in held.items() if wanted(entry.upload, each.command)}
+    gone = [each.command.mark for number, each in held.items() if number not in kept]
+    if not gone:
         return kept
-    staying: dict[Entry, list[Mark]] = {entry: [] for entry in dropped}
-    for each in kept:
-        if each.entry in staying:
-            staying[each.entry].append(each.command.mark)
-    for entry, gone in dropped.items():
-        entry.upload = recount(entry.upload, gone, staying[entry])
-    return [_renumbered(each, each.entry, now, marks) if each.entry in dropped else each for each in kept]
+    entry.unpublished -= len(gone)
+    entry.upload = recount(entry.upload, gone, [each.command.mark for each in kept.values()])
+    return {number: _renumbered(each, entry, now, marks) for number, each in kept.items()}
 
 
 def _renumbered(held: Held, entry: Entry, now: Millis, marks: Marks) -> Held:

@@ -113,6 +113,11 @@ class Metrics:
         self.set_aside = Counter(
             "uploadpp_uploads_set_aside", "Uploads whose events NATS will never take.", registry=r
         )
+        self.faults = Counter(
+            "uploadpp_upload_faults",
+            "Exceptions of the operator's own code about single uploads: bugs, which stop no other upload.",
+            registry=r,
+        )
         self.messages_set_aside = Counter(
             "uploadpp_messages_set_aside",
             "Messages that were not processed because they end the process.",

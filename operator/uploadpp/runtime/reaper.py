@@ -66,9 +66,10 @@ class Reaper:
                 try:
                     if entry.gone or not entry.upload.stage.ended or self._archive.put_away(entry):
                         del self._ended[entry]
-                except Exception:
+                except Exception as error:
                     del self._ended[entry]
                     log.exception("finished upload kept in memory", extra={"upload": entry.upload.id})
+                    self._inputs.failed(entry.name, entry.stored.uid if entry.stored else "", error)
             overdue = self._archive.overdue(self._clock(), max(self._max_kept - len(self._ended), 0))
             most = removals(overdue, self._endings.rate(PERIOD_SECONDS))
             due = self._archive.due(most)
@@ -105,6 +106,10 @@ class Reaper:
                 return
         except ApiError as error:
             self._refused(archived, error)
+        except Exception as error:  # noqa: BLE001 -- logged in `failed`
+            self._inputs.failed(archived.name, uid, error)
+            archived.not_before = Millis(self._clock() + LONGEST_PAUSE_MS)
+            self._archive.later(archived)
         else:
             self._inputs.gone(archived.name, uid)
 

@@ -51,6 +51,7 @@ class ResourceInputs:
         self._broken: set[str] = set()
         self._ranks: dict[str, tuple[bool, bool, int]] = {}
         self._forgotten: OrderedDict[str, None] = OrderedDict()
+        coordinator.quarantine.post = notices.post
         coordinator.on_forgotten = self._done_with
         coordinator.on_overruled = self._overruled
 
@@ -86,6 +87,7 @@ class ResourceInputs:
             self._leave(str(meta.get("name", "")), str(meta.get("uid", "")), error)
 
     def _leave(self, name: str, uid: str, error: Exception) -> None:
+        self._coordinator.quarantine.count()
         if uid in self._broken:
             return
         self._broken.add(uid)
@@ -94,6 +96,10 @@ class ResourceInputs:
         )
         text = f"the operator cannot handle this resource ({type(error).__name__}); its log says more"
         self._notices.post(name, uid, Notice(NoticeType.WARNING, "LeftAlone", text))
+
+    def failed(self, name: str, uid: str, error: Exception) -> None:
+        """Our own code failed on a resource, somewhere else."""
+        self._coordinator.quarantine.resource_fault(name, uid, error)
 
     def is_echo(self, resource: Json) -> bool:
         """Whether a resource, as the watch has it, says nothing new: it is as we left it, or older.
@@ -174,13 +180,20 @@ class ResourceInputs:
 
     def deleted(self, resource: Json) -> None:
         """A resource is gone, says the watch."""
-        name, uid = resource["metadata"]["name"], resource["metadata"]["uid"]
-        self._broken.discard(uid)
-        self.gone(name, uid)
-        self._remember(uid)  # a listing that is under way may still have it
+        with self._one(resource):
+            name, uid = resource["metadata"]["name"], resource["metadata"]["uid"]
+            self._broken.discard(uid)
+            self.gone(name, uid)
+            self._remember(uid)  # a listing that is under way may still have it
 
     def gone(self, name: str, uid: str) -> None:
         """A resource is gone."""
+        try:
+            self._gone(name, uid)
+        except Exception as error:  # noqa: BLE001 -- logged in `failed`
+            self.failed(name, uid, error)
+
+    def _gone(self, name: str, uid: str) -> None:
         entry, archived = self._coordinator.entry_of(name), self._archive.get(name)
         if archived is not None and archived.stored.uid == uid:
             self._archive.drop(archived)

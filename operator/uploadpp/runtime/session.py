@@ -75,7 +75,7 @@ class Session:
         self._coordinator.tracing = around.tracing
         self._dispatcher = Dispatcher(around.config, shard, around.metrics, self._coordinator.on_granted)
         if around.config.max_in_flight:
-            self._coordinator.dispatcher = self._dispatcher
+            self._coordinator.dispatch_by(self._dispatcher)
         self._secrets = SecretUrls(self._coordinator, around.store, around.events, around.clock)
         self._archive = Archive(self._coordinator, self._ledger, around.metrics)
         self._resources = ResourceInputs(
@@ -302,7 +302,8 @@ class Session:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for entry in list(self._coordinator.entries):
-            self._coordinator.forget(entry)
+            with self._coordinator.quarantine.one(entry):
+                self._coordinator.forget(entry)
         self._archive.clear()
 
     # -- tasks ----------------------------------------------------------------------------

@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import ConnectionClosedError, OutboundBufferLimitError
+from nats.errors import ConnectionClosedError, ConnectionDrainingError, OutboundBufferLimitError
 
+from uploadpp.core.text import clean
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.stream import STREAM
 
 log = logging.getLogger(__name__)
 
 RESEND_SECONDS = 5.0
+MAX_WORDS = 256
 HEADER_BYTES = 80
 """For `Nats-Msg-Id`. The server counts it, the client does not; whoever exceeds the limit is cut off."""
 
@@ -135,8 +137,11 @@ class Publisher:
                 reply=f"{self._inbox}.{event_id}",
                 headers={"Nats-Msg-Id": event_id},
             )
-        except (ConnectionClosedError, OutboundBufferLimitError) as error:
+        except (ConnectionClosedError, ConnectionDrainingError, OutboundBufferLimitError, OSError) as error:
             log.warning("not published yet: %s", type(error).__name__)  # run_resends() tries again
+        except Exception as error:  # noqa: BLE001 -- one event never keeps those of other uploads from going out
+            self._in_flight.pop(event_id, None)
+            entry.on_refused(f"the event cannot be sent: {type(error).__name__}")
 
     async def _on_ack(self, message: Msg) -> None:
         event_id = message.subject.rpartition(".")[2]
@@ -144,12 +149,15 @@ class Publisher:
             answer = orjson.loads(message.data) if message.data else {}
         except orjson.JSONDecodeError:
             answer = {}
+        answer = answer if isinstance(answer, dict) else {}
         sequence = answer.get("seq")
-        if isinstance(sequence, int) and "error" not in answer:
+        if type(sequence) is int and 0 < sequence < 2**63 and "error" not in answer:
             self.problem, self._stored_at = "", asyncio.get_running_loop().time()
             self.confirm(event_id, sequence)
         else:
             # No stream, no space, no responder: stays in flight, run_resends() tries again.
-            why = answer.get("error", {}).get("description") or (message.headers or {}).get("Status")
+            error = answer.get("error")
+            said = error.get("description") if isinstance(error, dict) else None
+            why = clean(str(said or (message.headers or {}).get("Status")), MAX_WORDS)
             self.problem = f"the stream did not take an event: {why}"
             log.warning(self.problem)

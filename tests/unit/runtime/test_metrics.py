@@ -85,6 +85,12 @@ def test_uploads_of_different_plans_in_one_place() -> None:
     assert oldest(pending) == {(Stage.PENDING, ""): (NOW - 1, NOW - 1)}
 
 
+def test_s2_an_upload_that_makes_no_sense_hides_no_other() -> None:
+    broken = evolve(RUNNING, steps=(), cursor=0)
+    found = oldest([broken, older(RUNNING, 60)])
+    assert found == {(Stage.RUNNING, "virusscan"): (NOW - 60_000, NOW - 60_000)}
+
+
 def test_ages_are_shown_where_somebody_is() -> None:
     metrics = Metrics()
     assert "uploadpp_oldest_in_stage_seconds{" not in metrics.text().decode()

@@ -1,0 +1,205 @@
+"""An exception that nobody has foreseen, about one upload, in every place that serves all of them (S2).
+
+Each case makes one function of the operator fail whenever it is about the victim. Found by reading every
+loop over uploads or resources: a function that is called for each of them in turn stands here. The others
+have to go through all their steps and be released, by the same ownership, and the victim has to say so.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from uploadpp.api import API_VERSION, KIND
+from uploadpp.core.model import DELAY_STEP
+from uploadpp.core.rules import control
+from uploadpp.kube.store import Store
+from uploadpp.runtime import checkpoint, coordinator, dispatcher, doubts, held
+from uploadpp.runtime.archive import Archive
+from uploadpp.runtime.checkpoint import Checkpoint
+from uploadpp.runtime.coordinator import Coordinator
+from uploadpp.runtime.dispatcher import Dispatcher
+from uploadpp.runtime.doubts import Doubts
+from uploadpp.runtime.handmade import SecretUrls
+from uploadpp.runtime.ledger import Slot
+from uploadpp.runtime.metrics import Metrics
+from uploadpp.runtime.refusals import Refusals
+from uploadpp.runtime.resources import ResourceInputs
+from uploadpp.testing.people import PERSON
+from uploadpp.testing.plans import config, step
+from uploadpp.testing.simulation import Simulation
+from uploadpp.testing.trace import logged_in
+
+VICTIM = "victim"
+OTHERS = ("anna", "bert", "carl", "dora")
+EVERYBODY = ("anna", VICTIM, "bert")
+LATE = ("emil", f"{VICTIM}-2", "fritz")
+SAID = ("OperatorFailed", "LeftAlone")
+
+
+class Said(logging.Handler):
+    """What the log says about the victim."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        about = getattr(record, "upload", ""), getattr(record, "resource", "")
+        if any(map(concerns, about)):
+            self.texts.append(record.getMessage())
+
+
+class Fault(Exception):  # noqa: N818 -- the name of what nobody has foreseen
+    """Nothing that the operator knows."""
+
+
+def concerns(value: Any, depth: int = 3) -> bool:  # noqa: ANN401 -- whatever a function is given
+    """Whether an argument is, names or holds the victim."""
+    if isinstance(value, str):
+        return value.startswith(VICTIM)
+    if isinstance(value, dict):
+        meta = value.get("metadata")
+        return isinstance(meta, dict) and str(meta.get("name")).startswith(VICTIM)
+    if isinstance(value, Slot) or depth == 0:
+        return False
+    return any(
+        concerns(getattr(value, name), depth - 1)
+        for name in ("id", "name", "upload_id", "upload", "entry")
+        if hasattr(value, name)
+    )
+
+
+class Saboteur:
+    """Makes functions fail about the victim, once it is told to begin."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._patch = patch
+        self.struck = 0
+        self.is_recorded: Callable[[], bool] = lambda: False
+        self.struck_when_recorded = False
+
+    def breaks(self, owner: object, name: str) -> None:
+        real: Callable[..., Any] = getattr(owner, name)
+
+        def function(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- as the real one
+            if any(map(concerns, [*args, *kwargs.values()])):
+                self.struck += 1
+                self.struck_when_recorded |= self.is_recorded()
+                raise Fault("not foreseen")
+            return real(*args, **kwargs)
+
+        self._patch.setattr(owner, name, function)
+
+
+def life(sim: Simulation) -> None:
+    """Everything that happens to uploads in a day, in some minutes: to the victim and the others alike."""
+    sim.world.script = [""] * 3  # nobody answers at first: the storage is asked, and each is tried again
+    sim.world.behaviour.ready_lost = 1.0  # and the storage is asked about what it has released
+    process = sim.start()
+    sim.kernel.run_until(1.0)
+    for each in EVERYBODY:
+        sim.world.upload(each)
+    sim.kernel.run_until(1.0012)
+    process.machine.kill()  # in the middle of it: the next one replays the log, with commands held
+    sim.start()
+    sim.kernel.run_until(20.0)
+    for each in EVERYBODY:
+        if each in sim.server.resources:
+            sim.server.edit(PERSON, each, desiredState="Suspended")
+            sim.server.edit(PERSON, each, desiredState="Active")
+    sim.journal.publish("ResumePostprocessing", {"UploadID": "", "Step": "virusscan"})
+    sim.kernel.run_until(40.0)
+    sim.world.behaviour.ready_lost = 0.0
+    for each in ("carl", "dora"):
+        sim.world.upload(each)
+    sim.kernel.run_until(70.0)
+    for each in EVERYBODY:  # they are over and put away by now, and called back
+        sim.journal.publish("UploadReady", {"UploadID": each, "Failed": False})
+    process = sim.processes[-1]
+    process.machine.kill()
+    sim.start()
+    sim.kernel.run_until(90.0)
+    for each in LATE:
+        sim.world.upload(each)
+    sim.kernel.run_until(91.0)
+    for each in LATE:  # while their delay runs
+        if each in sim.server.resources:
+            sim.server.delete(PERSON, each)
+    sim.kernel.run_until(200.0)
+
+
+def by_hand(sim: Simulation) -> None:
+    """People make the resources, with URLs from Secrets, and the storage announces some of them."""
+    sim.start()
+    sim.kernel.run_until(1.0)
+    for each in EVERYBODY:
+        sim.world.know(each)
+        spec = {"upload": {"id": each}, "urlSecretRef": {"name": each, "key": "url"}}
+        meta = {"name": each, "namespace": "uploads", "labels": {}}
+        sim.server.create(PERSON, {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta, "spec": spec})
+    sim.kernel.run_until(1.5)
+    for each in ("carl", "dora"):
+        meta = {"name": each, "namespace": "uploads", "labels": {}}
+        spec = {"upload": {"id": each}}
+        sim.server.create(PERSON, {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta, "spec": spec})
+        sim.world.upload(each)
+    sim.kernel.run_until(100.0)
+
+
+LIVES: dict[str, Callable[[Simulation], None]] = {"life": life, "by hand": by_hand}
+CASES: list[tuple[str, object, str]] = [
+    *[("life", coordinator, name) for name in ("apply", "encode", "tell", "wake_at", "decide")],
+    *[("life", Coordinator, name) for name in ("_apply", "on_input", "_publish", "_send", "_published")],
+    *[("life", Coordinator, name) for name in ("adopt", "put_away", "forget", "saved", "_schedule")],
+    *[("life", held, name) for name in ("wanted",)],
+    *[("life", Archive, name) for name in ("put_away", "_over", "_put", "drop", "postpone", "_found")],
+    *[("life", checkpoint, name) for name in ("to_status", "to_resource")],
+    *[("life", Checkpoint, name) for name in ("put", "_write", "_create", "_post_notices", "_stored")],
+    *[("life", Refusals, name) for name in ("written",)],
+    *[("life", Store, name) for name in ("create", "get", "write_status", "delete")],
+    *[("life", ResourceInputs, name) for name in ("_adopt", "_take", "_seen", "_prevails", "_reconcile")],
+    *[("life", ResourceInputs, name) for name in ("is_echo", "_done_with")],
+    *[("life", doubts, name) for name in ("is_doubtful",)],
+    *[("life", Doubts, name) for name in ("look", "_asked", "_answered", "_plan")],
+    ("life", Dispatcher, "moved"),
+    *[("life", dispatcher, name) for name in ("user_of", "holds_place")],
+    ("life", Metrics, "moved"),
+    ("life", control, "concerns"),
+    *[("by hand", SecretUrls, name) for name in ("want", "_read", "is_waiting")],
+    *[("by hand", ResourceInputs, name) for name in ("_adopt", "_met")],
+    *[("by hand", Store, name) for name in ("secret", "write_sealed")],
+]
+
+
+@pytest.mark.parametrize(
+    ("world", "owner", "name"),
+    CASES,
+    ids=[f"{world}-{getattr(owner, '__name__', '').split('.')[-1]}-{name}" for world, owner, name in CASES],
+)
+def test_s2_one_upload_never_stops_the_others(
+    world: str, owner: object, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = step("virusscan", timeout=6), step("policies"), step(DELAY_STEP)
+    sim = Simulation(1, config(*steps, ttl=60, places={"policies": 1}))
+    saboteur = Saboteur(monkeypatch)
+    saboteur.breaks(owner, name)
+    saboteur.is_recorded = lambda: "status" in sim.server.resources.get(VICTIM, {})
+    said = Said()
+    with logged_in(sim.trace):
+        logging.getLogger("uploadpp").addHandler(said)
+        LIVES[world](sim)
+        logging.getLogger("uploadpp").removeHandler(said)
+    text = sim.trace.text()
+    for process in sim.processes:
+        process.machine.loop.kill()
+    sim.kernel.run_until(sim.kernel.now)
+    assert saboteur.struck, "nothing was tried"
+    released = {each for each in OTHERS if sim.world.sessions[each].released}
+    assert released == set(OTHERS), text
+    assert "the ownership has" not in text, text
+    assert not [line for line in sim.kernel.failures if "never retrieved" in line], text
+    events = [line for line in text.splitlines() if f"event on {VICTIM}" in line]
+    assert said.texts, text
+    assert any(word in line for line in events for word in SAID) or not saboteur.struck_when_recorded, text

@@ -1,0 +1,103 @@
+"""Publishing: one event never keeps those of other uploads from going out (S2), whatever is answered."""
+
+import asyncio
+from typing import Any, cast
+
+import orjson
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import MaxPayloadError, OutboundBufferLimitError
+
+from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.publisher import Publisher
+
+
+class Connection:
+    """A client that fails on some bodies."""
+
+    max_payload = 1 << 20
+
+    def __init__(self, failures: dict[bytes, Exception]) -> None:
+        self._failures = failures
+        self.sent: list[bytes] = []
+
+    def new_inbox(self) -> str:
+        return "_INBOX.x"
+
+    async def publish(self, subject: str, body: bytes, **_: object) -> None:
+        del subject
+        if body in self._failures:
+            raise self._failures[body]
+        self.sent.append(body)
+
+
+async def allowed() -> None:
+    """Everything may be published."""
+
+
+def make(**failures: Exception) -> tuple[Publisher, Connection, list[tuple[str, object]]]:
+    connection = Connection({name.encode(): error for name, error in failures.items()})
+    publisher, told = Publisher(cast("Client", connection), allowed, lambda: True), list[tuple[str, object]]()
+    for name in ("a", "b", "c"):
+        publisher.publish(
+            Outgoing(name, name.encode()),
+            lambda sequence, name=name: told.append((name, sequence)),  # type: ignore[misc]
+            lambda why, name=name: told.append((name, why)),  # type: ignore[misc]
+        )
+    return publisher, connection, told
+
+
+@pytest.mark.parametrize("error", [MaxPayloadError(), ValueError("header"), TypeError("x"), KeyError("y")])
+async def test_s2_one_event_never_keeps_the_others_from_going_out(error: Exception) -> None:
+    publisher, connection, told = make(b=error)
+    await publisher.send_queued()
+    assert connection.sent == [b"a", b"c"]
+    assert told == [("b", f"the event cannot be sent: {type(error).__name__}")]
+    assert len(publisher) == 2, "the two others wait for their acknowledgement"
+
+
+async def test_what_could_not_be_sent_yet_is_kept() -> None:
+    publisher, connection, told = make(b=OutboundBufferLimitError())
+    await publisher.send_queued()
+    assert connection.sent == [b"a", b"c"]
+    assert told == []
+    assert len(publisher) == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"5",
+        b'"seq"',
+        b"\xff",
+        b"[" * 5000,
+        {"seq": "7"},
+        {"seq": True},
+        {"seq": -7},
+        {"seq": 0},
+        {"seq": 7.5},
+        {"seq": 2**63},
+        {"error": "words"},
+        {"error": []},
+        {"seq": 7, "error": {"description": ["no"]}},
+        {"error": {"description": "x\x1b[2J" * 100_000}},
+    ],
+    ids=range(17),
+)
+async def test_an_odd_answer_stores_nothing_and_fails_nothing(answer: Any) -> None:  # noqa: ANN401 -- JSON
+    publisher, _, told = make()
+    await publisher.send_queued()
+    data = answer if isinstance(answer, bytes) else orjson.dumps(answer)
+    await publisher._on_ack(Msg(cast("Client", None), "_INBOX.x.a", data=data))
+    assert told == []
+    assert len(publisher) == 3
+    assert len(publisher.problem) < 400
+    assert "\x1b" not in publisher.problem
+    good = Msg(cast("Client", None), "_INBOX.x.a", data=b'{"seq":7}')
+    await publisher._on_ack(good)
+    assert told == [("a", 7)]
+    await asyncio.sleep(0)
