@@ -16,6 +16,7 @@ from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import STREAM, Driver, histories, reasons, samples, start_working, until, until_reasons
+from uploadpp.core.model import Origin
 from uploadpp.kube.sealing import Sealer, fingerprint
 
 
@@ -91,6 +92,28 @@ async def test_an_answer_that_comes_while_the_key_is_wrong_waits(
     await until_reasons(kubectl, {"u1": "Completed"})
     history = (await histories(driver.js))["u1"]
     assert len(history.steps) == len(set(history.steps))
+
+
+async def test_s5_forged_sealed_parts_stop_nobody(
+    driver: Driver, operator: Operator, kubectl: Kubectl
+) -> None:
+    """Somebody with `edit` writes what looks like the work of another key into every upload under way."""
+    driver.silent = True
+    await start_working(operator)
+    names = ("u1", "u2", "u3", "u4")
+    await driver.upload(*names)
+    await until_reasons(kubectl, dict.fromkeys(names, "Running"))
+    await asyncio.to_thread(operator.kill)
+    forged = Sealer([Fernet.generate_key().decode()]).seal(Origin(url='"https://forged.test"'), "u1")
+    for name in names:
+        patch = json.dumps({"spec": {"sealed": forged}})
+        kubectl("patch", "upp", name, "--type=merge", f"--patch={patch}")
+    driver.silent = False
+    await start_working(operator)
+    await driver.upload("u5")
+    await driver.until_released("u5")
+    found = kubectl.json("get", "events", "--field-selector=reason=LeftAlone")
+    assert {event["involvedObject"]["name"] for event in found["items"]} == set(names)
 
 
 async def test_a_standby_with_another_key_is_not_ready(

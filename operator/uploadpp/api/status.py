@@ -132,4 +132,9 @@ class UploadPostprocessingStatus(ApiModel):
         description="The steps with their settings, where spec.steps does not list them or cannot: what an "
         "upload was planned with does not change with the operator's settings.",
     )
+    sealed_with: Annotated[str, Field(max_length=16)] | None = Field(
+        None,
+        description="The fingerprint of the key with which the operator has sealed spec.sealed. Who may edit "
+        "resources can change that field, but not this one.",
+    )
     log: LogPositionModel | None = Field(None, description="How far the event stream has been applied.")

@@ -152,6 +152,12 @@ class Sealer:
             raise SealError("spec.sealed is damaged: our key has sealed it and cannot open it") from None
 
 
+def sealed_with(sealed: str) -> str:
+    """The fingerprint that a sealed part bears; empty when it bears none."""
+    found = _SEALED.match(sealed)
+    return (found[1] or "") if found is not None else ""
+
+
 def fingerprint(key: str) -> str:
     """What may be shown of a key: it names the key and does not help to find it."""
     return "k" + sha256(b"uploadpp sealing key " + key.strip().encode()).hexdigest()[:8]

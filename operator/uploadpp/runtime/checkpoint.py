@@ -30,7 +30,7 @@ from uploadpp.kube.errors import (
     UnavailableError,
 )
 from uploadpp.kube.lease import LeaseLostError
-from uploadpp.kube.sealing import SealError, TooLargeError
+from uploadpp.kube.sealing import SealError, TooLargeError, sealed_with
 from uploadpp.kube.store import Stored, altered_in, stored
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
@@ -260,6 +260,8 @@ class Checkpoint:
             entry.stored = await self._seal(entry, entry.stored, origin)
             altered = entry.stored.altered
         status = to_status(upload)
+        if entry.sealed_with:
+            status["sealedWith"] = entry.sealed_with
         write = self._resources.write_status(entry.name, entry.stored.version, status)
         written = entry.stored = await self._timed(STATUS, write)
         altered = written.altered or altered
@@ -283,7 +285,7 @@ class Checkpoint:
         sealed = self._form.seals.seal(origin, entry.upload.id)
         write = self._resources.write_sealed(entry.name, known.version, sealed)
         written = await self._timed("patch", write)
-        entry.sealed = origin
+        entry.sealed, entry.sealed_with = origin, sealed_with(sealed)
         return written
 
     async def _create(self, entry: Entry, upload: Upload) -> Stored:
@@ -311,7 +313,7 @@ class Checkpoint:
             await self._watcher.confirm_ownership()
             return await self._claim_own(entry, existing)
         await self._keep_or_remove(entry, made.renamed or entry.name, made.uid, made.altered)
-        entry.sealed = upload.origin
+        entry.sealed, entry.sealed_with = upload.origin, sealed_with(resource["spec"].get("sealed", ""))
         return made
 
     async def _keep_or_remove(self, entry: Entry, name: str, uid: str, altered: str) -> None:
@@ -342,7 +344,7 @@ class Checkpoint:
             entry.upload = evolve(entry.upload, plan_in_status=True)  # by which it has begun, or will
         claimed = stored(existing)
         if self._form.opens_to(spec.get("sealed", ""), entry.upload):
-            entry.sealed = origin
+            entry.sealed, entry.sealed_with = origin, sealed_with(spec["sealed"])
         else:
             claimed = await self._seal(entry, claimed, origin)
         self._watcher.claimed(entry, existing)

@@ -33,6 +33,8 @@ class Entry:
     unpublished: int = 0
     stored: Stored | None = None
     sealed: Origin | None = field(default=None, repr=False)
+    sealed_with: str = ""
+    """The fingerprint of the key that has sealed it, as far as we have seen to that ourselves."""
     notices: tuple[Notice, ...] = ()
     _waiting: list[Slot] = field(default_factory=list)
     _versions: list[int] = field(default_factory=list)

@@ -2,8 +2,10 @@
 
 A wrong key is the installation's fault, and the uploads behind it cannot be driven: their answers must
 not be read, or they are lost. A damaged sealed part is the fault of one resource, which is left alone.
-The two are told apart by number: one resource in a thousand that no key opens may be a forgery or a
-slip of somebody's hand; when nothing opens, or several do not, it is the key.
+`spec.sealed` can be changed by anybody who may edit resources. `status.sealedWith`, which says what key has
+sealed it, can be changed by the operator only. Where that is one of ours, somebody has changed the sealed part:
+that is damage, and our key is right. Resources of older versions do not say it, and are told apart by number:
+one that no key opens may be a slip of somebody's hand; when nothing opens, or several do not, it is the key.
 """
 
 from collections.abc import Mapping
@@ -24,7 +26,7 @@ class WrongKeyError(Exception):
 class KeyCheck:
     """Counts what our keys open of the uploads that are under way, while they are listed."""
 
-    def __init__(self, ours: str) -> None:
+    def __init__(self, *ours: str) -> None:
         self._ours = ours
         self._opened = 0
         self._unknown: dict[str, str] = {}
@@ -38,9 +40,12 @@ class KeyCheck:
         """Our keys have opened one."""
         self._opened += 1
 
-    def failed(self, uid: str, error: UnknownKeyError) -> None:
-        """Another key has sealed an upload that is under way."""
-        self._unknown[uid] = error.fingerprint
+    def failed(self, uid: str, error: UnknownKeyError, by_status: object = None) -> None:
+        """Another key, it seems, has sealed an upload that is under way; `by_status` is what we wrote."""
+        if by_status in self._ours:
+            self._opened += 1  # the key is right, and somebody has written into the resource
+        else:
+            self._unknown[uid] = by_status if isinstance(by_status, str) and by_status else error.fingerprint
 
     def settle(self) -> None:
         """All are listed: is it the key?
@@ -51,8 +56,9 @@ class KeyCheck:
         if not self._unknown or (self._opened and len(self._unknown) < SEVERAL):
             return
         keys = ", ".join(sorted(filter(None, set(self._unknown.values())))) or "another key"
+        ours = ", ".join(self._ours)
         raise WrongKeyError(
-            f"{len(self._unknown)} uploads are sealed with {keys}, this replica has {self._ours}: {REMEDY}"
+            f"{len(self._unknown)} uploads are sealed with {keys}, this replica has {ours}: {REMEDY}"
         )
 
 

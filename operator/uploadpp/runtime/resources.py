@@ -15,7 +15,7 @@ from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Origin, Upload
 from uploadpp.core.naming import ENDED_ANNOTATION, resource_name
 from uploadpp.core.states import Stage
-from uploadpp.kube.sealing import ForeignSealError, SealError, UnknownKeyError
+from uploadpp.kube.sealing import ForeignSealError, SealError, UnknownKeyError, sealed_with
 from uploadpp.kube.store import Stored, stored
 from uploadpp.runtime.archive import Archive, id_in
 from uploadpp.runtime.coordinator import Coordinator
@@ -47,7 +47,7 @@ class ResourceInputs:
         self._secrets = secrets
         self._notices = notices
         self._archive = archive
-        self.keys = KeyCheck(", ".join(getattr(seals, "fingerprints", ())))
+        self.keys = KeyCheck(*getattr(seals, "fingerprints", ()))
         self._broken: set[str] = set()
         self._ranks: dict[str, tuple[bool, bool, int]] = {}
         self._forgotten: OrderedDict[str, None] = OrderedDict()
@@ -242,7 +242,7 @@ class ResourceInputs:
             _check_may_begin(resource, upload)
         except (SealError, UnreadableResourceError) as error:
             if isinstance(error, UnknownKeyError) and _is_under_way(resource):
-                self.keys.failed(resource["metadata"]["uid"], error)
+                self.keys.failed(resource["metadata"]["uid"], error, resource["status"].get("sealedWith"))
             if isinstance(error, ForeignSealError):
                 self.keys.opened()
             self._report(resource, error)
@@ -259,7 +259,7 @@ class ResourceInputs:
         if not sealed:
             origin = origin_from_spec(upload)
             upload = evolve(upload, origin=origin)
-        entry = Entry(name, upload, stored=stored(resource), sealed=origin)
+        entry = Entry(name, upload, stored=stored(resource), sealed=origin, sealed_with=sealed_with(sealed))
         self._coordinator.adopt(entry)
         if not sealed:
             self._secrets.want(entry, resource)

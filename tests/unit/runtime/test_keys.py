@@ -47,6 +47,31 @@ def test_a_resource_of_an_older_version_does_not_name_its_key() -> None:
         check.settle()
 
 
+@pytest.mark.parametrize(
+    ("by_status", "opened", "wrong"),
+    [
+        ("kours", 0, False),  # somebody has written into spec.sealed, and cannot write into the status
+        ("kours", 9, False),
+        ("kold", 0, False),  # an older key of ours
+        ("ktheirs", 0, True),
+        ("", 9, True),  # of a version that did not say it
+        (None, 0, True),
+        (["kours"], 9, True),
+    ],
+)
+def test_s5_forged_sealed_parts_stop_no_shard(by_status: object, opened: int, *, wrong: bool) -> None:
+    check = KeyCheck("kours", "kold")
+    for _ in range(opened):
+        check.opened()
+    for number in range(20):
+        check.failed(f"uid-{number}", UnknownKeyError("kforged"), by_status)
+    if not wrong:
+        check.settle()
+        return
+    with pytest.raises(WrongKeyError, match="20 uploads are sealed with "):
+        check.settle()
+
+
 OWNER = {KEY_ANNOTATION: "k1", STEPS_ANNOTATION: "virusscan"}
 
 
