@@ -3,7 +3,7 @@
 A wrong key is the installation's fault, and the uploads behind it cannot be driven: their answers must
 not be read, or they are lost. A damaged sealed part is the fault of one resource, which is left alone.
 `spec.sealed` can be changed by anybody who may edit resources. `status.sealedWith`, which says what key has
-sealed it, can be changed by the operator only. Where that is one of ours, somebody has changed the sealed part:
+sealed it, only the operator can. Where that is one of ours, somebody has changed the sealed part:
 that is damage, and our key is right. Resources of older versions do not say it, and are told apart by number:
 one that no key opens may be a slip of somebody's hand; when nothing opens, or several do not, it is the key.
 """
