@@ -305,4 +305,7 @@ class Archive:
 
 def id_in(resource: Json) -> str:
     """The id of the upload that a resource names."""
-    return str(resource.get("spec", {}).get("upload", {}).get("id", ""))
+    found: object = resource
+    for name in ("spec", "upload", "id"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from uploadpp.api.codec import UnreadableResourceError, control_of, from_resource
+from uploadpp.api.reading import Fields
 from uploadpp.api.timestamps import parse_time
 from uploadpp.core.bounds import LAST_MOMENT
 from uploadpp.core.commands import Notice, NoticeType
@@ -236,7 +237,7 @@ class ResourceInputs:
         if resource["metadata"]["uid"] in self._forgotten:
             return None
         try:
-            sealed = resource.get("spec", {}).get("sealed", "")
+            sealed = Fields(resource, "").child("spec").text("sealed")
             origin = self._seals.open(sealed, id_in(resource)) if sealed else Origin()
             upload = from_resource(resource, self._config, origin)
             _check_may_begin(resource, upload)
