@@ -131,8 +131,8 @@ def test_s9_whatever_a_resource_holds_the_others_go_on(
     seen["metadata"]["generation"] = 7
     side.inputs.seen(seen)
     for number, name in enumerate(answers):
-        for upload in (VICTIM, GOOD):
-            body = {"UploadID": upload, "FinishedStep": name, "Outcome": "continue"}
+        for whose in (VICTIM, GOOD):
+            body = {"UploadID": whose, "FinishedStep": name, "Outcome": "continue"}
             raw = Raw(
                 1000 + number, NOW, number, 0, message("PostprocessingStepFinished", orjson.dumps(body))
             )
