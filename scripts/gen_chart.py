@@ -14,7 +14,8 @@ from dashboard import render_dashboard
 
 from uploadpp.api import CRD_NAME
 from uploadpp.core.model import FINISHED_STEP
-from uploadpp.runtime.settings import MAX_STEP_NAME, StepSettings
+from uploadpp.runtime.settings import MAX_STEP_NAME
+from uploadpp.runtime.stepsettings import StepSettings
 
 CHART = Path("charts/upload-postprocessing")
 COPIES = {

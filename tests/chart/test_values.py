@@ -12,7 +12,8 @@ from tests.chart.rendering import EVERYTHING, MINIMAL, PRODUCTION, SETS, contain
 from uploadpp.core.states import OnExhausted
 from uploadpp.runtime.configuration import core_config, read_settings, variables_of
 from uploadpp.runtime.exporting import endpoint
-from uploadpp.runtime.settings import Settings, StepSettings
+from uploadpp.runtime.settings import Settings
+from uploadpp.runtime.stepsettings import StepSettings
 
 CHART = REPO / "charts" / "upload-postprocessing"
 NO_VALUE = {

@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import nats as nats_client
 import pytest
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from e2e.cluster.nats import NatsServer
-from uploadpp.runtime.legacy import LegacyService
+from uploadpp.core.commands import Notice
+from uploadpp.runtime.legacy import LegacyService, ReplacedServiceError
 from uploadpp.runtime.metrics import Metrics
-from uploadpp.wire.stream import STREAM, ensure_stream
+from uploadpp.wire.replaced import Policy, Readers, advance, find, is_behind, remove
+from uploadpp.wire.stream import LEGACY_DURABLES, STREAM, ensure_stream
 
 pytestmark = pytest.mark.each_nats
 
@@ -45,3 +49,97 @@ async def test_it_comes_back_and_goes_again(nats: NatsServer, caplog: pytest.Log
         for each in (ours, theirs):
             if not each.is_closed:
                 await each.close()
+
+
+async def test_it_ends_the_work_when_it_is_to_hold(nats: NatsServer) -> None:
+    ours, theirs = [await nats_client.connect(nats.url) for _ in range(2)]
+    news: list[Notice] = []
+    try:
+        await ensure_stream(ours.jetstream())
+        service = LegacyService(ours.jetstream(), Metrics(), look_seconds=0.05, policy=Policy())
+        service.on_news = news.append
+        await asyncio.wait_for(service.wait(), 10)
+        running = asyncio.create_task(service.run())
+        await theirs.jetstream().subscribe(STREAM, "postprocessing", durable="postprocessing")
+        with pytest.raises(ReplacedServiceError, match="holding: the replaced service runs") as found:
+            await asyncio.wait_for(running, 10)
+        assert found.value.members == ("postprocessing",)
+        assert [notice.reason for notice in news] == ["ReplacedServiceRuns"]
+    finally:
+        await theirs.close()
+        await ours.close()
+
+
+@pytest.mark.parametrize("durable", LEGACY_DURABLES)
+async def test_its_settings_are_those_it_had(nats: NatsServer, durable: str) -> None:
+    """An administrator may have changed them, and the service refuses a consumer of another kind."""
+    client = await nats_client.connect(nats.url)
+    js = client.jetstream()
+    try:
+        await ensure_stream(js)
+        config = ConsumerConfig(
+            durable_name=durable,
+            deliver_policy=DeliverPolicy.NEW,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=77.0,
+            max_ack_pending=17,
+            max_deliver=9,
+            description="tuned",
+            metadata={"team": "storage"},
+        )
+        if durable == "postprocessing":
+            inbox = client.new_inbox()
+            config = config.evolve(deliver_subject=inbox, deliver_group=durable, filter_subject=STREAM)
+        made = (await js.add_consumer(STREAM, config)).config
+        for _ in range(5):
+            await js.publish(STREAM, b"an event")
+        assert [is_behind(each) for each in await find(js)] == [True]
+        assert await advance(client, durable) == 5
+        (anew,) = await find(js)
+        assert not is_behind(anew)
+        assert replace(anew.config, name=None, metadata=None) == replace(made, name=None, metadata=None)
+        assert (anew.config.metadata or {}).get("team") == "storage"
+        await js.publish(STREAM, b"another event")
+        assert [each.num_pending for each in await find(js)] == [1]
+        assert await remove(client, durable)
+        assert await find(js) == []
+        assert await advance(client, durable) is None
+        assert not await remove(client, durable)
+    finally:
+        await client.close()
+
+
+async def test_nothing_is_moved_under_somebody_who_reads(nats: NatsServer) -> None:
+    ours, theirs = [await nats_client.connect(nats.url) for _ in range(2)]
+    try:
+        await ensure_stream(ours.jetstream())
+        await theirs.jetstream().subscribe(STREAM, "postprocessing", durable="postprocessing")
+        before = (await ours.jetstream().consumer_info(STREAM, "postprocessing")).created
+        assert await advance(ours, "postprocessing") is None
+        assert not await remove(ours, "postprocessing")
+        assert (await ours.jetstream().consumer_info(STREAM, "postprocessing")).created == before
+    finally:
+        await theirs.close()
+        await ours.close()
+
+
+async def test_a_service_between_two_requests_is_not_overlooked(nats: NatsServer) -> None:
+    """It has taken messages since the last look, though it waits for none at this moment."""
+    client = await nats_client.connect(nats.url)
+    js = client.jetstream()
+    try:
+        await ensure_stream(js)
+        subscription = await js.pull_subscribe(STREAM, durable="postprocessing-pull", stream=STREAM)
+        readers = Readers()
+        assert readers.among(await find(js)) == []
+        await js.publish(STREAM, b"an event")
+        (message,) = await subscription.fetch(1)
+        assert readers.among(await find(js)) == ["postprocessing-pull"]
+        await message.ack_sync()
+        assert readers.among(await find(js)) == ["postprocessing-pull"]
+        assert readers.among(await find(js)) == []
+        await js.publish(STREAM, b"another one")
+        await advance(client, "postprocessing-pull")
+        assert readers.among(await find(js)) == [], "our own move is not a reader"
+    finally:
+        await client.close()

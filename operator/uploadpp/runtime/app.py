@@ -54,6 +54,7 @@ from uploadpp.runtime.watch import Watch
 from uploadpp.wire.client import trouble
 from uploadpp.wire.connection import connect, make_client
 from uploadpp.wire.marks import Marks
+from uploadpp.wire.replaced import Policy
 
 log = logging.getLogger(__name__)
 
@@ -245,6 +246,7 @@ class App:
             max_ended=self._settings.max_ended,
             max_recorded=self._settings.max_recorded,
             start_from=self._settings.start_from,
+            replaced=Policy(self._settings.on_replaced_service, self._settings.replaced_consumer),
             watch=partial(Watch, credentials=credentials),
             ask=self._storage.ask if self._storage is not None else None,
             ask_seconds=self._settings.storage_check_interval / 1000,

@@ -182,7 +182,7 @@ class Metrics:
         )
         self.legacy = Gauge(
             "uploadpp_replaced_service_members",
-            "Consumers of the replaced service that somebody reads: more than 0 while we work ruins uploads.",
+            "Consumers of the replaced service that somebody reads; while there are any the operator holds.",
             registry=r,
         )
         self.stalled = Gauge("uploadpp_uploads_stalled", "Uploads with the condition Stalled.", registry=r)

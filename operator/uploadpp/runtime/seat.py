@@ -17,6 +17,7 @@ from uploadpp.runtime.abilities import told
 from uploadpp.runtime.crew import Crew
 from uploadpp.runtime.fence import FencedError
 from uploadpp.runtime.keys import KEY_ANNOTATION, STEPS_ANNOTATION, WrongKeyError, differences
+from uploadpp.runtime.legacy import ReplacedServiceError
 from uploadpp.runtime.session import Session
 from uploadpp.runtime.stopping import or_stop
 from uploadpp.runtime.surroundings import Surroundings
@@ -35,6 +36,7 @@ EXPECTED_ENDS = (
     FencedError,
     LogLostError,
     WrongKeyError,
+    ReplacedServiceError,
     ApiError,
     NatsError,
     TimeoutError,
@@ -61,6 +63,7 @@ class Seat:
         self._stream_max_age_seconds = stream_max_age_seconds
         self._give_up = asyncio.Event()
         self._lost_after: datetime | None = None
+        self._held_for: tuple[str, ...] = ()
         self.shard = shard
         self.session: Session | None = None
         self._lease: Lease | None = None
@@ -164,6 +167,7 @@ class Seat:
                 self.state = str(error)
                 self.wrong_key = self.state if isinstance(error, WrongKeyError) else ""
                 log.warning("the ownership has ended: %s", error, extra={"shard": self.shard.index})
+                self._held_for = error.members if isinstance(error, ReplacedServiceError) else ()
                 if isinstance(error, TailLostError):
                     self._lost_after = error.lost_after
             except Exception as error:
@@ -189,7 +193,7 @@ class Seat:
             self._crew.took(self.shard.index)
             self.outbid()
             owns = True
-            around = replace(self._around, lost_after=self._lost_after)
+            around = replace(self._around, lost_after=self._lost_after, held_for=self._held_for)
             self.session = Session(around, lease, self.shard, self._crew)
             ended = asyncio.Event()
             ending.add_done_callback(lambda _: ended.set())

@@ -63,7 +63,8 @@ class Session:
         self._shard = shard
         self._label = str(shard.index)
         self._js: JetStreamContext = around.client.jetstream()
-        self._legacy = LegacyService(self._js, around.metrics, owner=around.owner)
+        looking = (self._js, around.metrics, around.replaced.look_seconds, around.owner)
+        self._legacy = LegacyService(*looking, policy=around.replaced, client=around.client)
         self._ledger = Ledger()
         self._scheduler = Scheduler(around.clock)
         self._fence = Fence(lease, around.monotonic)
@@ -95,6 +96,7 @@ class Session:
         self._doubts = Doubts(self._coordinator, around, self._hears)
         refusals = self._checkpoint.refusals
         refusals.on_news = lambda notice: around.events.post(lease.name, lease.uid, notice, LEASE)
+        self._legacy.on_news, self._legacy.waited_for = refusals.on_news, around.held_for
         process, counter = self._coordinator.on_message, around.metrics.messages_set_aside
         self._rehearsal = Rehearsal(around.rehearse, process, self._ledger, counter, refusals.on_news)
         window = FullWindow(self._ledger, refusals, around.monotonic)
@@ -170,8 +172,6 @@ class Session:
         """What is in memory of the uploads of this shard."""
         return [entry.upload for entry in self._coordinator.entries]
 
-    # -- life -----------------------------------------------------------------------------
-
     async def run(self, epoch: int, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then hand over cleanly.
 
@@ -193,6 +193,7 @@ class Session:
     async def _prepare(self, epoch: int) -> None:
         around, lease = self._around, self._lease
         await self._legacy.wait()
+        self._spawn(self._legacy.run())
         # Before listing: what a predecessor still acknowledges must be in what we list.
         where = (self._js, self._shard, epoch, around.start_from, around.lost_after, around.owner)
         place = await take_over(*where, handed_over=lease.handed_over, keeper=lease)
@@ -246,6 +247,7 @@ class Session:
         """Replay is over: from here on everything decided goes out."""
         around = self._around
         self._coordinator.act()
+        self._legacy.go_on(self._reader if self._shard.index == 0 else None)
         self._resources.reconcile_all()
         self._dispatcher.open()
         for entry in self._coordinator.entries:
@@ -257,7 +259,6 @@ class Session:
         self._volition = [self._spawn(each) for each in own]  # not because of a message
         self._spawn(self._publisher.run_resends())
         self._recording.append(self._spawn(self._acknowledge()))
-        self._spawn(self._legacy.run())
         watch = self._watch = around.watch(
             self._on_watch, around.namespace, self._shard.selector, self._resources.is_echo
         )
@@ -306,8 +307,6 @@ class Session:
                 self._coordinator.forget(entry)
         self._archive.clear()
 
-    # -- tasks ----------------------------------------------------------------------------
-
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.append(task)
@@ -343,8 +342,6 @@ class Session:
         floor = self._ledger.take_ack()
         if floor is not None:
             await self._reader.acknowledge(*floor)
-
-    # -- what others ask of a session -----------------------------------------------------
 
     async def confirm_ownership(self) -> None:
         """A write met somebody else's: make sure that we still own the shard."""

@@ -11,8 +11,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from uploadpp.api.codec import ShownField
 from uploadpp.core.model import DELAY_STEP, FINISHED_STEP
-from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
+from uploadpp.core.states import OnExhausted
 from uploadpp.runtime.logs import LogFormat, LogLevel
+from uploadpp.runtime.stepsettings import StepSettings
 from uploadpp.runtime.values import (
     Address,
     Duration,
@@ -31,11 +32,11 @@ from uploadpp.runtime.values import (
     read_list,
 )
 from uploadpp.wire.addresses import check_addresses
+from uploadpp.wire.replaced import OnReplacedService, ReplacedConsumer
 from uploadpp.wire.stream import StartFrom
 
 MAX_STEPS = 32
 MAX_STEP_NAME = 63
-MAX_INT32, MAX_INT64 = 2**31 - 1, 2**63 - 1
 
 
 def is_duration(name: str, model: type[BaseModel] | None = None) -> bool:
@@ -79,23 +80,6 @@ class TracingType(StrEnum):
 
     OTLP = "otlp"
     JAEGER = "jaeger"
-
-
-class StepSettings(BaseModel):
-    """Settings of one step; what is absent is taken from the settings of all steps."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    timeoutSeconds: int | None = Field(None, ge=1)  # noqa: N815 -- the API's name
-    stallAfterSeconds: int | None = Field(None, ge=1)  # noqa: N815
-    maxRetries: int | None = Field(None, ge=0, le=1000)  # noqa: N815
-    backoffSeconds: int | None = Field(None, ge=0)  # noqa: N815
-    maxBackoffSeconds: int | None = Field(None, ge=0)  # noqa: N815
-    onExhausted: OnExhausted | None = None  # noqa: N815
-    maxInFlight: int | None = Field(None, ge=1, le=MAX_INT32)  # noqa: N815
-    maxFilesize: int | None = Field(None, ge=1, le=MAX_INT64)  # noqa: N815
-    onTooLarge: OnTooLarge | None = None  # noqa: N815
-    requireResult: RequiredResult | None = None  # noqa: N815
 
 
 class Settings(BaseModel):
@@ -259,6 +243,18 @@ class Settings(BaseModel):
         "UPLOADPP_START_FROM",
         default=StartFrom.AUTO,
         description="Where the first start reads: auto (behind the replaced service, else all), all, new.",
+    )
+    on_replaced_service: Annotated[OnReplacedService, BeforeValidator(capitalised)] = env(
+        "UPLOADPP_ON_REPLACED_SERVICE",
+        default=OnReplacedService.HOLD,
+        description="What happens when the replaced service comes back: hold (nothing is started or finished "
+        "until it is gone), continue (both drive the uploads).",
+    )
+    replaced_consumer: Annotated[ReplacedConsumer, BeforeValidator(capitalised)] = env(
+        "UPLOADPP_REPLACED_CONSUMER",
+        default=ReplacedConsumer.ADVANCE,
+        description="What becomes of the replaced service's consumer while nobody reads there: advance (is "
+        "moved to the end of the stream, so that the service would begin with new events), remove, keep.",
     )
     stream_max_age: Duration = env(
         "UPLOADPP_STREAM_MAX_AGE",

@@ -18,6 +18,7 @@ from uploadpp.runtime.ports import Ask, Notices, Resources, Seals, Watching
 from uploadpp.runtime.rehearsal import Rehearse, rehearse
 from uploadpp.runtime.tracing import Tracing
 from uploadpp.wire.marks import Marks
+from uploadpp.wire.replaced import DEFAULT_POLICY, Policy
 from uploadpp.wire.stream import StartFrom
 
 ACK_SECONDS = 0.05
@@ -48,6 +49,7 @@ class Surroundings:
     max_ended: int = 10_000
     max_recorded: int = 100_000
     start_from: StartFrom
+    replaced: Policy = DEFAULT_POLICY
     ack_seconds: float = ACK_SECONDS
     resync_seconds: float = RESYNC_SECONDS
     soon_read: int = SOON_READ
@@ -55,6 +57,7 @@ class Surroundings:
     monotonic: Callable[[], float] = time.monotonic
     watch: Callable[[Sink, str, str, IsEcho], Watching]
     lost_after: datetime | None = None
+    held_for: tuple[str, ...] = ()  # the consumers of the replaced service because of which we stopped
     rehearse: Rehearse = rehearse
     tracing: Tracing | None = None
     ask: Ask | None = None  # the storage, about uploads that it may have lost; None asks nothing

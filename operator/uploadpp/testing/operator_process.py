@@ -33,6 +33,7 @@ from uploadpp.testing.natsclient import SimulatedClient
 from uploadpp.testing.stream import Stream
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.reader import Raw
+from uploadpp.wire.replaced import Policy, ReplacedConsumer
 from uploadpp.wire.stream import StartFrom
 
 LEASE_SECONDS = 15
@@ -40,6 +41,7 @@ ACK_SECONDS = 0.4
 RESYNC_SECONDS = 30.0
 WRITERS = 3
 ASK_SECONDS = 2.0
+REPLACED = Policy(consumer=ReplacedConsumer.KEEP, look_seconds=30.0)
 _METRICS = Metrics()
 MARKS = Marks([b"the key of all simulated processes"])
 
@@ -152,6 +154,7 @@ class OperatorProcess:
             shown=ALL_SHOWN,
             writers=WRITERS,
             start_from=StartFrom.ALL,
+            replaced=REPLACED,
             ack_seconds=ACK_SECONDS,
             resync_seconds=RESYNC_SECONDS,
             soon_read=self.soon_read,

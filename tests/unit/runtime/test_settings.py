@@ -25,6 +25,7 @@ from uploadpp.runtime.configuration import (
 from uploadpp.runtime.logs import LogFormat, LogLevel
 from uploadpp.runtime.settings import Settings, TracingType
 from uploadpp.runtime.values import StorageChecks
+from uploadpp.wire.replaced import OnReplacedService, ReplacedConsumer
 from uploadpp.wire.stream import StartFrom
 
 # A value that is not the default, as text and as what it must become.
@@ -54,6 +55,8 @@ VALUES: dict[str, tuple[str, Any]] = {
     "nats_tls_handshake_first": ("true", True),
     "nats_inbox_prefix": ("_INBOX_us.own", "_INBOX_us.own"),
     "start_from": ("NEW", StartFrom.NEW),
+    "on_replaced_service": ("continue", OnReplacedService.CONTINUE),
+    "replaced_consumer": ("REMOVE", ReplacedConsumer.REMOVE),
     "stream_max_age": ("168h", 604_800_000),
     "namespace": ("team", "team"),
     "pod_uid": ("6f1c1a52-9d0e", "6f1c1a52-9d0e"),

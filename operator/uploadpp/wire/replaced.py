@@ -1,0 +1,148 @@
+"""The consumers of the service that we replace: who reads there, and where they stand (docs/adr/0043)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import ConsumerInfo
+from nats.js.errors import NotFoundError
+
+from uploadpp.wire.stream import LEGACY_DURABLES, STREAM, legacy_members
+
+REQUEST_SECONDS = 5.0
+SERVERS_OWN = "_nats."
+"""What metadata begins with that servers write themselves."""
+STARTS = ("opt_start_seq", "opt_start_time")
+
+
+class OnReplacedService(StrEnum):
+    """What we do when the service that we replace comes back while we drive the stream."""
+
+    HOLD = "Hold"
+    CONTINUE = "Continue"
+
+
+class ReplacedConsumer(StrEnum):
+    """What becomes of that service's place in the stream while nobody reads there."""
+
+    KEEP = "Keep"
+    ADVANCE = "Advance"
+    """It is moved to the end of the stream."""
+    REMOVE = "Remove"
+
+
+LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the settings say about that service."""
+
+    on_return: OnReplacedService = OnReplacedService.HOLD
+    consumer: ReplacedConsumer = ReplacedConsumer.ADVANCE
+    look_seconds: float = LOOK_SECONDS
+
+
+DEFAULT_POLICY = Policy()
+ONLY_REPORT = Policy(OnReplacedService.CONTINUE, ReplacedConsumer.KEEP)
+
+
+async def find(js: JetStreamContext) -> list[ConsumerInfo]:
+    """The consumers of that service which are there."""
+    found = []
+    for name in LEGACY_DURABLES:
+        try:
+            found.append(await js.consumer_info(STREAM, name))
+        except NotFoundError:
+            continue
+    return found
+
+
+class Readers:
+    """Tells which of those consumers somebody reads through.
+
+    A service that pulls may be seen between two of its requests. Then its place has moved since.
+    """
+
+    def __init__(self) -> None:
+        self._read: dict[str, tuple[int, int]] = {}
+
+    def among(self, consumers: Iterable[ConsumerInfo]) -> list[str]:
+        """The names of those with a reader."""
+        mine = [each for each in consumers if each.name in LEGACY_DURABLES]
+        before, self._read = self._read, {each.name: _progress(each) for each in mine}
+        moved = {
+            name
+            for name, (delivered, acknowledged) in self._read.items()
+            if name in before and (delivered > before[name][0] or acknowledged > before[name][1])
+        }
+        bound = set(legacy_members(mine))
+        return [each.name for each in mine if each.name in bound | moved]
+
+
+def _progress(consumer: ConsumerInfo) -> tuple[int, int]:
+    delivered, floor = consumer.delivered, consumer.ack_floor
+    return (
+        delivered.consumer_seq if delivered is not None else 0,
+        floor.consumer_seq if floor is not None else 0,
+    )
+
+
+def is_behind(consumer: ConsumerInfo) -> bool:
+    """Whether a service that comes back would be given something old."""
+    return bool(consumer.num_pending or consumer.num_ack_pending)
+
+
+async def remove(client: Client, name: str) -> bool:
+    """Take such a consumer away; False when somebody reads there by now, or it is gone."""
+    return await _take_away(client, name) is not None
+
+
+async def advance(client: Client, name: str) -> int | None:
+    """Make such a consumer anew at the end of the stream, with the settings that it has.
+
+    Its position cannot be changed otherwise, and the service refuses a consumer that does not deliver from
+    `new` on. Returns its position; None when somebody reads there by now, or it is gone.
+
+    Raises:
+        NatsError: it was taken away and cannot be made. The service then makes one itself, with new events.
+    """
+    config = await _take_away(client, name)
+    if config is None:
+        return None
+    config["deliver_policy"] = "new"
+    kept = {k: v for k, v in (config.pop("metadata", None) or {}).items() if not k.startswith(SERVERS_OWN)}
+    if kept:
+        config["metadata"] = kept
+    # Without the subject of the filter in that of the request, so that our permissions are enough.
+    body = {
+        "stream_name": STREAM,
+        "config": {k: v for k, v in config.items() if k not in STARTS},
+        "action": "create",
+    }
+    answer = await _ask(client, f"CREATE.{STREAM}.{name}", body)
+    if "error" in answer:
+        raise NatsError(f"the consumer {name} cannot be made anew: {answer['error'].get('description')}")
+    return int(answer["delivered"]["stream_seq"])
+
+
+async def _take_away(client: Client, name: str) -> dict[str, Any] | None:
+    """Delete a consumer, unless somebody reads there; returns its settings as the server has them."""
+    answer = await _ask(client, f"INFO.{STREAM}.{name}", None)
+    if "error" in answer or answer.get("push_bound") or answer.get("num_waiting"):
+        return None
+    config: dict[str, Any] = answer["config"]
+    deleted = await _ask(client, f"DELETE.{STREAM}.{name}", None)
+    return None if "error" in deleted else {**config, "name": name}
+
+
+async def _ask(client: Client, what: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    data = orjson.dumps(body) if body is not None else b""
+    message = await client.request(f"$JS.API.CONSUMER.{what}", data, timeout=REQUEST_SECONDS)
+    answer: dict[str, Any] = orjson.loads(message.data)
+    return answer
