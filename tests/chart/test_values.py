@@ -1,12 +1,14 @@
 """Values, what is generated from them, and what the operator makes of them."""
 
 import runpy
+import shlex
 import subprocess
 import sys
 
 import pytest
 import yaml
 
+from e2e.cluster.binaries import resolve
 from e2e.paths import REPO
 from tests.chart.rendering import EVERYTHING, MINIMAL, PRODUCTION, SETS, container, environment, render
 from uploadpp.core.states import OnExhausted
@@ -108,3 +110,21 @@ def test_the_operator_takes_what_the_chart_renders(name: str) -> None:
     known = {variable for field in Settings.model_fields for variable in variables_of(field)}
     assert set(variables) - known <= {"HTTPS_PROXY", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
     read_settings({}, variables)
+
+
+def test_the_command_of_the_readme_installs_what_it_says() -> None:
+    """With the chart of this tree in place of the published one."""
+    block = (REPO / "README.md").read_text().split("```sh\nhelm install ", 1)[1].split("\nkubectl", 1)[0]
+    words = shlex.split(block.replace("\\\n", " "))
+    assert words[1].endswith("/" + CHART.name)
+    words[1] = str(CHART)
+    words += ["--set", "sealingKey.existingSecret=sealing"]  # a new key is only made in a cluster
+    done = subprocess.run(
+        [str(resolve("helm").path), "template", *(word for word in words if word != "--wait")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    variables = environment(list(yaml.safe_load_all(done.stdout)))
+    assert variables["POSTPROCESSING_STEPS"] == "virusscan"
+    assert variables["POSTPROCESSING_EVENTS_ENDPOINT"] == "nats:9233"

@@ -3,31 +3,30 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from e2e.cluster.natsversions import NEWEST, OLDEST
 from e2e.cluster.tools import TOOLS
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLE = (ROOT / "docs" / "compatibility.md").read_text()
+DOCUMENTS = ["docs/compatibility.md", "README.md"]
 
 
-def versions(of: str) -> tuple[str, str]:
-    """Oldest and newest, as the table says."""
-    match = re.search(rf"^\| {re.escape(of)} \| (\S+) \| (\S+) \|", TABLE, re.MULTILINE)
+def versions(of: str, document: str) -> tuple[str, str]:
+    """Oldest and newest, as the document's table says."""
+    text = (ROOT / document).read_text()
+    match = re.search(rf"^\| {re.escape(of)} \| (\S+) \| (\S+) \|", text, re.MULTILINE)
     assert match is not None
     return match[1], match[2]
 
 
-def test_nats() -> None:
-    assert versions("NATS server with JetStream") == (OLDEST, NEWEST)
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_nats(document: str) -> None:
+    assert versions("NATS server with JetStream", document) == (OLDEST, NEWEST)
 
 
-def test_kubernetes() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_kubernetes(document: str) -> None:
     tool = TOOLS["kube-apiserver"]
     oldest = ".".join(map(str, tool.minimum[:2]))
-    assert versions("Kubernetes") == (oldest, tool.pinned.removeprefix("v"))
-
-
-def test_the_readme_says_it() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert f"NATS {OLDEST} to {NEWEST}" in text
-    assert "docs/compatibility.md" in text
+    assert versions("Kubernetes", document) == (oldest, tool.pinned.removeprefix("v"))
