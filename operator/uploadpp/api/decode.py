@@ -33,6 +33,10 @@ from uploadpp.core.states import (
     StepState,
 )
 
+STATUS_OF_ANOTHER = "the status was written for another resource, as after a restore from a backup"
+STATUS_MANAGER = "uploadpp"
+"""The field manager of what the operator writes."""
+
 
 def from_resource(obj: Mapping[str, Any], defaults: Config, origin: Origin) -> Upload:
     """The upload that a resource stands for.
@@ -59,7 +63,8 @@ def from_resource(obj: Mapping[str, Any], defaults: Config, origin: Origin) -> U
         control=control_of(obj),
         since=received_at,
     )
-    if "conditions" not in status or _is_outdated(status, origin):
+    restored = is_of_another(obj)
+    if "conditions" not in status or restored or _is_outdated(status, origin):
         in_spec = "steps" in spec and origin.announced_at is None
         plan = decode_plan(spec, None, defaults.steps, listed=in_spec)
         return evolve(
@@ -67,9 +72,30 @@ def from_resource(obj: Mapping[str, Any], defaults: Config, origin: Origin) -> U
             plan=plan,
             plan_fixed=in_spec,
             plan_in_status=not in_spec and is_listed(plan),
-            lost_status=bool(spec.text("sealed")) and "conditions" not in status,
+            lost_status=restored or (bool(spec.text("sealed")) and "conditions" not in status),
+            message=STATUS_OF_ANOTHER if restored else "",
         )
     return _with_status(pending, spec, status, defaults)
+
+
+def is_of_another(obj: Mapping[str, Any]) -> bool:
+    """Whether the status was written for another resource, as in a backup, and the upload was not over then.
+
+    A status of an earlier version does not say for which resource it was written: then somebody else has
+    written it. What was over then is over now.
+    """
+    root = Fields(obj, "")
+    status, meta = root.child("status"), root.child("metadata")
+    if "conditions" not in status or "completionTime" in status:
+        return False
+    if written_for := status.text("uid"):
+        return written_for != meta.text("uid")
+    managers = {each.text("manager") for each in meta.children("managedFields") if _is_status(each)}
+    return bool(managers) and STATUS_MANAGER not in managers
+
+
+def _is_status(managed: Fields) -> bool:
+    return managed.text("subresource") == "status"
 
 
 def _is_outdated(status: Fields, origin: Origin) -> bool:

@@ -94,8 +94,12 @@ def _encode_file(upload: Upload, shown: frozenset[ShownField]) -> Json:
     return encoded
 
 
-def to_status(upload: Upload) -> Json:
-    """The status of an upload: everything that `from_resource` needs, defaults left out."""
+def to_status(upload: Upload, uid: str = "", sealed_with: str = "") -> Json:
+    """The status of an upload: everything that `from_resource` needs, defaults left out.
+
+    `uid` is that of the resource: a status that is found in another one comes from a backup. `sealed_with` is
+    the fingerprint of the key that `spec.sealed` is sealed with.
+    """
     over = sum(step.state in OVER for step in upload.steps)
     log = upload.log
     status = _filled(
@@ -118,6 +122,8 @@ def to_status(upload: Upload) -> Json:
         observedToken=upload.observed_token,
         steps=[_encode_step(plan.name, step) for plan, step in zip(upload.plan, upload.steps, strict=False)],
         log=_filled(stream=log.stream, sequence=log.sequence),
+        sealedWith=sealed_with,
+        uid=uid,
     )
     begun = upload.plan_in_status and upload.run > 0
     if (hidden := hidden_steps(upload.plan, always=begun)) is not None:

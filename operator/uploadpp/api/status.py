@@ -137,4 +137,9 @@ class UploadPostprocessingStatus(ApiModel):
         description="The fingerprint of the key with which the operator has sealed spec.sealed. Who may edit "
         "resources can change that field, but not this one.",
     )
+    uid: Annotated[str, Field(max_length=64)] | None = Field(
+        None,
+        description="The metadata.uid of the resource this status was written for. Another one shows that "
+        "the resource was restored from a backup.",
+    )
     log: LogPositionModel | None = Field(None, description="How far the event stream has been applied.")

@@ -6,6 +6,7 @@ server's answers, about the object that was asked for, counts. Anything else is 
 request is tried again, and a conflict that this causes is resolved by reading.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from uploadpp.kube.errors import (
     ConflictError,
     ExpiredError,
     ForbiddenError,
+    MissingKindError,
     NotFoundError,
     Refusal,
     RefusedError,
@@ -54,6 +56,12 @@ ADMISSION = (
     ("Request entity too large", Refusal.SIZE),
 )
 """Words of the API server that tell a refusal better than its code, which a webhook may choose."""
+
+NO_SUCH_PATH = "404 page not found"
+"""What the API server answers without the CRD, and not as a Status."""
+CRD_LEAVES = "custom resource definition is terminating"
+NAMESPACE_LEAVES = "because it is being terminated"
+_NO_NAMESPACE = re.compile(r'namespaces "[^"]+" not found')
 
 Json = dict[str, Any]
 
@@ -170,13 +178,24 @@ def error_of(method: str, path: str, status: int, headers: Mapping[str, str], da
     text = f"{method} {path}: {status} {words}{_remedy(status, words)}"
     if said is not None and (refused := _refusal(status, text, words)):
         return refused  # first of all: a webhook chooses its code, also one that says "try again"
+    if _is_kind_missing(status, words):
+        reason = Refusal.PERMISSION if NAMESPACE_LEAVES in words else Refusal.UNREACHABLE
+        return MissingKindError(text, reason=reason)
     if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         return UnavailableError(text, _retry_after(headers))
     if said is None:
-        if status == HTTPStatus.NOT_FOUND and words == "404 page not found":
-            return UnavailableError(text)  # the API server itself, without the CRD
         return UnavailableError(f"{text} (this is not an answer of the API server)")
     return _plain(method, path, status, text, said)
+
+
+def _is_kind_missing(status: int, words: str) -> bool:
+    """Whether the API server says that the CRD or the namespace is not there, or is being removed."""
+    match status:
+        case HTTPStatus.NOT_FOUND:
+            return words == NO_SUCH_PATH or _NO_NAMESPACE.fullmatch(words) is not None
+        case HTTPStatus.FORBIDDEN | HTTPStatus.METHOD_NOT_ALLOWED:
+            return CRD_LEAVES in words or NAMESPACE_LEAVES in words
+    return False
 
 
 def _refusal(status: int, text: str, words: str) -> ApiError | None:
@@ -245,9 +264,9 @@ def _shown(data: bytes) -> str:
 
 def _remedy(status: int, words: str) -> str:
     """What an administrator can do about an answer, where that is known."""
-    if status == HTTPStatus.NOT_FOUND and words.startswith("namespaces "):
+    if status == HTTPStatus.NOT_FOUND and _NO_NAMESPACE.fullmatch(words):
         return " (make the namespace, or name another one in UPLOADPP_NAMESPACE)"
-    if status == HTTPStatus.NOT_FOUND and words == "404 page not found":
+    if status == HTTPStatus.NOT_FOUND and words == NO_SUCH_PATH:
         return " (the CRD is not installed: kubectl apply -f crds/)"
     if status == HTTPStatus.FORBIDDEN and "cannot" in words:
         return " (the chart's Role grants what the operator needs)"

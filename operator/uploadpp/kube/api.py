@@ -15,6 +15,7 @@ import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
+from uploadpp.api.decode import STATUS_MANAGER
 from uploadpp.kube.answers import error_of, read_answer
 from uploadpp.kube.credentials import Credentials
 from uploadpp.kube.errors import UnavailableError
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 15.0
 CONNECTIONS = 32
 LARGE = 512 * 1024
-FIELD_MANAGER = "uploadpp"
+FIELD_MANAGER = STATUS_MANAGER
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 JSON = "application/json"

@@ -68,6 +68,10 @@ class ExpiredError(UnavailableError):
     """The rest of a list is not to be had any more (410): it has to be read from the start."""
 
 
+class MissingKindError(UnavailableError):
+    """The CRD or the namespace is not there, or is being removed."""
+
+
 class ForbiddenError(UnavailableError):
     """We lack a permission, or are not known any more."""
 

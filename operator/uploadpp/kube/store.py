@@ -9,9 +9,19 @@ from base64 import b64decode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.sharding import BUCKET_LABEL
 from uploadpp.kube.api import FIELD_MANAGER, JSON_PATCH, Api, Json
-from uploadpp.kube.errors import ConflictError, ExpiredError, NotFoundError, RefusedError, UnavailableError
+from uploadpp.kube.errors import (
+    ApiError,
+    ConflictError,
+    ExpiredError,
+    MissingKindError,
+    NotFoundError,
+    Refusal,
+    RefusedError,
+    UnavailableError,
+)
 from uploadpp.kube.paths import api_path
 
 GROUP = "uploadpp.io"
@@ -24,6 +34,7 @@ FIRST_PAGE = 50
 PAGE_BYTES = 4_000_000
 """Anybody who may make resources could make all of them a megabyte long."""
 ATTEMPTS = 3
+PROBE = "is-the-crd-there"
 SEALED = "sealed"
 BINDING = ("steps", "retryPolicy", "stallAfterSeconds")
 BINDING_OF_FILE = ("id", "receivedTime", "filesize")
@@ -140,6 +151,25 @@ class Store:
             return await self._api.request("GET", self._path + api_path(name))
         except NotFoundError:
             return None
+
+    async def takes_new(self) -> bool:
+        """Whether the CRD and the namespace are there, and are not being removed. Nothing is stored.
+
+        Only a creation tells: while a CRD is being removed, all else is answered as before. This one is
+        refused in any case, because its spec lacks what every upload has.
+
+        Raises:
+            ApiError: it cannot be told.
+        """
+        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": PROBE}, "spec": {}}
+        try:
+            await self._api.request("POST", self._path, body, params={**self._params, "dryRun": "All"})
+        except MissingKindError:
+            return False
+        except ApiError as error:
+            if error.reason in {Refusal.UNREACHABLE, Refusal.PERMISSION}:
+                raise
+        return True
 
     async def create(self, resource: Json) -> Stored:
         """Make a resource; a webhook may have given it another name.

@@ -108,6 +108,7 @@ class Checkpoint:
         self._writing = 0
         self.refusals = Refusals(metrics, asyncio.get_running_loop().time)
         self.limit: Limit | None = None
+        self.on_vanished: Callable[..., None] = coordinator.forget
         coordinator.on_storable = self.put
 
     def put(self, entry: Entry) -> None:
@@ -215,10 +216,7 @@ class Checkpoint:
                 self._post_notices(entry)
                 self.refusals.written(entry, (CREATE, STATUS) if is_new else (STATUS,))
             except NotFoundError:
-                log.info("resource deleted; the upload is forgotten", extra={"upload": upload.id})
-                with self._coordinator.quarantine.one(entry):
-                    self._coordinator.forget(entry)
-                entry.gone = True  # whatever happened: nothing is to be written any more
+                self._vanished(entry)
                 return None
             except ApiError as error:
                 away = isinstance(error, UnavailableError)
@@ -233,6 +231,13 @@ class Checkpoint:
                 return _unencodable(error)
             return None
         return UnavailableError(f"{entry.name}: somebody else changes the resource all the time")
+
+    def _vanished(self, entry: Entry) -> None:
+        try:
+            self.on_vanished(entry)
+        except Exception as error:  # noqa: BLE001 -- logged in `fault`
+            self._coordinator.quarantine.fault(entry, error)
+            entry.gone = True  # nothing is to be written any more
 
     async def _write_or_reconcile(self, entry: Entry, upload: Upload) -> bool:
         """Write a state; False when somebody else had written and the entry caught up with that."""
@@ -259,9 +264,7 @@ class Checkpoint:
             # The first URL may be from a Secret: no message brings it again once the upload has begun.
             entry.stored = await self._seal(entry, entry.stored, origin)
             altered = entry.stored.altered
-        status = to_status(upload)
-        if entry.sealed_with:
-            status["sealedWith"] = entry.sealed_with
+        status = to_status(upload, entry.stored.uid, entry.sealed_with)
         write = self._resources.write_status(entry.name, entry.stored.version, status)
         written = entry.stored = await self._timed(STATUS, write)
         altered = written.altered or altered
@@ -357,7 +360,7 @@ class Checkpoint:
         if current is None:
             if entry.stored is None:  # a quota's conflict, for example: there is nothing that was removed
                 raise UnavailableError(str(conflict), reason=conflict.reason)
-            self._coordinator.forget(entry)
+            self.on_vanished(entry)
             return
         now = stored(current)
         if entry.stored is not None and (entry.stored.uid, entry.stored.version) == (now.uid, now.version):

@@ -191,7 +191,7 @@ class Coordinator(Uploads):
         self._scheduler.set(entry, Millis(self._clock() + AFTER_FAULT_MS))
         with self.quarantine.one(entry):
             self.on_input(entry, Tick())
-            self._schedule(entry)
+            self.schedule(entry)
 
     def on_granted(self, entry: Entry) -> None:
         """A place at the step it is queued for is its own."""
@@ -248,7 +248,7 @@ class Coordinator(Uploads):
         entry.upload = upload
         entry.version += 1
         entry.notices += decision.notices
-        self._schedule(entry)
+        self.schedule(entry)
         if self.dispatcher is not None:
             self.dispatcher.moved(entry)
         if before is not None:
@@ -303,7 +303,7 @@ class Coordinator(Uploads):
         try:
             decision = apply(entry.upload, entry.upload.id, echo, at, now, self._config)
             self._carry_out(entry, entry.upload.id, echo, decision, now, None)
-            self._schedule(entry)
+            self.schedule(entry)
         except Exception as error:  # noqa: BLE001 -- as in `on_message`; whoever calls serves all uploads
             self.quarantine.fault(entry, error)
 
@@ -320,7 +320,8 @@ class Coordinator(Uploads):
             with self.quarantine.one(entry):
                 self.set_aside(entry, why)
 
-    def _schedule(self, entry: Entry) -> None:
+    def schedule(self, entry: Entry) -> None:
+        """Wake an upload when its next timer is due."""
         self._scheduler.set(entry, wake_at(entry.upload, self._config))
 
     # -- the set of uploads ---------------------------------------------------------------
@@ -333,7 +334,7 @@ class Coordinator(Uploads):
         if self.dispatcher is not None:
             self.dispatcher.moved(entry)
         if not self.replaying:
-            self._schedule(entry)
+            self.schedule(entry)
         return entry
 
     def put_away(self, entry: Entry) -> None:
@@ -366,7 +367,7 @@ class Coordinator(Uploads):
         self.let_go(entry)
 
     def let_go(self, entry: Entry) -> None:
-        """Let messages be acknowledged that need not wait, or not any more, for the upload to be stored."""
+        """Messages that need not wait for a record any more, because it is there or none is to come."""
         for slot in entry.release():
             self._ledger.settle(slot)
 
@@ -388,7 +389,7 @@ class Coordinator(Uploads):
                 self._left_out(each.entry, error, each.slot)
         for entry in list(self._entries.values()):
             with self.quarantine.one(entry):
-                self._schedule(entry)
+                self.schedule(entry)
                 if entry.storable:
                     self.on_storable(entry)
         said = {"uploads": len(self), "held": len(held), "sent": len(kept)}

@@ -86,13 +86,13 @@ class Listing:
                     await watch.opened.wait()
             watch.opened.clear()
             try:
-                await self._sweep()
+                await self._sweep(watch)
             except ApiError as error:
                 log.warning("resources not listed, trying again: %s", error)
                 await asyncio.sleep(AGAIN_SECONDS)
                 watch.opened.set()
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, watch: Watching) -> None:
         # Only what has a resource by now: one that is made meanwhile need not be in the list.
         entries = self._coordinator.entries
         before = [(e.name, e.stored.uid) for e in entries if e.stored is not None] + self._archive.uids
@@ -100,7 +100,8 @@ class Listing:
         async for resource in self._resources.list_all(self._selector):
             listed.add(resource["metadata"]["uid"])
             self._inputs.seen(resource)
+        with_kind, watch.kind_was_missing = watch.kind_was_missing, False
         for name, uid in before:
             if uid not in listed:
-                self._inputs.gone(name, uid)
+                self._inputs.gone(name, uid, with_kind=with_kind)
         self._archive.complete = True

@@ -22,6 +22,7 @@ from multidict import CIMultiDict
 
 from uploadpp.kube.answers import error_of
 from uploadpp.kube.credentials import Credentials
+from uploadpp.kube.errors import MissingKindError
 from uploadpp.kube.store import GROUP, PLURAL
 from uploadpp.runtime.echoes import IsEcho, WithoutEchoes
 
@@ -48,6 +49,8 @@ class Opening:
     """Whether the watch was once answered."""
     trouble: str = STARTING
     """What keeps the watch from being open; empty when nothing does."""
+    missing: bool = False
+    """Whether the API server has said that there are no such resources: kopf would end the watch."""
     _asked: bool = False
     _listed: bool = False
     _answered_at: float = 0.0
@@ -127,9 +130,10 @@ class Opening:
         if status >= HTTPStatus.BAD_REQUEST:
             # What was read stays with the response, for kopf to read again.
             data = await told.response.read()
-            self.trouble = str(
-                error_of(told.method, told.url.path, told.response.status, told.response.headers, data)
-            )
+            said = told.response
+            error = error_of(told.method, told.url.path, said.status, said.headers, data)
+            self.trouble = str(error)
+            self.missing |= isinstance(error, MissingKindError) and self._is_ours(told.url.path)
         elif self._is_ours(told.url.path):
             if "watch" not in told.url.query:
                 self._listed = True

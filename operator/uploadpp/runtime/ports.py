@@ -55,6 +55,9 @@ class Resources(Protocol):
     async def write_sealed(self, name: str, version: str, sealed: str) -> Stored:
         """Replace the sealed part of a version."""
 
+    async def takes_new(self) -> bool:
+        """Whether the CRD and the namespace are there, and are not being removed."""
+
     async def secret(self, name: str, key: str) -> str:
         """One value of a Secret."""
 
@@ -85,6 +88,9 @@ class Watching(Protocol):
     ended: asyncio.Future[None]
     opened: asyncio.Event
     """Set whenever it begins anew: what is older than that is not told, but has to be listed."""
+
+    kind_was_missing: bool
+    """Whether the API server did not know the resources for a while; whoever has read this says no again."""
 
     @property
     def problem(self) -> str:

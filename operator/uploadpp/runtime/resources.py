@@ -2,10 +2,10 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from uploadpp.api.codec import UnreadableResourceError, control_of, from_resource
+from uploadpp.api.codec import UnreadableResourceError, control_of, from_resource, to_status
 from uploadpp.api.reading import Fields
 from uploadpp.api.timestamps import parse_time
 from uploadpp.core.bounds import LAST_MOMENT
@@ -53,6 +53,7 @@ class ResourceInputs:
         self._ranks: dict[str, tuple[bool, bool, int]] = {}
         self._forgotten: OrderedDict[str, None] = OrderedDict()
         coordinator.quarantine.post = notices.post
+        self.on_vanished: Callable[..., None] = lambda entry, **_: coordinator.forget(entry)
         coordinator.on_forgotten = self._done_with
         coordinator.on_overruled = self._overruled
 
@@ -117,7 +118,9 @@ class ResourceInputs:
         known = entry.stored
         if known is None:  # being created by us, or by somebody before us: then we read it
             return now.generation <= 1
-        return known.uid == now.uid and now.generation <= entry.upload.control.generation
+        if known.uid != now.uid or now.generation > entry.upload.control.generation:
+            return False
+        return entry.queued or _version(now) <= _version(known)  # queued: it is written over soon
 
     def seen(self, resource: Json) -> None:
         """A resource as it is now: added, edited, or our own write coming back."""
@@ -143,12 +146,23 @@ class ResourceInputs:
             return
         if entry.stored is None:
             return  # it is being read
+        if now.generation <= entry.upload.control.generation:
+            self._touched(entry, now, resource)
+            return
         try:
             control = control_of(resource)
         except UnreadableResourceError as error:
             self._report(resource, error)
             return
         self._coordinator.on_input(entry, SpecChanged(control))
+
+    def _touched(self, entry: Entry, now: Stored, resource: Json) -> None:
+        """Somebody else has written something that is not for us, or the status, which is ours."""
+        entry.stored = now
+        if resource.get("status") != to_status(entry.upload, now.uid, entry.sealed_with):
+            entry.version += 1
+            if entry.storable:
+                self._coordinator.on_storable(entry)
 
     def _met(self, resource: Json) -> None:
         """A resource that is not known: somebody has made it, or it was not listed yet."""
@@ -187,21 +201,21 @@ class ResourceInputs:
             self.gone(name, uid)
             self._remember(uid)  # a listing that is under way may still have it
 
-    def gone(self, name: str, uid: str) -> None:
-        """A resource is gone."""
+    def gone(self, name: str, uid: str, *, with_kind: bool = False) -> None:
+        """A resource is gone; `with_kind` says that its kind was not there for a while."""
         try:
-            self._gone(name, uid)
+            self._gone(name, uid, with_kind=with_kind)
         except Exception as error:  # noqa: BLE001 -- logged in `failed`
             self.failed(name, uid, error)
 
-    def _gone(self, name: str, uid: str) -> None:
+    def _gone(self, name: str, uid: str, *, with_kind: bool) -> None:
         entry, archived = self._coordinator.entry_of(name), self._archive.get(name)
         if archived is not None and archived.stored.uid == uid:
             self._archive.drop(archived)
             self._remember(uid)
         if entry is not None and entry.stored is not None and entry.stored.uid == uid:
-            log.info("resource deleted; the upload is forgotten", extra={"upload": entry.upload.id})
-            self._coordinator.forget(entry)
+            self.on_vanished(entry, with_kind=with_kind)
+            self._remember(uid)
 
     def _done_with(self, entry: Entry) -> None:
         if entry.stored is not None:

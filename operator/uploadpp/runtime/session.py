@@ -42,6 +42,7 @@ from uploadpp.runtime.resources import ResourceInputs
 from uploadpp.runtime.scheduler import Scheduler
 from uploadpp.runtime.settling import ended, finished, released, settled
 from uploadpp.runtime.surroundings import Surroundings
+from uploadpp.runtime.vanished import Vanished
 from uploadpp.wire.client import trouble
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.reader import LogReader, Raw
@@ -94,6 +95,7 @@ class Session:
         self._checkpoint.limit = self.limit
         self._coordinator.on_ended = self._reaper.watch
         self._doubts = Doubts(self._coordinator, around, self._hears)
+        self._vanished = Vanished(self._coordinator, around.store, self._resources, self._checkpoint)
         refusals = self._checkpoint.refusals
         refusals.on_news = lambda notice: around.events.post(lease.name, lease.uid, notice, LEASE)
         self._legacy.on_news, self._legacy.waited_for = refusals.on_news, around.held_for
@@ -196,8 +198,7 @@ class Session:
         self._spawn(self._legacy.run())
         # Before listing: what a predecessor still acknowledges must be in what we list.
         where = (self._js, self._shard, epoch, around.start_from, around.lost_after, around.owner)
-        place = await take_over(*where, handed_over=lease.handed_over, keeper=lease)
-        self._place = place
+        place = self._place = await take_over(*where, handed_over=lease.handed_over, keeper=lease)
         self._fence.bind(self._js, place)
         self._coordinator.stream = place.stream
         self._coordinator.marks = around.marks.reading(place.unsigned_until, around.metrics.count_foreign)
@@ -205,9 +206,8 @@ class Session:
         await self._listing.first(around.soon_read + place.backlog)
         self._resources.keys.settle()
         around.metrics.epoch.labels(self._label).set(place.epoch)
-        known = len(self._coordinator) + len(self._archive)
-        said = {"consumer": place.consumer, "resources": known, "messages": place.backlog}
-        log.info("replaying the log", extra=said)
+        known = {"resources": len(self._coordinator) + len(self._archive), "messages": place.backlog}
+        log.info("replaying the log", extra={"consumer": place.consumer, **known})
         self.entered = True
         self._start_reading(place)
 
@@ -255,8 +255,9 @@ class Session:
                 self._reaper.watch(entry)
         self._recording = [self._spawn(self._checkpoint.run(self._width))]
         self._recording += [self._spawn(self._checkpoint.write()) for _ in range(around.writers)]
-        own = self._scheduler.run(self._on_tick), self._reaper.run(), self._secrets.run(), self._doubts.run()
-        self._volition = [self._spawn(each) for each in own]  # not because of a message
+        own = self._reaper, self._secrets, self._doubts, self._vanished
+        self._volition = [self._spawn(each.run()) for each in own]  # not because of a message
+        self._volition.append(self._spawn(self._scheduler.run(self._on_tick)))
         self._spawn(self._publisher.run_resends())
         self._recording.append(self._spawn(self._acknowledge()))
         watch = self._watch = around.watch(

@@ -6,6 +6,7 @@ share nothing but `call_soon_threadsafe`.
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -47,6 +48,7 @@ class Watch:
         self._opening = Opening(self._opened, is_echo)
         self.opened = asyncio.Event()
         """Set whenever the watch begins anew: what is older than that is not told, but has to be listed."""
+        self.kind_was_missing = False
         self._thread: threading.Thread | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
@@ -94,13 +96,15 @@ class Watch:
             return False
         running = asyncio.ensure_future(self._kopf(opening, over))
         try:
-            while not (running.done() or opening.found_nothing):
+            while not (running.done() or opening.found_nothing or opening.missing):
                 await asyncio.wait({running}, timeout=1)
-            lost = not running.done()
+            lost = not running.done() or opening.missing
             over.set()
-            await running
+            with contextlib.suppress(*((Exception,) if opening.missing else ())):
+                await running
         finally:
             await opening.close()
+        self.kind_was_missing |= opening.missing
         self._opening = Opening(self._opened, self._is_echo, trouble=UNKNOWN)
         return lost
 

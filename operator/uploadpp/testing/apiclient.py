@@ -163,6 +163,7 @@ class SimulatedWatch:
         self._at = 0.0
         self.ended: asyncio.Future[None] = machine.loop.create_future()
         self.opened = asyncio.Event()
+        self.kind_was_missing = False
         self.ready = False
 
     @property

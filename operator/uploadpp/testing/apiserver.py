@@ -98,6 +98,8 @@ class ApiServer:
                 return self._list(params or {})
             case "GET":
                 return self._get(name)
+            case "POST" if (params or {}).get("dryRun"):
+                raise RefusedError(f"{method} {path}: 422 spec.upload is required")
             case "POST":
                 return self.create(actor, _copy(body))
             case "PATCH":

@@ -44,6 +44,49 @@ def looked_at(control: Control | None = None) -> Story:
     return story
 
 
+def of_a_backup(upload: Upload, uid: str = "old", manager: str = "uploadpp") -> Upload:
+    """The same with the status of the time of the backup."""
+    resource = to_resource(upload, namespace="uploads", shown=ALL_SHOWN, sealed="sealed")
+    writer = {"manager": manager, "subresource": "status"}
+    resource["metadata"] |= {"uid": "new", "managedFields": [{"manager": "uploadpp"}, writer]}
+    resource["status"] = to_status(upload) | ({"uid": uid} if uid else {})
+    return from_resource(resource, CONFIG, upload.origin)
+
+
+@pytest.mark.parametrize(("uid", "manager"), [("old", "uploadpp"), ("old", "velero"), ("", "velero")])
+@pytest.mark.parametrize("stage", [Stage.RUNNING, Stage.BACKING_OFF, Stage.AWAITING_READY, Stage.SUSPENDED])
+def test_a_status_of_another_resource_is_held(stage: Stage, uid: str, manager: str) -> None:
+    """The upload may have ended since: nothing of it is done a second time, by no timer either."""
+    before = begun("a", "b")
+    match stage:
+        case Stage.BACKING_OFF:
+            before.answers("retry")
+        case Stage.AWAITING_READY:
+            before.answers("abort")
+        case Stage.SUSPENDED:
+            before.wanted(DesiredState.SUSPENDED)
+            before.answers("continue")
+    assert before.upload.stage is stage
+    story = Story(CONFIG, of_a_backup(before.upload, uid, manager))
+    story.edited(story.upload.control)
+    story.answers("continue", "a")
+    assert (story.upload.stage, story.published) == (Stage.HELD, [])
+    assert "was written for another resource" in describe(story.upload)
+
+
+@pytest.mark.parametrize(("uid", "manager"), [("new", "velero"), ("", "uploadpp")])
+def test_a_status_of_our_own_is_gone_on_with(uid: str, manager: str) -> None:
+    """Also one of an earlier version, which does not say for which resource it was written."""
+    assert of_a_backup(begun("a", "b").upload, uid, manager).stage is Stage.RUNNING
+
+
+def test_what_was_over_in_the_backup_is_over() -> None:
+    before = begun("a")
+    before.answers("abort")
+    before.ready(failed=True)
+    assert of_a_backup(before.upload).stage is before.upload.stage is Stage.ABORTED
+
+
 def test_a_resource_that_has_lost_its_status_is_held() -> None:
     story = looked_at()
     assert (story.upload.stage, story.published) == (Stage.HELD, [])

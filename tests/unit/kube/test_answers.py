@@ -8,13 +8,20 @@ import orjson
 import pytest
 
 from uploadpp.kube.access import Access
-from uploadpp.kube.answers import LONGEST_RETRY_AFTER_SECONDS, error_of, read_answer
+from uploadpp.kube.answers import (
+    CRD_LEAVES,
+    LONGEST_RETRY_AFTER_SECONDS,
+    NAMESPACE_LEAVES,
+    error_of,
+    read_answer,
+)
 from uploadpp.kube.api import Api
 from uploadpp.kube.credentials import Credentials
 from uploadpp.kube.errors import (
     ApiError,
     ConflictError,
     ForbiddenError,
+    MissingKindError,
     NotFoundError,
     Refusal,
     RefusedError,
@@ -198,6 +205,40 @@ def test_the_words_tell_the_reason(status: int, message: str, kind: type[ApiErro
     error = said(status, words(message))
     assert (type(error), error.reason) == (kind, reason)
     assert message in str(error)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+@pytest.mark.parametrize(
+    ("status", "answer", "reason"),
+    [
+        (404, b"404 page not found\n", Refusal.UNREACHABLE),
+        (404, words('namespaces "uploads" not found', "NotFound"), Refusal.UNREACHABLE),
+        (403, words(f"x is forbidden: create not allowed while {CRD_LEAVES}"), Refusal.UNREACHABLE),
+        (405, words(f"create not allowed while {CRD_LEAVES}", "MethodNotAllowed"), Refusal.UNREACHABLE),
+        (403, words(f"x is forbidden: cannot create in namespace n {NAMESPACE_LEAVES}"), Refusal.PERMISSION),
+    ],
+)
+def test_what_the_api_server_says_of_a_kind_that_is_missing(
+    method: str, status: int, answer: dict[str, Any] | bytes, reason: Refusal
+) -> None:
+    error = said(status, answer, RESOURCES, method)
+    assert isinstance(error, MissingKindError)
+    assert error.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (403, words(f'admission webhook "x" denied the request: {CRD_LEAVES}')),
+        (403, words(f'admission webhook "x" denied the request: {NAMESPACE_LEAVES}')),
+        (403, words('User "x" cannot create resource "y"')),
+        (404, words('uploadpostprocessings "x" not found', "NotFound")),
+        (404, b"<html>404 page not found</html>"),
+        (503, b"404 page not found"),
+    ],
+)
+def test_what_others_say_is_not_that_the_kind_is_missing(status: int, answer: dict[str, Any] | bytes) -> None:
+    assert not isinstance(said(status, answer, RESOURCES, "POST"), MissingKindError)
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -39,7 +39,7 @@ class Shelves:
         inputs = SimpleNamespace(
             listed=lambda each: self.listed.append(each["metadata"]["uid"]),
             seen=lambda each: self.listed.append(each["metadata"]["uid"]),
-            gone=lambda name, uid: self.gone.append(f"{name} {uid}"),
+            gone=lambda name, uid, with_kind: self.gone.append(f"{name} {uid}{' with its kind' * with_kind}"),
         )
         me = cast("Any", self)
         return Listing(me, me, cast("Any", inputs), me, SHARD)
@@ -76,14 +76,17 @@ async def test_what_cannot_be_read_is_no_empty_list() -> None:
         await shelves.listing().first(10)
 
 
-async def test_whoever_was_not_listed_is_known_once_the_watch_has_begun() -> None:
+@pytest.mark.parametrize("missing", [False, True])
+async def test_whoever_was_not_listed_is_known_once_the_watch_has_begun(*, missing: bool) -> None:
     shelves = Shelves(11)
     shelves.uids = [("a", "the same in each"), ("b", "no more")]
     listing, opened = shelves.listing(), asyncio.Event()
     await listing.first(10)
     assert not shelves.complete
-    running = asyncio.create_task(listing.run(cast("Any", SimpleNamespace(opened=opened)), 3600))
+    watch = SimpleNamespace(opened=opened, kind_was_missing=missing)
+    running = asyncio.create_task(listing.run(cast("Any", watch), 3600))
     opened.set()
     await asyncio.sleep(0.01)
-    assert (shelves.complete, shelves.gone) == (True, ["b no more"])
+    assert (shelves.complete, shelves.gone) == (True, ["b no more" + " with its kind" * missing])
+    assert not watch.kind_was_missing
     running.cancel()

@@ -9,7 +9,7 @@ from tests.unit.runtime.test_coordinator_replay import CONFIG, NOW, Outbox, make
 from tests.uploads import ARRIVAL, after
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.commands import Notice
-from uploadpp.core.model import Millis, Origin
+from uploadpp.core.model import Millis, Origin, Upload
 from uploadpp.runtime.archive import Archive
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
@@ -51,6 +51,15 @@ class Side:
         self.inputs = ResourceInputs(
             self.coordinator, Open(), CONFIG, secrets, cast("Any", self), self.archive
         )
+
+        self.stored: list[str] = []
+        self.coordinator.on_storable = lambda entry: self.stored.append(entry.name)
+
+    @property
+    def upload(self) -> Upload:
+        entry = self.coordinator.upload_entry(VICTIM)
+        assert entry is not None
+        return entry.upload
 
     def post(self, name: str, uid: str, notice: Notice) -> None:
         del uid
@@ -109,6 +118,33 @@ def test_s9_a_twin_never_takes_an_upload(
     side.coordinator.act()
     side.inputs.reconcile_all()
     assert len(side.told) == 1
+
+
+def touched(status: dict[str, Any] | None, **meta: object) -> Side:
+    """The upload's resource as somebody has left it: with this status, and a newer version."""
+    side = Side()
+    side.inputs.listed(driven(VICTIM))
+    side.coordinator.act()
+    side.stored.clear()
+    made = driven(VICTIM)
+    made["status"] = to_status(side.upload, made["metadata"]["uid"]) if status is None else status
+    side.inputs.seen({**made, "metadata": {**made["metadata"], "resourceVersion": "6", **meta}})
+    return side
+
+
+@pytest.mark.parametrize("status", [{}, {"uid": "of another"}, {"message": "mine"}])
+def test_a_status_that_somebody_writes_is_written_over(status: dict[str, Any]) -> None:
+    assert touched(status).stored == [VICTIM]
+
+
+@pytest.mark.parametrize("meta", [{"labels": {"team": "blue"}}, {"finalizers": ["example.com/keep"]}])
+def test_what_is_not_for_us_is_written_over_by_nobody(meta: dict[str, object]) -> None:
+    side = touched(None, **meta)
+    assert side.stored == []
+    entry = side.coordinator.upload_entry(VICTIM)
+    assert entry is not None
+    assert entry.stored is not None
+    assert entry.stored.version == "6", "the next write goes over this version"
 
 
 def test_b6_a_list_that_is_read_a_second_time_says_nothing_new() -> None:

@@ -60,7 +60,7 @@ def hold_restored(upload: Upload, now: Millis, config: Config) -> Decision:
     )
     if upload.control.desired is DesiredState.CANCELLED:
         return end_untold(seen, now, config)
-    return hold_unbegun(seen, now, RESTORED)
+    return hold_unbegun(seen, now, upload.message or RESTORED)
 
 
 def fresh_url(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
