@@ -251,3 +251,48 @@ def test_a_refused_removal_is_tried_ever_more_rarely(sims: list[Simulation]) -> 
     process.faults.refused = ""
     sim.kernel.run_until(1_300.0)
     assert sim.server.resources == {}
+
+
+def until_half_full(sims: list[Simulation], refused: str, monkeypatch: pytest.MonkeyPatch) -> Simulation:
+    """Forty messages may wait. Statuses are refused from the moment on at which the uploads are recorded."""
+    monkeypatch.setattr("uploadpp.wire.stream.MAX_ACK_PENDING", 40)
+    sim = Simulation(1, config(step("virusscan"), ttl=10_000))
+    sims.append(sim)
+    sim.checks.refused |= {"PATCH status", "DELETE"}
+    process = sim.start(ApiFaults())
+    sim.kernel.run_until(1.0)
+    process.faults.refused = refused
+    for number in range(12):
+        sim.world.upload(f"up-{number}")
+        sim.kernel.run_until(2.0 + number)
+    sim.kernel.run_until(120.0)
+    assert all(each.released for each in sim.world.sessions.values())
+    return sim
+
+
+def unacknowledged(sim: Simulation) -> int:
+    return sim.stream.last - max(consumer.floor for consumer in sim.stream.consumers.values())
+
+
+def test_past_half_the_window_an_end_that_cannot_be_recorded_lets_its_messages_go(
+    sims: list[Simulation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its resource says that it is under way, and is removed: after a crash nothing begins again."""
+    sim = until_half_full(sims, "PATCH status", monkeypatch)
+    assert 0 < unacknowledged(sim) < 20, "below half, the others wait for their record"
+    assert 0 < len(sim.server.resources) < 12
+    sim.processes[-1].machine.kill()
+    sim.start()
+    sim.kernel.run_until(300.0)
+    assert [len(sim.journal.marks(Kind.FINISH, f"up-{number}")) for number in range(12)] == [1] * 12
+    ends = [each["status"]["conditions"][0]["reason"] for each in sim.server.resources.values()]
+    assert set(ends) == {"Completed"}
+    assert acknowledged(sim)
+
+
+def test_what_is_wrong_and_cannot_be_removed_holds_its_messages(
+    sims: list[Simulation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sim = until_half_full(sims, "PATCH status,DELETE", monkeypatch)
+    assert unacknowledged(sim) > 20
+    assert len(sim.server.resources) == 12

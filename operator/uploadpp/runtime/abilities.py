@@ -78,6 +78,14 @@ class Waiting(Protocol):
         """Seconds since the API server last took a state; None before the first."""
 
 
+class Held(Sized, Protocol):
+    """The messages that are not acknowledged (`runtime.overfull.Overfull`)."""
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether half of those that may wait do so."""
+
+
 class Owning(Protocol):
     """The Lease (`kube.lease.Lease`)."""
 
@@ -125,7 +133,7 @@ def told(state: State, where: str = "") -> str:
 class FullWindow:
     """Notices that uploads which cannot be recorded hold back all messages that the server gives us."""
 
-    def __init__(self, held: Sized, waiting: Waiting, clock: Callable[[], float]) -> None:
+    def __init__(self, held: Held, waiting: Waiting, clock: Callable[[], float]) -> None:
         self._held = held
         self._waiting = waiting
         self._clock = clock
@@ -139,7 +147,7 @@ class FullWindow:
         now, unread, words = self._clock(), reader.unread, self._waiting.words
         if reader.delivered != self._delivered or not unread or not words:
             self._delivered, self._since = reader.delivered, now
-        if now - self._since < STILL_SECONDS:
+        if now - self._since < STILL_SECONDS and not (words and self._held.is_half_full):
             return ""
         held = len(self._held)
         return f"{held} messages wait for uploads that cannot be recorded, {unread} are unread: {words}"

@@ -74,6 +74,11 @@ class Entry:
             self._waiting.append(slot)
             self._versions.append(self.version)
 
+    @property
+    def first_held(self) -> int:
+        """The first place in the log that waits for it; 0 when none does."""
+        return self._waiting[0].sequence if self._waiting else 0
+
     def release(self) -> list[Slot]:
         """The places in the log that the stored version covers; all of them when nothing is to be stored."""
         covered = self.gone or self.is_unrecorded_end

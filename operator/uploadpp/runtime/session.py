@@ -12,8 +12,6 @@ import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
-from nats.js import JetStreamContext
-
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.sharding import Shard
 from uploadpp.core.tracing import trace_of
@@ -34,6 +32,7 @@ from uploadpp.runtime.ledger import Ledger
 from uploadpp.runtime.legacy import LegacyService
 from uploadpp.runtime.limit import Limit
 from uploadpp.runtime.listing import Listing
+from uploadpp.runtime.overfull import Overfull
 from uploadpp.runtime.pace import Load, Traffic, width
 from uploadpp.runtime.ports import Json, Watching
 from uploadpp.runtime.reaper import Reaper
@@ -63,7 +62,7 @@ class Session:
         self._lease = lease
         self._shard = shard
         self._label = str(shard.index)
-        self._js: JetStreamContext = around.client.jetstream()
+        self._js = around.client.jetstream()
         looking = (self._js, around.metrics, around.replaced.look_seconds, around.owner)
         self._legacy = LegacyService(*looking, policy=around.replaced, client=around.client)
         self._ledger = Ledger()
@@ -88,9 +87,8 @@ class Session:
         )
         self._reaper = Reaper(self._archive, self._resources, around.store, around.clock, around.max_ended)
         form = Form(around.seals, around.namespace, around.shown)
-        self._checkpoint = Checkpoint(
-            self._coordinator, around.store, around.events, around.metrics, form, self
-        )
+        to = around.store, around.events, around.metrics
+        self._checkpoint = Checkpoint(self._coordinator, *to, form, self)
         self.limit = Limit(around.max_recorded // shard.count, self._coordinator, self._archive)
         self._checkpoint.limit = self.limit
         self._coordinator.on_ended = self._reaper.watch
@@ -101,7 +99,8 @@ class Session:
         self._legacy.on_news, self._legacy.waited_for = refusals.on_news, around.held_for
         process, counter = self._coordinator.on_message, around.metrics.messages_set_aside
         self._rehearsal = Rehearsal(around.rehearse, process, self._ledger, counter, refusals.on_news)
-        window = FullWindow(self._ledger, refusals, around.monotonic)
+        self._overfull = Overfull(self._coordinator, self._ledger, around.store)
+        window = FullWindow(self._overfull, refusals, around.monotonic)
         self.abilities = Abilities(window, self._publisher, refusals, lease)
         self.entered = False
         self._traffic = Traffic()
@@ -203,6 +202,7 @@ class Session:
         self._coordinator.stream = place.stream
         self._coordinator.marks = around.marks.reading(place.unsigned_until, around.metrics.count_foreign)
         self._ledger.start(place.first - 1)
+        self._overfull.window = place.window
         await self._listing.first(around.soon_read + place.backlog)
         self._resources.keys.settle()
         around.metrics.epoch.labels(self._label).set(place.epoch)
@@ -255,7 +255,7 @@ class Session:
                 self._reaper.watch(entry)
         self._recording = [self._spawn(self._checkpoint.run(self._width))]
         self._recording += [self._spawn(self._checkpoint.write()) for _ in range(around.writers)]
-        own = self._reaper, self._secrets, self._doubts, self._vanished
+        own = self._reaper, self._secrets, self._doubts, self._vanished, self._overfull
         self._volition = [self._spawn(each.run()) for each in own]  # not because of a message
         self._volition.append(self._spawn(self._scheduler.run(self._on_tick)))
         self._spawn(self._publisher.run_resends())

@@ -22,7 +22,7 @@ class ApiFaults:
     stuck: str = ""
     """The one resource for which every write fails."""
     refused: str = ""
-    """What the API server refuses of resources: a method, or a method and `status`."""
+    """What the API server refuses of resources: a method, or a method and `status`; several with commas."""
     too_many: float = 0.0
     failed: float = 0.0
     """Answered 500, not carried out."""
@@ -72,7 +72,8 @@ class SimulatedApi:
             and faults.stuck in {path.removesuffix("/status").rpartition("/")[2], _name(body)}
         ):
             raise UnavailableError(f"{what}: 503 for this one")
-        if writes and faults.refused == f"{method}{' status' if path.endswith('/status') else ''}":
+        verb = f"{method}{' status' if path.endswith('/status') else ''}"
+        if writes and verb in faults.refused.split(","):
             await machine.travel()
             raise RefusedError(f"{what}: 422 ValidatingAdmissionPolicy denied request", Refusal.POLICY)
         dice = random.random()

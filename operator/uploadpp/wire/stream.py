@@ -72,6 +72,8 @@ class Place:
     backlog: int
     predecessors: tuple[str, ...] = ()
     """Consumers of earlier owners that still read; see `end_predecessors`."""
+    window: int = MAX_ACK_PENDING
+    """So many messages may be unacknowledged."""
     unsigned_until: int = 0
     """The last position at which an event of ours may be that has no signature (docs/adr/0016)."""
 
@@ -172,7 +174,8 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
         await keeper.keep(Kept(incarnation, shard.consumer_prefix, last.epoch, where, seen, unsigned).text)
         await _delete(js, old)
         made, old = await make(js, STREAM, config), ()
-    place = Place(incarnation, name, epoch, first_of(made), made.num_pending or 0, old, unsigned)
+    window = made.config.max_ack_pending or MAX_ACK_PENDING
+    place = Place(incarnation, name, epoch, first_of(made), made.num_pending or 0, old, window, unsigned)
     if not handed_over:
         await end_predecessors(js, place)
         place = replace(place, predecessors=())

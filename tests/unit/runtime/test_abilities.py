@@ -35,6 +35,23 @@ def test_an_ability_on_a_line(state: State, line: str) -> None:
     assert told(state, "shard-0/") == line
 
 
+class Window(list[int]):
+    """So many messages wait; four may."""
+
+    @property
+    def is_half_full(self) -> bool:
+        return 2 * len(self) >= 4
+
+
+@pytest.mark.parametrize(("count", "words", "said"), [(2, "no", True), (1, "no", False), (2, "", False)])
+def test_half_a_window_is_said(count: int, words: str, *, said: bool) -> None:
+    """At once, and only when it is because of the records."""
+    reader, refusals = Part(), Part(words=words)
+    problem = FullWindow(Window([1] * count), refusals, lambda: 0.0).problem(reader)
+    assert bool(problem) is said
+    assert not said or problem == "2 messages wait for uploads that cannot be recorded, 0 are unread: no"
+
+
 def test_each_ability_is_asked_of_who_has_it() -> None:
     reader, publisher, refusals, lease = Part(), Part(stored_ago=2.0), Part(written_ago=3.0), Part()
     abilities = Abilities(FullWindow([], refusals, lambda: 0.0), publisher, refusals, lease)
