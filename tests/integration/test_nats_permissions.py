@@ -237,3 +237,39 @@ async def test_of_a_step(server: Server, instance: Instance, tmp_path: Path) -> 
             await names(f"{step.url}/readyz", subject)
             await server.grant(complete)
             await bench.answer(upload)
+
+
+async def test_what_is_needed_now_and_then_is_named_too(
+    cluster: LocalCluster, instance: Instance, server: Server, kubectl: Kubectl, namespace: str
+) -> None:
+    """To make the stream, to look at its end after a reconnect, and at our consumer without an API server."""
+    settings = {"UPLOADPP_LEASE_DURATION": "4s"}
+    options = OperatorOptions(cluster.kubeconfig, server.limited_url, namespace, environment=settings)
+    operator, complete = HastyOperator(instance, options), of_the_operator()
+    later = [f"u{number}" for number in range(3, 9)]
+    await server.grant(complete.without("$JS.API.STREAM.CREATE.main-queue"))
+    operator.launch()
+    await names(f"{operator.url}/readyz", "$JS.API.STREAM.CREATE.main-queue")
+    await server.grant(complete)
+    async with Driver(server.url) as driver:
+        await driver.upload("u1")
+        await driver.until_released("u1")
+        await server.grant(complete.without("$JS.API.STREAM.MSG.GET.main-queue"))
+        server.kill()
+        server.start()
+        await names(f"{operator.url}/readyz", "$JS.API.STREAM.MSG.GET.main-queue")
+        await server.grant(complete.without("$JS.API.CONSUMER.INFO.main-queue.*"))
+        await driver.upload("u2")
+        await driver.until_released("u2")
+        cluster.apiserver.pause()
+        try:
+            await driver.upload(*later, pause=1)  # until the Lease is too old to be relied on
+            await names(f"{operator.url}/readyz", "$JS.API.CONSUMER.INFO.main-queue.*")
+            await server.grant(complete)
+            await driver.until_released(*later)
+        finally:
+            cluster.apiserver.resume()
+        uploads = ["u1", "u2", *later]
+        await until_reasons(kubectl, dict.fromkeys(uploads, "Completed"))
+        found = await histories(driver.js)
+        assert {name: len(each.starts) for name, each in found.items()} == dict.fromkeys(uploads, 2)

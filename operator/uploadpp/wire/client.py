@@ -24,6 +24,7 @@ REFUSAL_SECONDS = 30.0
 AGAIN_SECONDS = 10.0
 """A refused subscription is asked for again so often, by a new connection."""
 MAX_REFUSALS = 16
+REMEDY = "grant it to the user we log in as; docs/nats.md lists what is needed"
 PERMISSIONS = "permissions violation"
 STALE = "stale connection"
 AUTHORIZATION = ("authorization violation", "authentication expired", "authentication timeout")
@@ -61,7 +62,7 @@ class SafeClient(Client):
     def refused(self) -> list[str]:
         """What the server has not permitted lately, in its words."""
         old = time.monotonic() - REFUSAL_SECONDS
-        return [f"NATS refuses: {words}" for words, at in self._refused.items() if at > old]
+        return [f"NATS refuses: {words} ({REMEDY})" for words, at in self._refused.items() if at > old]
 
     @property
     def silent_seconds(self) -> float:
