@@ -392,8 +392,7 @@ class Coordinator(Uploads):
                 self.schedule(entry)
                 if entry.storable:
                     self.on_storable(entry)
-        said = {"uploads": len(self), "held": len(held), "sent": len(kept)}
-        log.info("replay is over; acting", extra=said)
+        log.info("replay is over; acting", extra={"uploads": len(self), "held": len(held), "sent": len(kept)})
 
     def _left_out(self, entry: Entry | None, error: Exception, slot: Slot | None = None) -> None:
         """Our own code failed on what an upload was to publish: nothing must wait for it."""

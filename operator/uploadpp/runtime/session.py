@@ -110,10 +110,9 @@ class Session:
         self._tasks: list[asyncio.Task[None]] = []
         self._volition: list[asyncio.Task[None]] = []
         self._place: Place | None = None
-        self._replay_to = 0
         self._reading: list[asyncio.Task[None]] = []
         self._recording: list[asyncio.Task[None]] = []
-        self._ending = False
+        self._ending, self._replay_to = False, 0
 
     @property
     def processing(self) -> int:

@@ -118,9 +118,10 @@ class Vanished:
     def _decide(self, doubt: _Doubt, *, keep: bool) -> None:
         entry = doubt.entry
         del self._doubts[entry.upload.id]
-        if not entry.gone:
-            entry.unpublished -= 1
-            (self._keep if keep else self._forget)(entry)
+        with self._coordinator.quarantine.one(entry):
+            if not entry.gone:
+                entry.unpublished -= 1
+                (self._keep if keep else self._forget)(entry)
         for event, sequence, timestamp, slot in doubt.messages:
             self._coordinator.on_postponed(event, sequence, timestamp, slot)
 
