@@ -54,7 +54,7 @@ def test_half_a_window_is_said(count: int, words: str, *, said: bool) -> None:
 
 def test_each_ability_is_asked_of_who_has_it() -> None:
     reader, publisher, refusals, lease = Part(), Part(stored_ago=2.0), Part(written_ago=3.0), Part()
-    abilities = Abilities(FullWindow([], refusals, lambda: 0.0), publisher, refusals, lease)
+    abilities = Abilities(FullWindow(Window(), refusals, lambda: 0.0), publisher, refusals, lease)
     assert [each.proven_seconds for each in abilities.states()] == [None, 2.0, 3.0]
     abilities.reader = reader
     assert abilities.states()[0].proven_seconds == 1.4
