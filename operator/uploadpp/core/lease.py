@@ -7,11 +7,14 @@ A process need not wait for one that was in its own Pod: the kubelet starts a co
 before is gone (docs/adr/0013).
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 from typing import TypeGuard
 
+MAX_HOST = 253
+_NOT_OF_HOSTS = re.compile(r"[^A-Za-z0-9._-]++")
 LONGEST_FACTOR = 3
 """A holder is waited for no longer than so many times our own lease time, whatever its Lease says."""
 
@@ -40,7 +43,11 @@ class Claim(StrEnum):
 
 
 def identity(host: str, pod: str, process: str) -> str:
-    """A holder's name: the host's, the UID of the Pod where there is one, and what only this process has."""
+    """A holder's name: the host's, the UID of the Pod where there is one, and what only this process has.
+
+    Of the host's name what a host cannot be called is left out: other replicas do not listen to odd names.
+    """
+    host = _NOT_OF_HOSTS.sub("-", host)[:MAX_HOST].strip("-._") or "host"
     return f"{host}_{pod}.{process}" if pod else f"{host}_{process}"
 
 

@@ -10,6 +10,11 @@ LABELS = {
 _VALID = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
+def is_label(text: str) -> bool:
+    """Whether this is a DNS-1123 label, as the name of a namespace is."""
+    return _VALID.fullmatch(text) is not None
+
+
 def resource_name(upload_id: str) -> str:
     """The upload id where it is a DNS-1123 label, else `u-` and a hash of it.
 

@@ -15,6 +15,7 @@ from uploadpp.api.plan import encode_plan
 from uploadpp.api.spec import UploadPostprocessingSpec
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP, Millis, StepPlan
+from uploadpp.core.naming import is_label
 from uploadpp.core.states import OnTooLarge, RequiredResult
 from uploadpp.core.text import clean
 from uploadpp.kube.access import ConfigError
@@ -187,21 +188,29 @@ def namespace_of(settings: Settings) -> str:
     """The namespace of the resources.
 
     Raises:
-        ConfigurationError: none is configured and we are not in a Pod.
+        ConfigurationError: none is configured and we are not in a Pod, or what is cannot be one.
     """
     if settings.namespace:
-        return settings.namespace
+        return _checked(settings.namespace, "UPLOADPP_NAMESPACE")
     try:
         named = load_kubeconfig(os.environ).namespace if os.environ.get("KUBECONFIG") else ""
     except ConfigError:
         named = ""  # said when we connect
     if named:
-        return named
+        return _checked(named, "the namespace of KUBECONFIG's context")
     if NAMESPACE_FILE.exists():
-        return NAMESPACE_FILE.read_text().strip()
+        return _checked(NAMESPACE_FILE.read_text(errors="replace").strip(), str(NAMESPACE_FILE))
     raise ConfigurationError(
         "UPLOADPP_NAMESPACE or --namespace is needed outside of a Pod, or a namespace in KUBECONFIG's context"
     )
+
+
+def _checked(namespace: str, source: str) -> str:
+    """A namespace as Kubernetes takes it: it becomes a part of request paths and of subjects of NATS."""
+    if not is_label(namespace):
+        what = "must be 1 to 63 of a-z, 0-9 and -, and begin and end with a letter or digit"
+        raise ConfigurationError(f"{source}={clean(namespace, MAX_SHOWN)}: a namespace {what}")
+    return namespace
 
 
 def sealing_keys(settings: Settings) -> list[str]:

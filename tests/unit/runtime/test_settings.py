@@ -319,6 +319,32 @@ def test_namespace_is_needed_outside_of_a_pod() -> None:
 
 
 @pytest.mark.parametrize(
+    "name",
+    ["a/../b", "..", "a.b", "a.>", "*", ">", "a b", "A", "-a", "a" * 64, "a\nb", "a?x=1", "%2e", "\u0430"],
+)
+def test_s2_a_namespace_is_a_name_and_nothing_else(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It becomes a part of request paths, and of subjects of NATS."""
+    with pytest.raises(ConfigurationError, match=r"UPLOADPP_NAMESPACE=.*: a namespace must be") as found:
+        namespace_of(read({"UPLOADPP_NAMESPACE": name}))
+    assert len(str(found.value)) < 300
+    assert "\n" not in str(found.value)
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": name}}],
+        "clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": {}}],
+    }
+    (tmp_path / "config").write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    with pytest.raises(ConfigurationError, match=r"KUBECONFIG's context=.*: a namespace must be"):
+        namespace_of(read({}))
+
+
+@pytest.mark.parametrize(
     ("environment", "words"),
     [
         ({"POSTPROCESSING_STEPS": "virus scan"}, "virus scan"),

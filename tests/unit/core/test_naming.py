@@ -1,0 +1,87 @@
+"""Names that become a part of request paths, subjects, labels and Leases, whatever text they come from (S2)."""
+
+import re
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from uploadpp.core.lease import identity, pod_of
+from uploadpp.core.naming import is_label, resource_name
+from uploadpp.core.sharding import Shard
+from uploadpp.kube.paths import api_path
+
+ODD = (
+    "../../etc/passwd",
+    "..",
+    ".",
+    "%2e%2e%2f",
+    "a/b",
+    "a\\b",
+    "a\x00b",
+    "a\nb",
+    "a b",
+    ">",
+    "*",
+    "a.>",
+    "a.*.b",
+    "A",
+    "\u0430",  # a Cyrillic letter that looks like a
+    "a\u0301",
+    "\uff41",  # full width
+    "\u202eabc",
+    "x" * 10_000,
+    "u-" + "0" * 32,
+    "-a",
+    "a-",
+    "a" * 64,
+    "$(id)",
+    "a'b\"c",
+    "",
+)
+LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+@pytest.mark.parametrize("upload_id", [text for text in ODD if text])
+def test_an_odd_id_becomes_a_plain_name(upload_id: str) -> None:
+    name = resource_name(upload_id)
+    assert LABEL.fullmatch(name)
+    assert name == resource_name(upload_id)
+    assert name.startswith("u-")
+    assert 0 <= Shard(0, 4).owns(upload_id) <= 1
+    assert api_path("apis", name) == f"/apis/{name}"
+
+
+@given(st.text(min_size=1, max_size=64), st.text(min_size=1, max_size=64))
+@example("u-6b86b273ff34fce19d6b804eff5a3f57", "1")
+@example("a", "A")
+def test_two_ids_never_share_a_name(first: str, second: str) -> None:
+    assert (resource_name(first) == resource_name(second)) is (first == second)
+    assert LABEL.fullmatch(resource_name(first))
+
+
+@given(st.text(min_size=1))
+@example("a/../../b")
+@example("%2f..%2f")
+def test_a_name_is_one_part_of_a_path(name: str) -> None:
+    if name in {".", ".."}:
+        return
+    try:
+        path = api_path("namespaces", "ocis", "secrets", name)
+    except UnicodeEncodeError:
+        return
+    assert [unquote(part) for part in path.split("/")[1:]] == ["namespaces", "ocis", "secrets", name]
+    assert not {"?", "#", " ", "\n", "\\"} & set(path)
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_nothing_odd_is_a_label(text: str) -> None:
+    assert is_label(text) is (text.startswith("u-0"))
+
+
+@pytest.mark.parametrize("host", ODD)
+def test_a_holder_has_a_name_that_the_others_listen_to(host: str) -> None:
+    holder = identity(host, "pod-1", "abc")
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,319}", holder)
+    assert pod_of(holder) == "pod-1"
