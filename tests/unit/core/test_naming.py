@@ -1,4 +1,4 @@
-"""Names that become a part of request paths, subjects, labels and Leases, whatever text they come from (S2)."""
+"""Names in request paths, subjects, labels and Leases, whatever text they come from (S2)."""
 
 import re
 from urllib.parse import unquote
