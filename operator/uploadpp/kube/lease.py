@@ -13,7 +13,7 @@ from typing import Protocol
 from uploadpp.core.lease import LONGEST_FACTOR, Claim, Record, claim, record_of
 from uploadpp.kube.api import Api, Json
 from uploadpp.kube.errors import ApiError, ConflictError, ForbiddenError, NotFoundError
-from uploadpp.kube.leaseobject import check_kept, new_lease, spec_of
+from uploadpp.kube.leaseobject import check_kept, new_lease, spec_of, without_ballast
 from uploadpp.kube.paths import api_path
 from uploadpp.kube.sightings import Sightings
 
@@ -389,9 +389,8 @@ class Lease:
             annotations[UNFINISHED_ANNOTATION] = str(count)
 
     async def _put(self, body: Json) -> Json:
-        return await self._api.request(
-            "PUT", self._collection + api_path(self._name), body, timeout=self._duration / 2
-        )
+        path, body = self._collection + api_path(self._name), without_ballast(body)
+        return await self._api.request("PUT", path, body, timeout=self._duration / 2)
 
 
 def unfinished_of(annotations: dict[str, str]) -> int:

@@ -2,12 +2,19 @@
 
 from datetime import UTC, datetime
 
+import orjson
+
 from uploadpp.core.naming import LABELS
 from uploadpp.kube.api import Json
 from uploadpp.kube.errors import Refusal, RefusedError
 
 CLAIMED = ("holderIdentity", "leaseDurationSeconds", "leaseTransitions")
 """What others go by: if a webhook changes any of it, the Lease is not ours."""
+PREFIX = "uploadpp.io/"
+IDENTITY = ("name", "namespace", "uid", "resourceVersion")
+MAX_METADATA = 16_384
+"""Bytes. Our own metadata is a tenth of it."""
+MAX_ANNOTATION = 4096
 
 
 def spec_of(holder: str, duration_seconds: int, transitions: int, old: Json, *, taken: bool) -> Json:
@@ -30,6 +37,22 @@ def new_lease(name: str, annotations: dict[str, str], spec: Json) -> Json:
         "metadata": {"name": name, "labels": LABELS, "annotations": annotations},
         "spec": spec,
     }
+
+
+def without_ballast(lease: Json) -> Json:
+    """The Lease without what strangers have written into its metadata, if that is much.
+
+    Were it kept, an annotation near the API server's limit would leave no room for what the next owner has to
+    write, and nobody could take the Lease any more.
+    """
+    meta = lease["metadata"]
+    others = {name: value for name, value in meta.items() if name != "managedFields"}
+    if len(orjson.dumps(others)) <= MAX_METADATA:
+        return lease
+    ours = {name: text for name, text in (meta.get("annotations") or {}).items() if name.startswith(PREFIX)}
+    kept = {name: text for name, text in ours.items() if len(text) <= MAX_ANNOTATION}
+    identity = {name: meta[name] for name in IDENTITY if name in meta}
+    return {**lease, "metadata": {**identity, "labels": LABELS, "annotations": kept}}
 
 
 def check_kept(name: str, spec: Json, made: Json) -> Json:

@@ -316,3 +316,38 @@ async def test_a_renewal_whose_answer_was_not_seen_does_not_keep_a_lease(
     server.leases["shard"]["metadata"]["resourceVersion"] = "77"
     await lease.release()
     assert server.leases["shard"]["spec"]["holderIdentity"] == ""
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"annotations": {"x": "x" * 255_000}},
+        {"annotations": {f"x{number}": "y" * 50 for number in range(4000)}},
+        {"annotations": {"uploadpp.io/position": "[" * 200_000}},
+        {"labels": {f"x{number}": "y" * 50 for number in range(4000)}},
+        {"finalizers": [f"a.example/{number}" for number in range(4000)]},
+        {"ownerReferences": [{"name": "x" * 200, "uid": str(number)} for number in range(500)]},
+    ],
+)
+async def test_what_strangers_write_into_the_metadata_does_not_stay(
+    lease_of: Callable[[str], Lease], server: Server, clock: Clock, strange: dict[str, Any]
+) -> None:
+    """An annotation near the API server's limit would leave no room for what the next owner writes."""
+    await lease_of("a").acquire()
+    server.leases["shard"]["metadata"].update(strange)
+    clock.now += DURATION * LONGEST_FACTOR
+    second = lease_of("b")
+    assert await attempt(second) is None
+    clock.now += DURATION * LONGEST_FACTOR
+    assert await attempt(second) is not None
+    meta = server.leases["shard"]["metadata"]
+    assert len(str(meta)) < 2000
+    assert meta["annotations"]["uploadpp.io/shards"] == "1"
+
+
+async def test_a_little_of_others_stays(lease_of: Callable[[str], Lease], server: Server) -> None:
+    first = lease_of("a")
+    await first.acquire()
+    server.leases["shard"]["metadata"]["annotations"]["argocd.example/sync"] = "yes"
+    await first.confirm()
+    assert server.leases["shard"]["metadata"]["annotations"]["argocd.example/sync"] == "yes"
