@@ -4,16 +4,18 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+from kubectl_pp import fields
 from kubectl_pp.errors import ConflictError, ExpiredError, MissingError, PluginError, UnavailableError
 from kubectl_pp.proxy import Proxy
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 JSON = "application/json"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -21,6 +23,7 @@ MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
 MAX_PAUSE_SECONDS = 5
 BUSY_TRIES = 8
+LIST_TRIES = 3
 BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _PLAIN_ERRORS: dict[int, type[PluginError]] = {
     HTTPStatus.CONFLICT: ConflictError,
@@ -53,6 +56,9 @@ class Client:
         self._socket = ""
         self._lock = threading.Lock()
         self._local = threading.local()
+        self._lacks_fields = False
+        self.paged = True
+        """Whether lists come in pages. One that goes out of date again and again is read at once."""
 
     def get(self, path: str, params: dict[str, str] | None = None, accept: str = JSON) -> Json:
         """One object or list.
@@ -61,6 +67,48 @@ class Client:
             PluginError: see `_error`.
         """
         return self._request("GET", path, params, accept=accept)
+
+    def select(self, path: str, params: dict[str, str], accept: str = JSON) -> Json:
+        """A list, or a page of one, by a field selector, which an older CRD may not know.
+
+        Raises:
+            PluginError: see `_error`.
+        """
+        if not self._lacks_fields:
+            try:
+                return self.get(path, params, accept)
+            except PluginError as error:
+                if not fields.is_lacking(error):
+                    raise
+                self._lacks_fields = True
+        rest, wanted = fields.split(params)
+        return fields.kept(self.get(path, rest, accept), wanted)
+
+    def items(self, path: str, params: dict[str, str]) -> list[Json]:
+        """All objects of a list, and again all when it goes out of date between two pages.
+
+        Raises:
+            PluginError: see `_error`.
+        """
+        return self.retried(
+            lambda: [each for page in self.pages(path, params) for each in page.get("items", [])]
+        )
+
+    def retried(self, attempt: Callable[[], T]) -> T:
+        """The result of an attempt that reads lists; begun anew when one goes out of date between two pages.
+
+        The last attempt reads each list at once: that cannot go out of date.
+        """
+        for _ in range(LIST_TRIES - 1):
+            try:
+                return attempt()
+            except ExpiredError:
+                continue
+        self.paged = False
+        try:
+            return attempt()
+        finally:
+            self.paged = True
 
     def text(self, path: str) -> str:
         """What is not JSON, such as metrics."""
@@ -76,15 +124,15 @@ class Client:
         return self._request("PATCH", path, params, body)
 
     def pages(self, path: str, params: dict[str, str], accept: str = JSON) -> Iterator[Json]:
-        """A list in pages; starts over on its own when the first page is all it lost.
+        """A list in pages.
 
         Raises:
             ExpiredError: the list went out of date between two pages.
         """
         token = ""
         while True:
-            wanted = {**params, "limit": str(PAGE), **({"continue": token} if token else {})}
-            page = self.get(path, wanted, accept)
+            limit = {"limit": str(PAGE)} if self.paged else {}
+            page = self.select(path, {**params, **limit, **({"continue": token} if token else {})}, accept)
             yield page
             token = page.get("metadata", {}).get("continue", "")
             if not token:
@@ -97,16 +145,23 @@ class Client:
             ExpiredError: the version to watch from is too old.
         """
         connection = _UnixConnection(self.socket(), None)
+        wanted: list[fields.Condition] = []
+        if self._lacks_fields:
+            params, wanted = fields.split(params)
         try:
             query = urlencode({**params, "watch": "1", "allowWatchBookmarks": "true"})
             connection.request("GET", f"{path}?{query}", headers={"Accept": JSON})
             response = connection.getresponse()
             if response.status >= HTTPStatus.BAD_REQUEST:
-                raise _error("GET", path, response, response.read())
+                error = _error("GET", path, response, response.read())
+                self._lacks_fields = self._lacks_fields or fields.is_lacking(error)
+                raise error
             while line := response.readline():
                 event = _object(line)
                 if event["type"] == "ERROR":
                     raise ExpiredError(event["object"].get("message", "the watch has ended"))
+                if event["type"] != "BOOKMARK" and not all(each.holds(event["object"]) for each in wanted):
+                    event["type"] = "DELETED"  # as a server says of what is not selected any more
                 yield event
         except (OSError, HTTPException) as error:
             raise UnavailableError(f"the watch broke off: {error}") from error

@@ -16,7 +16,25 @@ if TYPE_CHECKING:
     from kubectl_pp.proxy import Proxy
 
 # What follows is imported where it is used: a verb that asks no cluster starts in half the time.
-_POD_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+_POD_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+def _pod_namespace() -> str:
+    """The namespace of the Pod that we run in.
+
+    kubectl takes it for every context that names none, whatever kubeconfig is used.
+    """
+    if not all(os.environ.get(f"KUBERNETES_SERVICE_{each}") for each in ("HOST", "PORT")):
+        return ""
+    if not os.path.isfile(f"{_POD_FOLDER}/token"):  # noqa: PTH113 -- pathlib takes 10 ms to load
+        return ""
+    if given := os.environ.get("POD_NAMESPACE"):
+        return given
+    try:
+        with open(f"{_POD_FOLDER}/namespace") as file:  # noqa: PTH123 -- same
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 class Context:
@@ -60,11 +78,7 @@ class Context:
         found = asking.communicate()[0].strip()
         if found:
             return found
-        in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and not self.options.kubeconfig
-        if in_pod and os.path.exists(_POD_NAMESPACE):  # noqa: PTH110 -- pathlib takes 10 ms to load
-            with open(_POD_NAMESPACE) as file:  # noqa: PTH123 -- same
-                return file.read().strip()
-        return "default"
+        return _pod_namespace() or "default"
 
     @property
     def namespace(self) -> str | None:

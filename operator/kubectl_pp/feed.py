@@ -88,12 +88,15 @@ class Feed:
                 time.sleep(PAUSE_SECONDS)
 
     def _list(self) -> None:
-        items: list[Json] = []
-        version = ""
-        for page in self._client.pages(self._path, self._listed):
-            items += page.get("items", [])
-            version = version or page["metadata"]["resourceVersion"]
-        self._version = version
+        def attempt() -> tuple[list[Json], str]:
+            items: list[Json] = []
+            version = ""
+            for page in self._client.pages(self._path, self._listed):
+                items += page.get("items", [])
+                version = version or page["metadata"]["resourceVersion"]
+            return items, version
+
+        items, self._version = self._client.retried(attempt)
         self._queue.put(Change(Kind.SNAPSHOT, tuple(Upload(item) for item in items)))
 
     def _watch(self) -> None:

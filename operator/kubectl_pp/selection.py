@@ -4,21 +4,20 @@ import contextlib
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
 
 from kubectl_pp.client import JSON, TABLE, Client, Json
 from kubectl_pp.context import Context
-from kubectl_pp.errors import ExpiredError, MissingError, UsageError
+from kubectl_pp.errors import MissingError, UsageError
 from kubectl_pp.times import parse_duration
-from kubectl_pp.upload import Upload, collection
+from kubectl_pp.upload import Stage, Upload, collection
 
 LATEST = "@latest"
-LIST_TRIES = 3
+FEW = 50
+"""So many uploads are sooner read one by one than found among all that are completed."""
 SAME_SECOND = 100
 """Uploads that are looked at to find the newest; creation times have whole seconds only."""
 
 Test = Callable[[Upload], bool]
-T = TypeVar("T")
 
 
 def params(options: Namespace) -> dict[str, str]:
@@ -60,7 +59,7 @@ def queries(options: Namespace) -> list[dict[str, str]]:
     elif getattr(options, "failed", False):
         parts = [f"{ENDED},status.outcome!=continue", _RELEASE_FAILED]
     elif getattr(options, "has_virus", None) == "true":
-        parts = ["status.outcome!=,status.outcome!=continue"]
+        parts = ["status.outcome!="]  # storages have released what they were told to delete
     elif wanted == "false":
         parts = [ENDED]
     else:
@@ -122,6 +121,42 @@ def read(
     for query in wanted:
         for page in context.client.pages(path, query, accept):
             take(page)
+    query = unreleased(context.options)
+    if query:
+        include = {key: value for key, value in wanted[0].items() if key == "includeObject"}
+        _read_unreleased(context, query, include, take, accept)
+
+
+def unreleased(options: Namespace) -> dict[str, str]:
+    """What lists the failed uploads that no field tells from completed ones; empty when none are wanted."""
+    if not getattr(options, "failed", False) or getattr(options, "running", False):
+        return {}
+    return narrowed(params(options), f"{ENDED},status.currentStep=,status.outcome=continue")
+
+
+def _read_unreleased(
+    context: Context,
+    query: dict[str, str],
+    include: dict[str, str],
+    take: Callable[[Json], None],
+    accept: str,
+) -> None:
+    """Of the completed ones, of which there may be very many, it reads no more than rows."""
+    client, path = context.client, collection(context.namespace)
+    found: list[tuple[str, str]] = []
+    for page in client.pages(path, {**query, "includeObject": "Metadata"}, TABLE):
+        names = [column["name"].lower() for column in page["columnDefinitions"]]
+        at = names.index("status")
+        for row in page.get("rows") or []:
+            if row["cells"][at] != Stage.COMPLETED:
+                meta = row["object"]["metadata"]
+                found.append((meta["namespace"], meta["name"]))
+    if len(found) > FEW:
+        for page in client.pages(path, {**query, **include}, accept):
+            take(page)
+        return
+    for place, name in found:
+        take(client.select(collection(place), {"fieldSelector": f"metadata.name={name}", **include}, accept))
 
 
 def find_all(context: Context) -> tuple[list[Upload], str]:
@@ -140,19 +175,7 @@ def find_all(context: Context) -> tuple[list[Upload], str]:
         read(context, queries(context.options), take)
         return uploads, versions[0]
 
-    return retried(attempt)
-
-
-def retried(attempt: Callable[[], T]) -> T:
-    """The result of an attempt that reads lists; it begins anew when one goes out of date between two pages.
-
-    Raises:
-        ExpiredError: that happens again and again.
-    """
-    for _ in range(LIST_TRIES - 1):
-        with contextlib.suppress(ExpiredError):
-            return attempt()
-    return attempt()
+    return context.client.retried(attempt)
 
 
 def find_named(context: Context, names: list[str]) -> list[Upload]:
@@ -216,7 +239,7 @@ def _latest(context: Context) -> Upload:
         return found
 
     uploads = []
-    for place, name in retried(attempt)[:SAME_SECOND]:
+    for place, name in context.client.retried(attempt)[:SAME_SECOND]:
         with contextlib.suppress(MissingError):
             uploads.append(Upload(context.client.get(f"{collection(place)}/{name}")))
     if not uploads:
@@ -225,8 +248,8 @@ def _latest(context: Context) -> Upload:
 
 
 def _by_field(client: Client, namespace: str | None, field: str, value: str) -> list[Upload]:
-    page = client.get(collection(namespace), {"fieldSelector": f"{field}={escaped(value)}"})
-    return [Upload(item) for item in page.get("items", [])]
+    found = client.items(collection(namespace), {"fieldSelector": f"{field}={escaped(value)}"})
+    return [Upload(item) for item in found]
 
 
 def _where(namespace: str | None) -> str:

@@ -26,8 +26,8 @@ class StepWish:
 
     def was_made(self, namespace: str | None) -> bool:
         """Whether an upload has this very wish already, in whatever step it is by now."""
-        pages = self._client.pages(collection(namespace), {})
-        wishes = (item["spec"].get("restart", {}) for page in pages for item in page.get("items", []))
+        found = self._client.items(collection(namespace), {})
+        wishes = (item["spec"].get("restart", {}) for item in found)
         same = {"token": self._token, "mode": RestartMode.RESUME_STEP}
         return any(same.items() <= wish.items() for wish in wishes)
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from kubectl_pp import metrics, selection
+from kubectl_pp import metrics
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, PluginError, UnavailableError
@@ -103,7 +103,7 @@ def _allowed(context: Context, body: Json) -> bool:
 def _leases(context: Context, namespace: str) -> Iterator[Finding]:
     path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
     try:
-        found = [lease for page in context.client.pages(path, {}) for lease in page.get("items", [])]
+        found = context.client.items(path, {})
     except UnavailableError as error:
         yield Finding(Verdict.WARNING, f"the operator's Lease cannot be read: {error}", error.remedy)
         return
@@ -163,7 +163,7 @@ def _stuck(context: Context, uploads: list[Upload]) -> Iterator[Finding]:
 
 def _uploads(context: Context) -> Iterator[Finding]:
     try:
-        tally = selection.retried(lambda: Tally(context, keep=lambda upload: upload.stuck))
+        tally = context.client.retried(lambda: Tally(context, keep=lambda upload: upload.stuck))
     except PluginError as error:
         yield Finding(Verdict.BAD, str(error), error.remedy)
         return

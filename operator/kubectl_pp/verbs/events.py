@@ -21,7 +21,7 @@ def events_of(client: Client, namespace: str | None, upload: Upload | None = Non
     selector = f"involvedObject.kind={KIND}"
     if upload is not None:
         selector += f",involvedObject.name={upload.name}"
-    found = [e for page in client.pages(path, {"fieldSelector": selector}) for e in page.get("items", [])]
+    found = client.items(path, {"fieldSelector": selector})
     if upload is not None:
         found = [e for e in found if e["involvedObject"].get("uid") in (None, "", upload.meta.get("uid"))]
     return sorted(found, key=event_time)

@@ -122,7 +122,7 @@ def _rank(status: object) -> int:
 
 
 def _print_table(context: Context) -> int:
-    table = selection.retried(lambda: _Table(context))
+    table = context.client.retried(lambda: _Table(context))
     if not table.rows:
         _say_nothing_found(context)
         return ExitCode.OK

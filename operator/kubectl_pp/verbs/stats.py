@@ -22,7 +22,7 @@ OLDEST_SHOWN = 3
 
 def run(context: Context) -> int:
     """Print the numbers."""
-    numbers = selection.retried(lambda: _Numbers(context))
+    numbers = context.client.retried(lambda: _Numbers(context))
     now = time.time()
     if context.options.output:
         sys.stdout.write(json.dumps(_as_json(numbers, now)) + "\n")
@@ -65,7 +65,7 @@ class _Numbers:
         ended = selection.narrowed(base, selection.ENDED)
         selection.read(context, [selection.narrowed(base, selection.NOT_ENDED)], self._take)
         selection.read(context, [{**ended, "includeObject": "None"}], self._take_rows, TABLE)
-        sample = context.client.get(collection(context.namespace), {**ended, "limit": str(PAGE)})
+        sample = context.client.select(collection(context.namespace), {**ended, "limit": str(PAGE)})
         for upload in map(Upload, sample.get("items", [])):
             self._measure(upload)
 

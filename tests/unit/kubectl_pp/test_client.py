@@ -1,5 +1,6 @@
 """What may answer in the place of an API server, through a real socket."""
 
+import json
 import socketserver
 import tempfile
 import threading
@@ -32,15 +33,21 @@ class _Socket:
         return self._path
 
 
+ASKED: list[str] = []
+"""The targets of the requests to the last server."""
+
+
 @contextmanager
 def answering(*answers: Answer) -> Iterator[Client]:
     """A server that gives these answers, one after the other."""
     left = list(answers)
+    ASKED.clear()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            ASKED.append(self.path)
             status, body, headers = left.pop(0)
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(body))}.items():
@@ -105,3 +112,44 @@ def test_a_value_is_one_condition_whatever_is_in_it() -> None:
 def test_a_line_of_a_log_ends_in_no_error() -> None:
     line = "[" * 100_000
     assert pretty(line, Screen("never")).startswith("[[[")
+
+
+EXPIRED: Answer = (410, b'{"kind": "Status", "reason": "Expired", "message": "too old"}', {})
+
+
+def page(names: str, token: str = "") -> Answer:
+    """A page of a list."""
+    items = [{"metadata": {"name": name}} for name in names]
+    return 200, json.dumps({"metadata": {"continue": token}, "items": items}).encode(), {}
+
+
+def test_a_list_that_goes_out_of_date_between_two_pages_begins_anew_and_is_read_at_once_in_the_end() -> None:
+    first = page("ab", "next")
+    with answering(first, EXPIRED, first, EXPIRED, page("abcd")) as client:
+        assert "".join(each["metadata"]["name"] for each in client.items("/x", {})) == "abcd"
+    assert "limit=500" in ASKED[0]
+    assert "continue=next" in ASKED[3]
+    assert ASKED[4] == "/x"
+
+
+def test_an_older_crd_that_lets_nothing_select_costs_one_more_request() -> None:
+    lacking = json.dumps({"message": "field label not supported: status.outcome", "reason": "BadRequest"})
+    everything = json.dumps(
+        {
+            "metadata": {},
+            "items": [{"status": {"outcome": word}} for word in ("delete", "continue", "delete")],
+        }
+    )
+    selected = {"fieldSelector": "status.outcome=delete"}
+    with answering((400, lacking.encode(), {}), *[(200, everything.encode(), {})] * 2) as client:
+        assert len(client.items("/x", selected)) == len(client.items("/x", selected)) == 2
+    assert ["fieldSelector" in each for each in ASKED] == [True, False, False]
+
+
+def test_a_field_that_nobody_can_select_by_is_an_error_as_in_kubectl() -> None:
+    lacking = json.dumps({"message": "field label not supported: spec.nonsense", "reason": "BadRequest"})
+    with (
+        answering((400, lacking.encode(), {})) as client,
+        pytest.raises(PluginError, match=r"spec\.nonsense"),
+    ):
+        client.items("/x", {"fieldSelector": "spec.nonsense=1"})
