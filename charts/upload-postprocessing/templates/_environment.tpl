@@ -19,6 +19,9 @@ UPLOADPP_READY_AFTER: {{ printf "%ds" (int64 $v.release.readyAfterSeconds) }}
 UPLOADPP_UNANSWERED_AFTER: {{ printf "%ds" (int64 $v.release.unansweredAfterSeconds) }}
 UPLOADPP_STORAGE_CHECK: {{ $v.storageCheck.mode }}
 UPLOADPP_STORAGE_CHECK_INTERVAL: {{ printf "%ds" (int64 $v.storageCheck.intervalSeconds) }}
+{{- with $v.storageCheck.from }}
+UPLOADPP_STORAGE_FROM: {{ join "," . | quote }}
+{{- end }}
 UPLOADPP_STORAGE_INSECURE: {{ $v.storageCheck.insecureSkipVerify | quote }}
 {{- if $v.storageCheck.ca.existingSecret }}
 UPLOADPP_STORAGE_CA_FILE: /etc/uploadpp/storage-ca.crt

@@ -19,6 +19,7 @@ from uploadpp.runtime.values import (
     Duration,
     File,
     Number,
+    Sources,
     Steps,
     StorageChecks,
     Switch,
@@ -147,13 +148,17 @@ class Settings(BaseModel):
     storage_check_interval: Duration = env(
         "UPLOADPP_STORAGE_CHECK_INTERVAL", default=10_000, gt=0, description="Time between two such looks."
     )
+    storage_from: Sources = env(
+        "UPLOADPP_STORAGE_FROM",
+        repeat=True,
+        default=(),
+        description="Look only at URLs that begin like this, and follow redirects there.",
+    )
     storage_insecure: Switch = env(
         "UPLOADPP_STORAGE_INSECURE", default=False, description="Do not verify the storage's certificate."
     )
     storage_ca_file: File = env(
-        "UPLOADPP_STORAGE_CA_FILE",
-        default=None,
-        description="PEM file of its authority; forces verification.",
+        "UPLOADPP_STORAGE_CA_FILE", default=None, description="PEM file of its authority; forces verifying."
     )
     release_backoff: Duration = env(
         "UPLOADPP_RELEASE_BACKOFF",

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from uploadpp.runtime.durations import parse_duration
 from uploadpp.runtime.listening import split_address
+from uploadpp.storage.sources import Source, read_sources
 
 MAX_PATH = 1024
 OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
@@ -143,5 +144,6 @@ Address = Annotated[str, AfterValidator(read_address)]
 Token = Annotated[str, AfterValidator(read_token)]
 Words = Annotated[tuple[str, ...], BeforeValidator(read_list)]
 Steps = Annotated[tuple[str, ...], BeforeValidator(read_steps)]
+Sources = Annotated[tuple[Source, ...], BeforeValidator(read_sources)]
 Switch = Annotated[bool, BeforeValidator(read_boolean)]
 Number = Annotated[int, BeforeValidator(read_integer)]

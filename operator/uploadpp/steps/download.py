@@ -11,13 +11,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 
 import aiohttp
-from yarl import URL
 
-from uploadpp.steps.sources import Source, SourceError, check_source, read_url
 from uploadpp.steps.upload import UNKNOWN_SIZE_BYTES, Content, DownloadError, Opener
+from uploadpp.storage.gateway import IDENTITY, REDIRECTS, Gateway
+from uploadpp.storage.sources import Source, SourceError
 
 log = logging.getLogger(__name__)
 
@@ -28,22 +27,7 @@ ANSWER_SECONDS = 60
 PATIENCE_SECONDS = 60
 LEAST_BYTES_PER_SECOND = 1024
 """The least average speed after PATIENCE_SECONDS; time that the step itself takes is not counted."""
-MAX_REDIRECTS = 5
-REDIRECTS = {301, 302, 303, 307, 308}
 TOO_SLOW = "the download is too slow"
-
-
-def tls_context(*, insecure: bool, ca_file: Path | None) -> ssl.SSLContext:
-    """How certificates of the storage are checked; an authority of one's own forces verification.
-
-    Raises:
-        OSError: the file cannot be used.
-    """
-    context = ssl.create_default_context(cafile=ca_file)
-    if insecure and ca_file is None:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +46,10 @@ class Downloads:
     def __init__(
         self, tls: ssl.SSLContext, on_bytes: Callable[[int], None], limits: Limits | None = None
     ) -> None:
-        self._tls = tls
         self._on_bytes = on_bytes
         self._limits = limits or Limits()
-        self._session: aiohttp.ClientSession | None = None
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
+        self._gateway = Gateway(tls, timeout, self._limits.sources)
 
     def opener(self, url: str, size: int, traceparent: str) -> Opener:
         """What opens the bytes of one upload."""
@@ -93,57 +77,19 @@ class Downloads:
             raise DownloadError(f"the upload has {size} bytes, more than --max-size")
 
     async def _get(self, text: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
-        """The first response that is not an allowed redirect."""
         try:
-            url = read_url(text)
             async with asyncio.timeout(ANSWER_SECONDS):
-                for _ in range(MAX_REDIRECTS):
-                    check_source(url, self._limits.sources)
-                    response = await self._client().get(url, headers=headers, allow_redirects=False)
-                    if response.status not in REDIRECTS or not self._limits.sources:
-                        return response
-                    response.close()
-                    url = _redirected(url, response.headers.get("Location", ""))
+                return await self._gateway.get(text, headers)
         except SourceError as error:
-            raise DownloadError(f"the URL is not used: {error}") from None
+            raise DownloadError(f"the URL is not used: {error}; see --download-from") from None
         except (aiohttp.ClientError, ValueError) as error:
             raise _without_url(error) from None
         except TimeoutError:
             raise DownloadError(TOO_SLOW) from None
-        raise DownloadError("the download was redirected too often")
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-
-    def _client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._tls, limit=0),
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
-                ),
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),  # what one upload's server says is not for the next
-            )
-        return self._session
-
-
-def _redirected(url: URL, location: str) -> URL:
-    """Where a redirect leads; the caller checks whether it may.
-
-    Raises:
-        SourceError: nowhere, or out of TLS.
-    """
-    try:
-        joined = str(url.join(URL(location)))
-    except ValueError:
-        raise SourceError("it cannot be read") from None
-    target = read_url(joined)
-    if url.scheme == "https" and target.scheme != "https":
-        raise SourceError("it leads from https to http")
-    return target
+        await self._gateway.close()
 
 
 def _check(response: aiohttp.ClientResponse, size: int) -> None:
@@ -158,7 +104,7 @@ def _check(response: aiohttp.ClientResponse, size: int) -> None:
 
 
 def _headers(traceparent: str) -> dict[str, str]:
-    headers = {"Accept-Encoding": "identity"}  # the bytes as they were uploaded
+    headers = dict(IDENTITY)
     if traceparent:
         headers["traceparent"] = traceparent
     return headers

@@ -7,9 +7,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from uploadpp.runtime.durations import parse_duration
 from uploadpp.runtime.settings import env
-from uploadpp.runtime.values import Address, Duration, File, Number, Switch
+from uploadpp.runtime.values import Address, Duration, File, Number, Sources, Switch
 from uploadpp.steps.sizes import parse_size
-from uploadpp.steps.sources import Source
 
 SHARED = (
     "events_endpoint",
@@ -41,15 +40,6 @@ def _since(value: str) -> str:
     if value not in {NEW, ALL}:
         parse_duration(value)
     return value
-
-
-def _sources(value: object) -> object:
-    if isinstance(value, str):
-        value = [value]
-    if not isinstance(value, list | tuple):
-        return value
-    words = [word for item in value for word in (item.split(",") if isinstance(item, str) else [item])]
-    return tuple(Source.parse(word) if isinstance(word, str) else word for word in words if word)
 
 
 def _size(value: object) -> object:
@@ -103,7 +93,7 @@ class ServiceOptions(BaseModel):
         default=None,
         description="PEM file of the authority of the download URL; forces verification.",
     )
-    download_from: Annotated[tuple[Source, ...], BeforeValidator(_sources)] = env(
+    download_from: Sources = env(
         "UPLOADPP_STEP_DOWNLOAD_FROM",
         repeat=True,
         default=(),

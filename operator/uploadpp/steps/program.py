@@ -24,12 +24,13 @@ from uploadpp.runtime.settings import Settings
 from uploadpp.runtime.stalls import StallWatch
 from uploadpp.steps.children import hide_from_children
 from uploadpp.steps.decorator import Step
-from uploadpp.steps.download import Downloads, Limits, tls_context
+from uploadpp.steps.download import Downloads, Limits
 from uploadpp.steps.judge import Judge
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.options import SHARED, ServiceOptions
 from uploadpp.steps.service import StepService, Terms
 from uploadpp.steps.trial import try_file
+from uploadpp.storage.gateway import tls_context
 from uploadpp.wire.client import SafeClient
 from uploadpp.wire.connection import connect, make_client
 

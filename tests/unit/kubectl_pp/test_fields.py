@@ -7,9 +7,10 @@ from kubectl_pp.errors import PluginError
 from kubectl_pp.selection import escaped
 from uploadpp.api.v1alpha1 import SELECTABLE
 
+ODD_ID = "x,y=z\\"
 ITEM = {
     "metadata": {"name": "a"},
-    "spec": {"upload": {"id": "x,y=z\\", "spaceID": "s"}},
+    "spec": {"upload": {"id": ODD_ID, "spaceID": "s"}},
     "status": {"currentStep": "virusscan", "retryCount": 3},
 }
 
@@ -25,7 +26,7 @@ ITEM = {
         ("status.completionTime!=", False),
         ("status.outcome!=continue,status.currentStep=virusscan", True),
         ("status.outcome!=continue,status.currentStep=policies", False),
-        (f"spec.upload.id={escaped(ITEM['spec']['upload']['id'])}", True),
+        (f"spec.upload.id={escaped(ODD_ID)}", True),
         ("spec.upload.id=x", False),
         ("spec.upload.none.deeper=", True),
     ],

@@ -25,6 +25,7 @@ from uploadpp.runtime.configuration import (
 from uploadpp.runtime.logs import LogFormat, LogLevel
 from uploadpp.runtime.settings import Settings, TracingType
 from uploadpp.runtime.values import StorageChecks
+from uploadpp.storage.sources import Source
 from uploadpp.wire.replaced import OnReplacedService, ReplacedConsumer
 from uploadpp.wire.stream import StartFrom
 
@@ -42,6 +43,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "unanswered_after": ("1h", 3_600_000),
     "storage_check": ("OFF", StorageChecks.OFF),
     "storage_check_interval": ("2s", 2000),
+    "storage_from": ("https://ocis:9200/data/", (Source.parse("https://ocis:9200/data"),)),
     "storage_insecure": ("true", True),
     "release_backoff": ("0", 0),
     "ttl_completed": ("1s", 1000),

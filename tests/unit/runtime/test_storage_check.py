@@ -13,6 +13,7 @@ from uploadpp.runtime.doubts import _result
 from uploadpp.runtime.settings import Settings
 from uploadpp.runtime.storage_check import StorageCheck, open_check
 from uploadpp.runtime.values import StorageChecks
+from uploadpp.storage.sources import Source
 
 
 class Gateway:
@@ -87,6 +88,28 @@ async def test_a_refused_connection_proves_nothing_and_is_said_once(
         assert [await check.ask(url), await check.ask(url)] == [None, None]
     assert caplog.text.count("the storage cannot be asked") == 1
     assert "secret-token" not in caplog.text
+
+
+async def test_it_asks_only_where_it_may_and_follows_redirects_there(
+    gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the rules of the steps' downloads: one client for both."""
+    place = gateway.url.removesuffix("/data/secret-token")
+    check = open_check(
+        Settings(storage_from=(Source.parse(f"{place}/data"), Source.parse(f"{place}/elsewhere")))
+    )
+    assert check is not None
+    gateway.status = 404
+    assert await check.ask(gateway.url) == 404
+    assert await check.ask(f"{place}/database/secret-token") is None
+    assert await check.ask(gateway.url.replace("127.0.0.1", "localhost")) is None
+    gateway.status = 302
+    assert await check.ask(gateway.url) is None  # in a circle
+    asked = [path for _, path, _ in gateway.asked]
+    assert asked == ["/data/secret-token"] * 2 + ["/elsewhere"] * 4
+    assert "the URL is not used: it is not among those that are allowed" in caplog.text
+    assert "secret-token" not in caplog.text
+    await check.close()
 
 
 def test_it_can_be_switched_off() -> None:

@@ -13,7 +13,7 @@ from yarl import URL
 from uploadpp.steps import DownloadError, Upload
 from uploadpp.steps import download as module
 from uploadpp.steps.download import Downloads, Limits
-from uploadpp.steps.sources import Source, SourceError
+from uploadpp.storage.sources import Source, SourceError, redirected
 
 Body = Callable[[asyncio.StreamWriter], Awaitable[None]]
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -217,7 +217,7 @@ async def test_redirects_are_followed_to_what_is_allowed_only() -> None:
 
 def test_no_redirect_leaves_tls() -> None:
     with pytest.raises(SourceError, match="from https to http"):
-        module._redirected(URL("https://a.test/x"), "http://a.test/x")
+        redirected(URL("https://a.test/x"), "http://a.test/x")
 
 
 async def test_what_is_not_allowed_is_not_connected_to() -> None:

@@ -91,7 +91,37 @@ def check_source(url: URL, sources: Sequence[Source]) -> None:
         return
     target = Source.of(url)
     if not any(source.allows(target) for source in sources):
-        raise SourceError("it is not among those of --download-from")
+        raise SourceError("it is not among those that are allowed")
+
+
+def redirected(url: URL, location: str) -> URL:
+    """Where a redirect leads; the caller checks whether it may.
+
+    Raises:
+        SourceError: nowhere, or out of TLS.
+    """
+    try:
+        joined = str(url.join(URL(location)))
+    except ValueError:
+        raise SourceError("it cannot be read") from None
+    target = read_url(joined)
+    if url.scheme == "https" and target.scheme != "https":
+        raise SourceError("it leads from https to http")
+    return target
+
+
+def read_sources(value: object) -> object:
+    """Prefixes of URLs between commas, or several such texts."""
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        return value
+    words = [word for item in value for word in (item.split(",") if isinstance(item, str) else [item])]
+    return tuple(
+        Source.parse(word) if isinstance(word, str) else word
+        for word in words
+        if not isinstance(word, str) or word.strip()
+    )
 
 
 def _host(url: URL) -> str:

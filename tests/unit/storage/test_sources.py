@@ -4,7 +4,7 @@ import pytest
 
 from uploadpp.runtime.configuration import ConfigurationError, read_model
 from uploadpp.steps.options import ServiceOptions
-from uploadpp.steps.sources import Source, SourceError, check_source, read_url
+from uploadpp.storage.sources import Source, SourceError, check_source, read_url
 
 SOURCES = (Source.parse("https://storage.test:9200/data/"), Source.parse("http://[::1]:8080"))
 

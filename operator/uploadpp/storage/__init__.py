@@ -1,0 +1,1 @@
+"""The storage's data gateway, as each process of ours asks it."""
