@@ -26,7 +26,7 @@ FOR_TOOLS = frozenset(
         "UPLOADPP_TEST_NATS",
     }
 )
-"""What chooses how demo, tests and benchmarks run, and is no setting of the operator."""
+"""What chooses how demo, tests and benchmarks run, and is not a setting of the operator."""
 
 
 def plain_environment() -> dict[str, str]:

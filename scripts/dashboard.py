@@ -64,7 +64,7 @@ def _panel(source: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(source: dict[str, Any]) -> dict[str, Any]:
-    """One row per combination of labels, one column per query; what is no count is a length of time."""
+    """One row per combination of labels, one column per query; what is not a count is a length of time."""
     columns = {f"Value #{chr(ord('A') + n)}": title for n, title in enumerate(source["queries"].values())}
     ages = [title for title in columns.values() if title.endswith(" for")]
     return {

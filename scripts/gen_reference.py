@@ -76,7 +76,7 @@ size is the one that BytesReceived names.
 out: where it passes over files above a size of its own, set `maxFilesize` to that.
 
 `maxInFlight` limits how many uploads are at the step's service at once; the others are `Queued`. Of the
-users with something queued the one with the fewest uploads at the step is next, with his oldest upload,
+users with something queued the one with the fewest uploads at the step is next, with their oldest upload,
 so that neither a user with 5,000 files nor one with huge files keeps the others waiting. It holds for all
 uploads, also for those that were there before it was set. Three things to know:
 

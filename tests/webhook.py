@@ -43,7 +43,7 @@ def change(*operations: Json) -> Answer:
 
 
 def garbage(_: Json) -> bytes:
-    """What is no AdmissionReview."""
+    """What is not an AdmissionReview."""
     return b"<html>please log in</html>"
 
 

@@ -21,7 +21,7 @@ class ExistingCluster:
             raise ClusterUnavailableError("no existing cluster: set UPLOADPP_KUBECONFIG or KUBECONFIG")
         path = Path(self._path)
         if not path.is_file():
-            raise ClusterUnavailableError(f"no existing cluster: {path} is no file")
+            raise ClusterUnavailableError(f"no existing cluster: {path} is not a file")
         try:
             Kubectl(path)("get", "--raw", "/readyz", "--request-timeout=10s")
         except KubectlError as error:

@@ -1,6 +1,6 @@
 """Which process a pid meant when it was written down.
 
-A pid alone is no identity: the kernel hands it out again. Together with the start time and the boot
+A pid alone is not an identity: the kernel hands it out again. Together with the start time and the boot
 id it is, and a pidfd keeps it from changing hands between the check and the signal.
 """
 

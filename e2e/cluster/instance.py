@@ -112,7 +112,7 @@ class Instance:
         return {name: identity for name in names if (identity := self.process(name))}
 
     def on_reap(self, command: Sequence[str]) -> None:
-        """A command that must run before the folder goes: for what is no process, such as a container."""
+        """A command that must run before the folder goes: for what is not a process, such as a container."""
         self.save("on-reap", {"command": list(command)})
 
     def close(self) -> None:

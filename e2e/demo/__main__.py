@@ -74,7 +74,7 @@ class Demo:
         await self._wait_for("create", wave.stories)
 
     async def _wait_for(self, what: str, stories: Iterable[Story]) -> None:
-        """Wait, but not for ever: what has not happened by then is a false claim at the end."""
+        """Wait, but not forever: what has not happened by then is a false claim at the end."""
         # One by one: asked for several that are not there yet, `kubectl wait --for=create` gives up at once.
         for name in [f"upp/{story.id}" for story in stories]:
             try:

@@ -86,7 +86,7 @@ def find_clamd() -> tuple[Path, str]:
 def _unpack(folder: Path) -> None:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise ClamavUnavailableError(
-            "clamd is not installed, and this is no Debian or Ubuntu to take it from"
+            "clamd is not installed, and it can be fetched on Debian and Ubuntu only"
         )
     say(f"==> fetching Debian's {_PACKAGE} (7 MB, into the cache only)")
     shutil.rmtree(folder, ignore_errors=True)

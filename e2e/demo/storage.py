@@ -28,7 +28,7 @@ class Faults:
     """What goes wrong next."""
 
     failing_releases: int = 0
-    """So many releases fail, as with a blob store that is away."""
+    """So many releases fail, as with a blob store that is unavailable."""
     lost_events: int = 0
     """So many PostprocessingFinished are lost, as when the storage dies while it handles one."""
 

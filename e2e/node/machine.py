@@ -57,7 +57,7 @@ def install(missing: Mapping[str, str]) -> None:
     """Install the packages of missing programs.
 
     Raises:
-        ClusterUnavailableError: this is no Debian, or a package cannot be had.
+        ClusterUnavailableError: this is not Debian, or a package is not available.
     """
     if not missing:
         return

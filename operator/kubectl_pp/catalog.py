@@ -149,7 +149,7 @@ VERBS: tuple[Verb, ...] = (
         "watch uploads move",
         "A live table of the uploads in postprocessing, those in trouble first; with a NAME the live "
         "status of that "
-        "upload until it ends. Where the output is no terminal: one line for every change. Ends with Ctrl-C.",
+        "upload until it ends. Without a terminal: one line for every change. Ends with Ctrl-C.",
         Names.SOME,
         (FILTERS,),
         (
@@ -185,7 +185,10 @@ VERBS: tuple[Verb, ...] = (
                 "scan once more, and wait for the end",
                 "kubectl pp restart @latest --from-step virusscan --wait",
             ),
-            ("all that wait for the virus scanner, after it was away", "kubectl pp restart -s virusscan"),
+            (
+                "all that wait for the virus scanner, after it was unavailable",
+                "kubectl pp restart -s virusscan",
+            ),
             ("all that wait for the storage (as the old command)", "kubectl pp restart"),
             ("what has failed, first only shown", "kubectl pp restart --failed --dry-run"),
         ),

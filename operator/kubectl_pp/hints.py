@@ -203,7 +203,7 @@ def _ended(upload: Upload) -> list[Hint]:
         *found,
         Hint(
             "The storage was told to keep the bytes. A new run is possible, but some storages "
-            "lose the bytes of an aborted upload then; if that is no loss:",
+            "lose the bytes of an aborted upload then; if you do not need them:",
             f"restart {name} --force",
         ),
     ]

@@ -36,7 +36,7 @@ def look(client: Client, namespace: str, holder: str, url: str | None) -> Iterat
 
 def _fetch(url: str) -> str:
     if not url.startswith(("http://", "https://")):
-        raise UsageError(f"--metrics-url {url} is no http address")
+        raise UsageError(f"--metrics-url {url} is not an http address")
     with urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 -- checked just above
         text: str = response.read().decode()
         return text

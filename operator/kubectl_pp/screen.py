@@ -106,7 +106,7 @@ class Screen:
         self.out.write("".join(self.fit(safe(text)) + "\n" for text in texts))
 
     def note(self, text: str) -> None:
-        """Say something that is no result."""
+        """Say something that is not a result."""
         self.out.flush()
         sys.stderr.write(self.fit(safe(text)) + "\n")
         sys.stderr.flush()

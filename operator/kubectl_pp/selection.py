@@ -208,7 +208,7 @@ def _find(context: Context, name: str) -> Iterator[Upload]:
         return
     name = name.removeprefix("uploadpostprocessing.uploadpp.io/")
     if "/" in name:
-        raise UsageError(f"{name!r} is no name", "give the name or the upload id alone")
+        raise UsageError(f"{name!r} is not a name", "give the name or the upload id alone")
     found = _by_field(client, namespace, "metadata.name", name) or _by_field(
         client, namespace, "spec.upload.id", name
     )

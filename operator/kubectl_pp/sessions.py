@@ -1,4 +1,4 @@
-"""An upload in the form of `ocis storage-users uploads sessions --json` (wire-contract 6).
+"""An upload in the form of `ocis storage-users uploads sessions --json`.
 
 What only the storage knows (offset, owner, its own expiry) is what follows from being in
 postprocessing: all bytes are there. Users appear where the operator shows user ids.

@@ -49,7 +49,7 @@ def test_a_value_without_a_comment_is_found(tmp_path: object) -> None:
 
 
 def test_the_defaults_are_the_operators_own() -> None:
-    """Nobody should get another behaviour because he uses the chart."""
+    """Nobody should get another behaviour because they use the chart."""
     given = read_settings({}, environment(render(MINIMAL)))
     differing = {name for name in Settings.model_fields if getattr(given, name) != getattr(Settings(), name)}
     assert differing == {"events_endpoint", "debug_addr", "sealing_key_file"}

@@ -36,7 +36,7 @@ JUNK: dict[str, bytes] = {
         {"Metadata": {"eventtype": "events.BytesReceived"}, "Payload": SECRET + "!"}
     ).encode(),
     "unpadded": json.dumps({"Metadata": {"eventtype": "events.BytesReceived"}, "Payload": "e30"}).encode(),
-    "payload is no JSON": message("BytesReceived", SECRET),
+    "payload is not JSON": message("BytesReceived", SECRET),
     "deep payload": message("BytesReceived", arrival(ExecutingUser=DEEP)),
     "wrong types": message("BytesReceived", arrival(URL=f'["{SECRET}"]')),
     "user is text": message("BytesReceived", arrival(ExecutingUser=f'"{SECRET}"')),

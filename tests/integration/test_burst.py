@@ -38,16 +38,16 @@ async def settled(operator: Operator) -> dict[str, float]:
 
 
 @pytest.mark.timeout(int(3 * PATIENCE))
-@pytest.mark.parametrize("behind", ["it was away", "it was paused"])
+@pytest.mark.parametrize("behind", ["it was unavailable", "it was paused"])
 async def test_none_of_very_many_is_lost(
     cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str, behind: str
 ) -> None:
-    settings = {"UPLOADPP_LEASE_DURATION": "60s"}  # a pause is no loss of the shard
+    settings = {"UPLOADPP_LEASE_DURATION": "60s"}  # a pause is not a loss of the shard
     options = OperatorOptions(cluster.kubeconfig, nats.address, namespace, ("virusscan",), settings)
     operator = Operator(instance, options)
     uploads = [f"burst-{number}" for number in range(UPLOADS)]
     async with Driver(nats.url) as driver:
-        if behind == "it was away":
+        if behind == "it was unavailable":
             await announce(driver, uploads)
             await start_working(operator)
         else:

@@ -291,7 +291,7 @@ def test_a_status_write_over_another_version_is_refused(
     assert json_patch(cluster, path, version, to_status(after(*PASSED))) == 422
     stored = kubectl.json("get", "upp", upload.id)
     assert stored["status"] == json.loads(json.dumps(later))
-    assert stored["metadata"]["generation"] == 1, "status writes are no changes of the spec"
+    assert stored["metadata"]["generation"] == 1, "status writes are not changes of the spec"
 
 
 def json_patch(cluster: LocalCluster, path: str, version: str, status: dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""Findings about the service we replace (wire-contract 4) that only real servers can show."""
+"""Findings about the service we replace (docs/findings.md) that only real servers can show."""
 
 import asyncio
 

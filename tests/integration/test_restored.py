@@ -37,7 +37,7 @@ def without_uid(saved: dict[str, Any]) -> dict[str, Any]:
 async def test_what_was_aborted_since_the_backup_is_held(
     cluster: LocalCluster, instance: Instance, nats: NatsServer, kubectl: Kubectl, namespace: str
 ) -> None:
-    """Restored while the operator is away, and while it works."""
+    """Restored while the operator is unavailable, and while it works."""
     operator = Operator(instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace))
     uploads = [f"u{number}" for number in range(4)]
     async with Driver(nats.url, outcome=lambda *_: "abort", silent=True) as driver:

@@ -218,7 +218,7 @@ async def test_a_purged_stream_is_read_from_its_first_message(
 
 
 async def test_legacy_push_member(client: Client, js: JetStreamContext) -> None:
-    """The durable alone is no member; somebody bound to it is."""
+    """The durable alone is not a member; somebody bound to it is."""
     config = ConsumerConfig(
         durable_name="postprocessing",
         deliver_group="postprocessing",

@@ -1,4 +1,4 @@
-"""Events as the storage and the step services send them (wire-contract 2)."""
+"""Events as the storage and the step services send them."""
 
 import base64
 import json

@@ -22,7 +22,7 @@ from tests.plugin.resources import Writer, at
         (["list", "--nonsense"], "unrecognized arguments: --nonsense", "kubectl pp list --help"),
         (["list", "-o", "xml"], "invalid choice: 'xml'", "kubectl pp list --help"),
         (["list", "-n", "a", "-A"], "-n and -A exclude each other", ""),
-        (["list", "--since", "yesterday"], "'yesterday' is no length of time", "1h30m"),
+        (["list", "--since", "yesterday"], "'yesterday' is not a length of time", "1h30m"),
         (["status"], "names", "kubectl pp status --help"),
         (["suspend"], "no upload is chosen", "--stalled"),
         (["suspend", "a", "--all"], "names and selections exclude each other", ""),

@@ -106,7 +106,7 @@ class Scene:
                 edited = evolve(made, control=Control(desired=desired))
                 yield Node(edited, START)
                 yield Node(evolve(edited, lost_status=True), START)
-                if self.config.max_in_flight:  # queued, and edited while the operator was away
+                if self.config.max_in_flight:  # queued, and edited while the operator was unavailable
                     queued = begin_run(made, START, self.config).upload or made
                     yield Node(evolve(queued, control=edited.control), START)
 

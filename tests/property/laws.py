@@ -227,7 +227,7 @@ def whoever_waits_says_for_what(move: Move, scene: Scene) -> str:
         return ""
     text = describe(after)
     if after.stage in AWAITING:
-        return "" if after.stalled_at is not None and "?" in text else f"waits for ever in silence: {text}"
+        return "" if after.stalled_at is not None and "?" in text else f"waits forever in silence: {text}"
     if after.stage is Stage.PENDING:
         return "" if move.before.upload is after else "back to Pending"
     told = {

@@ -142,7 +142,7 @@ def drain(places: Places[Upload]) -> list[Upload]:
 
 @given(st.integers(1, 8), st.integers(1, 500), st.integers(1, 5))
 def test_nobody_waits_behind_the_many_of_another(limit: int, many: int, few: int) -> None:
-    """One user has queued many; who comes later gets the next place, and as many as he from then on."""
+    """One user has queued many; who comes later gets the next place, and then as many as the first."""
     places: Places[Upload] = Places(limit)
     for number in range(many):
         places.wait(Upload("bulk", number), "bulk", (number,))
@@ -163,7 +163,7 @@ def test_nobody_waits_behind_the_many_of_another(limit: int, many: int, few: int
 
 
 def test_who_is_slow_does_not_gather_all_places() -> None:
-    """His files take for ever, the others' no time: he has as many places as they, not all of them."""
+    """The files of one take forever, those of others no time: all have as many places, nobody all of them."""
     places: Places[Upload] = Places(4)
     for number in range(100):
         places.wait(Upload("slow", number), "slow", (number,))

@@ -52,7 +52,7 @@ def payloads(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def messages(draw: st.DrawFn) -> bytes:
-    """Whole messages: of all types, with and without a mark, with payloads that are no base64."""
+    """Whole messages: of all types, with and without a mark, with payloads that are not base64."""
     kind = f"events.{draw(st.sampled_from(TYPES))}"
     metadata = {"eventtype": kind, "eventid": "e"}
     if draw(st.booleans()):

@@ -1,4 +1,4 @@
-"""Steps with few places: never more than fit, nobody waits for ever, whatever happens to the operator."""
+"""Steps with few places: never more than fit, nobody waits forever, whatever happens to the operator."""
 
 from collections import Counter
 

@@ -12,7 +12,7 @@ from uploadpp.wire.reader import LogReader
 
 
 def test_a_step_has_its_whole_time_after_an_outage() -> None:
-    """A start that goes out late, because the operator was away, is not late at once."""
+    """A start that goes out late, because the operator was unavailable, is not late at once."""
     sim = Simulation(1, config(step("virusscan", timeout=3)))
     sim.kernel.run_until(1.0)
     sim.world.upload("up-1")

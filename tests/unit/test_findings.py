@@ -1,4 +1,4 @@
-"""What the service we replace does wrong around its state machine (wire-contract 4).
+"""What the service we replace does wrong around its state machine (docs/findings.md).
 
 Each test has the number of the finding; those of the state machine itself are in core/.
 """
@@ -192,7 +192,9 @@ def test_f31_the_documentation_names_the_event_that_a_step_answers_with() -> Non
     foreign = message("PostprocessingFinished", f'{{"UploadID":"{UPLOAD}","Outcome":"continue"}}')
     event = decode(foreign, 1, NOW)
     assert event is not None
-    assert event.input == FinishedElsewhere("continue", 1), "the storage has heard it too: it is no answer"
+    assert event.input == FinishedElsewhere("continue", 1), (
+        "the storage has heard it too: it is not an answer"
+    )
 
 
 def test_f32_no_url_and_no_user_is_readable_in_a_resource() -> None:

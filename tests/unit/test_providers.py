@@ -56,7 +56,7 @@ def test_existing_needs_a_kubeconfig(tmp_path: Path) -> None:
     assert isinstance(chosen, ExistingCluster)
     with pytest.raises(ClusterUnavailableError, match="set UPLOADPP_KUBECONFIG"):
         chosen.start()
-    with pytest.raises(ClusterUnavailableError, match="is no file"):
+    with pytest.raises(ClusterUnavailableError, match="is not a file"):
         ExistingCluster({"KUBECONFIG": str(tmp_path / "absent")}).start()
 
 

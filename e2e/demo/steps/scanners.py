@@ -66,7 +66,7 @@ def verdict(reply: str) -> str:
     """What clamd's reply means; "ERROR", silence and everything unknown are never clean.
 
     Raises:
-        ScanError: the reply is no verdict.
+        ScanError: the reply is not a verdict.
     """
     text = reply.removeprefix("stream: ")
     if text == "OK":

@@ -71,7 +71,7 @@ class Fields:
         try:
             return parse_time(text) if text else None
         except ValueError as error:
-            raise self.error(name, f"{text!r} is no RFC 3339 time") from error
+            raise self.error(name, f"{text!r} is not an RFC 3339 time") from error
 
     def word(self, name: str, kind: type[Word], default: Word) -> Word:
         """One of the words of an enumeration."""

@@ -122,7 +122,7 @@ class Step(ApiModel):
     )
     timeout_seconds: Seconds | None = Field(
         None,
-        description="How long the step may take before that counts as a failed attempt. Absent: for ever.",
+        description="How long the step may take before that counts as a failed attempt. Absent: forever.",
     )
     stall_after_seconds: Seconds | None = Field(
         None,

@@ -27,7 +27,7 @@ def parse_time(text: str) -> Millis:
     """Read any RFC 3339 time; what is finer than a millisecond is cut off.
 
     Raises:
-        ValueError: it is no time, or one without a zone.
+        ValueError: it is not a time, or one without a zone.
     """
     if len(text) == OWN_LENGTH and text[SECONDS_END] == "." and text[-1] == "Z":
         return Millis(_second(text[:SECONDS_END]) * 1000 + int(text[SECONDS_END + 1 : -1]))

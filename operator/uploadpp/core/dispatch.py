@@ -1,8 +1,8 @@
 """Who may be at a step, who waits for a place there, and who is next: fair, and never idle for nothing.
 
 Of the users with something queued, the one who holds the fewest places is next; among
-equals the one who has had none for longest; of his uploads the oldest. So whatever a user has
-queued, and however long it takes, the others get as many places as he has.
+equals the one who has had none for longest; and of that user's uploads the oldest. So whatever one
+user has queued, and however long it takes, the others get as many places.
 """
 
 import heapq
@@ -129,7 +129,7 @@ class Places(Generic[T]):
         return self._shares[user]
 
     def _rank(self, user: str) -> None:
-        """Where a user stands among those who wait, after something of his has changed."""
+        """Where a user stands among those who wait, after one of the user's uploads has changed."""
         share = self._shares[user]
         if share.waiting:
             self._next.put(user, (len(share.holding), share.turn))
@@ -143,7 +143,7 @@ def holds_place(upload: Upload) -> bool:
     """Whether an upload is at its step's service, or about to be.
 
     One whose service has not answered for `stallAfter` is not: the message may be lost, and
-    the others must not wait for it for ever.
+    the others must not wait for it forever.
     """
     return upload.stage in {Stage.RUNNING, Stage.AWAITING_URL} and upload.stalled_at is None
 

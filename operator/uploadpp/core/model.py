@@ -31,7 +31,7 @@ RELEASING = frozenset({Stage.AWAITING_READY, Stage.RELEASE_BACKING_OFF, Stage.UP
 """Stages in which PostprocessingFinished is out and the storage has not confirmed it."""
 
 FINISHED_STEP = "finished"
-"""`currentStep` once all steps are over, a word reserved by the peer (wire-contract 5)."""
+"""`currentStep` once all steps are over, a word reserved by the peer."""
 
 DELAY_STEP = "delay"
 """The step the operator runs itself."""

@@ -124,7 +124,7 @@ class StepReason(StrEnum):
 
 
 class Outcome(StrEnum):
-    """The four words of the wire (wire-contract 2.3); RETRY never ends an upload."""
+    """The four words of the wire; RETRY never ends an upload."""
 
     CONTINUE = "continue"
     RETRY = "retry"

@@ -52,7 +52,7 @@ class Credentials:
         """Get the first credentials.
 
         Raises:
-            ConfigError: there are none to be had.
+            ConfigError: there are none.
         """
         self.server = access.server
         self.prefix = urlsplit(access.server).path

@@ -53,7 +53,7 @@ class RefusedError(ApiError):
 
 
 class UnavailableError(ApiError):
-    """The server is away, overloaded, or we lack a permission: ask again later.
+    """The server is unavailable, overloaded, or we lack a permission: ask again later.
 
     A missing permission belongs here: it is the installation's fault, not the upload's,
     and nothing may be dropped because of it.
@@ -65,7 +65,7 @@ class UnavailableError(ApiError):
 
 
 class ExpiredError(UnavailableError):
-    """The rest of a list is not to be had any more (410): it has to be read from the start."""
+    """The rest of a list is not available any more (410): it has to be read from the start."""
 
 
 class MissingKindError(UnavailableError):

@@ -202,14 +202,14 @@ class Lease:
     async def hold(self) -> None:
         """Renew until cancelled.
 
-        While the API server is away nobody can take the Lease either, so that alone does
+        While the API server is unavailable nobody can take the Lease either, so that alone does
         not end an ownership; it only makes `valid` false.
 
         Raises:
             LeaseLostError: somebody else has taken it.
         """
         while True:
-            # A holder that has lost time to an API server that was away renews first when it is back.
+            # A holder that has lost time to an API server that was unavailable renews first when it is back.
             await asyncio.sleep(self._duration / 4 if not self._doubt else min(1.0, self._duration / 10))
             await self.confirm()
 

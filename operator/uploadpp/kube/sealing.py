@@ -90,7 +90,7 @@ class Sealer:
         """Take the keys, the current one first.
 
         Raises:
-            ValueError: there is none, or one is no Fernet key.
+            ValueError: there is none, or one is not a Fernet key.
         """
         if not keys:
             raise ValueError("no sealing key")

@@ -110,7 +110,7 @@ def _json(text: str, source: str) -> object:
     try:
         return json.loads(text) if text.strip() else {}
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{source}: is no JSON object: {clean(str(error))}") from None
+        raise ConfigurationError(f"{source}: is not a JSON object: {clean(str(error))}") from None
 
 
 def _explain(
@@ -244,7 +244,7 @@ def _read(variable: str, path: Path) -> str:
     except OSError as error:
         raise ConfigurationError(f"{variable}={path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{variable}={path}: is no text file") from None
+        raise ConfigurationError(f"{variable}={path}: is not a text file") from None
 
 
 def core_config(settings: Settings) -> Config:
@@ -326,7 +326,7 @@ PEM_FILES = {
     "nats_tls_cert_file": "-----BEGIN CERTIFICATE",
     "nats_tls_key_file": "PRIVATE KEY-----",
 }
-"""What a file must hold; the NATS client would wait for it for ever, or fail without naming it."""
+"""What a file must hold; the NATS client would wait for it forever, or fail without naming it."""
 
 
 def is_tls_off(settings: Settings) -> bool:

@@ -185,7 +185,7 @@ class Coordinator(Uploads):
         self._carry_out(entry, entry.upload.id, event, decision, now, None)
 
     def on_tick(self, entry: Entry) -> None:
-        """A timer is due; nobody's time is up while what he waits for is not out."""
+        """A timer is due. It is ignored while the command whose answer it limits is not published yet."""
         if entry.gone or entry.unpublished:
             return
         self._scheduler.set(entry, Millis(self._clock() + AFTER_FAULT_MS))

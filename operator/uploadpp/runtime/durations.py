@@ -38,7 +38,7 @@ def parse_duration(text: str) -> int:
         match = _PART.match(body, at)
         if match is None:
             hint = " (a unit such as s, m or h is missing)" if body[at:].replace(".", "").isdigit() else ""
-            raise ValueError(f"is no duration such as 5s or 1h30m{hint}")
+            raise ValueError(f"is not a duration such as 5s or 1h30m{hint}")
         total += Fraction(match[1].rstrip(".") or "0") * _UNITS[match[2]]
         at = match.end()
     if not body:

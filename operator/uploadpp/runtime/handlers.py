@@ -1,7 +1,7 @@
 """The kopf handlers: what the API server tells us. Each only passes on; nothing is written.
 
 Only `on.event` is used on resources, because every other kind of handler writes
-annotations or finalizers into them (law of architecture 4).
+annotations or finalizers into them.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ PAGE = 500
 
 
 class EndlessBackOff:
-    """Waits in seconds before a request is tried again, for ever: the API server may be away for long."""
+    """Waits in seconds before a request is tried again, without an end: an API server may stay away."""
 
     def __iter__(self) -> Iterator[float]:
         """A new series for each request."""

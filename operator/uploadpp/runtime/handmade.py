@@ -80,7 +80,7 @@ class SecretUrls:
                     self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
 
     async def _read(self, entry: Entry, name: str, key: str) -> str:
-        """The URL; empty, and said on the resource, when there is none to be had."""
+        """The URL; empty, and said on the resource, when there is none."""
         try:
             return await self._resources.secret(name, key)
         except ApiError as error:

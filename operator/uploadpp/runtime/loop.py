@@ -1,4 +1,4 @@
-"""The event loop that everything here runs on: uvloop, where it is to be had."""
+"""The event loop that everything here runs on: uvloop, where it is available."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -47,7 +47,7 @@ _NANOS = 1_000_000
 
 
 def _say_it_alike(record: logging.LogRecord) -> bool:
-    """Leave out when it is tried again, so that a collector that is away is not in the log every second."""
+    """Leave out when it is tried again, so that an unavailable collector is not in the log every second."""
     record.msg, record.args = re.sub(r", retrying in [\d.]+s", "", record.getMessage()), None
     return True
 

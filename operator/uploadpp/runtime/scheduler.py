@@ -1,4 +1,4 @@
-"""One heap for all timers (architecture 4): a task per upload would cost a thousand times more."""
+"""One heap for all timers: a task per upload would cost a thousand times more."""
 
 import asyncio
 import heapq

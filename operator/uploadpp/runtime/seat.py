@@ -30,7 +30,7 @@ CONNECTING = "connecting"
 RESTART_SECONDS = 1.0
 LONGEST_RESTART_SECONDS = 15.0
 STEADY_SECONDS = 10.0
-"""An ownership that lasted this long was no failure in a row."""
+"""An ownership that lasted this long was not a failure in a row."""
 EXPECTED_ENDS = (
     LeaseLostError,
     FencedError,

@@ -313,7 +313,7 @@ class Session:
         return task
 
     async def _until(self, work: Coroutine[Any, Any, Any] | None, stop: asyncio.Event) -> bool:
-        """Wait for some work, or for ever; False when `stop` came first. A task that fails raises."""
+        """Wait for some work, or forever; False when `stop` came first. A task that fails raises."""
         waiting = asyncio.create_task(stop.wait())
         mine = {waiting} | ({asyncio.create_task(work)} if work is not None else set())
         try:
@@ -323,7 +323,7 @@ class Session:
                     task.result()  # raises what ended it
                 if done & mine:
                     return not stop.is_set()
-                raise RuntimeError(f"a task ended that should run for ever: {done}")
+                raise RuntimeError(f"a task ended that should run forever: {done}")
         finally:
             for task in mine:
                 task.cancel()

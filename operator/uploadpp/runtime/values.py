@@ -63,7 +63,7 @@ def read_collector(value: str) -> str:
         return value
     parts = urlsplit(value if "://" in value else f"http://{value}")
     if not parts.hostname or not _HOST.fullmatch(parts.hostname) or parts.scheme not in {"http", "https"}:
-        raise ValueError("is no URL and no host:port")
+        raise ValueError("is neither a URL nor host:port")
     port = parts.port or (None if "://" in value else OTLP_PORT)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     host += f":{OTLP_PORT if port == OTLP_GRPC_PORT else port}" if port else ""
@@ -117,7 +117,7 @@ def read_boolean(value: object) -> object:
         return True
     if text in {"0", "f", "F", "false", "FALSE", "False"}:
         return False
-    raise ValueError("is no boolean; use true or false")
+    raise ValueError("is not a boolean; use true or false")
 
 
 class StorageChecks(StrEnum):

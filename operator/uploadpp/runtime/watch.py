@@ -88,7 +88,7 @@ class Watch:
         """Run kopf to its end; whether that came because kopf did not find the resource.
 
         Kopf looks for it once, and discovery is told of a new CRD later than the CRD can be used. What it
-        missed then it would miss for ever, without a word.
+        missed then it would miss forever, without a word.
         """
         opening = self._opening
         over = self._run_over = threading.Event()

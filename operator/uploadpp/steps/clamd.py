@@ -95,7 +95,7 @@ class Address:
             if host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536:  # noqa: PLR2004 -- ports have 16 bits
                 return cls(host=host.strip("[]"), port=int(port))
         raise ValueError(
-            f"{text!r} is no address of clamd such as unix:/run/clamav/clamd.ctl or tcp:clamd:3310"
+            f"{text!r} is not an address of clamd such as unix:/run/clamav/clamd.ctl or tcp:clamd:3310"
         )
 
     async def connect(self) -> socket.socket:

@@ -44,7 +44,7 @@ def _pairs(value: object) -> object:
     for item in value:
         status, equals, outcome = str(item).partition("=")
         if not equals or not _is_status(status.strip()):
-            raise ValueError(f"{str(item)[:SHOWN]!r} is no pair such as 1=delete")
+            raise ValueError(f"{str(item)[:SHOWN]!r} is not a pair such as 1=delete")
         pairs[int(status)] = outcome.strip()
     return pairs
 
@@ -132,7 +132,7 @@ class CommandOptions(BaseModel):
         try:
             words = shlex.split(value)
         except ValueError as error:
-            raise ValueError(f"is no command: {error}") from None
+            raise ValueError(f"is not a command: {error}") from None
         if words and shutil.which(words[0]) is None:
             raise ValueError(f"there is no program {words[0]!r} here")
         return value

@@ -59,6 +59,6 @@ def step(
     """Make a step of an async function.
 
     `concurrency` is how many uploads one process works on at once, `timeout` how many seconds one
-    may take before it counts as a retry; None is for ever.
+    may take before it counts as a retry; None is forever.
     """
     return lambda work: Step(name, work, concurrency, timeout)

@@ -146,7 +146,7 @@ def parse_rule(text: str) -> Rule:
     for word in words[1:]:
         key, equals, value = word.partition("=")
         if not equals or not value:
-            raise RuleError(f"{text!r}: {word!r} is no condition such as extension=exe,bat")
+            raise RuleError(f"{text!r}: {word!r} is not a condition such as extension=exe,bat")
         name = ALIASES.get(key, key)
         plain = name in {"message", "largerThan", "smallerThan"}
         values[name] = value if plain else [each for each in value.split(",") if each]

@@ -88,7 +88,7 @@ class StepService:
                     await self._take(stop)
                 except (nats.errors.Error, TimeoutError) as error:
                     self._refusal = str(error) or type(error).__name__
-                    log.warning("no work to be had: %s", self._refusal)
+                    log.warning("cannot fetch work: %s", self._refusal)
                     await self._consumer.close()
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), AGAIN_SECONDS)

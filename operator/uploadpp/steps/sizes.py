@@ -17,7 +17,7 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text.strip()) if len(text) <= MAX_LENGTH else None
     if match is None:
-        raise ValueError(f"{text[:MAX_LENGTH]!r} is no size such as 500, 25M, 100MB or 1GiB")
+        raise ValueError(f"{text[:MAX_LENGTH]!r} is not a size such as 500, 25M, 100MB or 1GiB")
     number, prefix, unit = match[1], match[2].lower(), match[3].lower()
     base = 1000 if unit == "b" else 1024
     size = int(Fraction(number) * base ** _POWERS[prefix])

@@ -50,7 +50,7 @@ def decode_start(data: bytes, step: str, sequence: int) -> Start | None:
     try:
         members = raw_members(envelope.payload_text())
     except ValueError as error:
-        raise _bad(envelope, Defect.NOT_JSON, "Payload is no JSON object") from error
+        raise _bad(envelope, Defect.NOT_JSON, "Payload is not a JSON object") from error
     values = {name: value for name, (_, value) in members.items()}
     if values.get("steptostart") != step or not values.get("uploadid"):
         return None  # without an upload it is an on-demand scan of the antivirus service
@@ -79,21 +79,21 @@ def _carried(metadata: dict[str, str]) -> dict[str, str]:
 def _text(envelope: Envelope, values: dict[str, Any], name: str) -> str:
     value = values.get(name.lower())
     if not isinstance(value, str | None):
-        raise _bad(envelope, Defect.WRONG_TYPE, f"{name} is no string")
+        raise _bad(envelope, Defect.WRONG_TYPE, f"{name} is not a string")
     return whole(value or "")
 
 
 def _size(envelope: Envelope, values: dict[str, Any]) -> int:
     size = values.get("filesize")
     if not isinstance(size, int | None) or isinstance(size, bool) or (size or 0) < 0:
-        raise _bad(envelope, Defect.WRONG_TYPE, "Filesize is no unsigned integer")
+        raise _bad(envelope, Defect.WRONG_TYPE, "Filesize is not an unsigned integer")
     return size or 0
 
 
 def _object(envelope: Envelope, values: dict[str, Any], name: str) -> dict[str, Any]:
     value = values.get(name.lower())
     if not isinstance(value, dict | None):
-        raise _bad(envelope, Defect.WRONG_TYPE, f"{name} is no object")
+        raise _bad(envelope, Defect.WRONG_TYPE, f"{name} is not an object")
     return value or {}
 
 

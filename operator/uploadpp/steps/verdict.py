@@ -48,8 +48,8 @@ class Verdict(Exception):  # noqa: N818 -- raising it is one way to say it, not 
         """Check everything, so that what exists can be sent.
 
         Raises:
-            TypeError: this is no use of a subclass, or something has another type.
-            ValueError: the result is no JSON, or too large.
+            TypeError: the base class was used instead of a subclass, or something has another type.
+            ValueError: the result is not JSON, or too large.
         """
         if not isinstance(getattr(self, "outcome", None), Outcome):
             raise TypeError("use Continue, Retry, Abort or Delete")

@@ -71,7 +71,7 @@ class VirusscanOptions(BaseModel):
     max_scan_size: Annotated[int, BeforeValidator(_size), Field(ge=0)] = env(
         "UPLOADPP_STEP_MAX_SCAN_SIZE",
         default=0,
-        description="Larger files, such as 100MB, are not scanned; 0 is no limit.",
+        description="Larger files, such as 100MB, are not scanned; 0 means no limit.",
     )
     oversize: Oversize | None = env(
         "UPLOADPP_STEP_OVERSIZE",

@@ -101,7 +101,7 @@ class Simulation:
         return [p for p in self.processes if p.machine.alive and not p.stopped]
 
     def _count_places(self, record: Record) -> None:
-        """Nobody publishes a start beyond the places he knows to be taken."""
+        """Nobody publishes a start while all known places are taken."""
         step = record.mark.detail if record.mark and record.mark.kind is Kind.START else ""
         limit = self.config.max_in_flight.get(step)
         if limit is None:

@@ -25,13 +25,13 @@ class Behaviour:
     """How the other services behave; shares from 0 to 1."""
 
     outcomes: dict[str, float] = field(default_factory=lambda: {"continue": 1.0})
-    """Weights of what steps answer; the empty word is no answer at all."""
+    """Weights of what steps answer; the empty word means no answer."""
     twice: float = 0.0
     late: float = 0.0
     release_fails: float = 0.0
     ready_lost: float = 0.0
     url_seconds: float = 0.0
-    """How long download URLs are valid; 0 is for ever."""
+    """How long download URLs are valid; 0 is forever."""
 
 
 @dataclass(slots=True)

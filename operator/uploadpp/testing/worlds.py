@@ -105,7 +105,7 @@ def pauses(case: str, seconds: float, pod: str = "", places: int | None = None) 
 
 
 def stray_answer_in_the_backlog() -> Iterator[Result]:
-    """While the operator is away, a step answers that nobody has started yet."""
+    """While the operator is unavailable, a step answers that nobody has started yet."""
     sim = Simulation(1, TWO)
     with logged_in(sim.trace):
         sim.kernel.run_until(1.0)

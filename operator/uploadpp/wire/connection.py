@@ -114,7 +114,7 @@ def _credentials(options: NatsOptions, client: SafeClient) -> dict[str, Any]:
 
 
 async def connect(options: NatsOptions, client: SafeClient | None = None) -> SafeClient:
-    """Connect, waiting as long as it takes; the client then reconnects for ever by itself."""
+    """Connect, waiting as long as it takes; the client then reconnects forever by itself."""
     made = client if client is not None else make_client(options)
     told = ""
 

@@ -133,7 +133,7 @@ def _fields(envelope: Envelope) -> dict[str, Any]:
     except ValueError as error:
         raise BadMessageError(Defect.NOT_JSON, "Payload is not JSON", envelope.event_type) from error
     if not isinstance(body, dict):
-        raise BadMessageError(Defect.WRONG_TYPE, "Payload is no JSON object", envelope.event_type)
+        raise BadMessageError(Defect.WRONG_TYPE, "Payload is not a JSON object", envelope.event_type)
     return {name.lower(): value for name, value in body.items()}
 
 
@@ -142,7 +142,7 @@ def _text(envelope: Envelope, fields: dict[str, Any], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise BadMessageError(Defect.WRONG_TYPE, f"{name} is no string", envelope.event_type)
+        raise BadMessageError(Defect.WRONG_TYPE, f"{name} is not a string", envelope.event_type)
     return whole(value)
 
 
@@ -166,12 +166,12 @@ def _bytes_received(envelope: Envelope, now: Millis) -> Event:
     size = 0 if values.get("filesize") is None else values["filesize"]
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_UINT64:
         raise BadMessageError(
-            Defect.WRONG_TYPE, "Filesize is no unsigned 64-bit integer", envelope.event_type
+            Defect.WRONG_TYPE, "Filesize is not an unsigned 64-bit integer", envelope.event_type
         )
     for name in _OBJECTS:
         if not isinstance(values.get(name.lower()), dict | None):
             # Echoed it would make our own events unreadable for every Go service.
-            raise BadMessageError(Defect.WRONG_TYPE, f"{name} is no object", envelope.event_type)
+            raise BadMessageError(Defect.WRONG_TYPE, f"{name} is not an object", envelope.event_type)
     filename = _text(envelope, values, "Filename")
     url = _text(envelope, values, "URL")
     raw = {name: member for name, (member, value) in members.items() if value is not None}
@@ -247,7 +247,7 @@ def _upload_ready(envelope: Envelope, now: Millis) -> Event | None:
         return None  # a file the posix driver found on disk (F40)
     failed = fields.get("failed")
     if not isinstance(failed, bool | None):
-        raise BadMessageError(Defect.WRONG_TYPE, "Failed is no boolean", envelope.event_type)
+        raise BadMessageError(Defect.WRONG_TYPE, "Failed is not a boolean", envelope.event_type)
     return Event(upload_id, UploadReady(bool(failed)), envelope.metadata.get("eventid", ""))
 
 

@@ -1,6 +1,6 @@
 """Commands of the core to events on the wire: exactly the fields and order the peer sends.
 
-What came with BytesReceived is put back as the very text it was (wire-contract 2.2).
+What came with BytesReceived is put back as the very text it was.
 """
 
 from dataclasses import dataclass, field
@@ -65,7 +65,7 @@ def _event(command: Command, upload_id: str, origin: Origin, now: Millis) -> tup
             f'"Timestamp":null,"ImpersonatingUser":{origin.impersonating_user}}}'
         )
     if isinstance(command, Finish):
-        # ResourceID is what ocis 8 adds; older services ignore it (wire-contract 2.3).
+        # ResourceID is what ocis 8 adds; older services ignore it.
         return "events.PostprocessingFinished", (
             f'{{"UploadID":{upload_id},"Filename":{origin.filename},"SpaceOwner":null,'
             f'"ExecutingUser":{origin.executing_user},"ResourceID":{origin.resource_id},"Result":null,'

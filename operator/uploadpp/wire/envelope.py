@@ -1,4 +1,4 @@
-"""The go-micro envelope around every event (wire-contract 2.1)."""
+"""The go-micro envelope around every event."""
 
 import binascii
 import re
@@ -55,7 +55,7 @@ class Envelope(NamedTuple):
         """The event's JSON.
 
         Raises:
-            BadMessageError: the payload is no standard base64.
+            BadMessageError: the payload is not standard base64.
         """
         # Go's decoder skips line ends, which Python's own base64 module likes to write.
         text = "".join(self.payload.split()) if "\n" in self.payload else self.payload
@@ -63,7 +63,7 @@ class Envelope(NamedTuple):
             raw = b64decode(text, validate=True)
         except (binascii.Error, ValueError) as error:
             raise BadMessageError(
-                Defect.BAD_BASE64, "Payload is no standard base64", self.event_type
+                Defect.BAD_BASE64, "Payload is not standard base64", self.event_type
             ) from error
         return raw.decode("utf-8", "replace")
 
@@ -79,7 +79,7 @@ def decode_envelope(data: bytes) -> Envelope:
     except ValueError as error:
         raise BadMessageError(Defect.NOT_JSON, "the message is not JSON") from error
     if not isinstance(body, dict):
-        raise BadMessageError(Defect.WRONG_TYPE, "the message is no JSON object")
+        raise BadMessageError(Defect.WRONG_TYPE, "the message is not a JSON object")
     if "Metadata" not in body or "Payload" not in body:
         body = {name.title(): value for name, value in body.items()}
     metadata = body.get("Metadata")
@@ -87,12 +87,12 @@ def decode_envelope(data: bytes) -> Envelope:
     if metadata is None:
         metadata = {}
     if not isinstance(metadata, dict) or not _STRINGS.issuperset(map(type, metadata.values())):
-        raise BadMessageError(Defect.WRONG_TYPE, "Metadata is no object of strings")
+        raise BadMessageError(Defect.WRONG_TYPE, "Metadata is not an object of strings")
     if None in metadata.values():
         metadata = {name: value or "" for name, value in metadata.items()}
     event_type = metadata.get("eventtype") or ""
     if not isinstance(payload, str | None):
-        raise BadMessageError(Defect.WRONG_TYPE, "Payload is no string", event_type)
+        raise BadMessageError(Defect.WRONG_TYPE, "Payload is not a string", event_type)
     return Envelope(event_type, metadata, payload or "")
 
 

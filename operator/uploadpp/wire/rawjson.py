@@ -1,7 +1,7 @@
 """JSON of which some parts are only passed on: their text is kept, byte for byte.
 
 Users and resource ids come from services that may know more fields than we do; decoding
-and encoding them again would change number formats and escapes (wire-contract 2.2).
+and encoding them again would change number formats and escapes.
 """
 
 import json
@@ -13,7 +13,7 @@ import orjson
 
 
 def _no_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON")  # Python would take NaN and Infinity, Go does not
+    raise ValueError(f"{word} is not JSON")  # Python would take NaN and Infinity, Go does not
 
 
 _decoder = json.JSONDecoder(parse_constant=_no_constant)
@@ -109,7 +109,7 @@ def go_json(value: object) -> str:
     """Compact JSON as Go's encoding/json writes it; the order of members is ours.
 
     Raises:
-        ValueError: a number that JSON has not, or a string that is no text.
+        ValueError: a number that JSON has not, or a string that is not text.
         TypeError: something that JSON has not.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -161,7 +161,7 @@ class LogReader:
                 if not self._client.is_connected:
                     self._heard = loop.time()  # silence counts from when it is back
                 elif self._client.stats["reconnects"] != self._reconnects:
-                    # Waiting pulls die with a connection, however short it was away.
+                    # Waiting pulls die with a connection, however short it was unavailable.
                     self._reconnects = self._client.stats["reconnects"]
                     self._credit, self._heard = 0, loop.time()
                     await self._verify_tail()

@@ -97,7 +97,7 @@ def test_the_summary_says_that_it_is_stalled_until_it_ends(stage: Stage) -> None
         assert (summary.status, summary.reason) == (FALSE, Stage.UPLOAD_FAILED)
     else:
         assert (summary.status, summary.reason) == (UNKNOWN, "Stalled")
-        assert summary.since < story.now, "a stall is no transition of Succeeded, which stays Unknown"
+        assert summary.since < story.now, "a stall is not a transition of Succeeded, which stays Unknown"
         story.resumed()
         assert found(story)[ConditionType.SUCCEEDED].reason == stage
 

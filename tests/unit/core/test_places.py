@@ -28,7 +28,7 @@ def queued(places: Places[str], user: str, *members: str) -> None:
 
 
 def granted(places: Places[str]) -> list[str]:
-    """Who is given a place now, in turn; at most ten, lest a fault give them away for ever."""
+    """Who is given a place now, in turn; at most ten, lest a fault give them away forever."""
     found: list[str] = []
     while len(found) < 10 and (member := places.grant()) is not None:
         found.append(member)

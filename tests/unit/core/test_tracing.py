@@ -103,7 +103,7 @@ def test_the_span_of_a_step_is_that_of_the_event_that_started_it() -> None:
 
 def test_a_retry_is_an_error_with_a_back_off() -> None:
     story = begun(StepPlan(name="a", backoff=Millis(5_000)))
-    story.answers("retry", message="clamd of einstein is away, see https://host/secret")
+    story.answers("retry", message="clamd of einstein is unavailable, see https://host/secret")
     (failed,) = story.spans
     assert (failed.error, seconds(failed)) == ("retry", (0, 1))
     (event,) = failed.events

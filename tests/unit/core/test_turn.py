@@ -82,7 +82,7 @@ def test_suspended_while_queued_needs_no_place() -> None:
 
 
 def test_without_the_limit_nobody_stays_in_the_queue() -> None:
-    """The settings have changed while the operator was away."""
+    """The settings have changed while the operator was unavailable."""
     story = queued()
     story.config = config_of(LIMITED, "b")
     story.edited(story.upload.control)

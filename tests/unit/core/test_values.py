@@ -222,7 +222,7 @@ def test_back_off_doubles_up_to_its_limit(failures: int, base: int, cap: int) ->
 
 
 def test_back_off_of_the_peer() -> None:
-    """5 s, doubled: wire-contract 4 has the sum of the first fourteen, 22 h 45 m 15 s."""
+    """5 s, doubled; the first fourteen take 22 h 45 m 15 s together."""
     waits = [backoff(n, Millis(5_000), Millis(43_200_000)) for n in range(1, 15)]
     assert waits[:3] == [5_000, 10_000, 20_000]
     assert sum(waits) == ((22 * 60 + 45) * 60 + 15) * 1000

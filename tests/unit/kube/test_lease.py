@@ -147,7 +147,7 @@ async def test_released_is_taken_at_once(lease_of: Callable[[str], Lease], serve
 async def test_rights_that_are_gone(
     lease_of: Callable[[str], Lease], server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No more than an API server that is away, until we are ending: then there is nothing to wait for."""
+    """No more than an unavailable API server, until we are ending: then there is nothing to wait for."""
     lease = lease_of("a")
     await lease.acquire()
     found = []

@@ -9,7 +9,7 @@ from uploadpp.kube.store import PAGE, PAGE_BYTES, Store
 
 
 class Pages:
-    """Answers lists, and says from time to time that the rest is not to be had any more."""
+    """Answers lists, and says from time to time that the rest is not available any more."""
 
     def __init__(self, count: int, size: int, expiries: int = 0) -> None:
         self._count, self._size, self._expiries = count, size, expiries

@@ -141,7 +141,7 @@ def test_no_server_makes_us_wait_for_long(asked: str | None, seconds: float) -> 
     "text", ["1" * 100_000, "1." * 50_000, "1s" * 50_000, "1m" * 50_000 + "x", "\u0661s", "1e3s"]
 )
 def test_what_is_not_a_length_of_time_is_refused_at_once(text: str) -> None:
-    with pytest.raises(UsageError, match="is no length of time") as error:
+    with pytest.raises(UsageError, match="is not a length of time") as error:
         parse_duration(text, "--since")
     assert len(str(error.value)) < 200
 

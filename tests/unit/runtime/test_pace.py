@@ -1,4 +1,4 @@
-"""Writers give way to events, but not for ever."""
+"""Writers give way to events, but not forever."""
 
 import pytest
 
@@ -25,7 +25,7 @@ FEW, MANY = BUSY_RATE, BUSY_RATE + 1
     [
         pytest.param(Load(QUIET_SECONDS, MANY, 0, 1), WRITERS, id="idle: everything at once"),
         pytest.param(Load(BUSY, FEW, PATIENCE_SECONDS / 2, 1), 0, id="events go first"),
-        pytest.param(Load(BUSY, FEW, PATIENCE_SECONDS, 1), 1, id="not for ever"),
+        pytest.param(Load(BUSY, FEW, PATIENCE_SECONDS, 1), 1, id="not forever"),
         pytest.param(
             Load(BUSY, FEW, PATIENCE_SECONDS + 2 * EASE_SECONDS, 1), 3, id="sooner while few events come"
         ),

@@ -143,7 +143,7 @@ def test_defaults_are_those_of_the_peer() -> None:
         ({"OC_LOG_LEVEL": "loud"}, "OC_LOG_LEVEL='loud': should be 'panic'"),
         ({"UPLOADPP_ON_EXHAUSTED": "explode"}, "UPLOADPP_ON_EXHAUSTED='explode': should be 'Abort'"),
         ({"UPLOADPP_SHOW": "filename,shoe"}, r"UPLOADPP_SHOW\.1: should be 'filename'"),
-        ({"UPLOADPP_STEP_SETTINGS": "{"}, "UPLOADPP_STEP_SETTINGS: is no JSON object"),
+        ({"UPLOADPP_STEP_SETTINGS": "{"}, "UPLOADPP_STEP_SETTINGS: is not a JSON object"),
         ({"UPLOADPP_STEP_SETTINGS": "[]"}, "UPLOADPP_STEP_SETTINGS=.*dictionary"),
         ({"UPLOADPP_STEP_SETTINGS": '{"x":{}}'}, "UPLOADPP_STEP_SETTINGS: 'x' is not among the steps"),
         (
@@ -297,7 +297,7 @@ def test_unusable_file(tmp_path: Path, variable: str, content: str | None, words
     [
         (None, "is needed: a file with a key made by `uploadpp generate-key`"),
         (b"", "holds no key"),
-        (b"\xff\xfe", "no text file"),
+        (b"\xff\xfe", "not a text file"),
     ],
 )
 def test_unusable_sealing_key(tmp_path: Path, content: bytes | None, words: str) -> None:

@@ -42,7 +42,7 @@ def test_addresses(text: str, address: Address) -> None:
     "text", ["clamd", "tcp:clamd", "tcp::3310", "tcp:a:99999", "http://a:1", "unix:clamd"]
 )
 def test_what_is_no_address(text: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"UPLOADPP_STEP_CLAMD=.*is no address of clamd"):
+    with pytest.raises(ConfigurationError, match=r"UPLOADPP_STEP_CLAMD=.*is not an address of clamd"):
         read_model(VirusscanOptions, {}, {"UPLOADPP_STEP_CLAMD": text})
 
 

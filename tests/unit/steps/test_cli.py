@@ -33,7 +33,7 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (["delay", "--exec=true"], "'delay' is a word of the operator's own"),
         (["mine", "--exec=nothing-like-it"], "--exec='nothing-like-it': there is no program"),
-        (["mine", "--rule=delete name"], "'delete name': 'name' is no condition"),
+        (["mine", "--rule=delete name"], "'delete name': 'name' is not a condition"),
         (["mine", "--rules-file=/nowhere.yaml"], "/nowhere.yaml: No such file"),
         (
             ["mine", "--clamd=/c", "--exit=1=delete"],
@@ -46,7 +46,7 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
         (["mine", "--exec=true", "--user=root"], "--user='root': 'root' is not a user such as 65534"),
         (["mine", "--exec=true", "--concurrency=0"], "--concurrency='0': "),
         (["mine", "--exec=true", "--timeout=5"], "a unit such as s, m or h is missing"),
-        (["mine", "--exec=true", "--start-with=yesterday"], "--start-with='yesterday': is no duration"),
+        (["mine", "--exec=true", "--start-with=yesterday"], "--start-with='yesterday': is not a duration"),
         (["mine", "--exec=true", "--download-ca-file=/nowhere"], "UPLOADPP_STEP_DOWNLOAD_CA_FILE=/nowhere: "),
         (["mine", "--exec=true", "--debug-addr=x"], "has no port"),
         (["mine", "--exec=true", "--events-endpoint="], "needs addresses of NATS"),

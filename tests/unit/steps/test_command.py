@@ -195,8 +195,8 @@ def processes(mark: str) -> list[Path]:
     [
         ({"UPLOADPP_STEP_EXEC": "no-such-program -x"}, "UPLOADPP_STEP_EXEC=.*no program 'no-such-program'"),
         ({"UPLOADPP_STEP_EXEC": "sh 'a"}, "No closing quotation"),
-        ({"UPLOADPP_STEP_EXIT": "1"}, "UPLOADPP_STEP_EXIT='1': '1' is no pair"),
-        ({"UPLOADPP_STEP_EXIT": "300=delete"}, "no pair"),
+        ({"UPLOADPP_STEP_EXIT": "1"}, "UPLOADPP_STEP_EXIT='1': '1' is not a pair"),
+        ({"UPLOADPP_STEP_EXIT": "300=delete"}, "not a pair"),
         ({"UPLOADPP_STEP_PASS_ENV": "A=B"}, "UPLOADPP_STEP_PASS_ENV=.*'A=B' is not the name of a variable"),
         ({"UPLOADPP_STEP_EXIT_UNSCANNED": "2,x"}, "UPLOADPP_STEP_EXIT_UNSCANNED=.*'x' is not an exit status"),
         ({"UPLOADPP_STEP_USER": "0"}, "UPLOADPP_STEP_USER='0': '0' is not a user such as 65534"),
@@ -233,7 +233,7 @@ async def test_what_is_kept_from_the_user_is_infected(status: int, exits: object
     ids=["arabic", "long", "negative", "two"],
 )
 def test_what_is_no_exit_status(given: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no pair such as 1=delete"):
+    with pytest.raises(ConfigurationError, match="is not a pair such as 1=delete"):
         options("cat", exit=[given])
 
 

@@ -70,7 +70,7 @@ CHANGES: dict[str, dict[str, str]] = {
     "another type": {"eventtype": "events.PostprocessingFinished"},
     "another signature": {SIGNATURE_KEY: "0" * 32},
     "an empty signature": {SIGNATURE_KEY: ""},
-    "a signature that is no text": {SIGNATURE_KEY: "\ud800ü"},
+    "a signature that is not text": {SIGNATURE_KEY: "\ud800ü"},
     "a longer signature": {SIGNATURE_KEY: "0" * 100_000},
 }
 

@@ -101,7 +101,7 @@ def arrival_again(upload: Upload, arrived: BytesReceived, now: Millis, config: C
 def overrules(upload: Upload, event: Input) -> bool:
     """Whether the storage announces of its own accord what is only known from somebody's resource.
 
-    It is no answer to our RestartPostprocessing then, and nothing of that resource counts: made ahead of the
+    It does not answer our RestartPostprocessing then, and nothing of that resource counts: made ahead of the
     announcement it would release a file without the configured steps.
     """
     return isinstance(event, BytesReceived) and upload.origin.by_hand and not event.origin.again
