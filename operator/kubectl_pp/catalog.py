@@ -327,14 +327,14 @@ VERBS: tuple[Verb, ...] = (
         "doctor",
         "doctor",
         "look for what is wrong",
-        "Checks the cluster, the CRD, your rights, the operator's Lease, stuck uploads and, where they "
-        "can be reached, "
-        "the operator's metrics. Each finding names its remedy.",
+        "Checks the cluster, the CRD, your rights, the operator's Lease and Pods, what these say at /readyz, "
+        "its sealing key and metrics, and stuck uploads. Each finding names its remedy. When no upload moves "
+        "it ends with 1 and the operator's own words.",
         groups=(
             AGENT,
             Group(
                 "Metrics",
-                (Flag(("--metrics-url",), "where the operator's metrics are, if not at its Pod", "URL"),),
+                (Flag(("--metrics-url",), "where its metrics and /readyz are, if not at its Pod", "URL"),),
             ),
         ),
         examples=(("the usual", "kubectl pp doctor"),),

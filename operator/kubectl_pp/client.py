@@ -18,6 +18,8 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""Of an object its metadata alone."""
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
@@ -113,6 +115,11 @@ class Client:
     def text(self, path: str) -> str:
         """What is not JSON, such as metrics."""
         return self._send("GET", path, None, None, {}).decode(errors="replace")
+
+    def probe(self, path: str) -> tuple[int, bytes]:
+        """Status and body of one request, whatever the status is: it says what we want to know."""
+        response, content = self._once("GET", path, None, {})
+        return response.status, content
 
     def post(self, path: str, body: Json) -> Json:
         """Create an object."""

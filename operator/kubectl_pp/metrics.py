@@ -12,6 +12,19 @@ PORT = 9255
 TIMEOUT_SECONDS = 5
 MANY_UNREAD = 1000
 MANY_UNSAVED = 1000
+_BROKEN = (
+    (
+        "uploadpp_replaced_service_members",
+        "the postprocessing service of ocis/OpenCloud runs as well: the operator holds until it is gone",
+        "switch it off: services.postprocessing.image in its chart, or OC(IS)_EXCLUDE_RUN_SERVICES",
+    ),
+    (
+        "uploadpp_sealing_key_wrong",
+        "the operator lacks the key with which uploads under way are sealed",
+        "put that key back into its Secret, as a further line if need be, and restart the operator",
+    ),
+)
+"""Metrics that are 0 where all is well."""
 _LABELLED = ("uploadpp_build_info", "uploadpp_step_listeners")
 
 
@@ -68,6 +81,15 @@ def judge(values: dict[str, float]) -> Iterator[Finding]:
             Verdict.BAD,
             f"no service listens for step {step}: its uploads wait",
             "start its service on the same NATS, or remove the step from the chart's `steps`",
+        )
+    for name, text, remedy in _BROKEN:
+        if values.get(name):
+            yield Finding(Verdict.BAD, text, remedy)
+    if values.get("uploadpp_settings_differ"):
+        yield Finding(
+            Verdict.WARNING,
+            "a replica stands by that has other steps than the one that works",
+            "finish the rollout; each upload keeps the steps it began with",
         )
     unread, unacked = (
         int(values.get("uploadpp_log_unread", 0)),

@@ -17,6 +17,7 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
+from tests.oldservice import OldService
 from tests.plugin.conftest import Plugin
 from tests.plugin.peers import answer, ready, receive
 from tests.plugin.resources import Json, Writer
@@ -186,6 +187,71 @@ def test_doctor(pp: Plugin, operator: Operator) -> None:
     assert "kubectl get pods" in stopped.out
 
 
+def test_doctor_has_the_operators_own_words_while_it_holds(
+    pp: Plugin, operator: Operator, nats: NatsServer
+) -> None:
+    """Its Lease is held and renewed, its metrics look well, and no upload moves."""
+
+    async def doctor_beside_the_old_service() -> list[str]:
+        async with OldService(nats.url):
+            async with asyncio.timeout(30):
+                while "holding" not in (said := await asyncio.to_thread(examine)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.2)
+        async with asyncio.timeout(30):
+            while "is ready" not in (after := await asyncio.to_thread(examine)):  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+        return [said, after]
+
+    def examine() -> str:
+        found = pp("doctor", "--metrics-url", f"{operator.url}/metrics", COLUMNS="300")
+        return f"{found.code} {found.out}"
+
+    held, after = asyncio.run(doctor_beside_the_old_service())
+    assert held.startswith("1 ")
+    assert "does not process uploads: holding: the replaced service runs (postprocessing)" in held
+    assert "switch it off: services.postprocessing.image" in held
+    assert "replaced service" not in after
+    assert "all owners seal with the key" in after
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (
+            {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}},
+            "does not run: ImagePullBackOff: no such image",
+        ),
+        (
+            {
+                "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s"}},
+                "lastState": {"terminated": {"exitCode": 2, "message": "uploadpp: STEPS: bad"}},
+            },
+            "does not run: CrashLoopBackOff: back-off 5m0s: uploadpp: STEPS: bad",
+        ),
+    ],
+    ids=["image", "crash"],
+)
+def test_doctor_says_why_a_pod_does_not_run(pp: Plugin, writer: Writer, status: Json, words: str) -> None:
+    pods = f"/api/v1/namespaces/{pp.namespace}/pods"
+    containers = [{"name": "operator", "image": "none"}]
+    labels = {"app.kubernetes.io/name": "upload-postprocessing"}
+    body = {"metadata": {"name": "some", "labels": labels}, "spec": {"containers": containers}}
+    writer.request("POST", pods, body)
+    container = {
+        "name": "operator",
+        "image": "none",
+        "imageID": "",
+        "ready": False,
+        "restartCount": 3,
+        **status,
+    }
+    told = {"phase": "Pending", "containerStatuses": [container]}
+    writer.request("PATCH", f"{pods}/some/status", {"status": told})
+    found = pp("doctor", COLUMNS="300")
+    assert found.code == 1
+    assert f"Pod some {words}" in found.out
+
+
 @pytest.fixture
 def address() -> Iterator[str]:
     """An address of this machine alone, and one that the API server talks to: not 127.0.0.1."""
@@ -204,12 +270,14 @@ def test_doctor_reads_the_metrics_of_a_pod(
 ) -> None:
     """Through kubectl proxy and the API server's proxy, where no port of the operator is reachable else."""
     metrics = operator.metrics().encode()
+    problem: list[bytes] = []
 
     class Pod(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200 if self.path == "/metrics" else 404)
+            unready = bool(problem) and self.path == "/readyz"
+            self.send_response(503 if unready else 200 if self.path == "/metrics" else 404)
             self.end_headers()
-            self.wfile.write(metrics)
+            self.wfile.write(problem[0] if unready else metrics)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -226,10 +294,14 @@ def test_doctor_reads_the_metrics_of_a_pod(
     server = ThreadingHTTPServer((address, 9255), Pod)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     found = pp("doctor")
+    problem.append(b"cannot publish: NATS refuses a subject\n")
+    unready = pp("doctor", COLUMNS="300")
     server.shutdown()
     server.server_close()
     assert found.code == 0, found
     assert "event stream: 0 messages not read" in found.out
+    assert unready.code == 1
+    assert f"operator {name} does not process uploads: cannot publish: NATS refuses a subject" in unready.out
 
 
 @pytest.mark.usefixtures("operator")

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from kubectl_pp import metrics
+from kubectl_pp import metrics, operators
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, PluginError, UnavailableError
@@ -120,8 +120,11 @@ def _leases(context: Context, namespace: str) -> Iterator[Finding]:
         yield finding
         if finding.verdict is Verdict.GOOD:
             holders.add(holder)
-    for holder in sorted(holders):
-        yield from metrics.look(context.client, namespace, holder, context.options.metrics_url)
+    yield from operators.look(context, namespace, {holder.rpartition("_")[0] for holder in holders})
+    yield from operators.keys(context.client, namespace, shards, context.options.operator_selector)
+    url = context.options.metrics_url
+    for holder in [""] if url else sorted(holders):
+        yield from metrics.look(context.client, namespace, holder, url)
 
 
 def _judge(context: Context, namespace: str, lease: Json) -> tuple[Finding, str]:

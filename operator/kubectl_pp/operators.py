@@ -1,0 +1,155 @@
+"""The operator's Pods as `doctor` sees them: whether they run, and what they say about themselves."""
+
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import quote
+from urllib.request import urlopen
+
+from kubectl_pp.client import METADATA, Client, Json
+from kubectl_pp.context import Context
+from kubectl_pp.errors import PluginError
+from kubectl_pp.findings import Finding, Verdict
+from kubectl_pp.screen import harmless
+from kubectl_pp.times import human, parse_time
+
+PORT = 9255
+TIMEOUT_SECONDS = 5
+KEY_FILE = "sealing.key"
+KEY_ANNOTATION = "uploadpp.io/sealing-key"
+
+
+def look(context: Context, namespace: str, holders: set[str]) -> Iterator[Finding]:
+    """What is wrong with the operator's Pods; `holders` are those that work on uploads."""
+    url, client = context.options.metrics_url, context.client
+    if url:
+        yield from _verdict(_ask_at(url), "the operator", f"curl {_readyz(url)}", works=True)
+        return
+    try:
+        pods = _pods(client, namespace, context.options.operator_selector)
+    except PluginError as error:
+        yield Finding(Verdict.NOTE, f"the operator's Pods cannot be listed: {error}", error.remedy)
+        pods = {}
+    for name in sorted({*pods, *holders}):
+        works = name in holders or not holders
+        pod = pods.get(name)
+        stuck = _why_it_does_not_run(pod) if pod is not None else ""
+        if stuck:
+            text = f"Pod {name} does not run: {stuck}"
+            remedy = f"kubectl describe pod {name} -n {namespace}"
+            yield Finding(Verdict.BAD if works else Verdict.WARNING, text, remedy)
+            continue
+        said = _ask(client, namespace, name)
+        yield from _verdict(said, f"operator {name}", f"kubectl logs -n {namespace} {name}", works=works)
+
+
+def keys(client: Client, namespace: str, leases: list[Json], selector: str) -> Iterator[Finding]:
+    """Whether all owners seal with the same key, and how old it is."""
+    named = {str((each["metadata"].get("annotations") or {}).get(KEY_ANNOTATION, "")) for each in leases}
+    prints = sorted(harmless(each) for each in named if each)
+    if len(prints) > 1:
+        yield Finding(
+            Verdict.BAD,
+            f"replicas seal with different keys: {', '.join(prints)}",
+            "finish the rollout, or give all of them the same Secret",
+        )
+    elif prints:
+        age = _key_age(client, namespace, selector)
+        known = f", its Secret is {human(age)} old" if age is not None else ""
+        yield Finding(Verdict.GOOD, f"all owners seal with the key {prints[0]}{known}")
+
+
+def _verdict(said: str | None, who: str, remedy: str, *, works: bool) -> Iterator[Finding]:
+    if said:
+        consequence = "does not process uploads" if works else "cannot stand by"
+        yield Finding(Verdict.BAD if works else Verdict.WARNING, f"{who} {consequence}: {said}", remedy)
+    elif said == "" and works:
+        yield Finding(Verdict.GOOD, f"{who} says that it is ready")
+
+
+def _pods(client: Client, namespace: str, selector: str) -> dict[str, Json]:
+    """The operator's Pods by name, but for those that have ended or are about to."""
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    found = [pod for page in client.pages(path, {"labelSelector": selector}) for pod in page.get("items", [])]
+    alive = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+    return {
+        pod["metadata"]["name"]: pod
+        for pod in alive
+        if (pod.get("status") or {}).get("phase") not in {"Succeeded", "Failed"}
+    }
+
+
+def _why_it_does_not_run(pod: Json) -> str:
+    """In the words of scheduler and kubelet; empty when its containers run."""
+    status: dict[str, Any] = pod.get("status") or {}
+    for each in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
+        waiting = (each.get("state") or {}).get("waiting")
+        if waiting and waiting.get("reason") != "ContainerCreating":
+            ended = (each.get("lastState") or {}).get("terminated") or {}
+            words = filter(None, [waiting.get("reason"), waiting.get("message"), ended.get("message")])
+            return harmless(": ".join(map(str, words)))
+    for each in status.get("conditions", ()):
+        if each.get("type") == "PodScheduled" and each.get("status") == "False":
+            return harmless(f"{each.get('reason', 'Pending')}: {each.get('message', '')}")
+    return ""
+
+
+def _ask(client: Client, namespace: str, pod: str) -> str | None:
+    """What a Pod's /readyz says is wrong; empty when nothing is, None when it cannot be asked."""
+    path = f"/api/v1/namespaces/{namespace}/pods/{quote(pod)}:{PORT}/proxy/readyz"
+    try:
+        status, body = client.probe(path)
+    except PluginError:
+        return None
+    return _words(status, body)
+
+
+def _ask_at(url: str) -> str | None:
+    """The same at an address that a person has given for the metrics."""
+    if not url.startswith(("http://", "https://")):
+        return None
+    try:
+        with urlopen(_readyz(url), timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 -- checked just above
+            return _words(response.status, response.read())
+    except HTTPError as error:
+        with error:
+            return _words(error.code, error.read())
+    except OSError:
+        return None
+
+
+def _readyz(url: str) -> str:
+    return url.rstrip("/").removesuffix("/metrics") + "/readyz"
+
+
+def _words(status: int, body: bytes) -> str | None:
+    if status == HTTPStatus.OK:
+        return ""
+    text = body.decode(errors="replace").strip()
+    # The API server's own 503 is a Status in JSON: it has not reached the Pod.
+    if status != HTTPStatus.SERVICE_UNAVAILABLE or not text or text.startswith(("{", "<")):
+        return None
+    return harmless(text)
+
+
+def _key_age(client: Client, namespace: str, selector: str) -> float | None:
+    """Seconds since the Secret with the sealing key was made; None when that cannot be found out."""
+    try:
+        for pod in _pods(client, namespace, selector).values():
+            for volume in pod["spec"].get("volumes", ()):
+                for source in (volume.get("projected") or {}).get("sources", ()):
+                    secret = source.get("secret") or {}
+                    if any(item.get("path") == KEY_FILE for item in secret.get("items", ())):
+                        # Its metadata alone: what is in it is not asked for.
+                        path = f"/api/v1/namespaces/{namespace}/secrets/{quote(str(secret['name']))}"
+                        return _age(client.get(path, accept=METADATA))
+    except PluginError:
+        pass
+    return None
+
+
+def _age(made: Json) -> float | None:
+    since = parse_time(made["metadata"].get("creationTimestamp"))
+    return time.time() - since if since is not None else None

@@ -1,0 +1,55 @@
+"""What `doctor` makes of the operator's metrics and of what its Pods answer, without a cluster."""
+
+import pytest
+
+from kubectl_pp.findings import Verdict
+from kubectl_pp.metrics import judge, parse
+from kubectl_pp.operators import _why_it_does_not_run, _words
+
+
+@pytest.mark.parametrize(
+    ("line", "verdict", "words"),
+    [
+        ("uploadpp_replaced_service_members 1.0", Verdict.BAD, "runs as well"),
+        ("uploadpp_sealing_key_wrong 1.0", Verdict.BAD, "lacks the key"),
+        ("uploadpp_settings_differ 1.0", Verdict.WARNING, "other steps"),
+        (
+            'uploadpp_step_listeners{step="virusscan"} 0.0',
+            Verdict.BAD,
+            "no service listens for step virusscan",
+        ),
+    ],
+)
+def test_what_keeps_uploads_from_moving_is_bad(line: str, verdict: Verdict, words: str) -> None:
+    (found,) = [each for each in judge(parse(line)) if words in each.text]
+    assert found.verdict is verdict
+    assert found.remedy
+    quiet = line.rpartition(" ")[0] + (" 1.0" if "listeners" in line else " 0.0")
+    assert not [each for each in judge(parse(quiet)) if words in each.text]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (200, b"OK\n", ""),
+        (503, b"holding: the replaced service runs\n", "holding: the replaced service runs"),
+        (503, b"cannot publish: \x1b[2Jx", "cannot publish: \\x1b[2Jx"),
+        (503, b'{"kind":"Status","message":"error trying to reach service"}', None),
+        (503, b"<html>", None),
+        (503, b"", None),
+        (404, b"there are /healthz, /readyz and /metrics\n", None),
+        (403, b"forbidden", None),
+    ],
+)
+def test_only_the_operators_own_words_count(status: int, body: bytes, said: str | None) -> None:
+    assert _words(status, body) == said
+
+
+def test_why_a_pod_does_not_run() -> None:
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no node"}
+    assert _why_it_does_not_run({"status": {"conditions": [unscheduled]}}) == "Unschedulable: no node"
+    creating = {"state": {"waiting": {"reason": "ContainerCreating"}}}
+    assert _why_it_does_not_run({"status": {"containerStatuses": [creating]}}) == ""
+    init = {"state": {"waiting": {"reason": "ErrImagePull"}}}
+    assert _why_it_does_not_run({"status": {"initContainerStatuses": [init]}}) == "ErrImagePull"
+    assert _why_it_does_not_run({}) == ""
