@@ -164,28 +164,32 @@ class _Exchange:
     async def scan(self, content: AsyncIterable[bytes]) -> str:
         answering = asyncio.create_task(self._reply())
         answering.add_done_callback(self._stop_sending)
+        sending = asyncio.create_task(self._send(content))
         try:
-            complete = await self._send(content, answering)
+            await asyncio.wait({answering, sending}, return_when=asyncio.FIRST_COMPLETED)
+            if answering.done() and not self._sent_all:
+                sending.cancel()  # the rest of the file may be long in coming, and nobody wants it
+                await asyncio.wait({sending})
+            complete = not sending.cancelled() and await sending
             reply = await answering
             return verdict(reply, complete=complete and not self._answered_early)
         finally:
-            answering.cancel()
-            await asyncio.wait({answering})
+            for task in (answering, sending):
+                task.cancel()
+            await asyncio.wait({answering, sending})
 
     def _stop_sending(self, _: asyncio.Task[str]) -> None:
         """Who has answered and does not read on must not hold us."""
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
 
-    async def _send(self, content: AsyncIterable[bytes], answering: asyncio.Task[str]) -> bool:
+    async def _send(self, content: AsyncIterable[bytes]) -> bool:
         """Whether clamd has got the whole file."""
         loop, connection = asyncio.get_running_loop(), self._connection
         sent = 0
         try:
             await loop.sock_sendall(connection, b"zINSTREAM\0")
             async for chunk in content:
-                if answering.done():
-                    return False
                 sent += len(chunk)
                 if sent > MAX_FILE_BYTES:
                     raise TooLargeError(f"clamd does not look at files of more than {MAX_FILE_BYTES} bytes")
