@@ -86,6 +86,29 @@ def test_a_parent_chart_switches_us_with_its_condition(tmp_path: Path, alias: st
     assert helm.render(RELEASE, {"tags": {"files": False}, name: KEY}, chart) == []
 
 
+@pytest.mark.parametrize(
+    ("repository", "image"),
+    [
+        ("ghcr.io/uploadpp/upload-postprocessing", "mirror.local:5000/x/uploadpp/upload-postprocessing"),
+        ("localhost/upp", "mirror.local:5000/x/upp"),
+        ("registry:5000/a/b", "mirror.local:5000/x/a/b"),
+        ("uploadpp/upp", "mirror.local:5000/x/uploadpp/upp"),
+        ("upp", "mirror.local:5000/x/upp"),
+    ],
+)
+def test_the_registry_and_its_secrets_may_be_those_of_all_charts(repository: str, image: str) -> None:
+    objects = render(
+        {
+            "global": {"imageRegistry": "mirror.local:5000/x/", "imagePullSecrets": ["a", {"name": "b"}]},
+            "imagePullSecrets": [{"name": "own"}, {"name": "a"}],
+            "image": {"repository": repository, "tag": "1.10"},
+        }
+    )
+    for pod in (the(objects, "Deployment")["spec"]["template"]["spec"], the(objects, "Pod")["spec"]):
+        assert pod["containers"][0]["image"] == f"{image}:1.10"
+        assert pod["imagePullSecrets"] == [{"name": "own"}, {"name": "a"}, {"name": "b"}]
+
+
 def test_installed_by_itself_it_cannot_be_disabled() -> None:
     with pytest.raises(HelmError, match="enabled: false has an effect only where a parent chart"):
         render({"enabled": False})

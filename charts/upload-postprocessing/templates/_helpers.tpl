@@ -56,9 +56,12 @@ labels:
 {{- .Values.serviceAccount.name | default (ternary (include "upp.fullname" .) "default" .Values.serviceAccount.create) -}}
 {{- end }}
 
+{{- /* A parent chart's global.imageRegistry takes the place of the registry, if the repository names one. */ -}}
 {{- define "upp.image" -}}
+{{- $registry := (.Values.global | default dict).imageRegistry | default "" | trimSuffix "/" -}}
 {{- with .Values.image -}}
-{{- .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end -}}
+{{- if $registry }}{{ printf "%s/%s" $registry (regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" .repository "") }}{{ else }}{{ .repository }}{{ end -}}
+{{- if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end -}}
 {{- end -}}
 {{- end }}
 

@@ -14,6 +14,7 @@ from http import HTTPStatus
 
 import aiohttp
 
+from uploadpp.core.text import clean
 from uploadpp.steps.upload import UNKNOWN_SIZE_BYTES, Content, DownloadError, Opener
 from uploadpp.storage.gateway import IDENTITY, REDIRECTS, Gateway
 from uploadpp.storage.sources import Source, SourceError
@@ -28,6 +29,7 @@ PATIENCE_SECONDS = 60
 LEAST_BYTES_PER_SECOND = 1024
 """The least average speed after PATIENCE_SECONDS; time that the step itself takes is not counted."""
 TOO_SLOW = "the download is too slow"
+MAX_ENCODING = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,12 @@ def _check(response: aiohttp.ClientResponse, size: int) -> None:
         )
     if response.status != HTTPStatus.OK:
         raise DownloadError(f"the download answered {response.status}")
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if not size and encoding not in {"identity", ""}:
+        # Of a file of a known size the bytes are counted: they are the file, whatever the server calls them.
+        raise DownloadError(
+            f"the download is encoded as {clean(encoding, MAX_ENCODING)}, and its size is not known"
+        )
     if size and response.content_length is not None and response.content_length > size:
         raise DownloadError(f"the download has {response.content_length} bytes, the upload {size}")
 

@@ -178,6 +178,27 @@ async def test_the_bytes_are_taken_as_they_are() -> None:
         assert await read(f"{base}/x", 5) == b"hello"
 
 
+async def test_encoded_bytes_of_an_unknown_number_are_not_taken_for_the_file() -> None:
+    """Of a known size they would be too few or too many."""
+    async with serving({"/x": (f"{OK}Content-Encoding: gzip\r\n", hello)}) as base:
+        with pytest.raises(DownloadError, match="encoded as gzip, and its size is not known"):
+            await read(f"{base}/x", 0)
+        with pytest.raises(DownloadError):
+            await read(f"{base}/x", 50)
+    async with serving({"/x": (f"{OK}Content-Encoding: identity\r\n", hello)}) as base:
+        assert await read(f"{base}/x", 0) == b"hello"
+
+
+@pytest.mark.parametrize(
+    "status",
+    ["204 No Content", "206 Partial Content", "304 Not Modified", "429 Too Many Requests", "503 Busy"],
+)
+async def test_what_is_not_200_is_not_the_file(status: str) -> None:
+    async with serving({"/x": (f"HTTP/1.1 {status}\r\nRetry-After: 1\r\n", nothing)}) as base:
+        with pytest.raises(DownloadError, match=f"the download answered {status[:3]}"):
+            await read(f"{base}/x", 5)
+
+
 def redirect(target: str, status: int = 302) -> tuple[str, Body]:
     return f"HTTP/1.1 {status} Moved\r\nLocation: {target}\r\n", nothing
 
