@@ -91,6 +91,22 @@ async def test_without_a_url_the_storage_is_asked_for_one(
     assert (await histories(driver.js))["no-url"].steps == ["policies"]
 
 
+async def test_without_steps_the_storage_is_asked_before_the_file_is_released(
+    driver: Driver, operator: Operator, kubectl: Kubectl
+) -> None:
+    """It may still be receiving the file."""
+    del operator
+    kubectl(
+        "apply", "-f", "-", stdin=manifest("bare").replace('"steps": [{"name": "policies"}]', '"steps": []')
+    )
+    waiting = "--for=jsonpath={.status.conditions[0].reason}=AwaitingURL"
+    kubectl("wait", waiting, "--timeout=30s", "upp/bare")
+    assert {e.type for e in await read_all(driver.js)} == {"RestartPostprocessing"}
+    again = {"id": {"opaque_id": "postprocessing-restart"}}
+    await driver.say(bytes_received("bare", ExecutingUser=again))
+    assert (await finished(kubectl, "bare"))["status"]["outcome"] == "continue"
+
+
 async def test_a_secret_that_is_missing_is_said_on_the_resource(
     driver: Driver, operator: Operator, kubectl: Kubectl
 ) -> None:

@@ -78,6 +78,8 @@ def test_s9_a_resource_made_ahead_of_the_announcement_releases_nothing(
 ) -> None:
     sim, result = ahead(name, crash_at, steps=steps)
     assert scanned_before_release(sim), result.report()
+    announced = sim.journal.of("BytesReceived", VICTIM)[0].sequence
+    assert all(end.sequence > announced for end in sim.journal.of("PostprocessingFinished", VICTIM))
     assert not result.violations, result.report()
     upload = sim.checks.read(sim.server.resources[VICTIM])
     assert [plan.name for plan in upload.plan] == ["virusscan", "policies"]

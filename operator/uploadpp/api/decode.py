@@ -215,7 +215,7 @@ def _cursor(status: Fields, stage: Stage, plan: tuple[StepPlan, ...]) -> int:
         return 0
     if stage is Stage.HELD and not name:
         return len(plan)  # held before it began
-    if not stage.in_step or (stage is Stage.SUSPENDED and name == FINISHED_STEP):
+    if not stage.in_step or (stage in {Stage.SUSPENDED, Stage.AWAITING_URL} and name == FINISHED_STEP):
         return len(plan)
     for index, step in enumerate(plan):
         if step.name == name:

@@ -132,7 +132,7 @@ def _waits(upload: Upload) -> str:
         case Stage.SUSPENDED:
             text = "suspended; set spec.desiredState to Active to go on"
         case Stage.AWAITING_URL:
-            text = f"step {step} needs a fresh download URL, which the storage was asked for"
+            text = _asked(upload)
         case Stage.AWAITING_READY:
             text = f"the storage was told to {_order(upload.outcome)}; waiting for its UploadReady"
         case Stage.RELEASE_BACKING_OFF:
@@ -146,6 +146,13 @@ def _waits(upload: Upload) -> str:
         case _:
             text = f"step {step} has no retry left{_said(upload.step)}; resume, restart or cancel the upload"
     return text
+
+
+def _asked(upload: Upload) -> str:
+    """What the storage was asked for with RestartPostprocessing."""
+    if upload.cursor == len(upload.plan):
+        return "the storage was asked to announce the upload, which is known from this resource alone"
+    return f"step {upload.current_step} needs a fresh download URL, which the storage was asked for"
 
 
 def _said(step: StepStatus) -> str:

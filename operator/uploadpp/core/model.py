@@ -235,7 +235,7 @@ class Upload(NamedTuple):
         """The step being worked on, `finished` once all are over, empty before and after."""
         if self.stage.in_step and self.cursor < len(self.plan):
             return self.plan[self.cursor].name
-        if self.stage in {*RELEASING, Stage.SUSPENDED}:
+        if self.stage in {*RELEASING, Stage.SUSPENDED, Stage.AWAITING_URL}:
             return FINISHED_STEP
         if self.stage is Stage.UNANSWERED and self.outcome is not None:
             return FINISHED_STEP

@@ -18,7 +18,7 @@ from uploadpp.core.commands import (
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
-from uploadpp.core.model import DELAY_STEP, MAX_MESSAGE, Millis, StepStatus, Upload
+from uploadpp.core.model import DELAY_STEP, FINISHED_STEP, MAX_MESSAGE, Millis, StepStatus, Upload
 from uploadpp.core.retry import backoff
 from uploadpp.core.states import (
     DesiredState,
@@ -61,6 +61,8 @@ def proceed(upload: Upload, index: int, now: Millis, config: Config) -> Decision
     if upload.control.desired is DesiredState.SUSPENDED:
         return Decision(enter(upload, Stage.SUSPENDED, now, cursor=index))
     if index == len(upload.plan):
+        if upload.origin.by_hand and not upload.origin.has_url:  # the storage may still be receiving the file
+            return request_url(evolve(upload, cursor=index), now)
         return finish(upload, Outcome.CONTINUE, now)
     if upload.plan[index].max_filesize is not None and is_too_large(upload, index):
         return pass_over(upload, index, now, config)
@@ -186,9 +188,9 @@ def end_step(
 
 
 def request_url(upload: Upload, now: Millis) -> Decision:
-    """Ask the storage for a fresh URL before the current step starts (F33)."""
+    """Ask the storage for a fresh URL before the current step starts (F33), or whether it has the upload."""
     number = upload.url_requests + 1
-    step = upload.plan[upload.cursor].name
+    step = upload.plan[upload.cursor].name if upload.cursor < len(upload.plan) else FINISHED_STEP
     mark = Mark(Kind.RESTART, upload.received_at, upload.run, number, step, upload.observed_token)
     waiting = enter(upload, Stage.AWAITING_URL, now, url_requests=number)
     return Decision(waiting, (RequestRestart(mark),))

@@ -40,7 +40,7 @@ def absent(upload: Upload, seen: Absent, now: Millis, config: Config) -> Decisio
             return ignore(upload, Ignored.DUPLICATE, "the storage has said so before")
         notice = Notice(NoticeType.WARNING, "UploadMissing", text)
         return Decision(evolve(upload, message=text), notices=(notice,))
-    said = upload.step.message if upload.stage.in_step else ""
+    said = upload.step.message if upload.stage.in_step and upload.cursor < len(upload.steps) else ""
     cut = end_step(upload, StepState.SKIPPED, now, reason=StepReason.GONE, message=said)
     decision = end(cut, Stage.GONE, now, config, message=text)
     return evolve(decision, notices=(Notice(NoticeType.WARNING, Stage.GONE, text),))

@@ -71,7 +71,7 @@ def fresh_url(upload: Upload, arrived: BytesReceived, now: Millis, config: Confi
     has_lost_its_place = upload.stalled_at is not None and upload.current_step in config.max_in_flight
     if has_lost_its_place:
         return queue(renewed, upload.cursor, now)
-    if upload.control.desired is DesiredState.SUSPENDED:
+    if upload.control.desired is DesiredState.SUSPENDED or upload.cursor == len(upload.plan):
         return proceed(renewed, upload.cursor, now, config)
     return start_step(renewed, upload.cursor, now)
 

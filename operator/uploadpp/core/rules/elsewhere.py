@@ -20,7 +20,7 @@ AT_WORK = frozenset({Stage.RUNNING, Stage.DELAYING})
 
 def started_elsewhere(upload: Upload, start: StartedElsewhere, now: Millis, config: Config) -> Decision:
     """The current step was started: instead of our own start while that is not out, or once more."""
-    if start.step != upload.current_step:
+    if start.step != upload.current_step or upload.cursor == len(upload.plan):
         delayed = _after_delay(upload, start, now, config)
         if delayed is not None:
             return delayed
