@@ -10,8 +10,11 @@ from uploadpp.testing.journal import Record
 from uploadpp.testing.oldservice import OldService
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
+from uploadpp.testing.stream import Consumer
 from uploadpp.testing.trace import logged_in
 from uploadpp.testing.world import Behaviour
+from uploadpp.wire.replaced import Policy, ReplacedConsumer
+from uploadpp.wire.stream import LEGACY_DURABLES
 
 RUNS = 25
 PLANS = (
@@ -22,6 +25,11 @@ PLANS = (
 )
 UPLOADS = 6
 WORDS = {"continue": 8.0, "retry": 3.0, "abort": 2.0, "delete": 1.0, "": 1.0}
+
+
+LOOKS = Policy(consumer=ReplacedConsumer.KEEP)
+NOTICED_SECONDS = 3.0
+"""Within so many seconds the operator has seen that the old service is there, whatever else it waits for."""
 
 
 class Handover:
@@ -60,6 +68,12 @@ class Handover:
         if self.random.random() < 0.5:
             process.machine.crash_at = self.random.randint(1, 40)
             process.machine.on_crash = lambda: sim.restart_after(self.random.choice([0.2, 30.0]))
+
+    def comes_back(self) -> Consumer:
+        """The old service is started again beside us, and begins with new events."""
+        place = self.sim.stream.add_consumer(LEGACY_DURABLES[0], self.sim.stream.last + 1)
+        place.bound = self.old.running = True
+        return place
 
     def ours(self) -> list[Record]:
         """What we have published since."""
@@ -123,4 +137,29 @@ def test_beside_us(first: int) -> None:
             world.passes(world.random.uniform(0.5, 10.0))
             world.take_over()
             world.over.clear()
+            world.check()
+
+
+@pytest.mark.parametrize("first", range(0, 2 * RUNS, RUNS))
+def test_it_comes_back_while_we_work_and_goes_again(first: int) -> None:
+    """We hold meanwhile, perhaps die while we do, and all comes right from what the log says."""
+    for seed in range(first, first + RUNS):
+        world = Handover(seed, {"continue": 8.0, "": 1.0})
+        with logged_in(world.sim.trace):
+            process = world.sim.start()
+            process.replaced = LOOKS
+            world.uploads(0, 6.0)
+            world.passes(world.random.uniform(0.5, 10.0))
+            place = world.comes_back()
+            world.uploads(UPLOADS, 6.0)
+            world.passes(NOTICED_SECONDS)
+            world.before = len(world.sim.journal.records)
+            world.passes(world.random.uniform(0.5, 20.0))
+            if world.random.random() < 0.3:
+                process.machine.kill()
+                world.sim.start().replaced = LOOKS
+                world.passes(5.0)
+            assert not world.ours(), "published while the old service runs"
+            world.old.stop()
+            del world.sim.stream.consumers[place.name]
             world.check()

@@ -325,6 +325,7 @@ class JetStream:
             ack_floor=SequenceInfo(consumer.delivered, consumer.floor, acked_at),
             num_pending=self._stream.pending(consumer),
             num_waiting=len(consumer.pulls),
+            push_bound=consumer.bound,
         )
 
 

@@ -93,6 +93,7 @@ class OperatorProcess:
         self.ask: Ask | None = None
         self.poison = b""
         """Messages that hold this end every process; a copy shows which those are."""
+        self.replaced = REPLACED
         self.pod = ""
         """The UID of its Pod: a process that is started in the one of another does not wait for its Lease."""
 
@@ -154,7 +155,7 @@ class OperatorProcess:
             shown=ALL_SHOWN,
             writers=WRITERS,
             start_from=StartFrom.ALL,
-            replaced=REPLACED,
+            replaced=self.replaced,
             ack_seconds=ACK_SECONDS,
             resync_seconds=RESYNC_SECONDS,
             soon_read=self.soon_read,

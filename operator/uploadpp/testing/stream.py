@@ -53,6 +53,8 @@ class Consumer:
     heard_at: float = 0.0
     acked_at: float | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    bound: bool = False
+    """Whether a service that is pushed its messages is connected."""
 
 
 class Stream:
