@@ -187,6 +187,7 @@ class App:
         metrics.unread.set_function(over_sessions(lambda session: session.unread))
         metrics.unsaved.set_function(over_sessions(lambda session: session.unsaved))
         metrics.recorded.set_function(over_sessions(lambda session: session.limit.recorded))
+        metrics.texts.set_function(over_sessions(lambda session: session.limit.characters))
         metrics.recorded_limit.set(self._settings.max_recorded)
         metrics.unrecorded.set_function(over_sessions(lambda session: session.unrecorded))
         metrics.wrong_key.set_function(lambda: float(any(seat.lacks_key for seat in self._seats)))

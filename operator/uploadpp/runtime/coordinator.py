@@ -144,8 +144,7 @@ class Coordinator(Uploads):
         try:
             self._arrived(event, sequence, timestamp, slot)
         except Exception as error:  # noqa: BLE001 -- as in `on_message`
-            entry = self._entries.get(event.upload_id)
-            self.quarantine.unexpected(sequence, error, event.upload_id, entry)
+            self.quarantine.unexpected(sequence, error, event.upload_id, self._entries.get(event.upload_id))
         self._ledger.settle(slot)
 
     def _arrived(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
@@ -154,6 +153,9 @@ class Coordinator(Uploads):
         self._apply(event.upload_id, event.input, sequence, timestamp, slot)
 
     def _apply(self, upload_id: str, event: Input, sequence: int, timestamp: Millis, slot: Slot) -> None:
+        if isinstance(event, BytesReceived) and (why := self.weights.refuses(event.origin, self.shard.count)):
+            self.quarantine.upload(upload_id, why)
+            return
         entry, at = self._entries.get(upload_id), Position(self.stream, sequence)
         said_before: list[Slot] = []
         if entry is not None and arrival.overrules(entry.upload, event):
@@ -219,6 +221,7 @@ class Coordinator(Uploads):
                 # Its place in the log has moved, which is worth no write, unless there is a later URL.
                 entry.version += decision.upload.origin is not entry.upload.origin
                 entry.upload = decision.upload
+                self.weights.note(entry)
             self._metrics.ignored.labels(decision.ignored).inc()
             if not isinstance(event, Published | Tick):
                 said = {"upload": upload_id, "reason": decision.ignored}
@@ -245,7 +248,9 @@ class Coordinator(Uploads):
         before = entry.upload if entry else None
         if entry is None:
             entry = self.adopt(Entry(resource_name(upload.id), upload))
-        entry.upload = upload
+        renewed, entry.upload = entry.upload.origin is not upload.origin, upload
+        if renewed:
+            self.weights.note(entry)
         entry.version += 1
         entry.notices += decision.notices
         self.schedule(entry)
@@ -328,8 +333,7 @@ class Coordinator(Uploads):
 
     def adopt(self, entry: Entry) -> Entry:
         """Take an upload into memory."""
-        self._entries[entry.upload.id] = entry
-        self._names[entry.name] = entry
+        self._add(entry)
         self._metrics.moved(None, entry.upload)
         if self.dispatcher is not None:
             self.dispatcher.moved(entry)
@@ -340,18 +344,14 @@ class Coordinator(Uploads):
     def put_away(self, entry: Entry) -> None:
         """An upload that is over leaves memory; `postpone` is asked about it from now on."""
         self._scheduler.set(entry, None)
-        del self._entries[entry.upload.id]
-        del self._names[entry.name]
+        self._remove(entry)
         self._metrics.moved(entry.upload, None)
 
     def forget(self, entry: Entry) -> None:
         """The resource is gone: later results are ignored, nothing waits for it."""
         entry.gone = True
         self._scheduler.set(entry, None)
-        if self._entries.get(entry.upload.id) is entry:
-            del self._entries[entry.upload.id]
-        if self._names.get(entry.name) is entry:
-            del self._names[entry.name]
+        self._remove(entry)
         self._metrics.moved(entry.upload, None)
         self.on_forgotten(entry)
         self.let_go(entry)

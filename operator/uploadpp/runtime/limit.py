@@ -6,12 +6,15 @@ from typing import Protocol
 
 from uploadpp.kube.errors import Refusal, RefusedError
 from uploadpp.runtime.entry import Entry
+from uploadpp.runtime.weights import Weights
 
 RECOUNT_SECONDS = 1.0
 
 
 class Uploads(Sized, Protocol):
     """The uploads in memory (`runtime.coordinator.Coordinator`)."""
+
+    weights: Weights
 
     @property
     def entries(self) -> Iterable[Entry]:
@@ -32,6 +35,11 @@ class Limit:
     def recorded(self) -> int:
         """How many resources there are now."""
         return sum(entry.stored is not None for entry in self._uploads.entries) + len(self._ended)
+
+    @property
+    def characters(self) -> int:
+        """What long texts that came with the uploads in memory take."""
+        return self._uploads.weights.held
 
     def check(self) -> None:
         """Ask before another resource is made.

@@ -215,6 +215,11 @@ class Metrics:
             "How many uploads may be recorded in all shards (UPLOADPP_MAX_RECORDED).",
             registry=r,
         )
+        self.texts = Gauge(
+            "uploadpp_upload_texts_characters",
+            "Long texts (users, names, URLs) that came with the uploads in memory; 64 Mi are allowed.",
+            registry=r,
+        )
         self.wrong_key = Gauge(
             "uploadpp_sealing_key_wrong",
             "1 while this replica lacks the key with which resources are sealed; /readyz says which.",

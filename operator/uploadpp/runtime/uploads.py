@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from uploadpp.runtime.entry import Entry
+from uploadpp.runtime.weights import Weights
 
 
 class Uploads:
@@ -11,6 +12,7 @@ class Uploads:
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._names: dict[str, Entry] = {}
+        self.weights = Weights()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -27,6 +29,17 @@ class Uploads:
     def upload_entry(self, upload_id: str) -> Entry | None:
         """The upload with an id."""
         return self._entries.get(upload_id)
+
+    def _add(self, entry: Entry) -> None:
+        self._entries[entry.upload.id] = self._names[entry.name] = entry
+        self.weights.note(entry)
+
+    def _remove(self, entry: Entry) -> None:
+        if self._entries.get(entry.upload.id) is entry:
+            del self._entries[entry.upload.id]
+        if self._names.get(entry.name) is entry:
+            del self._names[entry.name]
+        self.weights.forget(entry)
 
     def rename(self, entry: Entry, name: str) -> None:
         """A webhook has given the resource of an upload another name than we asked for."""

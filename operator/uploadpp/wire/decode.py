@@ -2,7 +2,7 @@
 
 from binascii import a2b_base64
 from collections.abc import Callable
-from sys import intern
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from uploadpp.core.commands import Kind, Mark
@@ -31,6 +31,10 @@ _HEAD = 4 * 48
 """So many characters of base64 hold any id and what stands before it."""
 _PAYLOAD, _ID, _NAME = b',"Payload":"', b'{"UploadID":"', b'"uploadid"'
 MAX_MESSAGE = 256
+MAX_NAME = 256
+"""Characters of the name of a step or an outcome; real ones have 63 at most."""
+SHARED, MAX_SHARED, SHARED_LONG = 4096, 2048, 16
+"""So many texts of up to so many characters are shared, and so many longer ones."""
 MAX_UINT64 = 2**64 - 1
 _OBJECTS = ("ExecutingUser", "ImpersonatingUser", "SpaceOwner", "ResourceID")
 
@@ -146,6 +150,11 @@ def _text(envelope: Envelope, fields: dict[str, Any], name: str) -> str:
     return whole(value)
 
 
+def _name(envelope: Envelope, fields: dict[str, Any], name: str) -> str:
+    """A word that is compared and may be remembered: of a longer one the beginning is wrong enough."""
+    return _text(envelope, fields, name)[:MAX_NAME]
+
+
 def _upload_id(envelope: Envelope, fields: dict[str, Any], *, required: bool) -> str:
     value = _text(envelope, fields, "UploadID")
     if len(value) > MAX_ID or (required and not value):
@@ -176,16 +185,16 @@ def _bytes_received(envelope: Envelope, now: Millis) -> Event:
     url = _text(envelope, values, "URL")
     raw = {name: member for name, (member, value) in members.items() if value is not None}
     metadata = envelope.metadata
-    # Interned is what many uploads in flight have in common: a fifth of what one takes in memory.
+    # Shared is what many uploads in flight have in common: a fifth of what one takes in memory.
     origin = Origin(
         url=raw.get("url", '""'),
         url_received_at=now,
         url_expires_at=expiry_of(url),
         filename=raw.get("filename", '""'),
         filesize=raw.get("filesize", "0"),
-        executing_user=intern(raw.get("executinguser", "null")),
-        impersonating_user=intern(raw.get("impersonatinguser", "null")),
-        space_owner=intern(raw.get("spaceowner", "null")),
+        executing_user=_shared(raw.get("executinguser", "null")),
+        impersonating_user=_shared(raw.get("impersonatinguser", "null")),
+        space_owner=_shared(raw.get("spaceowner", "null")),
         resource_id=raw.get("resourceid", "null"),
         initiator_id=metadata.get("initiatorid", ""),
         extra_info=metadata.get("extrainfo"),
@@ -196,12 +205,27 @@ def _bytes_received(envelope: Envelope, now: Millis) -> Event:
     file = FileInfo(
         filename=filename,
         filesize=size,
-        user_id=intern(_word(user_id, "opaque_id")),
-        space_id=intern(_word(resource, "space_id")),
-        storage_id=intern(_word(resource, "storage_id")),
+        user_id=_shared(_word(user_id, "opaque_id")),
+        space_id=_shared(_word(resource, "space_id")),
+        storage_id=_shared(_word(resource, "storage_id")),
         opaque_id=_word(resource, "opaque_id"),
     )
     return Event(upload_id, BytesReceived(origin, file), metadata.get("eventid", ""))
+
+
+@lru_cache(maxsize=SHARED)
+def _kept(text: str) -> str:
+    return text
+
+
+def _shared(text: str) -> str:
+    """One object for all equal texts of late; `sys.intern` forgets none in some versions of Python."""
+    return _kept(text) if len(text) <= MAX_SHARED else _kept_long(text)
+
+
+@lru_cache(maxsize=SHARED_LONG)
+def _kept_long(text: str) -> str:
+    return text
 
 
 def _object(value: object) -> dict[str, Any]:
@@ -225,8 +249,8 @@ def _step_finished(envelope: Envelope, now: Millis) -> Event | None:
     if not message and isinstance(error, str):
         message = error
     answer = StepFinished(
-        _text(envelope, fields, "FinishedStep"),
-        _text(envelope, fields, "Outcome"),
+        _name(envelope, fields, "FinishedStep"),
+        _name(envelope, fields, "Outcome"),
         redact(message, MAX_MESSAGE),
         _is_scan(result),
     )
@@ -255,7 +279,7 @@ def _resume(envelope: Envelope, now: Millis, token: str = "") -> Event | None:
     del now
     fields = _fields(envelope)
     upload_id = _upload_id(envelope, fields, required=False)
-    step = _text(envelope, fields, "Step")
+    step = _name(envelope, fields, "Step")
     if not upload_id and not step:
         return None
     # With both, the id is what the sender meant; the peer drops it (F16).
@@ -271,9 +295,9 @@ def _elsewhere(envelope: Envelope, sequence: int) -> Event | None:
     event: Input
     match envelope.event_type:
         case "events.StartPostprocessingStep":
-            event = StartedElsewhere(_text(envelope, fields, "StepToStart"), sequence)
+            event = StartedElsewhere(_name(envelope, fields, "StepToStart"), sequence)
         case "events.PostprocessingFinished":
-            event = FinishedElsewhere(_text(envelope, fields, "Outcome"), sequence)
+            event = FinishedElsewhere(_name(envelope, fields, "Outcome"), sequence)
         case _:
             event = RetriedElsewhere()
     return Event(upload_id, event, envelope.metadata.get("eventid", ""))

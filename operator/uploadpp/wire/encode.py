@@ -3,7 +3,9 @@
 What came with BytesReceived is put back as the very text it was.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from uploadpp.core.commands import Command, Finish, ResumeStep, RetryNotice, StartStep
 from uploadpp.core.model import Millis, Origin, Upload
@@ -12,17 +14,26 @@ from uploadpp.wire.envelope import MARK_KEY, PLAN_KEY, encode_envelope
 from uploadpp.wire.marks import SIGNATURE_KEY, Marks
 from uploadpp.wire.rawjson import go_string
 
+LARGE = 16_384
+"""Characters of a payload. What is larger is not kept until it is sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A message ready to be published; `event_id` is its `Nats-Msg-Id` too.
 
-    `signature` is in the body: with it, and with no other, a message of that id is this one.
+    `signature` is in the body: with it, and with no other, a message of that id is this one. A large body is
+    made anew whenever it is asked for: after a replay those of all uploads wait at once.
     """
 
     event_id: str
-    body: bytes = field(repr=False)
+    content: bytes | Callable[[], bytes] = field(repr=False)
     signature: bytes = b""
+
+    @property
+    def body(self) -> bytes:
+        """What is sent."""
+        return self.content if isinstance(self.content, bytes) else self.content()
 
 
 def encode(
@@ -38,7 +49,8 @@ def encode(
     `traceparent` is the upload's own unless we trace it. Without `marks` it is not signed.
     """
     origin = upload.origin if upload else Origin()
-    event_type, payload = _event(command, go_string(upload_id), origin, now)
+    quoted_id = go_string(upload_id)
+    event_type, payload = _event(command, quoted_id, origin, now)
     trace = origin.traceparent if traceparent is None else traceparent
     metadata = {"traceparent": trace, "initiatorid": origin.initiator_id}
     if origin.extra_info is not None:
@@ -52,8 +64,19 @@ def encode(
     signature = ""
     if marks is not None:
         signature = metadata[SIGNATURE_KEY] = marks.sign(event_type, upload_id, mark, plan)
-    body = encode_envelope(event_type, event_id, payload, metadata, now)
-    return Outgoing(event_id, body, signature.encode())
+    if len(payload) > LARGE:
+        make = partial(_make, command, quoted_id, origin, now, event_id, metadata)
+        return Outgoing(event_id, make, signature.encode())
+    return Outgoing(
+        event_id, encode_envelope(event_type, event_id, payload, metadata, now), signature.encode()
+    )
+
+
+def _make(
+    command: Command, quoted_id: str, origin: Origin, now: Millis, event_id: str, metadata: dict[str, str]
+) -> bytes:
+    event_type, payload = _event(command, quoted_id, origin, now)
+    return encode_envelope(event_type, event_id, payload, metadata, now)
 
 
 def _event(command: Command, upload_id: str, origin: Origin, now: Millis) -> tuple[str, str]:

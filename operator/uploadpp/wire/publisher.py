@@ -125,7 +125,8 @@ class Publisher:
         event_id = entry.outgoing.event_id
         if event_id not in self._in_flight:
             return  # met in the log meanwhile
-        if len(entry.outgoing.body) + HEADER_BYTES > self._client.max_payload:
+        body = entry.outgoing.body
+        if len(body) + HEADER_BYTES > self._client.max_payload:
             self._in_flight.pop(event_id, None)
             entry.on_refused("the event is larger than the NATS server allows (max_payload)")
             return
@@ -133,7 +134,7 @@ class Publisher:
         try:
             await self._client.publish(
                 STREAM,
-                entry.outgoing.body,
+                body,
                 reply=f"{self._inbox}.{event_id}",
                 headers={"Nats-Msg-Id": event_id},
             )
