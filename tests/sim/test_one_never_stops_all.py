@@ -152,7 +152,7 @@ LIVES: dict[str, Callable[[Simulation], None]] = {"life": life, "by hand": by_ha
 CASES: list[tuple[str, object, str]] = [
     *[("life", coordinator, name) for name in ("apply", "encode", "tell", "wake_at", "decide")],
     *[("life", Coordinator, name) for name in ("_apply", "on_input", "_publish", "_send", "_published")],
-    *[("life", Coordinator, name) for name in ("adopt", "put_away", "forget", "saved", "_schedule")],
+    *[("life", Coordinator, name) for name in ("adopt", "put_away", "forget", "saved", "schedule")],
     *[("life", held, name) for name in ("wanted",)],
     *[("life", Archive, name) for name in ("put_away", "_over", "_put", "drop", "postpone", "_found")],
     *[("life", checkpoint, name) for name in ("to_status", "to_resource")],
