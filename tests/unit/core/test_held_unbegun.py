@@ -6,6 +6,7 @@ from uploadpp.api.codec import ALL_SHOWN, from_resource, to_resource, to_status
 from uploadpp.core.conditions import describe
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import Resume
 from uploadpp.core.model import Control, Millis, RestartRequest, Upload
 from uploadpp.core.states import CancelPolicy, DesiredState, RestartMode, Stage
 from uploadpp.testing.builders import (
@@ -164,9 +165,11 @@ def test_a_released_file_ends_it() -> None:
     assert story.upload.stage is Stage.COMPLETED
 
 
-def test_resumes_of_a_step_within_a_second_fold_into_one() -> None:
+@pytest.mark.parametrize("token", ["", "t"])
+def test_resumes_of_a_step_within_a_second_fold_into_one(token: str) -> None:
+    """Also those that one resource asks for, edited in a loop (`spec.restart.mode: ResumeStep`)."""
     story = begun("a")
-    for _ in range(5):
-        story.resumed("a")
+    for number in range(5):
+        story.tell(Resume("a", f"{token}{number}" if token else ""))
         story.now = Millis(story.now - SECOND + 100)
     assert story.published == ["start a 1", "start a 2"]

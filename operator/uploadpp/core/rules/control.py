@@ -38,7 +38,7 @@ def resume_unknown(now: Millis) -> Decision:
 def resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decision:
     """Do again what the upload waits for, with the pending timer cancelled (F15, F17)."""
     if not asks_with(upload, wish.token):
-        if wish.step and not wish.token and upload.stage in FOLDED and now - upload.since < FOLD_MS:
+        if wish.step and upload.stage in FOLDED and now - upload.since < FOLD_MS:
             why = "it was started less than a second ago, which is what the resume asks for"
             return ignore(upload, Ignored.DUPLICATE, why)
         return _resume(upload, wish, now, config)
