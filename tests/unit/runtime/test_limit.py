@@ -7,12 +7,14 @@ from uploadpp.kube.errors import Refusal, RefusedError
 from uploadpp.kube.store import Stored
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.limit import Limit
+from uploadpp.runtime.weights import Weights
 
 
 class Uploads:
     """Some uploads, of which some have a resource."""
 
     def __init__(self, recorded: int, unrecorded: int) -> None:
+        self.weights = Weights()
         self.entries = [Entry(f"u{n}", after(*PASSED[:1])) for n in range(recorded + unrecorded)]
         for entry in self.entries[:recorded]:
             entry.stored = Stored("1", "1", 1)
