@@ -1,14 +1,16 @@
-"""`uploadpp`, also `python -m uploadpp`: run the operator or a step, test it, or make a sealing key."""
+"""`uploadpp`, also `python -m uploadpp`: run the operator, a step or one of the tools."""
 
 import argparse
 import gc
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from cryptography.fernet import Fernet
 
 from uploadpp import __version__, standin
 from uploadpp.core.text import clean_lines
+from uploadpp.migration.cli import add_commands, run_adopt, run_release
 from uploadpp.runtime.app import App
 from uploadpp.runtime.configuration import ConfigurationError, add_flags, read_settings
 from uploadpp.runtime.logs import LogFormat, LogLevel, log_what_nobody_catches, set_up
@@ -38,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     test = commands.add_parser("selftest", help="send a made-up upload through a running operator")
     add_flags(test)
     test.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long it may take")
+    add_commands(commands)
     cli.add_arguments(commands.add_parser("step", help="serve a step: a command, a virus scan, or rules"))
     commands.add_parser("generate-key", help="print a new sealing key")
     replaced = commands.add_parser(
@@ -52,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     if command == standin.SERVICE:
         return standin.main(["uploadpp", command, *options["arguments"]])
     try:
-        return {"run": _run, "step": cli.run_step, "selftest": _selftest}[command](options)
+        return COMMANDS[command](options)
     except ConfigurationError as error:
         for line in clean_lines(str(error)).split("\n"):
             sys.stderr.write(f"uploadpp: {line}\n")
@@ -82,6 +85,15 @@ def _selftest(options: dict[str, Any]) -> int:
         sys.stderr.write(f"uploadpp: the test failed: {error}\n")
         return 1
     return 0
+
+
+COMMANDS: dict[str, Callable[[dict[str, Any]], int]] = {
+    "run": _run,
+    "step": cli.run_step,
+    "selftest": _selftest,
+    "adopt": run_adopt,
+    "release": run_release,
+}
 
 
 if __name__ == "__main__":

@@ -52,6 +52,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"nats": {"tls": {"enabled": True, "insecureSkipVerify": True, "ca": SECRET}}},
         "nats.tls.insecureSkipVerify and nats.tls.ca.existingSecret contradict",
     ),
+    ({"adopt": {"enabled": True}, "handBack": {"enabled": True}}, "adopt.enabled and handBack.enabled"),
+    ({"adopt": {"args": "--dry-run"}}, "/adopt/args"),
     ({"quota": {"uploads": 0}}, "/quota/uploads"),
     ({"quota": {"enabled": True, "uploads": 99_999}}, "quota.uploads is less than maxRecorded"),
     (

@@ -31,6 +31,9 @@
 {{- if and $v.quota.enabled (lt (int64 $v.quota.uploads) (int64 $v.maxRecorded)) -}}
 {{- fail "quota.uploads is less than maxRecorded: the API server would refuse uploads before the operator leaves them out; lower maxRecorded" -}}
 {{- end -}}
+{{- if and $v.adopt.enabled $v.handBack.enabled -}}
+{{- fail "adopt.enabled and handBack.enabled contradict each other; set only one" -}}
+{{- end -}}
 {{- if and $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor.enabled and metrics.podMonitor.enabled: every Pod would be scraped twice; set only one" -}}
 {{- end -}}

@@ -1,8 +1,10 @@
-{{- /* What the operator's Pods and the test's have in common: (list . SOURCES), more sources of the credentials. */ -}}
+{{- /* What our Pods have in common: (list . SOURCES ACCOUNT), more sources of the credentials, and perhaps another
+account than the operator's. */ -}}
 {{- define "upp.pod" -}}
 {{- $sources := index . 1 -}}
+{{- $account := gt (len .) 2 | ternary (last .) "" -}}
 {{- with index . 0 -}}
-serviceAccountName: {{ include "upp.serviceAccountName" . | quote }}
+serviceAccountName: {{ $account | default (include "upp.serviceAccountName" .) | quote }}
 automountServiceAccountToken: true
 enableServiceLinks: false
 {{- /* Other charts list names there, or objects. */}}

@@ -14,7 +14,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Origin, Upload
-from uploadpp.core.naming import ENDED_ANNOTATION, resource_name
+from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION, resource_name
 from uploadpp.core.states import Stage
 from uploadpp.kube.sealing import ForeignSealError, SealError, UnknownKeyError, sealed_with
 from uploadpp.kube.store import Stored, stored
@@ -342,10 +342,14 @@ def _is_under_way(resource: Json) -> bool:
 
 
 def _check_may_begin(resource: Json, upload: Upload) -> None:
-    """Refuse a resource that was made for an upload after its end and lacks its status: it is not a new one.
+    """Refuse a resource without a status whose upload is not a new one: it has ended, or is being adopted.
 
     Raises:
         UnreadableResourceError: it is such a resource.
     """
-    if not upload.run and ENDED_ANNOTATION in (resource["metadata"].get("annotations") or {}):
+    annotations = resource["metadata"].get("annotations") or {}
+    if not upload.run and ADOPTED_ANNOTATION in annotations:
+        text = "is missing, because `uploadpp adopt` has not finished; stop the operator and run it again"
+        raise UnreadableResourceError("status", text)
+    if not upload.run and ENDED_ANNOTATION in annotations:
         raise UnreadableResourceError("status", "is missing, and the upload had ended before it was recorded")

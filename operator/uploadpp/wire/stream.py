@@ -386,3 +386,14 @@ async def _first_ever(
             log.info("continuing behind the service we replace", extra={"position": max(legacy)})
             return max(legacy) + 1
     return max(state.first_seq, 1)
+
+
+async def reads_behind(js: JetStreamContext, start_from: StartFrom) -> tuple[int, str]:
+    """The position behind which the next owners begin to read, at the least, and the life of the stream."""
+    info, consumers = await js.stream_info(STREAM), await list_consumers(js)
+    ours = sorted(await _known(js, consumers, info.state), key=lambda known: known.epoch)
+    if not ours:
+        return await _first_ever(js, consumers, start_from, info.state) - 1, _incarnation(info)
+    lives = [known.incarnation for known in ours if known.incarnation]
+    floors = {known.shard: known.floor for known in ours}
+    return min(floors.values()), lives[-1] if lives else _incarnation(info)

@@ -10,6 +10,7 @@ from tests.uploads import ARRIVAL, after
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.commands import Notice
 from uploadpp.core.model import Millis, Origin, Upload
+from uploadpp.core.naming import ADOPTED_ANNOTATION
 from uploadpp.runtime.archive import Archive
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
@@ -145,6 +146,20 @@ def test_what_is_not_for_us_is_written_over_by_nobody(meta: dict[str, object]) -
     assert entry is not None
     assert entry.stored is not None
     assert entry.stored.version == "6", "the next write goes over this version"
+
+
+@pytest.mark.parametrize("at", ["list", "watch"])
+def test_an_adoption_that_is_not_finished_is_left_alone_until_it_is(at: str) -> None:
+    """Without a status it would be held as if it came from a backup."""
+    side = Side()
+    side.coordinator.act()
+    finished = driven(VICTIM)
+    finished["metadata"]["annotations"] = {ADOPTED_ANNOTATION: "2026-11-18T11:06:00Z"}
+    (side.inputs.listed if at == "list" else side.inputs.seen)({**finished, "status": {}})
+    assert side.owner() == ""
+    assert side.told == [(VICTIM, "LeftAlone")]
+    side.inputs.seen(finished)
+    assert side.owner() == VICTIM
 
 
 def test_b6_a_list_that_is_read_a_second_time_says_nothing_new() -> None:

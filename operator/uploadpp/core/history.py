@@ -1,0 +1,90 @@
+"""What the log says of one upload, carried out on a state without publishing anything.
+
+It is the replay of a take-over (law 2.3) for tools that run while no operator does: `uploadpp adopt` and
+`uploadpp release`. The commands that the log does not show as published are left over at the end.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from uploadpp.core.commands import Command, Kind
+from uploadpp.core.config import Config
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import (
+    FinishedElsewhere,
+    Input,
+    Published,
+    Resume,
+    RetriedElsewhere,
+    StartedElsewhere,
+)
+from uploadpp.core.model import LogPosition, Millis, Upload
+from uploadpp.core.replay import Position, apply, recount, renumbered, wanted
+from uploadpp.core.rules.control import concerns
+from uploadpp.core.states import Outcome
+
+
+class Said(NamedTuple):
+    """One message of the log that concerns an upload, or all uploads in a step."""
+
+    sequence: int
+    at: Millis
+    event: Input
+    event_id: str = ""
+
+
+class Known(NamedTuple):
+    """An upload, and the commands that it stands for and that are not in the log."""
+
+    upload: Upload | None
+    missing: tuple[Command, ...] = ()
+
+
+def catch_up(
+    known: Known, upload_id: str, said: Iterable[Said], last: int, stream: str, config: Config
+) -> Known:
+    """The upload after all that was said, up to the position `last` of the log."""
+    upload = known.upload
+    held = {command.mark.event_id(upload_id): command for command in known.missing}
+    for each in said:
+        if (
+            isinstance(each.event, Resume)
+            and each.event.step
+            and not (upload and concerns(upload, each.event))
+        ):
+            continue
+        if isinstance(each.event, Published):
+            held.pop(each.event_id, None)
+        at = Position(stream, each.sequence)
+        decision = apply(upload, upload_id, each.event, at, each.at, config)
+        if decision.met is not None:
+            held.pop(decision.met.event_id(upload_id), None)
+        held |= {command.mark.event_id(upload_id): command for command in decision.commands}
+        upload = decision.upload or upload
+    if upload is None:
+        return Known(None)
+    kept = [each for each in held.values() if wanted(upload, each)]
+    dropped = [each.mark for each in held.values() if each not in kept]
+    if dropped:
+        upload = recount(upload, dropped, [each.mark for each in kept])
+        kept = [evolve(each, mark=renumbered(upload, each.mark)) for each in kept]
+    log = LogPosition(stream, max(last, upload.log.sequence), upload.log.start)
+    return Known(evolve(upload, log=log), tuple(kept))
+
+
+def as_of_others(said: Iterable[Said]) -> list[Said]:
+    """The same with our own events as those of another service: they belong to an earlier life of ours."""
+    return [each._replace(event=other) for each in said if (other := _of_others(each.event)) is not None]
+
+
+def _of_others(event: Input) -> Input | None:
+    if not isinstance(event, Published):
+        return event
+    match event.mark.kind:
+        case Kind.START:
+            return StartedElsewhere(event.mark.detail, event.sequence)
+        case Kind.FINISH:
+            return FinishedElsewhere(Outcome(event.mark.detail), event.sequence)
+        case Kind.RETRY:
+            return RetriedElsewhere()
+    return None

@@ -1,0 +1,219 @@
+"""What both commands need: NATS, the API server, the key, and that no operator runs meanwhile."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from uuid import uuid4
+
+from nats.js import JetStreamContext
+
+from uploadpp.core.config import Config
+from uploadpp.core.sharding import Shard
+from uploadpp.kube.access import ConfigError
+from uploadpp.kube.api import Api, Json
+from uploadpp.kube.credentials import find_credentials
+from uploadpp.kube.lease import Lease
+from uploadpp.kube.sealing import Sealer, UnknownKeyError
+from uploadpp.kube.store import Store
+from uploadpp.migration.report import RefusedToRunError, Report
+from uploadpp.runtime.configuration import (
+    ConfigurationError,
+    core_config,
+    namespace_of,
+    nats_options,
+    sealing_keys,
+)
+from uploadpp.runtime.settings import Settings
+from uploadpp.wire.connection import connect, make_client
+from uploadpp.wire.giveback import readers
+from uploadpp.wire.marks import Marks
+from uploadpp.wire.stream import legacy_members, list_consumers
+
+CONNECT_SECONDS = 30.0
+LOOK_SECONDS = 1.0
+STILL_RUNS = (
+    "the postprocessing service of ocis/OpenCloud is still running ({}); switch it off first, for example "
+    "with OCIS_EXCLUDE_RUN_SERVICES=postprocessing or OC_EXCLUDE_RUN_SERVICES=postprocessing"
+)
+OPERATOR_RUNS = "the operator is running ({}); stop it first: kubectl scale deployment NAME --replicas=0"
+
+
+class UnreachableError(Exception):
+    """NATS does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One installation, as a command sees it."""
+
+    settings: Settings
+    namespace: str
+    config: Config
+    sealer: Sealer
+    marks: Marks
+    js: JetStreamContext
+    api: Api
+    store: Store
+
+
+@contextlib.asynccontextmanager
+async def open_site(settings: Settings, name: str) -> AsyncIterator[Site]:
+    """Connect to everything.
+
+    Raises:
+        ConfigurationError: the settings cannot be used, or the sealing key is missing.
+        UnreachableError: NATS does not answer.
+    """
+    namespace, config, keys = namespace_of(settings), core_config(settings), sealing_keys(settings)
+    try:
+        sealer, marks = Sealer(keys), Marks.of(keys)
+    except ValueError as error:
+        text = f"UPLOADPP_SEALING_KEY_FILE={settings.sealing_key_file}: {error}"
+        raise ConfigurationError(f"{text}; see `uploadpp generate-key`") from None
+    options = nats_options(settings, name)
+    client = make_client(options)
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await connect(options, client)
+    except TimeoutError:
+        raise UnreachableError(f"no connection to NATS at {options.shown}: {client.problem}") from None
+    try:
+        try:
+            credentials = await asyncio.to_thread(find_credentials)
+        except ConfigError as error:
+            raise ConfigurationError(f"no usable kubeconfig or service account: {error}") from error
+        async with Api(credentials) as api:
+            js, store = client.jetstream(), Store(api, namespace)
+            yield Site(settings, namespace, config, sealer, marks, js, api, store)
+    finally:
+        await client.close()
+
+
+async def check_old_service(site: Site, report: Report, *, force: bool, wait_seconds: float = 0) -> None:
+    """See that the service we replace does not run.
+
+    Raises:
+        RefusedToRunError: it does, and neither `force` nor a dry run lets us go on all the same.
+    """
+
+    async def members() -> str:
+        return ", ".join(legacy_members(await list_consumers(site.js)))
+
+    found = await _until_gone(members, 0 if force or report.dry_run else wait_seconds)
+    if not found:
+        return
+    text = STILL_RUNS.format(found)
+    if not (force or report.dry_run):
+        raise RefusedToRunError(f"{text}. If NATS only remembers it, wait a minute or use --force")
+    report.notes.append(text)
+
+
+async def _until_gone(look: Callable[[], Awaitable[str]], seconds: float) -> str:
+    """What is still there when the time is over; empty as soon as nothing is."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while True:
+        found = await look()
+        if not found or loop.time() >= end:
+            return found
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def check_key(site: Site, resources: list[Json]) -> None:
+    """See that our key opens what is there already: the operator would not find its way otherwise.
+
+    Raises:
+        ConfigurationError: it is another key.
+    """
+    for each in resources:
+        sealed, upload = each["spec"].get("sealed", ""), each["spec"].get("upload", {})
+        if not sealed or each.get("status", {}).get("completionTime"):
+            continue
+        try:
+            site.sealer.open(sealed, upload.get("id", ""))
+        except UnknownKeyError as error:
+            name = each["metadata"]["name"]
+            raise ConfigurationError(
+                f"UPLOADPP_SEALING_KEY_FILE={site.settings.sealing_key_file}: is not the operator's key; "
+                f"resource {name}: {error}"
+            ) from None
+        except ValueError:
+            continue
+
+
+@contextlib.asynccontextmanager
+async def alone(site: Site, report: Report, wait_seconds: float = 0) -> AsyncIterator[None]:
+    """Hold the Leases of all shards, so that no operator begins meanwhile; a dry run only looks.
+
+    Raises:
+        RefusedToRunError: an operator runs.
+        LeaseLostError: somebody has taken one meanwhile.
+    """
+
+    async def running() -> str:
+        return ", ".join(await readers(site.js))
+
+    found = await _until_gone(running, 0 if report.dry_run else wait_seconds)
+    if report.dry_run:
+        if found:
+            report.notes.append(OPERATOR_RUNS.format(found))
+        yield
+        return
+    if found:
+        raise RefusedToRunError(OPERATOR_RUNS.format(found))
+    count, seconds = site.settings.shards, -(-site.settings.lease_duration // 1000)
+    me = f"uploadpp-{report.command}_{uuid4().hex[:8]}"
+    shards = [Shard(index, count) for index in range(count)]
+    leases = [Lease(site.api, site.namespace, each.lease_name, me, seconds) for each in shards]
+    holding: list[asyncio.Task[None]] = []
+    try:
+        for lease in leases:
+            lease.shards = count
+            await _acquire(lease, seconds * 2 + wait_seconds)
+            holding.append(asyncio.create_task(lease.hold()))
+        async with _ended_by(holding):
+            yield
+    finally:
+        for task in holding:
+            task.cancel()
+        await asyncio.gather(*holding, return_exceptions=True)
+        for lease in leases:
+            await lease.release()
+
+
+async def _acquire(lease: Lease, seconds: float) -> None:
+    """Take a Lease; the one of an operator that has died is waited for."""
+    try:
+        async with asyncio.timeout(seconds):
+            await lease.acquire()
+    except TimeoutError:
+        if lease.problem:
+            raise RefusedToRunError(lease.problem) from None
+        holder = f"{lease.holder} holds the Lease {lease.name}"
+        raise RefusedToRunError(OPERATOR_RUNS.format(holder)) from None
+
+
+@contextlib.asynccontextmanager
+async def _ended_by(holding: list[asyncio.Task[None]]) -> AsyncIterator[None]:
+    """End the work when a Lease is lost."""
+    work = asyncio.current_task()
+    assert work is not None  # noqa: S101 -- we are in one
+
+    def stop(task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            work.cancel()
+
+    for each in holding:
+        each.add_done_callback(stop)
+    try:
+        yield
+    except asyncio.CancelledError:
+        for each in holding:
+            if each.done() and not each.cancelled():
+                work.uncancel()
+                each.result()
+        raise
+    finally:
+        for each in holding:
+            each.remove_done_callback(stop)

@@ -1,0 +1,227 @@
+"""What the tests of adopting share: the world around an installation, and the installation itself."""
+
+import asyncio
+import base64
+import json
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import nats as nats_client
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, KeyValueConfig
+from nats.js.errors import NoKeysError
+
+from e2e.cluster.kubectl import Kubectl
+from e2e.demo.wire import STREAM, Event, decode, encode, ensure_stream, go_json
+from e2e.operator_process import Operator
+from tests.driver import bytes_received, reasons
+from tests.goservice import BUCKET, GoService, key_of
+from uploadpp.migration.adopt import AdoptOptions
+from uploadpp.migration.cli import adopt, release
+from uploadpp.migration.release import ReleaseOptions
+from uploadpp.migration.report import Exit, Report
+from uploadpp.runtime.configuration import read_settings
+from uploadpp.runtime.settings import Settings
+
+STEPS = ("virusscan", "delay", "policies")
+SETTINGS = {
+    "POSTPROCESSING_DELAY": "1s",
+    "POSTPROCESSING_RETRY_BACKOFF_DURATION": "1s",
+    "POSTPROCESSING_MAX_RETRIES": "3",
+    "UPLOADPP_LEASE_DURATION": "2s",
+    "UPLOADPP_RELEASE_BACKOFF": "1s",
+    "UPLOADPP_TTL_COMPLETED": "10m",
+}
+KINDS = ("clean", "infected", "banned", "flaky", "hopeless", "slow", "unanswered", "unreleased")
+"""`slow` and `unanswered` are answered at the very end only, `unreleased` is released at the second try."""
+FIRST, PER_PERIOD = 160, 32
+PATIENCE = 60.0
+VERDICTS = {"infected": "delete", "banned": "abort", "hopeless": "abort"}
+
+
+def kind_of(upload: str) -> str:
+    return upload.split("-", maxsplit=1)[0]
+
+
+def uploads(period: int, count: int) -> list[str]:
+    return [f"{KINDS[index % len(KINDS)]}-{period}-{index}" for index in range(count)]
+
+
+@dataclass
+class World:
+    """The storage and the step services. They answer once for each event id, some only at the end."""
+
+    url: str
+    patient: bool = True
+    """While set, slow steps and the storage of some uploads do not answer."""
+    kept: list[Event] = field(default_factory=list)
+    tries: Counter[tuple[str, str]] = field(default_factory=Counter)
+    last: dict[str, bool] = field(default_factory=dict)
+    """What the storage has said of an upload last: whether it failed."""
+    client: Client | None = None
+
+    async def start(self) -> None:
+        self.client = await nats_client.connect(self.url)
+        await ensure_stream(self.js)
+        config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.EXPLICIT)
+        await self.js.subscribe(
+            STREAM, stream=STREAM, durable="world", cb=self._take, manual_ack=True, config=config
+        )
+
+    async def stop(self) -> None:
+        assert self.client is not None
+        await self.client.close()
+
+    @property
+    def js(self) -> JetStreamContext:
+        assert self.client is not None
+        return self.client.jetstream()
+
+    async def announce(self, names: list[str], seconds: float) -> None:
+        for name in names:
+            await self.js.publish(STREAM, bytes_received(name))
+            await asyncio.sleep(seconds / len(names))
+
+    async def answer_all(self) -> None:
+        """From now on everybody answers, also to what was asked long ago."""
+        self.patient = False
+        kept, self.kept = self.kept, []
+        for event in kept:
+            await self._answer(event)
+
+    async def _take(self, message: Any) -> None:  # noqa: ANN401 -- a message of NATS
+        await message.ack()
+        event = decode(message.data)
+        if event is not None and event.type in {"StartPostprocessingStep", "PostprocessingFinished"}:
+            await self._answer(event)
+
+    async def _answer(self, event: Event) -> None:
+        upload, kind = event.upload_id, kind_of(event.upload_id)
+        starts = event.type == "StartPostprocessingStep"
+        step = event.payload["StepToStart"] if starts else "release"
+        if step == "delay":
+            return
+        late = (kind == "slow" and step == "policies") or (kind == "unanswered" and step == "release")
+        if self.patient and late:
+            self.kept.append(event)
+            return
+        self.tries[upload, step] += 1
+        if not starts:
+            failed = event.payload["Outcome"] != "continue"
+            failed = failed or (kind == "unreleased" and self.tries[upload, step] == 1)
+            self.last[upload] = failed
+            await self.js.publish(STREAM, encode("UploadReady", {"UploadID": upload, "Failed": failed}))
+            return
+        word = self._word(upload, kind, step)
+        answer = {"UploadID": upload, "FinishedStep": step, "Outcome": word, "Result": None, "Error": None}
+        await self.js.publish(STREAM, encode("PostprocessingStepFinished", answer))
+
+    def _word(self, upload: str, kind: str, step: str) -> str:
+        if step == "virusscan":
+            return "delete" if kind == "infected" else "continue"
+        if kind == "banned":
+            return "abort"
+        if kind == "hopeless" or (kind == "flaky" and self.tries[upload, step] <= 2):
+            return "retry"
+        return "continue"
+
+
+@dataclass
+class Site:
+    """All of one installation."""
+
+    world: World
+    operator: Operator
+    kubectl: Kubectl
+    service: GoService
+
+    async def command(self, *arguments: str) -> tuple[int | None, str, str]:
+        """Run one of the commands as its Job does; returns its exit status and what it has said."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "uploadpp", *arguments),
+            env=self.operator.environment(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, said = await process.communicate()
+        return process.returncode, out.decode(), said.decode()
+
+    async def adopt(self, *, dry_run: bool = False) -> Report:
+        """What `uploadpp adopt` does, in this process."""
+        report = Report("adopt", dry_run=dry_run)
+        await adopt(self.settings, AdoptOptions(dry_run=dry_run), report)
+        assert report.exit is Exit.DONE, report.left
+        return report
+
+    async def release(self, *, dry_run: bool = False) -> Report:
+        """What `uploadpp release` does, in this process."""
+        report = Report("release", dry_run=dry_run)
+        await release(self.settings, ReleaseOptions(dry_run=dry_run), report)
+        assert report.exit is Exit.DONE, report.left
+        return report
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the operator."""
+        return read_settings({}, self.operator.environment())
+
+    async def resources(self) -> dict[str, str]:
+        """Upload to stage."""
+        return reasons(await asyncio.to_thread(self.kubectl.json, "get", "upp"))
+
+    async def snapshot(self) -> tuple[Any, ...]:
+        """All that the commands may change."""
+        found = await asyncio.to_thread(self.kubectl.json, "get", "upp")
+        state = (await self.world.js.stream_info(STREAM)).state
+        bucket = (await self.world.js.stream_info(f"KV_{BUCKET}")).state
+        versions = {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in found["items"]}
+        return versions, state.last_seq, bucket.last_seq
+
+
+async def records(js: JetStreamContext) -> set[str]:
+    """The uploads of which the service has a record."""
+    bucket = await js.key_value(BUCKET)
+    try:
+        keys = await bucket.keys()
+    except NoKeysError:
+        return set()
+    values = [await bucket.get(key) for key in keys]
+    return {json.loads(value.value or b"")["key"] for value in values}
+
+
+PLAIN = {"UPLOADPP_LEASE_DURATION": "1s"}
+Entries = dict[str, dict[str, Any] | bytes]
+
+
+def record(name: str, **members: object) -> dict[str, Any]:
+    """A record as the service writes it."""
+    return {
+        "ID": name,
+        "URL": f"https://storage.test/data/{name}",
+        "User": {"id": {"opaque_id": "u-1"}, "username": "mary"},
+        "ImpersonatingUser": None,
+        "Filename": f"{name}.pdf",
+        "Filesize": 7,
+        "ResourceID": None,
+        "Steps": list(STEPS),
+        "Status": {"CurrentStep": "virusscan", "Outcome": ""},
+        "Failures": 0,
+        "InitiatorID": "",
+        "Finished": False,
+        **members,
+    }
+
+
+async def fill(js: JetStreamContext, entries: Entries) -> None:
+    """Write entries into the bucket; bytes as they are."""
+    bucket = await js.create_key_value(KeyValueConfig(bucket=BUCKET, history=1))
+    for name, each in entries.items():
+        value = each
+        if isinstance(each, dict):
+            data = base64.b64encode(go_json(each).encode()).decode()
+            value = go_json({"key": name, "data": data, "metadata": None}).encode()
+        assert isinstance(value, bytes)
+        await bucket.put(key_of(name), value)

@@ -1,0 +1,181 @@
+"""What the bucket may hold, and what may come between: each case by itself."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import nats as nats_client
+import pytest
+from cryptography.fernet import Fernet
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from e2e.demo.wire import STREAM, encode, ensure_stream, read_all
+from tests.adopting import PLAIN, SETTINGS, STEPS, Entries, Site, fill, record, records
+from tests.driver import bytes_received
+from tests.goservice import BUCKET, key_of
+from uploadpp.kube.errors import UnavailableError
+from uploadpp.kube.store import Store
+from uploadpp.migration.report import Exit
+from uploadpp.runtime.configuration import ConfigurationError
+
+
+@pytest.fixture
+async def still(site: Site) -> AsyncIterator[Site]:
+    """Nobody runs, and nobody answers."""
+    site.operator.options = replace(site.operator.options, environment={**SETTINGS, **PLAIN})
+    site.world.client = await nats_client.connect(site.world.url)
+    await ensure_stream(site.world.js)
+    config = ConsumerConfig(
+        durable_name="postprocessing",
+        deliver_group="postprocessing",
+        deliver_subject="_INBOX.service",
+        deliver_policy=DeliverPolicy.NEW,
+        ack_policy=AckPolicy.EXPLICIT,
+    )
+    await site.world.js.add_consumer(STREAM, config)
+    yield site
+    await site.world.stop()
+
+
+async def test_what_cannot_be_adopted_is_listed_and_the_rest_is_adopted(still: Site) -> None:
+    entries: Entries = {
+        "fine": record("fine"),
+        "noisy": b"{",
+        "unknown": record("unknown", Steps=["virusscan", "watermark"]),
+        "twice": record("twice", Steps=["virusscan", "virusscan"]),
+        "lost": record("lost", Status={"CurrentStep": "elsewhere", "Outcome": ""}),
+        "ended": record("ended", Status={"CurrentStep": "finished", "Outcome": "abort"}, Finished=True),
+        "no-url": record("no-url", URL=""),
+    }
+    await fill(still.world.js, entries)
+    status, out, said = await still.command("adopt", "-o", "json")
+    assert not said
+    report = json.loads(out)
+    assert (status, report["exitCode"]) == (Exit.INCOMPLETE, 3)
+    assert {each["id"]: each["stage"] for each in report["done"]} == {"fine": "Queued", "no-url": "Queued"}
+    remarks = {each["id"] for each in report["done"] if "remark" in each}
+    assert remarks == {"no-url"}
+    assert {each["id"]: each["reason"] for each in report["left"]} == {
+        key_of("noisy"): "Broken",
+        "unknown": "UnknownStep",
+        "twice": "BadSteps",
+        "lost": "BadSteps",
+        "ended": "Over",
+    }
+    assert "storage.test" not in out
+    assert set(await still.resources()) == {"fine", "no-url"}
+
+
+async def test_the_bucket_is_enough_where_the_stream_has_forgotten(still: Site) -> None:
+    for name in ("a", "b"):
+        await still.world.js.publish(STREAM, bytes_received(name))
+    await still.world.js.purge_stream(STREAM)
+    waiting = {"CurrentStep": "policies", "Outcome": "retry"}
+    await fill(still.world.js, {"a": record("a"), "b": record("b", Status=waiting, Failures=2)})
+    report = await still.adopt()
+    assert {each["id"]: (each["step"], each["failures"]) for each in report.done} == {
+        "a": ("virusscan", 0),
+        "b": ("policies", 2),
+    }
+
+
+async def test_what_exists_is_never_overwritten_and_what_is_unfinished_is_finished(still: Site) -> None:
+    await fill(still.world.js, {name: record(name) for name in ("mine", "half", "new")})
+    mine = {
+        "apiVersion": "uploadpp.io/v1alpha1",
+        "kind": "UploadPostprocessing",
+        "metadata": {"name": "mine"},
+        "spec": {"upload": {"id": "mine"}, "steps": [{"name": "policies"}]},
+    }
+    half = {
+        **mine,
+        "metadata": {"name": "half", "annotations": {"uploadpp.io/adopted": "2026-11-28T10:00:00Z"}},
+        "spec": {"upload": {"id": "half"}, "steps": [{"name": each} for each in STEPS]},
+    }
+    for each in (mine, half):
+        await asyncio.to_thread(still.kubectl, "apply", "-f", "-", stdin=json.dumps(each))
+    report = await still.adopt()
+    assert {each["id"] for each in report.done} == {"half", "new"}
+    assert {each["id"]: each["reason"] for each in report.left} == {"mine": "HasResource"}
+    found = await still.resources()
+    assert found == {"half": "Queued", "new": "Queued"}
+
+
+async def test_an_upload_that_ended_is_not_adopted_again_when_its_resource_is_gone(still: Site) -> None:
+    """The entry keeps what the service wrote, and a mark: a second run must not begin the upload again."""
+    await fill(still.world.js, {"a": record("a")})
+    await still.adopt()
+    bucket = await still.world.js.key_value(BUCKET)
+    value = (await bucket.get(key_of("a"))).value or b""
+    assert json.loads(base64.b64decode(json.loads(value)["data"])) == record("a")
+    await asyncio.to_thread(still.kubectl, "delete", "upp", "a")
+    report = await still.adopt()
+    assert (report.done, [each["reason"] for each in report.left]) == ([], ["AdoptedBefore"])
+    await still.release()
+    assert await records(still.world.js) == set()
+
+
+async def test_a_release_that_was_interrupted_goes_on_from_the_same_place(
+    still: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was given back already is not left out, and nobody is nudged a second time."""
+    await still.world.js.publish(STREAM, bytes_received("log"))
+    await fill(still.world.js, {name: record(name) for name in ("a", "b", "c")})
+    await still.adopt()
+    delete, calls = Store.delete, 0
+
+    async def interrupted(self: Store, name: str, uid: str, version: str = "") -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise UnavailableError("interrupted")
+        await delete(self, name, uid, version)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "delete", interrupted)
+        with pytest.raises(UnavailableError):
+            await still.release()
+    place = await still.world.js.consumer_info(STREAM, "postprocessing")
+    assert set(await still.resources())
+    await still.release()
+    assert await still.resources() == {}
+    assert await records(still.world.js) == {"a", "b", "c", "log"}
+    again = await still.world.js.consumer_info(STREAM, "postprocessing")
+    assert again.created == place.created
+    resumes = [
+        each.upload_id for each in await read_all(still.world.js) if each.type == "ResumePostprocessing"
+    ]
+    assert sorted(resumes) == ["a", "b", "c", "log"]
+
+
+async def test_the_sealing_key_must_be_the_operators(still: Site) -> None:
+    await fill(still.world.js, {name: record(name) for name in ("a", "b")})
+    await still.adopt()
+    still.operator.sealing_key_file.write_bytes(Fernet.generate_key())
+    with pytest.raises(ConfigurationError, match="is not the operator's key"):
+        await still.release()
+    still.operator.sealing_key_file.write_text("")
+    with pytest.raises(ConfigurationError, match="UPLOADPP_SEALING_KEY_FILE"):
+        await still.adopt()
+
+
+async def test_in_and_at_once_back(still: Site) -> None:
+    """What a resource has seen already must not be read by the service again."""
+    await fill(still.world.js, {"a": record("a"), "b": record("b")})
+    await still.adopt()
+    await still.release()
+    answer = {"UploadID": "a", "FinishedStep": "virusscan", "Outcome": "continue", "Error": None}
+    await still.world.js.publish(
+        STREAM, encode("StartPostprocessingStep", {"UploadID": "a", "StepToStart": "virusscan"})
+    )
+    await still.world.js.publish(STREAM, encode("PostprocessingStepFinished", answer))
+    await still.adopt()
+    await still.release()
+    state = (await still.world.js.stream_info(STREAM)).state
+    place = await still.world.js.consumer_info(STREAM, "postprocessing")
+    resumes = sum(each.type == "ResumePostprocessing" for each in (await read_all(still.world.js))[-2:])
+    assert (place.num_pending, resumes) == (2, 2)
+    assert place.delivered is not None
+    assert place.delivered.stream_seq == state.last_seq - 2
