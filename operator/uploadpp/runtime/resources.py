@@ -4,6 +4,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 from uploadpp.api.codec import UnreadableResourceError, control_of, from_resource, to_status
 from uploadpp.api.reading import Fields
@@ -28,6 +29,8 @@ from uploadpp.runtime.ports import Json, Notices, Seals
 log = logging.getLogger(__name__)
 
 REMEMBERED = 10_000
+WRITE_BACK_SECONDS = 30.0
+"""So often at most a status is written over what somebody else makes of it."""
 
 
 class ResourceInputs:
@@ -54,6 +57,7 @@ class ResourceInputs:
         self._forgotten: OrderedDict[str, None] = OrderedDict()
         coordinator.quarantine.post = notices.post
         self.on_vanished: Callable[..., None] = lambda entry, **_: coordinator.forget(entry)
+        self._written_back: OrderedDict[str, float] = OrderedDict()
         coordinator.on_forgotten = self._done_with
         coordinator.on_overruled = self._overruled
 
@@ -158,11 +162,17 @@ class ResourceInputs:
 
     def _touched(self, entry: Entry, now: Stored, resource: Json) -> None:
         """Somebody else has written something that is not for us, or the status, which is ours."""
-        entry.stored = now
         if resource.get("status") != to_status(entry.upload, now.uid, entry.sealed_with):
+            moment = monotonic()
+            if moment < self._written_back.get(now.uid, 0.0) + WRITE_BACK_SECONDS:
+                return  # not a fight: our next write, or the next listing, mends it
+            self._written_back[now.uid] = moment
+            if len(self._written_back) > REMEMBERED:
+                self._written_back.popitem(last=False)
             entry.version += 1
-            if entry.storable:
-                self._coordinator.on_storable(entry)
+        entry.stored = now
+        if entry.storable:
+            self._coordinator.on_storable(entry)
 
     def _met(self, resource: Json) -> None:
         """A resource that is not known: somebody has made it, or it was not listed yet."""

@@ -138,6 +138,20 @@ def test_a_status_that_somebody_writes_is_written_over(status: dict[str, Any]) -
     assert touched(status).stored == [VICTIM]
 
 
+def test_nobody_fights_over_a_status() -> None:
+    """A controller that answers each of our writes with one of its own: half a minute in between."""
+    side = touched({"message": "mine"})
+    entry = side.coordinator.upload_entry(VICTIM)
+    assert entry is not None
+    for version in range(7, 20):
+        made = driven(VICTIM)
+        made["metadata"]["resourceVersion"] = str(version)
+        side.inputs.seen({**made, "status": {"message": "mine"}})
+    assert side.stored == [VICTIM]
+    assert entry.stored is not None
+    assert entry.stored.version == "6", "so that the next listing finds it"
+
+
 @pytest.mark.parametrize("meta", [{"labels": {"team": "blue"}}, {"finalizers": ["example.com/keep"]}])
 def test_what_is_not_for_us_is_written_over_by_nobody(meta: dict[str, object]) -> None:
     side = touched(None, **meta)
