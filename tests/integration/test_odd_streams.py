@@ -1,0 +1,86 @@
+"""Streams that somebody else has configured, filled, or made anew while the operator works."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from nats.js.api import DiscardPolicy, StreamConfig
+
+from e2e.cluster.http import get
+from e2e.cluster.instance import Instance
+from e2e.cluster.kubectl import Kubectl
+from e2e.cluster.local import LocalCluster
+from e2e.cluster.nats import NatsServer
+from e2e.operator_process import Operator, OperatorOptions
+from tests.driver import STREAM, Driver, histories, start_working, until, until_reasons
+
+
+@pytest.fixture
+async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
+    async with Driver(nats.url) as driver:
+        yield driver
+
+
+@pytest.fixture
+def operator(cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str) -> Operator:
+    return Operator(instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace))
+
+
+def problem(operator: Operator) -> str:
+    try:
+        return get(f"{operator.url}/readyz")
+    except OSError as error:
+        body = getattr(error, "read", bytes)()
+        return body.decode() if isinstance(body, bytes) else ""
+
+
+async def test_a_full_stream_that_takes_nothing_new_is_named_and_nothing_is_lost(
+    driver: Driver, operator: Operator, kubectl: Kubectl
+) -> None:
+    """`discard: new`: what nobody may add is sent again when there is room."""
+    await start_working(operator)
+    await driver.upload("u1")
+    await driver.until_released("u1")
+    state = (await driver.js.stream_info(STREAM)).state
+    driver.silent = True
+    config = (await driver.js.stream_info(STREAM)).config
+    await driver.js.update_stream(
+        config.evolve(discard=DiscardPolicy.NEW, max_msgs=state.messages + 1)  # for BytesReceived alone
+    )
+    await driver.upload("u2")
+
+    async def is_named() -> bool:
+        return "maximum messages exceeded" in await asyncio.to_thread(problem, operator)
+
+    await until(is_named)
+    await driver.js.update_stream(config)
+    await driver.again()
+    await driver.until_released("u2")
+    await until_reasons(kubectl, {"u1": "Completed", "u2": "Completed"})
+    assert (await histories(driver.js))["u2"].steps == ["policies", "virusscan"]
+
+
+@pytest.mark.parametrize("change", ["a few messages", "made anew", "its consumer is gone"])
+async def test_what_others_do_to_the_stream_stops_nothing(
+    driver: Driver, operator: Operator, kubectl: Kubectl, change: str
+) -> None:
+    """Only the newest messages of a subject are kept; made anew at another position; our place deleted."""
+    await start_working(operator)
+    await driver.upload("u1")
+    await driver.until_released("u1")
+    await until_reasons(kubectl, {"u1": "Completed"})
+    config = (await driver.js.stream_info(STREAM)).config
+    match change:
+        case "a few messages":
+            await driver.js.update_stream(config.evolve(max_msgs_per_subject=8))
+        case "made anew":
+            await driver.js.delete_stream(STREAM)
+            await driver.js.add_stream(StreamConfig(name=STREAM, subjects=[STREAM], first_seq=5_000))
+        case _:
+            for each in await driver.js.consumers_info(STREAM):
+                if each.name.startswith("uploadpp-"):
+                    await driver.js.delete_consumer(STREAM, each.name)
+    uploads = [f"n{number}" for number in range(6)]
+    await driver.upload(*uploads, pause=0.2)
+    await driver.until_released(*uploads)
+    await until_reasons(kubectl, dict.fromkeys(["u1", *uploads], "Completed"))
