@@ -102,6 +102,31 @@ async def test_it_holds_until_the_old_service_is_gone_and_goes_on_from_the_log(
     assert (going_on["StartedElsewhere"], going_on["FinishedElsewhere"]) == (2, 2)
 
 
+async def test_it_holds_when_nats_comes_back_with_the_old_service(make: Make, nats: NatsServer) -> None:
+    """As where both run in one binary: we are connected again at the same moment."""
+    operator = make(UPLOADPP_SHARDS="3")
+    async with Driver(nats.url) as driver:
+        await asyncio.to_thread(operator.start)
+        driver.silent = True
+        ours = [f"ours-{number}" for number in range(6)]
+        await driver.upload(*ours)
+        await until(lambda: started(driver, *ours))
+        await asyncio.to_thread(nats.restart, kill=True)
+        async with OldService(nats.url, *STEPS):
+            await until(lambda: held(operator), 30)
+            driver.silent = False
+            for upload in ours:
+                await driver.say(answer(upload))
+            await driver.upload("theirs")
+            await driver.until_released("theirs")
+            told = await histories(driver.js)
+            assert all(not told[upload].finished for upload in ours)
+        await until_unready(operator, "")
+        await driver.until_released(*ours)
+        told = await histories(driver.js)
+        assert {(*each.steps, *each.finished) for each in told.values()} == {("virusscan", "continue")}
+
+
 async def started(driver: Driver, *uploads: str) -> bool:
     """Whether the step of each was started."""
     told = await histories(driver.js)
