@@ -56,7 +56,10 @@ class Context:
         """The cluster; kubectl starts up while we load the rest of ourselves."""
         from kubectl_pp.proxy import Proxy  # noqa: PLC0415 -- see above
 
-        limit = parse_duration(self.options.request_timeout, "--request-timeout") or None
+        given = self.options.request_timeout
+        # To kubectl nothing, and less than nothing, is no limit.
+        none = not given or given.startswith("-")
+        limit = None if none else parse_duration(given, "--request-timeout") or None
         self._proxy = Proxy(self.kubectl_arguments)
         if not self._namespace_is_given:
             self._asking = self._ask_namespace()

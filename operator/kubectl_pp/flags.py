@@ -66,8 +66,14 @@ CONNECTION = Group(
         Flag(("--as",), "act as this user", "NAME"),
         Flag(("--as-group",), "act as a member of this group", "NAME", many=True),
         Flag(("--as-uid",), "act as the user of this uid", "UID"),
+        Flag(("--as-user-extra",), "act with this attribute of the user", "KEY=VALUE", many=True),
         Flag(("--server",), "address of the API server", "URL"),
+        Flag(("--proxy-url",), "proxy to the API server", "URL"),
+        Flag(("--disable-compression",), "ask the API server for answers that are not compressed"),
+        Flag(("--cache-dir",), "where kubectl keeps what it knows of the API", "FOLDER"),
         Flag(("--token",), "bearer token for the API server", "TOKEN"),
+        Flag(("--username",), "user for the API server, with a password", "NAME"),
+        Flag(("--password",), "password of that user", "WORD"),
         Flag(("--certificate-authority",), "PEM file of the authority", "FILE", completes=Completes.FILES),
         Flag(
             ("--client-certificate",), "PEM file of a client certificate", "FILE", completes=Completes.FILES
