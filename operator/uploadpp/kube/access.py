@@ -69,3 +69,8 @@ class Access:
     plugin: Plugin | None = None
     notes: tuple[str, ...] = ()
     """What a person should know of fields that are not honoured."""
+
+    @property
+    def asks_plugin(self) -> bool:
+        """Whether the plugin is asked: to kubectl what is written down counts before what it would give."""
+        return self.plugin is not None and not (self.token or self.token_file or self.basic)

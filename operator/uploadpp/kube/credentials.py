@@ -106,12 +106,12 @@ class Credentials:
         files = (access.authority, access.certificate, access.key)
         rereads = access.token_file is not None or any(each and each.path for each in files)
         self._fresh_until = now + REREAD_SECONDS if rereads else float("inf")
-        if access.plugin is not None:
+        if access.asks_plugin:
             self._fresh_until = min(self._fresh_until, self._issued.expires_at)
 
     def _build(self, before: Snapshot | None, *, force: bool) -> Snapshot:
         access = self.access
-        if access.plugin is not None and (force or self._clock() >= self._issued.expires_at):
+        if access.asks_plugin and access.plugin and (force or self._clock() >= self._issued.expires_at):
             try:
                 self._issued = run_plugin(access.plugin, os.environ)
             finally:

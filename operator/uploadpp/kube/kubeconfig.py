@@ -102,7 +102,7 @@ class Entry:
 def files_of(environment: Mapping[str, str]) -> list[Path]:
     """The files that KUBECONFIG names, else the one in the home folder. Kubectl expands no `~` either."""
     named = [part for part in environment.get("KUBECONFIG", "").split(os.pathsep) if part]
-    if not named:
+    if not environment.get("KUBECONFIG"):
         return [Path(environment.get("HOME") or Path.home()) / ".kube" / "config"]
     return [Path(part).absolute() for part in dict.fromkeys(named)]
 
@@ -115,6 +115,8 @@ def load_kubeconfig(environment: Mapping[str, str]) -> Access:
     """
     files = files_of(environment)
     found = [(path, read) for path in files if (read := _read(path)) is not None]
+    if not files:
+        raise ConfigError("KUBECONFIG names no file")
     if not found:
         raise ConfigError(f"there is no kubeconfig: {', '.join(map(str, files))} not found")
     current = next((name for path, each in found if (name := _current(path, each))), "")
@@ -133,7 +135,8 @@ def _current(path: Path, content: Json) -> str:
 
 def _read(path: Path) -> Json | None:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # Of several documents kubectl reads the first.
+        content = next(iter(yaml.safe_load_all(path.read_text(encoding="utf-8"))), None)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:
