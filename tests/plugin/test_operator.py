@@ -285,10 +285,16 @@ def test_doctor_reads_the_metrics_of_a_pod(
     lease = json.loads(kubectl("get", "lease", "uploadpp-shard-0", "-n", pp.namespace, "-o", "json"))
     name = lease["spec"]["holderIdentity"].rpartition("_")[0].lower()
     pods = f"/api/v1/namespaces/{pp.namespace}/pods"
-    containers = [{"name": "operator", "image": "none"}]
-    writer.request(
-        "POST", pods, {"metadata": {"name": name}, "spec": {"nodeName": "n", "containers": containers}}
-    )
+    secrets = f"/api/v1/namespaces/{pp.namespace}/secrets"
+    writer.request("POST", secrets, {"metadata": {"name": "key"}, "stringData": {"sealing.key": "hunter2"}})
+    source = {"secret": {"name": "key", "items": [{"key": "sealing.key", "path": "sealing.key"}]}}
+    spec = {
+        "nodeName": "n",
+        "containers": [{"name": "operator", "image": "none"}],
+        "volumes": [{"name": "credentials", "projected": {"sources": [source]}}],
+    }
+    labels = {"app.kubernetes.io/name": "upload-postprocessing"}
+    writer.request("POST", pods, {"metadata": {"name": name, "labels": labels}, "spec": spec})
     status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}
     writer.request("PATCH", f"{pods}/{name}/status", {"status": status})
     server = ThreadingHTTPServer((address, 9255), Pod)
@@ -300,6 +306,7 @@ def test_doctor_reads_the_metrics_of_a_pod(
     server.server_close()
     assert found.code == 0, found
     assert "event stream: 0 messages not read" in found.out
+    assert ", its Secret is " in unready.out
     assert unready.code == 1
     assert f"operator {name} does not process uploads: cannot publish: NATS refuses a subject" in unready.out
 
