@@ -8,10 +8,12 @@ import nats as nats_client
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from e2e.cluster.instance import Instance
 from e2e.cluster.nats import NatsServer
 from uploadpp.core.commands import Notice
 from uploadpp.runtime.legacy import LegacyService, ReplacedServiceError
 from uploadpp.runtime.metrics import Metrics
+from uploadpp.wire import replaced
 from uploadpp.wire.replaced import Policy, Readers, advance, find, is_behind, remove
 from uploadpp.wire.stream import LEGACY_DURABLES, STREAM, ensure_stream
 
@@ -143,3 +145,58 @@ async def test_a_service_between_two_requests_is_not_overlooked(nats: NatsServer
         assert readers.among(await find(js)) == [], "our own move is not a reader"
     finally:
         await client.close()
+
+
+WITHOUT_CREATE = """
+authorization {
+  users = [
+    {user: all, password: all}
+    {user: some, password: some, permissions: {
+      publish: {deny: ["$JS.API.CONSUMER.CREATE.main-queue.postprocessing-pull"]}
+    }}
+  ]
+}
+"""
+
+
+async def test_a_place_that_cannot_be_made_again_is_made_by_the_service(
+    instance: Instance, nats_version: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said in the log; the work goes on, and the service makes a consumer when it starts."""
+    monkeypatch.setattr(replaced, "REQUEST_SECONDS", 0.5)
+    server = NatsServer(instance, version=nats_version, name="narrow", config=WITHOUT_CREATE)
+    server.start()
+    theirs = await nats_client.connect(server.url, user="all", password="all")
+    ours = await nats_client.connect(server.url, user="some", password="some", error_cb=_ignore)
+    try:
+        js = theirs.jetstream()
+        await ensure_stream(js)
+        await js.pull_subscribe(STREAM, durable="postprocessing-pull", stream=STREAM)
+        await js.publish(STREAM, b"an old event")
+        service = LegacyService(ours.jetstream(), Metrics(), look_seconds=0.05, policy=Policy(), client=ours)
+        await asyncio.wait_for(service.wait(), 10)
+        service.go_on(Read())
+        running = asyncio.create_task(service.run())
+        async with asyncio.timeout(20):
+            while "cannot be moved" not in caplog.text:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert not running.done()
+        running.cancel()
+        assert await find(js) == []
+        new = ConsumerConfig(deliver_policy=DeliverPolicy.NEW, ack_policy=AckPolicy.EXPLICIT)
+        again = await js.pull_subscribe(STREAM, "postprocessing-pull", stream=STREAM, config=new)
+        await js.publish(STREAM, b"a new event")
+        assert [message.data for message in await again.fetch(1)] == [b"a new event"]
+    finally:
+        await theirs.close()
+        await ours.close()
+
+
+class Read:
+    """All is read, and in etcd."""
+
+    acknowledged = sequence = 1
+
+
+async def _ignore(error: Exception) -> None:
+    del error
