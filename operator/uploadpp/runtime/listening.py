@@ -33,6 +33,8 @@ def split_address(address: str) -> tuple[str, int]:
     Raises:
         ValueError: it is not host:port.
     """
+    if "://" in address:
+        raise ValueError("is a URL; an address such as :9255 or 127.0.0.1:9255 is needed")
     host, colon, port = address.rpartition(":")
     if not colon:
         raise ValueError("has no port; an address such as :9255 or 127.0.0.1:9255 is needed")

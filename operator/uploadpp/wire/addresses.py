@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 DEFAULT_PORT = 4222
-SCHEMES = ("nats", "tls")
+SCHEMES = ("nats", "tls", "tcp")
+"""tcp is an old word for nats, which clients in Go still take."""
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?/?")
 
 

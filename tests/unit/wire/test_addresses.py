@@ -14,6 +14,7 @@ from uploadpp.wire.connection import NatsOptions
     ("text", "address"),
     [
         ("nats:9233", Address("nats", 9233)),
+        ("tcp://nats:9233", Address("nats", 9233)),
         ("host", Address("host", 4222)),
         ("TLS://host:1/", Address("host", 1, tls=True)),
         ("[::1]:4222", Address("[::1]", 4222)),
