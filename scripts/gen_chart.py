@@ -51,7 +51,7 @@ def render_schema(values: tuple[Value, ...]) -> str:
 
     Two values come from parent charts: Helm puts `global` there, and `enabled` is the usual condition.
     """
-    foreign = {"global": {"type": "object"}, "enabled": {"type": "boolean"}}
+    foreign = {"global": {"type": ["object", "null"]}, "enabled": {"type": "boolean"}}
     properties = {value.name: value.schema() for value in values} | foreign
     schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",

@@ -109,6 +109,24 @@ def test_the_registry_and_its_secrets_may_be_those_of_all_charts(repository: str
         assert pod["imagePullSecrets"] == [{"name": "own"}, {"name": "a"}, {"name": "b"}]
 
 
+def test_a_constraint_of_ones_own_keeps_its_selector() -> None:
+    given = [
+        {"maxSkew": 1, "topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "theirs"}}},
+        {"maxSkew": 1, "topologyKey": "host"},
+    ]
+    pod = the(render({"topologySpreadConstraints": given}), "Deployment")["spec"]
+    own, without = pod["template"]["spec"]["topologySpreadConstraints"]
+    assert own == given[0]
+    assert without["labelSelector"]["matchLabels"].items() <= pod["selector"]["matchLabels"].items()
+
+
+def test_values_that_other_charts_take_as_well() -> None:
+    """Nothing for all charts, and a length of time of two parts."""
+    monitor = {"enabled": True, "interval": "1m30s"}
+    objects = render({"global": None, "metrics": {"serviceMonitor": monitor}})
+    assert the(objects, "ServiceMonitor")["spec"]["endpoints"][0]["interval"] == "1m30s"
+
+
 def test_installed_by_itself_it_cannot_be_disabled() -> None:
     with pytest.raises(HelmError, match="enabled: false has an effect only where a parent chart"):
         render({"enabled": False})
