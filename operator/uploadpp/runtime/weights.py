@@ -67,5 +67,16 @@ class Weights:
 
 
 def _long(origin: Origin) -> tuple[str, ...]:
-    texts = [each for each in origin if isinstance(each, str) and len(each) > COUNTED]
-    return tuple(texts)
+    if (  # as nearly always
+        len(origin.url) <= COUNTED
+        and len(origin.executing_user) <= COUNTED
+        and len(origin.filename) <= COUNTED
+        and len(origin.resource_id) <= COUNTED
+        and len(origin.impersonating_user) <= COUNTED
+        and len(origin.space_owner) <= COUNTED
+        and len(origin.initiator_id) <= COUNTED
+        and len(origin.traceparent) <= COUNTED
+        and len(origin.extra_info or "") <= COUNTED
+    ):
+        return ()
+    return tuple(each for each in origin if isinstance(each, str) and len(each) > COUNTED)

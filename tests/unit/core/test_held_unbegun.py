@@ -173,3 +173,17 @@ def test_resumes_of_a_step_within_a_second_fold_into_one(token: str) -> None:
         story.tell(Resume("a", f"{token}{number}" if token else ""))
         story.now = Millis(story.now - SECOND + 100)
     assert story.published == ["start a 1", "start a 2"]
+
+
+def test_restarts_within_a_second_fold_into_one() -> None:
+    """A resource that is edited in a loop starts its step once a second at most."""
+    story = begun("a", "b")
+    for number in range(20):
+        restart = RestartRequest(token=f"t{number}", mode=RestartMode.FORCE_RESTART)
+        story.edited(Control(restart=restart))
+        story.now = Millis(story.now - SECOND + 100)
+        assert story.upload.observed_token == f"t{number}"
+    assert len(story.published) in {3, 4}, story.published
+    story.answers("continue")
+    story.edited(Control(restart=RestartRequest(token="last", mode=RestartMode.RESTART)))
+    assert story.published[-1].startswith("start a")

@@ -166,10 +166,20 @@ def restart(upload: Upload, wish: RestartRequest, now: Millis, config: Config) -
         word = "Resumed"
     else:
         names = [step.name for step in granted.plan]
-        decision = begin_run(granted, now, config, names.index(wish.from_step) if wish.from_step else 0)
+        first = names.index(wish.from_step) if wish.from_step else 0
+        if _has_just_begun(granted, first, now):
+            return Decision(granted)
+        decision = begin_run(granted, now, config, first)
         word = "Restarted"
     notice = Notice(NoticeType.NORMAL, word, f"as asked by restart token {wish.token}")
     return evolve(decision, notices=(notice, *decision.notices))
+
+
+def _has_just_begun(upload: Upload, first: int, now: Millis) -> bool:
+    """Whether the run that a restart asks for began less than a second ago, as in a loop of edits."""
+    begun = upload.stage is Stage.RUNNING and upload.cursor == first == upload.left_out_by_restart
+    recent = upload.started_at is not None and 0 <= now - upload.started_at < FOLD_MS
+    return begun and recent and upload.restarts > 1 and upload.step.attempts == 1
 
 
 def _refusal(upload: Upload, wish: RestartRequest) -> str:
