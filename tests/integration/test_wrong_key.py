@@ -18,6 +18,7 @@ from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import STREAM, Driver, histories, reasons, samples, start_working, until, until_reasons
 from uploadpp.core.model import Origin
 from uploadpp.kube.sealing import Sealer, fingerprint
+from uploadpp.wire.positions import acknowledged
 
 
 @pytest.fixture
@@ -52,7 +53,8 @@ async def start(operator: Operator) -> None:
 async def floor(driver: Driver) -> int:
     """How far the stream is acknowledged."""
     found = await driver.js.consumers_info(STREAM)
-    return max(i.ack_floor.stream_seq for i in found if i.name.startswith("uploadpp-") and i.ack_floor)
+    floors = [acknowledged(each) for each in found if each.name.startswith("uploadpp-")]
+    return max(each for each in floors if isinstance(each, int))
 
 
 async def in_its_step(kubectl: Kubectl, name: str) -> None:

@@ -44,6 +44,7 @@ class StartConsumer:
         self._last: datetime | None = None
         self._most = MOST
         self._refusal = ""
+        self._heard = True
         self._subscription: JetStreamContext.PullSubscription | None = None
 
     @property
@@ -107,10 +108,13 @@ class StartConsumer:
         """
         if self._subscription is None:
             raise nats.errors.BadSubscriptionError
+        self._heard = False
         try:
             messages = await self._subscription.fetch(min(batch, self._most), timeout=FETCH_SECONDS)
         except TimeoutError:
             messages = []
+            if not self._heard:  # NATS 2.10 says nothing about a consumer that is gone
+                await self._client.jetstream().consumer_info(STREAM, self.name)
         if messages:
             self._last = messages[-1].metadata.timestamp
         elif self._refusal:
@@ -136,6 +140,7 @@ class StartConsumer:
 
         async def next_msg(timeout: float | None = 1.0) -> Msg:  # noqa: ASYNC109 -- the library's
             message = await take(timeout)
+            self._heard = True
             headers = message.headers or {}
             if headers.get("Status") == CONFLICT and not message.data:
                 self._refusal = str(headers.get("Description", ""))
