@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Generic, TypeVar, get_args
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -41,9 +41,6 @@ WRITES = ("create", "status", "patch")
 FAILED_WRITES = ("conflict", "refused", "unavailable")
 
 
-M = TypeVar("M", Counter, Gauge, Histogram)
-
-
 class StepNames:
     """The names of steps as a label: clean, and never more than so many of them.
 
@@ -63,13 +60,13 @@ class StepNames:
         return found
 
 
-class Family(Generic[M]):
-    """A metric with labels; finding a child costs a dictionary look-up and no lock."""
+class Family:
+    """A histogram with labels; finding a child costs a dictionary look-up and no lock."""
 
-    def __init__(self, metric: M) -> None:
-        self._labels: Callable[..., M] = cache(metric.labels)
+    def __init__(self, metric: Histogram) -> None:
+        self._labels: Callable[..., Histogram] = cache(metric.labels)
 
-    def labels(self, *values: str) -> M:
+    def labels(self, *values: str) -> Histogram:
         """The child with these labels."""
         return self._labels(*values)
 
@@ -80,35 +77,26 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         r = self.registry
+
+        def counter(name: str, text: str, *labels: str) -> Tallies:
+            return Tallies(CounterMetricFamily, f"uploadpp_{name}", text, labels, registry=r)
+
+        def gauge(name: str, text: str, *labels: str) -> Tallies:
+            return Tallies(GaugeMetricFamily, f"uploadpp_{name}", text, labels, registry=r)
+
+        def seconds(name: str, text: str, *labels: str) -> Family:
+            return Family(Histogram(f"uploadpp_{name}", text, labels, buckets=SECONDS, registry=r))
+
         self.steps = StepNames()
-        self.build = Family(
-            Gauge("uploadpp_build_info", "Always 1; the version is the label.", ["version"], registry=r)
-        )
+        self.build = gauge("build_info", "Always 1; the version is the label.", "version")
         self.build.labels(__version__).set(1)
-        self.events = Tallies(
-            CounterMetricFamily,
-            "uploadpp_log_events",
-            "Messages of the log that concern postprocessing.",
-            ["input"],
-            registry=r,
-        )
-        self.ignored = Tallies(
-            CounterMetricFamily,
-            "uploadpp_inputs_ignored",
-            "Inputs that changed nothing, by reason.",
-            ["reason"],
-            registry=r,
-        )
-        self.bad_messages = Family(
-            Counter("uploadpp_bad_messages", "Messages that could not be understood.", ["defect"], registry=r)
-        )
-        self.foreign_marks = Family(
-            Counter(
-                "uploadpp_foreign_marks",
-                "Events with a mark like ours that we have not signed, by reason; they are ignored.",
-                ["reason"],
-                registry=r,
-            )
+        self.events = counter("log_events", "Messages of the log that concern postprocessing.", "input")
+        self.ignored = counter("inputs_ignored", "Inputs that changed nothing, by reason.", "reason")
+        self.bad_messages = counter("bad_messages", "Messages that could not be understood.", "defect")
+        self.foreign_marks = counter(
+            "foreign_marks",
+            "Events with a mark like ours that we have not signed, by reason; they are ignored.",
+            "reason",
         )
         self.set_aside = Counter(
             "uploadpp_uploads_set_aside", "Uploads whose events NATS will never take.", registry=r
@@ -123,82 +111,36 @@ class Metrics:
             "Messages that were not processed because they end the process.",
             registry=r,
         )
-        self.storage_checks = Family(
-            Counter(
-                "uploadpp_storage_checks",
-                "Questions to the storage about uploads that it may have lost, by result.",
-                ["result"],
-                registry=r,
-            )
+        self.storage_checks = counter(
+            "storage_checks",
+            "Questions to the storage about uploads that it may have lost, by result.",
+            "result",
         )
-        self.published = Tallies(
-            CounterMetricFamily, "uploadpp_published", "Events published, by kind.", ["kind"], registry=r
+        self.published = counter("published", "Events published, by kind.", "kind")
+        self.uploads = gauge("uploads", "Uploads with a resource, by stage and step.", "stage", "step")
+        self.finished = counter("uploads_ended", "Uploads that ended, by stage.", "stage")
+        self.duration = seconds(
+            "step_duration_seconds", "From the start of a step's attempt to its answer.", "step", "outcome"
         )
-        self.uploads = Tallies(
-            GaugeMetricFamily,
-            "uploadpp_uploads",
-            "Uploads with a resource, by stage and step.",
-            ["stage", "step"],
-            registry=r,
+        self.places = gauge("step_places", "Places at a step with maxInFlight.", "step")
+        self.places_used = gauge(
+            "step_places_used", "Places taken; who waits for one is in uploadpp_uploads as Queued.", "step"
         )
-        self.finished = Tallies(
-            CounterMetricFamily,
-            "uploadpp_uploads_ended",
-            "Uploads that ended, by stage.",
-            ["stage"],
-            registry=r,
+        self.queue_seconds = seconds(
+            "step_queue_seconds", "How long uploads waited for a place at a step with maxInFlight.", "step"
         )
-        self.duration = Family(
-            Histogram(
-                "uploadpp_step_duration_seconds",
-                "From the start of a step's attempt to its answer.",
-                ["step", "outcome"],
-                buckets=SECONDS,
-                registry=r,
-            )
-        )
-        self.places = Family(
-            Gauge("uploadpp_step_places", "Places at a step with maxInFlight.", ["step"], registry=r)
-        )
-        self.places_used = Family(
-            Gauge(
-                "uploadpp_step_places_used",
-                "Places taken; who waits for one is in uploadpp_uploads as Queued.",
-                ["step"],
-                registry=r,
-            )
-        )
-        self.queue_seconds = Family(
-            Histogram(
-                "uploadpp_step_queue_seconds",
-                "How long uploads waited for a place at a step with maxInFlight.",
-                ["step"],
-                buckets=SECONDS,
-                registry=r,
-            )
-        )
-        self.retries = Tallies(
-            CounterMetricFamily, "uploadpp_step_retries", "Retries of steps.", ["step"], registry=r
-        )
+        self.retries = counter("step_retries", "Retries of steps.", "step")
         self.legacy = Gauge(
             "uploadpp_replaced_service_members",
             "Consumers of the replaced service that somebody reads; while there are any the operator holds.",
             registry=r,
         )
         self.stalled = Gauge("uploadpp_uploads_stalled", "Uploads with the condition Stalled.", registry=r)
-        self.writes = Tallies(
-            CounterMetricFamily,
-            "uploadpp_checkpoint_writes",
-            "Requests to the API server, by verb and result.",
-            ["verb", "result"],
-            registry=r,
+        self.writes = counter(
+            "checkpoint_writes", "Requests to the API server, by verb and result.", "verb", "result"
         )
-        self.refused = Tallies(
-            CounterMetricFamily,
-            "uploadpp_records_refused",
-            "Writes of uploads that failed and are tried again, by reason.",
-            ["reason"],
-            registry=r,
+        self.refused = counter(
+            "records_refused", "Writes of uploads that failed and are tried again, by reason.", "reason"
         )
         self.unrecorded = Gauge(
             "uploadpp_uploads_unrecorded",
@@ -230,14 +172,10 @@ class Metrics:
             "1 while this replica stands by for an owner that runs other steps.",
             registry=r,
         )
-        self.write_seconds = Family(
-            Histogram(
-                "uploadpp_checkpoint_write_seconds",
-                "How long the API server took for a successful write, by verb.",
-                ["verb"],
-                buckets=SECONDS,
-                registry=r,
-            )
+        self.write_seconds = seconds(
+            "checkpoint_write_seconds",
+            "How long the API server took for a successful write, by verb.",
+            "verb",
         )
         self.unsaved = Gauge(
             "uploadpp_checkpoint_lag_uploads", "Uploads whose state is newer than etcd's.", registry=r
@@ -251,22 +189,15 @@ class Metrics:
             "Age of the message that was read last, while there are unread ones; otherwise 0.",
             registry=r,
         )
-        self.listeners = Family(
-            Gauge(
-                "uploadpp_step_listeners",
-                "1 while a service listens for the step, 0 when none does.",
-                ["step"],
-                registry=r,
-            )
+        self.listeners = gauge(
+            "step_listeners", "1 while a service listens for the step, 0 when none does.", "step"
         )
         self.answered_at: dict[str, float] = {}
         """When configured steps last answered, in seconds of the monotonic clock (`runtime.listeners`)."""
         self.ages = Ages(r, self.steps.label)
         self.loop = StallMetrics(r)
-        self.owner = Family(
-            Gauge("uploadpp_shard_owned", "1 while this process owns the shard.", ["shard"], registry=r)
-        )
-        self.epoch = Family(Gauge("uploadpp_shard_epoch", "Epoch of the ownership.", ["shard"], registry=r))
+        self.owner = gauge("shard_owned", "1 while this process owns the shard.", "shard")
+        self.epoch = gauge("shard_epoch", "Epoch of the ownership.", "shard")
         ProcessCollector(registry=r)
         self._begin_at_zero()
 
