@@ -60,8 +60,8 @@ async def test_both_commands_do_with_what_they_are_given(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    server = Server(instance, config=permissions().config)
-    server.start()
+    server = Server(instance)
+    server.again(permissions())
     options = OperatorOptions(cluster.kubeconfig, server.limited_url, namespace, STEPS, {**SETTINGS, **PLAIN})
     service = GoService(server.url, STEPS, delay=1.0, backoff=1.0)
     site = Site(World(server.url), Operator(instance, options), kubectl, service)
