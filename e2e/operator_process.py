@@ -24,6 +24,7 @@ FOR_TOOLS = frozenset(
         "UPLOADPP_KUBECONFIG",
         "UPLOADPP_NATS_IMAGE",
         "UPLOADPP_TEST_NATS",
+        "UPLOADPP_TEST_KUBERNETES",
     }
 )
 """What chooses how demo, tests and benchmarks run, and is not a setting of the operator."""

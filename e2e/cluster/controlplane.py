@@ -1,5 +1,6 @@
 """The two servers of a control plane: etcd and kube-apiserver."""
 
+import os
 import secrets
 import urllib.error
 from collections.abc import Sequence
@@ -12,6 +13,14 @@ from e2e.cluster.certificates import write_certificates
 from e2e.cluster.http import get
 from e2e.cluster.instance import Instance
 from e2e.cluster.service import Service
+
+
+CHOICE = "UPLOADPP_TEST_KUBERNETES"
+"""With `oldest` here the API server is the oldest supported one."""
+
+
+def _wants_oldest() -> bool:
+    return os.environ.get(CHOICE) == "oldest"
 
 
 class Etcd(Service):
@@ -88,7 +97,7 @@ class ApiServer(Service):
     def argv(self) -> list[str]:
         """The command line."""
         return [
-            str(resolve("kube-apiserver").path),
+            str(resolve("kube-apiserver-oldest" if _wants_oldest() else "kube-apiserver").path),
             f"--etcd-servers={self._etcd.url}",
             f"--bind-address={self.address}",
             f"--secure-port={self.port()}",

@@ -93,6 +93,15 @@ TOOLS = {
             minutes=8,
             in_envtest=True,
         ),
+        Tool(
+            "kube-apiserver-oldest",  # the oldest that the operator supports
+            minimum=(1, 32, 0),
+            module=REPO / "e2e" / "oldest",
+            package="k8s.io/kubernetes/cmd/kube-apiserver",
+            pinned_by="k8s.io/kubernetes",
+            stamp=_KUBERNETES_STAMP,
+            minutes=8,
+        ),
         *(
             Tool(
                 name,
