@@ -14,7 +14,6 @@ from e2e.cluster.http import get
 from e2e.cluster.instance import Instance
 from e2e.cluster.service import Service
 
-
 CHOICE = "UPLOADPP_TEST_KUBERNETES"
 """With `oldest` here the API server is the oldest supported one."""
 
