@@ -17,6 +17,7 @@ from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
+from e2e.cluster.natsversions import OLDEST
 from e2e.operator_process import Operator, OperatorOptions
 from e2e.paths import REPO
 from tests.driver import STREAM, Driver, histories, start_working, until_reasons
@@ -124,7 +125,8 @@ class Server(NatsServer):
 
     def argv(self) -> list[str]:
         """What the file says is not said again."""
-        return [each for each in super().argv() if not each.startswith(("--jetstream", "--store_dir"))]
+        said = ("--jetstream", "--store_dir") if self.version == OLDEST else ()
+        return [each for each in super().argv() if not each.startswith(said)]
 
     def again(self, permissions: Permissions) -> None:
         """Start it anew."""
@@ -134,6 +136,8 @@ class Server(NatsServer):
 
     def _with_jetstream(self, permissions: Permissions) -> str:
         """At a reload NATS 2.10 switches off what only the command line has switched on."""
+        if self.version != OLDEST:
+            return permissions.config
         return f'{permissions.config}\njetstream {{ store_dir: "{self.store}" }}\n'
 
     def _loaded(self) -> str:
