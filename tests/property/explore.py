@@ -101,7 +101,8 @@ class Scene:
         """The upload is unknown, or made by hand."""
         yield Node(None, START)
         if self.hand_made:
-            made = Upload(id=UPLOAD_ID, received_at=START, since=START, plan=self.config.steps)
+            origin = Origin(by_hand=True)
+            made = Upload(id=UPLOAD_ID, received_at=START, since=START, plan=self.config.steps, origin=origin)
             for desired in DesiredState:
                 edited = evolve(made, control=Control(desired=desired))
                 yield Node(edited, START)

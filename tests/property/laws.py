@@ -22,7 +22,7 @@ from uploadpp.core.inputs import (
     Tick,
 )
 from uploadpp.core.machine import TABLE, Row, decide
-from uploadpp.core.model import MAX_MESSAGE, LogPosition, Millis, StepStatus, Upload
+from uploadpp.core.model import FINISHED_STEP, MAX_MESSAGE, LogPosition, Millis, StepStatus, Upload
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import STALLED, DesiredState, Outcome, Stage, StepReason, StepState
 from uploadpp.testing.builders import come_back
@@ -296,6 +296,8 @@ def ends_are_dated_and_names_are_right(move: Move, _: Scene) -> str:
     if (after.completed_at is not None, after.expires_at is not None) != (ended, ended):
         return "completed_at and expires_at do not go with the stage"
     names = {plan.name for plan in after.plan}
+    if after.stage is Stage.AWAITING_URL:  # after the last step, whether the storage has the upload
+        names.add(FINISHED_STEP)
     if after.stage.in_step and after.stage is not Stage.SUSPENDED and after.current_step not in names:
         return f"no such step: {after.current_step!r}"
     return (

@@ -66,7 +66,12 @@ VERDICTS = {Stage.COMPLETED, Stage.DELETED, Stage.ABORTED, Stage.CANCELLED} | {
 
 TABLE: tuple[Row, ...] = (
     _row(BytesReceived, {Stage.PENDING}, arrival.arrival_of_pending, BEGUN | {Stage.CANCELLED}),
-    _row(BytesReceived, {Stage.AWAITING_URL}, arrival.fresh_url, BEGUN - {Stage.AWAITING_URL}),
+    _row(
+        BytesReceived,
+        {Stage.AWAITING_URL},
+        arrival.fresh_url,
+        STARTED - {Stage.AWAITING_URL} | {Stage.AWAITING_READY},
+    ),
     _row(BytesReceived, ALL - {Stage.PENDING, Stage.AWAITING_URL}, arrival.arrival_again, BEGUN),
     _row(StepFinished, {Stage.RUNNING}, answers.step_finished, AFTER_FAILURE),
     _row(StepFinished, {Stage.DELAYING}, answers.answer_of_delay, {Stage.AWAITING_READY}),

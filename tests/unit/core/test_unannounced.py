@@ -3,11 +3,13 @@
 import pytest
 
 from uploadpp.api.codec import ALL_SHOWN, from_resource, to_resource, to_status
+from uploadpp.core.commands import Kind, Mark, RequestRestart
 from uploadpp.core.conditions import describe
 from uploadpp.core.inputs import Absent, StartedElsewhere, StepFinished
+from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, Millis, Origin, StepPlan, Upload
 from uploadpp.core.states import DesiredState, Stage
-from uploadpp.testing.builders import FRESH_URL, RESTART_USER, START, UPLOAD_ID, Story, config_of
+from uploadpp.testing.builders import FRESH_URL, RESTART_USER, START, UPLOAD_ID, Story, come_back, config_of
 
 NO_STEPS = config_of()
 DELAYED = config_of(StepPlan(name="delay", delay=Millis(1000)))
@@ -77,3 +79,18 @@ def test_suspended_meanwhile_it_waits() -> None:
     assert story.upload.stage is Stage.SUSPENDED
     story.wanted(DesiredState.ACTIVE)
     assert story.published[-1] == "finish continue 1"
+
+
+def test_after_a_crash_the_question_that_is_out_is_recognised() -> None:
+    """The event went out and the status was not written: it is not published a second time."""
+    live = made()
+    decision = decide(
+        Upload(id=UPLOAD_ID, received_at=START, since=START, origin=Origin(by_hand=True)),
+        UPLOAD_ID,
+        come_back(RequestRestart(Mark(Kind.RESTART, START, 1, 1, "finished", "")), 7, live.upload),
+        START,
+        NO_STEPS,
+    )
+    assert decision.upload is not None
+    assert (decision.upload.stage, decision.upload.url_requests) == (Stage.AWAITING_URL, 1)
+    assert decision.commands == ()

@@ -13,7 +13,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Granted, Published, SpecChanged
-from uploadpp.core.model import Millis, Upload
+from uploadpp.core.model import FINISHED_STEP, Millis, Upload
 from uploadpp.core.moves import (
     back_off,
     begin_run,
@@ -129,9 +129,10 @@ def _caught_up(upload: Upload, echo: Published, now: Millis, config: Config) -> 
     """The state after the command that `echo` proves; without one when it is not ahead of ours."""
     mark = echo.mark
     names = [plan.name for plan in upload.plan]
-    if mark.run < upload.run or (mark.kind is not Kind.FINISH and mark.detail not in names):
+    at_end = mark.kind is Kind.FINISH or (mark.kind is Kind.RESTART and mark.detail == FINISHED_STEP)
+    if mark.run < upload.run or not (at_end or mark.detail in names):
         return Decision(None)
-    index = len(names) if mark.kind is Kind.FINISH else names.index(mark.detail)
+    index = len(names) if at_end else names.index(mark.detail)
     if mark.run == upload.run and not _is_ahead(upload, mark, index):
         return Decision(None)
     caused = _cause(upload, mark, now, config)
@@ -189,7 +190,8 @@ def _is_ahead(upload: Upload, mark: Mark, index: int) -> bool:
         return (
             index == upload.cursor and upload.stage is Stage.RUNNING and upload.step.attempts == mark.number
         )
-    if upload.log.start is not None and upload.plan[index].is_passed(upload.steps[index]):
+    known = upload.log.start is not None and index < len(upload.plan)
+    if known and upload.plan[index].is_passed(upload.steps[index]):
         return False
     if mark.kind is Kind.RESTART:
         return mark.number > upload.url_requests
