@@ -72,7 +72,7 @@ async def test_the_ten_lines_in_a_fresh_environment(bench: StepBench, tmp_path: 
         run, str(python.parent / "uploadpp"), "step", "policies", "--rule", "delete mime", check=False
     )
     assert done.returncode == 2
-    assert "no condition such as" in done.stderr
+    assert "is not a condition such as" in done.stderr
 
 
 def fresh_environment(folder: Path) -> Path:

@@ -114,8 +114,12 @@ async def test_s5_forged_sealed_parts_stop_nobody(
     await start_working(operator)
     await driver.upload("u5")
     await driver.until_released("u5")
-    found = kubectl.json("get", "events", "--field-selector=reason=LeftAlone")
-    assert {event["involvedObject"]["name"] for event in found["items"]} == set(names)
+
+    async def left_alone() -> bool:
+        found = kubectl.json("get", "events", "--field-selector=reason=LeftAlone")
+        return {event["involvedObject"]["name"] for event in found["items"]} == set(names)
+
+    await until(left_alone)  # Events are written in the background
 
 
 async def test_a_standby_with_another_key_is_not_ready(

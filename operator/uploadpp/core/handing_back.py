@@ -8,10 +8,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from uploadpp.core.adoption import Record
-from uploadpp.core.commands import Finish, StartStep
+from uploadpp.core.commands import Command, Finish, StartStep
 from uploadpp.core.config import Config
 from uploadpp.core.history import Known
-from uploadpp.core.model import FINISHED_STEP, Millis
+from uploadpp.core.model import FINISHED_STEP, Millis, Upload
 from uploadpp.core.states import Outcome, Stage
 
 
@@ -58,26 +58,22 @@ def give_back(known: Known, now: Millis, config: Config) -> GivenBack | Kept:
         origin=upload.origin,
         steps=tuple(step.name for step in upload.plan),
         current=upload.plan[upload.cursor].name if in_step else FINISHED_STEP,
-        outcome=_outcome(known, in_step=in_step),
+        outcome=_outcome(upload, in_step=in_step),
         failures=upload.step.retries if in_step else 0,
     )
     if upload.stage in {Stage.HELD, Stage.SUSPENDED}:
         return GivenBack(record, remark=f"{upload.stage}: {BY_HAND.format(id=upload.id)}")
-    return GivenBack(record, _nudge(known, now, config))
+    return GivenBack(record, _nudge(upload, known.missing, now, config))
 
 
-def _outcome(known: Known, *, in_step: bool) -> str:
-    upload = known.upload
-    if upload is None or in_step:
-        return Outcome.RETRY if upload is not None and upload.stage is Stage.BACKING_OFF else ""
+def _outcome(upload: Upload, *, in_step: bool) -> str:
+    if in_step:
+        return Outcome.RETRY if upload.stage is Stage.BACKING_OFF else ""
     return upload.outcome or Outcome.CONTINUE
 
 
-def _nudge(known: Known, now: Millis, config: Config) -> Nudge:
-    upload = known.upload
-    if upload is None:
-        return Nudge.NOTHING
-    unpublished = any(isinstance(each, StartStep | Finish) for each in known.missing)
+def _nudge(upload: Upload, missing: tuple[Command, ...], now: Millis, config: Config) -> Nudge:
+    unpublished = any(isinstance(each, StartStep | Finish) for each in missing)
     if upload.stage is Stage.RELEASE_BACKING_OFF or (upload.stage is Stage.AWAITING_READY and unpublished):
         return Nudge.RESUME
     if upload.stage is Stage.AWAITING_READY or (upload.stage is Stage.RUNNING and not unpublished):

@@ -121,6 +121,14 @@ class TestRunning:
         found = upload(record())
         assert (found.stage, found.current_step, found.step.attempts) == (Stage.QUEUED, "virusscan", 0)
 
+    def test_not_started_because_its_url_expires(self) -> None:
+        """The operator asks the storage for another one."""
+        expired = Origin(url=ORIGIN.url, executing_user=ORIGIN.executing_user, url_expires_at=WRITTEN)
+        of = record(origin=expired, steps=("virusscan", "policies"))
+        found = upload(of, start("virusscan"), StepFinished("virusscan", "continue"))
+        assert (found.stage, found.current_step) == (Stage.QUEUED, "policies")
+        assert (found.step.attempts, found.url_requests) == (0, 0)
+
     def test_a_later_step_and_those_before_it_passed(self) -> None:
         found = upload(record(current="policies"), start("policies"))
         assert [step.state for step in found.steps] == [
