@@ -161,16 +161,20 @@ class ResourceInputs:
         self._coordinator.on_input(entry, SpecChanged(control))
 
     def _touched(self, entry: Entry, now: Stored, resource: Json) -> None:
-        """Somebody else has written something that is not for us, or the status, which is ours."""
-        if resource.get("status") != to_status(entry.upload, now.uid, entry.sealed_with):
-            moment = monotonic()
-            if moment < self._written_back.get(now.uid, 0.0) + WRITE_BACK_SECONDS:
-                return  # not a fight: our next write, or the next listing, mends it
-            self._written_back[now.uid] = moment
-            if len(self._written_back) > REMEMBERED:
-                self._written_back.popitem(last=False)
-            entry.version += 1
-        entry.stored = now
+        """Somebody else has written something that is not for us, or the status, which is ours.
+
+        The version of that write is not taken over: ours then meets a conflict, and a conflict asks whether
+        we still own the shard. What looks like a stranger may be the next owner, and we the one that slept.
+        """
+        if resource.get("status") == to_status(entry.upload, now.uid, entry.sealed_with):
+            return
+        moment = monotonic()
+        if moment < self._written_back.get(now.uid, 0.0) + WRITE_BACK_SECONDS:
+            return  # not a fight: our next write, or the next listing, mends it
+        self._written_back[now.uid] = moment
+        if len(self._written_back) > REMEMBERED:
+            self._written_back.popitem(last=False)
+        entry.version += 1
         if entry.storable:
             self._coordinator.on_storable(entry)
 

@@ -133,33 +133,36 @@ def touched(status: dict[str, Any] | None, **meta: object) -> Side:
     return side
 
 
+def known_version(side: Side) -> str:
+    entry = side.coordinator.upload_entry(VICTIM)
+    assert entry is not None
+    assert entry.stored is not None
+    return entry.stored.version
+
+
 @pytest.mark.parametrize("status", [{}, {"uid": "of another"}, {"message": "mine"}])
 def test_a_status_that_somebody_writes_is_written_over(status: dict[str, Any]) -> None:
-    assert touched(status).stored == [VICTIM]
+    side = touched(status)
+    assert side.stored == [VICTIM]
+    assert known_version(side) == "5", "a conflict has to ask whether the shard is ours: it may be an owner's"
 
 
 def test_nobody_fights_over_a_status() -> None:
     """A controller that answers each of our writes with one of its own: half a minute in between."""
     side = touched({"message": "mine"})
-    entry = side.coordinator.upload_entry(VICTIM)
-    assert entry is not None
     for version in range(7, 20):
         made = driven(VICTIM)
         made["metadata"]["resourceVersion"] = str(version)
         side.inputs.seen({**made, "status": {"message": "mine"}})
     assert side.stored == [VICTIM]
-    assert entry.stored is not None
-    assert entry.stored.version == "6", "so that the next listing finds it"
+    assert known_version(side) == "5", "so that the next listing finds it"
 
 
 @pytest.mark.parametrize("meta", [{"labels": {"team": "blue"}}, {"finalizers": ["example.com/keep"]}])
 def test_what_is_not_for_us_is_written_over_by_nobody(meta: dict[str, object]) -> None:
     side = touched(None, **meta)
     assert side.stored == []
-    entry = side.coordinator.upload_entry(VICTIM)
-    assert entry is not None
-    assert entry.stored is not None
-    assert entry.stored.version == "6", "the next write goes over this version"
+    assert known_version(side) == "5", "the next write meets a conflict, and asks whether the shard is ours"
 
 
 @pytest.mark.parametrize("at", ["list", "watch"])
