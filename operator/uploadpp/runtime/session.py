@@ -41,6 +41,7 @@ from uploadpp.runtime.resources import ResourceInputs
 from uploadpp.runtime.scheduler import Scheduler
 from uploadpp.runtime.settling import ended, finished, released, settled
 from uploadpp.runtime.surroundings import Surroundings
+from uploadpp.runtime.tasks import end_tasks
 from uploadpp.runtime.vanished import Vanished
 from uploadpp.wire.client import trouble
 from uploadpp.wire.publisher import Publisher
@@ -107,7 +108,7 @@ class Session:
         self._reader: LogReader | None = None
         self._watch: Watching | None = None
         self._replayed = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks, self._cut_off = list[asyncio.Task[None]](), list[asyncio.Task[Any]]()
         self._volition: list[asyncio.Task[None]] = []
         self._place: Place | None = None
         self._reading: list[asyncio.Task[None]] = []
@@ -299,9 +300,7 @@ class Session:
         self._dispatcher.close()
         if self._watch is not None:
             await self._watch.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks([*self._tasks, *self._cut_off])
         for entry in list(self._coordinator.entries):
             with self._coordinator.quarantine.one(entry):
                 self._coordinator.forget(entry)
@@ -327,6 +326,7 @@ class Session:
         finally:
             for task in mine:
                 task.cancel()
+            self._cut_off += [task for task in mine if not task.done()]
 
     async def _acknowledge(self) -> None:
         while True:
