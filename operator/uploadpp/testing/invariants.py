@@ -97,6 +97,8 @@ class Checks:
         self.existed: set[str] = set()
         self.refused: set[str] = set()
         """What the API server has refused for a while: an upload that ends meanwhile need not be recorded."""
+        self.gone: set[str] = set()
+        """Uploads of which the storage has said that it does not have them."""
         self.stored_aborts: set[str] = set()
         """Uploads of which a status has said that they are aborted."""
         self._removed: set[tuple[str, str]] = set()
@@ -311,7 +313,7 @@ class Checks:
     def may_be_unrecorded(self, upload: str) -> bool:
         """Whether an upload may have ended while the API server refused to take it."""
         over = self._journal.of("UploadReady", upload) or self._journal.of("CleanUpload", upload)
-        return "POST" in self.refused and bool(over)
+        return "POST" in self.refused and (bool(over) or upload in self.gone)
 
     def _unordered(self, upload: Upload, record: Record) -> bool:
         """Whether people had a hand in it: what they ask for is not in the log, nor is when it was seen."""

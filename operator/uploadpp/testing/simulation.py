@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from random import Random
 
 from uploadpp.core.commands import Kind
@@ -93,7 +94,10 @@ class Simulation:
 
     async def _ask(self, machine: Machine, url: str) -> int | None:
         await machine.travel()
-        return self.world.status_of(url)
+        status = self.world.status_of(url)
+        if status == HTTPStatus.NOT_FOUND:
+            self.checks.gone.add(self.world.urls.get(url, ""))
+        return status
 
     @property
     def running(self) -> list[OperatorProcess]:
