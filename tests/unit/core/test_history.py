@@ -2,7 +2,15 @@
 
 from uploadpp.core.commands import Command, Kind, Mark, StartStep
 from uploadpp.core.history import Known, Said, as_of_others, catch_up
-from uploadpp.core.inputs import BytesReceived, CleanUpload, FinishedElsewhere, Input, Published, Resume
+from uploadpp.core.inputs import (
+    BytesReceived,
+    CleanUpload,
+    FinishedElsewhere,
+    Input,
+    Published,
+    Resume,
+    RetriedElsewhere,
+)
 from uploadpp.core.model import Upload
 from uploadpp.core.states import Stage
 from uploadpp.testing.builders import START, UPLOAD_ID, arrival
@@ -45,6 +53,13 @@ def test_one_of_an_upload_that_is_over_is_not_wanted_any_more() -> None:
     assert upload_of(known).steps[0].attempts == 0, "it never went out"
 
 
+def test_a_start_that_a_resume_has_replaced_gives_its_number_back() -> None:
+    """Neither start went out, so the one that is left is the first."""
+    known = caught_up(arrival(), Resume())
+    assert [each.mark for each in known.missing] == [each.mark for each in caught_up(arrival()).missing]
+    assert (starts(known.missing), upload_of(known).step.attempts) == (["virusscan"], 1)
+
+
 def test_a_resume_of_another_step_changes_nothing() -> None:
     known = caught_up(arrival(), Resume(step="policies"))
     assert known == caught_up(arrival())
@@ -55,9 +70,9 @@ def test_nothing_is_known_of_an_upload_that_nobody_announced() -> None:
 
 
 def test_our_own_events_of_an_earlier_life_are_those_of_another_service() -> None:
-    finish, question = (
+    retry, finish, question = (
         Published(Mark(kind, START, 1, 1, detail), 1)
-        for kind, detail in [(Kind.FINISH, "abort"), (Kind.RESTART, "virusscan")]
+        for kind, detail in [(Kind.RETRY, "virusscan"), (Kind.FINISH, "abort"), (Kind.RESTART, "virusscan")]
     )
-    others = as_of_others(history(arrival(), finish, question))
-    assert [type(each.event) for each in others] == [BytesReceived, FinishedElsewhere]
+    others = as_of_others(history(arrival(), retry, finish, question))
+    assert [type(each.event) for each in others] == [BytesReceived, RetriedElsewhere, FinishedElsewhere]
