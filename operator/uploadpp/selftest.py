@@ -23,14 +23,11 @@ from uploadpp.core.commands import Kind
 from uploadpp.core.inputs import Published
 from uploadpp.core.model import RESTARTED_BY, Millis
 from uploadpp.core.states import Outcome, Stage
-from uploadpp.kube.access import ConfigError
-from uploadpp.kube.api import Api
-from uploadpp.kube.credentials import find_credentials
 from uploadpp.kube.errors import ApiError, ConflictError
 from uploadpp.kube.store import Store, stored
-from uploadpp.runtime.configuration import ConfigurationError, namespace_of, nats_options
+from uploadpp.runtime.clients import UnreachableError, open_clients
+from uploadpp.runtime.configuration import namespace_of
 from uploadpp.runtime.settings import Settings
-from uploadpp.wire.connection import connect, make_client
 from uploadpp.wire.decode import decode
 from uploadpp.wire.envelope import BadMessageError, encode_envelope
 from uploadpp.wire.marks import AnyMark
@@ -175,19 +172,8 @@ async def selftest(settings: Settings, timeout_seconds: float) -> None:
         SelftestError: it did not get through.
     """
     namespace = namespace_of(settings)
-    options = nats_options(settings, "uploadpp-selftest")
-    client = make_client(options)
     try:
-        async with asyncio.timeout(timeout_seconds):
-            await connect(options, client)
-    except TimeoutError:
-        raise SelftestError(f"no connection to NATS at {options.shown}: {client.problem}") from None
-    try:
-        try:
-            credentials = await asyncio.to_thread(find_credentials)
-        except ConfigError as error:
-            raise ConfigurationError(f"no usable kubeconfig or service account: {error}") from error
-        async with Api(credentials) as api:
+        async with open_clients(settings, "uploadpp-selftest", timeout_seconds) as (client, api):
             await Selftest(Store(api, namespace), client.jetstream(), namespace).run(timeout_seconds)
-    finally:
-        await client.close()
+    except UnreachableError as error:
+        raise SelftestError(str(error)) from None

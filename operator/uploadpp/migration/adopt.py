@@ -7,10 +7,9 @@ is made, and the mark in the entry what is done (docs/adr/0045).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from uploadpp.api.codec import to_resource, to_status
 from uploadpp.api.reading import Fields
@@ -25,15 +24,14 @@ from uploadpp.kube.errors import ConflictError, RefusedError
 from uploadpp.kube.sealing import TooLargeError
 from uploadpp.kube.store import Stored, stored
 from uploadpp.migration.report import Report
-from uploadpp.migration.site import Site, alone, check_key, check_old_service
+from uploadpp.migration.site import AT_ONCE, Options, Site, all_of, alone, check_key, check_old_service
 from uploadpp.runtime.surroundings import wall_clock
-from uploadpp.wire.bucket import Bucket, BucketError, Entry, Names, Wrapped, decode_entry
+from uploadpp.wire.bucket import Bucket, BucketError, Entry, Wrapped, decode_entry
 from uploadpp.wire.encode import encode
 from uploadpp.wire.giveback import keep_place, ours
 from uploadpp.wire.history import History, oldest, read_history
 from uploadpp.wire.stream import STREAM, reads_behind
 
-AT_ONCE = 16
 OVERLAP_MS = 5_000
 """So much more of the log is read than the oldest record needs."""
 LOST_MS = 600_000
@@ -41,14 +39,10 @@ LOST_MS = 600_000
 
 
 @dataclass(frozen=True, slots=True)
-class AdoptOptions:
+class AdoptOptions(Options):
     """What a person asks for."""
 
-    names: Names = field(default_factory=Names)
     look_back_ms: int = 86_400_000
-    dry_run: bool = False
-    force: bool = False
-    wait_seconds: float = 0
 
 
 @dataclass(slots=True)
@@ -233,13 +227,3 @@ def _is_unfinished(resource: Json) -> bool:
 def _changed(made: Stored) -> str:
     what = f"its name to {made.renamed}" if made.renamed else made.altered
     return f"a webhook or another writer has changed {what} of the resource"
-
-
-async def all_of(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do all; the first failure ends the others and is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for each in work:
-                group.create_task(each)
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None

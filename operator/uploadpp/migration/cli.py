@@ -14,7 +14,8 @@ from uploadpp.kube.lease import LeaseLostError
 from uploadpp.migration.adopt import Adoption, AdoptOptions
 from uploadpp.migration.release import Release, ReleaseOptions
 from uploadpp.migration.report import Exit, OutputFormat, RefusedToRunError, Report
-from uploadpp.migration.site import UnreachableError, open_site
+from uploadpp.migration.site import open_site
+from uploadpp.runtime.clients import UnreachableError
 from uploadpp.runtime.configuration import ConfigurationError, add_flags, read_settings
 from uploadpp.runtime.durations import parse_duration
 from uploadpp.runtime.logs import LogFormat, LogLevel, set_up

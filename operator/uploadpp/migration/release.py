@@ -7,7 +7,7 @@ in between, running it again goes on from the same place (docs/adr/0046).
 """
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import uuid5
 
@@ -22,12 +22,11 @@ from uploadpp.kube.api import Json
 from uploadpp.kube.errors import ConflictError
 from uploadpp.kube.sealing import SealError
 from uploadpp.kube.store import stored
-from uploadpp.migration.adopt import AT_ONCE, all_of
 from uploadpp.migration.report import Exit, RefusedToRunError, Report
-from uploadpp.migration.site import Site, alone, check_key, check_old_service
+from uploadpp.migration.site import AT_ONCE, Options, Site, all_of, alone, check_key, check_old_service
 from uploadpp.runtime.handmade import origin_from_spec
 from uploadpp.runtime.surroundings import wall_clock
-from uploadpp.wire.bucket import Bucket, BucketError, Names, decode_entry
+from uploadpp.wire.bucket import Bucket, BucketError, decode_entry
 from uploadpp.wire.envelope import encode_envelope
 from uploadpp.wire.giveback import begin_here, keep_place, leave, ours, places, prepared
 from uploadpp.wire.history import History, read_history
@@ -36,14 +35,10 @@ from uploadpp.wire.stream import LEGACY_DURABLES, STREAM, reads_behind
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseOptions:
+class ReleaseOptions(Options):
     """What a person asks for."""
 
-    names: Names = field(default_factory=Names)
     consumer: str = ""
-    dry_run: bool = False
-    force: bool = False
-    wait_seconds: float = 0
 
 
 class Beginning(NamedTuple):

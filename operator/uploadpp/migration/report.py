@@ -67,9 +67,8 @@ class Report:
         sys.stdout.flush()
 
     def _json(self) -> str:
-        order = self.command
         body = {
-            "command": order,
+            "command": self.command,
             "dryRun": self.dry_run,
             "position": self.position,
             "done": self.done,

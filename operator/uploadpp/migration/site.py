@@ -2,34 +2,35 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 from nats.js import JetStreamContext
 
 from uploadpp.core.config import Config
 from uploadpp.core.sharding import Shard
-from uploadpp.kube.access import ConfigError
 from uploadpp.kube.api import Api, Json
-from uploadpp.kube.credentials import find_credentials
 from uploadpp.kube.lease import Lease
 from uploadpp.kube.sealing import Sealer, UnknownKeyError
 from uploadpp.kube.store import Store
 from uploadpp.migration.report import RefusedToRunError, Report
+from uploadpp.runtime.clients import open_clients
 from uploadpp.runtime.configuration import (
     ConfigurationError,
     core_config,
     namespace_of,
-    nats_options,
     sealing_keys,
 )
 from uploadpp.runtime.settings import Settings
-from uploadpp.wire.connection import connect, make_client
+from uploadpp.wire.bucket import Names
 from uploadpp.wire.giveback import readers
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.stream import legacy_members, list_consumers
 
+AT_ONCE = 16
+"""So many uploads are worked on at the same time."""
 CONNECT_SECONDS = 30.0
 LOOK_SECONDS = 1.0
 STILL_RUNS = (
@@ -39,8 +40,14 @@ STILL_RUNS = (
 OPERATOR_RUNS = "the operator is running ({}); stop it first: kubectl scale deployment NAME --replicas=0"
 
 
-class UnreachableError(Exception):
-    """NATS does not answer."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person asks of either command."""
+
+    names: Names = field(default_factory=Names)
+    dry_run: bool = False
+    force: bool = False
+    wait_seconds: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +78,19 @@ async def open_site(settings: Settings, name: str) -> AsyncIterator[Site]:
     except ValueError as error:
         text = f"UPLOADPP_SEALING_KEY_FILE={settings.sealing_key_file}: {error}"
         raise ConfigurationError(f"{text}; see `uploadpp generate-key`") from None
-    options = nats_options(settings, name)
-    client = make_client(options)
+    async with open_clients(settings, name, CONNECT_SECONDS) as (client, api):
+        js, store = client.jetstream(), Store(api, namespace)
+        yield Site(settings, namespace, config, sealer, marks, js, api, store)
+
+
+async def all_of(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all; the first failure ends the others and is raised."""
     try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            await connect(options, client)
-    except TimeoutError:
-        raise UnreachableError(f"no connection to NATS at {options.shown}: {client.problem}") from None
-    try:
-        try:
-            credentials = await asyncio.to_thread(find_credentials)
-        except ConfigError as error:
-            raise ConfigurationError(f"no usable kubeconfig or service account: {error}") from error
-        async with Api(credentials) as api:
-            js, store = client.jetstream(), Store(api, namespace)
-            yield Site(settings, namespace, config, sealer, marks, js, api, store)
-    finally:
-        await client.close()
+        async with asyncio.TaskGroup() as group:
+            for each in work:
+                group.create_task(each)
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 async def check_old_service(site: Site, report: Report, *, force: bool, wait_seconds: float = 0) -> None:
