@@ -72,7 +72,7 @@ def _verdict(said: str | None, who: str, remedy: str, *, works: bool) -> Iterato
 def _pods(client: Client, namespace: str, selector: str) -> dict[str, Json]:
     """The operator's Pods by name, but for those that have ended or are about to."""
     path = f"/api/v1/namespaces/{namespace}/pods"
-    found = [pod for page in client.pages(path, {"labelSelector": selector}) for pod in page.get("items", [])]
+    found = client.items(path, {"labelSelector": selector})
     alive = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
     return {
         pod["metadata"]["name"]: pod

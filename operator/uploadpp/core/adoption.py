@@ -16,7 +16,13 @@ from uploadpp.core.conditions import describe
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
 from uploadpp.core.history import Known, Said, as_of_others, catch_up
-from uploadpp.core.inputs import BytesReceived, FinishedElsewhere, RetriedElsewhere, StartedElsewhere
+from uploadpp.core.inputs import (
+    ELSEWHERE,
+    BytesReceived,
+    FinishedElsewhere,
+    RetriedElsewhere,
+    StartedElsewhere,
+)
 from uploadpp.core.model import (
     DELAY_STEP,
     FINISHED_STEP,
@@ -36,7 +42,6 @@ from uploadpp.core.states import Outcome, Stage, StepReason, StepState
 MAX_STEPS, MAX_STEP_NAME = 32, 63
 SLACK_MS = 1_000
 """Two servers of one NATS cluster may disagree by so much about the time."""
-TOLD = (StartedElsewhere, RetriedElsewhere, FinishedElsewhere)
 
 
 class Refusal(StrEnum):
@@ -112,7 +117,7 @@ def adopt(record: Record, said: Sequence[Said], ground: Ground, config: Config) 
     known = _begin(record, said, ground, config)
     if isinstance(known, Left):
         return known
-    return _settled(known, config)
+    return _settled(known)
 
 
 def adopt_unrecorded(
@@ -127,7 +132,7 @@ def adopt_unrecorded(
     if not announced_only or _is_again(first) or first.sequence > ground.behind:
         return None
     known = catch_up(Known(None), upload_id, said, ground.last, ground.stream, config)
-    return _settled(known, config)
+    return _settled(known)
 
 
 def _is_read_anyway(said: Sequence[Said], ground: Ground) -> bool:
@@ -214,7 +219,7 @@ def _under_way(
     upload: Upload, record: Record, said: Sequence[Said], ground: Ground
 ) -> tuple[Known, Sequence[Said]]:
     """The state that the record stands for, and what the log has said since."""
-    last = next((i for i in reversed(range(len(said))) if isinstance(said[i].event, TOLD)), None)
+    last = next((i for i in reversed(range(len(said))) if isinstance(said[i].event, ELSEWHERE)), None)
     told = said[last] if last is not None else None
     since = [each for each in said if each.at >= record.written_at - SLACK_MS]
     after = said[last + 1 :] if last is not None else since
@@ -353,11 +358,10 @@ def _plan(record: Record, config: Config) -> tuple[StepPlan, ...]:
     return tuple(known.get(name) or StepPlan(name=name) for name in record.steps)
 
 
-def _settled(known: Known, config: Config) -> Adopted | Left:
+def _settled(known: Known) -> Adopted | Left:
     """The state as the operator can take it over: what is not published is left to it, but for an end."""
     upload = known.upload
     assert upload is not None  # noqa: S101 -- it began with one
-    del config
     if upload.stage.ended:
         return Left(Refusal.OVER, f"the log says that it is over: {describe(upload)}")
     finishes = tuple(each for each in known.missing if isinstance(each, Finish))

@@ -92,6 +92,10 @@ class FinishedElsewhere:
     sequence: int
 
 
+ELSEWHERE = (StartedElsewhere, RetriedElsewhere, FinishedElsewhere)
+"""What another service that drives the stream publishes."""
+
+
 @dataclass(frozen=True, slots=True)
 class SpecChanged:
     """The resource was made or edited by a person, or looked at after downtime."""

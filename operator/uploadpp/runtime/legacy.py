@@ -15,7 +15,7 @@ from nats.js import JetStreamContext
 from nats.js.api import ConsumerInfo
 
 from uploadpp.core.commands import Notice, NoticeType
-from uploadpp.core.inputs import FinishedElsewhere, RetriedElsewhere, StartedElsewhere
+from uploadpp.core.inputs import ELSEWHERE
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.wire.replaced import (
     LOOK_SECONDS,
@@ -52,8 +52,6 @@ HOLDING = (
     "holding: the replaced service runs ({}); no step is started and no upload is finished until it is gone"
 )
 OTHERS = "another installation of the operator reads this stream ({}); switch one of the two off"
-ELSEWHERE = (StartedElsewhere, RetriedElsewhere, FinishedElsewhere)
-"""What the log tells of another service."""
 REASON = "ReplacedServiceRuns"
 Check = Callable[[list[ConsumerInfo]], Awaitable[str]]
 

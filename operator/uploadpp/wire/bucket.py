@@ -15,9 +15,9 @@ from nats.js.api import ConsumerConfig, DeliverPolicy, KeyValueConfig
 from nats.js.errors import APIError, BucketNotFoundError, NotFoundError
 
 from uploadpp.core.adoption import Record
-from uploadpp.core.model import FileInfo, Millis, Origin
+from uploadpp.core.model import Millis, Origin
 from uploadpp.core.text import clean
-from uploadpp.wire.decode import MAX_ID, MAX_UINT64
+from uploadpp.wire.decode import MAX_ID, MAX_UINT64, file_info
 from uploadpp.wire.history import read_to_end, time_of
 from uploadpp.wire.rawjson import go_string, raw_members, whole
 from uploadpp.wire.urls import expiry_of
@@ -206,7 +206,12 @@ def _decode_record(text: str, written_at: Millis) -> Record:
     return Record(
         id=upload_id,
         origin=_origin(members, values, written_at),
-        file=_file(values),
+        file=file_info(
+            _text(values, "Filename"),
+            _number(values, "Filesize", MAX_UINT64),
+            values.get("user"),
+            values.get("resourceid"),
+        ),
         steps=tuple(map(whole, steps)),
         current=_text(said, "CurrentStep"),
         outcome=_text(said, "Outcome"),
@@ -235,24 +240,6 @@ def _origin(members: dict[str, tuple[str, Any]], values: dict[str, Any], written
         resource_id=raw.get("resourceid", "null"),
         initiator_id=_text(values, "InitiatorID"),
     )
-
-
-def _file(values: dict[str, Any]) -> FileInfo:
-    resource, user = values.get("resourceid") or {}, (values.get("user") or {}).get("id")
-    known = user if isinstance(user, dict) else {}
-    return FileInfo(
-        filename=_text(values, "Filename"),
-        filesize=_number(values, "Filesize", MAX_UINT64),
-        user_id=_word(known, "opaque_id"),
-        space_id=_word(resource, "space_id"),
-        storage_id=_word(resource, "storage_id"),
-        opaque_id=_word(resource, "opaque_id"),
-    )
-
-
-def _word(value: dict[str, Any], name: str) -> str:
-    word = value.get(name)
-    return whole(word) if isinstance(word, str) else ""
 
 
 def _text(values: dict[str, Any], name: str) -> str:

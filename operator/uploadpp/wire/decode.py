@@ -200,17 +200,21 @@ def _bytes_received(envelope: Envelope, now: Millis) -> Event:
         extra_info=metadata.get("extrainfo"),
         traceparent=metadata.get("traceparent", ""),
     )
-    resource = _object(values.get("resourceid"))
-    user_id = _object(_object(values.get("executinguser")).get("id"))
-    file = FileInfo(
+    file = file_info(filename, size, values.get("executinguser"), values.get("resourceid"))
+    return Event(upload_id, BytesReceived(origin, file), metadata.get("eventid", ""))
+
+
+def file_info(filename: str, filesize: int, user: object, resource_id: object) -> FileInfo:
+    """What is shown of a file; `user` and `resource_id` are JSON of CS3, and what they lack is empty."""
+    resource, user_id = _object(resource_id), _object(_object(user).get("id"))
+    return FileInfo(
         filename=filename,
-        filesize=size,
+        filesize=filesize,
         user_id=_shared(_word(user_id, "opaque_id")),
         space_id=_shared(_word(resource, "space_id")),
         storage_id=_shared(_word(resource, "storage_id")),
         opaque_id=_word(resource, "opaque_id"),
     )
-    return Event(upload_id, BytesReceived(origin, file), metadata.get("eventid", ""))
 
 
 @lru_cache(maxsize=SHARED)

@@ -88,8 +88,11 @@ def _config(name: str, mine: str) -> ConsumerConfig:
 
 async def _lives(js: JetStreamContext) -> str:
     """Our own consumers and when they were made: others than before once somebody has taken over."""
-    mine = [each for each in await list_consumers(js) if parse_name(each.name) is not None]
-    return " ".join(sorted(f"{each.name}@{each.created.timestamp():.6f}" for each in mine))
+    return " ".join(sorted(f"{each.name}@{each.created.timestamp():.6f}" for each in await _mine(js)))
+
+
+async def _mine(js: JetStreamContext) -> list[ConsumerInfo]:
+    return [each for each in await list_consumers(js) if parse_name(each.name) is not None]
 
 
 async def _info(js: JetStreamContext, name: str) -> ConsumerInfo | None:
@@ -109,7 +112,7 @@ def _position(info: ConsumerInfo) -> int:
 
 async def ours(js: JetStreamContext) -> list[str]:
     """Names of our own consumers."""
-    return sorted(each.name for each in await list_consumers(js) if parse_name(each.name) is not None)
+    return sorted(each.name for each in await _mine(js))
 
 
 async def leave(js: JetStreamContext) -> list[str]:
@@ -122,5 +125,4 @@ async def leave(js: JetStreamContext) -> list[str]:
 
 async def readers(js: JetStreamContext) -> list[str]:
     """Our own consumers that somebody reads from at the moment: an operator that runs."""
-    consumers = await list_consumers(js)
-    return [each.name for each in consumers if parse_name(each.name) and (each.num_waiting or 0) > 0]
+    return [each.name for each in await _mine(js) if (each.num_waiting or 0) > 0]
