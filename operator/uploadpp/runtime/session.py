@@ -108,7 +108,7 @@ class Session:
         self._reader: LogReader | None = None
         self._watch: Watching | None = None
         self._replayed = asyncio.Event()
-        self._tasks, self._cut_off = list[asyncio.Task[None]](), list[asyncio.Task[Any]]()
+        self._tasks: list[asyncio.Task[None]] = []
         self._volition: list[asyncio.Task[None]] = []
         self._place: Place | None = None
         self._reading: list[asyncio.Task[None]] = []
@@ -300,7 +300,7 @@ class Session:
         self._dispatcher.close()
         if self._watch is not None:
             await self._watch.stop()
-        await end_tasks([*self._tasks, *self._cut_off])
+        await end_tasks(self._tasks)
         for entry in list(self._coordinator.entries):
             with self._coordinator.quarantine.one(entry):
                 self._coordinator.forget(entry)
@@ -324,9 +324,7 @@ class Session:
                     return not stop.is_set()
                 raise RuntimeError(f"a task ended that should run forever: {done}")
         finally:
-            for task in mine:
-                task.cancel()
-            self._cut_off += [task for task in mine if not task.done()]
+            await end_tasks(mine)
 
     async def _acknowledge(self) -> None:
         while True:
