@@ -1,9 +1,9 @@
-"""What came with the uploads in memory, in bytes: the one thing that others choose and that is kept.
+"""The long texts that came with the uploads in memory, and a bound on how many characters they take.
 
-Nothing else of a message stays. A message of NATS may have a megabyte, and a thousand uploads with so much
-in them would exceed the memory of the Pod, of the next one as well, and so stop all uploads. So long texts
-are counted, each once, however many uploads share it: the user with many groups. When they exceed the
-budget, announcements that bring much more are passed over; ordinary ones go on.
+Nothing else of a message stays in memory. A message of NATS may have a megabyte, and a thousand uploads
+with so much in them would exceed the memory of the Pod, and of the next one as well: all uploads would
+stop. So each long text is counted, once however many uploads share it, as they share a user with many
+groups. When the budget is used up, an announcement that brings much more is passed over; ordinary ones go on.
 """
 
 from collections import Counter
@@ -67,16 +67,4 @@ class Weights:
 
 
 def _long(origin: Origin) -> tuple[str, ...]:
-    if (  # as nearly always
-        len(origin.url) <= COUNTED
-        and len(origin.executing_user) <= COUNTED
-        and len(origin.filename) <= COUNTED
-        and len(origin.resource_id) <= COUNTED
-        and len(origin.impersonating_user) <= COUNTED
-        and len(origin.space_owner) <= COUNTED
-        and len(origin.initiator_id) <= COUNTED
-        and len(origin.traceparent) <= COUNTED
-        and len(origin.extra_info or "") <= COUNTED
-    ):
-        return ()
-    return tuple(each for each in origin if isinstance(each, str) and len(each) > COUNTED)
+    return tuple([each for each in origin if isinstance(each, str) and len(each) > COUNTED])
