@@ -101,7 +101,6 @@ class Quarantine:
         self._said[kind] = None
         if len(self._said) > SAID:
             self._said.popitem(last=False)
-        # Frames only, as above.
         extra = {"upload": upload_id, "resource": name}
         log.error("the operator failed on an upload: %s; the others go on", where, extra=extra)
         if uid:

@@ -163,8 +163,8 @@ class ResourceInputs:
     def _touched(self, entry: Entry, now: Stored, resource: Json) -> None:
         """Somebody else has written something that is not for us, or the status, which is ours.
 
-        The version of that write is not taken over: ours then meets a conflict, and a conflict asks whether
-        we still own the shard. What looks like a stranger may be the next owner, and we the one that slept.
+        The version of that write is not taken over. Our next write then meets a conflict, and a conflict
+        makes us confirm that we own the shard: the other writer may be our successor, after a pause of ours.
         """
         if resource.get("status") == to_status(entry.upload, now.uid, entry.sealed_with):
             return
