@@ -111,6 +111,9 @@ class Metrics:
             "Messages that were not processed because they end the process.",
             registry=r,
         )
+        self.messages_missed = Counter(
+            "uploadpp_messages_missed", "Messages that the stream removed before they were read.", registry=r
+        )
         self.storage_checks = counter(
             "storage_checks",
             "Questions to the storage about uploads that it may have lost, by result.",

@@ -32,6 +32,7 @@ from uploadpp.runtime.ledger import Ledger
 from uploadpp.runtime.legacy import LegacyService
 from uploadpp.runtime.limit import Limit
 from uploadpp.runtime.listing import Listing
+from uploadpp.runtime.missed import Missed
 from uploadpp.runtime.overfull import Overfull
 from uploadpp.runtime.pace import Load, Traffic, width
 from uploadpp.runtime.ports import Json, Watching
@@ -213,6 +214,10 @@ class Session:
 
     def _start_reading(self, place: Place) -> None:
         self._reader = self.abilities.reader = LogReader(self._around.client, place, self._on_raw)
+        missed = Missed(self._around.metrics.messages_missed, self._checkpoint.refusals.on_news)
+        self._reader.on_missed, self._reader.on_drained = missed, self._replayed.set
+        if place.missed:
+            missed(place.first - place.missed, place.first - 1)
         self._legacy.check = self._reader.overtaken
         if place.backlog == 0:
             self._replayed.set()

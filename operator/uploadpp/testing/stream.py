@@ -217,6 +217,13 @@ class Stream:
             self._ids.pop(message.event_id, None)
         return len(gone)
 
+    def purge(self) -> None:
+        """Somebody removes all messages, also those that nobody has read."""
+        self.first, self.lost = self.last + 1, True
+        self.messages.clear()
+        for consumer in self.consumers.values():
+            consumer.next_sequence = max(consumer.next_sequence, self.first)
+
     def recreate(self) -> None:
         """Somebody has deleted the stream and made it anew."""
         self.created = EPOCH + timedelta(seconds=self._kernel.now)

@@ -1,11 +1,11 @@
-"""Making consumers within the limits that a server, an account or a stream has."""
+"""Making the stream, and consumers within the limits that a server, an account or a stream has."""
 
 import logging
 import re
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import ConsumerConfig, ConsumerInfo
+from nats.js.api import ConsumerConfig, ConsumerInfo, StreamConfig
 from nats.js.errors import APIError, NotFoundError
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,24 @@ def limit_of(error: APIError) -> int | None:
     """The limit of unacknowledged messages that an error is about."""
     match = _MAX_PENDING.search(error.description or "")
     return int(match[1]) if match is not None and int(match[1]) > 0 else None
+
+
+async def make_stream(js: JetStreamContext, config: StreamConfig) -> None:
+    """Make a stream; another replica may have been faster.
+
+    Raises:
+        APIError: it cannot be made: too many streams, no room, or its subject belongs to another one.
+    """
+    name = config.name or ""
+    try:
+        await js.add_stream(config)
+    except APIError as error:
+        try:
+            await js.stream_info(name)
+        except NotFoundError:
+            raise error from None  # what the server said is the reason, not that there is no stream
+    else:
+        log.info("stream made", extra={"stream": name})
 
 
 async def make(js: JetStreamContext, stream: str, config: ConsumerConfig) -> ConsumerInfo:

@@ -24,6 +24,12 @@ log = logging.getLogger(__name__)
 
 RESEND_SECONDS = 5.0
 MAX_WORDS = 256
+TOO_LARGE = 10054
+"""The stream takes no message of this size (`max_msg_size`), now or later."""
+NOBODY = (
+    f"no stream stores what is published on {STREAM} (503): a stream of that name which is a mirror or has "
+    "other subjects does not"
+)
 HEADER_BYTES = 80
 """For `Nats-Msg-Id`. The server counts it, the client does not; whoever exceeds the limit is cut off."""
 
@@ -158,7 +164,11 @@ class Publisher:
         else:
             # No stream, no space, no responder: stays in flight, run_resends() tries again.
             error = answer.get("error")
-            said = error.get("description") if isinstance(error, dict) else None
-            why = clean(str(said or (message.headers or {}).get("Status")), MAX_WORDS)
+            error = error if isinstance(error, dict) else {}
+            status = (message.headers or {}).get("Status")
+            why = clean(str(error.get("description") or (NOBODY if status == "503" else status)), MAX_WORDS)
+            if error.get("err_code") == TOO_LARGE and (entry := self._in_flight.pop(event_id, None)):
+                entry.on_refused(f"the stream takes no event of this size (max_msg_size): {why}")
+                return
             self.problem = f"the stream did not take an event: {why}"
             log.warning(self.problem)

@@ -66,6 +66,14 @@ class Raw:
 Handler = Callable[[Raw], Awaitable[None]]
 
 
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
+def _nobody(first: int, last: int) -> None:
+    del first, last
+
+
 class LogReader:
     """Hands every message of a place to a handler, one after another."""
 
@@ -91,6 +99,11 @@ class LogReader:
         """The sequence of the message that the handler works on; 0 while it works on none."""
         self.asked = place.first - 1
         """What we have asked the server to take as acknowledged."""
+        self.on_drained: Callable[[], None] = _nothing
+        """Told when the server has nothing more for us although it had: it was removed from the stream."""
+        self.on_missed: Callable[[int, int], None] = _nobody
+        """Told the first and last sequence of messages that were removed before they were read."""
+        self._idle = False
         self._last_stored_at = 0
         self._reconnects = client.stats["reconnects"]
         self._pending = place.backlog
@@ -169,6 +182,8 @@ class LogReader:
                     await self._pull()
                 elif self.silent_for > SILENCE_SECONDS:
                     self._fail("no heartbeat from the consumer")
+                elif self._idle:
+                    await self._count_again()
                 elif self._credit == 0 and self._subscription is not None:
                     await self._pull()
             self._lost.result()
@@ -176,6 +191,22 @@ class LogReader:
             await self._close()
             if not self._client.is_closed:
                 await confirmations.unsubscribe()
+
+    async def _count_again(self) -> None:
+        """The server is silent although it had messages for us: a limit or a purge may have removed them."""
+        self._idle = False
+        try:
+            info = await self._client.jetstream().consumer_info(STREAM, self._consumer)
+        except NotFoundError:
+            self._fail("the consumer is gone")
+            return
+        except (NatsError, TimeoutError):
+            return  # asked again at its next sign
+        on_their_way = info.delivered is not None and info.delivered.consumer_seq != self._delivered
+        if not on_their_way and not self.processing:
+            self._pending = info.num_pending or 0
+            if not self._pending:
+                self.on_drained()
 
     async def _verify_tail(self) -> None:
         """After a reconnect: is the last message that we read still what the stream has in its place?
@@ -213,9 +244,17 @@ class LogReader:
         await self._acknowledge()
 
     async def overtaken(self, consumers: list[ConsumerInfo]) -> str:
-        """That somebody else has acknowledged what we have not, in words. Purging the stream looks alike."""
+        """That somebody else has acknowledged what we have not, or has paused our consumer, in words.
+
+        Purging the stream looks like an acknowledgement, and is none.
+        """
         asked = self.asked
         mine = next((each for each in consumers if each.name == self._consumer), None)
+        if mine is not None and mine.paused:
+            return (
+                f"the consumer {self._consumer} is paused until {mine.config.pause_until}, and nothing is "
+                f"read; nats consumer resume {STREAM} {self._consumer} ends that"
+            )
         floor = acknowledged(mine) if mine is not None else None
         if not isinstance(floor, int) or floor <= asked:
             return ""
@@ -284,6 +323,8 @@ class LogReader:
         self._delivered = max(self._delivered, raw.delivered)
         if raw.sequence <= self._sequence:
             return  # delivered again because it waits for its acknowledgement for long
+        if raw.sequence > self._sequence + 1:
+            self.on_missed(self._sequence + 1, raw.sequence - 1)
         self._sequence = raw.sequence
         self._last_stored_at = raw.timestamp
         self._pending = raw.pending
@@ -305,6 +346,7 @@ class LogReader:
             # What was on its way when a connection died is not sent again before the ack wait is over.
             if int(headers.get("Nats-Last-Consumer", "0") or 0) > self._delivered:
                 self._fail("messages were lost on their way")
+            self._idle = self._pending > 0
             return
         if status == "408":
             self._credit -= int(headers.get("Nats-Pending-Messages", "0") or 0)

@@ -23,11 +23,11 @@ from nats.js.api import (
     StreamInfo,
     StreamState,
 )
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import NotFoundError
 
 from uploadpp.core.sharding import BUCKETS, Shard
 from uploadpp.wire.kept import Keeper, Kept, read
-from uploadpp.wire.making import NoPlaceError, make, make_unless_there
+from uploadpp.wire.making import NoPlaceError, make, make_stream, make_unless_there
 from uploadpp.wire.positions import acknowledged, first_of, last_before, last_sign_of
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,8 @@ class Place:
     """So many messages may be unacknowledged."""
     unsigned_until: int = 0
     """The last position at which an event of ours may be that has no signature (docs/adr/0016)."""
+    missed: int = 0
+    """So many messages before the first one were removed from the stream before any of us read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +122,7 @@ async def ensure_stream(js: JetStreamContext, max_age_seconds: float | None = No
     try:
         await js.stream_info(STREAM)
     except NotFoundError:
-        try:
-            await js.add_stream(StreamConfig(name=STREAM, subjects=[STREAM], max_age=max_age_seconds))
-            log.info("stream made", extra={"stream": STREAM})
-        except BadRequestError:
-            await js.stream_info(STREAM)  # somebody else was faster
+        await make_stream(js, StreamConfig(name=STREAM, subjects=[STREAM], max_age=max_age_seconds))
 
 
 async def take_over(  # noqa: PLR0913 -- where to begin has several sources
@@ -175,7 +173,9 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
         await _delete(js, old)
         made, old = await make(js, STREAM, config), ()
     window = made.config.max_ack_pending or MAX_ACK_PENDING
-    place = Place(incarnation, name, epoch, first_of(made), made.num_pending or 0, old, window, unsigned)
+    first, pending = first_of(made), made.num_pending or 0
+    missed = max(first - max(where, 1), 0) if isinstance(where, int) else 0
+    place = Place(incarnation, name, epoch, first, pending, old, window, unsigned, missed)
     if not handed_over:
         await end_predecessors(js, place)
         place = replace(place, predecessors=())

@@ -1,0 +1,47 @@
+"""Messages that the stream has removed before they were read: by its limits, a purge, or one by one.
+
+What was announced in them nobody here knows, and what was answered in them is not heard any more. It is
+not ours to mend, so it is said: in the log, as an Event, and by a counter.
+"""
+
+import logging
+from collections.abc import Callable
+from time import monotonic
+
+from prometheus_client import Counter
+
+from uploadpp.core.commands import Notice, NoticeType
+
+log = logging.getLogger(__name__)
+
+REASON = "MessagesMissed"
+QUIET_SECONDS = 60.0
+"""A stream that is too small loses messages again and again; they are counted, and said so often."""
+ADVICE = (
+    "the stream removed them (its limits, or a purge); uploads that were announced in them are not known "
+    "here, and the storage has to announce them again"
+)
+
+
+class Missed:
+    """Tells of them."""
+
+    def __init__(self, counter: Counter, tell: Callable[[Notice], None]) -> None:
+        self._counter = counter
+        self._tell = tell
+        self._untold = 0
+        self._quiet_until = float("-inf")
+
+    def __call__(self, first: int, last: int) -> None:
+        """The messages from one sequence to another are gone."""
+        count = last - first + 1
+        self._counter.inc(count)
+        self._untold += count
+        now = monotonic()
+        if now < self._quiet_until:
+            return
+        self._quiet_until = now + QUIET_SECONDS
+        count, self._untold = self._untold, 0
+        what = f"{count} messages were removed before they were read, the last ones {first} to {last}"
+        log.error("%s: %s", what, ADVICE)
+        self._tell(Notice(NoticeType.WARNING, REASON, f"{what}: {ADVICE}"))
