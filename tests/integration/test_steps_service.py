@@ -243,3 +243,15 @@ async def test_the_announced_size_is_not_believed(bench: StepBench) -> None:
         answer = await bench.answer(await bench.start("mine", b"hello world", Filesize=announced))
         assert answer.payload["Outcome"] == "retry"
         assert text in answer.payload["Result"]["ErrorMsg"]
+
+
+async def test_an_answer_that_the_stream_never_takes_becomes_a_retry(bench: StepBench) -> None:
+    """`max_msg_size`: sent again without end it would keep its place at the step."""
+    js = bench.client.jetstream()
+    await js.update_stream((await js.stream_info("main-queue")).config.evolve(max_msg_size=20_000))
+    step = bench.step('return Continue(result={"text": "x" * 50_000})')
+    await asyncio.to_thread(step.start)
+    answer = await bench.answer(await bench.start("mine"))
+    assert answer.payload["Outcome"] == "retry"
+    assert "larger than the stream takes" in answer.payload["Result"]["ErrorMsg"]
+    await bench.settled()

@@ -94,7 +94,7 @@ async def test_what_is_removed_before_it_is_read_is_not_waited_for(
     assert (place.backlog, place.missed) == (10, 0)
     await remove(js)
     async with asyncio.timeout(10):
-        while (await js.stream_info(STREAM)).state.messages:
+        while (await js.stream_info(STREAM)).state.messages:  # noqa: ASYNC110 -- a test may poll
             await asyncio.sleep(0.05)
     async with reading(client, place) as found:
         await asyncio.wait_for(found.drained.wait(), 20)
@@ -193,7 +193,7 @@ async def test_limits_of_the_account_are_said_in_the_servers_words(
     try:
         js = client.jetstream()
         await js.add_stream(StreamConfig(name="other", subjects=[STREAM]))
-        with pytest.raises(APIError, match="subjects overlap|maximum number of streams"):
+        with pytest.raises(APIError, match=r"subjects overlap|maximum number of streams"):
             await ensure_stream(js)
         await js.delete_stream("other")
         await ensure_stream(js)

@@ -195,3 +195,26 @@ def test_one_made_by_hand_is_known_by_its_upload_not_by_its_name(over: Over) -> 
     assert [len(each) for each in memory(successor)] == [0, 1], sim.trace.text()
     assert len(sim.journal.marks(Kind.START, UPLOAD)) == 1
     assert list(sim.server.resources) == ["made-by-hand"]
+
+
+def test_one_that_cannot_be_read_keeps_no_other_from_going_on_and_is_replayed_later(over: Over) -> None:
+    """Its events are in the log as well: what they show as published does not go out again, by its own plan."""
+    sim, process = over
+    sim.configs = (config(step("policies"), step("virusscan"), ttl=HOUR),)  # of the successor
+    process.faults.away = True
+    sim.world.upload("up-2")
+    sim.kernel.run_until(31.0)
+    started = len(sim.journal.marks(Kind.START, "up-2"))
+    successor = take_over_without_reading(sim, process)
+    successor.faults.unreadable = "up-2"
+    sim.world.upload("up-3")
+    sim.kernel.run_until(300.0)  # the server does not recognise what was published by its id any more
+    assert sim.world.sessions["up-3"].released, sim.trace.text()
+    assert memory(successor)[0].upload_entry("up-2") is None
+    successor.faults.unreadable = ""
+    sim.kernel.run_until(340.0)
+    assert sim.world.sessions["up-2"].released, sim.trace.text()
+    assert started == len(sim.journal.marks(Kind.START, "up-2")) == 1
+    assert len(sim.journal.marks(Kind.FINISH, "up-2")) == 1
+    assert len(sim.journal.marks(Kind.START, "up-3")) == 2
+    assert sim.server.resources["up-2"]["status"]["outcome"] == "continue"

@@ -9,11 +9,11 @@ and is asked for at the API server by name.
 """
 
 import asyncio
+import contextlib
 import heapq
 import logging
 from collections import deque
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol
 
 from uploadpp.api.reading import Fields
@@ -35,9 +35,11 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 AT_ONCE = 16
+"""So many are called back at a time."""
+SETTLE_SECONDS = 10.0
+"""So long the end of a replay waits for those that are being called back."""
 LOOKED_AT = 2000
 """So many that have expired are looked at in a round; more at once would keep the loop busy."""
-"""So many are called back at a time."""
 
 
 @dataclass(slots=True, eq=False)
@@ -79,7 +81,10 @@ class Archive:
         self._overdue: deque[Archived] = deque()
         self._count = 0
         self._postponed: dict[str, list[tuple[Event, int, Millis, Slot]]] = {}
-        self._wake = asyncio.Event()
+        self._asked_for: asyncio.Queue[str] = asyncio.Queue()
+        self._pauses: dict[str, float] = {}
+        self._late: set[str] = set()
+        """Those that could not be read when the replay was over."""
         self.complete = True
         """Whether every upload that is over and has a resource is known here."""
         self._moved = asyncio.Event()
@@ -233,8 +238,9 @@ class Archive:
         if upload_id not in self._postponed and not self._may_hold(upload_id):
             return False
         slot.open += 1
+        if upload_id not in self._postponed:
+            self._asked_for.put_nowait(upload_id)
         self._postponed.setdefault(upload_id, []).append((event, sequence, timestamp, slot))
-        self._wake.set()
         return True
 
     def _may_hold(self, upload_id: str) -> bool:
@@ -243,19 +249,38 @@ class Archive:
         return self._coordinator.upload_entry(upload_id) is None
 
     async def settled(self) -> None:
-        """Wait until everybody who is being called back now is back."""
+        """Wait until everybody who is being called back now is back, as far as they can be read."""
         waiting = set(self._postponed)
-        while not waiting.isdisjoint(self._postponed):
-            self._moved.clear()
-            await self._moved.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                while not waiting.isdisjoint(self._postponed):
+                    self._moved.clear()
+                    await self._moved.wait()
+        self._late = waiting & self._postponed.keys()
+        if self._late:
+            log.warning(
+                "going on without finished uploads that cannot be read", extra={"uploads": len(self._late)}
+            )
 
     async def run(self, resources: Resources, shelf: Shelf) -> None:
-        """Call back who is asked for, until cancelled."""
+        """Call back who is asked for, so many at a time, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(self._work(resources, shelf))
+
+    async def _work(self, resources: Resources, shelf: Shelf) -> None:
+        """Call back one after another; who cannot be read makes room for the others until then."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while some := list(islice(self._postponed, AT_ONCE)):
-                await asyncio.gather(*(self._call_back(each, resources, shelf) for each in some))
+            upload_id = await self._asked_for.get()
+            try:
+                await self._call_back(upload_id, resources, shelf)
+            except ApiError as error:
+                log.warning("a finished upload cannot be read, trying again: %s", error)
+                pause = self._pauses.get(upload_id, FIRST_PAUSE_SECONDS)
+                self._pauses[upload_id] = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                asyncio.get_running_loop().call_later(pause, self._asked_for.put_nowait, upload_id)
+            else:
+                self._pauses.pop(upload_id, None)
                 self._moved.set()
 
     async def _call_back(self, upload_id: str, resources: Resources, shelf: Shelf) -> None:
@@ -263,7 +288,9 @@ class Archive:
         try:
             if self._may_hold(upload_id):
                 name = before.name if before is not None else resource_name(upload_id)
-                self._found(upload_id, before, await self._read(name, resources), shelf)
+                self._found(upload_id, before, await resources.get(name), shelf)
+        except ApiError:
+            raise
         except Exception as error:
             # Taken as unknown it might begin again although it is over: what came for it is passed over.
             log.exception("finished upload not called back; the others are", extra={"upload": upload_id})
@@ -272,8 +299,11 @@ class Archive:
             for *_, slot in self._postponed.pop(upload_id):
                 self._ledger.settle(slot)
             return
-        for event, sequence, timestamp, slot in self._postponed.pop(upload_id):
-            self._coordinator.on_postponed(event, sequence, timestamp, slot)
+        late = upload_id in self._late
+        self._late.discard(upload_id)
+        with self._coordinator.late(upload_id) if late else contextlib.nullcontext():
+            for event, sequence, timestamp, slot in self._postponed.pop(upload_id):
+                self._coordinator.on_postponed(event, sequence, timestamp, slot)
         entry = self._coordinator.upload_entry(upload_id)
         if entry is not None and entry.upload.stage.ended and not entry.dirty:
             with self._coordinator.quarantine.one(entry):
@@ -290,17 +320,6 @@ class Archive:
             if archived is not None:
                 self.drop(archived)
             shelf.recalled(resource)
-
-    @staticmethod
-    async def _read(name: str, resources: Resources) -> Json | None:
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                return await resources.get(name)
-            except ApiError as error:
-                log.warning("a finished upload cannot be read, trying again: %s", error)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
 def id_in(resource: Json) -> str:

@@ -7,7 +7,8 @@ commands are held; what the log shows to be published already is dropped (law 2.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from secrets import token_bytes
 
@@ -25,11 +26,11 @@ from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.sharding import Shard
 from uploadpp.runtime.dispatcher import Dispatcher
 from uploadpp.runtime.entry import Entry
-from uploadpp.runtime.held import Held, hold, sift
+from uploadpp.runtime.held import Held, hold, send_all
 from uploadpp.runtime.ledger import Ledger, Slot
 from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.ports import Bus
-from uploadpp.runtime.quarantine import Quarantine
+from uploadpp.runtime.quarantine import AFTER_FAULT_MS, Quarantine
 from uploadpp.runtime.scheduler import Scheduler
 from uploadpp.runtime.sent import SentEvents
 from uploadpp.runtime.story import tell
@@ -43,9 +44,6 @@ from uploadpp.wire.marks import Marks
 from uploadpp.wire.reader import Raw
 
 log = logging.getLogger(__name__)
-
-AFTER_FAULT_MS = 60_000
-"""A timer about which our own code fails is tried again so much later."""
 
 
 class Coordinator(Uploads):
@@ -203,8 +201,6 @@ class Coordinator(Uploads):
             self.quarantine.fault(entry, error)
             raise  # its place goes to another
 
-    # -- effects --------------------------------------------------------------------------
-
     def _carry_out(
         self,
         entry: Entry | None,
@@ -302,8 +298,7 @@ class Coordinator(Uploads):
         if entry is None or entry.gone:
             return
         entry.unpublished -= 1
-        echo = Published(held.command.mark, sequence, planned)
-        at = Position(self.stream, sequence)
+        echo, at = Published(held.command.mark, sequence, planned), Position(self.stream, sequence)
         now = self._clock() if at_time is None else at_time
         try:
             decision = apply(entry.upload, entry.upload.id, echo, at, now, self._config)
@@ -323,7 +318,8 @@ class Coordinator(Uploads):
             self._ledger.settle(slot)
         if entry is not None and not entry.gone:
             with self.quarantine.one(entry):
-                self.set_aside(entry, why)
+                self.quarantine.upload(entry.upload.id, why)
+                self.forget(entry)
 
     def schedule(self, entry: Entry) -> None:
         """Wake an upload when its next timer is due."""
@@ -371,30 +367,34 @@ class Coordinator(Uploads):
         for slot in entry.release():
             self._ledger.settle(slot)
 
-    def set_aside(self, entry: Entry, why: str) -> None:
-        """Pass an upload over whose events the NATS server will never take (law 2.7)."""
-        self.quarantine.upload(entry.upload.id, why)
-        self.forget(entry)
-
-    # -- replay ---------------------------------------------------------------------------
-
     def act(self) -> None:
         """The log is read to its end: publish what it does not show as published."""
-        held, self._held = self._held or {}, None
-        kept = sift(held.values(), self._clock(), self.marks, self._left_out)
-        for each in kept:
-            try:
-                self._send(each)
-            except Exception as error:  # noqa: BLE001 -- logged in `_left_out`
-                self._left_out(each.entry, error, each.slot)
+        counts = self._send_held()
         for entry in list(self._entries.values()):
-            with self.quarantine.one(entry):
-                self.schedule(entry)
-                if entry.storable:
-                    self.on_storable(entry)
-        log.info("replay is over; acting", extra={"uploads": len(self), "held": len(held), "sent": len(kept)})
+            self._wake(entry)
+        log.info("replay is over; acting", extra={"uploads": len(self), **counts})
 
-    def _left_out(self, entry: Entry | None, error: Exception, slot: Slot | None = None) -> None:
+    @contextmanager
+    def late(self, upload_id: str) -> Iterator[None]:
+        """As during a replay, for the one upload whose messages belong to it and come only now."""
+        self._held = {}
+        yield
+        self._send_held()
+        if (entry := self._entries.get(upload_id)) is not None:
+            self._wake(entry)
+
+    def _send_held(self) -> dict[str, int]:
+        held, self._held = self._held or {}, None
+        sent = send_all(held.values(), self._clock(), self.marks, self._send, self._left_out)
+        return {"held": len(held), "sent": sent}
+
+    def _wake(self, entry: Entry) -> None:
+        with self.quarantine.one(entry):
+            self.schedule(entry)
+            if entry.storable:
+                self.on_storable(entry)
+
+    def _left_out(self, entry: Entry | None, error: Exception, slot: Slot | None) -> None:
         """Our own code failed on what an upload was to publish: nothing must wait for it."""
         self.quarantine.fault(entry, error)
         self._refused(entry, slot, "what it was to publish cannot be told")

@@ -76,3 +76,20 @@ def _renumbered(held: Held, entry: Entry, now: Millis, marks: Marks) -> Held:
     command = evolve(held.command, mark=mark)
     outgoing = encode(command, entry.upload.id, entry.upload, now, None, marks)
     return replace(held, command=command, outgoing=outgoing)
+
+
+def send_all(
+    held: Collection[Held],
+    now: Millis,
+    marks: Marks,
+    send: Callable[[Held], None],
+    failed: Callable[[Entry | None, Exception, Slot | None], None],
+) -> int:
+    """Send what is to be sent; tells how many that were."""
+    kept = sift(held, now, marks, lambda entry, error: failed(entry, error, None))
+    for each in kept:
+        try:
+            send(each)
+        except Exception as error:  # noqa: BLE001 -- told to `failed`
+            failed(each.entry, error, each.slot)
+    return len(kept)

@@ -26,6 +26,8 @@ KINDS = 200
 """How many kinds of defect are told apart before they are no longer logged one by one."""
 SAID = 1000
 """So many faults are remembered, so that none is said again and again."""
+AFTER_FAULT_MS = 60_000
+"""A timer about which our own code fails is tried again so much later."""
 ENDS = (LeaseLostError, FencedError)
 """What ends the ownership of all uploads, not only the work on one."""
 Post = Callable[[str, str, Notice], None]

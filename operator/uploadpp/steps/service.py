@@ -11,6 +11,7 @@ from datetime import timedelta
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js.errors import APIError
 
 from uploadpp.core.model import Millis
 from uploadpp.steps.answer import encode_answer, failure
@@ -23,7 +24,7 @@ from uploadpp.steps.verdict import Retry, Verdict
 from uploadpp.wire.client import trouble
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.envelope import BadMessageError
-from uploadpp.wire.publisher import HEADER_BYTES
+from uploadpp.wire.publisher import HEADER_BYTES, TOO_LARGE
 from uploadpp.wire.stream import STREAM
 
 log = logging.getLogger(__name__)
@@ -156,7 +157,7 @@ class StepService:
                 verdict = await self._judge.verdict(job)
             answer = self._encode(job.start, verdict)
             self._jobs.judged(job)
-            await self._store(answer)
+            await self._store(answer, job.start)
             answered = True
             self._metrics.answers.labels(self._step, verdict.outcome).inc()
             await job.done()
@@ -181,13 +182,18 @@ class StepService:
             answer = encode_answer(start, Retry("the answer is larger than NATS takes"), now)
         return answer
 
-    async def _store(self, answer: Outgoing) -> None:
+    async def _store(self, answer: Outgoing, start: Start) -> None:
         """Publish until the stream has it; its id lets the stream drop repetitions."""
-        headers = {"Nats-Msg-Id": answer.event_id}
         while True:
             try:
                 js = self._client.jetstream(timeout=PUBLISH_SECONDS)
-                await js.publish(STREAM, answer.body, headers=headers)
+                await js.publish(STREAM, answer.body, headers={"Nats-Msg-Id": answer.event_id})
+            except APIError as error:
+                log.warning("the answer is not stored yet: %s", error)
+                if error.err_code == TOO_LARGE:  # it never will be
+                    now = Millis(time.time_ns() // 1_000_000)
+                    answer = encode_answer(start, Retry("the answer is larger than the stream takes"), now)
+                await asyncio.sleep(AGAIN_SECONDS)
             except (nats.errors.Error, TimeoutError) as error:
                 log.warning("the answer is not stored yet: %s", str(error) or type(error).__name__)
                 await asyncio.sleep(AGAIN_SECONDS)

@@ -13,6 +13,8 @@ from yarl import URL
 
 SCHEMES = {"http", "https"}
 MAX_DECODINGS = 8
+UNREADABLE = (ValueError, TypeError, LookupError)
+"""What yarl raises about a text that is not a URL; the last one for brackets in the wrong order."""
 
 
 class SourceError(ValueError):
@@ -70,7 +72,7 @@ def read_url(text: str) -> URL:
     try:
         url = URL(text)
         port = url.port
-    except (ValueError, TypeError):
+    except UNREADABLE:
         raise SourceError("it cannot be read") from None
     if url.scheme not in SCHEMES:
         raise SourceError("it is neither http nor https")
@@ -102,7 +104,7 @@ def redirected(url: URL, location: str) -> URL:
     """
     try:
         joined = str(url.join(URL(location)))
-    except ValueError:
+    except UNREADABLE:
         raise SourceError("it cannot be read") from None
     target = read_url(joined)
     if url.scheme == "https" and target.scheme != "https":

@@ -21,6 +21,8 @@ class ApiFaults:
     away: bool = False
     stuck: str = ""
     """The one resource for which every write fails."""
+    unreadable: str = ""
+    """The one resource of which no GET is answered."""
     refused: str = ""
     """What the API server refuses of resources: a method, or a method and `status`; several with commas."""
     too_many: float = 0.0
@@ -72,6 +74,9 @@ class SimulatedApi:
             and faults.stuck in {path.removesuffix("/status").rpartition("/")[2], _name(body)}
         ):
             raise UnavailableError(f"{what}: 503 for this one")
+        if method == "GET" and faults.unreadable and faults.unreadable == _name_in(path):
+            await machine.travel()
+            raise UnavailableError(f"{what}: 500 for this one")
         verb = f"{method}{' status' if path.endswith('/status') else ''}"
         if writes and verb in faults.refused.split(","):
             await machine.travel()

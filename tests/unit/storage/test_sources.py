@@ -1,10 +1,15 @@
 """Which URLs may be downloaded from: what looks alike and leads elsewhere is refused."""
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from yarl import URL
 
 from uploadpp.runtime.configuration import ConfigurationError, read_model
 from uploadpp.steps.options import ServiceOptions
-from uploadpp.storage.sources import Source, SourceError, check_source, read_url
+from uploadpp.storage.sources import Source, SourceError, check_source, read_url, redirected
 
 SOURCES = (Source.parse("https://storage.test:9200/data/"), Source.parse("http://[::1]:8080"))
 
@@ -70,6 +75,8 @@ def test_what_begins_like_a_source_is_allowed(url: str) -> None:
         "http://[::1]:0/x",
         "http://[::1]:99999/x",
         "http://[::1",
+        "http://..]..[@",  # an IndexError of the library
+        "http://]x[",
         "file:///etc/passwd",
         "ftp://storage.test:9200/data/x",
         "ws://storage.test:9200/data/x",
@@ -81,6 +88,30 @@ def test_everything_else_is_refused_without_being_quoted(url: str) -> None:
         check_source(read_url(url), SOURCES)
     assert "storage" not in str(raised.value)
     assert "evil" not in str(raised.value)
+
+
+PARTS = [
+    *"[]:/@%?#.\\~ß\u0661\u3002",
+    "http",
+    "//",
+    "::1",
+    "fe80::1%25eth0",
+    "%2f",
+    "%00",
+    "..",
+    "65536",
+    "v1.x",
+]
+
+
+@example(text="..]..[@", prefixed=True)
+@given(text=st.lists(st.sampled_from(PARTS), max_size=9).map("".join), prefixed=st.booleans())
+def test_whatever_is_said_to_be_a_url_is_read_or_refused(*, text: str, prefixed: bool) -> None:
+    url = f"http://{text}" if prefixed else text
+    with suppress(SourceError):
+        check_source(read_url(url), SOURCES)
+    with suppress(SourceError):
+        redirected(URL("https://storage.test:9200/data/x"), url)
 
 
 def test_without_sources_everywhere_is_allowed() -> None:
