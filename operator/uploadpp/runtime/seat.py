@@ -44,6 +44,8 @@ EXPECTED_ENDS = (
 
 
 COMPARE_SECONDS = 5.0
+UNHEARD_LOOKS = 4
+"""So many looks in a row without a word of the holder: whoever works beats once a second."""
 
 
 class Seat:
@@ -67,6 +69,7 @@ class Seat:
         self.shard = shard
         self.session: Session | None = None
         self._lease: Lease | None = None
+        self._unheard = 0
         self.state = CONNECTING
         self.wrong_key = ""
         """Which uploads could not be opened when we last owned the shard, in words."""
@@ -79,7 +82,7 @@ class Seat:
         if wrong := self.wrong_key or self._differs()[0]:
             return wrong
         if self._lease is not None and self._lease.held_elsewhere:
-            return self._lease.silence
+            return self._lease.silence or self._nobody(self._lease)
         # First what is wrong now, then why we had to start over: that may be minutes ago.
         return (self._lease.problem if self._lease is not None else "") or self.state
 
@@ -145,11 +148,32 @@ class Seat:
         finally:
             comparing.cancel()
 
+    def _nobody(self, lease: Lease) -> str:
+        """That the holder of the Lease may be nobody who works, in words; empty while it is heard."""
+        if self._unheard < UNHEARD_LOOKS:
+            return ""
+        return (
+            f"standing by for {lease.holder}, of which nothing was heard on NATS for "
+            f"{self._unheard * COMPARE_SECONDS:.0f} s: does that replica run? If not, somebody else writes "
+            f"the Lease {lease.name}"
+        )
+
+    def _listen(self) -> None:
+        """Anybody who may write Leases can keep one renewed; only a replica that works beats as well."""
+        lease = self._lease
+        waits = lease is not None and self.session is None and lease.held_elsewhere
+        deaf = not self._around.client.is_connected
+        heard = lease is None or self._crew.is_alive(lease.holder)
+        self._unheard = self._unheard + 1 if waits and not deaf and not heard else 0
+
     async def _compare(self) -> None:
-        """Say once that the owner has other settings than we."""
+        """Say once that the owner has other settings than we, or may be nobody."""
         said = ""
         while True:
             await asyncio.sleep(COMPARE_SECONDS)
+            self._listen()
+            if self._unheard == UNHEARD_LOOKS and self._lease is not None:
+                log.warning(self._nobody(self._lease), extra={"shard": self.shard.index})
             found = "; ".join(filter(None, self._differs()))
             if found and found != said:
                 log.warning("replicas have different settings: %s", found, extra={"shard": self.shard.index})
