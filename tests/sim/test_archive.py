@@ -198,7 +198,7 @@ def test_one_made_by_hand_is_known_by_its_upload_not_by_its_name(over: Over) -> 
 
 
 def test_one_that_cannot_be_read_keeps_no_other_from_going_on_and_is_replayed_later(over: Over) -> None:
-    """Its events are in the log as well: what they show as published does not go out again, by its own plan."""
+    """Its events are in the log as well: what they show as published does not go out again."""
     sim, process = over
     sim.configs = (config(step("policies"), step("virusscan"), ttl=HOUR),)  # of the successor
     process.faults.away = True
