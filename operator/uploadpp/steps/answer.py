@@ -6,7 +6,7 @@ from uploadpp.core.model import Millis
 from uploadpp.core.states import Outcome
 from uploadpp.core.text import redact
 from uploadpp.steps.start import Start
-from uploadpp.steps.verdict import Retry, Verdict, VirusscanResult
+from uploadpp.steps.verdict import NoVerdict, Verdict, VirusscanResult
 from uploadpp.wire.decode import MAX_MESSAGE
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.envelope import encode_envelope
@@ -20,23 +20,23 @@ _NEVER = "0001-01-01T00:00:00Z"
 def fit(verdict: object, step: str) -> Verdict:
     """The verdict, or a retry that says why it cannot be sent."""
     if not isinstance(verdict, Verdict):
-        return Retry(f"the step returned {type(verdict).__name__} instead of a verdict")
+        return NoVerdict(f"the step returned {type(verdict).__name__} instead of a verdict")
     message, outcome = getattr(verdict, "message", None), getattr(verdict, "outcome", None)
     if not isinstance(message, str) or not isinstance(outcome, Outcome):
-        return Retry(f"the step returned a {type(verdict).__name__} that was not made by its constructor")
+        return NoVerdict(f"the step returned a {type(verdict).__name__} that was not made by its constructor")
     if step == VIRUSSCAN and not isinstance(verdict.result, VirusscanResult | None):
         # Every service in Go would drop the event (F30).
-        return Retry("the result of virusscan must be a VirusscanResult")
+        return NoVerdict("the result of virusscan must be a VirusscanResult")
     return verdict
 
 
-def failure(error: BaseException, start: Start) -> Retry:
+def failure(error: BaseException, start: Start) -> NoVerdict:
     """What an exception of the step means: it has to be done again."""
     try:
         text = str(error) or "no message"
     except Exception:  # noqa: BLE001 -- an author's own exception
         text = "its message cannot be read"
-    return Retry(_without_secrets(f"{type(error).__name__}: {text}", start))
+    return NoVerdict(_without_secrets(f"{type(error).__name__}: {text}", start))
 
 
 def encode_answer(start: Start, verdict: Verdict, now: Millis) -> Outgoing:

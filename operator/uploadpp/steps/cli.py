@@ -14,6 +14,7 @@ from uploadpp.steps.decorator import CONCURRENCY, TIMEOUT_SECONDS, Step
 from uploadpp.steps.judge import Work
 from uploadpp.steps.policies import Policies, PoliciesOptions
 from uploadpp.steps.program import add_service_flags, run
+from uploadpp.steps.trial import EPILOG as TRIAL_EPILOG
 from uploadpp.steps.virusscan import Virusscan, VirusscanOptions
 
 NAME_VARIABLE = "UPLOADPP_STEP_NAME"
@@ -23,6 +24,8 @@ examples:
   uploadpp step virusscan --exec 'clamdscan --fdpass -' --exit 1=delete
   uploadpp step policies --rule 'delete extension=exe,bat' --rule 'delete mime=application/x-executable'
   uploadpp step thumbnails --exec 'convert {path} png:/out/thumb.png' --exit 1=continue
+  uploadpp step policies --rules-file rules.yaml --try *.pdf --uploader mary@example.org
+
 """
 _MODES: dict[str, type[BaseModel]] = {
     "--exec": CommandOptions,
@@ -34,7 +37,7 @@ _MODES: dict[str, type[BaseModel]] = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `uploadpp step`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EPILOG
+    parser.epilog = EPILOG + TRIAL_EPILOG
     parser.add_argument("name", nargs="?", help=f"name of the step [{NAME_VARIABLE}]")
     add_flags(parser.add_argument_group("any command as a step"), CommandOptions)
     add_flags(parser.add_argument_group("a virus scan with clamd"), VirusscanOptions)

@@ -13,7 +13,7 @@ from uploadpp.steps.download import Downloads
 from uploadpp.steps.job import Job
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.upload import Upload, User
-from uploadpp.steps.verdict import Retry, Verdict
+from uploadpp.steps.verdict import NoVerdict, Verdict
 from uploadpp.wire.rawjson import whole
 
 log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ class Judge:
         if isinstance(ended, Verdict):
             verdict = fit(ended, self._step)
         elif isinstance(ended, _Late):
-            reason, verdict = "timeout", Retry(f"the step took longer than {self._timeout_seconds:g} s")
+            reason, verdict = "timeout", NoVerdict(f"the step took longer than {self._timeout_seconds:g} s")
             if not ended.stopped:
                 log.warning("the function did not stop when its time was over, and goes on", extra=extra)
         elif isinstance(ended, BaseException):

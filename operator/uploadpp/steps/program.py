@@ -7,7 +7,6 @@ import logging
 import signal
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import nats.errors
@@ -22,14 +21,17 @@ from uploadpp.runtime.listening import explain
 from uploadpp.runtime.logs import log_what_nobody_catches, set_up
 from uploadpp.runtime.settings import Settings
 from uploadpp.runtime.stalls import StallWatch
+from uploadpp.steps.bench import Bench
+from uploadpp.steps.bus import NatsBus
 from uploadpp.steps.children import hide_from_children
+from uploadpp.steps.consumer import StartConsumer
 from uploadpp.steps.decorator import Step
 from uploadpp.steps.download import Downloads, Limits
 from uploadpp.steps.judge import Judge
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.options import SHARED, ServiceOptions
 from uploadpp.steps.service import StepService, Terms
-from uploadpp.steps.trial import try_file
+from uploadpp.steps.trial import EPILOG, add_try_flags, read_trial, run_trial
 from uploadpp.storage.gateway import tls_context
 from uploadpp.wire.client import SafeClient
 from uploadpp.wire.connection import connect, make_client
@@ -37,22 +39,24 @@ from uploadpp.wire.connection import connect, make_client
 log = logging.getLogger(__name__)
 
 CONFIGURATION_EXIT = 2
-TRY = "try_file"
 UNHEALTHY_SECONDS = 10.0
 """How long a step may be without NATS before it is not healthy."""
 
 
 def add_service_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that every step has."""
-    text = "Say what the step does with this file, and end: no NATS, no storage."
-    parser.add_argument("--try", dest=TRY, metavar="FILE", type=Path, help=text)
+    add_try_flags(parser)
     add_flags(parser.add_argument_group("how the step is served"), ServiceOptions)
     add_flags(parser.add_argument_group("NATS and the process, as for the operator"), Settings, SHARED)
 
 
 def main(step: Step, arguments: list[str] | None = None) -> int:
     """Run a step as a program of its own; returns the exit status (2 when the options cannot be used)."""
-    parser = argparse.ArgumentParser(description=f"The postprocessing step {step.name!r}.")
+    parser = argparse.ArgumentParser(
+        description=f"The postprocessing step {step.name!r}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG,
+    )
     add_service_flags(parser)
     try:
         return run(step, vars(parser.parse_args(arguments)))
@@ -63,26 +67,33 @@ def main(step: Step, arguments: list[str] | None = None) -> int:
 
 
 def run(step: Step, flags: Mapping[str, Any]) -> int:
-    """Serve a step with these flags.
+    """Serve a step with these flags, or try files.
 
     Raises:
         ConfigurationError: the options cannot be used.
     """
     options = read_model(ServiceOptions, flags)
-    if flags.get(TRY) is not None:
-        return _try(step, options, flags[TRY])
+    if (trial := read_trial(flags)) is not None:
+        hide_from_children()
+        seconds = None if options.timeout is None else options.timeout / 1000
+        return run_trial(trial, lambda: Bench(step, timeout=seconds, limits=_limits(options)), new_loop)
     settings = read_model(Settings, flags, names=SHARED)
     set_up(settings.log_level, settings.log_format)
     log_what_nobody_catches()
     hide_from_children()
     program = Program(step, options, settings)
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(program.run())
+    return 0
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """The fastest event loop that this platform has."""
     try:
         import uvloop  # noqa: PLC0415 -- not on every platform
     except ImportError:
-        asyncio.run(program.run())
-    else:
-        uvloop.run(program.run())
-    return 0
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def _timeout_seconds(step: Step, options: ServiceOptions) -> float | None:
@@ -91,14 +102,6 @@ def _timeout_seconds(step: Step, options: ServiceOptions) -> float | None:
 
 def _limits(options: ServiceOptions) -> Limits:
     return Limits(max_size=options.max_size, sources=options.download_from)
-
-
-def _try(step: Step, options: ServiceOptions, path: Path) -> int:
-    try:
-        sys.stdout.write(asyncio.run(try_file(step, path, _timeout_seconds(step, options), _limits(options))))
-    except OSError as error:
-        raise ConfigurationError(f"--try={path}: {error.strerror}") from None
-    return 0
 
 
 class Program:
@@ -171,7 +174,9 @@ class Program:
             from uploadpp.steps.tracing import WorkSpans  # noqa: PLC0415 -- only where traces are sent
 
             judge.traced = WorkSpans(self._otlp).of
-        self._service = StepService(self._step.name, judge, terms, client, self._metrics)
+        starts = StartConsumer(client, self._step.name, terms.since, terms.ack_wait_seconds)
+        bus = NatsBus(client, starts)
+        self._service = StepService(self._step.name, judge, terms, bus, self._metrics)
         try:
             await self._service.run(stop)
         finally:

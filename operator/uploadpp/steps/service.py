@@ -9,29 +9,25 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
 from uploadpp.core.model import Millis
 from uploadpp.steps.answer import encode_answer, failure
-from uploadpp.steps.consumer import StartConsumer
+from uploadpp.steps.bus import Bus
 from uploadpp.steps.job import Job, Jobs
 from uploadpp.steps.judge import Judge
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.start import Start, decode_start
-from uploadpp.steps.verdict import Retry, Verdict
-from uploadpp.wire.client import trouble
+from uploadpp.steps.verdict import NoVerdict, Verdict
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.envelope import BadMessageError
 from uploadpp.wire.publisher import HEADER_BYTES, TOO_LARGE
-from uploadpp.wire.stream import STREAM
 
 log = logging.getLogger(__name__)
 
 MAX_BATCH = 64
 AGAIN_SECONDS = 1.0
-PUBLISH_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +44,12 @@ class Terms:
 class StepService:
     """Works on the starts of a step until it is told to stop."""
 
-    def __init__(self, step: str, judge: Judge, terms: Terms, client: Client, metrics: StepMetrics) -> None:
+    def __init__(self, step: str, judge: Judge, terms: Terms, bus: Bus, metrics: StepMetrics) -> None:
         self._step = step
         self._judge = judge
         self._terms = terms
-        self._client = client
+        self._bus = bus
         self._metrics = metrics
-        self._consumer = StartConsumer(client, step, terms.since, terms.ack_wait_seconds)
         self._jobs = Jobs()
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Event()
@@ -69,8 +64,8 @@ class StepService:
         """Why it does not take work, in words; empty when it does."""
         if self._draining:
             return "draining"
-        found = trouble(self._client)
-        if found or self._consumer.bound:
+        found = self._bus.problem
+        if found or self._bus.starts.bound:
             return found
         return f"JetStream does not answer: {self._refusal}" if self._refusal else "JetStream does not answer"
 
@@ -84,13 +79,13 @@ class StepService:
         try:
             while not stop.is_set():
                 try:
-                    await self._consumer.open(self._terms.max_age_seconds)
+                    await self._bus.starts.open(self._terms.max_age_seconds)
                     log.info("waiting for work", extra={"step": self._step})
                     await self._take(stop)
                 except (nats.errors.Error, TimeoutError) as error:
                     self._refusal = str(error) or type(error).__name__
                     log.warning("cannot fetch work: %s", self._refusal)
-                    await self._consumer.close()
+                    await self._bus.starts.close()
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), AGAIN_SECONDS)
         finally:
@@ -105,7 +100,7 @@ class StepService:
                     await asyncio.wait_for(self._room.wait(), AGAIN_SECONDS)
                 continue
             # Most messages are not for us; but what is must not wait here while others are idle.
-            messages = await self._consumer.fetch(min(MAX_BATCH, math.ceil(free * self._per_start)))
+            messages = await self._bus.starts.fetch(min(MAX_BATCH, math.ceil(free * self._per_start)))
             ours = sum([await self._receive(message) for message in messages])
             if ours:
                 self._per_start = len(messages) / ours
@@ -155,9 +150,9 @@ class StepService:
         try:
             with self._metrics.running.track_inprogress():
                 verdict = await self._judge.verdict(job)
-            answer = self._encode(job.start, verdict)
+            answer, verdict = self._encode(job.start, verdict)
             self._jobs.judged(job)
-            await self._store(answer, job.start)
+            verdict = await self._store(answer, verdict, job.start)
             answered = True
             self._metrics.answers.labels(self._step, verdict.outcome).inc()
             await job.done()
@@ -169,40 +164,42 @@ class StepService:
     async def _beat(self, job: Job) -> None:
         """Keep the work: the server gives it to nobody else as long as it hears from us."""
         while True:
-            await asyncio.sleep(self._consumer.ack_wait_seconds / 3)
+            await asyncio.sleep(self._bus.starts.ack_wait_seconds / 3)
             await job.in_progress()
 
-    def _encode(self, start: Start, verdict: Verdict) -> Outgoing:
+    def _encode(self, start: Start, verdict: Verdict) -> tuple[Outgoing, Verdict]:
+        """The event, and the verdict in it: a retry when the one that was given cannot be sent."""
         now = Millis(time.time_ns() // 1_000_000)
         try:
             answer = encode_answer(start, verdict, now)
         except Exception as error:  # noqa: BLE001 -- a result that was changed after it was checked
-            answer = encode_answer(start, failure(error, start), now)
-        if len(answer.body) + HEADER_BYTES > self._client.max_payload:
-            answer = encode_answer(start, Retry("the answer is larger than NATS takes"), now)
-        return answer
+            verdict = failure(error, start)
+            answer = encode_answer(start, verdict, now)
+        if len(answer.body) + HEADER_BYTES > self._bus.max_payload:
+            verdict = NoVerdict("the answer is larger than NATS takes")
+            answer = encode_answer(start, verdict, now)
+        return answer, verdict
 
-    async def _store(self, answer: Outgoing, start: Start) -> None:
-        """Publish until the stream has it; its id lets the stream drop repetitions."""
+    async def _store(self, answer: Outgoing, verdict: Verdict, start: Start) -> Verdict:
+        """Publish until the stream has it; returns the verdict that it has."""
         while True:
             try:
-                js = self._client.jetstream(timeout=PUBLISH_SECONDS)
-                await js.publish(STREAM, answer.body, headers={"Nats-Msg-Id": answer.event_id})
+                await self._bus.publish(answer)
             except APIError as error:
                 log.warning("the answer is not stored yet: %s", error)
                 if error.err_code == TOO_LARGE:  # it never will be
-                    now = Millis(time.time_ns() // 1_000_000)
-                    answer = encode_answer(start, Retry("the answer is larger than the stream takes"), now)
+                    verdict = NoVerdict("the answer is larger than the stream takes")
+                    answer = encode_answer(start, verdict, Millis(time.time_ns() // 1_000_000))
                 await asyncio.sleep(AGAIN_SECONDS)
             except (nats.errors.Error, TimeoutError) as error:
                 log.warning("the answer is not stored yet: %s", str(error) or type(error).__name__)
                 await asyncio.sleep(AGAIN_SECONDS)
             else:
-                return
+                return verdict
 
     async def _drain(self) -> None:
         self._draining = True
-        await self._consumer.close()
+        await self._bus.starts.close()
         if self._tasks:
             log.info("ending what was begun", extra={"step": self._step, "uploads": len(self._tasks)})
             _, late = await asyncio.wait(self._tasks, timeout=self._terms.drain_seconds)

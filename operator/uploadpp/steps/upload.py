@@ -1,11 +1,13 @@
 """The upload a step works on, and its bytes."""
 
+import asyncio
+import io
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 CHUNK_BYTES = 64 * 1024
 UNKNOWN_SIZE_BYTES = 1 << 30
@@ -33,6 +35,11 @@ class User:
     id: str = ""
     username: str = field(default="", repr=False)
     mail: str = field(default="", repr=False)
+
+
+SOMEBODY = User(id="user-1", username="einstein", mail="einstein@example.org")
+"""Who uploads in tests of a step, unless a test says otherwise."""
+UNNAMED = "test"
 
 
 class Content:
@@ -128,9 +135,66 @@ class Upload:
                     file.write(chunk)
 
     @classmethod
-    def of(cls, content: bytes, filename: str = "file", user: User = User()) -> "Upload":
-        """An upload without a server, for tests of a step."""
-        return cls(id="test", filename=filename, size=len(content), user=user, opener=_in_memory(content))
+    def of(  # noqa: PLR0913 -- everything that a step can see
+        cls,
+        content: bytes | Path = b"",
+        filename: str = "",
+        user: User = SOMEBODY,
+        *,
+        id: str = "",  # noqa: A002 -- as the field is called
+        size: int | None = None,
+        space_id: str = "space-1",
+        resource_id: str = "file-1",
+        storage_id: str = "storage-1",
+        step: str = "",
+        traceparent: str = "",
+        redelivered: bool = False,
+    ) -> "Upload":
+        """An upload without a server, for tests of a step: call the step's function with it, or deliver it.
+
+        Args:
+            content: the bytes, or the file that has them.
+            filename: its name; by default that of the file, or `file`.
+            user: who uploads it; by default somebody whose id, name and mail are known.
+            id: the upload's id; `test` by default.
+            size: the announced size, 0 for none; by default the real one. With another one a step gets a
+                DownloadError where the bytes do not fit.
+            space_id: the space it is in.
+            resource_id: the file within its space.
+            storage_id: the storage that has the space.
+            step: the step's name, as the operator calls it.
+            traceparent: the W3C trace that the work belongs to.
+            redelivered: whether the start was delivered before.
+
+        Raises:
+            OSError: the file cannot be looked at.
+        """
+        local = LocalBytes(content)
+        announced = local.size() if size is None else size
+        return cls(
+            id=id or UNNAMED,
+            filename=filename or (content.name if isinstance(content, Path) else "file"),
+            size=announced,
+            user=user,
+            space_id=space_id,
+            resource_id=resource_id,
+            storage_id=storage_id,
+            step=step,
+            traceparent=traceparent,
+            redelivered=redelivered,
+            opener=_LocalOpener(local, announced),
+        )
+
+    @property
+    def local(self) -> "LocalBytes":
+        """The bytes of an upload that `of` has made.
+
+        Raises:
+            TypeError: it was made otherwise.
+        """
+        if not isinstance(self.opener, _LocalOpener):
+            raise TypeError("only an upload of Upload.of(…) can be delivered")
+        return self.opener.local
 
 
 def _check_room(path: Path, size: int) -> None:
@@ -138,18 +202,46 @@ def _check_room(path: Path, size: int) -> None:
         raise DownloadError("there is not enough room on the disk of the step")
 
 
-class _Memory:
-    def __init__(self, content: bytes) -> None:
-        self._rest = memoryview(content)
+@dataclass(frozen=True, slots=True)
+class LocalBytes:
+    """Bytes that need no server."""
+
+    content: bytes | Path = field(repr=False)
+
+    def size(self) -> int:
+        """How many there are.
+
+        Raises:
+            OSError: the file cannot be looked at.
+        """
+        return len(self.content) if isinstance(self.content, bytes) else self.content.stat().st_size
+
+    def open(self) -> BinaryIO:
+        """Read from the beginning.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        return io.BytesIO(self.content) if isinstance(self.content, bytes) else self.content.open("rb")
+
+
+class _Blocks:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
 
     async def read(self, n: int = -1, /) -> bytes:
-        part, self._rest = self._rest[:n], self._rest[n:]
-        return bytes(part)
+        size = n if n >= 0 else CHUNK_BYTES
+        if isinstance(self._file, io.BytesIO):
+            return self._file.read(size)
+        return await asyncio.to_thread(self._file.read, size)
 
 
-def _in_memory(content: bytes) -> Opener:
+@dataclass(frozen=True, slots=True)
+class _LocalOpener:
+    local: LocalBytes
+    size: int
+
     @asynccontextmanager
-    async def opened() -> AsyncGenerator[Content]:
-        yield Content(_Memory(content), len(content))
-
-    return opened
+    async def __call__(self) -> AsyncGenerator[Content]:
+        with self.local.open() as file:
+            yield Content(_Blocks(file), self.size)

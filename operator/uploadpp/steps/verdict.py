@@ -76,6 +76,10 @@ class Retry(Verdict):
     outcome = Outcome.RETRY
 
 
+class NoVerdict(Retry):
+    """What counts in place of a verdict that was not given or cannot be sent; only the kit makes it."""
+
+
 class Abort(Verdict):
     """Do not release the file, but keep the uploaded bytes."""
 

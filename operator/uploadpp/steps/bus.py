@@ -1,0 +1,90 @@
+"""What a step needs of NATS. Tests of a step have one in memory: see memory.py."""
+
+from typing import Protocol
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from uploadpp.steps.consumer import StartConsumer
+from uploadpp.wire.client import trouble
+from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.stream import STREAM
+
+PUBLISH_SECONDS = 5.0
+
+
+class Starts(Protocol):
+    """The consumer of a step: hands out messages until they are acknowledged."""
+
+    ack_wait_seconds: float
+
+    @property
+    def bound(self) -> bool:
+        """Whether messages can be fetched."""
+        ...
+
+    async def open(self, max_age_seconds: float | None) -> None:
+        """Find the consumer, or create it."""
+        ...
+
+    async def fetch(self, batch: int) -> list[Msg]:
+        """The next messages; none when there are none for a while."""
+        ...
+
+    async def close(self) -> None:
+        """Ask for nothing more."""
+        ...
+
+
+class Bus(Protocol):
+    """The stream, as far as a step reads it and writes to it."""
+
+    @property
+    def starts(self) -> Starts:
+        """Where its work comes from."""
+        ...
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be used at the moment, in words; empty when it can."""
+        ...
+
+    @property
+    def max_payload(self) -> int:
+        """The most bytes of a message."""
+        ...
+
+    async def publish(self, answer: Outgoing) -> None:
+        """Store an answer in the stream, which drops one with an id that it has.
+
+        Raises:
+            nats.errors.Error, TimeoutError: it is not known to be stored.
+        """
+        ...
+
+
+class NatsBus:
+    """The stream in a NATS."""
+
+    def __init__(self, client: Client, starts: StartConsumer) -> None:
+        self.starts = starts
+        self._client = client
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be used at the moment, in words; empty when it can."""
+        return trouble(self._client)
+
+    @property
+    def max_payload(self) -> int:
+        """The most bytes of a message that this server takes."""
+        return self._client.max_payload
+
+    async def publish(self, answer: Outgoing) -> None:
+        """Store an answer; its id lets the stream drop repetitions.
+
+        Raises:
+            nats.errors.Error, TimeoutError: it is not known to be stored.
+        """
+        js = self._client.jetstream(timeout=PUBLISH_SECONDS)
+        await js.publish(STREAM, answer.body, headers={"Nats-Msg-Id": answer.event_id})
