@@ -12,7 +12,7 @@ from uuid import UUID
 
 from uploadpp.core.bounds import LAST_MOMENT
 from uploadpp.core.model import Millis
-from uploadpp.core.states import Outcome
+from uploadpp.core.states import Outcome, Word
 
 NAMESPACE = UUID("6a7c1f0e-6f0b-5d7c-9b1e-0d5c6f1c7a10")
 _NAMESPACE_BYTES = NAMESPACE.bytes
@@ -22,7 +22,7 @@ MAX_COUNT = 2**31
 """The resource has 32 bits for runs and attempts; who claims more did not get it from us."""
 
 
-class Kind(StrEnum):
+class Kind(Word):
     """The five events we publish."""
 
     START = "start"

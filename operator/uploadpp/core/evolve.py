@@ -4,7 +4,6 @@ Every transition makes several copies; how they are made decides how fast the op
 """
 
 from dataclasses import replace
-from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -17,17 +16,22 @@ def evolve(value: T, **changes: Any) -> T:  # noqa: ANN401 -- any field of the v
         KeyError: a named tuple has no such field.
         TypeError: a dataclass has no such field.
     """
-    if not isinstance(value, tuple):
-        return replace(value, **changes)  # type: ignore[type-var]  # the only other kind there is
-    kind: Any = type(value)
-    index = _index(kind)
-    values = list(value)
+    kind = value.__class__
+    index = _INDICES.get(kind)
+    if index is None:
+        if not isinstance(value, tuple):
+            return replace(value, **changes)  # type: ignore[type-var]  # the only other kind there is
+        index = _INDICES[kind] = _index(kind)
+    values = list(value)  # type: ignore[call-overload]  # a named tuple, see above
     for name, each in changes.items():
         values[index[name]] = each
-    copy: T = tuple.__new__(kind, values)
+    copy: T = _new(kind, values)
     return copy
 
 
-@cache
+_INDICES: dict[Any, dict[str, int]] = {}
+_new: Any = tuple.__new__
+
+
 def _index(kind: Any) -> dict[str, int]:  # noqa: ANN401 -- a type of named tuples
     return {name: position for position, name in enumerate(kind._fields)}

@@ -29,6 +29,8 @@ Millis = NewType("Millis", int)
 
 RELEASING = frozenset({Stage.AWAITING_READY, Stage.RELEASE_BACKING_OFF, Stage.UPLOAD_FAILED})
 """Stages in which PostprocessingFinished is out and the storage has not confirmed it."""
+_PASSED = frozenset({StepState.SUCCEEDED, StepState.SKIPPED})
+_AFTER_STEPS = RELEASING | {Stage.SUSPENDED, Stage.AWAITING_URL}
 
 FINISHED_STEP = "finished"
 """`currentStep` once all steps are over, a word reserved by the peer."""
@@ -138,9 +140,9 @@ class StepPlan:
 
     def is_passed(self, step: "StepStatus") -> bool:
         """Whether an upload may go on from the step: it has answered, or a rule has left it out (law 10)."""
-        if step.state is StepState.FAILED:
-            return not self.ends_with(step.reason)
-        return step.state in {StepState.SUCCEEDED, StepState.SKIPPED}
+        if step.state in _PASSED:
+            return True
+        return step.state is StepState.FAILED and not self.ends_with(step.reason)
 
 
 class StepStatus(NamedTuple):
@@ -235,7 +237,7 @@ class Upload(NamedTuple):
         """The step being worked on, `finished` once all are over, empty before and after."""
         if self.stage.in_step and self.cursor < len(self.plan):
             return self.plan[self.cursor].name
-        if self.stage in {*RELEASING, Stage.SUSPENDED, Stage.AWAITING_URL}:
+        if self.stage in _AFTER_STEPS:
             return FINISHED_STEP
         if self.stage is Stage.UNANSWERED and self.outcome is not None:
             return FINISHED_STEP
@@ -249,7 +251,7 @@ class Upload(NamedTuple):
     @property
     def retry_count(self) -> int:
         """Retries of all steps in this run."""
-        return sum(step.retries for step in self.steps)
+        return sum([step.retries for step in self.steps])
 
     @property
     def step(self) -> StepStatus:
@@ -270,8 +272,10 @@ class Upload(NamedTuple):
         The ones before it are passed unless an event of ours told of a later step first.
         """
         plan, steps = self.plan, self.steps
-        each: int
-        for each in (*range(index, len(plan)), *range(index)):
+        for each in range(index, len(plan)):
+            if not plan[each].is_passed(steps[each]):
+                return each
+        for each in range(index):
             if not plan[each].is_passed(steps[each]):
                 return each
         return len(plan)

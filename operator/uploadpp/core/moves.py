@@ -33,8 +33,10 @@ from uploadpp.core.states import (
 
 def enter(upload: Upload, stage: Stage, now: Millis, **changes: Any) -> Upload:  # noqa: ANN401 -- any field
     """The upload in another stage, with the timer and message of the old one gone (F17)."""
-    left = {"stalled_at": None, "next_attempt_at": None, "message": "", "lost_status": False}
-    return evolve(upload, stage=stage, since=now, **{**left, **changes})
+    return evolve(upload, **{**_LEFT, "stage": stage, "since": now, **changes})
+
+
+_LEFT: dict[str, Any] = {"stalled_at": None, "next_attempt_at": None, "message": "", "lost_status": False}
 
 
 def begin_run(upload: Upload, now: Millis, config: Config, index: int = 0) -> Decision:

@@ -59,7 +59,7 @@ def _moved(log: LogPosition, event: Input, at: Position) -> LogPosition:
         # Positions of another incarnation mean nothing here: whatever comes is news (law 2.6).
         log = LogPosition(stream=at.stream, start=0 if log.stream else log.start)
     # Our own events do not count: an acknowledged publication may be ahead of unread inputs.
-    return log if isinstance(event, Published) else evolve(log, sequence=at.sequence)
+    return log if isinstance(event, Published) else LogPosition(log.stream, at.sequence, log.start)
 
 
 def _stale(log: LogPosition, event: Input, at: Position) -> tuple[Ignored, str] | None:

@@ -243,7 +243,9 @@ class Coordinator(Uploads):
         assert upload is not None  # noqa: S101 -- the caller has looked
         before = entry.upload if entry else None
         if entry is None:
-            entry = self.adopt(Entry(resource_name(upload.id), upload))
+            entry = Entry(resource_name(upload.id), upload)
+            self._add(entry)
+            self._metrics.moved(None, upload)
         renewed, entry.upload = entry.upload.origin is not upload.origin, upload
         if renewed:
             self.weights.note(entry)
@@ -303,7 +305,8 @@ class Coordinator(Uploads):
         try:
             decision = apply(entry.upload, entry.upload.id, echo, at, now, self._config)
             self._carry_out(entry, entry.upload.id, echo, decision, now, None)
-            self.schedule(entry)
+            if decision.ignored is not None:  # a timer may have been due before it was published
+                self.schedule(entry)
         except Exception as error:  # noqa: BLE001 -- as in `on_message`; whoever calls serves all uploads
             self.quarantine.fault(entry, error)
 

@@ -69,7 +69,7 @@ class Entry:
 
     def hold_back(self, slot: Slot) -> None:
         """Have a place in the log acknowledged no sooner than the present version is stored."""
-        if self.dirty and not self.gone and not self.is_unrecorded_end:
+        if self.dirty and not self.gone and (self.refused is None or not self.is_unrecorded_end):
             slot.open += 1
             self._waiting.append(slot)
             self._versions.append(self.version)

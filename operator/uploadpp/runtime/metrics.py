@@ -76,6 +76,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._begun: set[str] = set()
         r = self.registry
 
         def counter(name: str, text: str, *labels: str) -> Tallies:
@@ -231,20 +232,15 @@ class Metrics:
 
     def _begin_step_at_zero(self, step: str) -> None:
         """Show a step before its first answer, for the same reason."""
-        self.duration.labels(step, Outcome.CONTINUE)
-        self.retries.labels(step)
+        if step not in self._begun:
+            self._begun.add(step)
+            self.duration.labels(step, Outcome.CONTINUE)
+            self.retries.labels(step)
 
     def moved(self, before: Upload | None, after: Upload | None) -> None:
         """Account for an upload that came, moved or went."""
-        old = (before.stage, self.steps.label(before.current_step)) if before is not None else None
-        new = (after.stage, self.steps.label(after.current_step)) if after is not None else None
-        if old != new:
-            if old is not None:
-                self.uploads.labels(*old).dec()
-            if new is not None:
-                self.uploads.labels(*new).inc()
-                if new[0] is Stage.RUNNING:
-                    self._begin_step_at_zero(new[1])
+        if before is None or after is None or _has_moved(before, after):
+            self._counted(before, after)
         was_stalled = before is not None and before.stalled_at is not None
         is_stalled = after is not None and after.stalled_at is not None
         if was_stalled is not is_stalled:
@@ -257,6 +253,16 @@ class Metrics:
             if after.retry_count > before.retry_count:
                 self.retries.labels(self.steps.label(before.current_step)).inc()
             self._observe_step(before, after)
+
+    def _counted(self, before: Upload | None, after: Upload | None) -> None:
+        """Count an upload at the stage and step where it is now."""
+        if before is not None:
+            self.uploads.labels(before.stage, self.steps.label(before.current_step)).dec()
+        if after is not None:
+            step = self.steps.label(after.current_step)
+            self.uploads.labels(after.stage, step).inc()
+            if after.stage is Stage.RUNNING:
+                self._begin_step_at_zero(step)
 
     def _observe_step(self, before: Upload, after: Upload) -> None:
         if before.run != after.run or before.cursor >= min(len(before.steps), len(after.steps)):
@@ -273,3 +279,13 @@ class Metrics:
     def text(self) -> bytes:
         """The exposition format of Prometheus."""
         return generate_latest(self.registry)
+
+
+def _has_moved(before: Upload, after: Upload) -> bool:
+    """Whether stage or current step may be others: half of all changes leave both as they are."""
+    return (
+        before.stage is not after.stage
+        or before.cursor != after.cursor
+        or before.plan is not after.plan
+        or before.outcome is not after.outcome
+    )

@@ -21,10 +21,11 @@ class SentEvents:
 
         It tells the plan of the upload: from here on that is fixed.
         """
-        sent = self._sent.get(raw.message_id) if raw.message_id else None
+        sent = self._sent.get(raw.message_id)
         if sent is None or sent[1] not in raw.data:
             return None
-        entry, _ = self._sent.pop(raw.message_id)
+        del self._sent[raw.message_id]
+        entry = sent[0]
         if not entry.upload.plan_fixed:
             entry.upload = evolve(entry.upload, plan_fixed=True)
         return entry

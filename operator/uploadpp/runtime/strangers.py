@@ -51,7 +51,10 @@ class Strangers:
 
     def recall(self, upload_id: str, event: BytesReceived, at: Millis) -> tuple[BytesReceived, list[Slot]]:
         """The announcement with what was said before it, and the messages that have said that."""
-        facts = [fact for fact in self._facts.pop(upload_id, ()) if at - fact.at <= REMEMBERED_MS]
+        known = self._facts.pop(upload_id, None)
+        if known is None:
+            return event, []
+        facts = [fact for fact in known if at - fact.at <= REMEMBERED_MS]
         slots = [fact.slot for fact in facts if fact.slot is not None]
         return replace(event, earlier=tuple(fact.event for fact in facts)), slots
 

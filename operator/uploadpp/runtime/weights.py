@@ -25,13 +25,16 @@ class Weights:
         self._budget = budget
         self._texts: Counter[str] = Counter()
         self._of: dict[Entry, tuple[str, ...]] = {}
+        self._looked_at: tuple[Origin | None, tuple[str, ...]] = None, ()
         self.held = 0
         """Characters that long texts take."""
 
     def refuses(self, origin: Origin, shards: int = 1) -> str:
         """Why an announcement cannot be taken into memory; empty when it can. All shards share the budget."""
         budget = self._budget // shards
-        more = sum(len(text) for text in _long(origin) if text not in self._texts)
+        if not (texts := self._long(origin)):
+            return ""
+        more = sum(len(text) for text in texts if text not in self._texts)
         if more <= LARGE or self.held + more <= budget:
             return ""
         return (
@@ -41,7 +44,7 @@ class Weights:
 
     def note(self, entry: Entry) -> None:
         """An upload is in memory, or what came with it has changed."""
-        texts = _long(entry.upload.origin)
+        texts = self._long(entry.upload.origin)
         known = self._of.get(entry, ())
         if texts == known:
             return
@@ -65,6 +68,9 @@ class Weights:
                 del self._texts[text]
                 self.held -= len(text)
 
-
-def _long(origin: Origin) -> tuple[str, ...]:
-    return tuple([each for each in origin if isinstance(each, str) and len(each) > COUNTED])
+    def _long(self, origin: Origin) -> tuple[str, ...]:
+        known, texts = self._looked_at  # an announcement is weighed and noted
+        if origin is not known:
+            texts = tuple([each for each in origin if each.__class__ is str and len(each) > COUNTED])
+            self._looked_at = origin, texts
+        return texts

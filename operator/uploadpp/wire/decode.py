@@ -255,7 +255,7 @@ def _step_finished(envelope: Envelope, now: Millis) -> Event | None:
     answer = StepFinished(
         _name(envelope, fields, "FinishedStep"),
         _name(envelope, fields, "Outcome"),
-        redact(message, MAX_MESSAGE),
+        redact(message, MAX_MESSAGE) if message else "",
         _is_scan(result),
     )
     return Event(upload_id, answer, envelope.metadata.get("eventid", ""))

@@ -4,8 +4,8 @@ What came with BytesReceived is put back as the very text it was.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from uploadpp.core.commands import Command, Finish, ResumeStep, RetryNotice, StartStep
 from uploadpp.core.model import Millis, Origin, Upload
@@ -18,8 +18,7 @@ LARGE = 16_384
 """Characters of a payload. What is larger is not kept until it is sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A message ready to be published; `event_id` is its `Nats-Msg-Id` too.
 
     `signature` is in the body: with it, and with no other, a message of that id is this one. A large body is
@@ -27,8 +26,12 @@ class Outgoing:
     """
 
     event_id: str
-    content: bytes | Callable[[], bytes] = field(repr=False)
+    content: bytes | Callable[[], bytes]
     signature: bytes = b""
+
+    def __repr__(self) -> str:
+        """Only what may be in a log: the body holds the URL."""
+        return f"Outgoing({self.event_id!r})"
 
     @property
     def body(self) -> bytes:

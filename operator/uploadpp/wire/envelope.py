@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from uploadpp.api.timestamps import EPOCH, SECONDS_END
 from uploadpp.core.bounds import moment
-from uploadpp.wire.rawjson import go_string, loads
+from uploadpp.wire.rawjson import go_string, is_plain, loads
 
 TOPIC = "main-queue"
 MARK_KEY = "uploadpp"
@@ -109,7 +109,9 @@ def encode_envelope(
     `ID` is a random UUID there, which nobody reads; here it makes a repetition the same bytes.
     """
     seconds, ms = divmod(moment(now_ms), 1000)
-    extra = "".join([f',"{key}":{go_string(value)}' for key, value in metadata.items()])
+    extra = "".join(
+        [f',"{key}":"{v}"' if is_plain(v) else f',"{key}":{go_string(v)}' for key, v in metadata.items()]
+    )
     body = (
         f'{{"Timestamp":"{_second(seconds)}.{ms:03d}Z",'
         f'"Metadata":{{"eventtype":"{event_type}","eventid":"{event_id}"{extra}}},'

@@ -19,7 +19,8 @@ def _no_constant(word: str) -> NoReturn:
 _decoder = json.JSONDecoder(parse_constant=_no_constant)
 _scan = make_scanner(_decoder)  # type: ignore[arg-type]  # typeshed is wrong
 _HALF_PAIRS = re.compile(r"[\ud800-\udfff]")
-_plain = re.compile(r"[A-Za-z0-9 _.:/+=@-]*")
+is_plain = re.compile(r"[A-Za-z0-9 _.:/+=@-]*").fullmatch
+"""Whether a text is written between quotes as it is."""
 _space = re.compile(r"[ \t\n\r]*")
 _GO_ESCAPES = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
@@ -79,13 +80,17 @@ def raw_members(text: str) -> dict[str, tuple[str, Any]]:
             name, at = _scan(text, at)
             if not isinstance(name, str):
                 raise ValueError(f"member name expected at {at}")  # noqa: TRY004 -- bad JSON, not a bad argument
-            start = _expect(text, _skip(text, at), ":")
+            start = at + 1
+            if text[at] != ":" or text[start] <= " ":  # never in what Go writes
+                start = _expect(text, _skip(text, at), ":")
             value, end = _scan(text, start)
             members[name.lower()] = (text[start:end], value)
-            at = _skip(text, end)
-            if text[at] == "}":
-                return members
-            at = _expect(text, at, ",")
+            at = end + 1
+            if text[end] != "," or text[at] <= " ":
+                at = _skip(text, end)
+                if text[at] == "}":
+                    return members
+                at = _expect(text, at, ",")
     except (StopIteration, IndexError) as error:
         raise ValueError("the JSON ends too early or has a wrong token") from error
     except RecursionError as error:
@@ -100,7 +105,7 @@ def _expect(text: str, at: int, token: str) -> int:
 
 def go_string(value: str) -> str:
     """A JSON string as Go's encoding/json writes it."""
-    if _plain.fullmatch(value):
+    if is_plain(value):
         return f'"{value}"'
     return go_json(value)
 

@@ -56,7 +56,7 @@ def _met(upload: Upload, echo: Published, now: Millis, config: Config) -> Decisi
     fixed = upload.plan_fixed or echo.planned is not None
     known = upload if fixed is upload.plan_fixed else evolve(upload, plan_fixed=fixed)
     if (mark.run, mark.number, mark.detail) == _last(upload, mark.kind):
-        if mark.kind in {Kind.RETRY, Kind.RESTART} or upload.log.start is not None:
+        if mark.kind is Kind.RETRY or mark.kind is Kind.RESTART or upload.log.start is not None:
             return ignore(known, Ignored.ALREADY_APPLIED, "our own event, known")
         return Decision(_out(_requested(known, mark, now, config), echo, now))
     decision = _caught_up(upload, echo, now, config)
