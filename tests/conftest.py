@@ -4,7 +4,7 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +47,21 @@ class Failures:
         if report.failed:
             self._terminal.ensure_newline()
             self._terminal.write_line(f"FAILED {report.nodeid} ({report.when}, {report.duration:.0f} s)")
+
+
+LOG_TAIL_BYTES = 6000
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that failed tells what its servers said last: their folder goes with the test."""
+    report = yield
+    instance = getattr(item, "funcargs", {}).get("instance")
+    if report.failed and isinstance(instance, Instance):
+        for path in sorted(instance.logs.glob("*.log")):
+            text = path.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
+            report.sections.append((f"end of {path.name}", text))
+    return report
 
 
 @pytest.hookimpl(trylast=True)  # the terminal registers itself in this hook
