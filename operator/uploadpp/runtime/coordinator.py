@@ -243,9 +243,7 @@ class Coordinator(Uploads):
         assert upload is not None  # noqa: S101 -- the caller has looked
         before = entry.upload if entry else None
         if entry is None:
-            entry = Entry(resource_name(upload.id), upload)
-            self._add(entry)
-            self._metrics.moved(None, upload)
+            entry = self.adopt(Entry(resource_name(upload.id), upload))
         renewed, entry.upload = entry.upload.origin is not upload.origin, upload
         if renewed:
             self.weights.note(entry)
@@ -285,9 +283,7 @@ class Coordinator(Uploads):
         if held.entry is not None and held.command.mark.kind is not Kind.RESUME:  # that one is news to all
             self._sent.add(held.outgoing, held.entry)
         self._bus.publish(
-            held.outgoing,
-            partial(self._published, held),
-            partial(self._refused, held.entry, held.slot),
+            held.outgoing, partial(self._published, held), partial(self._refused, held.entry, held.slot)
         )
 
     def _published(
