@@ -18,13 +18,18 @@ _TYPES = {bool: "boolean", int: "integer", str: "string", list: "array", dict: "
 
 @dataclass(frozen=True)
 class Value:
-    """One key of the values: `children` only for a group, which is closed."""
+    """One key of the values: `children` only for a group, which is closed.
+
+    `fields` are the documented keys of a value that is documented itself: parts of one value, such as the
+    defaults of a list's items, not values of their own.
+    """
 
     path: str
     default: Any
     text: str
     extra: dict[str, Any]
     children: tuple["Value", ...] = field(default=())
+    fields: tuple["Value", ...] = field(default=())
 
     @property
     def name(self) -> str:
@@ -104,10 +109,22 @@ def _value(key: yaml.Node, node: yaml.Node, lines: list[str], path: str) -> Valu
     text, extra = _comment(lines, key.start_mark.line)
     default = _construct(node)
     if text:
-        return Value(path, default, text, extra)
+        return Value(path, default, text, extra, fields=_fields(node, lines, path))
     if not isinstance(node, yaml.MappingNode) or not node.value:
         raise ValueError(f"line {key.start_mark.line + 1}: {path} has no `# --` comment")
     return Value(path, default, text, extra, _children(node, lines, f"{path}."))
+
+
+def _fields(node: yaml.Node, lines: list[str], path: str) -> tuple[Value, ...]:
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    found = (
+        _value(key, child, lines, f"{path}.{key.value}") for key, child in pairs if _has_text(key, lines)
+    )
+    return tuple(found)
+
+
+def _has_text(key: yaml.Node, lines: list[str]) -> bool:
+    return bool(_comment(lines, key.start_mark.line)[0])
 
 
 def _construct(node: yaml.Node) -> Any:  # noqa: ANN401 -- whatever YAML holds

@@ -136,8 +136,9 @@ def the(objects: list[Object], kind: str) -> Object:
 
 def container(objects: list[Object]) -> Object:
     """The operator's container."""
-    found: Object = the(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
-    return found
+    specs = (each["spec"]["template"]["spec"] for each in of_kind(objects, "Deployment"))
+    (found,) = [each for spec in specs for each in spec["containers"] if each["name"] == "operator"]
+    return dict(found)
 
 
 def environment(objects: list[Object]) -> dict[str, str]:

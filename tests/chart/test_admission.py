@@ -7,7 +7,8 @@ import pytest
 
 from e2e.cluster.kubectl import Kubectl, apply_crds
 from e2e.cluster.local import LocalCluster
-from tests.chart.rendering import NAMESPACE, SETS, Object, render, the
+from tests.chart.rendering import NAMESPACE, SETS, Object, of_kind, render, the
+from tests.chart.stepvalues import STEP_SETS
 
 MONITORING = Path(__file__).parent / "data" / "monitoring-crds.yaml"
 
@@ -23,11 +24,11 @@ def server(bare_cluster: LocalCluster) -> Kubectl:
     return Kubectl(bare_cluster.kubeconfig, NAMESPACE)
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", [*SETS, *STEP_SETS])
 def test_the_api_server_takes_every_object(server: Kubectl, name: str) -> None:
-    objects = render(SETS[name])
-    # The Deployment's template once more as a Pod: only Pods are refused, Deployments merely warned about.
-    objects.append(bare_pod(the(objects, "Deployment")))
+    objects = render({**SETS, **STEP_SETS}[name])
+    # Each Deployment's template once more as a Pod: only Pods are refused, Deployments merely warned about.
+    objects += [bare_pod(each) for each in of_kind(objects, "Deployment")]
     done = server(
         "apply",
         "--server-side",
@@ -52,5 +53,6 @@ def test_the_server_would_refuse_a_pod_with_more_rights(server: Kubectl) -> None
 def bare_pod(deployment: Object) -> Object:
     """A Pod as a Deployment would make it."""
     template = deployment["spec"]["template"]
-    metadata = {"name": "one-of-many", "namespace": NAMESPACE, "labels": template["metadata"]["labels"]}
+    name = f"one-of-{deployment['metadata']['name']}"
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": template["metadata"]["labels"]}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}

@@ -40,26 +40,37 @@
 {{- if regexMatch "^[a-z]+://[^/]*:4317(/|$)" ($v.tracing.endpoint | default "") }}{{ fail "tracing.endpoint: 4317 is the collector's port for gRPC; the one for HTTP is 4318 as a rule" }}{{ end -}}
 {{- if and $v.tracing.headers.existingSecret (not $v.tracing.endpoint) }}{{ fail "tracing.headers.existingSecret has no effect without tracing.endpoint" }}{{ end -}}
 {{- $set := merge (include "upp.variables" . | fromYaml) (dict "UPLOADPP_NAMESPACE" "" "UPLOADPP_POD_UID" "" "POSTPROCESSING_EVENTS_AUTH_USERNAME" "" "POSTPROCESSING_EVENTS_AUTH_PASSWORD" "" "POSTPROCESSING_DEBUG_TOKEN" "" "OTEL_EXPORTER_OTLP_HEADERS" "" "UPLOADPP_NATS_CREDS_FILE" "" "UPLOADPP_NATS_NKEY_FILE" "" "UPLOADPP_NATS_TOKEN_FILE" "") -}}
+{{- include "upp.checkExtras" (dict "where" "" "values" $v "set" $set) -}}
+{{- if and (not $v.serviceAccount.create) (not $v.serviceAccount.name) $v.rbac.create -}}
+{{- fail "serviceAccount.create is false and serviceAccount.name empty: the operator's rights would go to the account `default`, that is to every Pod of the namespace; name an account" -}}
+{{- end -}}
+{{- include "upp.stepChecks" . -}}
+{{- end }}
+
+{{- /* Variables, volumes and mounts that would come twice: `where` stands before the value's name, `set` are the chart's variables. */ -}}
+{{- define "upp.checkExtras" -}}
+{{- $where := .where -}}
+{{- $set := .set -}}
+{{- $v := .values -}}
 {{- $named := dict -}}
 {{- range $v.extraEnv -}}
-{{- if hasKey $named .name }}{{ fail (printf "extraEnv: %s is listed twice" .name) }}{{ end -}}
+{{- if hasKey $named .name }}{{ fail (printf "%sextraEnv: %s is listed twice" $where .name) }}{{ end -}}
 {{- $_ := set $named .name true -}}
-{{- if hasKey $set .name }}{{ fail (printf "extraEnv: %s is set by the chart; use the value it comes from" .name) }}{{ end -}}
+{{- if hasKey $set .name }}{{ fail (printf "%sextraEnv: %s is set by the chart; use the value it comes from" $where .name) }}{{ end -}}
 {{- $stronger := regexReplaceAll "^(OCIS|OC)_" .name "POSTPROCESSING_" -}}
-{{- if and (ne $stronger .name) (hasKey $set $stronger) }}{{ fail (printf "extraEnv: %s has no effect, because the chart sets %s" .name $stronger) }}{{ end -}}
+{{- if and (ne $stronger .name) (hasKey $set $stronger) }}{{ fail (printf "%sextraEnv: %s has no effect, because the chart sets %s" $where .name $stronger) }}{{ end -}}
 {{- end -}}
 {{- $taken := dict "credentials" "the chart" "tmp" "the chart" -}}
+{{- if $v.sidecar }}{{ range list "clamd" "clamd-tmp" "clamd-configuration" "clamd-signatures" }}{{ $_ := set $taken . "the chart" }}{{ end }}{{ end -}}
 {{- range $v.extraVolumes -}}
-{{- if hasKey $taken .name }}{{ fail (printf "extraVolumes: a volume named %q is there already, from %s; choose another name" .name (get $taken .name)) }}{{ end -}}
+{{- if hasKey $taken .name }}{{ fail (printf "%sextraVolumes: a volume named %q is there already, from %s; choose another name" $where .name (get $taken .name)) }}{{ end -}}
 {{- $_ := set $taken .name "extraVolumes" -}}
 {{- end -}}
 {{- $mounted := dict "/etc/uploadpp" "the chart" "/tmp" "the chart" -}}
+{{- if $v.sidecar }}{{ $_ := set $mounted "/run/clamd" "the chart" }}{{ end -}}
 {{- range $v.extraVolumeMounts -}}
 {{- $path := .mountPath | default "" | trimSuffix "/" -}}
-{{- if hasKey $mounted $path }}{{ fail (printf "extraVolumeMounts: %s is mounted already, by %s; choose another path" $path (get $mounted $path)) }}{{ end -}}
+{{- if hasKey $mounted $path }}{{ fail (printf "%sextraVolumeMounts: %s is mounted already, by %s; choose another path" $where $path (get $mounted $path)) }}{{ end -}}
 {{- $_ := set $mounted $path "extraVolumeMounts" -}}
-{{- end -}}
-{{- if and (not $v.serviceAccount.create) (not $v.serviceAccount.name) $v.rbac.create -}}
-{{- fail "serviceAccount.create is false and serviceAccount.name empty: the operator's rights would go to the account `default`, that is to every Pod of the namespace; name an account" -}}
 {{- end -}}
 {{- end }}

@@ -52,17 +52,32 @@ labels:
   {{- include "upp.labels" (list $ (index . 2) (index . 3)) | nindent 2 }}
 {{- end }}
 
+{{- /* A release may be called a.b or 1a, a Service may not. */ -}}
+{{- define "upp.serviceName" -}}
+{{- $name := . | replace "." "-" -}}
+{{- ternary (printf "upp-%s" $name) $name (regexMatch "^[0-9]" $name) -}}
+{{- end }}
+
 {{- define "upp.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default (ternary (include "upp.fullname" .) "default" .Values.serviceAccount.create) -}}
 {{- end }}
 
-{{- /* A parent chart's global.imageRegistry takes the place of the registry, if the repository names one. */ -}}
-{{- define "upp.image" -}}
-{{- $registry := (.Values.global | default dict).imageRegistry | default "" | trimSuffix "/" -}}
-{{- with .Values.image -}}
+{{- /* (list . IMAGE). A parent chart's global.imageRegistry takes the place of the registry, if the repository names one. */ -}}
+{{- define "upp.imageOf" -}}
+{{- $ := index . 0 -}}
+{{- $registry := ($.Values.global | default dict).imageRegistry | default "" | trimSuffix "/" -}}
+{{- with index . 1 -}}
 {{- if $registry }}{{ printf "%s/%s" $registry (regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" .repository "") }}{{ else }}{{ .repository }}{{ end -}}
 {{- if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end -}}
 {{- end -}}
+{{- end }}
+
+{{- define "upp.image" -}}
+{{- include "upp.imageOf" (list . .Values.image) -}}
+{{- end }}
+
+{{- define "upp.portName" -}}
+metrics
 {{- end }}
 
 {{- define "upp.sealingSecret" -}}

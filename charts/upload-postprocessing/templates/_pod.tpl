@@ -1,12 +1,4 @@
-{{- /* What our Pods have in common: (list . SOURCES ACCOUNT), more sources of the credentials, and perhaps another
-account than the operator's. */ -}}
-{{- define "upp.pod" -}}
-{{- $sources := index . 1 -}}
-{{- $account := gt (len .) 2 | ternary (last .) "" -}}
-{{- with index . 0 -}}
-serviceAccountName: {{ $account | default (include "upp.serviceAccountName" .) | quote }}
-automountServiceAccountToken: true
-enableServiceLinks: false
+{{- define "upp.pullSecrets" -}}
 {{- /* Other charts list names there, or objects. */}}
 {{- $secrets := .Values.imagePullSecrets | default list }}
 {{- range (.Values.global | default dict).imagePullSecrets }}
@@ -16,6 +8,29 @@ enableServiceLinks: false
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{- /* (list . OWN): the security context of Pods, with what is OWN of these. Users and groups are those of nobody where the
+chart's are left to the cluster. */ -}}
+{{- define "upp.podSecurityContext" -}}
+{{- $found := (index . 0).Values.podSecurityContext | default dict -}}
+{{- $own := index . 1 | default dict -}}
+{{- range list "runAsUser" "runAsGroup" "fsGroup" -}}
+{{- if kindIs "invalid" (get $found . | default nil) }}{{ $own = omit $own . }}{{ end -}}
+{{- end -}}
+{{- include "upp.overlay" (list $found $own) -}}
+{{- end }}
+
+{{- /* What our Pods have in common: (list . SOURCES ACCOUNT), more sources of the credentials, and perhaps another
+account than the operator's. */ -}}
+{{- define "upp.pod" -}}
+{{- $sources := index . 1 -}}
+{{- $account := gt (len .) 2 | ternary (last .) "" -}}
+{{- with index . 0 -}}
+serviceAccountName: {{ $account | default (include "upp.serviceAccountName" .) | quote }}
+automountServiceAccountToken: true
+enableServiceLinks: false
+{{- include "upp.pullSecrets" . }}
 securityContext:
   {{- toYaml (.Values.podSecurityContext | default dict) | nindent 2 }}
 {{- with .Values.priorityClassName }}
