@@ -44,8 +44,13 @@ def leaves(values: Object, prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple
             yield (*prefix, name), value
 
 
-FREE = {("podSecurityContext",), ("securityContext",), ("resources",), ("metrics", "dashboard", "labels")} | {
-    ("probes", each) for each in ("startup", "liveness", "readiness")
+FREE = {
+    ("podSecurityContext",),
+    ("securityContext",),
+    ("resources",),
+    ("stepServiceDefaults",),
+    ("metrics", "dashboard", "labels"),
+    *(("probes", each) for each in ("startup", "liveness", "readiness")),
 }
 LEAVES = dict(leaves(DEFAULTS))
 
