@@ -12,6 +12,7 @@ NAMESPACE = "ocis"
 Object = dict[str, Any]
 
 MINIMAL: Object = {}
+RELABEL = [{"targetLabel": "cluster", "replacement": "a"}]
 PRODUCTION: Object = {
     "steps": [
         {"name": "virusscan", "timeoutSeconds": 300, "maxRetries": 3, "onExhausted": "Hold"},
@@ -33,7 +34,12 @@ PRODUCTION: Object = {
     "storageCheck": {"intervalSeconds": 20, "ca": {"existingSecret": "storage-ca"}},
     "metrics": {
         "existingSecret": "scrape",
-        "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "serviceMonitor": {
+            "enabled": True,
+            "labels": {"release": "prometheus"},
+            "relabelings": RELABEL,
+            "metricRelabelings": [{"action": "drop", "regex": "python_.*", "sourceLabels": ["__name__"]}],
+        },
         "prometheusRule": {"enabled": True, "disabled": ["UploadppAbsent"], "alertLabels": {"team": "files"}},
         "dashboard": {"enabled": True, "annotations": {"folder": "ocis"}},
     },
@@ -59,7 +65,7 @@ EVERYTHING: Object = {
     "fullnameOverride": "pp",
     "replicas": 2,
     "nats": {"auth": {"userPassword": {"existingSecret": "nats-login", "usernameKey": "user"}}},
-    "metrics": {"service": True, "podMonitor": {"enabled": True, "interval": "10s"}},
+    "metrics": {"service": True, "podMonitor": {"enabled": True, "interval": "10s", "relabelings": RELABEL}},
     "serviceAccount": {"annotations": {"team": "files"}},
     "commonLabels": {"team": "files"},
     "podAnnotations": {"sidecar.istio.io/inject": "false"},

@@ -8,7 +8,7 @@ import pytest
 from e2e.cluster.kubectl import Kubectl, apply_crds
 from e2e.cluster.local import LocalCluster
 from tests.chart.rendering import NAMESPACE, SETS, Object, of_kind, render, the
-from tests.chart.stepvalues import STEP_SETS
+from tests.chart.stepvalues import PLAIN, STEP_SETS
 
 MONITORING = Path(__file__).parent / "data" / "monitoring-crds.yaml"
 
@@ -24,9 +24,12 @@ def server(bare_cluster: LocalCluster) -> Kubectl:
     return Kubectl(bare_cluster.kubeconfig, NAMESPACE)
 
 
-@pytest.mark.parametrize("name", [*SETS, *STEP_SETS])
+EVERY = {**SETS, **STEP_SETS, "openshift": {**PLAIN, "openshift": {"enabled": True}}}
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_the_api_server_takes_every_object(server: Kubectl, name: str) -> None:
-    objects = render({**SETS, **STEP_SETS}[name])
+    objects = render(EVERY[name])
     # Each Deployment's template once more as a Pod: only Pods are refused, Deployments merely warned about.
     objects += [bare_pod(each) for each in of_kind(objects, "Deployment")]
     done = server(

@@ -14,6 +14,7 @@ from tests.chart.rendering import (
     NAMESPACE,
     NO_CLUSTER_SCOPE,
     PRODUCTION,
+    RELABEL,
     RELEASE,
     SETS,
     Object,
@@ -214,9 +215,12 @@ def test_monitors_find_what_they_scrape() -> None:
     assert monitor["spec"]["endpoints"][0]["authorization"] == {
         "credentials": {"name": "scrape", "key": "token"}
     }
+    assert monitor["spec"]["endpoints"][0]["relabelings"] == RELABEL
+    assert monitor["spec"]["endpoints"][0]["metricRelabelings"][0]["action"] == "drop"
     objects = render(EVERYTHING)
     labels = the(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
     monitor = the(objects, "PodMonitor")
+    assert monitor["spec"]["podMetricsEndpoints"][0]["relabelings"] == RELABEL
     assert labels.items() >= monitor["spec"]["selector"]["matchLabels"].items()
     assert labels.items() >= the(objects, "Service")["spec"]["selector"].items()
     assert monitor["spec"]["podMetricsEndpoints"][0]["interval"] == "10s"

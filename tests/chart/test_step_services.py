@@ -1,9 +1,6 @@
 """Step services of the chart: their objects, what the step kit makes of them, and what is refused."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -26,7 +23,9 @@ from tests.chart.stepvalues import (
     the_service,
     variables,
 )
-from uploadpp.runtime.configuration import variables_of
+from uploadpp.__main__ import main
+from uploadpp.runtime.configuration import read_model, variables_of
+from uploadpp.runtime.settings import Settings
 from uploadpp.steps.command import CommandOptions
 from uploadpp.steps.options import SHARED, ServiceOptions
 from uploadpp.steps.policies import PoliciesOptions
@@ -277,26 +276,41 @@ def test_every_option_of_the_step_kit_can_be_set() -> None:
     assert set(rule) == set(Rule.model_fields)
 
 
-def trial(deployment: Object, objects: list[Object], folder: Path, file: Path, **paths: str) -> str:
-    """What the container of a step says of a file: with its variables, and its files where they are here."""
-    for config in of_kind(objects, "ConfigMap"):
-        for name, text in config["data"].items():
-            (folder / name).write_text(text)
-    places = {"/etc/uploadpp": str(folder), **paths}
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
-    for name, value in variables(deployment).items():
-        place = next((each for each in places if each in value), "")
-        environment[name] = value.replace(place, places[place]) if place else value
-    done = subprocess.run(
-        [sys.executable, "-m", "uploadpp", *step(deployment)["args"], f"--try={file}"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.mark.parametrize("name", STEP_SETS)
+def test_the_step_kit_takes_what_the_chart_renders(name: str) -> None:
+    for deployment in deployments(render(STEP_SETS[name])).values():
+        given = variables(deployment)
+        read_model(Settings, {}, given, names=SHARED)
+        read_model(VirusscanOptions, {}, given)
+        options = read_model(ServiceOptions, {}, given)
+        assert options.timeout == 300_000
+        assert bool(options.download_from) == ("storageCheck" in STEP_SETS[name])
+
+
+class Trial:
+    """What a step's container says of a file, with its variables, and its files where they are here."""
+
+    def __init__(
+        self, objects: list[Object], folder: Path, patch: pytest.MonkeyPatch, said: pytest.CaptureFixture[str]
+    ) -> None:
+        self._deployments = deployments(objects)
+        self._folder = folder
+        self._patch = patch
+        self._said = said
+        for config in of_kind(objects, "ConfigMap"):
+            for name, text in config["data"].items():
+                (folder / name).write_text(text)
+
+    def of(self, service: str, file: Path, **places: str) -> str:
+        """The verdict."""
+        deployment = self._deployments[service]
+        with self._patch.context() as patch:
+            for name, value in variables(deployment).items():
+                for place, here in {"/etc/uploadpp": str(self._folder), **places}.items():
+                    value = value.replace(place, here)  # noqa: PLW2901 -- each of them
+                patch.setenv(name, value)
+            assert main([*step(deployment)["args"], f"--try={file}"]) == 0
+        return self._said.readouterr().out
 
 
 class ChartClamd(ClamdServer):
@@ -327,31 +341,37 @@ class ChartClamd(ClamdServer):
         return [str(self._program), *(each.replace("/etc/clamd", str(self.data)) for each in args)]
 
 
-def test_the_side_car_scans_with_the_configuration_of_the_chart(instance: Instance, tmp_path: Path) -> None:
-    objects = render(
-        PLAIN | {"stepServiceDefaults": {"clamd": {"maxFileMiB": 1, "settings": ["DetectPUA yes"]}}}
-    )
+def test_the_side_car_scans_with_the_configuration_of_the_chart(
+    instance: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = {"stepServiceDefaults": {"clamd": {"maxFileMiB": 1, "settings": ["DetectPUA yes"]}}}
+    objects = render(PLAIN | small)
     clamd = ChartClamd(instance, objects)
     clamd.start()
+    trial = Trial(objects, tmp_path, monkeypatch, capsys)
     file = tmp_path / "file.txt"
     said = {}
-    for what, content in {"infected": eicar(), "large": b"x" * (1024 * 1024 + 1)}.items():
+    for what, content in {"infected": eicar(), "clean": b"x", "large": b"x" * (1024 * 1024 + 1)}.items():
         file.write_bytes(content)
-        socket = {"/run/clamd/clamd.sock": str(clamd.socket)}
-        said[what] = trial(deployments(objects)["virusscan"], objects, tmp_path, file, **socket)
+        said[what] = trial.of("virusscan", file, **{"/run/clamd/clamd.sock": str(clamd.socket)})
     clamd.stop()
     assert "delete" in said["infected"]
     assert EICAR_SIGNATURE in said["infected"]
-    assert "not scanned" in said["large"], "clamd would say OK"
+    assert said["clean"].startswith("continue")
+    assert "not scanned" in said["large"]
 
 
-def test_rules_and_commands_work_as_they_are_written_in_the_values(tmp_path: Path) -> None:
-    objects = render(PLAIN)
-    found = deployments(objects)
+def test_rules_and_commands_work_as_they_are_written_in_the_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = Trial(render(PLAIN), tmp_path, monkeypatch, capsys)
     file = tmp_path / "a.bat"
     file.write_bytes(b"\x7fELF")
-    assert "no scripts: {{ .Values }} # none" in trial(found["policies"], objects, tmp_path, file)
-    assert trial(found["elf"], objects, tmp_path, file).startswith("delete")
+    assert "no scripts: {{ .Values }} # none" in trial.of("policies", file)
+    assert trial.of("elf", file).startswith("delete")
     large = tmp_path / "setup.exe"
     large.write_bytes(b"x" * 1_000_001)
-    assert "no large programs" in trial(found["policies"], objects, tmp_path, large)
+    assert "no large programs" in trial.of("policies", large)
+    assert trial.of("elf", large).startswith("continue")
+    large.write_bytes(b"x")
+    assert trial.of("policies", large).startswith("continue")

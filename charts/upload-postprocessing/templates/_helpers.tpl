@@ -22,6 +22,16 @@ release, nor their defaults, and `null` removes a group. Each template begins wi
 {{- end -}}
 {{- end }}
 
+{{- define "upp.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace -}}
+{{- end }}
+
+{{- /* `true` where the cluster gives each project users and groups of its own. */ -}}
+{{- define "upp.openshift" -}}
+{{- $mode := toString .Values.openshift.enabled -}}
+{{- if eq $mode "auto" }}{{ .Capabilities.APIVersions.Has "security.openshift.io/v1" | ternary "true" "" }}{{ else }}{{ eq $mode "true" | ternary "true" "" }}{{ end -}}
+{{- end }}
+
 {{- define "upp.selector" -}}
 app.kubernetes.io/name: {{ include "upp.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -47,7 +57,7 @@ counts: what is fixed, the values of this object, commonLabels, our defaults. */
 {{- define "upp.metadata" -}}
 {{- $ := index . 0 -}}
 name: {{ printf "%s%s" (include "upp.fullname" $) (index . 1) | quote }}
-namespace: {{ $.Release.Namespace | quote }}
+namespace: {{ include "upp.namespace" $ | quote }}
 labels:
   {{- include "upp.labels" (list $ (index . 2) (index . 3)) | nindent 2 }}
 {{- end }}
@@ -77,7 +87,7 @@ labels:
 {{- end }}
 
 {{- define "upp.portName" -}}
-metrics
+{{- .Values.metrics.portName -}}
 {{- end }}
 
 {{- define "upp.sealingSecret" -}}

@@ -10,13 +10,17 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{- /* (list . OWN): the security context of Pods, with what is OWN of these. Users and groups are those of nobody where the
-chart's are left to the cluster. */ -}}
+{{- /* (list . OWN): the security context of Pods, with what OWN says in place of the chart's. Where users and groups are left
+to the cluster, by `null` or on OpenShift, they are not OWN's either. */ -}}
 {{- define "upp.podSecurityContext" -}}
-{{- $found := (index . 0).Values.podSecurityContext | default dict -}}
+{{- $ := index . 0 -}}
+{{- $found := $.Values.podSecurityContext | default dict -}}
 {{- $own := index . 1 | default dict -}}
 {{- range list "runAsUser" "runAsGroup" "fsGroup" -}}
-{{- if kindIs "invalid" (get $found . | default nil) }}{{ $own = omit $own . }}{{ end -}}
+{{- if or (include "upp.openshift" $) (not (hasKey $found .)) (kindIs "invalid" (get $found .)) -}}
+{{- $found = omit $found . -}}
+{{- $own = omit $own . -}}
+{{- end -}}
 {{- end -}}
 {{- include "upp.overlay" (list $found $own) -}}
 {{- end }}
@@ -31,8 +35,9 @@ serviceAccountName: {{ $account | default (include "upp.serviceAccountName" .) |
 automountServiceAccountToken: true
 enableServiceLinks: false
 {{- include "upp.pullSecrets" . }}
+{{- $security := include "upp.podSecurityContext" (list . dict) | fromJson }}
 securityContext:
-  {{- toYaml (.Values.podSecurityContext | default dict) | nindent 2 }}
+  {{- toYaml $security | nindent 2 }}
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ . | quote }}
 {{- end }}
@@ -55,7 +60,7 @@ volumes:
   - name: credentials
     projected:
       {{- /* Without fsGroup the files belong to root: only a mode for everybody lets the Pod read them. */}}
-      defaultMode: {{ kindIs "invalid" (.Values.podSecurityContext | default dict).fsGroup | ternary "0444" "0440" }}
+      defaultMode: {{ hasKey $security "fsGroup" | ternary "0440" "0444" }}
       sources:
         {{- $found := concat $sources (include "upp.credentials" . | fromYamlArray) | default list }}
         {{- toYaml $found | nindent 8 }}

@@ -94,7 +94,7 @@ containers:
 volumes:
   - name: credentials
     projected:
-      defaultMode: {{ kindIs "invalid" $security.fsGroup | ternary "0444" "0440" }}
+      defaultMode: {{ hasKey $security "fsGroup" | ternary "0440" "0444" }}
       {{- $sources := include "upp.credentials" $context | fromYamlArray }}
       {{- if hasKey $files "rules.yaml" }}
       {{- $name := printf "%s-step-%s" (include "upp.fullname" $) $service.name }}
