@@ -55,6 +55,8 @@ class Driver:
     """How long a step or the storage takes for each of its answers."""
     silent: bool = False
     """While set it hears nothing, as if no service were running."""
+    serves: Callable[[str], bool] = lambda _step: True
+    """Which steps it plays; the others have services of their own."""
     result: Callable[[str], dict[str, object] | None] = lambda _upload: None
     released: set[str] = field(default_factory=set)
     _attempts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -149,8 +151,10 @@ class Driver:
         event = decode(message.data)
         if event is None or self.silent or event.id in self._answered:
             return
-        if event.type == "StartPostprocessingStep" and event.payload["StepToStart"] != "delay":
-            await self._answer_step(event)
+        if event.type == "StartPostprocessingStep":
+            step = event.payload["StepToStart"]
+            if step != "delay" and self.serves(step):
+                await self._answer_step(event)
         elif event.type == "PostprocessingFinished":
             failed = event.payload["Outcome"] != "continue"
             await self._reply("UploadReady", {"UploadID": event.upload_id, "Failed": failed})

@@ -9,6 +9,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
 
 from e2e.cluster.binaries import resolve
 from e2e.cluster.helm import CHART, Helm
@@ -131,6 +134,14 @@ class Site:
     def nats_url(self) -> str:
         """Where NATS is for us."""
         return f"nats://127.0.0.1:{self.tunnel.port()}"
+
+    @property
+    def own_address(self) -> str:
+        """Where Pods find what this test serves; empty where they do not."""
+        if self._provider.name != "node":
+            return ""
+        (cluster,) = yaml.safe_load(self.kubeconfig.read_text())["clusters"]
+        return urlsplit(cluster["cluster"]["server"]).hostname or ""
 
     def image_values(self) -> list[str]:
         """Which image Pods use: the one of this working copy, which no registry has."""
