@@ -250,7 +250,7 @@ def test_no_sealing_key_is_made_where_it_would_change_with_every_render() -> Non
     with pytest.raises(HelmError) as refused:
         Helm(NAMESPACE).render(RELEASE)
     assert "sealingKey.existingSecret: this render does not see the cluster" in str(refused.value)
-    assert "kubectl create secret generic" in str(refused.value)
+    assert f"kubectl --namespace {NAMESPACE} create secret generic" in str(refused.value)
     assert not of_kind(render({}), "Secret")
 
 
