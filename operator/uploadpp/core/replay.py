@@ -1,4 +1,4 @@
-"""Applying the log: the positions that make each input count once.
+"""Applying the log: the positions that make each input count once (docs/replay.md has an example).
 
 `apply` is what the reader calls for every message that concerns an upload, live or after
 a crash; the answer is the same in both cases, which is what makes replay exact (law 2.3).
