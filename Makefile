@@ -65,7 +65,7 @@ binaries: venv # find or build etcd, kube-apiserver, kubectl
 	@$(PYTHON) -m e2e.cluster.binaries
 
 test-binaries: venv # find or build what only tests need
-	@$(PYTHON) -m e2e.cluster.binaries helm promtool nats-server-oldest
+	@$(PYTHON) -m e2e.cluster.binaries helm promtool nats-server-oldest chromium
 
 node-binaries: venv # find or build what only real Pods need (20 minutes the first time)
 	@test "$${UPLOADPP_CLUSTER:-node}" != node || $(PYTHON) -m e2e.cluster.binaries \

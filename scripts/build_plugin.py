@@ -29,6 +29,8 @@ SOURCES = (
     ROOT / "operator/uploadpp/core/states.py",
     ROOT / "operator/uploadpp/core/text.py",
 )
+PAGE = sorted((ROOT / "operator/kubectl_pp/ui/page").iterdir())
+"""What `kubectl pp ui` serves."""
 HEAD = b"""#!/bin/sh
 # kubectl pp. What follows is a zip of Python code.
 command -v python3 >/dev/null || { echo "kubectl pp needs python3 (3.11 or newer) on PATH" >&2; exit 127; }
@@ -72,6 +74,9 @@ def plugin() -> bytes:
             mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
             py_compile.compile(str(path), str(compiled), dfile=name, doraise=True, invalidation_mode=mode)
             package.writestr(zipfile.ZipInfo(f"{inner}c", EPOCH), compiled.read_bytes())
+        for path in PAGE:
+            name = str(path.relative_to(ROOT / "operator"))
+            package.writestr(zipfile.ZipInfo(name, EPOCH), path.read_bytes())
     return content.getvalue()
 
 

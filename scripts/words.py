@@ -16,7 +16,7 @@ REPLACED = {
     r"\bto be had\b": "available",
     r"\bwire-contract\b": "name a document that is in the repository",
 }
-SUFFIXES = {".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".json", ".sh", ".tpl", ""}
+SUFFIXES = {".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".json", ".sh", ".tpl", ".js", ".html", ""}
 # Recorded events, and the text of a licence, are words of others.
 OF_OTHERS = {"LICENSE", "tests/data/wire-samples.jsonl", "scripts/words.py"}
 

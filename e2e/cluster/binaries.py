@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from e2e.cluster import envtest, golang, natsversions
+from e2e.cluster import chromium, envtest, golang, natsversions
 from e2e.cluster.progress import say
 from e2e.cluster.tools import TOOLS, Tool
 from e2e.paths import cache_dir
@@ -149,6 +149,9 @@ def main(names: list[str]) -> int:
         for name in names or ["etcd", "kube-apiserver", "kubectl"]:
             if name == "nats-server-oldest":
                 print(f"nats-server {natsversions.OLDEST}: {natsversions.program(natsversions.OLDEST)}")
+                continue
+            if name == "chromium":
+                print(chromium.provide())
                 continue
             binary = resolve(name)
             version = TOOLS[name].version_of(binary.path)

@@ -4,13 +4,20 @@ from enum import Enum
 from typing import NamedTuple
 
 from kubectl_pp.flags import (
+    AGENT,
     ALWAYS,
     BOOLEANS,
     CHANGE,
     CHOICE,
+    CREATE,
     FILTERS,
+    FORCE,
+    FRESH_RUN,
+    FROM_STEP,
+    METRICS,
     OLD_LANGUAGE,
     OUTPUT,
+    REPEAT,
     SELECTORS,
     Completes,
     Flag,
@@ -53,33 +60,6 @@ class Verb(NamedTuple):
 
 
 UPLOAD_NAMES = "NAME is the name of a resource, an upload id, or @latest for the newest upload."
-
-FRESH_RUN = Flag(("-r", "--restart"), "with -u, -s or alone: begin a new run all the same")
-FROM_STEP = Flag(
-    ("--from-step",),
-    "begin the new run with this step; earlier ones are skipped",
-    "STEP",
-    completes=Completes.STEPS,
-)
-FORCE = Flag(("--force",), "also after an abort or a release, when the storage may have lost the bytes")
-CREATE = Flag(
-    ("--create",), "with -u: make the resource if there is none; the storage is asked for the upload"
-)
-REPEAT = Flag(
-    ("--repeat",), "go on with an interrupted command: uploads that have this token are left alone", "TOKEN"
-)
-AGENT = Group(
-    "The operator",
-    (
-        Flag(("--operator-namespace",), "namespace of the operator; that of the uploads by default", "NAME"),
-        Flag(
-            ("--operator-selector",),
-            "labels of its Pods",
-            "SELECTOR",
-            default="app.kubernetes.io/name=upload-postprocessing",
-        ),
-    ),
-)
 
 VERBS: tuple[Verb, ...] = (
     Verb(
@@ -156,6 +136,38 @@ VERBS: tuple[Verb, ...] = (
             ("everything that moves", "kubectl pp watch"),
             ("one upload, until it ends", "kubectl pp watch @latest"),
             ("a log of what happens in a step", "kubectl pp watch --step virusscan | tee scan.log"),
+        ),
+    ),
+    Verb(
+        "ui",
+        "ui",
+        "show a read-only page in the browser",
+        "Serves a page on loopback until Ctrl-C: uploads in flight with those first that need attention, why "
+        "they wait and what to do, each upload with its steps, Events and YAML, and what the operator says "
+        "of itself. It follows changes, with your connection and your rights, and makes none: "
+        "it shows the commands that do. The address holds a secret; nothing leaves this machine.",
+        groups=(
+            SELECTORS,
+            Group(
+                "The page",
+                (
+                    Flag(("--open",), "open the browser"),
+                    Flag(("--port",), "port on 127.0.0.1; 0 is any free one", "NUMBER", default="0"),
+                    Flag(
+                        ("--demo",),
+                        "made-up uploads, so many in flight; asks no cluster",
+                        "COUNT",
+                        optional=True,
+                    ),
+                ),
+            ),
+            AGENT,
+            METRICS,
+        ),
+        examples=(
+            ("look at the namespace of the context", "kubectl pp ui --open"),
+            ("try it without a cluster", "kubectl pp ui --demo"),
+            ("all namespaces, on a port of your choice", "kubectl pp ui -A --port 8080"),
         ),
     ),
     Verb(
@@ -332,10 +344,7 @@ VERBS: tuple[Verb, ...] = (
         "it ends with 1 and the operator's own words.",
         groups=(
             AGENT,
-            Group(
-                "Metrics",
-                (Flag(("--metrics-url",), "where its metrics and /readyz are, if not at its Pod", "URL"),),
-            ),
+            METRICS,
         ),
         examples=(("the usual", "kubectl pp doctor"),),
     ),

@@ -98,12 +98,14 @@ class Context:
         return f"kubectl pp {text}{place}"
 
     def close(self) -> None:
-        """End whatever we started."""
-        if self._asking is not None:
-            self._asking.kill()
-            self._asking.communicate()
-        if self._proxy is not None:
-            self._proxy.close()
+        """End whatever we started; once more does no harm."""
+        asking, self._asking = self._asking, None
+        if asking is not None:
+            asking.kill()
+            asking.communicate()
+        proxy, self._proxy = self._proxy, None
+        if proxy is not None:
+            proxy.close()
 
     def _ask_namespace(self) -> "subprocess.Popen[str]":
         import subprocess  # noqa: PLC0415 -- see above

@@ -53,6 +53,9 @@ class Feed:
         self._version = version
         self._queue: queue.Queue[Change] = queue.Queue()
         self._first = True
+        self._stopped = False
+        self.heard = 0.0
+        """When the API server has last said anything, be it that nothing is new."""
         threading.Thread(target=self._run, daemon=True).start()
 
     def get(self, timeout: float | None) -> Change | None:
@@ -70,8 +73,12 @@ class Feed:
         self._first = False
         return change
 
+    def stop(self) -> None:
+        """Do not go on after what is under way; nobody listens any more."""
+        self._stopped = True
+
     def _run(self) -> None:
-        while True:
+        while not self._stopped:
             try:
                 if not self._version:
                     self._list()
@@ -97,11 +104,15 @@ class Feed:
             return items, version
 
         items, self._version = self._client.retried(attempt)
+        self.heard = time.time()
         self._queue.put(Change(Kind.SNAPSHOT, tuple(Upload(item) for item in items)))
 
     def _watch(self) -> None:
         for event in self._client.watch(self._path, {**self._params, "resourceVersion": self._version}):
             resource = event["object"]
             self._version = resource["metadata"]["resourceVersion"]
+            self.heard = time.time()
+            if self._stopped:
+                return
             if event["type"] in (Kind.ADDED, Kind.MODIFIED, Kind.DELETED):
                 self._queue.put(Change(Kind(event["type"]), (Upload(resource),)))

@@ -179,6 +179,36 @@ DISPLAY = Group(
         Flag(("-h", "--help"), "this help"),
     ),
 )
+FRESH_RUN = Flag(("-r", "--restart"), "with -u, -s or alone: begin a new run all the same")
+FROM_STEP = Flag(
+    ("--from-step",),
+    "begin the new run with this step; earlier ones are skipped",
+    "STEP",
+    completes=Completes.STEPS,
+)
+FORCE = Flag(("--force",), "also after an abort or a release, when the storage may have lost the bytes")
+CREATE = Flag(
+    ("--create",), "with -u: make the resource if there is none; the storage is asked for the upload"
+)
+REPEAT = Flag(
+    ("--repeat",), "go on with an interrupted command: uploads that have this token are left alone", "TOKEN"
+)
+AGENT = Group(
+    "The operator",
+    (
+        Flag(("--operator-namespace",), "namespace of the operator; that of the uploads by default", "NAME"),
+        Flag(
+            ("--operator-selector",),
+            "labels of its Pods",
+            "SELECTOR",
+            default="app.kubernetes.io/name=upload-postprocessing",
+        ),
+    ),
+)
+METRICS = Group(
+    "Metrics",
+    (Flag(("--metrics-url",), "where its metrics and /readyz are, if not at its Pod", "URL"),),
+)
 ALWAYS = (SCOPE, CONNECTION, DISPLAY)
 
 

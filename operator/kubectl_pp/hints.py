@@ -1,5 +1,6 @@
 """What a person can do about an upload; pure, and written for somebody who sees it for the first time."""
 
+from shlex import quote
 from typing import NamedTuple
 
 from kubectl_pp.times import human
@@ -49,7 +50,7 @@ def _stuck(upload: Upload) -> list[Hint]:
                     "exactly this word, and is it connected to the same NATS? Look at its logs."
                 ),
                 Hint("When it runs again, start the step once more:", f"resume {name}"),
-                Hint("For all uploads that wait for it:", f"resume -s {step}"),
+                Hint("For all uploads that wait for it:", f"resume -s {quote(step)}"),
                 *_skip(upload),
                 Hint("Or end the upload; its bytes are kept:", f"cancel {name}"),
             ]
@@ -100,7 +101,7 @@ def _skip(upload: Upload) -> list[Hint]:
         return []
     following = names[names.index(upload.step) + 1]
     text = f"Or leave {upload.step} out, at your own risk, in a new run:"
-    return [Hint(text, f"restart {upload.name} --from-step {following}")]
+    return [Hint(text, f"restart {upload.name} --from-step {quote(following)}")]
 
 
 def _moving(upload: Upload, now: float) -> list[Hint]:

@@ -30,21 +30,31 @@ _LABELLED = ("uploadpp_build_info", "uploadpp_step_listeners")
 
 def look(client: Client, namespace: str, holder: str, url: str | None) -> Iterator[Finding]:
     """Findings from the metrics of the Pod that holds the Lease, or from `url`."""
-    pod = holder.rpartition("_")[0]
     try:
-        if url:
-            text = _fetch(url)
-        else:
-            text = client.text(f"/api/v1/namespaces/{namespace}/pods/{pod}:{PORT}/proxy/metrics")
+        text = read(client, namespace, holder, url)
     except (PluginError, OSError) as error:
-        why = str(error).splitlines()[0]
-        yield Finding(
-            Verdict.NOTE,
-            f"the operator's metrics cannot be read: {why}",
-            "--metrics-url=URL, if you have one",
-        )
+        yield unreadable(error)
         return
     yield from judge(parse(text))
+
+
+def read(client: Client, namespace: str, holder: str, url: str | None) -> str:
+    """The metrics of the Pod that holds the Lease, or those at `url`.
+
+    Raises:
+        PluginError, OSError: they cannot be read.
+    """
+    if url:
+        return _fetch(url)
+    pod = holder.rpartition("_")[0]
+    return client.text(f"/api/v1/namespaces/{namespace}/pods/{pod}:{PORT}/proxy/metrics")
+
+
+def unreadable(error: Exception) -> Finding:
+    """What to say where `read` has failed."""
+    why = str(error).splitlines()[0]
+    text = f"the operator's metrics cannot be read: {why}"
+    return Finding(Verdict.NOTE, text, "--metrics-url=URL, if you have one")
 
 
 def _fetch(url: str) -> str:
@@ -65,6 +75,16 @@ def parse(text: str) -> dict[str, float]:
         name, _, labels = sample.partition("{")
         key = f"{name}{{{labels}" if name in _LABELLED else name
         found[key] = found.get(key, 0.0) + float(value)
+    return found
+
+
+def by_step(text: str, name: str) -> dict[str, float]:
+    """One metric that has the label `step` and no other one."""
+    found: dict[str, float] = {}
+    for line in text.splitlines():
+        if line.startswith(f'{name}{{step="'):
+            step, _, value = line[len(name) + 7 :].rpartition('"} ')
+            found[step.replace('\\"', '"').replace("\\\\", "\\")] = float(value)
     return found
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from kubectl_pp import metrics, operators
 from kubectl_pp.client import Json
@@ -60,7 +61,7 @@ def _findings(context: Context) -> Iterator[Finding]:
         )
     namespace = context.default_namespace
     yield from _rights(context, namespace)
-    yield from _leases(context, context.options.operator_namespace or namespace)
+    yield from _operator(context, context.options.operator_namespace or namespace)
     yield from _uploads(context)
 
 
@@ -100,28 +101,39 @@ def _allowed(context: Context, body: Json) -> bool:
     return bool(context.client.post(path, body)["status"].get("allowed"))
 
 
-def _leases(context: Context, namespace: str) -> Iterator[Finding]:
+class Shards(NamedTuple):
+    """The operator's Leases, what they say, and who holds them."""
+
+    leases: list[Json]
+    findings: list[Finding]
+    holders: set[str]
+
+
+def shards(context: Context, namespace: str) -> Shards:
+    """Read the operator's Leases; without the right to do so a finding says that."""
     path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
     try:
         found = context.client.items(path, {})
     except UnavailableError as error:
-        yield Finding(Verdict.WARNING, f"the operator's Lease cannot be read: {error}", error.remedy)
+        text = f"the operator's Lease cannot be read: {error}"
+        return Shards([], [Finding(Verdict.WARNING, text, error.remedy)], set())
+    leases = [lease for lease in found if lease["metadata"]["name"].startswith(LEASES)]
+    if not leases:
+        text = f"no operator has ever run in {namespace}: there is no Lease {LEASES}0"
+        remedy = "install it with its Helm chart, or name its namespace with --operator-namespace"
+        return Shards([], [Finding(Verdict.BAD, text, remedy)], set())
+    judged = [_judge(context, namespace, lease) for lease in leases]
+    holders = {holder for finding, holder in judged if finding.verdict is Verdict.GOOD}
+    return Shards(leases, [finding for finding, _ in judged], holders)
+
+
+def _operator(context: Context, namespace: str) -> Iterator[Finding]:
+    leases, findings, holders = shards(context, namespace)
+    yield from findings
+    if findings and not leases and findings[0].verdict is Verdict.WARNING:
         return
-    shards = [lease for lease in found if lease["metadata"]["name"].startswith(LEASES)]
-    if not shards:
-        yield Finding(
-            Verdict.BAD,
-            f"no operator has ever run in {namespace}: there is no Lease {LEASES}0",
-            "install it with its Helm chart, or name its namespace with --operator-namespace",
-        )
-    holders = set()
-    for lease in shards:
-        finding, holder = _judge(context, namespace, lease)
-        yield finding
-        if finding.verdict is Verdict.GOOD:
-            holders.add(holder)
     yield from operators.look(context, namespace, {holder.rpartition("_")[0] for holder in holders})
-    yield from operators.keys(context.client, namespace, shards, context.options.operator_selector)
+    yield from operators.keys(context.client, namespace, leases, context.options.operator_selector)
     url = context.options.metrics_url
     for holder in [""] if url else sorted(holders):
         yield from metrics.look(context.client, namespace, holder, url)

@@ -1,0 +1,155 @@
+"""All uploads as rows, and whether what is known of them is current. Written by one thread, read by many."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from heapq import nsmallest
+from typing import NamedTuple
+
+from kubectl_pp.sound import Json
+from kubectl_pp.ui.filters import PAGE, Filter
+from kubectl_pp.ui.rows import Row
+from kubectl_pp.upload import Stage, Upload
+
+Key = tuple[str, str]
+
+ANSWERS = 5000
+"""Answers of a step that are kept to say how long it takes."""
+SILENT_SECONDS = 150.0
+"""A watch that brings nothing for so long is dead: the API server sends a bookmark each minute."""
+
+
+class Found(NamedTuple):
+    """The rows of one page, how many there are in all, and how many of these are stalled or held."""
+
+    rows: list[Row]
+    total: int
+    stuck: int
+
+
+class Model:
+    """What the page shows. `changed` is notified when any of it is new."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.version = 0
+        self.rows: dict[Key, Row] = {}
+        self.steps: dict[str, int] = {}
+        """Steps in the order of the plans, with their maxInFlight where a plan names it."""
+        self.answers: dict[str, deque[tuple[float, float]]] = {}
+        """Of each step: when it has answered, and after how many seconds."""
+        self.unwell: frozenset[str] = frozenset()
+        """Steps that nobody answers for."""
+        self.operator: Json = {}
+        self.readers = 0
+        """Pages that are open; what costs requests is asked for them only."""
+        self.heard = 0.0
+        self.lost = ""
+        self.loaded = False
+        self._numbers = 0
+
+    def load(self, uploads: Iterable[Upload]) -> None:
+        """All uploads, as listed. Rows keep their numbers."""
+        uploads = list(uploads)
+        with self.changed:
+            before, self.rows = self.rows, {}
+            self.answers = {}
+            for upload in uploads:
+                old = before.get(upload.key)
+                self._put(upload, old.number if old else None)
+            self._news()
+
+    def put(self, upload: Upload) -> None:
+        """An upload as it is now."""
+        with self.changed:
+            old = self.rows.get(upload.key)
+            self._put(upload, old.number if old else None, old)
+            self._news()
+
+    def drop(self, key: Key) -> None:
+        """An upload that is gone."""
+        with self.changed:
+            self.rows.pop(key, None)
+            self._news()
+
+    def hear(self) -> None:
+        """The API server is there, and nothing is new."""
+        with self.changed:
+            self.heard = time.time()
+
+    def lose(self, why: str) -> None:
+        """What is here is not current any more."""
+        with self.changed:
+            self.lost = why
+            self.version += 1
+            self.changed.notify_all()
+
+    def set_operator(self, operator: Json, unwell: Iterable[str]) -> None:
+        """What is known of the operator, and the steps that it says nobody listens for."""
+        with self.changed:
+            self.operator = operator
+            self.unwell = frozenset(unwell)
+            self.version += 1
+            self.changed.notify_all()
+
+    def wait(self, version: int, seconds: float) -> None:
+        """Until something is newer than that version, or the time is over."""
+        with self.changed:
+            if self.version == version:
+                self.changed.wait(seconds)
+
+    def stale(self, now: float) -> str:
+        """Why what is here may be old; empty when it is current."""
+        if self.lost:
+            return self.lost
+        if self.heard and now - self.heard > SILENT_SECONDS:
+            return "nothing has come from the API server"
+        return ""
+
+    def silent_steps(self) -> frozenset[str]:
+        """The steps that nobody answers for, as the operator or as stalled uploads say."""
+        with self.changed:
+            stalled = {row.step for row in self.rows.values() if row.stuck and row.stage == Stage.RUNNING}
+            return self.unwell | stalled
+
+    def find(self, wanted: Filter, now: float) -> Found:
+        """The rows of a page in order."""
+        unwell = self.silent_steps()
+        with self.changed:
+            rows = list(self.rows.values())
+        found = [row for row in rows if wanted.matches(row, now, unwell)]
+        first = nsmallest(wanted.start + PAGE, found, key=lambda row: row.order(now, unwell))
+        return Found(first[wanted.start :], len(found), sum(row.stuck for row in found))
+
+    def snapshot(self) -> list[Row]:
+        """All rows, for whoever counts them."""
+        with self.changed:
+            return list(self.rows.values())
+
+    def stamp(self, key: Key) -> str:
+        """What is another one after each change of an upload; empty when it is gone."""
+        with self.changed:
+            row = self.rows.get(key)
+            return row.stamp if row is not None else ""
+
+    def _put(self, upload: Upload, number: int | None, old: Row | None = None) -> None:
+        if number is None:
+            self._numbers += 1
+            number = self._numbers
+        row = self.rows[upload.key] = Row(upload, number)
+        for step in upload.steps:
+            most = step.plan.get("maxInFlight")
+            self.steps[step.name] = most if isinstance(most, int) else self.steps.get(step.name, 0)
+        known = old.answers if old is not None else ()
+        for answer in row.answers:
+            if answer not in known:
+                name, at, seconds = answer
+                self.answers.setdefault(name, deque(maxlen=ANSWERS)).append((at, seconds))
+
+    def _news(self) -> None:
+        self.lost = ""
+        self.loaded = True
+        self.heard = time.time()
+        self.version += 1
+        self.changed.notify_all()
