@@ -35,7 +35,7 @@ def seen(upload: CoreUpload, **file: str) -> Upload:
     raw["spec"]["upload"] |= file
     raw["metadata"] |= {"uid": "u", "resourceVersion": "5", "generation": 1}
     raw["metadata"]["creationTimestamp"] = raw["spec"]["upload"]["receivedTime"]
-    return Upload(raw)
+    return Upload(json.loads(json.dumps(raw)))  # plans are shared by all uploads
 
 
 def events(stream: Stream, now: float) -> dict[str, Any]:
