@@ -165,7 +165,8 @@ class LegacyService:
             try:
                 consumers = await find(self._js)
                 self._judge(self._members(consumers))
-                if now - listed_at >= min(FULL_SECONDS, FULL_SECONDS * self._look_seconds):
+                due = now - listed_at >= min(FULL_SECONDS, FULL_SECONDS * self._look_seconds)
+                if due or self._found:  # what is wrong is looked at again and again, until it is mended
                     listed_at = now
                     await self._look_at_others(await list_consumers(self._js))
                 await self._move(consumers)
