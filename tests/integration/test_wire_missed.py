@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig, StreamSource
 from nats.js.errors import APIError
@@ -172,6 +173,13 @@ async def test_a_mirror_that_takes_nothing_is_named(client: Client) -> None:
     await ensure_stream(js)
     refused, problem = await publish(client, b"x")
     assert (refused, "no stream stores what is published on main-queue" in problem) == ([], True)
+
+
+async def test_no_jetstream_is_said_in_words(client: Client) -> None:
+    """Where nobody answers, as at a leaf node without JetStream, the library has no words."""
+    nobody = client.jetstream(prefix="$JS.elsewhere.API")
+    with pytest.raises(NatsError, match="nobody answers for JetStream"):
+        await ensure_stream(nobody)
 
 
 LIMITED = """accounts {{

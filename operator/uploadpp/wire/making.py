@@ -6,10 +6,14 @@ import re
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, ConsumerInfo, StreamConfig
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 log = logging.getLogger(__name__)
 
+NO_JETSTREAM = (
+    "nobody answers for JetStream (503): switch it on at this server or in its cluster; that of another "
+    "domain, behind a leaf node, is not used"
+)
 NO_PLACE = "maximum consumers limit"
 NO_PLACE_CODE = 10026
 _MAX_PENDING = re.compile(r"max ack pending exceeds \w+ limit of (\d+)")
@@ -41,18 +45,30 @@ def limit_of(error: APIError) -> int | None:
     return int(match[1]) if match is not None and int(match[1]) > 0 else None
 
 
-async def make_stream(js: JetStreamContext, config: StreamConfig) -> None:
-    """Make a stream; another replica may have been faster.
+async def ensure(js: JetStreamContext, config: StreamConfig) -> None:
+    """Make a stream when it is missing; leave it as it is when it is there.
 
     Raises:
         APIError: it cannot be made: too many streams, no room, or its subject belongs to another one.
+        NatsError: the server has no JetStream for us.
     """
     name = config.name or ""
+    try:
+        await js.stream_info(name)
+    except NotFoundError:
+        await _make_stream(js, name, config)
+    except ServiceUnavailableError as error:
+        if error.description:
+            raise
+        raise NatsError(NO_JETSTREAM) from error
+
+
+async def _make_stream(js: JetStreamContext, name: str, config: StreamConfig) -> None:
     try:
         await js.add_stream(config)
     except APIError as error:
         try:
-            await js.stream_info(name)
+            await js.stream_info(name)  # somebody else was faster
         except NotFoundError:
             raise error from None  # what the server said is the reason, not that there is no stream
     else:

@@ -27,7 +27,7 @@ from nats.js.errors import NotFoundError
 
 from uploadpp.core.sharding import BUCKETS, Shard
 from uploadpp.wire.kept import Keeper, Kept, read
-from uploadpp.wire.making import NoPlaceError, make, make_stream, make_unless_there
+from uploadpp.wire.making import NoPlaceError, ensure, make, make_unless_there
 from uploadpp.wire.positions import acknowledged, first_of, last_before, last_sign_of
 
 log = logging.getLogger(__name__)
@@ -119,10 +119,7 @@ def parse_name(name: str) -> tuple[Shard, int] | None:
 
 async def ensure_stream(js: JetStreamContext, max_age_seconds: float | None = None) -> None:
     """Make the stream when it is missing; leave it as it is when it is there."""
-    try:
-        await js.stream_info(STREAM)
-    except NotFoundError:
-        await make_stream(js, StreamConfig(name=STREAM, subjects=[STREAM], max_age=max_age_seconds))
+    await ensure(js, StreamConfig(name=STREAM, subjects=[STREAM], max_age=max_age_seconds))
 
 
 async def take_over(  # noqa: PLR0913 -- where to begin has several sources
