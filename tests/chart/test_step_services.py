@@ -301,16 +301,18 @@ class Trial:
             for name, text in config["data"].items():
                 (folder / name).write_text(text)
 
-    def of(self, service: str, file: Path, **places: str) -> str:
-        """The verdict."""
+    def of(self, service: str, file: Path, **places: str) -> tuple[str, str]:
+        """The verdict and its reason."""
         deployment = self._deployments[service]
         with self._patch.context() as patch:
             for name, value in variables(deployment).items():
                 for place, here in {"/etc/uploadpp": str(self._folder), **places}.items():
                     value = value.replace(place, here)  # noqa: PLW2901 -- each of them
                 patch.setenv(name, value)
-            assert main([*step(deployment)["args"], f"--try={file}"]) == 0
-        return self._said.readouterr().out
+            main([*step(deployment)["args"], f"--try={file}", "--output=json"])
+        said = json.loads(self._said.readouterr().out)
+        assert not said["failed"], said
+        return said["outcome"], said["message"]
 
 
 class ChartClamd(ClamdServer):
@@ -355,10 +357,11 @@ def test_the_side_car_scans_with_the_configuration_of_the_chart(
         file.write_bytes(content)
         said[what] = trial.of("virusscan", file, **{"/run/clamd/clamd.sock": str(clamd.socket)})
     clamd.stop()
-    assert "delete" in said["infected"]
-    assert EICAR_SIGNATURE in said["infected"]
-    assert said["clean"].startswith("continue")
-    assert "not scanned" in said["large"]
+    assert said["infected"][0] == "delete"
+    assert EICAR_SIGNATURE in said["infected"][1]
+    assert said["clean"][0] == "continue"
+    assert said["large"][0] == "continue"
+    assert "not scanned" in said["large"][1]
 
 
 def test_rules_and_commands_work_as_they_are_written_in_the_values(
@@ -367,11 +370,11 @@ def test_rules_and_commands_work_as_they_are_written_in_the_values(
     trial = Trial(render(PLAIN), tmp_path, monkeypatch, capsys)
     file = tmp_path / "a.bat"
     file.write_bytes(b"\x7fELF")
-    assert "no scripts: {{ .Values }} # none" in trial.of("policies", file)
-    assert trial.of("elf", file).startswith("delete")
+    assert trial.of("policies", file) == ("delete", "no scripts: {{ .Values }} # none")
+    assert trial.of("elf", file)[0] == "delete"
     large = tmp_path / "setup.exe"
     large.write_bytes(b"x" * 1_000_001)
-    assert "no large programs" in trial.of("policies", large)
-    assert trial.of("elf", large).startswith("continue")
+    assert trial.of("policies", large) == ("delete", "no large programs")
+    assert trial.of("elf", large)[0] == "continue"
     large.write_bytes(b"x")
-    assert trial.of("policies", large).startswith("continue")
+    assert trial.of("policies", large) == ("continue", "")
