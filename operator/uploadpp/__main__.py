@@ -16,9 +16,10 @@ from uploadpp.runtime.configuration import ConfigurationError, add_flags, read_s
 from uploadpp.runtime.logs import LogFormat, LogLevel, log_what_nobody_catches, set_up
 from uploadpp.runtime.loop import run
 from uploadpp.selftest import SelftestError, selftest
-from uploadpp.steps import cli
+from uploadpp.steps import cli, scaffold
 
 CONFIGURATION_EXIT = 2
+NEW_STEP = "step new"
 GC_THRESHOLDS = (20_000, 20, 20)
 
 
@@ -47,7 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
         standin.SERVICE, help="stand in for the replaced service: answer its probes"
     )
     replaced.add_argument("arguments", nargs=argparse.REMAINDER, help="as in `ocis postprocessing server`")
-    options = vars(parser.parse_args(arguments))
+    words = sys.argv[1:] if arguments is None else arguments
+    options: dict[str, Any] = {"command": NEW_STEP, "arguments": words[2:]}
+    if not scaffold.is_asked_for(words):
+        options = vars(parser.parse_args(words))
     command = options.pop("command")
     if command == "generate-key":
         sys.stdout.write(Fernet.generate_key().decode() + "\n")
@@ -90,6 +94,7 @@ def _selftest(options: dict[str, Any]) -> int:
 COMMANDS: dict[str, Callable[[dict[str, Any]], int]] = {
     "run": _run,
     "step": cli.run_step,
+    NEW_STEP: scaffold.run,
     "selftest": _selftest,
     "adopt": run_adopt,
     "release": run_release,

@@ -63,9 +63,9 @@ def test_the_readme_shows_the_same_lines() -> None:
 
 
 @pytest.mark.timeout(600)
-async def test_the_ten_lines_in_a_fresh_environment(bench: StepBench, tmp_path: Path) -> None:
+async def test_the_ten_lines_in_a_fresh_environment(bench: StepBench, tmp_path: Path, wheel: Path) -> None:
     """Built, installed into an environment of its own, and run: with what is declared and nothing else."""
-    python = await asyncio.to_thread(fresh_environment, tmp_path)
+    python = await asyncio.to_thread(fresh_environment, tmp_path, wheel)
     step = bench.process([str(example(tmp_path))], python=python)
     await serves(bench, step)
     done = await asyncio.to_thread(
@@ -75,10 +75,56 @@ async def test_the_ten_lines_in_a_fresh_environment(bench: StepBench, tmp_path: 
     assert "is not a condition such as" in done.stderr
 
 
-def fresh_environment(folder: Path) -> Path:
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What would be published."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder))
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+def locked(wheel: Path) -> str:
+    """Constraints: the locked versions, which are in uv's cache, and our wheel."""
+    lock = (REPO / "requirements.lock").read_text()
+    pins = re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?(==[^\s;\\]+)", lock, re.MULTILINE)
+    return "".join(f"{name}{pin}\n" for name, pin in pins) + f"uploadpp @ {wheel.as_uri()}\n"
+
+
+@pytest.mark.timeout(600)
+def test_from_nothing_to_a_tested_step_in_five_commands(tmp_path: Path, wheel: Path) -> None:
+    """The block of the page, line by line, in an empty folder; uv finds packages as it is set up to."""
+    (block,) = blocks("sh", DOCS.split("## From nothing to a tested step", 1)[1].split("\n## ", 1)[0])
+    commands = [shlex.split(line) for line in block.splitlines()]
+    assert len(commands) == 5
+    (tmp_path / "constraints.txt").write_text(locked(wheel))
+    environment = {
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if name not in {"VIRTUAL_ENV", "PYTHONPATH", "UV_PYTHON"}
+        },
+        "PATH": os.pathsep.join([str(REPO / "scripts"), f"{sys.base_prefix}/bin", os.environ["PATH"]]),
+        "UV_CONSTRAINT": str(tmp_path / "constraints.txt"),
+        "UV_NO_CONFIG": "1",
+    }
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    said = {}
+    for words in commands:
+        done = subprocess.run(
+            words, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+        )
+        assert done.returncode == (5 if "--try" in words else 0), (words, done.stdout, done.stderr)
+        said[words[0]] = done.stdout
+    assert " 4 passed in " in said[".venv/bin/pytest"]
+    assert said[".venv/bin/python"].startswith("/bin/ls: delete\n")
+    assert not done.stderr
+    assert list(folder.glob(".venv/lib/*/site-packages/uploadpp/py.typed")), "authors' type checks need it"
+
+
+def fresh_environment(folder: Path, wheel: Path) -> Path:
     """A virtual environment with our wheel; returns its python."""
-    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "dist"))
-    (wheel,) = (folder / "dist").glob("*.whl")
     venv, uv = folder / "venv", str(REPO / "scripts" / "uv")
     run(uv, "venv", "--python", sys.executable, str(venv))
     python = venv / "bin" / "python"

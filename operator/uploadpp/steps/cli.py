@@ -19,6 +19,8 @@ from uploadpp.steps.virusscan import Virusscan, VirusscanOptions
 
 NAME_VARIABLE = "UPLOADPP_STEP_NAME"
 EPILOG = """\
+a step of your own, in Python: uploadpp step new NAME [DIR]
+
 examples:
   uploadpp step virusscan --clamd unix:/run/clamav/clamd.ctl --max-scan-size 100MB
   uploadpp step virusscan --exec 'clamdscan --fdpass -' --exit 1=delete

@@ -122,10 +122,15 @@ async def _answer(writer: asyncio.StreamWriter, served: _Served | None) -> None:
     with served.local.open() as file:
         while left and (part := await asyncio.to_thread(file.read, min(left, CHUNK_BYTES))):
             left -= len(part)
-            writer.write(part)
-            await writer.drain()
+            await _write(writer, part)
     if download is Download.LARGER:
-        writer.write(b"+")
-        await writer.drain()
+        await _write(writer, b"+")
     if download is Download.STALLED:
         await asyncio.Event().wait()
+
+
+async def _write(writer: asyncio.StreamWriter, part: bytes) -> None:
+    if writer.is_closing():
+        raise ConnectionResetError  # the step has seen enough
+    writer.write(part)
+    await writer.drain()
