@@ -26,7 +26,7 @@ from uploadpp.core.states import Outcome, Stage
 from uploadpp.kube.errors import ApiError, ConflictError
 from uploadpp.kube.store import Store, stored
 from uploadpp.runtime.clients import UnreachableError, open_clients
-from uploadpp.runtime.configuration import namespace_of
+from uploadpp.runtime.operator_config import namespace_of
 from uploadpp.runtime.settings import Settings
 from uploadpp.wire.decode import decode
 from uploadpp.wire.envelope import BadMessageError, encode_envelope

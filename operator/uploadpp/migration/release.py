@@ -24,12 +24,12 @@ from uploadpp.kube.sealing import SealError
 from uploadpp.kube.store import stored
 from uploadpp.migration.report import Exit, RefusedToRunError, Report
 from uploadpp.migration.site import AT_ONCE, Options, Site, all_of, alone, check_key, check_old_service
-from uploadpp.runtime.handmade import origin_from_spec
-from uploadpp.runtime.surroundings import wall_clock
+from uploadpp.runtime.clock import wall_clock
 from uploadpp.wire.bucket import Bucket, BucketError, decode_entry
 from uploadpp.wire.envelope import encode_envelope
 from uploadpp.wire.giveback import begin_here, keep_place, leave, ours, places, prepared
 from uploadpp.wire.history import History, read_history
+from uploadpp.wire.origin import origin_from_spec
 from uploadpp.wire.rawjson import go_string
 from uploadpp.wire.stream import LEGACY_DURABLES, STREAM, reads_behind
 

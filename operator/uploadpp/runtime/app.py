@@ -26,14 +26,8 @@ from uploadpp.kube.lease import Lease
 from uploadpp.kube.rights import Rights
 from uploadpp.kube.sealing import Sealer
 from uploadpp.kube.store import Store
-from uploadpp.runtime.configuration import (
-    ConfigurationError,
-    core_config,
-    namespace_of,
-    nats_options,
-    notes,
-    sealing_keys,
-)
+from uploadpp.runtime.clock import wall_clock
+from uploadpp.runtime.configuration import ConfigurationError, nats_options
 from uploadpp.runtime.crew import Crew
 from uploadpp.runtime.exporting import notes as tracing_notes
 from uploadpp.runtime.exporting import open_otlp
@@ -42,13 +36,14 @@ from uploadpp.runtime.listeners import Listeners
 from uploadpp.runtime.listening import explain
 from uploadpp.runtime.logs import add_trace_ids
 from uploadpp.runtime.metrics import Metrics
+from uploadpp.runtime.operator_config import core_config, namespace_of, notes, sealing_keys
 from uploadpp.runtime.seat import Seat
 from uploadpp.runtime.session import Session
 from uploadpp.runtime.settings import Settings
 from uploadpp.runtime.stalls import StallWatch
 from uploadpp.runtime.stopping import or_stop
 from uploadpp.runtime.storage_check import open_check
-from uploadpp.runtime.surroundings import Surroundings, wall_clock
+from uploadpp.runtime.surroundings import Surroundings
 from uploadpp.runtime.tracing import Tracing
 from uploadpp.runtime.watch import Watch
 from uploadpp.wire.client import trouble

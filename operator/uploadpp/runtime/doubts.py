@@ -12,15 +12,16 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import NamedTuple
 
 from uploadpp.core.inputs import Absent
-from uploadpp.core.model import Origin
+from uploadpp.core.model import Millis, Origin
 from uploadpp.core.rules.absence import is_doubtful
 from uploadpp.core.states import Stage
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
+from uploadpp.runtime.metrics import Metrics
 from uploadpp.runtime.ports import Ask
-from uploadpp.runtime.surroundings import Surroundings
 
 ABSENT = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 ENOUGH = 3
@@ -28,6 +29,15 @@ ENOUGH = 3
 AT_ONCE = 4
 """So many uploads are asked about at a time."""
 LONGEST_PAUSE_SECONDS = 600.0
+
+
+class Questions(NamedTuple):
+    """How the storage is asked."""
+
+    ask: Ask | None
+    """None when it is not asked."""
+    every_seconds: float
+    """The time between two questions about an upload."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,16 +66,17 @@ class Doubts:
     def __init__(
         self,
         coordinator: Coordinator,
-        around: Surroundings,
+        questions: Questions,
+        metrics: Metrics,
+        clock: Callable[[], Millis],
         hears: Callable[[], bool],
     ) -> None:
         """`hears` says whether answers of the log arrive at present."""
         self._coordinator = coordinator
-        self._metrics = around.metrics
-        self._clock = around.clock
-        self._ask = around.ask
+        self._metrics = metrics
+        self._clock = clock
+        self._ask, self._interval = questions
         self._hears = hears
-        self._interval = around.ask_seconds
         self._open: dict[Entry, _Doubt] = {}
         self._heap: list[tuple[float, int, _Doubt]] = []
         self._count = 0

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
-from uploadpp.core.model import Millis, Origin, Upload
+from uploadpp.core.model import Millis, Origin
 from uploadpp.kube.errors import ApiError, NotFoundError
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
@@ -20,21 +20,6 @@ from uploadpp.wire.rawjson import go_string
 from uploadpp.wire.urls import expiry_of
 
 log = logging.getLogger(__name__)
-
-
-def origin_from_spec(upload: Upload) -> Origin:
-    """What the spec of a hand-made resource says of the file, in the form of the wire."""
-    file = upload.file
-    user = f'{{"id":{{"opaque_id":{go_string(file.user_id)}}}}}' if file.user_id else "null"
-    ids = {"storage_id": file.storage_id, "opaque_id": file.opaque_id, "space_id": file.space_id}
-    known = ",".join(f'"{name}":{go_string(value)}' for name, value in ids.items() if value)
-    return Origin(
-        filename=go_string(file.filename),
-        filesize=str(file.filesize),
-        executing_user=user,
-        resource_id=f"{{{known}}}" if known else "null",
-        by_hand=True,
-    )
 
 
 class SecretUrls:

@@ -22,9 +22,10 @@ from uploadpp.kube.store import Stored, stored
 from uploadpp.runtime.archive import Archive, id_in
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.entry import Entry
-from uploadpp.runtime.handmade import SecretUrls, origin_from_spec
+from uploadpp.runtime.handmade import SecretUrls
 from uploadpp.runtime.keys import KeyCheck
 from uploadpp.runtime.ports import Json, Notices, Seals
+from uploadpp.wire.origin import origin_from_spec
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from uploadpp.runtime.checkpoint import Checkpoint, Form
 from uploadpp.runtime.coordinator import Coordinator
 from uploadpp.runtime.crew import Crew
 from uploadpp.runtime.dispatcher import Dispatcher
-from uploadpp.runtime.doubts import Doubts
+from uploadpp.runtime.doubts import Doubts, Questions
 from uploadpp.runtime.entry import Entry
 from uploadpp.runtime.fence import Fence
 from uploadpp.runtime.handmade import SecretUrls
@@ -94,7 +94,8 @@ class Session:
         self.limit = Limit(around.max_recorded // shard.count, self._coordinator, self._archive)
         self._checkpoint.limit = self.limit
         self._coordinator.on_ended = self._reaper.watch
-        self._doubts = Doubts(self._coordinator, around, self._hears)
+        asks = Questions(around.ask, around.ask_seconds), around.metrics, around.clock, self._hears
+        self._doubts = Doubts(self._coordinator, *asks)
         self._vanished = Vanished(self._coordinator, around.store, self._resources, self._checkpoint)
         refusals = self._checkpoint.refusals
         refusals.on_news = lambda notice: around.events.post(lease.name, lease.uid, notice, LEASE)
@@ -104,7 +105,6 @@ class Session:
         self._overfull = Overfull(self._coordinator, self._ledger, around.store)
         window = FullWindow(self._overfull, refusals, around.monotonic)
         self.abilities = Abilities(window, self._publisher, refusals, lease)
-        self.entered = False
         self._traffic = Traffic()
         self._reader: LogReader | None = None
         self._watch: Watching | None = None
@@ -114,7 +114,7 @@ class Session:
         self._place: Place | None = None
         self._reading: list[asyncio.Task[None]] = []
         self._recording: list[asyncio.Task[None]] = []
-        self._ending, self._replay_to = False, 0
+        self.entered, self._ending, self._replay_to = False, False, 0
 
     @property
     def processing(self) -> int:

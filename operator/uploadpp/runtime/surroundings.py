@@ -10,6 +10,7 @@ from nats.aio.client import Client
 from uploadpp.api.codec import ShownField
 from uploadpp.core.config import Config
 from uploadpp.core.model import Millis
+from uploadpp.runtime.clock import wall_clock
 from uploadpp.runtime.echoes import IsEcho
 from uploadpp.runtime.handlers import Sink
 from uploadpp.runtime.listing import SOON_READ
@@ -24,11 +25,6 @@ from uploadpp.wire.stream import StartFrom
 ACK_SECONDS = 0.05
 RESYNC_SECONDS = 600.0
 ASK_SECONDS = 10.0
-
-
-def wall_clock() -> Millis:
-    """The time of day in ms."""
-    return Millis(time.time_ns() // 1_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,16 +13,13 @@ from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
 from uploadpp.runtime.configuration import (
     ConfigurationError,
     add_flags,
-    core_config,
     flag_of,
-    namespace_of,
     nats_options,
-    notes,
     read_settings,
-    sealing_keys,
     variables_of,
 )
 from uploadpp.runtime.logs import LogFormat, LogLevel
+from uploadpp.runtime.operator_config import core_config, namespace_of, notes, sealing_keys
 from uploadpp.runtime.settings import Settings, TracingType
 from uploadpp.runtime.values import StorageChecks
 from uploadpp.storage.sources import Source

@@ -6,14 +6,13 @@ import pytest
 
 from uploadpp.runtime.configuration import (
     ConfigurationError,
-    core_config,
     is_tls_off,
     nats_options,
-    notes,
     read_settings,
     variables_of,
 )
 from uploadpp.runtime.exporting import open_otlp
+from uploadpp.runtime.operator_config import core_config, notes
 from uploadpp.runtime.settings import Settings
 
 NAMES = list(Settings.model_fields)
