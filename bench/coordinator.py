@@ -15,10 +15,10 @@ from functools import partial
 from bench.events import bytes_received, step_finished
 from uploadpp.core.config import Config
 from uploadpp.core.model import Millis, StepPlan
-from uploadpp.runtime.coordinator import Coordinator
-from uploadpp.runtime.ledger import Ledger
-from uploadpp.runtime.metrics import Metrics
-from uploadpp.runtime.scheduler import Scheduler
+from uploadpp.pipeline.acks import Ledger
+from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.timers import Scheduler
+from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.reader import Raw
 

@@ -8,8 +8,8 @@ from chart_values import Value, closed
 
 from uploadpp.core.model import FINISHED_STEP
 from uploadpp.core.states import Outcome
-from uploadpp.runtime.settings import MAX_STEP_NAME
-from uploadpp.runtime.stepsettings import StepSettings
+from uploadpp.process.settings import MAX_STEP_NAME
+from uploadpp.process.step_settings import StepSettings
 from uploadpp.steps.virusscan import Infected, Oversize
 
 SIZE = {

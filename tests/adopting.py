@@ -23,8 +23,8 @@ from uploadpp.migration.adopt import AdoptOptions
 from uploadpp.migration.cli import adopt, release
 from uploadpp.migration.release import ReleaseOptions
 from uploadpp.migration.report import Exit, Report
-from uploadpp.runtime.configuration import read_settings
-from uploadpp.runtime.settings import Settings
+from uploadpp.process.configuration import read_settings
+from uploadpp.process.settings import Settings
 
 STEPS = ("virusscan", "delay", "policies")
 SETTINGS = {

@@ -11,10 +11,10 @@ from cryptography.fernet import Fernet
 from uploadpp import __version__, standin
 from uploadpp.core.text import clean_lines
 from uploadpp.migration.cli import add_commands, run_adopt, run_release
-from uploadpp.runtime.app import App
-from uploadpp.runtime.configuration import ConfigurationError, add_flags, read_settings
-from uploadpp.runtime.logs import LogFormat, LogLevel, log_what_nobody_catches, set_up
-from uploadpp.runtime.loop import run
+from uploadpp.ownership.app import App
+from uploadpp.process.configuration import ConfigurationError, add_flags, read_settings
+from uploadpp.process.logs import LogFormat, LogLevel, log_what_nobody_catches, set_up
+from uploadpp.process.loop import run
 from uploadpp.selftest import SelftestError, selftest
 from uploadpp.steps import cli, scaffold
 

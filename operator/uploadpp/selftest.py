@@ -25,9 +25,9 @@ from uploadpp.core.model import RESTARTED_BY, Millis
 from uploadpp.core.states import Outcome, Stage
 from uploadpp.kube.errors import ApiError, ConflictError
 from uploadpp.kube.store import Store, stored
-from uploadpp.runtime.clients import UnreachableError, open_clients
-from uploadpp.runtime.operator_config import namespace_of
-from uploadpp.runtime.settings import Settings
+from uploadpp.process.clients import UnreachableError, open_clients
+from uploadpp.process.operator_config import namespace_of
+from uploadpp.process.settings import Settings
 from uploadpp.wire.decode import decode
 from uploadpp.wire.envelope import BadMessageError, encode_envelope
 from uploadpp.wire.marks import AnyMark

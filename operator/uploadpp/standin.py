@@ -15,9 +15,9 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import PurePath
 
 from uploadpp import __version__
-from uploadpp.runtime.health import HealthServer
-from uploadpp.runtime.listening import explain, split_address
-from uploadpp.runtime.logs import LogFormat, LogLevel, set_up
+from uploadpp.process.health import HealthServer
+from uploadpp.process.listening import explain, split_address
+from uploadpp.process.logs import LogFormat, LogLevel, set_up
 
 log = logging.getLogger(__name__)
 

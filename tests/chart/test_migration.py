@@ -10,8 +10,8 @@ import yaml
 from e2e.paths import REPO
 from tests.chart.rendering import environment, render
 from uploadpp import __version__, standin
-from uploadpp.runtime.configuration import read_settings
-from uploadpp.runtime.operator_config import core_config
+from uploadpp.process.configuration import read_settings
+from uploadpp.process.operator_config import core_config
 
 DOCS = REPO / "docs"
 PAGES = sorted(DOCS.glob("migrate-*.md"))

@@ -11,7 +11,7 @@ import yaml
 from e2e.cluster.binaries import resolve
 from e2e.paths import REPO
 from uploadpp.core.states import Ignored, Outcome, Stage
-from uploadpp.runtime.metrics import Metrics
+from uploadpp.telemetry.metrics import Metrics
 
 ALERTS = REPO / "docs" / "monitoring" / "alerts.yaml"
 SITUATIONS = Path(__file__).parent / "data" / "alerts.test.yaml"

@@ -24,8 +24,8 @@ from tests.chart.stepvalues import (
     variables,
 )
 from uploadpp.__main__ import main
-from uploadpp.runtime.configuration import read_model, variables_of
-from uploadpp.runtime.settings import Settings
+from uploadpp.process.configuration import read_model, variables_of
+from uploadpp.process.settings import Settings
 from uploadpp.steps.command import CommandOptions
 from uploadpp.steps.options import SHARED, ServiceOptions
 from uploadpp.steps.policies import PoliciesOptions

@@ -12,11 +12,11 @@ from e2e.cluster.binaries import resolve
 from e2e.paths import REPO
 from tests.chart.rendering import EVERYTHING, MINIMAL, PRODUCTION, SETS, container, environment, render
 from uploadpp.core.states import OnExhausted
-from uploadpp.runtime.configuration import read_settings, variables_of
-from uploadpp.runtime.exporting import endpoint
-from uploadpp.runtime.operator_config import core_config
-from uploadpp.runtime.settings import Settings
-from uploadpp.runtime.stepsettings import StepSettings
+from uploadpp.process.configuration import read_settings, variables_of
+from uploadpp.process.operator_config import core_config
+from uploadpp.process.settings import Settings
+from uploadpp.process.step_settings import StepSettings
+from uploadpp.process.tracing_config import endpoint
 
 CHART = REPO / "charts" / "upload-postprocessing"
 NO_VALUE = {

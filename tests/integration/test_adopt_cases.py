@@ -18,7 +18,7 @@ from tests.goservice import BUCKET, key_of
 from uploadpp.kube.errors import UnavailableError
 from uploadpp.kube.store import Store
 from uploadpp.migration.report import Exit
-from uploadpp.runtime.configuration import ConfigurationError
+from uploadpp.process.configuration import ConfigurationError
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import STREAM, Driver, bytes_received, histories, log_lines, samples, start_working
-from uploadpp.runtime.listing import SOON_READ
+from uploadpp.resources.relist import SOON_READ
 from uploadpp.wire.stream import parse_name
 
 SETTINGS = {"UPLOADPP_LEASE_DURATION": "1s"}

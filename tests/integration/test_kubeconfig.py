@@ -21,7 +21,7 @@ from uploadpp.kube.access import ConfigError
 from uploadpp.kube.api import Api
 from uploadpp.kube.credentials import find_credentials
 from uploadpp.kube.errors import ForbiddenError
-from uploadpp.runtime.watch import Watch
+from uploadpp.resources.watch.kopf_thread import Watch
 
 REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 BODY = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}

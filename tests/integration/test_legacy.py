@@ -11,8 +11,8 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from e2e.cluster.instance import Instance
 from e2e.cluster.nats import NatsServer
 from uploadpp.core.commands import Notice
-from uploadpp.runtime.legacy import LegacyService, ReplacedServiceError
-from uploadpp.runtime.metrics import Metrics
+from uploadpp.ownership.legacy_service import LegacyService, ReplacedServiceError
+from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire import replaced
 from uploadpp.wire.replaced import Policy, Readers, advance, find, is_behind, remove
 from uploadpp.wire.stream import LEGACY_DURABLES, STREAM, ensure_stream

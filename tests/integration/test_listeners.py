@@ -8,8 +8,8 @@ import pytest
 from nats.js import JetStreamContext
 
 from e2e.cluster.nats import NatsServer
-from uploadpp.runtime.listeners import Listeners
-from uploadpp.runtime.metrics import Metrics
+from uploadpp.ownership.step_listeners import Listeners
+from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.listeners import durable_name
 from uploadpp.wire.stream import STREAM, ensure_stream
 

@@ -39,12 +39,12 @@ STEP = "mine"
 HASTY = """\
 import sys
 from nats.aio.client import Client
-from uploadpp.runtime import seat
+from uploadpp.ownership import candidate
 from uploadpp.wire import client
 
 jetstream = Client.jetstream
 Client.jetstream = lambda self, **options: jetstream(self, **{"timeout": 1, **options})
-client.AGAIN_SECONDS = seat.LONGEST_RESTART_SECONDS = 1.0
+client.AGAIN_SECONDS = candidate.LONGEST_RESTART_SECONDS = 1.0
 """
 """What is refused is tried again sooner, so that the test need not wait for it."""
 

@@ -25,7 +25,7 @@ MARKER = "marker-of-this-test"
 STILL, SET_ASIDE, REPLAYING = "the event loop has stood still", "was set aside", "replaying the log"
 START = """
 import os, sys, time, ctypes
-from uploadpp.runtime import coordinator
+from uploadpp.pipeline import coordinator
 
 true = coordinator.decode
 

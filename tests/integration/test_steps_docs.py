@@ -16,8 +16,8 @@ import yaml
 from e2e.cluster.kubectl import Kubectl
 from e2e.paths import REPO
 from tests.stepbench import StepBench, StepProcess
-from uploadpp.runtime.configuration import variables_of
-from uploadpp.runtime.settings import Settings
+from uploadpp.process.configuration import variables_of
+from uploadpp.process.settings import Settings
 from uploadpp.steps.cli import NAME_VARIABLE
 from uploadpp.steps.command import CommandOptions
 from uploadpp.steps.options import SHARED, ServiceOptions

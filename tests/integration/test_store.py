@@ -16,7 +16,7 @@ from uploadpp.kube.credentials import find_credentials
 from uploadpp.kube.errors import ConflictError, NotFoundError, RefusedError, UnavailableError
 from uploadpp.kube.eventlog import EventLog
 from uploadpp.kube.store import Store, stored
-from uploadpp.runtime.listing import NEEDED
+from uploadpp.resources.relist import NEEDED
 
 UPLOAD = after(*PASSED[:1])
 DONE = after(*PASSED)

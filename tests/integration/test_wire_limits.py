@@ -13,9 +13,9 @@ from nats.js.errors import APIError
 from e2e.cluster.instance import Instance
 from e2e.cluster.nats import NatsServer
 from uploadpp.core.sharding import Shard
-from uploadpp.runtime.legacy import LegacyService
-from uploadpp.runtime.metrics import Metrics
+from uploadpp.ownership.legacy_service import LegacyService
 from uploadpp.steps.consumer import StartConsumer
+from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.reader import LogLostError, LogReader, Raw
 from uploadpp.wire.stream import MAX_EPOCH, STREAM, Place, StartFrom, take_over

@@ -12,14 +12,14 @@ import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.runtime.test_coordinator_replay import CONFIG, NOW
-from tests.unit.runtime.test_resources import Side, resource
+from tests.unit.pipeline.test_coordinator_replay import CONFIG, NOW
+from tests.unit.resources.test_event_handler import Side, resource
 from tests.uploads import ARRIVAL, after
 from tests.wiretext import message
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.inputs import CleanUpload, StepFinished, UploadReady
 from uploadpp.core.states import OnExhausted, Outcome, StepState
-from uploadpp.runtime.metrics import UNEXPECTED
+from uploadpp.telemetry.metrics import UNEXPECTED
 from uploadpp.wire.decode import MAX_ID
 from uploadpp.wire.envelope import decode_envelope
 from uploadpp.wire.reader import Raw

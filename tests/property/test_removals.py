@@ -3,7 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploadpp.runtime.pace import ENDINGS_SECONDS, REMOVALS_FLOOR, REMOVALS_SHARE, Endings, removals
+from uploadpp.pipeline.write_throttle import (
+    ENDINGS_SECONDS,
+    REMOVALS_FLOOR,
+    REMOVALS_SHARE,
+    Endings,
+    removals,
+)
 
 MOST = 500
 """More uploads a second than an API server takes."""

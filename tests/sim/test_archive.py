@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from uploadpp.core.commands import Kind
-from uploadpp.runtime.archive import Archive
-from uploadpp.runtime.coordinator import Coordinator
+from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.resources.finished import Archive
 from uploadpp.testing.apiserver import Json
 from uploadpp.testing.operator_process import OperatorProcess
 from uploadpp.testing.plans import config, step

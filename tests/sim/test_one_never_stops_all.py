@@ -15,17 +15,17 @@ from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.model import DELAY_STEP
 from uploadpp.core.rules import control
 from uploadpp.kube.store import Store
-from uploadpp.runtime import checkpoint, coordinator, dispatcher, doubts, held
-from uploadpp.runtime.archive import Archive
-from uploadpp.runtime.checkpoint import Checkpoint
-from uploadpp.runtime.coordinator import Coordinator
-from uploadpp.runtime.dispatcher import Dispatcher
-from uploadpp.runtime.doubts import Doubts
-from uploadpp.runtime.handmade import SecretUrls
-from uploadpp.runtime.ledger import Slot
-from uploadpp.runtime.metrics import Metrics
-from uploadpp.runtime.refusals import Refusals
-from uploadpp.runtime.resources import ResourceInputs
+from uploadpp.pipeline import admission, checkpoint, coordinator, lost_uploads, replay_buffer
+from uploadpp.pipeline.acks import Slot
+from uploadpp.pipeline.admission import Dispatcher
+from uploadpp.pipeline.checkpoint import Checkpoint
+from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.lost_uploads import Doubts
+from uploadpp.pipeline.refusals import Refusals
+from uploadpp.resources.event_handler import ResourceInputs
+from uploadpp.resources.finished import Archive
+from uploadpp.resources.url_secrets import SecretUrls
+from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.people import PERSON
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
@@ -153,7 +153,7 @@ CASES: list[tuple[str, object, str]] = [
     *[("life", coordinator, name) for name in ("apply", "encode", "tell", "wake_at", "decide")],
     *[("life", Coordinator, name) for name in ("_apply", "on_input", "_publish", "_send", "_published")],
     *[("life", Coordinator, name) for name in ("adopt", "put_away", "forget", "saved", "schedule")],
-    *[("life", held, name) for name in ("wanted",)],
+    *[("life", replay_buffer, name) for name in ("wanted",)],
     *[("life", Archive, name) for name in ("put_away", "_over", "_put", "drop", "postpone", "_found")],
     *[("life", checkpoint, name) for name in ("to_status", "to_resource")],
     *[("life", Checkpoint, name) for name in ("put", "_write", "_create", "_post_notices", "_stored")],
@@ -161,10 +161,10 @@ CASES: list[tuple[str, object, str]] = [
     *[("life", Store, name) for name in ("create", "get", "write_status", "delete")],
     *[("life", ResourceInputs, name) for name in ("_adopt", "_take", "_seen", "_prevails", "_reconcile")],
     *[("life", ResourceInputs, name) for name in ("is_echo", "_done_with")],
-    *[("life", doubts, name) for name in ("is_doubtful",)],
+    *[("life", lost_uploads, name) for name in ("is_doubtful",)],
     *[("life", Doubts, name) for name in ("look", "_asked", "_answered", "_plan")],
     ("life", Dispatcher, "moved"),
-    *[("life", dispatcher, name) for name in ("user_of", "holds_place")],
+    *[("life", admission, name) for name in ("user_of", "holds_place")],
     ("life", Metrics, "moved"),
     ("life", control, "concerns"),
     *[("by hand", SecretUrls, name) for name in ("want", "_read", "is_waiting")],

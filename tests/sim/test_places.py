@@ -6,7 +6,7 @@ import pytest
 
 from uploadpp.core.commands import Kind
 from uploadpp.core.dispatch import Places
-from uploadpp.runtime import dispatcher
+from uploadpp.pipeline import admission
 from uploadpp.testing.invariants import Promise
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Result, Simulation
@@ -71,7 +71,7 @@ def broken(result: Result) -> Counter[Promise]:
 
 
 def test_the_promise_breaks_when_one_too_many_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "share_of", lambda limit, _: limit + 1)
+    monkeypatch.setattr(admission, "share_of", lambda limit, _: limit + 1)
     assert broken(crowded().result())[Promise.PLACES_KEPT] >= 1
 
 

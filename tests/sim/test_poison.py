@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 
-from uploadpp.runtime import coordinator
+from uploadpp.pipeline import coordinator
 from uploadpp.testing.operator_process import OperatorProcess
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation

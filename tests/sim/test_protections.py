@@ -12,11 +12,11 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.model import StepStatus, Upload
 from uploadpp.core.rules import echo
 from uploadpp.core.states import Ignored, StepState
-from uploadpp.runtime.checkpoint import Checkpoint
-from uploadpp.runtime.coordinator import Coordinator
-from uploadpp.runtime.entry import Entry
-from uploadpp.runtime.fence import Fence
-from uploadpp.runtime.ledger import Ledger, Slot
+from uploadpp.pipeline.acks import Ledger, Slot
+from uploadpp.pipeline.checkpoint import Checkpoint
+from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.fence import Fence
+from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.testing.apiserver import ApiServer, Json
 from uploadpp.testing.invariants import Promise
 from uploadpp.testing.plans import config, step

@@ -18,7 +18,7 @@ from tests.wiretext import UPLOAD
 from uploadpp.core.commands import Mark
 from uploadpp.core.model import Millis
 from uploadpp.core.text import clean, clean_lines, hide_credentials, redact
-from uploadpp.runtime.logs import RedactingFilter, RepeatFilter, TextFormatter
+from uploadpp.process.logs import RedactingFilter, RepeatFilter, TextFormatter
 from uploadpp.steps.start import decode_start
 from uploadpp.wire.decode import decode
 from uploadpp.wire.rawjson import loads, raw_members
@@ -32,7 +32,7 @@ OF_THE_USER = {"kubectl_pp/times.py": "lengths of time that the user types as a 
 def test_the_patterns_are_found() -> None:
     """Those of which this is known; a new one is found by itself."""
     places = {found.where.partition(":")[0] for found in FOUND}
-    assert places >= {"uploadpp/core/text.py", "uploadpp/wire/stream.py", "uploadpp/runtime/otlp.py"}
+    assert places >= {"uploadpp/core/text.py", "uploadpp/wire/stream.py", "uploadpp/process/otlp.py"}
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,13 @@ from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, StepPlan, Upload
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import Stage
-from uploadpp.runtime.configuration import ConfigurationError, read_settings
-from uploadpp.runtime.coordinator import Coordinator
-from uploadpp.runtime.health import HealthServer
-from uploadpp.runtime.ledger import Ledger
-from uploadpp.runtime.metrics import Metrics
-from uploadpp.runtime.scheduler import Scheduler
+from uploadpp.pipeline.acks import Ledger
+from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.timers import Scheduler
+from uploadpp.process.configuration import ConfigurationError, read_settings
+from uploadpp.process.health import HealthServer
 from uploadpp.steps.clamd import ScanError, verdict
+from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.builders import URL, begun
 from uploadpp.wire.decode import decode
 from uploadpp.wire.encode import Outgoing, encode

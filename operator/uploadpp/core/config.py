@@ -1,4 +1,4 @@
-"""What `decide` must know of the configuration; made once at start by `runtime.settings`."""
+"""What `decide` must know of the configuration; made once at start by `process.settings`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

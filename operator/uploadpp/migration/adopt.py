@@ -25,7 +25,7 @@ from uploadpp.kube.sealing import TooLargeError
 from uploadpp.kube.store import Stored, stored
 from uploadpp.migration.report import Report
 from uploadpp.migration.site import AT_ONCE, Options, Site, all_of, alone, check_key, check_old_service
-from uploadpp.runtime.clock import wall_clock
+from uploadpp.process.clock import wall_clock
 from uploadpp.wire.bucket import Bucket, BucketError, Entry, Wrapped, decode_entry
 from uploadpp.wire.encode import encode
 from uploadpp.wire.giveback import keep_place, ours

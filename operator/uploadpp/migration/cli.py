@@ -15,12 +15,12 @@ from uploadpp.migration.adopt import Adoption, AdoptOptions
 from uploadpp.migration.release import Release, ReleaseOptions
 from uploadpp.migration.report import Exit, OutputFormat, RefusedToRunError, Report
 from uploadpp.migration.site import open_site
-from uploadpp.runtime.clients import UnreachableError
-from uploadpp.runtime.configuration import ConfigurationError, add_flags, read_settings
-from uploadpp.runtime.durations import parse_duration
-from uploadpp.runtime.logs import LogFormat, LogLevel, set_up
-from uploadpp.runtime.loop import run
-from uploadpp.runtime.settings import Settings
+from uploadpp.process.clients import UnreachableError
+from uploadpp.process.configuration import ConfigurationError, add_flags, read_settings
+from uploadpp.process.durations import parse_duration
+from uploadpp.process.logs import LogFormat, LogLevel, set_up
+from uploadpp.process.loop import run
+from uploadpp.process.settings import Settings
 from uploadpp.wire.bucket import DATABASE, Names
 from uploadpp.wire.stream import LEGACY_DURABLES
 

@@ -24,7 +24,7 @@ from uploadpp.kube.sealing import SealError
 from uploadpp.kube.store import stored
 from uploadpp.migration.report import Exit, RefusedToRunError, Report
 from uploadpp.migration.site import AT_ONCE, Options, Site, all_of, alone, check_key, check_old_service
-from uploadpp.runtime.clock import wall_clock
+from uploadpp.process.clock import wall_clock
 from uploadpp.wire.bucket import Bucket, BucketError, decode_entry
 from uploadpp.wire.envelope import encode_envelope
 from uploadpp.wire.giveback import begin_here, keep_place, leave, ours, places, prepared

@@ -16,10 +16,10 @@ from uploadpp.kube.lease import Lease
 from uploadpp.kube.sealing import Sealer, UnknownKeyError
 from uploadpp.kube.store import Store
 from uploadpp.migration.report import RefusedToRunError, Report
-from uploadpp.runtime.clients import open_clients
-from uploadpp.runtime.configuration import ConfigurationError
-from uploadpp.runtime.operator_config import core_config, namespace_of, sealing_keys
-from uploadpp.runtime.settings import Settings
+from uploadpp.process.clients import open_clients
+from uploadpp.process.configuration import ConfigurationError
+from uploadpp.process.operator_config import core_config, namespace_of, sealing_keys
+from uploadpp.process.settings import Settings
 from uploadpp.wire.bucket import Names
 from uploadpp.wire.giveback import readers
 from uploadpp.wire.marks import Marks

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from uploadpp.runtime.configuration import ConfigurationError, add_flags, flag_of, read_model
+from uploadpp.process.configuration import ConfigurationError, add_flags, flag_of, read_model
 from uploadpp.steps.answer import VIRUSSCAN
 from uploadpp.steps.command import Command, CommandOptions
 from uploadpp.steps.decorator import CONCURRENCY, TIMEOUT_SECONDS, Step

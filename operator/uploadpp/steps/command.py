@@ -11,8 +11,8 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
 from uploadpp.core.states import Outcome
-from uploadpp.runtime.configuration import ConfigurationError
-from uploadpp.runtime.settings import env
+from uploadpp.process.configuration import ConfigurationError
+from uploadpp.process.settings import env
 from uploadpp.steps.answer import VIRUSSCAN
 from uploadpp.steps.execution import Execution, Identity
 from uploadpp.steps.scratch import Scratch, remove_stale

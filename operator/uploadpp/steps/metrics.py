@@ -10,7 +10,7 @@ from prometheus_client import (
 )
 
 from uploadpp import __version__
-from uploadpp.runtime.stalls import StallMetrics
+from uploadpp.process.stalls import StallMetrics
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a series of times of creation for each counter helps nobody
 

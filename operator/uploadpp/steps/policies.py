@@ -6,9 +6,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from uploadpp.core.states import Outcome
 from uploadpp.core.text import clean_lines
-from uploadpp.runtime.configuration import ConfigurationError
-from uploadpp.runtime.settings import env
-from uploadpp.runtime.values import File
+from uploadpp.process.configuration import ConfigurationError
+from uploadpp.process.setting_types import File
+from uploadpp.process.settings import env
 from uploadpp.steps.mime import Guess, guess
 from uploadpp.steps.rules import Final, RuleError, Rules, parse_rule, read_rules
 from uploadpp.steps.upload import Upload

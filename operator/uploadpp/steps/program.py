@@ -14,13 +14,13 @@ from nats.aio.client import Client
 
 from uploadpp import __version__
 from uploadpp.core.text import clean_lines
-from uploadpp.runtime.configuration import ConfigurationError, add_flags, nats_options, read_model
-from uploadpp.runtime.exporting import notes, open_otlp
-from uploadpp.runtime.health import HealthServer
-from uploadpp.runtime.listening import explain
-from uploadpp.runtime.logs import log_what_nobody_catches, set_up
-from uploadpp.runtime.settings import Settings
-from uploadpp.runtime.stalls import StallWatch
+from uploadpp.process.configuration import ConfigurationError, add_flags, nats_options, read_model
+from uploadpp.process.health import HealthServer
+from uploadpp.process.listening import explain
+from uploadpp.process.logs import log_what_nobody_catches, set_up
+from uploadpp.process.settings import Settings
+from uploadpp.process.stalls import StallWatch
+from uploadpp.process.tracing_config import notes, open_otlp
 from uploadpp.steps.bench import Bench
 from uploadpp.steps.bus import NatsBus
 from uploadpp.steps.children import hide_from_children

@@ -12,7 +12,7 @@ from uploadpp import __version__
 from uploadpp.api.limits import MAX_STEP_NAME, is_step_name
 from uploadpp.core.model import DELAY_STEP, FINISHED_STEP
 from uploadpp.core.text import clean
-from uploadpp.runtime.configuration import ConfigurationError
+from uploadpp.process.configuration import ConfigurationError
 from uploadpp.steps import skeleton
 
 NEW = "new"

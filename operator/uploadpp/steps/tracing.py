@@ -11,7 +11,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from uploadpp.runtime.otlp import Otlp
+from uploadpp.process.otlp import Otlp
 from uploadpp.steps.job import Job
 from uploadpp.steps.judge import Attempt
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from uploadpp.core.states import Outcome
 from uploadpp.core.text import clean, clean_lines
-from uploadpp.runtime.configuration import ConfigurationError
+from uploadpp.process.configuration import ConfigurationError
 from uploadpp.steps import bench, judge
 from uploadpp.steps.alone import run_alone
 from uploadpp.steps.bench import Bench

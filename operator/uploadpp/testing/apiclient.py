@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from uploadpp.kube.errors import ApiError, Refusal, RefusedError, UnavailableError
-from uploadpp.runtime.handlers import Sink
+from uploadpp.resources.watch.kopf_handlers import Sink
 from uploadpp.testing.apiserver import LEASES, RESOURCES, ApiServer, Change, Json, Verb
 from uploadpp.testing.machine import Machine
 
@@ -159,7 +159,7 @@ def _summary(body: Any) -> str:  # noqa: ANN401 -- JSON
 
 
 class SimulatedWatch:
-    """Watch events of one ownership (stands for `runtime.watch.Watch`)."""
+    """Watch events of one ownership (stands for `resources.watch.kopf_thread.Watch`)."""
 
     def __init__(self, machine: Machine, server: ApiServer, faults: ApiFaults, sink: Sink) -> None:
         self._machine = machine

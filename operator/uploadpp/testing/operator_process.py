@@ -20,12 +20,12 @@ from uploadpp.kube.eventlog import UPLOAD, About
 from uploadpp.kube.lease import Lease
 from uploadpp.kube.sealing import ForeignSealError
 from uploadpp.kube.store import Store
-from uploadpp.runtime.crew import Crew
-from uploadpp.runtime.listing import SOON_READ
-from uploadpp.runtime.metrics import Metrics
-from uploadpp.runtime.ports import Ask
-from uploadpp.runtime.seat import Seat
-from uploadpp.runtime.surroundings import Surroundings
+from uploadpp.ownership.candidate import Seat
+from uploadpp.ownership.dependencies import Surroundings
+from uploadpp.ownership.membership import Crew
+from uploadpp.pipeline.ports import Ask
+from uploadpp.resources.relist import SOON_READ
+from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.apiclient import ApiFaults, SimulatedApi, SimulatedWatch
 from uploadpp.testing.apiserver import NAMESPACE, ApiServer
 from uploadpp.testing.machine import Machine

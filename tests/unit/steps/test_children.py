@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from uploadpp.runtime.configuration import read_model
+from uploadpp.process.configuration import read_model
 from uploadpp.steps import Continue, Retry, Upload, Verdict
 from uploadpp.steps.command import Command, CommandOptions
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakeclamd import listening, says_ok
-from uploadpp.runtime.configuration import ConfigurationError, read_model
+from uploadpp.process.configuration import ConfigurationError, read_model
 from uploadpp.steps.clamd import (
     Address,
     BrokenError,

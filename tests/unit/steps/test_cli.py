@@ -3,8 +3,8 @@
 import pytest
 
 from uploadpp.__main__ import main
-from uploadpp.runtime.configuration import variables_of
-from uploadpp.runtime.settings import Settings
+from uploadpp.process.configuration import variables_of
+from uploadpp.process.settings import Settings
 from uploadpp.steps.cli import NAME_VARIABLE
 from uploadpp.steps.command import CommandOptions
 from uploadpp.steps.options import SHARED, ServiceOptions

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.stepbench import until
-from uploadpp.runtime.configuration import ConfigurationError, read_model
+from uploadpp.process.configuration import ConfigurationError, read_model
 from uploadpp.steps import (
     Abort,
     Content,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from uploadpp.core.states import Outcome
-from uploadpp.runtime.configuration import ConfigurationError
+from uploadpp.process.configuration import ConfigurationError
 from uploadpp.steps import Abort, Continue, Delete, Upload, User
 from uploadpp.steps.mime import mime_of
 from uploadpp.steps.policies import Policies, PoliciesOptions

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakeclamd import listening
 from uploadpp.core.states import Outcome
-from uploadpp.runtime.configuration import ConfigurationError, read_model
+from uploadpp.process.configuration import ConfigurationError, read_model
 from uploadpp.steps import Abort, Continue, Delete, Retry, Upload, Verdict, VirusscanResult
 from uploadpp.steps.clamd import (
     MAX_FILE_BYTES,

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
-from uploadpp.runtime.configuration import ConfigurationError, read_model
+from uploadpp.process.configuration import ConfigurationError, read_model
 from uploadpp.steps.options import ServiceOptions
 from uploadpp.storage.sources import Source, SourceError, check_source, read_url, redirected
 

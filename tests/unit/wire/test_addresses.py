@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from uploadpp.runtime.configuration import ConfigurationError, read_settings
-from uploadpp.runtime.settings import Settings
+from uploadpp.process.configuration import ConfigurationError, read_settings
+from uploadpp.process.settings import Settings
 from uploadpp.wire.addresses import Address, parse_address
 from uploadpp.wire.connection import NatsOptions
 

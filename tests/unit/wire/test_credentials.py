@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.natsauth import Authority
-from uploadpp.runtime.configuration import ConfigurationError, nats_options, read_settings
+from uploadpp.process.configuration import ConfigurationError, nats_options, read_settings
 from uploadpp.wire.credentials import CredentialsError, CredsFile, NkeyFile, read_token
 
 GOOD = Authority().creds()

@@ -1,7 +1,7 @@
 """Absent: the storage says that there is nothing behind the download URL of an upload.
 
 It forgets an upload without a word when its file, folder or space is removed, and it never waits for
-one while asynchronous uploads are off. `runtime.doubts` asks it about uploads that look like that.
+one while asynchronous uploads are off. `pipeline.lost_uploads` asks it about uploads that look like that.
 """
 
 from uploadpp.core.commands import Notice, NoticeType

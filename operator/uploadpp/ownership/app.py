@@ -1,0 +1,277 @@
+"""The process: connects, competes for the shard, and starts over when an ownership ends."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+from uuid import uuid4
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from uploadpp import __version__
+from uploadpp.core.lease import identity
+from uploadpp.core.sharding import Shard
+from uploadpp.kube.access import ConfigError
+from uploadpp.kube.api import Api
+from uploadpp.kube.cluster import cluster_of
+from uploadpp.kube.credentials import Credentials, find_credentials
+from uploadpp.kube.eventlog import EventLog
+from uploadpp.kube.lease import Lease
+from uploadpp.kube.rights import Rights
+from uploadpp.kube.sealing import Sealer
+from uploadpp.kube.store import Store
+from uploadpp.ownership.candidate import Seat
+from uploadpp.ownership.dependencies import Surroundings
+from uploadpp.ownership.membership import Crew
+from uploadpp.ownership.ownership import Session
+from uploadpp.ownership.step_listeners import Listeners
+from uploadpp.pipeline.storage_check import open_check
+from uploadpp.process.clock import wall_clock
+from uploadpp.process.configuration import ConfigurationError, nats_options
+from uploadpp.process.health import HealthServer
+from uploadpp.process.listening import explain
+from uploadpp.process.logs import add_trace_ids
+from uploadpp.process.operator_config import core_config, namespace_of, notes, sealing_keys
+from uploadpp.process.settings import Settings
+from uploadpp.process.stalls import StallWatch
+from uploadpp.process.stopping import or_stop
+from uploadpp.process.tracing_config import notes as tracing_notes
+from uploadpp.process.tracing_config import open_otlp
+from uploadpp.resources.watch.kopf_thread import Watch
+from uploadpp.telemetry.metrics import Metrics
+from uploadpp.telemetry.tracing import Tracing
+from uploadpp.wire.client import trouble
+from uploadpp.wire.connection import connect, make_client
+from uploadpp.wire.marks import Marks
+from uploadpp.wire.replaced import Policy
+
+log = logging.getLogger(__name__)
+
+SERVICE = "postprocessing"
+"""What traces call us: the name of the service we replace."""
+
+
+class App:
+    """One operator process."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Check what can be checked without a connection.
+
+        Raises:
+            ConfigurationError: something needed is missing or unusable.
+        """
+        self._settings = settings
+        self._namespace = namespace_of(settings)
+        host = os.environ.get("HOSTNAME") or socket.gethostname()
+        self._identity = identity(host, settings.pod_uid, uuid4().hex[:8])
+        try:
+            keys = sealing_keys(settings)
+            self._sealer, self._marks = Sealer(keys), Marks.of(keys)
+        except ValueError as error:
+            text = f"UPLOADPP_SEALING_KEY_FILE={settings.sealing_key_file}: {error}"
+            raise ConfigurationError(f"{text}; see `uploadpp generate-key`") from None
+        self._nats = nats_options(settings, self._identity)
+        self._config = core_config(settings)
+        self._storage = open_check(settings)
+        attributes = {"k8s.namespace.name": self._namespace, "service.instance.id": self._identity}
+        self._otlp = open_otlp(settings, SERVICE, attributes)
+        self._metrics = Metrics()
+        for step in self._config.steps:
+            self._metrics.steps.label(step.name)  # before any that people make
+        self._stop = asyncio.Event()
+        self._connecting: Client | None = None
+        self._client: Client | None = None
+        self._deaf = False
+        self._seats: list[Seat] = []
+        self._rights: Rights | None = None
+        self._state = "starting"
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT.
+
+        Raises:
+            ConfigurationError: the debug address or the kubeconfig cannot be used.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        for note in notes(self._settings) + tracing_notes(self._settings):
+            log.warning(note)
+        if self._otlp is not None:
+            add_trace_ids(self._trace_id)
+        steps = ",".join(step.name for step in self._config.steps)
+        log.info("starting", extra={"version": __version__, "namespace": self._namespace, "steps": steps})
+        health = HealthServer(
+            self._settings.debug_addr,
+            self._settings.debug_token,
+            self._metrics,
+            self._unhealthy,
+            self._unready,
+            self._report,
+        )
+        try:
+            await health.start()
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"POSTPROCESSING_DEBUG_ADDR={self._settings.debug_addr}: {explain(error)}"
+            ) from None
+        watch = StallWatch(self._metrics.loop, self._processing)
+        watch.start()
+        try:
+            await self._work()
+        finally:
+            watch.stop()
+            await health.stop()
+            if self._otlp is not None:
+                self._otlp.close()
+            log.info("stopped")
+        if self._deaf:
+            sys.exit(1)
+
+    async def _work(self) -> None:
+        self._state = "connecting to NATS"
+        connecting = self._connecting = make_client(self._nats)
+        self._client = await or_stop(connect(self._nats, connecting), self._stop)
+        if self._client is None:
+            return
+        try:
+            credentials = await asyncio.to_thread(find_credentials)
+        except ConfigError as error:
+            raise ConfigurationError(f"no usable kubeconfig or service account: {error}") from error
+        for note in credentials.notes:
+            log.warning(note)
+        async with Api(credentials) as api:
+            events = EventLog(api, self._namespace, self._identity)
+            crew = Crew(self._client, self._namespace, self._identity, self._settings.shards)
+            around = self._surroundings(api, events, self._client, credentials)
+            count = self._settings.shards
+            max_age = self._settings.stream_max_age / 1000 or None
+            lease = partial(self._lease, api)
+            self._seats = [Seat(around, crew, Shard(i, count), lease, max_age) for i in range(count)]
+            crew.seats = self._seats
+            self._publish_backlogs()
+            steps = [step.name for step in self._config.steps]
+            listeners = Listeners(self._client.jetstream(), steps, self._metrics)
+            self._rights = Rights(api, self._namespace)
+            works = (events.run(), crew.run(), listeners.run(), self._listen(), self._leave(crew))
+            helpers = [asyncio.create_task(work) for work in (*works, self._rights.run())]
+            try:
+                await asyncio.gather(*(seat.run(self._stop) for seat in self._seats))
+            finally:
+                for task in helpers:
+                    task.cancel()
+                await asyncio.gather(*helpers, return_exceptions=True)
+                await self._client.close()
+                if self._storage is not None:
+                    await self._storage.close()
+
+    def _publish_backlogs(self) -> None:
+        """Gauges over all shards of this process, computed when somebody asks."""
+
+        def over_sessions(value: Callable[[Session], int]) -> Callable[[], float]:
+            return lambda: sum(value(seat.session) for seat in self._seats if seat.session is not None)
+
+        metrics = self._metrics
+        metrics.unacked.set_function(over_sessions(lambda session: session.unacknowledged))
+        metrics.unread.set_function(over_sessions(lambda session: session.unread))
+        metrics.unsaved.set_function(over_sessions(lambda session: session.unsaved))
+        metrics.recorded.set_function(over_sessions(lambda session: session.limit.recorded))
+        metrics.texts.set_function(over_sessions(lambda session: session.limit.characters))
+        metrics.recorded_limit.set(self._settings.max_recorded)
+        metrics.unrecorded.set_function(over_sessions(lambda session: session.unrecorded))
+        metrics.wrong_key.set_function(lambda: float(any(seat.lacks_key for seat in self._seats)))
+        metrics.differing.set_function(lambda: float(any(seat.differing_steps for seat in self._seats)))
+        metrics.log_lag.set_function(
+            lambda: max(
+                (seat.session.lag_seconds for seat in self._seats if seat.session is not None), default=0
+            )
+        )
+        metrics.ages.clock = wall_clock
+        metrics.ages.uploads = lambda: (
+            entry.upload for seat in self._seats if seat.session is not None for entry in seat.session.entries
+        )
+
+    async def _listen(self) -> None:
+        """See that we can still hear."""
+        while True:
+            await asyncio.sleep(1)
+            if self._client is not None and self._client.is_closed and not self._stop.is_set():
+                # The client has given up for good, as when its user has expired: a new process may not.
+                log.critical("the NATS connection is closed for good; ending, to be started again")
+                self._deaf = True
+                self._stop.set()
+
+    async def _leave(self, crew: Crew) -> None:
+        """Tell the others when we are told to stop."""
+        await self._stop.wait()
+        with contextlib.suppress(NatsError):
+            await crew.leave()
+
+    def _trace_id(self, upload_id: str) -> str:
+        """The trace of an upload, for the log; empty when the upload is not ours."""
+        sessions = [seat.session for seat in self._seats if seat.session is not None]
+        return next((found for each in sessions if (found := each.trace_id(upload_id))), "")
+
+    def _lease(self, api: Api, shard: Shard) -> Lease:
+        duration = -(-self._settings.lease_duration // 1000)
+        lease = Lease(api, self._namespace, shard.lease_name, self._identity, duration)
+        lease.shards = shard.count
+        return lease
+
+    def _surroundings(
+        self, api: Api, events: EventLog, client: Client, credentials: Credentials
+    ) -> Surroundings:
+        return Surroundings(
+            config=self._config,
+            client=client,
+            store=Store(api, self._namespace),
+            events=events,
+            seals=self._sealer,
+            owner=f"{self._namespace} in cluster {cluster_of(credentials.access)}",
+            marks=self._marks,
+            metrics=self._metrics,
+            namespace=self._namespace,
+            shown=self._settings.show,
+            writers=self._settings.writers,
+            max_ended=self._settings.max_ended,
+            max_recorded=self._settings.max_recorded,
+            start_from=self._settings.start_from,
+            replaced=Policy(self._settings.on_replaced_service, self._settings.replaced_consumer),
+            watch=partial(Watch, credentials=credentials),
+            ask=self._storage.ask if self._storage is not None else None,
+            ask_seconds=self._settings.storage_check_interval / 1000,
+            tracing=Tracing(self._otlp.sampled, self._otlp.emit) if self._otlp is not None else None,
+        )
+
+    def _processing(self) -> str:
+        """The messages that are worked on, by their sequences in the stream."""
+        sessions = [seat.session for seat in self._seats if seat.session is not None]
+        return ",".join([f"sequence {each.processing}" for each in sessions if each.processing])
+
+    def _unhealthy(self) -> str:
+        return ""
+
+    def _report(self) -> list[str]:
+        """What readiness looks at, a line each."""
+        nats = trouble(self._connecting) if self._connecting is not None else "not connected"
+        lines = [f"[-]nats failed: {nats}" if nats else "[+]nats ok"]
+        if self._rights is not None:
+            lacking = self._rights.problem
+            lines.append(f"[-]rights failed: {lacking}" if lacking else "[+]rights ok")
+        return lines + [line for seat in self._seats for line in seat.report]
+
+    def _unready(self) -> str:
+        """Standing by is being ready: a rollout waits for it before it stops the present owner."""
+        nats = trouble(self._connecting) if self._connecting is not None else ""
+        if not self._seats:
+            return f"{self._state}: {nats}" if nats else self._state
+        problems = [nats, *sorted(seat.problem for seat in self._seats)]
+        if self._rights is not None and self._rights.problem:
+            problems.append(f"cannot record: {self._rights.problem}")
+        return "; ".join(dict.fromkeys(filter(None, problems)))

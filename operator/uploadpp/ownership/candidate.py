@@ -1,0 +1,273 @@
+"""One shard, as one replica sees it: compete for it, work on it, give it back."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from nats.errors import Error as NatsError
+
+from uploadpp.core.sharding import Shard
+from uploadpp.kube.errors import ApiError
+from uploadpp.kube.lease import Lease, LeaseLostError
+from uploadpp.ownership.dependencies import Surroundings
+from uploadpp.ownership.legacy_service import ReplacedServiceError
+from uploadpp.ownership.membership import Crew
+from uploadpp.ownership.ownership import Session
+from uploadpp.ownership.readiness import told
+from uploadpp.pipeline.fence import FencedError
+from uploadpp.process.stopping import or_stop
+from uploadpp.resources.keys import KEY_ANNOTATION, STEPS_ANNOTATION, WrongKeyError, differences
+from uploadpp.wire.reader import LogLostError, TailLostError
+from uploadpp.wire.stream import ensure_stream
+
+log = logging.getLogger(__name__)
+
+CONNECTING = "connecting"
+RESTART_SECONDS = 1.0
+LONGEST_RESTART_SECONDS = 15.0
+STEADY_SECONDS = 10.0
+"""An ownership that lasted this long was not a failure in a row."""
+EXPECTED_ENDS = (
+    LeaseLostError,
+    FencedError,
+    LogLostError,
+    WrongKeyError,
+    ReplacedServiceError,
+    ApiError,
+    NatsError,
+    TimeoutError,
+)
+
+
+COMPARE_SECONDS = 5.0
+UNHEARD_LOOKS = 4
+"""So many looks in a row without a word of the holder: whoever works beats once a second."""
+
+
+class Seat:
+    """Competes for one shard until it is told to stop."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        crew: Crew,
+        shard: Shard,
+        new_lease: Callable[[Shard], Lease],
+        stream_max_age_seconds: float | None,
+    ) -> None:
+        self._around = around
+        self._crew = crew
+        self._new_lease = new_lease
+        self._stream_max_age_seconds = stream_max_age_seconds
+        self._give_up = asyncio.Event()
+        self._lost_after: datetime | None = None
+        self._held_for: tuple[str, ...] = ()
+        self.shard = shard
+        self.session: Session | None = None
+        self._lease: Lease | None = None
+        self._unheard = 0
+        self.state = CONNECTING
+        self.wrong_key = ""
+        """Which uploads could not be opened when we last owned the shard, in words."""
+
+    @property
+    def problem(self) -> str:
+        """What keeps this seat from working or standing by; empty when nothing does."""
+        if self.session is not None and (self.session.entered or not self.wrong_key):
+            return self.session.problem
+        if wrong := self.wrong_key or self._differs()[0]:
+            return wrong
+        if self._lease is not None and self._lease.held_elsewhere:
+            return self._lease.silence or self._nobody(self._lease)
+        # First what is wrong now, then why we had to start over: that may be minutes ago.
+        return (self._lease.problem if self._lease is not None else "") or self.state
+
+    @property
+    def report(self) -> list[str]:
+        """What can be done here and what cannot, a line each."""
+        where = f"shard-{self.shard.index}/"
+        states = self.session.abilities.states() if self.session is not None else []
+        problem, holder = self.problem, self._lease.holder if self._lease is not None else ""
+        ok = "owned" if states else f"standing by for {holder}"
+        whole = f"[-]{where}work failed: {problem}" if problem else f"[+]{where}work ok: {ok}"
+        return [*(told(state, where) for state in states), whole]
+
+    def _differs(self) -> tuple[str, str]:
+        """How the owner's settings differ from ours, as long as we stand by."""
+        lease = self._lease
+        if lease is None or self.session is not None or not lease.held_elsewhere:
+            return "", ""
+        keys = getattr(self._around.seals, "fingerprints", ())
+        return differences(lease.owners_annotations, lease.annotations, keys)
+
+    @property
+    def lacks_key(self) -> bool:
+        """Whether we cannot open what is under way, or what the owner seals."""
+        return bool(self.wrong_key or self._differs()[0])
+
+    @property
+    def differing_steps(self) -> str:
+        """That the owner has other steps than we, in words; empty when it has not."""
+        return self._differs()[1]
+
+    @property
+    def working(self) -> bool:
+        """Whether we own the shard and have caught up with the log."""
+        return self.session is not None and self.session.acting and not self._give_up.is_set()
+
+    def give_up(self) -> bool:
+        """Hand the shard over; False when that is under way already."""
+        begins = not self._give_up.is_set()
+        self._give_up.set()
+        return begins
+
+    def hurry(self) -> None:
+        """Look at the Lease now: somebody says that it is free."""
+        if self.session is None and self._lease is not None:
+            self._lease.hurry()
+
+    async def wants(self, free_seconds: float) -> bool:
+        """Whether to take the Lease, which could be had for so long (`kube.lease.Bid`)."""
+        if self._lease is None or await self._crew.layouts.held(self._lease):
+            return False
+        return self._crew.claims(self.shard.index, free_seconds)
+
+    def outbid(self) -> None:
+        """It was not taken after all."""
+        self._crew.unclaim(self.shard.index)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Compete and work until `stop` is set; after failures in a row at longer and longer intervals."""
+        comparing = asyncio.create_task(self._compare())
+        try:
+            await self._compete_and_work(stop)
+        finally:
+            comparing.cancel()
+
+    def _nobody(self, lease: Lease) -> str:
+        """That the holder of the Lease may be nobody who works, in words; empty while it is heard."""
+        if self._unheard < UNHEARD_LOOKS:
+            return ""
+        return (
+            f"standing by for {lease.holder}, of which nothing was heard on NATS for "
+            f"{self._unheard * COMPARE_SECONDS:.0f} s: does that replica run? If not, somebody else writes "
+            f"the Lease {lease.name}"
+        )
+
+    def _listen(self) -> None:
+        """Anybody who may write Leases can keep one renewed; only a replica that works beats as well."""
+        lease = self._lease
+        waits = lease is not None and self.session is None and lease.held_elsewhere
+        deaf = not self._around.client.is_connected
+        heard = lease is None or self._crew.is_alive(lease.holder)
+        self._unheard = self._unheard + 1 if waits and not deaf and not heard else 0
+
+    async def _compare(self) -> None:
+        """Say once that the owner has other settings than we, or may be nobody."""
+        said = ""
+        while True:
+            await asyncio.sleep(COMPARE_SECONDS)
+            self._listen()
+            if self._unheard == UNHEARD_LOOKS and self._lease is not None:
+                log.warning(self._nobody(self._lease), extra={"shard": self.shard.index})
+            found = "; ".join(filter(None, self._differs()))
+            if found and found != said:
+                log.warning("replicas have different settings: %s", found, extra={"shard": self.shard.index})
+            said = found or said
+
+    async def _compete_and_work(self, stop: asyncio.Event) -> None:
+        loop, pause = asyncio.get_running_loop(), RESTART_SECONDS
+        while not stop.is_set():
+            started = loop.time()
+            try:
+                await self._own(stop)
+                self.state = ""
+                continue
+            except EXPECTED_ENDS as error:
+                self.state = str(error)
+                self.wrong_key = self.state if isinstance(error, WrongKeyError) else ""
+                log.warning("the ownership has ended: %s", error, extra={"shard": self.shard.index})
+                self._held_for = error.members if isinstance(error, ReplacedServiceError) else ()
+                if isinstance(error, TailLostError):
+                    self._lost_after = error.lost_after
+            except Exception as error:
+                self.state = f"starting over after {type(error).__name__}"
+                log.exception("the ownership has failed; starting over", extra={"shard": self.shard.index})
+            pause = RESTART_SECONDS if loop.time() - started > STEADY_SECONDS else pause
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+            pause = min(pause * 2, LONGEST_RESTART_SECONDS)
+
+    async def _own(self, stop: asyncio.Event) -> None:
+        lease = self._lease = self._new_lease(self.shard)
+        lease.annotations = annotations_of(self._around)
+        lease.sightings, lease.is_alive, lease.bid = self._crew.sightings, self._crew.is_alive, self
+        ending: asyncio.Task[None] | None = None
+        owns = False
+        try:
+            epoch = await or_stop(self._compete(lease), stop)
+            if epoch is None:
+                return
+            self._give_up.clear()
+            ending = asyncio.create_task(self._until_either(stop))
+            self._crew.took(self.shard.index)
+            self.outbid()
+            owns = True
+            around = replace(self._around, lost_after=self._lost_after, held_for=self._held_for)
+            self.session = Session(around, lease, self.shard, self._crew)
+            ended = asyncio.Event()
+            ending.add_done_callback(lambda _: ended.set())
+            await self.session.run(epoch, ended)
+            self._lost_after = None
+        except Exception as error:
+            lease.failed = isinstance(error, LogLostError) or not isinstance(error, EXPECTED_ENDS)
+            raise
+        finally:
+            self.session = None
+            if ending is not None:
+                ending.cancel()
+            self.outbid()
+            if owns:
+                self._crew.lost(self.shard.index)
+            await lease.release()
+
+    async def _compete(self, lease: Lease) -> int | None:
+        """The epoch, once the Lease is ours and no other number of shards is alive."""
+        await ensure_stream(self._around.client.jetstream(), self._stream_max_age_seconds)
+        if self.state == CONNECTING:
+            self.state = ""
+        layouts = self._crew.layouts
+        looking = asyncio.create_task(layouts.watch(lease))
+        try:
+            while True:
+                epoch = await lease.acquire()
+                others = await layouts.held(lease, fresh_seconds=0)
+                if not others:
+                    return epoch
+                await lease.release()
+                log.warning(
+                    "replicas with another number of shards are still running; waiting for them to end",
+                    extra={"leases": others},
+                )
+                await asyncio.sleep(1 + random.random())  # noqa: S311 -- only to not meet again
+        finally:
+            looking.cancel()
+
+    async def _until_either(self, stop: asyncio.Event) -> None:
+        waiting = [asyncio.ensure_future(each.wait()) for each in (stop, self._give_up)]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waiting:
+                each.cancel()
+
+
+def annotations_of(around: Surroundings) -> dict[str, str]:
+    """What the Lease says of its owner, for standbys to compare: never the key, only its fingerprint."""
+    sealed_with = next(iter(getattr(around.seals, "fingerprints", ())), "")
+    steps = ",".join(step.name for step in around.config.steps)
+    return {name: text for name, text in ((KEY_ANNOTATION, sealed_with), (STEPS_ANNOTATION, steps)) if text}

@@ -1,0 +1,400 @@
+"""One ownership of a shard, from the Lease to its end.
+
+    Lease → new epoch consumer → list → replay → act          (law 2.3, docs/adr/0003)
+
+Crash-only: whatever goes wrong (Lease taken, consumer gone, watch dead) ends the session
+and everything in memory with it; the next one starts from what is stored.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+from uploadpp.core.model import Millis, Upload
+from uploadpp.core.sharding import Shard
+from uploadpp.core.tracing import trace_of
+from uploadpp.kube.errors import UnavailableError
+from uploadpp.kube.eventlog import LEASE
+from uploadpp.kube.lease import Lease
+from uploadpp.ownership.dependencies import Surroundings
+from uploadpp.ownership.drain import ended, finished, released, settled
+from uploadpp.ownership.legacy_service import LegacyService
+from uploadpp.ownership.membership import Crew
+from uploadpp.ownership.readiness import Abilities, FullWindow
+from uploadpp.pipeline.acks import Ledger
+from uploadpp.pipeline.admission import Dispatcher
+from uploadpp.pipeline.checkpoint import Checkpoint, Form
+from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.fence import Fence
+from uploadpp.pipeline.lost_uploads import Doubts, Questions
+from uploadpp.pipeline.missed_messages import Missed
+from uploadpp.pipeline.overfull import Overfull
+from uploadpp.pipeline.ports import Json, Watching
+from uploadpp.pipeline.record_limit import Limit
+from uploadpp.pipeline.rehearsal import REHEARSE_AFTER, Rehearsal
+from uploadpp.pipeline.timers import Scheduler
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.write_throttle import Load, Traffic, width
+from uploadpp.process.tasks import end_tasks
+from uploadpp.resources.deletions import Vanished
+from uploadpp.resources.event_handler import ResourceInputs
+from uploadpp.resources.finished import Archive
+from uploadpp.resources.relist import Listing
+from uploadpp.resources.ttl import Reaper
+from uploadpp.resources.url_secrets import SecretUrls
+from uploadpp.wire.client import trouble
+from uploadpp.wire.publisher import Publisher
+from uploadpp.wire.reader import LogReader, Raw
+from uploadpp.wire.stream import Place, end_predecessors, take_over
+
+log = logging.getLogger(__name__)
+
+DEAF_MS = 1000
+LEAVING_SECONDS, REST_SECONDS = 0.2, 2.0
+
+
+class Session:
+    """Owns a shard until it is told to stop or loses it."""
+
+    def __init__(self, around: Surroundings, lease: Lease, shard: Shard, crew: Crew) -> None:
+        self._around = around
+        self._crew = crew
+        self._lease = lease
+        self._shard = shard
+        self._label = str(shard.index)
+        self._js = around.client.jetstream()
+        looking = (self._js, around.metrics, around.replaced.look_seconds, around.owner)
+        self._legacy = LegacyService(*looking, policy=around.replaced, client=around.client)
+        self._ledger = Ledger()
+        self._scheduler = Scheduler(around.clock)
+        self._fence = Fence(lease, around.monotonic)
+        self._publisher = Publisher(around.client, self._fence.pass_through, self._may_resend)
+        self._coordinator = Coordinator(
+            around.config, self._publisher, self._ledger, self._scheduler, around.metrics, around.clock
+        )
+        self._coordinator.shard = shard
+        self._coordinator.tracing = around.tracing
+        self._dispatcher = Dispatcher(around.config, shard, around.metrics, self._coordinator.on_granted)
+        if around.config.max_in_flight:
+            self._coordinator.dispatch_by(self._dispatcher)
+        self._secrets = SecretUrls(self._coordinator, around.store, around.events, around.clock)
+        self._archive = Archive(self._coordinator, self._ledger, around.metrics)
+        self._resources = ResourceInputs(
+            self._coordinator, around.seals, around.config, self._secrets, around.events, self._archive
+        )
+        self._listing = Listing(
+            self._coordinator, self._archive, self._resources, around.store, shard.selector
+        )
+        self._reaper = Reaper(self._archive, self._resources, around.store, around.clock, around.max_ended)
+        form = Form(around.seals, around.namespace, around.shown)
+        to = around.store, around.events, around.metrics
+        self._checkpoint = Checkpoint(self._coordinator, *to, form, self)
+        self.limit = Limit(around.max_recorded // shard.count, self._coordinator, self._archive)
+        self._checkpoint.limit = self.limit
+        self._coordinator.on_ended = self._reaper.watch
+        asks = Questions(around.ask, around.ask_seconds), around.metrics, around.clock, self._hears
+        self._doubts = Doubts(self._coordinator, *asks)
+        self._vanished = Vanished(self._coordinator, around.store, self._resources, self._checkpoint)
+        refusals = self._checkpoint.refusals
+        refusals.on_news = lambda notice: around.events.post(lease.name, lease.uid, notice, LEASE)
+        self._legacy.on_news, self._legacy.waited_for = refusals.on_news, around.held_for
+        process, counter = self._coordinator.on_message, around.metrics.messages_set_aside
+        self._rehearsal = Rehearsal(around.rehearse, process, self._ledger, counter, refusals.on_news)
+        self._overfull = Overfull(self._coordinator, self._ledger, around.store)
+        window = FullWindow(self._overfull, refusals, around.monotonic)
+        self.abilities = Abilities(window, self._publisher, refusals, lease)
+        self._traffic = Traffic()
+        self._reader: LogReader | None = None
+        self._watch: Watching | None = None
+        self._replayed = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._volition: list[asyncio.Task[None]] = []
+        self._place: Place | None = None
+        self._reading: list[asyncio.Task[None]] = []
+        self._recording: list[asyncio.Task[None]] = []
+        self.entered, self._ending, self._replay_to = False, False, 0
+
+    @property
+    def processing(self) -> int:
+        """The sequence of the message that is worked on; 0 while there is none."""
+        return self._reader.processing if self._reader is not None else 0
+
+    @property
+    def problem(self) -> str:
+        """What keeps this session from working, in words; empty when nothing does."""
+        if self._reader is None or not self._replayed.is_set():
+            return self._legacy.problem or self.abilities.problem or "replaying the log"
+        watching = self._watch.problem if self._watch is not None else "the watch has not started"
+        return trouble(self._around.client) or self.abilities.problem or watching or self._legacy.problem
+
+    @property
+    def unrecorded(self) -> int:
+        """Uploads whose present state the API server refuses."""
+        return self._checkpoint.refusals.refused
+
+    @property
+    def acting(self) -> bool:
+        """Whether replay is over, and nobody has asked us to hand over."""
+        return self._replayed.is_set() and self._watch is not None and not self._ending
+
+    @property
+    def unacknowledged(self) -> int:
+        """Messages read whose effects are not all in etcd."""
+        return len(self._ledger)
+
+    @property
+    def unread(self) -> int:
+        """Messages of the log not read yet, as far as we know."""
+        return self._reader.unread if self._reader is not None else 0
+
+    @property
+    def lag_seconds(self) -> float:
+        """How far what we read lies in the past; 0 when all is read."""
+        return self._reader.lag_seconds(self._around.clock()) if self._reader is not None else 0.0
+
+    @property
+    def entries(self) -> Iterable[Entry]:
+        """The uploads in memory."""
+        return self._coordinator.entries
+
+    @property
+    def unsaved(self) -> int:
+        """Uploads whose state is newer than etcd's and may be written."""
+        return self._checkpoint.backlog
+
+    def trace_id(self, upload_id: str) -> str:
+        """The trace of an upload; empty when there is no such upload."""
+        entry = self._coordinator.upload_entry(upload_id)
+        return f"{trace_of(entry.upload).id:032x}" if entry is not None else ""
+
+    @property
+    def uploads(self) -> list[Upload]:
+        """What is in memory of the uploads of this shard."""
+        return [entry.upload for entry in self._coordinator.entries]
+
+    async def run(self, epoch: int, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then hand over cleanly.
+
+        Raises:
+            Exception: the ownership ended otherwise; everything in memory is void.
+        """
+        holding = self._spawn(self._lease.hold())
+        try:
+            ready = await self._until(self._prepare(epoch), stop) and await self._until(
+                self._catch_up(), stop
+            )
+            if ready and await self._until(self._archive.settled(), stop):
+                self._act()
+                await self._until(None, stop)
+                await self._hand_over(holding)
+        finally:
+            await self._end()
+
+    async def _prepare(self, epoch: int) -> None:
+        around, lease = self._around, self._lease
+        await self._legacy.wait()
+        self._spawn(self._legacy.run())
+        # Before listing: what a predecessor still acknowledges must be in what we list.
+        where = (self._js, self._shard, epoch, around.start_from, around.lost_after, around.owner)
+        place = self._place = await take_over(*where, handed_over=lease.handed_over, keeper=lease)
+        self._fence.bind(self._js, place)
+        self._coordinator.stream = place.stream
+        self._coordinator.marks = around.marks.reading(place.unsigned_until, around.metrics.count_foreign)
+        self._ledger.start(place.first - 1)
+        self._overfull.window = place.window
+        await self._listing.first(around.soon_read + place.backlog)
+        self._resources.keys.settle()
+        around.metrics.epoch.labels(self._label).set(place.epoch)
+        known = {"resources": len(self._coordinator) + len(self._archive), "messages": place.backlog}
+        log.info("replaying the log", extra={"consumer": place.consumer, **known})
+        self.entered = True
+        self._start_reading(place)
+
+    def _start_reading(self, place: Place) -> None:
+        self._reader = self.abilities.reader = LogReader(self._around.client, place, self._on_raw)
+        missed = Missed(self._around.metrics.messages_missed, self._checkpoint.refusals.on_news)
+        self._reader.on_missed, self._reader.on_drained = missed, self._replayed.set
+        if place.missed:
+            missed(place.first - place.missed, place.first - 1)
+        self._legacy.check = self._reader.overtaken
+        if place.backlog == 0:
+            self._replayed.set()
+        self._reading = [self._spawn(self._reader.run()), self._spawn(self._publisher.run())]
+        self._spawn(self._archive.run(self._around.store, self._resources))
+
+    async def _catch_up(self) -> None:
+        """Read the log to its end; if it was handed over, then once more without its last owner."""
+        await self._replayed.wait()
+        if self._place is None or self._reader is None or not self._place.predecessors:
+            return
+        self._replay_to = await end_predecessors(self._js, self._place)
+        if self._reader.sequence < self._replay_to:
+            self._replayed.clear()
+            with contextlib.suppress(TimeoutError):  # messages may have been removed from the stream
+                async with asyncio.timeout(REST_SECONDS):
+                    await self._replayed.wait()
+            self._replayed.set()
+
+    async def _on_raw(self, raw: Raw) -> None:
+        careful = self._lease.unfinished >= REHEARSE_AFTER and not self._replayed.is_set()
+        if careful and self._reader is not None:
+            await self._rehearsal.take(raw, self._reader.waits)
+        else:
+            self._coordinator.on_message(raw)
+        if self._lease.valid:  # otherwise somebody has to be asked first, which is no reason not to read on
+            await self._publisher.send_queued()
+        if not self._replayed.is_set() and raw.pending == 0 and raw.sequence >= self._replay_to:
+            self._replayed.set()
+
+    def _act(self) -> None:
+        """Replay is over: from here on everything decided goes out."""
+        around = self._around
+        self._coordinator.act()
+        self._legacy.go_on(self._reader if self._shard.index == 0 else None)
+        self._resources.reconcile_all()
+        self._dispatcher.open()
+        for entry in self._coordinator.entries:
+            if entry.upload.stage.ended and not entry.dirty:
+                self._reaper.watch(entry)
+        self._recording = [self._spawn(self._checkpoint.run(self._width))]
+        self._recording += [self._spawn(self._checkpoint.write()) for _ in range(around.writers)]
+        own = self._reaper, self._secrets, self._doubts, self._vanished, self._overfull
+        self._volition = [self._spawn(each.run()) for each in own]  # not because of a message
+        self._volition.append(self._spawn(self._scheduler.run(self._on_tick)))
+        self._spawn(self._publisher.run_resends())
+        self._recording.append(self._spawn(self._acknowledge()))
+        watch = self._watch = around.watch(
+            self._on_watch, around.namespace, self._shard.selector, self._resources.is_echo
+        )
+        watch.start()
+        self._volition.append(self._spawn(self._listing.run(watch, around.resync_seconds)))
+        self._spawn(ended(watch.ended))
+        around.metrics.owner.labels(self._label).set(1)
+
+    async def _hand_over(self, holding: asyncio.Task[None]) -> None:
+        """End the ownership without a pause for the uploads (law 2.8, docs/adr/0025).
+
+        When nobody can take over, all is driven and stored first. Otherwise what is not stored is left to
+        the successor's replay, and messages are answered until its consumer has taken the place of ours.
+        """
+        log.info("handing over")
+        self._ending = True
+        await asyncio.sleep(LEAVING_SECONDS)  # whoever is told to stop as well says so
+        if self._crew.alone and not await settled(
+            self._publisher, self._checkpoint, self._lease, hurry=lambda: not self._crew.alone
+        ):
+            log.warning("not everything could be stored; the next owner replays it")
+        # Timers too: the answer to what is overdue may be among what we do not read any more.
+        for task in self._volition:
+            task.cancel()
+        self._dispatcher.close()
+        if self._watch is not None:
+            self._spawn(self._watch.stop())
+        if self._crew.alone and self._reader is not None:
+            await self._reader.stop()
+        await finished(self._checkpoint)
+        for task in (*self._recording, holding):
+            task.cancel()
+        await self._ack()
+        await released(self._lease, self._crew, self._shard.index, self._reading)
+
+    async def _end(self) -> None:
+        self._around.metrics.owner.labels(self._label).set(0)
+        self._dispatcher.close()
+        if self._watch is not None:
+            await self._watch.stop()
+        await end_tasks(self._tasks)
+        for entry in list(self._coordinator.entries):
+            with self._coordinator.quarantine.one(entry):
+                self._coordinator.forget(entry)
+        self._archive.clear()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.append(task)
+        return task
+
+    async def _until(self, work: Coroutine[Any, Any, Any] | None, stop: asyncio.Event) -> bool:
+        """Wait for some work, or forever; False when `stop` came first. A task that fails raises."""
+        waiting = asyncio.create_task(stop.wait())
+        mine = {waiting} | ({asyncio.create_task(work)} if work is not None else set())
+        try:
+            while True:
+                done, _ = await asyncio.wait({*mine, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()  # raises what ended it
+                if done & mine:
+                    return not stop.is_set()
+                raise RuntimeError(f"a task ended that should run forever: {done}")
+        finally:
+            await end_tasks(mine)
+
+    async def _acknowledge(self) -> None:
+        while True:
+            await asyncio.sleep(self._around.ack_seconds)
+            await self._ack()
+
+    async def _ack(self) -> None:
+        if self._reader is None:
+            return
+        self._ledger.acknowledged = self._reader.acknowledged
+        self._lease.settled = self._reader.acknowledged >= self._rehearsal.last
+        self._coordinator.strangers.settle(self._around.clock())
+        floor = self._ledger.take_ack()
+        if floor is not None:
+            await self._reader.acknowledge(*floor)
+
+    async def confirm_ownership(self) -> None:
+        """A write met somebody else's: make sure that we still own the shard."""
+        await self._lease.confirm()
+        if not self._lease.ours:
+            raise UnavailableError("whether the shard is still ours cannot be told at the moment")
+
+    async def may_create(self) -> None:
+        """Make sure that nobody else can own the shard.
+
+        Raises:
+            LeaseLostError: somebody does.
+            UnavailableError: that cannot be found out at present.
+        """
+        if not self._lease.ours:
+            await self._lease.confirm()
+        if not self._lease.ours:
+            raise UnavailableError(f"the Lease cannot be renewed: {self._lease.doubt}")
+
+    def seen(self, resource: Json) -> None:
+        """A resource as the API server has it now."""
+        self._resources.seen(resource)
+
+    def claimed(self, entry: Entry, resource: Json) -> None:
+        """A resource was there before we could make it."""
+        self._resources.claimed(entry, resource)
+
+    def _on_watch(self, kind: str | None, resource: Json) -> None:
+        if kind == "DELETED":
+            self._resources.deleted(resource)
+        else:
+            self._resources.seen(resource)
+
+    def _on_tick(self, entry: Entry) -> None:
+        """A timer is due; while we cannot hear answers nobody is late with one."""
+        if self._hears():
+            self._coordinator.on_tick(entry)
+        else:
+            self._scheduler.set(entry, Millis(self._around.clock() + DEAF_MS))
+
+    def _hears(self) -> bool:
+        return self._reader is not None and self._reader.hears
+
+    def _width(self, oldest_seconds: float) -> int:
+        if self._ending:
+            return self._around.writers if self._crew.alone else 0
+        traffic = self._traffic
+        traffic.seen(self._around.monotonic(), self._reader.delivered if self._reader is not None else 0)
+        load = Load(traffic.quiet_seconds, traffic.rate, oldest_seconds, len(self._ledger))
+        return width(load, self._around.writers)
+
+    def _may_resend(self) -> bool:
+        return self._reader is not None and self._reader.caught_up

@@ -1,0 +1,141 @@
+"""Grants places at steps with `maxInFlight` to the uploads of one shard (docs/adr/0010).
+
+Who holds a place is read off where each upload stands, after every move of it: there is no
+counter that could go wrong, and nothing to remember over a crash.
+"""
+
+import logging
+from collections.abc import Callable
+
+import orjson
+
+from uploadpp.core.config import Config
+from uploadpp.core.dispatch import Places, holds_place, share_of
+from uploadpp.core.evolve import evolve
+from uploadpp.core.model import Upload
+from uploadpp.core.sharding import Shard
+from uploadpp.core.states import Stage
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """The queues of all limited steps of one shard."""
+
+    def __init__(
+        self, config: Config, shard: Shard, metrics: Metrics, grant: Callable[[Entry], None]
+    ) -> None:
+        self._places: dict[str, Places[Entry]] = {
+            step: Places(share_of(limit, shard)) for step, limit in config.max_in_flight.items()
+        }
+        self._metrics = metrics
+        self._grant = grant
+        self._at: dict[Entry, tuple[str, str]] = {}
+        self._came: list[Entry] = []
+        self._shown = dict.fromkeys(self._places, 0)
+        self._open = False
+        self._granting = False
+
+    def open(self) -> None:
+        """From here on places are granted: the log is read, and edited resources were looked at."""
+        self._open = True
+        for step, places in self._places.items():
+            self._metrics.places.labels(step).inc(places.limit)
+        self.grant()
+
+    def close(self) -> None:
+        """Grant nothing any more."""
+        if self._open:
+            for step, places in self._places.items():
+                self._metrics.places.labels(step).dec(places.limit)
+        self._open = False
+
+    def moved(self, entry: Entry) -> None:
+        """Look where an upload stands now."""
+        upload = entry.upload
+        waits = upload.stage is Stage.QUEUED
+        step = upload.current_step if waits or holds_place(upload) else ""
+        known = self._at.get(entry)
+        if known is not None and known[0] != step:
+            self.left(entry)
+            known = None
+        places = self._places.get(step)
+        if places is None:
+            return
+        step, user = self._at[entry] = known or (step, user_of(upload))
+        if not waits:
+            places.hold(entry, user)
+        else:
+            places.wait(entry, user, (upload.received_at,))
+            if not upload.message:
+                self._came.append(entry)
+
+    def left(self, entry: Entry) -> None:
+        """An upload is at no limited step any more."""
+        known = self._at.pop(entry, None)
+        if known is not None:
+            self._places[known[0]].leave(entry)
+
+    def gave_up(self, entry: Entry) -> None:
+        """Our own code has failed on an upload: perhaps it never moves, and others wait for its place."""
+        try:
+            self.left(entry)
+        except Exception:
+            log.exception("a place is lost", extra={"upload": entry.upload.id})
+        self.grant()
+
+    def grant(self) -> None:
+        """Give out what is free, and tell who has to wait for how many."""
+        if self._granting:
+            return  # what a grant changes is looked at by the loop below
+        self._granting = True
+        try:
+            for step, places in self._places.items():
+                while self._open and (entry := places.grant()) is not None:
+                    since = entry.upload.since
+                    try:
+                        self._grant(entry)
+                    except Exception:
+                        log.exception("place not taken; others go on", extra={"upload": entry.upload.id})
+                        self.gave_up(entry)
+                        continue
+                    waited = max(entry.upload.since - since, 0) / 1000
+                    self._metrics.queue_seconds.labels(step).observe(waited)
+                self._show(step, places)
+            if self._open and self._came:
+                self._tell()
+        finally:
+            self._granting = False
+
+    def _show(self, step: str, places: Places[Entry]) -> None:
+        used = places.used
+        if used != self._shown[step]:
+            self._metrics.places_used.labels(step).inc(used - self._shown[step])
+            self._shown[step] = used
+
+    def _tell(self) -> None:
+        """Say how long the queue is; that goes into the next write, and is worth none of its own."""
+        for entry in self._came:
+            upload = entry.upload
+            if upload.stage is Stage.QUEUED and not upload.message and entry in self._at:
+                places = self._places[upload.current_step]
+                others = places.waiting - 1
+                text = f"{_counted(places.limit, 'place')}, {_counted(others, 'other')} waited when it came"
+                entry.upload = evolve(upload, message=text)
+        self._came.clear()
+
+
+def user_of(upload: Upload) -> str:
+    """Whose share of the places an upload takes; nobody's is a share as well."""
+    if upload.file.user_id:
+        return upload.file.user_id
+    try:
+        return str(orjson.loads(upload.origin.executing_user)["id"]["opaque_id"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -1,0 +1,398 @@
+"""Writing states to the API server, coalesced: at most one write per upload in flight (law 2.2).
+
+A bounded number of writers takes uploads in the order they became storable, as many at a
+time as `pipeline.write_throttle` allows. Whatever happens to an upload while it waits or is being
+written goes into its next write, so an idle system writes every transition and a flooded
+one only the last. What cannot be written is parked (`pipeline.refusals`) and does not keep a writer.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from uploadpp.api.codec import ShownField, to_resource, to_status
+from uploadpp.api.plan import encode_plan
+from uploadpp.api.timestamps import format_time
+from uploadpp.core.evolve import evolve
+from uploadpp.core.model import Origin, Upload
+from uploadpp.core.naming import ENDED_ANNOTATION
+from uploadpp.kube.errors import (
+    ApiError,
+    ConflictError,
+    NotFoundError,
+    Refusal,
+    RefusedError,
+    UnavailableError,
+)
+from uploadpp.kube.lease import LeaseLostError
+from uploadpp.kube.sealing import SealError, TooLargeError, sealed_with
+from uploadpp.kube.store import Stored, altered_in, stored
+from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.ports import Json, Notices, Resources, Seals
+from uploadpp.pipeline.record_limit import Limit
+from uploadpp.pipeline.refusals import Refusals
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.write_throttle import QUIET_SECONDS
+from uploadpp.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+CONFLICTS_IN_A_ROW = 5
+"""So many conflicts, and whatever changes the resource all the time is given way to for a while."""
+CREATE, STATUS, SEALED = "create", "status", "spec.sealed"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How an upload becomes a resource."""
+
+    seals: Seals
+    namespace: str
+    shown: frozenset[ShownField]
+
+    def resource(self, upload: Upload) -> Json:
+        """The resource to create."""
+        sealed = self.seals.seal(upload.origin, upload.id)
+        return to_resource(upload, namespace=self.namespace, shown=self.shown, sealed=sealed)
+
+    def opens_to(self, sealed: str, upload: Upload) -> bool:
+        """Whether this is what came with an upload."""
+        try:
+            return bool(sealed) and self.seals.open(sealed, upload.id) == upload.origin
+        except SealError:
+            return False
+
+
+class Watcher(Protocol):
+    """Told when a resource is not what we left it as."""
+
+    async def confirm_ownership(self) -> None:
+        """Make sure that we still own the shard; raises when we do not or cannot tell."""
+
+    async def may_create(self) -> None:
+        """Raises unless nobody else can own the shard at this moment."""
+
+    def seen(self, resource: Json) -> None:
+        """The resource as it is now."""
+
+    def claimed(self, entry: Entry, resource: Json) -> None:
+        """The resource was there before we could make it."""
+
+
+class Checkpoint:
+    """The writers of one shard."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        resources: Resources,
+        notices: Notices,
+        metrics: Metrics,
+        form: Form,
+        watcher: Watcher,
+    ) -> None:
+        self._coordinator = coordinator
+        self._resources = resources
+        self._notices = notices
+        self._metrics = metrics
+        self._form = form
+        self._watcher = watcher
+        self._queue: deque[tuple[float, Entry]] = deque()
+        self._wake = asyncio.Event()
+        self._let_through: asyncio.Queue[Entry] = asyncio.Queue()
+        self._writing = 0
+        self.refusals = Refusals(metrics, asyncio.get_running_loop().time)
+        self.limit: Limit | None = None
+        self.on_vanished: Callable[..., None] = coordinator.forget
+        coordinator.on_storable = self.put
+
+    def put(self, entry: Entry) -> None:
+        """Have an upload written soon."""
+        if not entry.queued:
+            entry.queued = True
+            self._enqueue(entry)
+        elif entry.refused is not None:
+            self._note_end(entry)
+
+    def _enqueue(self, entry: Entry) -> None:
+        self._queue.append((asyncio.get_running_loop().time(), entry))
+        self._wake.set()
+
+    def _note_end(self, entry: Entry) -> None:
+        """An upload that cannot be recorded: if it has ended, nothing waits for that any more."""
+        if entry.is_unrecorded_end:
+            self._coordinator.let_go(entry)
+            self.refusals.ended(entry)
+
+    @property
+    def backlog(self) -> int:
+        """Uploads that wait to be written, are being written, or are tried again later."""
+        return len(self._queue) + self._writing + len(self.refusals)
+
+    @property
+    def in_flight(self) -> int:
+        """How many writes are on their way."""
+        return self._writing
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is being written; what was refused may take very long."""
+        return not self._queue and not self._writing
+
+    async def run(self, width: Callable[[float], int]) -> None:
+        """Let uploads through to the writers, until cancelled.
+
+        `width` says how many may be written at a time when the oldest has waited so many seconds.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            self._wake.clear()
+            self._try_again()
+            while self._queue and self._writing < width(loop.time() - self._queue[0][0]):
+                self._let_one_through(self._queue.popleft()[1])
+            try:
+                async with asyncio.timeout(QUIET_SECONDS if self._queue else self.refusals.next_in()):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    def _let_one_through(self, entry: Entry) -> None:
+        verb = CREATE if entry.stored is None else STATUS
+        if entry.refused is None and self.refusals.blocks(verb):
+            with self._coordinator.quarantine.one(entry):
+                self.refusals.park(entry, verb)
+                self._note_end(entry)
+        else:
+            self._writing += 1
+            self._let_through.put_nowait(entry)
+
+    def _try_again(self) -> None:
+        for entry in self.refusals.due():
+            self._enqueue(entry)
+        for entry in self.refusals.expired():
+            said = {"upload": entry.upload.id, "stage": entry.upload.stage}
+            log.warning("the upload has ended and could not be recorded; it is forgotten", extra=said)
+            with self._coordinator.quarantine.one(entry):
+                self._coordinator.forget(entry)
+
+    async def write(self) -> None:
+        """One writer; as many run as writes may be in flight. Until cancelled."""
+        while True:
+            entry = await self._let_through.get()
+            entry.creating = entry.stored is None and not entry.is_unrecorded_end
+            try:
+                error = await self._store(entry)
+            finally:
+                self._writing -= 1
+                self._wake.set()
+            entry.creating = False  # not if we are cancelled: it is on its way then
+            with self._coordinator.quarantine.one(entry):
+                self._stored(entry, error)
+
+    def _stored(self, entry: Entry, error: ApiError | None) -> None:
+        if error is not None and not entry.gone:  # it stays `queued`: parked
+            self.refusals.park(entry, CREATE if entry.stored is None else STATUS, error)
+            self._note_end(entry)
+            return
+        entry.queued = False
+        if entry.storable:
+            self.put(entry)
+
+    async def _store(self, entry: Entry) -> ApiError | None:
+        """Write the present state; returns why that has failed."""
+        for _ in range(CONFLICTS_IN_A_ROW):
+            if entry.gone or entry.unpublished:
+                return None  # a newer state is being published; it comes back when that is done
+            upload, version, is_new = entry.upload, entry.version, entry.stored is None
+            try:
+                if not await self._write_or_reconcile(entry, upload):
+                    continue
+                self._coordinator.saved(entry, version)
+                self._post_notices(entry)
+                self.refusals.written(entry, (CREATE, STATUS) if is_new else (STATUS,))
+            except NotFoundError:
+                self._vanished(entry)
+                return None
+            except ApiError as error:
+                away = isinstance(error, UnavailableError)
+                self._metrics.writes.labels("any", "unavailable" if away else "refused").inc()
+                return error
+            except LeaseLostError:
+                raise
+            except Exception as error:  # noqa: BLE001 -- a bug, or too much for a resource: the writer goes on
+                if not isinstance(error, TooLargeError):
+                    self._coordinator.quarantine.fault(entry, error)
+                self._metrics.writes.labels("any", "refused").inc()
+                return _unencodable(error)
+            return None
+        return UnavailableError(f"{entry.name}: somebody else changes the resource all the time")
+
+    def _vanished(self, entry: Entry) -> None:
+        try:
+            self.on_vanished(entry)
+        except Exception as error:  # noqa: BLE001 -- logged in `fault`
+            self._coordinator.quarantine.fault(entry, error)
+            entry.gone = True  # nothing is to be written any more
+
+    async def _write_or_reconcile(self, entry: Entry, upload: Upload) -> bool:
+        """Write a state; False when somebody else had written and the entry caught up with that."""
+        try:
+            await self._write(entry, upload)
+        except ConflictError as error:
+            self._metrics.writes.labels("any", "conflict").inc()
+            await self._reconcile(entry, error)
+            return False
+        return True
+
+    async def _write(self, entry: Entry, upload: Upload) -> None:
+        is_new, origin, altered = entry.stored is None, upload.origin, ""
+        if entry.stored is None:
+            # Nothing to compare with: a successor may have ended and removed the upload long ago.
+            await self._watcher.may_create()
+            if self.limit is not None:
+                self.limit.check()
+            made = entry.stored = await self._timed(CREATE, self._create(entry, upload))
+            altered = made.altered
+            if made.renamed:
+                self._coordinator.rename(entry, made.renamed)
+        elif origin.has_url and not (entry.sealed and entry.sealed.has_url):
+            # The first URL may be from a Secret: no message brings it again once the upload has begun.
+            entry.stored = await self._seal(entry, entry.stored, origin)
+            altered = entry.stored.altered
+        status = to_status(upload, entry.stored.uid, entry.sealed_with)
+        write = self._resources.write_status(entry.name, entry.stored.version, status)
+        written = entry.stored = await self._timed(STATUS, write)
+        altered = written.altered or altered
+        if not is_new and entry.sealed is not origin:
+            # Last: were it there before the run that it began, its announcement would count as a duplicate.
+            entry.stored = await self._seal(entry, written, origin)
+            altered = entry.stored.altered or altered
+        if altered and not (upload.stage.ended and altered == SEALED):
+            # After a restart we could not go on with that. Not a fight: it is tried again rarely.
+            entry.sealed = None
+            raise RefusedError(_changed(entry.name, altered), Refusal.CHANGED)
+
+    async def _timed(self, verb: str, write: Awaitable[Stored]) -> Stored:
+        began = time.perf_counter()
+        written = await write
+        self._metrics.write_seconds.labels(verb).observe(time.perf_counter() - began)
+        self._metrics.writes.labels(verb, "ok").inc()
+        return written
+
+    async def _seal(self, entry: Entry, known: Stored, origin: Origin) -> Stored:
+        sealed = self._form.seals.seal(origin, entry.upload.id)
+        write = self._resources.write_sealed(entry.name, known.version, sealed)
+        written = await self._timed("patch", write)
+        entry.sealed, entry.sealed_with = origin, sealed_with(sealed)
+        return written
+
+    async def _create(self, entry: Entry, upload: Upload) -> Stored:
+        try:
+            resource = self._form.resource(upload)
+            if entry.is_unrecorded_end:  # were we killed before the status, no message would tell the end
+                resource["metadata"]["annotations"] = {ENDED_ANNOTATION: str(upload.stage)}
+            made = await self._resources.create(resource)
+        except ConflictError:
+            # An answer of ours that got lost, a person's resource that the watch has not shown yet, or a
+            # new owner's while we are the zombie.
+            await self._watcher.confirm_ownership()
+            existing = await self._resources.get(entry.name)
+            if existing is None:
+                raise
+            return await self._claim_own(entry, existing)
+        except ApiError as error:
+            if error.reason is Refusal.UNREACHABLE or not entry.maybe_made:
+                raise
+            # Refused now, but an earlier attempt whose answer was lost may have made it.
+            existing = await self._resources.get(entry.name)
+            entry.maybe_made = False
+            if existing is None:
+                raise
+            await self._watcher.confirm_ownership()
+            return await self._claim_own(entry, existing)
+        await self._keep_or_remove(entry, made.renamed or entry.name, made.uid, made.altered)
+        entry.sealed, entry.sealed_with = upload.origin, sealed_with(resource["spec"].get("sealed", ""))
+        return made
+
+    async def _keep_or_remove(self, entry: Entry, name: str, uid: str, altered: str) -> None:
+        """Remove a resource of ours that is another than we wrote: a restart would go by what it says."""
+        if altered and altered != SEALED:
+            entry.maybe_made = True
+            with contextlib.suppress(ApiError):  # then it is found, and removed, at the next attempt
+                await self._resources.delete(name, uid)
+                entry.maybe_made = False
+            raise RefusedError(_changed(name, altered), Refusal.CHANGED)
+
+    async def _claim_own(self, entry: Entry, existing: Json) -> Stored:
+        if existing["spec"]["upload"]["id"] != entry.upload.id:
+            raise RefusedError(f"the name {entry.name} belongs to another upload", Refusal.NAME)
+        if existing["spec"].get("sealed") and not existing.get("status"):  # we have made it
+            altered = altered_in(self._form.resource(entry.upload), existing)
+            await self._keep_or_remove(entry, entry.name, existing["metadata"]["uid"], altered)
+        return await self._claim(entry, existing)
+
+    async def _claim(self, entry: Entry, existing: Json) -> Stored:
+        """Go on with a resource that is there already; what we know of the upload has to be in it."""
+        spec, origin = existing["spec"], entry.upload.origin
+        if spec["upload"].get("receivedTime") != format_time(entry.upload.received_at):
+            # Everything published carries the time of the announcement, which this spec does not say.
+            origin = evolve(origin, announced_at=entry.upload.received_at)
+            entry.upload = evolve(entry.upload, origin=origin)
+        if spec.get("steps") != encode_plan(entry.upload.plan).get("steps"):
+            entry.upload = evolve(entry.upload, plan_in_status=True)  # by which it has begun, or will
+        claimed = stored(existing)
+        if self._form.opens_to(spec.get("sealed", ""), entry.upload):
+            entry.sealed, entry.sealed_with = origin, sealed_with(spec["sealed"])
+        else:
+            claimed = await self._seal(entry, claimed, origin)
+        self._watcher.claimed(entry, existing)
+        return claimed
+
+    async def _reconcile(self, entry: Entry, conflict: ConflictError) -> None:
+        """Somebody else has written: make sure we still own the shard, then look at what it is."""
+        await self._watcher.confirm_ownership()
+        current = await self._resources.get(entry.name)
+        if current is None:
+            if entry.stored is None:  # a quota's conflict, for example: there is nothing that was removed
+                raise UnavailableError(str(conflict), reason=conflict.reason)
+            self.on_vanished(entry)
+            return
+        now = stored(current)
+        if entry.stored is not None and (entry.stored.uid, entry.stored.version) == (now.uid, now.version):
+            raise RefusedError(str(conflict))  # nothing has changed: it only looks like a conflict
+        if entry.stored is not None and entry.stored.uid != now.uid:
+            self._coordinator.forget(entry)
+            self._watcher.seen(current)
+            return
+        first, entry.stored = entry.stored is None, now
+        if first:
+            self._watcher.claimed(entry, current)
+        else:
+            self._watcher.seen(current)
+
+    def _post_notices(self, entry: Entry) -> None:
+        if entry.stored is None:
+            return
+        for notice in entry.notices:
+            self._notices.post(entry.name, entry.stored.uid, notice)
+        entry.notices = ()
+
+
+def _changed(name: str, altered: str) -> str:
+    return (
+        f"{name}: the API server has not stored {altered} as it was written: a webhook changes it, "
+        "or the CRD is older than this operator (kubectl apply -f crds/)"
+    )
+
+
+def _unencodable(error: Exception) -> RefusedError:
+    """What keeps us from making a resource, without quoting it."""
+    if isinstance(error, TooLargeError):
+        return RefusedError(str(error), Refusal.SIZE)
+    text = f"cannot be encoded: {type(error).__name__}; this is a bug, please report it"
+    return RefusedError(text, Refusal.UNENCODABLE)

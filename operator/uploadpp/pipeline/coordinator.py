@@ -1,0 +1,399 @@
+"""Between log and store: every input of every upload passes through here, in order.
+
+    read → decide (pure) → publish → checkpoint → acknowledge     (law 2)
+
+All methods are synchronous: what one does cannot be torn by another. During replay
+commands are held; what the log shows to be published already is dropped (law 2.3).
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from secrets import token_bytes
+
+from uploadpp.core.commands import Command, Kind, Mark
+from uploadpp.core.config import Config
+from uploadpp.core.decision import Decision
+from uploadpp.core.inputs import BytesReceived, Granted, Input, Published, Resume, Tick
+from uploadpp.core.machine import decide
+from uploadpp.core.model import Millis
+from uploadpp.core.naming import resource_name
+from uploadpp.core.plan_text import Planned
+from uploadpp.core.replay import Position, apply
+from uploadpp.core.rules import arrival, control
+from uploadpp.core.rules.timers import wake_at
+from uploadpp.core.sharding import Shard
+from uploadpp.pipeline.acks import Ledger, Slot
+from uploadpp.pipeline.admission import Dispatcher
+from uploadpp.pipeline.faults import AFTER_FAULT_MS, Quarantine
+from uploadpp.pipeline.ports import Bus
+from uploadpp.pipeline.replay_buffer import Held, hold, send_all
+from uploadpp.pipeline.sent import SentEvents
+from uploadpp.pipeline.timers import Scheduler
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.unknown_uploads import Strangers
+from uploadpp.pipeline.uploads import Uploads
+from uploadpp.telemetry.metrics import Metrics
+from uploadpp.telemetry.tracing import Tracing
+from uploadpp.telemetry.upload_log import tell
+from uploadpp.wire.decode import Event, decode
+from uploadpp.wire.encode import encode
+from uploadpp.wire.envelope import BadMessageError
+from uploadpp.wire.marks import Marks
+from uploadpp.wire.reader import Raw
+
+log = logging.getLogger(__name__)
+
+
+class Coordinator(Uploads):
+    """The uploads of one shard, for as long as we own it."""
+
+    def __init__(
+        self,
+        config: Config,
+        bus: Bus,
+        ledger: Ledger,
+        scheduler: Scheduler,
+        metrics: Metrics,
+        clock: Callable[[], Millis],
+    ) -> None:
+        super().__init__()
+        self._config = config
+        self._bus = bus
+        self._ledger = ledger
+        self._scheduler = scheduler
+        self._metrics = metrics
+        self._clock = clock
+        self.shard = Shard()
+        self.quarantine = Quarantine(metrics)
+        self.strangers = Strangers(ledger)
+        self._sent = SentEvents()
+        self._held: dict[str, Held] | None = {}
+        self.stream = ""
+        self.marks = Marks([token_bytes()])
+        self.tracing: Tracing | None = None
+        self.dispatcher: Dispatcher | None = None
+        self.postpone: Callable[[Event, int, Millis, Slot], bool] = lambda *_: False
+        self.put_away_at: Callable[[str], list[str]] = lambda _: []
+        self.on_storable: Callable[[Entry], None] = lambda _: None
+        self.on_ended: Callable[[Entry], None] = lambda _: None
+        self.on_forgotten: Callable[[Entry], None] = lambda _: None
+        self.on_overruled: Callable[[Entry], None] = lambda _: None
+
+    def dispatch_by(self, dispatcher: Dispatcher) -> None:
+        """Have places at steps granted from now on."""
+        self.dispatcher, self.quarantine.on_fault = dispatcher, dispatcher.gave_up
+
+    @property
+    def replaying(self) -> bool:
+        """Whether commands are held."""
+        return self._held is not None
+
+    # -- inputs ---------------------------------------------------------------------------
+
+    def on_message(self, raw: Raw) -> None:
+        """A message of the log."""
+        slot = self._ledger.add(raw.sequence, raw.delivered)
+        event: Event | None = None
+        try:
+            if not self._is_known_echo(raw, slot):
+                event = decode(raw.data, raw.sequence, raw.timestamp, self.marks, self.shard.filter)
+                if event is not None:
+                    self._on_event(event, raw.sequence, raw.timestamp, slot)
+        except BadMessageError as error:
+            self.quarantine.bad_message(raw.sequence, error)
+        except Exception as error:  # noqa: BLE001 -- no message may ever stop the log (law 2.7)
+            entry = self._entries.get(event.upload_id) if event is not None else None
+            self.quarantine.unexpected(raw.sequence, error, event.upload_id if event else "", entry)
+        self._ledger.settle(slot)
+
+    def _is_known_echo(self, raw: Raw, slot: Slot) -> bool:
+        """Whether this is an event that this very session has sent: then nothing is news but its place."""
+        if (entry := self._sent.take(raw)) is None:
+            return False
+        self._metrics.events.labels("Published").inc()
+        self._bus.confirm(raw.message_id, raw.sequence)
+        entry.hold_back(slot)
+        return True
+
+    def _on_event(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
+        self._metrics.events.labels(type(event.input).__name__).inc()
+        if event.upload_id:
+            owned = self.shard.owns(event.upload_id)
+            if owned and not self.postpone(event, sequence, timestamp, slot):
+                self._arrived(event, sequence, timestamp, slot)
+            return
+        assert isinstance(event.input, Resume)  # noqa: S101 -- the only event without an upload
+        self._met(event, sequence, timestamp)
+        ids: list[str] = []
+        for entry in self._entries.values():
+            with self.quarantine.one(entry):
+                ids += [entry.upload.id] if control.concerns(entry.upload, event.input) else []
+        if token := event.input.token:  # first the one that asked: its status is the answer for all
+            ids.sort(key=lambda i: self._entries[i].upload.observed_token != token)
+        for upload_id in ids + self.put_away_at(event.input.step):
+            with self.quarantine.one(self._entries.get(upload_id)):
+                if not self.postpone(event._replace(upload_id=upload_id), sequence, timestamp, slot):
+                    self._apply(upload_id, event.input, sequence, timestamp, slot)
+
+    def on_postponed(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
+        """A message of an upload that had been put away and is back."""
+        try:
+            self._arrived(event, sequence, timestamp, slot)
+        except Exception as error:  # noqa: BLE001 -- as in `on_message`
+            self.quarantine.unexpected(sequence, error, event.upload_id, self._entries.get(event.upload_id))
+        self._ledger.settle(slot)
+
+    def _arrived(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
+        if isinstance(event.input, Published):  # only now: what it answers to may have been postponed as well
+            self._met(event, sequence, timestamp)
+        self._apply(event.upload_id, event.input, sequence, timestamp, slot)
+
+    def _apply(self, upload_id: str, event: Input, sequence: int, timestamp: Millis, slot: Slot) -> None:
+        if isinstance(event, BytesReceived) and (why := self.weights.refuses(event.origin, self.shard.count)):
+            self.quarantine.upload(upload_id, why)
+            return
+        entry, at = self._entries.get(upload_id), Position(self.stream, sequence)
+        said_before: list[Slot] = []
+        if entry is not None and arrival.overrules(entry.upload, event):
+            self.forget(entry)
+            self.on_overruled(entry)
+            entry = None
+        if entry is None and isinstance(event, BytesReceived):
+            event, said_before = self.strangers.recall(upload_id, event, timestamp)
+        elif entry is None:
+            self.strangers.note(upload_id, event, timestamp, self._clock(), slot)
+        decision = apply(entry.upload if entry else None, upload_id, event, at, timestamp, self._config)
+        self._carry_out(entry, upload_id, event, decision, timestamp, slot)
+        for each in said_before:
+            self._entries[upload_id].hold_back(each)
+
+    def _met(self, event: Event, sequence: int, timestamp: Millis) -> None:
+        """One of our events is in the log: it need not go out, or not again."""
+        held = self._held.pop(event.event_id, None) if self._held is not None else None
+        if held is None:
+            self._bus.confirm(event.event_id, sequence)
+        else:
+            planned = event.input.planned if isinstance(event.input, Published) else None
+            self._published(held, sequence, timestamp, planned)
+
+    def on_input(self, entry: Entry, event: Input) -> None:
+        """Something that does not come from the log: a timer, or a person."""
+        now = self._clock()
+        decision = decide(entry.upload, entry.upload.id, event, now, self._config)
+        self._carry_out(entry, entry.upload.id, event, decision, now, None)
+
+    def on_tick(self, entry: Entry) -> None:
+        """A timer is due. It is ignored while the command whose answer it limits is not published yet."""
+        if entry.gone or entry.unpublished:
+            return
+        self._scheduler.set(entry, Millis(self._clock() + AFTER_FAULT_MS))
+        with self.quarantine.one(entry):
+            self.on_input(entry, Tick())
+            self.schedule(entry)
+
+    def on_granted(self, entry: Entry) -> None:
+        """A place at the step it is queued for is its own."""
+        try:
+            self.on_input(entry, Granted())
+        except Exception as error:
+            self.quarantine.fault(entry, error)
+            raise  # its place goes to another
+
+    def _carry_out(
+        self,
+        entry: Entry | None,
+        upload_id: str,
+        event: Input,
+        decision: Decision,
+        now: Millis,
+        slot: Slot | None,
+    ) -> None:
+        if decision.met is not None and entry is not None:
+            self._published_elsewhere(entry, decision.met)
+        if decision.ignored is not None:
+            if entry is not None and decision.upload is not None:
+                # Its place in the log has moved, which is worth no write, unless there is a later URL.
+                entry.version += decision.upload.origin is not entry.upload.origin
+                entry.upload = decision.upload
+                self.weights.note(entry)
+            self._metrics.ignored.labels(decision.ignored).inc()
+            if not isinstance(event, Published | Tick):
+                said = {"upload": upload_id, "reason": decision.ignored}
+                log.debug("ignored: %s", decision.why, extra=said)
+        elif decision.upload is not None:
+            if self.tracing is not None and entry is not None:
+                with self.quarantine.one(entry):
+                    self.tracing.moved(entry.upload, decision.upload, now)
+            entry = self._changed(entry, decision)
+        for command in decision.commands:
+            self._publish(entry, upload_id, command, now, slot)
+        if entry is None:
+            return
+        if slot is not None:
+            entry.hold_back(slot)
+        if self.dispatcher is not None:
+            self.dispatcher.grant()
+        if entry.storable:
+            self.on_storable(entry)
+
+    def _changed(self, entry: Entry | None, decision: Decision) -> Entry:
+        upload = decision.upload
+        assert upload is not None  # noqa: S101 -- the caller has looked
+        before = entry.upload if entry else None
+        if entry is None:
+            entry = self.adopt(Entry(resource_name(upload.id), upload))
+        renewed, entry.upload = entry.upload.origin is not upload.origin, upload
+        if renewed:
+            self.weights.note(entry)
+        entry.version += 1
+        entry.notices += decision.notices
+        self.schedule(entry)
+        if self.dispatcher is not None:
+            self.dispatcher.moved(entry)
+        if before is not None:
+            self._metrics.moved(before, upload)
+        moved = before is None or before.stage is not upload.stage or before.cursor != upload.cursor
+        if moved or decision.notices:
+            tell(upload, decision.notices)
+        return entry
+
+    def _publish(
+        self, entry: Entry | None, upload_id: str, command: Command, now: Millis, slot: Slot | None
+    ) -> None:
+        upload = entry.upload if entry else None
+        traceparent = None
+        if self.tracing is not None and upload is not None:
+            traceparent = self.tracing.traceparent(upload, command.mark)
+        outgoing = encode(command, upload_id, upload, now, traceparent, self.marks)
+        if entry is not None:
+            entry.unpublished += 1
+            slot = None  # the entry's checkpoint holds the log back, not the command
+        elif slot is not None:
+            slot.open += 1
+        held = Held(entry, command, outgoing, slot)
+        if self._held is None:
+            self._send(held)
+        else:
+            hold(self._held, held)
+
+    def _send(self, held: Held) -> None:
+        self._metrics.published.labels(held.command.mark.kind).inc()
+        if held.entry is not None and held.command.mark.kind is not Kind.RESUME:  # that one is news to all
+            self._sent.add(held.outgoing, held.entry)
+        self._bus.publish(
+            held.outgoing, partial(self._published, held), partial(self._refused, held.entry, held.slot)
+        )
+
+    def _published(
+        self, held: Held, sequence: int, at_time: Millis | None = None, planned: Planned | None = None
+    ) -> None:
+        """A command is in the stream; since when and by which plan only a replay tells."""
+        entry = held.entry
+        if held.slot is not None:
+            self._ledger.settle(held.slot)
+        if entry is None or entry.gone:
+            return
+        entry.unpublished -= 1
+        echo, at = Published(held.command.mark, sequence, planned), Position(self.stream, sequence)
+        now = self._clock() if at_time is None else at_time
+        try:
+            decision = apply(entry.upload, entry.upload.id, echo, at, now, self._config)
+            self._carry_out(entry, entry.upload.id, echo, decision, now, None)
+            if decision.ignored is not None:  # a timer may have been due before it was published
+                self.schedule(entry)
+        except Exception as error:  # noqa: BLE001 -- as in `on_message`; whoever calls serves all uploads
+            self.quarantine.fault(entry, error)
+
+    def _published_elsewhere(self, entry: Entry, mark: Mark) -> None:
+        """Another service has said what we hold back: it need not go out."""
+        held = self._held.pop(mark.event_id(entry.upload.id), None) if self._held is not None else None
+        if held is not None:
+            entry.unpublished -= 1
+
+    def _refused(self, entry: Entry | None, slot: Slot | None, why: str) -> None:
+        if slot is not None:
+            self._ledger.settle(slot)
+        if entry is not None and not entry.gone:
+            with self.quarantine.one(entry):
+                self.quarantine.upload(entry.upload.id, why)
+                self.forget(entry)
+
+    def schedule(self, entry: Entry) -> None:
+        """Wake an upload when its next timer is due."""
+        self._scheduler.set(entry, wake_at(entry.upload, self._config))
+
+    # -- the set of uploads ---------------------------------------------------------------
+
+    def adopt(self, entry: Entry) -> Entry:
+        """Take an upload into memory."""
+        self._add(entry)
+        self._metrics.moved(None, entry.upload)
+        if self.dispatcher is not None:
+            self.dispatcher.moved(entry)
+        if not self.replaying:
+            self.schedule(entry)
+        return entry
+
+    def put_away(self, entry: Entry) -> None:
+        """An upload that is over leaves memory; `postpone` is asked about it from now on."""
+        self._scheduler.set(entry, None)
+        self._remove(entry)
+        self._metrics.moved(entry.upload, None)
+
+    def forget(self, entry: Entry) -> None:
+        """The resource is gone: later results are ignored, nothing waits for it."""
+        entry.gone = True
+        self._scheduler.set(entry, None)
+        self._remove(entry)
+        self._metrics.moved(entry.upload, None)
+        self.on_forgotten(entry)
+        self.let_go(entry)
+        if self.dispatcher is not None:
+            self.dispatcher.left(entry)
+            self.dispatcher.grant()
+
+    def saved(self, entry: Entry, version: int) -> None:
+        """Etcd has this version now."""
+        entry.saved = max(entry.saved, version)
+        if entry.upload.stage.ended and not entry.dirty:
+            self.on_ended(entry)
+        self.let_go(entry)
+
+    def let_go(self, entry: Entry) -> None:
+        """Messages that need not wait for a record any more, because it is there or none is to come."""
+        for slot in entry.release():
+            self._ledger.settle(slot)
+
+    def act(self) -> None:
+        """The log is read to its end: publish what it does not show as published."""
+        counts = self._send_held()
+        for entry in list(self._entries.values()):
+            self._wake(entry)
+        log.info("replay is over; acting", extra={"uploads": len(self), **counts})
+
+    @contextmanager
+    def late(self, upload_id: str) -> Iterator[None]:
+        """As during a replay, for the one upload whose messages belong to it and come only now."""
+        self._held = {}
+        yield
+        self._send_held()
+        if (entry := self._entries.get(upload_id)) is not None:
+            self._wake(entry)
+
+    def _send_held(self) -> dict[str, int]:
+        held, self._held = self._held or {}, None
+        sent = send_all(held.values(), self._clock(), self.marks, self._send, self._left_out)
+        return {"held": len(held), "sent": sent}
+
+    def _wake(self, entry: Entry) -> None:
+        with self.quarantine.one(entry):
+            self.schedule(entry)
+            if entry.storable:
+                self.on_storable(entry)
+
+    def _left_out(self, entry: Entry | None, error: Exception, slot: Slot | None) -> None:
+        """Our own code failed on what an upload was to publish: nothing must wait for it."""
+        self.quarantine.fault(entry, error)
+        self._refused(entry, slot, "what it was to publish cannot be told")

@@ -1,0 +1,135 @@
+"""What cannot be processed: logged once per kind, counted, kept for a look, passed over (law 2.7).
+
+Every loop that serves many uploads does the work on each of them inside `Quarantine.one`: an exception that
+nobody has foreseen ends the work on that upload, is said on its resource, and the others go on.
+"""
+
+import logging
+import traceback
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.kube.lease import LeaseLostError
+from uploadpp.pipeline.fence import FencedError
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.telemetry.metrics import UNEXPECTED, Metrics
+from uploadpp.wire.envelope import BadMessageError
+
+log = logging.getLogger(__name__)
+
+KEPT = 100
+KINDS = 200
+"""How many kinds of defect are told apart before they are no longer logged one by one."""
+SAID = 1000
+"""So many faults are remembered, so that none is said again and again."""
+AFTER_FAULT_MS = 60_000
+"""A timer about which our own code fails is tried again so much later."""
+ENDS = (LeaseLostError, FencedError)
+"""What ends the ownership of all uploads, not only the work on one."""
+Post = Callable[[str, str, Notice], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Specimen:
+    """Where to find something that was passed over, and why it was. Never its content."""
+
+    what: str
+    where: str
+    why: str
+
+
+class Quarantine:
+    """Bounded list of the last things passed over."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._kinds: set[str] = set()
+        self._said: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self.post: Post = lambda *_: None
+        """Says something on a resource, given its name and uid."""
+        self.on_fault: Callable[[Entry], None] = lambda _: None
+        """Called for an upload on which our own code failed: others may wait for what it has taken."""
+        self.specimens: deque[Specimen] = deque(maxlen=KEPT)
+
+    def bad_message(self, sequence: int, error: BadMessageError) -> None:
+        """A message that should concern us cannot be understood."""
+        self._metrics.bad_messages.labels(error.defect).inc()
+        self._keep("message", f"sequence {sequence}", str(error), f"{error.defect}/{error.event_type}")
+
+    def unexpected(
+        self, sequence: int, error: Exception, upload_id: str = "", entry: Entry | None = None
+    ) -> None:
+        """Our own code failed on a message: a bug, but no reason to stop the log."""
+        self._metrics.bad_messages.labels(UNEXPECTED).inc()
+        why = f"{_where(error)}; this is a bug, please report it"
+        self._keep("message", f"sequence {sequence}", why, why)
+        if entry is not None:
+            self.fault(entry, error)
+        elif upload_id:
+            self.resource_fault("", "", error, upload_id)
+
+    @contextmanager
+    def one(self, entry: Entry | None) -> Iterator[None]:
+        """Whatever fails about one upload ends nothing but the work on that one."""
+        try:
+            yield
+        except ENDS:
+            raise
+        except Exception as error:  # noqa: BLE001 -- logged in `fault`
+            self.fault(entry, error)
+
+    def fault(self, entry: Entry | None, error: Exception) -> None:
+        """Our own code failed on an upload: say it once, in the log and on its resource."""
+        name, uid = (entry.name, entry.stored.uid if entry.stored else "") if entry else ("", "")
+        self.resource_fault(name, uid, error, entry.upload.id if entry else "")
+        if entry is not None:
+            self.on_fault(entry)
+
+    def count(self) -> None:
+        """Our own code failed, which is said elsewhere."""
+        self._metrics.faults.inc()
+
+    def resource_fault(self, name: str, uid: str, error: Exception, upload_id: str = "") -> None:
+        """Our own code failed on a resource."""
+        self.count()
+        where = _where(error)
+        kind = (uid or name or upload_id, where)
+        if kind in self._said:
+            return
+        self._said[kind] = None
+        if len(self._said) > SAID:
+            self._said.popitem(last=False)
+        extra = {"upload": upload_id, "resource": name}
+        log.error("the operator failed on an upload: %s; the others go on", where, extra=extra)
+        if uid:
+            text = f"the operator failed on this upload ({type(error).__name__}); its log says where"
+            self.post(name, uid, Notice(NoticeType.WARNING, "OperatorFailed", text))
+
+    def upload(self, upload_id: str, why: str) -> None:
+        """An upload that the API server or NATS will never take."""
+        self._metrics.set_aside.inc()
+        self.specimens.append(Specimen("upload", upload_id, why))
+        log.error("upload passed over: %s", why, extra={"upload": upload_id})
+
+    def _keep(self, what: str, where: str, why: str, kind: str) -> None:
+        self.specimens.append(Specimen(what, where, why))
+        if kind in self._kinds or len(self._kinds) >= KINDS:
+            return
+        self._kinds.add(kind)
+        log.warning(
+            "%s passed over: %s; later ones of this kind are only counted (uploadpp_bad_messages_total)",
+            what,
+            why,
+            extra={"where": where},
+        )
+
+
+def _where(error: Exception) -> str:
+    """Where our code failed. Frames only: the words of an exception may quote the message."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    at = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
+    return f"{type(error).__name__} at {at}"

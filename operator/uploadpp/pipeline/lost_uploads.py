@@ -1,0 +1,181 @@
+"""Asks the storage about uploads that it seems to have lost (docs/adr/0033).
+
+The storage drops an upload without a word when its file, folder or space is removed, and then answers
+nothing that we publish. Its download URL says so: 404 or 410. One such answer proves little, because a
+proxy may say it while the storage restarts: only several, with time in between, end an upload. Every
+other answer, and none at all, proves nothing.
+"""
+
+import asyncio
+import heapq
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import NamedTuple
+
+from uploadpp.core.inputs import Absent
+from uploadpp.core.model import Millis, Origin
+from uploadpp.core.rules.absence import is_doubtful
+from uploadpp.core.states import Stage
+from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.ports import Ask
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.telemetry.metrics import Metrics
+
+ABSENT = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
+ENOUGH = 3
+"""So many answers in a row that the upload is absent, and it is believed."""
+AT_ONCE = 4
+"""So many uploads are asked about at a time."""
+LONGEST_PAUSE_SECONDS = 600.0
+
+
+class Questions(NamedTuple):
+    """How the storage is asked."""
+
+    ask: Ask | None
+    """None when it is not asked."""
+    every_seconds: float
+    """The time between two questions about an upload."""
+
+
+@dataclass(slots=True, eq=False)
+class _Doubt:
+    """An upload that is asked about, and what was answered so far."""
+
+    entry: Entry
+    origin: Origin
+    run: int
+    pause_seconds: float
+    absences: int = 0
+
+    @property
+    def stands(self) -> bool:
+        """Whether there still is a reason to ask."""
+        upload = self.entry.upload
+        if self.entry.gone or upload.run != self.run or upload.origin.url != self.origin.url:
+            return False
+        tried_again = self.absences > 0 and upload.stage in {Stage.RUNNING, Stage.BACKING_OFF}
+        return tried_again or is_doubtful(upload)
+
+
+class Doubts:
+    """The uploads of one shard that the storage may have lost."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        questions: Questions,
+        metrics: Metrics,
+        clock: Callable[[], Millis],
+        hears: Callable[[], bool],
+    ) -> None:
+        """`hears` says whether answers of the log arrive at present."""
+        self._coordinator = coordinator
+        self._metrics = metrics
+        self._clock = clock
+        self._ask, self._interval = questions
+        self._hears = hears
+        self._open: dict[Entry, _Doubt] = {}
+        self._heap: list[tuple[float, int, _Doubt]] = []
+        self._count = 0
+        self._wake = asyncio.Event()
+        self._store = coordinator.on_storable
+        coordinator.on_storable = self._changed
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def _changed(self, entry: Entry) -> None:
+        self._store(entry)
+        self.look(entry)
+
+    def look(self, entry: Entry) -> None:
+        """Ask about an upload from now on, if it looks as if the storage had lost it."""
+        upload = entry.upload
+        if self._ask is None or not is_doubtful(upload) or not upload.origin.has_url:
+            return
+        known = self._open.get(entry)
+        if known is not None and known.stands:
+            return
+        doubt = _Doubt(entry, upload.origin, upload.run, self._interval)
+        self._open[entry] = doubt
+        self._plan(doubt, 0)
+
+    async def run(self) -> None:
+        """Ask, until cancelled."""
+        for entry in self._coordinator.entries:
+            with self._coordinator.quarantine.one(entry):
+                self.look(entry)
+        await asyncio.gather(*(self._work(self._ask) for _ in range(AT_ONCE)))
+
+    async def _work(self, ask: Ask | None) -> None:
+        while True:
+            doubt = await self._next()
+            if self._open.get(doubt.entry) is not doubt:
+                continue
+            try:
+                if not await self._asked(doubt, ask):
+                    self._drop(doubt)
+            except Exception as error:  # noqa: BLE001 -- logged in `fault`
+                self._coordinator.quarantine.fault(doubt.entry, error)
+                self._plan(doubt, LONGEST_PAUSE_SECONDS)
+
+    async def _asked(self, doubt: _Doubt, ask: Ask | None) -> bool:
+        """Ask about an upload; False when there is no reason to any more."""
+        if ask is None or not doubt.stands or self._has_expired(doubt.origin):
+            return False
+        status = await ask(json.loads(doubt.origin.url))
+        self._metrics.storage_checks.labels(_result(status)).inc()
+        self._answered(doubt, status)
+        return True
+
+    def _answered(self, doubt: _Doubt, status: int | None) -> None:
+        if not doubt.stands:
+            self._drop(doubt)
+        elif status is None or status not in ABSENT:
+            doubt.absences = 0
+            self._plan(doubt, doubt.pause_seconds)
+            doubt.pause_seconds = min(doubt.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+        elif not self._hears() or doubt.entry.unpublished:  # what the log says of the upload comes first
+            self._plan(doubt, self._interval)
+        else:
+            doubt.absences += 1
+            lasting = doubt.absences >= ENOUGH
+            self._coordinator.on_input(doubt.entry, Absent(status, lasting=lasting))
+            self._plan(doubt, self._interval)
+
+    def _has_expired(self, origin: Origin) -> bool:
+        return origin.url_expires_at is not None and origin.url_expires_at <= self._clock()
+
+    def _drop(self, doubt: _Doubt) -> None:
+        if self._open.get(doubt.entry) is doubt:
+            del self._open[doubt.entry]
+
+    def _plan(self, doubt: _Doubt, seconds: float) -> None:
+        self._count += 1
+        at = asyncio.get_running_loop().time() + seconds
+        heapq.heappush(self._heap, (at, self._count, doubt))
+        self._wake.set()
+
+    async def _next(self) -> _Doubt:
+        loop = asyncio.get_running_loop()
+        while True:
+            wait = self._heap[0][0] - loop.time() if self._heap else None
+            if wait is not None and wait <= 0:
+                return heapq.heappop(self._heap)[2]
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+
+def _result(status: int | None) -> str:
+    if status is None:
+        return "unreachable"
+    if status in ABSENT:
+        return "absent"
+    return "present" if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT} else "unclear"

@@ -1,0 +1,82 @@
+"""Ends that cannot be recorded, once half the window waits for them (docs/adr/0036).
+
+The messages of an upload that has ended wait as long as its resource says that it is still under way: after
+a restart that would be believed. While the API server refuses the status, and lets resources be
+removed, removing it is the other way to make it say nothing wrong.
+"""
+
+import asyncio
+import logging
+
+from uploadpp.kube.errors import ApiError, Refusal
+from uploadpp.pipeline.acks import Ledger
+from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.ports import Resources
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.wire.stream import MAX_ACK_PENDING
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+QUIET_SECONDS = 60.0
+
+
+class Overfull:
+    """Makes room in the window of one shard."""
+
+    def __init__(self, coordinator: Coordinator, ledger: Ledger, resources: Resources) -> None:
+        self._coordinator = coordinator
+        self._ledger = ledger
+        self._resources = resources
+        self._quiet_until = 0.0
+        self.window = MAX_ACK_PENDING
+        """So many messages may be unacknowledged."""
+
+    def __len__(self) -> int:
+        return len(self._ledger)
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether half of the messages that may wait do so."""
+        return 2 * len(self._ledger) >= self.window
+
+    async def run(self) -> None:
+        """Look once a second, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if self.is_half_full:
+                await self._make_room()
+
+    async def _make_room(self) -> None:
+        """Remove what says that uploads are under way that are over, in the order of the log.
+
+        Nothing behind an upload that is not over could be acknowledged.
+        """
+        holding = [(entry.first_held, entry) for entry in self._coordinator.entries if entry.first_held]
+        for _, entry in sorted(holding, key=lambda each: each[0]):
+            if not (self.is_half_full and _is_wrong(entry)) or entry.stored is None:
+                return
+            try:
+                await self._resources.delete(entry.name, entry.stored.uid)
+            except ApiError as error:
+                self._warn(error)
+                return
+            if not entry.gone:
+                log.warning(
+                    "the upload has ended and that cannot be recorded; its resource, which said otherwise, "
+                    "is removed",
+                    extra={"upload": entry.upload.id, "stage": entry.upload.stage},
+                )
+                self._coordinator.forget(entry)
+
+    def _warn(self, error: ApiError) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._quiet_until:
+            self._quiet_until = now + QUIET_SECONDS
+            log.error("half the window waits for uploads that have ended and cannot be recorded: %s", error)
+
+
+def _is_wrong(entry: Entry) -> bool:
+    """Whether its resource says that an upload is under way that is over, and may say so for long."""
+    refused = entry.refused is not None and entry.refused.reason is not Refusal.UNREACHABLE
+    return refused and entry.upload.stage.ended and entry.storable

@@ -1,0 +1,103 @@
+"""What the coordinator and the checkpoint need of the world.
+
+The real ones live in `wire` and `kube`, the doubles for simulation in `uploadpp.testing`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Protocol
+
+from uploadpp.core.commands import Notice
+from uploadpp.core.model import Origin
+from uploadpp.kube.eventlog import UPLOAD, About
+from uploadpp.kube.store import Stored
+from uploadpp.wire.encode import Outgoing
+
+Json = dict[str, Any]
+
+Ask = Callable[[str], Awaitable[int | None]]
+"""The HTTP status of a download URL, None when nobody answers (`pipeline.storage_check`). It never raises."""
+
+
+class Bus(Protocol):
+    """Publishes events (`wire.publisher.Publisher`)."""
+
+    def publish(
+        self,
+        outgoing: Outgoing,
+        on_stored: Callable[[int], None],
+        on_refused: Callable[[str], None],
+    ) -> None:
+        """Queue an event; exactly one callback follows."""
+
+    def confirm(self, event_id: str, sequence: int) -> None:
+        """The event was met in the log."""
+
+
+class Resources(Protocol):
+    """The checkpoint (`kube.store.Store`)."""
+
+    async def count(self) -> int:
+        """How many resources there are."""
+
+    def list_all(self, selector: str = "", fields: str = "") -> AsyncIterator[Json]:
+        """Every resource that the selectors of labels and fields leave."""
+
+    async def get(self, name: str) -> Json | None:
+        """One resource, None when it is not there."""
+
+    async def create(self, resource: Json) -> Stored:
+        """Make a resource."""
+
+    async def write_status(self, name: str, version: str, status: Json) -> Stored:
+        """Replace the status of a version."""
+
+    async def write_sealed(self, name: str, version: str, sealed: str) -> Stored:
+        """Replace the sealed part of a version."""
+
+    async def takes_new(self) -> bool:
+        """Whether the CRD and the namespace are there, and are not being removed."""
+
+    async def secret(self, name: str, key: str) -> str:
+        """One value of a Secret."""
+
+    async def delete(self, name: str, uid: str, version: str = "") -> None:
+        """Remove exactly this resource."""
+
+
+class Seals(Protocol):
+    """Seals origins (`kube.sealing.Sealer`)."""
+
+    def seal(self, origin: Origin, upload_id: str) -> str:
+        """Encrypt."""
+
+    def open(self, sealed: str, upload_id: str) -> Origin:
+        """Decrypt."""
+
+
+class Notices(Protocol):
+    """Posts Kubernetes Events (`kube.eventlog.EventLog`)."""
+
+    def post(self, name: str, uid: str, notice: Notice, about: About = UPLOAD) -> None:
+        """Queue a notice."""
+
+
+class Watching(Protocol):
+    """Tells what happens to resources (`resources.watch.kopf_thread.Watch`)."""
+
+    ended: asyncio.Future[None]
+    opened: asyncio.Event
+    """Set whenever it begins anew: what is older than that is not told, but has to be listed."""
+
+    kind_was_missing: bool
+    """Whether the API server did not know the resources for a while; whoever has read this says no again."""
+
+    @property
+    def problem(self) -> str:
+        """What keeps it from telling, in words; empty when nothing does."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    async def stop(self) -> None:
+        """End."""

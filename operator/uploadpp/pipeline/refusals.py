@@ -1,0 +1,197 @@
+"""Uploads whose state could not be written: tried again, ever more rarely, and loud (law 2.7).
+
+Theory of operation. A write that fails, for whatever reason, is *parked*: its upload goes on in
+memory, its messages stay unacknowledged, and no writer waits for it. Each further failure doubles
+the pause, up to half a minute; when many are parked, the pauses grow with their number, so that
+all of them together ask no more than four times a second. The first of them that succeeds wakes
+the others that failed for the same reason: when a refusal ends, the records catch up at once.
+
+While writes of one verb fail one after another, new uploads are parked without being tried.
+What bounds the memory is the window: with that many messages unacknowledged the server hands out
+no more of them (`wire.stream.MAX_ACK_PENDING`), and /readyz says so.
+"""
+
+import heapq
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from zlib import crc32
+
+from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.kube.errors import ApiError, Refusal, UnavailableError
+from uploadpp.pipeline.tracked_upload import Entry, Refused
+from uploadpp.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 30.0
+LONGEST_PAUSE_AWAY_SECONDS = 5.0
+"""While the API server does not answer at all: it is back for everything at once."""
+PROBES_PER_SECOND = 4.0
+IN_A_ROW = 8
+"""So many failures of one verb without a success, and new uploads are not tried any more."""
+LASTING_SECONDS = 2.0
+"""A failure shorter than this is no reason to be called not ready."""
+REPEAT_SECONDS = 600.0
+"""So often at most the same reason is logged and posted again."""
+KEPT_AFTER_END_SECONDS = 600.0
+"""So long an upload that has ended without a resource is still tried to be recorded."""
+MOST_KEPT_AFTER_END = 10_000
+
+
+class Refusals:
+    """The parked uploads of one shard.
+
+    Invariant: an upload is parked if and only if `entry.refused` is set and it is not gone; it is in the
+    heap or, from `due` until its next write has succeeded or failed, with the checkpoint.
+    """
+
+    def __init__(self, metrics: Metrics, clock: Callable[[], float]) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._heap: list[tuple[float, int, Entry]] = []
+        self._count = 0
+        self._failures: Counter[str] = Counter()
+        self._failing_since: dict[str, float] = {}
+        self._said: dict[Refusal, float] = {}
+        self._words: dict[Refusal, str] = {}
+        self._last: dict[str, Refusal] = {}
+        self._ended: dict[Entry, float] = {}
+        self._written_at: float | None = None
+        self.on_news: Callable[[Notice], None] = lambda _: None
+        """Called when a reason is met for the first time, or again after some minutes."""
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._entries())
+
+    def _entries(self) -> Iterator[Entry]:
+        return (entry for _, _, entry in self._heap if not entry.gone)
+
+    def _reasons(self) -> Counter[Refusal]:
+        return Counter(entry.refused.reason for entry in self._entries() if entry.refused is not None)
+
+    @property
+    def refused(self) -> int:
+        """Uploads that the API server refuses, as distinct from those for which it did not answer."""
+        return sum(count for reason, count in self._reasons().items() if reason is not Refusal.UNREACHABLE)
+
+    @property
+    def written_ago(self) -> float | None:
+        """Seconds since the API server last took a state; None before the first."""
+        return None if self._written_at is None else self._clock() - self._written_at
+
+    @property
+    def words(self) -> str:
+        """Why most of them could not be written; empty when there are none."""
+        most = self._reasons().most_common(1)
+        return self._words.get(most[0][0], "") if most else ""
+
+    @property
+    def disabled(self) -> str:
+        """Why nothing can be recorded at present; empty when something can, or when nothing is to be."""
+        now = self._clock()
+        for verb, since in self._failing_since.items():
+            lasts = now - since >= LASTING_SECONDS and bool(self._heap)
+            if lasts and self._last[verb] in {Refusal.UNREACHABLE, Refusal.PERMISSION}:
+                return self._words[self._last[verb]]
+        return ""
+
+    def blocks(self, verb: str) -> bool:
+        """Whether a first attempt would be in vain, as far as the last ones tell."""
+        return self._failures[verb] >= IN_A_ROW and bool(self._heap)
+
+    def park(self, entry: Entry, verb: str, error: ApiError | None = None) -> None:
+        """Try an upload again later. Without an error it was not tried: the last failure stands for it."""
+        asked = 0.0
+        if error is not None:
+            self._failures[verb] += 1
+            self._failing_since.setdefault(verb, self._clock())
+            self._last[verb], self._words[error.reason] = error.reason, str(error)
+            attempts = entry.refused.attempts + 1 if entry.refused is not None else 1
+            entry.refused = Refused(error.reason, attempts)
+            entry.maybe_made |= error.reason is Refusal.UNREACHABLE
+            self._metrics.refused.labels(error.reason).inc()
+            self._tell(entry, error)
+            asked = error.retry_after if isinstance(error, UnavailableError) else 0.0
+        elif entry.refused is None:
+            entry.refused = Refused(self._last[verb], 1)
+        self._count += 1
+        due = self._clock() + max(self._pause(entry, entry.refused), asked)
+        heapq.heappush(self._heap, (due, self._count, entry))
+
+    def _pause(self, entry: Entry, refused: Refused) -> float:
+        away = refused.reason is Refusal.UNREACHABLE
+        longest = LONGEST_PAUSE_AWAY_SECONDS if away else LONGEST_PAUSE_SECONDS
+        pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(refused.attempts - 1, 20), longest)
+        # Not by chance: a simulated run must be repeatable.
+        share = crc32(f"{entry.name} {refused.attempts}".encode()) / 2**32
+        return max(pause, len(self._heap) / PROBES_PER_SECOND) * (0.5 + share / 2)
+
+    def due(self) -> list[Entry]:
+        """Those whose time has come, and which may be tried again."""
+        now, found = self._clock(), []
+        while self._heap and self._heap[0][0] <= now:
+            entry = heapq.heappop(self._heap)[2]
+            if not entry.gone:
+                found.append(entry)
+        return found
+
+    def next_in(self) -> float | None:
+        """Seconds until the next one is due."""
+        return max(self._heap[0][0] - self._clock(), 0.0) if self._heap else None
+
+    def written(self, entry: Entry, verbs: tuple[str, ...]) -> None:
+        """A write has succeeded: those that failed for the same reason are tried again at once."""
+        self._written_at = self._clock()
+        for verb in verbs:
+            self._failures.pop(verb, None)
+            self._failing_since.pop(verb, None)
+        refused, entry.refused, entry.maybe_made = entry.refused, None, False
+        self._ended.pop(entry, None)
+        if refused is None:
+            return
+        now, parked = self._clock(), self._heap
+        self._heap = [(now if _is_for(e, refused.reason) else at, n, e) for at, n, e in parked if not e.gone]
+        heapq.heapify(self._heap)
+        if not self._heap and self._said:
+            self._said.clear()
+            log.info("all uploads are recorded again")
+
+    # -- uploads that end without a resource ------------------------------------------------------
+
+    def ended(self, entry: Entry) -> None:
+        """An upload has ended that has no resource; it is still tried for a while."""
+        self._ended.setdefault(entry, self._clock() + KEPT_AFTER_END_SECONDS)
+
+    def expired(self) -> list[Entry]:
+        """Those that are to be forgotten now."""
+        now, found = self._clock(), []
+        for entry, deadline in list(self._ended.items()):
+            if deadline > now and len(self._ended) <= MOST_KEPT_AFTER_END:
+                break
+            del self._ended[entry]
+            if not entry.gone and entry.is_unrecorded_end:
+                found.append(entry)
+        return found
+
+    def _tell(self, entry: Entry, error: ApiError) -> None:
+        now = self._clock()
+        if now < self._said.get(error.reason, 0.0):
+            log.debug("checkpoint not written, trying again: %s", error, extra={"upload": entry.upload.id})
+            return
+        away = error.reason is Refusal.UNREACHABLE
+        self._said[error.reason] = now + (LONGEST_PAUSE_AWAY_SECONDS if away else REPEAT_SECONDS)
+        log.log(
+            logging.WARNING if away else logging.ERROR,
+            "checkpoint not written, trying again: %s",
+            error,
+            extra={"upload": entry.upload.id, "reason": error.reason},
+        )
+        if not away:
+            text = f"uploads go on, but cannot be recorded ({error.reason}): {error}"
+            self.on_news(Notice(NoticeType.WARNING, "UploadsNotRecorded", text))
+
+
+def _is_for(entry: Entry, reason: Refusal) -> bool:
+    return entry.refused is not None and entry.refused.reason is reason

@@ -1,0 +1,31 @@
+"""What this session has sent and not met in the log: a message that is just that is not news."""
+
+from uploadpp.core.evolve import evolve
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.reader import Raw
+
+
+class SentEvents:
+    """Events by their ids; the signature tells ours from somebody else's of the same id."""
+
+    def __init__(self) -> None:
+        self._sent: dict[str, tuple[Entry, bytes]] = {}
+
+    def add(self, outgoing: Outgoing, entry: Entry) -> None:
+        """An event goes out."""
+        self._sent[outgoing.event_id] = entry, outgoing.signature
+
+    def take(self, raw: Raw) -> Entry | None:
+        """The upload of an event that is met; None when it is not one of these.
+
+        It tells the plan of the upload: from here on that is fixed.
+        """
+        sent = self._sent.get(raw.message_id)
+        if sent is None or sent[1] not in raw.data:
+            return None
+        del self._sent[raw.message_id]
+        entry = sent[0]
+        if not entry.upload.plan_fixed:
+            entry.upload = evolve(entry.upload, plan_fixed=True)
+        return entry

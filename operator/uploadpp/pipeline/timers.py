@@ -1,0 +1,89 @@
+"""One heap for all timers: a task per upload would cost a thousand times more."""
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Callable
+
+from uploadpp.core.model import Millis
+from uploadpp.pipeline.tracked_upload import Entry
+
+log = logging.getLogger(__name__)
+
+LONGEST_SLEEP_SECONDS = 5.0
+"""The clock may be set; a timer is never later than this because of it."""
+
+SPARE = 1024
+"""So many more than twice the timers may stand in the heap before it is tidied up."""
+
+
+class Scheduler:
+    """Calls back for every entry whose time has come."""
+
+    def __init__(self, clock: Callable[[], Millis]) -> None:
+        self._clock = clock
+        self._heap: list[tuple[Millis, int, Entry]] = []
+        self._due: dict[Entry, Millis] = {}
+        self._count = 0
+        self._wake = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    @property
+    def held(self) -> int:
+        """How many arrangements are in memory, with those that count no more."""
+        return len(self._heap)
+
+    def set(self, entry: Entry, at: Millis | None) -> None:
+        """Wake an entry at a time, instead of any earlier arrangement; None cancels."""
+        if at is None:
+            self._due.pop(entry, None)
+            return
+        if self._due.get(entry) == at:
+            return
+        self._due[entry] = at
+        self._count += 1
+        heapq.heappush(self._heap, (at, self._count, entry))
+        if self._heap[0][2] is entry:
+            self._wake.set()
+        if len(self._heap) > 2 * len(self._due) + SPARE:
+            self._compact()
+
+    def _compact(self) -> None:
+        """Drop what was replaced or cancelled: it would keep uploads in memory until its time comes."""
+        self._heap = [each for each in self._heap if self._due.get(each[2]) == each[0]]
+        heapq.heapify(self._heap)
+
+    def next_due(self) -> Millis | None:
+        """When the next entry is due."""
+        while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
+            heapq.heappop(self._heap)  # replaced or cancelled since
+        return self._heap[0][0] if self._heap else None
+
+    def pop_due(self) -> list[Entry]:
+        """Remove and return the entries whose time has come."""
+        due: list[Entry] = []
+        now = self._clock()
+        while (at := self.next_due()) is not None and at <= now:
+            entry = heapq.heappop(self._heap)[2]
+            self._due.pop(entry, None)
+            due.append(entry)
+        return due
+
+    async def run(self, act: Callable[[Entry], None]) -> None:
+        """Call `act` for entries as they become due, until cancelled."""
+        while True:
+            for entry in self.pop_due():
+                try:
+                    act(entry)
+                except Exception:
+                    log.exception("timer failed; the others go on", extra={"upload": entry.upload.id})
+            at = self.next_due()
+            sleep = LONGEST_SLEEP_SECONDS if at is None else (at - self._clock()) / 1000
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(min(max(sleep, 0.001), LONGEST_SLEEP_SECONDS)):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass

@@ -1,0 +1,266 @@
+"""/healthz, /readyz and /metrics (port 9255, as the service we replace).
+
+Healthy means that the process works on what it should; ready means that it owns its shard
+and reads the log, or stands by to take over. Unlike the legacy service's, they look.
+
+Any Pod that reaches the port may send what it likes: a request is one short head, read within
+seconds, and there are never more than so many connections. One request is answered for each.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from hmac import compare_digest
+from http import HTTPStatus
+from time import monotonic
+from typing import NamedTuple, Protocol
+
+from uploadpp.core.text import clean
+from uploadpp.process.listening import listen
+
+log = logging.getLogger(__name__)
+
+Check = Callable[[], str]
+"""Returns what is wrong, in words; empty when nothing is."""
+
+MAX_CONNECTIONS = 64
+MAX_HEAD_BYTES = 16 * 1024
+HEAD_SECONDS = 5.0
+WRITE_SECONDS = 10.0
+LINGER_SECONDS = 1.0
+METRICS_SHARE = 0.2
+"""Of the loop's time that scrapes may take: a text is served again until it is so much older."""
+MAX_PROBLEM = 4096
+TEXT = "text/plain; charset=utf-8"
+
+
+class Metrics(Protocol):
+    """What /metrics serves."""
+
+    def text(self) -> bytes:
+        """The exposition format of Prometheus."""
+        ...
+
+
+class Answer(NamedTuple):
+    """A response."""
+
+    status: HTTPStatus
+    body: bytes
+    content_type: str = TEXT
+    more: str = ""
+    """Further lines of its head."""
+
+
+class BadRequestError(Exception):
+    """A request that is not answered as asked; the answer says why."""
+
+    def __init__(self, status: HTTPStatus, why: str, more: str = "") -> None:
+        super().__init__(why)
+        self.answer = Answer(status, f"{why}\n".encode(), more=more)
+
+
+class Request(NamedTuple):
+    """What is looked at of a request."""
+
+    method: bytes
+    path: bytes
+    authorization: list[bytes]
+    query: bytes = b""
+
+
+def parse_request(head: bytes) -> Request:
+    """The head of a request, without its empty line.
+
+    Raises:
+        BadRequestError: it is not one.
+    """
+    first, *lines = head.split(b"\r\n")
+    match first.split(b" "):
+        case [method, target, version] if version.startswith(b"HTTP/1."):
+            path, _, query = target.partition(b"?")
+            if path.lower().startswith((b"http://", b"https://")):  # as proxies are asked
+                path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
+        case _:
+            raise BadRequestError(HTTPStatus.BAD_REQUEST, "not an HTTP/1.1 request")
+    if method not in {b"GET", b"HEAD"}:
+        raise BadRequestError(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD", "Allow: GET, HEAD\r\n")
+    headers = [line.partition(b":") for line in lines]
+    given = [value.strip() for name, _, value in headers if name.lower() == b"authorization"]
+    return Request(method, path, given, query)
+
+
+class Stage(IntEnum):
+    """Where a connection is; who is in the first one makes room first."""
+
+    ANSWERED = 0
+    WAITING = 1
+    """It has not sent its request yet."""
+    ANSWERING = 2
+    """It does not take its answer as fast as it is sent."""
+
+
+@dataclass(slots=True)
+class Connection:
+    """One connection."""
+
+    writer: asyncio.StreamWriter
+    stage: Stage = Stage.WAITING
+
+
+class HealthServer:
+    """A small HTTP server for probes and scrapes."""
+
+    def __init__(
+        self,
+        address: str,
+        token: str,
+        metrics: Metrics,
+        healthy: Check,
+        ready: Check,
+        report: Callable[[], list[str]] = list,
+    ) -> None:
+        self._address = address
+        self._token = token.strip().encode("utf-8", "surrogateescape")
+        self._text = b""
+        self._text_until = 0.0
+        self._metrics = metrics
+        self._checks = {b"/healthz": healthy, b"/readyz": ready}
+        self._report = report
+        self._servers: list[asyncio.Server] = []
+        self._open: dict[asyncio.Task[None], Connection] = {}
+        """The oldest first."""
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, once it does."""
+        port: int = self._servers[0].sockets[0].getsockname()[1]
+        return port
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the address cannot be used.
+        """
+        for each in listen(self._address):
+            self._servers.append(await asyncio.start_server(self._accept, sock=each, limit=MAX_HEAD_BYTES))
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        for server in self._servers:
+            server.close()
+        tasks = list(self._open)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for server in self._servers:
+            await server.wait_closed()
+        self._servers.clear()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Make room for a probe: who has its answer goes first, then who has not asked for anything."""
+        if len(self._open) >= MAX_CONNECTIONS:
+            oldest = min(self._open, key=lambda task: self._open[task].stage)
+            self._open.pop(oldest).writer.transport.abort()
+            oldest.cancel()
+        connection = Connection(writer)
+        task = asyncio.create_task(self._serve(reader, connection))
+        self._open[task] = connection
+        task.add_done_callback(lambda done: self._end(done, writer))
+
+    def _end(self, task: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
+        self._open.pop(task, None)
+        if writer.transport.get_write_buffer_size():
+            writer.transport.abort()
+        else:
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, connection: Connection) -> None:
+        writer = connection.writer
+        try:
+            head = await self._head(reader)
+            if head is None:
+                return
+            connection.stage = Stage.ANSWERING
+            async with asyncio.timeout(WRITE_SECONDS):
+                writer.write(self.respond(head))
+                await writer.drain()
+                writer.write_eof()
+            connection.stage = Stage.ANSWERED
+            # A connection that is closed with bytes unread is reset, and the answer may be lost.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_SECONDS):
+                    while await reader.read(MAX_HEAD_BYTES):
+                        pass
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            pass  # the other side has gone, is too slow, or has to make room
+
+    async def _head(self, reader: asyncio.StreamReader) -> bytes | None:
+        """The head of a request; empty when it is too long, None when none came in time."""
+        read = head = b""
+        try:
+            async with asyncio.timeout(HEAD_SECONDS):
+                while not head:  # empty lines may come before a request
+                    read = await reader.readuntil(b"\r\n\r\n")
+                    head = read.strip(b"\r\n")
+        except asyncio.LimitOverrunError:
+            return b""
+        except (asyncio.IncompleteReadError, TimeoutError):
+            return None if not read else b""
+        return head
+
+    def respond(self, head: bytes) -> bytes:
+        """The answer to the head of a request."""
+        method = b""
+        try:
+            if not head:
+                raise BadRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long")  # noqa: TRY301
+            request = parse_request(head)
+            method = request.method
+            answer = self._answer(request)
+        except BadRequestError as error:
+            answer = error.answer
+        except Exception:
+            log.exception("a probe or scrape has failed; this is a bug, please report it")
+            answer = Answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"failed; the log says why\n")
+        lines = (
+            f"HTTP/1.1 {answer.status} {answer.status.phrase}\r\nContent-Type: {answer.content_type}\r\n"
+            f"Content-Length: {len(answer.body)}\r\nConnection: close\r\n{answer.more}\r\n"
+        )
+        return lines.encode() + (b"" if method == b"HEAD" else answer.body)
+
+    def _answer(self, request: Request) -> Answer:
+        if (check := self._checks.get(request.path)) is not None:
+            problem = check()
+            text = clean(problem, MAX_PROBLEM) or "OK"
+            if request.path == b"/readyz" and b"verbose" in re.split(rb"[=&]", request.query):
+                lines = [*self._report(), f"readyz check {'failed' if problem else 'passed'}"]
+                text = "\n".join(clean(line, MAX_PROBLEM) for line in lines)
+            status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
+            return Answer(status, f"{text}\n".encode())
+        if request.path != b"/metrics":
+            return Answer(HTTPStatus.NOT_FOUND, b"there are /healthz, /readyz and /metrics\n")
+        if self._token and not self._may_read(request):
+            more = "WWW-Authenticate: Bearer\r\n"
+            return Answer(HTTPStatus.UNAUTHORIZED, b"a bearer token is needed\n", more=more)
+        return Answer(HTTPStatus.OK, self._metrics_text(), "text/plain; version=0.0.4")
+
+    def _metrics_text(self) -> bytes:
+        """The metrics; made anew only when that takes a small part of the loop's time."""
+        began = monotonic()
+        if began >= self._text_until:
+            self._text = self._metrics.text()
+            ended = monotonic()
+            self._text_until = ended + (ended - began) / METRICS_SHARE
+        return self._text
+
+    def _may_read(self, request: Request) -> bool:
+        """Whether it brings the token, in a comparison that takes as long for any other one."""
+        given = request.authorization[0] if len(request.authorization) == 1 else b""
+        scheme, _, token = given.partition(b" ")
+        return compare_digest(token.strip(), self._token) and scheme.lower() == b"bearer"

@@ -1,0 +1,149 @@
+"""How the text of a variable or a flag becomes a value: as services in Go read it."""
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from uploadpp.process.durations import parse_duration
+from uploadpp.process.listening import split_address
+from uploadpp.storage.sources import Source, read_sources
+
+MAX_PATH = 1024
+OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
+_HOST = re.compile(r"[\w.:%-]+", re.ASCII)
+_GO_INTEGER = re.compile(r"[+-]?[0-9A-Fa-f_xXoObB]{1,40}")
+
+
+def read_duration(value: object) -> object:
+    """A Go duration in milliseconds."""
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def read_list(value: object) -> object:
+    """Words between commas; nothing between two of them is passed over."""
+    if not isinstance(value, str):
+        return value
+    return [word for item in value.split(",") if (word := item.strip())]
+
+
+def read_steps(value: object) -> object:
+    """Words between commas; a comma at the end is harmless.
+
+    An empty word before another one is an error: what stands there may be a variable that is not set, and
+    without its step files would be released unscanned.
+
+    Raises:
+        ValueError: such a word.
+    """
+    if not isinstance(value, str):
+        return value
+    words = [word.strip() for word in value.split(",")]
+    while words and not words[-1]:
+        words.pop()
+    if "" in words:
+        raise ValueError("has an empty name between its commas; remove the comma, or name the step")
+    return words
+
+
+def read_address(value: str) -> str:
+    """An address to listen on, checked."""
+    value = value.strip()
+    split_address(value)
+    return value
+
+
+def read_collector(value: str) -> str:
+    """A URL; the port of gRPC, which the service we replace speaks, becomes that of HTTP beside it."""
+    value = value.strip()
+    if not value:
+        return value
+    parts = urlsplit(value if "://" in value else f"http://{value}")
+    if not parts.hostname or not _HOST.fullmatch(parts.hostname) or parts.scheme not in {"http", "https"}:
+        raise ValueError("is neither a URL nor host:port")
+    port = parts.port or (None if "://" in value else OTLP_PORT)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host += f":{OTLP_PORT if port == OTLP_GRPC_PORT else port}" if port else ""
+    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+
+
+def read_collector_if_possible(value: str) -> str:
+    """What is wrong with it only matters when traces are sent."""
+    try:
+        return read_collector(value)
+    except ValueError:
+        return value
+
+
+def read_integer(value: object) -> object:
+    """Whole numbers as Go reads them: 14, 0x0e, 0b1110, 1_000."""
+    if not isinstance(value, str):
+        return value
+    value = value.strip()
+    if not _GO_INTEGER.fullmatch(value):
+        return value
+    digits = value.lstrip("+-")
+    octal = len(digits) > 1 and digits[0] == "0" and (digits[1].isdigit() or digits[1] == "_")
+    try:
+        return int(value, 8 if octal else 0)
+    except ValueError:
+        raise ValueError("is not a whole number (a leading 0 means octal, 0x hexadecimal)") from None
+
+
+def read_file(value: object) -> object:
+    """A path, or None."""
+    if isinstance(value, str) and ("\0" in value or len(value) > MAX_PATH):
+        raise ValueError(f"is not a path: it holds a NUL or more than {MAX_PATH} characters")
+    return value or None  # charts like to set what they leave open to nothing
+
+
+def read_token(value: str) -> str:
+    """A secret; the end of the line it was read from is none of it."""
+    token = value.strip()
+    if value and not token:
+        raise ValueError("holds only spaces; a token, or nothing at all, is needed")
+    return token
+
+
+def read_boolean(value: object) -> object:
+    """What Go's strconv.ParseBool takes."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text in {"1", "t", "T", "true", "TRUE", "True"}:
+        return True
+    if text in {"0", "f", "F", "false", "FALSE", "False"}:
+        return False
+    raise ValueError("is not a boolean; use true or false")
+
+
+class StorageChecks(StrEnum):
+    """Whether the storage is asked about uploads that it may have lost."""
+
+    ASK = "ask"
+    OFF = "off"
+
+
+def lower(value: object) -> object:
+    """In lower case."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def capitalised(value: object) -> object:
+    """With a capital letter."""
+    return value.strip().capitalize() if isinstance(value, str) else value
+
+
+Duration = Annotated[int, BeforeValidator(read_duration), Field(ge=0)]
+"""Milliseconds; written as a Go duration."""
+File = Annotated[Path | None, BeforeValidator(read_file)]
+Address = Annotated[str, AfterValidator(read_address)]
+Token = Annotated[str, AfterValidator(read_token)]
+Words = Annotated[tuple[str, ...], BeforeValidator(read_list)]
+Steps = Annotated[tuple[str, ...], BeforeValidator(read_steps)]
+Sources = Annotated[tuple[Source, ...], BeforeValidator(read_sources)]
+Switch = Annotated[bool, BeforeValidator(read_boolean)]
+Number = Annotated[int, BeforeValidator(read_integer)]

@@ -1,0 +1,399 @@
+"""The configuration: one model, read from the environment and from flags.
+
+Names of the service we replace are honoured, in both dialects (OCIS_ and OC_); where
+several are set the last one counts, as there. What cannot be parsed stops the start.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from uploadpp.api.codec import ShownField
+from uploadpp.core.model import DELAY_STEP, FINISHED_STEP
+from uploadpp.core.states import OnExhausted
+from uploadpp.process.logs import LogFormat, LogLevel
+from uploadpp.process.setting_types import (
+    Address,
+    Duration,
+    File,
+    Number,
+    Sources,
+    Steps,
+    StorageChecks,
+    Switch,
+    Token,
+    Words,
+    capitalised,
+    lower,
+    read_collector,
+    read_collector_if_possible,
+    read_duration,
+    read_list,
+)
+from uploadpp.process.step_settings import StepSettings
+from uploadpp.wire.addresses import check_addresses
+from uploadpp.wire.replaced import OnReplacedService, ReplacedConsumer
+from uploadpp.wire.stream import StartFrom
+
+MAX_STEPS = 32
+MAX_STEP_NAME = 63
+
+
+def is_duration(name: str, model: type[BaseModel] | None = None) -> bool:
+    """Whether a setting is a length of time."""
+    fields = (model or Settings).model_fields
+    return any(getattr(each, "func", None) is read_duration for each in fields[name].metadata)
+
+
+def is_repeatable(name: str, model: type[BaseModel]) -> bool:
+    """Whether the flag of a setting may be given several times."""
+    extra = model.model_fields[name].json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("repeat"))
+
+
+def is_empty_meant(name: str, model: type[BaseModel]) -> bool:
+    """Whether a variable that is set to nothing counts as set."""
+    extra = model.model_fields[name].json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("empty"))
+
+
+def is_secret(name: str, model: type[BaseModel]) -> bool:
+    """Whether a setting is a password or the like, of which any character may be part."""
+    field = model.model_fields[name]
+    return field.annotation is str and not field.repr
+
+
+def env(*names: str, repeat: bool = False, empty: bool = False, **extra: Any) -> Any:  # noqa: ANN401 -- a field
+    """A setting with the variables that may hold it, the one that counts most last.
+
+    A variable that is set to nothing counts as not set, unless `empty` says that nothing means something.
+    """
+    return Field(json_schema_extra={"env": list(names), "repeat": repeat, "empty": empty}, **extra)
+
+
+def _ocis(suffix: str, own: str) -> tuple[str, ...]:
+    return f"OCIS_{suffix}", f"OC_{suffix}", own
+
+
+class TracingType(StrEnum):
+    """Where the service we replace can send traces; of these we speak OTLP, over HTTP."""
+
+    OTLP = "otlp"
+    JAEGER = "jaeger"
+
+
+class Settings(BaseModel):
+    """All settings. Flags are the field's name with dashes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    # What to do with an upload
+    steps: Steps = env(
+        "POSTPROCESSING_STEPS",
+        default=(),
+        description="Steps in order, separated by commas: virusscan, policies, delay, or words of your own.",
+    )
+    delay: Duration = env(
+        "POSTPROCESSING_DELAY",
+        default=0,
+        description="Length of the step delay, which is appended as the last step if it is not listed.",
+    )
+    max_retries: Number = env(
+        "POSTPROCESSING_MAX_RETRIES", default=14, ge=0, le=1000, description="Retries of each step."
+    )
+    retry_backoff_duration: Duration = env(
+        "POSTPROCESSING_RETRY_BACKOFF_DURATION",
+        default=5_000,
+        description="Wait before the first retry; doubled for each further one.",
+    )
+    max_backoff: Duration = env(
+        "UPLOADPP_MAX_BACKOFF", default=43_200_000, description="Longest wait before a retry."
+    )
+    on_exhausted: Annotated[OnExhausted, BeforeValidator(capitalised)] = env(
+        "UPLOADPP_ON_EXHAUSTED",
+        default=OnExhausted.ABORT,
+        description="What happens when a step has no retry left: abort, hold, continue or delete.",
+    )
+    stall_after: Duration = env(
+        "UPLOADPP_STALL_AFTER",
+        default=600_000,
+        gt=0,
+        description="A step without an answer for this long is reported.",
+    )
+    step_settings: dict[str, StepSettings] = env(
+        "UPLOADPP_STEP_SETTINGS",
+        default={},
+        description="JSON object of step name to timeoutSeconds, stallAfterSeconds, maxRetries, "
+        "backoffSeconds, maxBackoffSeconds, onExhausted, maxInFlight, "
+        "maxFilesize, onTooLarge, requireResult.",
+    )
+    ready_after: Duration = env(
+        "UPLOADPP_READY_AFTER",
+        default=600_000,
+        gt=0,
+        description="How long the storage may take to answer UploadReady.",
+    )
+    unanswered_after: Duration = env(
+        "UPLOADPP_UNANSWERED_AFTER",
+        default=86_400_000,
+        gt=0,
+        description="An upload ends this long after it was reported that the storage does not answer for it.",
+    )
+    storage_check: Annotated[StorageChecks, BeforeValidator(lower)] = env(
+        "UPLOADPP_STORAGE_CHECK",
+        default=StorageChecks.ASK,
+        description="ask: uploads that the storage may have lost are looked for at their download URL; off.",
+    )
+    storage_check_interval: Duration = env(
+        "UPLOADPP_STORAGE_CHECK_INTERVAL", default=10_000, gt=0, description="Time between two such looks."
+    )
+    storage_from: Sources = env(
+        "UPLOADPP_STORAGE_FROM",
+        repeat=True,
+        default=(),
+        description="Look only at URLs that begin like this, and follow redirects there.",
+    )
+    storage_insecure: Switch = env(
+        "UPLOADPP_STORAGE_INSECURE", default=False, description="Do not verify the storage's certificate."
+    )
+    storage_ca_file: File = env(
+        "UPLOADPP_STORAGE_CA_FILE", default=None, description="PEM file of its authority; forces verifying."
+    )
+    release_backoff: Duration = env(
+        "UPLOADPP_RELEASE_BACKOFF",
+        default=30_000,
+        description="Wait before a failed release is tried again; doubled.",
+    )
+    ttl_completed: Duration = env(
+        "UPLOADPP_TTL_COMPLETED", default=600_000, description="How long a completed upload is kept."
+    )
+    ttl_failed: Duration = env(
+        "UPLOADPP_TTL_FAILED", default=604_800_000, description="How long any other ended upload is kept."
+    )
+    max_ended: Number = env(
+        "UPLOADPP_MAX_ENDED",
+        default=10_000,
+        ge=0,
+        description="Most resources of ended uploads that are kept; those that expire first go first.",
+    )
+    max_recorded: int = env(
+        "UPLOADPP_MAX_RECORDED",
+        default=100_000,
+        ge=1,
+        description="Maximum number of resources; uploads beyond it are recorded later.",
+    )
+    show: Annotated[frozenset[ShownField], BeforeValidator(read_list)] = env(
+        "UPLOADPP_SHOW",
+        empty=True,
+        default=frozenset({ShownField.FILENAME, ShownField.FILESIZE}),
+        description="What a resource shows: filename, filesize, userID, spaceID, storageID, opaqueID.",
+    )
+
+    # NATS
+    events_endpoint: Annotated[Words, AfterValidator(check_addresses)] = env(
+        *_ocis("EVENTS_ENDPOINT", "POSTPROCESSING_EVENTS_ENDPOINT"),
+        default=("127.0.0.1:9233",),
+        repr=False,
+        description="Addresses of NATS, separated by commas: host:port, also tls://user:password@host.",
+    )
+    events_auth_username: str = env(
+        *_ocis("EVENTS_AUTH_USERNAME", "POSTPROCESSING_EVENTS_AUTH_USERNAME"),
+        default="",
+        description="User; counts only with a password.",
+    )
+    events_auth_password: str = env(
+        *_ocis("EVENTS_AUTH_PASSWORD", "POSTPROCESSING_EVENTS_AUTH_PASSWORD"),
+        default="",
+        repr=False,
+        description="Password.",
+    )
+    events_enable_tls: Switch = env(
+        *_ocis("EVENTS_ENABLE_TLS", "POSTPROCESSING_EVENTS_ENABLE_TLS"), default=False, description="Use TLS."
+    )
+    events_tls_insecure: Switch = env(
+        "OCIS_INSECURE",
+        "OC_INSECURE",
+        "OC_EVENTS_TLS_INSECURE",
+        "POSTPROCESSING_EVENTS_TLS_INSECURE",
+        default=False,
+        description="Do not verify the server's certificate.",
+    )
+    events_tls_root_ca_certificate: File = env(
+        *_ocis("EVENTS_TLS_ROOT_CA_CERTIFICATE", "POSTPROCESSING_EVENTS_TLS_ROOT_CA_CERTIFICATE"),
+        default=None,
+        description="PEM file of the authority; forces TLS and verification.",
+    )
+    nats_tls_cert_file: File = env(
+        "UPLOADPP_NATS_TLS_CERT_FILE", default=None, description="PEM file of a client certificate."
+    )
+    nats_tls_key_file: File = env("UPLOADPP_NATS_TLS_KEY_FILE", default=None, description="Its key.")
+    nats_tls_handshake_first: Switch = env(
+        "UPLOADPP_NATS_TLS_HANDSHAKE_FIRST",
+        default=False,
+        description="Begin with TLS before the server has said anything; the server must be set up for it.",
+    )
+    nats_inbox_prefix: str = env(
+        "UPLOADPP_NATS_INBOX_PREFIX",
+        default="_INBOX",
+        pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
+        description="What the subjects of answers to us begin with (docs/nats.md).",
+    )
+    nats_creds_file: File = env(
+        "UPLOADPP_NATS_CREDS_FILE", default=None, description="NATS credentials file (JWT and seed)."
+    )
+    nats_nkey_file: File = env("UPLOADPP_NATS_NKEY_FILE", default=None, description="File with an nkey seed.")
+    nats_token_file: File = env("UPLOADPP_NATS_TOKEN_FILE", default=None, description="File with a token.")
+    start_from: Annotated[StartFrom, BeforeValidator(lower)] = env(
+        "UPLOADPP_START_FROM",
+        default=StartFrom.AUTO,
+        description="Where the first start reads: auto (behind the replaced service, else all), all, new.",
+    )
+    on_replaced_service: Annotated[OnReplacedService, BeforeValidator(capitalised)] = env(
+        "UPLOADPP_ON_REPLACED_SERVICE",
+        default=OnReplacedService.HOLD,
+        description="What happens when the replaced service comes back: hold (nothing is started or finished "
+        "until it is gone), continue (both drive the uploads).",
+    )
+    replaced_consumer: Annotated[ReplacedConsumer, BeforeValidator(capitalised)] = env(
+        "UPLOADPP_REPLACED_CONSUMER",
+        default=ReplacedConsumer.ADVANCE,
+        description="What becomes of the replaced service's consumer while nobody reads there: advance (is "
+        "moved to the end of the stream, so that the service would begin with new events), remove, keep.",
+    )
+    stream_max_age: Duration = env(
+        "UPLOADPP_STREAM_MAX_AGE",
+        default=0,
+        description="Age limit if we have to make the stream; 0 is none.",
+    )
+
+    # Kubernetes
+    namespace: str = env(
+        "UPLOADPP_NAMESPACE",
+        default="",
+        description="Namespace of the resources; in a Pod its own by default.",
+    )
+    pod_uid: str = env(
+        "UPLOADPP_POD_UID",
+        default="",
+        pattern="^[0-9A-Za-z-]*$",
+        description="UID of the Pod we are in: a Lease of the container before us is not waited for.",
+    )
+    lease_duration: Duration = env(
+        "UPLOADPP_LEASE_DURATION",
+        default=15_000,
+        ge=1_000,
+        le=3_600_000,
+        description="How long after its last sign of life an owner is replaced.",
+    )
+    shards: Number = env(
+        "UPLOADPP_SHARDS",
+        default=1,
+        ge=1,
+        le=64,
+        description="Into how many parts uploads are divided, so that replicas can share the work.",
+    )
+    sealing_key_file: File = env(
+        "UPLOADPP_SEALING_KEY_FILE",
+        default=None,
+        description="File with Fernet keys, one a line, the current one first.",
+    )
+    writers: Number = env("UPLOADPP_WRITERS", default=16, ge=1, le=256, description="API writes in flight.")
+
+    # Process
+    debug_addr: Address = env(
+        "POSTPROCESSING_DEBUG_ADDR",
+        default="127.0.0.1:9255",
+        description="Where /healthz, /readyz and /metrics are served.",
+    )
+    debug_token: Token = env(
+        "POSTPROCESSING_DEBUG_TOKEN",
+        default="",
+        repr=False,
+        description="Bearer token asked for at /metrics.",
+    )
+    log_level: Annotated[LogLevel, BeforeValidator(lower)] = env(
+        *_ocis("LOG_LEVEL", "POSTPROCESSING_LOG_LEVEL"),
+        default=LogLevel.INFO,
+        description="Least level logged.",
+    )
+    log_format: Annotated[LogFormat, BeforeValidator(lower)] = env(
+        "UPLOADPP_LOG_FORMAT", default=LogFormat.JSON, description="json or text."
+    )
+    tracing_enabled: Switch = env(
+        *_ocis("TRACING_ENABLED", "POSTPROCESSING_TRACING_ENABLED"),
+        default=False,
+        description="Send traces; the standard variables OTEL_EXPORTER_OTLP_* switch it on as well "
+        "(docs/tracing.md).",
+    )
+    tracing_type: Annotated[str, BeforeValidator(lower)] = env(
+        *_ocis("TRACING_TYPE", "POSTPROCESSING_TRACING_TYPE"),
+        default=TracingType.OTLP,
+        description="otlp; with jaeger no traces are sent.",
+    )
+    tracing_endpoint: Annotated[str, AfterValidator(read_collector_if_possible)] = env(
+        *_ocis("TRACING_ENDPOINT", "POSTPROCESSING_TRACING_ENDPOINT"),
+        default="",
+        description="Collector, as URL or host:port; OTLP over HTTP, so port 4317 of gRPC becomes 4318.",
+    )
+    workers: Number = env(
+        "POSTPROCESSING_WORKERS",
+        default=3,
+        ge=1,
+        description="Without effect; one reader is faster than many.",
+    )
+
+    @model_validator(mode="after")
+    def _check_steps(self) -> "Settings":
+        names = list(self.steps)
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"steps: {twice!r} is listed twice; each step runs once (F8)")
+        if FINISHED_STEP in names:
+            raise ValueError(f"steps: {FINISHED_STEP!r} is a reserved word")
+        if len(names) > MAX_STEPS or any(len(name) > MAX_STEP_NAME for name in names):
+            raise ValueError(f"steps: at most {MAX_STEPS} names of at most {MAX_STEP_NAME} characters")
+        unknown = set(self.step_settings) - {*names, DELAY_STEP}
+        if unknown:
+            raise ValueError(f"step_settings: {min(unknown)!r} is not among the steps")
+        return self
+
+    @model_validator(mode="after")
+    def _check_tracing(self) -> "Settings":
+        """Only what is used: a collector that is left in the configuration stops nothing."""
+        if not self.tracing_enabled:
+            return self
+        if self.tracing_type not in set(TracingType):
+            raise ValueError(f"tracing_type: {self.tracing_type!r} is not known; use otlp")
+        if self.tracing_type == TracingType.OTLP:
+            try:
+                read_collector(self.tracing_endpoint)
+            except ValueError as error:
+                raise ValueError(f"tracing_endpoint: {error}; use http://collector:4318") from None
+        return self
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> "Settings":
+        for name, own in self.step_settings.items():
+            if own.maxInFlight is None:
+                continue
+            if name == DELAY_STEP:
+                raise ValueError(f"step_settings: {DELAY_STEP!r} has no service to protect by maxInFlight")
+            if own.maxInFlight < self.shards:
+                raise ValueError(
+                    f"step_settings: maxInFlight of {name!r} is divided among {self.shards} shards, "
+                    "so it must be at least as much"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> "Settings":
+        if not self.events_endpoint:
+            raise ValueError("events_endpoint: needs addresses of NATS such as nats:9233, without empty ones")
+        if bool(self.events_auth_username) != bool(self.events_auth_password):
+            raise ValueError("events_auth_username and events_auth_password go together")
+        if bool(self.nats_tls_cert_file) != bool(self.nats_tls_key_file):
+            raise ValueError("nats_tls_cert_file and nats_tls_key_file go together")
+        if self.retry_backoff_duration > self.max_backoff:
+            raise ValueError("retry_backoff_duration is longer than max_backoff")
+        return self

@@ -1,0 +1,370 @@
+"""Resources as inputs: the first listing, what people make, edit and delete, and resyncs."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+from uploadpp.api.codec import UnreadableResourceError, control_of, from_resource, to_status
+from uploadpp.api.reading import Fields
+from uploadpp.api.timestamps import parse_time
+from uploadpp.core.bounds import LAST_MOMENT
+from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.core.config import Config
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import SpecChanged
+from uploadpp.core.model import Origin, Upload
+from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION, resource_name
+from uploadpp.core.states import Stage
+from uploadpp.kube.sealing import ForeignSealError, SealError, UnknownKeyError, sealed_with
+from uploadpp.kube.store import Stored, stored
+from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.ports import Json, Notices, Seals
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.resources.finished import Archive, id_in
+from uploadpp.resources.keys import KeyCheck
+from uploadpp.resources.url_secrets import SecretUrls
+from uploadpp.wire.origin import origin_from_spec
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 10_000
+WRITE_BACK_SECONDS = 30.0
+"""So often at most a status is written over what somebody else makes of it."""
+
+
+class ResourceInputs:
+    """Feeds the coordinator from the Kubernetes side."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        seals: Seals,
+        config: Config,
+        secrets: SecretUrls,
+        notices: Notices,
+        archive: Archive,
+    ) -> None:
+        self._coordinator = coordinator
+        self._seals = seals
+        self._config = config
+        self._secrets = secrets
+        self._notices = notices
+        self._archive = archive
+        self.keys = KeyCheck(*getattr(seals, "fingerprints", ()))
+        self._broken: set[str] = set()
+        self._ranks: dict[str, tuple[bool, bool, int]] = {}
+        self._forgotten: OrderedDict[str, None] = OrderedDict()
+        coordinator.quarantine.post = notices.post
+        self.on_vanished: Callable[..., None] = lambda entry, **_: coordinator.forget(entry)
+        self._written_back: OrderedDict[str, float] = OrderedDict()
+        coordinator.on_forgotten = self._done_with
+        coordinator.on_overruled = self._overruled
+
+    def listed(self, resource: Json) -> None:
+        """Take a resource into memory before the log is replayed."""
+        with self._one(resource):
+            if not self._archive.admits(resource):
+                self._adopt(resource)
+
+    def reconcile_all(self) -> None:
+        """After replay: whatever spec or status says is due, for resources that no log started."""
+        for entry in list(self._coordinator.entries):
+            try:
+                self._reconcile(entry)
+            except Exception as error:  # noqa: BLE001 -- logged in `_leave`
+                self._leave(entry.name, entry.stored.uid if entry.stored else "", error)
+
+    def _reconcile(self, entry: Entry) -> None:
+        upload = entry.upload
+        if self._secrets.is_waiting(entry):
+            return
+        edited = upload.control.generation > upload.observed_generation
+        if not upload.run or edited or upload.stage is Stage.QUEUED:  # perhaps its step has no limit now
+            self._coordinator.on_input(entry, SpecChanged(upload.control))
+
+    @contextmanager
+    def _one(self, resource: Json) -> Iterator[None]:
+        """Whatever is wrong with one resource ends nothing but the work on this one (law 2.7)."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 -- logged in `_leave`
+            meta = resource.get("metadata") or {}
+            self._leave(str(meta.get("name", "")), str(meta.get("uid", "")), error)
+
+    def _leave(self, name: str, uid: str, error: Exception) -> None:
+        self._coordinator.quarantine.count()
+        if uid in self._broken:
+            return
+        self._broken.add(uid)
+        log.error(
+            "resource left alone: this is a bug, please report it", exc_info=error, extra={"resource": name}
+        )
+        text = f"the operator cannot handle this resource ({type(error).__name__}); its log says more"
+        self._notices.post(name, uid, Notice(NoticeType.WARNING, "LeftAlone", text))
+
+    def failed(self, name: str, uid: str, error: Exception) -> None:
+        """Our own code failed on a resource, somewhere else."""
+        self._coordinator.quarantine.resource_fault(name, uid, error)
+
+    def is_echo(self, resource: Json) -> bool:
+        """Whether a resource, as the watch has it, says nothing new: it is as we left it, or older.
+
+        Changes nothing, because the thread of the watch asks as well.
+        """
+        name, now = resource["metadata"]["name"], stored(resource)
+        archived = self._archive.get(name)
+        if archived is not None:
+            return _version(now) <= _version(archived.stored)
+        entry = self._coordinator.entry_of(name)
+        if entry is None:
+            return False
+        known = entry.stored
+        if known is None:  # being created by us, or by somebody before us: then we read it
+            return now.generation <= 1
+        if known.uid != now.uid or now.generation > entry.upload.control.generation:
+            return False
+        return entry.queued or _version(now) <= _version(known)  # queued: it is written over soon
+
+    def seen(self, resource: Json) -> None:
+        """A resource as it is now: added, edited, or our own write coming back."""
+        with self._one(resource):
+            if not self.is_echo(resource):
+                self._seen(resource)
+
+    def _seen(self, resource: Json) -> None:
+        name, now = resource["metadata"]["name"], stored(resource)
+        entry, archived = self._coordinator.entry_of(name), self._archive.get(name)
+        if archived is not None:
+            if archived.stored.uid == now.uid and now.generation == archived.stored.generation:
+                archived.stored = now  # a label, or something else that is not for us
+                return
+            self._archive.drop(archived)
+        if entry is not None and entry.stored is not None and entry.stored.uid != now.uid:
+            if _version(now) < _version(entry.stored):
+                return  # a late word of an earlier resource of that name
+            self._coordinator.forget(entry)
+            entry = None
+        if entry is None:
+            self._met(resource)
+            return
+        if entry.stored is None:
+            return  # it is being read
+        if now.generation <= entry.upload.control.generation:
+            self._touched(entry, now, resource)
+            return
+        try:
+            control = control_of(resource)
+        except UnreadableResourceError as error:
+            self._report(resource, error)
+            return
+        self._coordinator.on_input(entry, SpecChanged(control))
+
+    def _touched(self, entry: Entry, now: Stored, resource: Json) -> None:
+        """Somebody else has written something that is not for us, or the status, which is ours.
+
+        The version of that write is not taken over. Our next write then meets a conflict, and a conflict
+        makes us confirm that we own the shard: the other writer may be our successor, after a pause of ours.
+        """
+        if resource.get("status") == to_status(entry.upload, now.uid, entry.sealed_with):
+            return
+        moment = monotonic()
+        if moment < self._written_back.get(now.uid, 0.0) + WRITE_BACK_SECONDS:
+            return  # not a fight: our next write, or the next listing, mends it
+        self._written_back[now.uid] = moment
+        if len(self._written_back) > REMEMBERED:
+            self._written_back.popitem(last=False)
+        entry.version += 1
+        if entry.storable:
+            self._coordinator.on_storable(entry)
+
+    def _met(self, resource: Json) -> None:
+        """A resource that is not known: somebody has made it, or it was not listed yet."""
+        if resource["metadata"]["uid"] in self._forgotten or self._archive.admits(resource):
+            return
+        entry = self._take(resource)
+        if entry is not None and entry.upload.stage.ended and not entry.dirty:
+            self._coordinator.on_ended(entry)
+
+    def claimed(self, entry: Entry, resource: Json) -> None:
+        """Somebody had made the resource of an upload that has begun: what is asked for there counts."""
+        listed = [step.get("name", "") for step in resource["spec"].get("steps") or ()]
+        planned = [step.name for step in entry.upload.plan]
+        if "steps" in resource["spec"] and listed != planned:
+            text = f"the storage announced the upload itself: it runs with the steps {', '.join(planned)}"
+            uid = resource["metadata"]["uid"]
+            self._notices.post(entry.name, uid, Notice(NoticeType.WARNING, "AlreadyBegun", text))
+        try:
+            control = control_of(resource)
+        except UnreadableResourceError as error:
+            self._report(resource, error)
+            return
+        if control != entry.upload.control:
+            self._coordinator.on_input(entry, SpecChanged(control))
+
+    def recalled(self, resource: Json) -> None:
+        """An upload that was put away, or might have been, is wanted again."""
+        with self._one(resource):
+            self._take(resource)
+
+    def deleted(self, resource: Json) -> None:
+        """A resource is gone, says the watch."""
+        with self._one(resource):
+            name, uid = resource["metadata"]["name"], resource["metadata"]["uid"]
+            self._broken.discard(uid)
+            self.gone(name, uid)
+            self._remember(uid)  # a listing that is under way may still have it
+
+    def gone(self, name: str, uid: str, *, with_kind: bool = False) -> None:
+        """A resource is gone; `with_kind` says that its kind was not there for a while."""
+        try:
+            self._gone(name, uid, with_kind=with_kind)
+        except Exception as error:  # noqa: BLE001 -- logged in `failed`
+            self.failed(name, uid, error)
+
+    def _gone(self, name: str, uid: str, *, with_kind: bool) -> None:
+        entry, archived = self._coordinator.entry_of(name), self._archive.get(name)
+        if archived is not None and archived.stored.uid == uid:
+            self._archive.drop(archived)
+            self._remember(uid)
+        if entry is not None and entry.stored is not None and entry.stored.uid == uid:
+            self.on_vanished(entry, with_kind=with_kind)
+            self._remember(uid)
+
+    def _done_with(self, entry: Entry) -> None:
+        if entry.stored is not None:
+            self._remember(entry.stored.uid)
+
+    def _overruled(self, entry: Entry) -> None:
+        """The storage announces an upload that was only known from a person's resource."""
+        if entry.stored is None:
+            return
+        if entry.name == resource_name(entry.upload.id):
+            del self._forgotten[entry.stored.uid]  # it will be that of the upload
+            return
+        loser = {"metadata": {"name": entry.name, "uid": entry.stored.uid}}
+        own = resource_name(entry.upload.id)
+        text = f"the storage announced upload {entry.upload.id} itself: it runs as configured, as {own}"
+        self._report(loser, ValueError(text))
+
+    def _remember(self, uid: str) -> None:
+        """A resource we are done with: what a watch or a listing still says of it is late."""
+        self._forgotten[uid] = None
+        if len(self._forgotten) > REMEMBERED:
+            self._forgotten.popitem(last=False)
+
+    def _take(self, resource: Json) -> Entry | None:
+        """Take an upload into memory, and do what its resource asks for."""
+        entry = self._adopt(resource)
+        if entry is not None and not self._coordinator.replaying and not self._secrets.is_waiting(entry):
+            self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
+        return entry
+
+    def _adopt(self, resource: Json) -> Entry | None:
+        name = resource["metadata"]["name"]
+        if resource["metadata"]["uid"] in self._forgotten:
+            return None
+        try:
+            sealed = Fields(resource, "").child("spec").text("sealed")
+            origin = self._seals.open(sealed, id_in(resource)) if sealed else Origin()
+            upload = from_resource(resource, self._config, origin)
+            _check_may_begin(resource, upload)
+        except (SealError, UnreadableResourceError) as error:
+            if isinstance(error, UnknownKeyError) and _is_under_way(resource):
+                self.keys.failed(resource["metadata"]["uid"], error, resource["status"].get("sealedWith"))
+            if isinstance(error, ForeignSealError):
+                self.keys.opened()
+            self._report(resource, error)
+            return None
+        if sealed:
+            self.keys.opened()
+        if upload.id and not self._coordinator.shard.owns(upload.id):
+            return None
+        if not upload.id:
+            self._report(resource, ValueError("spec.upload.id is empty"))
+            return None
+        if not self._prevails(resource, upload.id):
+            return None
+        if not sealed:
+            origin = origin_from_spec(upload)
+            upload = evolve(upload, origin=origin)
+        entry = Entry(name, upload, stored=stored(resource), sealed=origin, sealed_with=sealed_with(sealed))
+        self._coordinator.adopt(entry)
+        if not sealed:
+            self._secrets.want(entry, resource)
+        return entry
+
+    def _prevails(self, resource: Json, upload_id: str) -> bool:
+        """Whether an upload is driven by this resource, and not by another one that names it as well.
+
+        The resource with the name of the id wins: the operator has made it. Then one with a status wins, then
+        the older. The loser is left alone, whichever was seen first.
+        """
+        other, archived = self._coordinator.upload_entry(upload_id), self._archive.find(upload_id)
+        meta = resource["metadata"]
+        known = other.name if other is not None else archived.name if archived is not None else ""
+        if not known:
+            self._ranks[meta["uid"]] = _rank(resource, upload_id)
+            return True
+        held = other.stored if other is not None else archived.stored if archived is not None else None
+        if held is not None and held.uid == meta["uid"]:
+            return False  # listed a second time
+        uid = held.uid if held is not None else ""
+        mine = _rank(resource, upload_id)
+        if mine <= self._ranks.get(uid, (known == resource_name(upload_id), True, 0)):
+            self._report(resource, ValueError(f"upload {upload_id} already has the resource {known}"))
+            return False
+        if archived is not None:
+            self._archive.drop(archived)
+            self._remember(archived.stored.uid)
+        if other is not None:
+            self._coordinator.forget(other)
+        self._ranks[meta["uid"]] = mine
+        loser = {"metadata": {"name": known, "uid": uid}}
+        self._report(loser, ValueError(f"upload {upload_id} is that of the resource {meta['name']}"))
+        return True
+
+    def _report(self, resource: Json, error: Exception) -> None:
+        """Say once what is wrong with a resource that we leave alone, here and on the resource."""
+        name, uid = resource["metadata"]["name"], resource["metadata"]["uid"]
+        if uid in self._broken:
+            return
+        self._broken.add(uid)
+        log.error("resource left alone: %s", error, extra={"resource": name})
+        self._notices.post(name, uid, Notice(NoticeType.WARNING, "LeftAlone", str(error)))
+
+
+def _rank(resource: Json, upload_id: str) -> tuple[bool, bool, int]:
+    """How well a resource is entitled to drive an upload; the greater the better."""
+    meta = resource["metadata"]
+    try:
+        created = parse_time(meta.get("creationTimestamp") or "")
+    except ValueError:
+        created = LAST_MOMENT
+    return meta["name"] == resource_name(upload_id), bool(resource.get("status")), -created
+
+
+def _version(of: Stored) -> int:
+    """Versions of one kind of resource are numbers that grow (KEP-5504)."""
+    return int(of.version) if of.version.isdecimal() else 0
+
+
+def _is_under_way(resource: Json) -> bool:
+    """Whether the operator has begun the upload and not ended it, as its status says, which only we write."""
+    status = resource.get("status")
+    return isinstance(status, dict) and bool(status.get("run")) and not status.get("completionTime")
+
+
+def _check_may_begin(resource: Json, upload: Upload) -> None:
+    """Refuse a resource without a status whose upload is not a new one: it has ended, or is being adopted.
+
+    Raises:
+        UnreadableResourceError: it is such a resource.
+    """
+    annotations = resource["metadata"].get("annotations") or {}
+    if not upload.run and ADOPTED_ANNOTATION in annotations:
+        text = "is missing, because `uploadpp adopt` has not finished; stop the operator and run it again"
+        raise UnreadableResourceError("status", text)
+    if not upload.run and ENDED_ANNOTATION in annotations:
+        raise UnreadableResourceError("status", "is missing, and the upload had ended before it was recorded")

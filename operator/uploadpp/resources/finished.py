@@ -1,0 +1,330 @@
+"""Uploads that are over: of each only what removing it takes stays in memory.
+
+An upload may be put away once its end is stored and no message about it can be read again.
+Whatever concerns it all the same (a late answer, a duplicate, somebody's wish) calls it
+back: its resource is read, and what the log has brought meanwhile waits for that.
+
+Until all resources are listed (`resources.relist`) whoever is not known might be among them,
+and is asked for at the API server by name.
+"""
+
+import asyncio
+import contextlib
+import heapq
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from uploadpp.api.reading import Fields
+from uploadpp.core.conditions import ConditionType
+from uploadpp.core.model import LogPosition, Millis
+from uploadpp.core.naming import resource_name
+from uploadpp.core.states import Stage
+from uploadpp.kube.errors import ApiError
+from uploadpp.kube.store import Stored, stored
+from uploadpp.pipeline.acks import Ledger, Slot
+from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.ports import Json, Resources
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.telemetry.metrics import Metrics
+from uploadpp.wire.decode import Event
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+AT_ONCE = 16
+"""So many are called back at a time."""
+SETTLE_SECONDS = 10.0
+"""So long the end of a replay waits for those that are being called back."""
+LOOKED_AT = 2000
+"""So many that have expired are looked at in a round; more at once would keep the loop busy."""
+
+
+@dataclass(slots=True, eq=False)
+class Archived:
+    """An upload that has ended, as its resource says it in full."""
+
+    name: str
+    upload_id: str
+    stage: Stage
+    step: str
+    stalled: bool
+    stored: Stored
+    expires_at: Millis | None
+    not_before: Millis = Millis(0)
+    """Its removal was refused, and is tried again then."""
+    refusals: int = 0
+
+
+class Shelf(Protocol):
+    """Told what was found when an upload is called back (`resources.event_handler.ResourceInputs`)."""
+
+    def recalled(self, resource: Json) -> None:
+        """Take the upload into memory again."""
+
+    def gone(self, name: str, uid: str) -> None:
+        """Its resource is not there any more."""
+
+
+class Archive:
+    """The uploads of one shard that are over."""
+
+    def __init__(self, coordinator: Coordinator, ledger: Ledger, metrics: Metrics) -> None:
+        self._coordinator = coordinator
+        self._ledger = ledger
+        self._metrics = metrics
+        self._by_name: dict[str, Archived] = {}
+        self._by_id: dict[str, Archived] = {}
+        self._heap: list[tuple[Millis, int, Archived]] = []
+        self._overdue: deque[Archived] = deque()
+        self._count = 0
+        self._postponed: dict[str, list[tuple[Event, int, Millis, Slot]]] = {}
+        self._asked_for: asyncio.Queue[str] = asyncio.Queue()
+        self._pauses: dict[str, float] = {}
+        self._late: set[str] = set()
+        """Those that could not be read when the replay was over."""
+        self.complete = True
+        """Whether every upload that is over and has a resource is known here."""
+        self._moved = asyncio.Event()
+        coordinator.postpone, coordinator.put_away_at = self.postpone, self.at
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    @property
+    def uids(self) -> list[tuple[str, str]]:
+        """Name and uid of every resource in here."""
+        return [(each.name, each.stored.uid) for each in self._by_name.values()]
+
+    def get(self, name: str) -> Archived | None:
+        """The upload behind a resource."""
+        return self._by_name.get(name)
+
+    def find(self, upload_id: str) -> Archived | None:
+        """The upload with an id."""
+        return self._by_id.get(upload_id)
+
+    def at(self, step: str) -> list[str]:
+        """The ids of the uploads that are over and all the same at a step: `finished`, not released."""
+        return [each.upload_id for each in self._by_id.values() if each.step == step]
+
+    # -- coming and going -----------------------------------------------------------------
+
+    def put_away(self, entry: Entry) -> bool:
+        """Take an upload over from the coordinator, if it is over and nothing of it is under way."""
+        upload = entry.upload
+        idle = not (entry.dirty or entry.queued or entry.unpublished or entry.notices)
+        if not (upload.stage.ended and idle and entry.stored and self._is_read(upload.log)):
+            return False
+        self._coordinator.put_away(entry)
+        self._put(
+            Archived(
+                name=entry.name,
+                upload_id=upload.id,
+                stage=upload.stage,
+                step=upload.current_step,
+                stalled=upload.stalled_at is not None,
+                stored=entry.stored,
+                expires_at=upload.expires_at,
+            )
+        )
+        return True
+
+    def admits(self, resource: Json) -> bool:
+        """Take in a listed resource whose upload is over, without reading the rest of it."""
+        try:
+            archived = self._over(resource)
+        except ValueError:
+            return False  # whoever reads it in full says what is wrong
+        if archived is not None:
+            self._put(archived)
+        return archived is not None
+
+    def _over(self, resource: Json) -> Archived | None:
+        """What to keep of a resource whose upload is over, with nothing left to read or to look at."""
+        meta, status = resource["metadata"], Fields(resource.get("status", {}), "status")
+        conditions = {each.text("type"): each for each in status.children("conditions")}
+        log = status.child("log")
+        where = LogPosition(log.text("stream"), log.number("sequence"), log.optional_number("start"))
+        upload_id = id_in(resource)
+        if (
+            ConditionType.SUCCEEDED not in conditions
+            or not (upload_id and "completionTime" in status and "expirationTime" in status)
+            or status.number("observedGeneration") != meta.get("generation")
+            or not self._is_read(where)
+            or upload_id in self._by_id
+            or self._coordinator.upload_entry(upload_id) is not None
+            or not self._coordinator.shard.owns(upload_id)
+        ):
+            return None
+        stage = Stage(conditions[ConditionType.SUCCEEDED].text("reason"))
+        if not stage.ended:
+            return None
+        return Archived(
+            name=meta["name"],
+            upload_id=upload_id,
+            stage=stage,
+            step=status.text("currentStep"),
+            stalled=ConditionType.STALLED in conditions,
+            stored=stored(resource),
+            expires_at=status.time("expirationTime"),
+        )
+
+    def drop(self, archived: Archived) -> None:
+        """Forget an upload: its resource is gone, or it is taken into memory again."""
+        if self._by_name.get(archived.name) is archived:
+            del self._by_name[archived.name]
+            del self._by_id[archived.upload_id]
+            self._account(archived, -1)
+
+    def clear(self) -> None:
+        """Forget all."""
+        for archived in list(self._by_name.values()):
+            self.drop(archived)
+
+    def overdue(self, now: Millis, keep: int) -> int:
+        """How many have expired, or are more than may be kept, as far as was looked: some more each time."""
+        waiting: list[Archived] = []
+        for _ in range(LOOKED_AT):
+            if not self._heap or (
+                self._heap[0][0] > now and len(self._by_name) - len(self._overdue) - len(waiting) <= keep
+            ):
+                break
+            archived = heapq.heappop(self._heap)[2]
+            if self._by_name.get(archived.name) is archived:
+                (self._overdue if archived.not_before <= now else waiting).append(archived)
+        for archived in waiting:
+            self.later(archived)
+        return len(self._overdue)
+
+    def due(self, most: int) -> list[Archived]:
+        """So many of those, the first to expire first."""
+        due: list[Archived] = []
+        while self._overdue and len(due) < most:
+            archived = self._overdue.popleft()
+            if self._by_name.get(archived.name) is archived:
+                due.append(archived)
+        return due
+
+    def later(self, archived: Archived) -> None:
+        """It could not be removed yet."""
+        if self._by_name.get(archived.name) is archived and archived.expires_at is not None:
+            self._count += 1
+            at = max(archived.expires_at, archived.not_before)
+            heapq.heappush(self._heap, (at, self._count, archived))
+
+    def _put(self, archived: Archived) -> None:
+        self._by_name[archived.name] = self._by_id[archived.upload_id] = archived
+        self._account(archived, 1)
+        self.later(archived)
+
+    def _account(self, archived: Archived, amount: int) -> None:
+        self._metrics.uploads.labels(archived.stage, archived.step).inc(amount)
+        if archived.stalled:
+            self._metrics.stalled.inc(amount)
+
+    def _is_read(self, position: LogPosition) -> bool:
+        """Whether no message up to a position is ever read again."""
+        last = max(position.sequence, position.start or 0)
+        return position.stream != self._coordinator.stream or last <= self._ledger.acknowledged
+
+    # -- calling back ---------------------------------------------------------------------
+
+    def postpone(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> bool:
+        """Keep a message until its upload is called back; False when that is not in here."""
+        upload_id = event.upload_id
+        if upload_id not in self._postponed and not self._may_hold(upload_id):
+            return False
+        slot.open += 1
+        if upload_id not in self._postponed:
+            self._asked_for.put_nowait(upload_id)
+        self._postponed.setdefault(upload_id, []).append((event, sequence, timestamp, slot))
+        return True
+
+    def _may_hold(self, upload_id: str) -> bool:
+        if self.complete:
+            return upload_id in self._by_id
+        return self._coordinator.upload_entry(upload_id) is None
+
+    async def settled(self) -> None:
+        """Wait until everybody who is being called back now is back, as far as they can be read."""
+        waiting = set(self._postponed)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                while not waiting.isdisjoint(self._postponed):
+                    self._moved.clear()
+                    await self._moved.wait()
+        self._late = waiting & self._postponed.keys()
+        if self._late:
+            log.warning(
+                "going on without finished uploads that cannot be read", extra={"uploads": len(self._late)}
+            )
+
+    async def run(self, resources: Resources, shelf: Shelf) -> None:
+        """Call back who is asked for, so many at a time, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(self._work(resources, shelf))
+
+    async def _work(self, resources: Resources, shelf: Shelf) -> None:
+        """Call back one after another; who cannot be read makes room for the others until then."""
+        while True:
+            upload_id = await self._asked_for.get()
+            try:
+                await self._call_back(upload_id, resources, shelf)
+            except ApiError as error:
+                log.warning("a finished upload cannot be read, trying again: %s", error)
+                pause = self._pauses.get(upload_id, FIRST_PAUSE_SECONDS)
+                self._pauses[upload_id] = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                asyncio.get_running_loop().call_later(pause, self._asked_for.put_nowait, upload_id)
+            else:
+                self._pauses.pop(upload_id, None)
+                self._moved.set()
+
+    async def _call_back(self, upload_id: str, resources: Resources, shelf: Shelf) -> None:
+        before = self._by_id.get(upload_id)
+        try:
+            if self._may_hold(upload_id):
+                name = before.name if before is not None else resource_name(upload_id)
+                self._found(upload_id, before, await resources.get(name), shelf)
+        except ApiError:
+            raise
+        except Exception as error:
+            # Taken as unknown it might begin again although it is over: what came for it is passed over.
+            log.exception("finished upload not called back; the others are", extra={"upload": upload_id})
+            if before is not None:
+                self._coordinator.quarantine.resource_fault(before.name, before.stored.uid, error, upload_id)
+            for *_, slot in self._postponed.pop(upload_id):
+                self._ledger.settle(slot)
+            return
+        late = upload_id in self._late
+        self._late.discard(upload_id)
+        with self._coordinator.late(upload_id) if late else contextlib.nullcontext():
+            for event, sequence, timestamp, slot in self._postponed.pop(upload_id):
+                self._coordinator.on_postponed(event, sequence, timestamp, slot)
+        entry = self._coordinator.upload_entry(upload_id)
+        if entry is not None and entry.upload.stage.ended and not entry.dirty:
+            with self._coordinator.quarantine.one(entry):
+                self._coordinator.on_ended(entry)
+
+    def _found(self, upload_id: str, before: Archived | None, resource: Json | None, shelf: Shelf) -> None:
+        archived = self._by_id.get(upload_id)
+        if archived is not before and before is not None:
+            return  # the watch was faster
+        if resource is None or (before is not None and resource["metadata"]["uid"] != before.stored.uid):
+            if before is not None:
+                shelf.gone(before.name, before.stored.uid)
+        elif self._coordinator.upload_entry(upload_id) is None and id_in(resource) == upload_id:
+            if archived is not None:
+                self.drop(archived)
+            shelf.recalled(resource)
+
+
+def id_in(resource: Json) -> str:
+    """The id of the upload that a resource names."""
+    found: object = resource
+    for name in ("spec", "upload", "id"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""

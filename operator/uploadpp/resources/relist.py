@@ -1,0 +1,107 @@
+"""Listing resources: before the log is replayed, and again whenever a watch begins anew.
+
+Where many are kept that are over, those are read when we are at work again: until then the archive asks for
+whoever is not known (docs/adr/0014).
+
+Kopf tells what happens to resources from a moment on; what is older, and what it has missed, is found
+here. Of its own listing it gets nothing (`resources.watch.kopf_session`).
+"""
+
+import asyncio
+import contextlib
+import logging
+
+from uploadpp.core.sharding import BUCKET_LABEL
+from uploadpp.kube.errors import ApiError, RefusedError
+from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.ports import Resources, Watching
+from uploadpp.resources.event_handler import ResourceInputs
+from uploadpp.resources.finished import Archive
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 5.0
+
+SOON_READ = 500
+"""So many resources, and another for each message to replay, are sooner read than asked for one by one."""
+
+NEEDED = (
+    ("", "status.completionTime="),
+    ("", "status.completionTime!=,status.currentStep=finished"),  # not released: for a Resume of that step
+    ("", "status.completionTime!=,spec.restart.token!="),  # perhaps edited since
+    (f"!{BUCKET_LABEL}", "status.completionTime!="),  # made by hand: its name need not be that of its upload
+)
+"""Selectors of labels and fields for all that is not over, and all that a replay might not find by name."""
+
+
+class Listing:
+    """The resources of one shard, read page by page."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        archive: Archive,
+        inputs: ResourceInputs,
+        resources: Resources,
+        selector: str,
+    ) -> None:
+        self._coordinator = coordinator
+        self._archive = archive
+        self._inputs = inputs
+        self._resources = resources
+        self._selector = selector
+
+    async def first(self, soon_read: int) -> None:
+        """Take into memory what a replay needs: all resources if that many are soon read.
+
+        Raises:
+            ApiError: they cannot be read.
+        """
+        if await self._resources.count() > soon_read:
+            try:
+                await self._needed()
+            except RefusedError as error:
+                log.warning("reading all resources; the CRD is older than this operator: %s", error)
+            else:
+                self._archive.complete = False
+                return
+        async for resource in self._resources.list_all(self._selector):
+            self._inputs.listed(resource)
+
+    async def _needed(self) -> None:
+        taken: set[str] = set()
+        for labels, fields in NEEDED:
+            selector = ",".join(filter(None, (self._selector, labels)))
+            async for resource in self._resources.list_all(selector, fields):
+                uid = resource["metadata"]["uid"]
+                if uid not in taken:
+                    taken.add(uid)
+                    self._inputs.listed(resource)
+
+    async def run(self, watch: Watching, every_seconds: float) -> None:
+        """Find what the watch has not told: all before it began, and what it has missed. Until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every_seconds):  # `wait_for` would at times swallow a cancellation
+                    await watch.opened.wait()
+            watch.opened.clear()
+            try:
+                await self._sweep(watch)
+            except ApiError as error:
+                log.warning("resources not listed, trying again: %s", error)
+                await asyncio.sleep(AGAIN_SECONDS)
+                watch.opened.set()
+
+    async def _sweep(self, watch: Watching) -> None:
+        # Only what has a resource by now: one that is made meanwhile need not be in the list.
+        entries = self._coordinator.entries
+        before = [(e.name, e.stored.uid) for e in entries if e.stored is not None] + self._archive.uids
+        listed: set[str] = set()
+        async for resource in self._resources.list_all(self._selector):
+            listed.add(resource["metadata"]["uid"])
+            self._inputs.seen(resource)
+        with_kind, watch.kind_was_missing = watch.kind_was_missing, False
+        for name, uid in before:
+            if uid not in listed:
+                self._inputs.gone(name, uid, with_kind=with_kind)
+        self._archive.complete = True

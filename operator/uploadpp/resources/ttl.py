@@ -1,0 +1,127 @@
+"""Removing resources whose time to live is over, gently: it is the least urgent thing we do."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+
+from uploadpp.core.model import Millis
+from uploadpp.kube.errors import ApiError, ConflictError, RefusedError
+from uploadpp.kube.store import stored
+from uploadpp.pipeline.ports import Resources
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.write_throttle import Endings, removals
+from uploadpp.resources.event_handler import ResourceInputs
+from uploadpp.resources.finished import Archive, Archived
+
+log = logging.getLogger(__name__)
+
+PERIOD_SECONDS = 1.0
+MOST_AT_ONCE = 16
+FAILURES_IN_A_ROUND = 16
+"""So many refused removals, and the others are left for the next round."""
+LONGEST_PAUSE_MS = 600_000
+QUIET_MS = 60_000
+EASE = 50
+"""One more at once for so many a second: one after another they would take longer than that."""
+
+
+class Reaper:
+    """Puts uploads that have ended away, and removes them from the API server when it is time.
+
+    An upload is kept until the stream has the acknowledgement of its last input: were it gone
+    before, a replay would take its BytesReceived for a new one.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        inputs: ResourceInputs,
+        resources: Resources,
+        clock: Callable[[], Millis],
+        max_kept: int,
+    ) -> None:
+        self._archive = archive
+        self._inputs = inputs
+        self._resources = resources
+        self._clock = clock
+        self._max_kept = max_kept
+        self._ended: dict[Entry, None] = {}
+        self._endings = Endings()
+        self._failures = 0
+        self._quiet_until = 0
+
+    def watch(self, entry: Entry) -> None:
+        """An upload has ended and that is stored."""
+        self._ended[entry] = None
+        self._endings.count += 1
+
+    async def run(self) -> None:
+        """Remove what is due, until cancelled."""
+        loop = asyncio.get_running_loop()
+        next_at = loop.time()
+        while True:
+            next_at = max(next_at + PERIOD_SECONDS, loop.time())
+            await asyncio.sleep(next_at - loop.time())
+            for entry in list(self._ended):
+                try:
+                    if entry.gone or not entry.upload.stage.ended or self._archive.put_away(entry):
+                        del self._ended[entry]
+                except Exception as error:
+                    del self._ended[entry]
+                    log.exception("finished upload kept in memory", extra={"upload": entry.upload.id})
+                    self._inputs.failed(entry.name, entry.stored.uid if entry.stored else "", error)
+            overdue = self._archive.overdue(self._clock(), max(self._max_kept - len(self._ended), 0))
+            most = removals(overdue, self._endings.rate(PERIOD_SECONDS))
+            due = self._archive.due(most)
+            left, self._failures = iter(enumerate(due)), 0
+            width = min(1 + most // EASE, MOST_AT_ONCE)
+            await asyncio.gather(*(self._remove_all(left, next_at, most) for _ in range(width)))
+
+    async def _remove_all(self, left: Iterator[tuple[int, Archived]], begun: float, most: int) -> None:
+        """Remove what is left of a round, evenly over its time."""
+        loop = asyncio.get_running_loop()
+        for number, each in left:
+            await asyncio.sleep(max(begun + number * PERIOD_SECONDS / most - loop.time(), 0))
+            if self._failures < FAILURES_IN_A_ROUND:
+                try:
+                    await self._remove(each)
+                except Exception:
+                    log.exception("resource not removed; the others are", extra={"resource": each.name})
+            else:
+                self._archive.later(each)
+
+    async def _remove(self, archived: Archived) -> None:
+        uid = archived.stored.uid
+        try:
+            try:
+                await self._resources.delete(archived.name, uid, archived.stored.version)
+            except ConflictError as error:
+                # Edited meanwhile: it may be wanted again.
+                current = await self._resources.get(archived.name)
+                if current is not None and stored(current).version == archived.stored.version:
+                    raise RefusedError(str(error)) from error  # it only looks like a conflict
+                if current is not None:
+                    self._inputs.seen(current)
+                self._archive.later(archived)
+                return
+        except ApiError as error:
+            self._refused(archived, error)
+        except Exception as error:  # noqa: BLE001 -- logged in `failed`
+            self._inputs.failed(archived.name, uid, error)
+            archived.not_before = Millis(self._clock() + LONGEST_PAUSE_MS)
+            self._archive.later(archived)
+        else:
+            self._inputs.gone(archived.name, uid)
+
+    def _refused(self, archived: Archived, error: ApiError) -> None:
+        """Try it again ever more rarely: whatever forbids the removal may do so for long."""
+        self._failures += 1
+        archived.refusals += 1
+        pause = min(1000 * 2 ** min(archived.refusals, 20), LONGEST_PAUSE_MS)
+        archived.not_before = Millis(self._clock() + pause)
+        self._archive.later(archived)
+        now = self._clock()
+        level = logging.WARNING if now >= self._quiet_until else logging.DEBUG
+        if level == logging.WARNING:
+            self._quiet_until = now + QUIET_MS
+        log.log(level, "resource not removed yet: %s", error, extra={"resource": archived.name})

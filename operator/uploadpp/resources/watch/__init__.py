@@ -1,0 +1,1 @@
+"""The watch on resources; the only place that knows kopf."""

@@ -1,0 +1,140 @@
+"""The kopf operator: watching resources, in a thread and event loop of its own.
+
+On exit kopf cancels every task of its loop that is younger than itself, reconnecting NATS
+clients included; and a burst of watch events must not delay the event path. So the two
+share nothing but `call_soon_threadsafe`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+import kopf
+
+from uploadpp.kube.credentials import Credentials
+from uploadpp.process.loop import run
+from uploadpp.resources.watch.kopf_handlers import Sink, make_registry, make_settings
+from uploadpp.resources.watch.kopf_session import UNKNOWN, Opening
+from uploadpp.resources.watch.watch_filter import IsEcho
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 10
+
+
+class Watch:
+    """One run of kopf; made anew for every ownership."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        namespace: str,
+        selector: str = "",
+        is_echo: IsEcho = lambda _: False,
+        *,
+        credentials: Credentials,
+    ) -> None:
+        self._credentials = credentials
+        self._sink = sink
+        self._is_echo = is_echo
+        self._namespace = namespace
+        self._selector = selector
+        self._loop = asyncio.get_running_loop()
+        self._stop = threading.Event()
+        self._run_over = threading.Event()
+        self._opening = Opening(self._opened, is_echo)
+        self.opened = asyncio.Event()
+        """Set whenever the watch begins anew: what is older than that is not told, but has to be listed."""
+        self.kind_was_missing = False
+        self._thread: threading.Thread | None = None
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the first listing has succeeded, and the API server tells what changes since."""
+        return not self.problem
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the watch, in words; empty when nothing is."""
+        state = "the watch is interrupted" if self._opening.open else "the watch has not started"
+        return f"{state}: {self._opening.trouble}" if self._opening.trouble else ""
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Stop kopf and wait for its thread."""
+        self._stop.set()
+        self._run_over.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, STOP_SECONDS)
+
+    def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            while run(self._run_kopf()):
+                log.warning("the watch has not started: %s Trying again", UNKNOWN)
+        except Exception as failure:  # noqa: BLE001 -- whatever ends the watch ends the ownership
+            error = failure
+        self._call(self._end, error)
+
+    async def _run_kopf(self) -> bool:
+        """Run kopf to its end; whether that came because kopf did not find the resource.
+
+        Kopf looks for it once, and discovery is told of a new CRD later than the CRD can be used. What it
+        missed then it would miss forever, without a word.
+        """
+        opening = self._opening
+        over = self._run_over = threading.Event()
+        if self._stop.is_set():
+            return False
+        running = asyncio.ensure_future(self._kopf(opening, over))
+        try:
+            while not (running.done() or opening.found_nothing or opening.missing):
+                await asyncio.wait({running}, timeout=1)
+            lost = not running.done() or opening.missing
+            over.set()
+            with contextlib.suppress(*((Exception,) if opening.missing else ())):
+                await running
+        finally:
+            await opening.close()
+        self.kind_was_missing |= opening.missing
+        self._opening = Opening(self._opened, self._is_echo, trouble=UNKNOWN)
+        return lost
+
+    async def _kopf(self, opening: Opening, over: threading.Event) -> None:
+        await kopf.operator(
+            registry=make_registry(self._forward, opening, self._credentials),
+            settings=make_settings(self._selector),
+            namespaces=[self._namespace],
+            standalone=True,
+            # Kopf would ask who we are, and in a container nobody knows: our user has no name there.
+            identity=cast("Any", "upload-postprocessing"),
+            stop_flag=over,
+        )
+
+    def _opened(self) -> None:
+        self._call(self.opened.set)
+
+    def _forward(self, kind: str | None, resource: object) -> None:
+        self._call(self._sink, kind, resource)
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            log.debug("the main loop is closed; a watch event is dropped")
+
+    def _end(self, error: BaseException | None) -> None:
+        if self.ended.done():
+            return
+        if self._stop.is_set() and error is None:
+            self.ended.set_result(None)
+        else:
+            self.ended.set_exception(RuntimeError(f"the watch has ended: {error!r}"))

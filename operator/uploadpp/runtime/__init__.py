@@ -1,1 +1,0 @@
-"""Wiring: the coordinator between log and store, and everything that keeps it running."""

@@ -1,0 +1,291 @@
+"""All metrics in one place; the table in docs/metrics.md is generated from here."""
+
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import get_args
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+
+from uploadpp import __version__
+from uploadpp.core.commands import Kind
+from uploadpp.core.inputs import Input
+from uploadpp.core.model import Upload
+from uploadpp.core.states import ENDED, Ignored, Outcome, Stage, StepReason
+from uploadpp.core.text import clean
+from uploadpp.kube.errors import Refusal
+from uploadpp.process.stalls import StallMetrics
+from uploadpp.telemetry.counters import Tallies
+from uploadpp.telemetry.upload_ages import Ages
+from uploadpp.wire.envelope import Defect
+from uploadpp.wire.marks import Unproven
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a series of times of creation for each counter helps nobody
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
+UNEXPECTED = "Unexpected"
+"""A message on which our own code failed, among the defects of messages."""
+MAX_STEP_NAMES, MAX_STEP_NAME = 100, 63
+OTHER = "other"
+"""The label of all steps beyond so many."""
+WRITES = ("create", "status", "patch")
+FAILED_WRITES = ("conflict", "refused", "unavailable")
+
+
+class StepNames:
+    """The names of steps as a label: clean, and never more than so many of them.
+
+    Steps of resources that people make are words of theirs, and each would be a series that stays.
+    """
+
+    def __init__(self) -> None:
+        self._labels: dict[str, str] = {}
+
+    def label(self, step: str) -> str:
+        """The name, or `other` when it comes after too many others."""
+        found = self._labels.get(step)
+        if found is None:
+            if len(self._labels) >= MAX_STEP_NAMES:
+                return OTHER
+            found = self._labels[step] = clean(step, MAX_STEP_NAME)
+        return found
+
+
+class Family:
+    """A histogram with labels; finding a child costs a dictionary look-up and no lock."""
+
+    def __init__(self, metric: Histogram) -> None:
+        self._labels: Callable[..., Histogram] = cache(metric.labels)
+
+    def labels(self, *values: str) -> Histogram:
+        """The child with these labels."""
+        return self._labels(*values)
+
+
+class Metrics:
+    """The metrics of one process. Labels never hold ids, names of files or users."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._begun: set[str] = set()
+        r = self.registry
+
+        def counter(name: str, text: str, *labels: str) -> Tallies:
+            return Tallies(CounterMetricFamily, f"uploadpp_{name}", text, labels, registry=r)
+
+        def gauge(name: str, text: str, *labels: str) -> Tallies:
+            return Tallies(GaugeMetricFamily, f"uploadpp_{name}", text, labels, registry=r)
+
+        def seconds(name: str, text: str, *labels: str) -> Family:
+            return Family(Histogram(f"uploadpp_{name}", text, labels, buckets=SECONDS, registry=r))
+
+        self.steps = StepNames()
+        self.build = gauge("build_info", "Always 1; the version is the label.", "version")
+        self.build.labels(__version__).set(1)
+        self.events = counter("log_events", "Messages of the log that concern postprocessing.", "input")
+        self.ignored = counter("inputs_ignored", "Inputs that changed nothing, by reason.", "reason")
+        self.bad_messages = counter("bad_messages", "Messages that could not be understood.", "defect")
+        self.foreign_marks = counter(
+            "foreign_marks",
+            "Events with a mark like ours that we have not signed, by reason; they are ignored.",
+            "reason",
+        )
+        self.set_aside = Counter(
+            "uploadpp_uploads_set_aside", "Uploads whose events NATS will never take.", registry=r
+        )
+        self.faults = Counter(
+            "uploadpp_upload_faults",
+            "Exceptions of the operator's own code about single uploads: bugs, which stop no other upload.",
+            registry=r,
+        )
+        self.messages_set_aside = Counter(
+            "uploadpp_messages_set_aside",
+            "Messages that were not processed because they end the process.",
+            registry=r,
+        )
+        self.messages_missed = Counter(
+            "uploadpp_messages_missed", "Messages that the stream removed before they were read.", registry=r
+        )
+        self.storage_checks = counter(
+            "storage_checks",
+            "Questions to the storage about uploads that it may have lost, by result.",
+            "result",
+        )
+        self.published = counter("published", "Events published, by kind.", "kind")
+        self.uploads = gauge("uploads", "Uploads with a resource, by stage and step.", "stage", "step")
+        self.finished = counter("uploads_ended", "Uploads that ended, by stage.", "stage")
+        self.duration = seconds(
+            "step_duration_seconds", "From the start of a step's attempt to its answer.", "step", "outcome"
+        )
+        self.places = gauge("step_places", "Places at a step with maxInFlight.", "step")
+        self.places_used = gauge(
+            "step_places_used", "Places taken; who waits for one is in uploadpp_uploads as Queued.", "step"
+        )
+        self.queue_seconds = seconds(
+            "step_queue_seconds", "How long uploads waited for a place at a step with maxInFlight.", "step"
+        )
+        self.retries = counter("step_retries", "Retries of steps.", "step")
+        self.legacy = Gauge(
+            "uploadpp_replaced_service_members",
+            "Consumers of the replaced service that somebody reads; while there are any the operator holds.",
+            registry=r,
+        )
+        self.stalled = Gauge("uploadpp_uploads_stalled", "Uploads with the condition Stalled.", registry=r)
+        self.writes = counter(
+            "checkpoint_writes", "Requests to the API server, by verb and result.", "verb", "result"
+        )
+        self.refused = counter(
+            "records_refused", "Writes of uploads that failed and are tried again, by reason.", "reason"
+        )
+        self.unrecorded = Gauge(
+            "uploadpp_uploads_unrecorded",
+            "Uploads whose present state the API server refuses to take. They go on, and are recorded later.",
+            registry=r,
+        )
+        self.recorded = Gauge(
+            "uploadpp_uploads_recorded",
+            "Resources of uploads in the shards that this replica owns.",
+            registry=r,
+        )
+        self.recorded_limit = Gauge(
+            "uploadpp_uploads_recorded_limit",
+            "How many uploads may be recorded in all shards (UPLOADPP_MAX_RECORDED).",
+            registry=r,
+        )
+        self.texts = Gauge(
+            "uploadpp_upload_texts_characters",
+            "Long texts (users, names, URLs) that came with the uploads in memory; 64 Mi are allowed.",
+            registry=r,
+        )
+        self.wrong_key = Gauge(
+            "uploadpp_sealing_key_wrong",
+            "1 while this replica lacks the key with which resources are sealed; /readyz says which.",
+            registry=r,
+        )
+        self.differing = Gauge(
+            "uploadpp_settings_differ",
+            "1 while this replica stands by for an owner that runs other steps.",
+            registry=r,
+        )
+        self.write_seconds = seconds(
+            "checkpoint_write_seconds",
+            "How long the API server took for a successful write, by verb.",
+            "verb",
+        )
+        self.unsaved = Gauge(
+            "uploadpp_checkpoint_lag_uploads", "Uploads whose state is newer than etcd's.", registry=r
+        )
+        self.unacked = Gauge(
+            "uploadpp_log_unacknowledged", "Messages read and not yet acknowledged.", registry=r
+        )
+        self.unread = Gauge("uploadpp_log_unread", "Messages in the log that were not read yet.", registry=r)
+        self.log_lag = Gauge(
+            "uploadpp_log_lag_seconds",
+            "Age of the message that was read last, while there are unread ones; otherwise 0.",
+            registry=r,
+        )
+        self.listeners = gauge(
+            "step_listeners", "1 while a service listens for the step, 0 when none does.", "step"
+        )
+        self.answered_at: dict[str, float] = {}
+        """When configured steps last answered, in seconds of the monotonic clock (`step_listeners`)."""
+        self.ages = Ages(r, self.steps.label)
+        self.loop = StallMetrics(r)
+        self.owner = gauge("shard_owned", "1 while this process owns the shard.", "shard")
+        self.epoch = gauge("shard_epoch", "Epoch of the ownership.", "shard")
+        ProcessCollector(registry=r)
+        self._begin_at_zero()
+
+    def count_foreign(self, why: Unproven) -> None:
+        """Count a mark that is not ours."""
+        self.foreign_marks.labels(why).inc()
+
+    def _begin_at_zero(self) -> None:
+        """Show what never happened: Prometheus sees no increase in a counter that begins with 1."""
+        for reason in Ignored:
+            self.ignored.labels(reason)
+        for defect in (*Defect, UNEXPECTED):
+            self.bad_messages.labels(defect)
+        for why in Unproven:
+            self.foreign_marks.labels(why)
+        for kind in Kind:
+            self.published.labels(kind)
+        for stage in ENDED:
+            self.finished.labels(stage)
+        for each in get_args(Input):
+            self.events.labels(each.__name__)
+        for verb in WRITES:
+            self.writes.labels(verb, "ok")
+        for refusal in Refusal:
+            self.refused.labels(refusal)
+        for failure in FAILED_WRITES:
+            self.writes.labels("any", failure)
+
+    def _begin_step_at_zero(self, step: str) -> None:
+        """Show a step before its first answer, for the same reason."""
+        if step not in self._begun:
+            self._begun.add(step)
+            self.duration.labels(step, Outcome.CONTINUE)
+            self.retries.labels(step)
+
+    def moved(self, before: Upload | None, after: Upload | None) -> None:
+        """Account for an upload that came, moved or went."""
+        if before is None or after is None or _has_moved(before, after):
+            self._counted(before, after)
+        was_stalled = before is not None and before.stalled_at is not None
+        is_stalled = after is not None and after.stalled_at is not None
+        if was_stalled is not is_stalled:
+            self.stalled.inc(1 if is_stalled else -1)
+        if before is None or after is None:
+            return
+        if after.stage.ended and not before.stage.ended:
+            self.finished.labels(after.stage).inc()
+        if after.steps is not before.steps:
+            if after.retry_count > before.retry_count:
+                self.retries.labels(self.steps.label(before.current_step)).inc()
+            self._observe_step(before, after)
+
+    def _counted(self, before: Upload | None, after: Upload | None) -> None:
+        """Count an upload at the stage and step where it is now."""
+        if before is not None:
+            self.uploads.labels(before.stage, self.steps.label(before.current_step)).dec()
+        if after is not None:
+            step = self.steps.label(after.current_step)
+            self.uploads.labels(after.stage, step).inc()
+            if after.stage is Stage.RUNNING:
+                self._begin_step_at_zero(step)
+
+    def _observe_step(self, before: Upload, after: Upload) -> None:
+        if before.run != after.run or before.cursor >= min(len(before.steps), len(after.steps)):
+            return
+        old, new = before.steps[before.cursor], after.steps[before.cursor]
+        if old.finished_at is None and new.finished_at is not None and new.started_at is not None:
+            seconds = (new.finished_at - new.started_at) / 1000
+            if before.current_step in self.answered_at and new.reason is not StepReason.TIMED_OUT:
+                self.answered_at[before.current_step] = time.monotonic()
+            self.duration.labels(self.steps.label(before.current_step), new.outcome).observe(
+                max(seconds, 0.0)
+            )
+
+    def text(self) -> bytes:
+        """The exposition format of Prometheus."""
+        return generate_latest(self.registry)
+
+
+def _has_moved(before: Upload, after: Upload) -> bool:
+    """Whether stage or current step may be others: half of all changes leave both as they are."""
+    return (
+        before.stage is not after.stage
+        or before.cursor != after.cursor
+        or before.plan is not after.plan
+        or before.outcome is not after.outcome
+    )

@@ -1,0 +1,146 @@
+"""Who is granted a place, and what those who wait are told."""
+
+from itertools import count
+
+import pytest
+
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import Granted, Input
+from uploadpp.core.machine import decide
+from uploadpp.core.model import FileInfo, Millis, Origin, Upload
+from uploadpp.core.sharding import Shard
+from uploadpp.core.states import Stage
+from uploadpp.pipeline.admission import Dispatcher, user_of
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.telemetry.metrics import Metrics
+from uploadpp.testing.builders import START, arrival, config_of
+
+CONFIG = config_of("a", max_in_flight={"a": 2})
+
+
+class Bench:
+    """A dispatcher with uploads, and no coordinator."""
+
+    def __init__(self, shard: Shard) -> None:
+        self.metrics = Metrics()
+        self.dispatcher = Dispatcher(CONFIG, shard, self.metrics, lambda entry: self.tell(entry, Granted()))
+        self.entries: list[Entry] = []
+        self._now = count(START, 1_000)
+
+    def arrives(self, user: str) -> Entry:
+        """One more upload."""
+        now = Millis(next(self._now))
+        event = arrival()
+        event = evolve(event, file=FileInfo(user_id=user))
+        upload = decide(None, f"up-{len(self.entries)}", event, now, CONFIG).upload
+        assert upload is not None
+        entry = Entry(upload.id, upload)
+        self.entries.append(entry)
+        self.dispatcher.moved(entry)
+        self.dispatcher.grant()
+        return entry
+
+    def tell(self, entry: Entry, event: Input) -> None:
+        """Something happens to an upload."""
+        upload = decide(entry.upload, entry.upload.id, event, Millis(next(self._now)), CONFIG).upload
+        assert upload is not None
+        entry.upload = upload
+        self.dispatcher.moved(entry)
+
+    @property
+    def running(self) -> list[str]:
+        """The uploads at the step."""
+        return [each.upload.id for each in self.entries if each.upload.stage is Stage.RUNNING]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench(Shard())
+
+
+def test_nothing_is_granted_before_the_log_is_read(bench: Bench) -> None:
+    bench.arrives("mary")
+    assert bench.running == []
+    bench.dispatcher.open()
+    assert bench.running == ["up-0"]
+
+
+def test_who_waits_is_told_how_many_there_are(bench: Bench) -> None:
+    bench.dispatcher.open()
+    messages = [bench.arrives("mary").upload.message for _ in range(4)]
+    assert messages == [
+        "",
+        "",
+        "2 places, 0 others waited when it came",
+        "2 places, 1 other waited when it came",
+    ]
+
+
+def test_who_is_gone_gives_his_place_back(bench: Bench) -> None:
+    bench.dispatcher.open()
+    for _ in range(3):
+        bench.arrives("mary")
+    bench.dispatcher.left(bench.entries[0])
+    bench.dispatcher.grant()
+    assert bench.running == ["up-0", "up-1", "up-2"]
+
+
+def test_a_closed_dispatcher_grants_nothing(bench: Bench) -> None:
+    bench.dispatcher.open()
+    bench.dispatcher.close()
+    bench.arrives("mary")
+    assert bench.running == []
+
+
+def test_a_shard_has_its_part_of_the_places() -> None:
+    bench = Bench(Shard(1, 2))
+    bench.dispatcher.open()
+    for _ in range(3):
+        bench.arrives("mary")
+    assert bench.running == ["up-0"]
+
+
+def test_metrics_show_the_places_and_forget_them(bench: Bench) -> None:
+    bench.dispatcher.open()
+    for _ in range(3):
+        bench.arrives("mary")
+    assert b'uploadpp_step_places{step="a"} 2.0' in bench.metrics.text()
+    assert b'uploadpp_step_places_used{step="a"} 2.0' in bench.metrics.text()
+    bench.dispatcher.close()
+    for entry in bench.entries:
+        bench.dispatcher.left(entry)
+    bench.dispatcher.grant()
+    assert b'uploadpp_step_places{step="a"} 0.0' in bench.metrics.text()
+    assert b'uploadpp_step_places_used{step="a"} 0.0' in bench.metrics.text()
+
+
+@pytest.mark.parametrize(
+    ("shown", "sealed", "user"),
+    [
+        ("mary", "null", "mary"),
+        ("", '{"id":{"opaque_id":"mary"}}', "mary"),
+        ("", "null", ""),
+        ("", '{"id":7}', ""),
+    ],
+)
+def test_the_user_is_known_even_where_he_is_not_shown(shown: str, sealed: str, user: str) -> None:
+    upload = Upload(
+        id="u", received_at=START, file=FileInfo(user_id=shown), origin=Origin(executing_user=sealed)
+    )
+    assert user_of(upload) == user
+
+
+def test_s2_one_upload_never_keeps_the_others_from_their_places(bench: Bench) -> None:
+    entries = [bench.arrives("mary") for _ in range(4)]
+    real = bench.tell
+
+    def tell(entry: Entry, event: Input) -> None:
+        if entry is entries[0]:
+            raise KeyError("not foreseen")
+        real(entry, event)
+
+    bench.tell = tell  # type: ignore[method-assign]
+    bench.dispatcher.open()
+    assert bench.running == ["up-1", "up-2"], "and its place is not lost"
+    bench.dispatcher.grant()
+    assert bench.running == ["up-1", "up-2"]

@@ -1,0 +1,121 @@
+"""What came with uploads is bounded in bytes, whatever others send (S6a)."""
+
+import json
+from itertools import count
+
+import pytest
+
+from tests.unit.pipeline.test_coordinator_replay import NOW, Outbox, make
+from tests.uploads import ARRIVAL, after
+from tests.wiretext import arrival, message
+from uploadpp.core.evolve import evolve
+from uploadpp.core.model import Origin
+from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.text_budget import BUDGET, COUNTED, LARGE, Weights
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.wire.decode import MAX_NAME, decode
+from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.reader import Raw
+
+NUMBERS = count(1)
+
+
+def entry(origin: Origin) -> Entry:
+    upload = after(evolve(ARRIVAL, origin=origin), upload_id=f"u{next(NUMBERS)}")
+    return Entry(upload.id, upload)
+
+
+def user(name: str, length: int) -> str:
+    return json.dumps({"id": {"opaque_id": name}, "groups": "g" * length})
+
+
+def send(coordinator: Coordinator, upload_id: str, length: int, name: str = "") -> None:
+    number = next(NUMBERS)
+    text = arrival(UploadID=f'"{upload_id}"', ExecutingUser=user(name or upload_id, length))
+    coordinator.on_message(Raw(number, NOW, number, 0, message("BytesReceived", text)))
+
+
+def test_what_uploads_share_is_counted_once() -> None:
+    weights = Weights(100_000)
+    many = user("mary", 60_000)
+    entries = [entry(Origin(url='"https://a"', executing_user=many)) for _ in range(50)]
+    for each in entries:
+        assert weights.refuses(each.upload.origin) == ""
+        weights.note(each)
+        weights.note(each)
+    assert weights.held == len(many)
+    assert "100000 already" in weights.refuses(Origin(executing_user=user("paul", 60_000)))
+    assert weights.refuses(Origin(executing_user=user("anna", COUNTED // 2))) == ""
+    assert weights.refuses(Origin(url="x" * LARGE)) == "", "ordinary ones go on"
+    for each in entries:
+        weights.forget(each)
+        weights.forget(each)
+    assert weights.held == 0
+
+
+def test_a_renewed_url_takes_the_place_of_the_last_one() -> None:
+    weights, first = Weights(), entry(Origin(url="a" * 5000))
+    weights.note(first)
+    first.upload = entry(Origin(url="b" * 7000)).upload
+    weights.note(first)
+    assert weights.held == 7000
+    first.upload = entry(Origin(url="b")).upload
+    weights.note(first)
+    assert weights.held == 0
+
+
+def test_s6_announcements_of_a_megabyte_stop_no_ordinary_upload() -> None:
+    """A thousand of them once took a gigabyte, in this process and in each that replays them."""
+    coordinator = make(Outbox(), NOW)
+    length = 700_000
+    for number in range(200):
+        send(coordinator, f"large-{number}", length)
+    send(coordinator, "ordinary", 500)
+    known = [each.upload.id for each in coordinator.entries]
+    assert "ordinary" in known
+    assert len(known) - 1 == BUDGET // length
+    assert coordinator.weights.held <= BUDGET
+    for each in list(coordinator.entries):
+        coordinator.forget(each)
+    assert coordinator.weights.held == 0
+    send(coordinator, "later", length)
+    assert coordinator.upload_entry("later") is not None
+
+
+@pytest.mark.parametrize("phase", ["replay", "acting"])
+def test_s6_bodies_of_a_megabyte_do_not_wait_to_be_sent(phase: str) -> None:
+    outbox = Outbox()
+    coordinator = make(outbox, NOW)
+    if phase == "acting":
+        coordinator.act()
+    for number in range(20):
+        send(coordinator, f"u{number}", 700_000, name="mary")
+    if phase == "replay":
+        coordinator.act()
+    assert len(outbox.sent) == 20
+    assert not any(isinstance(each.content, bytes) for each in outbox.sent)
+    first: Outgoing = outbox.sent[0]
+    assert first.body == first.body, "it is the same whenever it is made"
+    assert decode(first.body, 1, NOW, coordinator.marks.reading(0, lambda _: None)) is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("PostprocessingStepFinished", "FinishedStep"),
+        ("PostprocessingStepFinished", "Outcome"),
+        ("StartPostprocessingStep", "StepToStart"),
+        ("PostprocessingFinished", "Outcome"),
+        ("ResumePostprocessing", "Step"),
+    ],
+)
+def test_s6_names_of_a_megabyte_are_not_remembered(kind: str, field: str) -> None:
+    body = {"UploadID": "" if kind.startswith("Resume") else "u1", field: "x" * 700_000}
+    event = decode(message(kind, json.dumps(body)), 1, NOW)
+    assert event is not None
+    assert max(len(str(value)) for value in _values(event.input)) <= MAX_NAME
+
+
+def _values(event: object) -> list[object]:
+    names = getattr(event, "__slots__", ()) or getattr(event, "_fields", ())
+    return [getattr(event, name) for name in names]

@@ -1,0 +1,137 @@
+"""Resources that are not there any more: forgotten when a person has deleted them, else recorded anew."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from tests.unit.resources.test_event_handler import Side, driven
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import CleanUpload, StepFinished
+from uploadpp.core.model import Millis
+from uploadpp.core.states import Outcome
+from uploadpp.kube.errors import ApiError, UnavailableError
+from uploadpp.pipeline.acks import Slot
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.resources import deletions
+from uploadpp.resources.deletions import Vanished
+from uploadpp.wire.decode import Event
+
+HERE, MISSING, AWAY = True, False, UnavailableError("no route")
+Answer = bool | ApiError
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds become hundredths."""
+    for name in ("PAUSE", "SECOND_LOOK", "AFTERWARDS", "UNDECIDED"):
+        monkeypatch.setattr(deletions, f"{name}_SECONDS", getattr(deletions, f"{name}_SECONDS") / 100)
+
+
+class Cluster(Side):
+    """Uploads with resources, and an API server that is asked whether it takes any."""
+
+    def __init__(self, *answers: Answer) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.on_vanished: Any = None
+        me = cast("Any", self)
+        self.vanished = Vanished(self.coordinator, me, self.inputs, me)
+        for name in ("a", "b"):
+            self.inputs.listed(driven(name, name))
+        self.coordinator.act()
+        self.stored.clear()
+
+    async def takes_new(self) -> bool:
+        answer = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
+        if isinstance(answer, ApiError):
+            raise answer
+        return answer
+
+    def entry(self, name: str = "a") -> Entry | None:
+        return self.coordinator.upload_entry(name)
+
+    async def removed(self, *names: str) -> None:
+        """These are told to be gone; returns when it is clear what becomes of them."""
+        running = asyncio.create_task(self.vanished.run())
+        for name in names:
+            self.inputs.gone(name, f"uid-{name}")
+        async with asyncio.timeout(10):
+            while len(self.vanished):  # noqa: ASYNC110 -- nothing tells when it is empty
+                await asyncio.sleep(0.001)
+        running.cancel()
+
+
+def answered(step: str = "virusscan") -> Event:
+    return Event("a", StepFinished(step=step, outcome=Outcome.CONTINUE), "id")
+
+
+@pytest.mark.parametrize(
+    ("answers", "kept"),
+    [
+        ((HERE,), False),
+        ((MISSING,), True),
+        ((HERE, MISSING), True),
+        ((AWAY, HERE), False),
+        ((AWAY, MISSING), True),
+        ((AWAY,), True),
+    ],
+    ids=str,
+)
+async def test_it_is_forgotten_only_when_such_resources_are_taken(
+    answers: tuple[Answer, ...], *, kept: bool
+) -> None:
+    cluster = Cluster(*answers)
+    entry = cluster.entry()
+    assert entry is not None
+    entry.name = "of-a-person"
+    await cluster.removed("a", "b")
+    assert (cluster.entry() is entry) is kept
+    assert entry.gone is not kept
+    if kept:
+        assert (entry.stored, entry.storable, entry.name) == (None, True, "a")
+        assert "a" in cluster.stored
+        assert entry.upload.control.generation == entry.upload.observed_generation == 1
+
+
+async def test_what_is_told_after_the_crd_was_missing_has_gone_with_it() -> None:
+    """The CRD is back already, and the last of its resources are told of late."""
+    cluster = Cluster(MISSING)
+    await cluster.removed("a")
+    cluster.answers = [HERE]
+    cluster.inputs.gone("b", "uid-b")
+    assert cluster.entry("b") is not None
+    assert cluster.stored == ["a", "b"]
+
+
+async def test_what_a_listing_misses_after_the_crd_was_missing_is_kept_unasked() -> None:
+    cluster = Cluster(HERE)
+    cluster.inputs.gone("a", "uid-a", with_kind=True)
+    assert cluster.entry() is not None
+    assert cluster.stored == ["a"]
+
+
+@pytest.mark.parametrize("answer", [HERE, MISSING])
+async def test_messages_wait_until_it_is_clear(*, answer: bool) -> None:
+    cluster = Cluster(answer)
+    cluster.inputs.gone("a", "uid-a")
+    entry, slot, before = cluster.entry(), Slot(7), len(cluster.outbox.sent)
+    assert entry is not None
+    entry.upload = evolve(entry.upload, log=evolve(entry.upload.log, start=1))
+    assert cluster.coordinator.postpone(answered(entry.upload.current_step), 7, Millis(10), slot)
+    assert not cluster.coordinator.postpone(answered()._replace(upload_id="b"), 8, Millis(10), Slot(8))
+    assert slot.open == 2
+    assert not entry.storable
+    await cluster.removed()
+    assert (len(cluster.outbox.sent) > before) is (answer is MISSING)
+
+
+async def test_who_is_over_is_forgotten_at_once() -> None:
+    cluster = Cluster(AWAY)
+    cluster.inputs.listed(driven("c", "c"))
+    entry = cluster.entry("c")
+    assert entry is not None
+    cluster.coordinator.on_input(entry, CleanUpload())
+    entry.saved = entry.version
+    cluster.inputs.gone("c", "uid-c")
+    assert cluster.entry("c") is None

@@ -1,0 +1,297 @@
+"""Resources as inputs: which of several counts for an upload, and that one never stops the others."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from tests.unit.pipeline.test_coordinator_replay import CONFIG, NOW, Outbox, make
+from tests.uploads import ARRIVAL, after
+from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
+from uploadpp.core.commands import Notice
+from uploadpp.core.model import Millis, Origin, Upload
+from uploadpp.core.naming import ADOPTED_ANNOTATION
+from uploadpp.pipeline.acks import Ledger
+from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.timers import Scheduler
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.resources.event_handler import ResourceInputs
+from uploadpp.resources.finished import Archive
+from uploadpp.resources.ttl import Reaper
+from uploadpp.resources.url_secrets import SecretUrls
+from uploadpp.telemetry.metrics import Metrics
+
+VICTIM = "zvictim"
+
+
+class Open:
+    """Seals that are open."""
+
+    def seal(self, origin: Origin, upload_id: str) -> str:
+        del origin, upload_id
+        return "gAAAA"
+
+    def open(self, sealed: str, upload_id: str) -> Origin:
+        del upload_id
+        if sealed == "bug":
+            raise RuntimeError("not foreseen")
+        return Origin(url='"https://a"')
+
+
+class Side:
+    """The Kubernetes side of one ownership, with everything real but the servers."""
+
+    def __init__(self) -> None:
+        self.outbox = Outbox()
+        self.coordinator: Coordinator = make(self.outbox, NOW)
+        self.told: list[tuple[str, str]] = []
+        ledger, metrics = Ledger(), Metrics()
+        self.archive = Archive(self.coordinator, ledger, metrics)
+        none = cast("Any", None)
+        secrets = SecretUrls(self.coordinator, none, cast("Any", self), lambda: NOW)
+        self.inputs = ResourceInputs(
+            self.coordinator, Open(), CONFIG, secrets, cast("Any", self), self.archive
+        )
+
+        self.stored: list[str] = []
+        self.coordinator.on_storable = lambda entry: self.stored.append(entry.name)
+
+    @property
+    def upload(self) -> Upload:
+        entry = self.coordinator.upload_entry(VICTIM)
+        assert entry is not None
+        return entry.upload
+
+    def post(self, name: str, uid: str, notice: Notice) -> None:
+        del uid
+        self.told.append((name, notice.reason))
+
+    def owner(self, upload_id: str = VICTIM) -> str:
+        entry = self.coordinator.upload_entry(upload_id)
+        return entry.name if entry else ""
+
+
+def resource(name: str, upload_id: str = VICTIM, created: int = 10, **spec: object) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "name": name,
+            "uid": f"uid-{name}",
+            "generation": 1,
+            "resourceVersion": "5",
+            "creationTimestamp": f"2026-11-18T11:06:{created:02d}Z",
+        },
+        "spec": {"upload": {"id": upload_id}, "steps": [], **spec},
+    }
+
+
+def driven(name: str, upload_id: str = VICTIM, created: int = 20) -> dict[str, Any]:
+    """A resource that the operator has written a status of."""
+    upload = after(ARRIVAL, upload_id=upload_id, config=CONFIG)
+    made = to_resource(upload, namespace="ocis", shown=ALL_SHOWN, sealed="gAAAA")
+    made["metadata"] |= resource(name, created=created)["metadata"]
+    return {**made, "status": to_status(upload)}
+
+
+@pytest.mark.parametrize("at", ["list", "watch"])
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("winner", "loser"),
+    [
+        (driven(VICTIM), resource("aaa-twin")),
+        (driven(VICTIM), driven("aaa-twin", created=1)),
+        (resource(VICTIM, created=50), resource("aaa-twin", created=1)),
+        (resource(VICTIM, created=50), driven("aaa-twin", created=1)),
+        (driven("bbb", created=50), resource("aaa-twin", created=1)),
+        (resource("bbb", created=1), resource("aaa-twin", created=2)),
+    ],
+)
+def test_s9_a_twin_never_takes_an_upload(
+    winner: dict[str, Any], loser: dict[str, Any], order: int, at: str
+) -> None:
+    side = Side()
+    for each in (winner, loser)[::order]:
+        (side.inputs.listed if at == "list" else side.inputs.seen)(each)
+    assert side.owner() == winner["metadata"]["name"]
+    assert side.told == [("aaa-twin", "LeftAlone")]
+    for each in (loser, winner, loser):
+        side.inputs.seen(each)
+    assert side.owner() == winner["metadata"]["name"]
+    side.coordinator.act()
+    side.inputs.reconcile_all()
+    assert len(side.told) == 1
+
+
+def touched(status: dict[str, Any] | None, **meta: object) -> Side:
+    """The upload's resource as somebody has left it: with this status, and a newer version."""
+    side = Side()
+    side.inputs.listed(driven(VICTIM))
+    side.coordinator.act()
+    side.stored.clear()
+    made = driven(VICTIM)
+    made["status"] = to_status(side.upload, made["metadata"]["uid"]) if status is None else status
+    side.inputs.seen({**made, "metadata": {**made["metadata"], "resourceVersion": "6", **meta}})
+    return side
+
+
+def known_version(side: Side) -> str:
+    entry = side.coordinator.upload_entry(VICTIM)
+    assert entry is not None
+    assert entry.stored is not None
+    return entry.stored.version
+
+
+@pytest.mark.parametrize("status", [{}, {"uid": "of another"}, {"message": "mine"}])
+def test_a_status_that_somebody_writes_is_written_over(status: dict[str, Any]) -> None:
+    side = touched(status)
+    assert side.stored == [VICTIM]
+    assert known_version(side) == "5", "a conflict has to ask whether the shard is ours: it may be an owner's"
+
+
+def test_nobody_fights_over_a_status() -> None:
+    """A controller that answers each of our writes with one of its own: half a minute in between."""
+    side = touched({"message": "mine"})
+    for version in range(7, 20):
+        made = driven(VICTIM)
+        made["metadata"]["resourceVersion"] = str(version)
+        side.inputs.seen({**made, "status": {"message": "mine"}})
+    assert side.stored == [VICTIM]
+    assert known_version(side) == "5", "so that the next listing finds it"
+
+
+@pytest.mark.parametrize("meta", [{"labels": {"team": "blue"}}, {"finalizers": ["example.com/keep"]}])
+def test_what_is_not_for_us_is_written_over_by_nobody(meta: dict[str, object]) -> None:
+    side = touched(None, **meta)
+    assert side.stored == []
+    assert known_version(side) == "5", "the next write meets a conflict, and asks whether the shard is ours"
+
+
+@pytest.mark.parametrize("at", ["list", "watch"])
+def test_an_adoption_that_is_not_finished_is_left_alone_until_it_is(at: str) -> None:
+    """Without a status it would be held as if it came from a backup."""
+    side = Side()
+    side.coordinator.act()
+    finished = driven(VICTIM)
+    finished["metadata"]["annotations"] = {ADOPTED_ANNOTATION: "2026-11-18T11:06:00Z"}
+    (side.inputs.listed if at == "list" else side.inputs.seen)({**finished, "status": {}})
+    assert side.owner() == ""
+    assert side.told == [(VICTIM, "LeftAlone")]
+    side.inputs.seen(finished)
+    assert side.owner() == VICTIM
+
+
+def test_b6_a_list_that_is_read_a_second_time_says_nothing_new() -> None:
+    side = Side()
+    for _ in range(2):
+        for name in ("one", "two"):
+            side.inputs.listed(driven(name, name))
+    assert side.told == []
+    assert side.owner("one") == "one"
+
+
+@pytest.mark.parametrize("loop", ["listed", "seen", "recalled"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        resource("broken", "broken", sealed="bug"),
+        {"metadata": {"name": "broken", "uid": "u"}, "spec": []},
+        {"metadata": {"name": "broken", "uid": "u", "resourceVersion": "1"}, "spec": {"upload": 5}},
+        {"metadata": {"name": "broken"}},
+        {"metadata": None},
+        {},
+    ],
+    ids=range(6),
+)
+def test_s2_one_resource_never_stops_the_others(loop: str, broken: dict[str, Any]) -> None:
+    side = Side()
+    for each in (resource("a", "a"), broken, broken, resource("b", "b")):
+        getattr(side.inputs, loop)(each)
+    assert (side.owner("a"), side.owner("b")) == ("a", "b")
+    assert len(side.told) == 1, "it is said once, on that one"
+
+
+def test_s2_one_upload_never_stops_the_reconciling_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    side = Side()
+    for name in ("a", "b", "c"):
+        side.inputs.listed(resource(name, name))
+    side.coordinator.act()
+    real, done = side.coordinator.on_input, []
+
+    def on_input(entry: Entry, event: Any) -> None:  # noqa: ANN401 -- any input
+        if entry.name == "b":
+            raise IndexError("not foreseen")
+        done.append(entry.name)
+        real(entry, event)
+
+    monkeypatch.setattr(side.coordinator, "on_input", on_input)
+    side.inputs.reconcile_all()
+    assert done == ["a", "c"]
+    assert side.told == [("b", "LeftAlone")]
+
+
+async def test_s2_one_timer_never_stops_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    scheduler, done, last = Scheduler(lambda: NOW), [], asyncio.Event()
+    for name in ("a", "b", "c"):
+        scheduler.set(Entry(name, after(ARRIVAL, upload_id=name)), Millis(NOW - 1))
+
+    def act(entry: Entry) -> None:
+        if entry.name == "b":
+            raise IndexError("not foreseen")
+        done.append(entry.name)
+        if entry.name == "c":
+            last.set()
+
+    running = asyncio.create_task(scheduler.run(act))
+    await asyncio.wait_for(last.wait(), 10)
+    running.cancel()
+    assert done == ["a", "c"]
+    assert "not foreseen" in caplog.text
+
+
+async def test_s2_one_resource_never_stops_the_removal_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, last = [], asyncio.Event()
+    found = [cast("Any", Entry(name, after(ARRIVAL, upload_id=name))) for name in ("a", "b", "c")]
+
+    class Shelf:
+        def overdue(self, *_: object) -> int:
+            return len(found)
+
+        def due(self, *_: object) -> list[Any]:
+            return [found.pop(0)] if found else []
+
+    async def remove(_: object, each: Entry) -> None:
+        if each.name == "b":
+            raise KeyError("not foreseen")
+        gone.append(each.name)
+        if each.name == "c":
+            last.set()
+
+    monkeypatch.setattr("uploadpp.resources.ttl.PERIOD_SECONDS", 0.001)
+    monkeypatch.setattr(Reaper, "_remove", remove)
+    none = cast("Any", None)
+    running = asyncio.create_task(Reaper(cast("Any", Shelf()), none, none, lambda: NOW, 1).run())
+    await asyncio.wait_for(last.wait(), 10)
+    running.cancel()
+    assert gone == ["a", "c"]
+
+
+def test_s9_a_status_that_makes_no_sense_is_left_alone() -> None:
+    side = Side()
+    for number, status in enumerate(
+        [
+            {"run": 0, "steps": []},
+            {"steps": []},
+            {"run": -1},
+            {"run": "1"},
+            {"currentStep": "nowhere"},
+            {"conditions": [{"type": "Succeeded", "reason": "Dancing"}]},
+            {"steps": [{"name": "a", "state": "Waiting", "attempts": -5}]},
+            {"conditions": {}},
+        ]
+    ):
+        made = driven(f"n{number}", f"n{number}")
+        side.inputs.listed({**made, "status": made["status"] | cast("dict[str, Any]", status)})
+    side.inputs.listed(driven("good", "good"))
+    side.coordinator.act()
+    side.inputs.reconcile_all()
+    assert side.owner("good") == "good"
+    assert [name for name, _ in side.told] == [f"n{number}" for number in range(8)]

@@ -1,0 +1,92 @@
+"""What is read before the replay, and what not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from uploadpp.kube.errors import RefusedError, UnavailableError
+from uploadpp.resources.relist import NEEDED, Listing
+
+SHARD = "uploadpp.io/bucket notin (01)"
+
+
+class Shelves:
+    """Resources, and everybody who is told of them."""
+
+    def __init__(self, count: int) -> None:
+        self.kept = count
+        self.refused: Exception | None = None
+        self.asked: list[tuple[str, str]] = []
+        self.listed: list[str] = []
+        self.complete = True
+        self.uids: list[tuple[str, str]] = []
+        self.entries: list[object] = []
+        self.gone: list[str] = []
+
+    async def count(self) -> int:
+        return self.kept
+
+    async def list_all(self, selector: str = "", fields: str = "") -> AsyncIterator[Any]:
+        self.asked.append((selector, fields))
+        if self.refused is not None and fields:
+            raise self.refused
+        yield {"metadata": {"uid": "the same in each"}}
+
+    def listing(self) -> Listing:
+        inputs = SimpleNamespace(
+            listed=lambda each: self.listed.append(each["metadata"]["uid"]),
+            seen=lambda each: self.listed.append(each["metadata"]["uid"]),
+            gone=lambda name, uid, with_kind: self.gone.append(f"{name} {uid}{' with its kind' * with_kind}"),
+        )
+        me = cast("Any", self)
+        return Listing(me, me, cast("Any", inputs), me, SHARD)
+
+
+async def test_a_few_are_all_read() -> None:
+    shelves = Shelves(10)
+    await shelves.listing().first(10)
+    assert shelves.asked == [(SHARD, "")]
+    assert shelves.complete
+
+
+async def test_of_many_only_who_is_not_over_each_once() -> None:
+    shelves = Shelves(11)
+    await shelves.listing().first(10)
+    assert shelves.asked == [(f"{SHARD},{labels}" if labels else SHARD, fields) for labels, fields in NEEDED]
+    assert shelves.listed == ["the same in each"]
+    assert not shelves.complete
+
+
+async def test_an_older_crd_has_all_read(caplog: pytest.LogCaptureFixture) -> None:
+    shelves = Shelves(11)
+    shelves.refused = RefusedError("GET: 400 field label not supported: status.completionTime")
+    await shelves.listing().first(10)
+    assert shelves.asked[-1] == (SHARD, "")
+    assert shelves.complete
+    assert "the CRD is older than this operator" in caplog.text
+
+
+async def test_what_cannot_be_read_is_no_empty_list() -> None:
+    shelves = Shelves(11)
+    shelves.refused = UnavailableError("GET: 500")
+    with pytest.raises(UnavailableError):
+        await shelves.listing().first(10)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+async def test_whoever_was_not_listed_is_known_once_the_watch_has_begun(*, missing: bool) -> None:
+    shelves = Shelves(11)
+    shelves.uids = [("a", "the same in each"), ("b", "no more")]
+    listing, opened = shelves.listing(), asyncio.Event()
+    await listing.first(10)
+    assert not shelves.complete
+    watch = SimpleNamespace(opened=opened, kind_was_missing=missing)
+    running = asyncio.create_task(listing.run(cast("Any", watch), 3600))
+    opened.set()
+    await asyncio.sleep(0.01)
+    assert (shelves.complete, shelves.gone) == (True, ["b no more" + " with its kind" * missing])
+    assert not watch.kind_was_missing
+    running.cancel()
