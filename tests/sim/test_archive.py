@@ -18,9 +18,9 @@ HOUR = 3600
 
 def memory(process: OperatorProcess) -> tuple[Coordinator, Archive]:
     """What a process has in memory, and what it has put away."""
-    assert process.seat is not None
-    assert process.seat.session is not None
-    return process.seat.session._coordinator, process.seat.session._archive
+    assert process.candidate is not None
+    assert process.candidate.session is not None
+    return process.candidate.session._coordinator, process.candidate.session._archive
 
 
 Over = tuple[Simulation, OperatorProcess]
@@ -63,9 +63,9 @@ def check_nothing_came_of_it(sim: Simulation, process: OperatorProcess, before: 
     """The status is what it was, nothing was published, and all is acknowledged."""
     assert sim.server.resources[UPLOAD]["status"] == before
     assert len(sim.journal.marks(Kind.START, UPLOAD)) == len(sim.journal.marks(Kind.FINISH, UPLOAD)) == 1
-    assert process.seat is not None
-    assert process.seat.session is not None
-    assert process.seat.session.unacknowledged == 0
+    assert process.candidate is not None
+    assert process.candidate.session is not None
+    assert process.candidate.session.unacknowledged == 0
 
 
 @pytest.mark.parametrize("happens", [answer_late, announce_again, label])
@@ -127,12 +127,12 @@ def test_messages_wait_while_a_resource_cannot_be_read(over: Over) -> None:
     process.faults.away = True
     sim.journal.publish("ResumePostprocessing", {"UploadID": UPLOAD, "Step": ""})
     sim.kernel.run_until(33.0)
-    assert process.seat is not None
-    assert process.seat.session is not None
-    assert process.seat.session.unacknowledged == 1, sim.trace.text()
+    assert process.candidate is not None
+    assert process.candidate.session is not None
+    assert process.candidate.session.unacknowledged == 1, sim.trace.text()
     process.faults.away = False
     sim.kernel.run_until(60.0)
-    assert process.seat.session.unacknowledged == 0, sim.trace.text()
+    assert process.candidate.session.unacknowledged == 0, sim.trace.text()
 
 
 # -- where very many are kept that are over, they are not read before the replay -------------------

@@ -77,7 +77,9 @@ def test_a_replica_that_joins_gets_its_share_and_no_upload_waits() -> None:
         for each in others:
             each.soon_read = first.soon_read
         sim.kernel.run_until(BEGIN + 5.0)
-        owned = [sum(seat.session is not None for seat in each.seats) for each in (first, *others)]
+        owned = [
+            sum(candidate.session is not None for candidate in each.candidates) for each in (first, *others)
+        ]
         sim.settle()
         result = sim.result()
     assert not result.violations, result.report()

@@ -25,8 +25,8 @@ def test_a_replay_ends_although_its_messages_were_purged(monkeypatch: pytest.Mon
     process = sim.start()
     sim.kernel.run_until(20.0)
     assert purged == ["uploadpp-0-e1"]
-    assert process.seat is not None
-    assert process.seat.working
+    assert process.candidate is not None
+    assert process.candidate.working
     sim.world.upload("up-2")
     sim.kernel.run_until(40.0)
     assert sim.server.resources.keys() == {"up-2"}

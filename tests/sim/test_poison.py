@@ -107,7 +107,7 @@ def test_a_stall_that_ends_the_session_and_not_the_process(monkeypatch: pytest.M
 
     async def stalled(self: LogReader, message: object) -> None:
         if POISON in message.data:  # type: ignore[attr-defined]
-            rehearsing = sim.running[0].seats[0]._lease.unfinished >= 2  # type: ignore[union-attr]
+            rehearsing = sim.running[0].candidates[0]._lease.unfinished >= 2  # type: ignore[union-attr]
             if not rehearsing:
                 sim.ends += 1
                 self._fail("no heartbeat from the consumer")

@@ -58,10 +58,12 @@ def test_a_late_watch_event_of_an_earlier_resource_is_not_taken_for_the_present_
     sim.world.announce("up-1")
     sim.kernel.run_until(21.0)
     before = sim.server.resources["up-1"]["status"]
-    assert process.seat is not None
-    assert process.seat.session is not None
-    process.machine.loop.call_soon(process.seat.session._on_watch, "MODIFIED", earlier)
-    process.machine.loop.call_soon(process.seat.session._on_watch, "MODIFIED", sim.server.resources["up-1"])
+    assert process.candidate is not None
+    assert process.candidate.session is not None
+    process.machine.loop.call_soon(process.candidate.session._on_watch, "MODIFIED", earlier)
+    process.machine.loop.call_soon(
+        process.candidate.session._on_watch, "MODIFIED", sim.server.resources["up-1"]
+    )
     sim.kernel.run_until(25.0)
     assert sim.server.resources["up-1"]["status"] == before, sim.trace.text()
     sim.settle()
@@ -95,8 +97,8 @@ def test_an_acknowledgement_that_is_lost_with_the_connection_is_repeated() -> No
     while not sim.journal.of("UploadReady", "up-1"):
         sim.kernel.run_until(sim.kernel.now + 0.01)
     process.machine.lag = 1.0
-    assert process.seat is not None
-    session = process.seat.session
+    assert process.candidate is not None
+    session = process.candidate.session
     assert session is not None
     while session.unacknowledged:
         sim.kernel.run_until(sim.kernel.now + 0.01)
@@ -156,9 +158,9 @@ def test_nothing_is_created_without_the_lease() -> None:
     process.faults.away = True
     sim.world.upload("up-1")
     sim.kernel.run_until(4.4)
-    assert process.seat is not None
-    assert process.seat.session is not None
-    process.seat.session._lease._renewed_at = float("-inf")
+    assert process.candidate is not None
+    assert process.candidate.session is not None
+    process.candidate.session._lease._renewed_at = float("-inf")
     for lease in sim.server.leases.values():
         lease["spec"] |= {"holderIdentity": "somebody else", "renewTime": "2026-10-02T08:00:04Z"}
     process.faults.away = False
@@ -176,11 +178,11 @@ def test_a_removed_resource_is_not_taken_up_again_because_the_watch_is_late() ->
     sim.kernel.run_until(1.02)
     earlier = sim.server.resources["up-1"]
     sim.kernel.run_until(20.0)
-    assert process.seat is not None
-    assert process.seat.session is not None
-    process.machine.loop.call_soon(process.seat.session._on_watch, "MODIFIED", earlier)
+    assert process.candidate is not None
+    assert process.candidate.session is not None
+    process.machine.loop.call_soon(process.candidate.session._on_watch, "MODIFIED", earlier)
     sim.kernel.run_until(21.0)
-    assert process.seat.session._coordinator.upload_entry("up-1") is None
+    assert process.candidate.session._coordinator.upload_entry("up-1") is None
     sim.settle()
     result = sim.result()
     assert not result.violations, result.report()
@@ -217,9 +219,9 @@ def test_a_listing_that_is_older_than_a_resource_does_not_make_it_forgotten(seed
     sim.kernel.run_until(30.3)
     process.faults.stuck = ""
     sim.kernel.run_until(40.0)
-    assert process.seat is not None
-    assert process.seat.session is not None
-    entry = process.seat.session._coordinator.upload_entry("up-1")
+    assert process.candidate is not None
+    assert process.candidate.session is not None
+    entry = process.candidate.session._coordinator.upload_entry("up-1")
     assert entry is not None
     assert entry.version > 0, "forgotten, and taken up again from the watch"
     sim.settle()

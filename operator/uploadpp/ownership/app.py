@@ -26,7 +26,7 @@ from uploadpp.kube.lease import Lease
 from uploadpp.kube.rights import Rights
 from uploadpp.kube.sealing import Sealer
 from uploadpp.kube.store import Store
-from uploadpp.ownership.candidate import Seat
+from uploadpp.ownership.candidate import ShardCandidate
 from uploadpp.ownership.dependencies import Surroundings
 from uploadpp.ownership.membership import Crew
 from uploadpp.ownership.ownership import Session
@@ -88,7 +88,7 @@ class App:
         self._connecting: Client | None = None
         self._client: Client | None = None
         self._deaf = False
-        self._seats: list[Seat] = []
+        self._candidates: list[ShardCandidate] = []
         self._rights: Rights | None = None
         self._state = "starting"
 
@@ -153,8 +153,10 @@ class App:
             count = self._settings.shards
             max_age = self._settings.stream_max_age / 1000 or None
             lease = partial(self._lease, api)
-            self._seats = [Seat(around, crew, Shard(i, count), lease, max_age) for i in range(count)]
-            crew.seats = self._seats
+            self._candidates = [
+                ShardCandidate(around, crew, Shard(i, count), lease, max_age) for i in range(count)
+            ]
+            crew.candidates = self._candidates
             self._publish_backlogs()
             steps = [step.name for step in self._config.steps]
             listeners = Listeners(self._client.jetstream(), steps, self._metrics)
@@ -162,7 +164,7 @@ class App:
             works = (events.run(), crew.run(), listeners.run(), self._listen(), self._leave(crew))
             helpers = [asyncio.create_task(work) for work in (*works, self._rights.run())]
             try:
-                await asyncio.gather(*(seat.run(self._stop) for seat in self._seats))
+                await asyncio.gather(*(candidate.run(self._stop) for candidate in self._candidates))
             finally:
                 for task in helpers:
                     task.cancel()
@@ -175,7 +177,9 @@ class App:
         """Gauges over all shards of this process, computed when somebody asks."""
 
         def over_sessions(value: Callable[[Session], int]) -> Callable[[], float]:
-            return lambda: sum(value(seat.session) for seat in self._seats if seat.session is not None)
+            return lambda: sum(
+                value(candidate.session) for candidate in self._candidates if candidate.session is not None
+            )
 
         metrics = self._metrics
         metrics.unacked.set_function(over_sessions(lambda session: session.unacknowledged))
@@ -185,16 +189,28 @@ class App:
         metrics.texts.set_function(over_sessions(lambda session: session.limit.characters))
         metrics.recorded_limit.set(self._settings.max_recorded)
         metrics.unrecorded.set_function(over_sessions(lambda session: session.unrecorded))
-        metrics.wrong_key.set_function(lambda: float(any(seat.lacks_key for seat in self._seats)))
-        metrics.differing.set_function(lambda: float(any(seat.differing_steps for seat in self._seats)))
+        metrics.wrong_key.set_function(
+            lambda: float(any(candidate.lacks_key for candidate in self._candidates))
+        )
+        metrics.differing.set_function(
+            lambda: float(any(candidate.differing_steps for candidate in self._candidates))
+        )
         metrics.log_lag.set_function(
             lambda: max(
-                (seat.session.lag_seconds for seat in self._seats if seat.session is not None), default=0
+                (
+                    candidate.session.lag_seconds
+                    for candidate in self._candidates
+                    if candidate.session is not None
+                ),
+                default=0,
             )
         )
         metrics.ages.clock = wall_clock
         metrics.ages.uploads = lambda: (
-            entry.upload for seat in self._seats if seat.session is not None for entry in seat.session.entries
+            entry.upload
+            for candidate in self._candidates
+            if candidate.session is not None
+            for entry in candidate.session.entries
         )
 
     async def _listen(self) -> None:
@@ -215,7 +231,7 @@ class App:
 
     def _trace_id(self, upload_id: str) -> str:
         """The trace of an upload, for the log; empty when the upload is not ours."""
-        sessions = [seat.session for seat in self._seats if seat.session is not None]
+        sessions = [candidate.session for candidate in self._candidates if candidate.session is not None]
         return next((found for each in sessions if (found := each.trace_id(upload_id))), "")
 
     def _lease(self, api: Api, shard: Shard) -> Lease:
@@ -251,7 +267,7 @@ class App:
 
     def _processing(self) -> str:
         """The messages that are worked on, by their sequences in the stream."""
-        sessions = [seat.session for seat in self._seats if seat.session is not None]
+        sessions = [candidate.session for candidate in self._candidates if candidate.session is not None]
         return ",".join([f"sequence {each.processing}" for each in sessions if each.processing])
 
     def _unhealthy(self) -> str:
@@ -264,14 +280,14 @@ class App:
         if self._rights is not None:
             lacking = self._rights.problem
             lines.append(f"[-]rights failed: {lacking}" if lacking else "[+]rights ok")
-        return lines + [line for seat in self._seats for line in seat.report]
+        return lines + [line for candidate in self._candidates for line in candidate.report]
 
     def _unready(self) -> str:
         """Standing by is being ready: a rollout waits for it before it stops the present owner."""
         nats = trouble(self._connecting) if self._connecting is not None else ""
-        if not self._seats:
+        if not self._candidates:
             return f"{self._state}: {nats}" if nats else self._state
-        problems = [nats, *sorted(seat.problem for seat in self._seats)]
+        problems = [nats, *sorted(candidate.problem for candidate in self._candidates)]
         if self._rights is not None and self._rights.problem:
             problems.append(f"cannot record: {self._rights.problem}")
         return "; ".join(dict.fromkeys(filter(None, problems)))

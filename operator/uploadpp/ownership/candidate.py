@@ -48,7 +48,7 @@ UNHEARD_LOOKS = 4
 """So many looks in a row without a word of the holder: whoever works beats once a second."""
 
 
-class Seat:
+class ShardCandidate:
     """Competes for one shard until it is told to stop."""
 
     def __init__(
@@ -76,7 +76,7 @@ class Seat:
 
     @property
     def problem(self) -> str:
-        """What keeps this seat from working or standing by; empty when nothing does."""
+        """What keeps this candidate from working or standing by; empty when nothing does."""
         if self.session is not None and (self.session.entered or not self.wrong_key):
             return self.session.problem
         if wrong := self.wrong_key or self._differs()[0]:

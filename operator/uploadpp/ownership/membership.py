@@ -83,7 +83,7 @@ class _Heard:
 
 
 class Working(Protocol):
-    """One shard, as this replica sees it (`ownership.candidate.Seat`)."""
+    """One shard, as this replica sees it (`ownership.candidate.ShardCandidate`)."""
 
     shard: Shard
 
@@ -125,7 +125,7 @@ class Crew:
         self._news = asyncio.Event()
         self._leaving = False
         self._hurried_at = float("-inf")
-        self.seats: Sequence[Working] = ()
+        self.candidates: Sequence[Working] = ()
         self.sightings = Sightings()
         self.layouts = Layouts(client, shards, clock)
         self.owned = 0
@@ -197,13 +197,13 @@ class Crew:
         now = self._clock()
         if now - self._moved_at < SETTLE_SECONDS or now < self._keep_until:
             return
-        mine = [seat for seat in self.seats if seat.working]
+        mine = [candidate for candidate in self.candidates if candidate.working]
         more = min(self.surplus() - len(self._giving), len(mine))
-        for seat in mine[len(mine) - more :] if more > 0 else ():
-            if seat.give_up():
-                self._giving.add(seat.shard.index)
-                self._given[seat.shard.index] = now
-                log.info("giving a shard up to a replica with fewer", extra={"shard": seat.shard.index})
+        for candidate in mine[len(mine) - more :] if more > 0 else ():
+            if candidate.give_up():
+                self._giving.add(candidate.shard.index)
+                self._given[candidate.shard.index] = now
+                log.info("giving a shard up to a replica with fewer", extra={"shard": candidate.shard.index})
 
     async def flush(self, seconds: float) -> None:
         """Wait until the server has all that was sent, but not long."""
@@ -264,6 +264,6 @@ class Crew:
         )
         if beat.free is not None and now - self._hurried_at >= HURRY_SECONDS:
             self._hurried_at = now
-            for seat in self.seats:
-                if seat.shard.index == beat.free or message.subject != self._subject:
-                    seat.hurry()
+            for candidate in self.candidates:
+                if candidate.shard.index == beat.free or message.subject != self._subject:
+                    candidate.hurry()

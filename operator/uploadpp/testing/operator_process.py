@@ -1,6 +1,6 @@
 """An operator process: competes for the Lease and owns the shard, again and again, as the app does.
 
-What it runs is the real seat and session with the real store, Lease, fence, reader and publisher.
+What it runs is the real candidate and session with the real store, Lease, fence, reader and publisher.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from uploadpp.kube.eventlog import UPLOAD, About
 from uploadpp.kube.lease import Lease
 from uploadpp.kube.sealing import ForeignSealError
 from uploadpp.kube.store import Store
-from uploadpp.ownership.candidate import Seat
+from uploadpp.ownership.candidate import ShardCandidate
 from uploadpp.ownership.dependencies import Surroundings
 from uploadpp.ownership.membership import Crew
 from uploadpp.pipeline.ports import Ask
@@ -87,7 +87,7 @@ class OperatorProcess:
         self._api = cast("Api", SimulatedApi(machine, server, faults))
         self._stop = asyncio.Event()
         self.stopped = False
-        self.seats: list[Seat] = []
+        self.candidates: list[ShardCandidate] = []
         self.shards = 1
         self.soon_read = SOON_READ
         self.ask: Ask | None = None
@@ -98,9 +98,9 @@ class OperatorProcess:
         """The UID of its Pod: a process that is started in the one of another does not wait for its Lease."""
 
     @property
-    def seat(self) -> Seat | None:
+    def candidate(self) -> ShardCandidate | None:
         """That of the first shard, once it has begun."""
-        return self.seats[0] if self.seats else None
+        return self.candidates[0] if self.candidates else None
 
     def start(self) -> None:
         """Start the process."""
@@ -117,11 +117,13 @@ class OperatorProcess:
         me = identity("node", self.pod, self.machine.name)
         crew = Crew(self.client.as_client(), NAMESPACE, me, count, clock)
         around = self._surroundings()
-        self.seats = [Seat(around, crew, Shard(index, count), self._lease, None) for index in range(count)]
-        crew.seats = self.seats
+        self.candidates = [
+            ShardCandidate(around, crew, Shard(index, count), self._lease, None) for index in range(count)
+        ]
+        crew.candidates = self.candidates
         helpers = [asyncio.create_task(work) for work in (crew.run(), self._leave(crew))]
         try:
-            await asyncio.gather(*(seat.run(self._stop) for seat in self.seats))
+            await asyncio.gather(*(candidate.run(self._stop) for candidate in self.candidates))
             for helper in helpers:
                 helper.cancel()
             self.machine.trace.add(self.machine.name, "ended")

@@ -110,7 +110,7 @@ class Simulation:
         limit = self.config.max_in_flight.get(step)
         if limit is None:
             return
-        sessions = [process.seat.session for process in self.running if process.seat is not None]
+        sessions = [process.candidate.session for process in self.running if process.candidate is not None]
         for session in filter(None, sessions):
             taken = [u.id for u in session.uploads if u.current_step == step and holds_place(u)]
             if len(taken) > limit:

@@ -10,8 +10,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from uploadpp.core.sharding import Shard
-from uploadpp.ownership import candidate as seats
-from uploadpp.ownership.candidate import Seat
+from uploadpp.ownership import candidate as candidates
+from uploadpp.ownership.candidate import ShardCandidate
 from uploadpp.ownership.membership import Crew
 
 HOLDER = "operator-a_1"
@@ -32,12 +32,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def standby(clock: Clock) -> tuple[Seat, Crew, SimpleNamespace]:
-    """A seat whose Lease is held, and renewed, by somebody else; and its connection."""
+async def standby(clock: Clock) -> tuple[ShardCandidate, Crew, SimpleNamespace]:
+    """A candidate whose Lease is held, and renewed, by somebody else; and its connection."""
     client = SimpleNamespace(is_connected=True)
     around = SimpleNamespace(client=client, seals=SimpleNamespace(fingerprints=()))
     crew = Crew(cast("Client", client), "ns", "me", 1, clock)
-    made = Seat(cast("Any", around), crew, Shard(), cast("Any", None), None)
+    made = ShardCandidate(cast("Any", around), crew, Shard(), cast("Any", None), None)
     lease = SimpleNamespace(
         name="uploadpp-shard-0", holder=HOLDER, held_elsewhere=True, silence="", problem=""
     )
@@ -51,40 +51,40 @@ async def beat(crew: Crew) -> None:
     await crew._hear(Msg(cast("Client", None), "uploadpp.ns.replicas-of-1", "", said))
 
 
-def look(standby: Seat, clock: Clock, times: int) -> None:
+def look(standby: ShardCandidate, clock: Clock, times: int) -> None:
     for _ in range(times):
-        clock.now += seats.COMPARE_SECONDS
+        clock.now += candidates.COMPARE_SECONDS
         standby._listen()
 
 
 async def test_a_holder_of_whom_nothing_is_heard_is_named(
-    standby: tuple[Seat, Crew, SimpleNamespace], clock: Clock
+    standby: tuple[ShardCandidate, Crew, SimpleNamespace], clock: Clock
 ) -> None:
-    seat, crew, client = standby
-    look(seat, clock, 3)
-    assert seat.problem == "", "it may just have begun"
-    look(seat, clock, 1)
-    assert f"standing by for {HOLDER}, of which nothing was heard on NATS for 20 s" in seat.problem
-    assert "Lease uploadpp-shard-0" in seat.problem
+    candidate, crew, client = standby
+    look(candidate, clock, 3)
+    assert candidate.problem == "", "it may just have begun"
+    look(candidate, clock, 1)
+    assert f"standing by for {HOLDER}, of which nothing was heard on NATS for 20 s" in candidate.problem
+    assert "Lease uploadpp-shard-0" in candidate.problem
     clock.now += 3
     await beat(crew)
-    seat._listen()
-    assert seat.problem == ""
+    candidate._listen()
+    assert candidate.problem == ""
     client.is_connected = False  # we hear nobody then, which says nothing
-    look(seat, clock, 10)
-    assert seat.problem == ""
+    look(candidate, clock, 10)
+    assert candidate.problem == ""
 
 
 async def test_it_is_said_once_in_the_log(
-    standby: tuple[Seat, Crew, SimpleNamespace],
+    standby: tuple[ShardCandidate, Crew, SimpleNamespace],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    seat, _, _ = standby
-    monkeypatch.setattr(seats, "COMPARE_SECONDS", 0.001)
-    comparing = asyncio.create_task(seat._compare())
+    candidate, _, _ = standby
+    monkeypatch.setattr(candidates, "COMPARE_SECONDS", 0.001)
+    comparing = asyncio.create_task(candidate._compare())
     async with asyncio.timeout(10):
-        while seat._unheard < 2 * seats.UNHEARD_LOOKS:  # noqa: ASYNC110 -- nothing tells
+        while candidate._unheard < 2 * candidates.UNHEARD_LOOKS:  # noqa: ASYNC110 -- nothing tells
             await asyncio.sleep(0.001)
     comparing.cancel()
     assert [HOLDER in record.getMessage() for record in caplog.records] == [True]

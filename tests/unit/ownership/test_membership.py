@@ -30,7 +30,7 @@ class Clock:
         return self.now
 
 
-class Seat:
+class ShardCandidate:
     """A shard that this replica works on."""
 
     def __init__(self, index: int) -> None:
@@ -56,12 +56,12 @@ def clock() -> Clock:
 @pytest.fixture
 async def crew(clock: Clock) -> Crew:
     made = Crew(cast("Client", None), "ns", "me", 3, clock)
-    made.seats = [Seat(index) for index in range(3)]
+    made.candidates = [ShardCandidate(index) for index in range(3)]
     return made
 
 
-def seats(crew: Crew) -> list[Seat]:
-    return cast("list[Seat]", crew.seats)
+def candidates(crew: Crew) -> list[ShardCandidate]:
+    return cast("list[ShardCandidate]", crew.candidates)
 
 
 async def hear(crew: Crew, subject: str = SUBJECT, **said: object) -> None:
@@ -131,11 +131,11 @@ async def test_everything_above_our_share_is_handed_over_at_once_and_once(crew: 
     await hear(crew, replica="b", owned=0)
     await hear(crew, replica="c", owned=0)
     crew.balance()
-    assert [seat.given for seat in seats(crew)] == [0, 0, 0], "not before it is quiet"
+    assert [candidate.given for candidate in candidates(crew)] == [0, 0, 0], "not before it is quiet"
     clock.now += SETTLE_SECONDS
     for _ in range(5):
         crew.balance()
-    assert [seat.given for seat in seats(crew)] == [0, 1, 1]
+    assert [candidate.given for candidate in candidates(crew)] == [0, 1, 1]
 
 
 async def test_nobody_takes_more_than_a_share(crew: Crew) -> None:
@@ -178,13 +178,13 @@ async def test_ghosts_do_not_keep_shards_moving(crew: Crew, clock: Clock) -> Non
         clock.now += 1
         await hear(crew, replica="ghost", owned=0)
         crew.balance()
-        for seat in seats(crew):
-            if not seat.working:
+        for candidate in candidates(crew):
+            if not candidate.working:
                 moves += 1
-                crew.lost(seat.shard.index)
+                crew.lost(candidate.shard.index)
                 clock.now += PATIENCE_SECONDS
-                seat.working = True
-                crew.took(seat.shard.index)
+                candidate.working = True
+                crew.took(candidate.shard.index)
     assert moves <= 6
 
 
@@ -206,7 +206,7 @@ async def test_who_waits_for_a_shard_hears_that_it_is_free(crew: Crew, clock: Cl
     await hear(crew, replica="b", owned=1, free=1)
     for _ in range(100):
         await hear(crew, replica="b", owned=1, free=1)
-    assert [seat.hurried for seat in seats(crew)] == [0, 1, 0], "a flood hurries nobody"
+    assert [candidate.hurried for candidate in candidates(crew)] == [0, 1, 0], "a flood hurries nobody"
     clock.now += 1
     await hear(crew, replica="b", owned=1, free=1)
-    assert [seat.hurried for seat in seats(crew)] == [0, 2, 0]
+    assert [candidate.hurried for candidate in candidates(crew)] == [0, 2, 0]
