@@ -28,7 +28,7 @@ from uploadpp.kube.sealing import Sealer
 from uploadpp.kube.store import Store
 from uploadpp.ownership.candidate import ShardCandidate
 from uploadpp.ownership.dependencies import Surroundings
-from uploadpp.ownership.membership import Crew
+from uploadpp.ownership.membership import Membership
 from uploadpp.ownership.ownership import Session
 from uploadpp.ownership.step_listeners import Listeners
 from uploadpp.pipeline.storage_check import open_check
@@ -148,20 +148,20 @@ class App:
             log.warning(note)
         async with Api(credentials) as api:
             events = EventLog(api, self._namespace, self._identity)
-            crew = Crew(self._client, self._namespace, self._identity, self._settings.shards)
+            membership = Membership(self._client, self._namespace, self._identity, self._settings.shards)
             around = self._surroundings(api, events, self._client, credentials)
             count = self._settings.shards
             max_age = self._settings.stream_max_age / 1000 or None
             lease = partial(self._lease, api)
             self._candidates = [
-                ShardCandidate(around, crew, Shard(i, count), lease, max_age) for i in range(count)
+                ShardCandidate(around, membership, Shard(i, count), lease, max_age) for i in range(count)
             ]
-            crew.candidates = self._candidates
+            membership.candidates = self._candidates
             self._publish_backlogs()
             steps = [step.name for step in self._config.steps]
             listeners = Listeners(self._client.jetstream(), steps, self._metrics)
             self._rights = Rights(api, self._namespace)
-            works = (events.run(), crew.run(), listeners.run(), self._listen(), self._leave(crew))
+            works = (events.run(), membership.run(), listeners.run(), self._listen(), self._leave(membership))
             helpers = [asyncio.create_task(work) for work in (*works, self._rights.run())]
             try:
                 await asyncio.gather(*(candidate.run(self._stop) for candidate in self._candidates))
@@ -223,11 +223,11 @@ class App:
                 self._deaf = True
                 self._stop.set()
 
-    async def _leave(self, crew: Crew) -> None:
+    async def _leave(self, membership: Membership) -> None:
         """Tell the others when we are told to stop."""
         await self._stop.wait()
         with contextlib.suppress(NatsError):
-            await crew.leave()
+            await membership.leave()
 
     def _trace_id(self, upload_id: str) -> str:
         """The trace of an upload, for the log; empty when the upload is not ours."""

@@ -15,7 +15,7 @@ from uploadpp.kube.errors import ApiError
 from uploadpp.kube.lease import Lease, LeaseLostError
 from uploadpp.ownership.dependencies import Surroundings
 from uploadpp.ownership.legacy_service import ReplacedServiceError
-from uploadpp.ownership.membership import Crew
+from uploadpp.ownership.membership import Membership
 from uploadpp.ownership.ownership import Session
 from uploadpp.ownership.readiness import told
 from uploadpp.pipeline.fence import FencedError
@@ -45,7 +45,7 @@ EXPECTED_ENDS = (
 
 COMPARE_SECONDS = 5.0
 UNHEARD_LOOKS = 4
-"""So many looks in a row without a word of the holder: whoever works beats once a second."""
+"""So many looks in a row without a word of the holder: whoever works heartbeats once a second."""
 
 
 class ShardCandidate:
@@ -54,13 +54,13 @@ class ShardCandidate:
     def __init__(
         self,
         around: Surroundings,
-        crew: Crew,
+        membership: Membership,
         shard: Shard,
         new_lease: Callable[[Shard], Lease],
         stream_max_age_seconds: float | None,
     ) -> None:
         self._around = around
-        self._crew = crew
+        self._membership = membership
         self._new_lease = new_lease
         self._stream_max_age_seconds = stream_max_age_seconds
         self._give_up = asyncio.Event()
@@ -132,13 +132,13 @@ class ShardCandidate:
 
     async def wants(self, free_seconds: float) -> bool:
         """Whether to take the Lease, which could be had for so long (`kube.lease.Bid`)."""
-        if self._lease is None or await self._crew.layouts.held(self._lease):
+        if self._lease is None or await self._membership.layouts.held(self._lease):
             return False
-        return self._crew.claims(self.shard.index, free_seconds)
+        return self._membership.claims(self.shard.index, free_seconds)
 
     def outbid(self) -> None:
         """It was not taken after all."""
-        self._crew.unclaim(self.shard.index)
+        self._membership.unclaim(self.shard.index)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Compete and work until `stop` is set; after failures in a row at longer and longer intervals."""
@@ -159,11 +159,11 @@ class ShardCandidate:
         )
 
     def _listen(self) -> None:
-        """Anybody who may write Leases can keep one renewed; only a replica that works beats as well."""
+        """Anybody who may write Leases can keep one renewed; only a replica that works heartbeats as well."""
         lease = self._lease
         waits = lease is not None and self.session is None and lease.held_elsewhere
         deaf = not self._around.client.is_connected
-        heard = lease is None or self._crew.is_alive(lease.holder)
+        heard = lease is None or self._membership.is_alive(lease.holder)
         self._unheard = self._unheard + 1 if waits and not deaf and not heard else 0
 
     async def _compare(self) -> None:
@@ -205,7 +205,11 @@ class ShardCandidate:
     async def _own(self, stop: asyncio.Event) -> None:
         lease = self._lease = self._new_lease(self.shard)
         lease.annotations = annotations_of(self._around)
-        lease.sightings, lease.is_alive, lease.bid = self._crew.sightings, self._crew.is_alive, self
+        lease.sightings, lease.is_alive, lease.bid = (
+            self._membership.sightings,
+            self._membership.is_alive,
+            self,
+        )
         ending: asyncio.Task[None] | None = None
         owns = False
         try:
@@ -214,11 +218,11 @@ class ShardCandidate:
                 return
             self._give_up.clear()
             ending = asyncio.create_task(self._until_either(stop))
-            self._crew.took(self.shard.index)
+            self._membership.took(self.shard.index)
             self.outbid()
             owns = True
             around = replace(self._around, lost_after=self._lost_after, held_for=self._held_for)
-            self.session = Session(around, lease, self.shard, self._crew)
+            self.session = Session(around, lease, self.shard, self._membership)
             ended = asyncio.Event()
             ending.add_done_callback(lambda _: ended.set())
             await self.session.run(epoch, ended)
@@ -232,7 +236,7 @@ class ShardCandidate:
                 ending.cancel()
             self.outbid()
             if owns:
-                self._crew.lost(self.shard.index)
+                self._membership.lost(self.shard.index)
             await lease.release()
 
     async def _compete(self, lease: Lease) -> int | None:
@@ -240,7 +244,7 @@ class ShardCandidate:
         await ensure_stream(self._around.client.jetstream(), self._stream_max_age_seconds)
         if self.state == CONNECTING:
             self.state = ""
-        layouts = self._crew.layouts
+        layouts = self._membership.layouts
         looking = asyncio.create_task(layouts.watch(lease))
         try:
             while True:

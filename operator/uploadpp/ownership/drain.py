@@ -6,7 +6,7 @@ from collections.abc import Callable, Sized
 from typing import Protocol
 
 from uploadpp.kube.lease import Lease, LeaseLostError
-from uploadpp.ownership.membership import Crew
+from uploadpp.ownership.membership import Membership
 
 LONGEST_SECONDS = 10.0
 ASK_SECONDS = 0.5
@@ -72,13 +72,15 @@ async def finished(writing: InFlight) -> None:
                 await asyncio.sleep(0.005)
 
 
-async def released(lease: Lease, crew: Crew, shard: int, reading: list[asyncio.Task[None]]) -> None:
+async def released(
+    lease: Lease, membership: Membership, shard: int, reading: list[asyncio.Task[None]]
+) -> None:
     """Give the Lease back; where somebody can take it, read and publish until it has caught up."""
-    await crew.flush(FLUSH_SECONDS)
-    await lease.release(handing_over=not crew.alone)
-    if crew.alone:
+    await membership.flush(FLUSH_SECONDS)
+    await lease.release(handing_over=not membership.alone)
+    if membership.alone:
         return
-    await crew.say_free(shard)
+    await membership.say_free(shard)
     for seconds in DRIVE_ON_SECONDS:
         done, _ = await asyncio.wait(reading, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if done or not await lease.is_taken():

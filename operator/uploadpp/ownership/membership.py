@@ -26,7 +26,7 @@ from uploadpp.ownership.shard_layouts import Layouts
 
 log = logging.getLogger(__name__)
 
-BEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
 GONE_SECONDS = 2.5
 ALIVE_SECONDS = 2.0
 """A holder that was heard so lately is alive; shorter than any sensible Lease."""
@@ -39,13 +39,13 @@ VAIN_SECONDS = 10.0
 FIRST_PENALTY_SECONDS, LONGEST_PENALTY_SECONDS = 30.0, 900.0
 HURRY_SECONDS = 0.1
 """Words of others make us look at a Lease or say something no more often than this."""
-MAX_BEAT_BYTES = 1024
+MAX_HEARTBEAT_BYTES = 1024
 MAX_REPLICAS = 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,319}")
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Heartbeat:
     """What a replica says of itself; `free` is a shard that it has just released."""
 
     replica: str
@@ -54,9 +54,9 @@ class Beat:
     leaving: bool = False
 
 
-def parse_beat(data: bytes) -> Beat | None:
+def parse_heartbeat(data: bytes) -> Heartbeat | None:
     """What a replica says; None when no replica of ours would say that."""
-    if len(data) > MAX_BEAT_BYTES:
+    if len(data) > MAX_HEARTBEAT_BYTES:
         return None
     try:
         body = orjson.loads(data)
@@ -67,7 +67,7 @@ def parse_beat(data: bytes) -> Beat | None:
     name, owned, free = body.get("replica"), body.get("owned"), body.get("free")
     if not isinstance(name, str) or _NAME.fullmatch(name) is None or not _is_count(owned, BUCKETS):
         return None
-    return Beat(name, owned, free if _is_count(free, BUCKETS - 1) else None, body.get("leaving") is True)
+    return Heartbeat(name, owned, free if _is_count(free, BUCKETS - 1) else None, body.get("leaving") is True)
 
 
 def _is_count(value: object, most: int) -> TypeGuard[int]:
@@ -98,7 +98,7 @@ class Working(Protocol):
         """Look at the Lease now."""
 
 
-class Crew:
+class Membership:
     """The replicas, as one of them hears the others."""
 
     def __init__(
@@ -234,7 +234,7 @@ class Crew:
                 self.balance()
                 await asyncio.sleep(HURRY_SECONDS)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(BEAT_SECONDS - HURRY_SECONDS):
+                    async with asyncio.timeout(HEARTBEAT_SECONDS - HURRY_SECONDS):
                         await self._news.wait()
         finally:
             if not self._client.is_closed:
@@ -249,21 +249,21 @@ class Crew:
         await self._client.publish(self._subject, orjson.dumps(body))
 
     async def _hear(self, message: Msg) -> None:
-        beat = parse_beat(message.data)
-        if beat is None or beat.replica == self._identity:
+        heartbeat = parse_heartbeat(message.data)
+        if heartbeat is None or heartbeat.replica == self._identity:
             return
         now = self._clock()
-        if beat.replica not in self._lately():
+        if heartbeat.replica not in self._lately():
             self._others = self._lately()
             if len(self._others) >= MAX_REPLICAS:
                 return
             self._moved_at = now
             self._news.set()  # it does not know us either
-        self._others[beat.replica] = _Heard(
-            beat.owned, now, same_layout=message.subject == self._subject, leaving=beat.leaving
+        self._others[heartbeat.replica] = _Heard(
+            heartbeat.owned, now, same_layout=message.subject == self._subject, leaving=heartbeat.leaving
         )
-        if beat.free is not None and now - self._hurried_at >= HURRY_SECONDS:
+        if heartbeat.free is not None and now - self._hurried_at >= HURRY_SECONDS:
             self._hurried_at = now
             for candidate in self.candidates:
-                if candidate.shard.index == beat.free or message.subject != self._subject:
+                if candidate.shard.index == heartbeat.free or message.subject != self._subject:
                     candidate.hurry()

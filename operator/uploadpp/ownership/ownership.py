@@ -21,7 +21,7 @@ from uploadpp.kube.lease import Lease
 from uploadpp.ownership.dependencies import Surroundings
 from uploadpp.ownership.drain import ended, finished, released, settled
 from uploadpp.ownership.legacy_service import LegacyService
-from uploadpp.ownership.membership import Crew
+from uploadpp.ownership.membership import Membership
 from uploadpp.ownership.readiness import Abilities, FullWindow
 from uploadpp.pipeline.acks import Ledger
 from uploadpp.pipeline.admission import Dispatcher
@@ -58,9 +58,9 @@ LEAVING_SECONDS, REST_SECONDS = 0.2, 2.0
 class Session:
     """Owns a shard until it is told to stop or loses it."""
 
-    def __init__(self, around: Surroundings, lease: Lease, shard: Shard, crew: Crew) -> None:
+    def __init__(self, around: Surroundings, lease: Lease, shard: Shard, membership: Membership) -> None:
         self._around = around
-        self._crew = crew
+        self._membership = membership
         self._lease = lease
         self._shard = shard
         self._label = str(shard.index)
@@ -282,8 +282,8 @@ class Session:
         log.info("handing over")
         self._ending = True
         await asyncio.sleep(LEAVING_SECONDS)  # whoever is told to stop as well says so
-        if self._crew.alone and not await settled(
-            self._publisher, self._checkpoint, self._lease, hurry=lambda: not self._crew.alone
+        if self._membership.alone and not await settled(
+            self._publisher, self._checkpoint, self._lease, hurry=lambda: not self._membership.alone
         ):
             log.warning("not everything could be stored; the next owner replays it")
         # Timers too: the answer to what is overdue may be among what we do not read any more.
@@ -292,13 +292,13 @@ class Session:
         self._dispatcher.close()
         if self._watch is not None:
             self._spawn(self._watch.stop())
-        if self._crew.alone and self._reader is not None:
+        if self._membership.alone and self._reader is not None:
             await self._reader.stop()
         await finished(self._checkpoint)
         for task in (*self._recording, holding):
             task.cancel()
         await self._ack()
-        await released(self._lease, self._crew, self._shard.index, self._reading)
+        await released(self._lease, self._membership, self._shard.index, self._reading)
 
     async def _end(self) -> None:
         self._around.metrics.owner.labels(self._label).set(0)
@@ -390,7 +390,7 @@ class Session:
 
     def _width(self, oldest_seconds: float) -> int:
         if self._ending:
-            return self._around.writers if self._crew.alone else 0
+            return self._around.writers if self._membership.alone else 0
         traffic = self._traffic
         traffic.seen(self._around.monotonic(), self._reader.delivered if self._reader is not None else 0)
         load = Load(traffic.quiet_seconds, traffic.rate, oldest_seconds, len(self._ledger))

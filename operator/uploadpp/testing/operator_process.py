@@ -22,7 +22,7 @@ from uploadpp.kube.sealing import ForeignSealError
 from uploadpp.kube.store import Store
 from uploadpp.ownership.candidate import ShardCandidate
 from uploadpp.ownership.dependencies import Surroundings
-from uploadpp.ownership.membership import Crew
+from uploadpp.ownership.membership import Membership
 from uploadpp.pipeline.ports import Ask
 from uploadpp.resources.relist import SOON_READ
 from uploadpp.telemetry.metrics import Metrics
@@ -115,13 +115,14 @@ class OperatorProcess:
     async def _main(self) -> None:
         count, clock = self.shards, self.machine.monotonic
         me = identity("node", self.pod, self.machine.name)
-        crew = Crew(self.client.as_client(), NAMESPACE, me, count, clock)
+        membership = Membership(self.client.as_client(), NAMESPACE, me, count, clock)
         around = self._surroundings()
         self.candidates = [
-            ShardCandidate(around, crew, Shard(index, count), self._lease, None) for index in range(count)
+            ShardCandidate(around, membership, Shard(index, count), self._lease, None)
+            for index in range(count)
         ]
-        crew.candidates = self.candidates
-        helpers = [asyncio.create_task(work) for work in (crew.run(), self._leave(crew))]
+        membership.candidates = self.candidates
+        helpers = [asyncio.create_task(work) for work in (membership.run(), self._leave(membership))]
         try:
             await asyncio.gather(*(candidate.run(self._stop) for candidate in self.candidates))
             for helper in helpers:
@@ -130,9 +131,9 @@ class OperatorProcess:
         finally:
             self.stopped = True
 
-    async def _leave(self, crew: Crew) -> None:
+    async def _leave(self, membership: Membership) -> None:
         await self._stop.wait()
-        await crew.leave()
+        await membership.leave()
 
     def _lease(self, shard: Shard) -> Lease:
         me, clock = identity("node", self.pod, self.machine.name), self.machine.monotonic

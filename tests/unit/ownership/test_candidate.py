@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 from uploadpp.core.sharding import Shard
 from uploadpp.ownership import candidate as candidates
 from uploadpp.ownership.candidate import ShardCandidate
-from uploadpp.ownership.membership import Crew
+from uploadpp.ownership.membership import Membership
 
 HOLDER = "operator-a_1"
 
@@ -32,23 +32,23 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def standby(clock: Clock) -> tuple[ShardCandidate, Crew, SimpleNamespace]:
+async def standby(clock: Clock) -> tuple[ShardCandidate, Membership, SimpleNamespace]:
     """A candidate whose Lease is held, and renewed, by somebody else; and its connection."""
     client = SimpleNamespace(is_connected=True)
     around = SimpleNamespace(client=client, seals=SimpleNamespace(fingerprints=()))
-    crew = Crew(cast("Client", client), "ns", "me", 1, clock)
-    made = ShardCandidate(cast("Any", around), crew, Shard(), cast("Any", None), None)
+    membership = Membership(cast("Client", client), "ns", "me", 1, clock)
+    made = ShardCandidate(cast("Any", around), membership, Shard(), cast("Any", None), None)
     lease = SimpleNamespace(
         name="uploadpp-shard-0", holder=HOLDER, held_elsewhere=True, silence="", problem=""
     )
     lease.annotations = lease.owners_annotations = {}
     made._lease = cast("Any", lease)
-    return made, crew, client
+    return made, membership, client
 
 
-async def beat(crew: Crew) -> None:
+async def heartbeat(membership: Membership) -> None:
     said = orjson.dumps({"replica": HOLDER, "owned": 1})
-    await crew._hear(Msg(cast("Client", None), "uploadpp.ns.replicas-of-1", "", said))
+    await membership._hear(Msg(cast("Client", None), "uploadpp.ns.replicas-of-1", "", said))
 
 
 def look(standby: ShardCandidate, clock: Clock, times: int) -> None:
@@ -58,16 +58,16 @@ def look(standby: ShardCandidate, clock: Clock, times: int) -> None:
 
 
 async def test_a_holder_of_whom_nothing_is_heard_is_named(
-    standby: tuple[ShardCandidate, Crew, SimpleNamespace], clock: Clock
+    standby: tuple[ShardCandidate, Membership, SimpleNamespace], clock: Clock
 ) -> None:
-    candidate, crew, client = standby
+    candidate, membership, client = standby
     look(candidate, clock, 3)
     assert candidate.problem == "", "it may just have begun"
     look(candidate, clock, 1)
     assert f"standing by for {HOLDER}, of which nothing was heard on NATS for 20 s" in candidate.problem
     assert "Lease uploadpp-shard-0" in candidate.problem
     clock.now += 3
-    await beat(crew)
+    await heartbeat(membership)
     candidate._listen()
     assert candidate.problem == ""
     client.is_connected = False  # we hear nobody then, which says nothing
@@ -76,7 +76,7 @@ async def test_a_holder_of_whom_nothing_is_heard_is_named(
 
 
 async def test_it_is_said_once_in_the_log(
-    standby: tuple[ShardCandidate, Crew, SimpleNamespace],
+    standby: tuple[ShardCandidate, Membership, SimpleNamespace],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -13,9 +13,9 @@ from uploadpp.ownership.membership import (
     MAX_REPLICAS,
     PATIENCE_SECONDS,
     SETTLE_SECONDS,
-    Beat,
-    Crew,
-    parse_beat,
+    Heartbeat,
+    Membership,
+    parse_heartbeat,
 )
 
 SUBJECT = "uploadpp.ns.replicas-of-3"
@@ -54,18 +54,18 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def crew(clock: Clock) -> Crew:
-    made = Crew(cast("Client", None), "ns", "me", 3, clock)
+async def membership(clock: Clock) -> Membership:
+    made = Membership(cast("Client", None), "ns", "me", 3, clock)
     made.candidates = [ShardCandidate(index) for index in range(3)]
     return made
 
 
-def candidates(crew: Crew) -> list[ShardCandidate]:
-    return cast("list[ShardCandidate]", crew.candidates)
+def candidates(membership: Membership) -> list[ShardCandidate]:
+    return cast("list[ShardCandidate]", membership.candidates)
 
 
-async def hear(crew: Crew, subject: str = SUBJECT, **said: object) -> None:
-    await crew._hear(Msg(cast("Client", None), subject, "", orjson.dumps(said)))
+async def hear(membership: Membership, subject: str = SUBJECT, **said: object) -> None:
+    await membership._hear(Msg(cast("Client", None), subject, "", orjson.dumps(said)))
 
 
 @pytest.mark.parametrize(
@@ -96,17 +96,17 @@ async def hear(crew: Crew, subject: str = SUBJECT, **said: object) -> None:
     ],
 )
 def test_what_no_replica_of_ours_would_say_is_not_heard(data: bytes) -> None:
-    assert parse_beat(data) is None
+    assert parse_heartbeat(data) is None
 
 
 @pytest.mark.parametrize("free", [-1, 64, True, "1", 1.5, None, {}])
 def test_a_shard_that_cannot_be_is_not_free(free: object) -> None:
-    assert parse_beat(orjson.dumps({"replica": "x", "owned": 1, "free": free})) == Beat("x", 1)
+    assert parse_heartbeat(orjson.dumps({"replica": "x", "owned": 1, "free": free})) == Heartbeat("x", 1)
 
 
 def test_what_a_replica_says() -> None:
     data = b'{"replica":"host-1_0f3a-11.ab12","owned":0,"free":63,"leaving":true}'
-    assert parse_beat(data) == Beat("host-1_0f3a-11.ab12", 0, 63, leaving=True)
+    assert parse_heartbeat(data) == Heartbeat("host-1_0f3a-11.ab12", 0, 63, leaving=True)
 
 
 def test_shares_differ_by_one_at_most_and_move_as_little_as_possible() -> None:
@@ -125,88 +125,94 @@ def test_shares_differ_by_one_at_most_and_move_as_little_as_possible() -> None:
         assert [found[name] for name in order] == sorted(found.values(), reverse=True)
 
 
-async def test_everything_above_our_share_is_handed_over_at_once_and_once(crew: Crew, clock: Clock) -> None:
+async def test_everything_above_our_share_is_handed_over_at_once_and_once(
+    membership: Membership, clock: Clock
+) -> None:
     for shard in range(3):
-        crew.took(shard)
-    await hear(crew, replica="b", owned=0)
-    await hear(crew, replica="c", owned=0)
-    crew.balance()
-    assert [candidate.given for candidate in candidates(crew)] == [0, 0, 0], "not before it is quiet"
+        membership.took(shard)
+    await hear(membership, replica="b", owned=0)
+    await hear(membership, replica="c", owned=0)
+    membership.balance()
+    assert [candidate.given for candidate in candidates(membership)] == [0, 0, 0], "not before it is quiet"
     clock.now += SETTLE_SECONDS
     for _ in range(5):
-        crew.balance()
-    assert [candidate.given for candidate in candidates(crew)] == [0, 1, 1]
+        membership.balance()
+    assert [candidate.given for candidate in candidates(membership)] == [0, 1, 1]
 
 
-async def test_nobody_takes_more_than_a_share(crew: Crew) -> None:
-    await hear(crew, replica="b", owned=0)
-    await hear(crew, replica="c", owned=0)
-    assert [crew.claims(shard, 0.0) for shard in range(3)] == [True, False, False]
-    crew.unclaim(0)
-    assert crew.claims(1, 0.0)
-    assert crew.claims(2, PATIENCE_SECONDS), "what nobody takes is taken all the same"
+async def test_nobody_takes_more_than_a_share(membership: Membership) -> None:
+    await hear(membership, replica="b", owned=0)
+    await hear(membership, replica="c", owned=0)
+    assert [membership.claims(shard, 0.0) for shard in range(3)] == [True, False, False]
+    membership.unclaim(0)
+    assert membership.claims(1, 0.0)
+    assert membership.claims(2, PATIENCE_SECONDS), "what nobody takes is taken all the same"
 
 
-async def test_a_replica_alone_takes_everything_at_once(crew: Crew) -> None:
-    assert crew.alone
-    assert all(crew.claims(shard, 0.0) for shard in range(3))
+async def test_a_replica_alone_takes_everything_at_once(membership: Membership) -> None:
+    assert membership.alone
+    assert all(membership.claims(shard, 0.0) for shard in range(3))
 
 
-async def test_beats_expire(crew: Crew, clock: Clock) -> None:
-    await hear(crew, replica="b", owned=0)
-    before = (crew.alone, crew.is_alive("b"), crew.others())
+async def test_heartbeats_expire(membership: Membership, clock: Clock) -> None:
+    await hear(membership, replica="b", owned=0)
+    before = (membership.alone, membership.is_alive("b"), membership.others())
     clock.now += 3
-    after = (crew.alone, crew.is_alive("b"), crew.others())
+    after = (membership.alone, membership.is_alive("b"), membership.others())
     assert (before, after) == ((False, True, {"b": 0}), (True, False, {}))
 
 
-async def test_any_number_of_names_takes_no_more_than_so_much_memory(crew: Crew, clock: Clock) -> None:
+async def test_any_number_of_names_takes_no_more_than_so_much_memory(
+    membership: Membership, clock: Clock
+) -> None:
     for number in range(5000):
-        await hear(crew, replica=f"ghost-{number}", owned=0)
-    assert len(crew._others) == MAX_REPLICAS
+        await hear(membership, replica=f"ghost-{number}", owned=0)
+    assert len(membership._others) == MAX_REPLICAS
     clock.now += 3
-    await hear(crew, replica="b", owned=0)
-    assert set(crew._others) == {"b"}
+    await hear(membership, replica="b", owned=0)
+    assert set(membership._others) == {"b"}
 
 
-async def test_ghosts_do_not_keep_shards_moving(crew: Crew, clock: Clock) -> None:
+async def test_ghosts_do_not_keep_shards_moving(membership: Membership, clock: Clock) -> None:
     """Somebody says all the time that there is a replica without shards, which never takes one."""
     for shard in range(3):
-        crew.took(shard)
+        membership.took(shard)
     moves = 0
     for _ in range(600):
         clock.now += 1
-        await hear(crew, replica="ghost", owned=0)
-        crew.balance()
-        for candidate in candidates(crew):
+        await hear(membership, replica="ghost", owned=0)
+        membership.balance()
+        for candidate in candidates(membership):
             if not candidate.working:
                 moves += 1
-                crew.lost(candidate.shard.index)
+                membership.lost(candidate.shard.index)
                 clock.now += PATIENCE_SECONDS
                 candidate.working = True
-                crew.took(candidate.shard.index)
+                membership.took(candidate.shard.index)
     assert moves <= 6
 
 
-async def test_a_replica_that_is_leaving_takes_nothing_over(crew: Crew) -> None:
-    await hear(crew, replica="b", owned=0)
-    await hear(crew, replica="c", owned=0, leaving=True)
-    before = crew.alone
-    await hear(crew, replica="b", owned=0, leaving=True)
-    assert (before, crew.alone) == (False, True)
+async def test_a_replica_that_is_leaving_takes_nothing_over(membership: Membership) -> None:
+    await hear(membership, replica="b", owned=0)
+    await hear(membership, replica="c", owned=0, leaving=True)
+    before = membership.alone
+    await hear(membership, replica="b", owned=0, leaving=True)
+    assert (before, membership.alone) == (False, True)
 
 
-async def test_a_replica_with_another_number_of_shards_waits_too_but_shares_nothing(crew: Crew) -> None:
-    await hear(crew, "uploadpp.ns.replicas-of-2", replica="b", owned=0)
-    assert not crew.alone
-    assert crew.others() == {}
+async def test_a_replica_with_another_number_of_shards_waits_too_but_shares_nothing(
+    membership: Membership,
+) -> None:
+    await hear(membership, "uploadpp.ns.replicas-of-2", replica="b", owned=0)
+    assert not membership.alone
+    assert membership.others() == {}
 
 
-async def test_who_waits_for_a_shard_hears_that_it_is_free(crew: Crew, clock: Clock) -> None:
-    await hear(crew, replica="b", owned=1, free=1)
+async def test_who_waits_for_a_shard_hears_that_it_is_free(membership: Membership, clock: Clock) -> None:
+    await hear(membership, replica="b", owned=1, free=1)
     for _ in range(100):
-        await hear(crew, replica="b", owned=1, free=1)
-    assert [candidate.hurried for candidate in candidates(crew)] == [0, 1, 0], "a flood hurries nobody"
+        await hear(membership, replica="b", owned=1, free=1)
+    assert [candidate.hurried for candidate in candidates(membership)] == [0, 1, 0], "a flood hurries nobody"
     clock.now += 1
-    await hear(crew, replica="b", owned=1, free=1)
-    assert [candidate.hurried for candidate in candidates(crew)] == [0, 2, 0]
+    await hear(membership, replica="b", owned=1, free=1)
+    assert [candidate.hurried for candidate in candidates(membership)] == [0, 2, 0]
