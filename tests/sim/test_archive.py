@@ -19,8 +19,8 @@ HOUR = 3600
 def memory(process: OperatorProcess) -> tuple[Coordinator, Archive]:
     """What a process has in memory, and what it has put away."""
     assert process.candidate is not None
-    assert process.candidate.session is not None
-    return process.candidate.session._coordinator, process.candidate.session._archive
+    assert process.candidate.ownership is not None
+    return process.candidate.ownership._coordinator, process.candidate.ownership._archive
 
 
 Over = tuple[Simulation, OperatorProcess]
@@ -64,8 +64,8 @@ def check_nothing_came_of_it(sim: Simulation, process: OperatorProcess, before: 
     assert sim.server.resources[UPLOAD]["status"] == before
     assert len(sim.journal.marks(Kind.START, UPLOAD)) == len(sim.journal.marks(Kind.FINISH, UPLOAD)) == 1
     assert process.candidate is not None
-    assert process.candidate.session is not None
-    assert process.candidate.session.unacknowledged == 0
+    assert process.candidate.ownership is not None
+    assert process.candidate.ownership.unacknowledged == 0
 
 
 @pytest.mark.parametrize("happens", [answer_late, announce_again, label])
@@ -128,11 +128,11 @@ def test_messages_wait_while_a_resource_cannot_be_read(over: Over) -> None:
     sim.journal.publish("ResumePostprocessing", {"UploadID": UPLOAD, "Step": ""})
     sim.kernel.run_until(33.0)
     assert process.candidate is not None
-    assert process.candidate.session is not None
-    assert process.candidate.session.unacknowledged == 1, sim.trace.text()
+    assert process.candidate.ownership is not None
+    assert process.candidate.ownership.unacknowledged == 1, sim.trace.text()
     process.faults.away = False
     sim.kernel.run_until(60.0)
-    assert process.candidate.session.unacknowledged == 0, sim.trace.text()
+    assert process.candidate.ownership.unacknowledged == 0, sim.trace.text()
 
 
 # -- where very many are kept that are over, they are not read before the replay -------------------

@@ -78,7 +78,7 @@ def test_a_replica_that_joins_gets_its_share_and_no_upload_waits() -> None:
             each.soon_read = first.soon_read
         sim.kernel.run_until(BEGIN + 5.0)
         owned = [
-            sum(candidate.session is not None for candidate in each.candidates) for each in (first, *others)
+            sum(candidate.ownership is not None for candidate in each.candidates) for each in (first, *others)
         ]
         sim.settle()
         result = sim.result()

@@ -59,10 +59,10 @@ def test_a_late_watch_event_of_an_earlier_resource_is_not_taken_for_the_present_
     sim.kernel.run_until(21.0)
     before = sim.server.resources["up-1"]["status"]
     assert process.candidate is not None
-    assert process.candidate.session is not None
-    process.machine.loop.call_soon(process.candidate.session._on_watch, "MODIFIED", earlier)
+    assert process.candidate.ownership is not None
+    process.machine.loop.call_soon(process.candidate.ownership._on_watch, "MODIFIED", earlier)
     process.machine.loop.call_soon(
-        process.candidate.session._on_watch, "MODIFIED", sim.server.resources["up-1"]
+        process.candidate.ownership._on_watch, "MODIFIED", sim.server.resources["up-1"]
     )
     sim.kernel.run_until(25.0)
     assert sim.server.resources["up-1"]["status"] == before, sim.trace.text()
@@ -98,9 +98,9 @@ def test_an_acknowledgement_that_is_lost_with_the_connection_is_repeated() -> No
         sim.kernel.run_until(sim.kernel.now + 0.01)
     process.machine.lag = 1.0
     assert process.candidate is not None
-    session = process.candidate.session
-    assert session is not None
-    while session.unacknowledged:
+    ownership = process.candidate.ownership
+    assert ownership is not None
+    while ownership.unacknowledged:
         sim.kernel.run_until(sim.kernel.now + 0.01)
     sim.kernel.run_until(sim.kernel.now + ACK_SECONDS)
     process.client.disconnect()
@@ -159,8 +159,8 @@ def test_nothing_is_created_without_the_lease() -> None:
     sim.world.upload("up-1")
     sim.kernel.run_until(4.4)
     assert process.candidate is not None
-    assert process.candidate.session is not None
-    process.candidate.session._lease._renewed_at = float("-inf")
+    assert process.candidate.ownership is not None
+    process.candidate.ownership._lease._renewed_at = float("-inf")
     for lease in sim.server.leases.values():
         lease["spec"] |= {"holderIdentity": "somebody else", "renewTime": "2026-10-02T08:00:04Z"}
     process.faults.away = False
@@ -179,10 +179,10 @@ def test_a_removed_resource_is_not_taken_up_again_because_the_watch_is_late() ->
     earlier = sim.server.resources["up-1"]
     sim.kernel.run_until(20.0)
     assert process.candidate is not None
-    assert process.candidate.session is not None
-    process.machine.loop.call_soon(process.candidate.session._on_watch, "MODIFIED", earlier)
+    assert process.candidate.ownership is not None
+    process.machine.loop.call_soon(process.candidate.ownership._on_watch, "MODIFIED", earlier)
     sim.kernel.run_until(21.0)
-    assert process.candidate.session._coordinator.upload_entry("up-1") is None
+    assert process.candidate.ownership._coordinator.upload_entry("up-1") is None
     sim.settle()
     result = sim.result()
     assert not result.violations, result.report()
@@ -220,8 +220,8 @@ def test_a_listing_that_is_older_than_a_resource_does_not_make_it_forgotten(seed
     process.faults.stuck = ""
     sim.kernel.run_until(40.0)
     assert process.candidate is not None
-    assert process.candidate.session is not None
-    entry = process.candidate.session._coordinator.upload_entry("up-1")
+    assert process.candidate.ownership is not None
+    entry = process.candidate.ownership._coordinator.upload_entry("up-1")
     assert entry is not None
     assert entry.version > 0, "forgotten, and taken up again from the watch"
     sim.settle()

@@ -27,9 +27,9 @@ from uploadpp.kube.rights import Rights
 from uploadpp.kube.sealing import Sealer
 from uploadpp.kube.store import Store
 from uploadpp.ownership.candidate import ShardCandidate
-from uploadpp.ownership.dependencies import Surroundings
+from uploadpp.ownership.dependencies import Dependencies
 from uploadpp.ownership.membership import Membership
-from uploadpp.ownership.ownership import Session
+from uploadpp.ownership.ownership import Ownership
 from uploadpp.ownership.step_listeners import Listeners
 from uploadpp.pipeline.storage_check import open_check
 from uploadpp.process.clock import wall_clock
@@ -149,12 +149,12 @@ class App:
         async with Api(credentials) as api:
             events = EventLog(api, self._namespace, self._identity)
             membership = Membership(self._client, self._namespace, self._identity, self._settings.shards)
-            around = self._surroundings(api, events, self._client, credentials)
+            deps = self._dependencies(api, events, self._client, credentials)
             count = self._settings.shards
             max_age = self._settings.stream_max_age / 1000 or None
             lease = partial(self._lease, api)
             self._candidates = [
-                ShardCandidate(around, membership, Shard(i, count), lease, max_age) for i in range(count)
+                ShardCandidate(deps, membership, Shard(i, count), lease, max_age) for i in range(count)
             ]
             membership.candidates = self._candidates
             self._publish_backlogs()
@@ -176,19 +176,21 @@ class App:
     def _publish_backlogs(self) -> None:
         """Gauges over all shards of this process, computed when somebody asks."""
 
-        def over_sessions(value: Callable[[Session], int]) -> Callable[[], float]:
+        def over_ownerships(value: Callable[[Ownership], int]) -> Callable[[], float]:
             return lambda: sum(
-                value(candidate.session) for candidate in self._candidates if candidate.session is not None
+                value(candidate.ownership)
+                for candidate in self._candidates
+                if candidate.ownership is not None
             )
 
         metrics = self._metrics
-        metrics.unacked.set_function(over_sessions(lambda session: session.unacknowledged))
-        metrics.unread.set_function(over_sessions(lambda session: session.unread))
-        metrics.unsaved.set_function(over_sessions(lambda session: session.unsaved))
-        metrics.recorded.set_function(over_sessions(lambda session: session.limit.recorded))
-        metrics.texts.set_function(over_sessions(lambda session: session.limit.characters))
+        metrics.unacked.set_function(over_ownerships(lambda ownership: ownership.unacknowledged))
+        metrics.unread.set_function(over_ownerships(lambda ownership: ownership.unread))
+        metrics.unsaved.set_function(over_ownerships(lambda ownership: ownership.unsaved))
+        metrics.recorded.set_function(over_ownerships(lambda ownership: ownership.limit.recorded))
+        metrics.texts.set_function(over_ownerships(lambda ownership: ownership.limit.characters))
         metrics.recorded_limit.set(self._settings.max_recorded)
-        metrics.unrecorded.set_function(over_sessions(lambda session: session.unrecorded))
+        metrics.unrecorded.set_function(over_ownerships(lambda ownership: ownership.unrecorded))
         metrics.wrong_key.set_function(
             lambda: float(any(candidate.lacks_key for candidate in self._candidates))
         )
@@ -198,9 +200,9 @@ class App:
         metrics.log_lag.set_function(
             lambda: max(
                 (
-                    candidate.session.lag_seconds
+                    candidate.ownership.lag_seconds
                     for candidate in self._candidates
-                    if candidate.session is not None
+                    if candidate.ownership is not None
                 ),
                 default=0,
             )
@@ -209,8 +211,8 @@ class App:
         metrics.ages.uploads = lambda: (
             entry.upload
             for candidate in self._candidates
-            if candidate.session is not None
-            for entry in candidate.session.entries
+            if candidate.ownership is not None
+            for entry in candidate.ownership.entries
         )
 
     async def _listen(self) -> None:
@@ -231,8 +233,10 @@ class App:
 
     def _trace_id(self, upload_id: str) -> str:
         """The trace of an upload, for the log; empty when the upload is not ours."""
-        sessions = [candidate.session for candidate in self._candidates if candidate.session is not None]
-        return next((found for each in sessions if (found := each.trace_id(upload_id))), "")
+        ownerships = [
+            candidate.ownership for candidate in self._candidates if candidate.ownership is not None
+        ]
+        return next((found for each in ownerships if (found := each.trace_id(upload_id))), "")
 
     def _lease(self, api: Api, shard: Shard) -> Lease:
         duration = -(-self._settings.lease_duration // 1000)
@@ -240,10 +244,10 @@ class App:
         lease.shards = shard.count
         return lease
 
-    def _surroundings(
+    def _dependencies(
         self, api: Api, events: EventLog, client: Client, credentials: Credentials
-    ) -> Surroundings:
-        return Surroundings(
+    ) -> Dependencies:
+        return Dependencies(
             config=self._config,
             client=client,
             store=Store(api, self._namespace),
@@ -267,8 +271,10 @@ class App:
 
     def _processing(self) -> str:
         """The messages that are worked on, by their sequences in the stream."""
-        sessions = [candidate.session for candidate in self._candidates if candidate.session is not None]
-        return ",".join([f"sequence {each.processing}" for each in sessions if each.processing])
+        ownerships = [
+            candidate.ownership for candidate in self._candidates if candidate.ownership is not None
+        ]
+        return ",".join([f"sequence {each.processing}" for each in ownerships if each.processing])
 
     def _unhealthy(self) -> str:
         return ""

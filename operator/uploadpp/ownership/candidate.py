@@ -13,10 +13,10 @@ from nats.errors import Error as NatsError
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.errors import ApiError
 from uploadpp.kube.lease import Lease, LeaseLostError
-from uploadpp.ownership.dependencies import Surroundings
+from uploadpp.ownership.dependencies import Dependencies
 from uploadpp.ownership.legacy_service import ReplacedServiceError
 from uploadpp.ownership.membership import Membership
-from uploadpp.ownership.ownership import Session
+from uploadpp.ownership.ownership import Ownership
 from uploadpp.ownership.readiness import told
 from uploadpp.pipeline.fence import FencedError
 from uploadpp.process.stopping import or_stop
@@ -53,13 +53,13 @@ class ShardCandidate:
 
     def __init__(
         self,
-        around: Surroundings,
+        deps: Dependencies,
         membership: Membership,
         shard: Shard,
         new_lease: Callable[[Shard], Lease],
         stream_max_age_seconds: float | None,
     ) -> None:
-        self._around = around
+        self._deps = deps
         self._membership = membership
         self._new_lease = new_lease
         self._stream_max_age_seconds = stream_max_age_seconds
@@ -67,7 +67,7 @@ class ShardCandidate:
         self._lost_after: datetime | None = None
         self._held_for: tuple[str, ...] = ()
         self.shard = shard
-        self.session: Session | None = None
+        self.ownership: Ownership | None = None
         self._lease: Lease | None = None
         self._unheard = 0
         self.state = CONNECTING
@@ -77,8 +77,8 @@ class ShardCandidate:
     @property
     def problem(self) -> str:
         """What keeps this candidate from working or standing by; empty when nothing does."""
-        if self.session is not None and (self.session.entered or not self.wrong_key):
-            return self.session.problem
+        if self.ownership is not None and (self.ownership.entered or not self.wrong_key):
+            return self.ownership.problem
         if wrong := self.wrong_key or self._differs()[0]:
             return wrong
         if self._lease is not None and self._lease.held_elsewhere:
@@ -90,7 +90,7 @@ class ShardCandidate:
     def report(self) -> list[str]:
         """What can be done here and what cannot, a line each."""
         where = f"shard-{self.shard.index}/"
-        states = self.session.abilities.states() if self.session is not None else []
+        states = self.ownership.abilities.states() if self.ownership is not None else []
         problem, holder = self.problem, self._lease.holder if self._lease is not None else ""
         ok = "owned" if states else f"standing by for {holder}"
         whole = f"[-]{where}work failed: {problem}" if problem else f"[+]{where}work ok: {ok}"
@@ -99,9 +99,9 @@ class ShardCandidate:
     def _differs(self) -> tuple[str, str]:
         """How the owner's settings differ from ours, as long as we stand by."""
         lease = self._lease
-        if lease is None or self.session is not None or not lease.held_elsewhere:
+        if lease is None or self.ownership is not None or not lease.held_elsewhere:
             return "", ""
-        keys = getattr(self._around.seals, "fingerprints", ())
+        keys = getattr(self._deps.seals, "fingerprints", ())
         return differences(lease.owners_annotations, lease.annotations, keys)
 
     @property
@@ -117,7 +117,7 @@ class ShardCandidate:
     @property
     def working(self) -> bool:
         """Whether we own the shard and have caught up with the log."""
-        return self.session is not None and self.session.acting and not self._give_up.is_set()
+        return self.ownership is not None and self.ownership.acting and not self._give_up.is_set()
 
     def give_up(self) -> bool:
         """Hand the shard over; False when that is under way already."""
@@ -127,7 +127,7 @@ class ShardCandidate:
 
     def hurry(self) -> None:
         """Look at the Lease now: somebody says that it is free."""
-        if self.session is None and self._lease is not None:
+        if self.ownership is None and self._lease is not None:
             self._lease.hurry()
 
     async def wants(self, free_seconds: float) -> bool:
@@ -161,8 +161,8 @@ class ShardCandidate:
     def _listen(self) -> None:
         """Anybody who may write Leases can keep one renewed; only a replica that works heartbeats as well."""
         lease = self._lease
-        waits = lease is not None and self.session is None and lease.held_elsewhere
-        deaf = not self._around.client.is_connected
+        waits = lease is not None and self.ownership is None and lease.held_elsewhere
+        deaf = not self._deps.client.is_connected
         heard = lease is None or self._membership.is_alive(lease.holder)
         self._unheard = self._unheard + 1 if waits and not deaf and not heard else 0
 
@@ -204,7 +204,7 @@ class ShardCandidate:
 
     async def _own(self, stop: asyncio.Event) -> None:
         lease = self._lease = self._new_lease(self.shard)
-        lease.annotations = annotations_of(self._around)
+        lease.annotations = annotations_of(self._deps)
         lease.sightings, lease.is_alive, lease.bid = (
             self._membership.sightings,
             self._membership.is_alive,
@@ -221,17 +221,17 @@ class ShardCandidate:
             self._membership.took(self.shard.index)
             self.outbid()
             owns = True
-            around = replace(self._around, lost_after=self._lost_after, held_for=self._held_for)
-            self.session = Session(around, lease, self.shard, self._membership)
+            deps = replace(self._deps, lost_after=self._lost_after, held_for=self._held_for)
+            self.ownership = Ownership(deps, lease, self.shard, self._membership)
             ended = asyncio.Event()
             ending.add_done_callback(lambda _: ended.set())
-            await self.session.run(epoch, ended)
+            await self.ownership.run(epoch, ended)
             self._lost_after = None
         except Exception as error:
             lease.failed = isinstance(error, LogLostError) or not isinstance(error, EXPECTED_ENDS)
             raise
         finally:
-            self.session = None
+            self.ownership = None
             if ending is not None:
                 ending.cancel()
             self.outbid()
@@ -241,7 +241,7 @@ class ShardCandidate:
 
     async def _compete(self, lease: Lease) -> int | None:
         """The epoch, once the Lease is ours and no other number of shards is alive."""
-        await ensure_stream(self._around.client.jetstream(), self._stream_max_age_seconds)
+        await ensure_stream(self._deps.client.jetstream(), self._stream_max_age_seconds)
         if self.state == CONNECTING:
             self.state = ""
         layouts = self._membership.layouts
@@ -270,8 +270,8 @@ class ShardCandidate:
                 each.cancel()
 
 
-def annotations_of(around: Surroundings) -> dict[str, str]:
+def annotations_of(deps: Dependencies) -> dict[str, str]:
     """What the Lease says of its owner, for standbys to compare: never the key, only its fingerprint."""
-    sealed_with = next(iter(getattr(around.seals, "fingerprints", ())), "")
-    steps = ",".join(step.name for step in around.config.steps)
+    sealed_with = next(iter(getattr(deps.seals, "fingerprints", ())), "")
+    steps = ",".join(step.name for step in deps.config.steps)
     return {name: text for name, text in ((KEY_ANNOTATION, sealed_with), (STEPS_ANNOTATION, steps)) if text}

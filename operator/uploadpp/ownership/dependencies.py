@@ -28,8 +28,8 @@ ASK_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What a session needs and does not own."""
+class Dependencies:
+    """What an ownership needs and does not own."""
 
     config: Config
     client: Client

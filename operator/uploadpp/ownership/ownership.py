@@ -2,7 +2,7 @@
 
     Lease → new epoch consumer → list → replay → act          (law 2.3, docs/adr/0003)
 
-Crash-only: whatever goes wrong (Lease taken, consumer gone, watch dead) ends the session
+Crash-only: whatever goes wrong (Lease taken, consumer gone, watch dead) ends the ownership
 and everything in memory with it; the next one starts from what is stored.
 """
 
@@ -18,7 +18,7 @@ from uploadpp.core.tracing import trace_of
 from uploadpp.kube.errors import UnavailableError
 from uploadpp.kube.eventlog import LEASE
 from uploadpp.kube.lease import Lease
-from uploadpp.ownership.dependencies import Surroundings
+from uploadpp.ownership.dependencies import Dependencies
 from uploadpp.ownership.drain import ended, finished, released, settled
 from uploadpp.ownership.legacy_service import LegacyService
 from uploadpp.ownership.membership import Membership
@@ -55,55 +55,53 @@ DEAF_MS = 1000
 LEAVING_SECONDS, REST_SECONDS = 0.2, 2.0
 
 
-class Session:
+class Ownership:
     """Owns a shard until it is told to stop or loses it."""
 
-    def __init__(self, around: Surroundings, lease: Lease, shard: Shard, membership: Membership) -> None:
-        self._around = around
+    def __init__(self, deps: Dependencies, lease: Lease, shard: Shard, membership: Membership) -> None:
+        self._deps = deps
         self._membership = membership
         self._lease = lease
         self._shard = shard
         self._label = str(shard.index)
-        self._js = around.client.jetstream()
-        looking = (self._js, around.metrics, around.replaced.look_seconds, around.owner)
-        self._legacy = LegacyService(*looking, policy=around.replaced, client=around.client)
+        self._js = deps.client.jetstream()
+        looking = (self._js, deps.metrics, deps.replaced.look_seconds, deps.owner)
+        self._legacy = LegacyService(*looking, policy=deps.replaced, client=deps.client)
         self._ledger = Ledger()
-        self._scheduler = Scheduler(around.clock)
-        self._fence = Fence(lease, around.monotonic)
-        self._publisher = Publisher(around.client, self._fence.pass_through, self._may_resend)
+        self._scheduler = Scheduler(deps.clock)
+        self._fence = Fence(lease, deps.monotonic)
+        self._publisher = Publisher(deps.client, self._fence.pass_through, self._may_resend)
         self._coordinator = Coordinator(
-            around.config, self._publisher, self._ledger, self._scheduler, around.metrics, around.clock
+            deps.config, self._publisher, self._ledger, self._scheduler, deps.metrics, deps.clock
         )
         self._coordinator.shard = shard
-        self._coordinator.tracing = around.tracing
-        self._dispatcher = Dispatcher(around.config, shard, around.metrics, self._coordinator.on_granted)
-        if around.config.max_in_flight:
+        self._coordinator.tracing = deps.tracing
+        self._dispatcher = Dispatcher(deps.config, shard, deps.metrics, self._coordinator.on_granted)
+        if deps.config.max_in_flight:
             self._coordinator.dispatch_by(self._dispatcher)
-        self._secrets = SecretUrls(self._coordinator, around.store, around.events, around.clock)
-        self._archive = Archive(self._coordinator, self._ledger, around.metrics)
+        self._secrets = SecretUrls(self._coordinator, deps.store, deps.events, deps.clock)
+        self._archive = Archive(self._coordinator, self._ledger, deps.metrics)
         self._resources = ResourceInputs(
-            self._coordinator, around.seals, around.config, self._secrets, around.events, self._archive
+            self._coordinator, deps.seals, deps.config, self._secrets, deps.events, self._archive
         )
-        self._listing = Listing(
-            self._coordinator, self._archive, self._resources, around.store, shard.selector
-        )
-        self._reaper = Reaper(self._archive, self._resources, around.store, around.clock, around.max_ended)
-        form = Form(around.seals, around.namespace, around.shown)
-        to = around.store, around.events, around.metrics
+        self._listing = Listing(self._coordinator, self._archive, self._resources, deps.store, shard.selector)
+        self._reaper = Reaper(self._archive, self._resources, deps.store, deps.clock, deps.max_ended)
+        form = Form(deps.seals, deps.namespace, deps.shown)
+        to = deps.store, deps.events, deps.metrics
         self._checkpoint = Checkpoint(self._coordinator, *to, form, self)
-        self.limit = Limit(around.max_recorded // shard.count, self._coordinator, self._archive)
+        self.limit = Limit(deps.max_recorded // shard.count, self._coordinator, self._archive)
         self._checkpoint.limit = self.limit
         self._coordinator.on_ended = self._reaper.watch
-        asks = Questions(around.ask, around.ask_seconds), around.metrics, around.clock, self._hears
+        asks = Questions(deps.ask, deps.ask_seconds), deps.metrics, deps.clock, self._hears
         self._doubts = Doubts(self._coordinator, *asks)
-        self._vanished = Vanished(self._coordinator, around.store, self._resources, self._checkpoint)
+        self._vanished = Vanished(self._coordinator, deps.store, self._resources, self._checkpoint)
         refusals = self._checkpoint.refusals
-        refusals.on_news = lambda notice: around.events.post(lease.name, lease.uid, notice, LEASE)
-        self._legacy.on_news, self._legacy.waited_for = refusals.on_news, around.held_for
-        process, counter = self._coordinator.on_message, around.metrics.messages_set_aside
-        self._rehearsal = Rehearsal(around.rehearse, process, self._ledger, counter, refusals.on_news)
-        self._overfull = Overfull(self._coordinator, self._ledger, around.store)
-        window = FullWindow(self._overfull, refusals, around.monotonic)
+        refusals.on_news = lambda notice: deps.events.post(lease.name, lease.uid, notice, LEASE)
+        self._legacy.on_news, self._legacy.waited_for = refusals.on_news, deps.held_for
+        process, counter = self._coordinator.on_message, deps.metrics.messages_set_aside
+        self._rehearsal = Rehearsal(deps.rehearse, process, self._ledger, counter, refusals.on_news)
+        self._overfull = Overfull(self._coordinator, self._ledger, deps.store)
+        window = FullWindow(self._overfull, refusals, deps.monotonic)
         self.abilities = Abilities(window, self._publisher, refusals, lease)
         self._traffic = Traffic()
         self._reader: LogReader | None = None
@@ -123,11 +121,11 @@ class Session:
 
     @property
     def problem(self) -> str:
-        """What keeps this session from working, in words; empty when nothing does."""
+        """What keeps this ownership from working, in words; empty when nothing does."""
         if self._reader is None or not self._replayed.is_set():
             return self._legacy.problem or self.abilities.problem or "replaying the log"
         watching = self._watch.problem if self._watch is not None else "the watch has not started"
-        return trouble(self._around.client) or self.abilities.problem or watching or self._legacy.problem
+        return trouble(self._deps.client) or self.abilities.problem or watching or self._legacy.problem
 
     @property
     def unrecorded(self) -> int:
@@ -152,7 +150,7 @@ class Session:
     @property
     def lag_seconds(self) -> float:
         """How far what we read lies in the past; 0 when all is read."""
-        return self._reader.lag_seconds(self._around.clock()) if self._reader is not None else 0.0
+        return self._reader.lag_seconds(self._deps.clock()) if self._reader is not None else 0.0
 
     @property
     def entries(self) -> Iterable[Entry]:
@@ -193,28 +191,28 @@ class Session:
             await self._end()
 
     async def _prepare(self, epoch: int) -> None:
-        around, lease = self._around, self._lease
+        deps, lease = self._deps, self._lease
         await self._legacy.wait()
         self._spawn(self._legacy.run())
         # Before listing: what a predecessor still acknowledges must be in what we list.
-        where = (self._js, self._shard, epoch, around.start_from, around.lost_after, around.owner)
+        where = (self._js, self._shard, epoch, deps.start_from, deps.lost_after, deps.owner)
         place = self._place = await take_over(*where, handed_over=lease.handed_over, keeper=lease)
         self._fence.bind(self._js, place)
         self._coordinator.stream = place.stream
-        self._coordinator.marks = around.marks.reading(place.unsigned_until, around.metrics.count_foreign)
+        self._coordinator.marks = deps.marks.reading(place.unsigned_until, deps.metrics.count_foreign)
         self._ledger.start(place.first - 1)
         self._overfull.window = place.window
-        await self._listing.first(around.soon_read + place.backlog)
+        await self._listing.first(deps.soon_read + place.backlog)
         self._resources.keys.settle()
-        around.metrics.epoch.labels(self._label).set(place.epoch)
+        deps.metrics.epoch.labels(self._label).set(place.epoch)
         known = {"resources": len(self._coordinator) + len(self._archive), "messages": place.backlog}
         log.info("replaying the log", extra={"consumer": place.consumer, **known})
         self.entered = True
         self._start_reading(place)
 
     def _start_reading(self, place: Place) -> None:
-        self._reader = self.abilities.reader = LogReader(self._around.client, place, self._on_raw)
-        missed = Missed(self._around.metrics.messages_missed, self._checkpoint.refusals.on_news)
+        self._reader = self.abilities.reader = LogReader(self._deps.client, place, self._on_raw)
+        missed = Missed(self._deps.metrics.messages_missed, self._checkpoint.refusals.on_news)
         self._reader.on_missed, self._reader.on_drained = missed, self._replayed.set
         if place.missed:
             missed(place.first - place.missed, place.first - 1)
@@ -222,7 +220,7 @@ class Session:
         if place.backlog == 0:
             self._replayed.set()
         self._reading = [self._spawn(self._reader.run()), self._spawn(self._publisher.run())]
-        self._spawn(self._archive.run(self._around.store, self._resources))
+        self._spawn(self._archive.run(self._deps.store, self._resources))
 
     async def _catch_up(self) -> None:
         """Read the log to its end; if it was handed over, then once more without its last owner."""
@@ -250,7 +248,7 @@ class Session:
 
     def _act(self) -> None:
         """Replay is over: from here on everything decided goes out."""
-        around = self._around
+        deps = self._deps
         self._coordinator.act()
         self._legacy.go_on(self._reader if self._shard.index == 0 else None)
         self._resources.reconcile_all()
@@ -259,19 +257,19 @@ class Session:
             if entry.upload.stage.ended and not entry.dirty:
                 self._reaper.watch(entry)
         self._recording = [self._spawn(self._checkpoint.run(self._width))]
-        self._recording += [self._spawn(self._checkpoint.write()) for _ in range(around.writers)]
+        self._recording += [self._spawn(self._checkpoint.write()) for _ in range(deps.writers)]
         own = self._reaper, self._secrets, self._doubts, self._vanished, self._overfull
         self._volition = [self._spawn(each.run()) for each in own]  # not because of a message
         self._volition.append(self._spawn(self._scheduler.run(self._on_tick)))
         self._spawn(self._publisher.run_resends())
         self._recording.append(self._spawn(self._acknowledge()))
-        watch = self._watch = around.watch(
-            self._on_watch, around.namespace, self._shard.selector, self._resources.is_echo
+        watch = self._watch = deps.watch(
+            self._on_watch, deps.namespace, self._shard.selector, self._resources.is_echo
         )
         watch.start()
-        self._volition.append(self._spawn(self._listing.run(watch, around.resync_seconds)))
+        self._volition.append(self._spawn(self._listing.run(watch, deps.resync_seconds)))
         self._spawn(ended(watch.ended))
-        around.metrics.owner.labels(self._label).set(1)
+        deps.metrics.owner.labels(self._label).set(1)
 
     async def _hand_over(self, holding: asyncio.Task[None]) -> None:
         """End the ownership without a pause for the uploads (law 2.8, docs/adr/0025).
@@ -301,7 +299,7 @@ class Session:
         await released(self._lease, self._membership, self._shard.index, self._reading)
 
     async def _end(self) -> None:
-        self._around.metrics.owner.labels(self._label).set(0)
+        self._deps.metrics.owner.labels(self._label).set(0)
         self._dispatcher.close()
         if self._watch is not None:
             await self._watch.stop()
@@ -333,7 +331,7 @@ class Session:
 
     async def _acknowledge(self) -> None:
         while True:
-            await asyncio.sleep(self._around.ack_seconds)
+            await asyncio.sleep(self._deps.ack_seconds)
             await self._ack()
 
     async def _ack(self) -> None:
@@ -341,7 +339,7 @@ class Session:
             return
         self._ledger.acknowledged = self._reader.acknowledged
         self._lease.settled = self._reader.acknowledged >= self._rehearsal.last
-        self._coordinator.strangers.settle(self._around.clock())
+        self._coordinator.strangers.settle(self._deps.clock())
         floor = self._ledger.take_ack()
         if floor is not None:
             await self._reader.acknowledge(*floor)
@@ -383,18 +381,18 @@ class Session:
         if self._hears():
             self._coordinator.on_tick(entry)
         else:
-            self._scheduler.set(entry, Millis(self._around.clock() + DEAF_MS))
+            self._scheduler.set(entry, Millis(self._deps.clock() + DEAF_MS))
 
     def _hears(self) -> bool:
         return self._reader is not None and self._reader.hears
 
     def _width(self, oldest_seconds: float) -> int:
         if self._ending:
-            return self._around.writers if self._membership.alone else 0
+            return self._deps.writers if self._membership.alone else 0
         traffic = self._traffic
-        traffic.seen(self._around.monotonic(), self._reader.delivered if self._reader is not None else 0)
+        traffic.seen(self._deps.monotonic(), self._reader.delivered if self._reader is not None else 0)
         load = Load(traffic.quiet_seconds, traffic.rate, oldest_seconds, len(self._ledger))
-        return width(load, self._around.writers)
+        return width(load, self._deps.writers)
 
     def _may_resend(self) -> bool:
         return self._reader is not None and self._reader.caught_up

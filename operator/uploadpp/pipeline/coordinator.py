@@ -109,7 +109,7 @@ class Coordinator(Uploads):
         self._ledger.settle(slot)
 
     def _is_known_echo(self, raw: Raw, slot: Slot) -> bool:
-        """Whether this is an event that this very session has sent: then nothing is news but its place."""
+        """Whether this is an event that this very owner has sent: then nothing is news but its place."""
         if (entry := self._sent.take(raw)) is None:
             return False
         self._metrics.events.labels("Published").inc()

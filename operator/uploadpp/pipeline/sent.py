@@ -1,4 +1,4 @@
-"""What this session has sent and not met in the log: a message that is just that is not news."""
+"""What this owner has sent and not met in the log: a message that is just that is not news."""
 
 from uploadpp.core.evolve import evolve
 from uploadpp.pipeline.tracked_upload import Entry

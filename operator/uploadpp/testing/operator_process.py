@@ -1,6 +1,6 @@
 """An operator process: competes for the Lease and owns the shard, again and again, as the app does.
 
-What it runs is the real candidate and session with the real store, Lease, fence, reader and publisher.
+What it runs is the real candidate and ownership with the real store, Lease, fence, reader and publisher.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from uploadpp.kube.lease import Lease
 from uploadpp.kube.sealing import ForeignSealError
 from uploadpp.kube.store import Store
 from uploadpp.ownership.candidate import ShardCandidate
-from uploadpp.ownership.dependencies import Surroundings
+from uploadpp.ownership.dependencies import Dependencies
 from uploadpp.ownership.membership import Membership
 from uploadpp.pipeline.ports import Ask
 from uploadpp.resources.relist import SOON_READ
@@ -116,10 +116,9 @@ class OperatorProcess:
         count, clock = self.shards, self.machine.monotonic
         me = identity("node", self.pod, self.machine.name)
         membership = Membership(self.client.as_client(), NAMESPACE, me, count, clock)
-        around = self._surroundings()
+        deps = self._dependencies()
         self.candidates = [
-            ShardCandidate(around, membership, Shard(index, count), self._lease, None)
-            for index in range(count)
+            ShardCandidate(deps, membership, Shard(index, count), self._lease, None) for index in range(count)
         ]
         membership.candidates = self.candidates
         helpers = [asyncio.create_task(work) for work in (membership.run(), self._leave(membership))]
@@ -145,8 +144,8 @@ class OperatorProcess:
         bad = (number for number, each in enumerate(messages) if self.poison and self.poison in each.data)
         return next(bad, None)
 
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(
+    def _dependencies(self) -> Dependencies:
+        return Dependencies(
             config=self._config,
             client=self.client.as_client(),
             store=Store(self._api, NAMESPACE),

@@ -110,9 +110,11 @@ class Simulation:
         limit = self.config.max_in_flight.get(step)
         if limit is None:
             return
-        sessions = [process.candidate.session for process in self.running if process.candidate is not None]
-        for session in filter(None, sessions):
-            taken = [u.id for u in session.uploads if u.current_step == step and holds_place(u)]
+        ownerships = [
+            process.candidate.ownership for process in self.running if process.candidate is not None
+        ]
+        for ownership in filter(None, ownerships):
+            taken = [u.id for u in ownership.uploads if u.current_step == step and holds_place(u)]
             if len(taken) > limit:
                 self.checks.broken(Promise.PLACES_KEPT, f"{taken} are at {step}, which has {limit}")
 

@@ -35,9 +35,9 @@ def clock() -> Clock:
 async def standby(clock: Clock) -> tuple[ShardCandidate, Membership, SimpleNamespace]:
     """A candidate whose Lease is held, and renewed, by somebody else; and its connection."""
     client = SimpleNamespace(is_connected=True)
-    around = SimpleNamespace(client=client, seals=SimpleNamespace(fingerprints=()))
+    deps = SimpleNamespace(client=client, seals=SimpleNamespace(fingerprints=()))
     membership = Membership(cast("Client", client), "ns", "me", 1, clock)
-    made = ShardCandidate(cast("Any", around), membership, Shard(), cast("Any", None), None)
+    made = ShardCandidate(cast("Any", deps), membership, Shard(), cast("Any", None), None)
     lease = SimpleNamespace(
         name="uploadpp-shard-0", holder=HOLDER, held_elsewhere=True, silence="", problem=""
     )
