@@ -38,7 +38,7 @@ class Writing(Protocol):
         """Whether nothing waits and nothing is being written."""
 
 
-async def settled(
+async def wait_until_drained(
     unpublished: Sized, writing: Writing, lease: Lease, *, hurry: Callable[[], bool] = lambda: False
 ) -> bool:
     """Wait until all is published and stored; False when that takes too long or will not happen any more.
@@ -64,7 +64,7 @@ async def settled(
     return True
 
 
-async def finished(writing: InFlight) -> None:
+async def wait_for_writes(writing: InFlight) -> None:
     """Wait for the writes that are on their way, not long."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(FINISH_SECONDS):
@@ -72,7 +72,7 @@ async def finished(writing: InFlight) -> None:
                 await asyncio.sleep(0.005)
 
 
-async def released(
+async def release_lease(
     lease: Lease, membership: Membership, shard: int, reading: list[asyncio.Task[None]]
 ) -> None:
     """Give the Lease back; where somebody can take it, read and publish until it has caught up."""

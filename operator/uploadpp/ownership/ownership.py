@@ -19,7 +19,7 @@ from uploadpp.kube.errors import UnavailableError
 from uploadpp.kube.eventlog import LEASE
 from uploadpp.kube.lease import Lease
 from uploadpp.ownership.dependencies import Dependencies
-from uploadpp.ownership.drain import ended, finished, released, settled
+from uploadpp.ownership.drain import ended, release_lease, wait_for_writes, wait_until_drained
 from uploadpp.ownership.legacy_service import LegacyService
 from uploadpp.ownership.membership import Membership
 from uploadpp.ownership.readiness import Abilities, FullWindow
@@ -280,7 +280,7 @@ class Ownership:
         log.info("handing over")
         self._ending = True
         await asyncio.sleep(LEAVING_SECONDS)  # whoever is told to stop as well says so
-        if self._membership.alone and not await settled(
+        if self._membership.alone and not await wait_until_drained(
             self._publisher, self._checkpoint, self._lease, hurry=lambda: not self._membership.alone
         ):
             log.warning("not everything could be stored; the next owner replays it")
@@ -292,11 +292,11 @@ class Ownership:
             self._spawn(self._watch.stop())
         if self._membership.alone and self._reader is not None:
             await self._reader.stop()
-        await finished(self._checkpoint)
+        await wait_for_writes(self._checkpoint)
         for task in (*self._recording, holding):
             task.cancel()
         await self._ack()
-        await released(self._lease, self._membership, self._shard.index, self._reading)
+        await release_lease(self._lease, self._membership, self._shard.index, self._reading)
 
     async def _end(self) -> None:
         self._deps.metrics.owner.labels(self._label).set(0)

@@ -6,7 +6,7 @@ import pytest
 
 from uploadpp.kube.lease import Lease, LeaseLostError
 from uploadpp.ownership import drain
-from uploadpp.ownership.drain import settled
+from uploadpp.ownership.drain import wait_until_drained
 
 
 class Writing:
@@ -39,7 +39,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_all_is_published_and_stored() -> None:
     writing, lease, unpublished = Writing(), Asked(), ["one"]
-    waiting = asyncio.create_task(settled(unpublished, writing, lease))
+    waiting = asyncio.create_task(wait_until_drained(unpublished, writing, lease))
     await asyncio.sleep(0.1)
     writing.idle = True
     await asyncio.sleep(0.05)
@@ -52,7 +52,7 @@ async def test_all_is_published_and_stored() -> None:
 async def test_nothing_to_wait_for_asks_nobody() -> None:
     writing, lease = Writing(), Asked()
     writing.idle = True
-    assert await settled([], writing, lease)
+    assert await wait_until_drained([], writing, lease)
     assert lease.asked == 0
 
 
@@ -60,7 +60,7 @@ async def test_nothing_to_wait_for_asks_nobody() -> None:
 async def test_what_cannot_be_stored_any_more_is_not_waited_for(name: str) -> None:
     lease = Asked()
     setattr(lease, name, True)
-    assert not await asyncio.wait_for(settled([], Writing(), lease), 1)
+    assert not await asyncio.wait_for(wait_until_drained([], Writing(), lease), 1)
     assert lease.asked == 1
 
 
@@ -69,5 +69,5 @@ async def test_not_for_ever(monkeypatch: pytest.MonkeyPatch, *, hangs: bool) -> 
     monkeypatch.setattr(drain, "LONGEST_SECONDS", 0.1)
     lease = Asked()
     lease.hangs = hangs
-    assert not await asyncio.wait_for(settled([], Writing(), lease), 1)
+    assert not await asyncio.wait_for(wait_until_drained([], Writing(), lease), 1)
     assert lease.asked == 1 if hangs else lease.asked > 1
