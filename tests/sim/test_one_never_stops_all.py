@@ -160,7 +160,7 @@ CASES: list[tuple[str, object, str]] = [
     *[("life", Refusals, name) for name in ("written",)],
     *[("life", Store, name) for name in ("create", "get", "write_status", "delete")],
     *[("life", ResourceInputs, name) for name in ("_adopt", "_take", "_seen", "_prevails", "_reconcile")],
-    *[("life", ResourceInputs, name) for name in ("is_echo", "_done_with")],
+    *[("life", ResourceInputs, name) for name in ("is_own_write", "_done_with")],
     *[("life", lost_uploads, name) for name in ("is_doubtful",)],
     *[("life", Doubts, name) for name in ("look", "_asked", "_answered", "_plan")],
     ("life", Dispatcher, "moved"),

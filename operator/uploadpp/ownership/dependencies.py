@@ -15,7 +15,7 @@ from uploadpp.pipeline.rehearsal import Rehearse, rehearse
 from uploadpp.process.clock import wall_clock
 from uploadpp.resources.relist import SOON_READ
 from uploadpp.resources.watch.kopf_handlers import Sink
-from uploadpp.resources.watch.watch_filter import IsEcho
+from uploadpp.resources.watch.watch_filter import IsOwnWrite
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.telemetry.tracing import Tracing
 from uploadpp.wire.marks import Marks
@@ -51,7 +51,7 @@ class Dependencies:
     soon_read: int = SOON_READ
     clock: Callable[[], Millis] = wall_clock
     monotonic: Callable[[], float] = time.monotonic
-    watch: Callable[[Sink, str, str, IsEcho], Watching]
+    watch: Callable[[Sink, str, str, IsOwnWrite], Watching]
     lost_after: datetime | None = None
     held_for: tuple[str, ...] = ()  # the consumers of the replaced service because of which we stopped
     rehearse: Rehearse = rehearse

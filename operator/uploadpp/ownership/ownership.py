@@ -264,7 +264,7 @@ class Ownership:
         self._spawn(self._publisher.run_resends())
         self._recording.append(self._spawn(self._acknowledge()))
         watch = self._watch = deps.watch(
-            self._on_watch, deps.namespace, self._shard.selector, self._resources.is_echo
+            self._on_watch, deps.namespace, self._shard.selector, self._resources.is_own_write
         )
         watch.start()
         self._volition.append(self._spawn(self._listing.run(watch, deps.resync_seconds)))

@@ -108,7 +108,7 @@ class ResourceInputs:
         """Our own code failed on a resource, somewhere else."""
         self._coordinator.quarantine.resource_fault(name, uid, error)
 
-    def is_echo(self, resource: Json) -> bool:
+    def is_own_write(self, resource: Json) -> bool:
         """Whether a resource, as the watch has it, says nothing new: it is as we left it, or older.
 
         Changes nothing, because the thread of the watch asks as well.
@@ -130,7 +130,7 @@ class ResourceInputs:
     def seen(self, resource: Json) -> None:
         """A resource as it is now: added, edited, or our own write coming back."""
         with self._one(resource):
-            if not self.is_echo(resource):
+            if not self.is_own_write(resource):
                 self._seen(resource)
 
     def _seen(self, resource: Json) -> None:

@@ -277,7 +277,7 @@ async def test_it_is_told_what_is_news(server: FakeServer) -> None:
     watch = Watch(
         sink,
         "ocis",
-        is_echo=lambda resource: resource["metadata"]["name"] == "ours",
+        is_own_write=lambda resource: resource["metadata"]["name"] == "ours",
         credentials=find_credentials(),
     )
     watch.start()

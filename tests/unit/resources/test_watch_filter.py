@@ -7,7 +7,7 @@ import aiohttp
 import orjson
 import pytest
 
-from uploadpp.resources.watch.watch_filter import WithoutEchoes
+from uploadpp.resources.watch.watch_filter import OwnWriteFilter
 
 
 def line(kind: str, name: str) -> bytes:
@@ -27,11 +27,11 @@ class Body:
             yield self._text[start : start + self._size]
 
 
-def filtered(text: bytes, size: int) -> WithoutEchoes:
-    def is_echo(resource: dict[str, Any]) -> bool:
+def filtered(text: bytes, size: int) -> OwnWriteFilter:
+    def is_own_write(resource: dict[str, Any]) -> bool:
         return bool(resource["metadata"]["name"] == "ours")
 
-    return WithoutEchoes(cast("aiohttp.StreamReader", Body(text, size)), is_echo)
+    return OwnWriteFilter(cast("aiohttp.StreamReader", Body(text, size)), is_own_write)
 
 
 NEWS = [line("ADDED", "theirs"), line("DELETED", "ours"), line("BOOKMARK", "ours"), line("ERROR", "ours")]
@@ -56,10 +56,10 @@ async def test_what_is_cut_off_at_the_end_is_passed_over() -> None:
 
 
 async def test_an_event_that_cannot_be_judged_is_news(caplog: pytest.LogCaptureFixture) -> None:
-    def is_echo(_: dict[str, Any]) -> bool:
+    def is_own_write(_: dict[str, Any]) -> bool:
         raise RuntimeError("a bug")
 
-    body = WithoutEchoes(cast("aiohttp.StreamReader", Body(NEWS[0], 5)), is_echo)
+    body = OwnWriteFilter(cast("aiohttp.StreamReader", Body(NEWS[0], 5)), is_own_write)
     assert b"".join([data async for data in body.iter_chunked(1)]) == NEWS[0]
     assert "passed on unseen" in caplog.text
 

@@ -12,7 +12,7 @@ import kopf
 
 from uploadpp.kube.credentials import Credentials
 from uploadpp.kube.store import GROUP, PLURAL, VERSION
-from uploadpp.resources.watch.kopf_session import Opening
+from uploadpp.resources.watch.kopf_session import KopfSession
 
 Sink = Callable[[str | None, Any], None]
 
@@ -64,13 +64,13 @@ class NoProgress(kopf.ProgressStorage):
         return essence
 
 
-def make_registry(sink: Sink, opening: Opening, credentials: Credentials) -> kopf.OperatorRegistry:
+def make_registry(sink: Sink, session: KopfSession, credentials: Credentials) -> kopf.OperatorRegistry:
     """The handlers, with `sink` called for every event on a resource."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401 -- kopf's protocol
-        return await opening.session(credentials)
+        return await session.session(credentials)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="resource")
     async def on_resource(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401 -- kopf's protocol

@@ -24,7 +24,7 @@ from uploadpp.kube.answers import error_of
 from uploadpp.kube.credentials import Credentials
 from uploadpp.kube.errors import MissingKindError
 from uploadpp.kube.store import GROUP, PLURAL
-from uploadpp.resources.watch.watch_filter import IsEcho, WithoutEchoes
+from uploadpp.resources.watch.watch_filter import IsOwnWrite, OwnWriteFilter
 
 STARTING = "it has not asked for the resources yet"
 UNKNOWN = f"the API server does not offer {PLURAL}.{GROUP}; is the CRD installed?"
@@ -37,14 +37,14 @@ DISCOVERY_SECONDS = 10.0
 
 
 @dataclass(eq=False)
-class Opening:
+class KopfSession:
     """What one run of kopf has asked, and what it was told.
 
     `on_open` is called when a watch is answered that begins at a new listing.
     """
 
     on_open: Callable[[], None]
-    is_echo: IsEcho
+    is_own_write: IsOwnWrite
     open: bool = False
     """Whether the watch was once answered."""
     trouble: str = STARTING
@@ -110,7 +110,7 @@ class Opening:
             request.url = request.url.update_query(fieldSelector=f"metadata.name={NOBODY}")
             return await ask(request)
         answer = await ask(request)
-        answer.content = cast("aiohttp.StreamReader", WithoutEchoes(answer.content, self.is_echo))
+        answer.content = cast("aiohttp.StreamReader", OwnWriteFilter(answer.content, self.is_own_write))
         return answer
 
     async def close(self) -> None:

@@ -17,8 +17,8 @@ import kopf
 from uploadpp.kube.credentials import Credentials
 from uploadpp.process.loop import run
 from uploadpp.resources.watch.kopf_handlers import Sink, make_registry, make_settings
-from uploadpp.resources.watch.kopf_session import UNKNOWN, Opening
-from uploadpp.resources.watch.watch_filter import IsEcho
+from uploadpp.resources.watch.kopf_session import UNKNOWN, KopfSession
+from uploadpp.resources.watch.watch_filter import IsOwnWrite
 
 log = logging.getLogger(__name__)
 
@@ -33,19 +33,19 @@ class Watch:
         sink: Sink,
         namespace: str,
         selector: str = "",
-        is_echo: IsEcho = lambda _: False,
+        is_own_write: IsOwnWrite = lambda _: False,
         *,
         credentials: Credentials,
     ) -> None:
         self._credentials = credentials
         self._sink = sink
-        self._is_echo = is_echo
+        self._is_own_write = is_own_write
         self._namespace = namespace
         self._selector = selector
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._run_over = threading.Event()
-        self._opening = Opening(self._opened, is_echo)
+        self._session = KopfSession(self._opened, is_own_write)
         self.opened = asyncio.Event()
         """Set whenever the watch begins anew: what is older than that is not told, but has to be listed."""
         self.kind_was_missing = False
@@ -60,8 +60,8 @@ class Watch:
     @property
     def problem(self) -> str:
         """What is wrong with the watch, in words; empty when nothing is."""
-        state = "the watch is interrupted" if self._opening.open else "the watch has not started"
-        return f"{state}: {self._opening.trouble}" if self._opening.trouble else ""
+        state = "the watch is interrupted" if self._session.open else "the watch has not started"
+        return f"{state}: {self._session.trouble}" if self._session.trouble else ""
 
     def start(self) -> None:
         """Start the thread."""
@@ -90,27 +90,27 @@ class Watch:
         Kopf looks for it once, and discovery is told of a new CRD later than the CRD can be used. What it
         missed then it would miss forever, without a word.
         """
-        opening = self._opening
+        session = self._session
         over = self._run_over = threading.Event()
         if self._stop.is_set():
             return False
-        running = asyncio.ensure_future(self._kopf(opening, over))
+        running = asyncio.ensure_future(self._kopf(session, over))
         try:
-            while not (running.done() or opening.found_nothing or opening.missing):
+            while not (running.done() or session.found_nothing or session.missing):
                 await asyncio.wait({running}, timeout=1)
-            lost = not running.done() or opening.missing
+            lost = not running.done() or session.missing
             over.set()
-            with contextlib.suppress(*((Exception,) if opening.missing else ())):
+            with contextlib.suppress(*((Exception,) if session.missing else ())):
                 await running
         finally:
-            await opening.close()
-        self.kind_was_missing |= opening.missing
-        self._opening = Opening(self._opened, self._is_echo, trouble=UNKNOWN)
+            await session.close()
+        self.kind_was_missing |= session.missing
+        self._session = KopfSession(self._opened, self._is_own_write, trouble=UNKNOWN)
         return lost
 
-    async def _kopf(self, opening: Opening, over: threading.Event) -> None:
+    async def _kopf(self, session: KopfSession, over: threading.Event) -> None:
         await kopf.operator(
-            registry=make_registry(self._forward, opening, self._credentials),
+            registry=make_registry(self._forward, session, self._credentials),
             settings=make_settings(self._selector),
             namespaces=[self._namespace],
             standalone=True,

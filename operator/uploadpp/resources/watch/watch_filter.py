@@ -15,7 +15,7 @@ import orjson
 
 from uploadpp.pipeline.ports import Json
 
-IsEcho = Callable[[Json], bool]
+IsOwnWrite = Callable[[Json], bool]
 """Whether a resource, as the watch has it, is nothing new. Asked in kopf's thread: it may change nothing."""
 
 CHANGES = frozenset({"ADDED", "MODIFIED"})
@@ -25,12 +25,12 @@ WITHOUT_NAMES = frozenset({"BOOKMARK", "ERROR"})
 log = logging.getLogger(__name__)
 
 
-class WithoutEchoes:
+class OwnWriteFilter:
     """The body of an answer to a watch, as kopf reads it: line by line (an `aiohttp.StreamReader`)."""
 
-    def __init__(self, content: aiohttp.StreamReader, is_echo: IsEcho) -> None:
+    def __init__(self, content: aiohttp.StreamReader, is_own_write: IsOwnWrite) -> None:
         self._content = content
-        self._is_echo = is_echo
+        self._is_own_write = is_own_write
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- whatever the reader has
         """Everything else is the reader's own."""
@@ -63,7 +63,7 @@ class WithoutEchoes:
                 )
             return False
         try:
-            return kind not in CHANGES or not self._is_echo(resource)
+            return kind not in CHANGES or not self._is_own_write(resource)
         except Exception:
             log.exception("an event of the watch is passed on unseen", extra={"resource": meta["name"]})
             return True
