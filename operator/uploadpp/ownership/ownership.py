@@ -36,7 +36,7 @@ from uploadpp.pipeline.record_limit import Limit
 from uploadpp.pipeline.rehearsal import REHEARSE_AFTER, Rehearsal
 from uploadpp.pipeline.timers import Scheduler
 from uploadpp.pipeline.tracked_upload import Entry
-from uploadpp.pipeline.write_throttle import Load, Traffic, width
+from uploadpp.pipeline.write_throttle import LoadSample, MessageRate, max_writers
 from uploadpp.process.tasks import end_tasks
 from uploadpp.resources.deletions import Vanished
 from uploadpp.resources.event_handler import ResourceInputs
@@ -103,7 +103,7 @@ class Ownership:
         self._overfull = Overfull(self._coordinator, self._ledger, deps.store)
         window = FullWindow(self._overfull, refusals, deps.monotonic)
         self.abilities = Abilities(window, self._publisher, refusals, lease)
-        self._traffic = Traffic()
+        self._message_rate = MessageRate()
         self._reader: LogReader | None = None
         self._watch: Watching | None = None
         self._replayed = asyncio.Event()
@@ -256,7 +256,7 @@ class Ownership:
         for entry in self._coordinator.entries:
             if entry.upload.stage.ended and not entry.dirty:
                 self._reaper.watch(entry)
-        self._recording = [self._spawn(self._checkpoint.run(self._width))]
+        self._recording = [self._spawn(self._checkpoint.run(self._max_writers))]
         self._recording += [self._spawn(self._checkpoint.write()) for _ in range(deps.writers)]
         own = self._reaper, self._secrets, self._doubts, self._vanished, self._overfull
         self._volition = [self._spawn(each.run()) for each in own]  # not because of a message
@@ -386,13 +386,13 @@ class Ownership:
     def _hears(self) -> bool:
         return self._reader is not None and self._reader.hears
 
-    def _width(self, oldest_seconds: float) -> int:
+    def _max_writers(self, oldest_seconds: float) -> int:
         if self._ending:
             return self._deps.writers if self._membership.alone else 0
-        traffic = self._traffic
-        traffic.seen(self._deps.monotonic(), self._reader.delivered if self._reader is not None else 0)
-        load = Load(traffic.quiet_seconds, traffic.rate, oldest_seconds, len(self._ledger))
-        return width(load, self._deps.writers)
+        message_rate = self._message_rate
+        message_rate.seen(self._deps.monotonic(), self._reader.delivered if self._reader is not None else 0)
+        load = LoadSample(message_rate.quiet_seconds, message_rate.rate, oldest_seconds, len(self._ledger))
+        return max_writers(load, self._deps.writers)
 
     def _may_resend(self) -> bool:
         return self._reader is not None and self._reader.caught_up

@@ -144,16 +144,16 @@ class Checkpoint:
         """Whether nothing waits and nothing is being written; what was refused may take very long."""
         return not self._queue and not self._writing
 
-    async def run(self, width: Callable[[float], int]) -> None:
+    async def run(self, max_writers: Callable[[float], int]) -> None:
         """Let uploads through to the writers, until cancelled.
 
-        `width` says how many may be written at a time when the oldest has waited so many seconds.
+        `max_writers` says how many may be written at a time when the oldest has waited so many seconds.
         """
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
             self._try_again()
-            while self._queue and self._writing < width(loop.time() - self._queue[0][0]):
+            while self._queue and self._writing < max_writers(loop.time() - self._queue[0][0]):
                 self._let_one_through(self._queue.popleft()[1])
             try:
                 async with asyncio.timeout(QUIET_SECONDS if self._queue else self.refusals.next_in()):

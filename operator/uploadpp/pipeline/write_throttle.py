@@ -31,7 +31,7 @@ MAX_WINDOW = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadSample:
     """What is going on: how long ago the last message was, how many come, how long the oldest state waits.
 
     `window` is how many messages are read and not acknowledged.
@@ -43,7 +43,7 @@ class Load:
     window: int
 
 
-def width(load: Load, writers: int) -> int:
+def max_writers(load: LoadSample, writers: int) -> int:
     """How many of the writers may be writing."""
     if load.quiet_seconds >= QUIET_SECONDS or load.window > MAX_WINDOW:
         return writers
@@ -54,7 +54,7 @@ def width(load: Load, writers: int) -> int:
     return min(writers, 1 + int((load.oldest_seconds - patience) / ease))
 
 
-class Traffic:
+class MessageRate:
     """Messages of late: how many a second, and since when there are none.
 
     Told how many have come in all, time and again: the clock of an event loop stands still while one task
