@@ -25,7 +25,7 @@ from uploadpp.ownership.membership import Membership
 from uploadpp.ownership.readiness import Abilities, FullWindow
 from uploadpp.pipeline.acks import Ledger
 from uploadpp.pipeline.admission import Dispatcher
-from uploadpp.pipeline.checkpoint import Checkpoint, Form
+from uploadpp.pipeline.checkpoint import Checkpoint, ResourceEncoder
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.fence import Fence
 from uploadpp.pipeline.lost_uploads import Doubts, Questions
@@ -86,9 +86,9 @@ class Ownership:
         )
         self._listing = Listing(self._coordinator, self._archive, self._resources, deps.store, shard.selector)
         self._reaper = Reaper(self._archive, self._resources, deps.store, deps.clock, deps.max_ended)
-        form = Form(deps.seals, deps.namespace, deps.shown)
+        encoder = ResourceEncoder(deps.seals, deps.namespace, deps.shown)
         to = deps.store, deps.events, deps.metrics
-        self._checkpoint = Checkpoint(self._coordinator, *to, form, self)
+        self._checkpoint = Checkpoint(self._coordinator, *to, encoder, self)
         self.limit = Limit(deps.max_recorded // shard.count, self._coordinator, self._archive)
         self._checkpoint.limit = self.limit
         self._coordinator.on_ended = self._reaper.watch

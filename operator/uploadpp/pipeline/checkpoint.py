@@ -48,7 +48,7 @@ CREATE, STATUS, SEALED = "create", "status", "spec.sealed"
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ResourceEncoder:
     """How an upload becomes a resource."""
 
     seals: Seals
@@ -93,14 +93,14 @@ class Checkpoint:
         resources: Resources,
         notices: Notices,
         metrics: Metrics,
-        form: Form,
+        encoder: ResourceEncoder,
         watcher: Watcher,
     ) -> None:
         self._coordinator = coordinator
         self._resources = resources
         self._notices = notices
         self._metrics = metrics
-        self._form = form
+        self._encoder = encoder
         self._watcher = watcher
         self._queue: deque[tuple[float, Entry]] = deque()
         self._wake = asyncio.Event()
@@ -285,7 +285,7 @@ class Checkpoint:
         return written
 
     async def _seal(self, entry: Entry, known: Stored, origin: Origin) -> Stored:
-        sealed = self._form.seals.seal(origin, entry.upload.id)
+        sealed = self._encoder.seals.seal(origin, entry.upload.id)
         write = self._resources.write_sealed(entry.name, known.version, sealed)
         written = await self._timed("patch", write)
         entry.sealed, entry.sealed_with = origin, sealed_with(sealed)
@@ -293,7 +293,7 @@ class Checkpoint:
 
     async def _create(self, entry: Entry, upload: Upload) -> Stored:
         try:
-            resource = self._form.resource(upload)
+            resource = self._encoder.resource(upload)
             if entry.is_unrecorded_end:  # were we killed before the status, no message would tell the end
                 resource["metadata"]["annotations"] = {ENDED_ANNOTATION: str(upload.stage)}
             made = await self._resources.create(resource)
@@ -332,7 +332,7 @@ class Checkpoint:
         if existing["spec"]["upload"]["id"] != entry.upload.id:
             raise RefusedError(f"the name {entry.name} belongs to another upload", Refusal.NAME)
         if existing["spec"].get("sealed") and not existing.get("status"):  # we have made it
-            altered = altered_in(self._form.resource(entry.upload), existing)
+            altered = altered_in(self._encoder.resource(entry.upload), existing)
             await self._keep_or_remove(entry, entry.name, existing["metadata"]["uid"], altered)
         return await self._claim(entry, existing)
 
@@ -346,7 +346,7 @@ class Checkpoint:
         if spec.get("steps") != encode_plan(entry.upload.plan).get("steps"):
             entry.upload = evolve(entry.upload, plan_in_status=True)  # by which it has begun, or will
         claimed = stored(existing)
-        if self._form.opens_to(spec.get("sealed", ""), entry.upload):
+        if self._encoder.opens_to(spec.get("sealed", ""), entry.upload):
             entry.sealed, entry.sealed_with = origin, sealed_with(spec["sealed"])
         else:
             claimed = await self._seal(entry, claimed, origin)
