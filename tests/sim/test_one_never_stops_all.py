@@ -150,7 +150,7 @@ def by_hand(sim: Simulation) -> None:
 
 LIVES: dict[str, Callable[[Simulation], None]] = {"life": life, "by hand": by_hand}
 CASES: list[tuple[str, object, str]] = [
-    *[("life", coordinator, name) for name in ("apply", "encode", "tell", "wake_at", "decide")],
+    *[("life", coordinator, name) for name in ("apply", "encode", "log_transition", "wake_at", "decide")],
     *[("life", Coordinator, name) for name in ("_apply", "on_input", "_publish", "_send", "_published")],
     *[("life", Coordinator, name) for name in ("adopt", "put_away", "forget", "saved", "schedule")],
     *[("life", replay_buffer, name) for name in ("wanted",)],

@@ -36,7 +36,7 @@ from uploadpp.pipeline.unknown_uploads import Strangers
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.telemetry.tracing import Tracing
-from uploadpp.telemetry.upload_log import tell
+from uploadpp.telemetry.upload_log import log_transition
 from uploadpp.wire.decode import Event, decode
 from uploadpp.wire.encode import encode
 from uploadpp.wire.envelope import BadMessageError
@@ -256,7 +256,7 @@ class Coordinator(Uploads):
             self._metrics.moved(before, upload)
         moved = before is None or before.stage is not upload.stage or before.cursor != upload.cursor
         if moved or decision.notices:
-            tell(upload, decision.notices)
+            log_transition(upload, decision.notices)
         return entry
 
     def _publish(

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 Kind = type[CounterMetricFamily] | type[GaugeMetricFamily]
 
 
-class Tally:
+class UnlockedCounter:
     """One number."""
 
     __slots__ = ("value",)
@@ -35,7 +35,7 @@ class Tally:
         self.value = value
 
 
-class Tallies(Collector):
+class UnlockedCounters(Collector):
     """The numbers of one metric, by the values of its labels."""
 
     def __init__(
@@ -43,15 +43,15 @@ class Tallies(Collector):
     ) -> None:
         self._kind, self._name, self._text = kind, name, text
         self._labelnames = labels
-        self._tallies: dict[tuple[str, ...], Tally] = {}
+        self._counters: dict[tuple[str, ...], UnlockedCounter] = {}
         registry.register(self)
 
-    def labels(self, *values: str) -> Tally:
+    def labels(self, *values: str) -> UnlockedCounter:
         """The number with these labels."""
-        tally = self._tallies.get(values)
-        if tally is None:
-            tally = self._tallies[values] = Tally()
-        return tally
+        counter = self._counters.get(values)
+        if counter is None:
+            counter = self._counters[values] = UnlockedCounter()
+        return counter
 
     def describe(self) -> Iterable[Metric]:
         """The metric without its numbers."""
@@ -60,6 +60,6 @@ class Tallies(Collector):
     def collect(self) -> Iterable[Metric]:
         """The metric as it is now."""
         family = self._kind(self._name, self._text, labels=self._labelnames)
-        for values, tally in self._tallies.items():
-            family.add_metric(values, tally.value)
+        for values, counter in self._counters.items():
+            family.add_metric(values, counter.value)
         return [family]

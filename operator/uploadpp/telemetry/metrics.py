@@ -24,8 +24,8 @@ from uploadpp.core.states import ENDED, Ignored, Outcome, Stage, StepReason
 from uploadpp.core.text import clean
 from uploadpp.kube.errors import Refusal
 from uploadpp.process.stalls import StallMetrics
-from uploadpp.telemetry.counters import Tallies
-from uploadpp.telemetry.upload_ages import Ages
+from uploadpp.telemetry.counters import UnlockedCounters
+from uploadpp.telemetry.upload_ages import UploadAges
 from uploadpp.wire.envelope import Defect
 from uploadpp.wire.marks import Unproven
 
@@ -79,11 +79,11 @@ class Metrics:
         self._begun: set[str] = set()
         r = self.registry
 
-        def counter(name: str, text: str, *labels: str) -> Tallies:
-            return Tallies(CounterMetricFamily, f"uploadpp_{name}", text, labels, registry=r)
+        def counter(name: str, text: str, *labels: str) -> UnlockedCounters:
+            return UnlockedCounters(CounterMetricFamily, f"uploadpp_{name}", text, labels, registry=r)
 
-        def gauge(name: str, text: str, *labels: str) -> Tallies:
-            return Tallies(GaugeMetricFamily, f"uploadpp_{name}", text, labels, registry=r)
+        def gauge(name: str, text: str, *labels: str) -> UnlockedCounters:
+            return UnlockedCounters(GaugeMetricFamily, f"uploadpp_{name}", text, labels, registry=r)
 
         def seconds(name: str, text: str, *labels: str) -> Family:
             return Family(Histogram(f"uploadpp_{name}", text, labels, buckets=SECONDS, registry=r))
@@ -198,7 +198,7 @@ class Metrics:
         )
         self.answered_at: dict[str, float] = {}
         """When configured steps last answered, in seconds of the monotonic clock (`step_listeners`)."""
-        self.ages = Ages(r, self.steps.label)
+        self.ages = UploadAges(r, self.steps.label)
         self.loop = StallMetrics(r)
         self.owner = gauge("shard_owned", "1 while this process owns the shard.", "shard")
         self.epoch = gauge("shard_epoch", "Epoch of the ownership.", "shard")

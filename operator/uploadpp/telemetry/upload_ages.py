@@ -51,7 +51,7 @@ def oldest(uploads: Iterable[Upload]) -> dict[Place, tuple[Millis, Millis]]:
     return found
 
 
-class Ages(Collector):
+class UploadAges(Collector):
     """The ages as metrics, without a series for a place where nobody is."""
 
     _labelnames = LABELS

@@ -19,7 +19,7 @@ EXPECTED = frozenset({"RetryScheduled", "ReleaseFailed"})
 """Warnings to who looks at that upload, but nothing that anybody needs to act on yet."""
 
 
-def tell(upload: Upload, notices: Iterable[Notice]) -> None:
+def log_transition(upload: Upload, notices: Iterable[Notice]) -> None:
     """Say what has become of an upload that has just come into a stage, or about which there is news."""
     for notice in notices:
         expected = notice.type is NoticeType.NORMAL or notice.reason in EXPECTED

@@ -8,14 +8,14 @@ import pytest
 from uploadpp.core.commands import Notice
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.states import OnExhausted
-from uploadpp.telemetry.upload_log import tell
+from uploadpp.telemetry.upload_log import log_transition
 from uploadpp.testing.builders import UPLOAD_ID, Story, begun, config_of
 
 
 def told(story: Story, caplog: pytest.LogCaptureFixture, notices: list[Notice] | None = None) -> list[str]:
     """Level and message of what is said about an upload as it is now."""
     caplog.clear()
-    tell(story.upload, story.notices if notices is None else notices)
+    log_transition(story.upload, story.notices if notices is None else notices)
     return [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
 
 
