@@ -24,7 +24,7 @@ from uploadpp.pipeline.lost_uploads import Doubts
 from uploadpp.pipeline.refusals import Refusals
 from uploadpp.resources.event_handler import ResourceInputs
 from uploadpp.resources.finished import Archive
-from uploadpp.resources.url_secrets import SecretUrls
+from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.people import PERSON
 from uploadpp.testing.plans import config, step
@@ -167,7 +167,7 @@ CASES: list[tuple[str, object, str]] = [
     *[("life", admission, name) for name in ("user_of", "holds_place")],
     ("life", Metrics, "moved"),
     ("life", control, "concerns"),
-    *[("by hand", SecretUrls, name) for name in ("want", "_read", "is_waiting")],
+    *[("by hand", UrlSecretReader, name) for name in ("want", "_read", "is_waiting")],
     *[("by hand", ResourceInputs, name) for name in ("_adopt", "_met")],
     *[("by hand", Store, name) for name in ("secret", "write_sealed")],
 ]

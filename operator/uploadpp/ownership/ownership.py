@@ -41,9 +41,9 @@ from uploadpp.process.tasks import end_tasks
 from uploadpp.resources.deletions import Vanished
 from uploadpp.resources.event_handler import ResourceInputs
 from uploadpp.resources.finished import Archive
-from uploadpp.resources.relist import Listing
-from uploadpp.resources.ttl import Reaper
-from uploadpp.resources.url_secrets import SecretUrls
+from uploadpp.resources.relist import Lister
+from uploadpp.resources.ttl import TTLController
+from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.wire.client import trouble
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.reader import LogReader, Raw
@@ -79,19 +79,19 @@ class Ownership:
         self._dispatcher = Dispatcher(deps.config, shard, deps.metrics, self._coordinator.on_granted)
         if deps.config.max_in_flight:
             self._coordinator.dispatch_by(self._dispatcher)
-        self._secrets = SecretUrls(self._coordinator, deps.store, deps.events, deps.clock)
+        self._secrets = UrlSecretReader(self._coordinator, deps.store, deps.events, deps.clock)
         self._archive = Archive(self._coordinator, self._ledger, deps.metrics)
         self._resources = ResourceInputs(
             self._coordinator, deps.seals, deps.config, self._secrets, deps.events, self._archive
         )
-        self._listing = Listing(self._coordinator, self._archive, self._resources, deps.store, shard.selector)
-        self._reaper = Reaper(self._archive, self._resources, deps.store, deps.clock, deps.max_ended)
+        self._listing = Lister(self._coordinator, self._archive, self._resources, deps.store, shard.selector)
+        self._ttl = TTLController(self._archive, self._resources, deps.store, deps.clock, deps.max_ended)
         encoder = ResourceEncoder(deps.seals, deps.namespace, deps.shown)
         to = deps.store, deps.events, deps.metrics
         self._checkpoint = Checkpoint(self._coordinator, *to, encoder, self)
         self.limit = Limit(deps.max_recorded // shard.count, self._coordinator, self._archive)
         self._checkpoint.limit = self.limit
-        self._coordinator.on_ended = self._reaper.watch
+        self._coordinator.on_ended = self._ttl.watch
         asks = Questions(deps.ask, deps.ask_seconds), deps.metrics, deps.clock, self._hears
         self._doubts = Doubts(self._coordinator, *asks)
         self._vanished = Vanished(self._coordinator, deps.store, self._resources, self._checkpoint)
@@ -202,7 +202,7 @@ class Ownership:
         self._coordinator.marks = deps.marks.reading(place.unsigned_until, deps.metrics.count_foreign)
         self._ledger.start(place.first - 1)
         self._overfull.window = place.window
-        await self._listing.first(deps.soon_read + place.backlog)
+        await self._listing.initial_list(deps.soon_read + place.backlog)
         self._resources.keys.settle()
         deps.metrics.epoch.labels(self._label).set(place.epoch)
         known = {"resources": len(self._coordinator) + len(self._archive), "messages": place.backlog}
@@ -255,10 +255,10 @@ class Ownership:
         self._dispatcher.open()
         for entry in self._coordinator.entries:
             if entry.upload.stage.ended and not entry.dirty:
-                self._reaper.watch(entry)
+                self._ttl.watch(entry)
         self._recording = [self._spawn(self._checkpoint.run(self._max_writers))]
         self._recording += [self._spawn(self._checkpoint.write()) for _ in range(deps.writers)]
-        own = self._reaper, self._secrets, self._doubts, self._vanished, self._overfull
+        own = self._ttl, self._secrets, self._doubts, self._vanished, self._overfull
         self._volition = [self._spawn(each.run()) for each in own]  # not because of a message
         self._volition.append(self._spawn(self._scheduler.run(self._on_tick)))
         self._spawn(self._publisher.run_resends())

@@ -24,7 +24,7 @@ from uploadpp.pipeline.ports import Json, Notices, Seals
 from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.resources.finished import Archive, id_in
 from uploadpp.resources.keys import KeyCheck
-from uploadpp.resources.url_secrets import SecretUrls
+from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.wire.origin import origin_from_spec
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class ResourceInputs:
         coordinator: Coordinator,
         seals: Seals,
         config: Config,
-        secrets: SecretUrls,
+        secrets: UrlSecretReader,
         notices: Notices,
         archive: Archive,
     ) -> None:

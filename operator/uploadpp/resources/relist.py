@@ -1,4 +1,4 @@
-"""Listing resources: before the log is replayed, and again whenever a watch begins anew.
+"""Lister resources: before the log is replayed, and again whenever a watch begins anew.
 
 Where many are kept that are over, those are read when we are at work again: until then the archive asks for
 whoever is not known (docs/adr/0014).
@@ -34,7 +34,7 @@ NEEDED = (
 """Selectors of labels and fields for all that is not over, and all that a replay might not find by name."""
 
 
-class Listing:
+class Lister:
     """The resources of one shard, read page by page."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Listing:
         self._resources = resources
         self._selector = selector
 
-    async def first(self, soon_read: int) -> None:
+    async def initial_list(self, soon_read: int) -> None:
         """Take into memory what a replay needs: all resources if that many are soon read.
 
         Raises:
@@ -86,13 +86,13 @@ class Listing:
                     await watch.opened.wait()
             watch.opened.clear()
             try:
-                await self._sweep(watch)
+                await self._relist(watch)
             except ApiError as error:
                 log.warning("resources not listed, trying again: %s", error)
                 await asyncio.sleep(AGAIN_SECONDS)
                 watch.opened.set()
 
-    async def _sweep(self, watch: Watching) -> None:
+    async def _relist(self, watch: Watching) -> None:
         # Only what has a resource by now: one that is made meanwhile need not be in the list.
         entries = self._coordinator.entries
         before = [(e.name, e.stored.uid) for e in entries if e.stored is not None] + self._archive.uids

@@ -25,7 +25,7 @@ EASE = 50
 """One more at once for so many a second: one after another they would take longer than that."""
 
 
-class Reaper:
+class TTLController:
     """Puts uploads that have ended away, and removes them from the API server when it is time.
 
     An upload is kept until the stream has the acknowledgement of its last input: were it gone

@@ -22,7 +22,7 @@ from uploadpp.wire.urls import expiry_of
 log = logging.getLogger(__name__)
 
 
-class SecretUrls:
+class UrlSecretReader:
     """Reads the URLs of hand-made resources from their Secrets before these start."""
 
     def __init__(

@@ -17,8 +17,8 @@ from uploadpp.pipeline.timers import Scheduler
 from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.resources.event_handler import ResourceInputs
 from uploadpp.resources.finished import Archive
-from uploadpp.resources.ttl import Reaper
-from uploadpp.resources.url_secrets import SecretUrls
+from uploadpp.resources.ttl import TTLController
+from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.telemetry.metrics import Metrics
 
 VICTIM = "zvictim"
@@ -48,7 +48,7 @@ class Side:
         ledger, metrics = Ledger(), Metrics()
         self.archive = Archive(self.coordinator, ledger, metrics)
         none = cast("Any", None)
-        secrets = SecretUrls(self.coordinator, none, cast("Any", self), lambda: NOW)
+        secrets = UrlSecretReader(self.coordinator, none, cast("Any", self), lambda: NOW)
         self.inputs = ResourceInputs(
             self.coordinator, Open(), CONFIG, secrets, cast("Any", self), self.archive
         )
@@ -266,9 +266,9 @@ async def test_s2_one_resource_never_stops_the_removal_of_the_others(monkeypatch
             last.set()
 
     monkeypatch.setattr("uploadpp.resources.ttl.PERIOD_SECONDS", 0.001)
-    monkeypatch.setattr(Reaper, "_remove", remove)
+    monkeypatch.setattr(TTLController, "_remove", remove)
     none = cast("Any", None)
-    running = asyncio.create_task(Reaper(cast("Any", Shelf()), none, none, lambda: NOW, 1).run())
+    running = asyncio.create_task(TTLController(cast("Any", Shelf()), none, none, lambda: NOW, 1).run())
     await asyncio.wait_for(last.wait(), 10)
     running.cancel()
     assert gone == ["a", "c"]

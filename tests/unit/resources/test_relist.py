@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from uploadpp.kube.errors import RefusedError, UnavailableError
-from uploadpp.resources.relist import NEEDED, Listing
+from uploadpp.resources.relist import NEEDED, Lister
 
 SHARD = "uploadpp.io/bucket notin (01)"
 
@@ -35,26 +35,26 @@ class Shelves:
             raise self.refused
         yield {"metadata": {"uid": "the same in each"}}
 
-    def listing(self) -> Listing:
+    def listing(self) -> Lister:
         inputs = SimpleNamespace(
             listed=lambda each: self.listed.append(each["metadata"]["uid"]),
             seen=lambda each: self.listed.append(each["metadata"]["uid"]),
             gone=lambda name, uid, with_kind: self.gone.append(f"{name} {uid}{' with its kind' * with_kind}"),
         )
         me = cast("Any", self)
-        return Listing(me, me, cast("Any", inputs), me, SHARD)
+        return Lister(me, me, cast("Any", inputs), me, SHARD)
 
 
 async def test_a_few_are_all_read() -> None:
     shelves = Shelves(10)
-    await shelves.listing().first(10)
+    await shelves.listing().initial_list(10)
     assert shelves.asked == [(SHARD, "")]
     assert shelves.complete
 
 
 async def test_of_many_only_who_is_not_over_each_once() -> None:
     shelves = Shelves(11)
-    await shelves.listing().first(10)
+    await shelves.listing().initial_list(10)
     assert shelves.asked == [(f"{SHARD},{labels}" if labels else SHARD, fields) for labels, fields in NEEDED]
     assert shelves.listed == ["the same in each"]
     assert not shelves.complete
@@ -63,7 +63,7 @@ async def test_of_many_only_who_is_not_over_each_once() -> None:
 async def test_an_older_crd_has_all_read(caplog: pytest.LogCaptureFixture) -> None:
     shelves = Shelves(11)
     shelves.refused = RefusedError("GET: 400 field label not supported: status.completionTime")
-    await shelves.listing().first(10)
+    await shelves.listing().initial_list(10)
     assert shelves.asked[-1] == (SHARD, "")
     assert shelves.complete
     assert "the CRD is older than this operator" in caplog.text
@@ -73,7 +73,7 @@ async def test_what_cannot_be_read_is_no_empty_list() -> None:
     shelves = Shelves(11)
     shelves.refused = UnavailableError("GET: 500")
     with pytest.raises(UnavailableError):
-        await shelves.listing().first(10)
+        await shelves.listing().initial_list(10)
 
 
 @pytest.mark.parametrize("missing", [False, True])
@@ -81,7 +81,7 @@ async def test_whoever_was_not_listed_is_known_once_the_watch_has_begun(*, missi
     shelves = Shelves(11)
     shelves.uids = [("a", "the same in each"), ("b", "no more")]
     listing, opened = shelves.listing(), asyncio.Event()
-    await listing.first(10)
+    await listing.initial_list(10)
     assert not shelves.complete
     watch = SimpleNamespace(opened=opened, kind_was_missing=missing)
     running = asyncio.create_task(listing.run(cast("Any", watch), 3600))
