@@ -14,6 +14,9 @@ REPLACED = {
     r"\b(?:he|him|his)\b": "name the subject, or they",
     r"\b(?:is|are|was|be) away\b": "unavailable",
     r"\bto be had\b": "available",
+    r"\b(?:crew|seats?)\b": "membership, candidate",
+    r"\breaper\b": "TTLController",
+    r"\b(?:uploadpp[./]|unit[./])runtime\b": "the folder's present name: docs/architecture.md",
     r"\bwire-contract\b": "name a document that is in the repository",
 }
 SUFFIXES = {".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".json", ".sh", ".tpl", ".js", ".html", ""}

@@ -22,6 +22,8 @@ def refused(line: str) -> bool:
         "waits for " + "ever",
         "H" + "is file",
         "NATS is a" + "way",
+        "the c" + "rew",
+        "from uploadpp.run" + "time.x import y",
     ],
 )
 def test_replaced_words_are_refused(line: str) -> None:
@@ -37,6 +39,7 @@ def test_replaced_words_are_refused(line: str) -> None:
         "run away",
         "there are no files",
         "the history",
+        "python runtime",
     ],
 )
 def test_good_english_is_not(line: str) -> None:
