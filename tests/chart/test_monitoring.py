@@ -11,6 +11,7 @@ import yaml
 from e2e.cluster.binaries import resolve
 from e2e.paths import REPO
 from uploadpp.core.states import Ignored, Outcome, Stage
+from uploadpp.steps.metrics import StepMetrics
 from uploadpp.telemetry.metrics import Metrics
 
 ALERTS = REPO / "docs" / "monitoring" / "alerts.yaml"
@@ -31,9 +32,9 @@ def promtool(*args: str) -> str:
 
 
 def exposed() -> dict[str, set[str]]:
-    """The names under which Prometheus knows the operator's metrics, and their labels."""
+    """The names under which Prometheus knows the metrics of operator and steps, and their labels."""
     found: dict[str, set[str]] = {}
-    for metric in Metrics().registry.collect():
+    for metric in (*Metrics().registry.collect(), *StepMetrics("x").registry.collect()):
         of_histogram = ("_bucket", "_count", "_sum")
         suffixes = {"counter": ("_total",), "histogram": of_histogram}.get(metric.type, ("",))
         for suffix in suffixes:
