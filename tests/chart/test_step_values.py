@@ -19,6 +19,7 @@ KEY = {"sealingKey": {"existingSecret": "sealing"}}
 
 CLAMD = {"virusscan": {"clamd": "tcp:clamd:3310"}}
 POLICY = {"policies": {"rules": [{"outcome": "delete", "name": "*.exe"}]}}
+FROM = {"storageCheck": {"from": ["https://ocis:9200/data/"]}}
 REFUSED = [
     (each["values"], each["message"])
     for each in yaml.safe_load((Path(__file__).parent / "data/step-refusals.yaml").read_text())
@@ -150,6 +151,7 @@ def test_the_notes_name_steps_without_service_and_services_without_step() -> Non
         ],
         stepServices={"policies": POLICY, "spare": POLICY},
         externalSteps=["theirs"],
+        **FROM,
     )
     named = [line for line in said.splitlines() if line.startswith("* ")]
     assert [line.split(".")[0] for line in named[:2]] == [
@@ -162,16 +164,18 @@ def test_the_notes_name_steps_without_service_and_services_without_step() -> Non
 
 
 def test_the_notes_say_when_a_service_works_longer_than_the_operator_waits() -> None:
-    steps = [{"name": "x", "timeoutSeconds": 300}]
-    assert "timeoutSeconds of the step be more than stepServices.x.timeoutSeconds" in notes(
-        steps=steps, stepServices={"x": POLICY}
-    )
-    steps = [{"name": "x", "timeoutSeconds": 301}]
-    assert "\n* " not in notes(steps=steps, stepServices={"x": POLICY})
-    assert "\n* " not in notes(
-        **{key: PRODUCTION[key] for key in ("steps", "delaySeconds")}
-        | {"externalSteps": ["virusscan", "policies"]}
-    )
+    service = {"stepServices": {"x": POLICY}, **FROM}
+    said = notes(steps=[{"name": "x", "timeoutSeconds": 300}], **service)
+    assert "timeoutSeconds of the step be more than stepServices.x.timeoutSeconds" in said
+    assert "\n* " not in notes(steps=[{"name": "x", "timeoutSeconds": 301}], **service)
+    outside: Object = {key: PRODUCTION[key] for key in ("steps", "delaySeconds")}
+    assert "\n* " not in notes(**outside, externalSteps=["virusscan", "policies"])
+
+
+def test_the_notes_say_when_steps_download_from_anywhere() -> None:
+    served: Object = {"steps": [{"name": "x"}], "stepServices": {"x": POLICY}}
+    assert "\n* storageCheck.from is empty" in notes(**served)
+    assert "\n* " not in notes(**served, **FROM)
 
 
 PAGE = REPO / "docs" / "step-services.md"

@@ -198,6 +198,10 @@ Foreground yes
 * stepServices.{{ $name }} serves {{ $step }}, which is not in steps: no upload comes to it. Add it to steps.
 {{- end }}
 {{- end }}
+{{- if and $services (not .Values.storageCheck.from) }}
+* storageCheck.from is empty: step services download from any address that an event on the stream names. Set it to the
+  beginning of the storage's URLs.
+{{- end }}
 {{- if .Values.steps }}
 While it runs, the log, the metric uploadpp_step_listeners and `kubectl pp doctor` name a step that has no service.
 {{- end }}
