@@ -14,7 +14,7 @@ from uploadpp.api.timestamps import format_time
 from uploadpp.core.conditions import Condition, conditions
 from uploadpp.core.model import Millis, StepStatus, Upload
 from uploadpp.core.naming import LABELS, resource_name
-from uploadpp.core.sharding import BUCKET_LABEL, bucket_of
+from uploadpp.core.sharding import BUCKET_LABEL, bucket_label
 from uploadpp.core.states import CancelPolicy, DesiredState, StepState
 
 MAX_INT64 = 2**63 - 1
@@ -53,7 +53,7 @@ def to_resource(
         "metadata": {
             "name": resource_name(upload.id),
             "namespace": namespace,
-            "labels": {**LABELS, BUCKET_LABEL: f"{bucket_of(upload.id):02d}"},
+            "labels": {**LABELS, BUCKET_LABEL: bucket_label(upload.id)},
         },
         "spec": to_spec(upload, shown=shown, sealed=sealed),
     }

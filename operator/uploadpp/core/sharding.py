@@ -18,6 +18,11 @@ def bucket_of(upload_id: str) -> int:
     return int.from_bytes(sha256(upload_id.encode()).digest()[:4]) % BUCKETS
 
 
+def bucket_label(upload_id: str) -> str:
+    """The value of the label that the resource of an upload has."""
+    return f"{bucket_of(upload_id):02d}"
+
+
 @dataclass(frozen=True, slots=True)
 class Shard:
     """One of `count` shards."""

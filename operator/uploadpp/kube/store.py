@@ -42,6 +42,7 @@ BINDING_OF_FILE = ("id", "receivedTime", "filesize")
 names, or suspends what is new, is welcome to do so."""
 ESSENTIAL = ("conditions", "currentStep", "run", "finishes", "steps", "log")
 """Fields of the status without which a restart would not go on where we are."""
+BUCKET_POINTER = f"/metadata/labels/{BUCKET_LABEL.replace('/', '~1')}"
 MARK_OF_URLS = "uploadpp.io/url-secret"
 """Marks the Secrets that `spec.urlSecretRef` may name; the value is `true`."""
 _WEB_ADDRESS = re.compile(r"https?://[!-~]{1,65536}", re.IGNORECASE)
@@ -208,6 +209,14 @@ class Store:
         answer = await self._patch(self._path + api_path(name), name, version, "/spec/sealed", sealed)
         altered = (answer.get("spec") or {}).get("sealed") != sealed
         return replace(stored(answer), altered="spec.sealed") if altered else stored(answer)
+
+    async def write_bucket(self, name: str, version: str, bucket: str) -> Stored:
+        """Replace the label that says whose the resource is, after somebody has changed it.
+
+        Raises:
+            ConflictError, NotFoundError: as for `write_status`.
+        """
+        return stored(await self._patch(self._path + api_path(name), name, version, BUCKET_POINTER, bucket))
 
     async def _patch(self, path: str, name: str, version: str, pointer: str, value: object) -> Json:
         patch = [

@@ -55,6 +55,9 @@ class Resources(Protocol):
     async def write_sealed(self, name: str, version: str, sealed: str) -> Stored:
         """Replace the sealed part of a version."""
 
+    async def write_bucket(self, name: str, version: str, bucket: str) -> Stored:
+        """Replace the label that says whose a resource is."""
+
     async def takes_new(self) -> bool:
         """Whether the CRD and the namespace are there, and are not being removed."""
 

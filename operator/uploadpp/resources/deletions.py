@@ -10,12 +10,15 @@ upload wait here; whatever the answer is, they are then applied to what the uplo
 import asyncio
 import contextlib
 import logging
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis
 from uploadpp.core.naming import resource_name
+from uploadpp.core.sharding import bucket_label
 from uploadpp.kube.errors import ApiError
+from uploadpp.kube.store import Stored, stored
 from uploadpp.pipeline.acks import Slot
 from uploadpp.pipeline.checkpoint import Checkpoint
 from uploadpp.pipeline.coordinator import Coordinator
@@ -31,6 +34,9 @@ SECOND_LOOK_SECONDS = 1.0
 """One API server of several may learn later than the others that a CRD is being removed."""
 AFTERWARDS_SECONDS = 5.0
 """What is told so soon after the CRD was not there has gone with it; it may be back already."""
+LABEL_SECONDS = 30.0
+"""A label is put back no more often than this."""
+REMEMBERED = 10_000
 UNDECIDED_SECONDS = 10.0
 """When nobody can tell for so long, the upload goes on: what is forgotten cannot be had back."""
 
@@ -57,7 +63,11 @@ class Vanished:
         self._wake = asyncio.Event()
         self._postpone = coordinator.postpone
         coordinator.postpone = self._hold
+        self._inputs = inputs
+        self._mislabelled: OrderedDict[str, tuple[str, Stored, str]] = OrderedDict()
+        self._labelled: OrderedDict[str, float] = OrderedDict()
         inputs.on_vanished = checkpoint.on_vanished = self.doubt
+        inputs.on_mislabelled = self._mislabel
 
     def __len__(self) -> int:
         return len(self._doubts)
@@ -95,7 +105,7 @@ class Vanished:
                     await self._wake.wait()
             self._wake.clear()
             asked, began = list(self._doubts.values()), loop.time()
-            taken = await self._are_taken()
+            taken = await self._are_taken() if asked else None
             if taken is False:
                 self._missing_until = loop.time() + AFTERWARDS_SECONDS
                 asked = list(self._doubts.values())
@@ -103,9 +113,51 @@ class Vanished:
                 age = began - doubt.since
                 if taken is False or (taken is None and age >= UNDECIDED_SECONDS):
                     self._decide(doubt, keep=True)
-                elif taken and age >= SECOND_LOOK_SECONDS:
+                elif taken and age >= SECOND_LOOK_SECONDS and not await self._is_there(doubt):
                     self._decide(doubt, keep=False)
+            await self._label()
             await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _is_there(self, doubt: _Doubt) -> bool:
+        """Whether it is not gone at all: of what has another label now the watch says that it is deleted."""
+        entry = doubt.entry
+        try:
+            found = await self._resources.get(entry.name)
+        except ApiError as error:
+            log.debug("whether a resource is gone cannot be told: %s", error)
+            return True  # it is asked for again
+        if found is None or entry.gone or entry.stored is None or stored(found).uid != entry.stored.uid:
+            return False
+        entry.stored = stored(found)
+        self._inputs.restore(entry.stored.uid)
+        self._inputs.check_label(found, entry.upload.id)
+        self._decide(doubt, keep=None)
+        return True
+
+    def _mislabel(self, name: str, known: Stored, upload_id: str) -> None:
+        if len(self._mislabelled) < REMEMBERED:
+            self._mislabelled[known.uid] = name, known, upload_id
+            self._wake.set()
+
+    async def _label(self) -> None:
+        """Put labels back that somebody has changed."""
+        now = asyncio.get_running_loop().time()
+        while self._mislabelled:
+            uid, (name, known, upload_id) = self._mislabelled.popitem(last=False)
+            if now < self._labelled.get(uid, 0.0):
+                continue  # not a fight; the next listing finds it again
+            self._labelled[uid] = now + LABEL_SECONDS
+            if len(self._labelled) > REMEMBERED:
+                self._labelled.popitem(last=False)
+            try:
+                written = await self._resources.write_bucket(name, known.version, bucket_label(upload_id))
+            except ApiError as error:
+                log.warning("the label of a resource is not put back: %s", error)
+                continue
+            log.warning("put the label of a resource back", extra={"upload": upload_id})
+            entry = self._coordinator.upload_entry(upload_id)
+            if entry is not None and entry.stored is not None and entry.stored.uid == uid:
+                entry.stored = written
 
     async def _are_taken(self) -> bool | None:
         """Whether the API server takes such resources; None when it cannot be told."""
@@ -115,19 +167,28 @@ class Vanished:
             log.debug("whether the CRD is there cannot be told: %s", error)
             return None
 
-    def _decide(self, doubt: _Doubt, *, keep: bool) -> None:
+    def _decide(self, doubt: _Doubt, *, keep: bool | None) -> None:
+        """What becomes of an upload: recorded anew, forgotten, or, with None, nothing at all."""
         entry = doubt.entry
         del self._doubts[entry.upload.id]
         with self._coordinator.quarantine.one(entry):
             if not entry.gone:
                 entry.unpublished -= 1
-                (self._keep if keep else self._forget)(entry)
+                if keep is None:
+                    self._go_on(entry)
+                else:
+                    (self._keep if keep else self._forget)(entry)
         for event, sequence, timestamp, slot in doubt.messages:
             self._coordinator.on_postponed(event, sequence, timestamp, slot)
 
     def _forget(self, entry: Entry) -> None:
         log.info("resource deleted; the upload is forgotten", extra={"upload": entry.upload.id})
         self._coordinator.forget(entry)
+
+    def _go_on(self, entry: Entry) -> None:
+        self._coordinator.schedule(entry)
+        if entry.storable:
+            self._coordinator.on_storable(entry)
 
     def _keep(self, entry: Entry) -> None:
         """Go on with an upload from memory, and record it as if it had never been."""
@@ -142,6 +203,4 @@ class Vanished:
         control = evolve(upload.control, generation=1)
         entry.upload = evolve(upload, control=control, observed_generation=1)
         self._coordinator.rename(entry, resource_name(upload.id))
-        self._coordinator.schedule(entry)
-        if entry.storable:
-            self._coordinator.on_storable(entry)
+        self._go_on(entry)

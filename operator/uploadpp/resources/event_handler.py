@@ -16,6 +16,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Origin, Upload
 from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION, resource_name
+from uploadpp.core.sharding import BUCKET_LABEL, bucket_label
 from uploadpp.core.states import Stage
 from uploadpp.kube.sealing import ForeignSealError, SealError, UnknownKeyError, sealed_with
 from uploadpp.kube.store import Stored, stored
@@ -59,6 +60,7 @@ class ResourceInputs:
         coordinator.quarantine.post = notices.post
         self.on_vanished: Callable[..., None] = lambda entry, **_: coordinator.forget(entry)
         self._written_back: OrderedDict[str, float] = OrderedDict()
+        self.on_mislabelled: Callable[[str, Stored, str], None] = lambda *_: None
         coordinator.on_forgotten = self._done_with
         coordinator.on_overruled = self._overruled
 
@@ -280,6 +282,7 @@ class ResourceInputs:
         if sealed:
             self.keys.opened()
         if upload.id and not self._coordinator.shard.owns(upload.id):
+            self.check_label(resource, upload.id)
             return None
         if not upload.id:
             self._report(resource, ValueError("spec.upload.id is empty"))
@@ -294,6 +297,16 @@ class ResourceInputs:
         if not sealed:
             self._secrets.want(entry, resource)
         return entry
+
+    def check_label(self, resource: Json, upload_id: str) -> None:
+        """With a label that somebody has changed its owner is not told of it; whoever is told mends that."""
+        label = (resource["metadata"].get("labels") or {}).get(BUCKET_LABEL)
+        if label is not None and label != bucket_label(upload_id):
+            self.on_mislabelled(resource["metadata"]["name"], stored(resource), upload_id)
+
+    def restore(self, uid: str) -> None:
+        """A resource that was said to be gone is there."""
+        self._forgotten.pop(uid, None)
 
     def _prevails(self, resource: Json, upload_id: str) -> bool:
         """Whether an upload is driven by this resource, and not by another one that names it as well.

@@ -146,6 +146,9 @@ class ApiServer:
                 Verb.MODIFIED, actor, current, {**current, "status": change["value"]}, status=True
             )
         field = change["path"].rpartition("/")[2]
+        if change["path"].startswith("/metadata/labels/"):
+            labels = {**current["metadata"].get("labels", {}), field.replace("~1", "/"): change["value"]}
+            return self.label(actor, name, labels)
         return self.edit(actor, name, **{field: change["value"]})
 
     def edit(self, actor: str, name: str, **spec: object) -> Json:

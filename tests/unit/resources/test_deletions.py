@@ -9,8 +9,10 @@ from tests.unit.resources.test_event_handler import Side, driven
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import CleanUpload, StepFinished
 from uploadpp.core.model import Millis
+from uploadpp.core.sharding import BUCKET_LABEL, Shard, bucket_label
 from uploadpp.core.states import Outcome
 from uploadpp.kube.errors import ApiError, UnavailableError
+from uploadpp.kube.store import Stored
 from uploadpp.pipeline.acks import Slot
 from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.resources import deletions
@@ -35,6 +37,8 @@ class Cluster(Side):
         super().__init__()
         self.answers = list(answers)
         self.on_vanished: Any = None
+        self.there: dict[str, dict[str, Any]] = {}
+        self.labelled: list[tuple[str, str, str]] = []
         me = cast("Any", self)
         self.vanished = Vanished(self.coordinator, me, self.inputs, me)
         for name in ("a", "b"):
@@ -47,6 +51,13 @@ class Cluster(Side):
         if isinstance(answer, ApiError):
             raise answer
         return answer
+
+    async def get(self, name: str) -> dict[str, Any] | None:
+        return self.there.get(name)
+
+    async def write_bucket(self, name: str, version: str, bucket: str) -> Stored:
+        self.labelled.append((name, version, bucket))
+        return Stored(f"uid-{name}", "6", 1)
 
     def entry(self, name: str = "a") -> Entry | None:
         return self.coordinator.upload_entry(name)
@@ -135,3 +146,43 @@ async def test_who_is_over_is_forgotten_at_once() -> None:
     entry.saved = entry.version
     cluster.inputs.gone("c", "uid-c")
     assert cluster.entry("c") is None
+
+
+def labelled(name: str, bucket: str) -> dict[str, Any]:
+    resource = driven(name, name)
+    resource["metadata"]["labels"] = {BUCKET_LABEL: bucket}
+    return resource
+
+
+@pytest.mark.parametrize("wrong", [True, False])
+async def test_what_has_another_label_now_is_not_gone(*, wrong: bool) -> None:
+    """The watch of its shard says so; the owner of another one may have mended it already."""
+    cluster = Cluster(HERE)
+    entry = cluster.entry()
+    assert entry is not None
+    right = bucket_label("a")
+    cluster.there = {"a": labelled("a", "63" if wrong else right)}
+    await cluster.removed("a", "b")
+    assert (cluster.entry(), entry.gone, entry.unpublished) == (entry, False, 0)
+    assert cluster.entry("b") is None, "that one is gone"
+    assert cluster.labelled == ([("a", "5", right)] if wrong else [])
+    cluster.coordinator.put_away(entry)
+    cluster.inputs.recalled(labelled("a", right))
+    assert cluster.entry() is not None, "it is known again when it comes back from the archive"
+
+
+async def test_who_is_told_of_a_resource_of_another_shard_mends_its_label() -> None:
+    """Its owner does not see it. Not a fight: once in a while is enough."""
+    cluster = Cluster(HERE)
+    others = next(f"x{number}" for number in range(99) if not Shard(0, 2).owns(f"x{number}"))
+    cluster.coordinator.shard = Shard(0, 2)
+    running = asyncio.create_task(cluster.vanished.run())
+    for _ in range(3):
+        cluster.inputs.seen(labelled(others, "00"))
+        await asyncio.sleep(0.01)
+    unlabelled = labelled(others, "00")
+    unlabelled["metadata"]["labels"] = {}
+    cluster.inputs.seen(unlabelled)
+    running.cancel()
+    assert cluster.labelled == [(others, "5", bucket_label(others))]
+    assert cluster.entry(others) is None
