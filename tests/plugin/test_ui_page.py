@@ -159,7 +159,7 @@ def test_filters_live_in_the_address(page: Page) -> None:
 
 def test_changes_come_by_themselves_and_leave_the_focus_where_it_is(page: Page) -> None:
     window = page.window
-    page.open()
+    page.open("#status=Stalled")
     window.press("j")
     window.press("j")
     open_ = window.run("document.activeElement.dataset.open")

@@ -71,7 +71,7 @@ def test_what_is_queued_for_a_step_nobody_answers_for_needs_attention() -> None:
     model = Model()
     model.load([seen(STATES["queued"]("behind"))])
     now = time.time()
-    assert counts(model.snapshot(), now, model.silent_steps())["groups"].get("attention") is None
+    assert counts(model, model.snapshot(), now, model.silent_steps())["groups"].get("attention") is None
     model.put(seen(STATES["stalled"]("in-front")))
     assert model.silent_steps() == {"virusscan"}
     found = model.find(filters.Filter(view="attention"), now)
@@ -156,6 +156,29 @@ def test_only_what_changed_is_sent() -> None:
     assert third["page"]["total"] == 1
     assert third["opened"] == ""
     assert "rows" not in third
+
+
+def test_counts_follow_uploads_from_flight_to_their_end() -> None:
+    model, now = Model(), time.time()
+
+    def groups() -> dict[str, int]:
+        found: dict[str, int] = counts(model, model.snapshot(), now, frozenset())["groups"]
+        return found
+
+    model.load([seen(WAITING), seen(STATES["completed"]("done")), seen(STATES["aborted"]("bad"))])
+    assert groups() == {"": 1, "succeeded": 1, "failed": 1, "all": 3}
+    model.put(seen(STATES["completed"]("calm")))
+    assert groups() == {"succeeded": 2, "failed": 1, "all": 3}
+    model.put(seen(STATES["held"]("done")))
+    assert groups() == {"": 1, "attention": 1, "succeeded": 1, "failed": 1, "all": 3}
+    model.drop(("ocis", "bad"))
+    model.drop(("ocis", "done"))
+    model.drop(("ocis", "never there"))
+    assert groups() == {"succeeded": 1, "all": 1}
+    assert counts(model, model.snapshot(), now, frozenset())["states"] == [["Completed", 1]]
+    model.load([seen(STATES["aborted"]("bad"))])
+    assert groups() == {"failed": 1, "all": 1}
+    assert len(model.snapshot(ended=True)) == 1
 
 
 def test_a_new_list_keeps_numbers_and_forgets_what_is_gone() -> None:

@@ -16,6 +16,8 @@ COUNT = 160
 TICK_SECONDS = 0.5
 SLOTS = {"virusscan": 8}
 SEED = 7
+PICTURES = 0.1
+"""How many of the uploads that arrive are pictures."""
 NAMESPACE = "ocis"
 
 
@@ -27,6 +29,7 @@ class Demo:
         self._count, self._moving = count, moving
         self._random = random.Random(SEED)  # noqa: S311 -- made up, and the same each time
         self._uploads: dict[str, Fiction] = {}
+        self._number = count * 7
         self._closed = threading.Event()
 
     def start(self) -> None:
@@ -34,6 +37,7 @@ class Demo:
         now = time.time()
         made = list(self._begin(now))
         self._uploads = {each.name: each for each in made}
+        self._give_slots(now)
         self.model.load(Upload(each.resource()) for each in made)
         self._say()
         if self._moving:
@@ -106,16 +110,30 @@ class Demo:
             fiction = self._uploads[each]
             if fiction.advance(self._random, now):
                 self.model.put(Upload(fiction.resource()))
-        free = SLOTS["virusscan"] - sum(
-            1 for each in self._uploads.values() if each.step == "virusscan" and each.state == "Running"
-        )
-        queued = [each for each in self._uploads.values() if each.state == "Queued"]
-        for fiction in sorted(queued, key=lambda each: each.since)[: max(free, 0)]:
-            fiction.start(now)
+        for fiction in self._give_slots(now):
             self.model.put(Upload(fiction.resource()))
-        flying = sum(1 for each in self._uploads.values() if not each.completed)
-        if flying < self._count:
-            new = Fiction.arrived(self._random, len(self._uploads), now)
-            self._uploads[new.name] = new
-            self.model.put(Upload(new.resource()))
+        flying = [each for each in self._uploads.values() if not each.completed]
+        if len(flying) < self._count:
+            stuck = sum(1 for each in flying if each.step == STEPS[-1])
+            picture = stuck < self._count // 5 and self._random.random() < PICTURES
+            self._arrive(Fiction.arrived(self._random, self._number, now, picture=picture))
+        ended = [each for each in self._uploads.values() if each.completed]
+        if len(ended) > self._count * 8:
+            oldest = min(ended, key=lambda each: each.completed)
+            del self._uploads[oldest.name]
+            self.model.drop((NAMESPACE, oldest.name))
         self._say()
+
+    def _arrive(self, new: Fiction) -> None:
+        self._number += 1
+        self._uploads[new.name] = new
+        self.model.put(Upload(new.resource()))
+
+    def _give_slots(self, now: float) -> list[Fiction]:
+        """Start as many uploads as there are free slots, the oldest first; returns them."""
+        at_scanner = [each for each in self._uploads.values() if each.step == "virusscan"]
+        free = SLOTS["virusscan"] - sum(1 for each in at_scanner if each.state == "Running")
+        queued = sorted((each for each in at_scanner if each.state == "Queued"), key=lambda each: each.since)
+        for fiction in queued[: max(free, 0)]:
+            fiction.begin("virusscan", now - self._random.uniform(0.1, 1))
+        return queued[: max(free, 0)]

@@ -9,9 +9,11 @@ from kubectl_pp.upload import GROUP, KIND, VERSION
 from uploadpp.core.states import STALLED
 
 STEPS = ("policies", "virusscan", "thumbnail")
+"""The last one is new: pictures have it in their plan, and nobody has started a service for it."""
 NAMESPACE = "ocis"
 STALL_SECONDS = 600.0
-_KINDS = ("pdf", "odp", "jpg", "docx", "mp4", "zip", "csv", "png", "txt", "pptx")
+_KINDS = ("pdf", "odp", "docx", "mp4", "zip", "csv", "txt", "pptx")
+_PICTURES = ("jpg", "png")
 _WORDS = (
     *("tax", "slides", "budget", "holiday", "minutes", "offer", "plan", "invoice", "thesis", "contract"),
     *("poster", "roster", "survey", "recipe", "notes", "letter", "photo", "report", "draft", "backup"),
@@ -33,22 +35,23 @@ HOSTILE = (
 class Fiction:
     """One upload and what has happened to it."""
 
-    def __init__(self, random: Random, number: int, created: float) -> None:
+    def __init__(self, random: Random, number: int, created: float, *, picture: bool = False) -> None:
         self.name = str(UUID(int=random.getrandbits(128), version=4))
-        self.file = f"{random.choice(_WORDS)}-{number}.{random.choice(_KINDS)}"
+        self.file = f"{random.choice(_WORDS)}-{number}.{random.choice(_PICTURES if picture else _KINDS)}"
         self.size = int(10 ** random.uniform(3, 8.5))
         self.user = str(UUID(int=random.randrange(1, 13) << 64, version=4))
         self.created = created
         self.state, self.step, self.since = "Running", STEPS[0], created
         self.message, self.next, self.completed, self.outcome = "", 0.0, 0.0, ""
         self.version = 1
-        self.steps: dict[str, Json] = {name: {"name": name, "state": "Waiting"} for name in STEPS}
+        self.plan = STEPS if picture else STEPS[:-1]
+        self.steps: dict[str, Json] = {name: {"name": name, "state": "Waiting"} for name in self.plan}
         self.reason = self.stalled = ""
 
     @classmethod
-    def arrived(cls, random: Random, number: int, now: float) -> "Fiction":
+    def arrived(cls, random: Random, number: int, now: float, *, picture: bool) -> "Fiction":
         """One that has just come."""
-        made = cls(random, number, now)
+        made = cls(random, number, now, picture=picture)
         made.begin(STEPS[0], now)
         return made
 
@@ -57,30 +60,30 @@ class Fiction:
         """One that came and went within the last hour."""
         made = cls(random, number, now - random.uniform(12, 3900))
         at = made.created
-        for step in STEPS:
+        for step in made.plan:
             made.begin(step, at)
             at = min(at + _took(random, step), now - 1)
             made.answer(step, "continue", at)
         made.end("Completed", "continue", at, "all steps passed; the storage released the file")
         if random.random() < 0.03:  # noqa: PLR2004 -- a few
             made.answer("virusscan", "delete", made.since, "Eicar-Test-Signature")
-            made.steps["thumbnail"] = {"name": "thumbnail", "state": "Skipped"}
             made.end("Deleted", "delete", at, "step virusscan answered delete: Eicar-Test-Signature")
         return made
 
     @classmethod
     def in_flight(cls, random: Random, number: int, now: float, slots: int) -> "Fiction":
         """One of those that are there when somebody looks: most are queued, some are in trouble."""
-        made = cls(random, number, now)
-        if number % 40 == 3:  # noqa: PLR2004 -- one in forty
+        stalled, thumbnail = number % 40 == 3, number % 9 == 1  # noqa: PLR2004 -- one in forty
+        made = cls(random, number, now, picture=stalled or thumbnail)
+        if stalled:
             made.stall(random, now - random.uniform(700, 2000))
+        elif thumbnail:
+            made.pass_until(random, "thumbnail", now - random.uniform(1, 500))
         elif number % 11 == 5:  # noqa: PLR2004 -- one in eleven
             made.pass_until(random, "virusscan", now - random.uniform(1, 40))
             made.back_off(random, now)
         elif number % 80 == 7:  # noqa: PLR2004 -- one in eighty
             made.hold(random, now - random.uniform(900, 5000))
-        elif number % 9 == 1:
-            made.pass_until(random, "thumbnail", now - random.uniform(1, 500))
         elif number < slots * 4 and number % 4 == 0:
             made.pass_until(random, "virusscan", now - random.uniform(0.1, 3))
         else:
@@ -203,19 +206,13 @@ class Fiction:
         elif random.random() < 0.12:  # noqa: PLR2004 -- one in eight
             self.back_off(random, now)
         else:
-            self.answer("virusscan", "continue", now - 1)
-            if random.random() < 0.1:  # noqa: PLR2004 -- one in ten
+            self.answer("virusscan", "continue", now)
+            if "thumbnail" in self.plan:
                 self.begin("thumbnail", now)
             else:
-                self.begin("thumbnail", now - 0.9)
-                self.answer("thumbnail", "continue", now)
                 self.end("Completed", "continue", now, "all steps passed; the storage released the file")
         self.version += 1
         return True
-
-    def start(self, now: float) -> None:
-        """It gets a slot."""
-        self.begin("virusscan", now)
 
     def resource(self) -> Json:
         """As the API server would have it."""
@@ -234,7 +231,7 @@ class Fiction:
             "observedGeneration": 1,
             "conditions": conditions,
             "currentStep": self.step,
-            "progress": f"{passed}/{len(STEPS)}",
+            "progress": f"{passed}/{len(self.plan)}",
             "stageTime": iso(self.since),
             "startTime": iso(self.created),
             "run": 1,
@@ -263,7 +260,7 @@ class Fiction:
             "generation": 1,
             "creationTimestamp": iso(self.created)[:19] + "Z",
         }
-        plan = [{"name": step, **({"maxInFlight": 8} if step == "virusscan" else {})} for step in STEPS]
+        plan = [{"name": step, **({"maxInFlight": 8} if step == "virusscan" else {})} for step in self.plan]
         return {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": KIND,

@@ -26,6 +26,11 @@ class Filter(NamedTuple):
     start: int = 0
     """The number of the first row."""
 
+    @property
+    def reads_ended(self) -> bool:
+        """Whether uploads that have ended may be among those it chooses."""
+        return self.view in {"failed", "succeeded", "all"} or (not self.view and bool(self.status))
+
     def matches(self, row: Row, now: float, unwell: "frozenset[str]") -> bool:
         """Whether a row is shown. A status of those that have ended is looked for among these."""
         if not _in_view(self.view or ("all" if self.status else ""), row, now, unwell):

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from heapq import nsmallest
 from typing import NamedTuple
@@ -35,6 +35,10 @@ class Model:
         self.changed = threading.Condition()
         self.version = 0
         self.rows: dict[Key, Row] = {}
+        self.flying: dict[Key, Row] = {}
+        """Those that have not ended, or wait for a person: what changes, and what people look at."""
+        self.ended: Counter[tuple[str, bool]] = Counter()
+        """Of the others how many there are, by state and by whether they failed."""
         self.steps: dict[str, int] = {}
         """Steps in the order of the plans, with their maxInFlight where a plan names it."""
         self.answers: dict[str, deque[tuple[float, float]]] = {}
@@ -54,10 +58,10 @@ class Model:
         uploads = list(uploads)
         with self.changed:
             before, self.rows = self.rows, {}
-            self.answers = {}
+            self.flying, self.ended, self.answers = {}, Counter(), {}
             for upload in uploads:
                 old = before.get(upload.key)
-                self._put(upload, old.number if old else None)
+                self._put(upload, old.number if old else None, None)
             self._news()
 
     def put(self, upload: Upload) -> None:
@@ -70,7 +74,7 @@ class Model:
     def drop(self, key: Key) -> None:
         """An upload that is gone."""
         with self.changed:
-            self.rows.pop(key, None)
+            self._forget(self.rows.pop(key, None))
             self._news()
 
     def hear(self) -> None:
@@ -110,22 +114,22 @@ class Model:
     def silent_steps(self) -> frozenset[str]:
         """The steps that nobody answers for, as the operator or as stalled uploads say."""
         with self.changed:
-            stalled = {row.step for row in self.rows.values() if row.stuck and row.stage == Stage.RUNNING}
+            stalled = {row.step for row in self.flying.values() if row.stuck and row.stage == Stage.RUNNING}
             return self.unwell | stalled
 
     def find(self, wanted: Filter, now: float) -> Found:
         """The rows of a page in order."""
         unwell = self.silent_steps()
         with self.changed:
-            rows = list(self.rows.values())
+            rows = list((self.rows if wanted.reads_ended else self.flying).values())
         found = [row for row in rows if wanted.matches(row, now, unwell)]
         first = nsmallest(wanted.start + PAGE, found, key=lambda row: row.order(now, unwell))
         return Found(first[wanted.start :], len(found), sum(row.stuck for row in found))
 
-    def snapshot(self) -> list[Row]:
-        """All rows, for whoever counts them."""
+    def snapshot(self, *, ended: bool = False) -> list[Row]:
+        """The rows that are in flight, or all of them."""
         with self.changed:
-            return list(self.rows.values())
+            return list((self.rows if ended else self.flying).values())
 
     def stamp(self, key: Key) -> str:
         """What is another one after each change of an upload; empty when it is gone."""
@@ -133,11 +137,16 @@ class Model:
             row = self.rows.get(key)
             return row.stamp if row is not None else ""
 
-    def _put(self, upload: Upload, number: int | None, old: Row | None = None) -> None:
+    def _put(self, upload: Upload, number: int | None, old: Row | None) -> None:
+        self._forget(old)
         if number is None:
             self._numbers += 1
             number = self._numbers
         row = self.rows[upload.key] = Row(upload, number)
+        if row.ended:
+            self.ended[row.status, row.failed] += 1
+        else:
+            self.flying[row.key] = row
         for step in upload.steps:
             most = step.plan.get("maxInFlight")
             self.steps[step.name] = most if isinstance(most, int) else self.steps.get(step.name, 0)
@@ -146,6 +155,12 @@ class Model:
             if answer not in known:
                 name, at, seconds = answer
                 self.answers.setdefault(name, deque(maxlen=ANSWERS)).append((at, seconds))
+
+    def _forget(self, row: Row | None) -> None:
+        if row is not None and row.ended:
+            self.ended[row.status, row.failed] -= 1
+        elif row is not None:
+            self.flying.pop(row.key, None)
 
     def _news(self) -> None:
         self.lost = ""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from kubectl_pp.sound import Json
 from kubectl_pp.ui.model import Model
-from kubectl_pp.ui.rows import ATTENTION, ENDED, LONG, RETRYING, Row
+from kubectl_pp.ui.rows import ATTENTION, LONG, RETRYING, Row
 from kubectl_pp.upload import FINISHED, Stage
 
 MINUTES = 60
@@ -14,26 +14,30 @@ _GROUPS = {ATTENTION: "attention", RETRYING: "retrying", LONG: "long"}
 _WAITING = frozenset({Stage.QUEUED, Stage.BACKING_OFF, Stage.RELEASE_BACKING_OFF, Stage.HELD})
 
 
-def counts(rows: Iterable[Row], now: float, unwell: "frozenset[str]") -> Json:
-    """How many uploads are in each group and each state; of states also those of ended ones."""
+def counts(model: Model, rows: Iterable[Row], now: float, unwell: "frozenset[str]") -> Json:
+    """How many uploads are in each group and each state.
+
+    The rows are those in flight. Of the others the model has the numbers.
+    """
     groups: Counter[str] = Counter()
     states: Counter[str] = Counter()
-    hour = 0
+    for (status, failed), number in model.ended.copy().items():
+        states[status] += number
+        groups["failed" if failed else "succeeded"] += number
+        groups["all"] += number
     for row in rows:
-        rank = row.rank(now, unwell)
         states[row.status] += 1
         groups["all"] += 1
-        if rank != ENDED:
-            groups[""] += 1
+        groups[""] += 1
+        rank = row.rank(now, unwell)
         if rank in _GROUPS:
             groups[_GROUPS[rank]] += 1
         if row.completed:
             groups["failed" if row.failed else "succeeded"] += 1
-            hour += now - row.completed < 3600  # noqa: PLR2004 -- an hour
     order = [str(stage) for stage in Stage]
     place = {name: order.index(name) if name in order else -1 for name in states}
-    named = sorted(states.items(), key=lambda each: (place[each[0]], each[0]))
-    return {"groups": dict(groups), "states": [list(each) for each in named], "hour": hour}
+    named = sorted(((place[name], name), number) for name, number in states.items() if number)
+    return {"groups": +groups, "states": [[name, number] for (_, name), number in named]}
 
 
 def steps(model: Model, rows: Iterable[Row], now: float, unwell: "frozenset[str]") -> list[Json]:

@@ -53,12 +53,12 @@ class Stream:
         why = model.stale(now)
         yield "state", _json({"lost": why, "asOf": round(model.heard) if why else 0, "loaded": model.loaded})
         rows, unwell = model.snapshot(), model.silent_steps()
-        yield "counts", _json(counts(rows, now, unwell))
+        yield "counts", _json(counts(model, rows, now, unwell))
         yield "steps", _json(steps(model, rows, now, unwell))
         yield "operator", _json(model.operator.get("findings", []))
         if now - self._charted >= CHARTS_SECONDS or now < self._charted:
             self._charted = now
-            yield "hour", _json(hour(rows, now))
+            yield "hour", _json(hour(model.snapshot(ended=True), now))
         yield from self._page(now)
         if self._opened is not None:
             yield "opened", _json(model.stamp(self._opened))

@@ -41,14 +41,14 @@ def run(context: Context) -> int:
         server = Server(answers, port)
     except OSError as error:
         raise PluginError(f"port {port} cannot be used: {error.strerror}", "--port, or none") from error
-    folder = ""
+    folder = tempfile.mkdtemp(prefix="kubectl-pp-ui.") if options.open else ""
     try:
         source.start()
         context.screen.line(server.url)
-        context.screen.note("Only you have this address. The page is read-only and ends with Ctrl-C.")
+        context.screen.note("Do not share this address. The page is read-only and ends with Ctrl-C.")
         context.screen.out.flush()
-        if options.open:
-            folder = _open(server.url)
+        if folder:
+            _open(server.url, folder)
         server.serve_forever()
     except KeyboardInterrupt:
         return ExitCode.OK
@@ -66,13 +66,11 @@ def _number(text: str, flag: str, most: int) -> int:
     return int(text[:9])
 
 
-def _open(url: str) -> str:
-    """Open the browser; returns a folder to remove. Command lines are public, so the token is not in one."""
+def _open(url: str, folder: str) -> None:
+    """Open the browser by a file in that folder. Command lines are public, so the token is not in one."""
     import webbrowser  # noqa: PLC0415 -- takes 20 ms to load
 
-    folder = tempfile.mkdtemp(prefix="kubectl-pp-ui.")
     path = f"{folder}/open.html"
     with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:  # noqa: PTH123 -- with its mode
         file.write(f'<!doctype html><meta http-equiv="refresh" content="0;url={escape(url)}">')
     webbrowser.open(f"file://{path}")
-    return folder

@@ -3,7 +3,7 @@
 import pytest
 
 from kubectl_pp.findings import Verdict
-from kubectl_pp.metrics import judge, parse
+from kubectl_pp.metrics import by_step, judge, parse
 from kubectl_pp.operators import _why_it_does_not_run, _words
 
 
@@ -53,3 +53,15 @@ def test_why_a_pod_does_not_run() -> None:
     init = {"state": {"waiting": {"reason": "ErrImagePull"}}}
     assert _why_it_does_not_run({"status": {"initContainerStatuses": [init]}}) == "ErrImagePull"
     assert _why_it_does_not_run({}) == ""
+
+
+def test_a_metric_is_read_by_step() -> None:
+    text = (
+        "# TYPE uploadpp_step_places gauge\n"
+        'uploadpp_step_places{step="virusscan"} 8.0\n'
+        'uploadpp_step_places{step="a\\"b\\\\c} 1"} 2.0\n'
+        'uploadpp_step_places_used{step="virusscan"} 3.0\n'
+    )
+    assert by_step(text, "uploadpp_step_places") == {"virusscan": 8.0, 'a"b\\c} 1': 2.0}
+    assert by_step(text, "uploadpp_step_places_used") == {"virusscan": 3.0}
+    assert by_step(text, "uploadpp_step_listeners") == {}
