@@ -16,9 +16,9 @@ from uploadpp.steps.bus import Bus, NatsBus
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.steps.download import Downloads
 from uploadpp.steps.judge import Judge
-from uploadpp.steps.memory import MemoryBus
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.service import StepService, Terms
+from uploadpp.steps.testing.memory import MemoryBus
 from uploadpp.wire.stream import STREAM
 
 FINISHED = "PostprocessingStepFinished"

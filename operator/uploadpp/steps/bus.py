@@ -1,4 +1,4 @@
-"""What a step needs of NATS. Tests of a step have one in memory: see memory.py."""
+"""What a step needs of NATS. Tests of a step have one in memory: see testing/memory.py."""
 
 from typing import Protocol
 

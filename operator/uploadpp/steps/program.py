@@ -21,7 +21,6 @@ from uploadpp.process.logs import log_what_nobody_catches, set_up
 from uploadpp.process.settings import Settings
 from uploadpp.process.stalls import StallWatch
 from uploadpp.process.tracing_config import notes, open_otlp
-from uploadpp.steps.bench import Bench
 from uploadpp.steps.bus import NatsBus
 from uploadpp.steps.children import hide_from_children
 from uploadpp.steps.consumer import StartConsumer
@@ -31,6 +30,7 @@ from uploadpp.steps.judge import Judge
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.options import SHARED, ServiceOptions
 from uploadpp.steps.service import StepService, Terms
+from uploadpp.steps.testing.bench import Bench
 from uploadpp.steps.trial import EPILOG, add_try_flags, read_trial, run_trial
 from uploadpp.storage.gateway import tls_context
 from uploadpp.wire.client import SafeClient

@@ -22,10 +22,11 @@ from typing import Any
 from uploadpp.core.states import Outcome
 from uploadpp.core.text import clean, clean_lines
 from uploadpp.process.configuration import ConfigurationError
-from uploadpp.steps import bench, judge
-from uploadpp.steps.alone import run_alone
-from uploadpp.steps.bench import Bench
-from uploadpp.steps.delivery import Delivery
+from uploadpp.steps import judge
+from uploadpp.steps.testing import bench
+from uploadpp.steps.testing.alone import run_alone
+from uploadpp.steps.testing.bench import Bench
+from uploadpp.steps.testing.delivery import Delivery
 from uploadpp.steps.upload import SOMEBODY, DownloadError, Upload, User
 
 BLOCKED_SECONDS = 1.0

@@ -22,10 +22,10 @@ from uploadpp.steps import (
 )
 from uploadpp.steps.download import Downloads
 from uploadpp.steps.judge import Judge
-from uploadpp.steps.memory import MemoryBus
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.service import StepService, Terms
 from uploadpp.steps.testing import Bench, Delivery, Download, NotAnsweredError, deliver, deliver_async
+from uploadpp.steps.testing.memory import MemoryBus
 
 CONTENT = b"hello world" * 20_000
 
@@ -298,7 +298,7 @@ async def test_the_next_process_goes_on() -> None:
 
 def test_a_function_that_never_stops_does_not_keep_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uploadpp.steps.judge.STOP_SECONDS", 0.05)
-    monkeypatch.setattr("uploadpp.steps.alone.END_SECONDS", 0.05)
+    monkeypatch.setattr("uploadpp.steps.testing.alone.END_SECONDS", 0.05)
 
     @step("mine")
     async def stubborn(_: Upload) -> Verdict:

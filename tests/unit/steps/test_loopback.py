@@ -10,8 +10,8 @@ import pytest
 from yarl import URL
 
 from uploadpp.steps import program
-from uploadpp.steps.alone import run_alone
-from uploadpp.steps.loopback import Download, Storage
+from uploadpp.steps.testing.alone import run_alone
+from uploadpp.steps.testing.loopback import Download, Storage
 from uploadpp.steps.upload import LocalBytes
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from uploadpp.steps import Step, testing
-from uploadpp.steps.delivery import Delivery
-from uploadpp.steps.loopback import Download
+from uploadpp.steps.testing.delivery import Delivery
+from uploadpp.steps.testing.loopback import Download
 from uploadpp.steps.trial import Exit, add_try_flags
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "steps.md").read_text()

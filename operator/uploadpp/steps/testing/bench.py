@@ -11,15 +11,15 @@ from uploadpp.core.commands import Kind, Mark, StartStep
 from uploadpp.core.model import Millis, Origin, StepPlan
 from uploadpp.core.model import Upload as CoreUpload
 from uploadpp.steps.decorator import Step
-from uploadpp.steps.delivery import Delivery, Event
 from uploadpp.steps.download import Downloads, Limits
 from uploadpp.steps.job import Job
 from uploadpp.steps.judge import Judge
-from uploadpp.steps.loopback import Download, Storage
-from uploadpp.steps.memory import MAX_PAYLOAD, MemoryBus, Stored
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.service import StepService, Terms
 from uploadpp.steps.start import Start
+from uploadpp.steps.testing.delivery import Delivery, Event
+from uploadpp.steps.testing.loopback import Download, Storage
+from uploadpp.steps.testing.memory import MAX_PAYLOAD, MemoryBus, Stored
 from uploadpp.steps.upload import UNNAMED, Upload
 from uploadpp.steps.verdict import NoVerdict, Verdict
 from uploadpp.storage.sources import Source

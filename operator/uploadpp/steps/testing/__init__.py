@@ -10,12 +10,12 @@ acknowledgements. Only the stream and its consumer are in memory; the bytes come
 import asyncio
 from pathlib import Path
 
-from uploadpp.steps.alone import run_alone
-from uploadpp.steps.bench import Bench, Sent
 from uploadpp.steps.decorator import Step
-from uploadpp.steps.delivery import Delivery, Event, NotAnsweredError
 from uploadpp.steps.download import Limits
-from uploadpp.steps.loopback import Download
+from uploadpp.steps.testing.alone import run_alone
+from uploadpp.steps.testing.bench import Bench, Sent
+from uploadpp.steps.testing.delivery import Delivery, Event, NotAnsweredError
+from uploadpp.steps.testing.loopback import Download
 from uploadpp.steps.upload import Upload
 
 __all__ = ["Bench", "Delivery", "Download", "Event", "NotAnsweredError", "Sent", "deliver", "deliver_async"]
