@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from e2e.cluster import binaries, envtest, golang
+from e2e.cluster import binaries, chromium, envtest, golang
 from e2e.cluster.tools import TOOLS, Tool, parse_version
 
 
@@ -205,7 +205,7 @@ def test_two_processes_build_once(sandbox: Path) -> None:
     script = """
 import sys, time
 from pathlib import Path
-from e2e.cluster import binaries, envtest, golang
+from e2e.cluster import binaries, chromium, envtest, golang
 def build(tool, target):
     with Path(sys.argv[1]).open("a") as builds:
         builds.write("x")
@@ -219,3 +219,16 @@ binaries.resolve("etcd")
     both = [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     assert (sandbox / "builds").read_text() == "x"
+
+
+def test_without_chromium_the_sentence_says_what_is_missing(
+    sandbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert binaries.main(["chromium"]) == 0, "tests that need it are skipped; the others run"
+    assert capsys.readouterr().out == f"{chromium.MISSING}: the tests of the page are skipped\n"
+    program = sandbox / "path/google-chrome"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert chromium.provide() == f"chromium: {program}"

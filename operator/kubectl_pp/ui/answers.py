@@ -47,6 +47,8 @@ class Answers:
         key = _key(params.get("open", ""))
         if key is None:
             raise MissingError("no upload is named")
+        if not self._source.model.stamp(key):
+            raise MissingError(f"there is no upload {key[1]} among those that are shown")
         upload = self._source.upload(*key)
         return describe(upload, self._source.events(upload), self._commands, time.time())
 

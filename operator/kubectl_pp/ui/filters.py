@@ -37,7 +37,7 @@ class Filter(NamedTuple):
             return False
         if (self.status and row.status != self.status) or (self.step and row.step != self.step):
             return False
-        if (self.user and row.user != self.user) or row.retries < self.retries:
+        if (self.user and row.user != self.user) or (self.retries and row.retries < self.retries):
             return False
         if self.older and now - row.since < self.older:
             return False

@@ -135,7 +135,7 @@ class Model:
         """What is another one after each change of an upload; empty when it is gone."""
         with self.changed:
             row = self.rows.get(key)
-            return row.stamp if row is not None else ""
+            return row.stamp or "0" if row is not None else ""
 
     def _put(self, upload: Upload, number: int | None, old: Row | None) -> None:
         self._forget(old)

@@ -12,6 +12,8 @@ from hmac import compare_digest
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pkgutil import get_data
+from select import select
+from socket import MSG_PEEK
 from threading import BoundedSemaphore
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -154,12 +156,18 @@ class _Handler(BaseHTTPRequestHandler):
             if self.command == "HEAD":
                 return
             for chunk in self.server.answers.live(params):
+                if self._is_gone():
+                    return
                 self.wfile.write(chunk)
-                self.wfile.flush()
         except OSError:
             return
         finally:
             self.server.streams.release()
+
+    def _is_gone(self) -> bool:
+        """Whether the browser has closed the connection: what it has left to say is then nothing."""
+        readable, _, _ = select([self.connection], [], [], 0)
+        return bool(readable) and not self.connection.recv(1, MSG_PEEK)
 
     def _json(self, find: Callable[[], Any]) -> None:
         status = HTTPStatus.OK
@@ -168,6 +176,9 @@ class _Handler(BaseHTTPRequestHandler):
         except PluginError as error:
             status = HTTPStatus.NOT_FOUND if isinstance(error, MissingError) else HTTPStatus.BAD_GATEWAY
             found = self.server.answers.problem(error)
+        except Exception as error:  # noqa: BLE001 -- one odd upload must not look like a server that is gone
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            found = self.server.answers.problem(PluginError(f"{type(error).__name__}: {error}"))
         content = json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode()
         self._send(status, content, "application/json; charset=utf-8")
 

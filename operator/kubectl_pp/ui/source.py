@@ -15,7 +15,7 @@ from kubectl_pp.ui import health
 from kubectl_pp.ui.model import Model
 from kubectl_pp.upload import Upload, collection
 
-RECONNECT_SECONDS = 4.0
+RECONNECT_SECONDS = 2.0
 MOST_RECONNECT_SECONDS = 60.0
 """A connection that is broken for so long is made anew, ever more rarely: the proxy may be dead, the login
 may be another."""

@@ -14,6 +14,8 @@ GAP_SECONDS = 0.5
 TURN_SECONDS = 5.0
 """Rows come to wait long although nothing happens to them."""
 PING_SECONDS = 15.0
+LOOK_SECONDS = 0.5
+"""How long a page may be closed before that is noticed."""
 CHARTS_SECONDS = 10.0
 
 Message = tuple[str, object]
@@ -30,19 +32,23 @@ class Stream:
         self._charted = 0.0
 
     def messages(self) -> Iterator[bytes]:
-        """Server-sent events without end; a comment now and then shows that we are alive."""
-        pinged = time.monotonic()
+        """Server-sent events without end; a comment now and then shows that we are alive.
+
+        Empty ones are for the caller to look whether the page is still open.
+        """
+        version, framed, spoke = -1, 0.0, time.monotonic()
         while True:
-            version = self._model.version
-            found = self.frame(time.time())
-            if found:
-                yield b"".join(found)
-                pinged = time.monotonic()
-            elif time.monotonic() - pinged > PING_SECONDS:
-                yield b": alive\n\n"
-                pinged = time.monotonic()
+            now = time.monotonic()
+            found: list[bytes] = []
+            if self._model.version != version or now - framed > TURN_SECONDS:
+                version, framed = self._model.version, now
+                found = self.frame(time.time())
+            if not found and now - spoke > PING_SECONDS:
+                found = [b": alive\n\n"]
+            spoke = now if found else spoke
+            yield b"".join(found)
             time.sleep(GAP_SECONDS)
-            self._model.wait(version, TURN_SECONDS)
+            self._model.wait(version, LOOK_SECONDS)
 
     def frame(self, now: float) -> list[bytes]:
         """What is new since the last one."""
