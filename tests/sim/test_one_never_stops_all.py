@@ -21,6 +21,7 @@ from uploadpp.pipeline.admission import Dispatcher
 from uploadpp.pipeline.checkpoint import Checkpoint
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.lost_uploads import Doubts
+from uploadpp.pipeline.outbox import Outbox
 from uploadpp.pipeline.refusals import Refusals
 from uploadpp.resources.event_handler import ResourceInputs
 from uploadpp.resources.finished import Archive
@@ -151,7 +152,8 @@ def by_hand(sim: Simulation) -> None:
 LIVES: dict[str, Callable[[Simulation], None]] = {"life": life, "by hand": by_hand}
 CASES: list[tuple[str, object, str]] = [
     *[("life", coordinator, name) for name in ("apply", "encode", "log_transition", "wake_at", "decide")],
-    *[("life", Coordinator, name) for name in ("_apply", "on_input", "_publish", "_send", "_published")],
+    *[("life", Coordinator, name) for name in ("_apply", "on_input", "_publish", "_published")],
+    *[("life", Outbox, name) for name in ("put", "_send")],
     *[("life", Coordinator, name) for name in ("adopt", "put_away", "forget", "saved", "schedule")],
     *[("life", replay_buffer, name) for name in ("wanted",)],
     *[("life", Archive, name) for name in ("put_away", "_over", "_put", "drop", "postpone", "_found")],

@@ -40,7 +40,7 @@ def nothing_is_held(patch: Patch) -> None:
 
     def impatient(self: Coordinator, *args: object, **kwargs: object) -> None:
         construct(self, *args, **kwargs)  # type: ignore[arg-type]
-        self._held = None
+        self._outbox._pending = None
 
     patch.setattr(Coordinator, "__init__", impatient)
 
@@ -50,9 +50,9 @@ def nothing_is_dropped(patch: Patch) -> None:
     met = Coordinator._met
 
     def forgetful(self: Coordinator, *args: object, **kwargs: object) -> None:
-        held, self._held = self._held, None
+        pending, self._outbox._pending = self._outbox._pending, None
         met(self, *args, **kwargs)  # type: ignore[arg-type]
-        self._held = held
+        self._outbox._pending = pending
 
     patch.setattr(Coordinator, "_met", forgetful)
 

@@ -3,16 +3,15 @@
     read → decide (pure) → publish → checkpoint → acknowledge     (law 2)
 
 All methods are synchronous: what one does cannot be torn by another. During replay
-commands are held; what the log shows to be published already is dropped (law 2.3).
+commands are kept; what the log shows to be published already is dropped (law 2.3).
 """
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from secrets import token_bytes
 
-from uploadpp.core.commands import Command, Kind, Mark
+from uploadpp.core.commands import Command, Mark
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
 from uploadpp.core.inputs import BytesReceived, Granted, Input, Published, Resume, Tick
@@ -27,9 +26,9 @@ from uploadpp.core.sharding import Shard
 from uploadpp.pipeline.acks import Ledger, Slot
 from uploadpp.pipeline.admission import Dispatcher
 from uploadpp.pipeline.faults import AFTER_FAULT_MS, Quarantine
+from uploadpp.pipeline.outbox import Outbox
 from uploadpp.pipeline.ports import Bus
-from uploadpp.pipeline.replay_buffer import Held, hold, send_all
-from uploadpp.pipeline.sent import SentEvents
+from uploadpp.pipeline.replay_buffer import PendingCommand
 from uploadpp.pipeline.timers import Scheduler
 from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.pipeline.unknown_uploads import Strangers
@@ -60,7 +59,6 @@ class Coordinator(Uploads):
     ) -> None:
         super().__init__()
         self._config = config
-        self._bus = bus
         self._ledger = ledger
         self._scheduler = scheduler
         self._metrics = metrics
@@ -68,8 +66,7 @@ class Coordinator(Uploads):
         self.shard = Shard()
         self.quarantine = Quarantine(metrics)
         self.strangers = Strangers(ledger)
-        self._sent = SentEvents()
-        self._held: dict[str, Held] | None = {}
+        self._outbox = Outbox(bus, metrics, self._published, self._refused)
         self.stream = ""
         self.marks = Marks([token_bytes()])
         self.tracing: Tracing | None = None
@@ -87,8 +84,8 @@ class Coordinator(Uploads):
 
     @property
     def replaying(self) -> bool:
-        """Whether commands are held."""
-        return self._held is not None
+        """Whether commands are kept until the log is read to its end."""
+        return self._outbox.replaying
 
     # -- inputs ---------------------------------------------------------------------------
 
@@ -110,10 +107,9 @@ class Coordinator(Uploads):
 
     def _is_known_echo(self, raw: Raw, slot: Slot) -> bool:
         """Whether this is an event that this very owner has sent: then nothing is news but its place."""
-        if (entry := self._sent.take(raw)) is None:
+        if (entry := self._outbox.recognise(raw)) is None:
             return False
         self._metrics.events.labels("Published").inc()
-        self._bus.confirm(raw.message_id, raw.sequence)
         entry.hold_back(slot)
         return True
 
@@ -171,12 +167,10 @@ class Coordinator(Uploads):
 
     def _met(self, event: Event, sequence: int, timestamp: Millis) -> None:
         """One of our events is in the log: it need not go out, or not again."""
-        held = self._held.pop(event.event_id, None) if self._held is not None else None
-        if held is None:
-            self._bus.confirm(event.event_id, sequence)
-        else:
+        pending = self._outbox.meet(event.event_id, sequence)
+        if pending is not None:
             planned = event.input.planned if isinstance(event.input, Published) else None
-            self._published(held, sequence, timestamp, planned)
+            self._published(pending, sequence, timestamp, planned)
 
     def on_input(self, entry: Entry, event: Input) -> None:
         """Something that does not come from the log: a timer, or a person."""
@@ -272,31 +266,23 @@ class Coordinator(Uploads):
             slot = None  # the entry's checkpoint holds the log back, not the command
         elif slot is not None:
             slot.open += 1
-        held = Held(entry, command, outgoing, slot)
-        if self._held is None:
-            self._send(held)
-        else:
-            hold(self._held, held)
-
-    def _send(self, held: Held) -> None:
-        self._metrics.published.labels(held.command.mark.kind).inc()
-        if held.entry is not None and held.command.mark.kind is not Kind.RESUME:  # that one is news to all
-            self._sent.add(held.outgoing, held.entry)
-        self._bus.publish(
-            held.outgoing, partial(self._published, held), partial(self._refused, held.entry, held.slot)
-        )
+        self._outbox.put(PendingCommand(entry, command, outgoing, slot))
 
     def _published(
-        self, held: Held, sequence: int, at_time: Millis | None = None, planned: Planned | None = None
+        self,
+        pending: PendingCommand,
+        sequence: int,
+        at_time: Millis | None = None,
+        planned: Planned | None = None,
     ) -> None:
         """A command is in the stream; since when and by which plan only a replay tells."""
-        entry = held.entry
-        if held.slot is not None:
-            self._ledger.settle(held.slot)
+        entry = pending.entry
+        if pending.slot is not None:
+            self._ledger.settle(pending.slot)
         if entry is None or entry.gone:
             return
         entry.unpublished -= 1
-        echo, at = Published(held.command.mark, sequence, planned), Position(self.stream, sequence)
+        echo, at = Published(pending.command.mark, sequence, planned), Position(self.stream, sequence)
         now = self._clock() if at_time is None else at_time
         try:
             decision = apply(entry.upload, entry.upload.id, echo, at, now, self._config)
@@ -307,9 +293,8 @@ class Coordinator(Uploads):
             self.quarantine.fault(entry, error)
 
     def _published_elsewhere(self, entry: Entry, mark: Mark) -> None:
-        """Another service has said what we hold back: it need not go out."""
-        held = self._held.pop(mark.event_id(entry.upload.id), None) if self._held is not None else None
-        if held is not None:
+        """Another service has said what we keep: it need not go out."""
+        if self._outbox.withdraw(mark.event_id(entry.upload.id)) is not None:
             entry.unpublished -= 1
 
     def _refused(self, entry: Entry | None, slot: Slot | None, why: str) -> None:
@@ -368,7 +353,7 @@ class Coordinator(Uploads):
 
     def act(self) -> None:
         """The log is read to its end: publish what it does not show as published."""
-        counts = self._send_held()
+        counts = self._outbox.open(self._clock(), self.marks, self._left_out)
         for entry in list(self._entries.values()):
             self._wake(entry)
         log.info("replay is over; acting", extra={"uploads": len(self), **counts})
@@ -376,16 +361,11 @@ class Coordinator(Uploads):
     @contextmanager
     def late(self, upload_id: str) -> Iterator[None]:
         """As during a replay, for the one upload whose messages belong to it and come only now."""
-        self._held = {}
+        self._outbox.keep()
         yield
-        self._send_held()
+        self._outbox.open(self._clock(), self.marks, self._left_out)
         if (entry := self._entries.get(upload_id)) is not None:
             self._wake(entry)
-
-    def _send_held(self) -> dict[str, int]:
-        held, self._held = self._held or {}, None
-        sent = send_all(held.values(), self._clock(), self.marks, self._send, self._left_out)
-        return {"held": len(held), "sent": sent}
 
     def _wake(self, entry: Entry) -> None:
         with self.quarantine.one(entry):

@@ -14,7 +14,7 @@ from uploadpp.wire.marks import Marks
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class PendingCommand:
     """A command decided during replay; `entry` is None when the upload is not known."""
 
     entry: Entry | None
@@ -23,45 +23,47 @@ class Held:
     slot: Slot | None
 
 
-def hold(kept: dict[str, Held], held: Held) -> None:
+def add_pending(kept: dict[str, PendingCommand], pending: PendingCommand) -> None:
     """Keep a command until the replay is over.
 
     It may have been decided before, by another plan than the one that an event of ours has told since.
     """
-    earlier = kept.get(held.outgoing.event_id)
-    if earlier is not None and earlier.entry is not None and earlier.entry is held.entry:
+    earlier = kept.get(pending.outgoing.event_id)
+    if earlier is not None and earlier.entry is not None and earlier.entry is pending.entry:
         earlier.entry.unpublished -= 1
-    kept[held.outgoing.event_id] = held
+    kept[pending.outgoing.event_id] = pending
 
 
-def sift(
-    held: Collection[Held], now: Millis, marks: Marks, failed: Callable[[Entry, Exception], None]
-) -> list[Held]:
+def filter_superseded(
+    pending: Collection[PendingCommand], now: Millis, marks: Marks, failed: Callable[[Entry, Exception], None]
+) -> list[PendingCommand]:
     """What is to be sent, in the order in which it was decided.
 
     `failed` is called for an upload about which our own code fails: nothing of it is sent.
     """
-    kept: dict[int, Held] = {}
-    of_entry: dict[Entry, dict[int, Held]] = {}
-    for number, each in enumerate(held):
+    kept: dict[int, PendingCommand] = {}
+    of_entry: dict[Entry, dict[int, PendingCommand]] = {}
+    for number, each in enumerate(pending):
         if each.entry is None:
             kept[number] = each
         else:
             of_entry.setdefault(each.entry, {})[number] = each
     for entry, commands in of_entry.items():
         try:
-            kept |= _sift(entry, commands, now, marks)
+            kept |= _filter_superseded(entry, commands, now, marks)
         except Exception as error:  # noqa: BLE001 -- told to `failed`
             failed(entry, error)
     return [kept[number] for number in sorted(kept)]
 
 
-def _sift(entry: Entry, held: dict[int, Held], now: Millis, marks: Marks) -> dict[int, Held]:
+def _filter_superseded(
+    entry: Entry, pending: dict[int, PendingCommand], now: Millis, marks: Marks
+) -> dict[int, PendingCommand]:
     """What of one upload is to be sent; what a later decision has replaced no longer counts."""
     if entry.gone:
         return {}
-    kept = {number: each for number, each in held.items() if wanted(entry.upload, each.command)}
-    gone = [each.command.mark for number, each in held.items() if number not in kept]
+    kept = {number: each for number, each in pending.items() if wanted(entry.upload, each.command)}
+    gone = [each.command.mark for number, each in pending.items() if number not in kept]
     if not gone:
         return kept
     entry.unpublished -= len(gone)
@@ -69,24 +71,24 @@ def _sift(entry: Entry, held: dict[int, Held], now: Millis, marks: Marks) -> dic
     return {number: _renumbered(each, entry, now, marks) for number, each in kept.items()}
 
 
-def _renumbered(held: Held, entry: Entry, now: Millis, marks: Marks) -> Held:
-    mark = renumbered(entry.upload, held.command.mark)
-    if mark == held.command.mark:
-        return held
-    command = evolve(held.command, mark=mark)
+def _renumbered(pending: PendingCommand, entry: Entry, now: Millis, marks: Marks) -> PendingCommand:
+    mark = renumbered(entry.upload, pending.command.mark)
+    if mark == pending.command.mark:
+        return pending
+    command = evolve(pending.command, mark=mark)
     outgoing = encode(command, entry.upload.id, entry.upload, now, None, marks)
-    return replace(held, command=command, outgoing=outgoing)
+    return replace(pending, command=command, outgoing=outgoing)
 
 
 def send_all(
-    held: Collection[Held],
+    pending: Collection[PendingCommand],
     now: Millis,
     marks: Marks,
-    send: Callable[[Held], None],
+    send: Callable[[PendingCommand], None],
     failed: Callable[[Entry | None, Exception, Slot | None], None],
 ) -> int:
     """Send what is to be sent; tells how many that were."""
-    kept = sift(held, now, marks, lambda entry, error: failed(entry, error, None))
+    kept = filter_superseded(pending, now, marks, lambda entry, error: failed(entry, error, None))
     for each in kept:
         try:
             send(each)

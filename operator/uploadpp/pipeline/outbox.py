@@ -1,0 +1,98 @@
+"""What was decided goes out: kept while the log is replayed, then published, and met again in the log.
+
+A replay decides anew what was decided before. Only at its end is it known which commands the stream has
+already, so until then none is published (law 2.3).
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from uploadpp.core.commands import Kind
+from uploadpp.core.model import Millis
+from uploadpp.pipeline.acks import Slot
+from uploadpp.pipeline.ports import Bus
+from uploadpp.pipeline.replay_buffer import PendingCommand, add_pending, send_all
+from uploadpp.pipeline.sent import SentEvents
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.telemetry.metrics import Metrics
+from uploadpp.wire.marks import Marks
+from uploadpp.wire.reader import Raw
+
+
+class Outbox:
+    """The commands of one shard on their way to the stream."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        metrics: Metrics,
+        on_published: Callable[[PendingCommand, int], None],
+        on_refused: Callable[[Entry | None, Slot | None, str], None],
+    ) -> None:
+        """Of each command that goes out, one of the two is called."""
+        self._bus = bus
+        self._metrics = metrics
+        self._on_published = on_published
+        self._on_refused = on_refused
+        self._sent = SentEvents()
+        self._pending: dict[str, PendingCommand] | None = {}
+
+    @property
+    def replaying(self) -> bool:
+        """Whether commands are kept."""
+        return self._pending is not None
+
+    def put(self, command: PendingCommand) -> None:
+        """Publish a command, or keep it until the replay is over."""
+        if self._pending is None:
+            self._send(command)
+        else:
+            add_pending(self._pending, command)
+
+    def _send(self, pending: PendingCommand) -> None:
+        kind = pending.command.mark.kind
+        self._metrics.published.labels(kind).inc()
+        if pending.entry is not None and kind is not Kind.RESUME:  # that one is news to all
+            self._sent.add(pending.outgoing, pending.entry)
+        self._bus.publish(
+            pending.outgoing,
+            partial(self._on_published, pending),
+            partial(self._on_refused, pending.entry, pending.slot),
+        )
+
+    def recognise(self, raw: Raw) -> Entry | None:
+        """The upload of a message that this owner has sent; None when it is not one of these."""
+        entry = self._sent.take(raw)
+        if entry is not None:
+            self._bus.confirm(raw.message_id, raw.sequence)
+        return entry
+
+    def meet(self, event_id: str, sequence: int) -> PendingCommand | None:
+        """One of our events is in the log: it need not go out, or not again.
+
+        Returns what is kept for it. Without that, the event was sent, and is confirmed.
+        """
+        pending = self.withdraw(event_id)
+        if pending is None:
+            self._bus.confirm(event_id, sequence)
+        return pending
+
+    def withdraw(self, event_id: str) -> PendingCommand | None:
+        """A command that need not go out any more, if it is still kept."""
+        return self._pending.pop(event_id, None) if self._pending is not None else None
+
+    def keep(self) -> None:
+        """From here on commands are kept, as during a replay."""
+        self._pending = {}
+
+    def open(
+        self, now: Millis, marks: Marks, failed: Callable[[Entry | None, Exception, Slot | None], None]
+    ) -> dict[str, int]:
+        """The log is read to its end: publish what it does not show as published.
+
+        `failed` is called when our own code fails on a command. Tells how many were kept, and
+        how many go out.
+        """
+        pending, self._pending = self._pending or {}, None
+        sent = send_all(pending.values(), now, marks, self._send, failed)
+        return {"held": len(pending), "sent": sent}
