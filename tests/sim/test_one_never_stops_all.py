@@ -20,7 +20,7 @@ from uploadpp.pipeline.acks import Slot
 from uploadpp.pipeline.admission import Dispatcher
 from uploadpp.pipeline.checkpoint import Checkpoint
 from uploadpp.pipeline.coordinator import Coordinator
-from uploadpp.pipeline.lost_uploads import Doubts
+from uploadpp.pipeline.lost_uploads import LostUploads
 from uploadpp.pipeline.outbox import Outbox
 from uploadpp.pipeline.refusals import Refusals
 from uploadpp.resources.event_handler import ResourceInputs
@@ -164,7 +164,7 @@ CASES: list[tuple[str, object, str]] = [
     *[("life", ResourceInputs, name) for name in ("_adopt", "_take", "_seen", "_prevails", "_reconcile")],
     *[("life", ResourceInputs, name) for name in ("is_own_write", "_done_with")],
     *[("life", lost_uploads, name) for name in ("is_doubtful",)],
-    *[("life", Doubts, name) for name in ("look", "_asked", "_answered", "_plan")],
+    *[("life", LostUploads, name) for name in ("look", "_asked", "_answered", "_plan")],
     ("life", Dispatcher, "moved"),
     *[("life", admission, name) for name in ("user_of", "holds_place")],
     ("life", Metrics, "moved"),

@@ -28,11 +28,11 @@ from uploadpp.pipeline.admission import Dispatcher
 from uploadpp.pipeline.checkpoint import Checkpoint, ResourceEncoder
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.fence import Fence
-from uploadpp.pipeline.lost_uploads import Doubts, Questions
+from uploadpp.pipeline.lost_uploads import LostUploads, Questions
 from uploadpp.pipeline.missed_messages import Missed
 from uploadpp.pipeline.overfull import Overfull
 from uploadpp.pipeline.ports import Json, Watching
-from uploadpp.pipeline.record_limit import Limit
+from uploadpp.pipeline.record_limit import RecordLimit
 from uploadpp.pipeline.rehearsal import REHEARSE_AFTER, Rehearsal
 from uploadpp.pipeline.timers import Scheduler
 from uploadpp.pipeline.tracked_upload import Entry
@@ -89,11 +89,11 @@ class Ownership:
         encoder = ResourceEncoder(deps.seals, deps.namespace, deps.shown)
         to = deps.store, deps.events, deps.metrics
         self._checkpoint = Checkpoint(self._coordinator, *to, encoder, self)
-        self.limit = Limit(deps.max_recorded // shard.count, self._coordinator, self._archive)
+        self.limit = RecordLimit(deps.max_recorded // shard.count, self._coordinator, self._archive)
         self._checkpoint.limit = self.limit
         self._coordinator.on_ended = self._ttl.watch
         asks = Questions(deps.ask, deps.ask_seconds), deps.metrics, deps.clock, self._hears
-        self._doubts = Doubts(self._coordinator, *asks)
+        self._lost_uploads = LostUploads(self._coordinator, *asks)
         self._vanished = Vanished(self._coordinator, deps.store, self._resources, self._checkpoint)
         refusals = self._checkpoint.refusals
         refusals.on_news = lambda notice: deps.events.post(lease.name, lease.uid, notice, LEASE)
@@ -258,7 +258,7 @@ class Ownership:
                 self._ttl.watch(entry)
         self._recording = [self._spawn(self._checkpoint.run(self._max_writers))]
         self._recording += [self._spawn(self._checkpoint.write()) for _ in range(deps.writers)]
-        own = self._ttl, self._secrets, self._doubts, self._vanished, self._overfull
+        own = self._ttl, self._secrets, self._lost_uploads, self._vanished, self._overfull
         self._volition = [self._spawn(each.run()) for each in own]  # not because of a message
         self._volition.append(self._spawn(self._scheduler.run(self._on_tick)))
         self._spawn(self._publisher.run_resends())
@@ -339,7 +339,7 @@ class Ownership:
             return
         self._ledger.acknowledged = self._reader.acknowledged
         self._lease.settled = self._reader.acknowledged >= self._rehearsal.last
-        self._coordinator.strangers.settle(self._deps.clock())
+        self._coordinator.unknown.settle(self._deps.clock())
         floor = self._ledger.take_ack()
         if floor is not None:
             await self._reader.acknowledge(*floor)

@@ -34,7 +34,7 @@ from uploadpp.kube.sealing import SealError, TooLargeError, sealed_with
 from uploadpp.kube.store import Stored, altered_in, stored
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.ports import Json, Notices, Resources, Seals
-from uploadpp.pipeline.record_limit import Limit
+from uploadpp.pipeline.record_limit import RecordLimit
 from uploadpp.pipeline.refusals import Refusals
 from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.pipeline.write_throttle import QUIET_SECONDS
@@ -107,7 +107,7 @@ class Checkpoint:
         self._let_through: asyncio.Queue[Entry] = asyncio.Queue()
         self._writing = 0
         self.refusals = Refusals(metrics, asyncio.get_running_loop().time)
-        self.limit: Limit | None = None
+        self.limit: RecordLimit | None = None
         self.on_vanished: Callable[..., None] = coordinator.forget
         coordinator.on_storable = self.put
 

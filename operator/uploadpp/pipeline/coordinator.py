@@ -31,7 +31,7 @@ from uploadpp.pipeline.ports import Bus
 from uploadpp.pipeline.replay_buffer import PendingCommand
 from uploadpp.pipeline.timers import Scheduler
 from uploadpp.pipeline.tracked_upload import Entry
-from uploadpp.pipeline.unknown_uploads import Strangers
+from uploadpp.pipeline.unknown_uploads import UnknownUploads
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.telemetry.tracing import Tracing
@@ -65,7 +65,7 @@ class Coordinator(Uploads):
         self._clock = clock
         self.shard = Shard()
         self.quarantine = Quarantine(metrics)
-        self.strangers = Strangers(ledger)
+        self.unknown = UnknownUploads(ledger)
         self._outbox = Outbox(bus, metrics, self._published, self._refused)
         self.stream = ""
         self.marks = Marks([token_bytes()])
@@ -147,7 +147,9 @@ class Coordinator(Uploads):
         self._apply(event.upload_id, event.input, sequence, timestamp, slot)
 
     def _apply(self, upload_id: str, event: Input, sequence: int, timestamp: Millis, slot: Slot) -> None:
-        if isinstance(event, BytesReceived) and (why := self.weights.refuses(event.origin, self.shard.count)):
+        if isinstance(event, BytesReceived) and (
+            why := self.text_budget.refuses(event.origin, self.shard.count)
+        ):
             self.quarantine.upload(upload_id, why)
             return
         entry, at = self._entries.get(upload_id), Position(self.stream, sequence)
@@ -157,9 +159,9 @@ class Coordinator(Uploads):
             self.on_overruled(entry)
             entry = None
         if entry is None and isinstance(event, BytesReceived):
-            event, said_before = self.strangers.recall(upload_id, event, timestamp)
+            event, said_before = self.unknown.recall(upload_id, event, timestamp)
         elif entry is None:
-            self.strangers.note(upload_id, event, timestamp, self._clock(), slot)
+            self.unknown.note(upload_id, event, timestamp, self._clock(), slot)
         decision = apply(entry.upload if entry else None, upload_id, event, at, timestamp, self._config)
         self._carry_out(entry, upload_id, event, decision, timestamp, slot)
         for each in said_before:
@@ -211,7 +213,7 @@ class Coordinator(Uploads):
                 # Its place in the log has moved, which is worth no write, unless there is a later URL.
                 entry.version += decision.upload.origin is not entry.upload.origin
                 entry.upload = decision.upload
-                self.weights.note(entry)
+                self.text_budget.note(entry)
             self._metrics.ignored.labels(decision.ignored).inc()
             if not isinstance(event, Published | Tick):
                 said = {"upload": upload_id, "reason": decision.ignored}
@@ -240,7 +242,7 @@ class Coordinator(Uploads):
             entry = self.adopt(Entry(resource_name(upload.id), upload))
         renewed, entry.upload = entry.upload.origin is not upload.origin, upload
         if renewed:
-            self.weights.note(entry)
+            self.text_budget.note(entry)
         entry.version += 1
         entry.notices += decision.notices
         self.schedule(entry)

@@ -60,7 +60,7 @@ class _Doubt:
         return tried_again or is_doubtful(upload)
 
 
-class Doubts:
+class LostUploads:
     """The uploads of one shard that the storage may have lost."""
 
     def __init__(

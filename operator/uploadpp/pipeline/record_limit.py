@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sized
 from typing import Protocol
 
 from uploadpp.kube.errors import Refusal, RefusedError
-from uploadpp.pipeline.text_budget import Weights
+from uploadpp.pipeline.text_budget import TextBudget
 from uploadpp.pipeline.tracked_upload import Entry
 
 RECOUNT_SECONDS = 1.0
@@ -14,14 +14,14 @@ RECOUNT_SECONDS = 1.0
 class Uploads(Sized, Protocol):
     """The uploads in memory (`pipeline.coordinator.Coordinator`)."""
 
-    weights: Weights
+    text_budget: TextBudget
 
     @property
     def entries(self) -> Iterable[Entry]:
         """All of them."""
 
 
-class Limit:
+class RecordLimit:
     """Counts the resources of one shard, exactly only when there may be too many."""
 
     def __init__(self, most: int, uploads: Uploads, ended: Sized) -> None:
@@ -39,7 +39,7 @@ class Limit:
     @property
     def characters(self) -> int:
         """What long texts that came with the uploads in memory take."""
-        return self._uploads.weights.held
+        return self._uploads.text_budget.held
 
     def check(self) -> None:
         """Ask before another resource is made.

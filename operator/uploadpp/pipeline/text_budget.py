@@ -18,7 +18,7 @@ LARGE = 8192
 BUDGET = 64 * 1024 * 1024
 
 
-class Weights:
+class TextBudget:
     """Long texts that came with the uploads of one shard."""
 
     def __init__(self, budget: int = BUDGET) -> None:

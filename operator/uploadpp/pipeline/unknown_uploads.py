@@ -27,7 +27,7 @@ class _Fact:
 
 
 @dataclass(slots=True)
-class Strangers:
+class UnknownUploads:
     """Facts about uploads without a resource, the newest of them."""
 
     ledger: Ledger

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from uploadpp.pipeline.text_budget import Weights
+from uploadpp.pipeline.text_budget import TextBudget
 from uploadpp.pipeline.tracked_upload import Entry
 
 
@@ -12,7 +12,7 @@ class Uploads:
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._names: dict[str, Entry] = {}
-        self.weights = Weights()
+        self.text_budget = TextBudget()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -32,14 +32,14 @@ class Uploads:
 
     def _add(self, entry: Entry) -> None:
         self._entries[entry.upload.id] = self._names[entry.name] = entry
-        self.weights.note(entry)
+        self.text_budget.note(entry)
 
     def _remove(self, entry: Entry) -> None:
         if self._entries.get(entry.upload.id) is entry:
             del self._entries[entry.upload.id]
         if self._names.get(entry.name) is entry:
             del self._names[entry.name]
-        self.weights.forget(entry)
+        self.text_budget.forget(entry)
 
     def rename(self, entry: Entry, name: str) -> None:
         """A webhook has given the resource of an upload another name than we asked for."""

@@ -5,8 +5,8 @@ import pytest
 from tests.uploads import PASSED, after
 from uploadpp.kube.errors import Refusal, RefusedError
 from uploadpp.kube.store import Stored
-from uploadpp.pipeline.record_limit import Limit
-from uploadpp.pipeline.text_budget import Weights
+from uploadpp.pipeline.record_limit import RecordLimit
+from uploadpp.pipeline.text_budget import TextBudget
 from uploadpp.pipeline.tracked_upload import Entry
 
 
@@ -14,7 +14,7 @@ class Uploads:
     """Some uploads, of which some have a resource."""
 
     def __init__(self, recorded: int, unrecorded: int) -> None:
-        self.weights = Weights()
+        self.text_budget = TextBudget()
         self.entries = [Entry(f"u{n}", after(*PASSED[:1])) for n in range(recorded + unrecorded)]
         for entry in self.entries[:recorded]:
             entry.stored = Stored("1", "1", 1)
@@ -27,7 +27,7 @@ class Uploads:
     ("recorded", "unrecorded", "ended", "more"), [(0, 5, 0, 3), (2, 5, 0, 1), (3, 1, 0, 0), (1, 9, 2, 0)]
 )
 async def test_no_more_resources_than_allowed(recorded: int, unrecorded: int, ended: int, more: int) -> None:
-    limit = Limit(3, Uploads(recorded, unrecorded), [None] * ended)
+    limit = RecordLimit(3, Uploads(recorded, unrecorded), [None] * ended)
     for _ in range(more):
         limit.check()
     with pytest.raises(RefusedError, match="UPLOADPP_MAX_RECORDED") as caught:

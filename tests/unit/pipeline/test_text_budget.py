@@ -11,7 +11,7 @@ from tests.wiretext import arrival, message
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Origin
 from uploadpp.pipeline.coordinator import Coordinator
-from uploadpp.pipeline.text_budget import BUDGET, COUNTED, LARGE, Weights
+from uploadpp.pipeline.text_budget import BUDGET, COUNTED, LARGE, TextBudget
 from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.wire.decode import MAX_NAME, decode
 from uploadpp.wire.encode import Outgoing
@@ -36,32 +36,32 @@ def send(coordinator: Coordinator, upload_id: str, length: int, name: str = "") 
 
 
 def test_what_uploads_share_is_counted_once() -> None:
-    weights = Weights(100_000)
+    text_budget = TextBudget(100_000)
     many = user("mary", 60_000)
     entries = [entry(Origin(url='"https://a"', executing_user=many)) for _ in range(50)]
     for each in entries:
-        assert weights.refuses(each.upload.origin) == ""
-        weights.note(each)
-        weights.note(each)
-    assert weights.held == len(many)
-    assert "100000 already" in weights.refuses(Origin(executing_user=user("paul", 60_000)))
-    assert weights.refuses(Origin(executing_user=user("anna", COUNTED // 2))) == ""
-    assert weights.refuses(Origin(url="x" * LARGE)) == "", "ordinary ones go on"
+        assert text_budget.refuses(each.upload.origin) == ""
+        text_budget.note(each)
+        text_budget.note(each)
+    assert text_budget.held == len(many)
+    assert "100000 already" in text_budget.refuses(Origin(executing_user=user("paul", 60_000)))
+    assert text_budget.refuses(Origin(executing_user=user("anna", COUNTED // 2))) == ""
+    assert text_budget.refuses(Origin(url="x" * LARGE)) == "", "ordinary ones go on"
     for each in entries:
-        weights.forget(each)
-        weights.forget(each)
-    assert weights.held == 0
+        text_budget.forget(each)
+        text_budget.forget(each)
+    assert text_budget.held == 0
 
 
 def test_a_renewed_url_takes_the_place_of_the_last_one() -> None:
-    weights, first = Weights(), entry(Origin(url="a" * 5000))
-    weights.note(first)
+    text_budget, first = TextBudget(), entry(Origin(url="a" * 5000))
+    text_budget.note(first)
     first.upload = entry(Origin(url="b" * 7000)).upload
-    weights.note(first)
-    assert weights.held == 7000
+    text_budget.note(first)
+    assert text_budget.held == 7000
     first.upload = entry(Origin(url="b")).upload
-    weights.note(first)
-    assert weights.held == 0
+    text_budget.note(first)
+    assert text_budget.held == 0
 
 
 def test_s6_announcements_of_a_megabyte_stop_no_ordinary_upload() -> None:
@@ -74,10 +74,10 @@ def test_s6_announcements_of_a_megabyte_stop_no_ordinary_upload() -> None:
     known = [each.upload.id for each in coordinator.entries]
     assert "ordinary" in known
     assert len(known) - 1 == BUDGET // length
-    assert coordinator.weights.held <= BUDGET
+    assert coordinator.text_budget.held <= BUDGET
     for each in list(coordinator.entries):
         coordinator.forget(each)
-    assert coordinator.weights.held == 0
+    assert coordinator.text_budget.held == 0
     send(coordinator, "later", length)
     assert coordinator.upload_entry("later") is not None
 

@@ -268,7 +268,7 @@ def test_a_fact_about_an_unknown_upload_is_acknowledged_a_little_later() -> None
     operator = Operator().acts().reads(ready())
     assert operator.ledger.floor == 0
     operator.now = Millis(operator.now + UNACKNOWLEDGED_MS)
-    operator.coordinator.strangers.settle(operator.now)
+    operator.coordinator.unknown.settle(operator.now)
     assert operator.ledger.floor == 1
     assert operator.reads(ARRIVED).upload.stage is Stage.COMPLETED
 
@@ -276,7 +276,7 @@ def test_a_fact_about_an_unknown_upload_is_acknowledged_a_little_later() -> None
 def test_a_fact_is_not_acknowledged_before_its_upload_is_stored() -> None:
     operator = Operator().acts().reads(ready(), ARRIVED)
     operator.now = Millis(operator.now + UNACKNOWLEDGED_MS)
-    operator.coordinator.strangers.settle(operator.now)
+    operator.coordinator.unknown.settle(operator.now)
     assert operator.ledger.floor == 0
     entry = operator.coordinator.upload_entry(UPLOAD)
     assert entry is not None
