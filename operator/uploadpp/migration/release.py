@@ -48,7 +48,7 @@ class Beginning(NamedTuple):
     read_by_us: int
 
 
-class Held(NamedTuple):
+class UnderWay(NamedTuple):
     """An upload under way, and its resource, if it has one yet."""
 
     known: Known
@@ -94,9 +94,9 @@ class Release:
             }
             history = await read_history(site.js, place.read_by_us + 1, site.marks)
             self._said = history.ids
-            held = self._caught_up(uploads, history)
-            await all_of(self._give_back(upload_id, each) for upload_id, each in held.items())
-            await self._forget(held)
+            current = self._caught_up(uploads, history)
+            await all_of(self._give_back(upload_id, each) for upload_id, each in current.items())
+            await self._forget(current)
             await self._leave()
 
     async def _consumer(self) -> str:
@@ -150,17 +150,17 @@ class Release:
             found[upload.id] = upload, each
         return found
 
-    def _caught_up(self, uploads: dict[str, tuple[Upload, Json]], history: History) -> dict[str, Held]:
+    def _caught_up(self, uploads: dict[str, tuple[Upload, Json]], history: History) -> dict[str, UnderWay]:
         """Every upload that has a resource or is announced in what no owner has read."""
         found = {
-            upload_id: Held(self._at(Known(upload), upload_id, history), resource)
+            upload_id: UnderWay(self._at(Known(upload), upload_id, history), resource)
             for upload_id, (upload, resource) in uploads.items()
         }
         for upload_id, said in history.said.items():
             if upload_id not in found and any(isinstance(each.event, BytesReceived) for each in said):
                 known = self._at(Known(None), upload_id, history)
                 if known.upload is not None:
-                    found[upload_id] = Held(known, None)
+                    found[upload_id] = UnderWay(known, None)
         return found
 
     def _at(self, known: Known, upload_id: str, history: History) -> Known:
@@ -176,20 +176,20 @@ class Release:
 
     # -- one upload -----------------------------------------------------------------------
 
-    async def _give_back(self, upload_id: str, held: Held) -> None:
+    async def _give_back(self, upload_id: str, current: UnderWay) -> None:
         async with self._places:
-            given = give_back(held.known, wall_clock(), self._site.config)
+            given = give_back(current.known, wall_clock(), self._site.config)
             if isinstance(given, Kept):
-                if given.over and held.is_unrecorded and not self._options.dry_run:
-                    await self._delete(upload_id, held.resource or {})
+                if given.over and current.is_unrecorded and not self._options.dry_run:
+                    await self._delete(upload_id, current.resource or {})
                 self._report.leave(upload_id, "Over" if given.over else "Kept", given.why, fine=given.over)
                 return
             if not self._options.dry_run:
                 await self._bucket.write(given.record)
                 await self._nudge(upload_id, given)
-                if held.resource is not None and not await self._delete(upload_id, held.resource):
+                if current.resource is not None and not await self._delete(upload_id, current.resource):
                     return
-            upload = held.known.upload
+            upload = current.known.upload
             self._report.add(
                 upload_id,
                 stage=str(upload.stage) if upload else "",
@@ -220,7 +220,7 @@ class Release:
             return False
         return True
 
-    async def _forget(self, held: dict[str, Held]) -> None:
+    async def _forget(self, current: dict[str, UnderWay]) -> None:
         """Delete entries of uploads that the operator has ended: the service must not meet them again."""
         if not await self._bucket.exists():
             return
@@ -234,7 +234,7 @@ class Release:
                 self._report.notes.append(f"entry {entry.key}: {error}; it stays as it is")
                 continue
             upload_id = wrapped.record.id
-            if upload_id in under_way or not (wrapped.is_adopted or upload_id in held):
+            if upload_id in under_way or not (wrapped.is_adopted or upload_id in current):
                 continue
             if not self._options.dry_run:
                 await self._bucket.delete(upload_id)

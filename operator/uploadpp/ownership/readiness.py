@@ -78,7 +78,7 @@ class Waiting(Protocol):
         """Seconds since the API server last took a state; None before the first."""
 
 
-class Held(Sized, Protocol):
+class Unacknowledged(Sized, Protocol):
     """The messages that are not acknowledged (`pipeline.overfull.Overfull`)."""
 
     @property
@@ -133,8 +133,8 @@ def told(state: State, where: str = "") -> str:
 class FullWindow:
     """Notices that uploads which cannot be recorded hold back all messages that the server gives us."""
 
-    def __init__(self, held: Held, waiting: Waiting, clock: Callable[[], float]) -> None:
-        self._held = held
+    def __init__(self, unacknowledged: Unacknowledged, waiting: Waiting, clock: Callable[[], float]) -> None:
+        self._unacknowledged = unacknowledged
         self._waiting = waiting
         self._clock = clock
         self._delivered = -1
@@ -147,7 +147,7 @@ class FullWindow:
         now, unread, words = self._clock(), reader.unread, self._waiting.words
         if reader.delivered != self._delivered or not unread or not words:
             self._delivered, self._since = reader.delivered, now
-        if now - self._since < STILL_SECONDS and not (words and self._held.is_half_full):
+        if now - self._since < STILL_SECONDS and not (words and self._unacknowledged.is_half_full):
             return ""
-        held = len(self._held)
-        return f"{held} messages wait for uploads that cannot be recorded, {unread} are unread: {words}"
+        count = len(self._unacknowledged)
+        return f"{count} messages wait for uploads that cannot be recorded, {unread} are unread: {words}"
