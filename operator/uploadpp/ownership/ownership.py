@@ -305,7 +305,7 @@ class Ownership:
             await self._watch.stop()
         await end_tasks(self._tasks)
         for entry in list(self._coordinator.entries):
-            with self._coordinator.quarantine.one(entry):
+            with self._coordinator.faults.isolated(entry):
                 self._coordinator.forget(entry)
         self._archive.clear()
 

@@ -164,7 +164,7 @@ class Checkpoint:
     def _let_one_through(self, entry: Entry) -> None:
         verb = CREATE if entry.stored is None else STATUS
         if entry.refused is None and self.refusals.blocks(verb):
-            with self._coordinator.quarantine.one(entry):
+            with self._coordinator.faults.isolated(entry):
                 self.refusals.park(entry, verb)
                 self._note_end(entry)
         else:
@@ -177,7 +177,7 @@ class Checkpoint:
         for entry in self.refusals.expired():
             said = {"upload": entry.upload.id, "stage": entry.upload.stage}
             log.warning("the upload has ended and could not be recorded; it is forgotten", extra=said)
-            with self._coordinator.quarantine.one(entry):
+            with self._coordinator.faults.isolated(entry):
                 self._coordinator.forget(entry)
 
     async def write(self) -> None:
@@ -191,7 +191,7 @@ class Checkpoint:
                 self._writing -= 1
                 self._wake.set()
             entry.creating = False  # not if we are cancelled: it is on its way then
-            with self._coordinator.quarantine.one(entry):
+            with self._coordinator.faults.isolated(entry):
                 self._stored(entry, error)
 
     def _stored(self, entry: Entry, error: ApiError | None) -> None:
@@ -226,7 +226,7 @@ class Checkpoint:
                 raise
             except Exception as error:  # noqa: BLE001 -- a bug, or too much for a resource: the writer goes on
                 if not isinstance(error, TooLargeError):
-                    self._coordinator.quarantine.fault(entry, error)
+                    self._coordinator.faults.report(entry, error)
                 self._metrics.writes.labels("any", "refused").inc()
                 return _unencodable(error)
             return None
@@ -235,8 +235,8 @@ class Checkpoint:
     def _vanished(self, entry: Entry) -> None:
         try:
             self.on_vanished(entry)
-        except Exception as error:  # noqa: BLE001 -- logged in `fault`
-            self._coordinator.quarantine.fault(entry, error)
+        except Exception as error:  # noqa: BLE001 -- logged in `Faults.report`
+            self._coordinator.faults.report(entry, error)
             entry.gone = True  # nothing is to be written any more
 
     async def _write_or_reconcile(self, entry: Entry, upload: Upload) -> bool:

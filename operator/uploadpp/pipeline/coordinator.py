@@ -25,7 +25,7 @@ from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.sharding import Shard
 from uploadpp.pipeline.acks import Ledger, Slot
 from uploadpp.pipeline.admission import Dispatcher
-from uploadpp.pipeline.faults import AFTER_FAULT_MS, Quarantine
+from uploadpp.pipeline.faults import AFTER_FAULT_MS, Faults
 from uploadpp.pipeline.outbox import Outbox
 from uploadpp.pipeline.ports import Bus
 from uploadpp.pipeline.replay_buffer import PendingCommand
@@ -64,7 +64,7 @@ class Coordinator(Uploads):
         self._metrics = metrics
         self._clock = clock
         self.shard = Shard()
-        self.quarantine = Quarantine(metrics)
+        self.faults = Faults(metrics)
         self.unknown = UnknownUploads(ledger)
         self._outbox = Outbox(bus, metrics, self._published, self._refused)
         self.stream = ""
@@ -80,7 +80,7 @@ class Coordinator(Uploads):
 
     def dispatch_by(self, dispatcher: Dispatcher) -> None:
         """Have places at steps granted from now on."""
-        self.dispatcher, self.quarantine.on_fault = dispatcher, dispatcher.gave_up
+        self.dispatcher, self.faults.on_fault = dispatcher, dispatcher.gave_up
 
     @property
     def replaying(self) -> bool:
@@ -99,10 +99,10 @@ class Coordinator(Uploads):
                 if event is not None:
                     self._on_event(event, raw.sequence, raw.timestamp, slot)
         except BadMessageError as error:
-            self.quarantine.bad_message(raw.sequence, error)
+            self.faults.bad_message(raw.sequence, error)
         except Exception as error:  # noqa: BLE001 -- no message may ever stop the log (law 2.7)
             entry = self._entries.get(event.upload_id) if event is not None else None
-            self.quarantine.unexpected(raw.sequence, error, event.upload_id if event else "", entry)
+            self.faults.unexpected(raw.sequence, error, event.upload_id if event else "", entry)
         self._ledger.settle(slot)
 
     def _is_known_echo(self, raw: Raw, slot: Slot) -> bool:
@@ -124,12 +124,12 @@ class Coordinator(Uploads):
         self._met(event, sequence, timestamp)
         ids: list[str] = []
         for entry in self._entries.values():
-            with self.quarantine.one(entry):
+            with self.faults.isolated(entry):
                 ids += [entry.upload.id] if control.concerns(entry.upload, event.input) else []
         if token := event.input.token:  # first the one that asked: its status is the answer for all
             ids.sort(key=lambda i: self._entries[i].upload.observed_token != token)
         for upload_id in ids + self.put_away_at(event.input.step):
-            with self.quarantine.one(self._entries.get(upload_id)):
+            with self.faults.isolated(self._entries.get(upload_id)):
                 if not self.postpone(event._replace(upload_id=upload_id), sequence, timestamp, slot):
                     self._apply(upload_id, event.input, sequence, timestamp, slot)
 
@@ -138,7 +138,7 @@ class Coordinator(Uploads):
         try:
             self._arrived(event, sequence, timestamp, slot)
         except Exception as error:  # noqa: BLE001 -- as in `on_message`
-            self.quarantine.unexpected(sequence, error, event.upload_id, self._entries.get(event.upload_id))
+            self.faults.unexpected(sequence, error, event.upload_id, self._entries.get(event.upload_id))
         self._ledger.settle(slot)
 
     def _arrived(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
@@ -150,7 +150,7 @@ class Coordinator(Uploads):
         if isinstance(event, BytesReceived) and (
             why := self.text_budget.refuses(event.origin, self.shard.count)
         ):
-            self.quarantine.upload(upload_id, why)
+            self.faults.upload(upload_id, why)
             return
         entry, at = self._entries.get(upload_id), Position(self.stream, sequence)
         said_before: list[Slot] = []
@@ -185,7 +185,7 @@ class Coordinator(Uploads):
         if entry.gone or entry.unpublished:
             return
         self._scheduler.set(entry, Millis(self._clock() + AFTER_FAULT_MS))
-        with self.quarantine.one(entry):
+        with self.faults.isolated(entry):
             self.on_input(entry, Tick())
             self.schedule(entry)
 
@@ -194,7 +194,7 @@ class Coordinator(Uploads):
         try:
             self.on_input(entry, Granted())
         except Exception as error:
-            self.quarantine.fault(entry, error)
+            self.faults.report(entry, error)
             raise  # its place goes to another
 
     def _carry_out(
@@ -220,7 +220,7 @@ class Coordinator(Uploads):
                 log.debug("ignored: %s", decision.why, extra=said)
         elif decision.upload is not None:
             if self.tracing is not None and entry is not None:
-                with self.quarantine.one(entry):
+                with self.faults.isolated(entry):
                     self.tracing.moved(entry.upload, decision.upload, now)
             entry = self._changed(entry, decision)
         for command in decision.commands:
@@ -292,7 +292,7 @@ class Coordinator(Uploads):
             if decision.ignored is not None:  # a timer may have been due before it was published
                 self.schedule(entry)
         except Exception as error:  # noqa: BLE001 -- as in `on_message`; whoever calls serves all uploads
-            self.quarantine.fault(entry, error)
+            self.faults.report(entry, error)
 
     def _published_elsewhere(self, entry: Entry, mark: Mark) -> None:
         """Another service has said what we keep: it need not go out."""
@@ -303,8 +303,8 @@ class Coordinator(Uploads):
         if slot is not None:
             self._ledger.settle(slot)
         if entry is not None and not entry.gone:
-            with self.quarantine.one(entry):
-                self.quarantine.upload(entry.upload.id, why)
+            with self.faults.isolated(entry):
+                self.faults.upload(entry.upload.id, why)
                 self.forget(entry)
 
     def schedule(self, entry: Entry) -> None:
@@ -370,12 +370,12 @@ class Coordinator(Uploads):
             self._wake(entry)
 
     def _wake(self, entry: Entry) -> None:
-        with self.quarantine.one(entry):
+        with self.faults.isolated(entry):
             self.schedule(entry)
             if entry.storable:
                 self.on_storable(entry)
 
     def _left_out(self, entry: Entry | None, error: Exception, slot: Slot | None) -> None:
         """Our own code failed on what an upload was to publish: nothing must wait for it."""
-        self.quarantine.fault(entry, error)
+        self.faults.report(entry, error)
         self._refused(entry, slot, "what it was to publish cannot be told")

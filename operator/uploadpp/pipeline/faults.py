@@ -1,6 +1,6 @@
 """What cannot be processed: logged once per kind, counted, kept for a look, passed over (law 2.7).
 
-Every loop that serves many uploads does the work on each of them inside `Quarantine.one`: an exception that
+Every loop that serves many uploads does the work on each of them inside `Faults.isolated`: an exception that
 nobody has foreseen ends the work on that upload, is said on its resource, and the others go on.
 """
 
@@ -34,7 +34,7 @@ Post = Callable[[str, str, Notice], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Specimen:
+class DeadLetter:
     """Where to find something that was passed over, and why it was. Never its content."""
 
     what: str
@@ -42,7 +42,7 @@ class Specimen:
     why: str
 
 
-class Quarantine:
+class Faults:
     """Bounded list of the last things passed over."""
 
     def __init__(self, metrics: Metrics) -> None:
@@ -53,7 +53,7 @@ class Quarantine:
         """Says something on a resource, given its name and uid."""
         self.on_fault: Callable[[Entry], None] = lambda _: None
         """Called for an upload on which our own code failed: others may wait for what it has taken."""
-        self.specimens: deque[Specimen] = deque(maxlen=KEPT)
+        self.dead_letters: deque[DeadLetter] = deque(maxlen=KEPT)
 
     def bad_message(self, sequence: int, error: BadMessageError) -> None:
         """A message that should concern us cannot be understood."""
@@ -68,21 +68,21 @@ class Quarantine:
         why = f"{_where(error)}; this is a bug, please report it"
         self._keep("message", f"sequence {sequence}", why, why)
         if entry is not None:
-            self.fault(entry, error)
+            self.report(entry, error)
         elif upload_id:
             self.resource_fault("", "", error, upload_id)
 
     @contextmanager
-    def one(self, entry: Entry | None) -> Iterator[None]:
+    def isolated(self, entry: Entry | None) -> Iterator[None]:
         """Whatever fails about one upload ends nothing but the work on that one."""
         try:
             yield
         except ENDS:
             raise
-        except Exception as error:  # noqa: BLE001 -- logged in `fault`
-            self.fault(entry, error)
+        except Exception as error:  # noqa: BLE001 -- logged in `Faults.report`
+            self.report(entry, error)
 
-    def fault(self, entry: Entry | None, error: Exception) -> None:
+    def report(self, entry: Entry | None, error: Exception) -> None:
         """Our own code failed on an upload: say it once, in the log and on its resource."""
         name, uid = (entry.name, entry.stored.uid if entry.stored else "") if entry else ("", "")
         self.resource_fault(name, uid, error, entry.upload.id if entry else "")
@@ -112,11 +112,11 @@ class Quarantine:
     def upload(self, upload_id: str, why: str) -> None:
         """An upload that the API server or NATS will never take."""
         self._metrics.set_aside.inc()
-        self.specimens.append(Specimen("upload", upload_id, why))
+        self.dead_letters.append(DeadLetter("upload", upload_id, why))
         log.error("upload passed over: %s", why, extra={"upload": upload_id})
 
     def _keep(self, what: str, where: str, why: str, kind: str) -> None:
-        self.specimens.append(Specimen(what, where, why))
+        self.dead_letters.append(DeadLetter(what, where, why))
         if kind in self._kinds or len(self._kinds) >= KINDS:
             return
         self._kinds.add(kind)

@@ -106,7 +106,7 @@ class LostUploads:
     async def run(self) -> None:
         """Ask, until cancelled."""
         for entry in self._coordinator.entries:
-            with self._coordinator.quarantine.one(entry):
+            with self._coordinator.faults.isolated(entry):
                 self.look(entry)
         await asyncio.gather(*(self._work(self._ask) for _ in range(AT_ONCE)))
 
@@ -118,8 +118,8 @@ class LostUploads:
             try:
                 if not await self._asked(doubt, ask):
                     self._drop(doubt)
-            except Exception as error:  # noqa: BLE001 -- logged in `fault`
-                self._coordinator.quarantine.fault(doubt.entry, error)
+            except Exception as error:  # noqa: BLE001 -- logged in `Faults.report`
+                self._coordinator.faults.report(doubt.entry, error)
                 self._plan(doubt, LONGEST_PAUSE_SECONDS)
 
     async def _asked(self, doubt: _Doubt, ask: Ask | None) -> bool:

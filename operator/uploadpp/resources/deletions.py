@@ -171,7 +171,7 @@ class Vanished:
         """What becomes of an upload: recorded anew, forgotten, or, with None, nothing at all."""
         entry = doubt.entry
         del self._doubts[entry.upload.id]
-        with self._coordinator.quarantine.one(entry):
+        with self._coordinator.faults.isolated(entry):
             if not entry.gone:
                 entry.unpublished -= 1
                 if keep is None:

@@ -57,7 +57,7 @@ class ResourceInputs:
         self._broken: set[str] = set()
         self._ranks: dict[str, tuple[bool, bool, int]] = {}
         self._forgotten: OrderedDict[str, None] = OrderedDict()
-        coordinator.quarantine.post = notices.post
+        coordinator.faults.post = notices.post
         self.on_vanished: Callable[..., None] = lambda entry, **_: coordinator.forget(entry)
         self._written_back: OrderedDict[str, float] = OrderedDict()
         self.on_mislabelled: Callable[[str, Stored, str], None] = lambda *_: None
@@ -96,7 +96,7 @@ class ResourceInputs:
             self._leave(str(meta.get("name", "")), str(meta.get("uid", "")), error)
 
     def _leave(self, name: str, uid: str, error: Exception) -> None:
-        self._coordinator.quarantine.count()
+        self._coordinator.faults.count()
         if uid in self._broken:
             return
         self._broken.add(uid)
@@ -108,7 +108,7 @@ class ResourceInputs:
 
     def failed(self, name: str, uid: str, error: Exception) -> None:
         """Our own code failed on a resource, somewhere else."""
-        self._coordinator.quarantine.resource_fault(name, uid, error)
+        self._coordinator.faults.resource_fault(name, uid, error)
 
     def is_own_write(self, resource: Json) -> bool:
         """Whether a resource, as the watch has it, says nothing new: it is as we left it, or older.

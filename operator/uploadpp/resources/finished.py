@@ -295,7 +295,7 @@ class Archive:
             # Taken as unknown it might begin again although it is over: what came for it is passed over.
             log.exception("finished upload not called back; the others are", extra={"upload": upload_id})
             if before is not None:
-                self._coordinator.quarantine.resource_fault(before.name, before.stored.uid, error, upload_id)
+                self._coordinator.faults.resource_fault(before.name, before.stored.uid, error, upload_id)
             for *_, slot in self._postponed.pop(upload_id):
                 self._ledger.settle(slot)
             return
@@ -306,7 +306,7 @@ class Archive:
                 self._coordinator.on_postponed(event, sequence, timestamp, slot)
         entry = self._coordinator.upload_entry(upload_id)
         if entry is not None and entry.upload.stage.ended and not entry.dirty:
-            with self._coordinator.quarantine.one(entry):
+            with self._coordinator.faults.isolated(entry):
                 self._coordinator.on_ended(entry)
 
     def _found(self, upload_id: str, before: Archived | None, resource: Json | None, shelf: Shelf) -> None:

@@ -53,7 +53,7 @@ class UrlSecretReader:
         while True:
             entry, name, key = await self._wanted.get()
             # One resource must not keep the URLs of all others from being read.
-            with self._coordinator.quarantine.one(entry):
+            with self._coordinator.faults.isolated(entry):
                 url = ""
                 try:
                     url = await self._read(entry, name, key)
