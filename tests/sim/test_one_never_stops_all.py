@@ -16,7 +16,7 @@ from uploadpp.core.model import DELAY_STEP
 from uploadpp.core.rules import control
 from uploadpp.kube.store import Store
 from uploadpp.pipeline import admission, checkpoint, coordinator, lost_uploads, replay_buffer
-from uploadpp.pipeline.acks import Slot
+from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.admission import Dispatcher
 from uploadpp.pipeline.checkpoint import Checkpoint
 from uploadpp.pipeline.coordinator import Coordinator
@@ -63,7 +63,7 @@ def concerns(value: Any, depth: int = 3) -> bool:  # noqa: ANN401 -- whatever a 
     if isinstance(value, dict):
         meta = value.get("metadata")
         return isinstance(meta, dict) and str(meta.get("name")).startswith(VICTIM)
-    if isinstance(value, Slot) or depth == 0:
+    if isinstance(value, PendingMessage) or depth == 0:
         return False
     return any(
         concerns(getattr(value, name), depth - 1)

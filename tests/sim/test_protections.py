@@ -12,7 +12,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.model import StepStatus, Upload
 from uploadpp.core.rules import echo
 from uploadpp.core.states import Ignored, StepState
-from uploadpp.pipeline.acks import Ledger, Slot
+from uploadpp.pipeline.acks import AckTracker, PendingMessage
 from uploadpp.pipeline.checkpoint import Checkpoint
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.fence import Fence
@@ -95,13 +95,13 @@ def checkpoint_before_publication(patch: Patch) -> None:
 
 def acknowledge_before_checkpoint(patch: Patch) -> None:
     """A message is acknowledged when it is read, not when what it caused is stored."""
-    settle = Ledger.settle
+    release = AckTracker.release
 
-    def hasty(self: Ledger, slot: Slot) -> None:
-        slot.open = min(slot.open, 1)
-        settle(self, slot)
+    def hasty(self: AckTracker, message: PendingMessage) -> None:
+        message.open = min(message.open, 1)
+        release(self, message)
 
-    patch.setattr(Ledger, "settle", hasty)
+    patch.setattr(AckTracker, "release", hasty)
 
 
 def no_fence(patch: Patch) -> None:
@@ -133,7 +133,7 @@ def a_url_goes_first(patch: Patch) -> None:
 def no_floor_for_the_reaper(patch: Patch) -> None:
     """Resources are removed although a replay would still read their BytesReceived."""
     patch.setattr(
-        Ledger, "acknowledged", property(lambda _: 1 << 60, lambda _self, _value: None), raising=False
+        AckTracker, "acknowledged", property(lambda _: 1 << 60, lambda _self, _value: None), raising=False
     )
 
 

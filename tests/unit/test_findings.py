@@ -22,7 +22,7 @@ from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, StepPlan, Upload
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import Stage
-from uploadpp.pipeline.acks import Ledger
+from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.timers import Scheduler
 from uploadpp.process.configuration import ConfigurationError, read_settings
@@ -62,11 +62,11 @@ class Desk:
 
     config: Config = field(default_factory=lambda: Config(steps=(StepPlan(name="a"),)))
     outbox: Outbox = field(default_factory=Outbox)
-    ledger: Ledger = field(default_factory=Ledger)
+    acks: AckTracker = field(default_factory=AckTracker)
 
     def __post_init__(self) -> None:
         self.coordinator = Coordinator(
-            self.config, self.outbox, self.ledger, Scheduler(lambda: NOW), Metrics(), lambda: NOW
+            self.config, self.outbox, self.acks, Scheduler(lambda: NOW), Metrics(), lambda: NOW
         )
         self.coordinator.stream = "main-queue@1"
         self.coordinator.act()
@@ -82,9 +82,9 @@ def test_f01_nothing_is_acknowledged_before_it_is_stored() -> None:
     desk.outbox.sent[0][1](2)
     entry = desk.coordinator.upload_entry(UPLOAD)
     assert entry is not None
-    assert desk.ledger.floor == 0
+    assert desk.acks.ack_floor == 0
     desk.coordinator.saved(entry, entry.version)
-    assert desk.ledger.floor == 1
+    assert desk.acks.ack_floor == 1
 
 
 def test_f23_nothing_is_stored_before_it_is_published() -> None:
@@ -105,7 +105,7 @@ def test_f39_what_cannot_be_decoded_is_passed_over_for_good() -> None:
     desk = Desk()
     for sequence, data in enumerate([b"\x00", b"{}", message("UploadReady", "no JSON")], 1):
         desk.read(sequence, data)
-    assert desk.ledger.floor == 3
+    assert desk.acks.ack_floor == 3
 
 
 def stored(upload: Upload, config: Config) -> Upload:

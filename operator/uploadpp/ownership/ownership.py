@@ -23,7 +23,7 @@ from uploadpp.ownership.drain import ended, release_lease, wait_for_writes, wait
 from uploadpp.ownership.legacy_service import LegacyService
 from uploadpp.ownership.membership import Membership
 from uploadpp.ownership.readiness import Abilities, FullWindow
-from uploadpp.pipeline.acks import Ledger
+from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.admission import Dispatcher
 from uploadpp.pipeline.checkpoint import Checkpoint, ResourceEncoder
 from uploadpp.pipeline.coordinator import Coordinator
@@ -67,12 +67,12 @@ class Ownership:
         self._js = deps.client.jetstream()
         looking = (self._js, deps.metrics, deps.replaced.look_seconds, deps.owner)
         self._legacy = LegacyService(*looking, policy=deps.replaced, client=deps.client)
-        self._ledger = Ledger()
+        self._acks = AckTracker()
         self._scheduler = Scheduler(deps.clock)
         self._fence = Fence(lease, deps.monotonic)
         self._publisher = Publisher(deps.client, self._fence.pass_through, self._may_resend)
         self._coordinator = Coordinator(
-            deps.config, self._publisher, self._ledger, self._scheduler, deps.metrics, deps.clock
+            deps.config, self._publisher, self._acks, self._scheduler, deps.metrics, deps.clock
         )
         self._coordinator.shard = shard
         self._coordinator.tracing = deps.tracing
@@ -80,7 +80,7 @@ class Ownership:
         if deps.config.max_in_flight:
             self._coordinator.dispatch_by(self._dispatcher)
         self._secrets = UrlSecretReader(self._coordinator, deps.store, deps.events, deps.clock)
-        self._archive = Archive(self._coordinator, self._ledger, deps.metrics)
+        self._archive = Archive(self._coordinator, self._acks, deps.metrics)
         self._resources = ResourceInputs(
             self._coordinator, deps.seals, deps.config, self._secrets, deps.events, self._archive
         )
@@ -99,8 +99,8 @@ class Ownership:
         refusals.on_news = lambda notice: deps.events.post(lease.name, lease.uid, notice, LEASE)
         self._legacy.on_news, self._legacy.waited_for = refusals.on_news, deps.held_for
         process, counter = self._coordinator.on_message, deps.metrics.messages_set_aside
-        self._rehearsal = Rehearsal(deps.rehearse, process, self._ledger, counter, refusals.on_news)
-        self._overfull = Overfull(self._coordinator, self._ledger, deps.store)
+        self._rehearsal = Rehearsal(deps.rehearse, process, self._acks, counter, refusals.on_news)
+        self._overfull = Overfull(self._coordinator, self._acks, deps.store)
         window = FullWindow(self._overfull, refusals, deps.monotonic)
         self.abilities = Abilities(window, self._publisher, refusals, lease)
         self._message_rate = MessageRate()
@@ -140,7 +140,7 @@ class Ownership:
     @property
     def unacknowledged(self) -> int:
         """Messages read whose effects are not all in etcd."""
-        return len(self._ledger)
+        return len(self._acks)
 
     @property
     def unread(self) -> int:
@@ -200,7 +200,7 @@ class Ownership:
         self._fence.bind(self._js, place)
         self._coordinator.stream = place.stream
         self._coordinator.marks = deps.marks.reading(place.unsigned_until, deps.metrics.count_foreign)
-        self._ledger.start(place.first - 1)
+        self._acks.start(place.first - 1)
         self._overfull.window = place.window
         await self._listing.initial_list(deps.soon_read + place.backlog)
         self._resources.keys.settle()
@@ -337,10 +337,10 @@ class Ownership:
     async def _ack(self) -> None:
         if self._reader is None:
             return
-        self._ledger.acknowledged = self._reader.acknowledged
+        self._acks.acknowledged = self._reader.acknowledged
         self._lease.settled = self._reader.acknowledged >= self._rehearsal.last
         self._coordinator.unknown.settle(self._deps.clock())
-        floor = self._ledger.take_ack()
+        floor = self._acks.take_ack()
         if floor is not None:
             await self._reader.acknowledge(*floor)
 
@@ -391,7 +391,7 @@ class Ownership:
             return self._deps.writers if self._membership.alone else 0
         message_rate = self._message_rate
         message_rate.seen(self._deps.monotonic(), self._reader.delivered if self._reader is not None else 0)
-        load = LoadSample(message_rate.quiet_seconds, message_rate.rate, oldest_seconds, len(self._ledger))
+        load = LoadSample(message_rate.quiet_seconds, message_rate.rate, oldest_seconds, len(self._acks))
         return max_writers(load, self._deps.writers)
 
     def _may_resend(self) -> bool:

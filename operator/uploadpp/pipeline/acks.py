@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True, eq=False)
-class Slot:
+class PendingMessage:
     """One message of the log; `open` counts what still has to be stored because of it.
 
     Ten of these are a third of what an upload in flight takes in memory: a field more is felt.
@@ -15,7 +15,7 @@ class Slot:
     open: int = 1
 
 
-class Ledger:
+class AckTracker:
     """Messages read and not yet acknowledged, in order.
 
     An acknowledgement names the consumer's own count of messages beside the sequence. The two
@@ -24,46 +24,46 @@ class Ledger:
     """
 
     def __init__(self) -> None:
-        self._slots: deque[Slot] = deque()
+        self._messages: deque[PendingMessage] = deque()
         self._differences: deque[tuple[int, int]] = deque()
-        self._floor = 0
+        self._ack_floor = 0
         self._moved = False
         self.acknowledged = 0
         """Up to where the stream knows it too: nothing before is ever read again."""
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._messages)
 
     @property
-    def floor(self) -> int:
+    def ack_floor(self) -> int:
         """Everything up to this sequence is done."""
-        return self._floor
+        return self._ack_floor
 
-    def start(self, floor: int) -> None:
-        """Everything up to `floor` was acknowledged before."""
-        self._floor = self.acknowledged = floor
+    def start(self, ack_floor: int) -> None:
+        """Everything up to `ack_floor` was acknowledged before."""
+        self._ack_floor = self.acknowledged = ack_floor
 
-    def add(self, sequence: int, delivered: int) -> Slot:
+    def add(self, sequence: int, delivered: int) -> PendingMessage:
         """Note a message that was read."""
         difference = sequence - delivered
         if not self._differences or self._differences[-1][1] != difference:
             self._differences.append((sequence, difference))
-        slot = Slot(sequence)
-        self._slots.append(slot)
-        return slot
+        message = PendingMessage(sequence)
+        self._messages.append(message)
+        return message
 
-    def settle(self, slot: Slot) -> None:
+    def release(self, message: PendingMessage) -> None:
         """One of the things a message waited for is done."""
-        slot.open -= 1
-        while self._slots and self._slots[0].open == 0:
-            self._floor = self._slots.popleft().sequence
+        message.open -= 1
+        while self._messages and self._messages[0].open == 0:
+            self._ack_floor = self._messages.popleft().sequence
             self._moved = True
 
     def take_ack(self) -> tuple[int, int] | None:
-        """The floor, as (sequence, delivered), when it has moved since this was last asked."""
+        """The ack_floor, as (sequence, delivered), when it has moved since this was last asked."""
         if not self._moved:
             return None
         self._moved = False
-        while len(self._differences) > 1 and self._differences[1][0] <= self._floor:
+        while len(self._differences) > 1 and self._differences[1][0] <= self._ack_floor:
             self._differences.popleft()
-        return self._floor, self._floor - self._differences[0][1]
+        return self._ack_floor, self._ack_floor - self._differences[0][1]

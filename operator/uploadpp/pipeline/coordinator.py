@@ -23,7 +23,7 @@ from uploadpp.core.replay import Position, apply
 from uploadpp.core.rules import arrival, control
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.sharding import Shard
-from uploadpp.pipeline.acks import Ledger, Slot
+from uploadpp.pipeline.acks import AckTracker, PendingMessage
 from uploadpp.pipeline.admission import Dispatcher
 from uploadpp.pipeline.faults import AFTER_FAULT_MS, Faults
 from uploadpp.pipeline.outbox import Outbox
@@ -52,26 +52,26 @@ class Coordinator(Uploads):
         self,
         config: Config,
         bus: Bus,
-        ledger: Ledger,
+        acks: AckTracker,
         scheduler: Scheduler,
         metrics: Metrics,
         clock: Callable[[], Millis],
     ) -> None:
         super().__init__()
         self._config = config
-        self._ledger = ledger
+        self._acks = acks
         self._scheduler = scheduler
         self._metrics = metrics
         self._clock = clock
         self.shard = Shard()
         self.faults = Faults(metrics)
-        self.unknown = UnknownUploads(ledger)
+        self.unknown = UnknownUploads(acks)
         self._outbox = Outbox(bus, metrics, self._published, self._refused)
         self.stream = ""
         self.marks = Marks([token_bytes()])
         self.tracing: Tracing | None = None
         self.dispatcher: Dispatcher | None = None
-        self.postpone: Callable[[Event, int, Millis, Slot], bool] = lambda *_: False
+        self.postpone: Callable[[Event, int, Millis, PendingMessage], bool] = lambda *_: False
         self.put_away_at: Callable[[str], list[str]] = lambda _: []
         self.on_storable: Callable[[Entry], None] = lambda _: None
         self.on_ended: Callable[[Entry], None] = lambda _: None
@@ -91,34 +91,34 @@ class Coordinator(Uploads):
 
     def on_message(self, raw: Raw) -> None:
         """A message of the log."""
-        slot = self._ledger.add(raw.sequence, raw.delivered)
+        message = self._acks.add(raw.sequence, raw.delivered)
         event: Event | None = None
         try:
-            if not self._is_known_echo(raw, slot):
+            if not self._is_known_echo(raw, message):
                 event = decode(raw.data, raw.sequence, raw.timestamp, self.marks, self.shard.filter)
                 if event is not None:
-                    self._on_event(event, raw.sequence, raw.timestamp, slot)
+                    self._on_event(event, raw.sequence, raw.timestamp, message)
         except BadMessageError as error:
             self.faults.bad_message(raw.sequence, error)
         except Exception as error:  # noqa: BLE001 -- no message may ever stop the log (law 2.7)
             entry = self._entries.get(event.upload_id) if event is not None else None
             self.faults.unexpected(raw.sequence, error, event.upload_id if event else "", entry)
-        self._ledger.settle(slot)
+        self._acks.release(message)
 
-    def _is_known_echo(self, raw: Raw, slot: Slot) -> bool:
+    def _is_known_echo(self, raw: Raw, message: PendingMessage) -> bool:
         """Whether this is an event that this very owner has sent: then nothing is news but its place."""
         if (entry := self._outbox.recognise(raw)) is None:
             return False
         self._metrics.events.labels("Published").inc()
-        entry.hold_back(slot)
+        entry.defer_ack(message)
         return True
 
-    def _on_event(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
+    def _on_event(self, event: Event, sequence: int, timestamp: Millis, message: PendingMessage) -> None:
         self._metrics.events.labels(type(event.input).__name__).inc()
         if event.upload_id:
             owned = self.shard.owns(event.upload_id)
-            if owned and not self.postpone(event, sequence, timestamp, slot):
-                self._arrived(event, sequence, timestamp, slot)
+            if owned and not self.postpone(event, sequence, timestamp, message):
+                self._arrived(event, sequence, timestamp, message)
             return
         assert isinstance(event.input, Resume)  # noqa: S101 -- the only event without an upload
         self._met(event, sequence, timestamp)
@@ -130,30 +130,32 @@ class Coordinator(Uploads):
             ids.sort(key=lambda i: self._entries[i].upload.observed_token != token)
         for upload_id in ids + self.put_away_at(event.input.step):
             with self.faults.isolated(self._entries.get(upload_id)):
-                if not self.postpone(event._replace(upload_id=upload_id), sequence, timestamp, slot):
-                    self._apply(upload_id, event.input, sequence, timestamp, slot)
+                if not self.postpone(event._replace(upload_id=upload_id), sequence, timestamp, message):
+                    self._apply(upload_id, event.input, sequence, timestamp, message)
 
-    def on_postponed(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
+    def on_postponed(self, event: Event, sequence: int, timestamp: Millis, message: PendingMessage) -> None:
         """A message of an upload that had been put away and is back."""
         try:
-            self._arrived(event, sequence, timestamp, slot)
+            self._arrived(event, sequence, timestamp, message)
         except Exception as error:  # noqa: BLE001 -- as in `on_message`
             self.faults.unexpected(sequence, error, event.upload_id, self._entries.get(event.upload_id))
-        self._ledger.settle(slot)
+        self._acks.release(message)
 
-    def _arrived(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> None:
+    def _arrived(self, event: Event, sequence: int, timestamp: Millis, message: PendingMessage) -> None:
         if isinstance(event.input, Published):  # only now: what it answers to may have been postponed as well
             self._met(event, sequence, timestamp)
-        self._apply(event.upload_id, event.input, sequence, timestamp, slot)
+        self._apply(event.upload_id, event.input, sequence, timestamp, message)
 
-    def _apply(self, upload_id: str, event: Input, sequence: int, timestamp: Millis, slot: Slot) -> None:
+    def _apply(
+        self, upload_id: str, event: Input, sequence: int, timestamp: Millis, message: PendingMessage
+    ) -> None:
         if isinstance(event, BytesReceived) and (
             why := self.text_budget.refuses(event.origin, self.shard.count)
         ):
             self.faults.upload(upload_id, why)
             return
         entry, at = self._entries.get(upload_id), Position(self.stream, sequence)
-        said_before: list[Slot] = []
+        said_before: list[PendingMessage] = []
         if entry is not None and arrival.overrules(entry.upload, event):
             self.forget(entry)
             self.on_overruled(entry)
@@ -161,11 +163,11 @@ class Coordinator(Uploads):
         if entry is None and isinstance(event, BytesReceived):
             event, said_before = self.unknown.recall(upload_id, event, timestamp)
         elif entry is None:
-            self.unknown.note(upload_id, event, timestamp, self._clock(), slot)
+            self.unknown.note(upload_id, event, timestamp, self._clock(), message)
         decision = apply(entry.upload if entry else None, upload_id, event, at, timestamp, self._config)
-        self._carry_out(entry, upload_id, event, decision, timestamp, slot)
+        self._carry_out(entry, upload_id, event, decision, timestamp, message)
         for each in said_before:
-            self._entries[upload_id].hold_back(each)
+            self._entries[upload_id].defer_ack(each)
 
     def _met(self, event: Event, sequence: int, timestamp: Millis) -> None:
         """One of our events is in the log: it need not go out, or not again."""
@@ -204,7 +206,7 @@ class Coordinator(Uploads):
         event: Input,
         decision: Decision,
         now: Millis,
-        slot: Slot | None,
+        message: PendingMessage | None,
     ) -> None:
         if decision.met is not None and entry is not None:
             self._published_elsewhere(entry, decision.met)
@@ -224,11 +226,11 @@ class Coordinator(Uploads):
                     self.tracing.moved(entry.upload, decision.upload, now)
             entry = self._changed(entry, decision)
         for command in decision.commands:
-            self._publish(entry, upload_id, command, now, slot)
+            self._publish(entry, upload_id, command, now, message)
         if entry is None:
             return
-        if slot is not None:
-            entry.hold_back(slot)
+        if message is not None:
+            entry.defer_ack(message)
         if self.dispatcher is not None:
             self.dispatcher.grant()
         if entry.storable:
@@ -256,7 +258,12 @@ class Coordinator(Uploads):
         return entry
 
     def _publish(
-        self, entry: Entry | None, upload_id: str, command: Command, now: Millis, slot: Slot | None
+        self,
+        entry: Entry | None,
+        upload_id: str,
+        command: Command,
+        now: Millis,
+        message: PendingMessage | None,
     ) -> None:
         upload = entry.upload if entry else None
         traceparent = None
@@ -265,10 +272,10 @@ class Coordinator(Uploads):
         outgoing = encode(command, upload_id, upload, now, traceparent, self.marks)
         if entry is not None:
             entry.unpublished += 1
-            slot = None  # the entry's checkpoint holds the log back, not the command
-        elif slot is not None:
-            slot.open += 1
-        self._outbox.put(PendingCommand(entry, command, outgoing, slot))
+            message = None  # the entry's checkpoint holds the log back, not the command
+        elif message is not None:
+            message.open += 1
+        self._outbox.put(PendingCommand(entry, command, outgoing, message))
 
     def _published(
         self,
@@ -279,8 +286,8 @@ class Coordinator(Uploads):
     ) -> None:
         """A command is in the stream; since when and by which plan only a replay tells."""
         entry = pending.entry
-        if pending.slot is not None:
-            self._ledger.settle(pending.slot)
+        if pending.message is not None:
+            self._acks.release(pending.message)
         if entry is None or entry.gone:
             return
         entry.unpublished -= 1
@@ -299,9 +306,9 @@ class Coordinator(Uploads):
         if self._outbox.withdraw(mark.event_id(entry.upload.id)) is not None:
             entry.unpublished -= 1
 
-    def _refused(self, entry: Entry | None, slot: Slot | None, why: str) -> None:
-        if slot is not None:
-            self._ledger.settle(slot)
+    def _refused(self, entry: Entry | None, message: PendingMessage | None, why: str) -> None:
+        if message is not None:
+            self._acks.release(message)
         if entry is not None and not entry.gone:
             with self.faults.isolated(entry):
                 self.faults.upload(entry.upload.id, why)
@@ -350,8 +357,8 @@ class Coordinator(Uploads):
 
     def let_go(self, entry: Entry) -> None:
         """Messages that need not wait for a record any more, because it is there or none is to come."""
-        for slot in entry.release():
-            self._ledger.settle(slot)
+        for message in entry.take_covered():
+            self._acks.release(message)
 
     def act(self) -> None:
         """The log is read to its end: publish what it does not show as published."""
@@ -375,7 +382,7 @@ class Coordinator(Uploads):
             if entry.storable:
                 self.on_storable(entry)
 
-    def _left_out(self, entry: Entry | None, error: Exception, slot: Slot | None) -> None:
+    def _left_out(self, entry: Entry | None, error: Exception, message: PendingMessage | None) -> None:
         """Our own code failed on what an upload was to publish: nothing must wait for it."""
         self.faults.report(entry, error)
-        self._refused(entry, slot, "what it was to publish cannot be told")
+        self._refused(entry, message, "what it was to publish cannot be told")

@@ -9,7 +9,7 @@ from functools import partial
 
 from uploadpp.core.commands import Kind
 from uploadpp.core.model import Millis
-from uploadpp.pipeline.acks import Slot
+from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.ports import Bus
 from uploadpp.pipeline.replay_buffer import PendingCommand, add_pending, send_all
 from uploadpp.pipeline.sent import SentEvents
@@ -27,7 +27,7 @@ class Outbox:
         bus: Bus,
         metrics: Metrics,
         on_published: Callable[[PendingCommand, int], None],
-        on_refused: Callable[[Entry | None, Slot | None, str], None],
+        on_refused: Callable[[Entry | None, PendingMessage | None, str], None],
     ) -> None:
         """Of each command that goes out, one of the two is called."""
         self._bus = bus
@@ -57,7 +57,7 @@ class Outbox:
         self._bus.publish(
             pending.outgoing,
             partial(self._on_published, pending),
-            partial(self._on_refused, pending.entry, pending.slot),
+            partial(self._on_refused, pending.entry, pending.message),
         )
 
     def recognise(self, raw: Raw) -> Entry | None:
@@ -86,7 +86,10 @@ class Outbox:
         self._pending = {}
 
     def open(
-        self, now: Millis, marks: Marks, failed: Callable[[Entry | None, Exception, Slot | None], None]
+        self,
+        now: Millis,
+        marks: Marks,
+        failed: Callable[[Entry | None, Exception, PendingMessage | None], None],
     ) -> dict[str, int]:
         """The log is read to its end: publish what it does not show as published.
 

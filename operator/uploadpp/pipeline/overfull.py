@@ -9,7 +9,7 @@ import asyncio
 import logging
 
 from uploadpp.kube.errors import ApiError, Refusal
-from uploadpp.pipeline.acks import Ledger
+from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.ports import Resources
 from uploadpp.pipeline.tracked_upload import Entry
@@ -24,21 +24,21 @@ QUIET_SECONDS = 60.0
 class Overfull:
     """Makes room in the window of one shard."""
 
-    def __init__(self, coordinator: Coordinator, ledger: Ledger, resources: Resources) -> None:
+    def __init__(self, coordinator: Coordinator, acks: AckTracker, resources: Resources) -> None:
         self._coordinator = coordinator
-        self._ledger = ledger
+        self._acks = acks
         self._resources = resources
         self._quiet_until = 0.0
         self.window = MAX_ACK_PENDING
         """So many messages may be unacknowledged."""
 
     def __len__(self) -> int:
-        return len(self._ledger)
+        return len(self._acks)
 
     @property
     def is_half_full(self) -> bool:
         """Whether half of the messages that may wait do so."""
-        return 2 * len(self._ledger) >= self.window
+        return 2 * len(self._acks) >= self.window
 
     async def run(self) -> None:
         """Look once a second, until cancelled."""
@@ -52,7 +52,9 @@ class Overfull:
 
         Nothing behind an upload that is not over could be acknowledged.
         """
-        holding = [(entry.first_held, entry) for entry in self._coordinator.entries if entry.first_held]
+        holding = [
+            (entry.first_deferred, entry) for entry in self._coordinator.entries if entry.first_deferred
+        ]
         for _, entry in sorted(holding, key=lambda each: each[0]):
             if not (self.is_half_full and _is_wrong(entry)) or entry.stored is None:
                 return

@@ -20,7 +20,7 @@ from typing import NoReturn
 from prometheus_client import Counter
 
 from uploadpp.core.commands import Notice, NoticeType
-from uploadpp.pipeline.acks import Ledger
+from uploadpp.pipeline.acks import AckTracker
 from uploadpp.wire.reader import Raw
 
 log = logging.getLogger(__name__)
@@ -154,13 +154,13 @@ class Rehearsal:
         self,
         run: Rehearse,
         process: Process,
-        ledger: Ledger,
+        acks: AckTracker,
         counter: Counter,
         tell: Callable[[Notice], None],
     ) -> None:
         self._run = run
         self._process = process
-        self._ledger = ledger
+        self._acks = acks
         self._counter = counter
         self._tell = tell
         self._waiting: list[Raw] = []
@@ -184,7 +184,7 @@ class Rehearsal:
             messages = messages[found + 1 :]
 
     def _set_aside(self, raw: Raw) -> None:
-        self._ledger.settle(self._ledger.add(raw.sequence, raw.delivered))
+        self._acks.release(self._acks.add(raw.sequence, raw.delivered))
         self._counter.inc()
         self.last = raw.sequence
         kind = _EVENT_TYPE.search(raw.data[:HEAD_BYTES])

@@ -7,7 +7,7 @@ from uploadpp.core.commands import Command
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis
 from uploadpp.core.replay import recount, renumbered, wanted
-from uploadpp.pipeline.acks import Slot
+from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.wire.encode import Outgoing, encode
 from uploadpp.wire.marks import Marks
@@ -20,7 +20,7 @@ class PendingCommand:
     entry: Entry | None
     command: Command
     outgoing: Outgoing
-    slot: Slot | None
+    message: PendingMessage | None
 
 
 def add_pending(kept: dict[str, PendingCommand], pending: PendingCommand) -> None:
@@ -85,7 +85,7 @@ def send_all(
     now: Millis,
     marks: Marks,
     send: Callable[[PendingCommand], None],
-    failed: Callable[[Entry | None, Exception, Slot | None], None],
+    failed: Callable[[Entry | None, Exception, PendingMessage | None], None],
 ) -> int:
     """Send what is to be sent; tells how many that were."""
     kept = filter_superseded(pending, now, marks, lambda entry, error: failed(entry, error, None))
@@ -93,5 +93,5 @@ def send_all(
         try:
             send(each)
         except Exception as error:  # noqa: BLE001 -- told to `failed`
-            failed(each.entry, error, each.slot)
+            failed(each.entry, error, each.message)
     return len(kept)

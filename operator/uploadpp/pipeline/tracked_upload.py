@@ -7,7 +7,7 @@ from uploadpp.core.commands import Notice
 from uploadpp.core.model import Origin, Upload
 from uploadpp.kube.errors import Refusal
 from uploadpp.kube.store import Stored
-from uploadpp.pipeline.acks import Slot
+from uploadpp.pipeline.acks import PendingMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Entry:
     sealed_with: str = ""
     """The fingerprint of the key that has sealed it, as far as we have seen to that ourselves."""
     notices: tuple[Notice, ...] = ()
-    _waiting: list[Slot] = field(default_factory=list)
+    _waiting: list[PendingMessage] = field(default_factory=list)
     _versions: list[int] = field(default_factory=list)
     queued: bool = False
     refused: Refused | None = None
@@ -67,19 +67,19 @@ class Entry:
         has_resource = self.stored is not None or self.maybe_made or self.creating
         return has_refused and not has_resource and self.upload.stage.ended
 
-    def hold_back(self, slot: Slot) -> None:
+    def defer_ack(self, message: PendingMessage) -> None:
         """Have a place in the log acknowledged no sooner than the present version is stored."""
         if self.dirty and not self.gone and (self.refused is None or not self.is_unrecorded_end):
-            slot.open += 1
-            self._waiting.append(slot)
+            message.open += 1
+            self._waiting.append(message)
             self._versions.append(self.version)
 
     @property
-    def first_held(self) -> int:
+    def first_deferred(self) -> int:
         """The first place in the log that waits for it; 0 when none does."""
         return self._waiting[0].sequence if self._waiting else 0
 
-    def release(self) -> list[Slot]:
+    def take_covered(self) -> list[PendingMessage]:
         """The places in the log that the stored version covers; all of them when nothing is to be stored."""
         covered = self.gone or self.is_unrecorded_end
         count = len(self._versions) if covered else bisect_right(self._versions, self.saved)

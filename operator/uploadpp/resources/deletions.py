@@ -19,7 +19,7 @@ from uploadpp.core.naming import resource_name
 from uploadpp.core.sharding import bucket_label
 from uploadpp.kube.errors import ApiError
 from uploadpp.kube.store import Stored, stored
-from uploadpp.pipeline.acks import Slot
+from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.checkpoint import Checkpoint
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.ports import Resources
@@ -47,7 +47,7 @@ class _Doubt:
 
     entry: Entry
     since: float
-    messages: list[tuple[Event, int, Millis, Slot]] = field(default_factory=list)
+    messages: list[tuple[Event, int, Millis, PendingMessage]] = field(default_factory=list)
 
 
 class Vanished:
@@ -72,13 +72,13 @@ class Vanished:
     def __len__(self) -> int:
         return len(self._doubts)
 
-    def _hold(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> bool:
+    def _hold(self, event: Event, sequence: int, timestamp: Millis, message: PendingMessage) -> bool:
         """Keep a message until it is clear what becomes of its upload."""
         doubt = self._doubts.get(event.upload_id)
         if doubt is None:
-            return self._postpone(event, sequence, timestamp, slot)
-        slot.open += 1
-        doubt.messages.append((event, sequence, timestamp, slot))
+            return self._postpone(event, sequence, timestamp, message)
+        message.open += 1
+        doubt.messages.append((event, sequence, timestamp, message))
         return True
 
     def doubt(self, entry: Entry, *, with_kind: bool = False) -> None:
@@ -178,8 +178,8 @@ class Vanished:
                     self._go_on(entry)
                 else:
                     (self._keep if keep else self._forget)(entry)
-        for event, sequence, timestamp, slot in doubt.messages:
-            self._coordinator.on_postponed(event, sequence, timestamp, slot)
+        for event, sequence, timestamp, message in doubt.messages:
+            self._coordinator.on_postponed(event, sequence, timestamp, message)
 
     def _forget(self, entry: Entry) -> None:
         log.info("resource deleted; the upload is forgotten", extra={"upload": entry.upload.id})

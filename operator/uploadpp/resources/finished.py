@@ -23,7 +23,7 @@ from uploadpp.core.naming import resource_name
 from uploadpp.core.states import Stage
 from uploadpp.kube.errors import ApiError
 from uploadpp.kube.store import Stored, stored
-from uploadpp.pipeline.acks import Ledger, Slot
+from uploadpp.pipeline.acks import AckTracker, PendingMessage
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.ports import Json, Resources
 from uploadpp.pipeline.tracked_upload import Entry
@@ -71,16 +71,16 @@ class Shelf(Protocol):
 class Archive:
     """The uploads of one shard that are over."""
 
-    def __init__(self, coordinator: Coordinator, ledger: Ledger, metrics: Metrics) -> None:
+    def __init__(self, coordinator: Coordinator, acks: AckTracker, metrics: Metrics) -> None:
         self._coordinator = coordinator
-        self._ledger = ledger
+        self._acks = acks
         self._metrics = metrics
         self._by_name: dict[str, Archived] = {}
         self._by_id: dict[str, Archived] = {}
         self._heap: list[tuple[Millis, int, Archived]] = []
         self._overdue: deque[Archived] = deque()
         self._count = 0
-        self._postponed: dict[str, list[tuple[Event, int, Millis, Slot]]] = {}
+        self._postponed: dict[str, list[tuple[Event, int, Millis, PendingMessage]]] = {}
         self._asked_for: asyncio.Queue[str] = asyncio.Queue()
         self._pauses: dict[str, float] = {}
         self._late: set[str] = set()
@@ -228,19 +228,19 @@ class Archive:
     def _is_read(self, position: LogPosition) -> bool:
         """Whether no message up to a position is ever read again."""
         last = max(position.sequence, position.start or 0)
-        return position.stream != self._coordinator.stream or last <= self._ledger.acknowledged
+        return position.stream != self._coordinator.stream or last <= self._acks.acknowledged
 
     # -- calling back ---------------------------------------------------------------------
 
-    def postpone(self, event: Event, sequence: int, timestamp: Millis, slot: Slot) -> bool:
+    def postpone(self, event: Event, sequence: int, timestamp: Millis, message: PendingMessage) -> bool:
         """Keep a message until its upload is called back; False when that is not in here."""
         upload_id = event.upload_id
         if upload_id not in self._postponed and not self._may_hold(upload_id):
             return False
-        slot.open += 1
+        message.open += 1
         if upload_id not in self._postponed:
             self._asked_for.put_nowait(upload_id)
-        self._postponed.setdefault(upload_id, []).append((event, sequence, timestamp, slot))
+        self._postponed.setdefault(upload_id, []).append((event, sequence, timestamp, message))
         return True
 
     def _may_hold(self, upload_id: str) -> bool:
@@ -296,14 +296,14 @@ class Archive:
             log.exception("finished upload not called back; the others are", extra={"upload": upload_id})
             if before is not None:
                 self._coordinator.faults.resource_fault(before.name, before.stored.uid, error, upload_id)
-            for *_, slot in self._postponed.pop(upload_id):
-                self._ledger.settle(slot)
+            for *_, message in self._postponed.pop(upload_id):
+                self._acks.release(message)
             return
         late = upload_id in self._late
         self._late.discard(upload_id)
         with self._coordinator.late(upload_id) if late else contextlib.nullcontext():
-            for event, sequence, timestamp, slot in self._postponed.pop(upload_id):
-                self._coordinator.on_postponed(event, sequence, timestamp, slot)
+            for event, sequence, timestamp, message in self._postponed.pop(upload_id):
+                self._coordinator.on_postponed(event, sequence, timestamp, message)
         entry = self._coordinator.upload_entry(upload_id)
         if entry is not None and entry.upload.stage.ended and not entry.dirty:
             with self._coordinator.faults.isolated(entry):

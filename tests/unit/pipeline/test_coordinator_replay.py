@@ -7,7 +7,7 @@ import pytest
 from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.core.config import Config
 from uploadpp.core.model import Millis, StepPlan, Upload
-from uploadpp.pipeline.acks import Ledger
+from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.timers import Scheduler
 from uploadpp.telemetry.metrics import Metrics
@@ -39,7 +39,7 @@ class Outbox:
 
 
 def make(outbox: Outbox, now: Millis, config: Config = CONFIG) -> Coordinator:
-    made = Coordinator(config, outbox, Ledger(), Scheduler(lambda: now), Metrics(), lambda: now)
+    made = Coordinator(config, outbox, AckTracker(), Scheduler(lambda: now), Metrics(), lambda: now)
     made.stream = "main-queue@1"
     made.marks = Marks([b"of both"])
     return made

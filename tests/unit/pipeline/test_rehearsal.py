@@ -17,7 +17,7 @@ from prometheus_client import Counter
 from uploadpp.core.commands import Notice
 from uploadpp.core.model import Millis
 from uploadpp.pipeline import rehearsal
-from uploadpp.pipeline.acks import Ledger
+from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.rehearsal import CHUNK, Rehearsal, rehearse
 from uploadpp.wire.reader import Raw
 
@@ -140,13 +140,13 @@ class Stage:
     """A rehearsal with a predicate in place of children."""
 
     def __init__(self) -> None:
-        self.ledger = Ledger()
-        self.ledger.start(0)
+        self.acks = AckTracker()
+        self.acks.start(0)
         self.counter = Counter("set_aside", "For this test.", registry=None)
         self.told: list[Notice] = []
         self.done: list[int] = []
         self.runs = 0
-        self.rehearsal = Rehearsal(self._run, self._process, self.ledger, self.counter, self.told.append)
+        self.rehearsal = Rehearsal(self._run, self._process, self.acks, self.counter, self.told.append)
 
     async def _run(self, messages: object, process: object, waiting: object) -> int | None:
         del process, waiting
@@ -157,7 +157,7 @@ class Stage:
     def _process(self, message: Raw) -> None:
         assert message.data != POISON
         self.done.append(message.sequence)
-        self.ledger.settle(self.ledger.add(message.sequence, message.delivered))
+        self.acks.release(self.acks.add(message.sequence, message.delivered))
 
 
 async def test_all_others_are_processed_in_order_and_all_are_acknowledged(
@@ -169,7 +169,7 @@ async def test_all_others_are_processed_in_order_and_all_are_acknowledged(
         message = raw(sequence, POISON if sequence in bad else b"{}", last - sequence)
         await stage.rehearsal.take(message, nothing)
     assert stage.done == [each for each in range(1, last + 1) if each not in bad]
-    assert stage.ledger.take_ack() == (last, last)
+    assert stage.acks.take_ack() == (last, last)
     assert stage.rehearsal.last == CHUNK + 7
     assert len(stage.told) == len(bad)
     said = [record.__dict__ for record in caplog.records if record.levelno == logging.ERROR]

@@ -11,7 +11,7 @@ from uploadpp.core.conditions import describe
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP, Millis, StepPlan, Upload
 from uploadpp.core.states import Stage, StepState
-from uploadpp.pipeline.acks import Ledger
+from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.timers import Scheduler
 from uploadpp.pipeline.unknown_uploads import REMEMBERED, REMEMBERED_MS, UNACKNOWLEDGED_MS
@@ -67,12 +67,12 @@ class Operator:
     sequence: int = 0
     now: Millis = THEN
     outbox: Outbox = field(default_factory=Outbox)
-    ledger: Ledger = field(default_factory=Ledger)
+    acks: AckTracker = field(default_factory=AckTracker)
 
     def __post_init__(self) -> None:
         config = Config(steps=self.steps)
         clock = lambda: self.now  # noqa: E731 -- a clock that stands where it is put
-        self.coordinator = Coordinator(config, self.outbox, self.ledger, Scheduler(clock), Metrics(), clock)
+        self.coordinator = Coordinator(config, self.outbox, self.acks, Scheduler(clock), Metrics(), clock)
         self.coordinator.stream = "main-queue@1"
 
     def reads(self, *log: Event, every: int = 1_000) -> "Operator":
@@ -266,10 +266,10 @@ def test_the_first_word_to_the_storage_counts() -> None:
 def test_a_fact_about_an_unknown_upload_is_acknowledged_a_little_later() -> None:
     """After a crash it is read again together with the announcement."""
     operator = Operator().acts().reads(ready())
-    assert operator.ledger.floor == 0
+    assert operator.acks.ack_floor == 0
     operator.now = Millis(operator.now + UNACKNOWLEDGED_MS)
     operator.coordinator.unknown.settle(operator.now)
-    assert operator.ledger.floor == 1
+    assert operator.acks.ack_floor == 1
     assert operator.reads(ARRIVED).upload.stage is Stage.COMPLETED
 
 
@@ -277,11 +277,11 @@ def test_a_fact_is_not_acknowledged_before_its_upload_is_stored() -> None:
     operator = Operator().acts().reads(ready(), ARRIVED)
     operator.now = Millis(operator.now + UNACKNOWLEDGED_MS)
     operator.coordinator.unknown.settle(operator.now)
-    assert operator.ledger.floor == 0
+    assert operator.acks.ack_floor == 0
     entry = operator.coordinator.upload_entry(UPLOAD)
     assert entry is not None
     operator.coordinator.saved(entry, entry.version)
-    assert operator.ledger.floor == 2
+    assert operator.acks.ack_floor == 2
 
 
 def test_what_is_remembered_has_an_end() -> None:

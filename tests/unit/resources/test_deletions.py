@@ -13,7 +13,7 @@ from uploadpp.core.sharding import BUCKET_LABEL, Shard, bucket_label
 from uploadpp.core.states import Outcome
 from uploadpp.kube.errors import ApiError, UnavailableError
 from uploadpp.kube.store import Stored
-from uploadpp.pipeline.acks import Slot
+from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.resources import deletions
 from uploadpp.resources.deletions import Vanished
@@ -126,12 +126,14 @@ async def test_what_a_listing_misses_after_the_crd_was_missing_is_kept_unasked()
 async def test_messages_wait_until_it_is_clear(*, answer: bool) -> None:
     cluster = Cluster(answer)
     cluster.inputs.gone("a", "uid-a")
-    entry, slot, before = cluster.entry(), Slot(7), len(cluster.outbox.sent)
+    entry, message, before = cluster.entry(), PendingMessage(7), len(cluster.outbox.sent)
     assert entry is not None
     entry.upload = evolve(entry.upload, log=evolve(entry.upload.log, start=1))
-    assert cluster.coordinator.postpone(answered(entry.upload.current_step), 7, Millis(10), slot)
-    assert not cluster.coordinator.postpone(answered()._replace(upload_id="b"), 8, Millis(10), Slot(8))
-    assert slot.open == 2
+    assert cluster.coordinator.postpone(answered(entry.upload.current_step), 7, Millis(10), message)
+    assert not cluster.coordinator.postpone(
+        answered()._replace(upload_id="b"), 8, Millis(10), PendingMessage(8)
+    )
+    assert message.open == 2
     assert not entry.storable
     await cluster.removed()
     assert (len(cluster.outbox.sent) > before) is (answer is MISSING)

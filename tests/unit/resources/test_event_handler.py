@@ -11,7 +11,7 @@ from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.commands import Notice
 from uploadpp.core.model import Millis, Origin, Upload
 from uploadpp.core.naming import ADOPTED_ANNOTATION
-from uploadpp.pipeline.acks import Ledger
+from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.timers import Scheduler
 from uploadpp.pipeline.tracked_upload import Entry
@@ -45,8 +45,8 @@ class Side:
         self.outbox = Outbox()
         self.coordinator: Coordinator = make(self.outbox, NOW)
         self.told: list[tuple[str, str]] = []
-        ledger, metrics = Ledger(), Metrics()
-        self.archive = Archive(self.coordinator, ledger, metrics)
+        acks, metrics = AckTracker(), Metrics()
+        self.archive = Archive(self.coordinator, acks, metrics)
         none = cast("Any", None)
         secrets = UrlSecretReader(self.coordinator, none, cast("Any", self), lambda: NOW)
         self.inputs = ResourceInputs(

@@ -9,16 +9,16 @@ from tests.unit.resources.test_event_handler import Side, driven
 from uploadpp.core.inputs import Resume
 from uploadpp.core.model import Millis
 from uploadpp.kube.errors import UnavailableError
-from uploadpp.pipeline.acks import Ledger
+from uploadpp.pipeline.acks import AckTracker
 from uploadpp.resources import finished
 from uploadpp.wire.decode import Event
 
 
 async def test_s2_one_upload_never_keeps_the_others_from_being_called_back() -> None:
-    side, ledger, done = Side(), Ledger(), asyncio.Event()
-    side.archive._ledger = side.coordinator._ledger = ledger
+    side, acks, done = Side(), AckTracker(), asyncio.Event()
+    side.archive._acks = side.coordinator._acks = acks
     side.archive.complete = False
-    slots = {name: ledger.add(number, number) for number, name in enumerate(("a", "broken", "c"), start=1)}
+    messages = {name: acks.add(number, number) for number, name in enumerate(("a", "broken", "c"), start=1)}
 
     class Store:
         async def get(self, name: str) -> dict[str, Any]:
@@ -28,17 +28,17 @@ async def test_s2_one_upload_never_keeps_the_others_from_being_called_back() -> 
                 done.set()
             return driven(name, name)
 
-    for number, (name, slot) in enumerate(slots.items(), start=1):
+    for number, (name, message) in enumerate(messages.items(), start=1):
         event = Event(name, Resume(), f"event-{number}")
-        assert side.archive.postpone(event, number, Millis(0), slot)
-        ledger.settle(slot)
+        assert side.archive.postpone(event, number, Millis(0), message)
+        acks.release(message)
     running = asyncio.create_task(side.archive.run(cast("Any", Store()), side.inputs))
     await asyncio.wait_for(done.wait(), 10)
     await asyncio.wait_for(side.archive.settled(), 10)
     assert not running.done()
     running.cancel()
     assert (side.owner("a"), side.owner("broken"), side.owner("c")) == ("a", "", "c")
-    assert slots["broken"].open == 0, "it keeps no message from being acknowledged"
+    assert messages["broken"].open == 0, "it keeps no message from being acknowledged"
 
 
 async def test_slow_and_unreadable_ones_keep_nobody_from_being_called_back(
@@ -47,8 +47,8 @@ async def test_slow_and_unreadable_ones_keep_nobody_from_being_called_back(
     """A request that hangs, and one that always fails, of more uploads than are read at a time."""
     monkeypatch.setattr(finished, "AT_ONCE", 2)
     monkeypatch.setattr(finished, "SETTLE_SECONDS", 0.05)
-    side, ledger, done, released = Side(), Ledger(), asyncio.Event(), asyncio.Event()
-    side.archive._ledger = side.coordinator._ledger = ledger
+    side, acks, done, released = Side(), AckTracker(), asyncio.Event(), asyncio.Event()
+    side.archive._acks = side.coordinator._acks = acks
     side.archive.complete = False
     names = ["slow", "unreadable", *(f"n{number}" for number in range(20))]
 
@@ -63,14 +63,14 @@ async def test_slow_and_unreadable_ones_keep_nobody_from_being_called_back(
             return driven(name, name)
 
     for number, name in enumerate(names, start=1):
-        slot = ledger.add(number, number)
-        assert side.archive.postpone(Event(name, Resume(), f"event-{number}"), number, Millis(0), slot)
-        ledger.settle(slot)
+        message = acks.add(number, number)
+        assert side.archive.postpone(Event(name, Resume(), f"event-{number}"), number, Millis(0), message)
+        acks.release(message)
     running = asyncio.create_task(side.archive.run(cast("Any", Store()), side.inputs))
     await asyncio.wait_for(done.wait(), 10)
     await asyncio.wait_for(side.archive.settled(), 10)
     assert [side.owner(name) for name in names] == ["", "", *names[2:]]
-    assert len(ledger) == len(names), "what could not be read is not acknowledged, nor is what is behind it"
+    assert len(acks) == len(names), "what could not be read is not acknowledged, nor is what is behind it"
     released.set()
     async with asyncio.timeout(10):
         while side.owner("unreadable") == "" or side.owner("slow") == "":  # noqa: ASYNC110 -- a test may poll
