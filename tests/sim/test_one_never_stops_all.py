@@ -17,7 +17,7 @@ from uploadpp.core.rules import control
 from uploadpp.kube.store import Store
 from uploadpp.pipeline import admission, checkpoint, coordinator, lost_uploads, replay_buffer
 from uploadpp.pipeline.acks import PendingMessage
-from uploadpp.pipeline.admission import Dispatcher
+from uploadpp.pipeline.admission import StepAdmission
 from uploadpp.pipeline.checkpoint import Checkpoint
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.lost_uploads import LostUploads
@@ -165,7 +165,7 @@ CASES: list[tuple[str, object, str]] = [
     *[("life", ResourceInputs, name) for name in ("is_own_write", "_done_with")],
     *[("life", lost_uploads, name) for name in ("is_doubtful",)],
     *[("life", LostUploads, name) for name in ("look", "_asked", "_answered", "_plan")],
-    ("life", Dispatcher, "moved"),
+    ("life", StepAdmission, "moved"),
     *[("life", admission, name) for name in ("user_of", "holds_place")],
     ("life", Metrics, "moved"),
     ("life", control, "concerns"),

@@ -24,7 +24,7 @@ from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import Stage
 from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.coordinator import Coordinator
-from uploadpp.pipeline.timers import Scheduler
+from uploadpp.pipeline.timers import Timers
 from uploadpp.process.configuration import ConfigurationError, read_settings
 from uploadpp.process.health import HealthServer
 from uploadpp.steps.clamd import ScanError, verdict
@@ -66,7 +66,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.coordinator = Coordinator(
-            self.config, self.outbox, self.acks, Scheduler(lambda: NOW), Metrics(), lambda: NOW
+            self.config, self.outbox, self.acks, Timers(lambda: NOW), Metrics(), lambda: NOW
         )
         self.coordinator.stream = "main-queue@1"
         self.coordinator.act()

@@ -24,7 +24,7 @@ from uploadpp.ownership.legacy_service import LegacyService
 from uploadpp.ownership.membership import Membership
 from uploadpp.ownership.readiness import Abilities, FullWindow
 from uploadpp.pipeline.acks import AckTracker
-from uploadpp.pipeline.admission import Dispatcher
+from uploadpp.pipeline.admission import StepAdmission
 from uploadpp.pipeline.checkpoint import Checkpoint, ResourceEncoder
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.fence import Fence
@@ -34,7 +34,7 @@ from uploadpp.pipeline.overfull import Overfull
 from uploadpp.pipeline.ports import Json, Watching
 from uploadpp.pipeline.record_limit import RecordLimit
 from uploadpp.pipeline.rehearsal import REHEARSE_AFTER, Rehearsal
-from uploadpp.pipeline.timers import Scheduler
+from uploadpp.pipeline.timers import Timers
 from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.pipeline.write_throttle import LoadSample, MessageRate, max_writers
 from uploadpp.process.tasks import end_tasks
@@ -68,17 +68,17 @@ class Ownership:
         looking = (self._js, deps.metrics, deps.replaced.look_seconds, deps.owner)
         self._legacy = LegacyService(*looking, policy=deps.replaced, client=deps.client)
         self._acks = AckTracker()
-        self._scheduler = Scheduler(deps.clock)
+        self._timers = Timers(deps.clock)
         self._fence = Fence(lease, deps.monotonic)
         self._publisher = Publisher(deps.client, self._fence.pass_through, self._may_resend)
         self._coordinator = Coordinator(
-            deps.config, self._publisher, self._acks, self._scheduler, deps.metrics, deps.clock
+            deps.config, self._publisher, self._acks, self._timers, deps.metrics, deps.clock
         )
         self._coordinator.shard = shard
         self._coordinator.tracing = deps.tracing
-        self._dispatcher = Dispatcher(deps.config, shard, deps.metrics, self._coordinator.on_granted)
+        self._admission = StepAdmission(deps.config, shard, deps.metrics, self._coordinator.on_granted)
         if deps.config.max_in_flight:
-            self._coordinator.dispatch_by(self._dispatcher)
+            self._coordinator.admit_by(self._admission)
         self._secrets = UrlSecretReader(self._coordinator, deps.store, deps.events, deps.clock)
         self._archive = Archive(self._coordinator, self._acks, deps.metrics)
         self._resources = ResourceInputs(
@@ -252,7 +252,7 @@ class Ownership:
         self._coordinator.act()
         self._legacy.go_on(self._reader if self._shard.index == 0 else None)
         self._resources.reconcile_all()
-        self._dispatcher.open()
+        self._admission.open()
         for entry in self._coordinator.entries:
             if entry.upload.stage.ended and not entry.dirty:
                 self._ttl.watch(entry)
@@ -260,7 +260,7 @@ class Ownership:
         self._recording += [self._spawn(self._checkpoint.write()) for _ in range(deps.writers)]
         own = self._ttl, self._secrets, self._lost_uploads, self._vanished, self._overfull
         self._volition = [self._spawn(each.run()) for each in own]  # not because of a message
-        self._volition.append(self._spawn(self._scheduler.run(self._on_tick)))
+        self._volition.append(self._spawn(self._timers.run(self._on_tick)))
         self._spawn(self._publisher.run_resends())
         self._recording.append(self._spawn(self._acknowledge()))
         watch = self._watch = deps.watch(
@@ -287,7 +287,7 @@ class Ownership:
         # Timers too: the answer to what is overdue may be among what we do not read any more.
         for task in self._volition:
             task.cancel()
-        self._dispatcher.close()
+        self._admission.close()
         if self._watch is not None:
             self._spawn(self._watch.stop())
         if self._membership.alone and self._reader is not None:
@@ -300,7 +300,7 @@ class Ownership:
 
     async def _end(self) -> None:
         self._deps.metrics.owner.labels(self._label).set(0)
-        self._dispatcher.close()
+        self._admission.close()
         if self._watch is not None:
             await self._watch.stop()
         await end_tasks(self._tasks)
@@ -381,7 +381,7 @@ class Ownership:
         if self._hears():
             self._coordinator.on_tick(entry)
         else:
-            self._scheduler.set(entry, Millis(self._deps.clock() + DEAF_MS))
+            self._timers.set(entry, Millis(self._deps.clock() + DEAF_MS))
 
     def _hears(self) -> bool:
         return self._reader is not None and self._reader.hears

@@ -21,7 +21,7 @@ from uploadpp.telemetry.metrics import Metrics
 log = logging.getLogger(__name__)
 
 
-class Dispatcher:
+class StepAdmission:
     """The queues of all limited steps of one shard."""
 
     def __init__(

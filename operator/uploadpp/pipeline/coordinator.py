@@ -24,12 +24,12 @@ from uploadpp.core.rules import arrival, control
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.sharding import Shard
 from uploadpp.pipeline.acks import AckTracker, PendingMessage
-from uploadpp.pipeline.admission import Dispatcher
+from uploadpp.pipeline.admission import StepAdmission
 from uploadpp.pipeline.faults import AFTER_FAULT_MS, Faults
 from uploadpp.pipeline.outbox import Outbox
 from uploadpp.pipeline.ports import Bus
 from uploadpp.pipeline.replay_buffer import PendingCommand
-from uploadpp.pipeline.timers import Scheduler
+from uploadpp.pipeline.timers import Timers
 from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.pipeline.unknown_uploads import UnknownUploads
 from uploadpp.pipeline.uploads import Uploads
@@ -53,14 +53,14 @@ class Coordinator(Uploads):
         config: Config,
         bus: Bus,
         acks: AckTracker,
-        scheduler: Scheduler,
+        timers: Timers,
         metrics: Metrics,
         clock: Callable[[], Millis],
     ) -> None:
         super().__init__()
         self._config = config
         self._acks = acks
-        self._scheduler = scheduler
+        self._timers = timers
         self._metrics = metrics
         self._clock = clock
         self.shard = Shard()
@@ -70,7 +70,7 @@ class Coordinator(Uploads):
         self.stream = ""
         self.marks = Marks([token_bytes()])
         self.tracing: Tracing | None = None
-        self.dispatcher: Dispatcher | None = None
+        self.admission: StepAdmission | None = None
         self.postpone: Callable[[Event, int, Millis, PendingMessage], bool] = lambda *_: False
         self.put_away_at: Callable[[str], list[str]] = lambda _: []
         self.on_storable: Callable[[Entry], None] = lambda _: None
@@ -78,9 +78,9 @@ class Coordinator(Uploads):
         self.on_forgotten: Callable[[Entry], None] = lambda _: None
         self.on_overruled: Callable[[Entry], None] = lambda _: None
 
-    def dispatch_by(self, dispatcher: Dispatcher) -> None:
+    def admit_by(self, admission: StepAdmission) -> None:
         """Have places at steps granted from now on."""
-        self.dispatcher, self.faults.on_fault = dispatcher, dispatcher.gave_up
+        self.admission, self.faults.on_fault = admission, admission.gave_up
 
     @property
     def replaying(self) -> bool:
@@ -186,7 +186,7 @@ class Coordinator(Uploads):
         """A timer is due. It is ignored while the command whose answer it limits is not published yet."""
         if entry.gone or entry.unpublished:
             return
-        self._scheduler.set(entry, Millis(self._clock() + AFTER_FAULT_MS))
+        self._timers.set(entry, Millis(self._clock() + AFTER_FAULT_MS))
         with self.faults.isolated(entry):
             self.on_input(entry, Tick())
             self.schedule(entry)
@@ -231,8 +231,8 @@ class Coordinator(Uploads):
             return
         if message is not None:
             entry.defer_ack(message)
-        if self.dispatcher is not None:
-            self.dispatcher.grant()
+        if self.admission is not None:
+            self.admission.grant()
         if entry.storable:
             self.on_storable(entry)
 
@@ -248,8 +248,8 @@ class Coordinator(Uploads):
         entry.version += 1
         entry.notices += decision.notices
         self.schedule(entry)
-        if self.dispatcher is not None:
-            self.dispatcher.moved(entry)
+        if self.admission is not None:
+            self.admission.moved(entry)
         if before is not None:
             self._metrics.moved(before, upload)
         moved = before is None or before.stage is not upload.stage or before.cursor != upload.cursor
@@ -316,7 +316,7 @@ class Coordinator(Uploads):
 
     def schedule(self, entry: Entry) -> None:
         """Wake an upload when its next timer is due."""
-        self._scheduler.set(entry, wake_at(entry.upload, self._config))
+        self._timers.set(entry, wake_at(entry.upload, self._config))
 
     # -- the set of uploads ---------------------------------------------------------------
 
@@ -324,29 +324,29 @@ class Coordinator(Uploads):
         """Take an upload into memory."""
         self._add(entry)
         self._metrics.moved(None, entry.upload)
-        if self.dispatcher is not None:
-            self.dispatcher.moved(entry)
+        if self.admission is not None:
+            self.admission.moved(entry)
         if not self.replaying:
             self.schedule(entry)
         return entry
 
     def put_away(self, entry: Entry) -> None:
         """An upload that is over leaves memory; `postpone` is asked about it from now on."""
-        self._scheduler.set(entry, None)
+        self._timers.set(entry, None)
         self._remove(entry)
         self._metrics.moved(entry.upload, None)
 
     def forget(self, entry: Entry) -> None:
         """The resource is gone: later results are ignored, nothing waits for it."""
         entry.gone = True
-        self._scheduler.set(entry, None)
+        self._timers.set(entry, None)
         self._remove(entry)
         self._metrics.moved(entry.upload, None)
         self.on_forgotten(entry)
         self.let_go(entry)
-        if self.dispatcher is not None:
-            self.dispatcher.left(entry)
-            self.dispatcher.grant()
+        if self.admission is not None:
+            self.admission.left(entry)
+            self.admission.grant()
 
     def saved(self, entry: Entry, version: int) -> None:
         """Etcd has this version now."""

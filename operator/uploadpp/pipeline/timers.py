@@ -17,7 +17,7 @@ SPARE = 1024
 """So many more than twice the timers may stand in the heap before it is tidied up."""
 
 
-class Scheduler:
+class Timers:
     """Calls back for every entry whose time has come."""
 
     def __init__(self, clock: Callable[[], Millis]) -> None:

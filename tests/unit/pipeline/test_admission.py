@@ -10,7 +10,7 @@ from uploadpp.core.machine import decide
 from uploadpp.core.model import FileInfo, Millis, Origin, Upload
 from uploadpp.core.sharding import Shard
 from uploadpp.core.states import Stage
-from uploadpp.pipeline.admission import Dispatcher, user_of
+from uploadpp.pipeline.admission import StepAdmission, user_of
 from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.builders import START, arrival, config_of
@@ -19,11 +19,11 @@ CONFIG = config_of("a", max_in_flight={"a": 2})
 
 
 class Bench:
-    """A dispatcher with uploads, and no coordinator."""
+    """Admission with uploads, and no coordinator."""
 
     def __init__(self, shard: Shard) -> None:
         self.metrics = Metrics()
-        self.dispatcher = Dispatcher(CONFIG, shard, self.metrics, lambda entry: self.tell(entry, Granted()))
+        self.admission = StepAdmission(CONFIG, shard, self.metrics, lambda entry: self.tell(entry, Granted()))
         self.entries: list[Entry] = []
         self._now = count(START, 1_000)
 
@@ -36,8 +36,8 @@ class Bench:
         assert upload is not None
         entry = Entry(upload.id, upload)
         self.entries.append(entry)
-        self.dispatcher.moved(entry)
-        self.dispatcher.grant()
+        self.admission.moved(entry)
+        self.admission.grant()
         return entry
 
     def tell(self, entry: Entry, event: Input) -> None:
@@ -45,7 +45,7 @@ class Bench:
         upload = decide(entry.upload, entry.upload.id, event, Millis(next(self._now)), CONFIG).upload
         assert upload is not None
         entry.upload = upload
-        self.dispatcher.moved(entry)
+        self.admission.moved(entry)
 
     @property
     def running(self) -> list[str]:
@@ -61,12 +61,12 @@ def bench() -> Bench:
 def test_nothing_is_granted_before_the_log_is_read(bench: Bench) -> None:
     bench.arrives("mary")
     assert bench.running == []
-    bench.dispatcher.open()
+    bench.admission.open()
     assert bench.running == ["up-0"]
 
 
 def test_who_waits_is_told_how_many_there_are(bench: Bench) -> None:
-    bench.dispatcher.open()
+    bench.admission.open()
     messages = [bench.arrives("mary").upload.message for _ in range(4)]
     assert messages == [
         "",
@@ -77,39 +77,39 @@ def test_who_waits_is_told_how_many_there_are(bench: Bench) -> None:
 
 
 def test_who_is_gone_gives_his_place_back(bench: Bench) -> None:
-    bench.dispatcher.open()
+    bench.admission.open()
     for _ in range(3):
         bench.arrives("mary")
-    bench.dispatcher.left(bench.entries[0])
-    bench.dispatcher.grant()
+    bench.admission.left(bench.entries[0])
+    bench.admission.grant()
     assert bench.running == ["up-0", "up-1", "up-2"]
 
 
 def test_a_closed_dispatcher_grants_nothing(bench: Bench) -> None:
-    bench.dispatcher.open()
-    bench.dispatcher.close()
+    bench.admission.open()
+    bench.admission.close()
     bench.arrives("mary")
     assert bench.running == []
 
 
 def test_a_shard_has_its_part_of_the_places() -> None:
     bench = Bench(Shard(1, 2))
-    bench.dispatcher.open()
+    bench.admission.open()
     for _ in range(3):
         bench.arrives("mary")
     assert bench.running == ["up-0"]
 
 
 def test_metrics_show_the_places_and_forget_them(bench: Bench) -> None:
-    bench.dispatcher.open()
+    bench.admission.open()
     for _ in range(3):
         bench.arrives("mary")
     assert b'uploadpp_step_places{step="a"} 2.0' in bench.metrics.text()
     assert b'uploadpp_step_places_used{step="a"} 2.0' in bench.metrics.text()
-    bench.dispatcher.close()
+    bench.admission.close()
     for entry in bench.entries:
-        bench.dispatcher.left(entry)
-    bench.dispatcher.grant()
+        bench.admission.left(entry)
+    bench.admission.grant()
     assert b'uploadpp_step_places{step="a"} 0.0' in bench.metrics.text()
     assert b'uploadpp_step_places_used{step="a"} 0.0' in bench.metrics.text()
 
@@ -140,7 +140,7 @@ def test_s2_one_upload_never_keeps_the_others_from_their_places(bench: Bench) ->
         real(entry, event)
 
     bench.tell = tell  # type: ignore[method-assign]
-    bench.dispatcher.open()
+    bench.admission.open()
     assert bench.running == ["up-1", "up-2"], "and its place is not lost"
-    bench.dispatcher.grant()
+    bench.admission.grant()
     assert bench.running == ["up-1", "up-2"]

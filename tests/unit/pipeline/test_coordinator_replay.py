@@ -9,7 +9,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.model import Millis, StepPlan, Upload
 from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.coordinator import Coordinator
-from uploadpp.pipeline.timers import Scheduler
+from uploadpp.pipeline.timers import Timers
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.marks import Marks
@@ -39,7 +39,7 @@ class Outbox:
 
 
 def make(outbox: Outbox, now: Millis, config: Config = CONFIG) -> Coordinator:
-    made = Coordinator(config, outbox, AckTracker(), Scheduler(lambda: now), Metrics(), lambda: now)
+    made = Coordinator(config, outbox, AckTracker(), Timers(lambda: now), Metrics(), lambda: now)
     made.stream = "main-queue@1"
     made.marks = Marks([b"of both"])
     return made

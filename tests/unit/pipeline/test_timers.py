@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.uploads import PASSED, after
 from uploadpp.core.model import Millis
-from uploadpp.pipeline.timers import Scheduler
+from uploadpp.pipeline.timers import Timers
 from uploadpp.pipeline.tracked_upload import Entry
 
 UPLOAD = after(*PASSED)
@@ -31,36 +31,36 @@ class Clock:
 )
 def test_like_a_plain_table(actions: list[tuple[int, int | None] | int]) -> None:
     clock = Clock()
-    scheduler = Scheduler(clock)
+    timers = Timers(clock)
     entries = [Entry(str(number), UPLOAD) for number in range(5)]
     table: dict[Entry, int] = {}
     for action in actions:
         if isinstance(action, tuple):
             entry, at = entries[action[0]], action[1]
-            scheduler.set(entry, None if at is None else Millis(at))
+            timers.set(entry, None if at is None else Millis(at))
             table.pop(entry, None)
             if at is not None:
                 table[entry] = at
         else:
             clock.now = Millis(clock.now + action)
             due = {entry for entry, at in table.items() if at <= clock.now}
-            popped = scheduler.pop_due()
+            popped = timers.pop_due()
             assert set(popped) == due
             assert [table[entry] for entry in popped] == sorted(table[entry] for entry in due)
             table = {entry: at for entry, at in table.items() if entry not in due}
-        assert len(scheduler) == len(table)
-        assert scheduler.next_due() == min(table.values(), default=None)
+        assert len(timers) == len(table)
+        assert timers.next_due() == min(table.values(), default=None)
 
 
 async def test_an_earlier_timer_wakes_a_sleeping_scheduler() -> None:
     loop = asyncio.get_running_loop()
-    scheduler = Scheduler(lambda: Millis(int(loop.time() * 1000)))
+    timers = Timers(lambda: Millis(int(loop.time() * 1000)))
     woken: asyncio.Queue[Entry] = asyncio.Queue()
-    running = asyncio.create_task(scheduler.run(woken.put_nowait))
+    running = asyncio.create_task(timers.run(woken.put_nowait))
     late, soon = Entry("late", UPLOAD), Entry("soon", UPLOAD)
-    scheduler.set(late, Millis(int(loop.time() * 1000) + 60_000))
+    timers.set(late, Millis(int(loop.time() * 1000) + 60_000))
     await asyncio.sleep(0.01)
-    scheduler.set(soon, Millis(int(loop.time() * 1000) + 10))
+    timers.set(soon, Millis(int(loop.time() * 1000) + 10))
     assert await asyncio.wait_for(woken.get(), 5) is soon
     assert woken.empty()
     running.cancel()
@@ -70,13 +70,13 @@ async def test_an_earlier_timer_wakes_a_sleeping_scheduler() -> None:
 
 def test_uploads_that_are_gone_are_not_kept_until_their_time_would_have_come() -> None:
     clock = Clock()
-    scheduler = Scheduler(clock)
+    timers = Timers(clock)
     for number in range(10_000):
         entry = Entry(str(number), UPLOAD)
-        scheduler.set(entry, Millis(600_000))
+        timers.set(entry, Millis(600_000))
         if number:
-            scheduler.set(entry, None)
-    assert len(scheduler) == 1
-    assert scheduler.held < 5_000
+            timers.set(entry, None)
+    assert len(timers) == 1
+    assert timers.held < 5_000
     clock.now = Millis(600_000)
-    assert [each.name for each in scheduler.pop_due()] == ["0"]
+    assert [each.name for each in timers.pop_due()] == ["0"]

@@ -13,7 +13,7 @@ from uploadpp.core.model import DELAY_STEP, Millis, StepPlan, Upload
 from uploadpp.core.states import Stage, StepState
 from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.coordinator import Coordinator
-from uploadpp.pipeline.timers import Scheduler
+from uploadpp.pipeline.timers import Timers
 from uploadpp.pipeline.unknown_uploads import REMEMBERED, REMEMBERED_MS, UNACKNOWLEDGED_MS
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.envelope import decode_envelope
@@ -72,7 +72,7 @@ class Operator:
     def __post_init__(self) -> None:
         config = Config(steps=self.steps)
         clock = lambda: self.now  # noqa: E731 -- a clock that stands where it is put
-        self.coordinator = Coordinator(config, self.outbox, self.acks, Scheduler(clock), Metrics(), clock)
+        self.coordinator = Coordinator(config, self.outbox, self.acks, Timers(clock), Metrics(), clock)
         self.coordinator.stream = "main-queue@1"
 
     def reads(self, *log: Event, every: int = 1_000) -> "Operator":

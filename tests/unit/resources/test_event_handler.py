@@ -13,7 +13,7 @@ from uploadpp.core.model import Millis, Origin, Upload
 from uploadpp.core.naming import ADOPTED_ANNOTATION
 from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.coordinator import Coordinator
-from uploadpp.pipeline.timers import Scheduler
+from uploadpp.pipeline.timers import Timers
 from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.resources.event_handler import ResourceInputs
 from uploadpp.resources.finished import Archive
@@ -229,9 +229,9 @@ def test_s2_one_upload_never_stops_the_reconciling_of_the_others(monkeypatch: py
 
 
 async def test_s2_one_timer_never_stops_the_others(caplog: pytest.LogCaptureFixture) -> None:
-    scheduler, done, last = Scheduler(lambda: NOW), [], asyncio.Event()
+    timers, done, last = Timers(lambda: NOW), [], asyncio.Event()
     for name in ("a", "b", "c"):
-        scheduler.set(Entry(name, after(ARRIVAL, upload_id=name)), Millis(NOW - 1))
+        timers.set(Entry(name, after(ARRIVAL, upload_id=name)), Millis(NOW - 1))
 
     def act(entry: Entry) -> None:
         if entry.name == "b":
@@ -240,7 +240,7 @@ async def test_s2_one_timer_never_stops_the_others(caplog: pytest.LogCaptureFixt
         if entry.name == "c":
             last.set()
 
-    running = asyncio.create_task(scheduler.run(act))
+    running = asyncio.create_task(timers.run(act))
     await asyncio.wait_for(last.wait(), 10)
     running.cancel()
     assert done == ["a", "c"]

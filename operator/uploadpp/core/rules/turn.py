@@ -1,4 +1,4 @@
-"""Granted: the dispatcher has a free place at the step for which an upload is queued."""
+"""Granted: admission has a free place at the step for which an upload is queued."""
 
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
