@@ -23,6 +23,7 @@ from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.lost_uploads import LostUploads
 from uploadpp.pipeline.outbox import Outbox
 from uploadpp.pipeline.refusals import Refusals
+from uploadpp.resources.deletions import Vanished
 from uploadpp.resources.event_handler import ResourceInputs
 from uploadpp.resources.finished import Archive
 from uploadpp.resources.url_secrets import UrlSecretReader
@@ -165,6 +166,7 @@ CASES: list[tuple[str, object, str]] = [
     *[("life", ResourceInputs, name) for name in ("is_own_write", "_done_with")],
     *[("life", lost_uploads, name) for name in ("is_doubtful",)],
     *[("life", LostUploads, name) for name in ("look", "_asked", "_answered", "_plan")],
+    *[("life", Vanished, name) for name in ("_is_there",)],
     ("life", StepAdmission, "moved"),
     *[("life", admission, name) for name in ("user_of", "holds_place")],
     ("life", Metrics, "moved"),

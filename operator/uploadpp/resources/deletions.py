@@ -113,10 +113,20 @@ class Vanished:
                 age = began - doubt.since
                 if taken is False or (taken is None and age >= UNDECIDED_SECONDS):
                     self._decide(doubt, keep=True)
-                elif taken and age >= SECOND_LOOK_SECONDS and not await self._is_there(doubt):
-                    self._decide(doubt, keep=False)
+                elif taken and age >= SECOND_LOOK_SECONDS:
+                    await self._look_again(doubt)
             await self._label()
             await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _look_again(self, doubt: _Doubt) -> None:
+        """Forget an upload whose resource is gone. A fault of ours on one keeps nobody from the others."""
+        try:
+            if not await self._is_there(doubt):
+                self._decide(doubt, keep=False)
+        except Exception as error:  # noqa: BLE001 -- logged in `Faults.report`
+            self._coordinator.faults.report(doubt.entry, error)
+            if self._doubts.get(doubt.entry.upload.id) is doubt:
+                self._decide(doubt, keep=True)
 
     async def _is_there(self, doubt: _Doubt) -> bool:
         """Whether it is not gone at all: of what has another label now the watch says that it is deleted."""
@@ -153,6 +163,9 @@ class Vanished:
                 written = await self._resources.write_bucket(name, known.version, bucket_label(upload_id))
             except ApiError as error:
                 log.warning("the label of a resource is not put back: %s", error)
+                continue
+            except Exception as error:  # noqa: BLE001 -- logged there
+                self._coordinator.faults.resource_fault(name, uid, error, upload_id)
                 continue
             log.warning("put the label of a resource back", extra={"upload": upload_id})
             entry = self._coordinator.upload_entry(upload_id)
