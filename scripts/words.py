@@ -15,6 +15,7 @@ REPLACED = {
     r"\b(?:is|are|was|be) away\b": "unavailable",
     r"\bto be had\b": "available",
     r"\b(?:crew|seats?)\b": "membership, candidate",
+    r"\bquarantine\b": "faults, dead letter",
     r"\breaper\b": "TTLController",
     r"\b(?:uploadpp[./]|unit[./])runtime\b": "the folder's present name: docs/architecture.md",
     r"\bwire-contract\b": "name a document that is in the repository",
