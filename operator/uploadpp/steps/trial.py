@@ -216,10 +216,7 @@ def run_trial(
     logging.getLogger("uploadpp").setLevel(logging.ERROR)  # what it would say is in the result
     worst, goes_on = Exit.CONTINUE, False
     for number, path in enumerate(trial.files, 1):
-        try:
-            result, left = run_alone(_one(new_bench(), trial, path, number), new_loop)
-        except OSError as error:
-            raise _unusable(path, error) from None
+        result, left = run_alone(_one(new_bench(), trial, path, number), new_loop)
         _print(result, trial.output)
         worst, goes_on = max(worst, result.exit, key=_ORDER.index), goes_on or left
         if worst is Exit.INTERRUPTED:
@@ -233,12 +230,16 @@ def run_trial(
 
 
 async def _one(place: Bench, trial: Trial, path: Path, number: int) -> Result:
-    upload = await asyncio.to_thread(trial.upload, path, number)
+    blocked = Blocked()
     async with place, _stop_on_signals(place):
-        blocked = Blocked()
+        try:
+            upload = trial.upload(path, number)
+            sent = place.send(upload)
+        except OSError as error:  # it was there a moment ago
+            raise _unusable(path, error) from None
         watching = asyncio.create_task(blocked.watch())
         try:
-            delivery = await place.send(upload).delivery()
+            delivery = await sent.delivery()
         finally:
             watching.cancel()
     return Result(

@@ -226,6 +226,16 @@ def test_what_is_not_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
         assert said.out == ""
 
 
+def test_a_file_that_is_gone_by_its_turn_is_named(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = file.with_name("other")
+    other.write_text("x")
+    argv = ["step", "mine", f"--exec=rm {other}", "--try", str(file), str(other)]
+    assert main(argv) == 2
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{file}: continue\n")
+    assert said.err == f"uploadpp: --try={other}: No such file or directory\n"
+
+
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
