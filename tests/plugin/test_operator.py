@@ -3,12 +3,14 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.request import urlopen
 
 import pytest
 
@@ -185,11 +187,32 @@ def test_doctor(pp: Plugin, operator: Operator) -> None:
     assert found.code == 0, found.out
     assert "holds Lease" in found.out
     assert "event stream: 0 messages not read" in found.out
+    shown = "\n".join(what_the_page_shows_of_the_operator(pp, f"{operator.url}/metrics"))
+    assert "holds Lease" in shown
+    assert "event stream: 0 messages not read" in shown
     operator.stop()
     stopped = pp("doctor")
     assert stopped.code == 1
     assert "no operator runs" in stopped.out
     assert "kubectl get pods" in stopped.out
+
+
+def what_the_page_shows_of_the_operator(pp: Plugin, metrics: str) -> list[str]:
+    """The findings that `kubectl pp ui` sends to the browser."""
+    running = pp.start("ui", "--metrics-url", metrics)
+    assert running.stdout is not None
+    try:
+        live = running.stdout.readline().strip() + "live"
+        with urlopen(live, timeout=30) as stream:  # noqa: S310 -- on loopback
+            while True:
+                if stream.readline() == b"event: operator\n":
+                    findings = json.loads(stream.readline().removeprefix(b"data: "))
+                    if findings:
+                        return [finding["text"] for finding in findings]
+    finally:
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=30)
+        assert "Traceback" not in err
 
 
 def test_doctor_has_the_operators_own_words_while_it_holds(

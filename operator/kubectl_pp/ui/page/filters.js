@@ -59,8 +59,14 @@ export function showGroups(counts) {
     const number = counts.groups[tile.dataset.view] ?? 0;
     setText(tile.firstElementChild, count(number));
     tile.classList.toggle("none", number === 0);
-    tile.setAttribute("aria-pressed", String(read().view === tile.dataset.view));
   }
+  showPressed(read());
+}
+
+/** Which tile is chosen. A status alone looks among all uploads, those that have ended too. */
+function showPressed({ view, status }) {
+  const shown = view || (status ? "all" : "");
+  for (const tile of byId("groups").children) tile.setAttribute("aria-pressed", String(tile.dataset.view === shown));
 }
 
 /** The choices that there are, with how many uploads each has. */
@@ -94,7 +100,7 @@ export function showFilters() {
   );
   if (chips.length > 1) chips.push(el("li", {}, el("button", { type: "button", class: "chip", onclick: clearAll }, "all ×")));
   byId("chips").replaceChildren(...chips);
-  for (const tile of byId("groups").children) tile.setAttribute("aria-pressed", String(values.view === tile.dataset.view));
+  showPressed(values);
 }
 
 function words(name, value) {
