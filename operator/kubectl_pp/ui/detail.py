@@ -66,7 +66,7 @@ def describe(upload: Upload, events: list[Json] | None, commands: Commands, now:
 
 def _left(upload: Upload, step: Step | None) -> int | None:
     """Failures that the current step may still have; None where that is not a question."""
-    if step is None or upload.ended:
+    if step is None or upload.ended or upload.stage == Stage.HELD:
         return None
     return max(most_retries(upload, step.plan) - step.retries, 0)
 

@@ -48,7 +48,11 @@ const TAKE = {
     cut = 0;
     table.ofAllNamespaces(!said.namespace);
     setClock(said.now);
-    const parts = [said.demo ? "made-up uploads" : "", said.context && `context ${said.context}`, said.namespace ? `namespace ${said.namespace}` : "all namespaces"];
+    const parts = [
+      said.demo ? "made-up uploads" : "",
+      said.context && `context ${said.context}`,
+      said.namespace ? `namespace ${said.namespace}` : "all namespaces",
+    ];
     setText(byId("place"), parts.filter(Boolean).join(" · "));
   },
   state({ lost, asOf, loaded }) {
@@ -96,7 +100,9 @@ function current() {
 
 /** Screen readers hear of attention alone; the title shows it in the row of tabs. */
 function announce(number) {
-  const words = number ? `${uploads(number)} ${number === 1 ? "needs" : "need"} attention` : "Nothing needs attention";
+  const words = number
+    ? `${uploads(number)} ${number === 1 ? "needs" : "need"} attention`
+    : "Nothing needs attention";
   setText(byId("announcement"), words);
   document.title = `${number ? `(${count(number)}) ` : ""}Uploads in postprocessing`;
 }

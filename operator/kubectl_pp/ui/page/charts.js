@@ -16,7 +16,9 @@ function bars(series) {
     values.map((value, at) => {
       const height = (value / most) * (HEIGHT - 2);
       base[at] -= height;
-      return value ? svg("rect", { class: tone, x: at * each, y: base[at], width: each - 0.8, height }) : null;
+      return value
+        ? svg("rect", { class: tone, x: at * each, y: base[at], width: each - 0.8, height })
+        : null;
     }),
   );
   return drawn;
@@ -25,9 +27,14 @@ function bars(series) {
 /** A line with what is below it. */
 function area(values, tone) {
   const most = Math.max(...values, 1);
-  const points = values.map((value, at) => `${((at + 0.5) * WIDTH) / values.length},${HEIGHT - (value / most) * (HEIGHT - 3)}`);
+  const points = values.map(
+    (value, at) => `${((at + 0.5) * WIDTH) / values.length},${HEIGHT - (value / most) * (HEIGHT - 3)}`,
+  );
   return [
-    svg("polygon", { class: `${tone} below`, points: `${WIDTH / values.length / 2},${HEIGHT} ${points.join(" ")} ${WIDTH - WIDTH / values.length / 2},${HEIGHT}` }),
+    svg("polygon", {
+      class: `${tone} below`,
+      points: `${WIDTH / values.length / 2},${HEIGHT} ${points.join(" ")} ${WIDTH - WIDTH / values.length / 2},${HEIGHT}`,
+    }),
     svg("polyline", { class: tone, points: points.join(" ") }),
   ];
 }
@@ -37,7 +44,11 @@ function chart(title, figure, label, drawn) {
     "figure",
     {},
     el("figcaption", {}, el("span", {}, title), el("b", {}, figure)),
-    svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": label }, ...drawn),
+    svg(
+      "svg",
+      { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": label },
+      ...drawn,
+    ),
     el("p", { class: "axis", "aria-hidden": "true" }, el("span", {}, "60 min ago"), el("span", {}, "now")),
   );
 }
@@ -55,9 +66,17 @@ export function charts(box, { good, bad, flight, ages }) {
       "Ended each minute",
       `${count(lastMinute)}`,
       `Uploads that ended each minute of the last hour: ${count(ended)} succeeded, ${count(failed)} failed; in the last full minute ${lastMinute}, at most ${most}.`,
-      bars([{ values: bad, tone: "bad" }, { values: good, tone: "good" }]),
+      bars([
+        { values: bad, tone: "bad" },
+        { values: good, tone: "good" },
+      ]),
     ),
-    chart("In flight", count(flying), `Uploads in flight over the last hour: now ${count(flying)}, at most ${count(Math.max(...flight))}.`, area(flight, "busy")),
+    chart(
+      "In flight",
+      count(flying),
+      `Uploads in flight over the last hour: now ${count(flying)}, at most ${count(Math.max(...flight))}.`,
+      area(flight, "busy"),
+    ),
     chart(
       "Age of the oldest in flight",
       age ? length(age) : "–",

@@ -55,7 +55,11 @@ export function shape(look) {
 
 /** A command, and a button that copies it. */
 export function command(text) {
-  const button = el("button", { type: "button", class: "copy", "data-copy": text, "aria-label": `Copy: ${text}` }, "Copy");
+  const button = el(
+    "button",
+    { type: "button", class: "copy", "data-copy": text, "aria-label": `Copy: ${text}` },
+    "Copy",
+  );
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text);

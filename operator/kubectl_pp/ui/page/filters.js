@@ -16,10 +16,13 @@ const FILTERS = ["view", "status", "step", "user", "text", "retries", "older"];
 const ALL = [...FILTERS, "start", "open"];
 const EMPTY = {
   "": "Nothing is in postprocessing. An upload appears here as soon as the operator has received it; those that have ended are under succeeded and failed.",
-  attention: "Nothing needs attention. Uploads that are stalled or held, or queued for a step nobody answers for, would be here.",
-  retrying: "Nothing is backing off. Uploads would be here while they wait for the next attempt of a step that has failed.",
+  attention:
+    "Nothing needs attention. Uploads that are stalled or held, or queued for a step nobody answers for, would be here.",
+  retrying:
+    "Nothing is backing off. Uploads would be here while they wait for the next attempt of a step that has failed.",
   long: "Nothing waits long. Uploads that are in one stage for more than 5 minutes would be here.",
-  failed: "Nothing has failed. Uploads that ended without being released stay here until their time to live is over.",
+  failed:
+    "Nothing has failed. Uploads that ended without being released stay here until their time to live is over.",
   succeeded: "Nothing has ended yet. Released uploads stay here until their time to live is over.",
   all: "There are no uploads.",
 };
@@ -32,7 +35,9 @@ export function read() {
 
 /** The fragment for some values; what is empty is left out. */
 export function fragment(values) {
-  const params = new URLSearchParams(ALL.filter((name) => values[name]).map((name) => [name, String(values[name])]));
+  const params = new URLSearchParams(
+    ALL.filter((name) => values[name]).map((name) => [name, String(values[name])]),
+  );
   return `#${params}`;
 }
 
@@ -43,7 +48,8 @@ export function go(changes, { replace = false } = {}) {
   dispatchEvent(new Event("filters"));
 }
 
-export const query = (values) => new URLSearchParams(Object.entries(values).filter(([, value]) => value)).toString();
+export const query = (values) =>
+  new URLSearchParams(Object.entries(values).filter(([, value]) => value)).toString();
 
 /** The tiles above the list. */
 export function showGroups(counts) {
@@ -51,7 +57,18 @@ export function showGroups(counts) {
   if (!box.childElementCount) {
     box.append(
       ...GROUPS.map(([name, words, tone]) =>
-        el("button", { type: "button", class: `tile ${tone}`, "data-view": name, onclick: () => go({ view: name, status: "" }) }, el("b"), " ", el("span", {}, words)),
+        el(
+          "button",
+          {
+            type: "button",
+            class: `tile ${tone}`,
+            "data-view": name,
+            onclick: () => go({ view: name, status: "" }),
+          },
+          el("b"),
+          " ",
+          el("span", {}, words),
+        ),
       ),
     );
   }
@@ -66,13 +83,24 @@ export function showGroups(counts) {
 /** Which tile is chosen. A status alone looks among all uploads, those that have ended too. */
 function showPressed({ view, status }) {
   const shown = view || (status ? "all" : "");
-  for (const tile of byId("groups").children) tile.setAttribute("aria-pressed", String(tile.dataset.view === shown));
+  for (const tile of byId("groups").children)
+    tile.setAttribute("aria-pressed", String(tile.dataset.view === shown));
 }
 
 /** The choices that there are, with how many uploads each has. */
 export function showChoices(counts, steps) {
-  if (counts) choices(byId("status"), "any", counts.states.map(([name, number]) => [name, `${name} (${count(number)})`]));
-  if (steps) choices(byId("step"), "any", steps.map(({ name }) => [name, name]));
+  if (counts)
+    choices(
+      byId("status"),
+      "any",
+      counts.states.map(([name, number]) => [name, `${name} (${count(number)})`]),
+    );
+  if (steps)
+    choices(
+      byId("step"),
+      "any",
+      steps.map(({ name }) => [name, name]),
+    );
 }
 
 function choices(select, none, pairs) {
@@ -96,9 +124,19 @@ export function showFilters() {
     if (document.activeElement !== field || field.tagName === "SELECT") field.value = values[name];
   }
   const chips = FILTERS.filter((name) => values[name]).map((name) =>
-    el("li", {}, el("button", { type: "button", class: "chip", title: "Take this filter away", onclick: () => clear(name) }, words(name, values[name]), " ×")),
+    el(
+      "li",
+      {},
+      el(
+        "button",
+        { type: "button", class: "chip", title: "Take this filter away", onclick: () => clear(name) },
+        words(name, values[name]),
+        " ×",
+      ),
+    ),
   );
-  if (chips.length > 1) chips.push(el("li", {}, el("button", { type: "button", class: "chip", onclick: clearAll }, "all ×")));
+  if (chips.length > 1)
+    chips.push(el("li", {}, el("button", { type: "button", class: "chip", onclick: clearAll }, "all ×")));
   byId("chips").replaceChildren(...chips);
   showPressed(values);
 }
@@ -106,7 +144,12 @@ export function showFilters() {
 function words(name, value) {
   const label = { view: "", text: "text ", retries: "retries ≥ ", older: "longer than " }[name] ?? `${name} `;
   const group = GROUPS.find(([view]) => view === value);
-  return el("span", {}, label, name === "view" && group ? group[1] : foreign(name === "older" ? `${value} s` : value));
+  return el(
+    "span",
+    {},
+    label,
+    name === "view" && group ? group[1] : foreign(name === "older" ? `${value} s` : value),
+  );
 }
 
 function clear(name) {
@@ -127,7 +170,12 @@ export function showFound(page, loaded, selected) {
   if (empty.hidden) return;
   const values = read();
   const others = FILTERS.filter((name) => name !== "view" && values[name]);
-  const parts = others.length ? ["No upload matches all of these filters. ", el("button", { type: "button", onclick: clearAll }, "Take them away")] : [EMPTY[values.view] ?? EMPTY[""]];
+  const parts = others.length
+    ? [
+        "No upload matches all of these filters. ",
+        el("button", { type: "button", onclick: clearAll }, "Take them away"),
+      ]
+    : [EMPTY[values.view] ?? EMPTY[""]];
   if (selected) parts.push(" The command line has a selector: other uploads are not read at all.");
   empty.replaceChildren(...parts);
 }
@@ -139,7 +187,9 @@ export function listen() {
     clearTimeout(waiting);
     waiting = setTimeout(() => go({ text: target.value.trim() }, { replace: true }), 150);
   });
-  byId("retries").addEventListener("input", ({ target }) => go({ retries: Number(target.value) > 0 ? target.value : "" }, { replace: true }));
+  byId("retries").addEventListener("input", ({ target }) =>
+    go({ retries: Number(target.value) > 0 ? target.value : "" }, { replace: true }),
+  );
   for (const name of ["step", "status"]) {
     byId(name).addEventListener("change", ({ target }) => go({ [name]: target.value }));
   }

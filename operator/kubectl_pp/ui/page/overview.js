@@ -12,7 +12,9 @@ export function showSteps(steps) {
   const shown = steps.filter((step) => step.name !== STORAGE || total(step));
   byId("steps").replaceChildren(...shown.map(card));
   if (focused !== undefined) {
-    [...byId("steps").querySelectorAll("button")].find((each) => each.dataset.stepName === focused)?.focus({ preventScroll: true });
+    [...byId("steps").querySelectorAll("button")]
+      .find((each) => each.dataset.stepName === focused)
+      ?.focus({ preventScroll: true });
   }
 }
 
@@ -23,7 +25,14 @@ function card(step) {
   const chosen = read().step === step.name;
   const name = el(
     "button",
-    { type: "button", class: "name", "data-step-name": step.name, "aria-pressed": String(chosen), title: "Show the uploads of this step", onclick: () => go({ step: chosen ? "" : step.name, view: "" }) },
+    {
+      type: "button",
+      class: "name",
+      "data-step-name": step.name,
+      "aria-pressed": String(chosen),
+      title: "Show the uploads of this step",
+      onclick: () => go({ step: chosen ? "" : step.name, view: "" }),
+    },
     foreign(storage ? "waiting for the storage" : step.name),
   );
   const facts = [
@@ -32,7 +41,8 @@ function card(step) {
     fact(step.stuck, "stalled or held", "held bad"),
   ].filter(Boolean);
   const pace = [];
-  if (step.median !== null) pace.push(`half within ${length(step.median)}, slowest tenth over ${length(step.slow)}`);
+  if (step.median !== null)
+    pace.push(`half within ${length(step.median)}, slowest tenth over ${length(step.slow)}`);
   if (!storage) pace.push(`${count(step.answers)} answers in the last minute`);
   return el(
     "li",
@@ -42,7 +52,14 @@ function card(step) {
     facts.length ? el("p", { class: "facts" }, ...facts) : null,
     step.oldest ? el("p", {}, "longest there ", moment(step.oldest, "ago")) : null,
     el("p", { class: "muted" }, pace.join("; ")),
-    step.unwell ? el("p", { class: "bad" }, shape("held bad"), " nobody answers for this step; is a service for it running?") : null,
+    step.unwell
+      ? el(
+          "p",
+          { class: "bad" },
+          shape("held bad"),
+          " nobody answers for this step; is a service for it running?",
+        )
+      : null,
   );
 }
 
@@ -77,7 +94,12 @@ export function showOperator(findings) {
 }
 
 function finding({ look, text, remedy }) {
-  return el("div", { class: "finding" }, shape(look), el("p", {}, foreign(text), remedy ? el("span", { class: "muted" }, " Try: ", foreign(remedy)) : null));
+  return el(
+    "div",
+    { class: "finding" },
+    shape(look),
+    el("p", {}, foreign(text), remedy ? el("span", { class: "muted" }, " Try: ", foreign(remedy)) : null),
+  );
 }
 
 /** Whether what is shown is current. */

@@ -19,7 +19,11 @@ export function ofAllNamespaces(yes) {
 export function put(rows) {
   for (const [number, ...fields] of rows) {
     const before = known.get(number);
-    const row = { fields, element: before?.element ?? el("tr", { role: "row" }), text: JSON.stringify(fields) };
+    const row = {
+      fields,
+      element: before?.element ?? el("tr", { role: "row" }),
+      text: JSON.stringify(fields),
+    };
     known.set(number, row);
     if (row.text !== before?.text) draw(row);
   }
@@ -29,7 +33,12 @@ function draw({ fields, element }) {
   const name = fields[FILE] || fields[NAME];
   const open = `${fields[NAMESPACE]}/${fields[NAME]}`;
   const cells = [
-    el("a", { href: fragment({ ...read(), open }), "data-open": open, title: fields[NAME] }, everywhere ? el("span", { class: "muted" }, foreign(fields[NAMESPACE]), " / ") : null, foreign(name)),
+    el(
+      "a",
+      { href: fragment({ ...read(), open }), "data-open": open, title: fields[NAME] },
+      everywhere ? el("span", { class: "muted" }, foreign(fields[NAMESPACE]), " / ") : null,
+      foreign(name),
+    ),
     foreign(fields[STEP] || "–"),
     el("span", { class: "state" }, shape(fields[LOOK]), foreign(fields[STATUS])),
     moment(fields[SINCE], "ago"),
@@ -38,7 +47,9 @@ function draw({ fields, element }) {
     foreign(fields[WHY]),
   ];
   const held = element.contains(document.activeElement);
-  element.replaceChildren(...cells.map((cell, at) => el("td", { role: "cell", "data-label": LABELS[at] }, cell)));
+  element.replaceChildren(
+    ...cells.map((cell, at) => el("td", { role: "cell", "data-label": LABELS[at] }, cell)),
+  );
   element.className = fields[LOOK].endsWith("bad") ? "bad-row" : "";
   if (held) link(element)?.focus({ preventScroll: true });
 }
@@ -54,15 +65,23 @@ export function arrange({ order, start, total, commands }) {
     if (body.children[at] !== row) body.insertBefore(row, body.children[at] ?? null);
   });
   while (body.childElementCount > wanted.length) body.lastElementChild.remove();
-  if (focused?.isConnected && !focused.contains(document.activeElement)) link(focused).focus({ preventScroll: true });
+  if (focused?.isConnected && !focused.contains(document.activeElement))
+    link(focused).focus({ preventScroll: true });
   const kept = new Set(order);
   for (const number of known.keys()) if (!kept.has(number)) known.delete(number);
   byId("table").hidden = total === 0;
   byId("pager").hidden = total <= PAGE && start === 0;
-  setText(byId("range"), `${count(Math.min(start + 1, total))} to ${count(start + order.length)} of ${count(total)}`);
+  setText(
+    byId("range"),
+    `${count(Math.min(start + 1, total))} to ${count(start + order.length)} of ${count(total)}`,
+  );
   byId("before").disabled = start === 0;
   byId("after").disabled = start + PAGE >= total;
-  byId("commands").replaceChildren(...commands.map(({ text, command: line }) => el("div", { class: "hint" }, el("p", {}, text), command(line))));
+  byId("commands").replaceChildren(
+    ...commands.map(({ text, command: line }) =>
+      el("div", { class: "hint" }, el("p", {}, text), command(line)),
+    ),
+  );
 }
 
 /** Move the focus by rows. */

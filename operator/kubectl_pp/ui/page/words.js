@@ -39,7 +39,9 @@ const calm = (seconds) => (seconds < 1 ? "0s" : length(Math.floor(seconds)));
 export function clock(at) {
   const moment = new Date(at * 1000);
   const time = moment.toLocaleTimeString("en-GB");
-  return moment.toDateString() === new Date().toDateString() ? time : `${moment.toLocaleDateString("sv")} ${time}`;
+  return moment.toDateString() === new Date().toDateString()
+    ? time
+    : `${moment.toLocaleDateString("sv")} ${time}`;
 }
 
 const SAY = {
@@ -50,7 +52,11 @@ const SAY = {
 
 /** A moment that goes on by itself: `ago` or `in`. The absolute time is in its title. */
 export function moment(at, form) {
-  return el("time", { datetime: new Date(at * 1000).toISOString(), title: clock(at), "data-at": at, "data-form": form }, SAY[form](at));
+  return el(
+    "time",
+    { datetime: new Date(at * 1000).toISOString(), title: clock(at), "data-at": at, "data-form": form },
+    SAY[form](at),
+  );
 }
 
 /** Let all moments on the page show what they are now. */
