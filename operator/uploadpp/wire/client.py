@@ -8,12 +8,13 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
 from nats.errors import Error as NatsError
+from nats.js.api import Header
 
 from uploadpp.wire.credentials import CredsFile, NkeyFile
 
@@ -25,6 +26,8 @@ AGAIN_SECONDS = 10.0
 """A refused subscription is asked for again so often, by a new connection."""
 MAX_REFUSALS = 16
 REMEDY = "grant it to the user we log in as; docs/nats.md lists what is needed"
+STORED = b"$JS.ACK."
+"""What the reply subject of a message from a stream begins with; what the server says itself has none."""
 PERMISSIONS = "permissions violation"
 STALE = "stale connection"
 AUTHORIZATION = ("authorization violation", "authentication expired", "authentication timeout")
@@ -43,6 +46,8 @@ class SafeClient(Client):
         self._words = ""
         self._refused: dict[str, float] = {}
         self._next_try = 0.0
+        self._is_stored = False
+        self._odd: set[str] = set()
         self.creds: CredsFile | None = None
         self.nkey: NkeyFile | None = None
         self.logins: dict[str, tuple[str, str]] = {}
@@ -122,6 +127,44 @@ class SafeClient(Client):
         transport = self._transport
         writer = transport._io_writer if isinstance(transport, TcpTransport) else None  # noqa: SLF001
         return writer is not None and writer.get_extra_info("ssl_object") is not None
+
+    async def _read_loop(self) -> None:
+        """Read until the connection ends. The library goes on deaf after an error that it does not know."""
+        await super()._read_loop()
+        task = asyncio.current_task()
+        if self.is_connected and not (task is not None and task.cancelling()):
+            await self._process_op_err(NatsError("nats: the connection is not read any more"))
+
+    def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
+    ) -> Coroutine[Any, Any, None]:
+        """A message has come. An exception here would end the reading of the connection for good.
+
+        Whoever publishes chooses headers and reply subject, and a part of the subject where we listen to all.
+        """
+        if not (subject.isascii() and reply.isascii()):
+            return self._pass_over("subject")  # the library could not decode it; ours are all ASCII
+        self._is_stored = reply.startswith(STORED)
+        return super()._process_msg(sid, subject, reply, data, headers)
+
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        """The headers of a message; none when they cannot be read.
+
+        The library takes each message with a status for a word of the server, also one from the stream.
+        """
+        try:
+            found = await super()._process_headers(headers)
+        except Exception:  # noqa: BLE001 -- whatever the library stumbles over
+            await self._pass_over("headers")
+            return None
+        if found and self._is_stored:
+            found.pop(Header.STATUS, None)
+        return found
+
+    async def _pass_over(self, what: str) -> None:
+        level = logging.DEBUG if what in self._odd else logging.WARNING
+        self._odd.add(what)
+        log.log(level, "the %s of a message cannot be read; it is passed over", what)
 
     async def _process_err(self, err_msg: str) -> None:
         """An error of the server in a running connection.
