@@ -159,8 +159,9 @@ async def test_who_acknowledges_for_us_is_noticed(instance: Instance, nats_versi
             assert await reader.overtaken(await js.consumers_info(STREAM)) == "", "the administrator may"
             head, tail = reader._ack_subject
             await client.publish(f"{head}.9.9.{tail}", b"+ACK")
-            await client.flush()
-            found = await reader.overtaken(await js.consumers_info(STREAM))
+            async with asyncio.timeout(10):  # the server takes it over in its own time
+                while not (found := await reader.overtaken(await js.consumers_info(STREAM))):
+                    await asyncio.sleep(0.02)
             assert f"messages 7 to 9 for the consumer {place.consumer}" in found
 
 
