@@ -160,7 +160,7 @@ async def test_who_acknowledges_for_us_is_noticed(instance: Instance, nats_versi
             head, tail = reader._ack_subject
             await client.publish(f"{head}.9.9.{tail}", b"+ACK")
             async with asyncio.timeout(10):  # the server takes it over in its own time
-                while not (found := await reader.overtaken(await js.consumers_info(STREAM))):
+                while not (found := await reader.overtaken(await js.consumers_info(STREAM))):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
             assert f"messages 7 to 9 for the consumer {place.consumer}" in found
 
