@@ -124,7 +124,7 @@ class LegacyService:
     async def wait(self) -> None:
         """Return when nobody is there: before we begin to drive the stream."""
         loop = asyncio.get_running_loop()
-        quiet_since, told = loop.time(), ""
+        quiet_since, told, told_at = loop.time(), "", float("-inf")
         while True:
             consumers = await list_consumers(self._js)
             members, others = self._members(consumers), strangers(consumers, self._owner)
@@ -144,8 +144,11 @@ class LegacyService:
                 return
             if others and not members and not alive:
                 self._elsewhere = f"waiting whether another installation still lives ({', '.join(others)})"
-            if self.problem != told and (told := self.problem):
+            # Now and then again: the log holds back what the ownership before has said within half a minute.
+            if self.problem and (self.problem != told or loop.time() - told_at >= REPEAT_SECONDS):
+                told_at = loop.time()
                 log.error("%s; nothing is done until then", ADVICE if members else self.problem)
+            told = self.problem
             if members and not self.waited_for:
                 self.waited_for = tuple(members)
                 self._announce(self._beside)
