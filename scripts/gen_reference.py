@@ -61,7 +61,7 @@ What a process of a step serves that is made with `uploadpp.steps` or `uploadpp 
 PLACES = """
 A step that answers after its `timeoutSeconds` was slow, not failed. With 300 seconds and a scan of 301, the
 attempt times out and the answer comes in the back-off of 5 seconds: it counts, and no second attempt
-begins. `continue`, `abort` and `delete` count while the step backs off, waits for its place or is held
+begins. `continue`, `abort` and `delete` count while the step backs off, waits for its slot or is held
 after a timeout; of a step that was passed over (`onExhausted: Continue`) they count until the storage is
 told the outcome. An answer that comes when the next attempt has begun counts for that one. Once the upload
 was aborted because all attempts had timed out, nothing counts any more: choose a time above the longest
@@ -82,7 +82,7 @@ uploads, also for those that were there before it was set. Three things to know:
 
 * An upload that is reported as Stalled no longer counts: make `stallAfterSeconds` longer than the longest
   scan, or set `timeoutSeconds`.
-* Shards divide the places: with 3 shards and 8 places they have 3, 3 and 2, and each is fair among its
+* Shards divide the slots: with 3 shards and 8 slots they have 3, 3 and 2, and each is fair among its
   own uploads. A limit below the number of shards is refused.
 * What is already started stays started: a limit that is lowered holds once enough uploads have passed.
 """

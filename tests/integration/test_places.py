@@ -48,7 +48,7 @@ async def test_few_places_are_shared_fairly_through_kills(
         for name in BULK:
             await storage.say(bytes_received(name, ExecutingUser=user("bulk")))
         await _queued(kubectl, len(BULK) - PLACES)
-        assert samples(operator.metrics(), "uploadpp_step_places_used") == {'step="virusscan"': PLACES}
+        assert samples(operator.metrics(), "uploadpp_step_slots_used") == {'step="virusscan"': PLACES}
         for name in LATE:
             await storage.say(bytes_received(name, ExecutingUser=user("late")))
         await _queued(kubectl, len(BULK) + len(LATE) - PLACES)

@@ -233,7 +233,7 @@ def whoever_waits_says_for_what(move: Move, scene: Scene) -> str:
     told = {
         Stage.HELD: "resume, restart or cancel",
         Stage.SUSPENDED: "set spec.desiredState to Active",
-        Stage.QUEUED: "waiting for a place",
+        Stage.QUEUED: "waiting for a slot",
     }
     return "" if told.get(after.stage, "never") in text else f"{after.stage} without a way out: {text}"
 

@@ -46,9 +46,9 @@ def look(context: Context) -> Health:
             findings.append(metrics.unreadable(error))
             continue
         findings += metrics.judge(metrics.parse(text))
-        for step, number in metrics.by_step(text, "uploadpp_step_places").items():
+        for step, number in metrics.by_step(text, "uploadpp_step_slots").items():
             slots[harmless(step)] = [None, int(number)]
-        for step, number in metrics.by_step(text, "uploadpp_step_places_used").items():
+        for step, number in metrics.by_step(text, "uploadpp_step_slots_used").items():
             if harmless(step) in slots:
                 slots[harmless(step)][0] = int(number)
         listeners = metrics.by_step(text, "uploadpp_step_listeners")

@@ -4,7 +4,7 @@ from uploadpp.core.states import STALLED, Stage
 
 STAGES: dict[Stage, str] = {
     Stage.PENDING: "The operator has not started it yet.",
-    Stage.QUEUED: "It waits for a place at a step that is at no more than `maxInFlight` uploads at once.",
+    Stage.QUEUED: "It waits for a slot at a step that is at no more than `maxInFlight` uploads at once.",
     Stage.RUNNING: "A step was told to start and has not answered.",
     Stage.DELAYING: "The step `delay` lets time pass.",
     Stage.BACKING_OFF: "A step failed and starts again by itself, see `status.nextAttemptTime`.",

@@ -122,7 +122,7 @@ def _waits(upload: Upload) -> str:
         case Stage.PENDING:
             text = "waiting for the operator to start it"
         case Stage.QUEUED:
-            text = f"waiting for a place at step {step}"
+            text = f"waiting for a slot at step {step}"
         case Stage.RUNNING:
             text = f"waiting for step {step} to answer (attempt {upload.step.attempts})"
         case Stage.DELAYING:

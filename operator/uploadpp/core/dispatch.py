@@ -1,8 +1,8 @@
-"""Who may be at a step, who waits for a place there, and who is next: fair, and never idle for nothing.
+"""Who may be at a step, who waits for a slot there, and who is next: fair, and never idle for nothing.
 
-Of the users with something queued, the one who holds the fewest places is next; among
+Of the users with something queued, the one who holds the fewest slots is next; among
 equals the one who has had none for longest; and of that user's uploads the oldest. So whatever one
-user has queued, and however long it takes, the others get as many places.
+user has queued, and however long it takes, the others get as many slots.
 """
 
 import heapq
@@ -62,7 +62,7 @@ class _Share(Generic[T]):
 
 
 class Places(Generic[T]):
-    """The places at one step. A member waits, holds a place, or is not here."""
+    """The slots at one step. A member waits, holds a slot, or is not here."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -74,12 +74,12 @@ class Places(Generic[T]):
 
     @property
     def used(self) -> int:
-        """How many places are held; more than there are, when some were not granted here."""
+        """How many slots are held; more than there are, when some were not granted here."""
         return len(self._holders)
 
     @property
     def waiting(self) -> int:
-        """How many wait for a place."""
+        """How many wait for a slot."""
         return len(self._user_of) - len(self._holders)
 
     def wait(self, member: T, user: str, order: Order) -> None:
@@ -100,7 +100,7 @@ class Places(Generic[T]):
         self._rank(user)
 
     def leave(self, member: T) -> None:
-        """A member neither waits nor holds a place."""
+        """A member neither waits nor holds a slot."""
         user = self._user_of.pop(member, None)
         if user is None:
             return
@@ -113,7 +113,7 @@ class Places(Generic[T]):
         self._rank(user)
 
     def grant(self) -> T | None:
-        """Give a free place to whose turn it is; None when no place is free or nobody waits."""
+        """Give a free slot to whose turn it is; None when no slot is free or nobody waits."""
         if len(self._holders) >= self.limit or not self._next:
             return None
         user = self._next.first()
@@ -149,5 +149,5 @@ def holds_place(upload: Upload) -> bool:
 
 
 def share_of(limit: int, shard: Shard) -> int:
-    """How many of a step's places are a shard's; together they are all of them."""
+    """How many of a step's slots are a shard's; together they are all of them."""
     return limit // shard.count + (shard.index < limit % shard.count)

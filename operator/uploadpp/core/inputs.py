@@ -121,7 +121,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A place at the step the upload is queued for is free, and it is this upload's turn."""
+    """A slot at the step the upload is queued for is free, and it is this upload's turn."""
 
 
 Input = (

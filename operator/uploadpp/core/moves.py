@@ -130,7 +130,7 @@ def approach(upload: Upload, index: int, now: Millis, config: Config) -> Decisio
 
 
 def queue(upload: Upload, index: int, now: Millis) -> Decision:
-    """Wait for a place at a step; admission grants it."""
+    """Wait for a slot at a step; admission grants it."""
     waiting = evolve(upload.steps[index], state=StepState.WAITING)
     steps = upload.steps_with(index, waiting)
     return Decision(enter(upload, Stage.QUEUED, now, steps=steps, cursor=index))

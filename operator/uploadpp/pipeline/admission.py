@@ -1,6 +1,6 @@
-"""Grants places at steps with `maxInFlight` to the uploads of one shard (docs/adr/0010).
+"""Grants slots at steps with `maxInFlight` to the uploads of one shard (docs/adr/0010).
 
-Who holds a place is read off where each upload stands, after every move of it: there is no
+Who holds a slot is read off where each upload stands, after every move of it: there is no
 counter that could go wrong, and nothing to remember over a crash.
 """
 
@@ -27,29 +27,29 @@ class StepAdmission:
     def __init__(
         self, config: Config, shard: Shard, metrics: Metrics, grant: Callable[[Entry], None]
     ) -> None:
-        self._places: dict[str, Places[Entry]] = {
+        self._slots: dict[str, Places[Entry]] = {
             step: Places(share_of(limit, shard)) for step, limit in config.max_in_flight.items()
         }
         self._metrics = metrics
         self._grant = grant
         self._at: dict[Entry, tuple[str, str]] = {}
         self._came: list[Entry] = []
-        self._shown = dict.fromkeys(self._places, 0)
+        self._shown = dict.fromkeys(self._slots, 0)
         self._open = False
         self._granting = False
 
     def open(self) -> None:
-        """From here on places are granted: the log is read, and edited resources were looked at."""
+        """From here on slots are granted: the log is read, and edited resources were looked at."""
         self._open = True
-        for step, places in self._places.items():
-            self._metrics.places.labels(step).inc(places.limit)
+        for step, slots in self._slots.items():
+            self._metrics.slots.labels(step).inc(slots.limit)
         self.grant()
 
     def close(self) -> None:
         """Grant nothing any more."""
         if self._open:
-            for step, places in self._places.items():
-                self._metrics.places.labels(step).dec(places.limit)
+            for step, slots in self._slots.items():
+                self._metrics.slots.labels(step).dec(slots.limit)
         self._open = False
 
     def moved(self, entry: Entry) -> None:
@@ -61,14 +61,14 @@ class StepAdmission:
         if known is not None and known[0] != step:
             self.left(entry)
             known = None
-        places = self._places.get(step)
-        if places is None:
+        slots = self._slots.get(step)
+        if slots is None:
             return
         step, user = self._at[entry] = known or (step, user_of(upload))
         if not waits:
-            places.hold(entry, user)
+            slots.hold(entry, user)
         else:
-            places.wait(entry, user, (upload.received_at,))
+            slots.wait(entry, user, (upload.received_at,))
             if not upload.message:
                 self._came.append(entry)
 
@@ -76,14 +76,14 @@ class StepAdmission:
         """An upload is at no limited step any more."""
         known = self._at.pop(entry, None)
         if known is not None:
-            self._places[known[0]].leave(entry)
+            self._slots[known[0]].leave(entry)
 
     def gave_up(self, entry: Entry) -> None:
-        """Our own code has failed on an upload: perhaps it never moves, and others wait for its place."""
+        """Our own code has failed on an upload: perhaps it never moves, and others wait for its slot."""
         try:
             self.left(entry)
         except Exception:
-            log.exception("a place is lost", extra={"upload": entry.upload.id})
+            log.exception("a slot is lost", extra={"upload": entry.upload.id})
         self.grant()
 
     def grant(self) -> None:
@@ -92,27 +92,27 @@ class StepAdmission:
             return  # what a grant changes is looked at by the loop below
         self._granting = True
         try:
-            for step, places in self._places.items():
-                while self._open and (entry := places.grant()) is not None:
+            for step, slots in self._slots.items():
+                while self._open and (entry := slots.grant()) is not None:
                     since = entry.upload.since
                     try:
                         self._grant(entry)
                     except Exception:
-                        log.exception("place not taken; others go on", extra={"upload": entry.upload.id})
+                        log.exception("slot not taken; others go on", extra={"upload": entry.upload.id})
                         self.gave_up(entry)
                         continue
                     waited = max(entry.upload.since - since, 0) / 1000
                     self._metrics.queue_seconds.labels(step).observe(waited)
-                self._show(step, places)
+                self._show(step, slots)
             if self._open and self._came:
                 self._tell()
         finally:
             self._granting = False
 
-    def _show(self, step: str, places: Places[Entry]) -> None:
-        used = places.used
+    def _show(self, step: str, slots: Places[Entry]) -> None:
+        used = slots.used
         if used != self._shown[step]:
-            self._metrics.places_used.labels(step).inc(used - self._shown[step])
+            self._metrics.slots_used.labels(step).inc(used - self._shown[step])
             self._shown[step] = used
 
     def _tell(self) -> None:
@@ -120,15 +120,15 @@ class StepAdmission:
         for entry in self._came:
             upload = entry.upload
             if upload.stage is Stage.QUEUED and not upload.message and entry in self._at:
-                places = self._places[upload.current_step]
-                others = places.waiting - 1
-                text = f"{_counted(places.limit, 'place')}, {_counted(others, 'other')} waited when it came"
+                slots = self._slots[upload.current_step]
+                others = slots.waiting - 1
+                text = f"{_counted(slots.limit, 'slot')}, {_counted(others, 'other')} waited when it came"
                 entry.upload = evolve(upload, message=text)
         self._came.clear()
 
 
 def user_of(upload: Upload) -> str:
-    """Whose share of the places an upload takes; nobody's is a share as well."""
+    """Whose share of the slots an upload takes; nobody's is a share as well."""
     if upload.file.user_id:
         return upload.file.user_id
     try:

@@ -79,7 +79,7 @@ class Coordinator(Uploads):
         self.on_overruled: Callable[[Entry], None] = lambda _: None
 
     def admit_by(self, admission: StepAdmission) -> None:
-        """Have places at steps granted from now on."""
+        """Have slots at steps granted from now on."""
         self.admission, self.faults.on_fault = admission, admission.gave_up
 
     @property
@@ -192,7 +192,7 @@ class Coordinator(Uploads):
             self.schedule(entry)
 
     def on_granted(self, entry: Entry) -> None:
-        """A place at the step it is queued for is its own."""
+        """A slot at the step it is queued for is its own."""
         try:
             self.on_input(entry, Granted())
         except Exception as error:

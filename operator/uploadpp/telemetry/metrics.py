@@ -126,12 +126,14 @@ class Metrics:
         self.duration = seconds(
             "step_duration_seconds", "From the start of a step's attempt to its answer.", "step", "outcome"
         )
-        self.places = gauge("step_places", "Places at a step with maxInFlight.", "step")
-        self.places_used = gauge(
-            "step_places_used", "Places taken; who waits for one is in uploadpp_uploads as Queued.", "step"
+        self.slots = gauge("step_slots", "Slots at a step with maxInFlight.", "step")
+        self.slots_used = gauge(
+            "step_slots_used",
+            "Slots taken; uploads that wait for one are in uploadpp_uploads as Queued.",
+            "step",
         )
         self.queue_seconds = seconds(
-            "step_queue_seconds", "How long uploads waited for a place at a step with maxInFlight.", "step"
+            "step_queue_seconds", "How long uploads waited for a slot at a step with maxInFlight.", "step"
         )
         self.retries = counter("step_retries", "Retries of steps.", "step")
         self.legacy = Gauge(

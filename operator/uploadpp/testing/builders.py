@@ -170,7 +170,7 @@ class Story:
         return self.tell(Tick(), after=Millis(max(due - self.now, 0)))
 
     def granted(self) -> Decision:
-        """A place at the step it is queued for is free."""
+        """A slot at the step it is queued for is free."""
         return self.tell(Granted())
 
     # -- what people say --------------------------------------------------------------------

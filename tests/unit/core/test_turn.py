@@ -16,7 +16,7 @@ LIMITED = StepPlan(name="a", timeout=Millis(60 * SECOND))
 
 
 def queued(*, expires_at: Millis | None = None) -> Story:
-    """An upload that waits for a place at its first step."""
+    """An upload that waits for a slot at its first step."""
     story = Story(config_of(LIMITED, "b", max_in_flight={"a": 2}))
     story.arrives(expires_at=expires_at)
     assert story.upload.stage is Stage.QUEUED
@@ -27,7 +27,7 @@ def test_nothing_starts_before_a_place_is_granted() -> None:
     story = queued()
     assert (story.published, story.upload.current_step) == ([], "a")
     assert story.upload.step.state is StepState.WAITING
-    assert describe(story.upload) == "waiting for a place at step a"
+    assert describe(story.upload) == "waiting for a slot at step a"
     story.granted()
     assert (story.published, story.upload.stage) == (["start a 1"], Stage.RUNNING)
 
@@ -61,7 +61,7 @@ def test_a_resume_does_not_jump_the_queue() -> None:
     story = queued()
     decision = story.resumed()
     assert decision.ignored is Ignored.NOTHING_DUE
-    assert decision.why == "the upload is waiting for a place at step a"
+    assert decision.why == "the upload is waiting for a slot at step a"
 
 
 def test_a_resumed_step_waits_for_its_place_again() -> None:

@@ -95,7 +95,7 @@ def test_a_resume_of_who_is_queued_is_refused_and_leaves_it_in_the_queue() -> No
     story = begun("a", max_in_flight={"a": 1})
     queued_at = story.now
     decision = story.restarted("t1", RESUME)
-    why = "the upload is waiting for a place at step a"
+    why = "the upload is waiting for a slot at step a"
     assert decision.notices == (Notice(NoticeType.WARNING, "RestartRefused", why),)
     assert (story.upload.stage, story.upload.since, story.upload.restarts) == (Stage.QUEUED, queued_at, 0)
     assert story.upload.message == f"restart refused: {why}"

@@ -57,11 +57,11 @@ def test_why_a_pod_does_not_run() -> None:
 
 def test_a_metric_is_read_by_step() -> None:
     text = (
-        "# TYPE uploadpp_step_places gauge\n"
-        'uploadpp_step_places{step="virusscan"} 8.0\n'
-        'uploadpp_step_places{step="a\\"b\\\\c} 1"} 2.0\n'
-        'uploadpp_step_places_used{step="virusscan"} 3.0\n'
+        "# TYPE uploadpp_step_slots gauge\n"
+        'uploadpp_step_slots{step="virusscan"} 8.0\n'
+        'uploadpp_step_slots{step="a\\"b\\\\c} 1"} 2.0\n'
+        'uploadpp_step_slots_used{step="virusscan"} 3.0\n'
     )
-    assert by_step(text, "uploadpp_step_places") == {"virusscan": 8.0, 'a"b\\c} 1': 2.0}
-    assert by_step(text, "uploadpp_step_places_used") == {"virusscan": 3.0}
+    assert by_step(text, "uploadpp_step_slots") == {"virusscan": 8.0, 'a"b\\c} 1': 2.0}
+    assert by_step(text, "uploadpp_step_slots_used") == {"virusscan": 3.0}
     assert by_step(text, "uploadpp_step_listeners") == {}

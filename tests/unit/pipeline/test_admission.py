@@ -71,8 +71,8 @@ def test_who_waits_is_told_how_many_there_are(bench: Bench) -> None:
     assert messages == [
         "",
         "",
-        "2 places, 0 others waited when it came",
-        "2 places, 1 other waited when it came",
+        "2 slots, 0 others waited when it came",
+        "2 slots, 1 other waited when it came",
     ]
 
 
@@ -104,14 +104,14 @@ def test_metrics_show_the_places_and_forget_them(bench: Bench) -> None:
     bench.admission.open()
     for _ in range(3):
         bench.arrives("mary")
-    assert b'uploadpp_step_places{step="a"} 2.0' in bench.metrics.text()
-    assert b'uploadpp_step_places_used{step="a"} 2.0' in bench.metrics.text()
+    assert b'uploadpp_step_slots{step="a"} 2.0' in bench.metrics.text()
+    assert b'uploadpp_step_slots_used{step="a"} 2.0' in bench.metrics.text()
     bench.admission.close()
     for entry in bench.entries:
         bench.admission.left(entry)
     bench.admission.grant()
-    assert b'uploadpp_step_places{step="a"} 0.0' in bench.metrics.text()
-    assert b'uploadpp_step_places_used{step="a"} 0.0' in bench.metrics.text()
+    assert b'uploadpp_step_slots{step="a"} 0.0' in bench.metrics.text()
+    assert b'uploadpp_step_slots_used{step="a"} 0.0' in bench.metrics.text()
 
 
 @pytest.mark.parametrize(

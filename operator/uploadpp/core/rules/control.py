@@ -88,7 +88,7 @@ def _nothing_to_resume(upload: Upload, wish: Resume) -> tuple[Ignored, str] | No
     if upload.stage in UNHEARD | {Stage.PENDING} and upload.control.desired is DesiredState.CANCELLED:
         return Ignored.UPLOAD_ENDED, "the upload is cancelled"
     if upload.stage is Stage.QUEUED:
-        return Ignored.NOTHING_DUE, f"the upload is waiting for a place at step {upload.current_step}"
+        return Ignored.NOTHING_DUE, f"the upload is waiting for a slot at step {upload.current_step}"
     if upload.stage.ended and upload.stage not in UNHEARD | {Stage.UPLOAD_FAILED}:
         return Ignored.UPLOAD_ENDED, f"the upload has ended: {upload.stage}"
     return None

@@ -1,4 +1,4 @@
-"""Granted: admission has a free place at the step for which an upload is queued."""
+"""Granted: admission has a free slot at the step for which an upload is queued."""
 
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
