@@ -118,6 +118,11 @@ class StepService:
             self._metrics.bad_messages.inc()
             log.warning("passed over a message: %s", error, extra={"sequence": sequence})
             start = None
+        except Exception:
+            # It would end this process, and then each next one that is given the message.
+            self._metrics.bad_messages.inc()
+            log.exception("passed over a message; please report this", extra={"sequence": sequence})
+            start = None
         if start is None:
             await message.ack()
             return False
