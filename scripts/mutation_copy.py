@@ -8,6 +8,8 @@ WORK = ROOT / ".cache" / "mutation"
 PACKAGE = "operator/uploadpp"
 CORE = f"{PACKAGE}/core"
 TESTS = "tests/unit/core"
+HELPERS = ("tests/uploads.py",)
+"""What tests of the core share with others."""
 LEFT_OUT = "test_states_page.py"
 """It looks at a page of the docs, which is not in the copy."""
 
@@ -21,6 +23,7 @@ def refresh(copy: Path) -> None:
             if path.is_relative_to(ROOT / CORE):
                 text = without_properties(text)
             wanted[copy / target / path.relative_to(ROOT / folder)] = text
+    wanted |= {copy / name: (ROOT / name).read_text() for name in HELPERS}
     wanted = {path: text for path, text in wanted.items() if path.name != LEFT_OUT}
     for path in [*copy.glob("src/**/*.py"), *copy.glob("tests/**/*.py")]:
         if path not in wanted:
