@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,15 @@ from urllib.request import urlopen
 
 import pytest
 
+from kubectl_pp.context import Context
 from kubectl_pp.errors import UnavailableError
+from kubectl_pp.feed import Change, Kind
+from kubectl_pp.screen import Screen
 from kubectl_pp.ui.demo import Demo
 from kubectl_pp.ui.health import unknown
 from kubectl_pp.ui.server import FILES
+from kubectl_pp.ui.source import Cluster
+from kubectl_pp.upload import Upload
 
 
 def environment(tmp_path: Path) -> dict[str, str]:
@@ -142,3 +148,29 @@ def test_what_cannot_be_asked_is_said() -> None:
     (finding,) = found.findings
     assert finding["text"] == "the operator: forbidden\\x1b[2J"
     assert (finding["remedy"], found.slots, found.unwell) == ("ask for the right", {}, [])
+
+
+def test_one_fault_does_not_stop_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody thought of is said in the bar, and what comes after it is shown."""
+    changes: list[Change] = [
+        Change(Kind.SNAPSHOT, ()),
+        Change(Kind.ADDED, ()),  # has no upload: the index is out of range
+        Change(Kind.ADDED, (Upload({"metadata": {"name": "after", "namespace": "ocis"}}),)),
+    ]
+
+    class Scripted:
+        heard = 0.0
+
+        def get(self, _timeout: float | None) -> Change | None:
+            if not changes:
+                made._closed.set()
+                return None
+            return changes.pop(0)
+
+    made = Cluster(Context(Namespace(), Screen("never")), lambda: made._context)
+    told: list[str] = []
+    monkeypatch.setattr(made.model, "lose", told.append)
+    made._feed = Scripted()  # type: ignore[assignment]
+    made._follow()
+    assert told == ["IndexError: tuple index out of range"]
+    assert made.model.rows.keys() == {("ocis", "after")}

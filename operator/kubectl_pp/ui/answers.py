@@ -29,14 +29,14 @@ class Answers:
     def live(self, params: dict[str, str]) -> Iterator[bytes]:
         """The events for a page with these filters."""
         model = self._source.model
-        model.readers += 1
+        model.read_by(1)
         try:
             hello = {**self._place, "now": time.time()}
             yield event("hello", json.dumps(hello))
             stream = Stream(model, filters.read(params), _key(params.get("open", "")), self._commands)
             yield from stream.messages()
         finally:
-            model.readers -= 1
+            model.read_by(-1)
 
     def upload(self, params: dict[str, str]) -> Json:
         """One upload.

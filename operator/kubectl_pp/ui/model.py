@@ -97,6 +97,11 @@ class Model:
             self.version += 1
             self.changed.notify_all()
 
+    def read_by(self, more: int) -> None:
+        """One page more, or one less."""
+        with self.changed:
+            self.readers += more
+
     def wait(self, version: int, seconds: float) -> None:
         """Until something is newer than that version, or the time is over."""
         with self.changed:

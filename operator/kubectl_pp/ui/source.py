@@ -89,6 +89,8 @@ class Cluster:
                 self._apply(self._feed.get(_TICK_SECONDS))
             except PluginError as error:
                 self.model.lose(_said(error))
+            except Exception as error:  # noqa: BLE001 -- a page that stands still must say so
+                self.model.lose(harmless(f"{type(error).__name__}: {error}"))
             if self._feed.heard > self.model.heard:
                 self.model.hear()
             if not self.model.stale(time.time()):
@@ -130,6 +132,8 @@ class Cluster:
                 found = health.look(self._context)
             except PluginError as error:
                 found = health.unknown(error)
+            except Exception as error:  # noqa: BLE001 -- uploads are shown all the same
+                found = health.unknown(PluginError(f"{type(error).__name__}: {error}"))
             self.model.set_operator({"findings": found.findings, "slots": found.slots}, found.unwell)
             self._closed.wait(HEALTH_SECONDS)
 
