@@ -174,6 +174,8 @@ def test_changes_come_by_themselves_and_leave_the_focus_where_it_is(page: Page) 
     fiction.version += 1
     page.put(fiction)
     window.until("document.querySelector('#why').textContent === 'and once more'")
+    page.demo.model.drop(("ocis", fiction.name))
+    window.until("document.querySelector('#detail').textContent.includes('cannot be shown')")
     page.demo.model.lose("the watch broke off: <b>bang</b>")
     window.until("!document.getElementById('stale').hidden")
     bar = window.run("document.getElementById('stale').textContent")

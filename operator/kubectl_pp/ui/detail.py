@@ -34,6 +34,7 @@ def describe(upload: Upload, events: list[Json] | None, commands: Commands, now:
         "wanted": upload.desired if upload.desired != DesiredState.ACTIVE else "",
     }
     return {
+        "stamp": str(upload.meta.get("resourceVersion") or "0"),
         "namespace": upload.namespace,
         "name": upload.name,
         "file": harmless(str(file.get("filename", ""))),

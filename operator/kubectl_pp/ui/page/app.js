@@ -16,7 +16,6 @@ const known = { counts: null, steps: null, loaded: false };
 let source = null;
 let asked = "";
 let cut = 0;
-let stamp = null;
 let opened = "";
 let listScroll = 0;
 
@@ -26,7 +25,6 @@ function connect(force = false) {
   if (!force && source && wanted === asked) return;
   source?.close();
   asked = wanted;
-  stamp = null;
   source = new EventSource(`live?${wanted}`);
   const mine = source;
   for (const [name, take] of Object.entries(TAKE)) {
@@ -79,8 +77,7 @@ const TAKE = {
     filters.showFound(page, known.loaded, place.selected);
   },
   opened(version) {
-    if (stamp !== null && stamp !== version) detail.show(opened, back);
-    stamp = version;
+    if (opened && detail.stamp() !== version) detail.show(opened, back);
   },
 };
 

@@ -5,7 +5,11 @@ import { go } from "./filters.js";
 import { clock, length, moment, now } from "./words.js";
 
 let shown = "";
+let version = null;
 let asked = 0;
+
+/** The version of what is shown; null while nothing is, and empty when the upload could not be read. */
+export const stamp = () => version;
 
 /** Fetch an upload and show it; `back` is what leaves it. */
 export async function show(open, back) {
@@ -20,7 +24,9 @@ export async function show(open, back) {
     found = { error: "the page's server does not answer", remedy: "is kubectl pp ui still running?" };
   }
   const text = `${open} ${JSON.stringify(found)}`;
-  if (mine !== asked || text === shown) return;
+  if (mine !== asked) return;
+  version = found.stamp ?? "";
+  if (text === shown) return;
   const again = shown.startsWith(`${open} `);
   shown = text;
   const focused = again ? document.activeElement?.dataset?.copy : undefined;
@@ -43,6 +49,7 @@ export async function show(open, back) {
 export function forget() {
   asked += 1;
   shown = "";
+  version = null;
   byId("detail").replaceChildren();
 }
 
