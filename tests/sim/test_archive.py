@@ -6,7 +6,7 @@ import pytest
 
 from uploadpp.core.commands import Kind
 from uploadpp.pipeline.coordinator import Coordinator
-from uploadpp.resources.finished import Archive
+from uploadpp.resources.finished import FinishedUploads
 from uploadpp.testing.apiserver import Json
 from uploadpp.testing.operator_process import OperatorProcess
 from uploadpp.testing.plans import config, step
@@ -16,11 +16,11 @@ UPLOAD = "up-1"
 HOUR = 3600
 
 
-def memory(process: OperatorProcess) -> tuple[Coordinator, Archive]:
-    """What a process has in memory, and what it has put away."""
+def memory(process: OperatorProcess) -> tuple[Coordinator, FinishedUploads]:
+    """What a process has in memory, and what it has evicted."""
     assert process.candidate is not None
     assert process.candidate.ownership is not None
-    return process.candidate.ownership._coordinator, process.candidate.ownership._archive
+    return process.candidate.ownership._coordinator, process.candidate.ownership._finished
 
 
 Over = tuple[Simulation, OperatorProcess]
@@ -28,14 +28,14 @@ Over = tuple[Simulation, OperatorProcess]
 
 @pytest.fixture
 def over() -> Iterator[Over]:
-    """An upload that is released, stored and put away."""
+    """An upload that is released, stored and evicted."""
     sim = Simulation(1, config(step("virusscan"), ttl=HOUR))
     process = sim.start()
     sim.kernel.run_until(1.0)
     sim.world.upload(UPLOAD)
     sim.kernel.run_until(30.0)
-    in_memory, put_away = memory(process)
-    assert (len(in_memory), len(put_away)) == (0, 1), sim.trace.text()
+    in_memory, evict = memory(process)
+    assert (len(in_memory), len(evict)) == (0, 1), sim.trace.text()
     yield sim, process
     for each in sim.running:
         each.machine.kill()
@@ -76,8 +76,8 @@ def test_what_changes_nothing_is_not_written_and_the_upload_is_put_away_again(
     before = sim.server.resources[UPLOAD]["status"]
     happens(sim)
     sim.kernel.run_until(40.0)
-    in_memory, put_away = memory(process)
-    assert (len(in_memory), len(put_away)) == (0, 1), sim.trace.text()
+    in_memory, evict = memory(process)
+    assert (len(in_memory), len(evict)) == (0, 1), sim.trace.text()
     check_nothing_came_of_it(sim, process, before)
 
 
@@ -115,8 +115,8 @@ def test_the_next_owner_does_not_read_what_is_over(over: Over) -> None:
     process.machine.kill()
     successor = sim.start()
     sim.kernel.run_until(60.0)
-    in_memory, put_away = memory(successor)
-    assert (len(in_memory), len(put_away)) == (0, 1), sim.trace.text()
+    in_memory, evict = memory(successor)
+    assert (len(in_memory), len(evict)) == (0, 1), sim.trace.text()
     answer_late(sim)
     sim.kernel.run_until(70.0)
     assert [len(each) for each in memory(successor)] == [0, 1], sim.trace.text()

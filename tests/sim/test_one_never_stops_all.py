@@ -24,8 +24,8 @@ from uploadpp.pipeline.lost_uploads import LostUploads
 from uploadpp.pipeline.outbox import Outbox
 from uploadpp.pipeline.refusals import Refusals
 from uploadpp.resources.deletions import Vanished
-from uploadpp.resources.event_handler import ResourceInputs
-from uploadpp.resources.finished import Archive
+from uploadpp.resources.event_handler import ResourceEventHandler
+from uploadpp.resources.finished import FinishedUploads
 from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.people import PERSON
@@ -117,7 +117,7 @@ def life(sim: Simulation) -> None:
     for each in ("carl", "dora"):
         sim.world.upload(each)
     sim.kernel.run_until(70.0)
-    for each in EVERYBODY:  # they are over and put away by now, and called back
+    for each in EVERYBODY:  # they are over and evicted by now, and reloaded
         sim.journal.publish("UploadReady", {"UploadID": each, "Failed": False})
     process = sim.processes[-1]
     process.machine.kill()
@@ -155,15 +155,18 @@ CASES: list[tuple[str, object, str]] = [
     *[("life", coordinator, name) for name in ("apply", "encode", "log_transition", "wake_at", "decide")],
     *[("life", Coordinator, name) for name in ("_apply", "on_input", "_publish", "_published")],
     *[("life", Outbox, name) for name in ("put", "_send")],
-    *[("life", Coordinator, name) for name in ("adopt", "put_away", "forget", "saved", "schedule")],
+    *[("life", Coordinator, name) for name in ("adopt", "evict", "forget", "saved", "schedule")],
     *[("life", replay_buffer, name) for name in ("wanted",)],
-    *[("life", Archive, name) for name in ("put_away", "_over", "_put", "drop", "postpone", "_found")],
+    *[("life", FinishedUploads, name) for name in ("evict", "_over", "_put", "drop", "defer", "_found")],
     *[("life", checkpoint, name) for name in ("to_status", "to_resource")],
     *[("life", Checkpoint, name) for name in ("put", "_write", "_create", "_post_notices", "_stored")],
     *[("life", Refusals, name) for name in ("written",)],
     *[("life", Store, name) for name in ("create", "get", "write_status", "delete")],
-    *[("life", ResourceInputs, name) for name in ("_adopt", "_take", "_seen", "_prevails", "_reconcile")],
-    *[("life", ResourceInputs, name) for name in ("is_own_write", "_done_with")],
+    *[
+        ("life", ResourceEventHandler, name)
+        for name in ("_adopt", "_take", "_seen", "_prevails", "_reconcile")
+    ],
+    *[("life", ResourceEventHandler, name) for name in ("is_own_write", "_done_with")],
     *[("life", lost_uploads, name) for name in ("is_doubtful",)],
     *[("life", LostUploads, name) for name in ("look", "_asked", "_answered", "_plan")],
     *[("life", Vanished, name) for name in ("_is_there",)],
@@ -172,7 +175,7 @@ CASES: list[tuple[str, object, str]] = [
     ("life", Metrics, "moved"),
     ("life", control, "concerns"),
     *[("by hand", UrlSecretReader, name) for name in ("want", "_read", "is_waiting")],
-    *[("by hand", ResourceInputs, name) for name in ("_adopt", "_met")],
+    *[("by hand", ResourceEventHandler, name) for name in ("_adopt", "_met")],
     *[("by hand", Store, name) for name in ("secret", "write_sealed")],
 ]
 

@@ -39,8 +39,8 @@ from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.pipeline.write_throttle import LoadSample, MessageRate, max_writers
 from uploadpp.process.tasks import end_tasks
 from uploadpp.resources.deletions import Vanished
-from uploadpp.resources.event_handler import ResourceInputs
-from uploadpp.resources.finished import Archive
+from uploadpp.resources.event_handler import ResourceEventHandler
+from uploadpp.resources.finished import FinishedUploads
 from uploadpp.resources.relist import Lister
 from uploadpp.resources.ttl import TTLController
 from uploadpp.resources.url_secrets import UrlSecretReader
@@ -80,16 +80,16 @@ class Ownership:
         if deps.config.max_in_flight:
             self._coordinator.admit_by(self._admission)
         self._secrets = UrlSecretReader(self._coordinator, deps.store, deps.events, deps.clock)
-        self._archive = Archive(self._coordinator, self._acks, deps.metrics)
-        self._resources = ResourceInputs(
-            self._coordinator, deps.seals, deps.config, self._secrets, deps.events, self._archive
+        self._finished = FinishedUploads(self._coordinator, self._acks, deps.metrics)
+        self._resources = ResourceEventHandler(
+            self._coordinator, deps.seals, deps.config, self._secrets, deps.events, self._finished
         )
-        self._listing = Lister(self._coordinator, self._archive, self._resources, deps.store, shard.selector)
-        self._ttl = TTLController(self._archive, self._resources, deps.store, deps.clock, deps.max_ended)
+        self._listing = Lister(self._coordinator, self._finished, self._resources, deps.store, shard.selector)
+        self._ttl = TTLController(self._finished, self._resources, deps.store, deps.clock, deps.max_ended)
         encoder = ResourceEncoder(deps.seals, deps.namespace, deps.shown)
         to = deps.store, deps.events, deps.metrics
         self._checkpoint = Checkpoint(self._coordinator, *to, encoder, self)
-        self.limit = RecordLimit(deps.max_recorded // shard.count, self._coordinator, self._archive)
+        self.limit = RecordLimit(deps.max_recorded // shard.count, self._coordinator, self._finished)
         self._checkpoint.limit = self.limit
         self._coordinator.on_ended = self._ttl.watch
         asks = Questions(deps.ask, deps.ask_seconds), deps.metrics, deps.clock, self._hears
@@ -183,7 +183,7 @@ class Ownership:
             ready = await self._until(self._prepare(epoch), stop) and await self._until(
                 self._catch_up(), stop
             )
-            if ready and await self._until(self._archive.settled(), stop):
+            if ready and await self._until(self._finished.settled(), stop):
                 self._act()
                 await self._until(None, stop)
                 await self._hand_over(holding)
@@ -205,7 +205,7 @@ class Ownership:
         await self._listing.initial_list(deps.soon_read + place.backlog)
         self._resources.keys.settle()
         deps.metrics.epoch.labels(self._label).set(place.epoch)
-        known = {"resources": len(self._coordinator) + len(self._archive), "messages": place.backlog}
+        known = {"resources": len(self._coordinator) + len(self._finished), "messages": place.backlog}
         log.info("replaying the log", extra={"consumer": place.consumer, **known})
         self.entered = True
         self._start_reading(place)
@@ -220,7 +220,7 @@ class Ownership:
         if place.backlog == 0:
             self._replayed.set()
         self._reading = [self._spawn(self._reader.run()), self._spawn(self._publisher.run())]
-        self._spawn(self._archive.run(self._deps.store, self._resources))
+        self._spawn(self._finished.run(self._deps.store, self._resources))
 
     async def _catch_up(self) -> None:
         """Read the log to its end; if it was handed over, then once more without its last owner."""
@@ -307,7 +307,7 @@ class Ownership:
         for entry in list(self._coordinator.entries):
             with self._coordinator.faults.isolated(entry):
                 self._coordinator.forget(entry)
-        self._archive.clear()
+        self._finished.clear()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

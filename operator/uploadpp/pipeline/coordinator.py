@@ -71,8 +71,8 @@ class Coordinator(Uploads):
         self.marks = Marks([token_bytes()])
         self.tracing: Tracing | None = None
         self.admission: StepAdmission | None = None
-        self.postpone: Callable[[Event, int, Millis, PendingMessage], bool] = lambda *_: False
-        self.put_away_at: Callable[[str], list[str]] = lambda _: []
+        self.defer: Callable[[Event, int, Millis, PendingMessage], bool] = lambda *_: False
+        self.evicted_at: Callable[[str], list[str]] = lambda _: []
         self.on_storable: Callable[[Entry], None] = lambda _: None
         self.on_ended: Callable[[Entry], None] = lambda _: None
         self.on_forgotten: Callable[[Entry], None] = lambda _: None
@@ -117,7 +117,7 @@ class Coordinator(Uploads):
         self._metrics.events.labels(type(event.input).__name__).inc()
         if event.upload_id:
             owned = self.shard.owns(event.upload_id)
-            if owned and not self.postpone(event, sequence, timestamp, message):
+            if owned and not self.defer(event, sequence, timestamp, message):
                 self._arrived(event, sequence, timestamp, message)
             return
         assert isinstance(event.input, Resume)  # noqa: S101 -- the only event without an upload
@@ -128,13 +128,13 @@ class Coordinator(Uploads):
                 ids += [entry.upload.id] if control.concerns(entry.upload, event.input) else []
         if token := event.input.token:  # first the one that asked: its status is the answer for all
             ids.sort(key=lambda i: self._entries[i].upload.observed_token != token)
-        for upload_id in ids + self.put_away_at(event.input.step):
+        for upload_id in ids + self.evicted_at(event.input.step):
             with self.faults.isolated(self._entries.get(upload_id)):
-                if not self.postpone(event._replace(upload_id=upload_id), sequence, timestamp, message):
+                if not self.defer(event._replace(upload_id=upload_id), sequence, timestamp, message):
                     self._apply(upload_id, event.input, sequence, timestamp, message)
 
-    def on_postponed(self, event: Event, sequence: int, timestamp: Millis, message: PendingMessage) -> None:
-        """A message of an upload that had been put away and is back."""
+    def on_deferred(self, event: Event, sequence: int, timestamp: Millis, message: PendingMessage) -> None:
+        """A message of an upload that had been evicted and is back."""
         try:
             self._arrived(event, sequence, timestamp, message)
         except Exception as error:  # noqa: BLE001 -- as in `on_message`
@@ -142,7 +142,7 @@ class Coordinator(Uploads):
         self._acks.release(message)
 
     def _arrived(self, event: Event, sequence: int, timestamp: Millis, message: PendingMessage) -> None:
-        if isinstance(event.input, Published):  # only now: what it answers to may have been postponed as well
+        if isinstance(event.input, Published):  # only now: what it answers to may have been deferred as well
             self._met(event, sequence, timestamp)
         self._apply(event.upload_id, event.input, sequence, timestamp, message)
 
@@ -330,8 +330,8 @@ class Coordinator(Uploads):
             self.schedule(entry)
         return entry
 
-    def put_away(self, entry: Entry) -> None:
-        """An upload that is over leaves memory; `postpone` is asked about it from now on."""
+    def evict(self, entry: Entry) -> None:
+        """An upload that is over leaves memory; `defer` is asked about it from now on."""
         self._timers.set(entry, None)
         self._remove(entry)
         self._metrics.moved(entry.upload, None)

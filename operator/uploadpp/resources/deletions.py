@@ -24,7 +24,7 @@ from uploadpp.pipeline.checkpoint import Checkpoint
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.ports import Resources
 from uploadpp.pipeline.tracked_upload import Entry
-from uploadpp.resources.event_handler import ResourceInputs
+from uploadpp.resources.event_handler import ResourceEventHandler
 from uploadpp.wire.decode import Event
 
 log = logging.getLogger(__name__)
@@ -54,15 +54,19 @@ class Vanished:
     """The uploads of one shard whose resources are not there any more, until it is clear why."""
 
     def __init__(
-        self, coordinator: Coordinator, resources: Resources, inputs: ResourceInputs, checkpoint: Checkpoint
+        self,
+        coordinator: Coordinator,
+        resources: Resources,
+        inputs: ResourceEventHandler,
+        checkpoint: Checkpoint,
     ) -> None:
         self._coordinator = coordinator
         self._resources = resources
         self._doubts: dict[str, _Doubt] = {}
         self._missing_until = 0.0
         self._wake = asyncio.Event()
-        self._postpone = coordinator.postpone
-        coordinator.postpone = self._hold
+        self._defer = coordinator.defer
+        coordinator.defer = self._hold
         self._inputs = inputs
         self._mislabelled: OrderedDict[str, tuple[str, Stored, str]] = OrderedDict()
         self._labelled: OrderedDict[str, float] = OrderedDict()
@@ -76,7 +80,7 @@ class Vanished:
         """Keep a message until it is clear what becomes of its upload."""
         doubt = self._doubts.get(event.upload_id)
         if doubt is None:
-            return self._postpone(event, sequence, timestamp, message)
+            return self._defer(event, sequence, timestamp, message)
         message.open += 1
         doubt.messages.append((event, sequence, timestamp, message))
         return True
@@ -192,7 +196,7 @@ class Vanished:
                 else:
                     (self._keep if keep else self._forget)(entry)
         for event, sequence, timestamp, message in doubt.messages:
-            self._coordinator.on_postponed(event, sequence, timestamp, message)
+            self._coordinator.on_deferred(event, sequence, timestamp, message)
 
     def _forget(self, entry: Entry) -> None:
         log.info("resource deleted; the upload is forgotten", extra={"upload": entry.upload.id})

@@ -23,7 +23,7 @@ from uploadpp.kube.store import Stored, stored
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.ports import Json, Notices, Seals
 from uploadpp.pipeline.tracked_upload import Entry
-from uploadpp.resources.finished import Archive, id_in
+from uploadpp.resources.finished import FinishedUploads, id_in
 from uploadpp.resources.keys import KeyCheck
 from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.wire.origin import origin_from_spec
@@ -35,7 +35,7 @@ WRITE_BACK_SECONDS = 30.0
 """So often at most a status is written over what somebody else makes of it."""
 
 
-class ResourceInputs:
+class ResourceEventHandler:
     """Feeds the coordinator from the Kubernetes side."""
 
     def __init__(
@@ -45,14 +45,14 @@ class ResourceInputs:
         config: Config,
         secrets: UrlSecretReader,
         notices: Notices,
-        archive: Archive,
+        finished: FinishedUploads,
     ) -> None:
         self._coordinator = coordinator
         self._seals = seals
         self._config = config
         self._secrets = secrets
         self._notices = notices
-        self._archive = archive
+        self._finished = finished
         self.keys = KeyCheck(*getattr(seals, "fingerprints", ()))
         self._broken: set[str] = set()
         self._ranks: dict[str, tuple[bool, bool, int]] = {}
@@ -67,7 +67,7 @@ class ResourceInputs:
     def listed(self, resource: Json) -> None:
         """Take a resource into memory before the log is replayed."""
         with self._one(resource):
-            if not self._archive.admits(resource):
+            if not self._finished.admits(resource):
                 self._adopt(resource)
 
     def reconcile_all(self) -> None:
@@ -116,9 +116,9 @@ class ResourceInputs:
         Changes nothing, because the thread of the watch asks as well.
         """
         name, now = resource["metadata"]["name"], stored(resource)
-        archived = self._archive.get(name)
-        if archived is not None:
-            return _version(now) <= _version(archived.stored)
+        evicted = self._finished.get(name)
+        if evicted is not None:
+            return _version(now) <= _version(evicted.stored)
         entry = self._coordinator.entry_of(name)
         if entry is None:
             return False
@@ -137,12 +137,12 @@ class ResourceInputs:
 
     def _seen(self, resource: Json) -> None:
         name, now = resource["metadata"]["name"], stored(resource)
-        entry, archived = self._coordinator.entry_of(name), self._archive.get(name)
-        if archived is not None:
-            if archived.stored.uid == now.uid and now.generation == archived.stored.generation:
-                archived.stored = now  # a label, or something else that is not for us
+        entry, evicted = self._coordinator.entry_of(name), self._finished.get(name)
+        if evicted is not None:
+            if evicted.stored.uid == now.uid and now.generation == evicted.stored.generation:
+                evicted.stored = now  # a label, or something else that is not for us
                 return
-            self._archive.drop(archived)
+            self._finished.drop(evicted)
         if entry is not None and entry.stored is not None and entry.stored.uid != now.uid:
             if _version(now) < _version(entry.stored):
                 return  # a late word of an earlier resource of that name
@@ -183,7 +183,7 @@ class ResourceInputs:
 
     def _met(self, resource: Json) -> None:
         """A resource that is not known: somebody has made it, or it was not listed yet."""
-        if resource["metadata"]["uid"] in self._forgotten or self._archive.admits(resource):
+        if resource["metadata"]["uid"] in self._forgotten or self._finished.admits(resource):
             return
         entry = self._take(resource)
         if entry is not None and entry.upload.stage.ended and not entry.dirty:
@@ -205,8 +205,8 @@ class ResourceInputs:
         if control != entry.upload.control:
             self._coordinator.on_input(entry, SpecChanged(control))
 
-    def recalled(self, resource: Json) -> None:
-        """An upload that was put away, or might have been, is wanted again."""
+    def on_reloaded(self, resource: Json) -> None:
+        """An upload that was evicted, or might have been, is wanted again."""
         with self._one(resource):
             self._take(resource)
 
@@ -226,9 +226,9 @@ class ResourceInputs:
             self.failed(name, uid, error)
 
     def _gone(self, name: str, uid: str, *, with_kind: bool) -> None:
-        entry, archived = self._coordinator.entry_of(name), self._archive.get(name)
-        if archived is not None and archived.stored.uid == uid:
-            self._archive.drop(archived)
+        entry, evicted = self._coordinator.entry_of(name), self._finished.get(name)
+        if evicted is not None and evicted.stored.uid == uid:
+            self._finished.drop(evicted)
             self._remember(uid)
         if entry is not None and entry.stored is not None and entry.stored.uid == uid:
             self.on_vanished(entry, with_kind=with_kind)
@@ -314,13 +314,13 @@ class ResourceInputs:
         The resource with the name of the id wins: the operator has made it. Then one with a status wins, then
         the older. The loser is left alone, whichever was seen first.
         """
-        other, archived = self._coordinator.upload_entry(upload_id), self._archive.find(upload_id)
+        other, evicted = self._coordinator.upload_entry(upload_id), self._finished.find(upload_id)
         meta = resource["metadata"]
-        known = other.name if other is not None else archived.name if archived is not None else ""
+        known = other.name if other is not None else evicted.name if evicted is not None else ""
         if not known:
             self._ranks[meta["uid"]] = _rank(resource, upload_id)
             return True
-        held = other.stored if other is not None else archived.stored if archived is not None else None
+        held = other.stored if other is not None else evicted.stored if evicted is not None else None
         if held is not None and held.uid == meta["uid"]:
             return False  # listed a second time
         uid = held.uid if held is not None else ""
@@ -328,9 +328,9 @@ class ResourceInputs:
         if mine <= self._ranks.get(uid, (known == resource_name(upload_id), True, 0)):
             self._report(resource, ValueError(f"upload {upload_id} already has the resource {known}"))
             return False
-        if archived is not None:
-            self._archive.drop(archived)
-            self._remember(archived.stored.uid)
+        if evicted is not None:
+            self._finished.drop(evicted)
+            self._remember(evicted.stored.uid)
         if other is not None:
             self._coordinator.forget(other)
         self._ranks[meta["uid"]] = mine

@@ -1,6 +1,6 @@
 """Uploads that are over: of each only what removing it takes stays in memory.
 
-An upload may be put away once its end is stored and no message about it can be read again.
+An upload may be evicted once its end is stored and no message about it can be read again.
 Whatever concerns it all the same (a late answer, a duplicate, somebody's wish) calls it
 back: its resource is read, and what the log has brought meanwhile waits for that.
 
@@ -35,15 +35,15 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 AT_ONCE = 16
-"""So many are called back at a time."""
+"""So many are reloaded at a time."""
 SETTLE_SECONDS = 10.0
-"""So long the end of a replay waits for those that are being called back."""
+"""So long the end of a replay waits for those that are being reloaded."""
 LOOKED_AT = 2000
 """So many that have expired are looked at in a round; more at once would keep the loop busy."""
 
 
 @dataclass(slots=True, eq=False)
-class Archived:
+class FinishedUpload:
     """An upload that has ended, as its resource says it in full."""
 
     name: str
@@ -58,29 +58,29 @@ class Archived:
     refusals: int = 0
 
 
-class Shelf(Protocol):
-    """Told what was found when an upload is called back (`resources.event_handler.ResourceInputs`)."""
+class ReloadHandler(Protocol):
+    """Told what was found when an upload is reloaded (`resources.event_handler.ResourceEventHandler`)."""
 
-    def recalled(self, resource: Json) -> None:
+    def on_reloaded(self, resource: Json) -> None:
         """Take the upload into memory again."""
 
     def gone(self, name: str, uid: str) -> None:
         """Its resource is not there any more."""
 
 
-class Archive:
+class FinishedUploads:
     """The uploads of one shard that are over."""
 
     def __init__(self, coordinator: Coordinator, acks: AckTracker, metrics: Metrics) -> None:
         self._coordinator = coordinator
         self._acks = acks
         self._metrics = metrics
-        self._by_name: dict[str, Archived] = {}
-        self._by_id: dict[str, Archived] = {}
-        self._heap: list[tuple[Millis, int, Archived]] = []
-        self._overdue: deque[Archived] = deque()
+        self._by_name: dict[str, FinishedUpload] = {}
+        self._by_id: dict[str, FinishedUpload] = {}
+        self._heap: list[tuple[Millis, int, FinishedUpload]] = []
+        self._overdue: deque[FinishedUpload] = deque()
         self._count = 0
-        self._postponed: dict[str, list[tuple[Event, int, Millis, PendingMessage]]] = {}
+        self._deferred: dict[str, list[tuple[Event, int, Millis, PendingMessage]]] = {}
         self._asked_for: asyncio.Queue[str] = asyncio.Queue()
         self._pauses: dict[str, float] = {}
         self._late: set[str] = set()
@@ -88,7 +88,7 @@ class Archive:
         self.complete = True
         """Whether every upload that is over and has a resource is known here."""
         self._moved = asyncio.Event()
-        coordinator.postpone, coordinator.put_away_at = self.postpone, self.at
+        coordinator.defer, coordinator.evicted_at = self.defer, self.at
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -98,11 +98,11 @@ class Archive:
         """Name and uid of every resource in here."""
         return [(each.name, each.stored.uid) for each in self._by_name.values()]
 
-    def get(self, name: str) -> Archived | None:
+    def get(self, name: str) -> FinishedUpload | None:
         """The upload behind a resource."""
         return self._by_name.get(name)
 
-    def find(self, upload_id: str) -> Archived | None:
+    def find(self, upload_id: str) -> FinishedUpload | None:
         """The upload with an id."""
         return self._by_id.get(upload_id)
 
@@ -112,15 +112,15 @@ class Archive:
 
     # -- coming and going -----------------------------------------------------------------
 
-    def put_away(self, entry: Entry) -> bool:
+    def evict(self, entry: Entry) -> bool:
         """Take an upload over from the coordinator, if it is over and nothing of it is under way."""
         upload = entry.upload
         idle = not (entry.dirty or entry.queued or entry.unpublished or entry.notices)
         if not (upload.stage.ended and idle and entry.stored and self._is_read(upload.log)):
             return False
-        self._coordinator.put_away(entry)
+        self._coordinator.evict(entry)
         self._put(
-            Archived(
+            FinishedUpload(
                 name=entry.name,
                 upload_id=upload.id,
                 stage=upload.stage,
@@ -135,14 +135,14 @@ class Archive:
     def admits(self, resource: Json) -> bool:
         """Take in a listed resource whose upload is over, without reading the rest of it."""
         try:
-            archived = self._over(resource)
+            evicted = self._over(resource)
         except ValueError:
             return False  # whoever reads it in full says what is wrong
-        if archived is not None:
-            self._put(archived)
-        return archived is not None
+        if evicted is not None:
+            self._put(evicted)
+        return evicted is not None
 
-    def _over(self, resource: Json) -> Archived | None:
+    def _over(self, resource: Json) -> FinishedUpload | None:
         """What to keep of a resource whose upload is over, with nothing left to read or to look at."""
         meta, status = resource["metadata"], Fields(resource.get("status", {}), "status")
         conditions = {each.text("type"): each for each in status.children("conditions")}
@@ -162,7 +162,7 @@ class Archive:
         stage = Stage(conditions[ConditionType.SUCCEEDED].text("reason"))
         if not stage.ended:
             return None
-        return Archived(
+        return FinishedUpload(
             name=meta["name"],
             upload_id=upload_id,
             stage=stage,
@@ -172,57 +172,57 @@ class Archive:
             expires_at=status.time("expirationTime"),
         )
 
-    def drop(self, archived: Archived) -> None:
+    def drop(self, evicted: FinishedUpload) -> None:
         """Forget an upload: its resource is gone, or it is taken into memory again."""
-        if self._by_name.get(archived.name) is archived:
-            del self._by_name[archived.name]
-            del self._by_id[archived.upload_id]
-            self._account(archived, -1)
+        if self._by_name.get(evicted.name) is evicted:
+            del self._by_name[evicted.name]
+            del self._by_id[evicted.upload_id]
+            self._account(evicted, -1)
 
     def clear(self) -> None:
         """Forget all."""
-        for archived in list(self._by_name.values()):
-            self.drop(archived)
+        for evicted in list(self._by_name.values()):
+            self.drop(evicted)
 
     def overdue(self, now: Millis, keep: int) -> int:
         """How many have expired, or are more than may be kept, as far as was looked: some more each time."""
-        waiting: list[Archived] = []
+        waiting: list[FinishedUpload] = []
         for _ in range(LOOKED_AT):
             if not self._heap or (
                 self._heap[0][0] > now and len(self._by_name) - len(self._overdue) - len(waiting) <= keep
             ):
                 break
-            archived = heapq.heappop(self._heap)[2]
-            if self._by_name.get(archived.name) is archived:
-                (self._overdue if archived.not_before <= now else waiting).append(archived)
-        for archived in waiting:
-            self.later(archived)
+            evicted = heapq.heappop(self._heap)[2]
+            if self._by_name.get(evicted.name) is evicted:
+                (self._overdue if evicted.not_before <= now else waiting).append(evicted)
+        for evicted in waiting:
+            self.later(evicted)
         return len(self._overdue)
 
-    def due(self, most: int) -> list[Archived]:
+    def due(self, most: int) -> list[FinishedUpload]:
         """So many of those, the first to expire first."""
-        due: list[Archived] = []
+        due: list[FinishedUpload] = []
         while self._overdue and len(due) < most:
-            archived = self._overdue.popleft()
-            if self._by_name.get(archived.name) is archived:
-                due.append(archived)
+            evicted = self._overdue.popleft()
+            if self._by_name.get(evicted.name) is evicted:
+                due.append(evicted)
         return due
 
-    def later(self, archived: Archived) -> None:
+    def later(self, evicted: FinishedUpload) -> None:
         """It could not be removed yet."""
-        if self._by_name.get(archived.name) is archived and archived.expires_at is not None:
+        if self._by_name.get(evicted.name) is evicted and evicted.expires_at is not None:
             self._count += 1
-            at = max(archived.expires_at, archived.not_before)
-            heapq.heappush(self._heap, (at, self._count, archived))
+            at = max(evicted.expires_at, evicted.not_before)
+            heapq.heappush(self._heap, (at, self._count, evicted))
 
-    def _put(self, archived: Archived) -> None:
-        self._by_name[archived.name] = self._by_id[archived.upload_id] = archived
-        self._account(archived, 1)
-        self.later(archived)
+    def _put(self, evicted: FinishedUpload) -> None:
+        self._by_name[evicted.name] = self._by_id[evicted.upload_id] = evicted
+        self._account(evicted, 1)
+        self.later(evicted)
 
-    def _account(self, archived: Archived, amount: int) -> None:
-        self._metrics.uploads.labels(archived.stage, archived.step).inc(amount)
-        if archived.stalled:
+    def _account(self, evicted: FinishedUpload, amount: int) -> None:
+        self._metrics.uploads.labels(evicted.stage, evicted.step).inc(amount)
+        if evicted.stalled:
             self._metrics.stalled.inc(amount)
 
     def _is_read(self, position: LogPosition) -> bool:
@@ -230,17 +230,17 @@ class Archive:
         last = max(position.sequence, position.start or 0)
         return position.stream != self._coordinator.stream or last <= self._acks.acknowledged
 
-    # -- calling back ---------------------------------------------------------------------
+    # -- reloading ---------------------------------------------------------------------
 
-    def postpone(self, event: Event, sequence: int, timestamp: Millis, message: PendingMessage) -> bool:
-        """Keep a message until its upload is called back; False when that is not in here."""
+    def defer(self, event: Event, sequence: int, timestamp: Millis, message: PendingMessage) -> bool:
+        """Keep a message until its upload is reloaded; False when that is not in here."""
         upload_id = event.upload_id
-        if upload_id not in self._postponed and not self._may_hold(upload_id):
+        if upload_id not in self._deferred and not self._may_hold(upload_id):
             return False
         message.open += 1
-        if upload_id not in self._postponed:
+        if upload_id not in self._deferred:
             self._asked_for.put_nowait(upload_id)
-        self._postponed.setdefault(upload_id, []).append((event, sequence, timestamp, message))
+        self._deferred.setdefault(upload_id, []).append((event, sequence, timestamp, message))
         return True
 
     def _may_hold(self, upload_id: str) -> bool:
@@ -249,31 +249,31 @@ class Archive:
         return self._coordinator.upload_entry(upload_id) is None
 
     async def settled(self) -> None:
-        """Wait until everybody who is being called back now is back, as far as they can be read."""
-        waiting = set(self._postponed)
+        """Wait until everybody who is being reloaded now is back, as far as they can be read."""
+        waiting = set(self._deferred)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_SECONDS):
-                while not waiting.isdisjoint(self._postponed):
+                while not waiting.isdisjoint(self._deferred):
                     self._moved.clear()
                     await self._moved.wait()
-        self._late = waiting & self._postponed.keys()
+        self._late = waiting & self._deferred.keys()
         if self._late:
             log.warning(
                 "going on without finished uploads that cannot be read", extra={"uploads": len(self._late)}
             )
 
-    async def run(self, resources: Resources, shelf: Shelf) -> None:
-        """Call back who is asked for, so many at a time, until cancelled."""
+    async def run(self, resources: Resources, handler: ReloadHandler) -> None:
+        """Reload who is asked for, so many at a time, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
-                group.create_task(self._work(resources, shelf))
+                group.create_task(self._work(resources, handler))
 
-    async def _work(self, resources: Resources, shelf: Shelf) -> None:
-        """Call back one after another; who cannot be read makes room for the others until then."""
+    async def _work(self, resources: Resources, handler: ReloadHandler) -> None:
+        """Reload one after another; who cannot be read makes room for the others until then."""
         while True:
             upload_id = await self._asked_for.get()
             try:
-                await self._call_back(upload_id, resources, shelf)
+                await self._reload(upload_id, resources, handler)
             except ApiError as error:
                 log.warning("a finished upload cannot be read, trying again: %s", error)
                 pause = self._pauses.get(upload_id, FIRST_PAUSE_SECONDS)
@@ -283,43 +283,45 @@ class Archive:
                 self._pauses.pop(upload_id, None)
                 self._moved.set()
 
-    async def _call_back(self, upload_id: str, resources: Resources, shelf: Shelf) -> None:
+    async def _reload(self, upload_id: str, resources: Resources, handler: ReloadHandler) -> None:
         before = self._by_id.get(upload_id)
         try:
             if self._may_hold(upload_id):
                 name = before.name if before is not None else resource_name(upload_id)
-                self._found(upload_id, before, await resources.get(name), shelf)
+                self._found(upload_id, before, await resources.get(name), handler)
         except ApiError:
             raise
         except Exception as error:
             # Taken as unknown it might begin again although it is over: what came for it is passed over.
-            log.exception("finished upload not called back; the others are", extra={"upload": upload_id})
+            log.exception("finished upload not reloaded; the others are", extra={"upload": upload_id})
             if before is not None:
                 self._coordinator.faults.resource_fault(before.name, before.stored.uid, error, upload_id)
-            for *_, message in self._postponed.pop(upload_id):
+            for *_, message in self._deferred.pop(upload_id):
                 self._acks.release(message)
             return
         late = upload_id in self._late
         self._late.discard(upload_id)
         with self._coordinator.late(upload_id) if late else contextlib.nullcontext():
-            for event, sequence, timestamp, message in self._postponed.pop(upload_id):
-                self._coordinator.on_postponed(event, sequence, timestamp, message)
+            for event, sequence, timestamp, message in self._deferred.pop(upload_id):
+                self._coordinator.on_deferred(event, sequence, timestamp, message)
         entry = self._coordinator.upload_entry(upload_id)
         if entry is not None and entry.upload.stage.ended and not entry.dirty:
             with self._coordinator.faults.isolated(entry):
                 self._coordinator.on_ended(entry)
 
-    def _found(self, upload_id: str, before: Archived | None, resource: Json | None, shelf: Shelf) -> None:
-        archived = self._by_id.get(upload_id)
-        if archived is not before and before is not None:
+    def _found(
+        self, upload_id: str, before: FinishedUpload | None, resource: Json | None, handler: ReloadHandler
+    ) -> None:
+        evicted = self._by_id.get(upload_id)
+        if evicted is not before and before is not None:
             return  # the watch was faster
         if resource is None or (before is not None and resource["metadata"]["uid"] != before.stored.uid):
             if before is not None:
-                shelf.gone(before.name, before.stored.uid)
+                handler.gone(before.name, before.stored.uid)
         elif self._coordinator.upload_entry(upload_id) is None and id_in(resource) == upload_id:
-            if archived is not None:
-                self.drop(archived)
-            shelf.recalled(resource)
+            if evicted is not None:
+                self.drop(evicted)
+            handler.on_reloaded(resource)
 
 
 def id_in(resource: Json) -> str:

@@ -1,6 +1,6 @@
 """Lister resources: before the log is replayed, and again whenever a watch begins anew.
 
-Where many are kept that are over, those are read when we are at work again: until then the archive asks for
+Where many are kept that are over, those are read when we are at work again: until then the operator asks for
 whoever is not known (docs/adr/0014).
 
 Kopf tells what happens to resources from a moment on; what is older, and what it has missed, is found
@@ -15,8 +15,8 @@ from uploadpp.core.sharding import BUCKET_LABEL
 from uploadpp.kube.errors import ApiError, RefusedError
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.ports import Resources, Watching
-from uploadpp.resources.event_handler import ResourceInputs
-from uploadpp.resources.finished import Archive
+from uploadpp.resources.event_handler import ResourceEventHandler
+from uploadpp.resources.finished import FinishedUploads
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +40,13 @@ class Lister:
     def __init__(
         self,
         coordinator: Coordinator,
-        archive: Archive,
-        inputs: ResourceInputs,
+        finished: FinishedUploads,
+        inputs: ResourceEventHandler,
         resources: Resources,
         selector: str,
     ) -> None:
         self._coordinator = coordinator
-        self._archive = archive
+        self._finished = finished
         self._inputs = inputs
         self._resources = resources
         self._selector = selector
@@ -63,7 +63,7 @@ class Lister:
             except RefusedError as error:
                 log.warning("reading all resources; the CRD is older than this operator: %s", error)
             else:
-                self._archive.complete = False
+                self._finished.complete = False
                 return
         async for resource in self._resources.list_all(self._selector):
             self._inputs.listed(resource)
@@ -95,7 +95,7 @@ class Lister:
     async def _relist(self, watch: Watching) -> None:
         # Only what has a resource by now: one that is made meanwhile need not be in the list.
         entries = self._coordinator.entries
-        before = [(e.name, e.stored.uid) for e in entries if e.stored is not None] + self._archive.uids
+        before = [(e.name, e.stored.uid) for e in entries if e.stored is not None] + self._finished.uids
         listed: set[str] = set()
         async for resource in self._resources.list_all(self._selector):
             listed.add(resource["metadata"]["uid"])
@@ -104,4 +104,4 @@ class Lister:
         for name, uid in before:
             if uid not in listed:
                 self._inputs.gone(name, uid, with_kind=with_kind)
-        self._archive.complete = True
+        self._finished.complete = True

@@ -10,8 +10,8 @@ from uploadpp.kube.store import stored
 from uploadpp.pipeline.ports import Resources
 from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.pipeline.write_throttle import Endings, removals
-from uploadpp.resources.event_handler import ResourceInputs
-from uploadpp.resources.finished import Archive, Archived
+from uploadpp.resources.event_handler import ResourceEventHandler
+from uploadpp.resources.finished import FinishedUpload, FinishedUploads
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +34,13 @@ class TTLController:
 
     def __init__(
         self,
-        archive: Archive,
-        inputs: ResourceInputs,
+        finished: FinishedUploads,
+        inputs: ResourceEventHandler,
         resources: Resources,
         clock: Callable[[], Millis],
         max_kept: int,
     ) -> None:
-        self._archive = archive
+        self._finished = finished
         self._inputs = inputs
         self._resources = resources
         self._clock = clock
@@ -64,20 +64,20 @@ class TTLController:
             await asyncio.sleep(next_at - loop.time())
             for entry in list(self._ended):
                 try:
-                    if entry.gone or not entry.upload.stage.ended or self._archive.put_away(entry):
+                    if entry.gone or not entry.upload.stage.ended or self._finished.evict(entry):
                         del self._ended[entry]
                 except Exception as error:
                     del self._ended[entry]
                     log.exception("finished upload kept in memory", extra={"upload": entry.upload.id})
                     self._inputs.failed(entry.name, entry.stored.uid if entry.stored else "", error)
-            overdue = self._archive.overdue(self._clock(), max(self._max_kept - len(self._ended), 0))
+            overdue = self._finished.overdue(self._clock(), max(self._max_kept - len(self._ended), 0))
             most = removals(overdue, self._endings.rate(PERIOD_SECONDS))
-            due = self._archive.due(most)
+            due = self._finished.due(most)
             left, self._failures = iter(enumerate(due)), 0
             width = min(1 + most // EASE, MOST_AT_ONCE)
             await asyncio.gather(*(self._remove_all(left, next_at, most) for _ in range(width)))
 
-    async def _remove_all(self, left: Iterator[tuple[int, Archived]], begun: float, most: int) -> None:
+    async def _remove_all(self, left: Iterator[tuple[int, FinishedUpload]], begun: float, most: int) -> None:
         """Remove what is left of a round, evenly over its time."""
         loop = asyncio.get_running_loop()
         for number, each in left:
@@ -88,40 +88,40 @@ class TTLController:
                 except Exception:
                     log.exception("resource not removed; the others are", extra={"resource": each.name})
             else:
-                self._archive.later(each)
+                self._finished.later(each)
 
-    async def _remove(self, archived: Archived) -> None:
-        uid = archived.stored.uid
+    async def _remove(self, evicted: FinishedUpload) -> None:
+        uid = evicted.stored.uid
         try:
             try:
-                await self._resources.delete(archived.name, uid, archived.stored.version)
+                await self._resources.delete(evicted.name, uid, evicted.stored.version)
             except ConflictError as error:
                 # Edited meanwhile: it may be wanted again.
-                current = await self._resources.get(archived.name)
-                if current is not None and stored(current).version == archived.stored.version:
+                current = await self._resources.get(evicted.name)
+                if current is not None and stored(current).version == evicted.stored.version:
                     raise RefusedError(str(error)) from error  # it only looks like a conflict
                 if current is not None:
                     self._inputs.seen(current)
-                self._archive.later(archived)
+                self._finished.later(evicted)
                 return
         except ApiError as error:
-            self._refused(archived, error)
+            self._refused(evicted, error)
         except Exception as error:  # noqa: BLE001 -- logged in `failed`
-            self._inputs.failed(archived.name, uid, error)
-            archived.not_before = Millis(self._clock() + LONGEST_PAUSE_MS)
-            self._archive.later(archived)
+            self._inputs.failed(evicted.name, uid, error)
+            evicted.not_before = Millis(self._clock() + LONGEST_PAUSE_MS)
+            self._finished.later(evicted)
         else:
-            self._inputs.gone(archived.name, uid)
+            self._inputs.gone(evicted.name, uid)
 
-    def _refused(self, archived: Archived, error: ApiError) -> None:
+    def _refused(self, evicted: FinishedUpload, error: ApiError) -> None:
         """Try it again ever more rarely: whatever forbids the removal may do so for long."""
         self._failures += 1
-        archived.refusals += 1
-        pause = min(1000 * 2 ** min(archived.refusals, 20), LONGEST_PAUSE_MS)
-        archived.not_before = Millis(self._clock() + pause)
-        self._archive.later(archived)
+        evicted.refusals += 1
+        pause = min(1000 * 2 ** min(evicted.refusals, 20), LONGEST_PAUSE_MS)
+        evicted.not_before = Millis(self._clock() + pause)
+        self._finished.later(evicted)
         now = self._clock()
         level = logging.WARNING if now >= self._quiet_until else logging.DEBUG
         if level == logging.WARNING:
             self._quiet_until = now + QUIET_MS
-        log.log(level, "resource not removed yet: %s", error, extra={"resource": archived.name})
+        log.log(level, "resource not removed yet: %s", error, extra={"resource": evicted.name})

@@ -129,10 +129,8 @@ async def test_messages_wait_until_it_is_clear(*, answer: bool) -> None:
     entry, message, before = cluster.entry(), PendingMessage(7), len(cluster.outbox.sent)
     assert entry is not None
     entry.upload = evolve(entry.upload, log=evolve(entry.upload.log, start=1))
-    assert cluster.coordinator.postpone(answered(entry.upload.current_step), 7, Millis(10), message)
-    assert not cluster.coordinator.postpone(
-        answered()._replace(upload_id="b"), 8, Millis(10), PendingMessage(8)
-    )
+    assert cluster.coordinator.defer(answered(entry.upload.current_step), 7, Millis(10), message)
+    assert not cluster.coordinator.defer(answered()._replace(upload_id="b"), 8, Millis(10), PendingMessage(8))
     assert message.open == 2
     assert not entry.storable
     await cluster.removed()
@@ -168,9 +166,9 @@ async def test_what_has_another_label_now_is_not_gone(*, wrong: bool) -> None:
     assert (cluster.entry(), entry.gone, entry.unpublished) == (entry, False, 0)
     assert cluster.entry("b") is None, "that one is gone"
     assert cluster.labelled == ([("a", "5", right)] if wrong else [])
-    cluster.coordinator.put_away(entry)
-    cluster.inputs.recalled(labelled("a", right))
-    assert cluster.entry() is not None, "it is known again when it comes back from the archive"
+    cluster.coordinator.evict(entry)
+    cluster.inputs.on_reloaded(labelled("a", right))
+    assert cluster.entry() is not None, "it is known again when it comes back into memory"
 
 
 async def test_who_is_told_of_a_resource_of_another_shard_mends_its_label() -> None:

@@ -15,8 +15,8 @@ from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.timers import Timers
 from uploadpp.pipeline.tracked_upload import Entry
-from uploadpp.resources.event_handler import ResourceInputs
-from uploadpp.resources.finished import Archive
+from uploadpp.resources.event_handler import ResourceEventHandler
+from uploadpp.resources.finished import FinishedUploads
 from uploadpp.resources.ttl import TTLController
 from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.telemetry.metrics import Metrics
@@ -46,11 +46,11 @@ class Side:
         self.coordinator: Coordinator = make(self.outbox, NOW)
         self.told: list[tuple[str, str]] = []
         acks, metrics = AckTracker(), Metrics()
-        self.archive = Archive(self.coordinator, acks, metrics)
+        self.finished = FinishedUploads(self.coordinator, acks, metrics)
         none = cast("Any", None)
         secrets = UrlSecretReader(self.coordinator, none, cast("Any", self), lambda: NOW)
-        self.inputs = ResourceInputs(
-            self.coordinator, Open(), CONFIG, secrets, cast("Any", self), self.archive
+        self.inputs = ResourceEventHandler(
+            self.coordinator, Open(), CONFIG, secrets, cast("Any", self), self.finished
         )
 
         self.stored: list[str] = []
@@ -188,7 +188,7 @@ def test_b6_a_list_that_is_read_a_second_time_says_nothing_new() -> None:
     assert side.owner("one") == "one"
 
 
-@pytest.mark.parametrize("loop", ["listed", "seen", "recalled"])
+@pytest.mark.parametrize("loop", ["listed", "seen", "on_reloaded"])
 @pytest.mark.parametrize(
     "broken",
     [
@@ -251,7 +251,7 @@ async def test_s2_one_resource_never_stops_the_removal_of_the_others(monkeypatch
     gone, last = [], asyncio.Event()
     found = [cast("Any", Entry(name, after(ARRIVAL, upload_id=name))) for name in ("a", "b", "c")]
 
-    class Shelf:
+    class ReloadHandler:
         def overdue(self, *_: object) -> int:
             return len(found)
 
@@ -268,7 +268,9 @@ async def test_s2_one_resource_never_stops_the_removal_of_the_others(monkeypatch
     monkeypatch.setattr("uploadpp.resources.ttl.PERIOD_SECONDS", 0.001)
     monkeypatch.setattr(TTLController, "_remove", remove)
     none = cast("Any", None)
-    running = asyncio.create_task(TTLController(cast("Any", Shelf()), none, none, lambda: NOW, 1).run())
+    running = asyncio.create_task(
+        TTLController(cast("Any", ReloadHandler()), none, none, lambda: NOW, 1).run()
+    )
     await asyncio.wait_for(last.wait(), 10)
     running.cancel()
     assert gone == ["a", "c"]

@@ -16,8 +16,8 @@ from uploadpp.wire.decode import Event
 
 async def test_s2_one_upload_never_keeps_the_others_from_being_called_back() -> None:
     side, acks, done = Side(), AckTracker(), asyncio.Event()
-    side.archive._acks = side.coordinator._acks = acks
-    side.archive.complete = False
+    side.finished._acks = side.coordinator._acks = acks
+    side.finished.complete = False
     messages = {name: acks.add(number, number) for number, name in enumerate(("a", "broken", "c"), start=1)}
 
     class Store:
@@ -30,11 +30,11 @@ async def test_s2_one_upload_never_keeps_the_others_from_being_called_back() -> 
 
     for number, (name, message) in enumerate(messages.items(), start=1):
         event = Event(name, Resume(), f"event-{number}")
-        assert side.archive.postpone(event, number, Millis(0), message)
+        assert side.finished.defer(event, number, Millis(0), message)
         acks.release(message)
-    running = asyncio.create_task(side.archive.run(cast("Any", Store()), side.inputs))
+    running = asyncio.create_task(side.finished.run(cast("Any", Store()), side.inputs))
     await asyncio.wait_for(done.wait(), 10)
-    await asyncio.wait_for(side.archive.settled(), 10)
+    await asyncio.wait_for(side.finished.settled(), 10)
     assert not running.done()
     running.cancel()
     assert (side.owner("a"), side.owner("broken"), side.owner("c")) == ("a", "", "c")
@@ -48,8 +48,8 @@ async def test_slow_and_unreadable_ones_keep_nobody_from_being_called_back(
     monkeypatch.setattr(finished, "AT_ONCE", 2)
     monkeypatch.setattr(finished, "SETTLE_SECONDS", 0.05)
     side, acks, done, released = Side(), AckTracker(), asyncio.Event(), asyncio.Event()
-    side.archive._acks = side.coordinator._acks = acks
-    side.archive.complete = False
+    side.finished._acks = side.coordinator._acks = acks
+    side.finished.complete = False
     names = ["slow", "unreadable", *(f"n{number}" for number in range(20))]
 
     class Store:
@@ -64,11 +64,11 @@ async def test_slow_and_unreadable_ones_keep_nobody_from_being_called_back(
 
     for number, name in enumerate(names, start=1):
         message = acks.add(number, number)
-        assert side.archive.postpone(Event(name, Resume(), f"event-{number}"), number, Millis(0), message)
+        assert side.finished.defer(Event(name, Resume(), f"event-{number}"), number, Millis(0), message)
         acks.release(message)
-    running = asyncio.create_task(side.archive.run(cast("Any", Store()), side.inputs))
+    running = asyncio.create_task(side.finished.run(cast("Any", Store()), side.inputs))
     await asyncio.wait_for(done.wait(), 10)
-    await asyncio.wait_for(side.archive.settled(), 10)
+    await asyncio.wait_for(side.finished.settled(), 10)
     assert [side.owner(name) for name in names] == ["", "", *names[2:]]
     assert len(acks) == len(names), "what could not be read is not acknowledged, nor is what is behind it"
     released.set()
