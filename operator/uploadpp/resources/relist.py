@@ -1,4 +1,4 @@
-"""Lister resources: before the log is replayed, and again whenever a watch begins anew.
+"""Listing resources: before the log is replayed, and again whenever a watch begins anew.
 
 Where many are kept that are over, those are read when we are at work again: until then the operator asks for
 whoever is not known (docs/adr/0014).
