@@ -60,7 +60,7 @@ class AckTracker:
             self._moved = True
 
     def take_ack(self) -> tuple[int, int] | None:
-        """The ack_floor, as (sequence, delivered), when it has moved since this was last asked."""
+        """The ack floor, as (sequence, delivered), when it has moved since this was last asked."""
         if not self._moved:
             return None
         self._moved = False

@@ -21,6 +21,8 @@ _TAKEN = {"uploadpp", "pytest", "conftest", "setup", *sys.stdlib_module_names}
 """Modules that one of the same name in the folder would hide."""
 _USED = {"step", "deliver", "delivery", "notes"}
 """Words that mean something else in the files."""
+PLACEHOLDERS = (skeleton.NAME, skeleton.MODULE, skeleton.OBJECT, f"~={skeleton.VERSION}")
+_PLACEHOLDER = re.compile("|".join(map(re.escape, PLACEHOLDERS)))
 
 
 def is_asked_for(arguments: list[str]) -> bool:
@@ -70,14 +72,9 @@ def files_of(name: str) -> dict[str, str]:
         "values.yaml": skeleton.VALUES,
         "README.md": skeleton.README,
     }
-    words = {
-        skeleton.NAME: name,
-        skeleton.MODULE: module,
-        skeleton.OBJECT: _object_of(name),
-        f"~={skeleton.VERSION}": f"~={'.'.join(__version__.split('.')[:2])}",
-    }
-    pattern = re.compile("|".join(map(re.escape, words)))
-    return {file: pattern.sub(lambda match: words[match[0]], text) for file, text in texts.items()}
+    version = ".".join(__version__.split(".")[:2])
+    words = dict(zip(PLACEHOLDERS, (name, module, _object_of(name), f"~={version}"), strict=True))
+    return {file: _PLACEHOLDER.sub(lambda match: words[match[0]], text) for file, text in texts.items()}
 
 
 def module_of(name: str) -> str:
