@@ -2,8 +2,11 @@
 
 import pytest
 
+from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.evolve import evolve
-from uploadpp.core.model import Control, FileInfo, Millis, Origin, Upload
+from uploadpp.core.inputs import Input, Published, SpecChanged, UploadReady
+from uploadpp.core.model import Control, FileInfo, Millis, Origin, RestartRequest, StepPlan, Upload
+from uploadpp.core.rules.arrival import overrules
 from uploadpp.core.states import DesiredState, Ignored, Outcome, RestartMode, Stage, StepState
 from uploadpp.testing.builders import (
     FRESH_URL,
@@ -202,3 +205,91 @@ def test_an_announcement_from_before_the_url_we_have_is_a_duplicate(expires_at: 
     story.state = evolve(story.upload, origin=stored)
     assert story.arrives('"https://storage.test/from-before"').ignored is Ignored.DUPLICATE
     assert (story.upload.stage, story.upload.origin) == (stage, stored)
+
+
+def test_a_fresh_url_does_not_begin_what_a_person_has_to_decide_about() -> None:
+    story = Story(config_of("a"))
+    story.arrives(user=RESTART_USER)
+    before = story.upload
+    decision = story.arrives(FRESH_URL, user=RESTART_USER)
+    assert decision.ignored is Ignored.HELD
+    assert decision.why == "whether the upload is over already has to be said by a person"
+    kept = before.origin.with_url_of(story.upload.origin)
+    assert placeless(story.upload) == placeless(evolve(before, origin=kept))
+    story.resumed()
+    assert (story.published, story.upload.origin.url) == (["start a 1"], FRESH_URL)
+
+
+ASKED = RestartRequest(token="t1", mode=RestartMode.FORCE_RESTART)
+
+
+def without_status(control: Control) -> Story:
+    """A resource of ours that has lost its status, and whose upload the storage announces once more."""
+    story = Story(config_of("a"))
+    story.state = made_by_hand(story, control=control, lost_status=True)
+    story.arrives(FRESH_URL, user=RESTART_USER)
+    return story
+
+
+@pytest.mark.parametrize(("restart", "token"), [(ASKED, "t1"), (None, "")], ids=["restart", "nothing"])
+def test_what_the_spec_of_a_resource_without_status_asks_for_counts_as_done(
+    restart: RestartRequest | None, token: str
+) -> None:
+    story = without_status(Control(restart=restart, generation=3))
+    assert (story.upload.stage, story.upload.since) == (Stage.HELD, story.now)
+    assert (story.upload.observed_generation, story.upload.observed_token) == (3, token)
+    story.edited(story.upload.control)
+    assert (story.upload.stage, story.published) == (Stage.HELD, [])
+
+
+def test_a_cancelled_resource_without_status_ends_with_the_announcement() -> None:
+    story = without_status(Control(desired=DesiredState.CANCELLED))
+    assert (story.upload.stage, story.published) == (Stage.CANCELLED, [])
+    assert story.upload.expires_at == story.now + story.config.ttl_failed
+
+
+def ahead(*, announced: bool = False) -> Story:
+    """A resource that somebody has made before the storage announced the upload, or after it did."""
+    story = Story(config_of("a"))
+    story.state = made_by_hand(story, origin=Origin(by_hand=not announced))
+    story.edited(Control())
+    return story
+
+
+@pytest.mark.parametrize(
+    ("event", "announced", "counts"),
+    [
+        (arrival(), False, True),
+        (arrival(), True, False),
+        (arrival(user=RESTART_USER), False, False),
+        (arrival(user=RESTART_USER), True, False),
+        (UploadReady(failed=False), False, False),
+        (SpecChanged(Control()), False, False),
+    ],
+    ids=["announcement", "announced", "answer", "answer of announced", "release", "edit"],
+)
+def test_only_an_announcement_overrules_a_resource_made_ahead_of_it(
+    event: Input, *, announced: bool, counts: bool
+) -> None:
+    assert overrules(ahead(announced=announced).upload, event) is counts
+
+
+def test_the_answer_to_our_question_is_not_the_announcement() -> None:
+    """It brings all that is known of the upload, which the storage has still not announced."""
+    story = ahead()
+    assert story.published == ["restart a 1"]
+    story.arrives(user=RESTART_USER)
+    assert (story.upload.stage, story.upload.origin.filename) == (Stage.RUNNING, '"plan.pdf"')
+    assert overrules(story.upload, arrival())
+
+
+def test_a_step_that_nothing_proves_over_comes_before_the_release_when_the_storage_has_answered() -> None:
+    """An earlier process had asked at the end of all steps; what they had answered is not in the log."""
+    story = Story(config_of(StepPlan(name="delay", delay=Millis(60_000)), "b"))
+    story.state = made_by_hand(story, origin=Origin(by_hand=True))
+    story.edited(Control())
+    mark = Mark(Kind.RESTART, story.upload.received_at, story.upload.run, 1, "finished")
+    story.tell(Published(mark, story.sequence + 1))
+    assert (story.upload.stage, story.upload.current_step) == (Stage.AWAITING_URL, "finished")
+    story.arrives(user=RESTART_USER)
+    assert (story.upload.stage, story.published[-1]) == (Stage.DELAYING, "start delay 2")

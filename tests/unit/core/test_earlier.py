@@ -1,0 +1,159 @@
+"""What the log said of an upload before its announcement: nothing that is over is begun."""
+
+import pytest
+
+from uploadpp.core.commands import NoticeType
+from uploadpp.core.inputs import BytesReceived, CleanUpload, FinishedElsewhere, Input, UploadReady
+from uploadpp.core.model import Millis, StepPlan
+from uploadpp.core.states import Outcome, Stage, StepReason, StepState
+from uploadpp.testing.builders import RESTART_USER, START, Story, arrival, config_of
+
+RELEASED, FAILED, CLEANED = UploadReady(failed=False), UploadReady(failed=True), CleanUpload()
+TOLD = {word: FinishedElsewhere(word, 7) for word in ("continue", "abort", "delete")}
+STEPS: dict[str, tuple[str | StepPlan, ...]] = {
+    "service": ("a", "b"),
+    "delay": (StepPlan(name="delay", delay=Millis(60_000)), "b"),
+    "delay of no length": ("delay", "b"),
+    "none": (),
+}
+SAID: dict[str, tuple[tuple[Input, ...], Stage, int]] = {
+    "released": ((RELEASED,), Stage.COMPLETED, 0),
+    "failed": ((FAILED,), Stage.HELD, 0),
+    "cleaned": ((CLEANED,), Stage.CLEANED, 0),
+    "continue": ((TOLD["continue"],), Stage.AWAITING_READY, 1),
+    "continue, released": ((TOLD["continue"], RELEASED), Stage.COMPLETED, 1),
+    "continue, failed": ((TOLD["continue"], FAILED), Stage.RELEASE_BACKING_OFF, 1),
+    "continue, failed, continue": ((TOLD["continue"], FAILED, TOLD["continue"]), Stage.AWAITING_READY, 2),
+    "continue, cleaned": ((TOLD["continue"], CLEANED), Stage.CLEANED, 1),
+    "abort, failed": ((TOLD["abort"], FAILED), Stage.ABORTED, 1),
+    "delete, failed": ((TOLD["delete"], FAILED), Stage.DELETED, 1),
+    "delete, released": ((TOLD["delete"], RELEASED), Stage.COMPLETED, 1),
+}
+"""What was said before, where the upload stands after it, and how often the storage was told an outcome."""
+
+
+def announced(
+    *earlier: Input,
+    steps: tuple[str | StepPlan, ...] = ("a", "b"),
+    user: str = "null",
+    expires_at: Millis | None = None,
+) -> Story:
+    """A new upload of which something was said before; what it publishes comes back through the log."""
+    story = Story(config_of(*steps))
+    story.sequence = 100
+    seen = arrival(user=user, expires_at=expires_at)
+    story.tell(BytesReceived(seen.origin, seen.file, earlier))
+    return story
+
+
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+@pytest.mark.parametrize(("earlier", "stage", "finishes"), SAID.values(), ids=SAID)
+def test_an_upload_stands_where_the_log_says(
+    steps: tuple[str | StepPlan, ...], earlier: tuple[Input, ...], stage: Stage, finishes: int
+) -> None:
+    """Its steps were never started, and only what another service told the storage was told."""
+    story = announced(*earlier, steps=steps)
+    upload = story.upload
+    assert (upload.stage, upload.finishes, story.published) == (stage, finishes, [])
+    assert {(step.attempts, step.started_at) for step in upload.steps} <= {(0, None)}
+    assert upload.origin.has_url
+    assert upload.file.filename == "plan.pdf"
+
+
+@pytest.mark.parametrize(
+    ("over", "stage"), [(RELEASED, Stage.COMPLETED), (CLEANED, Stage.CLEANED)], ids=["released", "cleaned"]
+)
+@pytest.mark.parametrize(
+    "later",
+    [FAILED, TOLD["abort"], CLEANED, RELEASED],
+    ids=["failed", "abort", "cleaned again", "released again"],
+)
+def test_nothing_counts_after_its_end(over: Input, stage: Stage, later: Input) -> None:
+    upload = announced(over, later).upload
+    assert (upload.stage, upload.finishes) == (stage, 0)
+
+
+def test_a_release_that_nobody_had_ordered_is_reported() -> None:
+    story = announced(RELEASED)
+    assert [step.reason for step in story.upload.steps] == [StepReason.RELEASED_ELSEWHERE, None]
+    assert (story.upload.outcome, story.upload.completed_at) == (Outcome.CONTINUE, story.now)
+    assert [(notice.type, notice.reason) for notice in story.notices] == [
+        (NoticeType.WARNING, "ReleasedElsewhere")
+    ]
+    assert story.upload.expires_at == story.now + story.config.ttl_completed
+
+
+def test_without_any_step_a_release_before_the_announcement_is_not_ours_either() -> None:
+    """The order that we would have given at once was never published."""
+    story = announced(RELEASED, steps=())
+    assert [notice.reason for notice in story.notices] == ["ReleasedElsewhere"]
+
+
+def test_what_was_cleaned_says_why_its_step_was_left_out() -> None:
+    upload = announced(CLEANED).upload
+    assert (upload.steps[0].state, upload.steps[0].reason) == (StepState.SKIPPED, StepReason.CLEANED)
+    assert upload.message == "the storage's sessions command removed the upload"
+    assert upload.completed_at == START + 1_000
+
+
+@pytest.mark.parametrize(
+    ("word", "verb"),
+    [("continue", "release the file"), ("abort", "abort the upload"), ("delete", "delete the upload")],
+)
+def test_the_outcome_that_another_service_told_is_waited_for(word: str, verb: str) -> None:
+    story = announced(FinishedElsewhere(word, 7))
+    assert (story.upload.outcome, story.upload.since) == (word, story.now)
+    assert verb in story.upload.message
+    assert [notice.reason for notice in story.notices] == ["FinishedElsewhere"]
+    story.ready(failed=word != "continue")
+    assert story.upload.stage.ended
+
+
+def test_a_release_is_sent_again_with_the_next_number() -> None:
+    story = announced(TOLD["continue"])
+    story.timer()
+    assert story.published == ["finish continue 2"]
+
+
+def test_a_failed_release_is_tried_again() -> None:
+    story = announced(TOLD["continue"], FAILED)
+    assert (story.upload.releases, story.upload.next_attempt_at) == (
+        1,
+        story.now + story.config.release_backoff,
+    )
+    assert [notice.reason for notice in story.notices] == ["ReleaseFailed"]
+    story.timer()
+    assert story.published == ["finish continue 2"]
+
+
+def test_an_upload_that_had_failed_before_is_held_for_a_person() -> None:
+    """What had failed is not known: a run could lose its bytes."""
+    story = announced(FAILED)
+    assert story.upload.is_held_unbegun
+    assert story.upload.message.startswith(
+        "the storage reported this upload as failed before it announced it; "
+    )
+    assert [(notice.type, notice.reason) for notice in story.notices] == [(NoticeType.WARNING, "Held")]
+    assert story.upload.since == story.now
+    story.resumed()
+    assert story.published == ["start a 1"]
+
+
+def test_the_storage_is_not_asked_for_a_fresh_url_that_no_step_needs_any_more() -> None:
+    story = announced(TOLD["continue"], expires_at=Millis(START + 1))
+    assert (story.upload.stage, story.published) == (Stage.AWAITING_READY, [])
+
+
+@pytest.mark.parametrize("earlier", [(CLEANED,), (CLEANED, CLEANED)], ids=["once", "twice"])
+def test_what_was_cleaned_before_the_storage_announces_again_was_an_earlier_upload(
+    earlier: tuple[Input, ...],
+) -> None:
+    story = announced(*earlier, user=RESTART_USER)
+    assert story.upload.is_held_unbegun
+    assert story.upload.message.startswith("the storage announces this upload again, and how it went before")
+    assert story.upload.since == story.now
+
+
+def test_the_end_of_an_upload_that_is_announced_again_is_known_all_the_same() -> None:
+    story = announced(CLEANED, TOLD["continue"], RELEASED, user=RESTART_USER)
+    assert (story.upload.stage, story.upload.finishes) == (Stage.COMPLETED, 1)
