@@ -2,8 +2,8 @@
 
 import pytest
 
-from uploadpp.core.commands import NoticeType
-from uploadpp.core.inputs import Tick
+from uploadpp.core.commands import Kind, Mark, Notice, NoticeType
+from uploadpp.core.inputs import Published, Tick
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.rules.timers import fire, wake_at
 from uploadpp.core.states import Ignored, OnExhausted, Stage, StepReason, StepState
@@ -181,3 +181,51 @@ def test_fire_does_what_is_due_even_if_the_clock_is_behind() -> None:
     assert told is not None
     assert told.stalled_at == story.upload.since + 60_000
     assert fire(told, START, story.config).ignored is Ignored.NOTHING_DUE
+
+
+def test_after_a_delay_the_next_step_comes_before_one_that_nothing_proves_over() -> None:
+    """The log told of the delay and of no answer before it: `a` only has to answer before the release."""
+    story = begun("a", StepPlan(name="delay", delay=Millis(7_000)), "b")
+    mark = Mark(Kind.START, story.upload.received_at, 1, 1, "delay")
+    story.tell(Published(mark, story.sequence + 1))
+    story.timer()
+    story.answers("continue")
+    assert story.published == ["start a 1", "start b 1", "start a 2"]
+
+
+SILENT = {
+    "continue": "resume sends it again",
+    "delete": "resume sends it again",
+    "abort": "it is not sent again, because a second abort can remove the bytes",
+}
+
+
+@pytest.mark.parametrize("outcome", SILENT)
+def test_a_storage_that_never_confirms_an_outcome_is_waited_for_no_longer(outcome: str) -> None:
+    story = begun("a", max_finish_resends=0, ready_after=Millis(60_000), unanswered_after=Millis(600_000))
+    story.answers(outcome)
+    story.timer()
+    assert story.upload.stalled_at == story.now
+    early(story)
+    decision = story.timer()
+    text = f"the storage has not confirmed PostprocessingFinished({outcome}) for 660 s; {SILENT[outcome]}"
+    assert decision.notices == (Notice(NoticeType.WARNING, "Unanswered", text),)
+    assert (story.upload.stage, story.upload.message) == (Stage.UNANSWERED, text)
+    assert len(story.published) == 2
+
+
+def test_a_storage_that_never_sends_a_url_is_waited_for_no_longer() -> None:
+    story = Story(
+        config_of("a", max_url_requests=1, url_after=Millis(60_000), unanswered_after=Millis(600_000))
+    )
+    story.arrives(expires_at=START)
+    story.timer()
+    early(story)
+    decision = story.timer()
+    text = "the storage has not answered RestartPostprocessing for 660 s; resume begins again and asks again"
+    assert decision.notices == (Notice(NoticeType.WARNING, "Unanswered", text),)
+    assert (story.upload.stage, story.upload.message) == (Stage.UNANSWERED, text)
+    (step,) = story.upload.steps
+    assert (step.state, step.message) == (StepState.SKIPPED, "the storage sent no fresh download URL")
+    assert step.finished_at == story.upload.completed_at == story.now
+    assert story.published == ["restart a 1"]
