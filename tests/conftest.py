@@ -1,5 +1,6 @@
 """Real servers. Each pytest worker has its own cluster, each test its own NATS and its own namespace."""
 
+import logging
 import os
 import secrets
 import signal
@@ -80,6 +81,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What depends on how JetStream behaves runs on the oldest supported server as well as the newest."""
     if "nats_version" in metafunc.fixturenames and metafunc.definition.get_closest_marker("each_nats"):
         metafunc.parametrize("nats_version", [OLDEST, NEWEST], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def log_levels() -> Iterator[None]:
+    """What a program sets that is tried in this process ends with its test: the next one listens as well."""
+    loggers = logging.getLogger(), logging.getLogger("uploadpp")
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,11 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Upload as CoreUpload
 
 COMMANDS = Commands(Namespace(context="prod", kubeconfig=None, cluster=None), "ocis")
-WAITING = at("calm", ago_minutes=1)
+
+
+def waiting() -> CoreUpload:
+    """An upload that has come just now: a module is read long before its last test runs."""
+    return at("calm", ago_minutes=1)
 
 
 def seen(upload: CoreUpload, **file: str) -> Upload:
@@ -139,7 +143,7 @@ def test_pages_have_fifty_rows() -> None:
 
 def test_only_what_changed_is_sent() -> None:
     model = Model()
-    model.load([seen(WAITING), seen(STATES["held"]("other"))])
+    model.load([seen(waiting()), seen(STATES["held"]("other"))])
     stream, now = Stream(model, filters.Filter(), ("ocis", "calm"), COMMANDS), time.time()
     first = events(stream, now)
     assert {"state", "counts", "steps", "operator", "hour", "rows", "page", "opened"} <= first.keys()
@@ -165,7 +169,7 @@ def test_counts_follow_uploads_from_flight_to_their_end() -> None:
         found: dict[str, int] = counts(model, model.snapshot(), now, frozenset())["groups"]
         return found
 
-    model.load([seen(WAITING), seen(STATES["completed"]("done")), seen(STATES["aborted"]("bad"))])
+    model.load([seen(waiting()), seen(STATES["completed"]("done")), seen(STATES["aborted"]("bad"))])
     assert groups() == {"": 1, "succeeded": 1, "failed": 1, "all": 3}
     model.put(seen(STATES["completed"]("calm")))
     assert groups() == {"succeeded": 2, "failed": 1, "all": 3}
@@ -183,7 +187,7 @@ def test_counts_follow_uploads_from_flight_to_their_end() -> None:
 
 def test_a_new_list_keeps_numbers_and_forgets_what_is_gone() -> None:
     model = Model()
-    model.load([seen(WAITING), seen(STATES["held"]("other"))])
+    model.load([seen(waiting()), seen(STATES["held"]("other"))])
     before = {row.key[1]: row.number for row in model.snapshot()}
     model.load([seen(STATES["held"]("other")), seen(STATES["held"]("third"))])
     after = {row.key[1]: row.number for row in model.snapshot()}
@@ -194,12 +198,12 @@ def test_a_new_list_keeps_numbers_and_forgets_what_is_gone() -> None:
 
 def test_the_page_says_when_what_it_shows_is_old() -> None:
     model = Model()
-    model.load([seen(WAITING)])
+    model.load([seen(waiting())])
     stream, now = Stream(model, filters.Filter(), None, COMMANDS), time.time()
     assert events(stream, now)["state"] == {"lost": "", "asOf": 0, "loaded": True}
     model.lose("kubectl proxy does not answer")
     assert events(stream, now)["state"]["lost"] == "kubectl proxy does not answer"
-    model.put(seen(WAITING))
+    model.put(seen(waiting()))
     assert events(stream, now)["state"]["lost"] == ""
     silent = events(stream, now + SILENT_SECONDS + 1)["state"]
     assert silent["lost"] == "nothing has come from the API server"
