@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from uploadpp.core.commands import Kind
+from uploadpp.core.commands import Kind, Notice, NoticeType
 from uploadpp.core.conditions import ConditionStatus, ConditionType, conditions, describe
 from uploadpp.core.inputs import Resume, Tick
 from uploadpp.core.machine import decide
@@ -107,7 +107,10 @@ def test_the_first_404_says_so_and_names_the_settings_of_both_storages() -> None
         assert word in notice.message
         assert word in describe(story.upload)
     assert (story.upload.stage, decision.commands) == (Stage.BACKING_OFF, ())
-    assert story.absent(lasting=False).ignored is Ignored.DUPLICATE
+    before = story.upload
+    again = story.absent(lasting=False)
+    assert (again.ignored, again.why) == (Ignored.DUPLICATE, "the storage has said so before")
+    assert story.upload == before
 
 
 @pytest.mark.parametrize("make", [overdue, without_url, retried], ids=["unconfirmed", "no URL", "retried"])
@@ -128,11 +131,41 @@ def test_an_upload_that_stays_absent_ends_as_gone_and_nothing_more_is_sent(
     assert story.absent().ignored is Ignored.UPLOAD_ENDED
 
 
+LOST = "the storage does not have the upload: HTTP 404 for its download URL."
+ORDERED = (
+    f"{LOST} Either it has carried out PostprocessingFinished({{}}) and its UploadReady got lost, "
+    "or was the file, its folder or its space deleted before that?"
+)
+UNORDERED = (
+    f"{LOST} Was the file deleted meanwhile, or are asynchronous uploads off? They need "
+    "OCIS_ASYNC_UPLOADS=true (ocis) or OC_ASYNC_UPLOADS=true (OpenCloud) in the storage."
+)
+
+
+@pytest.mark.parametrize(
+    ("story", "text"),
+    [
+        (overdue("continue"), ORDERED.format("continue")),
+        (overdue("delete"), ORDERED.format("delete")),
+        (overdue("abort"), UNORDERED),
+        (without_url(), UNORDERED),
+        (retried(), UNORDERED),
+    ],
+    ids=["released", "deleted", "aborted", "no URL", "retried"],
+)
+def test_people_are_told_what_may_have_become_of_a_lost_upload(story: Story, text: str) -> None:
+    """An abort keeps the bytes, so it explains nothing."""
+    decision = story.absent()
+    assert decision.notices == (Notice(NoticeType.WARNING, "Gone", text),)
+    assert story.upload.message == text
+
+
 def test_the_step_that_was_cut_short_keeps_what_it_said() -> None:
     story = retried("Download 404")
     story.absent()
     step = story.upload.steps[0]
     assert (step.state, step.reason, step.message) == (StepState.SKIPPED, StepReason.GONE, "Download 404")
+    assert step.finished_at == story.now
     assert story.answers("continue", step="a").ignored is Ignored.NOT_RUNNING
 
 

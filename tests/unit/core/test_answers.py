@@ -89,6 +89,25 @@ def test_only_the_current_step_may_answer(step: str) -> None:
     assert (step or "a step without name") in decision.why
 
 
+@pytest.mark.parametrize("stage", [Stage.RUNNING, Stage.DELAYING, Stage.HELD, Stage.AWAITING_READY])
+def test_a_word_of_others_takes_no_more_room_than_the_name_of_a_step(stage: Stage) -> None:
+    """Whatever calls itself a step, the log and the resource stay readable."""
+    story = (
+        spent(OnExhausted.HOLD) if stage is Stage.HELD else begun("delay" if stage is Stage.DELAYING else "a")
+    )
+    if stage is Stage.AWAITING_READY:
+        story.answers("continue")
+    assert story.upload.stage is stage
+    words = story.answers("continue", step="x" * 500).why.split()
+    assert words[:2] == ["x" * 62 + "…", "answered"]
+
+
+def test_a_long_word_that_is_not_an_outcome_is_cut() -> None:
+    story = begun("a")
+    story.answers("y" * 500)
+    assert story.upload.step.message == f"a answered '{'y' * 62}…', which is not an outcome; treated as retry"
+
+
 def test_nobody_answers_for_delay() -> None:
     story = begun(StepPlan(name="delay", delay=Millis(1000)))
     assert story.answers("continue").ignored is Ignored.NOT_RUNNING

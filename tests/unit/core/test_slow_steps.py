@@ -156,6 +156,15 @@ def test_no_retry_is_given_back_to_a_step_that_had_used_them_up() -> None:
     assert story.upload.steps[0].retries == 1
 
 
+def test_only_the_retry_that_was_not_needed_is_given_back() -> None:
+    story = timed_out(SLOW, "b")
+    story.timer()
+    story.timer()
+    assert (story.upload.stage, story.upload.step.retries) == (Stage.BACKING_OFF, 2)
+    story.answers("continue")
+    assert story.upload.steps[0].retries == 1
+
+
 def test_a_step_that_was_resumed_has_no_retry_to_give_back() -> None:
     story = Story(config_of(HELD, max_in_flight={"scan": 1}))
     story.arrives()
@@ -188,6 +197,7 @@ def test_what_is_found_by_a_step_that_was_passed_over_counts(next_step: str | St
         (StepState.FAILED, StepReason.REJECTED),
         (StepState.SKIPPED, StepReason.CANCELLED),
     ]
+    assert [step.finished_at for step in story.upload.steps] == [story.now] * 2
     story.ready(failed=True)
     assert story.upload.stage is Stage.DELETED
 
@@ -207,6 +217,7 @@ def test_what_was_passed_over_and_is_clean_after_all_says_so() -> None:
     assert (story.upload.stage, story.upload.current_step) == (Stage.RUNNING, "b")
     first = story.upload.steps[0]
     assert (first.state, first.reason, first.message) == (StepState.SUCCEEDED, None, "clean")
+    assert (first.outcome, first.finished_at) == ("continue", story.now)
     assert story.answers("delete", "scan").ignored is Ignored.NOT_CURRENT_STEP, "it has answered"
 
 
