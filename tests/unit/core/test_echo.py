@@ -2,11 +2,12 @@
 
 import pytest
 
-from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.commands import Kind, Mark, Notice, NoticeType
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Published
 from uploadpp.core.machine import decide
-from uploadpp.core.model import Millis, StepPlan, Upload
+from uploadpp.core.model import Control, Millis, RestartRequest, StepPlan, Upload
+from uploadpp.core.plan_text import Planned
 from uploadpp.core.states import (
     DesiredState,
     Ignored,
@@ -17,7 +18,7 @@ from uploadpp.core.states import (
     StepReason,
     StepState,
 )
-from uploadpp.testing.builders import START, Story, begun, config_of
+from uploadpp.testing.builders import RESTART_USER, START, Story, begun, config_of
 
 QUICK = StepPlan(name="a", timeout=Millis(60_000), max_retries=1, backoff=Millis(1_000))
 
@@ -278,3 +279,121 @@ def test_what_is_not_the_next_attempt_does_not_count(kind: Kind, number: int, de
     story.answers("retry")
     story.cleaned()
     assert meet(story, mark_of(story, kind, number, detail, run=run)) is None
+
+
+def test_a_start_from_before_does_not_bring_back_a_step_that_was_left_open() -> None:
+    story = begun("a", "b")
+    told = meet(story, mark_of(story, Kind.START, 1, "b"))
+    assert told is not None
+    assert (told.current_step, told.steps[0].state, told.steps[0].attempts) == ("b", StepState.WAITING, 1)
+    story.state = told
+    assert meet(story, mark_of(story, Kind.START, 1, "a"), 51) is None
+
+
+def test_an_upload_that_ended_before_its_first_run_has_no_attempts_to_count() -> None:
+    story = Story(config_of("a"))
+    story.arrives(user=RESTART_USER)
+    story.wanted(DesiredState.CANCELLED)
+    assert (story.upload.stage, story.upload.steps) == (Stage.CANCELLED, ())
+    assert meet(story, mark_of(story, Kind.START, 1, "a", run=0)) is None
+
+
+# -- an end that nothing explains --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CONTINUE, Outcome.ABORT, Outcome.DELETE])
+def test_an_unexplained_end_has_the_number_of_its_event(outcome: Outcome) -> None:
+    told = meet(begun("a"), mark_of(begun("a"), Kind.FINISH, 3, outcome))
+    assert told is not None
+    assert (told.outcome, told.finishes) == (outcome, 3)
+
+
+def test_what_a_step_had_said_is_not_the_answer_to_a_release_without_it() -> None:
+    story = begun("a", "b")
+    story.answers("retry")
+    mark = mark_of(story, Kind.FINISH, 1, "continue")
+    decision = decide(story.upload, story.upload.id, Published(mark, 50), story.now, story.config)
+    assert decision.upload is not None
+    assert decision.upload.steps[0].outcome == ""
+    text = "the storage was told to release the file, and no answer is known of a, b"
+    assert decision.notices == (Notice(NoticeType.WARNING, "ReleasedUnanswered", text),)
+
+
+def test_a_release_of_a_suspended_upload_that_was_over_is_no_reason_for_a_warning() -> None:
+    story = begun("a")
+    story.wanted(DesiredState.SUSPENDED)
+    story.answers("continue")
+    assert story.upload.stage is Stage.SUSPENDED
+    decision = decide(
+        story.upload,
+        story.upload.id,
+        Published(mark_of(story, Kind.FINISH, 1, "continue"), 50),
+        story.now,
+        story.config,
+    )
+    assert (decision.ignored, decision.notices) == (None, ())
+
+
+# -- a request in the spec that a command answers ----------------------------------------------
+
+
+def requested(request: RestartRequest, desired: DesiredState, **changes: object) -> Upload:
+    """An upload whose release is decided, and held; its spec asks for something since."""
+    story = unproven()
+    assert story.upload.stage is Stage.AWAITING_READY
+    control = Control(desired=desired, restart=request, generation=2)
+    return evolve(story.upload, control=control, **changes)
+
+
+def test_a_request_is_not_carried_out_because_its_command_is_met() -> None:
+    """The release that it asks for is the one that was met."""
+    upload = requested(RestartRequest(token="t1", mode=RestartMode.RESUME), DesiredState.ACTIVE)
+    mark = Mark(Kind.FINISH, upload.received_at, 1, 1, "continue", "t1")
+    now = Millis(START + 9_000)
+    decision = decide(upload, upload.id, Published(mark, 50), now, config_of())
+    assert decision.upload == evolve(upload, since=now, plan_fixed=False, log=evolve(upload.log, start=50))
+
+
+def test_a_refused_request_of_a_cancelled_upload_ends_it_where_the_storage_is_silent() -> None:
+    upload = requested(RestartRequest(token="t1"), DesiredState.CANCELLED, stalled_at=START)
+    mark = Mark(Kind.FINISH, upload.received_at, 1, 1, "continue", "t1")
+    now, config = Millis(START + 9_000), config_of()
+    told = decide(upload, upload.id, Published(mark, 50), now, config).upload
+    assert told is not None
+    assert (told.stage, told.completed_at, told.expires_at) == (Stage.CANCELLED, now, now + config.ttl_failed)
+
+
+# -- the plan that an event tells --------------------------------------------------------------
+
+
+def tell(story: Story, kind: Kind, number: int, detail: str, *steps: str | StepPlan) -> Upload:
+    """The state after an event of ours that was published by a plan with these steps."""
+    mark, planned = mark_of(story, kind, number, detail), Planned(config_of(*steps).steps)
+    decision = decide(story.upload, story.upload.id, Published(mark, 50, planned), story.now, story.config)
+    assert (decision.ignored, decision.commands) == (None, ())
+    assert decision.upload is not None
+    return decision.upload
+
+
+def test_an_event_that_is_ahead_fixes_the_plan_as_well() -> None:
+    told = tell(unproven("a", "b"), Kind.START, 1, "b", "a", "b")
+    assert (told.current_step, told.plan_fixed) == ("b", True)
+
+
+def test_the_settings_of_a_step_may_differ_where_the_steps_are_the_same() -> None:
+    """The other owner had newer settings; its attempt is the next one all the same."""
+    story = begun("a", "b", max_in_flight={"b": 1})
+    story.answers("retry")
+    plan = story.upload.plan
+    told = tell(story, Kind.START, 2, "a", StepPlan(name="a", max_retries=3), "b")
+    assert (told.stage, told.step.attempts, told.plan) == (Stage.RUNNING, 2, plan)
+    assert (told.step.started_at, told.log.start) == (story.upload.next_attempt_at, 50)
+
+
+def test_a_command_is_known_whatever_plan_it_tells() -> None:
+    story = begun("a", "b")
+    story.echoing = False
+    story.answers("continue")
+    assert story.upload.log.start is None
+    told = tell(story, Kind.START, 1, "b", "x", "b")
+    assert told == evolve(story.upload, log=evolve(story.upload.log, start=50))
