@@ -5,9 +5,9 @@ import pytest
 from uploadpp.core.commands import Kind, Mark, Notice, NoticeType, ResumeStep
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Resume
-from uploadpp.core.model import Control, RestartRequest
-from uploadpp.core.states import DesiredState, RestartMode, Stage
-from uploadpp.testing.builders import Story, begun, by_hand
+from uploadpp.core.model import Control, Millis, RestartRequest
+from uploadpp.core.states import DesiredState, Ignored, RestartMode, Stage
+from uploadpp.testing.builders import SECOND, Story, begun, by_hand
 
 RESUME, RESUME_STEP = RestartMode.RESUME, RestartMode.RESUME_STEP
 SUSPENDED, ACTIVE = DesiredState.SUSPENDED, DesiredState.ACTIVE
@@ -99,3 +99,44 @@ def test_a_resume_of_who_is_queued_is_refused_and_leaves_it_in_the_queue() -> No
     assert decision.notices == (Notice(NoticeType.WARNING, "RestartRefused", why),)
     assert (story.upload.stage, story.upload.since, story.upload.restarts) == (Stage.QUEUED, queued_at, 0)
     assert story.upload.message == f"restart refused: {why}"
+
+
+# -- twice within a second, as in a loop -------------------------------------------------------
+
+
+def restarted(story: Story, token: str, *, after: int, from_step: str = "") -> list[str]:
+    """What is published for a restart that is asked for some time after the last message."""
+    before = len(story.published)
+    story.now = Millis(story.now - SECOND + after)
+    story.restarted(token, from_step=from_step)
+    return story.published[before:]
+
+
+@pytest.mark.parametrize(("after", "starts"), [(0, []), (999, []), (1_000, ["start a 1"])], ids=str)
+def test_a_second_restart_within_a_second_is_the_same_one(after: int, starts: list[str]) -> None:
+    story = begun("a", "b")
+    assert restarted(story, "t1", after=500) == ["start a 1"], "the first one always counts"
+    assert restarted(story, "t2", after=after) == starts
+    assert (story.upload.observed_token, story.upload.restarts) == ("t2", 2)
+
+
+def test_a_second_restart_from_another_step_is_another_one() -> None:
+    story = begun("a", "b")
+    restarted(story, "t1", after=500)
+    assert restarted(story, "t2", after=10, from_step="b") == ["start b 1"]
+
+
+@pytest.mark.parametrize("after", [0, 999])
+def test_a_resume_of_a_step_within_a_second_of_its_start_is_done(after: int) -> None:
+    story = begun("a")
+    before = story.upload
+    decision = story.tell(Resume("a"), after=Millis(after))
+    assert decision.ignored is Ignored.DUPLICATE
+    assert decision.why == "it was started less than a second ago, which is what the resume asks for"
+    assert evolve(story.upload, log=before.log) == before
+
+
+def test_a_resume_of_a_step_a_second_after_its_start_starts_it_again() -> None:
+    story = begun("a")
+    story.tell(Resume("a"), after=SECOND)
+    assert story.published == ["start a 1", "start a 2"]
