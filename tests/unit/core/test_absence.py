@@ -34,6 +34,13 @@ def without_url() -> Story:
     return story
 
 
+def silent() -> Story:
+    """An upload whose step does not answer."""
+    story = begun("a", "b")
+    story.timer()
+    return story
+
+
 def retried(message: str = "unexpected status code from Download 404") -> Story:
     story = begun("a", "b")
     story.answers("retry", message=message)
@@ -53,7 +60,8 @@ def retried(message: str = "unexpected status code from Download 404") -> Story:
         (overdue("abort"), True),
         (without_url(), True),
         (retried(), True),
-        (retried("Download 410"), True),
+        (retried("HTTP status 404"), True),
+        (retried("HTTP status 410"), True),
         (retried("the download failed: ClientConnectorError"), True),
         (retried("file not found"), True),
         (retried(""), True),
@@ -67,6 +75,7 @@ def retried(message: str = "unexpected status code from Download 404") -> Story:
         "no resend left",
         "abort is overdue",
         "no fresh URL",
+        "of a scanner",
         "404",
         "410",
         "download failed",
@@ -113,7 +122,9 @@ def test_the_first_404_says_so_and_names_the_settings_of_both_storages() -> None
     assert story.upload == before
 
 
-@pytest.mark.parametrize("make", [overdue, without_url, retried], ids=["unconfirmed", "no URL", "retried"])
+@pytest.mark.parametrize(
+    "make", [overdue, without_url, retried, silent], ids=["unconfirmed", "no URL", "retried", "silent"]
+)
 def test_an_upload_that_stays_absent_ends_as_gone_and_nothing_more_is_sent(
     make: Callable[..., Story],
 ) -> None:

@@ -237,6 +237,7 @@ def test_what_the_spec_of_a_resource_without_status_asks_for_counts_as_done(
 ) -> None:
     story = without_status(Control(restart=restart, generation=3))
     assert (story.upload.stage, story.upload.since) == (Stage.HELD, story.now)
+    assert story.upload.message.startswith("the operator made this resource, but it has no status, as after")
     assert (story.upload.observed_generation, story.upload.observed_token) == (3, token)
     story.edited(story.upload.control)
     assert (story.upload.stage, story.published) == (Stage.HELD, [])

@@ -5,6 +5,7 @@ import pytest
 from uploadpp.core.commands import NoticeType
 from uploadpp.core.inputs import BytesReceived, CleanUpload, FinishedElsewhere, Input, UploadReady
 from uploadpp.core.model import Millis, StepPlan
+from uploadpp.core.rules.earlier import FACTS
 from uploadpp.core.states import Outcome, Stage, StepReason, StepState
 from uploadpp.testing.builders import RESTART_USER, START, Story, arrival, config_of
 
@@ -44,6 +45,10 @@ def announced(
     seen = arrival(user=user, expires_at=expires_at)
     story.tell(BytesReceived(seen.origin, seen.file, earlier))
     return story
+
+
+def test_all_that_tells_how_an_unknown_upload_ended_is_remembered() -> None:
+    assert {type(event) for earlier, _, _ in SAID.values() for event in earlier} == {*FACTS}
 
 
 @pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)

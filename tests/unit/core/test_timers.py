@@ -4,10 +4,11 @@ import pytest
 
 from uploadpp.core.commands import Kind, Mark, Notice, NoticeType
 from uploadpp.core.inputs import Published, Tick
+from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.rules.timers import fire, wake_at
 from uploadpp.core.states import Ignored, OnExhausted, Stage, StepReason, StepState
-from uploadpp.testing.builders import START, Story, begun, config_of
+from uploadpp.testing.builders import START, Story, begun, config_of, short
 
 STALL = StepPlan(name="a", stall_after=Millis(60_000))
 
@@ -229,3 +230,11 @@ def test_a_storage_that_never_sends_a_url_is_waited_for_no_longer() -> None:
     assert (step.state, step.message) == (StepState.SKIPPED, "the storage sent no fresh download URL")
     assert step.finished_at == story.upload.completed_at == story.now
     assert story.published == ["restart a 1"]
+
+
+def test_fire_ends_a_delay_that_is_over() -> None:
+    story = begun(StepPlan(name="delay", delay=Millis(7_000)), "a")
+    due = Millis(story.now + 7_000)
+    told = fire(story.upload, due, story.config)
+    assert told == decide(story.upload, story.upload.id, Tick(), due, story.config)
+    assert [short(command) for command in told.commands] == ["start a 1"]

@@ -140,3 +140,10 @@ def test_a_resume_of_a_step_a_second_after_its_start_starts_it_again() -> None:
     story = begun("a")
     story.tell(Resume("a"), after=SECOND)
     assert story.published == ["start a 1", "start a 2"]
+
+
+def test_a_resume_of_the_release_within_a_second_of_it_is_done_too() -> None:
+    story = begun()
+    assert story.tell(Resume("finished"), after=Millis(999)).ignored is Ignored.DUPLICATE
+    story.tell(Resume("finished"), after=Millis(1))
+    assert story.published == ["finish continue 1", "finish continue 2"]
