@@ -8,7 +8,7 @@ from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.rules.timers import fire, wake_at
 from uploadpp.core.states import Ignored, OnExhausted, Stage, StepReason, StepState
-from uploadpp.testing.builders import START, Story, begun, config_of, short
+from uploadpp.testing.builders import START, Story, begun, config_of
 
 STALL = StepPlan(name="a", stall_after=Millis(60_000))
 
@@ -232,9 +232,35 @@ def test_a_storage_that_never_sends_a_url_is_waited_for_no_longer() -> None:
     assert story.published == ["restart a 1"]
 
 
-def test_fire_ends_a_delay_that_is_over() -> None:
-    story = begun(StepPlan(name="delay", delay=Millis(7_000)), "a")
-    due = Millis(story.now + 7_000)
+TIMED = [
+    Stage.RUNNING,
+    Stage.DELAYING,
+    Stage.BACKING_OFF,
+    Stage.RELEASE_BACKING_OFF,
+    Stage.AWAITING_READY,
+    Stage.AWAITING_URL,
+]
+
+
+def waiting(stage: Stage) -> Story:
+    """An upload that has come to a stage with a timer."""
+    story = Story(config_of(StepPlan(name="delay", delay=Millis(7_000)) if stage is Stage.DELAYING else "a"))
+    story.arrives(expires_at=START if stage is Stage.AWAITING_URL else None)
+    if stage is Stage.BACKING_OFF:
+        story.answers("retry")
+    elif stage in {Stage.AWAITING_READY, Stage.RELEASE_BACKING_OFF}:
+        story.answers("continue")
+    if stage is Stage.RELEASE_BACKING_OFF:
+        story.ready(failed=True)
+    assert story.upload.stage is stage
+    return story
+
+
+@pytest.mark.parametrize("stage", TIMED)
+def test_fire_does_what_the_timer_of_a_stage_does(stage: Stage) -> None:
+    story = waiting(stage)
+    due = wake_at(story.upload, story.config)
+    assert due is not None
     told = fire(story.upload, due, story.config)
     assert told == decide(story.upload, story.upload.id, Tick(), due, story.config)
-    assert [short(command) for command in told.commands] == ["start a 1"]
+    assert told.ignored is None
