@@ -100,7 +100,8 @@ def test_under_way(
     found = given(before)
     record = found.record
     assert Expected(record.current, record.outcome, record.failures, found.nudge) == expected
-    assert (record.steps, record.finished, record.origin) == (steps, False, ARRIVAL.origin)
+    assert (record.id, record.steps, record.finished) == (before.id, steps, False)
+    assert record.origin == ARRIVAL.origin
 
 
 def test_a_start_that_is_not_out_is_asked_for() -> None:
@@ -143,7 +144,8 @@ def test_a_running_step_has_its_url() -> None:
     ],
 )
 def test_over_is_over(events: tuple[Input, ...]) -> None:
-    assert kept(upload(*events, steps=("virusscan",))).over
+    before = upload(*events, steps=("virusscan",))
+    assert kept(before) == Kept(f"it has ended: {before.stage}", over=True)
 
 
 def test_a_person_decides_about_what_rests() -> None:
@@ -162,8 +164,11 @@ def test_what_has_not_begun_stays() -> None:
     again = evolve(ARRIVAL.origin, executing_user='{"id":{"opaque_id":"postprocessing-restart"}}')
     held = after(BytesReceived(again, FileInfo()), config=CONFIG)
     assert held.stage is Stage.HELD
-    assert not kept(held).over
-    assert not kept(None).over
+    assert kept(held) == Kept(f"it has not begun: {Stage.HELD}")
+
+
+def test_what_the_log_does_not_announce_stays() -> None:
+    assert kept(None) == Kept("the log does not announce it")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,12 @@ ODD = (
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
-@pytest.mark.parametrize("upload_id", [text for text in ODD if text])
+def in_short(text: str) -> str:
+    """An id without a backslash, which `make mutation` refuses: a test with one is not found by name."""
+    return f"odd-{ODD.index(text)}"
+
+
+@pytest.mark.parametrize("upload_id", [text for text in ODD if text], ids=in_short)
 def test_an_odd_id_becomes_a_plain_name(upload_id: str) -> None:
     name = resource_name(upload_id)
     assert LABEL.fullmatch(name)
@@ -75,12 +80,12 @@ def test_a_name_is_one_part_of_a_path(name: str) -> None:
     assert not {"?", "#", " ", "\n", "\\"} & set(path)
 
 
-@pytest.mark.parametrize("text", ODD)
+@pytest.mark.parametrize("text", ODD, ids=in_short)
 def test_nothing_odd_is_a_label(text: str) -> None:
     assert is_label(text) is (text.startswith("u-0"))
 
 
-@pytest.mark.parametrize("host", ODD)
+@pytest.mark.parametrize("host", ODD, ids=in_short)
 def test_a_holder_has_a_name_that_the_others_listen_to(host: str) -> None:
     holder = identity(host, "pod-1", "abc")
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,319}", holder)

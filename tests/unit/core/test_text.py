@@ -36,6 +36,22 @@ SECRET = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtYXJ5In0.c2lnbmF0dXJlLW9mLXRoZS1zdG9yY
         ("\u0301a", "\\u0301a"),
         ("x\ufe0f", "x\\ufe0f"),
     ],
+    ids=[
+        "colours",
+        "controls",
+        "lines",
+        "reversed",
+        "directions",
+        "no width",
+        "separators",
+        "half a pair",
+        "private and unassigned",
+        "tags",
+        "blanks",
+        "too many marks",
+        "mark first",
+        "variant",
+    ],
 )
 def test_what_could_act_or_hide_is_shown(text: str, shown: str) -> None:
     assert clean(text) == shown
@@ -52,6 +68,7 @@ def test_what_could_act_or_hide_is_shown(text: str, shown: str) -> None:
         "😀 ☀\ufe0f ❤\ufe0f.png",
         "at 10\u202fAM",
     ],
+    ids=["ascii", "path", "latin", "japanese", "other scripts", "emoji", "narrow space"],
 )
 def test_ordinary_names_stay_as_they_are(text: str) -> None:
     assert clean(text) == text
@@ -72,6 +89,109 @@ def test_clean_text_is_one_bounded_line_in_which_nothing_acts(text: str, limit: 
 def test_a_longer_text_ends_in_an_ellipsis() -> None:
     assert clean("abcdef", 5) == "abcd" + ELLIPSIS
     assert clean("abc\n\n", 5) == "abc\\" + ELLIPSIS
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("abcd", "abcd"), ("abcde", "abcde"), ("äbcde", "äbcde"), ("äbcdef", "äbcd" + ELLIPSIS)],
+    ids=["shorter", "exact", "exact, not ascii", "longer"],
+)
+def test_a_text_that_fits_is_not_cut(text: str, shown: str) -> None:
+    assert clean(text, 5) == shown
+
+
+@pytest.mark.parametrize(
+    ("char", "shown"),
+    [
+        ("\xad", "\\xad"),
+        ("\u0378", "\\u0378"),
+        ("\uffff", "\\uffff"),
+        ("\U00010000", "\U00010000"),
+        ("\U0001ffff", "\\U0001ffff"),
+    ],
+    ids=["two digits", "four digits", "last of four", "a letter", "eight digits"],
+)
+def test_an_escape_has_as_many_digits_as_python_reads(char: str, shown: str) -> None:
+    assert clean(char) == shown
+    assert shown.encode("ascii", "backslashreplace").decode("unicode_escape") == char
+
+
+def test_as_many_lines_as_allowed_are_all_shown() -> None:
+    assert clean_lines("1\n2\n3\n4", 4) == "1\n2\n3\n4"
+    whole = "\n".join("x" * 200)
+    assert clean_lines(whole) == whole
+    assert clean_lines(whole + "\nx").count("\n") == 200
+    assert f"{ELLIPSIS} 1 lines left out" in clean_lines(whole + "\nx")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("GET https://gw.test/data/abc refused", "GET <url> refused"),
+        (f"token {SECRET} refused", "token <url> refused"),
+        ("no address: a/b", "no address: a/b"),
+        (f"{SECRET} for https://gw.test/a", "<url> for <url>"),
+    ],
+    ids=["url", "token", "neither", "both"],
+)
+def test_a_redacted_text_says_where_a_secret_stood_and_keeps_the_rest(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
+def test_a_redacted_text_is_as_long_as_its_caller_allows() -> None:
+    assert redact("refused by the gateway", 8) == "refused" + ELLIPSIS
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("nats://mary:pw@nats:4222 refuses", "nats://<credentials>@nats:4222 refuses"),
+        ("nats://@nats:4222", "nats://<credentials>@nats:4222"),
+        ("nats://nats:4222 refuses", "nats://nats:4222 refuses"),
+        ("mary@example.test wrote", "mary@example.test wrote"),
+        ("a@b://nats:4222", "a@b://nats:4222"),
+        (f"Bearer {SECRET} refused", "Bearer <token> refused"),
+    ],
+    ids=["login", "empty login", "no login", "mail", "at sign first", "token"],
+)
+def test_of_an_address_only_the_login_is_hidden(text: str, shown: str) -> None:
+    assert hide_credentials(text) == shown
+
+
+class TestTheCut:
+    """A secret may be known by its end alone, which nobody reads behind the cut."""
+
+    @pytest.mark.parametrize(
+        ("text", "read", "shown"),
+        [
+            ("to nats://mary:password@nats", 22, "to nats://" + ELLIPSIS),
+            ("to a(nats://mary:password@nats", 24, "to a(nats://" + ELLIPSIS),
+            ("nats://mary:password@nats", 16, "nats://" + ELLIPSIS),
+            ("by eyJhbGciOiJIUzI1NiJ9", 9, "by " + ELLIPSIS),
+            ("by token=eyJhbGciOiJIUzI1NiJ9", 15, "by token=" + ELLIPSIS),
+            ("eyJhbGciOiJIUzI1NiJ9", 6, ELLIPSIS),
+            ("xeyJaeyJbGciOiJIUzI1NiJ9", 9, "x" + ELLIPSIS),
+        ],
+        ids=["login", "in brackets", "first word", "token", "named token", "token alone", "twice"],
+    )
+    def test_takes_the_beginning_of_a_secret_with_it(self, text: str, read: int, shown: str) -> None:
+        assert hide_credentials(text, read) == shown
+
+    @pytest.mark.parametrize(
+        ("text", "read", "shown"),
+        [
+            ("one two three", 9, "one two t" + ELLIPSIS),
+            ("one two three", 8, "one two " + ELLIPSIS),
+            ("nats://a b c", 9, "nats://a " + ELLIPSIS),
+            ("nats://a b c", 10, "nats://a b" + ELLIPSIS),
+            ("one two", 7, "one two"),
+            ("one two", 0, ELLIPSIS),
+            ("", 0, ""),
+        ],
+        ids=["in a word", "behind a word", "address is whole", "word behind it", "fits", "nothing", "empty"],
+    )
+    def test_leaves_what_is_no_secret(self, text: str, read: int, shown: str) -> None:
+        assert hide_credentials(text, read) == shown
 
 
 def test_the_middle_of_very_many_lines_is_left_out() -> None:
@@ -97,7 +217,9 @@ def test_what_straddles_the_cut_does_not_leak(length: int, before: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "scheme", ["https://", "http://", "https:\\/\\/", "https%3A%2F%2F", "HTTPS%3a%2f%2f", "s3://"]
+    "scheme",
+    ["https://", "http://", "https:\\/\\/", "https%3A%2F%2F", "HTTPS%3a%2f%2f", "s3://"],
+    ids=["https", "http", "json", "inside a url", "inside a url, small", "s3"],
 )
 @given(WORDS, WORDS)
 def test_a_url_never_survives(scheme: str, before: str, after: str) -> None:
