@@ -70,12 +70,23 @@ class TestIdentity:
             ("two  words", "two-words"),
             ("näme", "n-me"),
             ("-._host_.-", "host"),
+            ("X-9-X", "X-9-X"),
             ("///", "host"),
             ("", "host"),
             ("h" * 300, "h" * 253),
             ("h" * 252 + ".h", "h" * 252),
         ],
-        ids=["plain", "words", "umlaut", "ends", "nothing left", "empty", "long", "cut at a dot"],
+        ids=[
+            "plain",
+            "words",
+            "umlaut",
+            "ends",
+            "letters stay",
+            "nothing left",
+            "empty",
+            "long",
+            "cut at a dot",
+        ],
     )
     def test_of_the_host_what_a_host_cannot_be_called_is_left_out(self, host: str, named: str) -> None:
         assert identity(host, "pod-1", "x") == f"{named}_pod-1.x"

@@ -49,10 +49,11 @@ class TestShard:
         assert (Shard().selector, Shard().filter) == ("", None)
         assert all(Shard().owns(each) for each in IDS)
 
-    def test_one_of_several_asks_which_uploads_are_its_own(self) -> None:
-        mine = Shard(1, 3).filter
+    @pytest.mark.parametrize("count", [2, 3])
+    def test_one_of_several_asks_which_uploads_are_its_own(self, count: int) -> None:
+        mine = Shard(1, count).filter
         assert mine is not None
-        assert [mine(each) for each in IDS] == [bucket_of(each) % 3 == 1 for each in IDS]
+        assert [mine(each) for each in IDS] == [bucket_of(each) % count == 1 for each in IDS]
 
     def test_its_lease_excludes_the_same_index_of_another_layout(self) -> None:
         assert Shard(2, 3).lease_name == Shard(2, 8).lease_name == "uploadpp-shard-2"

@@ -35,6 +35,7 @@ SECRET = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtYXJ5In0.c2lnbmF0dXJlLW9mLXRoZS1zdG9yY
         ("z\u0301\u0302\u0303\u0304\u0305\u0306", "z\u0301\u0302\u0303\u0304\\u0305\\u0306"),
         ("\u0301a", "\\u0301a"),
         ("x\ufe0f", "x\\ufe0f"),
+        ("\ufe0fx", "\\ufe0fx"),
     ],
     ids=[
         "colours",
@@ -51,6 +52,7 @@ SECRET = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtYXJ5In0.c2lnbmF0dXJlLW9mLXRoZS1zdG9yY
         "too many marks",
         "mark first",
         "variant",
+        "variant first",
     ],
 )
 def test_what_could_act_or_hide_is_shown(text: str, shown: str) -> None:
@@ -183,7 +185,7 @@ class TestTheCut:
             ("one two three", 9, "one two t" + ELLIPSIS),
             ("one two three", 8, "one two " + ELLIPSIS),
             ("nats://a b c", 9, "nats://a " + ELLIPSIS),
-            ("nats://a b c", 10, "nats://a b" + ELLIPSIS),
+            ("see nats://a b c", 14, "see nats://a b" + ELLIPSIS),
             ("one two", 7, "one two"),
             ("one two", 0, ELLIPSIS),
             ("", 0, ""),
