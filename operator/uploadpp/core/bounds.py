@@ -18,6 +18,5 @@ def moment(milliseconds: float) -> Millis:
     """The nearest point in time that a date can hold."""
     if type(milliseconds) is int and FIRST_MOMENT <= milliseconds <= LAST_MOMENT:
         return Millis(milliseconds)  # as always but for hostile ones
-    if isnan(milliseconds):
-        return Millis(0)
-    return Millis(int(min(max(milliseconds, FIRST_MOMENT), LAST_MOMENT)))
+    nearest = min(max(milliseconds, FIRST_MOMENT), LAST_MOMENT)  # first: a huge whole number has no float
+    return Millis(0 if isnan(nearest) else int(nearest))
