@@ -42,9 +42,7 @@ def without_properties(source: str) -> str:
     """
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.FunctionDef) and [ast.unparse(d) for d in node.decorator_list] == [
-            "property"
-        ]:
+        if isinstance(node, ast.FunctionDef) and _is_property(node):
             lines[node.decorator_list[0].lineno - 1] = ""
             last = (node.end_lineno or node.lineno) - 1
             lines[last] += f"\n{' ' * node.col_offset}{node.name} = property({node.name})"

@@ -3,7 +3,6 @@
 from argparse import Namespace
 from shlex import quote
 
-from kubectl_pp.context import Context
 from kubectl_pp.selection import escaped
 from kubectl_pp.sound import Json
 from kubectl_pp.ui.filters import Filter
@@ -54,8 +53,3 @@ class Commands:
     def _somewhere(self, text: str) -> str:
         place = "-A" if self._namespace is None else f"-n {quote(self._namespace)}"
         return f"kubectl pp {text} {place}{self._place}"
-
-
-def of(context: Context) -> Commands:
-    """For the place that the options of a run name."""
-    return Commands(context.options, context.namespace)
