@@ -26,6 +26,7 @@ from uploadpp.core.states import Outcome, Stage
 from uploadpp.kube.errors import ApiError, ConflictError
 from uploadpp.kube.store import Store, stored
 from uploadpp.process.clients import UnreachableError, open_clients
+from uploadpp.process.clock import wall_clock
 from uploadpp.process.operator_config import namespace_of
 from uploadpp.process.settings import Settings
 from uploadpp.wire.decode import decode
@@ -132,7 +133,7 @@ class Selftest:
 
     async def _publish(self, name: str, **fields: Any) -> None:  # noqa: ANN401 -- members of an event
         payload = orjson.dumps({"UploadID": self._id, **fields}).decode()
-        body = encode_envelope(f"events.{name}", str(uuid4()), payload, {}, time.time_ns() // 1_000_000)
+        body = encode_envelope(f"events.{name}", str(uuid4()), payload, {}, wall_clock())
         await self._js.publish(STREAM, body)
 
     async def _until_recorded(self) -> None:

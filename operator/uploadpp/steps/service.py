@@ -12,7 +12,7 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
-from uploadpp.core.model import Millis
+from uploadpp.process.clock import wall_clock
 from uploadpp.steps.answer import encode_answer, failure
 from uploadpp.steps.bus import Bus
 from uploadpp.steps.job import Job, Jobs
@@ -174,7 +174,7 @@ class StepService:
 
     def _encode(self, start: Start, verdict: Verdict) -> tuple[Outgoing, Verdict]:
         """The event, and the verdict in it: a retry when the one that was given cannot be sent."""
-        now = Millis(time.time_ns() // 1_000_000)
+        now = wall_clock()
         try:
             answer = encode_answer(start, verdict, now)
         except Exception as error:  # noqa: BLE001 -- a result that was changed after it was checked
@@ -194,7 +194,7 @@ class StepService:
                 log.warning("the answer is not stored yet: %s", error)
                 if error.err_code == TOO_LARGE:  # it never will be
                     verdict = NoVerdict("the answer is larger than the stream takes")
-                    answer = encode_answer(start, verdict, Millis(time.time_ns() // 1_000_000))
+                    answer = encode_answer(start, verdict, wall_clock())
                 await asyncio.sleep(AGAIN_SECONDS)
             except (nats.errors.Error, TimeoutError) as error:
                 log.warning("the answer is not stored yet: %s", str(error) or type(error).__name__)

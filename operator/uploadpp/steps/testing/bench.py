@@ -8,8 +8,9 @@ from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from typing import Self
 
 from uploadpp.core.commands import Kind, Mark, StartStep
-from uploadpp.core.model import Millis, Origin, StepPlan
+from uploadpp.core.model import Origin, StepPlan
 from uploadpp.core.model import Upload as CoreUpload
+from uploadpp.process.clock import wall_clock
 from uploadpp.steps.decorator import Step
 from uploadpp.steps.download import Downloads, Limits
 from uploadpp.steps.job import Job
@@ -246,7 +247,7 @@ class Sent:
 
 def _start(step: str, upload: Upload, url: str, number: int) -> bytes:
     """StartPostprocessingStep, as the operator sends it."""
-    now = Millis(time.time_ns() // 1_000_000)
+    now = wall_clock()
     user = {
         "id": {"idp": "https://idp.example.org", "opaque_id": upload.user.id, "type": 1},
         "username": upload.user.username,
