@@ -62,25 +62,25 @@ class Entry:
 
         With a resource it is another matter: that would say after a restart that the upload is still running.
         """
-        refused = self.refused
-        has_refused = refused is not None and refused.reason is not Refusal.UNREACHABLE
+        if self.refused is None or self.refused.reason is Refusal.UNREACHABLE:
+            return False  # first: this is asked for every message
         has_resource = self.stored is not None or self.maybe_made or self.creating
-        return has_refused and not has_resource and self.upload.stage.ended
+        return not has_resource and self.upload.stage.ended
 
     def defer_ack(self, message: PendingMessage) -> None:
-        """Have a place in the log acknowledged no sooner than the present version is stored."""
-        if self.dirty and not self.gone and (self.refused is None or not self.is_unrecorded_end):
+        """Have a message acknowledged no sooner than the present version is stored."""
+        if self.dirty and not self.gone and not self.is_unrecorded_end:
             message.open += 1
             self._waiting.append(message)
             self._versions.append(self.version)
 
     @property
     def first_deferred(self) -> int:
-        """The first place in the log that waits for it; 0 when none does."""
+        """The sequence of the first message that waits for it; 0 when none does."""
         return self._waiting[0].sequence if self._waiting else 0
 
     def take_covered(self) -> list[PendingMessage]:
-        """The places in the log that the stored version covers; all of them when nothing is to be stored."""
+        """The messages that the stored version covers; all of them when nothing is to be stored."""
         covered = self.gone or self.is_unrecorded_end
         count = len(self._versions) if covered else bisect_right(self._versions, self.saved)
         done = self._waiting[:count]
