@@ -8,6 +8,7 @@ of a frozen dataclass (`core.evolve`), and copies were a third of the operator's
 """
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple, NewType
 
 from uploadpp.core.evolve import evolve
@@ -272,10 +273,7 @@ class Upload(NamedTuple):
         The ones before it are passed unless an event of ours told of a later step first.
         """
         plan, steps = self.plan, self.steps
-        for each in range(index, len(plan)):
-            if not plan[each].is_passed(steps[each]):
-                return each
-        for each in range(index):
+        for each in chain(range(index, len(plan)), range(index)):
             if not plan[each].is_passed(steps[each]):
                 return each
         return len(plan)

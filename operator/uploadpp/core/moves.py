@@ -33,10 +33,16 @@ from uploadpp.core.states import (
 
 def enter(upload: Upload, stage: Stage, now: Millis, **changes: Any) -> Upload:  # noqa: ANN401 -- any field
     """The upload in another stage, with the timer and message of the old one gone (F17)."""
-    return evolve(upload, **{**_LEFT, "stage": stage, "since": now, **changes})
+    return evolve(upload, **{**_OF_ONE_STAGE, "stage": stage, "since": now, **changes})
 
 
-_LEFT: dict[str, Any] = {"stalled_at": None, "next_attempt_at": None, "message": "", "lost_status": False}
+_OF_ONE_STAGE: dict[str, Any] = {
+    "stalled_at": None,
+    "next_attempt_at": None,
+    "message": "",
+    "lost_status": False,
+}
+"""Fields that belong to a stage and end with it."""
 
 
 def begin_run(upload: Upload, now: Millis, config: Config, index: int = 0) -> Decision:

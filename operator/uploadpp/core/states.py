@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Word(StrEnum):
-    """A word that is looked up as fast as its text: the hash of an `Enum` is a function in Python."""
+    """A word with the hash of its text. `Enum` computes one in Python, several times for each event."""
 
     __hash__ = str.__hash__
 
