@@ -106,8 +106,8 @@ class Coordinator(Uploads):
         self._acks.release(message)
 
     def _is_known_echo(self, raw: Raw, message: PendingMessage) -> bool:
-        """Whether this is an event that this very owner has sent: then nothing is news but its place."""
-        if (entry := self._outbox.recognise(raw)) is None:
+        """Whether this is an event that this very owner has sent: then only its position is news."""
+        if (entry := self._outbox.recognize(raw)) is None:
             return False
         self._metrics.events.labels("Published").inc()
         entry.defer_ack(message)
@@ -197,7 +197,7 @@ class Coordinator(Uploads):
             self.on_input(entry, Granted())
         except Exception as error:
             self.faults.report(entry, error)
-            raise  # its place goes to another
+            raise  # its slot goes to another
 
     def _carry_out(
         self,
@@ -212,7 +212,7 @@ class Coordinator(Uploads):
             self._published_elsewhere(entry, decision.met)
         if decision.ignored is not None:
             if entry is not None and decision.upload is not None:
-                # Its place in the log has moved, which is worth no write, unless there is a later URL.
+                # Only its position has moved, which is worth no write, unless there is a later URL.
                 entry.version += decision.upload.origin is not entry.upload.origin
                 entry.upload = decision.upload
                 self.text_budget.note(entry)

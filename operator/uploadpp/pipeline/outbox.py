@@ -60,7 +60,7 @@ class Outbox:
             partial(self._on_refused, pending.entry, pending.message),
         )
 
-    def recognise(self, raw: Raw) -> Entry | None:
+    def recognize(self, raw: Raw) -> Entry | None:
         """The upload of a message that this owner has sent; None when it is not one of these."""
         entry = self._sent.take(raw)
         if entry is not None:

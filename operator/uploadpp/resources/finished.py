@@ -1,11 +1,11 @@
 """Uploads that are over: of each only what removing it takes stays in memory.
 
 An upload may be evicted once its end is stored and no message about it can be read again.
-Whatever concerns it all the same (a late answer, a duplicate, somebody's wish) calls it
-back: its resource is read, and what the log has brought meanwhile waits for that.
+A message that concerns it nevertheless (a late answer, a duplicate, a request) reloads
+it: its resource is read, and the messages that come meanwhile wait for that.
 
-Until all resources are listed (`resources.relist`) whoever is not known might be among them,
-and is asked for at the API server by name.
+Until all resources are listed (`resources.relist`) an upload that is not known may be one of
+them, and the API server is asked for it by name.
 """
 
 import asyncio
@@ -107,7 +107,7 @@ class FinishedUploads:
         return self._by_id.get(upload_id)
 
     def at(self, step: str) -> list[str]:
-        """The ids of the uploads that are over and all the same at a step: `finished`, not released."""
+        """The ids of the uploads that are over and still at a step: `finished`, not released."""
         return [each.upload_id for each in self._by_id.values() if each.step == step]
 
     # -- coming and going -----------------------------------------------------------------
@@ -137,7 +137,7 @@ class FinishedUploads:
         try:
             evicted = self._over(resource)
         except ValueError:
-            return False  # whoever reads it in full says what is wrong
+            return False  # reading it in full says what is wrong
         if evicted is not None:
             self._put(evicted)
         return evicted is not None
@@ -249,7 +249,7 @@ class FinishedUploads:
         return self._coordinator.upload_entry(upload_id) is None
 
     async def settled(self) -> None:
-        """Wait until everybody who is being reloaded now is back, as far as they can be read."""
+        """Wait until the uploads that are being reloaded now are back, as far as they can be read."""
         waiting = set(self._deferred)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_SECONDS):
@@ -263,13 +263,13 @@ class FinishedUploads:
             )
 
     async def run(self, resources: Resources, handler: ReloadHandler) -> None:
-        """Reload who is asked for, so many at a time, until cancelled."""
+        """Reload the uploads that are asked for, at most `AT_ONCE` at a time, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
                 group.create_task(self._work(resources, handler))
 
     async def _work(self, resources: Resources, handler: ReloadHandler) -> None:
-        """Reload one after another; who cannot be read makes room for the others until then."""
+        """Reload one after another. One that cannot be read is tried again later, after the others."""
         while True:
             upload_id = await self._asked_for.get()
             try:
