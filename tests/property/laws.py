@@ -9,7 +9,7 @@ from collections.abc import Callable
 from tests.property.explore import Move, Scene
 from uploadpp.core.commands import Command, Finish, RequestRestart, ResumeStep, RetryNotice, StartStep
 from uploadpp.core.conditions import ConditionStatus, ConditionType, conditions, describe
-from uploadpp.core.dispatch import holds_place
+from uploadpp.core.dispatch import holds_slot
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     BytesReceived,
@@ -243,9 +243,9 @@ def a_place_is_taken_by_who_is_granted_it(move: Move, scene: Scene) -> str:
     before, after = move.before.upload, move.decision.upload
     if isinstance(move.event, Granted) and before is not None and before.stage is Stage.QUEUED:
         return "" if after is not None and after.stage is not Stage.QUEUED else "granted, and still waiting"
-    if after is None or after.current_step not in scene.config.max_in_flight or not holds_place(after):
+    if after is None or after.current_step not in scene.config.max_in_flight or not holds_slot(after):
         return ""
-    held = before is not None and holds_place(before) and before.current_step == after.current_step
+    held = before is not None and holds_slot(before) and before.current_step == after.current_step
     return (
         ""
         if held or isinstance(move.event, Published | StartedElsewhere)

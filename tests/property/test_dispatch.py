@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from uploadpp.core.dispatch import Places, Queue, share_of
+from uploadpp.core.dispatch import Queue, Slots, share_of
 from uploadpp.core.sharding import Shard
 
 USERS = ("mary", "paul", "ann")
@@ -81,7 +81,7 @@ class Comparison(RuleBasedStateMachine):
     @initialize(limit=st.integers(1, 4))
     def begin(self, limit: int) -> None:
         """Some places."""
-        self.places: Places[Upload] = Places(limit)
+        self.places: Slots[Upload] = Slots(limit)
         self.naive = Naive(limit)
         self.grants = 0
 
@@ -132,7 +132,7 @@ TestComparison = Comparison.TestCase
 TestComparison.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
 
 
-def drain(places: Places[Upload]) -> list[Upload]:
+def drain(places: Slots[Upload]) -> list[Upload]:
     """Who is granted a place now."""
     granted = []
     while (each := places.grant()) is not None:
@@ -143,7 +143,7 @@ def drain(places: Places[Upload]) -> list[Upload]:
 @given(st.integers(1, 8), st.integers(1, 500), st.integers(1, 5))
 def test_nobody_waits_behind_the_many_of_another(limit: int, many: int, few: int) -> None:
     """One user has queued many; who comes later gets the next place, and then as many as the first."""
-    places: Places[Upload] = Places(limit)
+    places: Slots[Upload] = Slots(limit)
     for number in range(many):
         places.wait(Upload("bulk", number), "bulk", (number,))
     at_step = drain(places)
@@ -164,7 +164,7 @@ def test_nobody_waits_behind_the_many_of_another(limit: int, many: int, few: int
 
 def test_who_is_slow_does_not_gather_all_places() -> None:
     """The files of one take forever, those of others no time: all have as many places, nobody all of them."""
-    places: Places[Upload] = Places(4)
+    places: Slots[Upload] = Slots(4)
     for number in range(100):
         places.wait(Upload("slow", number), "slow", (number,))
         places.wait(Upload("fast", number), "fast", (number,))

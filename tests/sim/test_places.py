@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from uploadpp.core.commands import Kind
-from uploadpp.core.dispatch import Places
+from uploadpp.core.dispatch import Slots
 from uploadpp.pipeline import admission
 from uploadpp.testing.invariants import Promise
 from uploadpp.testing.plans import config, step
@@ -76,5 +76,5 @@ def test_the_promise_breaks_when_one_too_many_is_granted(monkeypatch: pytest.Mon
 
 
 def test_the_promise_breaks_when_nobody_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Places, "grant", lambda _: None)
+    monkeypatch.setattr(Slots, "grant", lambda _: None)
     assert broken(crowded().result())[Promise.NO_UPLOAD_LOST] >= 1

@@ -61,7 +61,7 @@ class _Share(Generic[T]):
     holding: set[T] = field(default_factory=set)
 
 
-class Places(Generic[T]):
+class Slots(Generic[T]):
     """The slots at one step. A member waits, holds a slot, or is not here."""
 
     def __init__(self, limit: int) -> None:
@@ -139,7 +139,7 @@ class Places(Generic[T]):
             del self._shares[user]
 
 
-def holds_place(upload: Upload) -> bool:
+def holds_slot(upload: Upload) -> bool:
     """Whether an upload is at its step's service, or about to be.
 
     One whose service has not answered for `stallAfter` is not: the message may be lost, and

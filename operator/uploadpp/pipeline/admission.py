@@ -10,7 +10,7 @@ from collections.abc import Callable
 import orjson
 
 from uploadpp.core.config import Config
-from uploadpp.core.dispatch import Places, holds_place, share_of
+from uploadpp.core.dispatch import Slots, holds_slot, share_of
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Upload
 from uploadpp.core.sharding import Shard
@@ -27,8 +27,8 @@ class StepAdmission:
     def __init__(
         self, config: Config, shard: Shard, metrics: Metrics, grant: Callable[[Entry], None]
     ) -> None:
-        self._slots: dict[str, Places[Entry]] = {
-            step: Places(share_of(limit, shard)) for step, limit in config.max_in_flight.items()
+        self._slots: dict[str, Slots[Entry]] = {
+            step: Slots(share_of(limit, shard)) for step, limit in config.max_in_flight.items()
         }
         self._metrics = metrics
         self._grant = grant
@@ -56,7 +56,7 @@ class StepAdmission:
         """Look where an upload stands now."""
         upload = entry.upload
         waits = upload.stage is Stage.QUEUED
-        step = upload.current_step if waits or holds_place(upload) else ""
+        step = upload.current_step if waits or holds_slot(upload) else ""
         known = self._at.get(entry)
         if known is not None and known[0] != step:
             self.left(entry)
@@ -109,7 +109,7 @@ class StepAdmission:
         finally:
             self._granting = False
 
-    def _show(self, step: str, slots: Places[Entry]) -> None:
+    def _show(self, step: str, slots: Slots[Entry]) -> None:
         used = slots.used
         if used != self._shown[step]:
             self._metrics.slots_used.labels(step).inc(used - self._shown[step])

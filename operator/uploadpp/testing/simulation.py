@@ -8,7 +8,7 @@ from random import Random
 
 from uploadpp.core.commands import Kind
 from uploadpp.core.config import Config
-from uploadpp.core.dispatch import holds_place
+from uploadpp.core.dispatch import holds_slot
 from uploadpp.core.plan_text import plan_text
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.apiserver import ApiServer
@@ -114,7 +114,7 @@ class Simulation:
             process.candidate.ownership for process in self.running if process.candidate is not None
         ]
         for ownership in filter(None, ownerships):
-            taken = [u.id for u in ownership.uploads if u.current_step == step and holds_place(u)]
+            taken = [u.id for u in ownership.uploads if u.current_step == step and holds_slot(u)]
             if len(taken) > limit:
                 self.checks.broken(Promise.PLACES_KEPT, f"{taken} are at {step}, which has {limit}")
 

@@ -1,11 +1,11 @@
-"""Places at a limited step: who waits, who holds one, and whose turn is next."""
+"""Slots at a limited step: who waits, who holds one, and whose turn is next."""
 
 from dataclasses import dataclass
 from weakref import WeakSet
 
 import pytest
 
-from uploadpp.core.dispatch import Places, Queue, holds_place, share_of
+from uploadpp.core.dispatch import Queue, Slots, holds_slot, share_of
 from uploadpp.core.sharding import Shard
 from uploadpp.core.states import DesiredState
 from uploadpp.testing.builders import begun
@@ -21,13 +21,13 @@ class Member:
 A, B, C = Member("a"), Member("b"), Member("c")
 
 
-def queued(places: Places[str], user: str, *members: str) -> None:
+def queued(places: Slots[str], user: str, *members: str) -> None:
     """A user's uploads come to wait, the first named is the oldest."""
     for number, member in enumerate(members):
         places.wait(member, user, (number,))
 
 
-def granted(places: Places[str]) -> list[str]:
+def granted(places: Slots[str]) -> list[str]:
     """Who is given a place now, in turn; at most ten, lest a fault give them away forever."""
     found: list[str] = []
     while len(found) < 10 and (member := places.grant()) is not None:
@@ -96,7 +96,7 @@ def test_a_queue_keeps_few_of_those_who_have_left_and_all_who_have_not() -> None
 
 
 def test_places_are_given_away_until_none_is_left() -> None:
-    places: Places[str] = Places(2)
+    places: Slots[str] = Slots(2)
     queued(places, "mary", "a", "b", "c")
     assert (places.used, places.waiting) == (0, 3)
     assert granted(places) == ["a", "b"]
@@ -108,7 +108,7 @@ def test_places_are_given_away_until_none_is_left() -> None:
 
 
 def test_a_place_is_kept_free_while_nobody_waits() -> None:
-    places: Places[str] = Places(1)
+    places: Slots[str] = Slots(1)
     assert places.grant() is None
     queued(places, "mary", "a")
     places.leave("a")
@@ -116,28 +116,28 @@ def test_a_place_is_kept_free_while_nobody_waits() -> None:
 
 
 def test_the_oldest_upload_of_a_user_goes_first_whenever_it_came() -> None:
-    places: Places[str] = Places(1)
+    places: Slots[str] = Slots(1)
     places.wait("newer", "mary", (2,))
     places.wait("older", "mary", (1,))
     assert places.grant() == "older"
 
 
 def test_who_waits_already_keeps_his_place_in_the_queue() -> None:
-    places: Places[str] = Places(1)
+    places: Slots[str] = Slots(1)
     queued(places, "mary", "a", "b")
     places.wait("a", "mary", (9,))
     assert (places.grant(), places.waiting) == ("a", 1)
 
 
 def test_users_with_as_many_places_take_turns() -> None:
-    places: Places[str] = Places(4)
+    places: Slots[str] = Slots(4)
     queued(places, "mary", "m1", "m2", "m3")
     queued(places, "paul", "p1", "p2", "p3")
     assert granted(places) == ["m1", "p1", "m2", "p2"]
 
 
 def test_who_holds_the_fewest_places_is_next() -> None:
-    places: Places[str] = Places(3)
+    places: Slots[str] = Slots(3)
     queued(places, "mary", "m1", "m2", "m3")
     assert granted(places) == ["m1", "m2", "m3"]
     queued(places, "mary", "m4")
@@ -151,7 +151,7 @@ def test_who_holds_the_fewest_places_is_next() -> None:
 
 
 def test_who_has_just_given_a_place_back_is_behind_those_who_came_meanwhile() -> None:
-    places: Places[str] = Places(1)
+    places: Slots[str] = Slots(1)
     queued(places, "mary", "m1", "m2")
     assert granted(places) == ["m1"]
     queued(places, "paul", "p1")
@@ -165,7 +165,7 @@ def test_who_has_just_given_a_place_back_is_behind_those_who_came_meanwhile() ->
 
 
 def test_a_user_who_was_here_before_has_no_better_turn_than_others() -> None:
-    places: Places[str] = Places(1)
+    places: Slots[str] = Slots(1)
     queued(places, "mary", "m1")
     queued(places, "paul", "p1")
     places.leave("m1")
@@ -174,7 +174,7 @@ def test_a_user_who_was_here_before_has_no_better_turn_than_others() -> None:
 
 
 def test_one_who_gives_up_waiting_costs_the_user_no_turn() -> None:
-    places: Places[str] = Places(1)
+    places: Slots[str] = Slots(1)
     queued(places, "mary", "m1", "m2")
     queued(places, "paul", "p1")
     places.leave("m1")
@@ -182,7 +182,7 @@ def test_one_who_gives_up_waiting_costs_the_user_no_turn() -> None:
 
 
 def test_an_upload_at_the_step_holds_a_place_although_nobody_has_granted_it() -> None:
-    places: Places[str] = Places(2)
+    places: Slots[str] = Slots(2)
     places.hold("started before", "mary")
     places.hold("another", "mary")
     places.hold("one too many", "paul")
@@ -195,7 +195,7 @@ def test_an_upload_at_the_step_holds_a_place_although_nobody_has_granted_it() ->
 
 
 def test_an_upload_at_the_step_counts_as_its_users() -> None:
-    places: Places[str] = Places(2)
+    places: Slots[str] = Slots(2)
     places.hold("at work", "mary")
     queued(places, "mary", "m1")
     queued(places, "paul", "p1")
@@ -203,7 +203,7 @@ def test_an_upload_at_the_step_counts_as_its_users() -> None:
 
 
 def test_who_waits_and_is_found_at_the_step_waits_no_more() -> None:
-    places: Places[str] = Places(2)
+    places: Slots[str] = Slots(2)
     queued(places, "mary", "a", "b")
     places.hold("a", "mary")
     assert (places.used, places.waiting) == (1, 1)
@@ -211,7 +211,7 @@ def test_who_waits_and_is_found_at_the_step_waits_no_more() -> None:
 
 
 def test_to_hold_a_place_twice_is_to_hold_one() -> None:
-    places: Places[str] = Places(2)
+    places: Slots[str] = Slots(2)
     queued(places, "mary", "m1", "m2")
     queued(places, "paul", "p1")
     places.hold("m1", "mary")
@@ -222,7 +222,7 @@ def test_to_hold_a_place_twice_is_to_hold_one() -> None:
 
 
 def test_to_be_found_at_the_step_again_is_no_new_turn() -> None:
-    places: Places[str] = Places(3)
+    places: Slots[str] = Slots(3)
     places.hold("m1", "mary")
     places.hold("p1", "paul")
     queued(places, "paul", "p2")
@@ -232,7 +232,7 @@ def test_to_be_found_at_the_step_again_is_no_new_turn() -> None:
 
 
 def test_who_has_to_wait_again_gives_the_place_back() -> None:
-    places: Places[str] = Places(1)
+    places: Slots[str] = Slots(1)
     places.hold("a", "mary")
     queued(places, "mary", "a")
     assert (places.used, places.waiting) == (0, 1)
@@ -240,7 +240,7 @@ def test_who_has_to_wait_again_gives_the_place_back() -> None:
 
 
 def test_who_is_not_here_can_leave() -> None:
-    places: Places[str] = Places(1)
+    places: Slots[str] = Slots(1)
     queued(places, "mary", "a")
     places.leave("unknown")
     assert (places.used, places.waiting, places.grant()) == (0, 1, "a")
@@ -248,14 +248,14 @@ def test_who_is_not_here_can_leave() -> None:
 
 def test_an_upload_holds_a_place_while_its_step_runs_and_has_not_stalled() -> None:
     story = begun("a", "b", max_in_flight={"a": 1})
-    assert not holds_place(story.upload), "queued"
+    assert not holds_slot(story.upload), "queued"
     story.granted()
-    assert holds_place(story.upload)
+    assert holds_slot(story.upload)
     story.timer()
     assert story.upload.stalled_at is not None
-    assert not holds_place(story.upload), "the others must not wait for it"
+    assert not holds_slot(story.upload), "the others must not wait for it"
     story.answers("retry")
-    assert not holds_place(story.upload), "backing off"
+    assert not holds_slot(story.upload), "backing off"
 
 
 def test_an_upload_holds_a_place_while_it_waits_for_the_url_that_its_step_needs() -> None:
@@ -264,13 +264,13 @@ def test_an_upload_holds_a_place_while_it_waits_for_the_url_that_its_step_needs(
     story.state = story.upload._replace(origin=expiring)
     story.granted()
     assert story.published == ["restart a 1"]
-    assert holds_place(story.upload)
+    assert holds_slot(story.upload)
 
 
 def test_a_suspended_upload_holds_no_place() -> None:
     story = begun("a", max_in_flight={"a": 1})
     story.wanted(DesiredState.SUSPENDED)
-    assert not holds_place(story.upload)
+    assert not holds_slot(story.upload)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.conditions import describe
-from uploadpp.core.dispatch import holds_place
+from uploadpp.core.dispatch import holds_slot
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Granted, Published
 from uploadpp.core.machine import decide
@@ -94,7 +94,7 @@ def test_a_url_that_expired_in_the_queue_is_renewed_while_the_place_is_kept() ->
     story.now = Millis(START + 100 * SECOND)
     story.granted()
     assert story.upload.stage is Stage.AWAITING_URL
-    assert holds_place(story.upload)
+    assert holds_slot(story.upload)
     story.arrives(FRESH_URL)
     assert (story.upload.stage, story.published[-1]) == (Stage.RUNNING, "start a 1")
 
@@ -105,7 +105,7 @@ def test_a_url_that_comes_too_late_puts_the_upload_back_into_the_queue() -> None
     story.granted()
     while story.upload.stalled_at is None:
         story.timer()
-    assert not holds_place(story.upload)
+    assert not holds_slot(story.upload)
     story.arrives(FRESH_URL)
     assert (story.upload.stage, story.upload.since) == (Stage.QUEUED, story.now)
 
@@ -114,10 +114,10 @@ def test_a_stalled_step_gives_its_place_back() -> None:
     story = Story(config_of("a", max_in_flight={"a": 1}))
     story.arrives()
     story.granted()
-    assert holds_place(story.upload)
+    assert holds_slot(story.upload)
     story.timer()
     assert story.upload.stalled_at is not None
-    assert not holds_place(story.upload)
+    assert not holds_slot(story.upload)
 
 
 def test_a_grant_means_nothing_to_who_does_not_wait() -> None:
