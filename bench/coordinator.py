@@ -15,9 +15,9 @@ from functools import partial
 from bench.events import bytes_received, step_finished
 from uploadpp.core.config import Config
 from uploadpp.core.model import Millis, StepPlan
-from uploadpp.pipeline.acks import Ledger
+from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.coordinator import Coordinator
-from uploadpp.pipeline.timers import Scheduler
+from uploadpp.pipeline.timers import Timers
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.reader import Raw
@@ -67,9 +67,9 @@ async def measure(uploads: int) -> float:
     """Seconds of CPU for so many uploads, each with an announcement and two answers."""
     stream = Loopback()
     config = Config(steps=tuple(StepPlan(name=name) for name in STEPS))
-    ledger = Ledger()
-    stream.coordinator = Coordinator(config, stream, ledger, Scheduler(stream.now), Metrics(), stream.now)
-    ledger.start(0)
+    acks = AckTracker()
+    stream.coordinator = Coordinator(config, stream, acks, Timers(stream.now), Metrics(), stream.now)
+    acks.start(0)
     stream.coordinator.act()
     ids = [f"{number:08x}-6c0b-4a7e-9a5e-2f3f1f0c9d11" for number in range(uploads)]
     answers = [partial(step_finished, step=name, outcome="continue") for name in STEPS]
