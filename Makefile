@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help plugin pictures demo dev dev-down test e2e node node-down node-binaries test-unit burst coverage mutation check format gen sim bench binaries test-binaries lock venv clean
+.PHONY: help docs plugin pictures demo dev dev-down test e2e node node-down node-binaries test-unit burst coverage mutation check format gen sim bench binaries test-binaries lock venv clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -47,6 +47,9 @@ format: venv ## rewrite the code the way the linters want it
 
 plugin: venv ## dist/kubectl-pp, its completion, and the archive and manifest for krew (RELEASES_URL=https://…)
 	@$(PYTHON) scripts/build_plugin.py
+
+docs: venv ## the documentation as a site, dist/site; links and anchors are checked
+	@scripts/docs
 
 pictures: venv ## docs/pictures: the page of `kubectl pp ui`, taken in a real Chromium
 	@$(PYTHON) -m e2e.cluster.binaries chromium

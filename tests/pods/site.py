@@ -58,8 +58,8 @@ class Site:
 
     def __init__(self, provider: ClusterProvider, environment: Mapping[str, str]) -> None:
         self._provider = provider
-        self._image = environment.get("UPLOADPP_IMAGE") or OPERATOR
-        self._nats_image = environment.get("UPLOADPP_NATS_IMAGE") or NATS
+        self.image = environment.get("UPLOADPP_IMAGE") or OPERATOR
+        self.nats_image = environment.get("UPLOADPP_NATS_IMAGE") or NATS
         self._own_images = [
             make
             for make, name in ((operator_image, "UPLOADPP_IMAGE"), (nats_image, "UPLOADPP_NATS_IMAGE"))
@@ -80,16 +80,16 @@ class Site:
         admin("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
         self.kubectl = Kubectl(self.kubeconfig, NAMESPACE)
         self.helm = Helm(NAMESPACE, self.kubeconfig)
-        self.kubectl("apply", "-f", "-", stdin=_MANIFEST.read_text().replace("$(IMAGE)", self._nats_image))
+        self.kubectl("apply", "-f", "-", stdin=_MANIFEST.read_text().replace("$(IMAGE)", self.nats_image))
         self.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/nats", timeout=70)
         self.tunnel = Tunnel(self.instance, self.kubeconfig)
         self.tunnel.start()
         self._watch_endings()
-        self._tools = self.instance.folder / "tools"
-        self._tools.mkdir()
+        self.tools = self.instance.folder / "tools"
+        self.tools.mkdir()
         for name in ("kubectl", "helm"):
-            (self._tools / name).symlink_to(resolve(name).path)
-        subprocess.run([sys.executable, REPO / "scripts/build_plugin.py", self._tools], check=True)
+            (self.tools / name).symlink_to(resolve(name).path)
+        subprocess.run([sys.executable, REPO / "scripts/build_plugin.py", self.tools], check=True)
 
     def _watch_endings(self) -> None:
         """Note how each Pod's process ends: the Pod is gone a moment later."""
@@ -145,7 +145,7 @@ class Site:
 
     def image_values(self) -> list[str]:
         """Which image Pods use: the one of this working copy, which no registry has."""
-        repository, _, tag = self._image.rpartition(":")
+        repository, _, tag = self.image.rpartition(":")
         return [f"--set=image.repository={repository}", f"--set=image.tag={tag}"]
 
     def type(self, command: list[str]) -> str:
@@ -155,7 +155,7 @@ class Site:
         (folder / "values.yaml").write_text(self.values_file())
         environment = {
             **os.environ,
-            "PATH": f"{self._tools}:{os.environ['PATH']}",
+            "PATH": f"{self.tools}:{os.environ['PATH']}",
             "KUBECONFIG": str(self.kubeconfig),
             "HOME": str(folder),
             "KUBERC": "off",
