@@ -53,6 +53,16 @@ PATCHES: dict[str, dict[str, Any]] = {
         },
         "spec": {"holderIdentity": ""},
     },
+    "names like ours, to the brim": {
+        "metadata": {
+            "annotations": {
+                "x": None,
+                **{f"uploadpp.io/x{number}": "x" * 4_000 for number in range(65)},
+                "uploadpp.io/y": TO_THE_BRIM,
+            }
+        },
+        "spec": {"holderIdentity": "nobody_x", "leaseDurationSeconds": 1},
+    },
     "thousands of labels": {"metadata": {"labels": {f"l{number}": "x" * 60 for number in range(4000)}}},
     "an owner and a finalizer": {
         "metadata": {
@@ -74,10 +84,10 @@ async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
 def write(kubectl: Kubectl, patch: dict[str, Any]) -> None:
     """As `kubectl patch lease`; some are too large for an argument."""
     annotations = patch.get("metadata", {}).get("annotations", {})
-    if annotations.get("y") == TO_THE_BRIM:
-        there = kubectl.json("get", "lease", LEASE)["metadata"].get("annotations", {})
-        there |= {"x": HUGE, "y": ""}
-        annotations["y"] = "y" * (MOST - 10 - sum(len(name) + len(text) for name, text in there.items()))
+    for last in [name for name, text in annotations.items() if text == TO_THE_BRIM]:
+        there = kubectl.json("get", "lease", LEASE)["metadata"].get("annotations", {}) | annotations
+        there = {name: text for name, text in there.items() if text is not None} | {last: ""}
+        annotations[last] = "y" * (MOST - 10 - sum(len(name) + len(text) for name, text in there.items()))
     kubectl("patch", "lease", LEASE, "--type=merge", "--patch-file=/dev/stdin", stdin=json.dumps(patch))
 
 

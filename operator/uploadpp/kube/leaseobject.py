@@ -10,7 +10,11 @@ from uploadpp.kube.errors import Refusal, RefusedError
 
 CLAIMED = ("holderIdentity", "leaseDurationSeconds", "leaseTransitions")
 """What others go by: if a webhook changes any of it, the Lease is not ours."""
-PREFIX = "uploadpp.io/"
+OURS = frozenset(
+    f"uploadpp.io/{word}"
+    for word in ("shards", "handed-over", "unfinished", "position", "sealing-key", "steps")
+)
+"""The annotations that we write. Others that begin alike are not ours."""
 IDENTITY = ("name", "namespace", "uid", "resourceVersion")
 MAX_METADATA = 16_384
 """Bytes. Our own metadata is a tenth of it."""
@@ -49,8 +53,8 @@ def without_ballast(lease: Json) -> Json:
     others = {name: value for name, value in meta.items() if name != "managedFields"}
     if len(orjson.dumps(others)) <= MAX_METADATA:
         return lease
-    ours = {name: text for name, text in (meta.get("annotations") or {}).items() if name.startswith(PREFIX)}
-    kept = {name: text for name, text in ours.items() if len(text) <= MAX_ANNOTATION}
+    notes = (meta.get("annotations") or {}).items()
+    kept = {name: text for name, text in notes if name in OURS and len(text) <= MAX_ANNOTATION}
     identity = {name: meta[name] for name in IDENTITY if name in meta}
     return {**lease, "metadata": {**identity, "labels": LABELS, "annotations": kept}}
 

@@ -157,7 +157,7 @@ class Command:
 
     async def check(self, upload: Upload) -> Verdict:
         """Run the command and read its verdict."""
-        with self._place().folder() as folder:
+        async with self._place().folder() as folder:
             environment = {**_environment(upload, self._options.pass_env), "TMPDIR": str(folder)}
             if any(PATH in word for word in self._words):
                 path = folder / "file"

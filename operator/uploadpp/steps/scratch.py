@@ -3,17 +3,19 @@
 A process holds a lock on its folder. What nobody holds a lock on was left by one that was killed.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import logging
 import os
 import re
-import shutil
+import secrets
 import stat
 import tempfile
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -22,6 +24,7 @@ PREFIX = "uploadpp-step-"
 _UNLOCKED_PREFIX = ".uploadpp-new-"
 _NAME = re.compile(r"(?:uploadpp-step-|\.uploadpp-new-)[A-Za-z0-9_]{8}")
 _LOCK = "lock"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Scratch:
@@ -46,9 +49,9 @@ class Scratch:
         """Whether folder and lock are there; without the lock no later process removes the folder."""
         return (self.path / _LOCK).is_file()
 
-    @contextmanager
-    def folder(self) -> Iterator[Path]:
-        """An empty folder that is removed at the end, whatever is in it."""
+    @asynccontextmanager
+    async def folder(self) -> AsyncGenerator[Path]:
+        """An empty folder that is removed at the end, whatever is in it, and while others go on."""
         path = Path(tempfile.mkdtemp(dir=self.path))
         if self._owner is not None:
             self.path.chmod(0o711)  # the name of a folder in it cannot be guessed
@@ -56,7 +59,7 @@ class Scratch:
         try:
             yield path
         finally:
-            remove(path)
+            await asyncio.to_thread(remove, path)
 
     def close(self) -> None:
         """Remove everything."""
@@ -69,21 +72,66 @@ def _close(lock: int, path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a folder, also what a command has made unreadable."""
+    """Remove a folder, whatever a command has made of it: unreadable, a link, or nested without end."""
+    with contextlib.suppress(OSError):
+        if not stat.S_ISDIR(path.lstat().st_mode):
+            path.unlink()
+            return
+        top = _open_folder(str(path))
+        try:
+            _empty(top)
+        finally:
+            os.close(top)
+        path.rmdir()
 
-    def retry(_: object, name: str, __: object) -> None:
+
+def _open_folder(name: str, parent: int | None = None) -> int:
+    descriptor = None
+    with contextlib.suppress(OSError):
+        descriptor = os.open(name, _FOLDER, dir_fd=parent)
+    if descriptor is None:  # a command may have made it unreadable
+        os.chmod(name, 0o700, dir_fd=parent)
+        return os.open(name, _FOLDER, dir_fd=parent)
+    os.fchmod(descriptor, 0o700)
+    return descriptor
+
+
+def _empty(top: int) -> None:
+    """Remove all that is in a folder.
+
+    Folders in folders are moved to the top first. So no call goes as deep as they are nested, which is deeper
+    than Python can go or a path can be long, and no more than two folders are open.
+    """
+    new = (f".{secrets.token_hex(8)}-{number}" for number in count())
+    while names := os.listdir(top):
+        gone = [_take_out(top, name, new) for name in names]
+        if not any(gone):
+            return
+
+
+def _take_out(top: int, name: str, new: Iterator[str]) -> bool:
+    """Remove a file, or a folder with its files; whether something has changed."""
+    with contextlib.suppress(OSError):
+        if not stat.S_ISDIR(os.lstat(name, dir_fd=top).st_mode):
+            os.unlink(name, dir_fd=top)
+            return True
+        folder = _open_folder(name, top)
+        changed = False
+        try:
+            for each in os.listdir(folder):  # noqa: PTH208 -- it has a descriptor and no path
+                with contextlib.suppress(OSError):
+                    if stat.S_ISDIR(os.lstat(each, dir_fd=folder).st_mode):
+                        os.rename(each, next(new), src_dir_fd=folder, dst_dir_fd=top)
+                    else:
+                        os.unlink(each, dir_fd=folder)
+                    changed = True
+        finally:
+            os.close(folder)
         with contextlib.suppress(OSError):
-            Path(name).parent.chmod(0o700)
-            entry = Path(name)
-            if entry.is_dir() and not entry.is_symlink():
-                entry.chmod(0o700)
-                shutil.rmtree(entry, ignore_errors=True)
-            else:
-                entry.unlink()
-
-    shutil.rmtree(path, onerror=retry)
-    if path.exists():
-        shutil.rmtree(path, ignore_errors=True)
+            os.rmdir(name, dir_fd=top)
+            return True
+        return changed
+    return False
 
 
 def remove_stale(parent: Path | None = None) -> int:

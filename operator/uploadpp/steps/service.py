@@ -123,6 +123,7 @@ class StepService:
             self._metrics.bad_messages.inc()
             log.exception("passed over a message; please report this", extra={"sequence": sequence})
             start = None
+        message.data = b""  # it may have a megabyte, and a thousand may wait for the end of the same work
         if start is None:
             await message.ack()
             return False
@@ -180,10 +181,22 @@ class StepService:
         except Exception as error:  # noqa: BLE001 -- a result that was changed after it was checked
             verdict = failure(error, start)
             answer = encode_answer(start, verdict, now)
-        if len(answer.body) + HEADER_BYTES > self._bus.max_payload:
-            verdict = NoVerdict("the answer is larger than NATS takes")
-            answer = encode_answer(start, verdict, now)
-        return answer, verdict
+        if self._fits(answer):
+            return answer, verdict
+        # What comes from the upload may be nearly as long as a message can be; the operator knows it anyway.
+        for shorter in (start.anonymous, start.bare):
+            answer = encode_answer(shorter, verdict, now)
+            if self._fits(answer):
+                return answer, verdict
+        return self._shortest(start, "the answer is larger than NATS takes")
+
+    def _fits(self, answer: Outgoing) -> bool:
+        return len(answer.body) + HEADER_BYTES <= self._bus.max_payload
+
+    def _shortest(self, start: Start, why: str) -> tuple[Outgoing, Verdict]:
+        """An answer that nothing which came with an upload makes long: without one its work never ends."""
+        verdict = NoVerdict(why)
+        return encode_answer(start.bare, verdict, wall_clock()), verdict
 
     async def _store(self, answer: Outgoing, verdict: Verdict, start: Start) -> Verdict:
         """Publish until the stream has it; returns the verdict that it has."""
@@ -193,8 +206,10 @@ class StepService:
             except APIError as error:
                 log.warning("the answer is not stored yet: %s", error)
                 if error.err_code == TOO_LARGE:  # it never will be
-                    verdict = NoVerdict("the answer is larger than the stream takes")
-                    answer = encode_answer(start, verdict, wall_clock())
+                    answer, verdict = self._shortest(start, "the answer is larger than the stream takes")
+                await asyncio.sleep(AGAIN_SECONDS)
+            except nats.errors.MaxPayloadError:  # another server, which takes less
+                answer, verdict = self._shortest(start, "the answer is larger than NATS takes")
                 await asyncio.sleep(AGAIN_SECONDS)
             except (nats.errors.Error, TimeoutError) as error:
                 log.warning("the answer is not stored yet: %s", str(error) or type(error).__name__)

@@ -1,15 +1,18 @@
 """StartPostprocessingStep as a step reads it. Tolerant: what Go would accept, we accept."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any, Self
 from uuid import UUID, uuid5
 
+from uploadpp.wire.decode import MAX_ID
 from uploadpp.wire.envelope import BadMessageError, Defect, Envelope, decode_envelope
 from uploadpp.wire.rawjson import raw_members, whole
 
 NAMESPACE = UUID("1c4b8f52-90b5-5f0e-a3d4-7f6a2f0c5e77")
 _EVENT_TYPE = "events.StartPostprocessingStep"
 _CARRIED = ("traceparent", "initiatorid", "extrainfo")
+_ALWAYS = {"traceparent": "", "initiatorid": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,16 @@ class Start:
         """The id of the answer: the same one, however often the work is done."""
         return str(uuid5(NAMESPACE, f"{self.event_id}\0{self.upload_id}\0{self.step}"))
 
+    @property
+    def anonymous(self) -> Self:
+        """Without what an answer need not repeat, and what may be nearly as long as a message can be."""
+        return replace(self, raw_user="null", raw_filename='""', metadata=_ALWAYS)
+
+    @property
+    def bare(self) -> Self:
+        """With nothing left of any length."""
+        return replace(self.anonymous, raw_resource="null")
+
 
 def decode_start(data: bytes, step: str, sequence: int) -> Start | None:
     """The start in a message; None when it is something else, or for another step.
@@ -55,10 +68,13 @@ def decode_start(data: bytes, step: str, sequence: int) -> Start | None:
     if values.get("steptostart") != step or not values.get("uploadid"):
         return None  # without an upload it is an on-demand scan of the antivirus service
     raw = {name: text for name, (text, value) in members.items() if value is not None}
+    upload_id = _text(envelope, values, "UploadID")
+    if len(upload_id) > MAX_ID:  # the operator, too, knows no such upload
+        raise _bad(envelope, Defect.BAD_UPLOAD_ID, f"UploadID must have 1 to {MAX_ID} characters")
     return Start(
-        event_id=envelope.metadata.get("eventid") or f"sequence {sequence}",
+        event_id=_event_id(envelope) or f"sequence {sequence}",
         step=step,
-        upload_id=_text(envelope, values, "UploadID"),
+        upload_id=upload_id,
         url=_text(envelope, values, "URL"),
         filename=_text(envelope, values, "Filename"),
         size=_size(envelope, values),
@@ -71,9 +87,16 @@ def decode_start(data: bytes, step: str, sequence: int) -> Start | None:
     )
 
 
+def _event_id(envelope: Envelope) -> str:
+    """Thousands are remembered, so a long one is remembered by its hash."""
+    text = envelope.metadata.get("eventid", "")
+    if len(text) <= MAX_ID:
+        return text
+    return f"sha256 {sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
 def _carried(metadata: dict[str, str]) -> dict[str, str]:
-    always = {"traceparent": "", "initiatorid": ""}
-    return always | {name: metadata[name] for name in _CARRIED if name in metadata}
+    return _ALWAYS | {name: metadata[name] for name in _CARRIED if name in metadata}
 
 
 def _text(envelope: Envelope, values: dict[str, Any], name: str) -> str:

@@ -17,6 +17,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import Header
 
 from uploadpp.wire.credentials import CredsFile, NkeyFile
+from uploadpp.wire.jetstream import SafeJetStream
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,10 @@ class SafeClient(Client):
         return text
 
     # -- hooks into the library ---------------------------------------------------------------
+
+    def jetstream(self, **opts: Any) -> SafeJetStream:  # noqa: ANN401 -- the library's
+        """JetStream on this connection."""
+        return SafeJetStream(self, **opts)
 
     @property
     def ssl_context(self) -> ssl.SSLContext:

@@ -7,7 +7,7 @@ Meanwhile only this note says where to read on. It is an annotation, so anybody 
 import logging
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 import orjson
@@ -73,7 +73,7 @@ def read(text: str, prefix: str, stream: str) -> Kept | None:
         return None
     try:
         found = _parse(text)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         log.warning("the position that was kept in the Lease is not used: it cannot be read: %s", error)
         return None
     life = found.incarnation.removeprefix(stream)
@@ -93,4 +93,5 @@ def _parse(text: str) -> Kept:
     numbers = all(type(each) is int and 0 <= each < MAX_SEQUENCE for each in (first, epoch, unsigned))
     if not texts or not numbers or since.tzinfo is None:
         raise ValueError("not a position")
+    since = since.astimezone(UTC)  # NATS is told so: a time that UTC cannot hold is none
     return Kept(body["stream"], body["consumers"], epoch, first or since, since, unsigned)

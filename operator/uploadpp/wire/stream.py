@@ -42,6 +42,7 @@ OWNER_KEY = "uploadpp.io/owner"
 SIGNED_KEY = "uploadpp.io/signed-after"
 """Metadata of a consumer: events of ours behind this position are signed."""
 _POSITION = re.compile(r"[0-9]{1,20}")
+_INCARNATION = re.compile(r"main-queue@(?:\?|[0-9T.]{1,24})(?:\+[1-9][0-9]{0,8})?")
 MAX_EPOCH = 10**12
 _OURS = re.compile(r"uploadpp-(0|[1-9]\d?)(?:of([1-9]\d?))?-e(0|[1-9]\d{0,12})")
 _LIKE_OURS = re.compile(r"uploadpp-\d.*")
@@ -92,8 +93,9 @@ class OurConsumer:
 
     @property
     def incarnation(self) -> str:
-        """The incarnation of the stream that its owner has read."""
-        return (self.info.config.metadata or {}).get(INCARNATION_KEY, "")
+        """The incarnation of the stream that its owner has read; empty when none of ours has said that."""
+        text = (self.info.config.metadata or {}).get(INCARNATION_KEY, "")
+        return text if _INCARNATION.fullmatch(text) else ""
 
     def unsigned_until(self, last: int) -> int:
         """The last position that may have an unsigned event; `last` is that of the stream.

@@ -10,7 +10,16 @@ from uploadpp.core.lease import LONGEST_FACTOR, Claim, Record, claim, identity, 
 from uploadpp.kube.errors import (
     ConflictError,
 )
-from uploadpp.kube.lease import Lease, LeaseLostError
+from uploadpp.kube.lease import (
+    HANDED_OVER_ANNOTATION,
+    POSITION_ANNOTATION,
+    SHARDS_ANNOTATION,
+    UNFINISHED_ANNOTATION,
+    Lease,
+    LeaseLostError,
+)
+from uploadpp.kube.leaseobject import OURS
+from uploadpp.resources.keys import KEY_ANNOTATION, STEPS_ANNOTATION
 
 
 @pytest.mark.parametrize(
@@ -321,6 +330,7 @@ async def test_a_renewal_whose_answer_was_not_seen_does_not_keep_a_lease(
 @pytest.mark.parametrize(
     "strange",
     [
+        {"annotations": {f"uploadpp.io/x{number}": "x" * 4000 for number in range(65)}},
         {"annotations": {"x": "x" * 255_000}},
         {"annotations": {f"x{number}": "y" * 50 for number in range(4000)}},
         {"annotations": {"uploadpp.io/position": "[" * 200_000}},
@@ -351,3 +361,9 @@ async def test_a_little_of_others_stays(lease_of: Callable[[str], Lease], server
     server.leases["shard"]["metadata"]["annotations"]["argocd.example/sync"] = "yes"
     await first.confirm()
     assert server.leases["shard"]["metadata"]["annotations"]["argocd.example/sync"] == "yes"
+
+
+def test_what_we_write_into_the_lease_is_known_as_ours() -> None:
+    """All else goes when it is much."""
+    named = {SHARDS_ANNOTATION, HANDED_OVER_ANNOTATION, UNFINISHED_ANNOTATION, POSITION_ANNOTATION}
+    assert named | {KEY_ANNOTATION, STEPS_ANNOTATION} == OURS

@@ -9,14 +9,15 @@ from pathlib import Path
 from uploadpp.steps.scratch import Scratch, remove_stale
 
 HOLD = """\
-import sys, time
+import asyncio, sys, time
 from pathlib import Path
 from uploadpp.steps.scratch import Scratch
-scratch = Scratch(None, Path(sys.argv[1]))
-with scratch.folder() as folder:
-    (folder / "file").write_text("a user's file")
-    print(folder, flush=True)
-    time.sleep(600)
+async def hold(scratch):
+    async with scratch.folder() as folder:
+        (folder / "file").write_text("a user's file")
+        print(folder, flush=True)
+        time.sleep(600)
+asyncio.run(hold(Scratch(None, Path(sys.argv[1]))))
 """
 
 
@@ -57,9 +58,9 @@ def test_only_our_own_is_removed(tmp_path: Path) -> None:
     assert remove_stale(tmp_path / "nowhere") == 0
 
 
-def test_a_folder_goes_whatever_is_in_it(tmp_path: Path) -> None:
+async def test_a_folder_goes_whatever_is_in_it(tmp_path: Path) -> None:
     scratch = Scratch(None, tmp_path)
-    with scratch.folder() as folder:
+    async with scratch.folder() as folder:
         deep = folder / "a" / "b"
         deep.mkdir(parents=True)
         (deep / "file").touch()
@@ -68,4 +69,35 @@ def test_a_folder_goes_whatever_is_in_it(tmp_path: Path) -> None:
         (folder / "a").chmod(0)
     assert sorted(path.name for path in scratch.path.iterdir()) == ["lock"]
     scratch.close()
-    assert list(tmp_path.iterdir()) == []
+    assert not any(tmp_path.iterdir())  # noqa: ASYNC240 -- nothing else runs in this loop
+
+
+async def test_s4_folders_nested_without_end_go_as_well(tmp_path: Path) -> None:
+    """Deeper than Python goes and longer than a path may be: a program that unpacks archives makes such."""
+    scratch = Scratch(None, tmp_path)
+    async with scratch.folder() as folder:
+        inner = os.open(folder, os.O_RDONLY)
+        for depth in range(2000):
+            os.mkdir("folder", dir_fd=inner)
+            os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=inner))
+            outer, inner = inner, os.open("folder", os.O_RDONLY, dir_fd=inner)
+            if depth % 100 == 0:
+                os.fchmod(inner, 0)
+            os.close(outer)
+        os.close(inner)
+    assert sorted(path.name for path in scratch.path.iterdir()) == ["lock"]
+    scratch.close()
+
+
+async def test_s4_a_link_in_place_of_the_folder_leads_nowhere(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o750)
+    (outside / "file").touch()
+    scratch = Scratch(None, tmp_path)
+    async with scratch.folder() as folder:
+        folder.rmdir()
+        folder.symlink_to(outside)
+    assert sorted(path.name for path in scratch.path.iterdir()) == ["lock"]
+    assert (outside / "file").exists()
+    assert outside.stat().st_mode & 0o777 == 0o750
+    scratch.close()

@@ -192,3 +192,21 @@ def test_a_start_that_cannot_be_understood(members: dict[str, Any]) -> None:
     with pytest.raises(BadMessageError):
         decode_start(message("StartPostprocessingStep", payload), "s", 1)
     assert decode_start(message("StartPostprocessingStep", payload), "another", 1) is None
+
+
+def test_s6_ids_of_a_megabyte_are_not_remembered() -> None:
+    """The ids of thousands of answered starts are; one start is still told from another."""
+    payload = json.dumps({"UploadID": "u", "StepToStart": "mine"})
+    found = [
+        decode_start(message("StartPostprocessingStep", payload, eventid="e" * 700_000 + end), "mine", 7)
+        for end in ("1", "2", "2")
+    ]
+    ids = [each.event_id for each in found if each is not None]
+    assert len(ids[0]) < 100
+    assert ids[0] != ids[1] == ids[2]
+
+
+def test_s6_an_upload_that_the_operator_cannot_know_is_not_worked_on() -> None:
+    payload = json.dumps({"UploadID": "u" * 129, "StepToStart": "mine"})
+    with pytest.raises(BadMessageError, match="UploadID must have 1 to 128 characters"):
+        decode_start(message("StartPostprocessingStep", payload), "mine", 7)

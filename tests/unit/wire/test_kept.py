@@ -56,6 +56,9 @@ def test_of_another_stream_or_shard_it_is_not_used(
 @pytest.mark.parametrize(
     "change",
     [
+        {"since": "0001-01-01T00:00:00+14:00"},
+        {"since": "9999-12-31T23:59:59-14:00"},
+        {"first": 0, "since": "0001-01-01T00:00:00.5+00:01"},
         {"first": -1},
         {"first": 2**63},
         {"first": True},

@@ -13,6 +13,7 @@ from typing import cast
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import MaxPayloadError
 
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.stream import STREAM
@@ -51,7 +52,13 @@ class MemoryBus:
         return ""
 
     async def publish(self, answer: Outgoing) -> None:
-        """Store an answer, unless one with its id is stored."""
+        """Store an answer, unless one with its id is stored.
+
+        Raises:
+            MaxPayloadError: it is larger than may be.
+        """
+        if len(answer.body) > self.max_payload:
+            raise MaxPayloadError
         self.published.setdefault(answer.event_id, answer.body)
 
 
