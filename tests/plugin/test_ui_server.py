@@ -105,6 +105,13 @@ def test_without_the_token_everything_is_missing(server: Server, path: str, toke
     assert b"uploads" not in found.lower()
 
 
+@pytest.mark.parametrize("target", ["http://[/TOKEN/", "http://[::1/TOKEN/", "//[/TOKEN/", "http://]/"])
+def test_what_is_not_an_address_gets_an_answer(server: Server, target: str) -> None:
+    asked = target.replace("TOKEN", server.token)
+    found = raw(server, f"GET {asked} HTTP/1.1\nHost: 127.0.0.1:{server.server_port}\nConnection: close\n\n")
+    assert found.split(b" ", 2)[1] in {b"404", b"400"}
+
+
 @pytest.mark.parametrize(
     "host",
     [

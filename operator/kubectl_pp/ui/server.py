@@ -16,7 +16,7 @@ from select import select
 from socket import MSG_PEEK
 from threading import BoundedSemaphore
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from kubectl_pp.errors import MissingError, PluginError
 from kubectl_pp.ui.answers import Answers
@@ -55,6 +55,14 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }
+
+
+def _split(path: str) -> SplitResult | None:
+    """What is asked for; None when it cannot be read."""
+    try:
+        return urlsplit(path)
+    except ValueError:
+        return None
 
 
 class Server(ThreadingHTTPServer):
@@ -123,8 +131,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.headers.get("Host", "").lower() not in self.server.hosts
         ):
             self._refuse(HTTPStatus.MISDIRECTED_REQUEST)
+        elif (parts := _split(self.path)) is None:
+            self._refuse(HTTPStatus.BAD_REQUEST)
         else:
-            parts = urlsplit(self.path)
             _, token, *rest = (parts.path + "/").split("/", 2)
             path = unquote("/".join(rest)).rstrip("/")
             known = compare_digest(token.encode(), self.server.token.encode())

@@ -33,7 +33,10 @@ _MAIN = re.compile(
     rb"""ContentType\s{0,8}=\s{0,8}["'](application/vnd\.[\w.-]{1,100}?)\.main(?:\+xml)?["']"""
 )
 _CONTENT_TYPES = "[content_types].xml"
-_MIME = re.compile(rb"[a-z]{1,20}/[A-Za-z0-9][A-Za-z0-9.+-]{0,100}")
+_MIME = re.compile(
+    rb"application/(?:epub\+zip|(?:vnd\.|x-)[A-Za-z0-9][A-Za-z0-9.+-]{0,100})|image/openraster"
+)
+"""What archives say of themselves. One that says to be a picture or a text is an archive."""
 _ODF = re.compile(rb"application/vnd\.oasis\.opendocument\.[a-z-]{1,40}")
 _OOXML = "application/vnd.openxmlformats-officedocument."
 _FOLDERS = (

@@ -57,12 +57,16 @@ _KINDS = (
     ("oversized.", Kind.OVERSIZE),
     ("encrypted.", Kind.ENCRYPTED),
     ("broken.", Kind.BROKEN),
-    # What it found, which need not be malware: unwanted programs, macros, links, numbers of cards.
+    # What it found, which need not be malware: unwanted programs, macros, links, numbers of cards, odd disks.
     ("pua.", Kind.SUSPICIOUS),
     ("ole2.containsmacros", Kind.SUSPICIOUS),
     ("phishing.", Kind.SUSPICIOUS),
     ("structured.", Kind.SUSPICIOUS),
     ("safebrowsing.", Kind.SUSPICIOUS),
+    ("pdf.obfuscated", Kind.SUSPICIOUS),
+    ("apmpartitioninters", Kind.SUSPICIOUS),
+    ("gptpartitioninters", Kind.SUSPICIOUS),
+    ("mbrpartitioninters", Kind.SUSPICIOUS),
 )
 
 

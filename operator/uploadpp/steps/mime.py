@@ -3,7 +3,7 @@
 import io
 import tempfile
 from collections import Counter
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, cast
 
 import filetype
 
@@ -16,6 +16,7 @@ from uploadpp.steps.archives import (
     zip_type,
     zip_type_by_names,
 )
+from uploadpp.steps.markup import Guess, markup_of
 from uploadpp.steps.upload import Content
 
 HEAD_BYTES = 8192
@@ -27,13 +28,6 @@ LEAST_PAIRS, LEAST_PAIRS_OF_OTHERS = 4, 12
 PDF_BYTES = 1024
 """A PDF may begin with something else, up to here."""
 UNKNOWN = "application/octet-stream"
-_TEXTS = (
-    ("#!", "text/x-script"),
-    ("<!doctype html", "text/html"),
-    ("<html", "text/html"),
-    ("<svg", "image/svg+xml"),
-    ("<?xml", "text/xml"),
-)
 _ENCODINGS = (  # UTF-32 first: its mark begins like that of UTF-16
     (b"\xff\xfe\0\0", "utf-32-le"),
     (b"\0\0\xfe\xff", "utf-32-be"),
@@ -43,13 +37,6 @@ _ENCODINGS = (  # UTF-32 first: its mark begins like that of UTF-16
 )
 _SPACES = frozenset("\b\t\n\v\f\r\x1a\x1b\x85")
 _BEGIN_AS_TEXT = frozenset({"application/pdf", "application/rtf", "application/postscript"})
-
-
-class Guess(NamedTuple):
-    """A type, and whether it is known. What is not known destroys no file."""
-
-    mime: str
-    sure: bool
 
 
 async def guess(content: Content) -> Guess:
@@ -101,10 +88,7 @@ def _guess_head(head: bytes) -> Guess:
     if text is None:
         found = b"%PDF-" in head[:PDF_BYTES]
         return Guess("application/pdf", sure=True) if found else Guess(UNKNOWN, sure=False)
-    beginning = text.lstrip().lower()
-    if beginning.startswith("<?xml") and "<svg" in beginning:
-        return Guess("image/svg+xml", sure=True)
-    return Guess(next((mime for mark, mime in _TEXTS if beginning.startswith(mark)), "text/plain"), sure=True)
+    return Guess("text/x-script", sure=True) if text.lstrip().startswith("#!") else markup_of(text)
 
 
 def _text_of(head: bytes) -> str | None:

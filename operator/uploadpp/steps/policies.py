@@ -9,7 +9,8 @@ from uploadpp.core.text import clean_lines
 from uploadpp.process.configuration import ConfigurationError
 from uploadpp.process.setting_types import File
 from uploadpp.process.settings import env
-from uploadpp.steps.mime import Guess, guess
+from uploadpp.steps.markup import Guess
+from uploadpp.steps.mime import guess
 from uploadpp.steps.rules import Final, RuleError, Rules, parse_rule, read_rules
 from uploadpp.steps.upload import Upload
 from uploadpp.steps.verdict import BY_OUTCOME, Abort, Verdict

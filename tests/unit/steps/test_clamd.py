@@ -151,6 +151,9 @@ async def test_a_clamd_that_hangs_up_or_is_away(tmp_path: Path) -> None:
         ("Heuristics.OLE2.ContainsMacros.XLM", Kind.SUSPICIOUS),
         ("Heuristics.Phishing.Email.SpoofedDomain", Kind.SUSPICIOUS),
         ("Heuristics.Structured.CreditCardNumber", Kind.SUSPICIOUS),
+        ("Heuristics.PDF.ObfuscatedNameObject", Kind.SUSPICIOUS),
+        ("Heuristics.GPTPartitionIntersection", Kind.SUSPICIOUS),
+        ("Heuristics.Zip.OverlappingFiles", Kind.MALWARE),
     ],
 )
 def test_what_clamd_found_is_told_from_what_it_could_not_look_at(signature: str, kind: Kind) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from uploadpp.steps import Upload
 from uploadpp.steps import mime as module
 from uploadpp.steps.archives import OLE_MAGIC
-from uploadpp.steps.mime import Guess, guess, mime_of
+from uploadpp.steps.markup import Guess
+from uploadpp.steps.mime import guess, mime_of
 
 TYPES = "[Content_Types].xml"
 OOXML = "application/vnd.openxmlformats-officedocument."
@@ -207,11 +208,45 @@ async def test_text_is_text(content: bytes) -> None:
         ("<?xml version='1.0'?><!-- x --><svg/>", "image/svg+xml"),
         ("<!DOCTYPE html><p>", "text/html"),
         ("#!/bin/sh\n", "text/x-script"),
+        ("\n <!doctype   html >", "text/html"),
+        ("<!-- <svg> --><!-- --><HTML\n>", "text/html"),
+        ("<body onload=x>", "text/html"),
+        (
+            "<?xml version='1.0'?><!DOCTYPE html PUBLIC '-//W3C//DTD XHTML 1.0'><html>",
+            "application/xhtml+xml",
+        ),
+        ("<!-- x --><svg width='1'>", "image/svg+xml"),
+        ("<!DOCTYPE svg PUBLIC '-//W3C//DTD SVG 1.1//EN' 'svg11.dtd'><svg>", "image/svg+xml"),
+        ("<!DOCTYPE x [<!ENTITY a '<svg>'>]><s:svg xmlns:s='http://www.w3.org/2000/svg'>", "image/svg+xml"),
+        ("<!-- x -->\n# A title\n<html>", "text/plain"),
+        ("<svgs>", "text/plain"),
+        ("<!--" * 20, "text/plain"),
+        ("<!-- -->" * 65 + "<html>", "text/plain"),
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 def test_its_kind_is_told_in_every_encoding(text: str, mime: str, encoding: str) -> None:
     assert mime_of(text.encode(encoding)) == mime
+
+
+async def test_what_browsers_run_and_programs_are_written_in_is_html_for_all_rules_but_delete() -> None:
+    assert await found(b"<script>alert(1)</script>") == Guess("text/html", sure=False)
+    assert await found(b"<iframe src=x>") == Guess("text/html", sure=False)
+
+
+@pytest.mark.parametrize(
+    "said", [b"image/png", b"text/plain", b"application/pdf", b"application/epub+zipper"]
+)
+async def test_an_archive_that_says_to_be_something_else_is_an_archive(said: bytes) -> None:
+    """A rule that lets pictures through would let it through as well."""
+    assert await found(zipped(("mimetype", said), ("evil.exe", b"MZ"))) == Guess("application/zip", sure=True)
+
+
+@pytest.mark.parametrize(
+    "said", ["application/epub+zip", "image/openraster", "application/x-krita", "application/vnd.adobe.x"]
+)
+async def test_what_archives_may_say_of_themselves(said: str) -> None:
+    assert await found(zipped(("mimetype", said.encode()), ("a", b"b"))) == Guess(said, sure=True)
 
 
 @pytest.mark.parametrize(
