@@ -339,30 +339,6 @@ def test_what_cannot_be_sent_is_a_retry_here_too() -> None:
     assert outcomes(asyncio.run(delivered())) == ("retry", "the answer is larger than NATS takes", True)
 
 
-@pytest.mark.parametrize(
-    "upload",
-    [
-        Upload.of(b"x", user=User(id="u" * 30_000)),
-        Upload.of(b"x", "n" * 30_000),
-        Upload.of(b"x", space_id="s" * 30_000),
-        Upload.of(b"x", user=User(mail="m" * 15_000), filename="n" * 15_000, space_id="s" * 15_000),
-    ],
-    ids=["user", "name", "space", "all"],
-)
-async def test_s1_nothing_that_comes_with_an_upload_keeps_its_answer_from_being_sent(upload: Upload) -> None:
-    """An answer repeats it. It was tried to be sent forever, and after a few such uploads none was begun."""
-
-    @step("virusscan", timeout=5)
-    async def scan(_: Upload) -> Verdict:
-        return Delete("Eicar", result=VirusscanResult(infected=True, description="Eicar"))
-
-    async with Bench(scan, max_payload=20_000) as bench, asyncio.timeout(30):
-        delivery = await bench.send(upload).delivery()
-    assert outcomes(delivery) == ("delete", "Eicar", False)
-    assert delivery.event.payload["Result"]["Description"] == "Eicar"
-    assert len(delivery.event.body) <= 20_000
-
-
 def test_the_address_of_the_bytes_is_in_no_answer() -> None:
     @step("mine")
     async def quotes(upload: Upload) -> Verdict:

@@ -1,13 +1,15 @@
 """A step service and one message that nobody has foreseen."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from uploadpp.steps import service
+from uploadpp.steps import Delete, Upload, User, Verdict, VirusscanResult, service, step
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.service import StepService, Terms
+from uploadpp.steps.testing import Bench
 
 
 async def test_s2_a_message_that_nobody_has_foreseen_ends_no_process(
@@ -21,14 +23,38 @@ async def test_s2_a_message_that_nobody_has_foreseen_ends_no_process(
     monkeypatch.setattr(service, "decode_start", broken)
     metrics, acknowledged = StepMetrics("scan"), list[int]()
     terms = Terms(concurrency=1, ack_wait_seconds=30, drain_seconds=1, since=None)
-    step = StepService("scan", cast("Any", None), terms, cast("Any", None), metrics)
+    working = StepService("scan", cast("Any", None), terms, cast("Any", None), metrics)
 
     async def ack() -> None:
         acknowledged.append(7)
 
     place = SimpleNamespace(sequence=SimpleNamespace(stream=7))
     message = SimpleNamespace(metadata=place, data=b"x", ack=ack)
-    assert await step._receive(cast("Any", message)) is False
+    assert await working._receive(cast("Any", message)) is False
     assert acknowledged == [7]
     assert metrics.registry.get_sample_value("uploadpp_step_bad_messages_total", {"step": "scan"}) == 1
     assert [getattr(record, "sequence", 0) for record in caplog.records] == [7]
+
+
+@pytest.mark.parametrize(
+    "upload",
+    [
+        Upload.of(b"x", user=User(id="u" * 30_000)),
+        Upload.of(b"x", "n" * 30_000),
+        Upload.of(b"x", space_id="s" * 30_000),
+        Upload.of(b"x", user=User(mail="m" * 15_000), filename="n" * 15_000, space_id="s" * 15_000),
+    ],
+    ids=["user", "name", "space", "all"],
+)
+async def test_s1_nothing_that_comes_with_an_upload_keeps_its_answer_from_being_sent(upload: Upload) -> None:
+    """An answer repeats it. It was tried to be sent forever, and after a few such uploads none was begun."""
+
+    @step("virusscan", timeout=5)
+    async def scan(_: Upload) -> Verdict:
+        return Delete("Eicar", result=VirusscanResult(infected=True, description="Eicar"))
+
+    async with Bench(scan, max_payload=20_000) as bench, asyncio.timeout(30):
+        delivery = await bench.send(upload).delivery()
+    assert (delivery.outcome, delivery.message, delivery.failed) == ("delete", "Eicar", False)
+    assert delivery.event.payload["Result"]["Description"] == "Eicar"
+    assert len(delivery.event.body) <= 20_000
