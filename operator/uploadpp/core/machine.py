@@ -89,12 +89,7 @@ TABLE: tuple[Row, ...] = (
     _row(Resume, ALL, control.resume, BEGUN),
     _row(SpecChanged, ALL, control.spec_changed, BEGUN | {Stage.CANCELLED}),
     _row(Published, ALL, echo.published, AFTER_FAILURE - {Stage.SUSPENDED, Stage.HELD, Stage.QUEUED}),
-    _row(
-        StartedElsewhere,
-        IN_STEP - {Stage.HELD, Stage.SUSPENDED},
-        elsewhere.started_elsewhere,
-        {Stage.RUNNING},
-    ),
+    _row(StartedElsewhere, elsewhere.STARTABLE, elsewhere.started_elsewhere, {Stage.RUNNING}),
     _row(RetriedElsewhere, {Stage.BACKING_OFF}, elsewhere.retried_elsewhere),
     _row(
         FinishedElsewhere,
@@ -142,7 +137,7 @@ def decide(upload: Upload | None, upload_id: str, event: Input, now: Millis, con
 
 def _decide_unknown(upload_id: str, event: Input, now: Millis, config: Config) -> Decision:
     if isinstance(event, BytesReceived):
-        return arrival.first_arrival(upload_id, event, now, config)
+        return arrival.first_arrival(upload_id, event, now, config, decide)
     if isinstance(event, Resume) and not event.step:
         return control.resume_unknown(now)
     return ignore(None, Ignored.UNKNOWN_UPLOAD, f"{type(event).__name__} for an upload without a resource")

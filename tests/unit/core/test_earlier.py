@@ -25,6 +25,13 @@ SAID: dict[str, tuple[tuple[Input, ...], Stage, int]] = {
     "continue, released": ((TOLD["continue"], RELEASED), Stage.COMPLETED, 1),
     "continue, failed": ((TOLD["continue"], FAILED), Stage.RELEASE_BACKING_OFF, 1),
     "continue, failed, continue": ((TOLD["continue"], FAILED, TOLD["continue"]), Stage.AWAITING_READY, 2),
+    "continue, failed twice": ((TOLD["continue"], FAILED, FAILED), Stage.RELEASE_BACKING_OFF, 1),
+    "continue, failed, released": ((TOLD["continue"], FAILED, RELEASED), Stage.COMPLETED, 1),
+    "continue twice": ((TOLD["continue"], TOLD["continue"]), Stage.AWAITING_READY, 1),
+    "continue, abort": ((TOLD["continue"], TOLD["abort"]), Stage.AWAITING_READY, 1),
+    "failed twice": ((FAILED, FAILED), Stage.HELD, 0),
+    "failed, continue": ((FAILED, TOLD["continue"]), Stage.AWAITING_READY, 1),
+    "failed, released": ((FAILED, RELEASED), Stage.COMPLETED, 0),
     "continue, cleaned": ((TOLD["continue"], CLEANED), Stage.CLEANED, 1),
     "abort, failed": ((TOLD["abort"], FAILED), Stage.ABORTED, 1),
     "delete, failed": ((TOLD["delete"], FAILED), Stage.DELETED, 1),
@@ -65,6 +72,7 @@ def test_an_upload_stands_where_the_log_says(
     assert upload.file.filename == "plan.pdf"
 
 
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
 @pytest.mark.parametrize(
     ("over", "stage"), [(RELEASED, Stage.COMPLETED), (CLEANED, Stage.CLEANED)], ids=["released", "cleaned"]
 )
@@ -73,9 +81,30 @@ def test_an_upload_stands_where_the_log_says(
     [FAILED, TOLD["abort"], CLEANED, RELEASED],
     ids=["failed", "abort", "cleaned again", "released again"],
 )
-def test_nothing_counts_after_its_end(over: Input, stage: Stage, later: Input) -> None:
-    upload = announced(over, later).upload
+def test_nothing_counts_after_its_end(
+    over: Input, stage: Stage, later: Input, steps: tuple[str | StepPlan, ...]
+) -> None:
+    upload = announced(over, later, steps=steps).upload
     assert (upload.stage, upload.finishes) == (stage, 0)
+
+
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+@pytest.mark.parametrize("earlier", [earlier for earlier, _, _ in SAID.values()], ids=SAID)
+def test_the_counters_are_what_is_in_the_stream(
+    earlier: tuple[Input, ...], steps: tuple[str | StepPlan, ...]
+) -> None:
+    """With a URL that is no longer good, the upload would have begun with a question for another one."""
+    upload = announced(*earlier, steps=steps, expires_at=Millis(START + 1)).upload
+    assert upload.url_requests == 0
+    assert {(step.attempts, step.retries) for step in upload.steps} <= {(0, 0)}
+    assert upload.releases == (earlier[0] == TOLD["continue"] and FAILED in earlier)
+    assert upload.restarts == 0
+
+
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+def test_an_upload_that_was_cleaned_was_told_no_outcome(steps: tuple[str | StepPlan, ...]) -> None:
+    """Without any step it would have been released at once, which was never published."""
+    assert announced(CLEANED, steps=steps).upload.outcome is None
 
 
 def test_a_release_that_nobody_had_ordered_is_reported() -> None:
@@ -92,6 +121,55 @@ def test_without_any_step_a_release_before_the_announcement_is_not_ours_either()
     """The order that we would have given at once was never published."""
     story = announced(RELEASED, steps=())
     assert [notice.reason for notice in story.notices] == ["ReleasedElsewhere"]
+    assert "before postprocessing was over" in story.upload.message
+
+
+def test_without_any_step_another_service_has_told_the_storage_what_we_would_have_told_it() -> None:
+    story = announced(TOLD["continue"], steps=())
+    assert (story.upload.outcome, story.notices) == (Outcome.CONTINUE, [])
+
+
+NOTICES: dict[str, list[str]] = {
+    "continue, released": ["FinishedElsewhere"],
+    "continue, failed": ["FinishedElsewhere", "ReleaseFailed"],
+    "continue, failed, continue": ["FinishedElsewhere", "ReleaseFailed", "FinishedElsewhere"],
+    "continue, failed twice": ["FinishedElsewhere", "ReleaseFailed"],
+    "continue, failed, released": ["FinishedElsewhere", "ReleaseFailed"],
+    "continue, cleaned": ["FinishedElsewhere"],
+    "continue twice": ["FinishedElsewhere"],
+    "continue, abort": ["FinishedElsewhere"],
+    "abort, failed": ["FinishedElsewhere"],
+    "delete, released": ["FinishedElsewhere", "ReleasedElsewhere"],
+    "failed twice": ["Held"],
+    "failed, continue": ["Held", "FinishedElsewhere"],
+    "failed, released": ["Held", "ReleasedElsewhere"],
+}
+"""What people are told of an upload of which several things were said before: of each, in order."""
+
+
+@pytest.mark.parametrize(("said", "reasons"), NOTICES.items(), ids=NOTICES)
+def test_people_are_told_of_all_that_was_said_before(said: str, reasons: list[str]) -> None:
+    story = announced(*SAID[said][0])
+    assert [notice.reason for notice in story.notices] == reasons
+
+
+@pytest.mark.parametrize("said", ["continue twice", "continue, abort", "failed twice"])
+def test_a_last_word_that_changes_nothing_does_not_make_the_announcement_one(said: str) -> None:
+    """What is ignored makes no upload known: it would never be recorded."""
+    story = Story(config_of("a", "b"))
+    story.sequence = 100
+    seen = arrival()
+    decision = story.tell(BytesReceived(seen.origin, seen.file, SAID[said][0]))
+    assert (decision.ignored, decision.why, decision.met) == (None, "", None)
+
+
+def test_a_release_that_failed_too_often_before_may_still_succeed() -> None:
+    story = Story(config_of("a", max_releases=0))
+    story.sequence = 100
+    seen = arrival()
+    story.tell(BytesReceived(seen.origin, seen.file, (TOLD["continue"], FAILED, RELEASED)))
+    assert story.upload.stage is Stage.COMPLETED
+    assert [notice.reason for notice in story.notices] == ["FinishedElsewhere", "UploadFailed"]
 
 
 def test_what_was_cleaned_says_why_its_step_was_left_out() -> None:
@@ -126,7 +204,7 @@ def test_a_failed_release_is_tried_again() -> None:
         1,
         story.now + story.config.release_backoff,
     )
-    assert [notice.reason for notice in story.notices] == ["ReleaseFailed"]
+    assert [notice.reason for notice in story.notices] == ["FinishedElsewhere", "ReleaseFailed"]
     story.timer()
     assert story.published == ["finish continue 2"]
 

@@ -300,6 +300,31 @@ def test_a_failure_before_the_announcement_is_held() -> None:
     assert operator.sent == []
 
 
+@pytest.mark.parametrize(
+    ("said", "stage"),
+    [
+        ((finish("continue"), finish("continue")), Stage.AWAITING_READY),
+        ((finish("continue"), finish("abort")), Stage.AWAITING_READY),
+        ((ready(failed=True), ready(failed=True)), Stage.HELD),
+        ((ready(), ready(failed=True)), Stage.COMPLETED),
+        ((CLEAN, CLEAN), Stage.CLEANED),
+    ],
+    ids=["released twice", "another outcome", "failed twice", "failed after its end", "cleaned twice"],
+)
+def test_an_upload_is_known_whatever_was_said_last_before_its_announcement(
+    said: tuple[Event, ...], stage: Stage
+) -> None:
+    """What changed nothing made the announcement count for nothing too: the upload was never recorded."""
+    operator = Operator().acts().reads(*said, ARRIVED)
+    assert (operator.upload.stage, operator.sent) == (stage, [])
+    entry = operator.coordinator.upload_entry(UPLOAD)
+    assert entry is not None
+    assert operator.acks.ack_floor == 0
+    operator.coordinator.saved(entry, entry.version)
+    operator.coordinator.unknown.settle(Millis(operator.now + REMEMBERED_MS))
+    assert operator.acks.ack_floor == 3
+
+
 # -- announced again -------------------------------------------------------------------------
 
 

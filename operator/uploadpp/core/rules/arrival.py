@@ -6,18 +6,21 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived, CleanUpload, Input
 from uploadpp.core.model import Millis, Origin, Upload
 from uploadpp.core.moves import begin_run, cancel, end_untold, hold_unbegun, proceed, queue, start_step
-from uploadpp.core.rules.earlier import told_before
+from uploadpp.core.rules.earlier import Decide, told_before
 from uploadpp.core.states import DesiredState, Ignored, Outcome, Stage
 
 ANNOUNCED_AGAIN = "the storage announces this upload again, and how it went before is not known here"
 RESTORED = "the operator made this resource, but it has no status, as after a restore from a backup"
 
 
-def first_arrival(upload_id: str, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
+def first_arrival(
+    upload_id: str, arrived: BytesReceived, now: Millis, config: Config, decide: Decide
+) -> Decision:
     """An upload nobody has seen: snapshot the configured steps and start.
 
     If the storage has announced it before, it may have ended where our memory does not reach:
     after an abort it keeps the session, and a release would be reported although the bytes are lost.
+    `decide` says what the messages mean that came before the announcement.
     """
     upload = Upload(
         id=upload_id,
@@ -36,7 +39,7 @@ def first_arrival(upload_id: str, arrived: BytesReceived, now: Millis, config: C
             if arrived.origin.again
             else begin_run(upload, now, config)
         )
-    return told_before(upload, earlier, now, config)
+    return told_before(upload, earlier, now, config, decide)
 
 
 def arrival_of_pending(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:

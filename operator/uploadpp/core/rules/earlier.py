@@ -3,49 +3,49 @@
 The storage publishes from several threads: UploadReady may stand before BytesReceived.
 """
 
+from collections.abc import Callable
+
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import CleanUpload, FinishedElsewhere, Input, UploadReady
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.moves import begin_run, hold_unbegun
-from uploadpp.core.rules.answers import clean, released_elsewhere, upload_ready
-from uploadpp.core.rules.elsewhere import finished_elsewhere
-from uploadpp.core.states import Stage
 
 FACTS = (UploadReady, FinishedElsewhere, CleanUpload)
 """What is worth remembering of an upload that is not known."""
 
 REPORTED_FAILED = "the storage reported this upload as failed before it announced it"
 
+Decide = Callable[[Upload, str, Input, Millis, Config], Decision]
 
-def told_before(upload: Upload, earlier: tuple[Input, ...], now: Millis, config: Config) -> Decision:
+
+def told_before(
+    upload: Upload, earlier: tuple[Input, ...], now: Millis, config: Config, decide: Decide
+) -> Decision:
     """Where an upload stands that begins here, given what came before its announcement.
 
-    What it begins with is never published, and so does not count.
+    The first fact meets an upload that has begun, of which nothing is out. The others count as `decide`
+    says, as they would had the upload been known. People are told of all of them.
     """
-    decision = Decision(begin_run(upload, now, config).upload)
-    for event in earlier:
-        if decision.upload is not None and not decision.upload.stage.ended:
-            decision = _told(decision.upload, event, now, config)
-    told = any(isinstance(event, FinishedElsewhere) for event in earlier)
-    return evolve(decision, upload=_unbegun(decision.upload, told=told)) if decision.upload else decision
+    decision = _first(_unpublished(upload, now, config), earlier[0], now, config, decide)
+    known, notices = decision.upload or upload, decision.notices
+    for event in earlier[1:]:
+        decision = decide(known, known.id, event, now, config)
+        known, notices = decision.upload or known, (*notices, *decision.notices)
+    return Decision(known, notices=notices)
 
 
-def _unbegun(upload: Upload, *, told: bool) -> Upload:
-    never = tuple(evolve(step, attempts=0, started_at=None) for step in upload.steps)
-    return evolve(upload, steps=never, finishes=upload.finishes if told else 0)
+def _unpublished(upload: Upload, now: Millis, config: Config) -> Upload:
+    """The upload as it begins. What that publishes never goes out, and so does not count."""
+    begun = begin_run(upload, now, config).upload or upload
+    never = tuple(evolve(step, attempts=0, started_at=None) for step in begun.steps)
+    return evolve(begun, steps=never, url_requests=0)
 
 
-def _told(upload: Upload, event: Input, now: Millis, config: Config) -> Decision:
-    match event:
-        case FinishedElsewhere():
-            return finished_elsewhere(upload, event, now, config)
-        case CleanUpload():
-            return clean(upload, event, now, config)
-        case UploadReady() if upload.stage is Stage.AWAITING_READY and upload.log.start:
-            return upload_ready(upload, event, now, config)
-        case UploadReady(failed=False):
-            return released_elsewhere(upload, event, now, config)
-        case _:
-            return hold_unbegun(upload, now, REPORTED_FAILED)
+def _first(begun: Upload, event: Input, now: Millis, config: Config, decide: Decide) -> Decision:
+    if isinstance(event, UploadReady) and event.failed:
+        return hold_unbegun(begun, now, REPORTED_FAILED)
+    if not isinstance(event, FinishedElsewhere):  # nobody has told the storage an outcome
+        begun = evolve(begun, outcome=None, finishes=0)
+    return decide(begun, begun.id, event, now, config)

@@ -12,21 +12,28 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import FinishedElsewhere, RetriedElsewhere, StartedElsewhere
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.moves import end_step, enter, start_step
-from uploadpp.core.rules.timers import end_delay_if_due
-from uploadpp.core.states import Ignored, Outcome, Stage, StepReason, StepState
+from uploadpp.core.rules.timers import end_delay_if_due, fire, wake_at
+from uploadpp.core.states import IN_STEP, Ignored, Outcome, Stage, StepReason, StepState
 
 AT_WORK = frozenset({Stage.RUNNING, Stage.DELAYING})
+STARTABLE = IN_STEP - {Stage.HELD, Stage.SUSPENDED}
+"""Where a start of another service counts: elsewhere a person has to say first that the step may run."""
 
 
 def started_elsewhere(upload: Upload, start: StartedElsewhere, now: Millis, config: Config) -> Decision:
     """The current step was started: instead of our own start while that is not out, or once more."""
-    if start.step != upload.current_step or upload.cursor == len(upload.plan):
+    is_current = start.step == upload.current_step and upload.cursor < len(upload.plan)
+    is_ours = is_current and upload.stage in AT_WORK and upload.log.start is None
+    stopped = None if is_ours else _stopped(upload, now, config)
+    if stopped is not None:
+        return ignore(upload, Ignored.NO_RULE, f"StartedElsewhere means nothing while {stopped}")
+    if not is_current:
         delayed = _after_delay(upload, start, now, config)
         if delayed is not None:
             return delayed
         why = f"another service started {start.step or 'a step without name'}, which is not the current step"
         return ignore(upload, Ignored.NOT_CURRENT_STEP, why)
-    if upload.stage in AT_WORK and upload.log.start is None:
+    if is_ours:
         step = evolve(upload.step, started_at=Millis(max(upload.step.started_at or upload.since, now)))
         begun = upload.with_step(upload.cursor, step)
         met = Mark(Kind.START, upload.received_at, upload.run, step.attempts, start.step)
@@ -81,6 +88,20 @@ def finished_elsewhere(upload: Upload, finish: FinishedElsewhere, now: Millis, c
 def understood(word: str) -> Outcome:
     """What the storage makes of an outcome: it aborts at every word it does not know (F18)."""
     return Outcome(word) if word in {Outcome.CONTINUE, Outcome.DELETE} else Outcome.ABORT
+
+
+def _stopped(upload: Upload, now: Millis, config: Config) -> Stage | None:
+    """Where the upload waits or has ended by a timer that was due by then, though none has told us so far.
+
+    Only a timer that publishes nothing: what it publishes is in the log, before what follows it there.
+    """
+    due = wake_at(upload, config)
+    if due is None or now < due:
+        return None
+    rung = fire(upload, now, config)
+    if rung.upload is None or rung.commands or rung.upload.stage in STARTABLE:
+        return None
+    return rung.upload.stage
 
 
 def _after_delay(
