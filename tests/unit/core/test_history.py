@@ -10,9 +10,11 @@ from uploadpp.core.inputs import (
     Published,
     Resume,
     RetriedElsewhere,
+    StartedElsewhere,
+    StepFinished,
 )
-from uploadpp.core.model import Upload
-from uploadpp.core.states import Stage
+from uploadpp.core.model import LogPosition, Millis, Upload
+from uploadpp.core.states import Outcome, Stage
 from uploadpp.testing.builders import START, UPLOAD_ID, arrival
 from uploadpp.testing.plans import config, step
 
@@ -76,3 +78,75 @@ def test_our_own_events_of_an_earlier_life_are_those_of_another_service() -> Non
     )
     others = as_of_others(history(arrival(), retry, finish, question))
     assert [type(each.event) for each in others] == [BytesReceived, RetriedElsewhere, FinishedElsewhere]
+
+
+def test_what_was_missing_before_is_missing_still() -> None:
+    before = caught_up(arrival())
+    later = catch_up(before, UPLOAD_ID, [], 20, "main-queue@1", CONFIG)
+    assert later.missing == before.missing
+    assert upload_of(later).log == LogPosition("main-queue@1", 20, None)
+
+
+def test_what_was_missing_before_is_dropped_once_the_upload_is_over() -> None:
+    said = [Said(12, Millis(START + 9), CleanUpload())]
+    later = catch_up(caught_up(arrival()), UPLOAD_ID, said, 20, "main-queue@1", CONFIG)
+    assert (upload_of(later).stage, later.missing) == (Stage.CLEANED, ())
+
+
+def test_it_stands_where_the_log_was_read_to() -> None:
+    known = caught_up(arrival(), CleanUpload())
+    assert upload_of(known).log == LogPosition("main-queue@1", 9, 0)
+
+
+def test_it_never_stands_before_what_it_has_heard() -> None:
+    known = catch_up(Known(None), UPLOAD_ID, history(arrival(), CleanUpload()), 1, "main-queue@1", CONFIG)
+    assert upload_of(known).log.sequence == 2
+
+
+def test_what_another_service_has_started_is_not_missing() -> None:
+    known = caught_up(arrival(), StartedElsewhere("virusscan", 2))
+    assert (upload_of(known).step.attempts, known.missing) == (1, ())
+
+
+def test_a_retry_that_another_service_has_published_is_not_missing() -> None:
+    answered = (arrival(), StartedElsewhere("virusscan", 2), StepFinished("virusscan", "retry"))
+    assert [each.mark.kind for each in caught_up(*answered).missing] == [Kind.RETRY]
+    known = caught_up(*answered, RetriedElsewhere())
+    assert (upload_of(known).stage, known.missing) == (Stage.BACKING_OFF, ())
+
+
+def test_a_resume_of_its_step_starts_it_again() -> None:
+    said = [
+        *history(arrival(), StartedElsewhere("virusscan", 2)),
+        Said(3, Millis(START + 2_000), Resume(step="virusscan")),
+    ]
+    known = catch_up(Known(None), UPLOAD_ID, said, 9, "main-queue@1", CONFIG)
+    assert [each.mark.number for each in known.missing] == [2]
+    assert upload_of(known).since == START + 2_000
+
+
+def test_an_event_of_ours_that_nothing_waits_for_changes_nothing() -> None:
+    """It was published and counted before."""
+    mark = caught_up(arrival()).missing[0].mark
+    twice = (arrival(), Published(mark, 2), Published(mark, 3))
+    known = caught_up(*twice, event_id=mark.event_id(UPLOAD_ID))
+    assert (upload_of(known).step.attempts, upload_of(known).log.start, known.missing) == (1, 2, ())
+
+
+def test_an_event_of_a_stranger_with_the_id_of_ours_takes_nothing_from_us() -> None:
+    mark = caught_up(arrival()).missing[0].mark
+    known = caught_up(arrival(), StepFinished("policies", "retry"), event_id=mark.event_id(UPLOAD_ID))
+    assert starts(known.missing) == ["virusscan"]
+
+
+def test_our_own_events_tell_as_another_service_what_they_had_told() -> None:
+    start, finish, mine = (
+        Published(Mark(kind, START, 1, 1, detail), 7)
+        for kind, detail in [(Kind.START, "virusscan"), (Kind.FINISH, "delete"), (Kind.RESUME, "token")]
+    )
+    others = as_of_others([Said(7, START, event, "id") for event in (start, finish, mine, Resume("a"))])
+    assert others == [
+        Said(7, START, StartedElsewhere("virusscan", 7), "id"),
+        Said(7, START, FinishedElsewhere(Outcome.DELETE, 7), "id"),
+        Said(7, START, Resume("a"), "id"),
+    ]
