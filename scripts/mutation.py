@@ -2,7 +2,7 @@
 
 mutmut makes the faults in functions, `mutation_tables` those in tables and defaults. Both work in
 copies of the tree and go on where they were stopped; faults that no test noticed are tried again each
-time, because what changes in between are the tests. What is left is explained in docs/mutation.md.
+time, because what changes in between are the tests. What is left is explained in mutation_survivors.toml.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from pathlib import Path
 import mutation_tables as tables
 from mutation_attempts import STEADY, Attempt, failures
 from mutation_copy import ROOT, WORK, refresh
+from mutation_survivors import survivors as explained_survivors
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
 
 COPY = WORK / "functions"
 CORE = Path("src/uploadpp/core")
-PAGE = ROOT / "docs/mutation.md"
 KILLED = 1
 
 
@@ -106,7 +106,7 @@ def scores(jobs: int) -> dict[str, Score]:
 
 
 def report(found: dict[str, Score]) -> list[str]:
-    """Print the figures; returns the survivors that docs/mutation.md does not explain."""
+    """Print the figures; returns the survivors that mutation_survivors.toml does not explain."""
     print("\n| module | faults | killed | timed out | survived | not tried |")
     print("|---|---|---|---|---|---|")
     total = Score()
@@ -117,7 +117,9 @@ def report(found: dict[str, Score]) -> list[str]:
         total.timed_out += score.timed_out
         total.survivors += score.survivors
     _row("all", total)
-    explained = set(PAGE.read_text().splitlines()) if PAGE.exists() else set()
+    explained = [line for kind in explained_survivors() for line in kind.lines]
+    for each in sorted({*explained} - {*total.survivors}):
+        print(f"explained, and noticed by now: {each}")
     return [each for each in total.survivors if each not in explained]
 
 

@@ -68,6 +68,7 @@ def test_an_upload_stands_where_the_log_says(
     upload = story.upload
     assert (upload.stage, upload.finishes, story.published) == (stage, finishes, [])
     assert {(step.attempts, step.started_at) for step in upload.steps} <= {(0, None)}
+    assert upload.started_at == (None if earlier[0] == FAILED else story.now)
     assert upload.origin.has_url
     assert upload.file.filename == "plan.pdf"
 

@@ -211,3 +211,12 @@ def test_a_start_of_a_step_whose_url_nobody_answers_for_any_more_starts_nothing(
         Ignored.NO_RULE,
         "StartedElsewhere means nothing while Unanswered",
     )
+
+
+@pytest.mark.parametrize("policy", [OnExhausted.ABORT, OnExhausted.DELETE])
+def test_a_timer_that_would_publish_something_has_to_be_in_the_log_to_count(policy: OnExhausted) -> None:
+    """It is not, so the storage was told nothing, and the step has begun once more."""
+    story = begun(StepPlan(name="b", timeout=Millis(60_000), max_retries=0, on_exhausted=policy))
+    decision = story.tell(StartedElsewhere("b", story.sequence + 1), after=due(story))
+    assert decision.ignored is None
+    assert (story.upload.stage, story.upload.step.attempts) == (Stage.RUNNING, 2)
