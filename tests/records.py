@@ -43,7 +43,13 @@ WAITING = StepStatus()
 
 def record(**members: Any) -> Record:  # noqa: ANN401 -- fields of a record
     names = ("virusscan", "delay", "policies")
-    given = {"id": "u-1", "origin": ORIGIN, "steps": names, "current": "virusscan", "written_at": WRITTEN}
+    given: dict[str, Any] = {
+        "id": "u-1",
+        "origin": ORIGIN,
+        "steps": names,
+        "current": "virusscan",
+        "written_at": WRITTEN,
+    }
     return Record(**given | members)
 
 

@@ -1,5 +1,7 @@
 """What is written of an upload that is adopted, field by field."""
 
+from typing import Any
+
 import pytest
 
 from tests.records import (
@@ -60,7 +62,7 @@ def test_taken_for_started() -> None:
 
 def test_taken_for_told() -> None:
     found = adopted(record(current="finished", outcome="continue"), ground=LONG_AGO)
-    over = {"outcome": Outcome.CONTINUE, "finishes": 1, "cursor": 3, "start": 0}
+    over: dict[str, Any] = {"outcome": Outcome.CONTINUE, "finishes": 1, "cursor": 3, "start": 0}
     assert found == (expected(Stage.AWAITING_READY, PASSED, PASSED, PASSED, **over), ())
 
 
@@ -68,7 +70,7 @@ def test_an_end_that_has_to_be_told() -> None:
     """Which step has decided so is not known."""
     found = adopted(record(current="finished", outcome="abort"))
     cut = StepStatus(state=StepState.SKIPPED, finished_at=WRITTEN, reason=StepReason.FINISHED_ELSEWHERE)
-    over = {"outcome": Outcome.ABORT, "finishes": 1, "cursor": 3}
+    over: dict[str, Any] = {"outcome": Outcome.ABORT, "finishes": 1, "cursor": 3}
     mark = Mark(Kind.FINISH, WRITTEN, 1, 1, "abort")
     assert found == (
         expected(Stage.AWAITING_READY, cut, cut, cut, **over),
@@ -80,7 +82,7 @@ def test_delaying() -> None:
     found = adopted(record(current="policies"), (-10, start("delay"))).upload
     began = Millis(WRITTEN - 10)
     step = StepStatus(state=StepState.RUNNING, attempts=1, started_at=began)
-    ends = {"since": began, "next_attempt_at": Millis(began + DELAY), "cursor": 1, "start": 0}
+    ends: dict[str, Any] = {"since": began, "next_attempt_at": Millis(began + DELAY), "cursor": 1, "start": 0}
     assert found == expected(Stage.DELAYING, PASSED, step, WAITING, **ends)
 
 
@@ -94,13 +96,17 @@ def test_backing_off(failures: int, counted: int, wait: int) -> None:
     step = StepStatus(
         state=StepState.BACKING_OFF, attempts=counted, retries=counted, finished_at=at, outcome="retry"
     )
-    due = {"since": at, "next_attempt_at": Millis(at + wait), "cursor": 2, "start": 0}
+    due: dict[str, Any] = {"since": at, "next_attempt_at": Millis(at + wait), "cursor": 2, "start": 0}
     assert found == expected(Stage.BACKING_OFF, PASSED, PASSED, step, **due)
 
 
 def test_a_failed_release() -> None:
     found = adopted(record(current="finished", outcome="continue", finished=True)).upload
-    due = {"next_attempt_at": Millis(WRITTEN + CONFIG.release_backoff), "cursor": 3, "start": 0}
+    due: dict[str, Any] = {
+        "next_attempt_at": Millis(WRITTEN + CONFIG.release_backoff),
+        "cursor": 3,
+        "start": 0,
+    }
     told_once = {"outcome": Outcome.CONTINUE, "finishes": 1, "releases": 1}
     assert found == expected(Stage.RELEASE_BACKING_OFF, PASSED, PASSED, PASSED, **due, **told_once)
 
