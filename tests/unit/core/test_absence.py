@@ -154,18 +154,19 @@ UNORDERED = (
 
 
 @pytest.mark.parametrize(
-    ("story", "text"),
+    ("lost", "text"),
     [
-        (overdue("continue"), ORDERED.format("continue")),
-        (overdue("delete"), ORDERED.format("delete")),
-        (overdue("abort"), UNORDERED),
-        (without_url(), UNORDERED),
-        (retried(), UNORDERED),
+        (lambda: overdue("continue"), ORDERED.format("continue")),
+        (lambda: overdue("delete"), ORDERED.format("delete")),
+        (lambda: overdue("abort"), UNORDERED),
+        (without_url, UNORDERED),
+        (retried, UNORDERED),
     ],
     ids=["released", "deleted", "aborted", "no URL", "retried"],
 )
-def test_people_are_told_what_may_have_become_of_a_lost_upload(story: Story, text: str) -> None:
+def test_people_are_told_what_may_have_become_of_a_lost_upload(lost: Callable[[], Story], text: str) -> None:
     """An abort keeps the bytes, so it explains nothing."""
+    story = lost()
     decision = story.absent()
     assert decision.notices == (Notice(NoticeType.WARNING, "Gone", text),)
     assert story.upload.message == text

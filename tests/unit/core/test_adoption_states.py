@@ -107,7 +107,7 @@ def test_a_failed_release() -> None:
         "cursor": 3,
         "start": 0,
     }
-    told_once = {"outcome": Outcome.CONTINUE, "finishes": 1, "releases": 1}
+    told_once: dict[str, Any] = {"outcome": Outcome.CONTINUE, "finishes": 1, "releases": 1}
     assert found == expected(Stage.RELEASE_BACKING_OFF, PASSED, PASSED, PASSED, **due, **told_once)
 
 
