@@ -85,12 +85,14 @@ async def serve() -> None:
         kind = event["Metadata"]["eventtype"].removeprefix("events.")
         payload = json.loads(base64.b64decode(event["Payload"]))
         upload = payload.get("UploadID", "")
-        if kind == "BytesReceived":
+        if kind == "BytesReceived" and payload["URL"].startswith(DATA):
             names[upload] = payload["Filename"]
-        elif kind == "RestartPostprocessing" and upload in names:
+        elif upload not in names:
+            continue  # such as that of `helm test`, which plays the storage itself
+        elif kind == "RestartPostprocessing":
             await announce(js, names[upload], RESTARTED_BY)
         elif kind == "PostprocessingFinished":
-            print(f"{names.get(upload, upload)}: {payload['Outcome']}", flush=True)
+            print(f"{names[upload]}: {payload['Outcome']}", flush=True)
             failed = payload["Outcome"] != "continue"
             await publish(js, "UploadReady", {"UploadID": upload, "Failed": failed})
 

@@ -37,6 +37,8 @@ from uploadpp.wire.stream import STREAM
 STEP = "uploadpp-selftest"
 LABEL = "uploadpp.io/selftest"
 FETCHED = 100
+RELEASED = {Stage.AWAITING_READY, Stage.COMPLETED}
+"""The second is reached where a storage answers for uploads that it does not know."""
 
 
 class SelftestError(Exception):
@@ -142,7 +144,7 @@ class Selftest:
             if resource is None:
                 raise SelftestError(f"UploadPostprocessing {self._id} was removed by somebody else")
             conditions = resource.get("status", {}).get("conditions", [])
-            if any(each.get("reason") == Stage.AWAITING_READY for each in conditions):
+            if any(each.get("reason") in RELEASED for each in conditions):
                 return self._say("the operator released the file and recorded it in the resource")
             await asyncio.sleep(0.2)
 
