@@ -25,12 +25,20 @@ RUN site=$(/opt/uploadpp/bin/python -c 'import sysconfig; print(sysconfig.get_pa
       /opt/uploadpp/lib "$own"
 
 FROM ${BASE}
+ARG BASE
 ARG VERSION=0.0.0
 ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
 LABEL org.opencontainers.image.title="upload-postprocessing" \
       org.opencontainers.image.description="Postprocessing of ocis and OpenCloud uploads as a Kubernetes operator" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.vendor="The upload-postprocessing authors" \
+      org.opencontainers.image.authors="https://github.com/uploadpp/upload-postprocessing" \
+      org.opencontainers.image.url="https://github.com/uploadpp/upload-postprocessing" \
       org.opencontainers.image.source="https://github.com/uploadpp/upload-postprocessing" \
+      org.opencontainers.image.documentation="https://github.com/uploadpp/upload-postprocessing/blob/main/docs/README.md" \
+      org.opencontainers.image.base.name="${BASE}" \
+      org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY LICENSE /usr/share/doc/upload-postprocessing/

@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help docs plugin pictures demo dev dev-down test e2e node node-down node-binaries test-unit burst coverage mutation check format gen sim bench binaries test-binaries lock venv clean
+.PHONY: help docs audit plugin pictures demo dev dev-down test e2e node node-down node-binaries test-unit burst coverage mutation check format gen sim bench binaries test-binaries lock venv clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -50,6 +50,9 @@ plugin: venv ## dist/kubectl-pp, its completion, and the archive and manifest fo
 
 docs: venv ## the documentation as a site, dist/site; links and anchors are checked
 	@scripts/docs
+
+audit: ## known vulnerabilities of the locked packages (asks a database on the internet)
+	@scripts/audit
 
 pictures: venv ## docs/pictures: the page of `kubectl pp ui`, taken in a real Chromium
 	@$(PYTHON) -m e2e.cluster.binaries chromium

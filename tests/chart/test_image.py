@@ -50,8 +50,48 @@ def test_package_chart_and_image_have_one_version() -> None:
     chart = yaml.safe_load((REPO / "charts" / "upload-postprocessing" / "Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
     (image,) = yaml.safe_load(chart["annotations"]["artifacthub.io/images"])
+    assert [each.rpartition("/")[2] for each in image["platforms"]] == ["amd64", "arm64"]
     values = yaml.safe_load((REPO / "charts" / "upload-postprocessing" / "values.yaml").read_text())
     assert image["image"] == f"{values['image']['repository']}:{__version__}"
+
+
+def test_the_image_says_where_it_comes_from() -> None:
+    (labels,) = instructions("LABEL")
+    found = dict(re.findall(r'org\.opencontainers\.image\.([\w.]+)="([^"]+)"', labels))
+    described = {"title", "description", "vendor", "licenses", "authors"}
+    places = {"url", "source", "documentation"}
+    built = {"version", "revision", "created", "base.name"}
+    assert set(found) == described | places | built
+    arguments = {each.partition("=")[0] for each in instructions("ARG", FINAL_STAGE)}
+    assert {found[each].strip("${}") for each in built} == arguments
+    build = (REPO / ".github" / "workflows" / "release.yaml").read_text()
+    for each in arguments - {"BASE"}:
+        assert f"            {each}=${{{{ " in build
+
+
+def test_what_artifact_hub_shows_is_there() -> None:
+    chart = yaml.safe_load((REPO / "charts" / "upload-postprocessing" / "Chart.yaml").read_text())
+    notes = {name.partition("/")[2]: yaml.safe_load(text) for name, text in chart["annotations"].items()}
+    wanted = {
+        "category",
+        "license",
+        "operator",
+        "operatorCapabilities",
+        "prerelease",
+        "links",
+        "images",
+        "crds",
+    }
+    assert wanted | {"crdsExamples", "changes", "screenshots", "containsSecurityUpdates"} == set(notes)
+    urls = [each["url"] for each in [*notes["links"], *notes["screenshots"]]]
+    for url in [*urls, chart["icon"]]:
+        path = re.sub(r"^https://[^/]+/uploadpp/upload-postprocessing/(blob/)?(main/|issues$)", "", url)
+        assert (REPO / path).exists(), url
+    crd = yaml.safe_load(next((REPO / "crds").glob("*.yaml")).read_text())
+    (shown,) = notes["crds"]
+    versions = [each["name"] for each in crd["spec"]["versions"]]
+    assert (shown["kind"], shown["name"]) == (crd["spec"]["names"]["kind"], crd["metadata"]["name"])
+    assert shown["version"] in versions
 
 
 def test_both_stages_are_of_the_same_base() -> None:

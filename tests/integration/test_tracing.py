@@ -76,6 +76,8 @@ async def test_one_trace_from_the_upload_to_its_release(
     assert {span.parent for span in (policies, *scans, release)} == {run.id}
     assert [event.name for event in scans[0].span.events] == ["back-off"]
     assert [span.span.status.message for span in scans] == ["retry", ""]
+    assert [span.attributes.get("error.type") for span in scans] == ["retry", None]
+    assert {span.attributes["messaging.operation.type"] for span in (policies, release)} == {"send"}
     assert of(events, "StartPostprocessingStep", "traced") == [policies.id, *(scan.id for scan in scans)]
     assert of(events, "PostprocessingFinished", "traced") == [release.id]
     assert of(events, "PostprocessingRetry", "traced") == [scans[0].id]
@@ -143,9 +145,14 @@ return Continue(upload.traceparent)"""
     assert (work.service, work.kind, work.trace, work.parent) == ("mine", "CONSUMER", "4b" * 16, "0f" * 8)
     assert work.attributes["uploadpp.outcome"] == "continue"
     assert work.attributes["uploadpp.upload"] == second
+    assert (work.attributes["messaging.system"], work.attributes["messaging.operation.type"]) == (
+        "nats",
+        "process",
+    )
     assert answer.payload["Result"] == {"ErrorMsg": f"00-{work.trace}-{work.id}-01"}
     assert [span.parent for span in collector.named("inside")] == [failed.id, work.id]
     assert (failed.span.status.message, failed.attributes["uploadpp.outcome"]) == ("exception", "retry")
+    assert failed.attributes["error.type"] == "exception"
     assert b"einstein" not in b"".join(collector.bodies)
 
 

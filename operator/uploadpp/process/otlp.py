@@ -33,6 +33,7 @@ from uploadpp import __version__
 from uploadpp.core import tracing as core
 from uploadpp.core.text import clean
 from uploadpp.core.tracing import Span, Trace
+from uploadpp.wire.envelope import TOPIC
 
 FLUSH_SECONDS = 5.0
 MAX_ANSWER_BYTES = 64 * 1024
@@ -44,6 +45,16 @@ _KINDS = {
     core.SpanKind.WAIT: SpanKind.INTERNAL,
 }
 _NANOS = 1_000_000
+
+_EVENTS = {"messaging.system": "nats", "messaging.destination.name": TOPIC}
+PROCESSED = {**_EVENTS, "messaging.operation.name": "process", "messaging.operation.type": "process"}
+"""Of a span that a message has brought about, in the words of OpenTelemetry's conventions for messaging."""
+PUBLISHED = {**_EVENTS, "messaging.operation.name": "publish", "messaging.operation.type": "send"}
+_MESSAGING: dict[core.SpanKind, dict[str, str]] = {
+    core.SpanKind.RUN: PROCESSED,
+    core.SpanKind.REQUEST: PUBLISHED,
+    core.SpanKind.WAIT: {},
+}
 
 
 def _say_it_alike(record: logging.LogRecord) -> bool:
@@ -74,6 +85,10 @@ class BoundedSession(requests.Session):
 def _clean(attributes: Mapping[str, str | int]) -> dict[str, str | int]:
     """Ids and names of steps are words of others; half a pair in one would lose the whole batch."""
     return {name: clean(value) if isinstance(value, str) else value for name, value in attributes.items()}
+
+
+def _error_type(error: str) -> dict[str, str]:
+    return {"error.type": clean(error)} if error else {}
 
 
 class Otlp:
@@ -112,7 +127,7 @@ class Otlp:
                 context=context,
                 parent=parent if span.parent else None,
                 resource=self._resource,
-                attributes=_clean(span.attributes),
+                attributes={**_clean(span.attributes), **_MESSAGING[span.kind], **_error_type(span.error)},
                 events=[Event(each.name, _clean(each.attributes), each.at * _NANOS) for each in span.events],
                 kind=_KINDS[span.kind],
                 status=Status(StatusCode.ERROR, span.error) if span.error else Status(),

@@ -11,7 +11,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from uploadpp.process.otlp import Otlp
+from uploadpp.process.otlp import PROCESSED, Otlp
 from uploadpp.steps.job import Job
 from uploadpp.steps.judge import Attempt
 
@@ -38,6 +38,7 @@ class WorkSpans:
                 "uploadpp.upload": start.upload_id,
                 "uploadpp.step": start.step,
                 "uploadpp.redelivered": job.redelivered,
+                **PROCESSED,
                 "messaging.message.id": start.event_id,
             },
             record_exception=False,  # its text may quote what belongs to a user
@@ -49,3 +50,4 @@ class WorkSpans:
             span.set_attribute("uploadpp.outcome", attempt.outcome)
             if attempt.failure:
                 span.set_status(Status(StatusCode.ERROR, attempt.failure))
+                span.set_attribute("error.type", attempt.failure)

@@ -96,3 +96,32 @@ def test_names_of_others_lose_no_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert encode_spans(told).SerializeToString()
     (sent,) = told
     assert (sent.name, dict(sent.attributes or {})) == ("a\\ud800\\n", {"step": "a\\ud800\\n", "n": 1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "operation"),
+    [(SpanKind.RUN, ("process", "process")), (SpanKind.REQUEST, ("publish", "send")), (SpanKind.WAIT, None)],
+)
+def test_spans_use_the_words_of_the_conventions_for_messaging(
+    monkeypatch: pytest.MonkeyPatch, kind: SpanKind, operation: tuple[str, str] | None
+) -> None:
+    made = otlp.Otlp("http://127.0.0.1:9", "test", {})
+    told: list[ReadableSpan] = []
+    monkeypatch.setattr(made._processor, "on_end", told.append)
+    for error in ("", "RetriesExhausted"):
+        at = Millis(0)
+        made.emit(
+            Trace(1), Span(name="a", kind=kind, id=1, parent=0, start=at, end=at, attributes={}, error=error)
+        )
+    made.close()
+    expected = {}
+    if operation:
+        expected = {
+            "messaging.system": "nats",
+            "messaging.destination.name": "main-queue",
+            "messaging.operation.name": operation[0],
+            "messaging.operation.type": operation[1],
+        }
+    well, failed = (dict(each.attributes or {}) for each in told)
+    assert well == expected
+    assert failed == {**expected, "error.type": "RetriesExhausted"}
