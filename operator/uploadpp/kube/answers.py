@@ -33,6 +33,8 @@ DEFAULT_RETRY_AFTER_SECONDS = 1.0
 SHOWN = 80
 """Characters of an answer that is not the API server's: enough to recognise a proxy's page."""
 NAMESPACED_PARTS = 4
+MOST_SAID = 4_000
+"""Characters of a Status that are read. They go into the log, into readiness and into Events."""
 
 KINDS = {
     "uploadpostprocessings": "UploadPostprocessing",
@@ -174,7 +176,7 @@ def _is_text(value: object) -> bool:
 def error_of(method: str, path: str, status: int, headers: Mapping[str, str], data: bytes) -> ApiError:
     """The error that an answer is, in the words of the API server and what can be done about it."""
     said = _status_of(data)
-    words = " ".join(str(said.get("message", "")).split()) if said is not None else _shown(data)
+    words = " ".join(str(said.get("message", ""))[:MOST_SAID].split()) if said is not None else _shown(data)
     text = f"{method} {path}: {status} {words}{_remedy(status, words)}"
     if said is not None and (refused := _refusal(status, text, words)):
         return refused  # first of all: a webhook chooses its code, also one that says "try again"

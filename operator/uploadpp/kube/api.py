@@ -17,6 +17,7 @@ from yarl import URL
 
 from uploadpp.api.decode import STATUS_MANAGER
 from uploadpp.kube.answers import error_of, read_answer
+from uploadpp.kube.bodies import read_body
 from uploadpp.kube.credentials import Credentials
 from uploadpp.kube.errors import UnavailableError
 
@@ -94,7 +95,7 @@ class Api:
                 timeout=aiohttp.ClientTimeout(total=timeout),
                 allow_redirects=False,
             ) as response:
-                data = await response.read()
+                data = await read_body(response)
                 if response.status < HTTPStatus.BAD_REQUEST:
                     return read_answer(method, path, body, response.status, data)
                 if response.status == HTTPStatus.UNAUTHORIZED and await self._credentials.renewed(

@@ -68,6 +68,10 @@ class ExpiredError(UnavailableError):
     """The rest of a list is not available any more (410): it has to be read from the start."""
 
 
+class TooLargeAnswerError(UnavailableError):
+    """The answer is longer than we read: a list has to be asked for in smaller pages."""
+
+
 class MissingKindError(UnavailableError):
     """The CRD or the namespace is not there, or is being removed."""
 

@@ -20,6 +20,7 @@ from uploadpp.kube.errors import (
     NotFoundError,
     Refusal,
     RefusedError,
+    TooLargeAnswerError,
     UnavailableError,
 )
 from uploadpp.kube.paths import api_path
@@ -40,7 +41,20 @@ BINDING = ("steps", "retryPolicy", "stallAfterSeconds")
 BINDING_OF_FILE = ("id", "receivedTime", "filesize")
 """What decides how an upload is driven after a restart, and cannot be changed later. A webhook that hides
 names, or suspends what is new, is welcome to do so."""
-ESSENTIAL = ("conditions", "currentStep", "run", "finishes", "steps", "log")
+ESSENTIAL = (
+    "conditions",
+    "currentStep",
+    "run",
+    "finishes",
+    "steps",
+    "log",
+    "plan",
+    "outcome",
+    "nextAttemptTime",
+    "completionTime",
+    "expirationTime",
+    "observedToken",
+)
 """Fields of the status without which a restart would not go on where we are."""
 BUCKET_POINTER = f"/metadata/labels/{BUCKET_LABEL.replace('/', '~1')}"
 MARK_OF_URLS = "uploadpp.io/url-secret"
@@ -135,6 +149,11 @@ class Store:
                 if not token or attempts >= ATTEMPTS:
                     raise
                 token, attempts = "", attempts + 1
+                continue
+            except TooLargeAnswerError:
+                if limit == 1:
+                    raise
+                limit = max(1, limit // 4)
                 continue
             token = page.get("metadata", {}).get("continue", "")
             items: list[Json] = page.pop("items", None) or []

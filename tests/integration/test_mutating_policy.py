@@ -1,0 +1,103 @@
+"""Policies of the cluster that change what we write: all is recorded in the end, and nothing is lost."""
+
+import asyncio
+import json
+
+from e2e.cluster.kubectl import Kubectl
+from e2e.operator_process import Operator
+from tests.driver import Driver, log_lines, start_working, until, until_reasons
+from tests.integration.test_refusals import acknowledged
+from tests.integration.test_webhooks import _is_refused, all_once, driver, operator
+from uploadpp.api import API_VERSION, KIND
+
+__all__ = ["driver", "operator"]
+
+
+def mutation(name: str, resource: str, expression: str, *, of: str = "") -> str:
+    """A MutatingAdmissionPolicy that changes uploads in a namespace (that of its name) by a JSON patch."""
+    rule = {
+        "apiGroups": ["uploadpp.io"],
+        "apiVersions": ["*"],
+        "operations": ["CREATE", "UPDATE"],
+        "resources": [resource],
+    }
+    api = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": name}}
+    namespaces = {"matchLabels": {"kubernetes.io/metadata.name": of or name}}
+    objects = [
+        {
+            **api,
+            "kind": "MutatingAdmissionPolicy",
+            "spec": {
+                "failurePolicy": "Fail",
+                "reinvocationPolicy": "Never",
+                "matchConstraints": {"resourceRules": [rule]},
+                "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}],
+            },
+        },
+        {
+            **api,
+            "kind": "MutatingAdmissionPolicyBinding",
+            "spec": {
+                "policyName": name,
+                "matchResources": {"namespaceSelector": namespaces},
+            },
+        },
+    ]
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+
+
+OURS_GONE = """[
+  JSONPatch{op: "add", path: "/metadata/finalizers", value: ["stranger.example/keep"]},
+  JSONPatch{op: "add", path: "/metadata/annotations", value: {"stranger.example/checked": "yes"}},
+  JSONPatch{op: "replace", path: "/metadata/labels", value: {"uploadpp.io/bucket":
+    object.metadata.?labels["uploadpp.io/bucket"].orValue("00"), "team": "files"}},
+  JSONPatch{op: "add", path: "/spec/cancelPolicy", value: "Delete"}
+]"""
+END_GONE = """has(object.status.completionTime)
+  ? [JSONPatch{op: "remove", path: "/status/completionTime"}] : []"""
+PROBE = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": "probe", "labels": {}}}
+
+
+async def test_a_policy_of_the_cluster_changes_what_we_make(
+    driver: Driver, operator: Operator, kubectl: Kubectl, namespace: str
+) -> None:
+    """Our labels gone, a foreign finalizer, a status without its end: nothing is lost, all is recorded."""
+    operator.options.environment["UPLOADPP_TTL_COMPLETED"] = "2s"  # type: ignore[index]
+    await start_working(operator)
+    made = mutation(namespace, "uploadpostprocessings", OURS_GONE)
+    ends = mutation(f"{namespace}-status", "uploadpostprocessings/status", END_GONE, of=namespace)
+    probe = json.dumps({**PROBE, "spec": {"upload": {"id": "probe"}}})
+
+    async def stands() -> bool:
+        words = ("create", "--dry-run=server", "--output=json", "--filename=-")
+        found = json.loads(await asyncio.to_thread(kubectl, *words, stdin=probe))
+        return "team" in found["metadata"]["labels"]
+
+    kubectl("apply", "--filename=-", stdin=ends)
+    kubectl("apply", "--filename=-", stdin=made)
+    try:
+        await until(stands)
+        await driver.upload("u1")
+        await driver.until_released("u1")
+        await until(lambda: _is_refused(operator, "Changed"))
+        said = [x["message"] for x in log_lines(operator.log.read_text()) if "not written" in x["message"]]
+        assert "status.completionTime" in said[0]
+        assert not await acknowledged(driver)
+    finally:
+        kubectl("delete", "--filename=-", stdin=ends)
+        kubectl("delete", "--filename=-", stdin=made)
+    await until(lambda: acknowledged(driver))
+
+    async def leaves() -> bool:
+        (found,) = (await asyncio.to_thread(kubectl.json, "get", "upp"))["items"]
+        return "deletionTimestamp" in found["metadata"]
+
+    await until(leaves)
+    operator.kill()
+    await start_working(operator)
+    await driver.upload("u2")
+    await driver.until_released("u2")
+    await until_reasons(kubectl, {"u1": "Completed"})  # its finalizer is somebody else's
+    kubectl("patch", "upp", "u1", "--type=merge", "--patch", '{"metadata":{"finalizers":null}}')
+    await until_reasons(kubectl, {})
+    await all_once(driver)
