@@ -252,8 +252,9 @@ async def test_a_line_that_is_not_an_event_is_passed_over(
 
 
 async def test_it_says_when_it_begins_anew_and_leaves_the_listing_to_us(
-    server: FakeServer, watch: Watch
+    server: FakeServer, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(kopf_session, "SHORT_PAUSE_SECONDS", 0.0)
     watch.start()
     await asyncio.wait_for(watch.opened.wait(), 10)
     watch.opened.clear()

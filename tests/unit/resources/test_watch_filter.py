@@ -34,7 +34,8 @@ def filtered(text: bytes, size: int) -> OwnWriteFilter:
     return OwnWriteFilter(cast("aiohttp.StreamReader", Body(text, size)), is_own_write)
 
 
-NEWS = [line("ADDED", "theirs"), line("DELETED", "ours"), line("BOOKMARK", "ours"), line("ERROR", "ours")]
+BOOKMARK = orjson.dumps({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "7"}}}) + b"\n"
+NEWS = [line("ADDED", "theirs"), line("DELETED", "ours"), BOOKMARK]
 ECHOES = [line("ADDED", "ours"), line("MODIFIED", "ours")]
 
 

@@ -17,6 +17,10 @@ from uploadpp.resources.watch.kopf_session import KopfSession
 Sink = Callable[[str | None, Any], None]
 
 PAGE = 500
+BACK_OFF_SECONDS = (1.0, 2.0, 3.0, 5.0, 10.0)
+"""The pauses before a request is tried again; the last one from then on."""
+SILENT_SECONDS = 75.0
+"""A watch in which nothing comes for so long is opened again: the API server sends a sign each minute."""
 
 
 class EndlessBackOff:
@@ -24,7 +28,7 @@ class EndlessBackOff:
 
     def __iter__(self) -> Iterator[float]:
         """A new series for each request."""
-        return chain((1.0, 2.0, 3.0, 5.0), repeat(10.0))
+        return chain(BACK_OFF_SECONDS, repeat(BACK_OFF_SECONDS[-1]))
 
 
 class NoDiffBase(kopf.DiffBaseStorage):
@@ -87,6 +91,7 @@ def make_settings(selector: str) -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.peering.standalone = True
     settings.watching.chunk_size = PAGE
+    settings.watching.inactivity_timeout = SILENT_SECONDS
     if selector:
         settings.watching.label_selectors[GROUP, PLURAL] = selector
     settings.queueing.idle_timeout = 0.5

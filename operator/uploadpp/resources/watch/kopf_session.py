@@ -20,11 +20,11 @@ import aiohttp
 import kopf
 from multidict import CIMultiDict
 
-from uploadpp.kube.answers import error_of
 from uploadpp.kube.credentials import Credentials
-from uploadpp.kube.errors import MissingKindError
+from uploadpp.kube.errors import ExpiredError, MissingKindError
 from uploadpp.kube.store import GROUP, PLURAL
-from uploadpp.resources.watch.watch_filter import IsOwnWrite, OwnWriteFilter
+from uploadpp.resources.watch.foreign_answers import ForeignAnswerError, check
+from uploadpp.resources.watch.watch_filter import ExpiredWatch, IsOwnWrite, OwnWriteFilter
 
 STARTING = "it has not asked for the resources yet"
 UNKNOWN = f"the API server does not offer {PLURAL}.{GROUP}; is the CRD installed?"
@@ -32,6 +32,13 @@ NOBODY = "nobody"
 """Were there a resource of that name, it would be listed."""
 LONGEST_PAUSE_SECONDS = 5.0
 """Kopf logs in again at once when it is refused; the pauses are made here."""
+ANSWER_SECONDS = 15.0
+"""So long kopf waits for an answer; a watch is answered when it opens."""
+SHORT_SECONDS = 5.0
+SHORT_PAUSE_SECONDS = 1.0
+"""Kopf asks again at once when a watch ends. One that was short is followed by a pause."""
+QUIET_SECONDS = 5.0
+"""A watch may be cut off at any time; when it is not open again after this, that is said."""
 DISCOVERY_SECONDS = 10.0
 """When nothing was asked so long after the last answer, kopf has not found the resource, and will not."""
 
@@ -54,6 +61,8 @@ class KopfSession:
     _asked: bool = False
     _listed: bool = False
     _answered_at: float = 0.0
+    _watched_at: float = 0.0
+    _failing_since: float | None = None
     _session: aiohttp.ClientSession | None = None
     _credentials: Credentials | None = None
     _logins: int = 0
@@ -104,14 +113,30 @@ class KopfSession:
         self, request: aiohttp.ClientRequest, ask: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Let a listing be answered with its position only, and a watch tell nothing of our own writes."""
-        if not self._is_ours(request.url.path):
-            return await ask(request)
-        if "watch" not in request.url.query:
+        ours = self._is_ours(request.url.path)
+        is_watch = ours and "watch" in request.url.query
+        if ours and not is_watch:
             request.url = request.url.update_query(fieldSelector=f"metadata.name={NOBODY}")
-            return await ask(request)
-        answer = await ask(request)
-        answer.content = cast("aiohttp.StreamReader", OwnWriteFilter(answer.content, self.is_own_write))
+        if is_watch:
+            await self._pause()
+        async with asyncio.timeout(ANSWER_SECONDS):
+            answer = await ask(request)
+            error = await check(answer, is_watch=is_watch)
+        if is_watch and isinstance(error, ExpiredError):  # kopf expects it as an event
+            answer.status = HTTPStatus.OK
+            answer.content = cast("aiohttp.StreamReader", OwnWriteFilter(ExpiredWatch(), self.is_own_write))
+        elif is_watch and error is None:
+            answer.content = cast("aiohttp.StreamReader", OwnWriteFilter(answer.content, self.is_own_write))
+        elif error is not None:
+            self.trouble = str(error)
+            self.missing |= ours and isinstance(error, MissingKindError)
         return answer
+
+    async def _pause(self) -> None:
+        """Something that ends every watch at once would have kopf ask without a pause."""
+        if time.monotonic() - self._watched_at < SHORT_SECONDS:
+            await asyncio.sleep(SHORT_PAUSE_SECONDS)
+        self._watched_at = time.monotonic()
 
     async def close(self) -> None:
         """Close what kopf, when it ends at once, has never used and so does not close."""
@@ -126,19 +151,11 @@ class KopfSession:
     async def _on_answer(
         self, _session: object, _context: object, told: aiohttp.TraceRequestEndParams
     ) -> None:
-        status = told.response.status
-        if status >= HTTPStatus.BAD_REQUEST:
-            # What was read stays with the response, for kopf to read again.
-            data = await told.response.read()
-            said = told.response
-            error = error_of(told.method, told.url.path, said.status, said.headers, data)
-            self.trouble = str(error)
-            self.missing |= isinstance(error, MissingKindError) and self._is_ours(told.url.path)
-        elif self._is_ours(told.url.path):
+        if told.response.status < HTTPStatus.BAD_REQUEST and self._is_ours(told.url.path):
             if "watch" not in told.url.query:
                 self._listed = True
             else:
-                self.open, self.trouble = True, ""
+                self.open, self.trouble, self._failing_since = True, "", None
                 if self._listed:
                     self._listed = False
                     self.on_open()
@@ -147,9 +164,16 @@ class KopfSession:
     async def _on_failure(
         self, _session: object, _context: object, failed: aiohttp.TraceRequestExceptionParams
     ) -> None:
-        if self.open or isinstance(failed.exception, asyncio.CancelledError):
-            return  # an open watch may be cut off at any time; kopf asks again from where it was
-        self.trouble = f"{HTTPMethod.GET} {failed.url.path}: {type(failed.exception).__name__}"
+        error, now = failed.exception, time.monotonic()
+        if isinstance(error, asyncio.CancelledError):
+            return
+        if isinstance(error, ForeignAnswerError):
+            self.trouble, self._answered_at = str(error), now
+            return
+        if self._failing_since is None:
+            self._failing_since = now
+        if not self.open or now - self._failing_since >= QUIET_SECONDS:
+            self.trouble = f"{HTTPMethod.GET} {failed.url.path}: {type(error).__name__}"
 
     def _is_ours(self, path: str) -> bool:
         path = path.removeprefix(self._credentials.prefix if self._credentials else "")

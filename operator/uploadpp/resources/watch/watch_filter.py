@@ -6,13 +6,16 @@ that the events of the log wait: at 140 uploads a second half of their latency w
 Knows nothing of what makes an event an echo: `resources.event_handler` does.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from http import HTTPStatus
+from typing import Any, Protocol
 
 import aiohttp
 import orjson
 
+from uploadpp.kube.bodies import MOST_BYTES
 from uploadpp.pipeline.ports import Json
 
 IsOwnWrite = Callable[[Json], bool]
@@ -20,17 +23,38 @@ IsOwnWrite = Callable[[Json], bool]
 
 CHANGES = frozenset({"ADDED", "MODIFIED"})
 """What may be an echo; others are deletions, positions and errors."""
-WITHOUT_NAMES = frozenset({"BOOKMARK", "ERROR"})
+EXPIRED = orjson.dumps({"type": "ERROR", "object": {"kind": "Status", "code": HTTPStatus.GONE}})
+"""What has kopf list anew. Any other error in a watch would end kopf."""
+ERROR_PAUSE_SECONDS = 1.0
+MOST_SAID = 500
 
 log = logging.getLogger(__name__)
+
+
+class Content(Protocol):
+    """The part of an `aiohttp.StreamReader` that is needed here."""
+
+    def iter_chunked(self, n: int) -> AsyncIterator[bytes]:
+        """The body in pieces."""
+        ...
+
+
+class ExpiredWatch:
+    """The body of a watch whose position is too old."""
+
+    async def iter_chunked(self, n: int) -> AsyncIterator[bytes]:
+        """The one line."""
+        del n
+        yield EXPIRED + b"\n"
 
 
 class OwnWriteFilter:
     """The body of an answer to a watch, as kopf reads it: line by line (an `aiohttp.StreamReader`)."""
 
-    def __init__(self, content: aiohttp.StreamReader, is_own_write: IsOwnWrite) -> None:
+    def __init__(self, content: Content, is_own_write: IsOwnWrite) -> None:
         self._content = content
         self._is_own_write = is_own_write
+        self._failed = False
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- whatever the reader has
         """Everything else is the reader's own."""
@@ -41,29 +65,47 @@ class OwnWriteFilter:
         rest = b""
         async for data in self._content.iter_chunked(size):
             *lines, rest = (rest + data).split(b"\n")
-            news = [line for line in lines if self._is_news(line)]
+            news = [found for line in lines if (found := self._news(line))]
+            if self._failed:
+                await asyncio.sleep(ERROR_PAUSE_SECONDS)
             if news:
                 yield b"\n".join([*news, b""])
-        if rest and self._is_news(rest):
-            yield rest
+            if len(rest) > MOST_BYTES:
+                raise aiohttp.ClientPayloadError("a line of the watch is longer than any event")
+        if found := self._news(rest):
+            yield found
 
-    def _is_news(self, line: bytes) -> bool:
-        """Whether kopf is given a line. One that kopf could not read would end its watch."""
+    def _news(self, line: bytes) -> bytes:
+        """What kopf is given of a line; nothing when it could not read it: that would end its watch."""
         try:
             event = orjson.loads(line)
             kind, resource = event["type"], event["object"]
-            if kind in WITHOUT_NAMES:
-                return isinstance(resource, dict)
+            if kind == "ERROR":
+                return self._error(resource)
             meta = resource["metadata"]
+            version = meta.get("resourceVersion")
+            if not isinstance(version, str | None):
+                raise TypeError(version)  # noqa: TRY301 -- one place for what cannot be read
+            if kind == "BOOKMARK":
+                return line if version else b""
             meta["name"].encode()
+            known = kind in CHANGES
         except (ValueError, KeyError, TypeError, AttributeError):
             if line.strip():
                 log.warning(
                     "a line of the watch is not an event and is passed over", extra={"bytes": len(line)}
                 )
-            return False
+            return b""
         try:
-            return kind not in CHANGES or not self._is_own_write(resource)
+            return b"" if known and self._is_own_write(resource) else line
         except Exception:
             log.exception("an event of the watch is passed on unseen", extra={"resource": meta["name"]})
-            return True
+            return line
+
+    def _error(self, status: Json) -> bytes:
+        """An error that the watch ends with: whatever it is, all is listed and the watch begins anew."""
+        if status.get("code") != HTTPStatus.GONE:
+            words = " ".join(str(status.get("message", ""))[:MOST_SAID].split())
+            log.warning("the watch has ended and begins anew: %s", words or "an error without words")
+            self._failed = True
+        return EXPIRED
