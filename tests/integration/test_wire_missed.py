@@ -143,6 +143,53 @@ async def test_a_paused_consumer_is_named(client: Client, nats_version: str) -> 
         await until(lambda: found.reader.sequence == 3)
 
 
+EDITS: dict[str, dict[str, object]] = {
+    "another subject": {"filter_subject": "other"},
+    "headers only": {"headers_only": True},
+    "one at a time": {"max_ack_pending": 1},
+    "sent again soon": {"ack_wait": 1.0},
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+async def test_an_edited_consumer_is_left_for_one_as_it_has_to_be(
+    client: Client, edit: dict[str, object]
+) -> None:
+    """What came meanwhile is read by the next owner, from where this one had acknowledged."""
+    js = client.jetstream()
+    await js.add_stream(StreamConfig(name=STREAM, subjects=[STREAM, "other"]))
+    await fill(js, 3)
+    place = await take_over(js, SHARD, 1)
+    async with reading(client, place) as found:
+        await until(lambda: found.reader.sequence == 3)
+        await found.reader.acknowledge(2, 2)
+        await client.flush()
+        config = (await js.consumer_info(STREAM, place.consumer)).config
+        await js.add_consumer(STREAM, config.evolve(**edit))
+        await fill(js, 3)
+        await js.publish("other", b"x")
+        assert await found.reader.overtaken(await js.consumers_info(STREAM)) == ""
+        with pytest.raises(LogLostError, match=r"edited the consumer uploadpp-0-e1: "):
+            found.reader._lost.result()
+    after = await take_over(js, SHARD, 2)
+    assert (after.first, after.backlog) == (3, 5)
+
+
+async def test_a_body_that_was_left_out_is_not_passed_over(client: Client) -> None:
+    """Nothing is acknowledged that was not read; a publisher's own header says nothing."""
+    js = client.jetstream()
+    await ensure_stream(js)
+    place = await take_over(js, SHARD, 1)
+    async with reading(client, place) as found:
+        await js.publish(STREAM, b"", headers={"Nats-Msg-Size": "7"})
+        await until(lambda: found.reader.sequence == 1)
+        config = (await js.consumer_info(STREAM, place.consumer)).config
+        await js.add_consumer(STREAM, config.evolve(headers_only=True))
+        await fill(js, 3)
+        await until(found.reader._lost.done)
+        assert found.reader.sequence == 1
+
+
 async def publish(client: Client, body: bytes) -> tuple[list[str], str]:
     """Why an event was refused for good, and what readiness says."""
 

@@ -73,7 +73,7 @@ class NatsBus:
     @property
     def problem(self) -> str:
         """Why it cannot be used at the moment, in words; empty when it can."""
-        return trouble(self._client)
+        return trouble(self._client) or self.starts.problem
 
     @property
     def max_payload(self) -> int:

@@ -5,6 +5,7 @@ acknowledged at once. Starts of our step stay unacknowledged until their answer 
 """
 
 import logging
+import time
 from datetime import UTC, datetime, timedelta
 
 import nats.errors
@@ -15,6 +16,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
+from uploadpp.wire.edited import breaks_step, looks_cut_off, paused, slows_step
 from uploadpp.wire.listeners import durable_name
 from uploadpp.wire.making import explained
 from uploadpp.wire.pulls import Answer, Terms, judge
@@ -27,6 +29,8 @@ FETCH_SECONDS = 1.0
 CONFLICT = "409"
 MOST = 64
 """Messages asked for at once; fewer where the server allows fewer."""
+LOOK_SECONDS, LOOK_AGAIN_SECONDS = 10.0, 2.0
+"""So often it is looked whether somebody has paused or edited our consumer; the server does not say so."""
 
 
 class StartConsumer:
@@ -45,6 +49,10 @@ class StartConsumer:
         self._most = MOST
         self._refusal = ""
         self._heard = True
+        self._looked_at = float("-inf")
+        self._warned = ""
+        self.problem = ""
+        """What somebody has done to our consumer, and the remedy; empty when nothing that matters."""
         self._subscription: JetStreamContext.PullSubscription | None = None
 
     @property
@@ -64,7 +72,7 @@ class StartConsumer:
             info = await js.consumer_info(STREAM, self.name)
         except NotFoundError:
             info = await self._make(js)
-        self.ack_wait_seconds = info.config.ack_wait or self.ack_wait_seconds  # somebody may have changed it
+        self._judge(info)
         self._last = self._last or datetime.now(UTC)
         self._subscription = await js.pull_subscribe_bind(self.name, stream=STREAM)
         self._listen(self._subscription._sub)  # noqa: SLF001 -- it offers nothing to listen at
@@ -108,6 +116,8 @@ class StartConsumer:
         """
         if self._subscription is None:
             raise nats.errors.BadSubscriptionError
+        if time.monotonic() - self._looked_at >= (LOOK_AGAIN_SECONDS if self.problem else LOOK_SECONDS):
+            await self._look()
         self._heard = False
         try:
             messages = await self._subscription.fetch(min(batch, self._most), timeout=FETCH_SECONDS)
@@ -115,12 +125,40 @@ class StartConsumer:
             messages = []
             if not self._heard:  # NATS 2.10 says nothing about a consumer that is gone
                 await self._client.jetstream().consumer_info(STREAM, self.name)
+        if any(looks_cut_off(each) for each in messages) and (await self._look()).config.headers_only:
+            raise nats.errors.Error(self.problem)  # not acknowledged, they come again
         if messages:
             self._last = messages[-1].metadata.timestamp
         elif self._refusal:
             self._adapt(self._refusal)
         self._refusal = ""
         return messages
+
+    async def _look(self) -> ConsumerInfo:
+        """See what has become of our consumer.
+
+        Raises:
+            nats.errors.Error: it is gone, or JetStream does not answer.
+        """
+        info: ConsumerInfo = await self._client.jetstream().consumer_info(STREAM, self.name)
+        self._judge(info)
+        return info
+
+    def _judge(self, info: ConsumerInfo) -> None:
+        config, self._looked_at = info.config, time.monotonic()
+        # Somebody may have changed it.
+        self.ack_wait_seconds = min([config.ack_wait or self.ack_wait_seconds, *(config.backoff or ())])
+        edited, slow = breaks_step(config, STREAM), slows_step(config, MOST)
+        remedy = f"nats consumer rm {STREAM} {self.name} has the step make it anew, where it was"
+        self.problem = paused(info, STREAM) or (
+            f"somebody has edited the consumer {self.name}: {edited}; {remedy}" if edited else ""
+        )
+        found = self.problem or (f"somebody has edited the consumer {self.name}: {slow}" if slow else "")
+        if found and found != self._warned:
+            log.warning(found)
+        elif self._warned and not found:
+            log.info("the consumer is as it should be again", extra={"consumer": self.name})
+        self._warned = found
 
     def _adapt(self, refusal: str) -> None:
         """Ask for less if that is what the server wants.

@@ -20,9 +20,10 @@ from nats.js.api import ConsumerInfo
 from nats.js.errors import NotFoundError
 
 from uploadpp.core.model import Millis
+from uploadpp.wire.edited import hinders_owner, looks_cut_off, paused
 from uploadpp.wire.positions import acknowledged
 from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, judge, words
-from uploadpp.wire.stream import STREAM, Place
+from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, Place
 
 log = logging.getLogger(__name__)
 
@@ -66,14 +67,6 @@ class Raw:
 Handler = Callable[[Raw], Awaitable[None]]
 
 
-def _nothing() -> None:
-    """Nobody wants to know."""
-
-
-def _nobody(first: int, last: int) -> None:
-    del first, last
-
-
 class LogReader:
     """Hands every message of a place to a handler, one after another."""
 
@@ -82,6 +75,7 @@ class LogReader:
         self._handler = handler
         self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{place.consumer}"
         self._consumer = place.consumer
+        self._window = place.window
         self._inbox = client.new_inbox()
         self._credit = 0
         self._terms = Terms()
@@ -99,9 +93,9 @@ class LogReader:
         """The sequence of the message that the handler works on; 0 while it works on none."""
         self.asked = place.first - 1
         """What we have asked the server to take as acknowledged."""
-        self.on_drained: Callable[[], None] = _nothing
+        self.on_drained: Callable[[], None] = lambda: None
         """Told when the server has nothing more for us although it had: it was removed from the stream."""
-        self.on_missed: Callable[[int, int], None] = _nobody
+        self.on_missed: Callable[[int, int], None] = lambda *_: None
         """Told the first and last sequence of messages that were removed before they were read."""
         self._idle = False
         self._last_stored_at = 0
@@ -246,15 +240,15 @@ class LogReader:
     async def overtaken(self, consumers: list[ConsumerInfo]) -> str:
         """That somebody else has acknowledged what we have not, or has paused our consumer, in words.
 
-        Purging the stream looks like an acknowledgement, and is none.
+        Purging the stream looks like an acknowledgement, and is none. An edited consumer ends the reading:
+        the next owner makes one as it has to be.
         """
         asked = self.asked
         mine = next((each for each in consumers if each.name == self._consumer), None)
-        if mine is not None and mine.paused:
-            return (
-                f"the consumer {self._consumer} is paused until {mine.config.pause_until}, and nothing is "
-                f"read; nats consumer resume {STREAM} {self._consumer} ends that"
-            )
+        if mine is not None:
+            self._check_edits(mine)
+            if pause := paused(mine, STREAM):
+                return pause
         floor = acknowledged(mine) if mine is not None else None
         if not isinstance(floor, int) or floor <= asked:
             return ""
@@ -266,6 +260,10 @@ class LogReader:
             f"{self._consumer}: uploads may be lost at the next start; "
             f"only the operator may publish to $JS.ACK.{STREAM}.{self._consumer}.>"
         )
+
+    def _check_edits(self, mine: ConsumerInfo) -> None:
+        if edited := hinders_owner(mine.config, STREAM, self._window, ACK_WAIT_SECONDS):
+            self._fail(f"somebody has edited the consumer {self._consumer}: {edited}")
 
     async def _acknowledge(self) -> None:
         subject, reply = self._last_ack
@@ -321,9 +319,12 @@ class LogReader:
             self._fail(f"a gap before sequence {raw.sequence}")
             return
         self._delivered = max(self._delivered, raw.delivered)
+        skipped = raw.sequence > self._sequence + 1
+        if (skipped or looks_cut_off(message)) and await self._is_edited():
+            return
         if raw.sequence <= self._sequence:
             return  # delivered again because it waits for its acknowledgement for long
-        if raw.sequence > self._sequence + 1:
+        if skipped:
             self.on_missed(self._sequence + 1, raw.sequence - 1)
         self._sequence = raw.sequence
         self._last_stored_at = raw.timestamp
@@ -337,6 +338,14 @@ class LogReader:
             log.exception("the handler of the log failed", extra={"sequence": raw.sequence})
             self._fail("the handler failed")
         self.processing = 0
+
+    async def _is_edited(self) -> bool:
+        """Whether the server leaves out what we need; the next owner is given all of it."""
+        try:
+            self._check_edits(await self._client.jetstream().consumer_info(STREAM, self._consumer))
+        except (NatsError, TimeoutError) as error:
+            self._fail(f"cannot look at the consumer: {error}")
+        return self._lost.done()
 
     async def _on_status(self, message: Msg) -> None:
         headers = message.headers or {}

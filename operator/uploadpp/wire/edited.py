@@ -1,0 +1,82 @@
+"""What people and tools do to consumers: pause them, or change how they hand out messages.
+
+Everything of a consumer but its place and the way of acknowledging can be changed while it is read
+(`nats consumer edit`, a controller that keeps streams by its own files). The server tells the reader
+nothing of it.
+"""
+
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo
+
+SHORTEST_ACK_WAIT_SECONDS = 0.5
+"""With less time, work is given to another before anybody could say that it is being done."""
+SIZE_HEADER = "Nats-Msg-Size"
+"""What a server puts into a message whose body it leaves out. A publisher may do so as well."""
+
+
+def paused(info: ConsumerInfo, stream: str) -> str:
+    """That a consumer is paused, and what ends that; empty when it is not."""
+    if not info.paused:
+        return ""
+    return (
+        f"the consumer {info.name} is paused until {info.config.pause_until}, and nothing is "
+        f"read; nats consumer resume {stream} {info.name} ends that"
+    )
+
+
+def unreadable(config: ConsumerConfig, subject: str) -> str:
+    """What of a consumer keeps messages, or their bodies, from its reader; empty when nothing does."""
+    filters = [each for each in (config.filter_subject, *(config.filter_subjects or ())) if each]
+    if filters and not {subject, "*", ">"}.intersection(filters):
+        return f"its filter {', '.join(filters)} leaves {subject} out"
+    if config.headers_only:
+        return "it hands out headers only (headers_only)"
+    if config.deliver_subject:
+        return f"it sends messages to {config.deliver_subject} (deliver_subject) and cannot be asked for any"
+    return ""
+
+
+def hinders_owner(config: ConsumerConfig, subject: str, window: int, ack_wait_seconds: float) -> str:
+    """What of the operator's consumer is not as the operator made it, and matters; empty when nothing."""
+    if problem := unreadable(config, subject):
+        return problem
+    if config.max_ack_pending and 0 < config.max_ack_pending < window:
+        return f"only {config.max_ack_pending} messages may be unacknowledged (max_ack_pending)"
+    waits = [config.ack_wait or ack_wait_seconds, *(config.backoff or ())]
+    if min(waits) < ack_wait_seconds:
+        return f"messages are sent again after {min(waits):g} s (ack_wait, backoff)"
+    return ""
+
+
+def breaks_step(config: ConsumerConfig, subject: str) -> str:
+    """What of a step's consumer loses work, or does it several times; empty when nothing."""
+    if problem := unreadable(config, subject):
+        return problem
+    if config.ack_policy is not None and config.ack_policy != AckPolicy.EXPLICIT:
+        return f"its ack_policy is {config.ack_policy} and must be explicit: starts would be lost"
+    if config.max_deliver and config.max_deliver > 0:
+        return (
+            f"a start is handed out {config.max_deliver} times at most (max_deliver): one whose process ends "
+            "meanwhile would be lost"
+        )
+    waits = [config.ack_wait or SHORTEST_ACK_WAIT_SECONDS, *(config.backoff or ())]
+    if min(waits) < SHORTEST_ACK_WAIT_SECONDS:
+        return f"work is given to another after {min(waits):g} s (ack_wait, backoff), before it can be done"
+    return ""
+
+
+def slows_step(config: ConsumerConfig, batch: int) -> str:
+    """What of a step's consumer makes it slow, or removes it one day; empty when nothing."""
+    if config.max_ack_pending and 0 < config.max_ack_pending < batch:
+        return f"only {config.max_ack_pending} messages may be in work at once (max_ack_pending)"
+    if config.inactive_threshold:
+        return (
+            f"it is removed when no process of the step reads for {config.inactive_threshold:g} s "
+            "(inactive_threshold), and starts of that time are then lost"
+        )
+    return ""
+
+
+def looks_cut_off(message: Msg) -> bool:
+    """Whether a message may be one whose body the server has left out."""
+    return not message.data and SIZE_HEADER in (message.headers or {})
