@@ -254,6 +254,21 @@ async def test_a_plugin_runs_again_when_its_token_has_expired_or_is_refused(
     )
 
 
+async def test_a_plugin_that_gives_what_has_expired_does_not_run_for_each_request(files: Files) -> None:
+    give = files.script(
+        "give",
+        f'echo run >>{files.folder}/runs; printf \'{{"apiVersion":"client.authentication.k8s.io/v1","kind":'
+        f'"ExecCredential","status":{{"token":"{files.token}","expirationTimestamp":"2020-01-01T00:00:00Z"}}}}\'',
+    )
+    spec = {"apiVersion": "client.authentication.k8s.io/v1", "command": str(give), "interactiveMode": "Never"}
+    credentials = find_credentials({"KUBECONFIG": str(files.one({"exec": spec}))})
+    credentials._clock = lambda: credentials._asked_at + 1.0
+    async with Api(credentials) as api:
+        for _ in range(5):
+            await api.request("POST", REVIEW, BODY)
+    assert (files.folder / "runs").read_text().count("run") == 1
+
+
 class ConnectProxy:
     """A proxy that only knows CONNECT, resolves every name to this computer, and asks for a password."""
 

@@ -1,5 +1,6 @@
 """Kubeconfigs as people have them: what kubectl can use is used, and what it refuses is refused by name."""
 
+import base64
 import copy
 import json
 import os
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from e2e.cluster.binaries import resolve
+from e2e.cluster.certificates import write_certificates
 from uploadpp.kube.access import ConfigError
 from uploadpp.kube.credentials import find_credentials
 
@@ -34,6 +36,9 @@ def of(user: Json | None = None, **cluster: object) -> str:
     made["users"][0]["user"] = {"token": "t"} if user is None else user
     made["clusters"][0]["cluster"].update({key.replace("_", "-"): value for key, value in cluster.items()})
     return yaml.safe_dump(made)
+
+
+ISSUED = '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"x"}}'
 
 
 def plugin(**changes: object) -> Json:
@@ -64,9 +69,31 @@ USED: dict[str, str] = {
     "a plugin with a variable without value": of(plugin(env=[{"name": "A"}])),
     "a plugin that fails, token there": of({"token": "t", **plugin(command="false")}),
     "a user without a password": of({"username": "a"}),
+    "UTF-16, as PowerShell writes it": of(),
+    "HTTPS in capitals": of(server="HTTPS://127.0.0.1:1"),
+    "no port": of(server="https://127.0.0.1"),
+    "a query": of(server=f"{SERVER}/k8s?x=1#f"),
+    "a plugin whose token has expired": of(
+        plugin(args=[ISSUED.replace('"x"', '"x","expirationTimestamp":"2020-01-01T00:00:00Z"')])
+    ),
+    "a plugin that is told of the cluster": of(plugin(provideClusterInfo=True)),
+    "a user's extras": of({"token": "t", "as": "x", "as-user-extra": {"a/b": ["1", "2"]}}),
     "impersonation": of({"token": "t", "as": "x", "as-groups": ["g"], "as-uid": "7"}),
 }
+NOT_A_URL = "server in .*is not a URL such as"
 REFUSED: dict[str, tuple[str, str]] = {
+    "a port too high": (of(server="https://127.0.0.1:99999"), NOT_A_URL),
+    "a word as port": (of(server="https://127.0.0.1:https"), NOT_A_URL),
+    "no host": (of(server="https://"), NOT_A_URL),
+    "another scheme": (of(server="ftp://127.0.0.1:1"), NOT_A_URL),
+    "a space in the address": (of(server=f"{SERVER} "), NOT_A_URL),
+    "IPv6 without brackets": (of(server="https://::1:1"), NOT_A_URL),
+    "a plugin that asks": (of(plugin(interactiveMode="Always")), "is Always, but nobody can answer"),
+    "a plugin of another version than its answer": (
+        of(plugin(apiVersion="client.authentication.k8s.io/v1beta1")),
+        "not of the version",
+    ),
+    "NUL": (of() + "\0", "is not YAML"),
     "a user that is not there": (of().replace("name: u", "name: other"), "names the user 'u'"),
     "a user twice": (of().replace("users:", "users:\n- name: u\n  user: {}"), "the same name twice"),
     "a number as token": (of({"token": 12345}), "must be a string"),
@@ -128,6 +155,9 @@ def reaches_the_server(environment: dict[str, str]) -> bool:
 @pytest.mark.parametrize("name", USED)
 def test_what_kubectl_can_use_is_used(kubeconfig: Callable[[str], dict[str, str]], name: str) -> None:
     environment = kubeconfig(USED[name])
+    if name.startswith("UTF-16"):
+        path = Path(environment["HOME"], "config")
+        path.write_bytes(path.read_text().encode("utf-16"))
     assert find_credentials(environment).server.startswith("https://")
     assert reaches_the_server(environment)
 
@@ -141,6 +171,41 @@ def test_what_kubectl_refuses_is_refused_by_name(
     with pytest.raises(ConfigError, match=words):
         find_credentials(environment)
     assert not reaches_the_server(environment)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A certificate."""
+    folder = tmp_path_factory.mktemp("authority")
+    write_certificates(folder)
+    return (folder / "ca.crt").read_text()
+
+
+BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+BUNDLES: dict[str, tuple[str, bool]] = {
+    "two": ("{ca}{ca}", True),
+    "comments": ("# Autoridade de Certifica\u00e7\u00e3o \u2014 \u8a8d\u8a3c\u5c40\n{ca}", True),
+    "a broken one": ("{ca}" + BROKEN, True),
+    "a broken one first": (BROKEN + "{ca}", True),
+    "something else beside it": ("{ca}-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", True),
+    "only a broken one": (BROKEN, False),
+    "none": ("nothing\n", False),
+}
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_bundles_of_authorities_are_read_as_go_reads_them(
+    kubeconfig: Callable[[str], dict[str, str]], authority: str, name: str
+) -> None:
+    text, is_usable = BUNDLES[name]
+    data = base64.b64encode(text.replace("{ca}", authority).encode()).decode()
+    environment = kubeconfig(of(certificate_authority_data=data))
+    if is_usable:
+        assert find_credentials(environment).server == SERVER
+    else:
+        with pytest.raises(ConfigError, match="is not a certificate in PEM form"):
+            find_credentials(environment)
+    assert reaches_the_server(environment) is is_usable
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ once when the API server answers 401. Two threads use the same object; renewing 
 import asyncio
 import logging
 import os
+import re
 import ssl
 import tempfile
 import threading
@@ -31,6 +32,7 @@ REREAD_SECONDS = 60.0
 LEAST_SECONDS = 2.0
 """A refused request has credentials renewed no more often than this."""
 RETRY_SECONDS = 5.0
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*+-----END CERTIFICATE-----")
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -107,7 +109,9 @@ class Credentials:
         rereads = access.token_file is not None or any(each and each.path for each in files)
         self._fresh_until = now + REREAD_SECONDS if rereads else float("inf")
         if access.asks_plugin:
-            self._fresh_until = min(self._fresh_until, self._issued.expires_at)
+            # What has expired when it comes is asked for again at each request, but not more often than this.
+            expires_at = max(self._issued.expires_at, self._asked_at + LEAST_SECONDS)
+            self._fresh_until = min(self._fresh_until, expires_at)
 
     def _build(self, before: Snapshot | None, *, force: bool) -> Snapshot:
         access = self.access
@@ -194,8 +198,8 @@ def tls_context(access: Access, authority: bytes, certificate: bytes, key: bytes
         if access.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        elif authority:
-            context.load_verify_locations(cadata=authority.decode("ascii", "replace"))
+        elif authority:  # for Go, too, an empty file means those that the system knows
+            _load_authorities(context, authority)
         else:
             context.load_default_certs()
     except (ssl.SSLError, ValueError):
@@ -203,6 +207,22 @@ def tls_context(access: Access, authority: bytes, certificate: bytes, key: bytes
     if certificate:
         _load_certificate(context, certificate, key)
     return context
+
+
+def _load_authorities(context: ssl.SSLContext, bundle: bytes) -> None:
+    """Trust the certificates of a bundle. As in Go one that cannot be read is passed over, like comments.
+
+    Raises:
+        ValueError: there is none.
+    """
+    # Python takes only ASCII, and comments are in all languages.
+    blocks, loaded = _CERTIFICATE.findall(bundle.decode("ascii", "ignore")), 0
+    for block in blocks:
+        with suppress(ssl.SSLError, ValueError):
+            context.load_verify_locations(cadata=block)
+            loaded += 1
+    if not loaded:
+        raise ValueError("no certificate")
 
 
 def _load_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:

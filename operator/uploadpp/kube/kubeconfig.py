@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 
@@ -135,11 +136,11 @@ def _current(path: Path, content: Json) -> str:
 
 def _read(path: Path) -> Json | None:
     try:
-        # Of several documents kubectl reads the first.
-        content = next(iter(yaml.safe_load_all(path.read_text(encoding="utf-8"))), None)
+        # Of several documents kubectl reads the first. Windows' shells write UTF-16, which YAML may be.
+        content = next(iter(yaml.safe_load_all(path.read_bytes())), None)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigError(f"kubeconfig {path}: cannot be read: {type(error).__name__}") from None
     except yaml.YAMLError as error:
         # The text of the error quotes the file, which holds credentials.
@@ -198,7 +199,7 @@ def _access(context: Entry, cluster: Entry, user: Entry | None) -> Access:
             "token" if token else "tokenFile", "and username are both set; kubectl takes only one of them"
         )
     return Access(
-        server=_whole(server),
+        server=_whole(cluster, server),
         namespace=context.text("namespace"),
         authority=authority,
         insecure=insecure,
@@ -215,10 +216,20 @@ def _access(context: Entry, cluster: Entry, user: Entry | None) -> Access:
     )
 
 
-def _whole(server: str) -> str:
+def _whole(cluster: Entry, server: str) -> str:
+    """The address of the API server, with what Go leaves out of it left out."""
     if "://" not in server:  # as kubectl does it, whatever the entry says of certificates
         server = f"http://{server}"
-    return server.rstrip("/")
+    try:
+        found = urlsplit(server)
+        host, login, _ = found.hostname, found.username or found.password, found.port
+    except ValueError:
+        host = login = None
+    if not host or found.scheme not in {"http", "https"} or not server.isprintable() or " " in server:
+        raise cluster.error("server", "is not a URL such as https://host:6443")
+    if login is not None:
+        raise cluster.error("server", "holds a user or a password; they belong into an entry of users")
+    return urlunsplit((found.scheme, found.netloc, found.path.rstrip("/"), "", ""))
 
 
 def _unknown(entry: Entry, known: set[str]) -> tuple[str, ...]:

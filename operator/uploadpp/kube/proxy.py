@@ -99,6 +99,8 @@ def _matches(term: str, host: str, port: str, address: Address | None) -> bool:
 
 
 def _in_range(address: Address, term: str) -> bool:
+    if not term.rpartition("/")[2].isdecimal():
+        return False  # Go knows no 10.0.0.0/255.0.0.0
     try:
         network = ip_network(term, strict=False)
     except ValueError:
