@@ -4,12 +4,15 @@ import pytest
 
 from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.commands import Kind
+from uploadpp.testing.machine import Machine
 from uploadpp.testing.people import PERSON
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Result, Simulation
 
 
-def world(crash_at: int | None = None, **spec: object) -> tuple[Simulation, Result]:
+def world(
+    crash_at: int | None = None, *, answer_lost: bool = False, **spec: object
+) -> tuple[Simulation, Result]:
     """The announcement is read before the watch shows what the person has made."""
     sim = Simulation(1, config(step("virusscan"), step("policies"), ttl=3600))
     process = sim.start()
@@ -26,9 +29,22 @@ def world(crash_at: int | None = None, **spec: object) -> tuple[Simulation, Resu
     sim.kernel.run_until(1.5)
     process.machine.crash_at = process.machine.boundaries + crash_at if crash_at else None
     process.machine.on_crash = lambda: sim.restart_after(1)
+    if answer_lost:
+        lose_the_answer_to(sim, process.machine, "after PATCH /up-1, unanswered")
     sim.world.upload("up-1")
     sim.settle()
     return sim, sim.result()
+
+
+def lose_the_answer_to(sim: Simulation, machine: Machine, lost: str) -> None:
+    """One request is carried out, and nothing is heard of it."""
+    boundary, faults = machine.boundary, sim.processes[0].faults
+
+    def lose(what: str) -> None:
+        boundary(what)
+        faults.unanswered = float(what == lost)
+
+    machine.boundary = lose  # type: ignore[method-assign]
 
 
 def sealed_url(sim: Simulation) -> str:
@@ -59,3 +75,13 @@ def test_a_run_that_has_begun_keeps_its_steps() -> None:
     upload = sim.checks.read(sim.server.resources["up-1"])
     assert [plan.name for plan in upload.plan] == ["virusscan", "policies"]
     assert "AlreadyBegun" in result.trace.text(), result.report()
+
+
+def test_what_a_person_has_made_is_not_ours_once_we_have_sealed_it(caplog: pytest.LogCaptureFixture) -> None:
+    """The answer to that was lost. With a sealed part and no status it looked like ours, and was removed."""
+    sim, result = world(answer_lost=True, steps=[{"name": "policies"}])
+    assert not result.violations, result.report()
+    assert "PATCH /up-1: TimeoutError" in caplog.text
+    assert "DELETE /up-1" not in result.trace.text(), result.report()
+    upload = sim.checks.read(sim.server.resources["up-1"])
+    assert [plan.name for plan in upload.plan] == ["virusscan", "policies"]

@@ -331,7 +331,8 @@ class Checkpoint:
     async def _claim_own(self, entry: Entry, existing: Json) -> Stored:
         if existing["spec"]["upload"]["id"] != entry.upload.id:
             raise RefusedError(f"the name {entry.name} belongs to another upload", Refusal.NAME)
-        if existing["spec"].get("sealed") and not existing.get("status"):  # we have made it
+        announced = existing["spec"]["upload"].get("receivedTime") == format_time(entry.upload.received_at)
+        if announced and existing["spec"].get("sealed") and not existing.get("status"):  # we have made it
             altered = altered_in(self._encoder.resource(entry.upload), existing)
             await self._keep_or_remove(entry, entry.name, existing["metadata"]["uid"], altered)
         return await self._claim(entry, existing)
