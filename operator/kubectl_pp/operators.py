@@ -32,8 +32,10 @@ def look(context: Context, namespace: str, holders: set[str]) -> Iterator[Findin
     except PluginError as error:
         yield Finding(Verdict.NOTE, f"the operator's Pods cannot be listed: {error}", error.remedy)
         pods = {}
+    # Where somebody else keeps the Lease, such as a process that is not ours, no Pod only stands by.
+    owned = holders if holders & pods.keys() or not pods else set[str]()
     for name in sorted({*pods, *holders}):
-        works = name in holders or not holders
+        works = name in owned or not owned
         pod = pods.get(name)
         stuck = _why_it_does_not_run(pod) if pod is not None else ""
         if stuck:
@@ -43,6 +45,17 @@ def look(context: Context, namespace: str, holders: set[str]) -> Iterator[Findin
             continue
         said = _ask(client, namespace, name)
         yield from _verdict(said, f"operator {name}", f"kubectl logs -n {namespace} {name}", works=works)
+
+
+def first_trouble(client: Client, namespace: str, selector: str) -> str:
+    """Why a Pod among these does not run or is not ready, in words; empty when none of them says."""
+    try:
+        pods = _pods(client, namespace, selector)
+    except PluginError:
+        return ""
+    found = [(name, _why_it_does_not_run(pod)) for name, pod in sorted(pods.items())]
+    found += [(name, _ask(client, namespace, name, _port(pod)) or "") for name, pod in sorted(pods.items())]
+    return next((f"{name}: {why}" for name, why in found if why), "")
 
 
 def keys(client: Client, namespace: str, leases: list[Json], selector: str) -> Iterator[Finding]:
@@ -96,9 +109,15 @@ def _why_it_does_not_run(pod: Json) -> str:
     return ""
 
 
-def _ask(client: Client, namespace: str, pod: str) -> str | None:
+def _port(pod: Json) -> int:
+    """Where a step answers probes."""
+    ports = [each for container in pod["spec"]["containers"] for each in container.get("ports") or ()]
+    return int(ports[0]["containerPort"]) if ports else PORT
+
+
+def _ask(client: Client, namespace: str, pod: str, port: int = PORT) -> str | None:
     """What a Pod's /readyz says is wrong; empty when nothing is, None when it cannot be asked."""
-    path = f"/api/v1/namespaces/{namespace}/pods/{quote(pod)}:{PORT}/proxy/readyz"
+    path = f"/api/v1/namespaces/{namespace}/pods/{quote(pod)}:{port}/proxy/readyz"
     try:
         status, body = client.probe(path)
     except PluginError:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from kubectl_pp import metrics, operators
+from kubectl_pp import deployments, metrics, operators
 from kubectl_pp.context import Context
 from kubectl_pp.errors import PluginError
 from kubectl_pp.findings import Finding, Verdict
@@ -35,7 +35,7 @@ def look(context: Context) -> Health:
     namespace = context.options.operator_namespace or context.default_namespace
     url = context.options.metrics_url
     found = shards(context, namespace)
-    findings = list(found.findings)
+    findings = [*found.findings, *deployments.look(context, namespace)]
     findings += operators.look(context, namespace, {holder.rpartition("_")[0] for holder in found.holders})
     slots: dict[str, list[int | None]] = {}
     unwell: list[str] = []

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kubectl_pp import metrics, operators
+from kubectl_pp import deployments, metrics, operators
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, PluginError, UnavailableError
@@ -130,6 +130,7 @@ def shards(context: Context, namespace: str) -> Shards:
 def _operator(context: Context, namespace: str) -> Iterator[Finding]:
     leases, findings, holders = shards(context, namespace)
     yield from findings
+    yield from deployments.look(context, namespace)
     if findings and not leases and findings[0].verdict is Verdict.WARNING:
         return
     yield from operators.look(context, namespace, {holder.rpartition("_")[0] for holder in holders})
@@ -170,7 +171,8 @@ def _stuck(context: Context, uploads: list[Upload]) -> Iterator[Finding]:
         text = f"{first.name} is stuck for {since}: {state(first)}. {first.message}"
         if len(group) > 1:
             text = f"{len(group):,} uploads are stuck in the same place; the longest: {text}"
-        yield Finding(Verdict.WARNING, text, context.command(f"status {first.name}"))
+        verdict = Verdict.WARNING if first.stage == Stage.HELD else Verdict.BAD
+        yield Finding(verdict, text, context.command(f"status {first.name}"))
     if len(alike) > NAMED:
         more = sum(len(group) for group in list(alike.values())[NAMED:])
         yield Finding(Verdict.WARNING, f"{more:,} more are stuck", context.command("list --stalled"))
@@ -178,13 +180,24 @@ def _stuck(context: Context, uploads: list[Upload]) -> Iterator[Finding]:
 
 def _uploads(context: Context) -> Iterator[Finding]:
     try:
-        tally = context.client.retried(lambda: Tally(context, keep=lambda upload: upload.stuck))
+        tally = context.client.retried(lambda: Tally(context, keep=_waits))
     except PluginError as error:
         yield Finding(Verdict.BAD, str(error), error.remedy)
         return
     ended = sum(tally.ended.values())
     yield Finding(Verdict.GOOD, f"{tally.moving:,} uploads in postprocessing, {ended:,} ended and kept")
-    yield from _stuck(context, sorted(tally.kept, key=lambda u: u.newest))
+    if tally.moving and len(tally.kept) == tally.moving:
+        text = "none of them moves: each waits for an answer that does not come, or for a person"
+        yield Finding(Verdict.BAD, text, context.command("stats"))
+    yield from _stuck(context, sorted((u for u in tally.kept if u.stuck), key=lambda u: u.newest))
+    if suspended := sum(not upload.stuck for upload in tally.kept):
+        text = f"{suspended:,} uploads are suspended (spec.desiredState)"
+        yield Finding(Verdict.NOTE, text, context.command("unsuspend --all"))
     failed = ended - tally.ended[Stage.COMPLETED]
     if failed:
         yield Finding(Verdict.NOTE, f"{failed:,} uploads have failed", context.command("list --failed"))
+
+
+def _waits(upload: Upload) -> bool:
+    """Whether nothing happens to it until somebody does something."""
+    return upload.stuck or upload.stage == Stage.SUSPENDED

@@ -1,0 +1,67 @@
+"""The Deployments of operator and step services as `doctor` sees them: what keeps them from having Pods."""
+
+from collections.abc import Iterator
+
+from kubectl_pp import operators
+from kubectl_pp.client import Client, Json
+from kubectl_pp.context import Context
+from kubectl_pp.errors import PluginError
+from kubectl_pp.findings import Finding, Verdict
+from kubectl_pp.screen import harmless
+
+STEP_LABEL = "uploadpp.io/step"
+
+
+def look(context: Context, namespace: str) -> Iterator[Finding]:
+    """What is wrong with them; nothing where they cannot be listed, because Leases and metrics still tell."""
+    client = context.client
+    try:
+        own = _list(client, namespace, context.options.operator_selector)
+        services = _list(client, namespace, STEP_LABEL)
+    except PluginError:
+        return
+    for each in own:
+        yield from _operator(each)
+    for each in services:
+        yield from _service(client, namespace, each)
+
+
+def _list(client: Client, namespace: str, selector: str) -> list[Json]:
+    return client.items(f"/apis/apps/v1/namespaces/{namespace}/deployments", {"labelSelector": selector})
+
+
+def _operator(deployment: Json) -> Iterator[Finding]:
+    name, namespace = deployment["metadata"]["name"], deployment["metadata"]["namespace"]
+    if deployment["spec"].get("replicas", 1) == 0:
+        yield Finding(
+            Verdict.BAD,
+            f"no operator runs: Deployment {name} is scaled to 0",
+            f"helm upgrade with adopt.enabled=false and handBack.enabled=false, or "
+            f"kubectl scale deployment {name} -n {namespace} --replicas=1",
+        )
+    elif refused := _refused(deployment):
+        remedy = f"kubectl describe deployment {name} -n {namespace}"
+        yield Finding(Verdict.BAD, f"Deployment {name} cannot make its Pods: {refused}", remedy)
+
+
+def _service(client: Client, namespace: str, deployment: Json) -> Iterator[Finding]:
+    name = deployment["metadata"]["name"]
+    step = harmless(str(deployment["metadata"]["labels"][STEP_LABEL]))
+    remedy = f"kubectl describe deployment {name} -n {namespace}"
+    if deployment["spec"].get("replicas", 1) == 0:
+        yield Finding(Verdict.WARNING, f"the step service {step} is scaled to 0: Deployment {name}", remedy)
+    elif refused := _refused(deployment):
+        yield Finding(Verdict.BAD, f"the step service {step} cannot make its Pods: {refused}", remedy)
+    elif not (deployment.get("status") or {}).get("availableReplicas"):
+        chosen = deployment["spec"]["selector"].get("matchLabels") or {}
+        why = operators.first_trouble(client, namespace, ",".join(f"{k}={v}" for k, v in chosen.items()))
+        text = f"the step service {step} has no Pod that works" + (f": {why}" if why else "")
+        yield Finding(Verdict.BAD, text, remedy)
+
+
+def _refused(deployment: Json) -> str:
+    """Why the API server takes no Pod of it, such as a quota, in its words; empty when it does."""
+    for each in (deployment.get("status") or {}).get("conditions", ()):
+        if each.get("type") == "ReplicaFailure" and each.get("status") == "True":
+            return harmless(str(each.get("message", "")))
+    return ""

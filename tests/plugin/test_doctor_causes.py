@@ -1,0 +1,192 @@
+"""Uploads do not move, each time for another reason: `doctor` ends with 1 and names it."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from e2e.cluster.instance import Instance
+from e2e.cluster.kubectl import Kubectl
+from e2e.cluster.nats import NatsServer
+from e2e.operator_process import Operator, OperatorOptions
+from tests.integration.test_rights import Account
+from tests.plugin.conftest import Plugin
+from tests.plugin.peers import answer, receive
+from tests.plugin.resources import Json, Writer
+from tests.plugin.test_goldens import STATES, stalled
+from tests.plugin.test_operator import address, send, stage
+
+__all__ = ["address"]
+
+LABELS = {"app.kubernetes.io/name": "upload-postprocessing"}
+STEP = {"app.kubernetes.io/name": "upload-postprocessing-step", "uploadpp.io/step": "virusscan"}
+PATIENCE_SECONDS = 40.0
+
+
+def until_named(pp: Plugin, words: str, *arguments: str) -> str:
+    """Ask until it names the cause; returns all that it says."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        found = pp("doctor", *arguments, COLUMNS="300")
+        if words in found.out:
+            assert found.code == 1, found.out
+            return found.out
+        assert time.monotonic() < deadline, found.out
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def operator(
+    kubectl: Kubectl, instance: Instance, nats: NatsServer, namespace: str, tmp_path: Path
+) -> Iterator[Operator]:
+    """The real operator, with the rights of an account whose Role can be taken away."""
+    Account(kubectl, namespace)
+    shown = json.loads(kubectl("config", "view", "--raw", "--output=json"))
+    shown["users"][0]["user"] = {"token": kubectl("create", "token", "operator").strip()}
+    config = tmp_path / "operators-kubeconfig"
+    config.write_text(json.dumps(shown))
+    settings = {"UPLOADPP_LEASE_DURATION": "2s", "UPLOADPP_STALL_AFTER": "1s"}
+    options = OperatorOptions(config, nats.address, namespace, ("virusscan", "policies"), settings)
+    made = Operator(instance, options)
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_what_keeps_uploads_from_moving_is_named(
+    pp: Plugin, writer: Writer, operator: Operator, nats: NatsServer, kubectl: Kubectl
+) -> None:
+    metrics = f"--metrics-url={operator.url}/metrics"
+    until_named(pp, "no service listens for step virusscan: its uploads wait", metrics)
+
+    send(nats, receive("one"), receive("two"))
+    stage(writer, "two", "Running")
+    kubectl("patch", "upp", "two", "--type=merge", '--patch={"spec":{"desiredState":"Suspended"}}')
+    send(nats, answer("two", "virusscan", "continue"))
+    stage(writer, "two", "Suspended")
+    said = until_named(pp, "one is stuck for ", metrics)
+    assert "none of them moves" in said
+    assert "1 uploads are suspended" in said
+    assert "kubectl pp unsuspend --all" in said
+
+    kubectl("delete", "rolebinding", "operator")
+    assert "does not process uploads: " in until_named(pp, "no right to ", metrics)
+    kubectl(
+        "create", "rolebinding", "operator", "--role=operator", f"--serviceaccount={pp.namespace}:operator"
+    )
+
+    operator.stop()
+    until_named(pp, "no operator runs: Lease ", metrics)
+    key = operator.sealing_key_file.read_bytes()
+    operator.sealing_key_file.write_bytes(Fernet.generate_key())
+    operator.launch()
+    until_named(pp, "the operator lacks the key with which uploads under way are sealed", metrics)
+    operator.stop()
+    operator.sealing_key_file.write_bytes(key)
+    operator.start()
+    nats.stop()
+    until_named(pp, "the operator does not process uploads: NATS is not connected", metrics)
+
+
+def test_all_uploads_wait_for_a_person(pp: Plugin, writer: Writer) -> None:
+    """A held upload alone is for a person, not wrong; but nothing moves any more."""
+    writer.put(STATES["held"]("held"))
+    said = until_named(pp, "none of them moves")
+    assert "held is stuck for " in said
+    writer.put(STATES["backing-off"]("moving"))
+    assert "none of them moves" not in pp("doctor").out
+    writer.put(stalled("stuck"))
+    assert "stuck is stuck for " in pp("doctor").out
+
+
+def deployment(name: str, labels: Json, replicas: int, status: Json) -> tuple[Json, Json]:
+    spec = {
+        "replicas": replicas,
+        "selector": {"matchLabels": labels},
+        "template": {
+            "metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "operator", "image": "none"}]},
+        },
+    }
+    return {"metadata": {"name": name, "labels": labels}, "spec": spec}, {"status": status}
+
+
+QUOTA = 'pods "some" is forbidden: exceeded quota: pods'
+REFUSED = {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": QUOTA}]}
+DEPLOYMENTS = {
+    "operator-scaled-to-0": (LABELS, 0, {}, "no operator runs: Deployment some is scaled to 0"),
+    "operator-quota": (LABELS, 1, REFUSED, f"Deployment some cannot make its Pods: {QUOTA}"),
+    "step-without-pods": (STEP, 1, {}, "the step service virusscan has no Pod that works"),
+    "step-quota": (STEP, 1, REFUSED, f"the step service virusscan cannot make its Pods: {QUOTA}"),
+}
+
+
+@pytest.mark.parametrize(("labels", "replicas", "status", "words"), DEPLOYMENTS.values(), ids=DEPLOYMENTS)
+def test_why_there_is_no_pod(
+    pp: Plugin, writer: Writer, labels: Json, replicas: int, status: Json, words: str
+) -> None:
+    path = f"/apis/apps/v1/namespaces/{pp.namespace}/deployments"
+    body, told = deployment("some", labels, replicas, status)
+    writer.request("POST", path, body)
+    writer.request("PATCH", f"{path}/some/status", told)
+    until_named(pp, words)
+
+
+@pytest.fixture
+def pod(pp: Plugin, writer: Writer, address: str) -> Iterator[Callable[[str, Json, str], None]]:
+    """Makes a running Pod that says why it is not ready."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def make(name: str, labels: Json, words: str) -> None:
+        class Probed(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(503 if self.path == "/readyz" else 404)
+                self.end_headers()
+                self.wfile.write(words.encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer((address, 9255), Probed)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        path = f"/api/v1/namespaces/{pp.namespace}/pods"
+        spec = {"nodeName": "n", "containers": [{"name": "operator", "image": "none"}]}
+        writer.request("POST", path, {"metadata": {"name": name, "labels": labels}, "spec": spec})
+        status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]}
+        writer.request("PATCH", f"{path}/{name}/status", {"status": status})
+
+    yield make
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_lease_that_a_stranger_keeps(
+    pp: Plugin, writer: Writer, pod: Callable[[str, Json, str], None]
+) -> None:
+    """It is renewed, so it looks well; and our own Pod only stands by, for nobody."""
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{pp.namespace}/leases"
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
+    spec = {"holderIdentity": "nobody_1", "leaseDurationSeconds": 3600, "renewTime": now}
+    writer.request("POST", leases, {"metadata": {"name": "uploadpp-shard-0"}, "spec": spec})
+    words = "standing by for nobody_1, of which nothing was heard on NATS for 20 s"
+    pod("operator-1", LABELS, words)
+    until_named(pp, f"operator operator-1 does not process uploads: {words}")
+
+
+def test_a_step_says_why_it_is_not_ready(
+    pp: Plugin, writer: Writer, pod: Callable[[str, Json, str], None]
+) -> None:
+    path = f"/apis/apps/v1/namespaces/{pp.namespace}/deployments"
+    writer.request("POST", path, deployment("scan", STEP, 1, {})[0])
+    pod("scan-1", STEP, "clamd at tcp:clamd:3310 does not answer")
+    words = (
+        "the step service virusscan has no Pod that works: scan-1: clamd at tcp:clamd:3310 does not answer"
+    )
+    until_named(pp, words)
