@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import sys
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,20 +35,41 @@ SETTINGS = {
     "UPLOADPP_LEASE_DURATION": "2s",
     "UPLOADPP_RELEASE_BACKOFF": "1s",
     "UPLOADPP_TTL_COMPLETED": "10m",
+    "UPLOADPP_STEP_SETTINGS": '{"virusscan":{"maxRetries":1,"onExhausted":"Hold"}}',
 }
-KINDS = ("clean", "infected", "banned", "flaky", "hopeless", "slow", "unanswered", "unreleased")
-"""`slow` and `unanswered` are answered at the very end only, `unreleased` is released at the second try."""
-FIRST, PER_PERIOD = 160, 32
+KINDS = (
+    *("clean", "infected", "banned", "flaky", "hopeless", "slow", "unanswered", "unreleased"),
+    *("condemned", "expired"),
+)
+"""`slow`, `unanswered` and `condemned`, which is aborted, are answered at the very end only. `unreleased` is
+released at the second try. The URL of `expired` is too old when it comes to its last step."""
+OURS = ("held", "suspended", "cancelled")
+"""What only the operator knows: these are announced while it works."""
+FIRST, PER_PERIOD, PER_KIND = 200, 40, 6
 PATIENCE = 60.0
-VERDICTS = {"infected": "delete", "banned": "abort", "hopeless": "abort"}
+VERDICTS = {"infected": "delete"} | dict.fromkeys(("banned", "hopeless", "condemned", "cancelled"), "abort")
+LATE = {
+    *(("slow", "policies"), ("unanswered", "release"), ("condemned", "release")),
+    *(("suspended", "virusscan"), ("cancelled", "virusscan"), ("cancelled", "release")),
+}
+RESTARTED_BY = {"id": {"opaque_id": "postprocessing-restart"}}
 
 
 def kind_of(upload: str) -> str:
     return upload.split("-", maxsplit=1)[0]
 
 
-def uploads(period: int, count: int) -> list[str]:
-    return [f"{KINDS[index % len(KINDS)]}-{period}-{index}" for index in range(count)]
+def uploads(period: int, count: int, kinds: tuple[str, ...] = KINDS) -> list[str]:
+    return [f"{kinds[index % len(kinds)]}-{period}-{index}" for index in range(count)]
+
+
+def announcement(upload: str) -> bytes:
+    """As the storage announces it for the first time; the token is nobody's."""
+    if kind_of(upload) != "expired":
+        return bytes_received(upload)
+    soon = json.dumps({"exp": int(time.time()) + 1}).encode()
+    token = f"e30.{base64.urlsafe_b64encode(soon).decode().rstrip('=')}.c2ln"
+    return bytes_received(upload, URL=f"https://storage.test/data/{upload}/{token}")
 
 
 @dataclass
@@ -57,7 +79,11 @@ class World:
     url: str
     patient: bool = True
     """While set, slow steps and the storage of some uploads do not answer."""
+    renews: bool = False
+    """Until then the storage gives no fresh URL to anybody."""
     kept: list[Event] = field(default_factory=list)
+    asked: dict[str, Event] = field(default_factory=dict)
+    renewals: int = 0
     tries: Counter[tuple[str, str]] = field(default_factory=Counter)
     last: dict[str, bool] = field(default_factory=dict)
     """What the storage has said of an upload last: whether it failed."""
@@ -82,7 +108,7 @@ class World:
 
     async def announce(self, names: list[str], seconds: float) -> None:
         for name in names:
-            await self.js.publish(STREAM, bytes_received(name))
+            await self.js.publish(STREAM, announcement(name))
             await asyncio.sleep(seconds / len(names))
 
     async def answer_all(self) -> None:
@@ -92,11 +118,38 @@ class World:
         for event in kept:
             await self._answer(event)
 
+    async def answer_step_of(self, kind: str) -> None:
+        """The first step has its answer for uploads of that kind."""
+        mine = [each for each in self.kept if kind_of(each.upload_id) == kind]
+        self.kept = [each for each in self.kept if each not in mine]
+        for event in mine:
+            await self._say_outcome(event, "virusscan", "continue")
+
+    async def renew_all(self) -> None:
+        """From now on the storage announces again what it is asked for, with a fresh URL."""
+        self.renews = True
+        asked, self.asked = self.asked, {}
+        for event in asked.values():
+            await self._renew(event)
+
+    async def _renew(self, event: Event) -> None:
+        if not self.renews:
+            self.asked[event.upload_id] = event
+            return
+        self.renewals += 1
+        url = f"https://storage.test/data/{event.upload_id}?fresh={self.renewals}"
+        fresh = bytes_received(event.upload_id, URL=url, ExecutingUser=RESTARTED_BY)
+        await self.js.publish(STREAM, fresh)
+
     async def _take(self, message: Any) -> None:  # noqa: ANN401 -- a message of NATS
         await message.ack()
         event = decode(message.data)
-        if event is not None and event.type in {"StartPostprocessingStep", "PostprocessingFinished"}:
+        if event is None:
+            return
+        if event.type in {"StartPostprocessingStep", "PostprocessingFinished"}:
             await self._answer(event)
+        elif event.type == "RestartPostprocessing":
+            await self._renew(event)
 
     async def _answer(self, event: Event) -> None:
         upload, kind = event.upload_id, kind_of(event.upload_id)
@@ -104,8 +157,7 @@ class World:
         step = event.payload["StepToStart"] if starts else "release"
         if step == "delay":
             return
-        late = (kind == "slow" and step == "policies") or (kind == "unanswered" and step == "release")
-        if self.patient and late:
+        if self.patient and (kind, step) in LATE:
             self.kept.append(event)
             return
         self.tries[upload, step] += 1
@@ -115,14 +167,18 @@ class World:
             self.last[upload] = failed
             await self.js.publish(STREAM, encode("UploadReady", {"UploadID": upload, "Failed": failed}))
             return
-        word = self._word(upload, kind, step)
-        answer = {"UploadID": upload, "FinishedStep": step, "Outcome": word, "Result": None, "Error": None}
-        await self.js.publish(STREAM, encode("PostprocessingStepFinished", answer))
+        await self._say_outcome(event, step, self._word(upload, kind, step))
+
+    async def _say_outcome(self, event: Event, step: str, word: str) -> None:
+        answer = {"UploadID": event.upload_id, "FinishedStep": step, "Outcome": word}
+        body = encode("PostprocessingStepFinished", {**answer, "Result": None, "Error": None})
+        await self.js.publish(STREAM, body)
 
     def _word(self, upload: str, kind: str, step: str) -> str:
         if step == "virusscan":
-            return "delete" if kind == "infected" else "continue"
-        if kind == "banned":
+            wrong = {"infected": "delete", "held": "retry" if self.patient else "continue"}
+            return wrong.get(kind, "continue")
+        if kind in {"banned", "condemned"}:
             return "abort"
         if kind == "hopeless" or (kind == "flaky" and self.tries[upload, step] <= 2):
             return "retry"

@@ -1,7 +1,8 @@
 """The service we replace, played on a real NATS as its sources say it works, with its defects.
 
 It shares no code with the operator. What it reads from its bucket is checked as Go's decoder would. It
-acknowledges a message before it works on it, keeps its timers in memory, and `kill` forgets both.
+acknowledges a message before it works on it, keeps its timers in memory, and `kill` forgets both. In newer
+versions it pulls, and acknowledges a message after its work.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from typing import Any
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, KeyValueConfig
 from nats.js.errors import BucketNotFoundError, KeyNotFoundError
 from nats.js.kv import KeyValue
@@ -22,6 +24,7 @@ from e2e.demo.wire import STREAM, Event, decode, encode, go_json
 
 BUCKET = "postprocessing"
 GROUP = "postprocessing"
+PULL = "postprocessing-pull"
 WORKERS = 3
 FIELDS: dict[str, type | tuple[type, ...]] = {
     "ID": str,
@@ -73,8 +76,9 @@ class GoService:
     delay: float
     backoff: float
     max_retries: int = 3
+    pulls: bool = False
     client: Client | None = None
-    _queue: "asyncio.Queue[Event]" = field(default_factory=lambda: asyncio.Queue(maxsize=1))
+    _queue: "asyncio.Queue[tuple[Event, Msg]]" = field(default_factory=lambda: asyncio.Queue(maxsize=1))
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _bucket: KeyValue | None = None
 
@@ -89,6 +93,11 @@ class GoService:
         for _ in range(WORKERS):
             self._spawn(self._work())
         config = ConsumerConfig(deliver_policy=DeliverPolicy.NEW, ack_policy=AckPolicy.EXPLICIT)
+        if self.pulls:
+            config = config.evolve(durable_name=PULL, ack_wait=60, max_ack_pending=10_000)
+            await js.add_consumer(STREAM, config)  # made or updated, as there
+            self._spawn(self._pull(await js.pull_subscribe_bind(consumer=PULL, stream=STREAM)))
+            return
         await js.subscribe(
             STREAM, queue=GROUP, durable=GROUP, stream=STREAM, cb=self._take, manual_ack=True, config=config
         )
@@ -108,17 +117,26 @@ class GoService:
         task = asyncio.create_task(work)
         self._tasks.add(task)
 
+    async def _pull(self, subscription: JetStreamContext.PullSubscription) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                for message in await subscription.fetch(16, timeout=5):
+                    await self._take(message)
+
     async def _take(self, message: Msg) -> None:
         event = decode(message.data)
         if event is not None:
-            await self._queue.put(event)
-        await message.ack()  # before anybody has looked at it
+            await self._queue.put((event, message))
+        if event is None or not self.pulls:
+            await message.ack()  # before anybody has looked at it
 
     async def _work(self) -> None:
         while True:
-            event = await self._queue.get()
+            event, message = await self._queue.get()
             with contextlib.suppress(nats.errors.ConnectionClosedError):
                 await self._process(event)
+                if self.pulls:
+                    await message.ack()
 
     # -- its state machine ----------------------------------------------------------------
 

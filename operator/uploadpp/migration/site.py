@@ -21,14 +21,17 @@ from uploadpp.process.configuration import ConfigurationError
 from uploadpp.process.operator_config import core_config, namespace_of, sealing_keys
 from uploadpp.process.settings import Settings
 from uploadpp.wire.bucket import Names
-from uploadpp.wire.giveback import readers
+from uploadpp.wire.giveback import PULL, readers
 from uploadpp.wire.marks import Marks
-from uploadpp.wire.stream import legacy_members, list_consumers
+from uploadpp.wire.replaced import Readers
+from uploadpp.wire.stream import list_consumers
 
 AT_ONCE = 16
 """So many uploads are worked on at the same time."""
 CONNECT_SECONDS = 30.0
 LOOK_SECONDS = 1.0
+QUIET_LOOKS, QUIET_SECONDS = 3, 0.5
+"""A service that pulls is gone when so many looks in a row do not find it: it may be between two requests."""
 STILL_RUNS = (
     "the postprocessing service of ocis/OpenCloud is still running ({}); switch it off first, for example "
     "with OCIS_EXCLUDE_RUN_SERVICES=postprocessing or OC_EXCLUDE_RUN_SERVICES=postprocessing"
@@ -95,11 +98,14 @@ async def check_old_service(site: Site, report: Report, *, force: bool, wait_sec
     Raises:
         RefusedToRunError: it does, and neither `force` nor a dry run lets us go on all the same.
     """
+    among = Readers()
 
     async def members() -> str:
-        return ", ".join(legacy_members(await list_consumers(site.js)))
+        return ", ".join(among.among(await list_consumers(site.js)))
 
-    found = await _until_gone(members, 0 if force or report.dry_run else wait_seconds)
+    pulls = any(each.name == PULL for each in await list_consumers(site.js))
+    looks = QUIET_LOOKS if pulls else 1
+    found = await _until_gone(members, 0 if force or report.dry_run else wait_seconds, looks)
     if not found:
         return
     text = STILL_RUNS.format(found)
@@ -108,15 +114,16 @@ async def check_old_service(site: Site, report: Report, *, force: bool, wait_sec
     report.notes.append(text)
 
 
-async def _until_gone(look: Callable[[], Awaitable[str]], seconds: float) -> str:
-    """What is still there when the time is over; empty as soon as nothing is."""
+async def _until_gone(look: Callable[[], Awaitable[str]], seconds: float, looks: int = 1) -> str:
+    """What is still there when the time is over; empty as soon as so many looks in a row find nothing."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
+    end, quiet = loop.time() + seconds, 0
     while True:
         found = await look()
-        if not found or loop.time() >= end:
+        quiet = 0 if found else quiet + 1
+        if quiet >= looks or (found and loop.time() >= end):
             return found
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(LOOK_SECONDS if found else QUIET_SECONDS)
 
 
 def check_key(site: Site, resources: list[Json]) -> None:
