@@ -64,6 +64,15 @@ def test_each_page_has_a_check_and_a_way_back(page: Path) -> None:
     text = page.read_text()
     assert text.index("install") < text.index("Switch the old service off") < text.index("The way back")
     commands = "\n".join(blocks(page, "sh"))
-    for needed in ("kubectl pp doctor", "helm test", "rollout status", "--replicas=0", "sessions --restart"):
-        assert needed in commands
+    needed = (
+        "kubectl pp doctor",
+        "helm test",
+        "sessions --restart",
+        "handBack.enabled=true",
+        "handBack.enabled=false",
+    )
+    for each in needed:
+        assert each in commands
+    for waiting in re.findall(r"^kubectl .*(?:rollout status|kubectl wait).*$", commands, re.MULTILINE):
+        assert "--timeout=" in waiting, "it would wait without a word of what is missing"
     assert f"({page.name})" in (DOCS / "migration.md").read_text()
