@@ -73,6 +73,6 @@ def test_each_page_has_a_check_and_a_way_back(page: Path) -> None:
     )
     for each in needed:
         assert each in commands
-    for waiting in re.findall(r"^kubectl .*(?:rollout status|kubectl wait).*$", commands, re.MULTILINE):
+    for waiting in re.findall(r"^kubectl .*(?:rollout status| wait ).*$", commands, re.MULTILINE):
         assert "--timeout=" in waiting, "it would wait without a word of what is missing"
     assert f"({page.name})" in (DOCS / "migration.md").read_text()
