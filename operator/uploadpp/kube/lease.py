@@ -8,10 +8,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from uploadpp.core.lease import LONGEST_FACTOR, Claim, Record, claim, record_of
 from uploadpp.kube.api import Api, Json
+from uploadpp.kube.claimant import ANYBODY, Claimant
 from uploadpp.kube.errors import ApiError, ConflictError, ForbiddenError, NotFoundError
 from uploadpp.kube.leaseobject import check_kept, new_lease, spec_of, without_ballast
 from uploadpp.kube.paths import api_path
@@ -43,20 +43,10 @@ class LeaseLostError(Exception):
     """Somebody else owns the shard now."""
 
 
-class Bid(Protocol):
-    """Decides whether a Lease that can be had should be taken."""
-
-    async def wants(self, free_seconds: float) -> bool:
-        """Whether to take it; it could have been taken for so long."""
-
-    def outbid(self) -> None:
-        """It was not taken after all, or somebody else has it."""
-
-
 class Lease:
     """One Lease object, as seen by one process."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- which Lease, and who competes for it
         self,
         api: Api,
         namespace: str,
@@ -64,26 +54,22 @@ class Lease:
         identity: str,
         duration_seconds: int,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        claimant: Claimant = ANYBODY,
     ) -> None:
         self._api = api
         self._collection = api_path("apis", "coordination.k8s.io", "v1", "namespaces", namespace, "leases")
         self._name = name
         self._identity = identity
         self._duration = duration_seconds
-        self.shards = 1
         self._clock = clock
-        self.sightings = Sightings()
-        """Those of the process, where it competes for several Leases."""
-        self.is_alive: Callable[[str], bool] = lambda _: False
-        """Whether a holder has been heard lately by other means."""
-        self.bid: Bid | None = None
+        self._claimant = claimant
+        self._sightings = claimant.sightings if claimant.sightings is not None else Sightings()
         self._free_since: float | None = None
         self._resting: asyncio.Future[None] | None = None
         self._renewed_at = self._read_at = float("-inf")
         self._object: Json | None = None
         self._doubt = ""
-        self.annotations: dict[str, str] = {}
-        """What we write of ourselves into the Lease, for those who stand by."""
         self.owners_annotations: dict[str, str] = {}
         """What the Lease said of its owner when we last looked."""
         self._position: str | None = None
@@ -92,10 +78,7 @@ class Lease:
         self.problem = ""
         self.unfinished = 0
         """How many owners in a row before us have ended without being past the same part of the log."""
-        self.settled = False
-        """Whether we are past it."""
-        self.failed = False
-        """Whether our own ownership has failed, before it is released."""
+        self._settled = False
         self.handed_over = False
         """Whether its last owner has handed it over, when we took it."""
         self.held_elsewhere = False
@@ -138,7 +121,7 @@ class Lease:
     @property
     def silence(self) -> str:
         """Says so when the holder has not renewed it for longer than we would; otherwise empty."""
-        seconds = self.sightings.silence(self._name)
+        seconds = self._sightings.silence(self._name)
         if not self.held_elsewhere or seconds <= self._duration:
             return ""
         return f"standing by for {self.holder}, which has not renewed for {seconds:.0f} s"
@@ -167,14 +150,14 @@ class Lease:
                 level = logging.WARNING if problem != self.problem else logging.DEBUG
                 log.log(level, "cannot get the lease yet: %s", error)
                 epoch, holder = None, ""
-                self.sightings.failed(self._name)
+                self._sightings.failed(self._name)
                 self.problem = problem
             else:
                 self.problem = ""
             self.held_elsewhere = epoch is None and bool(holder)
             self.holder = holder
-            if epoch is None and self.bid is not None:
-                self.bid.outbid()
+            if epoch is None and self._claimant.bid is not None:
+                self._claimant.bid.outbid()
             if epoch is not None:
                 log.info("lease acquired", extra={"lease": self._name, "epoch": epoch})
                 return epoch
@@ -190,12 +173,14 @@ class Lease:
         try:
             other = await self._get(name)
         except ApiError:
-            self.sightings.failed(name)
+            self._sightings.failed(name)
             raise
         record = self._record(other)
         if other is None or record is None or not record.holder or record.holder == self._identity:
             return False
-        if (other["metadata"].get("annotations") or {}).get(SHARDS_ANNOTATION, "1") == str(self.shards):
+        if (other["metadata"].get("annotations") or {}).get(SHARDS_ANNOTATION, "1") == str(
+            self._claimant.shards
+        ):
             return False
         return self._claim(name, record, started) is Claim.WAIT
 
@@ -258,17 +243,22 @@ class Lease:
             self._renewed_at = self._read_at = float("-inf")
             raise LeaseLostError(f"taken by {holder or 'nobody'}")
 
-    async def release(self, *, handing_over: bool = False) -> None:
+    def note_settled(self, *, settled: bool) -> None:
+        """Whether we are past the part of the log that owners before us did not survive."""
+        self._settled = settled
+
+    async def release(self, *, handing_over: bool = False, failed: bool = False) -> None:
         """Give the shard back so that another replica need not wait.
 
-        `handing_over` tells the next owner that we go on answering messages until it does.
+        `handing_over` tells the next owner that we go on answering messages until it does, `failed` that our
+        ownership has ended by a failure.
         """
         if not self._unsure and (self._object is None or not self.valid):
             return
         self._renewed_at = self._read_at = float("-inf")
         try:
             async with asyncio.timeout(RELEASE_SECONDS / 4 if self._doubt else RELEASE_SECONDS):
-                await self._release(handing_over=handing_over)
+                await self._release(handing_over=handing_over, failed=failed)
         except ForbiddenError as error:
             # Helm removes Role and ServiceAccount while the Pod is ending.
             log.warning(
@@ -288,7 +278,7 @@ class Lease:
             return False
         return record is not None and bool(record.holder)
 
-    async def _release(self, *, handing_over: bool) -> None:
+    async def _release(self, *, handing_over: bool, failed: bool) -> None:
         known = None if self._unsure else self._object
         for current in (known, None):
             # A renewal whose answer we did not wait for has changed what we know of it.
@@ -300,7 +290,7 @@ class Lease:
             meta = {**found["metadata"], "annotations": {**(found["metadata"].get("annotations") or {})}}
             if handing_over:
                 meta["annotations"][HANDED_OVER_ANNOTATION] = self._identity
-            self._count(meta["annotations"], failed=self.failed)
+            self._count(meta["annotations"], failed=failed)
             try:
                 await self._put({**found, "metadata": meta, "spec": spec})
             except ConflictError:
@@ -338,16 +328,16 @@ class Lease:
         return transitions, self._identity
 
     def _claim(self, name: str, record: Record, now: float) -> Claim:
-        silent = self.sightings.saw(name, record, now, blind_seconds=self._duration / 4)
-        longest, alive = self._duration * LONGEST_FACTOR, self.is_alive(record.holder)
+        silent = self._sightings.saw(name, record, now, blind_seconds=self._duration / 4)
+        longest, alive = self._duration * LONGEST_FACTOR, self._claimant.is_alive(record.holder)
         return claim(record, self._identity, now - silent, now, longest, alive=alive)
 
     async def _wants(self, now: float) -> bool:
-        if self.bid is None:
+        if self._claimant.bid is None:
             return True
         if self._free_since is None:
             self._free_since = now
-        return await self.bid.wants(now - self._free_since)
+        return await self._claimant.bid.wants(now - self._free_since)
 
     def _record(self, lease: Json | None) -> Record | None:
         return None if lease is None else record_of(lease.get("spec"), self._duration)
@@ -364,7 +354,7 @@ class Lease:
         old = (current or {}).get("spec") or {}
         spec = spec_of(self._identity, self._duration, transitions, old, taken=taken)
         annotations = {**((current or {}).get("metadata", {}).get("annotations") or {})}
-        annotations |= {SHARDS_ANNOTATION: str(self.shards)} | self.annotations
+        annotations |= {SHARDS_ANNOTATION: str(self._claimant.shards)} | dict(self._claimant.annotations)
         handed_over = annotations.pop(HANDED_OVER_ANNOTATION, None)
         if self._position is not None:
             annotations.pop(POSITION_ANNOTATION, None)
@@ -383,7 +373,7 @@ class Lease:
 
     def _count(self, annotations: dict[str, str], *, failed: bool = False) -> None:
         """Write how many owners in a row have not come past the same part of the log; costs no write more."""
-        count = (0 if self.settled else self.unfinished) + failed
+        count = (0 if self._settled else self.unfinished) + failed
         annotations.pop(UNFINISHED_ANNOTATION, None)
         if count:
             annotations[UNFINISHED_ANNOTATION] = str(count)

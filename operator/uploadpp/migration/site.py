@@ -12,6 +12,7 @@ from nats.js import JetStreamContext
 from uploadpp.core.config import Config
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.api import Api, Json
+from uploadpp.kube.claimant import Claimant
 from uploadpp.kube.lease import Lease
 from uploadpp.kube.sealing import Sealer, UnknownKeyError
 from uploadpp.kube.store import Store
@@ -171,11 +172,13 @@ async def alone(site: Site, report: Report, wait_seconds: float = 0) -> AsyncIte
     count, seconds = site.settings.shards, -(-site.settings.lease_duration // 1000)
     me = f"uploadpp-{report.command}_{uuid4().hex[:8]}"
     shards = [Shard(index, count) for index in range(count)]
-    leases = [Lease(site.api, site.namespace, each.lease_name, me, seconds) for each in shards]
+    claimant = Claimant(shards=count)
+    leases = [
+        Lease(site.api, site.namespace, each.lease_name, me, seconds, claimant=claimant) for each in shards
+    ]
     holding: list[asyncio.Task[None]] = []
     try:
         for lease in leases:
-            lease.shards = count
             await _acquire(lease, seconds * 2 + wait_seconds)
             holding.append(asyncio.create_task(lease.hold()))
         async with _ended_by(holding):

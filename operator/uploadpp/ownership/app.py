@@ -19,6 +19,7 @@ from uploadpp.core.lease import identity
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.access import ConfigError
 from uploadpp.kube.api import Api
+from uploadpp.kube.claimant import Claimant
 from uploadpp.kube.cluster import cluster_of
 from uploadpp.kube.credentials import Credentials, find_credentials
 from uploadpp.kube.eventlog import EventLog
@@ -156,12 +157,17 @@ class App:
             self._candidates = [
                 ShardCandidate(deps, membership, Shard(i, count), lease, max_age) for i in range(count)
             ]
-            membership.candidates = self._candidates
             self._publish_backlogs()
             steps = [step.name for step in self._config.steps]
             listeners = Listeners(self._client.jetstream(), steps, self._metrics)
             self._rights = Rights(api, self._namespace)
-            works = (events.run(), membership.run(), listeners.run(), self._listen(), self._leave(membership))
+            works = (
+                events.run(),
+                membership.run(self._candidates),
+                listeners.run(),
+                self._listen(),
+                self._leave(membership),
+            )
             helpers = [asyncio.create_task(work) for work in (*works, self._rights.run())]
             try:
                 await asyncio.gather(*(candidate.run(self._stop) for candidate in self._candidates))
@@ -207,12 +213,14 @@ class App:
                 default=0,
             )
         )
-        metrics.ages.clock = wall_clock
-        metrics.ages.uploads = lambda: (
-            entry.upload
-            for candidate in self._candidates
-            if candidate.ownership is not None
-            for entry in candidate.ownership.entries
+        metrics.ages.tell_of(
+            lambda: (
+                entry.upload
+                for candidate in self._candidates
+                if candidate.ownership is not None
+                for entry in candidate.ownership.entries
+            ),
+            wall_clock,
         )
 
     async def _listen(self) -> None:
@@ -238,11 +246,9 @@ class App:
         ]
         return next((found for each in ownerships if (found := each.trace_id(upload_id))), "")
 
-    def _lease(self, api: Api, shard: Shard) -> Lease:
+    def _lease(self, api: Api, shard: Shard, claimant: Claimant) -> Lease:
         duration = -(-self._settings.lease_duration // 1000)
-        lease = Lease(api, self._namespace, shard.lease_name, self._identity, duration)
-        lease.shards = shard.count
-        return lease
+        return Lease(api, self._namespace, shard.lease_name, self._identity, duration, claimant=claimant)
 
     def _dependencies(
         self, api: Api, events: EventLog, client: Client, credentials: Credentials

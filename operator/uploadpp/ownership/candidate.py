@@ -11,6 +11,7 @@ from datetime import datetime
 from nats.errors import Error as NatsError
 
 from uploadpp.core.sharding import Shard
+from uploadpp.kube.claimant import Claimant
 from uploadpp.kube.errors import ApiError
 from uploadpp.kube.lease import Lease, LeaseLostError
 from uploadpp.ownership.dependencies import Dependencies
@@ -56,7 +57,7 @@ class ShardCandidate:
         deps: Dependencies,
         membership: Membership,
         shard: Shard,
-        new_lease: Callable[[Shard], Lease],
+        new_lease: Callable[[Shard, Claimant], Lease],
         stream_max_age_seconds: float | None,
     ) -> None:
         self._deps = deps
@@ -102,7 +103,7 @@ class ShardCandidate:
         if lease is None or self.ownership is not None or not lease.held_elsewhere:
             return "", ""
         keys = getattr(self._deps.seals, "fingerprints", ())
-        return differences(lease.owners_annotations, lease.annotations, keys)
+        return differences(lease.owners_annotations, annotations_of(self._deps), keys)
 
     @property
     def lacks_key(self) -> bool:
@@ -131,7 +132,7 @@ class ShardCandidate:
             self._lease.hurry()
 
     async def wants(self, free_seconds: float) -> bool:
-        """Whether to take the Lease, which could be had for so long (`kube.lease.Bid`)."""
+        """Whether to take the Lease, which could be had for so long (`kube.claimant.Bid`)."""
         if self._lease is None or await self._membership.layouts.held(self._lease):
             return False
         return self._membership.claims(self.shard.index, free_seconds)
@@ -203,15 +204,16 @@ class ShardCandidate:
             pause = min(pause * 2, LONGEST_RESTART_SECONDS)
 
     async def _own(self, stop: asyncio.Event) -> None:
-        lease = self._lease = self._new_lease(self.shard)
-        lease.annotations = annotations_of(self._deps)
-        lease.sightings, lease.is_alive, lease.bid = (
-            self._membership.sightings,
-            self._membership.is_alive,
-            self,
+        claimant = Claimant(
+            shards=self.shard.count,
+            annotations=annotations_of(self._deps),
+            sightings=self._membership.sightings,
+            is_alive=self._membership.is_alive,
+            bid=self,
         )
+        lease = self._lease = self._new_lease(self.shard, claimant)
         ending: asyncio.Task[None] | None = None
-        owns = False
+        owns = failed = False
         try:
             epoch = await or_stop(self._compete(lease), stop)
             if epoch is None:
@@ -228,7 +230,7 @@ class ShardCandidate:
             await self.ownership.run(epoch, ended)
             self._lost_after = None
         except Exception as error:
-            lease.failed = isinstance(error, LogLostError) or not isinstance(error, EXPECTED_ENDS)
+            failed = isinstance(error, LogLostError) or not isinstance(error, EXPECTED_ENDS)
             raise
         finally:
             self.ownership = None
@@ -237,7 +239,7 @@ class ShardCandidate:
             self.outbid()
             if owns:
                 self._membership.lost(self.shard.index)
-            await lease.release()
+            await lease.release(failed=failed)
 
     async def _compete(self, lease: Lease) -> int | None:
         """The epoch, once the Lease is ours and no other number of shards is alive."""

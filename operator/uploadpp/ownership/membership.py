@@ -125,7 +125,7 @@ class Membership:
         self._news = asyncio.Event()
         self._leaving = False
         self._hurried_at = float("-inf")
-        self.candidates: Sequence[Working] = ()
+        self._candidates: Sequence[Working] = ()
         self.sightings = Sightings()
         self.layouts = Layouts(client, shards, clock)
         self.owned = 0
@@ -197,7 +197,7 @@ class Membership:
         now = self._clock()
         if now - self._moved_at < SETTLE_SECONDS or now < self._keep_until:
             return
-        mine = [candidate for candidate in self.candidates if candidate.working]
+        mine = [candidate for candidate in self._candidates if candidate.working]
         more = min(self.surplus() - len(self._giving), len(mine))
         for candidate in mine[len(mine) - more :] if more > 0 else ():
             if candidate.give_up():
@@ -223,8 +223,9 @@ class Membership:
 
     # -- talking --------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Tell, listen and balance, until cancelled."""
+    async def run(self, candidates: Sequence[Working]) -> None:
+        """Tell, listen and balance what these own, until cancelled."""
+        self._candidates = candidates
         subscription = await self._client.subscribe(self._all, cb=self._hear)
         try:
             while True:
@@ -264,6 +265,6 @@ class Membership:
         )
         if heartbeat.free is not None and now - self._hurried_at >= HURRY_SECONDS:
             self._hurried_at = now
-            for candidate in self.candidates:
+            for candidate in self._candidates:
                 if candidate.shard.index == heartbeat.free or message.subject != self._subject:
                     candidate.hurry()

@@ -338,7 +338,7 @@ class Ownership:
         if self._reader is None:
             return
         self._acks.acknowledged = self._reader.acknowledged
-        self._lease.settled = self._reader.acknowledged >= self._rehearsal.last
+        self._lease.note_settled(settled=self._reader.acknowledged >= self._rehearsal.last)
         self._coordinator.unknown.settle(self._deps.clock())
         floor = self._acks.take_ack()
         if floor is not None:

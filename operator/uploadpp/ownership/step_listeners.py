@@ -40,7 +40,7 @@ class Listeners:
         self._look_seconds = look_seconds
         self._clock = clock
         self._absent = dict.fromkeys(self._steps, 0)
-        metrics.answered_at = dict.fromkeys(self._steps, float("-inf"))
+        metrics.watch_answers(self._steps)
         self.missing: list[str] = []
         """Steps that nobody serves, in the configured order."""
 

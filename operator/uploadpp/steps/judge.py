@@ -63,7 +63,13 @@ class Judge:
     """Runs the step's function on one upload at a time, many at once."""
 
     def __init__(
-        self, step: str, work: Work, timeout_seconds: float | None, downloads: Downloads, metrics: StepMetrics
+        self,
+        step: str,
+        work: Work,
+        timeout_seconds: float | None,
+        downloads: Downloads,
+        metrics: StepMetrics,
+        traced: Traced = untraced,
     ) -> None:
         self._step = step
         self._work = work
@@ -71,11 +77,11 @@ class Judge:
         self._downloads = downloads
         self._metrics = metrics
         self._left: set[asyncio.Task[object]] = set()
-        self.traced: Traced = untraced
+        self._traced = traced
 
     async def verdict(self, job: Job) -> Verdict:
         """The verdict; a retry with a message if the function fails, takes too long or returns nonsense."""
-        with self.traced(job) as attempt:
+        with self._traced(job) as attempt:
             verdict, attempt.failure = await self._judge(job, attempt.traceparent)
             attempt.outcome = verdict.outcome
         return verdict

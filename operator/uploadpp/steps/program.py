@@ -26,7 +26,7 @@ from uploadpp.steps.children import hide_from_children
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.steps.decorator import Step
 from uploadpp.steps.download import Downloads, Limits
-from uploadpp.steps.judge import Judge
+from uploadpp.steps.judge import Judge, Traced, untraced
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.options import SHARED, ServiceOptions
 from uploadpp.steps.service import StepService, Terms
@@ -163,17 +163,19 @@ class Program:
             return
         downloads = Downloads(self._tls, self._metrics.bytes.inc, _limits(self._options))
         terms = self._terms()
+        traced: Traced = untraced
+        if self._otlp is not None:
+            from uploadpp.steps.tracing import WorkSpans  # noqa: PLC0415 -- only where traces are sent
+
+            traced = WorkSpans(self._otlp).of
         judge = Judge(
             self._step.name,
             self._step.work,
             _timeout_seconds(self._step, self._options),
             downloads,
             self._metrics,
+            traced,
         )
-        if self._otlp is not None:
-            from uploadpp.steps.tracing import WorkSpans  # noqa: PLC0415 -- only where traces are sent
-
-            judge.traced = WorkSpans(self._otlp).of
         starts = StartConsumer(client, self._step.name, terms.since, terms.ack_wait_seconds)
         bus = NatsBus(client, starts)
         self._service = StepService(self._step.name, judge, terms, bus, self._metrics)

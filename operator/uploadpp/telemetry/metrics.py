@@ -1,7 +1,7 @@
 """All metrics in one place; the table in docs/metrics.md is generated from here."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import get_args
 
@@ -265,6 +265,10 @@ class Metrics:
             self.uploads.labels(after.stage, step).inc()
             if after.stage is Stage.RUNNING:
                 self._begin_step_at_zero(step)
+
+    def watch_answers(self, steps: Iterable[str]) -> None:
+        """Note from now on when each of these steps has answered."""
+        self.answered_at = dict.fromkeys(steps, float("-inf"))
 
     def _observe_step(self, before: Upload, after: Upload) -> None:
         if before.run != after.run or before.cursor >= min(len(before.steps), len(after.steps)):

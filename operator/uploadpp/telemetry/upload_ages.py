@@ -58,9 +58,13 @@ class UploadAges(Collector):
 
     def __init__(self, registry: CollectorRegistry, label: Callable[[str], str] = str) -> None:
         self._label = label
-        self.uploads: Callable[[], Iterable[Upload]] = tuple
-        self.clock: Callable[[], Millis] = lambda: Millis(0)
+        self._uploads: Callable[[], Iterable[Upload]] = tuple
+        self._clock: Callable[[], Millis] = lambda: Millis(0)
         registry.register(self)
+
+    def tell_of(self, uploads: Callable[[], Iterable[Upload]], clock: Callable[[], Millis]) -> None:
+        """Report these, once there are any to report."""
+        self._uploads, self._clock = uploads, clock
 
     def describe(self) -> Iterable[Metric]:
         """The metrics without their numbers."""
@@ -69,9 +73,9 @@ class UploadAges(Collector):
     def collect(self) -> Iterable[Metric]:
         """The metrics as they are now."""
         in_stage, whole = (GaugeMetricFamily(*each, labels=LABELS) for each in (IN_STAGE, UPLOAD))
-        now = self.clock()
+        now = self._clock()
         found: dict[Place, tuple[Millis, Millis]] = {}
-        for (stage, step), (since, begun) in oldest(self.uploads()).items():
+        for (stage, step), (since, begun) in oldest(self._uploads()).items():
             place = (stage, self._label(step))
             others = found.get(place, (since, begun))
             found[place] = (min(since, others[0]), min(begun, others[1]))

@@ -16,6 +16,7 @@ from uploadpp.core.lease import identity
 from uploadpp.core.model import Origin
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.api import Api
+from uploadpp.kube.claimant import Claimant
 from uploadpp.kube.eventlog import UPLOAD, About
 from uploadpp.kube.lease import Lease
 from uploadpp.kube.sealing import ForeignSealError
@@ -120,8 +121,9 @@ class OperatorProcess:
         self.candidates = [
             ShardCandidate(deps, membership, Shard(index, count), self._lease, None) for index in range(count)
         ]
-        membership.candidates = self.candidates
-        helpers = [asyncio.create_task(work) for work in (membership.run(), self._leave(membership))]
+        helpers = [
+            asyncio.create_task(work) for work in (membership.run(self.candidates), self._leave(membership))
+        ]
         try:
             await asyncio.gather(*(candidate.run(self._stop) for candidate in self.candidates))
             for helper in helpers:
@@ -134,11 +136,9 @@ class OperatorProcess:
         await self._stop.wait()
         await membership.leave()
 
-    def _lease(self, shard: Shard) -> Lease:
+    def _lease(self, shard: Shard, claimant: Claimant) -> Lease:
         me, clock = identity("node", self.pod, self.machine.name), self.machine.monotonic
-        lease = Lease(self._api, NAMESPACE, shard.lease_name, me, LEASE_SECONDS, clock)
-        lease.shards = shard.count
-        return lease
+        return Lease(self._api, NAMESPACE, shard.lease_name, me, LEASE_SECONDS, clock, claimant=claimant)
 
     async def _rehearse(self, messages: Sequence[Raw], *_: object) -> int | None:
         bad = (number for number, each in enumerate(messages) if self.poison and self.poison in each.data)

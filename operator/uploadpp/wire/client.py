@@ -8,7 +8,7 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from nats.aio.client import Client
@@ -41,17 +41,24 @@ class TlsMissingError(NatsError):
 class SafeClient(Client):
     """A client that tells what keeps it from working."""
 
-    def __init__(self, tls: Callable[[], ssl.SSLContext] | None) -> None:
+    def __init__(
+        self,
+        tls: Callable[[], ssl.SSLContext] | None,
+        creds: CredsFile | None = None,
+        nkey: NkeyFile | None = None,
+        logins: Mapping[str, tuple[str, str]] | None = None,
+    ) -> None:
+        """`logins` are user and password by the shown address of a server."""
         super().__init__()
         self._tls = tls
+        self.creds = creds
+        self.nkey = nkey
+        self.logins = logins or {}
         self._words = ""
         self._refused: dict[str, float] = {}
         self._next_try = 0.0
         self._is_stored = False
         self._odd: set[str] = set()
-        self.creds: CredsFile | None = None
-        self.nkey: NkeyFile | None = None
-        self.logins: dict[str, tuple[str, str]] = {}
         self.disconnected_at: float | None = time.monotonic()
         """When the connection was lost; None while there is one."""
 

@@ -87,11 +87,12 @@ def _renewed(options: NatsOptions) -> ssl.SSLContext:
 
 def make_client(options: NatsOptions) -> SafeClient:
     """A client that is not connected yet: whoever wants to know why not can ask it."""
-    client = SafeClient(partial(_renewed, options) if options.wants_tls else None)
-    client.creds = CredsFile(options.creds_file) if options.creds_file else None
-    client.nkey = NkeyFile(options.nkey_file) if options.nkey_file else None
-    client.logins = {each.shown: (each.user, each.password) for each in options.addresses if each.user}
-    return client
+    return SafeClient(
+        partial(_renewed, options) if options.wants_tls else None,
+        CredsFile(options.creds_file) if options.creds_file else None,
+        NkeyFile(options.nkey_file) if options.nkey_file else None,
+        {each.shown: (each.user, each.password) for each in options.addresses if each.user},
+    )
 
 
 def _credentials(options: NatsOptions, client: SafeClient) -> dict[str, Any]:

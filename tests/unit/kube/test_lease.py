@@ -7,6 +7,7 @@ import pytest
 
 from tests.leases import DURATION, Clock, Server, attempt
 from uploadpp.core.lease import LONGEST_FACTOR, Claim, Record, claim, identity, record_of
+from uploadpp.kube.claimant import ANYBODY, Claimant
 from uploadpp.kube.errors import (
     ConflictError,
 )
@@ -19,6 +20,7 @@ from uploadpp.kube.lease import (
     LeaseLostError,
 )
 from uploadpp.kube.leaseobject import OURS
+from uploadpp.kube.sightings import Sightings
 from uploadpp.resources.keys import KEY_ANNOTATION, STEPS_ANNOTATION
 
 
@@ -270,11 +272,10 @@ async def test_a_holder_that_does_not_renew_is_named(
 
 
 async def test_a_holder_that_is_heard_keeps_its_lease_longer_but_not_for_ever(
-    lease_of: Callable[[str], Lease], clock: Clock
+    lease_by: Callable[[str, Claimant], Lease], clock: Clock
 ) -> None:
-    await lease_of("a").acquire()
-    second = lease_of("b")
-    second.is_alive = {"a"}.__contains__
+    await lease_by("a", ANYBODY).acquire()
+    second = lease_by("b", Claimant(is_alive={"a"}.__contains__))
     assert await attempt(second) is None
     clock.now += DURATION * 2
     assert await attempt(second) is None
@@ -303,14 +304,14 @@ async def test_time_without_an_api_server_is_not_held_against_the_holder(
 
 
 async def test_one_process_looks_at_every_lease_with_one_memory(
-    lease_of: Callable[[str], Lease], server: Server, clock: Clock
+    lease_by: Callable[[str, Claimant], Lease], server: Server, clock: Clock
 ) -> None:
     """What one shard has seen of a Lease, another need not begin to see anew."""
-    first = lease_of("a")
+    first = lease_by("a", ANYBODY)
     await first.acquire()
     server.leases["shard"]["metadata"]["annotations"]["uploadpp.io/shards"] = "7"
-    second, third = lease_of("b"), lease_of("b")
-    third.sightings = second.sightings
+    of_the_process = Claimant(sightings=Sightings())
+    second, third = lease_by("b", of_the_process), lease_by("b", of_the_process)
     assert await second.held_by_another_layout("shard")
     clock.now += DURATION
     assert not await third.held_by_another_layout("shard")

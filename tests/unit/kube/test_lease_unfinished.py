@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.leases import DURATION, Clock, Server
+from uploadpp.kube.claimant import Claimant
 from uploadpp.kube.lease import UNFINISHED_ANNOTATION, Lease
 from uploadpp.kube.sightings import Sightings
 
@@ -23,21 +24,20 @@ async def test_what_others_write_of_unfinished_owners(
 
 
 async def test_owners_that_end_before_they_are_settled_are_counted(
-    server: Server, clock: Clock, lease_of: Callable[[str], Lease]
+    server: Server, clock: Clock, lease_by: Callable[[str, Claimant], Lease]
 ) -> None:
     """One that dies after it was settled counts, too: it may be the first that met a message."""
     sightings = Sightings()
 
     async def took(name: str) -> Lease:
-        lease = lease_of(name)
-        lease.sightings = sightings
+        lease = lease_by(name, Claimant(sightings=sightings))
         if (await lease._try())[0] is None:
             clock.now += DURATION + 1
             assert (await lease._try())[0] is not None
         return lease
 
     first = await took("a")
-    first.settled = True
+    first.note_settled(settled=True)
     await first.confirm()
     assert first.unfinished == 0
     second = await took("b")
@@ -47,11 +47,10 @@ async def test_owners_that_end_before_they_are_settled_are_counted(
     await third.release()  # told to end before it was past it
     fourth = await took("d")
     assert fourth.unfinished == 2
-    fourth.failed = True
-    await fourth.release()
+    await fourth.release(failed=True)
     fifth = await took("e")
     assert fifth.unfinished == 3
-    fifth.settled = True
+    fifth.note_settled(settled=True)
     await fifth.confirm()
     assert UNFINISHED_ANNOTATION not in server.leases["shard"]["metadata"]["annotations"]
     await fifth.release()

@@ -56,12 +56,12 @@ def clock() -> Clock:
 @pytest.fixture
 async def membership(clock: Clock) -> Membership:
     made = Membership(cast("Client", None), "ns", "me", 3, clock)
-    made.candidates = [ShardCandidate(index) for index in range(3)]
+    made._candidates = [ShardCandidate(index) for index in range(3)]
     return made
 
 
 def candidates(membership: Membership) -> list[ShardCandidate]:
-    return cast("list[ShardCandidate]", membership.candidates)
+    return cast("list[ShardCandidate]", membership._candidates)
 
 
 async def hear(membership: Membership, subject: str = SUBJECT, **said: object) -> None:

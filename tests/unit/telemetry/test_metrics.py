@@ -94,12 +94,13 @@ def test_s2_an_upload_that_makes_no_sense_hides_no_other() -> None:
 def test_ages_are_shown_where_somebody_is() -> None:
     metrics = Metrics()
     assert "uploadpp_oldest_in_stage_seconds{" not in metrics.text().decode()
-    metrics.ages.uploads = lambda: [older(RUNNING, 60), ENDED]
-    metrics.ages.clock = lambda: Millis(NOW + 500)
+    metrics.ages.tell_of(lambda: [older(RUNNING, 60), ENDED], lambda: Millis(NOW + 500))
     labels = (("stage", "Running"), ("step", "virusscan"))
     assert ("uploadpp_oldest_in_stage_seconds", labels, 60.5) in series(metrics)
     assert ("uploadpp_oldest_upload_seconds", labels, 60.5) in series(metrics)
-    metrics.ages.clock = lambda: Millis(0)  # the stream's clock is ahead of ours
+    metrics.ages.tell_of(
+        lambda: [older(RUNNING, 60)], lambda: Millis(0)
+    )  # the stream's clock is ahead of ours
     assert ("uploadpp_oldest_in_stage_seconds", labels, 0.0) in series(metrics)
 
 
@@ -155,7 +156,7 @@ def test_steps_that_people_make_up_are_a_bounded_number_of_series() -> None:
     metrics = Metrics()
     metrics.steps.label("virusscan")
     uploads = [made_by_hand(f"step-{number}") for number in range(3 * MAX_STEP_NAMES)]
-    metrics.ages.uploads = lambda: uploads
+    metrics.ages.tell_of(lambda: uploads, lambda: NOW)
     for upload in uploads:
         metrics.moved(None, upload)
     few = len(series(metrics))

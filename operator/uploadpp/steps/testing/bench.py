@@ -42,7 +42,18 @@ class _Note:
 class _WatchedService(StepService):
     """The service, which also notes what it says."""
 
-    notes: dict[str, _Note]
+    def __init__(
+        self,
+        step: str,
+        judge: Judge,
+        terms: Terms,
+        bus: MemoryBus,
+        metrics: StepMetrics,
+        *,
+        notes: dict[str, _Note],
+    ) -> None:
+        super().__init__(step, judge, terms, bus, metrics)
+        self.notes = notes
 
     async def _do(self, job: Job) -> None:
         began = time.monotonic()
@@ -178,8 +189,7 @@ class Bench:
             since=None,
         )
         stop = asyncio.Event()
-        service = _WatchedService(self._step.name, judge, terms, self._bus, metrics)
-        service.notes = self._notes
+        service = _WatchedService(self._step.name, judge, terms, self._bus, metrics, notes=self._notes)
         self._process = _Process(stop, asyncio.create_task(service.run(stop)), downloads)
 
     def _count(self, size: int) -> None:
