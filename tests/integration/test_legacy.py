@@ -11,7 +11,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from e2e.cluster.instance import Instance
 from e2e.cluster.nats import NatsServer
 from uploadpp.core.commands import Notice
-from uploadpp.ownership.legacy_service import LegacyService, ReplacedServiceError
+from uploadpp.ownership.legacy_service import LegacyNews, LegacyService, ReplacedServiceError
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire import replaced
 from uploadpp.wire.replaced import Policy, Readers, advance, find, is_behind, remove
@@ -61,8 +61,8 @@ async def test_it_ends_the_work_when_it_is_to_hold(nats: NatsServer) -> None:
     news: list[Notice] = []
     try:
         await ensure_stream(ours.jetstream())
-        service = LegacyService(ours.jetstream(), Metrics(), look_seconds=0.05, policy=Policy())
-        service.on_news = news.append
+        told = LegacyNews(news.append)
+        service = LegacyService(ours.jetstream(), Metrics(), look_seconds=0.05, policy=Policy(), news=told)
         await asyncio.wait_for(service.wait(), 10)
         running = asyncio.create_task(service.run())
         await theirs.jetstream().subscribe(STREAM, "postprocessing", durable="postprocessing")

@@ -25,16 +25,16 @@ MARKER = "marker-of-this-test"
 STILL, SET_ASIDE, REPLAYING = "the event loop has stood still", "was set aside", "replaying the log"
 START = """
 import os, sys, time, ctypes
-from uploadpp.pipeline import coordinator
+from uploadpp.pipeline import router
 
-true = coordinator.decode
+true = router.decode
 
 def decode(data, *others):
     if b"{marker}" in data:
         {fault}
     return true(data, *others)
 
-coordinator.decode = decode
+router.decode = decode
 from uploadpp.__main__ import main
 sys.argv = ["uploadpp", "run"]
 sys.exit(main())

@@ -18,6 +18,7 @@ from e2e.cluster.natsversions import OLDEST
 from uploadpp.core.sharding import Shard
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.followers import Followers
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.pulls import Terms
 from uploadpp.wire.reader import LogLostError, LogReader, Raw
@@ -41,12 +42,14 @@ class Reading:
     """A reader, and what it has told."""
 
     def __init__(self, client: Client, place: Place) -> None:
-        self.reader = LogReader(client, place, self._take)
-        self.reader._terms = QUICK
         self.drained = asyncio.Event()
         self.missed: list[tuple[int, int]] = []
-        self.reader.on_drained = self.drained.set
-        self.reader.on_missed = lambda first, last: self.missed.append((first, last))
+        followers = Followers(
+            on_drained=self.drained.set,
+            on_missed=lambda first, last: self.missed.append((first, last)),
+        )
+        self.reader = LogReader(client, place, self._take, followers)
+        self.reader._terms = QUICK
 
     async def _take(self, raw: Raw) -> None:
         del raw

@@ -12,7 +12,7 @@ import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.pipeline.test_coordinator_replay import CONFIG, NOW
+from tests.unit.pipeline.test_replaying import CONFIG, NOW
 from tests.unit.resources.test_event_handler import Side, resource
 from tests.uploads import ARRIVAL, after
 from tests.wiretext import message
@@ -124,10 +124,10 @@ def test_s9_whatever_a_resource_holds_the_others_go_on(
     side = Side()
     for found in (listed, driven(GOOD, ())):
         side.inputs.listed(found)
-    side.coordinator.act()
+    side.applier.act()
     side.inputs.reconcile_all()
-    for each in list(side.coordinator.entries):
-        side.coordinator.on_tick(each)
+    for each in list(side.uploads.entries):
+        side.applier.on_tick(each)
     seen["metadata"]["generation"] = 7
     side.inputs.seen(seen)
     for number, name in enumerate(answers):
@@ -136,9 +136,9 @@ def test_s9_whatever_a_resource_holds_the_others_go_on(
             raw = Raw(
                 1000 + number, NOW, number, 0, message("PostprocessingStepFinished", orjson.dumps(body))
             )
-            side.coordinator.on_message(raw)
+            side.router.on_message(raw)
     told = told_before(listed) or told_before(seen)
-    for each in list(side.coordinator.entries):
+    for each in list(side.uploads.entries):
         upload = each.upload
         assert len(orjson.dumps(to_status(upload))) < 1_000_000
         over = all(step.state in OVER for step in upload.steps)
@@ -148,7 +148,7 @@ def test_s9_whatever_a_resource_holds_the_others_go_on(
     side.inputs.deleted(listed)
     side.inputs.deleted(seen)
     assert side.owner(GOOD) == GOOD
-    metrics = side.coordinator._metrics
+    metrics = side.bench.metrics
     assert metrics.registry.get_sample_value("uploadpp_upload_faults_total") == 0, (
         "an exception, though caught"
     )
@@ -223,18 +223,18 @@ def events(draw: st.DrawFn) -> bytes:
 @given(st.lists(events(), min_size=1, max_size=6))
 def test_s1_whatever_messages_hold_the_others_go_on(messages: list[bytes]) -> None:
     side = Side()
-    side.coordinator.act()
+    side.applier.act()
     good = EVENTS["BytesReceived"] | {"UploadID": GOOD}
     for number, data in enumerate((*messages, message("BytesReceived", orjson.dumps(good)), *messages)):
-        side.coordinator.on_message(Raw(1000 + number, NOW, number, 0, data))
-        for each in list(side.coordinator.entries):
-            side.coordinator.on_tick(each)
-    for each in list(side.coordinator.entries):
+        side.router.on_message(Raw(1000 + number, NOW, number, 0, data))
+        for each in list(side.uploads.entries):
+            side.applier.on_tick(each)
+    for each in list(side.uploads.entries):
         made = to_resource(each.upload, namespace="ocis", shown=ALL_SHOWN, sealed="gAAAA")
         assert orjson.dumps([made, to_status(each.upload)])
         assert len(each.upload.id) <= MAX_ID
     assert side.owner(GOOD) == GOOD
-    metrics = side.coordinator._metrics
+    metrics = side.bench.metrics
     assert metrics.registry.get_sample_value("uploadpp_upload_faults_total") == 0, (
         "an exception, though caught"
     )

@@ -28,7 +28,7 @@ def test_what_is_overdue_never_exceeds_a_minutes_endings(times: list[tuple[int, 
     peak = max(rate for rate, _ in times)
     for rate, seconds in times:
         for _ in range(seconds):
-            endings.count += rate
+            endings.seen(rate)
             overdue = max(overdue + rate - removals(overdue, endings.rate(1.0)), 0)
             assert overdue <= peak * ENDINGS_SECONDS
 
@@ -37,10 +37,10 @@ def test_what_is_overdue_never_exceeds_a_minutes_endings(times: list[tuple[int, 
 def test_fifty_thousand_at_once_are_hardly_noticed_and_are_gone_in_time(rate: int) -> None:
     endings, overdue, hours = Endings(), 50_000, 0
     for _ in range(int(5 * ENDINGS_SECONDS)):  # the uploads have been flowing
-        endings.count += rate
+        endings.seen(rate)
         endings.rate(1.0)
     for second in range(4 * HOUR):
-        endings.count += rate
+        endings.seen(rate)
         most = removals(overdue, endings.rate(1.0))
         assert most <= REMOVALS_SHARE * rate + REMOVALS_FLOOR + 28
         overdue = max(overdue + rate - most, 0)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from uploadpp.core.commands import Kind
-from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.uploads import Uploads
 from uploadpp.resources.finished import FinishedUploads
 from uploadpp.testing.apiserver import Json
 from uploadpp.testing.operator_process import OperatorProcess
@@ -16,11 +16,12 @@ UPLOAD = "up-1"
 HOUR = 3600
 
 
-def memory(process: OperatorProcess) -> tuple[Coordinator, FinishedUploads]:
+def memory(process: OperatorProcess) -> tuple[Uploads, FinishedUploads]:
     """What a process has in memory, and what it has evicted."""
     assert process.candidate is not None
     assert process.candidate.ownership is not None
-    return process.candidate.ownership._coordinator, process.candidate.ownership._finished
+    works = process.candidate.ownership._works
+    return works.uploads, works.finished
 
 
 Over = tuple[Simulation, OperatorProcess]
@@ -155,7 +156,7 @@ def test_who_is_not_listed_yet_is_asked_for(happens: Callable[[Simulation], None
     happens(sim)  # to be replayed
     sim.kernel.run_until(80.0)  # lists take up to five seconds each
     assert [len(each) for each in memory(successor)] == [0, 1], sim.trace.text()
-    assert memory(successor)[1].complete
+    assert memory(successor)[1].is_complete
     happens(sim)
     sim.kernel.run_until(110.0)
     check_nothing_came_of_it(sim, successor, before)

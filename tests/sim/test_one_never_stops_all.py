@@ -15,17 +15,22 @@ from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.model import DELAY_STEP
 from uploadpp.core.rules import control
 from uploadpp.kube.store import Store
-from uploadpp.pipeline import admission, checkpoint, coordinator, lost_uploads, replay_buffer
+from uploadpp.pipeline import admission, applier, checkpoint, lost_uploads, replay_buffer, uploads
 from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.admission import StepAdmission
+from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.checkpoint import Checkpoint
-from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.lost_uploads import LostUploads
 from uploadpp.pipeline.outbox import Outbox
 from uploadpp.pipeline.refusals import Refusals
+from uploadpp.pipeline.router import Router
+from uploadpp.pipeline.uploads import Uploads
+from uploadpp.pipeline.write_queue import WriteQueue
 from uploadpp.resources.deletions import Vanished
 from uploadpp.resources.event_handler import ResourceEventHandler
 from uploadpp.resources.finished import FinishedUploads
+from uploadpp.resources.forgotten import ForgottenResources
+from uploadpp.resources.lifecycle import Followers
 from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.people import PERSON
@@ -152,21 +157,26 @@ def by_hand(sim: Simulation) -> None:
 
 LIVES: dict[str, Callable[[Simulation], None]] = {"life": life, "by hand": by_hand}
 CASES: list[tuple[str, object, str]] = [
-    *[("life", coordinator, name) for name in ("apply", "encode", "log_transition", "wake_at", "decide")],
-    *[("life", Coordinator, name) for name in ("_apply", "on_input", "_publish", "_published")],
+    *[("life", applier, name) for name in ("apply", "encode", "log_transition", "decide")],
+    ("life", uploads, "wake_at"),
+    *[("life", Applier, name) for name in ("apply", "on_input", "_publish", "published", "adopt")],
+    *[("life", Router, name) for name in ("_arrived", "hand_back")],
     *[("life", Outbox, name) for name in ("put", "_send")],
-    *[("life", Coordinator, name) for name in ("adopt", "evict", "forget", "saved", "schedule")],
+    *[("life", Uploads, name) for name in ("add", "evict", "forget", "saved", "schedule", "note_end")],
+    *[("life", Followers, name) for name in ("on_storable", "on_ended", "on_forgotten")],
     *[("life", replay_buffer, name) for name in ("wanted",)],
     *[("life", FinishedUploads, name) for name in ("evict", "_over", "_put", "drop", "defer", "_found")],
     *[("life", checkpoint, name) for name in ("to_status", "to_resource")],
-    *[("life", Checkpoint, name) for name in ("put", "_write", "_create", "_post_notices", "_stored")],
+    *[("life", Checkpoint, name) for name in ("_write", "_create", "_post_notices", "_stored")],
+    *[("life", WriteQueue, name) for name in ("put", "note_end")],
     *[("life", Refusals, name) for name in ("written",)],
     *[("life", Store, name) for name in ("create", "get", "write_status", "delete")],
     *[
         ("life", ResourceEventHandler, name)
         for name in ("_adopt", "_take", "_seen", "_prevails", "_reconcile")
     ],
-    *[("life", ResourceEventHandler, name) for name in ("is_own_write", "_done_with")],
+    *[("life", ResourceEventHandler, name) for name in ("is_own_write",)],
+    ("life", ForgottenResources, "done_with"),
     *[("life", lost_uploads, name) for name in ("is_doubtful",)],
     *[("life", LostUploads, name) for name in ("look", "_asked", "_answered", "_plan")],
     *[("life", Vanished, name) for name in ("_is_there",)],

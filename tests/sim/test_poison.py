@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 
-from uploadpp.pipeline import coordinator
+from uploadpp.pipeline import router
 from uploadpp.testing.operator_process import OperatorProcess
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
@@ -59,7 +59,7 @@ def test_the_third_owner_passes_over_it(
             sim.end(how)
         return wire.decode(data, *others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(coordinator, "decode", decode)
+    monkeypatch.setattr(router, "decode", decode)
     with logged_in(sim.trace):
         sim.begin()
         sim.kernel.run_until(2.0)

@@ -13,8 +13,8 @@ from uploadpp.core.model import StepStatus, Upload
 from uploadpp.core.rules import echo
 from uploadpp.core.states import Ignored, StepState
 from uploadpp.pipeline.acks import AckTracker, PendingMessage
+from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.checkpoint import Checkpoint
-from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.fence import Fence
 from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.testing.apiserver import ApiServer, Json
@@ -36,25 +36,25 @@ Patch = pytest.MonkeyPatch
 
 def nothing_is_held(patch: Patch) -> None:
     """Replay publishes at once."""
-    construct = Coordinator.__init__
+    construct = Applier.__init__
 
-    def impatient(self: Coordinator, *args: object, **kwargs: object) -> None:
+    def impatient(self: Applier, *args: object, **kwargs: object) -> None:
         construct(self, *args, **kwargs)  # type: ignore[arg-type]
         self._outbox._pending = None
 
-    patch.setattr(Coordinator, "__init__", impatient)
+    patch.setattr(Applier, "__init__", impatient)
 
 
 def nothing_is_dropped(patch: Patch) -> None:
     """What the log shows as published goes out all the same."""
-    met = Coordinator._met
+    met = Applier.meet
 
-    def forgetful(self: Coordinator, *args: object, **kwargs: object) -> None:
+    def forgetful(self: Applier, *args: object, **kwargs: object) -> None:
         pending, self._outbox._pending = self._outbox._pending, None
         met(self, *args, **kwargs)  # type: ignore[arg-type]
         self._outbox._pending = pending
 
-    patch.setattr(Coordinator, "_met", forgetful)
+    patch.setattr(Applier, "meet", forgetful)
 
 
 def _without(patch: Patch, reason: Ignored) -> None:

@@ -5,8 +5,6 @@ Each test has the number of the finding; those of the state machine itself are i
 
 import json
 from base64 import b64decode
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -22,68 +20,37 @@ from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, StepPlan, Upload
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import Stage
-from uploadpp.pipeline.acks import AckTracker
-from uploadpp.pipeline.coordinator import Coordinator
-from uploadpp.pipeline.timers import Timers
 from uploadpp.process.configuration import ConfigurationError, read_settings
 from uploadpp.process.health import HealthServer
 from uploadpp.steps.clamd import ScanError, verdict
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.builders import URL, begun
+from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 from uploadpp.wire.decode import decode
-from uploadpp.wire.encode import Outgoing, encode
+from uploadpp.wire.encode import encode
 from uploadpp.wire.envelope import BadMessageError
-from uploadpp.wire.reader import Raw
 
 NOW = Millis(1_795_000_000_000)
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-@dataclass
-class Outbox:
-    """Holds what is published until the test says that the stream has it."""
+class Desk(PipelineBench):
+    """A pipeline that acts."""
 
-    sent: list[tuple[Outgoing, Callable[[int], None]]] = field(default_factory=list)
-
-    def publish(
-        self, outgoing: Outgoing, on_stored: Callable[[int], None], on_refused: Callable[[str], None]
-    ) -> None:
-        """Keep it."""
-        del on_refused
-        self.sent.append((outgoing, on_stored))
-
-    def confirm(self, event_id: str, sequence: int) -> None:
-        """The test does that."""
-
-
-@dataclass
-class Desk:
-    """A coordinator with everything around it that has no connection."""
-
-    config: Config = field(default_factory=lambda: Config(steps=(StepPlan(name="a"),)))
-    outbox: Outbox = field(default_factory=Outbox)
-    acks: AckTracker = field(default_factory=AckTracker)
-
-    def __post_init__(self) -> None:
-        self.coordinator = Coordinator(
-            self.config, self.outbox, self.acks, Timers(lambda: NOW), Metrics(), lambda: NOW
-        )
-        self.coordinator.stream = "main-queue@1"
-        self.coordinator.act()
-
-    def read(self, sequence: int, data: bytes) -> None:
-        """The log hands over a message."""
-        self.coordinator.on_message(Raw(sequence, NOW, sequence, 0, data))
+    def __init__(self) -> None:
+        self.bus = KeptEvents()
+        super().__init__(Config(steps=(StepPlan(name="a"),)), self.bus, lambda: NOW)
+        self.act()
 
 
 def test_f01_nothing_is_acknowledged_before_it_is_stored() -> None:
     desk = Desk()
     desk.read(1, message("BytesReceived", arrival()))
-    desk.outbox.sent[0][1](2)
-    entry = desk.coordinator.upload_entry(UPLOAD)
+    desk.bus.on_stored[0](2)
+    entry = desk.uploads.upload_entry(UPLOAD)
     assert entry is not None
     assert desk.acks.ack_floor == 0
-    desk.coordinator.saved(entry, entry.version)
+    desk.uploads.saved(entry, entry.version)
     assert desk.acks.ack_floor == 1
 
 
@@ -91,14 +58,14 @@ def test_f23_nothing_is_stored_before_it_is_published() -> None:
     """So a crash in between repeats a command under the same id instead of forgetting it."""
     desk = Desk()
     desk.read(1, message("BytesReceived", arrival()))
-    entry = desk.coordinator.upload_entry(UPLOAD)
+    entry = desk.uploads.upload_entry(UPLOAD)
     assert entry is not None
     before = entry.storable
-    desk.outbox.sent[0][1](2)
+    desk.bus.on_stored[0](2)
     assert (before, entry.storable) == (False, True)
     again = Desk()
     again.read(1, message("BytesReceived", arrival()))
-    assert again.outbox.sent[0][0].event_id == desk.outbox.sent[0][0].event_id
+    assert again.bus.sent[0].event_id == desk.bus.sent[0].event_id
 
 
 def test_f39_what_cannot_be_decoded_is_passed_over_for_good() -> None:
@@ -238,7 +205,7 @@ def test_f42_no_upload_waits_for_those_before_it() -> None:
     for number in range(100):
         desk.read(number + 1, message("BytesReceived", arrival(UploadID=f'"bulk-{number}"')))
     desk.read(101, message("BytesReceived", arrival()))
-    assert len(desk.outbox.sent) == 101, "although nothing is answered, acknowledged or stored"
+    assert len(desk.bus.sent) == 101, "although nothing is answered, acknowledged or stored"
 
 
 def test_f43_the_order_names_the_storage_it_is_for() -> None:

@@ -7,7 +7,7 @@ the next one waits again, and then replays what the service has done meanwhile (
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -75,6 +75,14 @@ class ReplacedServiceError(Exception):
         self.members = tuple(members)
 
 
+class LegacyNews(NamedTuple):
+    """What the ownership before has left behind, and who is told what is new."""
+
+    tell: Callable[[Notice], None] | None = None
+    waited_for: tuple[str, ...] = ()
+    """The consumers of the old service because of which the ownership before has ended."""
+
+
 async def _nothing(consumers: list[ConsumerInfo]) -> str:
     del consumers
     return ""
@@ -93,6 +101,7 @@ class LegacyService:
         *,
         policy: Policy = ONLY_REPORT,
         client: Client | None = None,
+        news: LegacyNews = LegacyNews(),  # noqa: B008 -- a tuple
     ) -> None:
         self._js = js
         self._metrics = metrics
@@ -108,13 +117,12 @@ class LegacyService:
         self._beside = self._elsewhere = self._found = ""
         tallies = [(each.__name__, metrics.events.labels(each.__name__)) for each in ELSEWHERE]
         self._seen = [(name, tally, tally.value) for name, tally in tallies]
-        self.waited_for: tuple[str, ...] = ()
+        self.waited_for = news.waited_for
         """The consumers of the old service for which we hold, or have held."""
-        self.check: Check = _nothing
-        """What else is to be looked at in the list of consumers, while we drive the stream."""
+        self._check: Check = _nothing
         self._reader: Reader | None = None
         self._replayed_to = 0
-        self.on_news: Callable[[Notice], None] = lambda _: None
+        self._tell = news.tell
 
     @property
     def problem(self) -> str:
@@ -183,6 +191,10 @@ class LegacyService:
                 else:
                     log.error(self.problem)
 
+    def also_check(self, check: Check) -> None:
+        """Something else is to be looked at in the list of consumers, while we drive the stream."""
+        self._check = check
+
     def go_on(self, reader: Reader | None) -> None:
         """The log has been read to its end, and with it what the old service has done while we held.
 
@@ -210,12 +222,13 @@ class LegacyService:
             raise holding
 
     def _announce(self, what: str) -> None:
-        self.on_news(Notice(NoticeType.WARNING, REASON, f"{what}; {ADVICE}"))
+        if self._tell is not None:
+            self._tell(Notice(NoticeType.WARNING, REASON, f"{what}; {ADVICE}"))
 
     async def _look_at_others(self, consumers: list[ConsumerInfo]) -> None:
         alive = self._alive(strangers(consumers, self._owner))
         self._elsewhere = OTHERS.format(", ".join(alive)) if alive else ""
-        self._found = await self.check(consumers)
+        self._found = await self._check(consumers)
 
     async def _move(self, consumers: list[ConsumerInfo]) -> None:
         """Have a service that comes back by mistake begin with new events."""

@@ -15,37 +15,21 @@ from typing import Any
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.sharding import Shard
 from uploadpp.core.tracing import trace_of
-from uploadpp.kube.errors import UnavailableError
-from uploadpp.kube.eventlog import LEASE
 from uploadpp.kube.lease import Lease
 from uploadpp.ownership.dependencies import Dependencies
 from uploadpp.ownership.drain import ended, release_lease, wait_for_writes, wait_until_drained
-from uploadpp.ownership.legacy_service import LegacyService
+from uploadpp.ownership.legacy_service import LegacyNews, LegacyService
 from uploadpp.ownership.membership import Membership
 from uploadpp.ownership.readiness import Abilities, FullWindow
-from uploadpp.pipeline.acks import AckTracker
-from uploadpp.pipeline.admission import StepAdmission
-from uploadpp.pipeline.checkpoint import Checkpoint, ResourceEncoder
-from uploadpp.pipeline.coordinator import Coordinator
-from uploadpp.pipeline.fence import Fence
-from uploadpp.pipeline.lost_uploads import LostUploads, Questions
+from uploadpp.ownership.wiring import Hearing, wire
 from uploadpp.pipeline.missed_messages import Missed
-from uploadpp.pipeline.overfull import Overfull
 from uploadpp.pipeline.ports import Json, Watching
-from uploadpp.pipeline.record_limit import RecordLimit
 from uploadpp.pipeline.rehearsal import REHEARSE_AFTER, Rehearsal
-from uploadpp.pipeline.timers import Timers
 from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.pipeline.write_throttle import LoadSample, MessageRate, max_writers
 from uploadpp.process.tasks import end_tasks
-from uploadpp.resources.deletions import Vanished
-from uploadpp.resources.event_handler import ResourceEventHandler
-from uploadpp.resources.finished import FinishedUploads
-from uploadpp.resources.relist import Lister
-from uploadpp.resources.ttl import TTLController
-from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.wire.client import trouble
-from uploadpp.wire.publisher import Publisher
+from uploadpp.wire.followers import Followers
 from uploadpp.wire.reader import LogReader, Raw
 from uploadpp.wire.stream import Place, end_predecessors, take_over
 
@@ -65,44 +49,16 @@ class Ownership:
         self._shard = shard
         self._label = str(shard.index)
         self._js = deps.client.jetstream()
+        works = wire(deps, lease, shard, Hearing(hears=self._hears, may_resend=self._may_resend))
+        self._works, self._uploads, self._acks = works, works.uploads, works.acks
+        self.limit = works.limit
         looking = (self._js, deps.metrics, deps.replaced.look_seconds, deps.owner)
-        self._legacy = LegacyService(*looking, policy=deps.replaced, client=deps.client)
-        self._acks = AckTracker()
-        self._timers = Timers(deps.clock)
-        self._fence = Fence(lease, deps.monotonic)
-        self._publisher = Publisher(deps.client, self._fence.pass_through, self._may_resend)
-        self._coordinator = Coordinator(
-            deps.config, self._publisher, self._acks, self._timers, deps.metrics, deps.clock
-        )
-        self._coordinator.shard = shard
-        self._coordinator.tracing = deps.tracing
-        self._admission = StepAdmission(deps.config, shard, deps.metrics, self._coordinator.on_granted)
-        if deps.config.max_in_flight:
-            self._coordinator.admit_by(self._admission)
-        self._secrets = UrlSecretReader(self._coordinator, deps.store, deps.events, deps.clock)
-        self._finished = FinishedUploads(self._coordinator, self._acks, deps.metrics)
-        self._resources = ResourceEventHandler(
-            self._coordinator, deps.seals, deps.config, self._secrets, deps.events, self._finished
-        )
-        self._listing = Lister(self._coordinator, self._finished, self._resources, deps.store, shard.selector)
-        self._ttl = TTLController(self._finished, self._resources, deps.store, deps.clock, deps.max_ended)
-        encoder = ResourceEncoder(deps.seals, deps.namespace, deps.shown)
-        to = deps.store, deps.events, deps.metrics
-        self._checkpoint = Checkpoint(self._coordinator, *to, encoder, self)
-        self.limit = RecordLimit(deps.max_recorded // shard.count, self._coordinator, self._finished)
-        self._checkpoint.limit = self.limit
-        self._coordinator.on_ended = self._ttl.watch
-        asks = Questions(deps.ask, deps.ask_seconds), deps.metrics, deps.clock, self._hears
-        self._lost_uploads = LostUploads(self._coordinator, *asks)
-        self._vanished = Vanished(self._coordinator, deps.store, self._resources, self._checkpoint)
-        refusals = self._checkpoint.refusals
-        refusals.on_news = lambda notice: deps.events.post(lease.name, lease.uid, notice, LEASE)
-        self._legacy.on_news, self._legacy.waited_for = refusals.on_news, deps.held_for
-        process, counter = self._coordinator.on_message, deps.metrics.messages_set_aside
-        self._rehearsal = Rehearsal(deps.rehearse, process, self._acks, counter, refusals.on_news)
-        self._overfull = Overfull(self._coordinator, self._acks, deps.store)
-        window = FullWindow(self._overfull, refusals, deps.monotonic)
-        self.abilities = Abilities(window, self._publisher, refusals, lease)
+        told = LegacyNews(works.news, deps.held_for)
+        self._legacy = LegacyService(*looking, policy=deps.replaced, client=deps.client, news=told)
+        process, counter = works.router.on_message, deps.metrics.messages_set_aside
+        self._rehearsal = Rehearsal(deps.rehearse, process, works.acks, counter, works.news)
+        window = FullWindow(works.overfull, works.refusals, deps.monotonic)
+        self.abilities = Abilities(window, works.publisher, works.refusals, lease)
         self._message_rate = MessageRate()
         self._reader: LogReader | None = None
         self._watch: Watching | None = None
@@ -130,7 +86,7 @@ class Ownership:
     @property
     def unrecorded(self) -> int:
         """Uploads whose present state the API server refuses."""
-        return self._checkpoint.refusals.refused
+        return self._works.refusals.refused
 
     @property
     def acting(self) -> bool:
@@ -155,22 +111,22 @@ class Ownership:
     @property
     def entries(self) -> Iterable[Entry]:
         """The uploads in memory."""
-        return self._coordinator.entries
+        return self._uploads.entries
 
     @property
     def unsaved(self) -> int:
         """Uploads whose state is newer than etcd's and may be written."""
-        return self._checkpoint.backlog
+        return self._works.checkpoint.backlog
 
     def trace_id(self, upload_id: str) -> str:
         """The trace of an upload; empty when there is no such upload."""
-        entry = self._coordinator.upload_entry(upload_id)
+        entry = self._uploads.upload_entry(upload_id)
         return f"{trace_of(entry.upload).id:032x}" if entry is not None else ""
 
     @property
     def uploads(self) -> list[Upload]:
         """What is in memory of the uploads of this shard."""
-        return [entry.upload for entry in self._coordinator.entries]
+        return [entry.upload for entry in self._uploads.entries]
 
     async def run(self, epoch: int, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then hand over cleanly.
@@ -183,7 +139,7 @@ class Ownership:
             ready = await self._until(self._prepare(epoch), stop) and await self._until(
                 self._catch_up(), stop
             )
-            if ready and await self._until(self._finished.settled(), stop):
+            if ready and await self._until(self._works.finished.settled(), stop):
                 self._act()
                 await self._until(None, stop)
                 await self._hand_over(holding)
@@ -197,30 +153,31 @@ class Ownership:
         # Before listing: what a predecessor still acknowledges must be in what we list.
         where = (self._js, self._shard, epoch, deps.start_from, deps.lost_after, deps.owner)
         place = self._place = await take_over(*where, handed_over=lease.handed_over, keeper=lease)
-        self._fence.bind(self._js, place)
-        self._coordinator.stream = place.stream
-        self._coordinator.marks = deps.marks.reading(place.unsigned_until, deps.metrics.count_foreign)
-        self._acks.start(place.first - 1)
-        self._overfull.window = place.window
-        await self._listing.initial_list(deps.soon_read + place.backlog)
-        self._resources.keys.settle()
+        works = self._works
+        works.fence.bind(self._js, place)
+        works.applier.begin(deps.marks.reading(place.unsigned_until, deps.metrics.count_foreign))
+        works.acks.start(place.stream, place.first - 1, place.window)
+        await works.lister.initial_list(deps.soon_read + place.backlog)
+        works.handler.keys.settle()
         deps.metrics.epoch.labels(self._label).set(place.epoch)
-        known = {"resources": len(self._coordinator) + len(self._finished), "messages": place.backlog}
+        known = {"resources": len(works.uploads) + len(works.finished), "messages": place.backlog}
         log.info("replaying the log", extra={"consumer": place.consumer, **known})
         self.entered = True
         self._start_reading(place)
 
     def _start_reading(self, place: Place) -> None:
-        self._reader = self.abilities.reader = LogReader(self._deps.client, place, self._on_raw)
-        missed = Missed(self._deps.metrics.messages_missed, self._checkpoint.refusals.on_news)
-        self._reader.on_missed, self._reader.on_drained = missed, self._replayed.set
+        works = self._works
+        missed = Missed(self._deps.metrics.messages_missed, works.news)
+        followers = Followers(on_missed=missed, on_drained=self._replayed.set)
+        self._reader = LogReader(self._deps.client, place, self._on_raw, followers)
+        self.abilities.reads_through(self._reader)
         if place.missed:
             missed(place.first - place.missed, place.first - 1)
-        self._legacy.check = self._reader.overtaken
+        self._legacy.also_check(self._reader.overtaken)
         if place.backlog == 0:
             self._replayed.set()
-        self._reading = [self._spawn(self._reader.run()), self._spawn(self._publisher.run())]
-        self._spawn(self._finished.run(self._deps.store, self._resources))
+        self._reading = [self._spawn(self._reader.run()), self._spawn(works.publisher.run())]
+        self._spawn(works.finished.run(self._deps.store, works.handler, works.router))
 
     async def _catch_up(self) -> None:
         """Read the log to its end; if it was handed over, then once more without its last owner."""
@@ -240,34 +197,40 @@ class Ownership:
         if careful and self._reader is not None:
             await self._rehearsal.take(raw, self._reader.waits)
         else:
-            self._coordinator.on_message(raw)
+            self._works.router.on_message(raw)
         if self._lease.valid:  # otherwise somebody has to be asked first, which is no reason not to read on
-            await self._publisher.send_queued()
+            await self._works.publisher.send_queued()
         if not self._replayed.is_set() and raw.pending == 0 and raw.sequence >= self._replay_to:
             self._replayed.set()
 
     def _act(self) -> None:
         """Replay is over: from here on everything decided goes out."""
-        deps = self._deps
-        self._coordinator.act()
+        deps, works = self._deps, self._works
+        works.applier.act()
         self._legacy.go_on(self._reader if self._shard.index == 0 else None)
-        self._resources.reconcile_all()
-        self._admission.open()
-        for entry in self._coordinator.entries:
-            if entry.upload.stage.ended and not entry.dirty:
-                self._ttl.watch(entry)
-        self._recording = [self._spawn(self._checkpoint.run(self._max_writers))]
-        self._recording += [self._spawn(self._checkpoint.write()) for _ in range(deps.writers)]
-        own = self._ttl, self._secrets, self._lost_uploads, self._vanished, self._overfull
-        self._volition = [self._spawn(each.run()) for each in own]  # not because of a message
-        self._volition.append(self._spawn(self._timers.run(self._on_tick)))
-        self._spawn(self._publisher.run_resends())
+        works.handler.reconcile_all()
+        works.admission.open(works.applier.on_granted)
+        for entry in works.uploads.entries:
+            works.uploads.note_end(entry)
+        self._recording = [self._spawn(works.checkpoint.run(self._max_writers))]
+        self._recording += [self._spawn(works.checkpoint.write()) for _ in range(deps.writers)]
+        own = (  # not because of a message
+            works.ttl.run(),
+            works.secrets.run(),
+            works.lost_uploads.run(works.uploads, works.applier.on_input),
+            works.vanished.run(works.router),
+            works.labels.run(),
+            works.overfull.run(),
+        )
+        self._volition = [self._spawn(each) for each in own]
+        self._volition.append(self._spawn(works.timers.run(self._on_tick)))
+        self._spawn(works.publisher.run_resends())
         self._recording.append(self._spawn(self._acknowledge()))
         watch = self._watch = deps.watch(
-            self._on_watch, deps.namespace, self._shard.selector, self._resources.is_own_write
+            self._on_watch, deps.namespace, self._shard.selector, works.handler.is_own_write
         )
         watch.start()
-        self._volition.append(self._spawn(self._listing.run(watch, deps.resync_seconds)))
+        self._volition.append(self._spawn(works.lister.run(watch, deps.resync_seconds)))
         self._spawn(ended(watch.ended))
         deps.metrics.owner.labels(self._label).set(1)
 
@@ -281,18 +244,21 @@ class Ownership:
         self._ending = True
         await asyncio.sleep(LEAVING_SECONDS)  # whoever is told to stop as well says so
         if self._membership.alone and not await wait_until_drained(
-            self._publisher, self._checkpoint, self._lease, hurry=lambda: not self._membership.alone
+            self._works.publisher,
+            self._works.checkpoint,
+            self._lease,
+            hurry=lambda: not self._membership.alone,
         ):
             log.warning("not everything could be stored; the next owner replays it")
         # Timers too: the answer to what is overdue may be among what we do not read any more.
         for task in self._volition:
             task.cancel()
-        self._admission.close()
+        self._works.admission.close()
         if self._watch is not None:
             self._spawn(self._watch.stop())
         if self._membership.alone and self._reader is not None:
             await self._reader.stop()
-        await wait_for_writes(self._checkpoint)
+        await wait_for_writes(self._works.checkpoint)
         for task in (*self._recording, holding):
             task.cancel()
         await self._ack()
@@ -300,14 +266,14 @@ class Ownership:
 
     async def _end(self) -> None:
         self._deps.metrics.owner.labels(self._label).set(0)
-        self._admission.close()
+        self._works.admission.close()
         if self._watch is not None:
             await self._watch.stop()
         await end_tasks(self._tasks)
-        for entry in list(self._coordinator.entries):
-            with self._coordinator.faults.isolated(entry):
-                self._coordinator.forget(entry)
-        self._finished.clear()
+        for entry in list(self._uploads.entries):
+            with self._works.faults.isolated(entry):
+                self._uploads.forget(entry)
+        self._works.finished.clear()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -337,51 +303,25 @@ class Ownership:
     async def _ack(self) -> None:
         if self._reader is None:
             return
-        self._acks.acknowledged = self._reader.acknowledged
+        self._acks.confirm(self._reader.acknowledged)
         self._lease.note_settled(settled=self._reader.acknowledged >= self._rehearsal.last)
-        self._coordinator.unknown.settle(self._deps.clock())
+        self._works.applier.unknown.settle(self._deps.clock())
         floor = self._acks.take_ack()
         if floor is not None:
             await self._reader.acknowledge(*floor)
 
-    async def confirm_ownership(self) -> None:
-        """A write met somebody else's: make sure that we still own the shard."""
-        await self._lease.confirm()
-        if not self._lease.ours:
-            raise UnavailableError("whether the shard is still ours cannot be told at the moment")
-
-    async def may_create(self) -> None:
-        """Make sure that nobody else can own the shard.
-
-        Raises:
-            LeaseLostError: somebody does.
-            UnavailableError: that cannot be found out at present.
-        """
-        if not self._lease.ours:
-            await self._lease.confirm()
-        if not self._lease.ours:
-            raise UnavailableError(f"the Lease cannot be renewed: {self._lease.doubt}")
-
-    def seen(self, resource: Json) -> None:
-        """A resource as the API server has it now."""
-        self._resources.seen(resource)
-
-    def claimed(self, entry: Entry, resource: Json) -> None:
-        """A resource was there before we could make it."""
-        self._resources.claimed(entry, resource)
-
     def _on_watch(self, kind: str | None, resource: Json) -> None:
         if kind == "DELETED":
-            self._resources.deleted(resource)
+            self._works.handler.deleted(resource)
         else:
-            self._resources.seen(resource)
+            self._works.handler.seen(resource)
 
     def _on_tick(self, entry: Entry) -> None:
         """A timer is due; while we cannot hear answers nobody is late with one."""
         if self._hears():
-            self._coordinator.on_tick(entry)
+            self._works.applier.on_tick(entry)
         else:
-            self._timers.set(entry, Millis(self._deps.clock() + DEAF_MS))
+            self._works.timers.set(entry, Millis(self._deps.clock() + DEAF_MS))
 
     def _hears(self) -> bool:
         return self._reader is not None and self._reader.hears

@@ -102,12 +102,15 @@ class Abilities:
         self._publishing = publishing
         self._waiting = waiting
         self._lease = lease
-        self.reader: Unread | None = None
-        """What reads, once something does."""
+        self._reader: Unread | None = None
+
+    def reads_through(self, reader: Unread) -> None:
+        """The log is read from now on."""
+        self._reader = reader
 
     def states(self) -> list[State]:
         """Each of them."""
-        reader, publishing, waiting = self.reader, self._publishing, self._waiting
+        reader, publishing, waiting = self._reader, self._publishing, self._waiting
         pulling = (self._window.problem(reader), reader.silent_for) if reader is not None else ("", None)
         return [
             State(Ability.PULL, *pulling),

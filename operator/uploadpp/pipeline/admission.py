@@ -24,33 +24,30 @@ log = logging.getLogger(__name__)
 class StepAdmission:
     """The queues of all limited steps of one shard."""
 
-    def __init__(
-        self, config: Config, shard: Shard, metrics: Metrics, grant: Callable[[Entry], None]
-    ) -> None:
+    def __init__(self, config: Config, shard: Shard, metrics: Metrics) -> None:
         self._slots: dict[str, Slots[Entry]] = {
             step: Slots(share_of(limit, shard)) for step, limit in config.max_in_flight.items()
         }
         self._metrics = metrics
-        self._grant = grant
         self._at: dict[Entry, tuple[str, str]] = {}
         self._came: list[Entry] = []
         self._shown = dict.fromkeys(self._slots, 0)
-        self._open = False
+        self._grant: Callable[[Entry], None] | None = None
         self._granting = False
 
-    def open(self) -> None:
-        """From here on slots are granted: the log is read, and edited resources were looked at."""
-        self._open = True
+    def open(self, grant: Callable[[Entry], None]) -> None:
+        """Grant slots by `grant` from now on: the log is read, and edited resources were looked at."""
+        self._grant = grant
         for step, slots in self._slots.items():
             self._metrics.slots.labels(step).inc(slots.limit)
         self.grant()
 
     def close(self) -> None:
         """Grant nothing any more."""
-        if self._open:
+        if self._grant is not None:
             for step, slots in self._slots.items():
                 self._metrics.slots.labels(step).dec(slots.limit)
-        self._open = False
+        self._grant = None
 
     def moved(self, entry: Entry) -> None:
         """Look where an upload stands now."""
@@ -93,10 +90,10 @@ class StepAdmission:
         self._granting = True
         try:
             for step, slots in self._slots.items():
-                while self._open and (entry := slots.grant()) is not None:
+                while (grant := self._grant) is not None and (entry := slots.grant()) is not None:
                     since = entry.upload.since
                     try:
-                        self._grant(entry)
+                        grant(entry)
                     except Exception:
                         log.exception("slot not taken; others go on", extra={"upload": entry.upload.id})
                         self.gave_up(entry)
@@ -104,7 +101,7 @@ class StepAdmission:
                     waited = max(entry.upload.since - since, 0) / 1000
                     self._metrics.queue_seconds.labels(step).observe(waited)
                 self._show(step, slots)
-            if self._open and self._came:
+            if self._grant is not None and self._came:
                 self._tell()
         finally:
             self._granting = False

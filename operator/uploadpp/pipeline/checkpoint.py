@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,13 +31,15 @@ from uploadpp.kube.errors import (
 from uploadpp.kube.lease import LeaseLostError
 from uploadpp.kube.sealing import SealError, TooLargeError, sealed_with
 from uploadpp.kube.store import Stored, altered_in, stored
-from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.ports import Json, Notices, Resources, Seals
 from uploadpp.pipeline.record_limit import RecordLimit
 from uploadpp.pipeline.refusals import Refusals
+from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.uploads import Uploads
+from uploadpp.pipeline.write_guard import WriteGuard
+from uploadpp.pipeline.write_queue import WriteQueue
 from uploadpp.pipeline.write_throttle import QUIET_SECONDS
-from uploadpp.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -68,14 +69,8 @@ class ResourceEncoder:
             return False
 
 
-class Watcher(Protocol):
-    """Told when a resource is not what we left it as."""
-
-    async def confirm_ownership(self) -> None:
-        """Make sure that we still own the shard; raises when we do not or cannot tell."""
-
-    async def may_create(self) -> None:
-        """Raises unless nobody else can own the shard at this moment."""
+class ResourceHandler(Protocol):
+    """Told when a resource is not what we left it as (`resources.event_handler.ResourceEventHandler`)."""
 
     def seen(self, resource: Json) -> None:
         """The resource as it is now."""
@@ -83,56 +78,51 @@ class Watcher(Protocol):
     def claimed(self, entry: Entry, resource: Json) -> None:
         """The resource was there before we could make it."""
 
+    def vanished(self, entry: Entry) -> None:
+        """The resource is not there any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """Where states are written to, and what is allowed there."""
+
+    resources: Resources
+    notices: Notices
+    encoder: ResourceEncoder
+    guard: WriteGuard
+    limit: RecordLimit
+    refusals: Refusals
+
 
 class Checkpoint:
     """The writers of one shard."""
 
     def __init__(
         self,
-        coordinator: Coordinator,
-        resources: Resources,
-        notices: Notices,
-        metrics: Metrics,
-        encoder: ResourceEncoder,
-        watcher: Watcher,
+        shared: Shared,
+        uploads: Uploads,
+        queue: WriteQueue,
+        records: Records,
+        handler: ResourceHandler,
     ) -> None:
-        self._coordinator = coordinator
-        self._resources = resources
-        self._notices = notices
-        self._metrics = metrics
-        self._encoder = encoder
-        self._watcher = watcher
-        self._queue: deque[tuple[float, Entry]] = deque()
-        self._wake = asyncio.Event()
+        self._metrics = shared.metrics
+        self._faults = shared.faults
+        self._uploads = uploads
+        self._queue = queue
+        self._resources = records.resources
+        self._notices = records.notices
+        self._encoder = records.encoder
+        self._guard = records.guard
+        self._limit = records.limit
+        self._refusals = records.refusals
+        self._handler = handler
         self._let_through: asyncio.Queue[Entry] = asyncio.Queue()
         self._writing = 0
-        self.refusals = Refusals(metrics, asyncio.get_running_loop().time)
-        self.limit: RecordLimit | None = None
-        self.on_vanished: Callable[..., None] = coordinator.forget
-        coordinator.on_storable = self.put
-
-    def put(self, entry: Entry) -> None:
-        """Have an upload written soon."""
-        if not entry.queued:
-            entry.queued = True
-            self._enqueue(entry)
-        elif entry.refused is not None:
-            self._note_end(entry)
-
-    def _enqueue(self, entry: Entry) -> None:
-        self._queue.append((asyncio.get_running_loop().time(), entry))
-        self._wake.set()
-
-    def _note_end(self, entry: Entry) -> None:
-        """An upload that cannot be recorded: if it has ended, nothing waits for that any more."""
-        if entry.is_unrecorded_end:
-            self._coordinator.let_go(entry)
-            self.refusals.ended(entry)
 
     @property
     def backlog(self) -> int:
         """Uploads that wait to be written, are being written, or are tried again later."""
-        return len(self._queue) + self._writing + len(self.refusals)
+        return len(self._queue) + self._writing + len(self._refusals)
 
     @property
     def in_flight(self) -> int:
@@ -149,36 +139,32 @@ class Checkpoint:
 
         `max_writers` says how many may be written at a time when the oldest has waited so many seconds.
         """
-        loop = asyncio.get_running_loop()
+        queue = self._queue
         while True:
-            self._wake.clear()
+            queue.begin_round()
             self._try_again()
-            while self._queue and self._writing < max_writers(loop.time() - self._queue[0][0]):
-                self._let_one_through(self._queue.popleft()[1])
-            try:
-                async with asyncio.timeout(QUIET_SECONDS if self._queue else self.refusals.next_in()):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            while queue and self._writing < max_writers(queue.oldest_seconds):
+                self._let_one_through(queue.pop())
+            await queue.wait(QUIET_SECONDS if queue else self._refusals.next_in())
 
     def _let_one_through(self, entry: Entry) -> None:
         verb = CREATE if entry.stored is None else STATUS
-        if entry.refused is None and self.refusals.blocks(verb):
-            with self._coordinator.faults.isolated(entry):
-                self.refusals.park(entry, verb)
-                self._note_end(entry)
+        if entry.refused is None and self._refusals.blocks(verb):
+            with self._faults.isolated(entry):
+                self._refusals.park(entry, verb)
+                self._queue.note_end(entry)
         else:
             self._writing += 1
             self._let_through.put_nowait(entry)
 
     def _try_again(self) -> None:
-        for entry in self.refusals.due():
-            self._enqueue(entry)
-        for entry in self.refusals.expired():
+        for entry in self._refusals.due():
+            self._queue.again(entry)
+        for entry in self._refusals.expired():
             said = {"upload": entry.upload.id, "stage": entry.upload.stage}
             log.warning("the upload has ended and could not be recorded; it is forgotten", extra=said)
-            with self._coordinator.faults.isolated(entry):
-                self._coordinator.forget(entry)
+            with self._faults.isolated(entry):
+                self._uploads.forget(entry)
 
     async def write(self) -> None:
         """One writer; as many run as writes may be in flight. Until cancelled."""
@@ -189,19 +175,19 @@ class Checkpoint:
                 error = await self._store(entry)
             finally:
                 self._writing -= 1
-                self._wake.set()
+                self._queue.wake()
             entry.creating = False  # not if we are cancelled: it is on its way then
-            with self._coordinator.faults.isolated(entry):
+            with self._faults.isolated(entry):
                 self._stored(entry, error)
 
     def _stored(self, entry: Entry, error: ApiError | None) -> None:
         if error is not None and not entry.gone:  # it stays `queued`: parked
-            self.refusals.park(entry, CREATE if entry.stored is None else STATUS, error)
-            self._note_end(entry)
+            self._refusals.park(entry, CREATE if entry.stored is None else STATUS, error)
+            self._queue.note_end(entry)
             return
         entry.queued = False
         if entry.storable:
-            self.put(entry)
+            self._queue.put(entry)
 
     async def _store(self, entry: Entry) -> ApiError | None:
         """Write the present state; returns why that has failed."""
@@ -212,9 +198,9 @@ class Checkpoint:
             try:
                 if not await self._write_or_reconcile(entry, upload):
                     continue
-                self._coordinator.saved(entry, version)
+                self._uploads.saved(entry, version)
                 self._post_notices(entry)
-                self.refusals.written(entry, (CREATE, STATUS) if is_new else (STATUS,))
+                self._refusals.written(entry, (CREATE, STATUS) if is_new else (STATUS,))
             except NotFoundError:
                 self._vanished(entry)
                 return None
@@ -226,7 +212,7 @@ class Checkpoint:
                 raise
             except Exception as error:  # noqa: BLE001 -- a bug, or too much for a resource: the writer goes on
                 if not isinstance(error, TooLargeError):
-                    self._coordinator.faults.report(entry, error)
+                    self._faults.report(entry, error)
                 self._metrics.writes.labels("any", "refused").inc()
                 return _unencodable(error)
             return None
@@ -234,9 +220,9 @@ class Checkpoint:
 
     def _vanished(self, entry: Entry) -> None:
         try:
-            self.on_vanished(entry)
+            self._handler.vanished(entry)
         except Exception as error:  # noqa: BLE001 -- logged in `Faults.report`
-            self._coordinator.faults.report(entry, error)
+            self._faults.report(entry, error)
             entry.gone = True  # nothing is to be written any more
 
     async def _write_or_reconcile(self, entry: Entry, upload: Upload) -> bool:
@@ -253,13 +239,12 @@ class Checkpoint:
         is_new, origin, altered = entry.stored is None, upload.origin, ""
         if entry.stored is None:
             # Nothing to compare with: a successor may have ended and removed the upload long ago.
-            await self._watcher.may_create()
-            if self.limit is not None:
-                self.limit.check()
+            await self._guard.may_create()
+            self._limit.check()
             made = entry.stored = await self._timed(CREATE, self._create(entry, upload))
             altered = made.altered
             if made.renamed:
-                self._coordinator.rename(entry, made.renamed)
+                self._uploads.rename(entry, made.renamed)
         elif origin.has_url and not (entry.sealed and entry.sealed.has_url):
             # The first URL may be from a Secret: no message brings it again once the upload has begun.
             entry.stored = await self._seal(entry, entry.stored, origin)
@@ -300,7 +285,7 @@ class Checkpoint:
         except ConflictError:
             # An answer of ours that got lost, a person's resource that the watch has not shown yet, or a
             # new owner's while we are the zombie.
-            await self._watcher.confirm_ownership()
+            await self._guard.confirm_ownership()
             existing = await self._resources.get(entry.name)
             if existing is None:
                 raise
@@ -313,7 +298,7 @@ class Checkpoint:
             entry.maybe_made = False
             if existing is None:
                 raise
-            await self._watcher.confirm_ownership()
+            await self._guard.confirm_ownership()
             return await self._claim_own(entry, existing)
         await self._keep_or_remove(entry, made.renamed or entry.name, made.uid, made.altered)
         entry.sealed, entry.sealed_with = upload.origin, sealed_with(resource["spec"].get("sealed", ""))
@@ -351,30 +336,30 @@ class Checkpoint:
             entry.sealed, entry.sealed_with = origin, sealed_with(spec["sealed"])
         else:
             claimed = await self._seal(entry, claimed, origin)
-        self._watcher.claimed(entry, existing)
+        self._handler.claimed(entry, existing)
         return claimed
 
     async def _reconcile(self, entry: Entry, conflict: ConflictError) -> None:
         """Somebody else has written: make sure we still own the shard, then look at what it is."""
-        await self._watcher.confirm_ownership()
+        await self._guard.confirm_ownership()
         current = await self._resources.get(entry.name)
         if current is None:
             if entry.stored is None:  # a quota's conflict, for example: there is nothing that was removed
                 raise UnavailableError(str(conflict), reason=conflict.reason)
-            self.on_vanished(entry)
+            self._handler.vanished(entry)
             return
         now = stored(current)
         if entry.stored is not None and (entry.stored.uid, entry.stored.version) == (now.uid, now.version):
             raise RefusedError(str(conflict))  # nothing has changed: it only looks like a conflict
         if entry.stored is not None and entry.stored.uid != now.uid:
-            self._coordinator.forget(entry)
-            self._watcher.seen(current)
+            self._uploads.forget(entry)
+            self._handler.seen(current)
             return
         first, entry.stored = entry.stored is None, now
         if first:
-            self._watcher.claimed(entry, current)
+            self._handler.claimed(entry, current)
         else:
-            self._watcher.seen(current)
+            self._handler.seen(current)
 
     def _post_notices(self, entry: Entry) -> None:
         if entry.stored is None:

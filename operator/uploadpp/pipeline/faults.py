@@ -45,14 +45,22 @@ class DeadLetter:
 class Faults:
     """Bounded list of the last things passed over."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(
+        self, metrics: Metrics, post: Post | None = None, gave_up: Callable[[Entry], None] | None = None
+    ) -> None:
+        """Say what other rooms have to be told.
+
+        Args:
+            metrics: where faults are counted.
+            post: says something on a resource, given its name and uid; None where nothing can be said.
+            gave_up: called for an upload on which our own code failed, when others may wait for what it has
+                taken; None when nobody can.
+        """
         self._metrics = metrics
+        self._post = post
+        self._gave_up = gave_up
         self._kinds: set[str] = set()
         self._said: OrderedDict[tuple[str, str], None] = OrderedDict()
-        self.post: Post = lambda *_: None
-        """Says something on a resource, given its name and uid."""
-        self.on_fault: Callable[[Entry], None] = lambda _: None
-        """Called for an upload on which our own code failed: others may wait for what it has taken."""
         self.dead_letters: deque[DeadLetter] = deque(maxlen=KEPT)
 
     def bad_message(self, sequence: int, error: BadMessageError) -> None:
@@ -86,8 +94,8 @@ class Faults:
         """Our own code failed on an upload: say it once, in the log and on its resource."""
         name, uid = (entry.name, entry.stored.uid if entry.stored else "") if entry else ("", "")
         self.resource_fault(name, uid, error, entry.upload.id if entry else "")
-        if entry is not None:
-            self.on_fault(entry)
+        if entry is not None and self._gave_up is not None:
+            self._gave_up(entry)
 
     def count(self) -> None:
         """Our own code failed, which is said elsewhere."""
@@ -105,9 +113,9 @@ class Faults:
             self._said.popitem(last=False)
         extra = {"upload": upload_id, "resource": name}
         log.error("the operator failed on an upload: %s; the others go on", where, extra=extra)
-        if uid:
+        if uid and self._post is not None:
             text = f"the operator failed on this upload ({type(error).__name__}); its log says where"
-            self.post(name, uid, Notice(NoticeType.WARNING, "OperatorFailed", text))
+            self._post(name, uid, Notice(NoticeType.WARNING, "OperatorFailed", text))
 
     def upload(self, upload_id: str, why: str) -> None:
         """An upload that the API server or NATS will never take."""

@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
 
-from uploadpp.core.inputs import Absent
-from uploadpp.core.model import Millis, Origin
+from uploadpp.core.inputs import Absent, Input
+from uploadpp.core.model import Origin
 from uploadpp.core.rules.absence import is_doubtful
 from uploadpp.core.states import Stage
-from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.ports import Ask
+from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.tracked_upload import Entry
-from uploadpp.telemetry.metrics import Metrics
+from uploadpp.pipeline.uploads import Uploads
 
+Apply = Callable[[Entry, Input], None]
 ABSENT = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 ENOUGH = 3
 """So many answers in a row that the upload is absent, and it is believed."""
@@ -65,31 +66,23 @@ class LostUploads:
 
     def __init__(
         self,
-        coordinator: Coordinator,
+        shared: Shared,
         questions: Questions,
-        metrics: Metrics,
-        clock: Callable[[], Millis],
         hears: Callable[[], bool],
     ) -> None:
         """`hears` says whether answers of the log arrive at present."""
-        self._coordinator = coordinator
-        self._metrics = metrics
-        self._clock = clock
+        self._metrics = shared.metrics
+        self._clock = shared.clock
+        self._faults = shared.faults
         self._ask, self._interval = questions
         self._hears = hears
         self._open: dict[Entry, _Doubt] = {}
         self._heap: list[tuple[float, int, _Doubt]] = []
         self._count = 0
         self._wake = asyncio.Event()
-        self._store = coordinator.on_storable
-        coordinator.on_storable = self._changed
 
     def __len__(self) -> int:
         return len(self._open)
-
-    def _changed(self, entry: Entry) -> None:
-        self._store(entry)
-        self.look(entry)
 
     def look(self, entry: Entry) -> None:
         """Ask about an upload from now on, if it looks as if the storage had lost it."""
@@ -103,35 +96,35 @@ class LostUploads:
         self._open[entry] = doubt
         self._plan(doubt, 0)
 
-    async def run(self) -> None:
-        """Ask, until cancelled."""
-        for entry in self._coordinator.entries:
-            with self._coordinator.faults.isolated(entry):
+    async def run(self, uploads: Uploads, apply: Apply) -> None:
+        """Ask, until cancelled; `apply` is told of the answers that count."""
+        for entry in uploads.entries:
+            with self._faults.isolated(entry):
                 self.look(entry)
-        await asyncio.gather(*(self._work(self._ask) for _ in range(AT_ONCE)))
+        await asyncio.gather(*(self._work(self._ask, apply) for _ in range(AT_ONCE)))
 
-    async def _work(self, ask: Ask | None) -> None:
+    async def _work(self, ask: Ask | None, apply: Apply) -> None:
         while True:
             doubt = await self._next()
             if self._open.get(doubt.entry) is not doubt:
                 continue
             try:
-                if not await self._asked(doubt, ask):
+                if not await self._asked(doubt, ask, apply):
                     self._drop(doubt)
             except Exception as error:  # noqa: BLE001 -- logged in `Faults.report`
-                self._coordinator.faults.report(doubt.entry, error)
+                self._faults.report(doubt.entry, error)
                 self._plan(doubt, LONGEST_PAUSE_SECONDS)
 
-    async def _asked(self, doubt: _Doubt, ask: Ask | None) -> bool:
+    async def _asked(self, doubt: _Doubt, ask: Ask | None, apply: Apply) -> bool:
         """Ask about an upload; False when there is no reason to any more."""
         if ask is None or not doubt.stands or self._has_expired(doubt.origin):
             return False
         status = await ask(json.loads(doubt.origin.url))
         self._metrics.storage_checks.labels(_result(status)).inc()
-        self._answered(doubt, status)
+        self._answered(doubt, status, apply)
         return True
 
-    def _answered(self, doubt: _Doubt, status: int | None) -> None:
+    def _answered(self, doubt: _Doubt, status: int | None, apply: Apply) -> None:
         if not doubt.stands:
             self._drop(doubt)
         elif status is None or status not in ABSENT:
@@ -143,7 +136,7 @@ class LostUploads:
         else:
             doubt.absences += 1
             lasting = doubt.absences >= ENOUGH
-            self._coordinator.on_input(doubt.entry, Absent(status, lasting=lasting))
+            apply(doubt.entry, Absent(status, lasting=lasting))
             self._plan(doubt, self._interval)
 
     def _has_expired(self, origin: Origin) -> bool:

@@ -10,10 +10,9 @@ import logging
 
 from uploadpp.kube.errors import ApiError, Refusal
 from uploadpp.pipeline.acks import AckTracker
-from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.ports import Resources
 from uploadpp.pipeline.tracked_upload import Entry
-from uploadpp.wire.stream import MAX_ACK_PENDING
+from uploadpp.pipeline.uploads import Uploads
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +23,11 @@ QUIET_SECONDS = 60.0
 class Overfull:
     """Makes room in the window of one shard."""
 
-    def __init__(self, coordinator: Coordinator, acks: AckTracker, resources: Resources) -> None:
-        self._coordinator = coordinator
+    def __init__(self, uploads: Uploads, acks: AckTracker, resources: Resources) -> None:
+        self._uploads = uploads
         self._acks = acks
         self._resources = resources
         self._quiet_until = 0.0
-        self.window = MAX_ACK_PENDING
-        """So many messages may be unacknowledged."""
 
     def __len__(self) -> int:
         return len(self._acks)
@@ -38,7 +35,7 @@ class Overfull:
     @property
     def is_half_full(self) -> bool:
         """Whether half of the messages that may wait do so."""
-        return 2 * len(self._acks) >= self.window
+        return self._acks.is_half_full
 
     async def run(self) -> None:
         """Look once a second, until cancelled."""
@@ -52,9 +49,7 @@ class Overfull:
 
         Nothing behind an upload that is not over could be acknowledged.
         """
-        holding = [
-            (entry.first_deferred, entry) for entry in self._coordinator.entries if entry.first_deferred
-        ]
+        holding = [(entry.first_deferred, entry) for entry in self._uploads.entries if entry.first_deferred]
         for _, entry in sorted(holding, key=lambda each: each[0]):
             if not (self.is_half_full and _is_wrong(entry)) or entry.stored is None:
                 return
@@ -69,7 +64,7 @@ class Overfull:
                     "is removed",
                     extra={"upload": entry.upload.id, "stage": entry.upload.stage},
                 )
-                self._coordinator.forget(entry)
+                self._uploads.forget(entry)
 
     def _warn(self, error: ApiError) -> None:
         now = asyncio.get_running_loop().time()

@@ -1,4 +1,4 @@
-"""What the coordinator and the checkpoint need of the world.
+"""What the applier and the checkpoint need of the world.
 
 The real ones live in `wire` and `kube`, the doubles for simulation in `uploadpp.testing`.
 """
@@ -92,12 +92,12 @@ class Watching(Protocol):
     opened: asyncio.Event
     """Set whenever it begins anew: what is older than that is not told, but has to be listed."""
 
-    kind_was_missing: bool
-    """Whether the API server did not know the resources for a while; whoever has read this says no again."""
-
     @property
     def problem(self) -> str:
         """What keeps it from telling, in words; empty when nothing does."""
+
+    def take_kind_was_missing(self) -> bool:
+        """Whether the API server did not know the resources for a while, since this was last asked."""
 
     def start(self) -> None:
         """Begin."""

@@ -12,7 +12,7 @@ RECOUNT_SECONDS = 1.0
 
 
 class Uploads(Sized, Protocol):
-    """The uploads in memory (`pipeline.coordinator.Coordinator`)."""
+    """The uploads in memory (`pipeline.uploads.Uploads`)."""
 
     text_budget: TextBudget
 

@@ -47,9 +47,11 @@ class Refusals:
     heap or, from `due` until its next write has succeeded or failed, with the checkpoint.
     """
 
-    def __init__(self, metrics: Metrics, clock: Callable[[], float]) -> None:
+    def __init__(self, metrics: Metrics, clock: Callable[[], float], news: Callable[[Notice], None]) -> None:
+        """`news` is called when a reason is met for the first time, or again after some minutes."""
         self._metrics = metrics
         self._clock = clock
+        self._news = news
         self._heap: list[tuple[float, int, Entry]] = []
         self._count = 0
         self._failures: Counter[str] = Counter()
@@ -59,8 +61,6 @@ class Refusals:
         self._last: dict[str, Refusal] = {}
         self._ended: dict[Entry, float] = {}
         self._written_at: float | None = None
-        self.on_news: Callable[[Notice], None] = lambda _: None
-        """Called when a reason is met for the first time, or again after some minutes."""
 
     def __len__(self) -> int:
         return sum(1 for _ in self._entries())
@@ -190,7 +190,7 @@ class Refusals:
         )
         if not away:
             text = f"uploads go on, but cannot be recorded ({error.reason}): {error}"
-            self.on_news(Notice(NoticeType.WARNING, "UploadsNotRecorded", text))
+            self._news(Notice(NoticeType.WARNING, "UploadsNotRecorded", text))
 
 
 def _is_for(entry: Entry, reason: Refusal) -> bool:

@@ -29,17 +29,16 @@ class TextBudget:
         self.held = 0
         """Characters that long texts take."""
 
-    def refuses(self, origin: Origin, shards: int = 1) -> str:
-        """Why an announcement cannot be taken into memory; empty when it can. All shards share the budget."""
-        budget = self._budget // shards
+    def refuses(self, origin: Origin) -> str:
+        """Why an announcement cannot be taken into memory; empty when it can."""
         if not (texts := self._long(origin)):
             return ""
         more = sum(len(text) for text in texts if text not in self._texts)
-        if more <= LARGE or self.held + more <= budget:
+        if more <= LARGE or self.held + more <= self._budget:
             return ""
         return (
             f"it came with {more} characters of users, names and URL, and what came with other uploads takes "
-            f"{self.held} of {budget} already"
+            f"{self.held} of {self._budget} already"
         )
 
     def note(self, entry: Entry) -> None:

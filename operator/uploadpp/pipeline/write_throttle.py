@@ -107,13 +107,16 @@ class Endings:
     """How many uploads a second end, as a mean that forgets."""
 
     def __init__(self) -> None:
-        self.count = 0
-        """So many since it was last asked for the rate."""
+        self._count = 0
         self._rate = 0.0
+
+    def seen(self, count: int = 1) -> None:
+        """So many more have ended."""
+        self._count += count
 
     def rate(self, seconds: float) -> float:
         """The rate; so long ago it was last asked for."""
         share = min(seconds / ENDINGS_SECONDS, 1.0)
-        self._rate += (self.count / seconds - self._rate) * share
-        self.count = 0
+        self._rate += (self._count / seconds - self._rate) * share
+        self._count = 0
         return self._rate

@@ -2,8 +2,9 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from time import monotonic
 
 from uploadpp.api.codec import UnreadableResourceError, control_of, from_resource, to_status
@@ -11,58 +12,68 @@ from uploadpp.api.reading import Fields
 from uploadpp.api.timestamps import parse_time
 from uploadpp.core.bounds import LAST_MOMENT
 from uploadpp.core.commands import Notice, NoticeType
-from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Origin, Upload
 from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION, resource_name
-from uploadpp.core.sharding import BUCKET_LABEL, bucket_label
 from uploadpp.core.states import Stage
 from uploadpp.kube.sealing import ForeignSealError, SealError, UnknownKeyError, sealed_with
 from uploadpp.kube.store import Stored, stored
-from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.ports import Json, Notices, Seals
+from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.uploads import Uploads
+from uploadpp.resources.bucket_labels import BucketLabels
+from uploadpp.resources.deletions import Vanished
 from uploadpp.resources.finished import FinishedUploads, id_in
+from uploadpp.resources.forgotten import ForgottenResources
 from uploadpp.resources.keys import KeyCheck
+from uploadpp.resources.left_alone import LeftAlone
 from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.wire.origin import origin_from_spec
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = 10_000
+WRITTEN_BACK = 10_000
 WRITE_BACK_SECONDS = 30.0
 """So often at most a status is written over what somebody else makes of it."""
 
 
-class ResourceEventHandler:
-    """Feeds the coordinator from the Kubernetes side."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rooms:
+    """Those that a resource may concern."""
 
-    def __init__(
-        self,
-        coordinator: Coordinator,
-        seals: Seals,
-        config: Config,
-        secrets: UrlSecretReader,
-        notices: Notices,
-        finished: FinishedUploads,
-    ) -> None:
-        self._coordinator = coordinator
+    uploads: Uploads
+    applier: Applier
+    finished: FinishedUploads
+    vanished: Vanished
+    forgotten: ForgottenResources
+    left_alone: LeftAlone
+    labels: BucketLabels
+    secrets: UrlSecretReader
+
+
+class ResourceEventHandler:
+    """Feeds the applier from the Kubernetes side."""
+
+    def __init__(self, shared: Shared, seals: Seals, notices: Notices, rooms: Rooms) -> None:
+        self._config = shared.config
+        self._shard = shared.shard
+        self._faults = shared.faults
         self._seals = seals
-        self._config = config
-        self._secrets = secrets
         self._notices = notices
-        self._finished = finished
+        self._uploads = rooms.uploads
+        self._applier = rooms.applier
+        self._finished = rooms.finished
+        self._vanished = rooms.vanished
+        self._forgotten = rooms.forgotten
+        self._left_alone = rooms.left_alone
+        self._labels = rooms.labels
+        self._secrets = rooms.secrets
         self.keys = KeyCheck(*getattr(seals, "fingerprints", ()))
-        self._broken: set[str] = set()
         self._ranks: dict[str, tuple[bool, bool, int]] = {}
-        self._forgotten: OrderedDict[str, None] = OrderedDict()
-        coordinator.faults.post = notices.post
-        self.on_vanished: Callable[..., None] = lambda entry, **_: coordinator.forget(entry)
         self._written_back: OrderedDict[str, float] = OrderedDict()
-        self.on_mislabelled: Callable[[str, Stored, str], None] = lambda *_: None
-        coordinator.on_forgotten = self._done_with
-        coordinator.on_overruled = self._overruled
 
     def listed(self, resource: Json) -> None:
         """Take a resource into memory before the log is replayed."""
@@ -72,11 +83,11 @@ class ResourceEventHandler:
 
     def reconcile_all(self) -> None:
         """After replay: whatever spec or status says is due, for resources that no log started."""
-        for entry in list(self._coordinator.entries):
+        for entry in list(self._uploads.entries):
             try:
                 self._reconcile(entry)
-            except Exception as error:  # noqa: BLE001 -- logged in `_leave`
-                self._leave(entry.name, entry.stored.uid if entry.stored else "", error)
+            except Exception as error:  # noqa: BLE001 -- logged in `LeftAlone.failed`
+                self._left_alone.failed(entry.name, entry.stored.uid if entry.stored else "", error)
 
     def _reconcile(self, entry: Entry) -> None:
         upload = entry.upload
@@ -84,31 +95,20 @@ class ResourceEventHandler:
             return
         edited = upload.control.generation > upload.observed_generation
         if not upload.run or edited or upload.stage is Stage.QUEUED:  # perhaps its step has no limit now
-            self._coordinator.on_input(entry, SpecChanged(upload.control))
+            self._applier.on_input(entry, SpecChanged(upload.control))
 
     @contextmanager
     def _one(self, resource: Json) -> Iterator[None]:
         """Whatever is wrong with one resource ends nothing but the work on this one (law 2.7)."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 -- logged in `_leave`
+        except Exception as error:  # noqa: BLE001 -- logged in `LeftAlone.failed`
             meta = resource.get("metadata") or {}
-            self._leave(str(meta.get("name", "")), str(meta.get("uid", "")), error)
-
-    def _leave(self, name: str, uid: str, error: Exception) -> None:
-        self._coordinator.faults.count()
-        if uid in self._broken:
-            return
-        self._broken.add(uid)
-        log.error(
-            "resource left alone: this is a bug, please report it", exc_info=error, extra={"resource": name}
-        )
-        text = f"the operator cannot handle this resource ({type(error).__name__}); its log says more"
-        self._notices.post(name, uid, Notice(NoticeType.WARNING, "LeftAlone", text))
+            self._left_alone.failed(str(meta.get("name", "")), str(meta.get("uid", "")), error)
 
     def failed(self, name: str, uid: str, error: Exception) -> None:
         """Our own code failed on a resource, somewhere else."""
-        self._coordinator.faults.resource_fault(name, uid, error)
+        self._faults.resource_fault(name, uid, error)
 
     def is_own_write(self, resource: Json) -> bool:
         """Whether a resource, as the watch has it, says nothing new: it is as we left it, or older.
@@ -119,7 +119,7 @@ class ResourceEventHandler:
         evicted = self._finished.get(name)
         if evicted is not None:
             return _version(now) <= _version(evicted.stored)
-        entry = self._coordinator.entry_of(name)
+        entry = self._uploads.entry_of(name)
         if entry is None:
             return False
         known = entry.stored
@@ -137,7 +137,7 @@ class ResourceEventHandler:
 
     def _seen(self, resource: Json) -> None:
         name, now = resource["metadata"]["name"], stored(resource)
-        entry, evicted = self._coordinator.entry_of(name), self._finished.get(name)
+        entry, evicted = self._uploads.entry_of(name), self._finished.get(name)
         if evicted is not None:
             if evicted.stored.uid == now.uid and now.generation == evicted.stored.generation:
                 evicted.stored = now  # a label, or something else that is not for us
@@ -146,7 +146,7 @@ class ResourceEventHandler:
         if entry is not None and entry.stored is not None and entry.stored.uid != now.uid:
             if _version(now) < _version(entry.stored):
                 return  # a late word of an earlier resource of that name
-            self._coordinator.forget(entry)
+            self._uploads.forget(entry)
             entry = None
         if entry is None:
             self._met(resource)
@@ -159,9 +159,9 @@ class ResourceEventHandler:
         try:
             control = control_of(resource)
         except UnreadableResourceError as error:
-            self._report(resource, error)
+            self._left_alone.report(resource, error)
             return
-        self._coordinator.on_input(entry, SpecChanged(control))
+        self._applier.on_input(entry, SpecChanged(control))
 
     def _touched(self, entry: Entry, now: Stored, resource: Json) -> None:
         """Somebody else has written something that is not for us, or the status, which is ours.
@@ -175,19 +175,18 @@ class ResourceEventHandler:
         if moment < self._written_back.get(now.uid, 0.0) + WRITE_BACK_SECONDS:
             return  # not a fight: our next write, or the next listing, mends it
         self._written_back[now.uid] = moment
-        if len(self._written_back) > REMEMBERED:
+        if len(self._written_back) > WRITTEN_BACK:
             self._written_back.popitem(last=False)
         entry.version += 1
-        if entry.storable:
-            self._coordinator.on_storable(entry)
+        self._uploads.record(entry)
 
     def _met(self, resource: Json) -> None:
         """A resource that is not known: somebody has made it, or it was not listed yet."""
         if resource["metadata"]["uid"] in self._forgotten or self._finished.admits(resource):
             return
         entry = self._take(resource)
-        if entry is not None and entry.upload.stage.ended and not entry.dirty:
-            self._coordinator.on_ended(entry)
+        if entry is not None:
+            self._uploads.note_end(entry)
 
     def claimed(self, entry: Entry, resource: Json) -> None:
         """Somebody had made the resource of an upload that has begun: what is asked for there counts."""
@@ -200,23 +199,27 @@ class ResourceEventHandler:
         try:
             control = control_of(resource)
         except UnreadableResourceError as error:
-            self._report(resource, error)
+            self._left_alone.report(resource, error)
             return
         if control != entry.upload.control:
-            self._coordinator.on_input(entry, SpecChanged(control))
+            self._applier.on_input(entry, SpecChanged(control))
 
     def on_reloaded(self, resource: Json) -> None:
         """An upload that was evicted, or might have been, is wanted again."""
         with self._one(resource):
             self._take(resource)
 
+    def vanished(self, entry: Entry) -> None:
+        """A write has found the resource of an upload gone."""
+        self._vanished.doubt(entry)
+
     def deleted(self, resource: Json) -> None:
         """A resource is gone, says the watch."""
         with self._one(resource):
             name, uid = resource["metadata"]["name"], resource["metadata"]["uid"]
-            self._broken.discard(uid)
+            self._left_alone.gone(uid)
             self.gone(name, uid)
-            self._remember(uid)  # a listing that is under way may still have it
+            self._forgotten.remember(uid)  # a listing that is under way may still have it
 
     def gone(self, name: str, uid: str, *, with_kind: bool = False) -> None:
         """A resource is gone; `with_kind` says that its kind was not there for a while."""
@@ -226,41 +229,19 @@ class ResourceEventHandler:
             self.failed(name, uid, error)
 
     def _gone(self, name: str, uid: str, *, with_kind: bool) -> None:
-        entry, evicted = self._coordinator.entry_of(name), self._finished.get(name)
+        entry, evicted = self._uploads.entry_of(name), self._finished.get(name)
         if evicted is not None and evicted.stored.uid == uid:
             self._finished.drop(evicted)
-            self._remember(uid)
+            self._forgotten.remember(uid)
         if entry is not None and entry.stored is not None and entry.stored.uid == uid:
-            self.on_vanished(entry, with_kind=with_kind)
-            self._remember(uid)
-
-    def _done_with(self, entry: Entry) -> None:
-        if entry.stored is not None:
-            self._remember(entry.stored.uid)
-
-    def _overruled(self, entry: Entry) -> None:
-        """The storage announces an upload that was only known from a person's resource."""
-        if entry.stored is None:
-            return
-        if entry.name == resource_name(entry.upload.id):
-            del self._forgotten[entry.stored.uid]  # it will be that of the upload
-            return
-        loser = {"metadata": {"name": entry.name, "uid": entry.stored.uid}}
-        own = resource_name(entry.upload.id)
-        text = f"the storage announced upload {entry.upload.id} itself: it runs as configured, as {own}"
-        self._report(loser, ValueError(text))
-
-    def _remember(self, uid: str) -> None:
-        """A resource we are done with: what a watch or a listing still says of it is late."""
-        self._forgotten[uid] = None
-        if len(self._forgotten) > REMEMBERED:
-            self._forgotten.popitem(last=False)
+            self._vanished.doubt(entry, with_kind=with_kind)
+            self._forgotten.remember(uid)
 
     def _take(self, resource: Json) -> Entry | None:
         """Take an upload into memory, and do what its resource asks for."""
         entry = self._adopt(resource)
-        if entry is not None and not self._coordinator.replaying and not self._secrets.is_waiting(entry):
-            self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
+        if entry is not None and not self._applier.replaying and not self._secrets.is_waiting(entry):
+            self._applier.on_input(entry, SpecChanged(entry.upload.control))
         return entry
 
     def _adopt(self, resource: Json) -> Entry | None:
@@ -277,15 +258,15 @@ class ResourceEventHandler:
                 self.keys.failed(resource["metadata"]["uid"], error, resource["status"].get("sealedWith"))
             if isinstance(error, ForeignSealError):
                 self.keys.opened()
-            self._report(resource, error)
+            self._left_alone.report(resource, error)
             return None
         if sealed:
             self.keys.opened()
-        if upload.id and not self._coordinator.shard.owns(upload.id):
-            self.check_label(resource, upload.id)
+        if upload.id and not self._shard.owns(upload.id):
+            self._labels.check(resource, upload.id)
             return None
         if not upload.id:
-            self._report(resource, ValueError("spec.upload.id is empty"))
+            self._left_alone.report(resource, ValueError("spec.upload.id is empty"))
             return None
         if not self._prevails(resource, upload.id):
             return None
@@ -293,20 +274,10 @@ class ResourceEventHandler:
             origin = origin_from_spec(upload)
             upload = evolve(upload, origin=origin)
         entry = Entry(name, upload, stored=stored(resource), sealed=origin, sealed_with=sealed_with(sealed))
-        self._coordinator.adopt(entry)
+        self._applier.adopt(entry)
         if not sealed:
             self._secrets.want(entry, resource)
         return entry
-
-    def check_label(self, resource: Json, upload_id: str) -> None:
-        """With a label that somebody has changed its owner is not told of it; whoever is told mends that."""
-        label = (resource["metadata"].get("labels") or {}).get(BUCKET_LABEL)
-        if label is not None and label != bucket_label(upload_id):
-            self.on_mislabelled(resource["metadata"]["name"], stored(resource), upload_id)
-
-    def restore(self, uid: str) -> None:
-        """A resource that was said to be gone is there."""
-        self._forgotten.pop(uid, None)
 
     def _prevails(self, resource: Json, upload_id: str) -> bool:
         """Whether an upload is driven by this resource, and not by another one that names it as well.
@@ -314,7 +285,7 @@ class ResourceEventHandler:
         The resource with the name of the id wins: the operator has made it. Then one with a status wins, then
         the older. The loser is left alone, whichever was seen first.
         """
-        other, evicted = self._coordinator.upload_entry(upload_id), self._finished.find(upload_id)
+        other, evicted = self._uploads.upload_entry(upload_id), self._finished.find(upload_id)
         meta = resource["metadata"]
         known = other.name if other is not None else evicted.name if evicted is not None else ""
         if not known:
@@ -326,26 +297,21 @@ class ResourceEventHandler:
         uid = held.uid if held is not None else ""
         mine = _rank(resource, upload_id)
         if mine <= self._ranks.get(uid, (known == resource_name(upload_id), True, 0)):
-            self._report(resource, ValueError(f"upload {upload_id} already has the resource {known}"))
+            self._left_alone.report(
+                resource, ValueError(f"upload {upload_id} already has the resource {known}")
+            )
             return False
         if evicted is not None:
             self._finished.drop(evicted)
-            self._remember(evicted.stored.uid)
+            self._forgotten.remember(evicted.stored.uid)
         if other is not None:
-            self._coordinator.forget(other)
+            self._uploads.forget(other)
         self._ranks[meta["uid"]] = mine
         loser = {"metadata": {"name": known, "uid": uid}}
-        self._report(loser, ValueError(f"upload {upload_id} is that of the resource {meta['name']}"))
+        self._left_alone.report(
+            loser, ValueError(f"upload {upload_id} is that of the resource {meta['name']}")
+        )
         return True
-
-    def _report(self, resource: Json, error: Exception) -> None:
-        """Say once what is wrong with a resource that we leave alone, here and on the resource."""
-        name, uid = resource["metadata"]["name"], resource["metadata"]["uid"]
-        if uid in self._broken:
-            return
-        self._broken.add(uid)
-        log.error("resource left alone: %s", error, extra={"resource": name})
-        self._notices.post(name, uid, Notice(NoticeType.WARNING, "LeftAlone", str(error)))
 
 
 def _rank(resource: Json, upload_id: str) -> tuple[bool, bool, int]:

@@ -23,11 +23,13 @@ from uploadpp.core.naming import resource_name
 from uploadpp.core.states import Stage
 from uploadpp.kube.errors import ApiError
 from uploadpp.kube.store import Stored, stored
-from uploadpp.pipeline.acks import AckTracker, PendingMessage
-from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.acks import PendingMessage
+from uploadpp.pipeline.deferred import DeferredMessage, DeferredMessages
 from uploadpp.pipeline.ports import Json, Resources
+from uploadpp.pipeline.router import Router
+from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.tracked_upload import Entry
-from uploadpp.telemetry.metrics import Metrics
+from uploadpp.pipeline.uploads import Uploads
 from uploadpp.wire.decode import Event
 
 log = logging.getLogger(__name__)
@@ -71,24 +73,25 @@ class ReloadHandler(Protocol):
 class FinishedUploads:
     """The uploads of one shard that are over."""
 
-    def __init__(self, coordinator: Coordinator, acks: AckTracker, metrics: Metrics) -> None:
-        self._coordinator = coordinator
-        self._acks = acks
-        self._metrics = metrics
+    def __init__(self, shared: Shared, uploads: Uploads) -> None:
+        self._shard = shared.shard
+        self._acks = shared.acks
+        self._metrics = shared.metrics
+        self._faults = shared.faults
+        self._uploads = uploads
         self._by_name: dict[str, FinishedUpload] = {}
         self._by_id: dict[str, FinishedUpload] = {}
         self._heap: list[tuple[Millis, int, FinishedUpload]] = []
         self._overdue: deque[FinishedUpload] = deque()
         self._count = 0
-        self._deferred: dict[str, list[tuple[Event, int, Millis, PendingMessage]]] = {}
+        self._deferred = DeferredMessages()
         self._asked_for: asyncio.Queue[str] = asyncio.Queue()
         self._pauses: dict[str, float] = {}
         self._late: set[str] = set()
         """Those that could not be read when the replay was over."""
-        self.complete = True
+        self.is_complete = True
         """Whether every upload that is over and has a resource is known here."""
         self._moved = asyncio.Event()
-        coordinator.defer, coordinator.evicted_at = self.defer, self.at
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -110,15 +113,23 @@ class FinishedUploads:
         """The ids of the uploads that are over and still at a step: `finished`, not released."""
         return [each.upload_id for each in self._by_id.values() if each.step == step]
 
+    def expect_more(self) -> None:
+        """Not all are listed: until `complete` is called an upload that is not known may be one of these."""
+        self.is_complete = False
+
+    def complete(self) -> None:
+        """Every upload that is over and has a resource is known here now."""
+        self.is_complete = True
+
     # -- coming and going -----------------------------------------------------------------
 
     def evict(self, entry: Entry) -> bool:
-        """Take an upload over from the coordinator, if it is over and nothing of it is under way."""
+        """Take an upload over from the table, if it is over and nothing of it is under way."""
         upload = entry.upload
         idle = not (entry.dirty or entry.queued or entry.unpublished or entry.notices)
-        if not (upload.stage.ended and idle and entry.stored and self._is_read(upload.log)):
+        if not (upload.stage.ended and idle and entry.stored and self._acks.is_read(upload.log)):
             return False
-        self._coordinator.evict(entry)
+        self._uploads.evict(entry)
         self._put(
             FinishedUpload(
                 name=entry.name,
@@ -153,10 +164,10 @@ class FinishedUploads:
             ConditionType.SUCCEEDED not in conditions
             or not (upload_id and "completionTime" in status and "expirationTime" in status)
             or status.number("observedGeneration") != meta.get("generation")
-            or not self._is_read(where)
+            or not self._acks.is_read(where)
             or upload_id in self._by_id
-            or self._coordinator.upload_entry(upload_id) is not None
-            or not self._coordinator.shard.owns(upload_id)
+            or self._uploads.upload_entry(upload_id) is not None
+            or not self._shard.owns(upload_id)
         ):
             return None
         stage = Stage(conditions[ConditionType.SUCCEEDED].text("reason"))
@@ -225,11 +236,6 @@ class FinishedUploads:
         if evicted.stalled:
             self._metrics.stalled.inc(amount)
 
-    def _is_read(self, position: LogPosition) -> bool:
-        """Whether no message up to a position is ever read again."""
-        last = max(position.sequence, position.start or 0)
-        return position.stream != self._coordinator.stream or last <= self._acks.acknowledged
-
     # -- reloading ---------------------------------------------------------------------
 
     def defer(self, event: Event, sequence: int, timestamp: Millis, message: PendingMessage) -> bool:
@@ -237,16 +243,15 @@ class FinishedUploads:
         upload_id = event.upload_id
         if upload_id not in self._deferred and not self._may_hold(upload_id):
             return False
-        message.open += 1
         if upload_id not in self._deferred:
             self._asked_for.put_nowait(upload_id)
-        self._deferred.setdefault(upload_id, []).append((event, sequence, timestamp, message))
+        self._deferred.keep(DeferredMessage(event, sequence, timestamp, message))
         return True
 
     def _may_hold(self, upload_id: str) -> bool:
-        if self.complete:
+        if self.is_complete:
             return upload_id in self._by_id
-        return self._coordinator.upload_entry(upload_id) is None
+        return self._uploads.upload_entry(upload_id) is None
 
     async def settled(self) -> None:
         """Wait until the uploads that are being reloaded now are back, as far as they can be read."""
@@ -256,24 +261,27 @@ class FinishedUploads:
                 while not waiting.isdisjoint(self._deferred):
                     self._moved.clear()
                     await self._moved.wait()
-        self._late = waiting & self._deferred.keys()
+        self._late = waiting.intersection(self._deferred)
         if self._late:
             log.warning(
                 "going on without finished uploads that cannot be read", extra={"uploads": len(self._late)}
             )
 
-    async def run(self, resources: Resources, handler: ReloadHandler) -> None:
-        """Reload the uploads that are asked for, at most `AT_ONCE` at a time, until cancelled."""
+    async def run(self, resources: Resources, handler: ReloadHandler, router: Router) -> None:
+        """Reload the uploads that are asked for, at most `AT_ONCE` at a time, until cancelled.
+
+        `handler` takes them into memory, `router` is given the messages back that wait for them.
+        """
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
-                group.create_task(self._work(resources, handler))
+                group.create_task(self._work(resources, handler, router))
 
-    async def _work(self, resources: Resources, handler: ReloadHandler) -> None:
+    async def _work(self, resources: Resources, handler: ReloadHandler, router: Router) -> None:
         """Reload one after another. One that cannot be read is tried again later, after the others."""
         while True:
             upload_id = await self._asked_for.get()
             try:
-                await self._reload(upload_id, resources, handler)
+                await self._reload(upload_id, resources, handler, router)
             except ApiError as error:
                 log.warning("a finished upload cannot be read, trying again: %s", error)
                 pause = self._pauses.get(upload_id, FIRST_PAUSE_SECONDS)
@@ -283,7 +291,9 @@ class FinishedUploads:
                 self._pauses.pop(upload_id, None)
                 self._moved.set()
 
-    async def _reload(self, upload_id: str, resources: Resources, handler: ReloadHandler) -> None:
+    async def _reload(
+        self, upload_id: str, resources: Resources, handler: ReloadHandler, router: Router
+    ) -> None:
         before = self._by_id.get(upload_id)
         try:
             if self._may_hold(upload_id):
@@ -295,19 +305,16 @@ class FinishedUploads:
             # Taken as unknown it might begin again although it is over: what came for it is passed over.
             log.exception("finished upload not reloaded; the others are", extra={"upload": upload_id})
             if before is not None:
-                self._coordinator.faults.resource_fault(before.name, before.stored.uid, error, upload_id)
-            for *_, message in self._deferred.pop(upload_id):
-                self._acks.release(message)
+                self._faults.resource_fault(before.name, before.stored.uid, error, upload_id)
+            self._acks.release_all(each.message for each in self._deferred.take(upload_id))
             return
         late = upload_id in self._late
         self._late.discard(upload_id)
-        with self._coordinator.late(upload_id) if late else contextlib.nullcontext():
-            for event, sequence, timestamp, message in self._deferred.pop(upload_id):
-                self._coordinator.on_deferred(event, sequence, timestamp, message)
-        entry = self._coordinator.upload_entry(upload_id)
-        if entry is not None and entry.upload.stage.ended and not entry.dirty:
-            with self._coordinator.faults.isolated(entry):
-                self._coordinator.on_ended(entry)
+        router.hand_back(upload_id, self._deferred.take(upload_id), late=late)
+        entry = self._uploads.upload_entry(upload_id)
+        if entry is not None:
+            with self._faults.isolated(entry):
+                self._uploads.note_end(entry)
 
     def _found(
         self, upload_id: str, before: FinishedUpload | None, resource: Json | None, handler: ReloadHandler
@@ -318,7 +325,7 @@ class FinishedUploads:
         if resource is None or (before is not None and resource["metadata"]["uid"] != before.stored.uid):
             if before is not None:
                 handler.gone(before.name, before.stored.uid)
-        elif self._coordinator.upload_entry(upload_id) is None and id_in(resource) == upload_id:
+        elif self._uploads.upload_entry(upload_id) is None and id_in(resource) == upload_id:
             if evicted is not None:
                 self.drop(evicted)
             handler.on_reloaded(resource)

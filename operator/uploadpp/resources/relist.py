@@ -13,8 +13,8 @@ import logging
 
 from uploadpp.core.sharding import BUCKET_LABEL
 from uploadpp.kube.errors import ApiError, RefusedError
-from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.ports import Resources, Watching
+from uploadpp.pipeline.uploads import Uploads
 from uploadpp.resources.event_handler import ResourceEventHandler
 from uploadpp.resources.finished import FinishedUploads
 
@@ -39,13 +39,13 @@ class Lister:
 
     def __init__(
         self,
-        coordinator: Coordinator,
+        uploads: Uploads,
         finished: FinishedUploads,
         inputs: ResourceEventHandler,
         resources: Resources,
         selector: str,
     ) -> None:
-        self._coordinator = coordinator
+        self._uploads = uploads
         self._finished = finished
         self._inputs = inputs
         self._resources = resources
@@ -63,7 +63,7 @@ class Lister:
             except RefusedError as error:
                 log.warning("reading all resources; the CRD is older than this operator: %s", error)
             else:
-                self._finished.complete = False
+                self._finished.expect_more()
                 return
         async for resource in self._resources.list_all(self._selector):
             self._inputs.listed(resource)
@@ -94,14 +94,14 @@ class Lister:
 
     async def _relist(self, watch: Watching) -> None:
         # Only what has a resource by now: one that is made meanwhile need not be in the list.
-        entries = self._coordinator.entries
+        entries = self._uploads.entries
         before = [(e.name, e.stored.uid) for e in entries if e.stored is not None] + self._finished.uids
         listed: set[str] = set()
         async for resource in self._resources.list_all(self._selector):
             listed.add(resource["metadata"]["uid"])
             self._inputs.seen(resource)
-        with_kind, watch.kind_was_missing = watch.kind_was_missing, False
+        with_kind = watch.take_kind_was_missing()
         for name, uid in before:
             if uid not in listed:
                 self._inputs.gone(name, uid, with_kind=with_kind)
-        self._finished.complete = True
+        self._finished.complete()

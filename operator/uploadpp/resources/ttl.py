@@ -8,8 +8,8 @@ from uploadpp.core.model import Millis
 from uploadpp.kube.errors import ApiError, ConflictError, RefusedError
 from uploadpp.kube.store import stored
 from uploadpp.pipeline.ports import Resources
-from uploadpp.pipeline.tracked_upload import Entry
-from uploadpp.pipeline.write_throttle import Endings, removals
+from uploadpp.pipeline.write_throttle import removals
+from uploadpp.resources.ended import EndedUploads
 from uploadpp.resources.event_handler import ResourceEventHandler
 from uploadpp.resources.finished import FinishedUpload, FinishedUploads
 
@@ -37,6 +37,7 @@ class TTLController:
         finished: FinishedUploads,
         inputs: ResourceEventHandler,
         resources: Resources,
+        ended: EndedUploads,
         clock: Callable[[], Millis],
         max_kept: int,
     ) -> None:
@@ -45,15 +46,9 @@ class TTLController:
         self._resources = resources
         self._clock = clock
         self._max_kept = max_kept
-        self._ended: dict[Entry, None] = {}
-        self._endings = Endings()
+        self._ended = ended
         self._failures = 0
         self._quiet_until = 0
-
-    def watch(self, entry: Entry) -> None:
-        """An upload has ended and that is stored."""
-        self._ended[entry] = None
-        self._endings.count += 1
 
     async def run(self) -> None:
         """Remove what is due, until cancelled."""
@@ -65,13 +60,13 @@ class TTLController:
             for entry in list(self._ended):
                 try:
                     if entry.gone or not entry.upload.stage.ended or self._finished.evict(entry):
-                        del self._ended[entry]
+                        self._ended.remove(entry)
                 except Exception as error:
-                    del self._ended[entry]
+                    self._ended.remove(entry)
                     log.exception("finished upload kept in memory", extra={"upload": entry.upload.id})
                     self._inputs.failed(entry.name, entry.stored.uid if entry.stored else "", error)
             overdue = self._finished.overdue(self._clock(), max(self._max_kept - len(self._ended), 0))
-            most = removals(overdue, self._endings.rate(PERIOD_SECONDS))
+            most = removals(overdue, self._ended.rate(PERIOD_SECONDS))
             due = self._finished.due(most)
             left, self._failures = iter(enumerate(due)), 0
             width = min(1 + most // EASE, MOST_AT_ONCE)

@@ -6,15 +6,15 @@ else from the storage, which is asked for one before the first step that needs i
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
-from uploadpp.core.model import Millis, Origin
+from uploadpp.core.model import Origin
 from uploadpp.kube.errors import ApiError, NotFoundError
-from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.ports import Json, Notices, Resources
+from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.tracked_upload import Entry
 from uploadpp.wire.rawjson import go_string
 from uploadpp.wire.urls import expiry_of
@@ -25,13 +25,12 @@ log = logging.getLogger(__name__)
 class UrlSecretReader:
     """Reads the URLs of hand-made resources from their Secrets before these start."""
 
-    def __init__(
-        self, coordinator: Coordinator, resources: Resources, notices: Notices, clock: Callable[[], Millis]
-    ) -> None:
-        self._coordinator = coordinator
+    def __init__(self, shared: Shared, applier: Applier, resources: Resources, notices: Notices) -> None:
+        self._clock = shared.clock
+        self._faults = shared.faults
+        self._applier = applier
         self._resources = resources
         self._notices = notices
-        self._clock = clock
         self._wanted: asyncio.Queue[tuple[Entry, str, str]] = asyncio.Queue()
         self._waiting: set[Entry] = set()
 
@@ -53,7 +52,7 @@ class UrlSecretReader:
         while True:
             entry, name, key = await self._wanted.get()
             # One resource must not keep the URLs of all others from being read.
-            with self._coordinator.faults.isolated(entry):
+            with self._faults.isolated(entry):
                 url = ""
                 try:
                     url = await self._read(entry, name, key)
@@ -62,7 +61,7 @@ class UrlSecretReader:
                 if not entry.gone:
                     if url:
                         self._take(entry, url)
-                    self._coordinator.on_input(entry, SpecChanged(entry.upload.control))
+                    self._applier.on_input(entry, SpecChanged(entry.upload.control))
 
     async def _read(self, entry: Entry, name: str, key: str) -> str:
         """The URL; empty, and said on the resource, when there is none."""

@@ -169,13 +169,16 @@ class SimulatedWatch:
         self._at = 0.0
         self.ended: asyncio.Future[None] = machine.loop.create_future()
         self.opened = asyncio.Event()
-        self.kind_was_missing = False
         self.ready = False
 
     @property
     def problem(self) -> str:
         """As the real one says it."""
         return "" if self.ready else "the watch has not started"
+
+    def take_kind_was_missing(self) -> bool:
+        """It never is."""
+        return False
 
     def start(self) -> None:
         """Every change from now on."""

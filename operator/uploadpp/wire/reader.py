@@ -21,6 +21,7 @@ from nats.js.errors import NotFoundError
 
 from uploadpp.core.model import Millis
 from uploadpp.wire.edited import hinders_owner, looks_cut_off, paused
+from uploadpp.wire.followers import NOBODY, Followers
 from uploadpp.wire.positions import acknowledged
 from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, judge, words
 from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, Place
@@ -70,9 +71,10 @@ Handler = Callable[[Raw], Awaitable[None]]
 class LogReader:
     """Hands every message of a place to a handler, one after another."""
 
-    def __init__(self, client: Client, place: Place, handler: Handler) -> None:
+    def __init__(self, client: Client, place: Place, handler: Handler, followers: Followers = NOBODY) -> None:
         self._client = client
         self._handler = handler
+        self._followers = followers
         self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{place.consumer}"
         self._consumer = place.consumer
         self._window = place.window
@@ -93,10 +95,6 @@ class LogReader:
         """The sequence of the message that the handler works on; 0 while it works on none."""
         self.asked = place.first - 1
         """What we have asked the server to take as acknowledged."""
-        self.on_drained: Callable[[], None] = lambda: None
-        """Told when the server has nothing more for us although it had: it was removed from the stream."""
-        self.on_missed: Callable[[int, int], None] = lambda *_: None
-        """Told the first and last sequence of messages that were removed before they were read."""
         self._idle = False
         self._last_stored_at = 0
         self._reconnects = client.stats["reconnects"]
@@ -200,7 +198,7 @@ class LogReader:
         if not on_their_way and not self.processing:
             self._pending = info.num_pending or 0
             if not self._pending:
-                self.on_drained()
+                self._followers.on_drained()
 
     async def _verify_tail(self) -> None:
         """After a reconnect: is the last message that we read still what the stream has in its place?
@@ -325,7 +323,7 @@ class LogReader:
         if raw.sequence <= self._sequence:
             return  # delivered again because it waits for its acknowledgement for long
         if skipped:
-            self.on_missed(self._sequence + 1, raw.sequence - 1)
+            self._followers.on_missed(self._sequence + 1, raw.sequence - 1)
         self._sequence = raw.sequence
         self._last_stored_at = raw.timestamp
         self._pending = raw.pending

@@ -56,7 +56,7 @@ async def test_what_is_wrong_is_looked_at_until_it_is_mended() -> None:
     async def check(_: list[ConsumerInfo]) -> str:
         return wrong.pop() if wrong else ""
 
-    service.check = check
+    service.also_check(check)
     running = asyncio.create_task(service.run())
     async with asyncio.timeout(10):
         while wrong or service.problem:  # noqa: ASYNC110 -- nothing tells

@@ -56,7 +56,7 @@ def test_each_ability_is_asked_of_who_has_it() -> None:
     reader, publisher, refusals, lease = Part(), Part(stored_ago=2.0), Part(written_ago=3.0), Part()
     abilities = Abilities(FullWindow(Window(), refusals, lambda: 0.0), publisher, refusals, lease)
     assert [each.proven_seconds for each in abilities.states()] == [None, 2.0, 3.0]
-    abilities.reader = reader
+    abilities.reads_through(reader)
     assert abilities.states()[0].proven_seconds == 1.4
     assert abilities.problem == ""
     reader.problem, publisher.problem, lease.doubt = "no pull", "no space", "no lease"

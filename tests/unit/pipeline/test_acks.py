@@ -11,7 +11,7 @@ def test_floor_is_the_contiguous_prefix(data: st.DataObject) -> None:
     acks, messages = AckTracker(), list[PendingMessage]()
     waiting: dict[int, int] = {}
     sequence = start = data.draw(st.integers(0, 1000))
-    acks.start(start)
+    acks.start("main-queue@1", start)
     for _ in range(data.draw(st.integers(0, 40))):
         if not waiting or data.draw(st.booleans()):
             sequence += data.draw(st.integers(1, 5))

@@ -19,13 +19,17 @@ CONFIG = config_of("a", max_in_flight={"a": 2})
 
 
 class Bench:
-    """Admission with uploads, and no coordinator."""
+    """Admission with uploads, and no applier."""
 
     def __init__(self, shard: Shard) -> None:
         self.metrics = Metrics()
-        self.admission = StepAdmission(CONFIG, shard, self.metrics, lambda entry: self.tell(entry, Granted()))
+        self.admission = StepAdmission(CONFIG, shard, self.metrics)
         self.entries: list[Entry] = []
         self._now = count(START, 1_000)
+
+    def open(self) -> None:
+        """From here on slots are granted."""
+        self.admission.open(lambda entry: self.tell(entry, Granted()))
 
     def arrives(self, user: str) -> Entry:
         """One more upload."""
@@ -61,12 +65,12 @@ def bench() -> Bench:
 def test_nothing_is_granted_before_the_log_is_read(bench: Bench) -> None:
     bench.arrives("mary")
     assert bench.running == []
-    bench.admission.open()
+    bench.open()
     assert bench.running == ["up-0"]
 
 
 def test_who_waits_is_told_how_many_there_are(bench: Bench) -> None:
-    bench.admission.open()
+    bench.open()
     messages = [bench.arrives("mary").upload.message for _ in range(4)]
     assert messages == [
         "",
@@ -77,7 +81,7 @@ def test_who_waits_is_told_how_many_there_are(bench: Bench) -> None:
 
 
 def test_who_is_gone_gives_his_place_back(bench: Bench) -> None:
-    bench.admission.open()
+    bench.open()
     for _ in range(3):
         bench.arrives("mary")
     bench.admission.left(bench.entries[0])
@@ -86,7 +90,7 @@ def test_who_is_gone_gives_his_place_back(bench: Bench) -> None:
 
 
 def test_a_closed_dispatcher_grants_nothing(bench: Bench) -> None:
-    bench.admission.open()
+    bench.open()
     bench.admission.close()
     bench.arrives("mary")
     assert bench.running == []
@@ -94,14 +98,14 @@ def test_a_closed_dispatcher_grants_nothing(bench: Bench) -> None:
 
 def test_a_shard_has_its_part_of_the_places() -> None:
     bench = Bench(Shard(1, 2))
-    bench.admission.open()
+    bench.open()
     for _ in range(3):
         bench.arrives("mary")
     assert bench.running == ["up-0"]
 
 
 def test_metrics_show_the_places_and_forget_them(bench: Bench) -> None:
-    bench.admission.open()
+    bench.open()
     for _ in range(3):
         bench.arrives("mary")
     assert b'uploadpp_step_slots{step="a"} 2.0' in bench.metrics.text()
@@ -140,7 +144,7 @@ def test_s2_one_upload_never_keeps_the_others_from_their_places(bench: Bench) ->
         real(entry, event)
 
     bench.tell = tell  # type: ignore[method-assign]
-    bench.admission.open()
+    bench.open()
     assert bench.running == ["up-1", "up-2"], "and its place is not lost"
     bench.admission.grant()
     assert bench.running == ["up-1", "up-2"]

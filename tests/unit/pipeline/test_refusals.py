@@ -33,8 +33,7 @@ class Desk:
         self.now = 1000.0
         self.metrics = Metrics()
         self.news: list[Notice] = []
-        self.refusals = Refusals(self.metrics, lambda: self.now)
-        self.refusals.on_news = self.news.append
+        self.refusals = Refusals(self.metrics, lambda: self.now, self.news.append)
 
     def entry(self, name: str = "u1") -> Entry:
         return Entry(name, after(*PASSED[:1], upload_id=name), version=1)

@@ -141,7 +141,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.acks = AckTracker()
-        self.acks.start(0)
+        self.acks.start("main-queue@1", 0)
         self.counter = Counter("set_aside", "For this test.", registry=None)
         self.told: list[Notice] = []
         self.done: list[int] = []

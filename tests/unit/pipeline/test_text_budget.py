@@ -5,17 +5,16 @@ from itertools import count
 
 import pytest
 
-from tests.unit.pipeline.test_coordinator_replay import NOW, Outbox, make
+from tests.unit.pipeline.test_replaying import NOW, make
 from tests.uploads import ARRIVAL, after
 from tests.wiretext import arrival, message
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Origin
-from uploadpp.pipeline.coordinator import Coordinator
 from uploadpp.pipeline.text_budget import BUDGET, COUNTED, LARGE, TextBudget
 from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 from uploadpp.wire.decode import MAX_NAME, decode
 from uploadpp.wire.encode import Outgoing
-from uploadpp.wire.reader import Raw
 
 NUMBERS = count(1)
 
@@ -29,10 +28,10 @@ def user(name: str, length: int) -> str:
     return json.dumps({"id": {"opaque_id": name}, "groups": "g" * length})
 
 
-def send(coordinator: Coordinator, upload_id: str, length: int, name: str = "") -> None:
+def send(bench: PipelineBench, upload_id: str, length: int, name: str = "") -> None:
     number = next(NUMBERS)
     text = arrival(UploadID=f'"{upload_id}"', ExecutingUser=user(name or upload_id, length))
-    coordinator.on_message(Raw(number, NOW, number, 0, message("BytesReceived", text)))
+    bench.read(number, message("BytesReceived", text))
 
 
 def test_what_uploads_share_is_counted_once() -> None:
@@ -66,37 +65,37 @@ def test_a_renewed_url_takes_the_place_of_the_last_one() -> None:
 
 def test_s6_announcements_of_a_megabyte_stop_no_ordinary_upload() -> None:
     """A thousand of them once took a gigabyte, in this process and in each that replays them."""
-    coordinator = make(Outbox(), NOW)
+    bench = make(KeptEvents(), NOW)
     length = 700_000
     for number in range(200):
-        send(coordinator, f"large-{number}", length)
-    send(coordinator, "ordinary", 500)
-    known = [each.upload.id for each in coordinator.entries]
+        send(bench, f"large-{number}", length)
+    send(bench, "ordinary", 500)
+    known = [each.upload.id for each in bench.uploads.entries]
     assert "ordinary" in known
     assert len(known) - 1 == BUDGET // length
-    assert coordinator.text_budget.held <= BUDGET
-    for each in list(coordinator.entries):
-        coordinator.forget(each)
-    assert coordinator.text_budget.held == 0
-    send(coordinator, "later", length)
-    assert coordinator.upload_entry("later") is not None
+    assert bench.uploads.text_budget.held <= BUDGET
+    for each in list(bench.uploads.entries):
+        bench.uploads.forget(each)
+    assert bench.uploads.text_budget.held == 0
+    send(bench, "later", length)
+    assert bench.uploads.upload_entry("later") is not None
 
 
 @pytest.mark.parametrize("phase", ["replay", "acting"])
 def test_s6_bodies_of_a_megabyte_do_not_wait_to_be_sent(phase: str) -> None:
-    outbox = Outbox()
-    coordinator = make(outbox, NOW)
+    outbox = KeptEvents()
+    bench = make(outbox, NOW)
     if phase == "acting":
-        coordinator.act()
+        bench.act()
     for number in range(20):
-        send(coordinator, f"u{number}", 700_000, name="mary")
+        send(bench, f"u{number}", 700_000, name="mary")
     if phase == "replay":
-        coordinator.act()
+        bench.act()
     assert len(outbox.sent) == 20
     assert not any(isinstance(each.content, bytes) for each in outbox.sent)
     first: Outgoing = outbox.sent[0]
     assert first.body == first.body, "it is the same whenever it is made"
-    assert decode(first.body, 1, NOW, coordinator.marks.reading(0, lambda _: None)) is not None
+    assert decode(first.body, 1, NOW, bench.applier.marks.reading(0, lambda _: None)) is not None
 
 
 @pytest.mark.parametrize(

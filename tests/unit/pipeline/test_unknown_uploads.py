@@ -5,19 +5,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.unit.pipeline.test_coordinator_replay import Outbox
 from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.core.conditions import describe
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP, Millis, StepPlan, Upload
 from uploadpp.core.states import Stage, StepState
-from uploadpp.pipeline.acks import AckTracker
-from uploadpp.pipeline.coordinator import Coordinator
-from uploadpp.pipeline.timers import Timers
 from uploadpp.pipeline.unknown_uploads import REMEMBERED, REMEMBERED_MS, UNACKNOWLEDGED_MS
-from uploadpp.telemetry.metrics import Metrics
+from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 from uploadpp.wire.envelope import decode_envelope
-from uploadpp.wire.reader import Raw
 
 THEN = Millis(1_795_000_000_000)
 LATER = Millis(THEN + 3_600_000)
@@ -61,37 +56,32 @@ DRIVEN = (ARRIVED, start("a"), answer("a"), start("b"), answer("b"))
 
 @dataclass
 class Operator:
-    """A coordinator that reads a log, at first with its commands held."""
+    """A pipeline that reads a log, at first with its commands held."""
 
     steps: tuple[StepPlan, ...] = TWO
     sequence: int = 0
     now: Millis = THEN
-    outbox: Outbox = field(default_factory=Outbox)
-    acks: AckTracker = field(default_factory=AckTracker)
+    outbox: KeptEvents = field(default_factory=KeptEvents)
 
     def __post_init__(self) -> None:
         config = Config(steps=self.steps)
-        clock = lambda: self.now  # noqa: E731 -- a clock that stands where it is put
-        self.coordinator = Coordinator(config, self.outbox, self.acks, Timers(clock), Metrics(), clock)
-        self.coordinator.stream = "main-queue@1"
+        self.bench = PipelineBench(config, self.outbox, lambda: self.now)
+        self.acks = self.bench.acks
 
     def reads(self, *log: Event, every: int = 1_000) -> "Operator":
         for kind, payload in log:
             self.sequence += 1
             self.now = Millis(self.now + every)
-            raw = Raw(self.sequence, self.now, self.sequence, 0, message(kind, payload))
-            self.coordinator.on_message(raw)
+            self.bench.read(self.sequence, message(kind, payload))
         return self
 
     def acts(self) -> "Operator":
-        self.coordinator.act()
+        self.bench.act()
         return self
 
     @property
     def upload(self) -> Upload:
-        entry = self.coordinator.upload_entry(UPLOAD)
-        assert entry is not None
-        return entry.upload
+        return self.bench.upload(UPLOAD)
 
     @property
     def sent(self) -> list[str]:
@@ -268,7 +258,7 @@ def test_a_fact_about_an_unknown_upload_is_acknowledged_a_little_later() -> None
     operator = Operator().acts().reads(ready())
     assert operator.acks.ack_floor == 0
     operator.now = Millis(operator.now + UNACKNOWLEDGED_MS)
-    operator.coordinator.unknown.settle(operator.now)
+    operator.bench.applier.unknown.settle(operator.now)
     assert operator.acks.ack_floor == 1
     assert operator.reads(ARRIVED).upload.stage is Stage.COMPLETED
 
@@ -276,11 +266,11 @@ def test_a_fact_about_an_unknown_upload_is_acknowledged_a_little_later() -> None
 def test_a_fact_is_not_acknowledged_before_its_upload_is_stored() -> None:
     operator = Operator().acts().reads(ready(), ARRIVED)
     operator.now = Millis(operator.now + UNACKNOWLEDGED_MS)
-    operator.coordinator.unknown.settle(operator.now)
+    operator.bench.applier.unknown.settle(operator.now)
     assert operator.acks.ack_floor == 0
-    entry = operator.coordinator.upload_entry(UPLOAD)
+    entry = operator.bench.uploads.upload_entry(UPLOAD)
     assert entry is not None
-    operator.coordinator.saved(entry, entry.version)
+    operator.bench.uploads.saved(entry, entry.version)
     assert operator.acks.ack_floor == 2
 
 

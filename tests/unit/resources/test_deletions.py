@@ -1,7 +1,7 @@
 """Resources that are not there any more: forgotten when a person has deleted them, else recorded anew."""
 
 import asyncio
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -15,8 +15,7 @@ from uploadpp.kube.errors import ApiError, UnavailableError
 from uploadpp.kube.store import Stored
 from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.tracked_upload import Entry
-from uploadpp.resources import deletions
-from uploadpp.resources.deletions import Vanished
+from uploadpp.resources import bucket_labels, deletions
 from uploadpp.wire.decode import Event
 
 HERE, MISSING, AWAY = True, False, UnavailableError("no route")
@@ -28,22 +27,20 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds become hundredths."""
     for name in ("PAUSE", "SECOND_LOOK", "AFTERWARDS", "UNDECIDED"):
         monkeypatch.setattr(deletions, f"{name}_SECONDS", getattr(deletions, f"{name}_SECONDS") / 100)
+    monkeypatch.setattr(bucket_labels, "PAUSE_SECONDS", bucket_labels.PAUSE_SECONDS / 100)
 
 
 class Cluster(Side):
     """Uploads with resources, and an API server that is asked whether it takes any."""
 
-    def __init__(self, *answers: Answer) -> None:
-        super().__init__()
+    def __init__(self, *answers: Answer, shard: Shard | None = None) -> None:
+        super().__init__(shard)
         self.answers = list(answers)
-        self.on_vanished: Any = None
         self.there: dict[str, dict[str, Any]] = {}
         self.labelled: list[tuple[str, str, str]] = []
-        me = cast("Any", self)
-        self.vanished = Vanished(self.coordinator, me, self.inputs, me)
         for name in ("a", "b"):
             self.inputs.listed(driven(name, name))
-        self.coordinator.act()
+        self.applier.act()
         self.stored.clear()
 
     async def takes_new(self) -> bool:
@@ -60,17 +57,18 @@ class Cluster(Side):
         return Stored(f"uid-{name}", "6", 1)
 
     def entry(self, name: str = "a") -> Entry | None:
-        return self.coordinator.upload_entry(name)
+        return self.uploads.upload_entry(name)
 
     async def removed(self, *names: str) -> None:
         """These are told to be gone; returns when it is clear what becomes of them."""
-        running = asyncio.create_task(self.vanished.run())
+        running = [asyncio.create_task(work) for work in (self.vanished.run(self.router), self.labels.run())]
         for name in names:
             self.inputs.gone(name, f"uid-{name}")
         async with asyncio.timeout(10):
-            while len(self.vanished):  # noqa: ASYNC110 -- nothing tells when it is empty
+            while len(self.vanished) or len(self.labels):  # noqa: ASYNC110 -- nothing tells when both are empty
                 await asyncio.sleep(0.001)
-        running.cancel()
+        for each in running:
+            each.cancel()
 
 
 def answered(step: str = "virusscan") -> Event:
@@ -129,8 +127,8 @@ async def test_messages_wait_until_it_is_clear(*, answer: bool) -> None:
     entry, message, before = cluster.entry(), PendingMessage(7), len(cluster.outbox.sent)
     assert entry is not None
     entry.upload = evolve(entry.upload, log=evolve(entry.upload.log, start=1))
-    assert cluster.coordinator.defer(answered(entry.upload.current_step), 7, Millis(10), message)
-    assert not cluster.coordinator.defer(answered()._replace(upload_id="b"), 8, Millis(10), PendingMessage(8))
+    assert cluster.vanished.defer(answered(entry.upload.current_step), 7, Millis(10), message)
+    assert not cluster.vanished.defer(answered()._replace(upload_id="b"), 8, Millis(10), PendingMessage(8))
     assert message.open == 2
     assert not entry.storable
     await cluster.removed()
@@ -142,7 +140,7 @@ async def test_who_is_over_is_forgotten_at_once() -> None:
     cluster.inputs.listed(driven("c", "c"))
     entry = cluster.entry("c")
     assert entry is not None
-    cluster.coordinator.on_input(entry, CleanUpload())
+    cluster.applier.on_input(entry, CleanUpload())
     entry.saved = entry.version
     cluster.inputs.gone("c", "uid-c")
     assert cluster.entry("c") is None
@@ -166,17 +164,16 @@ async def test_what_has_another_label_now_is_not_gone(*, wrong: bool) -> None:
     assert (cluster.entry(), entry.gone, entry.unpublished) == (entry, False, 0)
     assert cluster.entry("b") is None, "that one is gone"
     assert cluster.labelled == ([("a", "5", right)] if wrong else [])
-    cluster.coordinator.evict(entry)
+    cluster.uploads.evict(entry)
     cluster.inputs.on_reloaded(labelled("a", right))
     assert cluster.entry() is not None, "it is known again when it comes back into memory"
 
 
 async def test_who_is_told_of_a_resource_of_another_shard_mends_its_label() -> None:
     """Its owner does not see it. Not a fight: once in a while is enough."""
-    cluster = Cluster(HERE)
+    cluster = Cluster(HERE, shard=Shard(0, 2))
     others = next(f"x{number}" for number in range(99) if not Shard(0, 2).owns(f"x{number}"))
-    cluster.coordinator.shard = Shard(0, 2)
-    running = asyncio.create_task(cluster.vanished.run())
+    running = asyncio.create_task(cluster.labels.run())
     for _ in range(3):
         cluster.inputs.seen(labelled(others, "00"))
         await asyncio.sleep(0.01)

@@ -5,21 +5,25 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.pipeline.test_coordinator_replay import CONFIG, NOW, Outbox, make
+from tests.unit.pipeline.test_replaying import BOTH, CONFIG, NOW
 from tests.uploads import ARRIVAL, after
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
-from uploadpp.core.commands import Notice
 from uploadpp.core.model import Millis, Origin, Upload
 from uploadpp.core.naming import ADOPTED_ANNOTATION
-from uploadpp.pipeline.acks import AckTracker
-from uploadpp.pipeline.coordinator import Coordinator
+from uploadpp.core.sharding import Shard
+from uploadpp.pipeline.router import Router
 from uploadpp.pipeline.timers import Timers
 from uploadpp.pipeline.tracked_upload import Entry
-from uploadpp.resources.event_handler import ResourceEventHandler
+from uploadpp.resources.bucket_labels import BucketLabels
+from uploadpp.resources.deletions import Vanished
+from uploadpp.resources.ended import EndedUploads
+from uploadpp.resources.event_handler import ResourceEventHandler, Rooms
 from uploadpp.resources.finished import FinishedUploads
+from uploadpp.resources.forgotten import ForgottenResources
+from uploadpp.resources.left_alone import LeftAlone
 from uploadpp.resources.ttl import TTLController
 from uploadpp.resources.url_secrets import UrlSecretReader
-from uploadpp.telemetry.metrics import Metrics
+from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 
 VICTIM = "zvictim"
 
@@ -41,33 +45,48 @@ class Open:
 class Side:
     """The Kubernetes side of one ownership, with everything real but the servers."""
 
-    def __init__(self) -> None:
-        self.outbox = Outbox()
-        self.coordinator: Coordinator = make(self.outbox, NOW)
-        self.told: list[tuple[str, str]] = []
-        acks, metrics = AckTracker(), Metrics()
-        self.finished = FinishedUploads(self.coordinator, acks, metrics)
-        none = cast("Any", None)
-        secrets = UrlSecretReader(self.coordinator, none, cast("Any", self), lambda: NOW)
-        self.inputs = ResourceEventHandler(
-            self.coordinator, Open(), CONFIG, secrets, cast("Any", self), self.finished
+    def __init__(self, shard: Shard | None = None) -> None:
+        self.outbox = KeptEvents()
+        me = cast("Any", self)
+        bench = PipelineBench(CONFIG, self.outbox, lambda: NOW, lifecycle=me, shard=shard, marks=BOTH)
+        self.bench, self.uploads, self.applier, self.acks = bench, bench.uploads, bench.applier, bench.acks
+        self.told, self.stored, self.ended = bench.told, bench.turns.storable, bench.turns.ended
+        self.forgotten = ForgottenResources()
+        self.left_alone = LeftAlone(bench.faults, cast("Any", bench), self.forgotten)
+        self.labels = BucketLabels(self.uploads, bench.faults, me)
+        self.finished = FinishedUploads(bench.shared, self.uploads)
+        self.vanished = Vanished(self.uploads, bench.faults, self.finished, self.forgotten, self.labels, me)
+        self.router = Router(bench.shared, self.uploads, self.applier, self.vanished, self.finished)
+        rooms = Rooms(
+            uploads=self.uploads,
+            applier=self.applier,
+            finished=self.finished,
+            vanished=self.vanished,
+            forgotten=self.forgotten,
+            left_alone=self.left_alone,
+            labels=self.labels,
+            secrets=UrlSecretReader(bench.shared, self.applier, me, cast("Any", bench)),
         )
+        self.inputs = ResourceEventHandler(bench.shared, Open(), cast("Any", bench), rooms)
 
-        self.stored: list[str] = []
-        self.coordinator.on_storable = lambda entry: self.stored.append(entry.name)
+    def on_storable(self, entry: Entry) -> None:
+        self.stored.append(entry.name)
+
+    def on_ended(self, entry: Entry) -> None:
+        self.ended.append(entry.name)
+
+    def on_forgotten(self, entry: Entry) -> None:
+        self.forgotten.done_with(entry)
+
+    def on_overruled(self, entry: Entry) -> None:
+        self.left_alone.overruled(entry)
 
     @property
     def upload(self) -> Upload:
-        entry = self.coordinator.upload_entry(VICTIM)
-        assert entry is not None
-        return entry.upload
-
-    def post(self, name: str, uid: str, notice: Notice) -> None:
-        del uid
-        self.told.append((name, notice.reason))
+        return self.bench.upload(VICTIM)
 
     def owner(self, upload_id: str = VICTIM) -> str:
-        entry = self.coordinator.upload_entry(upload_id)
+        entry = self.uploads.upload_entry(upload_id)
         return entry.name if entry else ""
 
 
@@ -116,7 +135,7 @@ def test_s9_a_twin_never_takes_an_upload(
     for each in (loser, winner, loser):
         side.inputs.seen(each)
     assert side.owner() == winner["metadata"]["name"]
-    side.coordinator.act()
+    side.applier.act()
     side.inputs.reconcile_all()
     assert len(side.told) == 1
 
@@ -125,7 +144,7 @@ def touched(status: dict[str, Any] | None, **meta: object) -> Side:
     """The upload's resource as somebody has left it: with this status, and a newer version."""
     side = Side()
     side.inputs.listed(driven(VICTIM))
-    side.coordinator.act()
+    side.applier.act()
     side.stored.clear()
     made = driven(VICTIM)
     made["status"] = to_status(side.upload, made["metadata"]["uid"]) if status is None else status
@@ -134,7 +153,7 @@ def touched(status: dict[str, Any] | None, **meta: object) -> Side:
 
 
 def known_version(side: Side) -> str:
-    entry = side.coordinator.upload_entry(VICTIM)
+    entry = side.uploads.upload_entry(VICTIM)
     assert entry is not None
     assert entry.stored is not None
     return entry.stored.version
@@ -169,7 +188,7 @@ def test_what_is_not_for_us_is_written_over_by_nobody(meta: dict[str, object]) -
 def test_an_adoption_that_is_not_finished_is_left_alone_until_it_is(at: str) -> None:
     """Without a status it would be held as if it came from a backup."""
     side = Side()
-    side.coordinator.act()
+    side.applier.act()
     finished = driven(VICTIM)
     finished["metadata"]["annotations"] = {ADOPTED_ANNOTATION: "2026-11-18T11:06:00Z"}
     (side.inputs.listed if at == "list" else side.inputs.seen)({**finished, "status": {}})
@@ -213,8 +232,8 @@ def test_s2_one_upload_never_stops_the_reconciling_of_the_others(monkeypatch: py
     side = Side()
     for name in ("a", "b", "c"):
         side.inputs.listed(resource(name, name))
-    side.coordinator.act()
-    real, done = side.coordinator.on_input, []
+    side.applier.act()
+    real, done = side.applier.on_input, []
 
     def on_input(entry: Entry, event: Any) -> None:  # noqa: ANN401 -- any input
         if entry.name == "b":
@@ -222,7 +241,7 @@ def test_s2_one_upload_never_stops_the_reconciling_of_the_others(monkeypatch: py
         done.append(entry.name)
         real(entry, event)
 
-    monkeypatch.setattr(side.coordinator, "on_input", on_input)
+    monkeypatch.setattr(side.applier, "on_input", on_input)
     side.inputs.reconcile_all()
     assert done == ["a", "c"]
     assert side.told == [("b", "LeftAlone")]
@@ -269,7 +288,7 @@ async def test_s2_one_resource_never_stops_the_removal_of_the_others(monkeypatch
     monkeypatch.setattr(TTLController, "_remove", remove)
     none = cast("Any", None)
     running = asyncio.create_task(
-        TTLController(cast("Any", ReloadHandler()), none, none, lambda: NOW, 1).run()
+        TTLController(cast("Any", ReloadHandler()), none, none, EndedUploads(), lambda: NOW, 1).run()
     )
     await asyncio.wait_for(last.wait(), 10)
     running.cancel()
@@ -293,7 +312,7 @@ def test_s9_a_status_that_makes_no_sense_is_left_alone() -> None:
         made = driven(f"n{number}", f"n{number}")
         side.inputs.listed({**made, "status": made["status"] | cast("dict[str, Any]", status)})
     side.inputs.listed(driven("good", "good"))
-    side.coordinator.act()
+    side.applier.act()
     side.inputs.reconcile_all()
     assert side.owner("good") == "good"
     assert [name for name, _ in side.told] == [f"n{number}" for number in range(8)]

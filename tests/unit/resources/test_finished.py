@@ -9,15 +9,14 @@ from tests.unit.resources.test_event_handler import Side, driven
 from uploadpp.core.inputs import Resume
 from uploadpp.core.model import Millis
 from uploadpp.kube.errors import UnavailableError
-from uploadpp.pipeline.acks import AckTracker
 from uploadpp.resources import finished
 from uploadpp.wire.decode import Event
 
 
 async def test_s2_one_upload_never_keeps_the_others_from_being_called_back() -> None:
-    side, acks, done = Side(), AckTracker(), asyncio.Event()
-    side.finished._acks = side.coordinator._acks = acks
-    side.finished.complete = False
+    side, done = Side(), asyncio.Event()
+    acks = side.acks
+    side.finished.expect_more()
     messages = {name: acks.add(number, number) for number, name in enumerate(("a", "broken", "c"), start=1)}
 
     class Store:
@@ -32,7 +31,7 @@ async def test_s2_one_upload_never_keeps_the_others_from_being_called_back() -> 
         event = Event(name, Resume(), f"event-{number}")
         assert side.finished.defer(event, number, Millis(0), message)
         acks.release(message)
-    running = asyncio.create_task(side.finished.run(cast("Any", Store()), side.inputs))
+    running = asyncio.create_task(side.finished.run(cast("Any", Store()), side.inputs, side.router))
     await asyncio.wait_for(done.wait(), 10)
     await asyncio.wait_for(side.finished.settled(), 10)
     assert not running.done()
@@ -47,9 +46,9 @@ async def test_slow_and_unreadable_ones_keep_nobody_from_being_called_back(
     """A request that hangs, and one that always fails, of more uploads than are read at a time."""
     monkeypatch.setattr(finished, "AT_ONCE", 2)
     monkeypatch.setattr(finished, "SETTLE_SECONDS", 0.05)
-    side, acks, done, released = Side(), AckTracker(), asyncio.Event(), asyncio.Event()
-    side.finished._acks = side.coordinator._acks = acks
-    side.finished.complete = False
+    side, done, released = Side(), asyncio.Event(), asyncio.Event()
+    acks = side.acks
+    side.finished.expect_more()
     names = ["slow", "unreadable", *(f"n{number}" for number in range(20))]
 
     class Store:
@@ -66,7 +65,7 @@ async def test_slow_and_unreadable_ones_keep_nobody_from_being_called_back(
         message = acks.add(number, number)
         assert side.finished.defer(Event(name, Resume(), f"event-{number}"), number, Millis(0), message)
         acks.release(message)
-    running = asyncio.create_task(side.finished.run(cast("Any", Store()), side.inputs))
+    running = asyncio.create_task(side.finished.run(cast("Any", Store()), side.inputs, side.router))
     await asyncio.wait_for(done.wait(), 10)
     await asyncio.wait_for(side.finished.settled(), 10)
     assert [side.owner(name) for name in names] == ["", "", *names[2:]]

@@ -21,10 +21,16 @@ class Shelves:
         self.refused: Exception | None = None
         self.asked: list[tuple[str, str]] = []
         self.listed: list[str] = []
-        self.complete = True
+        self.is_complete = True
         self.uids: list[tuple[str, str]] = []
         self.entries: list[object] = []
         self.gone: list[str] = []
+
+    def complete(self) -> None:
+        self.is_complete = True
+
+    def expect_more(self) -> None:
+        self.is_complete = False
 
     async def count(self) -> int:
         return self.kept
@@ -49,7 +55,7 @@ async def test_a_few_are_all_read() -> None:
     shelves = Shelves(10)
     await shelves.listing().initial_list(10)
     assert shelves.asked == [(SHARD, "")]
-    assert shelves.complete
+    assert shelves.is_complete
 
 
 async def test_of_many_only_who_is_not_over_each_once() -> None:
@@ -57,7 +63,7 @@ async def test_of_many_only_who_is_not_over_each_once() -> None:
     await shelves.listing().initial_list(10)
     assert shelves.asked == [(f"{SHARD},{labels}" if labels else SHARD, fields) for labels, fields in NEEDED]
     assert shelves.listed == ["the same in each"]
-    assert not shelves.complete
+    assert not shelves.is_complete
 
 
 async def test_an_older_crd_has_all_read(caplog: pytest.LogCaptureFixture) -> None:
@@ -65,7 +71,7 @@ async def test_an_older_crd_has_all_read(caplog: pytest.LogCaptureFixture) -> No
     shelves.refused = RefusedError("GET: 400 field label not supported: status.completionTime")
     await shelves.listing().initial_list(10)
     assert shelves.asked[-1] == (SHARD, "")
-    assert shelves.complete
+    assert shelves.is_complete
     assert "the CRD is older than this operator" in caplog.text
 
 
@@ -82,11 +88,10 @@ async def test_whoever_was_not_listed_is_known_once_the_watch_has_begun(*, missi
     shelves.uids = [("a", "the same in each"), ("b", "no more")]
     listing, opened = shelves.listing(), asyncio.Event()
     await listing.initial_list(10)
-    assert not shelves.complete
-    watch = SimpleNamespace(opened=opened, kind_was_missing=missing)
+    assert not shelves.is_complete
+    watch = SimpleNamespace(opened=opened, take_kind_was_missing=lambda: missing)
     running = asyncio.create_task(listing.run(cast("Any", watch), 3600))
     opened.set()
     await asyncio.sleep(0.01)
-    assert (shelves.complete, shelves.gone) == (True, ["b no more" + " with its kind" * missing])
-    assert not watch.kind_was_missing
+    assert (shelves.is_complete, shelves.gone) == (True, ["b no more" + " with its kind" * missing])
     running.cancel()

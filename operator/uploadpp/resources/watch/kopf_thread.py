@@ -48,7 +48,7 @@ class Watch:
         self._session = KopfSession(self._opened, is_own_write)
         self.opened = asyncio.Event()
         """Set whenever the watch begins anew: what is older than that is not told, but has to be listed."""
-        self.kind_was_missing = False
+        self._kind_was_missing = False
         self._thread: threading.Thread | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
@@ -62,6 +62,11 @@ class Watch:
         """What is wrong with the watch, in words; empty when nothing is."""
         state = "the watch is interrupted" if self._session.open else "the watch has not started"
         return f"{state}: {self._session.trouble}" if self._session.trouble else ""
+
+    def take_kind_was_missing(self) -> bool:
+        """Whether the API server did not know the resources for a while, since this was last asked."""
+        missing, self._kind_was_missing = self._kind_was_missing, False
+        return missing
 
     def start(self) -> None:
         """Start the thread."""
@@ -104,7 +109,7 @@ class Watch:
                 await running
         finally:
             await session.close()
-        self.kind_was_missing |= session.missing
+        self._kind_was_missing |= session.missing
         self._session = KopfSession(self._opened, self._is_own_write, trouble=UNKNOWN)
         return lost
 

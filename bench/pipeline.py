@@ -1,4 +1,4 @@
-"""CPU of the coordinator for an upload of two steps, without servers: `python -m bench.coordinator`.
+"""CPU of the pipeline for an upload of two steps, without servers: `python -m bench.pipeline`.
 
 What it costs to read, decide and encode is most of what a burst costs the operator. The figure moves with the
 machine, so compare two checkouts in turn. `valgrind --tool=exp-bbv --instr-count-only=yes` around it, for two
@@ -15,10 +15,9 @@ from functools import partial
 from bench.events import bytes_received, step_finished
 from uploadpp.core.config import Config
 from uploadpp.core.model import Millis, StepPlan
-from uploadpp.pipeline.acks import AckTracker
-from uploadpp.pipeline.coordinator import Coordinator
-from uploadpp.pipeline.timers import Timers
-from uploadpp.telemetry.metrics import Metrics
+from uploadpp.pipeline.router import Router
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.testing.pipelines import PipelineBench
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.reader import Raw
 
@@ -27,11 +26,27 @@ AT_ONCE = 200
 BEGINNING = 1_800_000_000_000
 
 
+class Nobody:
+    """Follows no upload: what is measured ends where an upload may be written."""
+
+    def on_storable(self, entry: Entry) -> None:
+        """Write nothing."""
+
+    def on_ended(self, entry: Entry) -> None:
+        """Evict nothing."""
+
+    def on_forgotten(self, entry: Entry) -> None:
+        """Remember nothing."""
+
+    def on_overruled(self, entry: Entry) -> None:
+        """Say nothing."""
+
+
 class Loopback:
     """A stream in memory: what is published comes back, and then counts as stored."""
 
     def __init__(self) -> None:
-        self.coordinator: Coordinator | None = None
+        self.router: Router | None = None
         self.sequence = 0
         self._sent: list[tuple[Outgoing, Callable[[int], None]]] = []
 
@@ -50,10 +65,10 @@ class Loopback:
         """Nothing is sent again here."""
 
     def bring(self, data: bytes, message_id: str = "") -> None:
-        """Hand a message to the coordinator."""
-        assert self.coordinator is not None  # noqa: S101 -- set in `measure`
+        """Hand a message to the router."""
+        assert self.router is not None  # noqa: S101 -- set in `measure`
         self.sequence += 1
-        self.coordinator.on_message(Raw(self.sequence, self.now(), self.sequence, 0, data, message_id))
+        self.router.on_message(Raw(self.sequence, self.now(), self.sequence, 0, data, message_id))
 
     def come_back(self) -> None:
         """Bring what was published."""
@@ -67,10 +82,9 @@ async def measure(uploads: int) -> float:
     """Seconds of CPU for so many uploads, each with an announcement and two answers."""
     stream = Loopback()
     config = Config(steps=tuple(StepPlan(name=name) for name in STEPS))
-    acks = AckTracker()
-    stream.coordinator = Coordinator(config, stream, acks, Timers(stream.now), Metrics(), stream.now)
-    acks.start(0)
-    stream.coordinator.act()
+    pipeline = PipelineBench(config, stream, stream.now, lifecycle=Nobody())
+    stream.router = pipeline.router
+    pipeline.act()
     ids = [f"{number:08x}-6c0b-4a7e-9a5e-2f3f1f0c9d11" for number in range(uploads)]
     answers = [partial(step_finished, step=name, outcome="continue") for name in STEPS]
     events: list[Callable[[str], bytes]] = [bytes_received, *answers]

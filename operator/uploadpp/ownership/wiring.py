@@ -1,0 +1,171 @@
+"""Builds everything that works on one shard. The only place that knows which object is given which others.
+
+Each object gets its collaborators in its constructor, and nobody changes them afterwards. So an object can
+only use what stands above it here. Where two need each other, the later one is handed over when work begins
+(`StepAdmission.open`, `LostUploads.run`, `FinishedUploads.run`, `Vanished.run`), or the two meet at a queue
+(`WriteQueue`, `EndedUploads`).
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from uploadpp.core.commands import Notice
+from uploadpp.core.sharding import Shard
+from uploadpp.kube.eventlog import LEASE
+from uploadpp.kube.lease import Lease
+from uploadpp.ownership.dependencies import Dependencies
+from uploadpp.pipeline.acks import AckTracker
+from uploadpp.pipeline.admission import StepAdmission
+from uploadpp.pipeline.applier import Applier
+from uploadpp.pipeline.checkpoint import Checkpoint, Records, ResourceEncoder
+from uploadpp.pipeline.faults import Faults
+from uploadpp.pipeline.fence import Fence
+from uploadpp.pipeline.lost_uploads import LostUploads, Questions
+from uploadpp.pipeline.overfull import Overfull
+from uploadpp.pipeline.record_limit import RecordLimit
+from uploadpp.pipeline.refusals import Refusals
+from uploadpp.pipeline.router import Router
+from uploadpp.pipeline.shared import Shared
+from uploadpp.pipeline.timers import Timers
+from uploadpp.pipeline.uploads import Uploads
+from uploadpp.pipeline.write_guard import WriteGuard
+from uploadpp.pipeline.write_queue import WriteQueue
+from uploadpp.resources.bucket_labels import BucketLabels
+from uploadpp.resources.deletions import Vanished
+from uploadpp.resources.ended import EndedUploads
+from uploadpp.resources.event_handler import ResourceEventHandler, Rooms
+from uploadpp.resources.finished import FinishedUploads
+from uploadpp.resources.forgotten import ForgottenResources
+from uploadpp.resources.left_alone import LeftAlone
+from uploadpp.resources.lifecycle import Followers
+from uploadpp.resources.relist import Lister
+from uploadpp.resources.ttl import TTLController
+from uploadpp.resources.url_secrets import UrlSecretReader
+from uploadpp.wire.publisher import Publisher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hearing:
+    """What the reader of the log tells; it exists only once the Lease is ours and its position is known."""
+
+    hears: Callable[[], bool]
+    """Whether an answer would have reached us by now."""
+    may_resend: Callable[[], bool]
+    """Whether everything in the log is read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Works:
+    """What works on one shard."""
+
+    acks: AckTracker
+    timers: Timers
+    faults: Faults
+    fence: Fence
+    publisher: Publisher
+    news: Callable[[Notice], None]
+    admission: StepAdmission
+    refusals: Refusals
+    uploads: Uploads
+    finished: FinishedUploads
+    labels: BucketLabels
+    vanished: Vanished
+    applier: Applier
+    router: Router
+    secrets: UrlSecretReader
+    handler: ResourceEventHandler
+    lister: Lister
+    ttl: TTLController
+    limit: RecordLimit
+    checkpoint: Checkpoint
+    lost_uploads: LostUploads
+    overfull: Overfull
+
+
+def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Works:
+    """Build what works on a shard, from the bottom to the top."""
+    acks, timers, metrics = AckTracker(), Timers(deps.clock), deps.metrics
+
+    def news(notice: Notice) -> None:
+        """Say something about the shard, which is said on its Lease."""
+        deps.events.post(lease.name, lease.uid, notice, LEASE)
+
+    # What is told, and what only keeps something.
+    fence = Fence(lease, deps.monotonic)
+    publisher = Publisher(deps.client, fence.pass_through, hearing.may_resend)
+    admission = StepAdmission(deps.config, shard, metrics)
+    limited = admission if deps.config.max_in_flight else None
+    faults = Faults(metrics, deps.events.post, limited.gave_up if limited is not None else None)
+    shared = Shared(
+        config=deps.config,
+        shard=shard,
+        acks=acks,
+        timers=timers,
+        metrics=metrics,
+        faults=faults,
+        clock=deps.clock,
+        tracing=deps.tracing,
+    )
+    refusals = Refusals(metrics, asyncio.get_running_loop().time, news)
+    queue, ended, forgotten = WriteQueue(acks, refusals), EndedUploads(), ForgottenResources()
+    lost_uploads = LostUploads(shared, Questions(deps.ask, deps.ask_seconds), hearing.hears)
+    left_alone = LeftAlone(faults, deps.events, forgotten)
+    lifecycle = Followers(queue, lost_uploads, ended, forgotten, left_alone)
+
+    # The table, and those who may keep a message back before it is applied to an upload.
+    uploads = Uploads(shared, limited, lifecycle)
+    labels = BucketLabels(uploads, faults, deps.store)
+    finished = FinishedUploads(shared, uploads)
+    vanished = Vanished(uploads, faults, finished, forgotten, labels, deps.store)
+
+    # The way of a message, and of a resource.
+    applier = Applier(shared, uploads, limited, lifecycle, publisher)
+    router = Router(shared, uploads, applier, vanished, finished)
+    secrets = UrlSecretReader(shared, applier, deps.store, deps.events)
+    rooms = Rooms(
+        uploads=uploads,
+        applier=applier,
+        finished=finished,
+        vanished=vanished,
+        forgotten=forgotten,
+        left_alone=left_alone,
+        labels=labels,
+        secrets=secrets,
+    )
+    handler = ResourceEventHandler(shared, deps.seals, deps.events, rooms)
+
+    # What is stored.
+    limit = RecordLimit(deps.max_recorded // shard.count, uploads, finished)
+    records = Records(
+        resources=deps.store,
+        notices=deps.events,
+        encoder=ResourceEncoder(deps.seals, deps.namespace, deps.shown),
+        guard=WriteGuard(lease),
+        limit=limit,
+        refusals=refusals,
+    )
+    return Works(
+        acks=acks,
+        timers=timers,
+        faults=faults,
+        fence=fence,
+        publisher=publisher,
+        news=news,
+        admission=admission,
+        refusals=refusals,
+        uploads=uploads,
+        finished=finished,
+        labels=labels,
+        vanished=vanished,
+        applier=applier,
+        router=router,
+        secrets=secrets,
+        handler=handler,
+        lister=Lister(uploads, finished, handler, deps.store, shard.selector),
+        ttl=TTLController(finished, handler, deps.store, ended, deps.clock, deps.max_ended),
+        limit=limit,
+        checkpoint=Checkpoint(shared, uploads, queue, records, handler),
+        lost_uploads=lost_uploads,
+        overfull=Overfull(uploads, acks, deps.store),
+    )

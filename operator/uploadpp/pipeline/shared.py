@@ -1,0 +1,27 @@
+"""What the rooms of a pipeline share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from uploadpp.core.config import Config
+from uploadpp.core.model import Millis
+from uploadpp.core.sharding import Shard
+from uploadpp.pipeline.acks import AckTracker
+from uploadpp.pipeline.faults import Faults
+from uploadpp.pipeline.timers import Timers
+from uploadpp.telemetry.metrics import Metrics
+from uploadpp.telemetry.tracing import Tracing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """The shard, how it is configured, and what every room of its pipeline uses."""
+
+    config: Config
+    shard: Shard
+    acks: AckTracker
+    timers: Timers
+    metrics: Metrics
+    faults: Faults
+    clock: Callable[[], Millis]
+    tracing: Tracing | None = None

@@ -1,0 +1,70 @@
+"""Uploads that wait to be written, in the order in which they became storable (law 2.2).
+
+An upload stands in here once, however often it changes: the writer takes its newest state. `queued` is set
+from `put` until that state is written. An upload that could not be written is parked (`pipeline.refusals`)
+and stays `queued`. It comes back by `again`, and what happens to it meanwhile goes into the same write.
+"""
+
+import asyncio
+from collections import deque
+
+from uploadpp.pipeline.acks import AckTracker
+from uploadpp.pipeline.refusals import Refusals
+from uploadpp.pipeline.tracked_upload import Entry
+
+
+class WriteQueue:
+    """Those of one shard, between the applier and the checkpoint."""
+
+    def __init__(self, acks: AckTracker, refusals: Refusals) -> None:
+        self._acks = acks
+        self._refusals = refusals
+        self._waiting: deque[tuple[float, Entry]] = deque()
+        self._wake = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def oldest_seconds(self) -> float:
+        """How long the first has waited."""
+        return asyncio.get_running_loop().time() - self._waiting[0][0]
+
+    def put(self, entry: Entry) -> None:
+        """Have an upload written soon."""
+        if not entry.queued:
+            entry.queued = True
+            self.again(entry)
+        elif entry.refused is not None:
+            self.note_end(entry)
+
+    def again(self, entry: Entry) -> None:
+        """Have an upload written that was parked."""
+        self._waiting.append((asyncio.get_running_loop().time(), entry))
+        self._wake.set()
+
+    def note_end(self, entry: Entry) -> None:
+        """An upload that cannot be recorded: if it has ended, nothing waits for that any more."""
+        if entry.is_unrecorded_end:
+            self._acks.release_all(entry.take_covered())
+            self._refusals.ended(entry)
+
+    def pop(self) -> Entry:
+        """Take the first."""
+        return self._waiting.popleft()[1]
+
+    def begin_round(self) -> None:
+        """What comes from here on ends the next `wait`."""
+        self._wake.clear()
+
+    def wake(self) -> None:
+        """End the `wait`: a writer is free."""
+        self._wake.set()
+
+    async def wait(self, seconds: float | None) -> None:
+        """Wait until something comes, but no longer than that."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass

@@ -1,0 +1,33 @@
+"""Uploads whose end is stored, on their way from the table in memory to the finished ones."""
+
+from collections.abc import Iterator
+
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.write_throttle import Endings
+
+
+class EndedUploads:
+    """Those of one shard. `resources.ttl` looks at them once a second, and has evicted those that can be."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Entry, None] = {}
+        self._endings = Endings()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._waiting)
+
+    def add(self, entry: Entry) -> None:
+        """An upload has ended and that is stored."""
+        self._waiting[entry] = None
+        self._endings.seen()
+
+    def remove(self, entry: Entry) -> None:
+        """It is evicted, or goes on after all."""
+        del self._waiting[entry]
+
+    def rate(self, seconds: float) -> float:
+        """How many a second end; so long ago it was last asked for."""
+        return self._endings.rate(seconds)

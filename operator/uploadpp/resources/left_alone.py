@@ -1,0 +1,59 @@
+"""Resources with which the operator can do nothing: said once of each, in the log and on the resource."""
+
+import logging
+
+from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.core.naming import resource_name
+from uploadpp.pipeline.faults import Faults
+from uploadpp.pipeline.ports import Json, Notices
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.resources.forgotten import ForgottenResources
+
+log = logging.getLogger(__name__)
+
+
+class LeftAlone:
+    """Those of one shard."""
+
+    def __init__(self, faults: Faults, notices: Notices, forgotten: ForgottenResources) -> None:
+        self._faults = faults
+        self._notices = notices
+        self._forgotten = forgotten
+        self._said: set[str] = set()
+
+    def report(self, resource: Json, error: Exception) -> None:
+        """Something is wrong with a resource."""
+        name, uid = resource["metadata"]["name"], resource["metadata"]["uid"]
+        if uid in self._said:
+            return
+        self._said.add(uid)
+        log.error("resource left alone: %s", error, extra={"resource": name})
+        self._notices.post(name, uid, Notice(NoticeType.WARNING, "LeftAlone", str(error)))
+
+    def failed(self, name: str, uid: str, error: Exception) -> None:
+        """Our own code failed on a resource."""
+        self._faults.count()
+        if uid in self._said:
+            return
+        self._said.add(uid)
+        log.error(
+            "resource left alone: this is a bug, please report it", exc_info=error, extra={"resource": name}
+        )
+        text = f"the operator cannot handle this resource ({type(error).__name__}); its log says more"
+        self._notices.post(name, uid, Notice(NoticeType.WARNING, "LeftAlone", text))
+
+    def overruled(self, entry: Entry) -> None:
+        """The storage announces an upload that was only known from a person's resource."""
+        if entry.stored is None:
+            return
+        own = resource_name(entry.upload.id)
+        if entry.name == own:
+            self._forgotten.restore(entry.stored.uid)  # it will be that of the upload
+            return
+        loser = {"metadata": {"name": entry.name, "uid": entry.stored.uid}}
+        text = f"the storage announced upload {entry.upload.id} itself: it runs as configured, as {own}"
+        self.report(loser, ValueError(text))
+
+    def gone(self, uid: str) -> None:
+        """The resource was deleted: a new one of the same uid does not come, so nothing is remembered."""
+        self._said.discard(uid)

@@ -1,0 +1,159 @@
+"""The pipeline of one shard without servers: what is published and recorded is kept, for a test to look at.
+
+Everything between a message and what comes of it is the real code.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from uploadpp.core.commands import Notice
+from uploadpp.core.config import Config
+from uploadpp.core.model import Millis, Upload
+from uploadpp.core.sharding import Shard
+from uploadpp.pipeline.acks import AckTracker, PendingMessage
+from uploadpp.pipeline.admission import StepAdmission
+from uploadpp.pipeline.applier import Applier
+from uploadpp.pipeline.faults import Faults
+from uploadpp.pipeline.ports import Bus
+from uploadpp.pipeline.router import Router
+from uploadpp.pipeline.shared import Shared
+from uploadpp.pipeline.timers import Timers
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.uploads import Lifecycle, Uploads
+from uploadpp.telemetry.metrics import Metrics
+from uploadpp.wire.decode import Event
+from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.marks import Marks
+from uploadpp.wire.reader import Raw
+
+STREAM = "main-queue@1"
+
+
+@dataclass
+class KeptEvents:
+    """A bus that keeps what is published. A test says by `on_stored` that the stream has it."""
+
+    sent: list[Outgoing] = field(default_factory=list)
+    confirmed: list[tuple[str, int]] = field(default_factory=list)
+    on_stored: list[Callable[[int], None]] = field(default_factory=list)
+    on_refused: list[Callable[[str], None]] = field(default_factory=list)
+
+    def publish(
+        self, outgoing: Outgoing, on_stored: Callable[[int], None], on_refused: Callable[[str], None]
+    ) -> None:
+        """Keep an event."""
+        self.sent.append(outgoing)
+        self.on_stored.append(on_stored)
+        self.on_refused.append(on_refused)
+
+    def confirm(self, event_id: str, sequence: int) -> None:
+        """Note it."""
+        self.confirmed.append((event_id, sequence))
+
+
+@dataclass
+class Turns:
+    """The turning points of uploads, by the names of their resources (`pipeline.uploads.Lifecycle`)."""
+
+    storable: list[str] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    overruled: list[str] = field(default_factory=list)
+
+    def on_storable(self, entry: Entry) -> None:
+        """Note it."""
+        self.storable.append(entry.name)
+
+    def on_ended(self, entry: Entry) -> None:
+        """Note it."""
+        self.ended.append(entry.name)
+
+    def on_forgotten(self, entry: Entry) -> None:
+        """Note it."""
+        self.forgotten.append(entry.name)
+
+    def on_overruled(self, entry: Entry) -> None:
+        """Note it."""
+        self.overruled.append(entry.name)
+
+
+class NothingDeferred:
+    """Every upload is at hand, and none is evicted."""
+
+    def defer(self, event: Event, sequence: int, timestamp: Millis, message: PendingMessage) -> bool:
+        """Apply it now."""
+        del event, sequence, timestamp, message
+        return False
+
+    def at(self, step: str) -> list[str]:
+        """None."""
+        del step
+        return []
+
+
+class PipelineBench:
+    """A pipeline, and everything that a test may want to look at."""
+
+    def __init__(
+        self,
+        config: Config,
+        bus: Bus,
+        clock: Callable[[], Millis],
+        *,
+        lifecycle: Lifecycle | None = None,
+        shard: Shard | None = None,
+        marks: Marks | None = None,
+    ) -> None:
+        self.told: list[tuple[str, str]] = []
+        """What was said on resources: the name of each, and the reason."""
+        self.turns = Turns()
+        self.acks, self.timers, self.metrics = AckTracker(), Timers(clock), Metrics()
+        self.clock = clock
+        shard, lifecycle = shard or Shard(), lifecycle or self.turns
+        self.admission = StepAdmission(config, shard, self.metrics)
+        limited = self.admission if config.max_in_flight else None
+        self.faults = Faults(self.metrics, self.post, limited.gave_up if limited is not None else None)
+        self.shared = Shared(
+            config=config,
+            shard=shard,
+            acks=self.acks,
+            timers=self.timers,
+            metrics=self.metrics,
+            faults=self.faults,
+            clock=clock,
+        )
+        self.uploads = Uploads(self.shared, limited, lifecycle)
+        self.applier = Applier(self.shared, self.uploads, limited, lifecycle, bus)
+        nothing = NothingDeferred()
+        self.router = Router(self.shared, self.uploads, self.applier, nothing, nothing)
+        self.applier.begin(marks or Marks([b"of the bench"]))
+        self.acks.start(STREAM, 0)
+
+    def post(self, name: str, uid: str, notice: Notice) -> None:
+        """Say something on a resource."""
+        del uid
+        self.told.append((name, notice.reason))
+
+    def read(self, sequence: int, data: bytes, at: Millis | None = None, message_id: str = "") -> None:
+        """The log hands over a message."""
+        stored_at = self.clock() if at is None else at
+        self.router.on_message(Raw(sequence, stored_at, sequence, 0, data, message_id))
+
+    def act(self) -> None:
+        """The log is read to its end."""
+        self.applier.act()
+
+    def entry(self, upload_id: str) -> Entry:
+        """An upload in memory.
+
+        Raises:
+            KeyError: it is not there.
+        """
+        entry = self.uploads.upload_entry(upload_id)
+        if entry is None:
+            raise KeyError(upload_id)
+        return entry
+
+    def upload(self, upload_id: str) -> Upload:
+        """The state of an upload in memory."""
+        return self.entry(upload_id).upload
