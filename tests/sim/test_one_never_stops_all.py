@@ -168,7 +168,7 @@ CASES: list[tuple[str, object, str]] = [
     *[("life", FinishedUploads, name) for name in ("evict", "_over", "_put", "drop", "defer", "_found")],
     *[("life", checkpoint, name) for name in ("to_status", "to_resource")],
     *[("life", Checkpoint, name) for name in ("_write", "_create", "_post_notices", "_stored")],
-    *[("life", WriteQueue, name) for name in ("put", "note_end")],
+    *[("life", WriteQueue, name) for name in ("put",)],
     *[("life", Refusals, name) for name in ("written",)],
     *[("life", Store, name) for name in ("create", "get", "write_status", "delete")],
     *[

@@ -4,6 +4,19 @@ A bounded number of writers takes uploads in the order they became storable, as 
 time as `pipeline.write_throttle` allows. Whatever happens to an upload while it waits or is being
 written goes into its next write, so an idle system writes every transition and a flooded
 one only the last. What cannot be written is parked (`pipeline.refusals`) and does not keep a writer.
+
+A writer takes state and version together, before its first request. What it reports as saved is that
+version, never the one that the upload has when the answer comes. So a change during a write leaves the upload
+dirty, and it is queued again.
+
+    version   1 ─── 2 ─── 3                 a burst of three changes
+    queue     put   │     │                 `queued` is set: 2 and 3 do not queue it again
+    writer          └─ writes 2 ─┐          it has taken the state when 2 was the newest
+    saved                        2 ─ 3      dirty, so it is written once more
+
+A creation has nothing to compare with, so it is allowed only while nobody else can own the shard. Each later
+write compares with the version that we know. A conflict makes sure that we still own the shard, and then
+looks at what somebody else has written.
 """
 
 import asyncio

@@ -1,7 +1,21 @@
 """What was decided goes out: kept while the log is replayed, then published, and met again in the log.
 
 A replay decides anew what was decided before. Only at its end is it known which commands the stream has
-already, so until then none is published (law 2.3).
+already, so until then none is published (law 2.3; docs/replay.md has an example).
+
+A command is in one of three places:
+
+    put ──► kept ──► sent ──► in the stream        `kept` only while a log is replayed
+             │        │
+             │        └─► refused: larger than the stream takes; its upload is forgotten
+             └─► met in the log, or said by another service: it never goes out
+
+Its id is computed from what it is about, so what is put a second time takes the place of the first. A command
+that was sent is known to be in the stream by the acknowledgement or because it is met in the log, whichever
+comes first. `on_published` is called once for both.
+
+Invariant: each command counts in `unpublished` of its upload from `put` until it is in the stream, is
+refused, or does not go out.
 """
 
 from collections.abc import Callable

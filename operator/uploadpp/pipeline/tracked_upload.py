@@ -1,4 +1,20 @@
-"""One upload in memory: its state, and how much of it is published and stored."""
+"""One upload in memory: its state, and how much of it is published and stored.
+
+Memory is ahead of etcd by `version - saved` changes, and ahead of the stream by `unpublished` commands. Etcd
+is never ahead of the stream: a state is written only when each command that led to it is there (law 2.1).
+
+An upload of one step, from its announcement at position 7 to its first record:
+
+    what happens                          version  saved  unpublished  dirty  storable  7 may be acknowledged
+    BytesReceived is applied                 1       0         1        yes      no             no
+    the stream has the start, at 8           2       0         0        yes      yes            no
+    a writer begins, with version 2          2       0         0        yes      yes            no
+    the step answers: finish is decided      3       0         1        yes      no             no
+    etcd has version 2                       3       2         1        yes      no             yes
+    the stream has the finish                4       2         0        yes      yes            yes
+
+The write of version 2 covers 7, because 7 led to version 1. The answer has to wait for version 3.
+"""
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -20,31 +36,46 @@ class Refused:
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """Mutable companion of an `Upload`.
+    """The record of an upload in memory. The rooms of the pipeline change its fields, each its own ones.
 
-    `version` counts changes of the state; `saved` is the version etcd has. A version may
-    be stored only when `unpublished` is zero (law 2.1).
+    Invariants: `saved <= version`. `unpublished >= 0`. What is `gone` is in no table, and stays gone.
     """
 
     name: str
+    """The name of its resource."""
     upload: Upload
+    """The newest state, as the applier has decided it."""
     version: int = 0
+    """Counts changes of the state. It only grows."""
     saved: int = 0
+    """The version that etcd has. Only `Uploads.saved` moves it, and only forward."""
     unpublished: int = 0
+    """Commands that are decided and not known to be in the stream. While there are any, neither a writer nor
+    a timer touches the upload. A doubt whether it is deleted counts as one (`resources.deletions`)."""
     stored: Stored | None = None
+    """The resource as we have last written or read it; None before it is created. The next write compares
+    with it. It may be older than the resource: then that write meets a conflict. It is never newer."""
     sealed: Origin | None = field(default=None, repr=False)
+    """What `spec.sealed` of the resource contains. Where it is another than the origin of the state, that is
+    sealed and written again."""
     sealed_with: str = ""
     """The fingerprint of the key that has sealed it, as far as we have seen to that ourselves."""
     notices: tuple[Notice, ...] = ()
+    """What is said on the resource after the next write: an Event names a resource that is there."""
     _waiting: list[PendingMessage] = field(default_factory=list)
+    """Messages that led to versions etcd does not have, in the order in which they were read."""
     _versions: list[int] = field(default_factory=list)
+    """For each of these the version that has to be saved first. It never falls from one to the next."""
     queued: bool = False
+    """Whether it waits to be written, is being written, or is parked. Then it is not queued a second time."""
     refused: Refused | None = None
+    """Set from a write that has failed until one succeeds."""
     maybe_made: bool = False
     """Whether it may have a resource although `stored` is None: an answer got lost, or a removal failed."""
     creating: bool = False
     """Whether its creation is on its way in a form that does not tell the end."""
     gone: bool = False
+    """Whether it is forgotten: nothing is published, written or awaited for it any more."""
 
     @property
     def dirty(self) -> bool:
