@@ -211,7 +211,8 @@ class Ownership:
         works.handler.reconcile_all()
         works.admission.open(works.applier.on_granted)
         for entry in works.uploads.entries:
-            works.uploads.note_end(entry)
+            with works.faults.isolated(entry):
+                works.uploads.note_end(entry)
         self._recording = [self._spawn(works.checkpoint.run(self._max_writers))]
         self._recording += [self._spawn(works.checkpoint.write()) for _ in range(deps.writers)]
         own = (  # not because of a message
