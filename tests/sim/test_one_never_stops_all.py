@@ -160,7 +160,7 @@ CASES: list[tuple[str, object, str]] = [
     *[("life", applier, name) for name in ("apply", "encode", "log_transition", "decide")],
     ("life", uploads, "wake_at"),
     *[("life", Applier, name) for name in ("apply", "on_input", "_publish", "published", "adopt")],
-    *[("life", Router, name) for name in ("_arrived", "hand_back")],
+    *[("life", Router, name) for name in ("_arrived",)],
     *[("life", Outbox, name) for name in ("put", "_send")],
     *[("life", Uploads, name) for name in ("add", "evict", "forget", "saved", "schedule", "note_end")],
     *[("life", Followers, name) for name in ("on_storable", "on_ended", "on_forgotten")],

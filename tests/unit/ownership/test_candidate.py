@@ -35,13 +35,14 @@ def clock() -> Clock:
 async def standby(clock: Clock) -> tuple[ShardCandidate, Membership, SimpleNamespace]:
     """A candidate whose Lease is held, and renewed, by somebody else; and its connection."""
     client = SimpleNamespace(is_connected=True)
-    deps = SimpleNamespace(client=client, seals=SimpleNamespace(fingerprints=()))
+    config = SimpleNamespace(steps=())
+    deps = SimpleNamespace(client=client, config=config, seals=SimpleNamespace(fingerprints=()))
     membership = Membership(cast("Client", client), "ns", "me", 1, clock)
     made = ShardCandidate(cast("Any", deps), membership, Shard(), cast("Any", None), None)
     lease = SimpleNamespace(
         name="uploadpp-shard-0", holder=HOLDER, held_elsewhere=True, silence="", problem=""
     )
-    lease.annotations = lease.owners_annotations = {}
+    lease.owners_annotations = {}
     made._lease = cast("Any", lease)
     return made, membership, client
 

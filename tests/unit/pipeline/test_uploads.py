@@ -1,0 +1,98 @@
+"""The table of uploads: coming, going, and who is told."""
+
+from tests.unit.pipeline.test_replaying import CONFIG, NOW
+from tests.wiretext import UPLOAD, arrival, message
+from uploadpp.core.inputs import CleanUpload
+from uploadpp.core.naming import resource_name
+from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+
+NAME = resource_name(UPLOAD)
+
+
+def begun() -> tuple[PipelineBench, KeptEvents]:
+    bus = KeptEvents()
+    bench = PipelineBench(CONFIG, bus, lambda: NOW)
+    bench.act()
+    bench.read(1, message("BytesReceived", arrival()))
+    bus.on_stored[0](2)
+    return bench, bus
+
+
+def gauge(bench: PipelineBench) -> float:
+    stage = {"stage": "Running", "step": "a"}
+    return bench.metrics.registry.get_sample_value("uploadpp_uploads", stage) or 0
+
+
+def test_an_upload_is_found_by_its_id_and_by_the_name_of_its_resource() -> None:
+    bench, _ = begun()
+    entry = bench.entry(UPLOAD)
+    assert bench.uploads.entry_of(NAME) is entry
+    bench.uploads.rename(entry, "of-a-webhook")
+    assert bench.uploads.entry_of(NAME) is None
+    assert bench.uploads.entry_of("of-a-webhook") is bench.uploads.upload_entry(UPLOAD) is entry
+    assert (len(bench.uploads), gauge(bench)) == (1, 1)
+
+
+def test_what_is_forgotten_holds_nothing_back() -> None:
+    bench, bus = begun()
+    entry = bench.entry(UPLOAD)
+    assert (bench.acks.ack_floor, len(bench.timers)) == (0, 1)
+    bench.uploads.forget(entry)
+    assert (bench.acks.ack_floor, len(bench.timers), len(bench.uploads)) == (1, 0, 0)
+    assert (entry.gone, entry.storable, gauge(bench)) == (True, False, 0)
+    assert bench.turns.forgotten == [NAME]
+    sent = len(bus.sent)
+    bench.applier.on_tick(entry)
+    assert len(bus.sent) == sent
+
+
+def test_a_newer_upload_of_the_same_name_is_not_removed_with_the_older() -> None:
+    bench, _ = begun()
+    older = bench.entry(UPLOAD)
+    bench.uploads.forget(older)
+    bench.read(5, message("BytesReceived", arrival()))
+    newer = bench.entry(UPLOAD)
+    bench.uploads.forget(older)
+    assert bench.uploads.entry_of(NAME) is bench.entry(UPLOAD) is newer
+
+
+def test_an_end_is_told_once_it_is_stored() -> None:
+    bench, _ = begun()
+    entry = bench.entry(UPLOAD)
+    bench.uploads.saved(entry, entry.version)
+    assert bench.turns.ended == [], "it has not ended"
+    bench.applier.on_input(entry, CleanUpload())
+    bench.uploads.saved(entry, entry.version - 1)
+    assert bench.turns.ended == [], "the end is not stored"
+    bench.uploads.saved(entry, entry.version)
+    assert bench.turns.ended == [NAME]
+
+
+def test_what_etcd_has_never_goes_back() -> None:
+    bench, _ = begun()
+    entry = bench.entry(UPLOAD)
+    bench.uploads.saved(entry, entry.version)
+    bench.uploads.saved(entry, 1)
+    assert entry.saved == entry.version
+    assert not entry.dirty
+
+
+def test_only_what_may_be_written_is_recorded() -> None:
+    bench, _ = begun()
+    entry = bench.entry(UPLOAD)
+    told = len(bench.turns.storable)
+    entry.unpublished = 1
+    bench.uploads.record(entry)
+    assert len(bench.turns.storable) == told
+    entry.unpublished = 0
+    bench.uploads.record(entry)
+    assert len(bench.turns.storable) == told + 1
+
+
+def test_an_evicted_upload_is_not_gone() -> None:
+    """It may come back, and what is told of its resource then counts."""
+    bench, _ = begun()
+    entry = bench.entry(UPLOAD)
+    bench.uploads.evict(entry)
+    assert (len(bench.uploads), len(bench.timers), gauge(bench)) == (0, 0, 0)
+    assert (entry.gone, bench.turns.forgotten) == (False, [])
