@@ -63,6 +63,7 @@ OF_LIBRARIES = {
     },
     "steps": {
         "config": "nats.js.api.ConsumerConfig",
+        "message": "nats.aio.msg.Msg",
         "parser": "argparse.ArgumentParser",
         "subscription": "nats.js.JetStreamContext.PullSubscription",
     },

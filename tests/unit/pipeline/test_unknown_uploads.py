@@ -307,11 +307,11 @@ def test_an_upload_is_known_whatever_was_said_last_before_its_announcement(
     """What changed nothing made the announcement count for nothing too: the upload was never recorded."""
     operator = Operator().acts().reads(*said, ARRIVED)
     assert (operator.upload.stage, operator.sent) == (stage, [])
-    entry = operator.coordinator.upload_entry(UPLOAD)
+    entry = operator.bench.uploads.upload_entry(UPLOAD)
     assert entry is not None
     assert operator.acks.ack_floor == 0
-    operator.coordinator.saved(entry, entry.version)
-    operator.coordinator.unknown.settle(Millis(operator.now + REMEMBERED_MS))
+    operator.bench.uploads.saved(entry, entry.version)
+    operator.bench.applier.unknown.settle(Millis(operator.now + REMEMBERED_MS))
     assert operator.acks.ack_floor == 3
 
 
