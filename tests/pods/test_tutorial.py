@@ -16,7 +16,7 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.paths import REPO
 from tests.pods.site import RELEASE, Site
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)  # where it is alone it also makes the image and the cluster
 
 PAGE = (REPO / "docs" / "tutorial.md").read_text()
 EXAMPLES = REPO / "examples" / "tutorial"

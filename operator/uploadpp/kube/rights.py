@@ -43,7 +43,7 @@ class Rights:
             if self.problem and self.problem != before:
                 log.warning("uploads cannot be recorded: %s", self.problem)
             elif before and not self.problem:
-                log.info("the rights that were missing are there")
+                log.info("the missing permissions have been granted")
             await asyncio.sleep(LACKING_SECONDS if self.problem else AGAIN_SECONDS)
 
     async def _missing(self) -> str:

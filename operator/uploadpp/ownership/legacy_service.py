@@ -244,14 +244,14 @@ class LegacyService:
         for name in old:
             try:
                 if removes and await remove(self._client, name):
-                    log.info("removed the place of the replaced service", extra={"consumer": name})
+                    log.info("removed the consumer of the replaced service", extra={"consumer": name})
                 elif not removes and (at := await advance(self._client, name)) is not None:
                     log.debug(
-                        "moved the place of the replaced service", extra={"consumer": name, "position": at}
+                        "moved the consumer of the replaced service", extra={"consumer": name, "position": at}
                     )
             except (NatsError, TimeoutError) as error:
                 log.warning(
-                    "the place of the replaced service cannot be moved: %s", str(error) or "no answer"
+                    "the consumer of the replaced service cannot be moved: %s", str(error) or "no answer"
                 )
 
     def _alive(self, others: dict[str, list[ConsumerInfo]]) -> list[str]:

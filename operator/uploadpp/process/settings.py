@@ -143,22 +143,22 @@ class Settings(BaseModel):
     storage_check: Annotated[StorageChecks, BeforeValidator(lower)] = env(
         "UPLOADPP_STORAGE_CHECK",
         default=StorageChecks.ASK,
-        description="ask: uploads that the storage may have lost are looked for at their download URL; off.",
+        description="ask: look for uploads that the storage may have lost at their download URL. off: never.",
     )
     storage_check_interval: Duration = env(
-        "UPLOADPP_STORAGE_CHECK_INTERVAL", default=10_000, gt=0, description="Time between two such looks."
+        "UPLOADPP_STORAGE_CHECK_INTERVAL", default=10_000, gt=0, description="Time between two checks."
     )
     storage_from: Sources = env(
         "UPLOADPP_STORAGE_FROM",
         repeat=True,
         default=(),
-        description="Look only at URLs that begin like this, and follow redirects there.",
+        description="Check only download URLs that begin with one of these, and follow redirects only there.",
     )
     storage_insecure: Switch = env(
         "UPLOADPP_STORAGE_INSECURE", default=False, description="Do not verify the storage's certificate."
     )
     storage_ca_file: File = env(
-        "UPLOADPP_STORAGE_CA_FILE", default=None, description="PEM file of its authority; forces verifying."
+        "UPLOADPP_STORAGE_CA_FILE", default=None, description="PEM file of its CA; enables verification."
     )
     release_backoff: Duration = env(
         "UPLOADPP_RELEASE_BACKOFF",
@@ -175,7 +175,7 @@ class Settings(BaseModel):
         "UPLOADPP_MAX_ENDED",
         default=10_000,
         ge=0,
-        description="Most resources of ended uploads that are kept; those that expire first go first.",
+        description="Maximum number of ended uploads that are kept; those closest to expiry go first.",
     )
     max_recorded: int = env(
         "UPLOADPP_MAX_RECORDED",
@@ -200,7 +200,7 @@ class Settings(BaseModel):
     events_auth_username: str = env(
         *_ocis("EVENTS_AUTH_USERNAME", "POSTPROCESSING_EVENTS_AUTH_USERNAME"),
         default="",
-        description="User; counts only with a password.",
+        description="User; used only together with a password.",
     )
     events_auth_password: str = env(
         *_ocis("EVENTS_AUTH_PASSWORD", "POSTPROCESSING_EVENTS_AUTH_PASSWORD"),
@@ -222,7 +222,7 @@ class Settings(BaseModel):
     events_tls_root_ca_certificate: File = env(
         *_ocis("EVENTS_TLS_ROOT_CA_CERTIFICATE", "POSTPROCESSING_EVENTS_TLS_ROOT_CA_CERTIFICATE"),
         default=None,
-        description="PEM file of the authority; forces TLS and verification.",
+        description="PEM file with the CA certificate; enables TLS and verification.",
     )
     nats_tls_cert_file: File = env(
         "UPLOADPP_NATS_TLS_CERT_FILE", default=None, description="PEM file of a client certificate."
@@ -231,13 +231,13 @@ class Settings(BaseModel):
     nats_tls_handshake_first: Switch = env(
         "UPLOADPP_NATS_TLS_HANDSHAKE_FIRST",
         default=False,
-        description="Begin with TLS before the server has said anything; the server must be set up for it.",
+        description="Start TLS before the server's first line; the server needs handshake_first.",
     )
     nats_inbox_prefix: str = env(
         "UPLOADPP_NATS_INBOX_PREFIX",
         default="_INBOX",
         pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
-        description="What the subjects of answers to us begin with (docs/nats.md).",
+        description="Prefix of the subjects on which NATS answers (docs/nats.md).",
     )
     nats_creds_file: File = env(
         "UPLOADPP_NATS_CREDS_FILE", default=None, description="NATS credentials file (JWT and seed)."
@@ -264,7 +264,7 @@ class Settings(BaseModel):
     stream_max_age: Duration = env(
         "UPLOADPP_STREAM_MAX_AGE",
         default=0,
-        description="Age limit if we have to make the stream; 0 is none.",
+        description="Maximum age of messages, if the stream has to be created; 0 means no limit.",
     )
 
     # Kubernetes
@@ -277,21 +277,21 @@ class Settings(BaseModel):
         "UPLOADPP_POD_UID",
         default="",
         pattern="^[0-9A-Za-z-]*$",
-        description="UID of the Pod we are in: a Lease of the container before us is not waited for.",
+        description="UID of this Pod. A restarted container takes its predecessor's Lease without waiting.",
     )
     lease_duration: Duration = env(
         "UPLOADPP_LEASE_DURATION",
         default=15_000,
         ge=1_000,
         le=3_600_000,
-        description="How long after its last sign of life an owner is replaced.",
+        description="Lease duration: an owner that has not renewed its Lease for this long is replaced.",
     )
     shards: Number = env(
         "UPLOADPP_SHARDS",
         default=1,
         ge=1,
         le=64,
-        description="Into how many parts uploads are divided, so that replicas can share the work.",
+        description="Number of shards into which uploads are divided, so that replicas can share the work.",
     )
     sealing_key_file: File = env(
         "UPLOADPP_SEALING_KEY_FILE",
@@ -310,12 +310,12 @@ class Settings(BaseModel):
         "POSTPROCESSING_DEBUG_TOKEN",
         default="",
         repr=False,
-        description="Bearer token asked for at /metrics.",
+        description="Bearer token that /metrics requires.",
     )
     log_level: Annotated[LogLevel, BeforeValidator(lower)] = env(
         *_ocis("LOG_LEVEL", "POSTPROCESSING_LOG_LEVEL"),
         default=LogLevel.INFO,
-        description="Least level logged.",
+        description="Minimum level of log lines.",
     )
     log_format: Annotated[LogFormat, BeforeValidator(lower)] = env(
         "UPLOADPP_LOG_FORMAT", default=LogFormat.JSON, description="json or text."
@@ -340,7 +340,7 @@ class Settings(BaseModel):
         "POSTPROCESSING_WORKERS",
         default=3,
         ge=1,
-        description="Without effect; one reader is faster than many.",
+        description="Ignored; accepted for compatibility.",
     )
 
     @model_validator(mode="after")

@@ -32,12 +32,12 @@ class StallMetrics:
     def __init__(self, registry: CollectorRegistry, prefix: str = "uploadpp_loop") -> None:
         self.longest = Gauge(
             f"{prefix}_longest_stall_seconds",
-            "Longest time since the start during which the event loop did nothing else than one thing.",
+            "Longest time that one callback has blocked the event loop since the start.",
             registry=registry,
         )
         self.stalls = Histogram(
             f"{prefix}_stall_seconds",
-            "Times of 0.1 s and more during which the event loop did nothing else than one thing.",
+            "Times of 0.1 s and more for which one callback blocked the event loop.",
             buckets=BUCKETS,
             registry=registry,
         )

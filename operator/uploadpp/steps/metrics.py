@@ -38,7 +38,7 @@ class StepMetrics:
             "repeated", "Starts received again while their work runs or is done; not worked on twice."
         )
         self.redelivered = counter(
-            "redelivered", "Starts delivered before, to a process that was busy or died at it."
+            "redelivered", "Starts that NATS delivered again because a process was busy or died."
         )
         self.bad_messages = counter("bad_messages", "Messages that could not be understood.")
         self.running = gauge("running", "Uploads being worked on.")

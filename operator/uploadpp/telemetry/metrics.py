@@ -138,7 +138,7 @@ class Metrics:
         self.retries = counter("step_retries", "Retries of steps.", "step")
         self.legacy = Gauge(
             "uploadpp_replaced_service_members",
-            "Consumers of the replaced service that somebody reads; while there are any the operator holds.",
+            "Consumers of the replaced service that have a reader; while there is one, the operator holds.",
             registry=r,
         )
         self.stalled = Gauge("uploadpp_uploads_stalled", "Uploads with the condition Stalled.", registry=r)
@@ -160,7 +160,7 @@ class Metrics:
         )
         self.recorded_limit = Gauge(
             "uploadpp_uploads_recorded_limit",
-            "How many uploads may be recorded in all shards (UPLOADPP_MAX_RECORDED).",
+            "Maximum number of recorded uploads in all shards (UPLOADPP_MAX_RECORDED).",
             registry=r,
         )
         self.texts = Gauge(

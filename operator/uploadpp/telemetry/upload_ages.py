@@ -12,11 +12,11 @@ from uploadpp.core.states import ENDED, Stage
 LABELS = ("stage", "step")
 IN_STAGE = (
     "uploadpp_oldest_in_stage_seconds",
-    "How long the oldest upload of those in this stage at this step is there; of Running, with this attempt.",
+    "Age of the oldest upload in this stage and step; for Running, since the current attempt began.",
 )
 UPLOAD = (
     "uploadpp_oldest_upload_seconds",
-    "How long the oldest upload of those in this stage at this step is in postprocessing, with this run.",
+    "Time since the current run of the oldest upload in this stage and step began.",
 )
 
 Place = tuple[Stage, str]

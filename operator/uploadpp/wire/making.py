@@ -88,7 +88,7 @@ async def make(js: JetStreamContext, stream: str, config: ConsumerConfig) -> Con
             most = limit_of(error)
             if most is None or most >= (config.max_ack_pending or 0):
                 raise explained(error, stream, config.name or "") from error
-            log.warning("fewer messages may wait for their record: NATS allows %d", most)
+            log.warning("reading fewer messages ahead: NATS allows %d", most)
             config = config.evolve(max_ack_pending=most)
         else:
             if not made.config.metadata:
@@ -96,7 +96,7 @@ async def make(js: JetStreamContext, stream: str, config: ConsumerConfig) -> Con
                 raise NatsError("NATS is older than 2.10: it does not keep the metadata of consumers")
             if made.config.inactive_threshold:
                 log.warning(
-                    "the stream's consumer_limits remove our place in it when no operator reads for %d s",
+                    "the stream's consumer_limits delete our consumer when no operator reads for %d s",
                     made.config.inactive_threshold,
                     extra={"consumer": config.name},
                 )

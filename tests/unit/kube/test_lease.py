@@ -168,7 +168,7 @@ async def test_rights_that_are_gone(
     assert found == [False, True, False]
     server.refuses = True
     await lease.release()
-    assert "our rights are gone, as when the release is uninstalled" in caplog.text
+    assert "our permissions are gone, as when the release is uninstalled" in caplog.text
 
 
 async def test_release_leaves_a_successor_alone(
