@@ -40,7 +40,6 @@ class Verb(NamedTuple):
     """One verb."""
 
     name: str
-    module: str
     summary: str
     description: str
     names: Names = Names.NONE
@@ -64,7 +63,6 @@ UPLOAD_NAMES = "NAME is the name of a resource, an upload id, or @latest for the
 VERBS: tuple[Verb, ...] = (
     Verb(
         "list",
-        "listing",
         "list uploads",
         "Prints the table `kubectl get uploadpostprocessings` prints, with filters. --json prints one "
         "array with "
@@ -98,7 +96,6 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "status",
-        "status",
         "show where uploads stand, why, and what to do",
         "Shows one upload or several: the state in words, each step with its attempts, the next try, "
         "conditions, "
@@ -125,7 +122,6 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "watch",
-        "watch",
         "watch uploads move",
         "A live table of the uploads in postprocessing, those in trouble first; with a NAME the live "
         "status of that "
@@ -139,7 +135,6 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb(
-        "ui",
         "ui",
         "show a read-only page in the browser",
         "Serves a page on loopback until Ctrl-C: uploads in flight with those first that need attention, why "
@@ -172,7 +167,6 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "restart",
-        "again",
         "start uploads again",
         "Begins a new run of the named or selected uploads, from the first step or --from-step. After an "
         "abort or a "
@@ -207,7 +201,6 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "resume",
-        "again",
         "let uploads go on now",
         "Starts the current step again as a new attempt, without waiting for a back-off; an upload that "
         "waits for "
@@ -223,7 +216,6 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "suspend",
-        "desired",
         "let uploads rest",
         f"Lets a running step end and starts no other one (spec.desiredState: Suspended). {UPLOAD_NAMES}",
         Names.SOME,
@@ -232,7 +224,6 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "unsuspend",
-        "desired",
         "let suspended uploads go on",
         f"Takes a suspension back (spec.desiredState: Active). {UPLOAD_NAMES}",
         Names.SOME,
@@ -241,7 +232,6 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "cancel",
-        "desired",
         "end uploads",
         "Ends uploads whose outcome the storage was not told yet: with abort, which keeps the bytes, or "
         "with --delete, "
@@ -258,7 +248,6 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "wait",
-        "waiting",
         "wait until uploads have ended",
         f"Waits until all of the uploads have ended, and exits with 0 if all succeeded. {UPLOAD_NAMES} "
         "Without names "
@@ -278,7 +267,6 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "events",
-        "events",
         "list the Events of uploads",
         f"Lists Kubernetes Events about uploads, the newest last. {UPLOAD_NAMES}",
         Names.SOME,
@@ -295,7 +283,6 @@ VERBS: tuple[Verb, ...] = (
         (("what went wrong lately", "kubectl pp events --warnings --since 1h"),),
     ),
     Verb(
-        "logs",
         "logs",
         "print the operator's log lines about an upload",
         "Prints the lines of all operator Pods that name the upload, through `kubectl logs`. "
@@ -323,7 +310,6 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "stats",
-        "stats",
         "count uploads by step and state",
         "Counts uploads by step and state, names the oldest, shows how many wait for a retry, and how "
         "long steps took.",
@@ -337,7 +323,6 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "doctor",
-        "doctor",
         "look for what is wrong",
         "Checks the cluster, the CRD, your rights, the operator's Lease and Pods, what these say at /readyz, "
         "its sealing key and metrics, and stuck uploads. Each finding names its remedy. When no upload moves "
@@ -349,7 +334,6 @@ VERBS: tuple[Verb, ...] = (
         examples=(("the usual", "kubectl pp doctor"),),
     ),
     Verb(
-        "completion",
         "completion",
         "set up completion in your shell",
         "Prints code for your shell. kubectl completes plugins through a program kubectl_complete-pp on "
@@ -381,7 +365,6 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "version",
-        "version",
         "print the version",
         "Prints the version of the plugin.",
         offline=True,
@@ -391,7 +374,7 @@ VERBS: tuple[Verb, ...] = (
             ),
         ),
     ),
-    Verb("help", "help", "explain a verb", "Prints the manual of a verb.", Names.VERB, offline=True),
+    Verb("help", "explain a verb", "Prints the manual of a verb.", Names.VERB, offline=True),
 )
 BY_NAME = {verb.name: verb for verb in VERBS}
 ALIASES = {"get": "status", "ls": "list", "describe": "status", "top": "watch"}

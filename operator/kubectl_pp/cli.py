@@ -1,5 +1,7 @@
 """The command line: find the verb, parse its flags, run it, turn errors into words and exit codes."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
@@ -37,9 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if words and words[0] == COMPLETE:
-        from kubectl_pp.completing import complete  # noqa: PLC0415 -- a command of its own
+        from kubectl_pp import completing  # noqa: PLC0415 -- a command of its own
 
-        return complete(words[1:])
+        return completing.complete(words[1:])
     try:
         return _run(words)
     except PluginError as error:
@@ -52,6 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
         return ExitCode.FAILED
 
 
+def complete() -> int:
+    """The program kubectl_complete-pp of the installed package."""
+    return main([COMPLETE, *sys.argv[1:]])
+
+
 def _run(words: list[str]) -> int:
     verb, rest = split(words)
     if verb is None or "-h" in rest or "--help" in rest:
@@ -62,7 +69,7 @@ def _run(words: list[str]) -> int:
     options = parse(verb, rest)
     context = Context(options, Screen(options.color, ascii_only=options.ascii))
     try:
-        code: int = import_module(f"kubectl_pp.verbs.{verb.module}").run(context)
+        code: int = import_module(f"kubectl_pp.verbs.{verb.name}").run(context)
         sys.stdout.flush()
     finally:
         context.close()

@@ -1,1 +1,1 @@
-"""One module per verb (or family of verbs), each with `run(context)`; loaded when used."""
+"""One module for each verb, named after it, with `run(context)`; loaded when used."""

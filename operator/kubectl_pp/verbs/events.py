@@ -1,5 +1,7 @@
 """`events`, and the Events of one upload for `status`."""
 
+from __future__ import annotations
+
 import time
 
 from kubectl_pp import selection

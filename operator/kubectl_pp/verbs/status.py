@@ -1,5 +1,7 @@
 """`status`: what is happening to this upload, and what can I do."""
 
+from __future__ import annotations
+
 import json
 import sys
 import time

@@ -1,4 +1,6 @@
-"""`suspend`, `unsuspend`, `cancel`: spec.desiredState."""
+"""What `suspend`, `unsuspend` and `cancel` ask for: spec.desiredState."""
+
+from __future__ import annotations
 
 import shlex
 import sys
@@ -13,15 +15,9 @@ from kubectl_pp.times import parse_duration
 from kubectl_pp.upload import DesiredState, Stage, Upload
 from uploadpp.core.states import CancelPolicy
 
-_WANTED = {
-    "suspend": (DesiredState.SUSPENDED, "suspended"),
-    "unsuspend": (DesiredState.ACTIVE, "unsuspended"),
-    "cancel": (DesiredState.CANCELLED, "cancelled"),
-}
 
-
-def run(context: Context) -> int:
-    """Change the desired state of the chosen uploads."""
+def change_all(context: Context, desired: DesiredState, word: str) -> int:
+    """Change the desired state of the chosen uploads; `word` says it in the past tense."""
     options = context.options
     limit = parse_duration(options.timeout, "--timeout")
     uploads, _ = choose(context)
@@ -30,13 +26,16 @@ def run(context: Context) -> int:
     if options.all:
         confirm(context, options.verb, len(uploads))
     tests = [] if options.names else selection.tests(options)
-    batch = Batch(context, lambda upload: _decide(context, upload), lambda u: all(test(u) for test in tests))
+    batch = Batch(
+        context,
+        lambda upload: _decide(context, upload, desired, word),
+        lambda u: all(test(u) for test in tests),
+    )
     again = shlex.join(["kubectl", "pp", *sys.argv[1:]])
     return conclude(context, batch.run(uploads, options.verb), Asked(options.verb, again, limit))
 
 
-def _decide(context: Context, upload: Upload) -> Patch | Leave:
-    desired, word = _WANTED[context.options.verb]
+def _decide(context: Context, upload: Upload, desired: DesiredState, word: str) -> Patch | Leave:
     if upload.ended:
         return Leave(f"it has ended: {upload.stage}", refused=desired is DesiredState.CANCELLED)
     if upload.desired == desired:

@@ -1,5 +1,7 @@
 """`list`: the server's own table, so its columns are those of `kubectl get`; and the old session list."""
 
+from __future__ import annotations
+
 import json
 import sys
 from typing import Any, NamedTuple
@@ -152,7 +154,7 @@ def _print_rows(context: Context, definitions: list[Json], rows: list[_Row]) -> 
     head = [definitions[i]["name"].upper() for i in shown]
     if context.namespace is None:
         head.insert(0, "NAMESPACE")
-        for line, row in zip(table, rows, strict=True):
+        for line, row in zip(table, rows):
             line.insert(0, row.namespace)
     top = [] if context.options.no_headers else [head]
     paint: Paint = {}

@@ -1,5 +1,7 @@
 """`restart` and `resume`: a new token in spec.restart, and the words of the command they replace."""
 
+from __future__ import annotations
+
 import secrets
 import shlex
 import sys
@@ -30,7 +32,7 @@ from uploadpp.core.states import RestartMode
 ASKED_BEFORE = "it was already asked with this token"
 
 
-def run(context: Context) -> int:
+def ask_again(context: Context) -> int:
     """Restart or resume."""
     options = context.options
     _check(context)
@@ -64,7 +66,7 @@ def run(context: Context) -> int:
 
 
 def _by_step(
-    context: Context, wishes: "_Wishes", uploads: list[Upload], version: str, token: str
+    context: Context, wishes: _Wishes, uploads: list[Upload], version: str, token: str
 ) -> Deed | None:
     """Ask by one wish for the whole step; None when each upload has to be asked."""
     wish = StepWish(context, context.options.step, token, wishes.decide)
