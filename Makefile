@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help docs audit plugin pictures demo dev dev-down test e2e node node-down node-binaries test-unit burst coverage mutation check format gen sim bench binaries test-binaries lock venv clean
+.PHONY: help docs audit plugin dist pictures demo dev dev-down test e2e node node-down node-binaries test-unit burst coverage mutation check format gen sim bench binaries test-binaries lock venv clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -54,6 +54,9 @@ docs: venv ## the documentation as a site, dist/site; links and anchors are chec
 audit: ## known vulnerabilities of the locked packages (asks a database on the internet)
 	@scripts/audit
 
+dist: venv ## packages for pip and uv in dist/: uploadpp and kubectl-pp
+	@$(PYTHON) scripts/build_packages.py
+
 pictures: venv ## docs/pictures: the page of `kubectl pp ui`, taken in a real Chromium
 	@$(PYTHON) -m e2e.cluster.binaries chromium
 	@$(PYTHON) scripts/pictures.py
@@ -75,7 +78,7 @@ binaries: venv # find or build etcd, kube-apiserver, kubectl
 	@$(PYTHON) -m e2e.cluster.binaries
 
 test-binaries: venv # find or build what only tests need
-	@$(PYTHON) -m e2e.cluster.binaries helm promtool nats-server-oldest chromium
+	@$(PYTHON) -m e2e.cluster.binaries helm promtool krew nats-server-oldest chromium python-oldest
 
 node-binaries: venv # find or build what only real Pods need (20 minutes the first time)
 	@test "$${UPLOADPP_CLUSTER:-node}" != node || $(PYTHON) -m e2e.cluster.binaries \

@@ -15,25 +15,16 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "operator"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "operator"))
 
-from kubectl_pp.verbs.completion import SCRIPT  # noqa: E402 -- found through the path just set
-from uploadpp import __version__  # noqa: E402
+from plugin_sources import ROOT, sources
 
-SOURCES = (
-    *sorted((ROOT / "operator/kubectl_pp").rglob("*.py")),
-    ROOT / "operator/uploadpp/__init__.py",
-    ROOT / "operator/uploadpp/core/__init__.py",
-    ROOT / "operator/uploadpp/core/naming.py",
-    ROOT / "operator/uploadpp/core/states.py",
-    ROOT / "operator/uploadpp/core/text.py",
-)
-PAGE = sorted((ROOT / "operator/kubectl_pp/ui/page").iterdir())
-"""What `kubectl pp ui` serves."""
+from kubectl_pp.verbs.completion import SCRIPT
+from uploadpp import __version__
+
 HEAD = b"""#!/bin/sh
 # kubectl pp. What follows is a zip of Python code.
-command -v python3 >/dev/null || { echo "kubectl pp needs python3 (3.11 or newer) on PATH" >&2; exit 127; }
+command -v python3 >/dev/null || { echo "kubectl pp needs python3 (3.9 or newer) on PATH" >&2; exit 127; }
 exec python3 -IS "$0" "$@"
 """
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -66,18 +57,20 @@ def plugin() -> bytes:
         zipfile.ZipFile(content, "a", zipfile.ZIP_STORED) as package,
         tempfile.TemporaryDirectory() as folder,
     ):
-        for path in SOURCES:
-            name = str(path.relative_to(ROOT / "operator"))
+        for name, source in sources().items():
             inner = MAIN if name == f"kubectl_pp/{MAIN}" else name
-            package.writestr(zipfile.ZipInfo(inner, EPOCH), path.read_bytes())
-            compiled = Path(folder, "code.pyc")
-            mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-            py_compile.compile(str(path), str(compiled), dfile=name, doraise=True, invalidation_mode=mode)
-            package.writestr(zipfile.ZipInfo(f"{inner}c", EPOCH), compiled.read_bytes())
-        for path in PAGE:
-            name = str(path.relative_to(ROOT / "operator"))
-            package.writestr(zipfile.ZipInfo(name, EPOCH), path.read_bytes())
+            package.writestr(zipfile.ZipInfo(inner, EPOCH), source)
+            if name.endswith(".py"):
+                package.writestr(zipfile.ZipInfo(f"{inner}c", EPOCH), _compiled(name, source, Path(folder)))
     return content.getvalue()
+
+
+def _compiled(name: str, source: bytes, folder: Path) -> bytes:
+    code, compiled = folder / "code.py", folder / "code.pyc"
+    code.write_bytes(source)
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    py_compile.compile(str(code), str(compiled), dfile=name, doraise=True, invalidation_mode=mode)
+    return compiled.read_bytes()
 
 
 def _executable(path: Path, content: bytes) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from e2e.cluster import chromium, envtest, golang, natsversions
+from e2e.cluster import chromium, envtest, golang, natsversions, oldpython
 from e2e.cluster.progress import say
 from e2e.cluster.tools import TOOLS, Tool
 from e2e.paths import cache_dir
@@ -143,6 +143,12 @@ def _one_at_a_time(tool: Tool) -> Iterator[None]:
         yield
 
 
+_NOT_PROGRAMS_OF_GO: dict[str, Callable[[], object]] = {
+    "chromium": chromium.provide,
+    "python-oldest": oldpython.provide,
+}
+
+
 def main(names: list[str]) -> int:
     """Resolve the named programs, or the ones that every use of this project needs."""
     try:
@@ -150,8 +156,8 @@ def main(names: list[str]) -> int:
             if name == "nats-server-oldest":
                 print(f"nats-server {natsversions.OLDEST}: {natsversions.program(natsversions.OLDEST)}")
                 continue
-            if name == "chromium":
-                print(chromium.provide())
+            if name in _NOT_PROGRAMS_OF_GO:
+                print(_NOT_PROGRAMS_OF_GO[name]())
                 continue
             binary = resolve(name)
             version = TOOLS[name].version_of(binary.path)

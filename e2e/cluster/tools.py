@@ -128,6 +128,16 @@ TOOLS = {
         ),
         Tool("pause", (1, 34, 0), module=_NODE, package="./pause", pinned_by="k8s.io/kubernetes"),
         Tool(
+            "krew",
+            minimum=(0, 4, 3),
+            version_args=("version",),
+            module=REPO / "e2e" / "krew",
+            package="sigs.k8s.io/krew/cmd/krew",
+            pinned_by="sigs.k8s.io/krew",
+            stamp="sigs.k8s.io/krew/internal/version.gitTag",
+            minutes=1,
+        ),
+        Tool(
             "coredns",
             minimum=(1, 11, 0),
             version_args=("-version",),

@@ -2,8 +2,8 @@
 
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036 -- whoever runs the zipapp may have any Python
-    sys.exit("kubectl pp needs Python 3.11 or newer; this is " + sys.version.split()[0])
+if sys.version_info < (3, 9):  # noqa: UP036 -- whoever runs the zipapp may have any Python
+    sys.exit("kubectl pp needs Python 3.9 or newer; this is " + sys.version.split()[0])
 
 from kubectl_pp.cli import main
 

@@ -3,6 +3,8 @@
 A person may interrupt at any moment: what was asked for stands and is reported.
 """
 
+from __future__ import annotations
+
 import queue
 import signal
 import sys
@@ -11,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 from kubectl_pp.client import Client, Json
 from kubectl_pp.context import Context
@@ -38,7 +40,13 @@ class Leave(NamedTuple):
     refused: bool = False
 
 
-Decide = Callable[[Upload], Patch | Leave]
+class Delete(NamedTuple):
+    """That the resource goes."""
+
+    word: str = "deleted"
+
+
+Decide = Callable[[Upload], Union[Patch, Delete, Leave]]
 
 
 class Fate(Enum):
@@ -140,8 +148,8 @@ class Batch:
 
     def _work(
         self,
-        todo: "queue.SimpleQueue[Upload]",
-        done: "queue.SimpleQueue[Result | UnavailableError | None]",
+        todo: queue.SimpleQueue[Upload],
+        done: queue.SimpleQueue[Result | UnavailableError | None],
     ) -> None:
         try:
             while not self._stop.is_set():
@@ -160,12 +168,8 @@ class Batch:
             wish = self._decide(upload)
             if isinstance(wish, Leave):
                 return Result(Fate.REFUSED if wish.refused else Fate.LEFT, upload, wish.why)
-            identity = {"uid": upload.meta["uid"], "resourceVersion": upload.meta["resourceVersion"]}
             try:
-                changed = self._client.patch(
-                    upload.path(), {"metadata": identity, "spec": wish.spec}, dry_run=self._dry_run
-                )
-                return Result(Fate.ASKED, Upload(changed), wish.word)
+                return Result(Fate.ASKED, self._carry_out(wish, upload), wish.word)
             except ConflictError:
                 try:
                     upload = Upload(self._client.get(upload.path()))
@@ -178,6 +182,14 @@ class Batch:
             except PluginError as error:
                 return Result(Fate.REFUSED, upload, str(error))
         return Result(Fate.REFUSED, upload, "it changes too fast; try again")
+
+    def _carry_out(self, wish: Patch | Delete, upload: Upload) -> Upload:
+        uid, version = upload.meta["uid"], upload.meta["resourceVersion"]
+        if isinstance(wish, Delete):
+            self._client.delete(upload.path(), uid, version, dry_run=self._dry_run)
+            return upload
+        body: Json = {"metadata": {"uid": uid, "resourceVersion": version}, "spec": wish.spec}
+        return Upload(self._client.patch(upload.path(), body, dry_run=self._dry_run))
 
 
 class Progress:
@@ -215,7 +227,10 @@ def confirm(context: Context, what: str, count: int) -> None:
     if context.options.yes or context.options.dry_run or not count:
         return
     if not sys.stdin.isatty():
-        raise UsageError("--all asks first, and nobody is there to answer", "add --yes")
+        raise UsageError(
+            f"{context.options.verb} asks first, and nobody is there to answer",
+            "add --yes, or --dry-run to see what would be done",
+        )
     place = context.namespace
     where = "all namespaces" if place is None else f"namespace {place}"
     sys.stderr.write(f"{what} {count:,} uploads in {where}? [y/N] ")

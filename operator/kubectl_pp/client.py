@@ -1,5 +1,7 @@
 """Requests to the API server through the proxy, with errors that name the remedy."""
 
+from __future__ import annotations
+
 import json
 import socket
 import threading
@@ -125,6 +127,19 @@ class Client:
         """Create an object."""
         return self._request("POST", path, None, body)
 
+    def delete(self, path: str, uid: str, version: str, *, dry_run: bool = False) -> None:
+        """Delete an object, if it is still as it was.
+
+        Raises:
+            ConflictError: it is not.
+        """
+        body: Json = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": uid, "resourceVersion": version},
+        }
+        self._request("DELETE", path, None, body | ({"dryRun": ["All"]} if dry_run else {}))
+
     def patch(self, path: str, body: Json, *, dry_run: bool = False) -> Json:
         """Change an object by a merge patch."""
         params = {"fieldManager": "kubectl-pp"} | ({"dryRun": "All"} if dry_run else {})
@@ -227,7 +242,7 @@ class Client:
                 connection.request(method, target, data, headers)
                 response = connection.getresponse()
                 return response, response.read()
-            except TimeoutError as error:
+            except socket.timeout as error:  # before 3.10 that is not a TimeoutError
                 self._local.connection = None
                 raise UnavailableError(
                     f"no answer from the API server within {self._timeout:g} s", "see --request-timeout"
@@ -285,7 +300,8 @@ def _error(method: str, path: str, response: HTTPResponse, content: bytes) -> Pl
 
 
 def _verb(method: str, path: str) -> str:
-    verb = {"GET": "get" if _names_object(path) else "list", "PATCH": "patch", "POST": "create"}[method]
+    words = {"GET": "get" if _names_object(path) else "list", "POST": "create"}
+    verb = words.get(method, method.lower())
     return f"{verb} {path.rstrip('/').split('/')[-2 if _names_object(path) else -1]}"
 
 

@@ -4,6 +4,8 @@ The last word is the one being typed. Each line is a candidate, a tab and its de
 last line is a colon and a directive.
 """
 
+from __future__ import annotations
+
 import re
 import subprocess
 import sys
@@ -54,13 +56,12 @@ def _candidates(before: list[str], typed: str) -> tuple[Candidates, int]:
         return [(name, flag.help) for flag in flags for name in flag.names if name.startswith("--")], NO_FILES
     if verb is None:
         return [(each.name, each.summary) for each in VERBS], NO_FILES
-    match verb.names:
-        case Names.SHELL:
-            return [("bash", ""), ("zsh", ""), ("fish", "")], NO_FILES
-        case Names.VERB:
-            return [(each.name, each.summary) for each in VERBS], NO_FILES
-        case Names.NONE:
-            return [], NO_FILES
+    if verb.names is Names.SHELL:
+        return [(shell, "") for shell in Names.SHELL.value.split("|")], NO_FILES
+    if verb.names is Names.VERB:
+        return [(each.name, each.summary) for each in VERBS], NO_FILES
+    if verb.names is Names.NONE:
+        return [], NO_FILES
     return _uploads(before), NO_FILES
 
 
@@ -73,15 +74,14 @@ def _verb(before: list[str]) -> Verb | None:
 
 
 def _values(flag: Flag, before: list[str], typed: str) -> tuple[Candidates, int]:
-    match flag.completes:
-        case Completes.CHOICES:
-            return [(choice, "") for choice in flag.choices], NO_FILES
-        case Completes.FILES:
-            return [], FILES
-        case Completes.STEPS:
-            return _steps(before), NO_FILES
-        case Completes.KUBECTL:
-            return _ask_kubectl(flag, before, typed), NO_FILES
+    if flag.completes is Completes.CHOICES:
+        return [(choice, "") for choice in flag.choices], NO_FILES
+    if flag.completes is Completes.FILES:
+        return [], FILES
+    if flag.completes is Completes.STEPS:
+        return _steps(before), NO_FILES
+    if flag.completes is Completes.KUBECTL:
+        return _ask_kubectl(flag, before, typed), NO_FILES
     return [(choice, "") for choice in flag.choices], NO_FILES
 
 

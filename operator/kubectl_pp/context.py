@@ -1,5 +1,7 @@
 """What a verb is given: the parsed options, the screen and the cluster."""
 
+from __future__ import annotations
+
 import os
 from argparse import Namespace
 from functools import cached_property
@@ -52,7 +54,7 @@ class Context:
         return kubectl_arguments(vars(self.options))
 
     @cached_property
-    def client(self) -> "Client":
+    def client(self) -> Client:
         """The cluster; kubectl starts up while we load the rest of ourselves."""
         from kubectl_pp.proxy import Proxy  # noqa: PLC0415 -- see above
 
@@ -107,7 +109,7 @@ class Context:
         if proxy is not None:
             proxy.close()
 
-    def _ask_namespace(self) -> "subprocess.Popen[str]":
+    def _ask_namespace(self) -> subprocess.Popen[str]:
         import subprocess  # noqa: PLC0415 -- see above
 
         from kubectl_pp.proxy import kubectl_path  # noqa: PLC0415 -- see above

@@ -1,13 +1,15 @@
 """Lists, then watches, for as long as the consumer wants: over time-outs, expiry and broken lines."""
 
+from __future__ import annotations
+
 import queue
 import threading
 import time
-from enum import StrEnum
 from typing import NamedTuple
 
 from kubectl_pp.client import Client, Json
 from kubectl_pp.errors import ExpiredError, PluginError, UnavailableError
+from kubectl_pp.older import StrEnum
 from kubectl_pp.upload import Upload
 
 PAUSE_SECONDS = 1.0

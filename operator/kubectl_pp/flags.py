@@ -1,5 +1,7 @@
 """The flags as data: parser, help, man page and completion are all made from these tables."""
 
+from __future__ import annotations
+
 from enum import Enum
 from typing import NamedTuple
 
@@ -128,6 +130,16 @@ FILTERS = Group(
             optional=True,
         ),
         Flag(("--has-virus",), "rejected by the step virusscan", "BOOL", BOOLEANS, optional=True),
+    ),
+)
+PRUNED = Group(
+    "Which uploads",
+    (
+        *SELECTORS.flags,
+        Flag(("--older",), "ended longer ago than this, such as 12h or 7d; must be given", "TIME"),
+        Flag(("--failed",), "ended without success, also those that wait for a person"),
+        *(flag for flag in FILTERS.flags if flag.key in {"outcome", "space", "user_id"}),
+        Flag(("-y", "--yes"), "do not ask"),
     ),
 )
 CHOICE = Group(

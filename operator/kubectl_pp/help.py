@@ -1,5 +1,7 @@
 """Help and manual from the catalog; docs/kubectl-pp.md is made here as well."""
 
+from __future__ import annotations
+
 from kubectl_pp.catalog import ALIASES, VERBS, Names, Verb
 from kubectl_pp.errors import EXIT_MEANINGS
 from kubectl_pp.flags import Flag
@@ -86,9 +88,9 @@ HEAD = """\
 
 {intro}
 
-`make plugin` builds it: `dist/kubectl-pp` is one file, needs Python 3.11 or newer, and goes anywhere on
-PATH together with `dist/kubectl_complete-pp`. All access to the cluster is through `kubectl`, so every
-kubeconfig, login helper and proxy works. Changes need the right to `patch` uploadpostprocessings,
+It needs `kubectl` and Python 3.9 or newer, and nothing else; [install.md](install.md#the-plugin) lists the
+ways to install it. All access to the cluster is through `kubectl`, so every kubeconfig, login helper and
+proxy works. Changes need the right to `patch` uploadpostprocessings, `prune` the right to `delete` them,
 everything else `get`, `list` and `watch`.
 
 It starts in less than 100 ms, with its files in the page cache and without the time kubectl itself takes.

@@ -42,56 +42,54 @@ def hints(upload: Upload, now: float) -> list[Hint]:
 def _stuck(upload: Upload) -> list[Hint]:
     name, step = upload.name, upload.step
     resume = Hint("When the cause is gone, let it go on:", f"resume {name}")
-    match upload.stage:
-        case Stage.RUNNING:
-            return [
-                Hint(
-                    f"No service has answered the step {step}. Is one running that listens for "
-                    "exactly this word, and is it connected to the same NATS? Look at its logs."
-                ),
-                Hint("When it runs again, start the step once more:", f"resume {name}"),
-                Hint("For all uploads that wait for it:", f"resume -s {quote(step)}"),
-                *_skip(upload),
-                Hint("Or end the upload; its bytes are kept:", f"cancel {name}"),
-            ]
-        case Stage.HELD:
-            now_at = current(upload)
-            large = now_at is not None and now_at.reason == StepReason.TOO_LARGE
-            cause = (
-                f"The file is larger than the step {step} may get (maxFilesize)."
-                if large
-                else (
-                    f"The step {step} has no retry left, and its onExhausted is Hold. Its last "
-                    "message is above."
-                )
+    if upload.stage == Stage.RUNNING:
+        return [
+            Hint(
+                f"No service has answered the step {step}. Is one running that listens for "
+                "exactly this word, and is it connected to the same NATS? Look at its logs."
+            ),
+            Hint("When it runs again, start the step once more:", f"resume {name}"),
+            Hint("For all uploads that wait for it:", f"resume -s {quote(step)}"),
+            *_skip(upload),
+            Hint("Or end the upload; its bytes are kept:", f"cancel {name}"),
+        ]
+    if upload.stage == Stage.HELD:
+        now_at = current(upload)
+        large = now_at is not None and now_at.reason == StepReason.TOO_LARGE
+        cause = (
+            f"The file is larger than the step {step} may get (maxFilesize)."
+            if large
+            else (
+                f"The step {step} has no retry left, and its onExhausted is Hold. Its last message is above."
             )
+        )
+        return [
+            Hint(cause),
+            Hint("To let the file in anyway:", f"resume {name}") if large else resume,
+            *_skip(upload),
+            Hint("Or end the upload; its bytes are kept:", f"cancel {name}"),
+        ]
+    if upload.stage == Stage.AWAITING_URL:
+        return [
+            Hint(
+                "The storage does not send a fresh download URL. Does storage-users run, and "
+                "does it still have the upload? `storage-users uploads sessions --id "
+                f"{upload.id}` of the ocis or opencloud program says so."
+            ),
+            resume,
+        ]
+    if upload.stage == Stage.AWAITING_READY:
+        asked = Hint(
+            "The storage was told the outcome and has not confirmed it. Does storage-users "
+            "run with asynchronous uploads (OCIS_ASYNC_UPLOADS or OC_ASYNC_UPLOADS), and is "
+            "it connected to the same NATS?"
+        )
+        if upload.outcome == Outcome.ABORT:
             return [
-                Hint(cause),
-                Hint("To let the file in anyway:", f"resume {name}") if large else resume,
-                *_skip(upload),
-                Hint("Or end the upload; its bytes are kept:", f"cancel {name}"),
+                asked,
+                Hint("An abort is not repeated: that would make the storage remove the bytes."),
             ]
-        case Stage.AWAITING_URL:
-            return [
-                Hint(
-                    "The storage does not send a fresh download URL. Does storage-users run, and "
-                    "does it still have the upload? `storage-users uploads sessions --id "
-                    f"{upload.id}` of the ocis or opencloud program says so."
-                ),
-                resume,
-            ]
-        case Stage.AWAITING_READY:
-            asked = Hint(
-                "The storage was told the outcome and has not confirmed it. Does storage-users "
-                "run with asynchronous uploads (OCIS_ASYNC_UPLOADS or OC_ASYNC_UPLOADS), and is "
-                "it connected to the same NATS?"
-            )
-            if upload.outcome == Outcome.ABORT:
-                return [
-                    asked,
-                    Hint("An abort is not repeated: that would make the storage remove the bytes."),
-                ]
-            return [asked, Hint("Ask it once more:", f"resume {name}")]
+        return [asked, Hint("Ask it once more:", f"resume {name}")]
     return [Hint("The upload waits for an answer. The conditions say whose."), resume]
 
 
@@ -106,36 +104,33 @@ def _skip(upload: Upload) -> list[Hint]:
 
 def _moving(upload: Upload, now: float) -> list[Hint]:
     name, step = upload.name, current(upload)
-    match upload.stage:
-        case Stage.PENDING:
-            return [_not_started(now - upload.created)]
-        case Stage.RUNNING if step is not None:
-            limit = (
-                step.plan.get("stallAfterSeconds") or upload.spec.get("stallAfterSeconds") or STALL_SECONDS
-            )
-            left = (step.started or now) + limit - now
-            when = f"; if it does not within {human(left)}, it is reported as stalled" if left > 0 else ""
-            return [Hint(f"Nothing: the service of step {step.name} has the file and will answer{when}.")]
-        case Stage.BACKING_OFF:
-            return [
-                Hint("Nothing: the operator starts the step again automatically."),
-                Hint("To start it now:", f"resume {name}"),
-            ]
-        case Stage.RELEASE_BACKING_OFF:
-            return [
-                Hint(
-                    "The storage failed to release the file. The operator asks it again "
-                    "automatically. The log of storage-users says why it failed."
-                ),
-                Hint("To ask it now:", f"resume {name}"),
-            ]
-        case Stage.DELAYING:
-            return [
-                Hint("Nothing: the configured delay is running."),
-                Hint("To cut it short:", f"resume {name}"),
-            ]
-        case Stage.SUSPENDED:
-            return [Hint("It is suspended. To let it go on:", f"unsuspend {name}")]
+    if upload.stage == Stage.PENDING:
+        return [_not_started(now - upload.created)]
+    if upload.stage == Stage.RUNNING and step is not None:
+        limit = step.plan.get("stallAfterSeconds") or upload.spec.get("stallAfterSeconds") or STALL_SECONDS
+        left = (step.started or now) + limit - now
+        when = f"; if it does not within {human(left)}, it is reported as stalled" if left > 0 else ""
+        return [Hint(f"Nothing: the service of step {step.name} has the file and will answer{when}.")]
+    if upload.stage == Stage.BACKING_OFF:
+        return [
+            Hint("Nothing: the operator starts the step again automatically."),
+            Hint("To start it now:", f"resume {name}"),
+        ]
+    if upload.stage == Stage.RELEASE_BACKING_OFF:
+        return [
+            Hint(
+                "The storage failed to release the file. The operator asks it again "
+                "automatically. The log of storage-users says why it failed."
+            ),
+            Hint("To ask it now:", f"resume {name}"),
+        ]
+    if upload.stage == Stage.DELAYING:
+        return [
+            Hint("Nothing: the configured delay is running."),
+            Hint("To cut it short:", f"resume {name}"),
+        ]
+    if upload.stage == Stage.SUSPENDED:
+        return [Hint("It is suspended. To let it go on:", f"unsuspend {name}")]
     if upload.desired == DesiredState.SUSPENDED:
         return [Hint("It is suspended after the current step. To let it go on:", f"unsuspend {name}")]
     return [Hint("Nothing: the storage was asked and will answer.")] if upload.stage in _ASKED else []
@@ -165,30 +160,29 @@ def _unanswered(upload: Upload) -> Hint:
 
 def _ended(upload: Upload) -> list[Hint]:
     name = upload.name
-    match upload.stage:
-        case Stage.COMPLETED:
-            return [Hint("Nothing: the file is where its user wanted it.")]
-        case Stage.UPLOAD_FAILED:
-            return [
-                Hint(
-                    "All steps passed, but the storage failed to release the file, and no try is "
-                    "left. The log of storage-users says why."
-                ),
-                Hint("When the cause is gone, ask it once more:", f"resume {name}"),
-            ]
-        case Stage.CLEANED:
-            return [Hint("Nothing: the upload was removed with the storage's own command.")]
-        case Stage.GONE:
-            return [
-                Hint(
-                    "The storage does not have the upload any more: its file, folder or space was "
-                    "deleted. If this happens to every upload, asynchronous uploads are off: set "
-                    "OCIS_ASYNC_UPLOADS or OC_ASYNC_UPLOADS to true in storage-users."
-                ),
-                Hint("If the storage has it all the same:", f"restart {name}"),
-            ]
-        case Stage.UNANSWERED:
-            return [_unanswered(upload)]
+    if upload.stage == Stage.COMPLETED:
+        return [Hint("Nothing: the file is where its user wanted it.")]
+    if upload.stage == Stage.UPLOAD_FAILED:
+        return [
+            Hint(
+                "All steps passed, but the storage failed to release the file, and no try is "
+                "left. The log of storage-users says why."
+            ),
+            Hint("When the cause is gone, ask it once more:", f"resume {name}"),
+        ]
+    if upload.stage == Stage.CLEANED:
+        return [Hint("Nothing: the upload was removed with the storage's own command.")]
+    if upload.stage == Stage.GONE:
+        return [
+            Hint(
+                "The storage does not have the upload any more: its file, folder or space was "
+                "deleted. If this happens to every upload, asynchronous uploads are off: set "
+                "OCIS_ASYNC_UPLOADS or OC_ASYNC_UPLOADS to true in storage-users."
+            ),
+            Hint("If the storage has it all the same:", f"restart {name}"),
+        ]
+    if upload.stage == Stage.UNANSWERED:
+        return [_unanswered(upload)]
     if upload.outcome == Outcome.DELETE:
         return [Hint("The storage removed the upload. The user has to upload the file again.")]
     cause = {

@@ -1,9 +1,10 @@
 """A screenful that is redrawn in place, at most so often, and only where it changed."""
 
+from __future__ import annotations
+
 import os
 import sys
 import time
-from typing import Self
 
 from kubectl_pp.screen import Screen, safe
 
@@ -22,7 +23,7 @@ class Live:
         self._size: tuple[int | None, int] = (None, 0)
         self._at = 0.0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Live:  # noqa: PYI034 -- typing.Self came with 3.11
         self._write(_ENTER)
         return self
 

@@ -1,5 +1,7 @@
 """The operator's metrics: finding them, reading them, and what they say of stream and consumer."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from urllib.request import urlopen
 

@@ -1,5 +1,7 @@
 """The operator's Pods as `doctor` sees them: whether they run, and what they say about themselves."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Iterator
 from http import HTTPStatus

@@ -129,25 +129,23 @@ class _Report:
 
     def _words(self, result: Result) -> tuple[str, str]:
         upload = self._latest.get(result.upload.key, result.upload)
-        match result.fate:
-            case Fate.ASKED if self._context.options.dry_run:
-                return f"would be {result.text}", f" (dry run), now {state(upload)}"
-            case Fate.ASKED if upload.key in self._late and self._carried_out:
-                return result.text, "; its resource does not show it yet"
-            case Fate.ASKED if upload.key in self._late or self._context.options.dry_run:
-                return "asked", f": to be {result.text}; the operator has not answered yet"
-            case Fate.ASKED if upload.refusal:
-                self.refused += 1
-                return "refused", f": {upload.refusal.replace('mode ForceRestart', 'restart --force')}"
-            case Fate.ASKED:
-                return result.text, f", now {state(upload)}"
-            case Fate.REFUSED:
-                self.refused += 1
-                return "refused", f": {result.text}"
-            case Fate.LEFT:
-                return "unchanged", f": {result.text}"
-            case Fate.UNTRIED:
-                return "not asked", ""
+        if result.fate is Fate.ASKED and self._context.options.dry_run:
+            return f"would be {result.text}", f" (dry run), now {state(upload)}"
+        if result.fate is Fate.ASKED and upload.key in self._late and self._carried_out:
+            return result.text, "; its resource does not show it yet"
+        if result.fate is Fate.ASKED and (upload.key in self._late or self._context.options.dry_run):
+            return "asked", f": to be {result.text}; the operator has not answered yet"
+        if result.fate is Fate.ASKED and upload.refusal:
+            self.refused += 1
+            return "refused", f": {upload.refusal.replace('mode ForceRestart', 'restart --force')}"
+        if result.fate is Fate.ASKED:
+            return result.text, f", now {state(upload)}"
+        if result.fate is Fate.REFUSED:
+            self.refused += 1
+            return "refused", f": {result.text}"
+        if result.fate is Fate.LEFT:
+            return "unchanged", f": {result.text}"
+        return "not asked", ""
 
     def total(self, results: list[Result]) -> None:
         """All uploads, if there are several; and what to do when nobody answers."""

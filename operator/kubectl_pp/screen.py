@@ -1,11 +1,13 @@
 """The terminal: what it can show, and the few words of escape sequences we use."""
 
+from __future__ import annotations
+
 import os
 import re
 import sys
-from enum import StrEnum
 from typing import TextIO
 
+from kubectl_pp.older import StrEnum
 from uploadpp.core.text import clean
 
 WRAPPED_WIDTH = 100

@@ -1,5 +1,7 @@
 """Which uploads a command is about: names, ids, @latest, selectors, and filters on what they are in."""
 
+from __future__ import annotations
+
 import contextlib
 import time
 from argparse import Namespace
@@ -117,14 +119,24 @@ def read(
     Raises:
         ExpiredError: a list went out of date between two pages.
     """
-    path = collection(context.namespace)
-    for query in wanted:
-        for page in context.client.pages(path, query, accept):
-            take(page)
+    read_pages(context, wanted, take, accept)
     query = unreleased(context.options)
     if query:
         include = {key: value for key, value in wanted[0].items() if key == "includeObject"}
         _read_unreleased(context, query, include, take, accept)
+
+
+def read_pages(
+    context: Context, wanted: Sequence[dict[str, str]], take: Callable[[Json], None], accept: str = JSON
+) -> None:
+    """The same for these lists and no other one.
+
+    Raises:
+        ExpiredError: a list went out of date between two pages.
+    """
+    for query in wanted:
+        for page in context.client.pages(collection(context.namespace), query, accept):
+            take(page)
 
 
 def unreleased(options: Namespace) -> dict[str, str]:

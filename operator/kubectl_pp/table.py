@@ -1,5 +1,7 @@
 """Tables laid out the way kubectl does (Go's tabwriter: three spaces, at least six columns)."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 
 from kubectl_pp.screen import Color, Screen, harmless
@@ -12,14 +14,17 @@ Paint = dict[tuple[int, int], Color]
 
 
 def layout(
-    rows: Sequence[Sequence[str]], screen: Screen | None = None, paint: Paint | None = None
+    rows: Sequence[Sequence[str]],
+    screen: Screen | None = None,
+    paint: Paint | None = None,
+    padding: int = PADDING,
 ) -> list[str]:
     """The lines of a table; colours do not count as width, and the last column is not padded."""
     if not rows:
         return []
     count = max(len(row) for row in rows)
     widths = [
-        max(max(len(row[i]) if i < len(row) else 0 for row in rows) + PADDING, MIN_CELL)
+        max(max(len(row[i]) if i < len(row) else 0 for row in rows) + padding, MIN_CELL)
         for i in range(count - 1)
     ]
     lines = []

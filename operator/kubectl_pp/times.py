@@ -1,14 +1,16 @@
 """Times and lengths of time, as Kubernetes writes them and as people read them."""
 
+from __future__ import annotations
+
 import re
 import time
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 from kubectl_pp.errors import UsageError
 from kubectl_pp.screen import clip
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d++(?:\.\d++)?)(ms|[smhd])", re.ASCII)
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
 _MAX_LENGTH = 64
 _TENTHS_BELOW = 10
 _FORMS: tuple[tuple[float, int, str, int, str], ...] = (
@@ -28,10 +30,10 @@ def parse_time(text: str | None) -> float | None:
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def parse_duration(text: str, flag: str) -> float:
@@ -74,4 +76,4 @@ def clock(at: float) -> str:
 
 def moment(at: float) -> str:
     """Date and time in UTC, for what is far away."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")

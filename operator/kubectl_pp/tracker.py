@@ -1,5 +1,7 @@
 """Follows some uploads until each is where it should be."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterable
 

@@ -1,5 +1,7 @@
 """A resource as the verbs see it; reads what is there and never stumbles over what is not."""
 
+from __future__ import annotations
+
 from kubectl_pp.screen import Color, Icon, harmless
 from kubectl_pp.sound import Json, sound
 from kubectl_pp.times import parse_time

@@ -1,5 +1,7 @@
 """The status of one upload as lines: head, steps, conditions, Events, advice."""
 
+from __future__ import annotations
+
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.hints import hints
@@ -110,19 +112,18 @@ def _step_words(upload: Upload, step: Step, now: float) -> str:
     if step.retries:
         most = step.plan.get("maxRetries", upload.spec.get("retryPolicy", {}).get("maxRetries", 14))
         tries += f", {step.retries} of {most} retries used"
-    match step.state:
-        case StepState.RUNNING:
-            words = "waits for its time" if upload.stage == Stage.DELAYING else "running"
-            return f"{words} for {human(now - (step.started or now))}, {tries}"
-        case StepState.WAITING:
-            if upload.stage == Stage.QUEUED and step.name == upload.step:
-                return f"queued for {human(now - upload.since)}" + (f", {tries}" if step.attempts else "")
-            return "not started" if step.name == upload.step else "waiting for its turn"
-        case StepState.BACKING_OFF:
-            after = next_try(upload, now) or "tries again"
-            return f"failed ({step.reason or step.outcome or 'retry'}), {after}, {tries}"
-        case StepState.SKIPPED:
-            return "left out"
+    if step.state == StepState.RUNNING:
+        words = "waits for its time" if upload.stage == Stage.DELAYING else "running"
+        return f"{words} for {human(now - (step.started or now))}, {tries}"
+    if step.state == StepState.WAITING:
+        if upload.stage == Stage.QUEUED and step.name == upload.step:
+            return f"queued for {human(now - upload.since)}" + (f", {tries}" if step.attempts else "")
+        return "not started" if step.name == upload.step else "waiting for its turn"
+    if step.state == StepState.BACKING_OFF:
+        after = next_try(upload, now) or "tries again"
+        return f"failed ({step.reason or step.outcome or 'retry'}), {after}, {tries}"
+    if step.state == StepState.SKIPPED:
+        return "left out"
     took = f" in {human(step.seconds)}" if step.seconds is not None else ""
     many = f", {tries}" if step.attempts > 1 else ""
     return (

@@ -4,6 +4,8 @@ A patch for each upload costs the API server as much as the statuses that answer
 than all the rest; 5,000 of them are a matter of minutes on a small cluster.
 """
 
+from __future__ import annotations
+
 from kubectl_pp.change import CONFLICTS, Decide, Deed, Fate, Leave, Result
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ConflictError, MissingError, PluginError, UnavailableError

@@ -1,5 +1,7 @@
 """Where an upload stands, in a few words; used wherever one line has to do."""
 
+from __future__ import annotations
+
 import time
 
 from kubectl_pp.screen import Screen

@@ -28,7 +28,7 @@ def _block(value: object) -> Iterator[str]:
 
 
 def _entry(head: str, value: object, indent: str) -> Iterator[str]:
-    if not isinstance(value, dict | list) or not value:
+    if not isinstance(value, (dict, list)) or not value:
         yield f"{indent}{head} {_scalar(value)}"
         return
     yield f"{indent}{head}"

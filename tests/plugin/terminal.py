@@ -47,6 +47,10 @@ class Terminal:
     def interrupt(self) -> int:
         """Press Ctrl-C; returns the exit code."""
         os.write(self.fd, b"\x03")
+        return self.end()
+
+    def end(self) -> int:
+        """Read on until the command ends; returns the exit code."""
         while True:
             try:
                 chunk = os.read(self.fd, 65536)

@@ -7,8 +7,10 @@ import sys
 import tarfile
 from pathlib import Path
 
+import pytest
 import yaml
 
+from e2e.cluster.binaries import BinaryUnavailableError, resolve
 from e2e.paths import REPO
 from kubectl_pp.catalog import VERBS
 from kubectl_pp.help import document
@@ -80,3 +82,37 @@ def test_it_runs_where_nothing_is_installed(built: Path, tmp_path: Path) -> None
         check=True,
     )
     assert '"version"' in run.stdout
+
+
+def test_krew_installs_it(built: Path, tmp_path: Path) -> None:
+    """The real krew, which asks nobody: manifest and archive are here."""
+    try:
+        krew = resolve("krew").path
+    except BinaryUnavailableError as error:
+        pytest.skip(str(error))
+    tools, root = tmp_path / "tools", tmp_path / "krew"
+    tools.mkdir()
+    for name, target in (
+        ("kubectl", resolve("kubectl").path),
+        ("kubectl-krew", krew),
+        ("python3", Path(sys.executable).resolve()),
+    ):
+        (tools / name).symlink_to(target)
+    environment = {"PATH": f"{root}/bin:{tools}:/usr/bin:/bin", "KREW_ROOT": str(root), "HOME": str(tmp_path)}
+
+    def kubectl(*words: str) -> str:
+        done = subprocess.run(
+            ["kubectl", *words],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+    said = kubectl("krew", "install", f"--manifest={built}/pp.yaml", f"--archive={built}/pp.tar.gz")
+    assert "Installed plugin: pp" in said
+    assert "Python 3.9" in said
+    assert kubectl("pp", "version").startswith(f"kubectl-pp {__version__}")

@@ -28,7 +28,7 @@ def test_verbs_and_flags(pp: Plugin) -> None:
     assert set(candidates(pp, "list", "-o", "")) == {"wide", "json", "yaml", "name"}
     assert set(candidates(pp, "list", "--color=")) == {"auto", "always", "never"}
     assert set(candidates(pp, "list", "--color=al")) == {"always"}
-    assert set(candidates(pp, "completion", "")) == {"bash", "zsh", "fish"}
+    assert set(candidates(pp, "completion", "")) == {"bash", "zsh", "fish", "powershell"}
 
 
 def test_what_is_in_the_cluster(pp: Plugin, writer: Writer) -> None:
@@ -44,7 +44,7 @@ def test_what_is_in_the_cluster(pp: Plugin, writer: Writer) -> None:
     assert candidates(pp, "status", "--server=https://127.0.0.1:1", "upload-") == {}
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
 def test_code_for_the_shell(pp: Plugin, shell: str, tmp_path: Path) -> None:
     done = pp("completion", shell, f"--install={tmp_path}")
     assert done.code == 0

@@ -176,10 +176,52 @@ def test_what_needs_a_person_comes_first_then_the_newest(pp: Plugin, writer: Wri
     assert names("--processing=false") == ["c-over"]
 
 
+def test_the_order_is_that_of_kubectl_for_a_field_and_the_same_in_every_output(
+    pp: Plugin, writer: Writer
+) -> None:
+    put_some(writer)
+
+    def names(*words: str) -> list[str]:
+        shown = pp("list", *words)
+        assert shown.code == 0, shown.err
+        if "json" in words:
+            return [item["metadata"]["name"] for item in json.loads(shown.out)["items"]]
+        if "--json" in words:
+            return [session["id"] for session in json.loads(shown.out)]
+        return [line.split()[0].rpartition("/")[2] for line in shown.out.splitlines()]
+
+    def kubectl(path: str) -> list[str]:
+        return [line.split()[0] for line in kubectl_get(pp, "--no-headers", f"--sort-by={path}").splitlines()]
+
+    for path in (
+        ".metadata.creationTimestamp",
+        "{.metadata.name}",
+        "metadata.name",
+        ".spec.upload.id",
+        '{.status.conditions[?(@.type=="Succeeded")].lastTransitionTime}',
+        "{.status.steps[0].startTime}",
+        r".metadata.labels.app\.kubernetes\.io/name",
+    ):
+        ours = names("--no-headers", f"--sort-by={path}")
+        assert sorted(ours) == sorted(kubectl(path))
+        if "labels" not in path:  # all have the same: who comes first is nobody's promise
+            assert ours == kubectl(path), path
+    for order in ("", "--sort-by=status", "--sort-by=age", "--sort-by=name", "--sort-by=.metadata.name"):
+        given = [order] if order else []
+        table = names("--no-headers", *given)
+        assert names("-o", "name", *given) == names("-o", "json", *given) == names("--json", *given) == table
+    cut = pp("list", "-o", "name", "--limit=1")
+    assert cut.out == "uploadpostprocessing.uploadpp.io/b-held\n"
+    assert cut.err == "… and 3 more; --limit=0 lists all\n"
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
         (["--sort-by=colour"], "there is no column 'colour'"),
+        (["--sort-by=colour", "-o", "name"], "there is no column 'colour'"),
+        (["--sort-by=.a..b"], "is not the path of a field"),
+        (["--sort-by={.a[?(@.b)]}"], "is not the path of a field"),
         (["--limit=some"], "--limit must be a whole number"),
         (["--limit=-1"], "--limit must be a whole number"),
     ],
@@ -197,6 +239,23 @@ def test_on_a_terminal_the_list_has_an_end(pp: Plugin, writer: Writer) -> None:
     terminal.until("and 3 more")
     assert len(re.findall(r"^u\d\d\d ", terminal.seen, re.MULTILINE)) == 200
     terminal.interrupt()
+    for words in (["-o", "name"], ["--json"]):
+        whole = Terminal(pp, "kubectl", "pp", "list", *words, columns=80)
+        assert whole.end() == 0
+        assert len(set(re.findall(r"\bu\d\d\d\b", whole.seen))) == 203
+
+
+def test_on_a_narrow_terminal_names_stay_whole(pp: Plugin, writer: Writer) -> None:
+    """And every line fits: with two spaces between columns, and as much of the step as there is room for."""
+    long = replace(CONFIG, steps=(replace(CONFIG.steps[0], name="a-step-with-a-long-name"),))
+    name = "7d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11"
+    writer.put(at(name, ago_minutes=5, config=long))
+    terminal = Terminal(pp, "kubectl", "pp", "list", columns=80)
+    assert terminal.end() == 0
+    lines = re.sub(r"\x1b\[\d*m", "", terminal.seen).splitlines()
+    assert any(line.startswith(f"{name}  a-step-") for line in lines), lines
+    assert max(map(len, lines)) <= 80
+    assert "a-step-with-a-long-name" in pp("list").out
 
 
 def test_a_release_that_failed_is_found_by_its_filters(pp: Plugin, writer: Writer) -> None:

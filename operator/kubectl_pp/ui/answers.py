@@ -1,5 +1,7 @@
 """What the page asks for, from its parameters to JSON; knows nothing of HTTP."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Iterator

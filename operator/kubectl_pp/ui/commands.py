@@ -1,5 +1,7 @@
 """Commands to copy, exact and safe to paste: each value that another person chose is quoted."""
 
+from __future__ import annotations
+
 from argparse import Namespace
 from shlex import quote
 

@@ -1,5 +1,7 @@
 """Made-up uploads that move: for people who are deciding, for screenshots, and for tests."""
 
+from __future__ import annotations
+
 import random
 import threading
 import time

@@ -1,5 +1,7 @@
 """All that the page says of one upload. Times go as they are: the page counts from them by itself."""
 
+from __future__ import annotations
+
 from kubectl_pp import yaml
 from kubectl_pp.hints import hints
 from kubectl_pp.screen import harmless

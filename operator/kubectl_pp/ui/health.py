@@ -1,5 +1,7 @@
 """What `doctor` finds about the operator, for the page; and the slots of each step, from its metrics."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 from kubectl_pp import deployments, metrics, operators

@@ -1,5 +1,7 @@
 """All uploads as rows, and whether what is known of them is current. Written by one thread, read by many."""
 
+from __future__ import annotations
+
 import threading
 import time
 from collections import Counter, deque

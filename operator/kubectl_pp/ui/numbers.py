@@ -1,5 +1,7 @@
 """What the page counts: groups, states, steps, and the last hour minute by minute."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable
 
@@ -14,7 +16,7 @@ _GROUPS = {ATTENTION: "attention", RETRYING: "retrying", LONG: "long"}
 _WAITING = frozenset({Stage.QUEUED, Stage.BACKING_OFF, Stage.RELEASE_BACKING_OFF, Stage.HELD})
 
 
-def counts(model: Model, rows: Iterable[Row], now: float, unwell: "frozenset[str]") -> Json:
+def counts(model: Model, rows: Iterable[Row], now: float, unwell: frozenset[str]) -> Json:
     """How many uploads are in each group and each state.
 
     The rows are those in flight. Of the others the model has the numbers.
@@ -40,7 +42,7 @@ def counts(model: Model, rows: Iterable[Row], now: float, unwell: "frozenset[str
     return {"groups": +groups, "states": [[name, number] for (_, name), number in named]}
 
 
-def steps(model: Model, rows: Iterable[Row], now: float, unwell: "frozenset[str]") -> list[Json]:
+def steps(model: Model, rows: Iterable[Row], now: float, unwell: frozenset[str]) -> list[Json]:
     """Of each step what is there, what waits, and how fast it answers; the storage is the last."""
     names = list(model.steps)
     found = {name: _step(model, name, now, unwell) for name in [*names, FINISHED]}
@@ -62,7 +64,7 @@ def steps(model: Model, rows: Iterable[Row], now: float, unwell: "frozenset[str]
     return [*found.values(), last]
 
 
-def _step(model: Model, name: str, now: float, unwell: "frozenset[str]") -> Json:
+def _step(model: Model, name: str, now: float, unwell: frozenset[str]) -> Json:
     answers = model.answers.get(name, ())
     seconds = sorted(took for at, took in answers if now - at < ANSWERS_SECONDS)
     slots = model.operator.get("slots", {}).get(name) or [None, model.steps.get(name) or None]

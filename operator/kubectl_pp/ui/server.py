@@ -5,6 +5,8 @@ another site cannot read answers (no CORS), cannot reach us under a name of its 
 refused by what browsers say of where a request comes from (Sec-Fetch-Site).
 """
 
+from __future__ import annotations
+
 import json
 import secrets
 from collections.abc import Callable
@@ -195,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, f"{status.phrase}\n".encode(), "text/plain; charset=utf-8")
 
     def _send(
-        self, status: HTTPStatus, content: bytes, kind: str, more: "dict[str, str] | None" = None
+        self, status: HTTPStatus, content: bytes, kind: str, more: dict[str, str] | None = None
     ) -> None:
         try:
             self._head(status, kind, {"Content-Length": str(len(content)), **(more or {})})

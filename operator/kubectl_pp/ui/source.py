@@ -1,5 +1,7 @@
 """Where the page's uploads come from: the cluster, by the connection and the rights that the plugin has."""
 
+from __future__ import annotations
+
 import threading
 import time
 from collections.abc import Callable

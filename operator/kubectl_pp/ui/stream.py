@@ -1,5 +1,7 @@
 """What one open page is sent: parts of the model, each when it is another than before, and rows as deltas."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Iterator

@@ -14,6 +14,7 @@ SHELLS = {
     "echo 'kubectl completion needs the package bash-completion' >&2\n"
     "type __start_kubectl >/dev/null 2>&1 || source <(kubectl completion bash)\n",
     "zsh": "(( $+functions[_kubectl] )) || source <(kubectl completion zsh)\n",
+    "powershell": "kubectl completion powershell | Out-String | Invoke-Expression\n",
     "fish": "functions -q __kubectl_perform_completion; or kubectl completion fish | source\n",
 }
 
@@ -23,7 +24,7 @@ def run(context: Context) -> int:
     shell = context.options.names
     if shell not in SHELLS:
         raise UsageError(
-            "name your shell: bash, zsh or fish" if shell is None else f"no completion for {shell}"
+            f"name your shell: {', '.join(SHELLS)}" if shell is None else f"no completion for {shell}"
         )
     if context.options.install is not None:
         _install(context)

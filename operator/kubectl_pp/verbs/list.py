@@ -10,14 +10,17 @@ from kubectl_pp import selection, yaml
 from kubectl_pp.client import TABLE, Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, UsageError
+from kubectl_pp.screen import clip
 from kubectl_pp.sessions import session
-from kubectl_pp.table import Paint, columns, layout
-from kubectl_pp.upload import ENDED, QUALIFIED, Stage, Upload, stage_color
-from uploadpp.core.states import STALLED
+from kubectl_pp.sorting import Entry, arranged, is_path, no_column, path_of, value_at
+from kubectl_pp.table import PADDING, Paint, columns, layout
+from kubectl_pp.upload import QUALIFIED, SUCCEEDED, Upload, stage_color
 
 STATUS_COLUMN = "Status"
+STEP_COLUMN = "Step"
 ROWS_ON_A_TERMINAL = 200
-NEEDS_A_PERSON = frozenset({STALLED, Stage.HELD, Stage.UPLOAD_FAILED, Stage.UNANSWERED})
+NARROW_PADDING = 2
+NARROWEST_STEP = 6
 
 
 def run(context: Context) -> int:
@@ -29,17 +32,57 @@ def run(context: Context) -> int:
         from kubectl_pp.verbs import watch  # noqa: PLC0415 -- only here
 
         return watch.run_plain(context)
+    if options.json and options.output:
+        raise UsageError("--json and --output exclude each other")
+    limit = _limit(context)
+    if not options.json and options.output in (None, "wide"):
+        return _print_table(context, limit)
+    uploads = _objects(context)
+    kept = uploads[:limit] if limit else uploads
     if options.json:
-        if options.output:
-            raise UsageError("--json and --output exclude each other")
-        uploads, _ = selection.find_all(context)
-        sys.stdout.write(json.dumps([session(upload) for upload in uploads]) + "\n")
-        return ExitCode.OK
-    if options.output in (None, "wide"):
-        return _print_table(context)
-    uploads, _ = selection.find_all(context)
-    _print_objects(context, uploads)
+        sys.stdout.write(json.dumps([session(upload) for upload in kept]) + "\n")
+    else:
+        _print_objects(context, kept)
+    _say_what_is_left_out(context, len(uploads) - len(kept))
     return ExitCode.OK
+
+
+def _limit(context: Context) -> int:
+    """How many uploads are printed; 0 is all of them. Only a table on a terminal ends by itself.
+
+    Raises:
+        UsageError: it is not a number.
+    """
+    options = context.options
+    if options.limit is None:
+        table = not options.json and options.output in (None, "wide")
+        return ROWS_ON_A_TERMINAL if table and context.screen.tty else 0
+    if not options.limit.isdecimal():
+        raise UsageError(f"--limit must be a whole number, not {options.limit!r}", "--limit=0 lists all")
+    return int(options.limit)
+
+
+def _say_what_is_left_out(context: Context, count: int) -> None:
+    if count > 0:
+        context.screen.note(f"… and {count:,} more; --limit=0 lists all")
+
+
+def _objects(context: Context) -> list[Upload]:
+    """The selected uploads, in order."""
+    by = context.options.sort_by or ""
+    path = path_of(by) if by else []
+    uploads, _ = selection.find_all(context)
+    entries = [
+        Entry(
+            upload.name,
+            upload.meta.get("creationTimestamp", ""),
+            upload.condition(SUCCEEDED).get("reason"),
+            value_at(upload.raw, path) if by else None,
+            upload,
+        )
+        for upload in uploads
+    ]
+    return [entry.content for entry in arranged(entries, by)]
 
 
 def _print_objects(context: Context, uploads: list[Upload]) -> None:
@@ -60,91 +103,67 @@ def _print_objects(context: Context, uploads: list[Upload]) -> None:
 
 
 class _Row(NamedTuple):
-    """What is kept of a row of the server's table."""
+    """What is printed of a row of the server's table."""
 
     cells: list[Any]
     namespace: str
-    created: str
-    name: str
 
 
 class _Table:
     """The server's table of the selected uploads, without the objects it came with."""
 
     def __init__(self, context: Context) -> None:
+        by = context.options.sort_by or ""
+        self._by = by
+        self._path = path_of(by) if is_path(by) else []
         self._checks = selection.tests(context.options)
         self.definitions: list[Json] = []
-        self.rows: list[_Row] = []
-        include = {"includeObject": "Object" if self._checks else "Metadata"}
+        self._entries: list[Entry] = []
+        include = {"includeObject": "Object" if self._checks or self._path else "Metadata"}
         queries = [{**query, **include} for query in selection.queries(context.options)]
         selection.read(context, queries, self._take, TABLE)
 
+    def rows(self) -> list[_Row]:
+        """All rows, in order."""
+        return [entry.content for entry in arranged(self._entries, self._by)]
+
     def _take(self, page: Json) -> None:
         self.definitions = self.definitions or page["columnDefinitions"]
+        names = [definition["name"].lower() for definition in page["columnDefinitions"]]
+        status = names.index(STATUS_COLUMN.lower()) if STATUS_COLUMN.lower() in names else None
+        by = self._column(names)
         for row in page.get("rows") or []:
             if all(check(Upload(row["object"])) for check in self._checks):
-                meta = row["object"]["metadata"]
-                self.rows.append(
-                    _Row(row["cells"], meta["namespace"], meta["creationTimestamp"], meta["name"])
+                cells, meta = row["cells"], row["object"]["metadata"]
+                value = value_at(row["object"], self._path) if self._path else None
+                self._entries.append(
+                    Entry(
+                        meta["name"],
+                        meta["creationTimestamp"],
+                        None if status is None else cells[status],
+                        value if by is None else cells[by],
+                        _Row(cells, meta["namespace"]),
+                    )
                 )
 
-    def column(self, name: str) -> int | None:
-        """The place of a column; None when there is none of that name."""
-        names = [definition["name"].lower() for definition in self.definitions]
-        return names.index(name.lower()) if name.lower() in names else None
-
-    def sort(self, by: str) -> None:
-        """Sort by a column; without one by who has to act: a person, the operator, nobody; the newest first.
-
-        Raises:
-            UsageError: there is no such column.
-        """
-        self.rows.sort(key=lambda row: row.name)
-        self.rows.sort(key=lambda row: row.created, reverse=True)
-        if not by:
-            status = self.column(STATUS_COLUMN)
-            if status is not None:
-                self.rows.sort(key=lambda row: _rank(row.cells[status]))
-            return
-        if by.lower() == "age":
-            return
-        at = self.column(by)
-        if at is None:
-            names = ", ".join(definition["name"].lower() for definition in self.definitions)
-            raise UsageError(f"there is no column {by!r}", f"--sort-by is one of {names}")
-        self.rows.sort(
-            key=lambda row: (row.cells[at] is None, row.cells[at] if row.cells[at] is not None else "")
-        )
+    def _column(self, names: list[str]) -> int | None:
+        if not self._by or self._path:
+            return None
+        if self._by.lower() not in names:
+            raise no_column(self._by, names)
+        return names.index(self._by.lower())
 
 
-def _rank(status: object) -> int:
-    if status in NEEDS_A_PERSON:
-        return 0
-    return 2 if status in ENDED else 1
-
-
-def _print_table(context: Context) -> int:
+def _print_table(context: Context, limit: int) -> int:
     table = context.client.retried(lambda: _Table(context))
-    if not table.rows:
+    rows = table.rows()
+    if not rows:
         _say_nothing_found(context)
         return ExitCode.OK
-    table.sort(context.options.sort_by or "")
-    limit = _limit(context)
-    rows = table.rows[:limit] if limit else table.rows
-    _print_rows(context, table.definitions, rows)
-    if len(rows) < len(table.rows):
-        context.screen.note(f"… and {len(table.rows) - len(rows):,} more; --limit=0 lists all")
+    kept = rows[:limit] if limit else rows
+    _print_rows(context, table.definitions, kept)
+    _say_what_is_left_out(context, len(rows) - len(kept))
     return ExitCode.OK
-
-
-def _limit(context: Context) -> int:
-    """How many rows are printed; 0 is all of them."""
-    given = context.options.limit
-    if given is None:
-        return ROWS_ON_A_TERMINAL if context.screen.tty else 0
-    if not given.isdecimal():
-        raise UsageError(f"--limit must be a whole number, not {given!r}", "--limit=0 lists all")
-    return int(given)
 
 
 def _print_rows(context: Context, definitions: list[Json], rows: list[_Row]) -> None:
@@ -156,12 +175,32 @@ def _print_rows(context: Context, definitions: list[Json], rows: list[_Row]) -> 
         head.insert(0, "NAMESPACE")
         for line, row in zip(table, rows):
             line.insert(0, row.namespace)
+    width = context.screen.width if context.screen.tty and not wide else None
+    padding = PADDING
+    if width is not None and _overflow([head, *table], padding, width):
+        padding = NARROW_PADDING
+        _clip_steps(head, table, width)
     top = [] if context.options.no_headers else [head]
     paint: Paint = {}
     if STATUS_COLUMN.upper() in head:
         x = head.index(STATUS_COLUMN.upper())
         paint = {(y, x): stage_color(line[x]) for y, line in enumerate(table, len(top))}
-    context.screen.lines(layout([*top, *table], context.screen, paint))
+    context.screen.lines(layout([*top, *table], context.screen, paint, padding))
+
+
+def _overflow(table: list[list[str]], padding: int, width: int) -> int:
+    """Columns by which a table is too wide."""
+    return max(max(map(len, layout(table, padding=padding))) - width, 0)
+
+
+def _clip_steps(head: list[str], table: list[list[str]], width: int) -> None:
+    """Give the step the room that is left. Names stay whole, because people copy them."""
+    if STEP_COLUMN.upper() not in head:
+        return
+    x = head.index(STEP_COLUMN.upper())
+    room = max(len(line[x]) for line in table) - _overflow([head, *table], NARROW_PADDING, width)
+    for line in table:
+        line[x] = clip(line[x], max(room, NARROWEST_STEP))
 
 
 def _say_nothing_found(context: Context) -> None:
