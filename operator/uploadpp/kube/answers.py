@@ -79,7 +79,9 @@ class Target:
     @classmethod
     def of(cls, path: str) -> "Target":
         """Read a path such as `/apis/GROUP/VERSION/namespaces/NAMESPACE/PLURAL/NAME/status`."""
-        parts = [unquote(part) for part in path.split("/")]
+        parts = path.split("/")
+        if "%" in path:
+            parts = [unquote(part) for part in parts]
         try:
             rest = parts[parts.index("namespaces") + 1 :]
         except ValueError:

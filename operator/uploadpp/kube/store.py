@@ -96,13 +96,15 @@ def altered_in(resource: Json, made: Json) -> str:
 
 def difference(written: object, kept: object, path: str) -> str:
     """The first field that was not kept as it was written; what was added does not count."""
+    if written == kept:  # nearly always, and much cheaper than field by field
+        return ""
     if isinstance(written, dict) and isinstance(kept, dict):
         parts = (difference(value, kept.get(name), f"{path}.{name}") for name, value in written.items())
         return next(filter(None, parts), "")
     if isinstance(written, list) and isinstance(kept, list) and len(written) == len(kept):
         pairs = enumerate(zip(written, kept, strict=True))
         return next(filter(None, (difference(a, b, f"{path}[{index}]") for index, (a, b) in pairs)), "")
-    return "" if written == kept else path
+    return path
 
 
 def _size(item: Json) -> int:
