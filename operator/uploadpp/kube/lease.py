@@ -262,8 +262,8 @@ class Lease:
         except ForbiddenError as error:
             # Helm removes Role and ServiceAccount while the Pod is ending.
             log.warning(
-                "lease not released; the next owner waits until it expires: "
-                "our permissions are gone, as when the release is uninstalled",
+                "lease not released: our permissions are gone, as when the release is uninstalled; "
+                "the next owner waits until it expires",
                 extra={"lease": self._name, "answer": str(error)},
             )
         except (ApiError, TimeoutError) as error:
