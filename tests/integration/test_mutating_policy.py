@@ -5,8 +5,16 @@ import json
 
 from e2e.cluster.kubectl import Kubectl
 from e2e.operator_process import Operator
-from tests.driver import Driver, log_lines, start_working, until, until_reasons
-from tests.integration.test_refusals import acknowledged
+from tests.driver import (
+    Driver,
+    bytes_received,
+    log_lines,
+    samples,
+    start_working,
+    until,
+    until_reasons,
+)
+from tests.integration.test_refusals import UNRECORDED, acknowledged
 from tests.integration.test_webhooks import _is_refused, all_once, driver, operator
 from uploadpp.api import API_VERSION, KIND
 
@@ -101,3 +109,41 @@ async def test_a_policy_of_the_cluster_changes_what_we_make(
     kubectl("patch", "upp", "u1", "--type=merge", "--patch", '{"metadata":{"finalizers":null}}')
     await until_reasons(kubectl, {})
     await all_once(driver)
+
+
+FINALIZER = '{"metadata":{"finalizers":["stranger.example/keep"]}}'
+
+
+async def test_an_upload_that_comes_again_while_its_resource_waits_for_a_finalizer(
+    driver: Driver, operator: Operator, kubectl: Kubectl
+) -> None:
+    """It is recorded in a resource of its own: with the old one it would be forgotten in the middle."""
+    operator.options.environment["UPLOADPP_TTL_COMPLETED"] = "4s"  # type: ignore[index]
+    await start_working(operator)
+    await driver.upload("u1")
+    await until_reasons(kubectl, {"u1": "Completed"})
+    kubectl("patch", "upp", "u1", "--type=merge", "--patch", FINALIZER)
+
+    async def leaves() -> bool:
+        (found,) = (await asyncio.to_thread(kubectl.json, "get", "upp"))["items"]
+        return "deletionTimestamp" in found["metadata"]
+
+    await until(leaves)
+    driver.silent = True
+    await driver.say(bytes_received("u1", URL="https://storage.test/data/u1?again"))
+
+    async def waits() -> bool:
+        return samples(operator.metrics(), UNRECORDED) == {"": 1}
+
+    await until(waits)
+    kubectl(
+        "patch",
+        "upp",
+        "u1",
+        "--type=merge",
+        "--patch",
+        FINALIZER.replace('["stranger.example/keep"]', "null"),
+    )
+    await until_reasons(kubectl, {"u1": "Running"})
+    await driver.again()
+    await until_reasons(kubectl, {"u1": "Completed"})

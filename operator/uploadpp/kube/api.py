@@ -19,7 +19,7 @@ from uploadpp.api.decode import STATUS_MANAGER
 from uploadpp.kube.answers import error_of, read_answer
 from uploadpp.kube.bodies import read_body
 from uploadpp.kube.credentials import Credentials
-from uploadpp.kube.errors import UnavailableError
+from uploadpp.kube.errors import UnavailableError, words_of
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class Api:
                     )
                 raise error_of(method, path, response.status, response.headers, data)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise UnavailableError(f"{method} {path}: {type(error).__name__}") from error
+            raise UnavailableError(f"{method} {path}: {words_of(error)}") from error
 
 
 def _payload(body: object) -> bytes | BytesIO | None:

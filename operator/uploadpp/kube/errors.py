@@ -1,6 +1,10 @@
 """What can go wrong with a request to the API server, as far as callers act differently."""
 
+import os
 from enum import StrEnum
+
+MOST_WORDS = 200
+"""Characters of what the system says of a connection."""
 
 
 class Refusal(StrEnum):
@@ -81,3 +85,16 @@ class ForbiddenError(UnavailableError):
 
     def __init__(self, text: str) -> None:
         super().__init__(text, reason=Refusal.PERMISSION)
+
+
+def words_of(error: BaseException) -> str:
+    """What kept a request from being answered: its kind, and for a connection that cannot be made why.
+
+    Only what the system or TLS says: the text of the library's errors may quote the address of a proxy.
+    """
+    kind = type(error).__name__
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
+    said = str(getattr(cause, "verify_message", "") or getattr(cause, "strerror", "") or "")
+    if said.startswith("Connect call failed"):  # asyncio's own words
+        said = os.strerror(getattr(cause, "errno", 0) or 0)
+    return f"{kind}: {' '.join(said.split())[:MOST_WORDS]}" if said else kind

@@ -327,8 +327,8 @@ class Checkpoint:
             raise RefusedError(_changed(name, altered), Refusal.CHANGED)
 
     async def _claim_own(self, entry: Entry, existing: Json) -> Stored:
-        if existing["spec"]["upload"]["id"] != entry.upload.id:
-            raise RefusedError(f"the name {entry.name} belongs to another upload", Refusal.NAME)
+        if existing["spec"]["upload"]["id"] != entry.upload.id or "deletionTimestamp" in existing["metadata"]:
+            raise RefusedError(f"{entry.name} is another upload's, or is being removed", Refusal.NAME)
         announced = existing["spec"]["upload"].get("receivedTime") == format_time(entry.upload.received_at)
         if announced and existing["spec"].get("sealed") and not existing.get("status"):  # we have made it
             altered = altered_in(self._encoder.resource(entry.upload), existing)

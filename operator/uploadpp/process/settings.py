@@ -177,7 +177,7 @@ class Settings(BaseModel):
         ge=0,
         description="Maximum number of ended uploads that are kept; those closest to expiry go first.",
     )
-    max_recorded: int = env(
+    max_recorded: Number = env(
         "UPLOADPP_MAX_RECORDED",
         default=100_000,
         ge=1,

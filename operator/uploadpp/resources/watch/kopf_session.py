@@ -21,7 +21,7 @@ import kopf
 from multidict import CIMultiDict
 
 from uploadpp.kube.credentials import Credentials
-from uploadpp.kube.errors import ExpiredError, MissingKindError
+from uploadpp.kube.errors import ExpiredError, MissingKindError, words_of
 from uploadpp.kube.store import GROUP, PLURAL
 from uploadpp.resources.watch.foreign_answers import ForeignAnswerError, check
 from uploadpp.resources.watch.watch_filter import ExpiredWatch, IsOwnWrite, OwnWriteFilter
@@ -173,7 +173,7 @@ class KopfSession:
         if self._failing_since is None:
             self._failing_since = now
         if not self.open or now - self._failing_since >= QUIET_SECONDS:
-            self.trouble = f"{HTTPMethod.GET} {failed.url.path}: {type(error).__name__}"
+            self.trouble = f"{HTTPMethod.GET} {failed.url.path}: {words_of(error)}"
 
     def _is_ours(self, path: str) -> bool:
         path = path.removeprefix(self._credentials.prefix if self._credentials else "")
