@@ -7,9 +7,9 @@ HELPING: tuple[Verb, ...] = (
     Verb(
         "doctor",
         "look for what is wrong",
-        "Checks the cluster, the CRD, your rights, the operator's Lease and Pods, what these say at "
-        "/readyz, its sealing key and metrics, and stuck uploads. Each finding names its remedy. When no "
-        "upload moves it ends with 1 and the operator's own words.",
+        "Checks the cluster, the CRD, your rights, the operator's Lease, Deployment and Pods, what these "
+        "say at /readyz, its sealing key and metrics, step services of the chart, and stuck uploads. Each "
+        "finding names its remedy. When uploads do not move it ends with 1 and the operator's own words.",
         groups=(
             AGENT,
             METRICS,
