@@ -110,6 +110,13 @@ def test_a_record_is_not_believed_where_the_log_tells_more() -> None:
     assert found.stage is Stage.QUEUED
 
 
+def test_an_answer_to_an_order_that_nobody_has_given_means_nothing() -> None:
+    """The storage has failed for another reason, and still has to be told."""
+    found = adopted(record(current="finished", outcome="abort"), (5, UploadReady(failed=True)))
+    assert found.upload.stage is Stage.AWAITING_READY
+    assert [each.outcome for each in found.missing] == ["abort"]
+
+
 @pytest.mark.parametrize(("after", "is_over"), [(0, False), (1, True)])
 def test_after_a_failed_release_only_what_came_later_counts(after: int, *, is_over: bool) -> None:
     """The failure itself is in the record."""

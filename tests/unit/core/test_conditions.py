@@ -3,9 +3,11 @@
 import pytest
 
 from uploadpp.core.conditions import Condition, ConditionStatus, ConditionType, conditions, describe
-from uploadpp.core.model import Millis, StepPlan, Upload
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import FinishedElsewhere
+from uploadpp.core.model import Control, Millis, StepPlan, Upload
 from uploadpp.core.states import DesiredState, OnExhausted, RestartMode, Stage
-from uploadpp.testing.builders import START, UPLOAD_ID, Story, begun, by_hand, config_of
+from uploadpp.testing.builders import RESTART_USER, START, UPLOAD_ID, Story, begun, by_hand, config_of
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
@@ -239,6 +241,51 @@ def test_states_that_only_others_could_have_written_are_described_too() -> None:
         Stage.AWAITING_READY: "the storage was told to release the file; waiting for its UploadReady",
     }.items():
         assert describe(Upload(id=UPLOAD_ID, received_at=START, stage=stage)) == sentence
+
+
+def test_who_is_known_from_a_resource_alone_is_asked_for() -> None:
+    story = by_hand(url='""')
+    story.state = evolve(story.upload, plan=(), origin=evolve(story.upload.origin, by_hand=True))
+    story.edited(Control())
+    assert describe(story.upload) == (
+        "the storage was asked to announce the upload, which is known from this resource alone"
+    )
+
+
+def test_an_end_that_another_service_told_says_during_which_step() -> None:
+    story = begun("a")
+    story.tell(FinishedElsewhere("abort", story.sequence + 1))
+    story.ready(failed=True)
+    assert describe(story.upload) == (
+        "another service told the storage to abort the upload and keep its bytes during step a"
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "order"), [("abort", "abort the upload and keep its bytes"), ("delete", "delete the upload")]
+)
+def test_an_end_that_no_step_has_decided_says_what_the_storage_was_told(outcome: str, order: str) -> None:
+    """By another service, once all steps had passed."""
+    story = Story(config_of())
+    story.echoing = False
+    story.arrives()
+    story.tell(FinishedElsewhere(outcome, story.sequence + 1))
+    story.ready(failed=True)
+    assert describe(story.upload) == f"the storage was told to {order}"
+
+
+def test_who_is_held_before_it_has_begun_says_why_and_how_to_go_on() -> None:
+    story = Story(config_of("a"))
+    story.arrives(user=RESTART_USER)
+    assert describe(story.upload) == (
+        "not begun; the storage announces this upload again, and how it went before is not known here; "
+        "if it is over already, running it can lose the file; resume, restart or cancel the upload "
+        "(resume and restart run it from the first step, cancel ends it and tells the storage nothing)"
+    )
+    story.wanted(DesiredState.CANCELLED)
+    assert describe(story.upload) == (
+        "cancelled as asked; the storage was not told, as it may have been told an outcome before"
+    )
 
 
 def test_a_long_sentence_is_cut() -> None:

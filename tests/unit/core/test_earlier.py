@@ -223,6 +223,17 @@ def test_an_upload_that_had_failed_before_is_held_for_a_person() -> None:
     assert story.published == ["start a 1"]
 
 
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+def test_nothing_is_left_in_a_held_upload_of_how_it_would_have_begun(
+    steps: tuple[str | StepPlan, ...],
+) -> None:
+    story = announced(FAILED, steps=steps, expires_at=Millis(START + 1))
+    upload = story.upload
+    assert (upload.run, upload.steps, upload.outcome, upload.finishes) == (0, (), None, 0)
+    assert (upload.cursor, upload.current_step, upload.next_attempt_at) == (len(steps), "", None)
+    assert [notice.message for notice in story.notices] == [upload.message]
+
+
 def test_the_storage_is_not_asked_for_a_fresh_url_that_no_step_needs_any_more() -> None:
     story = announced(TOLD["continue"], expires_at=Millis(START + 1))
     assert (story.upload.stage, story.published) == (Stage.AWAITING_READY, [])

@@ -150,3 +150,11 @@ def test_our_own_events_tell_as_another_service_what_they_had_told() -> None:
         Said(7, START, FinishedElsewhere(Outcome.DELETE, 7), "id"),
         Said(7, START, Resume("a"), "id"),
     ]
+
+
+def test_what_was_heard_before_is_not_heard_again() -> None:
+    said = [Said(9, Millis(START + 9), CleanUpload())]
+    again = catch_up(caught_up(arrival()), UPLOAD_ID, said, 20, "main-queue@1", CONFIG)
+    assert upload_of(again).stage is Stage.RUNNING
+    another = catch_up(caught_up(arrival()), UPLOAD_ID, said, 20, "main-queue@2", CONFIG)
+    assert upload_of(another).stage is Stage.CLEANED, "a stream that was made anew counts from 1"

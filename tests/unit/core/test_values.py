@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from uploadpp.core.bounds import LAST_MOMENT
 from uploadpp.core.commands import NAMESPACE, Kind, Mark, _uuid5
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived
@@ -71,6 +72,17 @@ def test_a_step_may_have_colons_in_its_name(detail: str) -> None:
 def test_a_count_that_the_resource_cannot_hold_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match=r"^a count out of range$"):
         Mark.decode("start:1:1:0::a")
+
+
+@pytest.mark.parametrize("moment", [0, LAST_MOMENT])
+def test_any_moment_that_a_date_can_hold_is_one(moment: int) -> None:
+    assert Mark.decode(f"start:{moment}:1:1::a").received_at == moment
+
+
+@pytest.mark.parametrize("moment", [-1, LAST_MOMENT + 1])
+def test_a_moment_that_no_date_can_hold_is_refused_in_words(moment: int) -> None:
+    with pytest.raises(ValueError, match=r"^a moment that no date can hold$"):
+        Mark.decode(f"start:{moment}:1:1::a")
 
 
 def test_a_mark_of_no_run_is_one_of_an_unknown_upload() -> None:
