@@ -157,7 +157,9 @@ def test_a_person_decides_about_what_rests() -> None:
     assert resting.stage is Stage.SUSPENDED
     found = given(resting)
     assert (found.record.current, found.nudge) == ("policies", Nudge.NOTHING)
-    assert f"resume -u {running.id}" in found.remark
+    assert found.remark == (
+        f"Suspended: a person has to decide: `postprocessing resume -u {running.id}` goes on there"
+    )
 
 
 def test_what_has_not_begun_stays() -> None:
@@ -208,3 +210,14 @@ def _told(upload: Upload) -> list[Said]:
     else:
         mark = Mark(Kind.START, upload.received_at, 1, 1, upload.current_step)
     return [Said(200, NOW, Published(mark, 200))]
+
+
+def test_the_words_of_a_report() -> None:
+    assert [*Nudge] == ["", "ResumePostprocessing", "RestartPostprocessing"]
+
+
+def test_what_is_given_back_without_more_needs_nothing_more() -> None:
+    found = given(upload(steps=("virusscan",)))
+    assert (found.nudge, found.remark) == (Nudge.NOTHING, "")
+    assert GivenBack(found.record) == found
+    assert not Kept("why").over

@@ -158,3 +158,19 @@ def test_what_was_heard_before_is_not_heard_again() -> None:
     assert upload_of(again).stage is Stage.RUNNING
     another = catch_up(caught_up(arrival()), UPLOAD_ID, said, 20, "main-queue@2", CONFIG)
     assert upload_of(another).stage is Stage.CLEANED, "a stream that was made anew counts from 1"
+
+
+def test_a_message_that_says_no_id_has_none() -> None:
+    assert Said(1, START, CleanUpload()).event_id == ""
+
+
+def test_a_resume_of_another_step_keeps_nothing_back_of_what_follows() -> None:
+    assert upload_of(caught_up(arrival(), Resume(step="policies"), CleanUpload())).stage is Stage.CLEANED
+
+
+def test_a_start_in_place_of_ours_may_come_when_ours_is_not_missing() -> None:
+    """It was given to another tool to publish."""
+    before = Known(caught_up(arrival()).upload)
+    said = [Said(10, Millis(START + 9), StartedElsewhere("virusscan", 10))]
+    known = catch_up(before, UPLOAD_ID, said, 20, "main-queue@1", CONFIG)
+    assert (upload_of(known).log.start, known.missing) == (10, ())

@@ -6,7 +6,7 @@ from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.conditions import describe
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import StepFinished
-from uploadpp.core.model import StepPlan
+from uploadpp.core.model import StepPlan, StepStatus
 from uploadpp.core.states import (
     DesiredState,
     OnExhausted,
@@ -123,3 +123,17 @@ def test_without_the_setting_no_proof_is_asked_for() -> None:
     story = begun("virusscan")
     story.answers("continue")
     assert story.published[-1] == "finish continue 1"
+
+
+@pytest.mark.parametrize("policy", OnExhausted)
+@pytest.mark.parametrize("reason", [None, *StepReason])
+@pytest.mark.parametrize("state", StepState)
+def test_an_upload_goes_on_from_a_step_that_has_answered_or_that_a_rule_leaves_out(
+    state: StepState, reason: StepReason | None, policy: OnExhausted
+) -> None:
+    """A step that has failed is left out only when it is out of retries and its policy says so."""
+    out_of_retries = reason in {StepReason.RETRIES_EXHAUSTED, StepReason.TIMED_OUT}
+    left_out = state is StepState.FAILED and out_of_retries and policy is OnExhausted.CONTINUE
+    passed = state in {StepState.SUCCEEDED, StepState.SKIPPED} or left_out
+    plan = StepPlan(name="a", on_exhausted=policy)
+    assert plan.is_passed(StepStatus(state=state, reason=reason)) is passed

@@ -35,8 +35,8 @@ def test_without_steps_the_storage_is_asked_first() -> None:
 def test_after_a_delay_too() -> None:
     story = made(DELAYED)
     story.timer()
-    assert story.upload.stage is Stage.AWAITING_URL
-    assert not any(each.startswith("finish") for each in story.published)
+    assert (story.upload.stage, story.upload.current_step) == (Stage.AWAITING_URL, "finished")
+    assert story.published == ["start delay 1", "restart finished 1"]
 
 
 def test_it_is_read_again_as_it_was() -> None:
