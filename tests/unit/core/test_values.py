@@ -11,7 +11,7 @@ from uploadpp.core.commands import NAMESPACE, Kind, Mark, _uuid5
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.lease import Claim, Record, claim, identity, pod_of
-from uploadpp.core.model import FileInfo, Millis, Origin, StepPlan, StepStatus, Upload
+from uploadpp.core.model import Control, FileInfo, Millis, Origin, StepPlan, StepStatus, Upload
 from uploadpp.core.naming import resource_name
 from uploadpp.core.retry import backoff
 from uploadpp.core.sharding import BUCKETS, Shard, bucket_of
@@ -354,3 +354,10 @@ def test_only_a_holder_of_our_own_pod_is_not_waited_for(holder: str, me: str, ex
 def test_a_holder_is_named_after_its_pod_if_it_has_one(host: str, pod: str, name: str) -> None:
     assert identity(host, pod, "x7") == name
     assert pod_of(name) == pod
+
+
+def test_what_is_not_said_of_an_upload_is_as_the_storage_announces_one() -> None:
+    """It was not made by hand, has its status, and its plan stands in its spec."""
+    bare = Upload(id="u-1", received_at=START)
+    assert (bare.origin, bare.file, bare.control) == (Origin(), FileInfo(), Control())
+    assert (bare.origin.by_hand, bare.plan_in_status, bare.plan_fixed, bare.lost_status) == (False,) * 4
