@@ -1,0 +1,299 @@
+"""What one writer makes of one upload, on an API server that is a dictionary."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from tests.unit.pipeline.test_replaying import CONFIG, NOW
+from tests.wiretext import UPLOAD, arrival, message
+from uploadpp.api.codec import ALL_SHOWN
+from uploadpp.core.model import Origin
+from uploadpp.core.naming import resource_name
+from uploadpp.kube.errors import (
+    ApiError,
+    ConflictError,
+    NotFoundError,
+    Refusal,
+    RefusedError,
+    UnavailableError,
+)
+from uploadpp.kube.store import Stored
+from uploadpp.pipeline.checkpoint import Checkpoint, Records, ResourceEncoder
+from uploadpp.pipeline.record_limit import RecordLimit
+from uploadpp.pipeline.refusals import Refusals
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.write_queue import WriteQueue
+from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+
+NAME = resource_name(UPLOAD)
+Json = dict[str, Any]
+
+
+class Seals:
+    def seal(self, origin: Origin, upload_id: str) -> str:
+        del origin
+        return f"gAAAA-{upload_id}"
+
+    def open(self, sealed: str, upload_id: str) -> Origin:
+        del sealed, upload_id
+        return Origin()
+
+
+class Server:
+    """Resources with optimistic concurrency; `faults` are raised by the next requests of a kind."""
+
+    def __init__(self) -> None:
+        self.resources: dict[str, Json] = {}
+        self.requests: list[str] = []
+        self.faults: dict[str, list[ApiError]] = {}
+        self.gate: asyncio.Event | None = None
+
+    async def _ask(self, verb: str) -> None:
+        self.requests.append(verb)
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.faults.get(verb):
+            raise self.faults[verb].pop(0)
+
+    def change(self, name: str, **members: object) -> Stored:
+        found = self.resources[name]
+        version = str(int(found["metadata"]["resourceVersion"]) + 1)
+        self.resources[name] = {
+            **found,
+            **members,
+            "metadata": {**found["metadata"], "resourceVersion": version},
+        }
+        return Stored(found["metadata"]["uid"], version, found["metadata"]["generation"])
+
+    async def create(self, resource: Json) -> Stored:
+        await self._ask("create")
+        name = resource["metadata"]["name"]
+        if name in self.resources:
+            raise ConflictError(name)
+        meta = {**resource["metadata"], "uid": f"uid-{name}", "resourceVersion": "1", "generation": 1}
+        self.resources[name] = {**resource, "metadata": meta}
+        return Stored(f"uid-{name}", "1", 1)
+
+    async def get(self, name: str) -> Json | None:
+        await self._ask("get")
+        return self.resources.get(name)
+
+    async def write_status(self, name: str, version: str, status: Json) -> Stored:
+        await self._ask("status")
+        if name not in self.resources:
+            raise NotFoundError(name)
+        if self.resources[name]["metadata"]["resourceVersion"] != version:
+            raise ConflictError(name)
+        return self.change(name, status=status)
+
+    async def write_sealed(self, name: str, version: str, sealed: str) -> Stored:
+        await self._ask("sealed")
+        if self.resources[name]["metadata"]["resourceVersion"] != version:
+            raise ConflictError(name)
+        return self.change(name, spec={**self.resources[name]["spec"], "sealed": sealed})
+
+    async def delete(self, name: str, uid: str, version: str = "") -> None:
+        del uid, version
+        await self._ask("delete")
+        del self.resources[name]
+
+
+class Desk:
+    """A checkpoint with one upload that is running and published; what it is told is kept."""
+
+    def __init__(self) -> None:
+        self.server, self.posted = Server(), list[str]()
+        self.seen_: list[str] = []
+        self.asked: list[str] = []
+        self.bus = KeptEvents()
+        self.bench = PipelineBench(CONFIG, self.bus, lambda: NOW, lifecycle=cast("Any", self))
+        self.refusals = Refusals(self.bench.metrics, asyncio.get_running_loop().time, lambda _: None)
+        self.queue = WriteQueue(self.bench.acks, self.refusals)
+        me = cast("Any", self)
+        records = Records(
+            resources=cast("Any", self.server),
+            notices=me,
+            encoder=ResourceEncoder(Seals(), "ocis", ALL_SHOWN),
+            guard=me,
+            limit=RecordLimit(100, self.bench.uploads, []),
+            refusals=self.refusals,
+        )
+        self.checkpoint = Checkpoint(self.bench.shared, self.bench.uploads, self.queue, records, me)
+        self.bench.act()
+        self.bench.read(1, message("BytesReceived", arrival()))
+        self.bus.on_stored[0](2)
+
+    def post(self, name: str, uid: str, notice: Any) -> None:  # noqa: ANN401 -- any notice
+        del name, uid
+        self.posted.append(notice.reason)
+
+    async def confirm_ownership(self) -> None:
+        self.asked.append("confirm")
+
+    async def may_create(self) -> None:
+        self.asked.append("create")
+
+    def seen(self, resource: Json) -> None:
+        self.seen_.append(f"seen {resource['metadata']['uid']}")
+
+    def claimed(self, entry: Entry, resource: Json) -> None:
+        del resource
+        self.seen_.append(f"claimed {entry.name}")
+
+    def vanished(self, entry: Entry) -> None:
+        self.seen_.append(f"vanished {entry.name}")
+        self.bench.uploads.forget(entry)
+
+    def on_storable(self, entry: Entry) -> None:
+        self.queue.put(entry)
+
+    def on_ended(self, entry: Entry) -> None: ...
+
+    def on_forgotten(self, entry: Entry) -> None: ...
+
+    def on_overruled(self, entry: Entry) -> None: ...
+
+    @property
+    def entry(self) -> Entry:
+        return self.bench.entry(UPLOAD)
+
+    def answer(self, sequence: int) -> None:
+        """The first step answers, and the stream has what comes of it."""
+        body = f'{{"UploadID":"{UPLOAD}","FinishedStep":"a","Outcome":"continue"}}'
+        self.bench.read(sequence, message("PostprocessingStepFinished", body))
+        self.bus.on_stored[-1](sequence + 1)
+
+    async def until(self, *, idle: bool = True, requests: int = 0) -> None:
+        """Let one writer work until it is idle, or until there were so many requests."""
+        running = [
+            asyncio.create_task(self.checkpoint.run(lambda _: 1)),
+            asyncio.create_task(self.checkpoint.write()),
+        ]
+        async with asyncio.timeout(10):
+            while (idle and not self.checkpoint.idle) or len(self.server.requests) < requests:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def test_a_new_upload_is_created_and_then_told_how_it_stands() -> None:
+    desk = Desk()
+    assert desk.bench.acks.ack_floor == 0
+    await desk.until()
+    assert desk.server.requests == ["create", "status"]
+    assert desk.asked == ["create"]
+    assert desk.server.resources[NAME]["status"]["currentStep"] == "a"
+    assert (desk.entry.dirty, desk.entry.queued, desk.bench.acks.ack_floor) == (False, False, 1)
+
+
+async def test_what_happens_during_a_write_goes_into_the_next_one() -> None:
+    desk = Desk()
+    desk.server.gate = asyncio.Event()
+    running = asyncio.create_task(desk.until(requests=3))
+    while not desk.server.requests:  # noqa: ASYNC110 -- nothing tells
+        await asyncio.sleep(0)
+    desk.answer(3)
+    desk.server.gate.set()
+    await running
+    assert desk.server.requests == ["create", "status", "status"]
+    assert desk.server.resources[NAME]["status"]["currentStep"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("error", "refused"),
+    [
+        (RefusedError("422", Refusal.POLICY), Refusal.POLICY),
+        (UnavailableError("no route"), Refusal.UNREACHABLE),
+    ],
+)
+async def test_what_cannot_be_written_is_parked_and_tried_again(error: ApiError, refused: Refusal) -> None:
+    desk = Desk()
+    desk.server.faults["create"] = [error]
+    await desk.until()
+    parked = desk.entry.refused
+    assert parked is not None
+    assert (parked.reason, desk.entry.queued, len(desk.refusals)) == (refused, True, 1)
+    assert desk.bench.acks.ack_floor == 0
+    await desk.until(requests=3)
+    assert desk.server.requests == ["create", "create", "status"]
+    assert (desk.entry.refused, desk.bench.acks.ack_floor) == (None, 1)
+
+
+async def test_a_resource_that_was_there_before_is_claimed_with_what_we_know() -> None:
+    """An answer of ours got lost, or a person was faster."""
+    desk = Desk()
+    resource = ResourceEncoder(Seals(), "ocis", ALL_SHOWN).resource(desk.entry.upload)
+    await desk.server.create({**resource, "spec": {**resource["spec"], "sealed": ""}})
+    desk.server.requests.clear()
+    await desk.until()
+    assert desk.server.requests == ["create", "get", "sealed", "status"]
+    assert (desk.asked, desk.seen_) == (["create", "confirm"], [f"claimed {NAME}"])
+    assert desk.server.resources[NAME]["status"]["currentStep"] == "a"
+
+
+async def test_a_resource_of_another_upload_is_not_touched() -> None:
+    desk = Desk()
+    resource = ResourceEncoder(Seals(), "ocis", ALL_SHOWN).resource(desk.entry.upload)
+    resource["spec"]["upload"] = {**resource["spec"]["upload"], "id": "of another"}
+    await desk.server.create(resource)
+    await desk.until()
+    assert desk.entry.refused is not None
+    assert desk.entry.refused.reason is Refusal.NAME
+    assert "status" not in desk.server.resources[NAME]
+
+
+async def test_after_a_conflict_the_shard_is_ours_and_the_resource_is_looked_at() -> None:
+    desk = Desk()
+    await desk.until()
+    desk.server.change(NAME)
+    desk.asked.clear()
+    desk.answer(3)
+    await desk.until()
+    assert (desk.asked, desk.seen_) == (["confirm"], [f"seen uid-{NAME}"])
+    assert desk.server.resources[NAME]["status"]["currentStep"] == "b"
+
+
+async def test_a_conflict_that_changes_nothing_is_a_refusal() -> None:
+    desk = Desk()
+    await desk.until()
+    desk.server.faults["status"] = [ConflictError("it only looks like one")]
+    desk.answer(3)
+    await desk.until()
+    assert desk.entry.refused is not None
+    assert desk.seen_ == []
+
+
+async def test_a_resource_that_is_gone_is_told() -> None:
+    desk = Desk()
+    await desk.until()
+    del desk.server.resources[NAME]
+    desk.answer(3)
+    await desk.until()
+    assert desk.seen_ == [f"vanished {NAME}"]
+    assert NAME not in desk.server.resources
+
+
+async def test_notices_follow_the_record_and_are_said_once() -> None:
+    desk = Desk()
+    desk.server.faults["create"] = [UnavailableError("no route")]
+    desk.entry.notices = (cast("Any", type("N", (), {"reason": "Said"})()),)
+    await desk.until()
+    assert desk.posted == []
+    await desk.until(requests=3)
+    assert desk.posted == ["Said"]
+    assert not desk.entry.notices
+
+
+async def test_a_fault_of_ours_is_parked_like_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+
+    def broken(*_: object) -> None:
+        raise KeyError("not foreseen")
+
+    monkeypatch.setattr("uploadpp.pipeline.checkpoint.to_status", broken)
+    await desk.until()
+    assert desk.entry.refused is not None
+    assert desk.entry.refused.reason is Refusal.UNENCODABLE
+    assert desk.bench.metrics.registry.get_sample_value("uploadpp_upload_faults_total") == 1

@@ -1,0 +1,129 @@
+"""Where a command is: kept, sent, met in the log, or not needed any more."""
+
+import pytest
+
+from tests.unit.pipeline.test_replaying import CONFIG, NOW
+from tests.wiretext import UPLOAD, arrival, message
+from uploadpp.core.commands import Kind, Mark, StartStep
+from uploadpp.core.model import Millis
+from uploadpp.pipeline.acks import PendingMessage
+from uploadpp.pipeline.outbox import Outbox
+from uploadpp.pipeline.replay_buffer import PendingCommand
+from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.telemetry.metrics import Metrics
+from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+from uploadpp.wire.encode import encode
+from uploadpp.wire.marks import Marks
+from uploadpp.wire.reader import Raw
+
+MARKS = Marks([b"of the test"])
+
+
+class Desk:
+    """An outbox with one upload."""
+
+    def __init__(self) -> None:
+        self.bus = KeptEvents()
+        self.published: list[tuple[PendingCommand, int]] = []
+        self.refused: list[str] = []
+        self.outbox = Outbox(
+            self.bus,
+            Metrics(),
+            lambda pending, sequence: self.published.append((pending, sequence)),
+            lambda _entry, _message, why: self.refused.append(why),
+        )
+        bench = PipelineBench(CONFIG, KeptEvents(), lambda: NOW)
+        bench.read(1, message("BytesReceived", arrival()))
+        self.entry: Entry = bench.entry(UPLOAD)
+        self.entry.unpublished = 0
+
+    def start(self) -> PendingCommand:
+        """The command that the upload stands for."""
+        upload = self.entry.upload
+        mark = Mark(Kind.START, upload.received_at, upload.run, upload.step.attempts, "a")
+        command = StartStep(mark)
+        outgoing = encode(command, upload.id, upload, NOW, None, MARKS)
+        self.entry.unpublished += 1
+        return PendingCommand(self.entry, command, outgoing, None)
+
+    def open(self) -> dict[str, int]:
+        def failed(_entry: Entry | None, error: Exception, _message: PendingMessage | None) -> None:
+            raise error
+
+        return self.outbox.open(NOW, MARKS, failed)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def raw(pending: PendingCommand, data: bytes | None = None) -> Raw:
+    body = pending.outgoing.body if data is None else data
+    return Raw(9, Millis(NOW), 9, 0, body, pending.outgoing.event_id)
+
+
+def test_what_is_put_during_a_replay_goes_out_at_its_end(desk: Desk) -> None:
+    pending = desk.start()
+    desk.outbox.put(pending)
+    assert desk.bus.sent == []
+    assert desk.open() == {"held": 1, "sent": 1}
+    assert desk.bus.sent == [pending.outgoing]
+    desk.bus.on_stored[0](5)
+    assert desk.published == [(pending, 5)]
+
+
+def test_what_is_decided_twice_counts_once(desk: Desk) -> None:
+    desk.outbox.put(desk.start())
+    again = desk.start()
+    desk.outbox.put(again)
+    assert desk.entry.unpublished == 1
+    desk.open()
+    assert desk.bus.sent == [again.outgoing]
+
+
+def test_what_is_met_in_the_log_never_goes_out(desk: Desk) -> None:
+    pending = desk.start()
+    desk.outbox.put(pending)
+    assert desk.outbox.meet(pending.outgoing.event_id, 5) is pending
+    assert desk.open() == {"held": 0, "sent": 0}
+    assert (desk.bus.sent, desk.bus.confirmed) == ([], [])
+
+
+def test_what_was_sent_is_confirmed_when_it_is_met(desk: Desk) -> None:
+    desk.open()
+    pending = desk.start()
+    desk.outbox.put(pending)
+    assert desk.outbox.meet(pending.outgoing.event_id, 5) is None
+    assert desk.bus.confirmed == [(pending.outgoing.event_id, 5)]
+
+
+def test_only_what_was_sent_is_recognized_and_only_once(desk: Desk) -> None:
+    desk.open()
+    pending = desk.start()
+    assert desk.outbox.recognize(raw(pending)) is None, "another owner's"
+    desk.outbox.put(pending)
+    assert desk.outbox.recognize(raw(pending, b"of the same id")) is None
+    fixed = [desk.entry.upload.plan_fixed]
+    assert desk.outbox.recognize(raw(pending)) is desk.entry
+    fixed.append(desk.entry.upload.plan_fixed)
+    assert fixed == [False, True], "its plan is told by the log from here on"
+    assert desk.outbox.recognize(raw(pending)) is None
+    assert desk.bus.confirmed == [(pending.outgoing.event_id, 9)]
+
+
+def test_what_is_withdrawn_does_not_go_out(desk: Desk) -> None:
+    pending = desk.start()
+    desk.outbox.put(pending)
+    assert desk.outbox.withdraw(pending.outgoing.event_id) is pending
+    assert desk.outbox.withdraw(pending.outgoing.event_id) is None
+    desk.open()
+    assert desk.bus.sent == []
+    assert desk.outbox.withdraw(pending.outgoing.event_id) is None, "nothing is kept any more"
+
+
+def test_a_refusal_is_told_once(desk: Desk) -> None:
+    desk.open()
+    desk.outbox.put(desk.start())
+    desk.bus.on_refused[0]("too large")
+    assert (desk.refused, desk.published) == (["too large"], [])

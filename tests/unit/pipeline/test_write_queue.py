@@ -1,0 +1,76 @@
+"""What waits to be written: each upload once, in order, and no end that nobody can record."""
+
+import asyncio
+
+from tests.uploads import PASSED, after
+from uploadpp.core.inputs import CleanUpload
+from uploadpp.kube.errors import Refusal, RefusedError
+from uploadpp.pipeline.acks import AckTracker
+from uploadpp.pipeline.refusals import Refusals
+from uploadpp.pipeline.tracked_upload import Entry, Refused
+from uploadpp.pipeline.write_queue import WriteQueue
+from uploadpp.telemetry.metrics import Metrics
+
+
+class Desk:
+    """A queue, and what it uses."""
+
+    def __init__(self) -> None:
+        self.acks = AckTracker()
+        self.refusals = Refusals(Metrics(), lambda: 0.0, lambda _: None)
+        self.queue = WriteQueue(self.acks, self.refusals)
+
+
+def entry(name: str, *, ended: bool = False) -> Entry:
+    events = (*PASSED[:1], CleanUpload()) if ended else PASSED[:1]
+    return Entry(name, after(*events, upload_id=name), version=1)
+
+
+async def test_an_upload_stands_in_it_once_however_often_it_changes() -> None:
+    queue, first, second = Desk().queue, entry("a"), entry("b")
+    for each in (first, second, first, first):
+        queue.put(each)
+    assert len(queue) == 2
+    assert [queue.pop(), queue.pop()] == [first, second]
+    queue.put(first)
+    assert len(queue) == 0, "whoever writes it queues it again"
+    queue.again(first)
+    assert queue.pop() is first
+
+
+async def test_an_end_that_cannot_be_recorded_lets_its_messages_go() -> None:
+    desk, gone = Desk(), entry("a", ended=True)
+    message = desk.acks.add(1, 1)
+    gone.defer_ack(message)
+    desk.acks.release(message)
+    desk.queue.put(gone)
+    assert desk.acks.ack_floor == 0
+    gone.refused = Refused(Refusal.POLICY, 1)
+    desk.queue.put(gone)
+    assert desk.acks.ack_floor == 1
+
+
+async def test_what_is_parked_and_goes_on_keeps_its_messages() -> None:
+    desk, running = Desk(), entry("a")
+    message = desk.acks.add(1, 1)
+    running.defer_ack(message)
+    desk.acks.release(message)
+    desk.queue.put(running)
+    desk.refusals.park(desk.queue.pop(), "create", RefusedError("no", Refusal.POLICY))
+    desk.queue.put(running)
+    assert (desk.acks.ack_floor, len(desk.queue)) == (0, 0)
+
+
+async def test_a_wait_ends_by_what_comes_after_the_round_began() -> None:
+    queue = Desk().queue
+    queue.put(entry("a"))
+    queue.begin_round()
+    await queue.wait(0.001)  # nothing has come since
+    waiting = asyncio.create_task(queue.wait(None))
+    await asyncio.sleep(0)
+    queue.put(entry("b"))
+    await asyncio.wait_for(waiting, 10)
+    queue.begin_round()
+    queue.wake()
+    await asyncio.wait_for(queue.wait(None), 10)
+    assert queue.oldest_seconds >= 0

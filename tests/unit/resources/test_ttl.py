@@ -1,0 +1,126 @@
+"""When an ended upload leaves memory, and when its resource is removed."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from tests.unit.pipeline.test_replaying import NOW
+from tests.unit.resources.test_event_handler import Side, driven
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import CleanUpload
+from uploadpp.core.model import Millis
+from uploadpp.kube.errors import ConflictError, RefusedError
+from uploadpp.resources import ttl
+from uploadpp.resources.ended import EndedUploads
+from uploadpp.resources.finished import FinishedUpload
+from uploadpp.resources.ttl import TTLController
+
+
+class Cluster(Side):
+    """Uploads that have ended, an API server that removes resources, and a clock."""
+
+    def __init__(self, *names: str, max_kept: int = 10) -> None:
+        super().__init__()
+        self.now, self.removed, self.faults = NOW, list[str](), dict[str, Exception]()
+        self.there: dict[str, dict[str, Any]] = {}
+        self.queue = EndedUploads()
+        me = cast("Any", self)
+        self.ttl = TTLController(self.finished, self.inputs, me, self.queue, lambda: self.now, max_kept)
+        for name in names:
+            self.inputs.listed(driven(name, name))
+        self.applier.act()
+        for name in names:
+            entry = self.bench.entry(name)
+            entry.unpublished = 0
+            self.applier.on_input(entry, CleanUpload())
+            entry.saved, entry.notices, entry.unpublished = entry.version, (), 0
+            entry.upload = evolve(entry.upload, expires_at=Millis(NOW + 1000))
+            self.acks.confirm(entry.upload.log.sequence)
+            self.uploads.note_end(entry)
+
+    def on_ended(self, entry: Any) -> None:  # noqa: ANN401 -- as the real one
+        self.queue.add(entry)
+
+    async def delete(self, name: str, uid: str, version: str = "") -> None:
+        del uid, version
+        if (fault := self.faults.pop(name, None)) is not None:
+            raise fault
+        self.removed.append(name)
+
+    async def get(self, name: str) -> dict[str, Any] | None:
+        return self.there.get(name)
+
+    async def rounds(self) -> None:
+        """Two rounds, and as much of a third as shows that the second is complete."""
+        begun, real = 0, self.finished.due
+
+        def due(most: int) -> list[FinishedUpload]:
+            nonlocal begun
+            begun += 1
+            return real(most)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.finished, "due", due)
+            running = asyncio.create_task(self.ttl.run())
+            async with asyncio.timeout(10):
+                while begun <= 2:  # noqa: ASYNC110 -- nothing tells
+                    await asyncio.sleep(0.001)
+            running.cancel()
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ttl, "PERIOD_SECONDS", 0.02)
+
+
+async def test_what_has_ended_leaves_memory_and_is_removed_when_its_time_is_over() -> None:
+    cluster = Cluster("a", "b")
+    assert len(cluster.queue) == 2
+    await cluster.rounds()
+    assert (len(cluster.uploads), len(cluster.finished), cluster.removed) == (0, 2, [])
+    cluster.now = Millis(NOW + 1000)
+    await cluster.rounds()
+    assert sorted(cluster.removed) == ["a", "b"]
+    assert len(cluster.finished) == 0
+
+
+async def test_more_than_may_be_kept_are_removed_early() -> None:
+    cluster = Cluster("a", "b", max_kept=1)
+    await cluster.rounds()
+    assert len(cluster.removed) == 1
+
+
+async def test_what_is_written_or_read_again_stays_in_memory() -> None:
+    cluster = Cluster("a", "b")
+    cluster.bench.entry("a").queued = True
+    await cluster.rounds()
+    assert [each.upload.id for each in cluster.uploads.entries] == ["a"]
+    cluster.uploads.forget(cluster.bench.entry("a"))
+    await cluster.rounds()
+    assert len(cluster.queue) == 0
+
+
+@pytest.mark.parametrize("fault", [RefusedError("403"), KeyError("not foreseen")])
+async def test_a_removal_that_fails_is_tried_again_later_and_keeps_no_other(fault: Exception) -> None:
+    cluster = Cluster("a", "b")
+    cluster.faults = {"a": fault}
+    await cluster.rounds()
+    cluster.now = Millis(NOW + 1000)
+    await cluster.rounds()
+    assert cluster.removed == ["b"]
+    cluster.now = Millis(NOW + 1000 + ttl.LONGEST_PAUSE_MS)
+    await cluster.rounds()
+    assert cluster.removed == ["b", "a"]
+
+
+async def test_a_resource_that_was_edited_meanwhile_is_looked_at_first() -> None:
+    cluster = Cluster("a")
+    await cluster.rounds()
+    edited = driven("a", "a")
+    edited["metadata"] |= {"resourceVersion": "9", "generation": 2}
+    cluster.there, cluster.faults = {"a": edited}, {"a": ConflictError("changed")}
+    cluster.now = Millis(NOW + 1000)
+    await cluster.rounds()
+    assert cluster.removed == []
+    assert cluster.owner("a") == "a", "it is in memory again"
