@@ -16,7 +16,7 @@ from bench.events import bytes_received, step_finished
 from uploadpp.core.config import Config
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.pipeline.router import Router
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.testing.pipelines import PipelineBench
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.reader import Raw
@@ -29,16 +29,16 @@ BEGINNING = 1_800_000_000_000
 class Nobody:
     """Follows no upload: what is measured ends where an upload may be written."""
 
-    def on_storable(self, entry: Entry) -> None:
+    def on_storable(self, tracked: TrackedUpload) -> None:
         """Write nothing."""
 
-    def on_ended(self, entry: Entry) -> None:
+    def on_ended(self, tracked: TrackedUpload) -> None:
         """Evict nothing."""
 
-    def on_forgotten(self, entry: Entry) -> None:
+    def on_forgotten(self, tracked: TrackedUpload) -> None:
         """Remember nothing."""
 
-    def on_overruled(self, entry: Entry) -> None:
+    def on_overruled(self, tracked: TrackedUpload) -> None:
         """Say nothing."""
 
 

@@ -17,15 +17,15 @@ RECORDS = {
     "kube": {"known": "sightings._Sighting"},
     "migration": {"self._report": "report.Report"},
     "pipeline": {
-        "entry": "TrackedUpload",
-        "earlier.entry": "TrackedUpload",
+        "tracked": "TrackedUpload",
+        "earlier.tracked": "TrackedUpload",
         "message": "acks.PendingMessage",
         "deferred.message": "acks.PendingMessage",
         "fact": "unknown_uploads._Fact",
         "doubt": "lost_uploads._Doubt",
     },
     "process": {"connection": "health._Connection"},
-    "resources": {"entry": "TrackedUpload", "evicted": "finished.FinishedUpload"},
+    "resources": {"tracked": "TrackedUpload", "evicted": "finished.FinishedUpload"},
     "steps": {
         "job": "job.Job",
         "attempt": "judge.Attempt",

@@ -126,7 +126,7 @@ def test_s9_whatever_a_resource_holds_the_others_go_on(
         side.inputs.listed(found)
     side.applier.act()
     side.inputs.reconcile_all()
-    for each in list(side.uploads.entries):
+    for each in list(side.uploads.in_memory):
         side.applier.on_tick(each)
     seen["metadata"]["generation"] = 7
     side.inputs.seen(seen)
@@ -138,7 +138,7 @@ def test_s9_whatever_a_resource_holds_the_others_go_on(
             )
             side.router.on_message(raw)
     told = told_before(listed) or told_before(seen)
-    for each in list(side.uploads.entries):
+    for each in list(side.uploads.in_memory):
         upload = each.upload
         assert len(orjson.dumps(to_status(upload))) < 1_000_000
         over = all(step.state in OVER for step in upload.steps)
@@ -227,9 +227,9 @@ def test_s1_whatever_messages_hold_the_others_go_on(messages: list[bytes]) -> No
     good = EVENTS["BytesReceived"] | {"UploadID": GOOD}
     for number, data in enumerate((*messages, message("BytesReceived", orjson.dumps(good)), *messages)):
         side.router.on_message(Raw(1000 + number, NOW, number, 0, data))
-        for each in list(side.uploads.entries):
+        for each in list(side.uploads.in_memory):
             side.applier.on_tick(each)
-    for each in list(side.uploads.entries):
+    for each in list(side.uploads.in_memory):
         made = to_resource(each.upload, namespace="ocis", shown=ALL_SHOWN, sealed="gAAAA")
         assert orjson.dumps([made, to_status(each.upload)])
         assert len(each.upload.id) <= MAX_ID

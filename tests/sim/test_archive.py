@@ -211,7 +211,7 @@ def test_one_that_cannot_be_read_keeps_no_other_from_going_on_and_is_replayed_la
     sim.world.upload("up-3")
     sim.kernel.run_until(300.0)  # the server does not recognise what was published by its id any more
     assert sim.world.sessions["up-3"].released, sim.trace.text()
-    assert memory(successor)[0].upload_entry("up-2") is None
+    assert memory(successor)[0].by_id("up-2") is None
     successor.faults.unreadable = ""
     sim.kernel.run_until(340.0)
     assert sim.world.sessions["up-2"].released, sim.trace.text()

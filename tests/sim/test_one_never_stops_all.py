@@ -73,7 +73,7 @@ def concerns(value: Any, depth: int = 3) -> bool:  # noqa: ANN401 -- whatever a 
         return False
     return any(
         concerns(getattr(value, name), depth - 1)
-        for name in ("id", "name", "upload_id", "upload", "entry")
+        for name in ("id", "name", "upload_id", "upload", "tracked")
         if hasattr(value, name)
     )
 

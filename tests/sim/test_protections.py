@@ -16,7 +16,7 @@ from uploadpp.pipeline.acks import AckTracker, PendingMessage
 from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.checkpoint import Checkpoint
 from uploadpp.pipeline.fence import Fence
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.testing.apiserver import ApiServer, Json
 from uploadpp.testing.invariants import Promise
 from uploadpp.testing.plans import config, step
@@ -90,7 +90,7 @@ def no_compare_and_set(patch: Patch) -> None:
 
 def checkpoint_before_publication(patch: Patch) -> None:
     """A state is stored although its commands are not in the stream yet."""
-    patch.setattr(Entry, "unpublished", property(lambda _: 0, lambda _self, _value: None))
+    patch.setattr(TrackedUpload, "unpublished", property(lambda _: 0, lambda _self, _value: None))
 
 
 def acknowledge_before_checkpoint(patch: Patch) -> None:
@@ -122,10 +122,10 @@ def a_url_goes_first(patch: Patch) -> None:
     """A URL is stored before the run that it begins."""
     write = Checkpoint._write
 
-    async def eager(self: Checkpoint, entry: Entry, upload: Upload) -> None:
-        if entry.stored is not None and entry.sealed is not upload.origin:
-            entry.stored = await self._seal(entry, entry.stored, upload.origin)
-        await write(self, entry, upload)
+    async def eager(self: Checkpoint, tracked: TrackedUpload, upload: Upload) -> None:
+        if tracked.stored is not None and tracked.sealed is not upload.origin:
+            tracked.stored = await self._seal(tracked, tracked.stored, upload.origin)
+        await write(self, tracked, upload)
 
     patch.setattr(Checkpoint, "_write", eager)
 

@@ -182,7 +182,7 @@ def test_a_removed_resource_is_not_taken_up_again_because_the_watch_is_late() ->
     assert process.candidate.ownership is not None
     process.machine.loop.call_soon(process.candidate.ownership._on_watch, "MODIFIED", earlier)
     sim.kernel.run_until(21.0)
-    assert process.candidate.ownership._uploads.upload_entry("up-1") is None
+    assert process.candidate.ownership._uploads.by_id("up-1") is None
     sim.settle()
     result = sim.result()
     assert not result.violations, result.report()
@@ -221,9 +221,9 @@ def test_a_listing_that_is_older_than_a_resource_does_not_make_it_forgotten(seed
     sim.kernel.run_until(40.0)
     assert process.candidate is not None
     assert process.candidate.ownership is not None
-    entry = process.candidate.ownership._uploads.upload_entry("up-1")
-    assert entry is not None
-    assert entry.version > 0, "forgotten, and taken up again from the watch"
+    tracked = process.candidate.ownership._uploads.by_id("up-1")
+    assert tracked is not None
+    assert tracked.version > 0, "forgotten, and taken up again from the watch"
     sim.settle()
     result = sim.result()
     assert not result.violations, result.report()

@@ -47,10 +47,10 @@ def test_f01_nothing_is_acknowledged_before_it_is_stored() -> None:
     desk = Desk()
     desk.read(1, message("BytesReceived", arrival()))
     desk.bus.on_stored[0](2)
-    entry = desk.uploads.upload_entry(UPLOAD)
-    assert entry is not None
+    tracked = desk.uploads.by_id(UPLOAD)
+    assert tracked is not None
     assert desk.acks.ack_floor == 0
-    desk.uploads.saved(entry, entry.version)
+    desk.uploads.saved(tracked, tracked.version)
     assert desk.acks.ack_floor == 1
 
 
@@ -58,11 +58,11 @@ def test_f23_nothing_is_stored_before_it_is_published() -> None:
     """So a crash in between repeats a command under the same id instead of forgetting it."""
     desk = Desk()
     desk.read(1, message("BytesReceived", arrival()))
-    entry = desk.uploads.upload_entry(UPLOAD)
-    assert entry is not None
-    before = entry.storable
+    tracked = desk.uploads.by_id(UPLOAD)
+    assert tracked is not None
+    before = tracked.storable
     desk.bus.on_stored[0](2)
-    assert (before, entry.storable) == (False, True)
+    assert (before, tracked.storable) == (False, True)
     again = Desk()
     again.read(1, message("BytesReceived", arrival()))
     assert again.bus.sent[0].event_id == desk.bus.sent[0].event_id

@@ -215,10 +215,10 @@ class App:
         )
         metrics.ages.tell_of(
             lambda: (
-                entry.upload
+                tracked.upload
                 for candidate in self._candidates
                 if candidate.ownership is not None
-                for entry in candidate.ownership.entries
+                for tracked in candidate.ownership.in_memory
             ),
             wall_clock,
         )

@@ -25,7 +25,7 @@ from uploadpp.ownership.wiring import Hearing, wire
 from uploadpp.pipeline.missed_messages import Missed
 from uploadpp.pipeline.ports import Json, Watching
 from uploadpp.pipeline.rehearsal import REHEARSE_AFTER, Rehearsal
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.write_throttle import LoadSample, MessageRate, max_writers
 from uploadpp.process.tasks import end_tasks
 from uploadpp.wire.client import trouble
@@ -109,9 +109,9 @@ class Ownership:
         return self._reader.lag_seconds(self._deps.clock()) if self._reader is not None else 0.0
 
     @property
-    def entries(self) -> Iterable[Entry]:
+    def in_memory(self) -> Iterable[TrackedUpload]:
         """The uploads in memory."""
-        return self._uploads.entries
+        return self._uploads.in_memory
 
     @property
     def unsaved(self) -> int:
@@ -120,13 +120,13 @@ class Ownership:
 
     def trace_id(self, upload_id: str) -> str:
         """The trace of an upload; empty when there is no such upload."""
-        entry = self._uploads.upload_entry(upload_id)
-        return f"{trace_of(entry.upload).id:032x}" if entry is not None else ""
+        tracked = self._uploads.by_id(upload_id)
+        return f"{trace_of(tracked.upload).id:032x}" if tracked is not None else ""
 
     @property
     def uploads(self) -> list[Upload]:
         """What is in memory of the uploads of this shard."""
-        return [entry.upload for entry in self._uploads.entries]
+        return [tracked.upload for tracked in self._uploads.in_memory]
 
     async def run(self, epoch: int, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then hand over cleanly.
@@ -210,9 +210,9 @@ class Ownership:
         self._legacy.go_on(self._reader if self._shard.index == 0 else None)
         works.handler.reconcile_all()
         works.admission.open(works.applier.on_granted)
-        for entry in works.uploads.entries:
-            with works.faults.isolated(entry):
-                works.uploads.note_end(entry)
+        for tracked in works.uploads.in_memory:
+            with works.faults.isolated(tracked):
+                works.uploads.note_end(tracked)
         self._recording = [self._spawn(works.checkpoint.run(self._max_writers))]
         self._recording += [self._spawn(works.checkpoint.write()) for _ in range(deps.writers)]
         own = (  # not because of a message
@@ -271,9 +271,9 @@ class Ownership:
         if self._watch is not None:
             await self._watch.stop()
         await end_tasks(self._tasks)
-        for entry in list(self._uploads.entries):
-            with self._works.faults.isolated(entry):
-                self._uploads.forget(entry)
+        for tracked in list(self._uploads.in_memory):
+            with self._works.faults.isolated(tracked):
+                self._uploads.forget(tracked)
         self._works.finished.clear()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -317,12 +317,12 @@ class Ownership:
         else:
             self._works.handler.seen(resource)
 
-    def _on_tick(self, entry: Entry) -> None:
+    def _on_tick(self, tracked: TrackedUpload) -> None:
         """A timer is due; while we cannot hear answers nobody is late with one."""
         if self._hears():
-            self._works.applier.on_tick(entry)
+            self._works.applier.on_tick(tracked)
         else:
-            self._works.timers.set(entry, Millis(self._deps.clock() + DEAF_MS))
+            self._works.timers.set(tracked, Millis(self._deps.clock() + DEAF_MS))
 
     def _hears(self) -> bool:
         return self._reader is not None and self._reader.hears

@@ -15,7 +15,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Upload
 from uploadpp.core.sharding import Shard
 from uploadpp.core.states import Stage
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -25,17 +25,17 @@ class StepAdmission:
     """The queues of all limited steps of one shard."""
 
     def __init__(self, config: Config, shard: Shard, metrics: Metrics) -> None:
-        self._slots: dict[str, Slots[Entry]] = {
+        self._slots: dict[str, Slots[TrackedUpload]] = {
             step: Slots(share_of(limit, shard)) for step, limit in config.max_in_flight.items()
         }
         self._metrics = metrics
-        self._at: dict[Entry, tuple[str, str]] = {}
-        self._came: list[Entry] = []
+        self._at: dict[TrackedUpload, tuple[str, str]] = {}
+        self._came: list[TrackedUpload] = []
         self._shown = dict.fromkeys(self._slots, 0)
-        self._grant: Callable[[Entry], None] | None = None
+        self._grant: Callable[[TrackedUpload], None] | None = None
         self._granting = False
 
-    def open(self, grant: Callable[[Entry], None]) -> None:
+    def open(self, grant: Callable[[TrackedUpload], None]) -> None:
         """Grant slots by `grant` from now on: the log is read, and edited resources were looked at."""
         self._grant = grant
         for step, slots in self._slots.items():
@@ -49,38 +49,38 @@ class StepAdmission:
                 self._metrics.slots.labels(step).dec(slots.limit)
         self._grant = None
 
-    def moved(self, entry: Entry) -> None:
+    def moved(self, tracked: TrackedUpload) -> None:
         """Look where an upload stands now."""
-        upload = entry.upload
+        upload = tracked.upload
         waits = upload.stage is Stage.QUEUED
         step = upload.current_step if waits or holds_slot(upload) else ""
-        known = self._at.get(entry)
+        known = self._at.get(tracked)
         if known is not None and known[0] != step:
-            self.left(entry)
+            self.left(tracked)
             known = None
         slots = self._slots.get(step)
         if slots is None:
             return
-        step, user = self._at[entry] = known or (step, user_of(upload))
+        step, user = self._at[tracked] = known or (step, user_of(upload))
         if not waits:
-            slots.hold(entry, user)
+            slots.hold(tracked, user)
         else:
-            slots.wait(entry, user, (upload.received_at,))
+            slots.wait(tracked, user, (upload.received_at,))
             if not upload.message:
-                self._came.append(entry)
+                self._came.append(tracked)
 
-    def left(self, entry: Entry) -> None:
+    def left(self, tracked: TrackedUpload) -> None:
         """An upload is at no limited step any more."""
-        known = self._at.pop(entry, None)
+        known = self._at.pop(tracked, None)
         if known is not None:
-            self._slots[known[0]].leave(entry)
+            self._slots[known[0]].leave(tracked)
 
-    def gave_up(self, entry: Entry) -> None:
+    def gave_up(self, tracked: TrackedUpload) -> None:
         """Our own code has failed on an upload: perhaps it never moves, and others wait for its slot."""
         try:
-            self.left(entry)
+            self.left(tracked)
         except Exception:
-            log.exception("a slot is lost", extra={"upload": entry.upload.id})
+            log.exception("a slot is lost", extra={"upload": tracked.upload.id})
         self.grant()
 
     def grant(self) -> None:
@@ -90,15 +90,15 @@ class StepAdmission:
         self._granting = True
         try:
             for step, slots in self._slots.items():
-                while (grant := self._grant) is not None and (entry := slots.grant()) is not None:
-                    since = entry.upload.since
+                while (grant := self._grant) is not None and (tracked := slots.grant()) is not None:
+                    since = tracked.upload.since
                     try:
-                        grant(entry)
+                        grant(tracked)
                     except Exception:
-                        log.exception("slot not taken; others go on", extra={"upload": entry.upload.id})
-                        self.gave_up(entry)
+                        log.exception("slot not taken; others go on", extra={"upload": tracked.upload.id})
+                        self.gave_up(tracked)
                         continue
-                    waited = max(entry.upload.since - since, 0) / 1000
+                    waited = max(tracked.upload.since - since, 0) / 1000
                     self._metrics.queue_seconds.labels(step).observe(waited)
                 self._show(step, slots)
             if self._grant is not None and self._came:
@@ -106,7 +106,7 @@ class StepAdmission:
         finally:
             self._granting = False
 
-    def _show(self, step: str, slots: Slots[Entry]) -> None:
+    def _show(self, step: str, slots: Slots[TrackedUpload]) -> None:
         used = slots.used
         if used != self._shown[step]:
             self._metrics.slots_used.labels(step).inc(used - self._shown[step])
@@ -114,13 +114,13 @@ class StepAdmission:
 
     def _tell(self) -> None:
         """Say how long the queue is; that goes into the next write, and is worth none of its own."""
-        for entry in self._came:
-            upload = entry.upload
-            if upload.stage is Stage.QUEUED and not upload.message and entry in self._at:
+        for tracked in self._came:
+            upload = tracked.upload
+            if upload.stage is Stage.QUEUED and not upload.message and tracked in self._at:
                 slots = self._slots[upload.current_step]
                 others = slots.waiting - 1
                 text = f"{_counted(slots.limit, 'slot')}, {_counted(others, 'other')} waited when it came"
-                entry.upload = evolve(upload, message=text)
+                tracked.upload = evolve(upload, message=text)
         self._came.clear()
 
 

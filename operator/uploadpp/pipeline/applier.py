@@ -27,7 +27,7 @@ from uploadpp.pipeline.outbox import Outbox
 from uploadpp.pipeline.ports import Bus
 from uploadpp.pipeline.replay_buffer import PendingCommand
 from uploadpp.pipeline.shared import Shared
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.unknown_uploads import UnknownUploads
 from uploadpp.pipeline.uploads import Lifecycle, Uploads
 from uploadpp.telemetry.upload_log import log_transition
@@ -77,10 +77,10 @@ class Applier:
 
     def recognize(self, raw: Raw, message: PendingMessage) -> bool:
         """Whether this is an event that this very owner has sent: then only its position is news."""
-        if (entry := self._outbox.recognize(raw)) is None:
+        if (tracked := self._outbox.recognize(raw)) is None:
             return False
         self._metrics.events.labels("Published").inc()
-        entry.defer_ack(message)
+        tracked.defer_ack(message)
         return True
 
     def meet(self, event_id: str, event: Input, sequence: int, timestamp: Millis) -> None:
@@ -98,137 +98,137 @@ class Applier:
         if isinstance(event, BytesReceived) and (why := uploads.text_budget.refuses(event.origin)):
             self._faults.upload(upload_id, why)
             return
-        entry, at = uploads.upload_entry(upload_id), Position(self._acks.stream, sequence)
+        tracked, at = uploads.by_id(upload_id), Position(self._acks.stream, sequence)
         said_before: list[PendingMessage] = []
-        if entry is not None and arrival.overrules(entry.upload, event):
-            uploads.forget(entry)
-            self._lifecycle.on_overruled(entry)
-            entry = None
-        if entry is None and isinstance(event, BytesReceived):
+        if tracked is not None and arrival.overrules(tracked.upload, event):
+            uploads.forget(tracked)
+            self._lifecycle.on_overruled(tracked)
+            tracked = None
+        if tracked is None and isinstance(event, BytesReceived):
             event, said_before = self.unknown.recall(upload_id, event, timestamp)
-        elif entry is None:
+        elif tracked is None:
             self.unknown.note(upload_id, event, timestamp, self._clock(), message)
-        decision = apply(entry.upload if entry else None, upload_id, event, at, timestamp, self._config)
-        entry = self._carry_out(entry, upload_id, event, decision, timestamp, message)
-        if entry is not None:
+        decision = apply(tracked.upload if tracked else None, upload_id, event, at, timestamp, self._config)
+        tracked = self._carry_out(tracked, upload_id, event, decision, timestamp, message)
+        if tracked is not None:
             for each in said_before:
-                entry.defer_ack(each)
+                tracked.defer_ack(each)
 
     # -- what does not come from the log --------------------------------------------------
 
-    def on_input(self, entry: Entry, event: Input) -> None:
+    def on_input(self, tracked: TrackedUpload, event: Input) -> None:
         """Something that does not come from the log: a timer, or a person."""
         now = self._clock()
-        decision = decide(entry.upload, entry.upload.id, event, now, self._config)
-        self._carry_out(entry, entry.upload.id, event, decision, now, None)
+        decision = decide(tracked.upload, tracked.upload.id, event, now, self._config)
+        self._carry_out(tracked, tracked.upload.id, event, decision, now, None)
 
-    def on_tick(self, entry: Entry) -> None:
+    def on_tick(self, tracked: TrackedUpload) -> None:
         """A timer is due. It is ignored while the command whose answer it limits is not published yet."""
-        if entry.gone or entry.unpublished:
+        if tracked.gone or tracked.unpublished:
             return
-        self._timers.set(entry, Millis(self._clock() + AFTER_FAULT_MS))
-        with self._faults.isolated(entry):
-            self.on_input(entry, Tick())
-            self._uploads.schedule(entry)
+        self._timers.set(tracked, Millis(self._clock() + AFTER_FAULT_MS))
+        with self._faults.isolated(tracked):
+            self.on_input(tracked, Tick())
+            self._uploads.schedule(tracked)
 
-    def on_granted(self, entry: Entry) -> None:
+    def on_granted(self, tracked: TrackedUpload) -> None:
         """A slot at the step it is queued for is its own."""
         try:
-            self.on_input(entry, Granted())
+            self.on_input(tracked, Granted())
         except Exception as error:
-            self._faults.report(entry, error)
+            self._faults.report(tracked, error)
             raise  # its slot goes to another
 
-    def adopt(self, entry: Entry) -> None:
+    def adopt(self, tracked: TrackedUpload) -> None:
         """Take an upload into memory."""
-        self._uploads.add(entry)
+        self._uploads.add(tracked)
         if not self.replaying:
-            self._uploads.schedule(entry)
+            self._uploads.schedule(tracked)
 
     # -- what was decided -----------------------------------------------------------------
 
     def _carry_out(
         self,
-        entry: Entry | None,
+        tracked: TrackedUpload | None,
         upload_id: str,
         event: Input,
         decision: Decision,
         now: Millis,
         message: PendingMessage | None,
-    ) -> Entry | None:
+    ) -> TrackedUpload | None:
         """Do what was decided; returns the upload, which may be a new one."""
-        if decision.met is not None and entry is not None:
-            self._published_elsewhere(entry, decision.met)
+        if decision.met is not None and tracked is not None:
+            self._published_elsewhere(tracked, decision.met)
         if decision.ignored is not None:
-            if entry is not None and decision.upload is not None:
+            if tracked is not None and decision.upload is not None:
                 # Only its position has moved, which is worth no write, unless there is a later URL.
-                entry.version += decision.upload.origin is not entry.upload.origin
-                entry.upload = decision.upload
-                self._uploads.text_budget.note(entry)
+                tracked.version += decision.upload.origin is not tracked.upload.origin
+                tracked.upload = decision.upload
+                self._uploads.text_budget.note(tracked)
             self._metrics.ignored.labels(decision.ignored).inc()
             if not isinstance(event, Published | Tick):
                 said = {"upload": upload_id, "reason": decision.ignored}
                 log.debug("ignored: %s", decision.why, extra=said)
         elif decision.upload is not None:
-            if self._tracing is not None and entry is not None:
-                with self._faults.isolated(entry):
-                    self._tracing.moved(entry.upload, decision.upload, now)
-            entry = self._changed(entry, decision)
+            if self._tracing is not None and tracked is not None:
+                with self._faults.isolated(tracked):
+                    self._tracing.moved(tracked.upload, decision.upload, now)
+            tracked = self._changed(tracked, decision)
         for command in decision.commands:
-            self._publish(entry, upload_id, command, now, message)
-        if entry is None:
+            self._publish(tracked, upload_id, command, now, message)
+        if tracked is None:
             return None
         if message is not None:
-            entry.defer_ack(message)
+            tracked.defer_ack(message)
         if self._admission is not None:
             self._admission.grant()
-        if entry.storable:
-            self._lifecycle.on_storable(entry)
-        return entry
+        if tracked.storable:
+            self._lifecycle.on_storable(tracked)
+        return tracked
 
-    def _changed(self, entry: Entry | None, decision: Decision) -> Entry:
+    def _changed(self, tracked: TrackedUpload | None, decision: Decision) -> TrackedUpload:
         upload = decision.upload
         assert upload is not None  # noqa: S101 -- the caller has looked
-        before = entry.upload if entry else None
-        if entry is None:
-            entry = Entry(resource_name(upload.id), upload)
-            self.adopt(entry)
-        renewed, entry.upload = entry.upload.origin is not upload.origin, upload
+        before = tracked.upload if tracked else None
+        if tracked is None:
+            tracked = TrackedUpload(resource_name(upload.id), upload)
+            self.adopt(tracked)
+        renewed, tracked.upload = tracked.upload.origin is not upload.origin, upload
         if renewed:
-            self._uploads.text_budget.note(entry)
-        entry.version += 1
-        entry.notices += decision.notices
-        self._uploads.schedule(entry)
+            self._uploads.text_budget.note(tracked)
+        tracked.version += 1
+        tracked.notices += decision.notices
+        self._uploads.schedule(tracked)
         if self._admission is not None:
-            self._admission.moved(entry)
+            self._admission.moved(tracked)
         if before is not None:
             self._metrics.moved(before, upload)
         moved = before is None or before.stage is not upload.stage or before.cursor != upload.cursor
         if moved or decision.notices:
             log_transition(upload, decision.notices)
-        return entry
+        return tracked
 
     # -- what goes out --------------------------------------------------------------------
 
     def _publish(
         self,
-        entry: Entry | None,
+        tracked: TrackedUpload | None,
         upload_id: str,
         command: Command,
         now: Millis,
         message: PendingMessage | None,
     ) -> None:
-        upload = entry.upload if entry else None
+        upload = tracked.upload if tracked else None
         traceparent = None
         if self._tracing is not None and upload is not None:
             traceparent = self._tracing.traceparent(upload, command.mark)
         outgoing = encode(command, upload_id, upload, now, traceparent, self.marks)
-        if entry is not None:
-            entry.unpublished += 1
-            message = None  # the entry's checkpoint holds the log back, not the command
+        if tracked is not None:
+            tracked.unpublished += 1
+            message = None  # the upload's checkpoint holds the log back, not the command
         elif message is not None:
             message.open += 1
-        self._outbox.put(PendingCommand(entry, command, outgoing, message))
+        self._outbox.put(PendingCommand(tracked, command, outgoing, message))
 
     def published(
         self,
@@ -238,42 +238,42 @@ class Applier:
         planned: Planned | None = None,
     ) -> None:
         """A command is in the stream; since when and by which plan only a replay tells."""
-        entry = pending.entry
+        tracked = pending.tracked
         if pending.message is not None:
             self._acks.release(pending.message)
-        if entry is None or entry.gone:
+        if tracked is None or tracked.gone:
             return
-        entry.unpublished -= 1
+        tracked.unpublished -= 1
         echo, at = Published(pending.command.mark, sequence, planned), Position(self._acks.stream, sequence)
         now = self._clock() if at_time is None else at_time
         try:
-            decision = apply(entry.upload, entry.upload.id, echo, at, now, self._config)
-            self._carry_out(entry, entry.upload.id, echo, decision, now, None)
+            decision = apply(tracked.upload, tracked.upload.id, echo, at, now, self._config)
+            self._carry_out(tracked, tracked.upload.id, echo, decision, now, None)
             if decision.ignored is not None:  # a timer may have been due before it was published
-                self._uploads.schedule(entry)
+                self._uploads.schedule(tracked)
         except Exception as error:  # noqa: BLE001 -- logged there; whoever calls serves all uploads
-            self._faults.report(entry, error)
+            self._faults.report(tracked, error)
 
-    def _published_elsewhere(self, entry: Entry, mark: Mark) -> None:
+    def _published_elsewhere(self, tracked: TrackedUpload, mark: Mark) -> None:
         """Another service has said what we keep: it need not go out."""
-        if self._outbox.withdraw(mark.event_id(entry.upload.id)) is not None:
-            entry.unpublished -= 1
+        if self._outbox.withdraw(mark.event_id(tracked.upload.id)) is not None:
+            tracked.unpublished -= 1
 
-    def _refused(self, entry: Entry | None, message: PendingMessage | None, why: str) -> None:
+    def _refused(self, tracked: TrackedUpload | None, message: PendingMessage | None, why: str) -> None:
         if message is not None:
             self._acks.release(message)
-        if entry is not None and not entry.gone:
-            with self._faults.isolated(entry):
-                self._faults.upload(entry.upload.id, why)
-                self._uploads.forget(entry)
+        if tracked is not None and not tracked.gone:
+            with self._faults.isolated(tracked):
+                self._faults.upload(tracked.upload.id, why)
+                self._uploads.forget(tracked)
 
     # -- the end of a replay --------------------------------------------------------------
 
     def act(self) -> None:
         """The log is read to its end: publish what it does not show as published."""
         counts = self._outbox.open(self._clock(), self.marks, self._left_out)
-        for entry in list(self._uploads.entries):
-            self._wake(entry)
+        for tracked in list(self._uploads.in_memory):
+            self._wake(tracked)
         log.info("replay is over; acting", extra={"uploads": len(self._uploads), **counts})
 
     @contextmanager
@@ -282,14 +282,16 @@ class Applier:
         self._outbox.keep()
         yield
         self._outbox.open(self._clock(), self.marks, self._left_out)
-        if (entry := self._uploads.upload_entry(upload_id)) is not None:
-            self._wake(entry)
+        if (tracked := self._uploads.by_id(upload_id)) is not None:
+            self._wake(tracked)
 
-    def _wake(self, entry: Entry) -> None:
-        with self._faults.isolated(entry):
-            self._uploads.go_on(entry)
+    def _wake(self, tracked: TrackedUpload) -> None:
+        with self._faults.isolated(tracked):
+            self._uploads.go_on(tracked)
 
-    def _left_out(self, entry: Entry | None, error: Exception, message: PendingMessage | None) -> None:
+    def _left_out(
+        self, tracked: TrackedUpload | None, error: Exception, message: PendingMessage | None
+    ) -> None:
         """Our own code failed on what an upload was to publish: nothing must wait for it."""
-        self._faults.report(entry, error)
-        self._refused(entry, message, "what it was to publish cannot be told")
+        self._faults.report(tracked, error)
+        self._refused(tracked, message, "what it was to publish cannot be told")

@@ -48,7 +48,7 @@ from uploadpp.pipeline.ports import Json, Notices, Resources, Seals
 from uploadpp.pipeline.record_limit import RecordLimit
 from uploadpp.pipeline.refusals import Refusals
 from uploadpp.pipeline.shared import Shared
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.pipeline.write_guard import WriteGuard
 from uploadpp.pipeline.write_queue import WriteQueue
@@ -88,10 +88,10 @@ class ResourceHandler(Protocol):
     def seen(self, resource: Json) -> None:
         """The resource as it is now."""
 
-    def claimed(self, entry: Entry, resource: Json) -> None:
+    def claimed(self, tracked: TrackedUpload, resource: Json) -> None:
         """The resource was there before we could make it."""
 
-    def vanished(self, entry: Entry) -> None:
+    def vanished(self, tracked: TrackedUpload) -> None:
         """The resource is not there any more."""
 
 
@@ -129,7 +129,7 @@ class Checkpoint:
         self._limit = records.limit
         self._refusals = records.refusals
         self._handler = handler
-        self._let_through: asyncio.Queue[Entry] = asyncio.Queue()
+        self._let_through: asyncio.Queue[TrackedUpload] = asyncio.Queue()
         self._writing = 0
 
     @property
@@ -160,62 +160,62 @@ class Checkpoint:
                 self._let_one_through(queue.pop())
             await queue.wait(QUIET_SECONDS if queue else self._refusals.next_in())
 
-    def _let_one_through(self, entry: Entry) -> None:
-        verb = CREATE if entry.stored is None else STATUS
-        if entry.refused is None and self._refusals.blocks(verb):
-            with self._faults.isolated(entry):
-                self._refusals.park(entry, verb)
-                self._queue.note_end(entry)
+    def _let_one_through(self, tracked: TrackedUpload) -> None:
+        verb = CREATE if tracked.stored is None else STATUS
+        if tracked.refused is None and self._refusals.blocks(verb):
+            with self._faults.isolated(tracked):
+                self._refusals.park(tracked, verb)
+                self._queue.note_end(tracked)
         else:
             self._writing += 1
-            self._let_through.put_nowait(entry)
+            self._let_through.put_nowait(tracked)
 
     def _try_again(self) -> None:
-        for entry in self._refusals.due():
-            self._queue.again(entry)
-        for entry in self._refusals.expired():
-            said = {"upload": entry.upload.id, "stage": entry.upload.stage}
+        for tracked in self._refusals.due():
+            self._queue.again(tracked)
+        for tracked in self._refusals.expired():
+            said = {"upload": tracked.upload.id, "stage": tracked.upload.stage}
             log.warning("the upload has ended and could not be recorded; it is forgotten", extra=said)
-            with self._faults.isolated(entry):
-                self._uploads.forget(entry)
+            with self._faults.isolated(tracked):
+                self._uploads.forget(tracked)
 
     async def write(self) -> None:
         """One writer; as many run as writes may be in flight. Until cancelled."""
         while True:
-            entry = await self._let_through.get()
-            entry.creating = entry.stored is None and not entry.is_unrecorded_end
+            tracked = await self._let_through.get()
+            tracked.creating = tracked.stored is None and not tracked.is_unrecorded_end
             try:
-                error = await self._store(entry)
+                error = await self._store(tracked)
             finally:
                 self._writing -= 1
                 self._queue.wake()
-            entry.creating = False  # not if we are cancelled: it is on its way then
-            with self._faults.isolated(entry):
-                self._stored(entry, error)
+            tracked.creating = False  # not if we are cancelled: it is on its way then
+            with self._faults.isolated(tracked):
+                self._stored(tracked, error)
 
-    def _stored(self, entry: Entry, error: ApiError | None) -> None:
-        if error is not None and not entry.gone:  # it stays `queued`: parked
-            self._refusals.park(entry, CREATE if entry.stored is None else STATUS, error)
-            self._queue.note_end(entry)
+    def _stored(self, tracked: TrackedUpload, error: ApiError | None) -> None:
+        if error is not None and not tracked.gone:  # it stays `queued`: parked
+            self._refusals.park(tracked, CREATE if tracked.stored is None else STATUS, error)
+            self._queue.note_end(tracked)
             return
-        entry.queued = False
-        if entry.storable:
-            self._queue.put(entry)
+        tracked.queued = False
+        if tracked.storable:
+            self._queue.put(tracked)
 
-    async def _store(self, entry: Entry) -> ApiError | None:
+    async def _store(self, tracked: TrackedUpload) -> ApiError | None:
         """Write the present state; returns why that has failed."""
         for _ in range(CONFLICTS_IN_A_ROW):
-            if entry.gone or entry.unpublished:
+            if tracked.gone or tracked.unpublished:
                 return None  # a newer state is being published; it comes back when that is done
-            upload, version, is_new = entry.upload, entry.version, entry.stored is None
+            upload, version, is_new = tracked.upload, tracked.version, tracked.stored is None
             try:
-                if not await self._write_or_reconcile(entry, upload):
+                if not await self._write_or_reconcile(tracked, upload):
                     continue
-                self._uploads.saved(entry, version)
-                self._post_notices(entry)
-                self._refusals.written(entry, (CREATE, STATUS) if is_new else (STATUS,))
+                self._uploads.saved(tracked, version)
+                self._post_notices(tracked)
+                self._refusals.written(tracked, (CREATE, STATUS) if is_new else (STATUS,))
             except NotFoundError:
-                self._vanished(entry)
+                self._vanished(tracked)
                 return None
             except ApiError as error:
                 away = isinstance(error, UnavailableError)
@@ -225,55 +225,55 @@ class Checkpoint:
                 raise
             except Exception as error:  # noqa: BLE001 -- a bug, or too much for a resource: the writer goes on
                 if not isinstance(error, TooLargeError):
-                    self._faults.report(entry, error)
+                    self._faults.report(tracked, error)
                 self._metrics.writes.labels("any", "refused").inc()
                 return _unencodable(error)
             return None
-        return UnavailableError(f"{entry.name}: somebody else changes the resource all the time")
+        return UnavailableError(f"{tracked.name}: somebody else changes the resource all the time")
 
-    def _vanished(self, entry: Entry) -> None:
+    def _vanished(self, tracked: TrackedUpload) -> None:
         try:
-            self._handler.vanished(entry)
+            self._handler.vanished(tracked)
         except Exception as error:  # noqa: BLE001 -- logged in `Faults.report`
-            self._faults.report(entry, error)
-            entry.gone = True  # nothing is to be written any more
+            self._faults.report(tracked, error)
+            tracked.gone = True  # nothing is to be written any more
 
-    async def _write_or_reconcile(self, entry: Entry, upload: Upload) -> bool:
-        """Write a state; False when somebody else had written and the entry caught up with that."""
+    async def _write_or_reconcile(self, tracked: TrackedUpload, upload: Upload) -> bool:
+        """Write a state; False when somebody else had written and the upload caught up with that."""
         try:
-            await self._write(entry, upload)
+            await self._write(tracked, upload)
         except ConflictError as error:
             self._metrics.writes.labels("any", "conflict").inc()
-            await self._reconcile(entry, error)
+            await self._reconcile(tracked, error)
             return False
         return True
 
-    async def _write(self, entry: Entry, upload: Upload) -> None:
-        is_new, origin, altered = entry.stored is None, upload.origin, ""
-        if entry.stored is None:
+    async def _write(self, tracked: TrackedUpload, upload: Upload) -> None:
+        is_new, origin, altered = tracked.stored is None, upload.origin, ""
+        if tracked.stored is None:
             # Nothing to compare with: a successor may have ended and removed the upload long ago.
             await self._guard.may_create()
             self._limit.check()
-            made = entry.stored = await self._timed(CREATE, self._create(entry, upload))
+            made = tracked.stored = await self._timed(CREATE, self._create(tracked, upload))
             altered = made.altered
             if made.renamed:
-                self._uploads.rename(entry, made.renamed)
-        elif origin.has_url and not (entry.sealed and entry.sealed.has_url):
+                self._uploads.rename(tracked, made.renamed)
+        elif origin.has_url and not (tracked.sealed and tracked.sealed.has_url):
             # The first URL may be from a Secret: no message brings it again once the upload has begun.
-            entry.stored = await self._seal(entry, entry.stored, origin)
-            altered = entry.stored.altered
-        status = to_status(upload, entry.stored.uid, entry.sealed_with)
-        write = self._resources.write_status(entry.name, entry.stored.version, status)
-        written = entry.stored = await self._timed(STATUS, write)
+            tracked.stored = await self._seal(tracked, tracked.stored, origin)
+            altered = tracked.stored.altered
+        status = to_status(upload, tracked.stored.uid, tracked.sealed_with)
+        write = self._resources.write_status(tracked.name, tracked.stored.version, status)
+        written = tracked.stored = await self._timed(STATUS, write)
         altered = written.altered or altered
-        if not is_new and entry.sealed is not origin:
+        if not is_new and tracked.sealed is not origin:
             # Last: were it there before the run that it began, its announcement would count as a duplicate.
-            entry.stored = await self._seal(entry, written, origin)
-            altered = entry.stored.altered or altered
+            tracked.stored = await self._seal(tracked, written, origin)
+            altered = tracked.stored.altered or altered
         if altered and not (upload.stage.ended and altered == SEALED):
             # After a restart we could not go on with that. Not a fight: it is tried again rarely.
-            entry.sealed = None
-            raise RefusedError(_changed(entry.name, altered), Refusal.CHANGED)
+            tracked.sealed = None
+            raise RefusedError(_changed(tracked.name, altered), Refusal.CHANGED)
 
     async def _timed(self, verb: str, write: Awaitable[Stored]) -> Stored:
         began = time.perf_counter()
@@ -282,104 +282,110 @@ class Checkpoint:
         self._metrics.writes.labels(verb, "ok").inc()
         return written
 
-    async def _seal(self, entry: Entry, known: Stored, origin: Origin) -> Stored:
-        sealed = self._encoder.seals.seal(origin, entry.upload.id)
-        write = self._resources.write_sealed(entry.name, known.version, sealed)
+    async def _seal(self, tracked: TrackedUpload, known: Stored, origin: Origin) -> Stored:
+        sealed = self._encoder.seals.seal(origin, tracked.upload.id)
+        write = self._resources.write_sealed(tracked.name, known.version, sealed)
         written = await self._timed("patch", write)
-        entry.sealed, entry.sealed_with = origin, sealed_with(sealed)
+        tracked.sealed, tracked.sealed_with = origin, sealed_with(sealed)
         return written
 
-    async def _create(self, entry: Entry, upload: Upload) -> Stored:
+    async def _create(self, tracked: TrackedUpload, upload: Upload) -> Stored:
         try:
             resource = self._encoder.resource(upload)
-            if entry.is_unrecorded_end:  # were we killed before the status, no message would tell the end
+            if tracked.is_unrecorded_end:  # were we killed before the status, no message would tell the end
                 resource["metadata"]["annotations"] = {ENDED_ANNOTATION: str(upload.stage)}
             made = await self._resources.create(resource)
         except ConflictError:
             # An answer of ours that got lost, a person's resource that the watch has not shown yet, or a
             # new owner's while we are the zombie.
             await self._guard.confirm_ownership()
-            existing = await self._resources.get(entry.name)
+            existing = await self._resources.get(tracked.name)
             if existing is None:
                 raise
-            return await self._claim_own(entry, existing)
+            return await self._claim_own(tracked, existing)
         except ApiError as error:
-            if error.reason is Refusal.UNREACHABLE or not entry.maybe_made:
+            if error.reason is Refusal.UNREACHABLE or not tracked.maybe_made:
                 raise
             # Refused now, but an earlier attempt whose answer was lost may have made it.
-            existing = await self._resources.get(entry.name)
-            entry.maybe_made = False
+            existing = await self._resources.get(tracked.name)
+            tracked.maybe_made = False
             if existing is None:
                 raise
             await self._guard.confirm_ownership()
-            return await self._claim_own(entry, existing)
-        await self._keep_or_remove(entry, made.renamed or entry.name, made.uid, made.altered)
-        entry.sealed, entry.sealed_with = upload.origin, sealed_with(resource["spec"].get("sealed", ""))
+            return await self._claim_own(tracked, existing)
+        await self._keep_or_remove(tracked, made.renamed or tracked.name, made.uid, made.altered)
+        tracked.sealed, tracked.sealed_with = upload.origin, sealed_with(resource["spec"].get("sealed", ""))
         return made
 
-    async def _keep_or_remove(self, entry: Entry, name: str, uid: str, altered: str) -> None:
+    async def _keep_or_remove(self, tracked: TrackedUpload, name: str, uid: str, altered: str) -> None:
         """Remove a resource of ours that is another than we wrote: a restart would go by what it says."""
         if altered and altered != SEALED:
-            entry.maybe_made = True
+            tracked.maybe_made = True
             with contextlib.suppress(ApiError):  # then it is found, and removed, at the next attempt
                 await self._resources.delete(name, uid)
-                entry.maybe_made = False
+                tracked.maybe_made = False
             raise RefusedError(_changed(name, altered), Refusal.CHANGED)
 
-    async def _claim_own(self, entry: Entry, existing: Json) -> Stored:
-        if existing["spec"]["upload"]["id"] != entry.upload.id or "deletionTimestamp" in existing["metadata"]:
-            raise RefusedError(f"{entry.name} is another upload's, or is being removed", Refusal.NAME)
-        announced = existing["spec"]["upload"].get("receivedTime") == format_time(entry.upload.received_at)
+    async def _claim_own(self, tracked: TrackedUpload, existing: Json) -> Stored:
+        if (
+            existing["spec"]["upload"]["id"] != tracked.upload.id
+            or "deletionTimestamp" in existing["metadata"]
+        ):
+            raise RefusedError(f"{tracked.name} is another upload's, or is being removed", Refusal.NAME)
+        announced = existing["spec"]["upload"].get("receivedTime") == format_time(tracked.upload.received_at)
         if announced and existing["spec"].get("sealed") and not existing.get("status"):  # we have made it
-            altered = altered_in(self._encoder.resource(entry.upload), existing)
-            await self._keep_or_remove(entry, entry.name, existing["metadata"]["uid"], altered)
-        return await self._claim(entry, existing)
+            altered = altered_in(self._encoder.resource(tracked.upload), existing)
+            await self._keep_or_remove(tracked, tracked.name, existing["metadata"]["uid"], altered)
+        return await self._claim(tracked, existing)
 
-    async def _claim(self, entry: Entry, existing: Json) -> Stored:
+    async def _claim(self, tracked: TrackedUpload, existing: Json) -> Stored:
         """Go on with a resource that is there already; what we know of the upload has to be in it."""
-        spec, origin = existing["spec"], entry.upload.origin
-        if spec["upload"].get("receivedTime") != format_time(entry.upload.received_at):
+        spec, origin = existing["spec"], tracked.upload.origin
+        if spec["upload"].get("receivedTime") != format_time(tracked.upload.received_at):
             # Everything published carries the time of the announcement, which this spec does not say.
-            origin = evolve(origin, announced_at=entry.upload.received_at)
-            entry.upload = evolve(entry.upload, origin=origin)
-        if spec.get("steps") != encode_plan(entry.upload.plan).get("steps"):
-            entry.upload = evolve(entry.upload, plan_in_status=True)  # by which it has begun, or will
+            origin = evolve(origin, announced_at=tracked.upload.received_at)
+            tracked.upload = evolve(tracked.upload, origin=origin)
+        if spec.get("steps") != encode_plan(tracked.upload.plan).get("steps"):
+            tracked.upload = evolve(tracked.upload, plan_in_status=True)  # by which it has begun, or will
         claimed = stored(existing)
-        if self._encoder.opens_to(spec.get("sealed", ""), entry.upload):
-            entry.sealed, entry.sealed_with = origin, sealed_with(spec["sealed"])
+        if self._encoder.opens_to(spec.get("sealed", ""), tracked.upload):
+            tracked.sealed, tracked.sealed_with = origin, sealed_with(spec["sealed"])
         else:
-            claimed = await self._seal(entry, claimed, origin)
-        self._handler.claimed(entry, existing)
+            claimed = await self._seal(tracked, claimed, origin)
+        self._handler.claimed(tracked, existing)
         return claimed
 
-    async def _reconcile(self, entry: Entry, conflict: ConflictError) -> None:
+    async def _reconcile(self, tracked: TrackedUpload, conflict: ConflictError) -> None:
         """Somebody else has written: make sure we still own the shard, then look at what it is."""
         await self._guard.confirm_ownership()
-        current = await self._resources.get(entry.name)
+        current = await self._resources.get(tracked.name)
         if current is None:
-            if entry.stored is None:  # a quota's conflict, for example: there is nothing that was removed
+            if tracked.stored is None:  # a quota's conflict, for example: there is nothing that was removed
                 raise UnavailableError(str(conflict), reason=conflict.reason)
-            self._handler.vanished(entry)
+            self._handler.vanished(tracked)
             return
         now = stored(current)
-        if entry.stored is not None and (entry.stored.uid, entry.stored.version) == (now.uid, now.version):
+        if tracked.stored is not None and (tracked.stored.uid, tracked.stored.version) == (
+            now.uid,
+            now.version,
+        ):
             raise RefusedError(str(conflict))  # nothing has changed: it only looks like a conflict
-        if entry.stored is not None and entry.stored.uid != now.uid:
-            self._uploads.forget(entry)
+        if tracked.stored is not None and tracked.stored.uid != now.uid:
+            self._uploads.forget(tracked)
             self._handler.seen(current)
             return
-        first, entry.stored = entry.stored is None, now
+        first, tracked.stored = tracked.stored is None, now
         if first:
-            self._handler.claimed(entry, current)
+            self._handler.claimed(tracked, current)
         else:
             self._handler.seen(current)
 
-    def _post_notices(self, entry: Entry) -> None:
-        if entry.stored is None:
+    def _post_notices(self, tracked: TrackedUpload) -> None:
+        if tracked.stored is None:
             return
-        for notice in entry.notices:
-            self._notices.post(entry.name, entry.stored.uid, notice)
-        entry.notices = ()
+        for notice in tracked.notices:
+            self._notices.post(tracked.name, tracked.stored.uid, notice)
+        tracked.notices = ()
 
 
 def _changed(name: str, altered: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.kube.lease import LeaseLostError
 from uploadpp.pipeline.fence import FencedError
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import UNEXPECTED, Metrics
 from uploadpp.wire.envelope import BadMessageError
 
@@ -46,7 +46,10 @@ class Faults:
     """Bounded list of the last things passed over."""
 
     def __init__(
-        self, metrics: Metrics, post: Post | None = None, gave_up: Callable[[Entry], None] | None = None
+        self,
+        metrics: Metrics,
+        post: Post | None = None,
+        gave_up: Callable[[TrackedUpload], None] | None = None,
     ) -> None:
         """Say what other rooms have to be told.
 
@@ -69,33 +72,33 @@ class Faults:
         self._keep("message", f"sequence {sequence}", str(error), f"{error.defect}/{error.event_type}")
 
     def unexpected(
-        self, sequence: int, error: Exception, upload_id: str = "", entry: Entry | None = None
+        self, sequence: int, error: Exception, upload_id: str = "", tracked: TrackedUpload | None = None
     ) -> None:
         """Our own code failed on a message: a bug, but no reason to stop the log."""
         self._metrics.bad_messages.labels(UNEXPECTED).inc()
         why = f"{_where(error)}; this is a bug, please report it"
         self._keep("message", f"sequence {sequence}", why, why)
-        if entry is not None:
-            self.report(entry, error)
+        if tracked is not None:
+            self.report(tracked, error)
         elif upload_id:
             self.resource_fault("", "", error, upload_id)
 
     @contextmanager
-    def isolated(self, entry: Entry | None) -> Iterator[None]:
+    def isolated(self, tracked: TrackedUpload | None) -> Iterator[None]:
         """Whatever fails about one upload ends nothing but the work on that one."""
         try:
             yield
         except ENDS:
             raise
         except Exception as error:  # noqa: BLE001 -- logged in `Faults.report`
-            self.report(entry, error)
+            self.report(tracked, error)
 
-    def report(self, entry: Entry | None, error: Exception) -> None:
+    def report(self, tracked: TrackedUpload | None, error: Exception) -> None:
         """Our own code failed on an upload: say it once, in the log and on its resource."""
-        name, uid = (entry.name, entry.stored.uid if entry.stored else "") if entry else ("", "")
-        self.resource_fault(name, uid, error, entry.upload.id if entry else "")
-        if entry is not None and self._gave_up is not None:
-            self._gave_up(entry)
+        name, uid = (tracked.name, tracked.stored.uid if tracked.stored else "") if tracked else ("", "")
+        self.resource_fault(name, uid, error, tracked.upload.id if tracked else "")
+        if tracked is not None and self._gave_up is not None:
+            self._gave_up(tracked)
 
     def count(self) -> None:
         """Our own code failed, which is said elsewhere."""

@@ -20,10 +20,10 @@ from uploadpp.core.rules.absence import is_doubtful
 from uploadpp.core.states import Stage
 from uploadpp.pipeline.ports import Ask
 from uploadpp.pipeline.shared import Shared
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.uploads import Uploads
 
-Apply = Callable[[Entry, Input], None]
+Apply = Callable[[TrackedUpload, Input], None]
 ABSENT = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 ENOUGH = 3
 """So many answers in a row that the upload is absent, and it is believed."""
@@ -45,7 +45,7 @@ class Questions(NamedTuple):
 class _Doubt:
     """An upload that is asked about, and what was answered so far."""
 
-    entry: Entry
+    tracked: TrackedUpload
     origin: Origin
     run: int
     pause_seconds: float
@@ -54,8 +54,8 @@ class _Doubt:
     @property
     def stands(self) -> bool:
         """Whether there still is a reason to ask."""
-        upload = self.entry.upload
-        if self.entry.gone or upload.run != self.run or upload.origin.url != self.origin.url:
+        upload = self.tracked.upload
+        if self.tracked.gone or upload.run != self.run or upload.origin.url != self.origin.url:
             return False
         tried_again = self.absences > 0 and upload.stage in {Stage.RUNNING, Stage.BACKING_OFF}
         return tried_again or is_doubtful(upload)
@@ -76,7 +76,7 @@ class LostUploads:
         self._faults = shared.faults
         self._ask, self._interval = questions
         self._hears = hears
-        self._open: dict[Entry, _Doubt] = {}
+        self._open: dict[TrackedUpload, _Doubt] = {}
         self._heap: list[tuple[float, int, _Doubt]] = []
         self._count = 0
         self._wake = asyncio.Event()
@@ -84,35 +84,35 @@ class LostUploads:
     def __len__(self) -> int:
         return len(self._open)
 
-    def look(self, entry: Entry) -> None:
+    def look(self, tracked: TrackedUpload) -> None:
         """Ask about an upload from now on, if it looks as if the storage had lost it."""
-        upload = entry.upload
+        upload = tracked.upload
         if self._ask is None or not is_doubtful(upload) or not upload.origin.has_url:
             return
-        known = self._open.get(entry)
+        known = self._open.get(tracked)
         if known is not None and known.stands:
             return
-        doubt = _Doubt(entry, upload.origin, upload.run, self._interval)
-        self._open[entry] = doubt
+        doubt = _Doubt(tracked, upload.origin, upload.run, self._interval)
+        self._open[tracked] = doubt
         self._plan(doubt, 0)
 
     async def run(self, uploads: Uploads, apply: Apply) -> None:
         """Ask, until cancelled; `apply` is told of the answers that count."""
-        for entry in uploads.entries:
-            with self._faults.isolated(entry):
-                self.look(entry)
+        for tracked in uploads.in_memory:
+            with self._faults.isolated(tracked):
+                self.look(tracked)
         await asyncio.gather(*(self._work(self._ask, apply) for _ in range(AT_ONCE)))
 
     async def _work(self, ask: Ask | None, apply: Apply) -> None:
         while True:
             doubt = await self._next()
-            if self._open.get(doubt.entry) is not doubt:
+            if self._open.get(doubt.tracked) is not doubt:
                 continue
             try:
                 if not await self._asked(doubt, ask, apply):
                     self._drop(doubt)
             except Exception as error:  # noqa: BLE001 -- logged in `Faults.report`
-                self._faults.report(doubt.entry, error)
+                self._faults.report(doubt.tracked, error)
                 self._plan(doubt, LONGEST_PAUSE_SECONDS)
 
     async def _asked(self, doubt: _Doubt, ask: Ask | None, apply: Apply) -> bool:
@@ -131,20 +131,20 @@ class LostUploads:
             doubt.absences = 0
             self._plan(doubt, doubt.pause_seconds)
             doubt.pause_seconds = min(doubt.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
-        elif not self._hears() or doubt.entry.unpublished:  # what the log says of the upload comes first
+        elif not self._hears() or doubt.tracked.unpublished:  # what the log says of the upload comes first
             self._plan(doubt, self._interval)
         else:
             doubt.absences += 1
             lasting = doubt.absences >= ENOUGH
-            apply(doubt.entry, Absent(status, lasting=lasting))
+            apply(doubt.tracked, Absent(status, lasting=lasting))
             self._plan(doubt, self._interval)
 
     def _has_expired(self, origin: Origin) -> bool:
         return origin.url_expires_at is not None and origin.url_expires_at <= self._clock()
 
     def _drop(self, doubt: _Doubt) -> None:
-        if self._open.get(doubt.entry) is doubt:
-            del self._open[doubt.entry]
+        if self._open.get(doubt.tracked) is doubt:
+            del self._open[doubt.tracked]
 
     def _plan(self, doubt: _Doubt, seconds: float) -> None:
         self._count += 1

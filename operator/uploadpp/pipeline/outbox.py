@@ -27,7 +27,7 @@ from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.ports import Bus
 from uploadpp.pipeline.replay_buffer import PendingCommand, add_pending, send_all
 from uploadpp.pipeline.sent import SentEvents
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.reader import Raw
@@ -41,7 +41,7 @@ class Outbox:
         bus: Bus,
         metrics: Metrics,
         on_published: Callable[[PendingCommand, int], None],
-        on_refused: Callable[[Entry | None, PendingMessage | None, str], None],
+        on_refused: Callable[[TrackedUpload | None, PendingMessage | None, str], None],
     ) -> None:
         """Of each command that goes out, one of the two is called."""
         self._bus = bus
@@ -66,20 +66,20 @@ class Outbox:
     def _send(self, pending: PendingCommand) -> None:
         kind = pending.command.mark.kind
         self._metrics.published.labels(kind).inc()
-        if pending.entry is not None and kind is not Kind.RESUME:  # that one is news to all
-            self._sent.add(pending.outgoing, pending.entry)
+        if pending.tracked is not None and kind is not Kind.RESUME:  # that one is news to all
+            self._sent.add(pending.outgoing, pending.tracked)
         self._bus.publish(
             pending.outgoing,
             partial(self._on_published, pending),
-            partial(self._on_refused, pending.entry, pending.message),
+            partial(self._on_refused, pending.tracked, pending.message),
         )
 
-    def recognize(self, raw: Raw) -> Entry | None:
+    def recognize(self, raw: Raw) -> TrackedUpload | None:
         """The upload of a message that this owner has sent; None when it is not one of these."""
-        entry = self._sent.take(raw)
-        if entry is not None:
+        tracked = self._sent.take(raw)
+        if tracked is not None:
             self._bus.confirm(raw.message_id, raw.sequence)
-        return entry
+        return tracked
 
     def meet(self, event_id: str, sequence: int) -> PendingCommand | None:
         """One of our events is in the log: it need not go out, or not again.
@@ -103,7 +103,7 @@ class Outbox:
         self,
         now: Millis,
         marks: Marks,
-        failed: Callable[[Entry | None, Exception, PendingMessage | None], None],
+        failed: Callable[[TrackedUpload | None, Exception, PendingMessage | None], None],
     ) -> dict[str, int]:
         """The log is read to its end: publish what it does not show as published.
 

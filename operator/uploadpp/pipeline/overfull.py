@@ -11,7 +11,7 @@ import logging
 from uploadpp.kube.errors import ApiError, Refusal
 from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.ports import Resources
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.uploads import Uploads
 
 log = logging.getLogger(__name__)
@@ -49,22 +49,24 @@ class Overfull:
 
         Nothing behind an upload that is not over could be acknowledged.
         """
-        holding = [(entry.first_deferred, entry) for entry in self._uploads.entries if entry.first_deferred]
-        for _, entry in sorted(holding, key=lambda each: each[0]):
-            if not (self.is_half_full and _is_wrong(entry)) or entry.stored is None:
+        holding = [
+            (tracked.first_deferred, tracked) for tracked in self._uploads.in_memory if tracked.first_deferred
+        ]
+        for _, tracked in sorted(holding, key=lambda each: each[0]):
+            if not (self.is_half_full and _is_wrong(tracked)) or tracked.stored is None:
                 return
             try:
-                await self._resources.delete(entry.name, entry.stored.uid)
+                await self._resources.delete(tracked.name, tracked.stored.uid)
             except ApiError as error:
                 self._warn(error)
                 return
-            if not entry.gone:
+            if not tracked.gone:
                 log.warning(
                     "the upload has ended and that cannot be recorded; its resource, which said otherwise, "
                     "is removed",
-                    extra={"upload": entry.upload.id, "stage": entry.upload.stage},
+                    extra={"upload": tracked.upload.id, "stage": tracked.upload.stage},
                 )
-                self._uploads.forget(entry)
+                self._uploads.forget(tracked)
 
     def _warn(self, error: ApiError) -> None:
         now = asyncio.get_running_loop().time()
@@ -73,7 +75,7 @@ class Overfull:
             log.error("half the window waits for uploads that have ended and cannot be recorded: %s", error)
 
 
-def _is_wrong(entry: Entry) -> bool:
+def _is_wrong(tracked: TrackedUpload) -> bool:
     """Whether its resource says that an upload is under way that is over, and may say so for long."""
-    refused = entry.refused is not None and entry.refused.reason is not Refusal.UNREACHABLE
-    return refused and entry.upload.stage.ended and entry.storable
+    refused = tracked.refused is not None and tracked.refused.reason is not Refusal.UNREACHABLE
+    return refused and tracked.upload.stage.ended and tracked.storable

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from uploadpp.kube.errors import Refusal, RefusedError
 from uploadpp.pipeline.text_budget import TextBudget
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 
 RECOUNT_SECONDS = 1.0
 
@@ -17,7 +17,7 @@ class Uploads(Sized, Protocol):
     text_budget: TextBudget
 
     @property
-    def entries(self) -> Iterable[Entry]:
+    def in_memory(self) -> Iterable[TrackedUpload]:
         """All of them."""
 
 
@@ -34,7 +34,7 @@ class RecordLimit:
     @property
     def recorded(self) -> int:
         """How many resources there are now."""
-        return sum(entry.stored is not None for entry in self._uploads.entries) + len(self._ended)
+        return sum(tracked.stored is not None for tracked in self._uploads.in_memory) + len(self._ended)
 
     @property
     def characters(self) -> int:

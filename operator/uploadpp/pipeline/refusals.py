@@ -19,7 +19,7 @@ from zlib import crc32
 
 from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.kube.errors import ApiError, Refusal, UnavailableError
-from uploadpp.pipeline.tracked_upload import Entry, Refused
+from uploadpp.pipeline.tracked_upload import Refused, TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ MOST_KEPT_AFTER_END = 10_000
 class Refusals:
     """The parked uploads of one shard.
 
-    Invariant: an upload is parked if and only if `entry.refused` is set and it is not gone; it is in the
+    Invariant: an upload is parked if and only if `tracked.refused` is set and it is not gone; it is in the
     heap or, from `due` until its next write has succeeded or failed, with the checkpoint.
     """
 
@@ -52,24 +52,24 @@ class Refusals:
         self._metrics = metrics
         self._clock = clock
         self._news = news
-        self._heap: list[tuple[float, int, Entry]] = []
+        self._heap: list[tuple[float, int, TrackedUpload]] = []
         self._count = 0
         self._failures: Counter[str] = Counter()
         self._failing_since: dict[str, float] = {}
         self._said: dict[Refusal, float] = {}
         self._words: dict[Refusal, str] = {}
         self._last: dict[str, Refusal] = {}
-        self._ended: dict[Entry, float] = {}
+        self._ended: dict[TrackedUpload, float] = {}
         self._written_at: float | None = None
 
     def __len__(self) -> int:
         return sum(1 for _ in self._entries())
 
-    def _entries(self) -> Iterator[Entry]:
-        return (entry for _, _, entry in self._heap if not entry.gone)
+    def _entries(self) -> Iterator[TrackedUpload]:
+        return (tracked for _, _, tracked in self._heap if not tracked.gone)
 
     def _reasons(self) -> Counter[Refusal]:
-        return Counter(entry.refused.reason for entry in self._entries() if entry.refused is not None)
+        return Counter(tracked.refused.reason for tracked in self._entries() if tracked.refused is not None)
 
     @property
     def refused(self) -> int:
@@ -101,54 +101,54 @@ class Refusals:
         """Whether a first attempt would be in vain, as far as the last ones tell."""
         return self._failures[verb] >= IN_A_ROW and bool(self._heap)
 
-    def park(self, entry: Entry, verb: str, error: ApiError | None = None) -> None:
+    def park(self, tracked: TrackedUpload, verb: str, error: ApiError | None = None) -> None:
         """Try an upload again later. Without an error it was not tried: the last failure stands for it."""
         asked = 0.0
         if error is not None:
             self._failures[verb] += 1
             self._failing_since.setdefault(verb, self._clock())
             self._last[verb], self._words[error.reason] = error.reason, str(error)
-            attempts = entry.refused.attempts + 1 if entry.refused is not None else 1
-            entry.refused = Refused(error.reason, attempts)
-            entry.maybe_made |= error.reason is Refusal.UNREACHABLE
+            attempts = tracked.refused.attempts + 1 if tracked.refused is not None else 1
+            tracked.refused = Refused(error.reason, attempts)
+            tracked.maybe_made |= error.reason is Refusal.UNREACHABLE
             self._metrics.refused.labels(error.reason).inc()
-            self._tell(entry, error)
+            self._tell(tracked, error)
             asked = error.retry_after if isinstance(error, UnavailableError) else 0.0
-        elif entry.refused is None:
-            entry.refused = Refused(self._last[verb], 1)
+        elif tracked.refused is None:
+            tracked.refused = Refused(self._last[verb], 1)
         self._count += 1
-        due = self._clock() + max(self._pause(entry, entry.refused), asked)
-        heapq.heappush(self._heap, (due, self._count, entry))
+        due = self._clock() + max(self._pause(tracked, tracked.refused), asked)
+        heapq.heappush(self._heap, (due, self._count, tracked))
 
-    def _pause(self, entry: Entry, refused: Refused) -> float:
+    def _pause(self, tracked: TrackedUpload, refused: Refused) -> float:
         away = refused.reason is Refusal.UNREACHABLE
         longest = LONGEST_PAUSE_AWAY_SECONDS if away else LONGEST_PAUSE_SECONDS
         pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(refused.attempts - 1, 20), longest)
         # Not by chance: a simulated run must be repeatable.
-        share = crc32(f"{entry.name} {refused.attempts}".encode()) / 2**32
+        share = crc32(f"{tracked.name} {refused.attempts}".encode()) / 2**32
         return max(pause, len(self._heap) / PROBES_PER_SECOND) * (0.5 + share / 2)
 
-    def due(self) -> list[Entry]:
+    def due(self) -> list[TrackedUpload]:
         """Those whose time has come, and which may be tried again."""
         now, found = self._clock(), []
         while self._heap and self._heap[0][0] <= now:
-            entry = heapq.heappop(self._heap)[2]
-            if not entry.gone:
-                found.append(entry)
+            tracked = heapq.heappop(self._heap)[2]
+            if not tracked.gone:
+                found.append(tracked)
         return found
 
     def next_in(self) -> float | None:
         """Seconds until the next one is due."""
         return max(self._heap[0][0] - self._clock(), 0.0) if self._heap else None
 
-    def written(self, entry: Entry, verbs: tuple[str, ...]) -> None:
+    def written(self, tracked: TrackedUpload, verbs: tuple[str, ...]) -> None:
         """A write has succeeded: those that failed for the same reason are tried again at once."""
         self._written_at = self._clock()
         for verb in verbs:
             self._failures.pop(verb, None)
             self._failing_since.pop(verb, None)
-        refused, entry.refused, entry.maybe_made = entry.refused, None, False
-        self._ended.pop(entry, None)
+        refused, tracked.refused, tracked.maybe_made = tracked.refused, None, False
+        self._ended.pop(tracked, None)
         if refused is None:
             return
         now, parked = self._clock(), self._heap
@@ -160,25 +160,25 @@ class Refusals:
 
     # -- uploads that end without a resource ------------------------------------------------------
 
-    def ended(self, entry: Entry) -> None:
+    def ended(self, tracked: TrackedUpload) -> None:
         """An upload has ended that has no resource; it is still tried for a while."""
-        self._ended.setdefault(entry, self._clock() + KEPT_AFTER_END_SECONDS)
+        self._ended.setdefault(tracked, self._clock() + KEPT_AFTER_END_SECONDS)
 
-    def expired(self) -> list[Entry]:
+    def expired(self) -> list[TrackedUpload]:
         """Those that are to be forgotten now."""
         now, found = self._clock(), []
-        for entry, deadline in list(self._ended.items()):
+        for tracked, deadline in list(self._ended.items()):
             if deadline > now and len(self._ended) <= MOST_KEPT_AFTER_END:
                 break
-            del self._ended[entry]
-            if not entry.gone and entry.is_unrecorded_end:
-                found.append(entry)
+            del self._ended[tracked]
+            if not tracked.gone and tracked.is_unrecorded_end:
+                found.append(tracked)
         return found
 
-    def _tell(self, entry: Entry, error: ApiError) -> None:
+    def _tell(self, tracked: TrackedUpload, error: ApiError) -> None:
         now = self._clock()
         if now < self._said.get(error.reason, 0.0):
-            log.debug("checkpoint not written, trying again: %s", error, extra={"upload": entry.upload.id})
+            log.debug("checkpoint not written, trying again: %s", error, extra={"upload": tracked.upload.id})
             return
         away = error.reason is Refusal.UNREACHABLE
         self._said[error.reason] = now + (LONGEST_PAUSE_AWAY_SECONDS if away else REPEAT_SECONDS)
@@ -186,12 +186,12 @@ class Refusals:
             logging.WARNING if away else logging.ERROR,
             "checkpoint not written, trying again: %s",
             error,
-            extra={"upload": entry.upload.id, "reason": error.reason},
+            extra={"upload": tracked.upload.id, "reason": error.reason},
         )
         if not away:
             text = f"uploads go on, but cannot be recorded ({error.reason}): {error}"
             self._news(Notice(NoticeType.WARNING, "UploadsNotRecorded", text))
 
 
-def _is_for(entry: Entry, reason: Refusal) -> bool:
-    return entry.refused is not None and entry.refused.reason is reason
+def _is_for(tracked: TrackedUpload, reason: Refusal) -> bool:
+    return tracked.refused is not None and tracked.refused.reason is reason

@@ -8,16 +8,16 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis
 from uploadpp.core.replay import recount, renumbered, wanted
 from uploadpp.pipeline.acks import PendingMessage
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.wire.encode import Outgoing, encode
 from uploadpp.wire.marks import Marks
 
 
 @dataclass(frozen=True, slots=True)
 class PendingCommand:
-    """A command decided during replay; `entry` is None when the upload is not known."""
+    """A command decided during replay; `tracked` is None when the upload is not known."""
 
-    entry: Entry | None
+    tracked: TrackedUpload | None
     command: Command
     outgoing: Outgoing
     message: PendingMessage | None
@@ -29,54 +29,57 @@ def add_pending(kept: dict[str, PendingCommand], pending: PendingCommand) -> Non
     It may have been decided before, by another plan than the one that an event of ours has told since.
     """
     earlier = kept.get(pending.outgoing.event_id)
-    if earlier is not None and earlier.entry is not None and earlier.entry is pending.entry:
-        earlier.entry.unpublished -= 1
+    if earlier is not None and earlier.tracked is not None and earlier.tracked is pending.tracked:
+        earlier.tracked.unpublished -= 1
     kept[pending.outgoing.event_id] = pending
 
 
 def filter_superseded(
-    pending: Collection[PendingCommand], now: Millis, marks: Marks, failed: Callable[[Entry, Exception], None]
+    pending: Collection[PendingCommand],
+    now: Millis,
+    marks: Marks,
+    failed: Callable[[TrackedUpload, Exception], None],
 ) -> list[PendingCommand]:
     """What is to be sent, in the order in which it was decided.
 
     `failed` is called for an upload about which our own code fails: nothing of it is sent.
     """
     kept: dict[int, PendingCommand] = {}
-    of_entry: dict[Entry, dict[int, PendingCommand]] = {}
+    of_entry: dict[TrackedUpload, dict[int, PendingCommand]] = {}
     for number, each in enumerate(pending):
-        if each.entry is None:
+        if each.tracked is None:
             kept[number] = each
         else:
-            of_entry.setdefault(each.entry, {})[number] = each
-    for entry, commands in of_entry.items():
+            of_entry.setdefault(each.tracked, {})[number] = each
+    for tracked, commands in of_entry.items():
         try:
-            kept |= _filter_superseded(entry, commands, now, marks)
+            kept |= _filter_superseded(tracked, commands, now, marks)
         except Exception as error:  # noqa: BLE001 -- told to `failed`
-            failed(entry, error)
+            failed(tracked, error)
     return [kept[number] for number in sorted(kept)]
 
 
 def _filter_superseded(
-    entry: Entry, pending: dict[int, PendingCommand], now: Millis, marks: Marks
+    tracked: TrackedUpload, pending: dict[int, PendingCommand], now: Millis, marks: Marks
 ) -> dict[int, PendingCommand]:
     """What of one upload is to be sent; what a later decision has replaced no longer counts."""
-    if entry.gone:
+    if tracked.gone:
         return {}
-    kept = {number: each for number, each in pending.items() if wanted(entry.upload, each.command)}
+    kept = {number: each for number, each in pending.items() if wanted(tracked.upload, each.command)}
     gone = [each.command.mark for number, each in pending.items() if number not in kept]
     if not gone:
         return kept
-    entry.unpublished -= len(gone)
-    entry.upload = recount(entry.upload, gone, [each.command.mark for each in kept.values()])
-    return {number: _renumbered(each, entry, now, marks) for number, each in kept.items()}
+    tracked.unpublished -= len(gone)
+    tracked.upload = recount(tracked.upload, gone, [each.command.mark for each in kept.values()])
+    return {number: _renumbered(each, tracked, now, marks) for number, each in kept.items()}
 
 
-def _renumbered(pending: PendingCommand, entry: Entry, now: Millis, marks: Marks) -> PendingCommand:
-    mark = renumbered(entry.upload, pending.command.mark)
+def _renumbered(pending: PendingCommand, tracked: TrackedUpload, now: Millis, marks: Marks) -> PendingCommand:
+    mark = renumbered(tracked.upload, pending.command.mark)
     if mark == pending.command.mark:
         return pending
     command = evolve(pending.command, mark=mark)
-    outgoing = encode(command, entry.upload.id, entry.upload, now, None, marks)
+    outgoing = encode(command, tracked.upload.id, tracked.upload, now, None, marks)
     return replace(pending, command=command, outgoing=outgoing)
 
 
@@ -85,13 +88,13 @@ def send_all(
     now: Millis,
     marks: Marks,
     send: Callable[[PendingCommand], None],
-    failed: Callable[[Entry | None, Exception, PendingMessage | None], None],
+    failed: Callable[[TrackedUpload | None, Exception, PendingMessage | None], None],
 ) -> int:
     """Send what is to be sent; tells how many that were."""
-    kept = filter_superseded(pending, now, marks, lambda entry, error: failed(entry, error, None))
+    kept = filter_superseded(pending, now, marks, lambda tracked, error: failed(tracked, error, None))
     for each in kept:
         try:
             send(each)
         except Exception as error:  # noqa: BLE001 -- told to `failed`
-            failed(each.entry, error, each.message)
+            failed(each.tracked, error, each.message)
     return len(kept)

@@ -59,8 +59,8 @@ class Router:
         except BadMessageError as error:
             self._faults.bad_message(raw.sequence, error)
         except Exception as error:  # noqa: BLE001 -- no message may ever stop the log (law 2.7)
-            entry = self._uploads.upload_entry(event.upload_id) if event is not None else None
-            self._faults.unexpected(raw.sequence, error, event.upload_id if event else "", entry)
+            tracked = self._uploads.by_id(event.upload_id) if event is not None else None
+            self._faults.unexpected(raw.sequence, error, event.upload_id if event else "", tracked)
         self._acks.release(message)
 
     def _on_event(self, event: Event, sequence: int, timestamp: Millis, message: PendingMessage) -> None:
@@ -73,7 +73,7 @@ class Router:
         assert isinstance(event.input, Resume)  # noqa: S101 -- the only event without an upload
         self._applier.meet(event.event_id, event.input, sequence, timestamp)
         for upload_id in self._resumed_by(event.input):
-            with self._faults.isolated(self._uploads.upload_entry(upload_id)):
+            with self._faults.isolated(self._uploads.by_id(upload_id)):
                 if not self._deferral.defer(
                     event._replace(upload_id=upload_id), sequence, timestamp, message
                 ):
@@ -82,16 +82,16 @@ class Router:
     def _resumed_by(self, event: Resume) -> list[str]:
         """The uploads that a resume of all at a step is about."""
         ids: list[str] = []
-        for entry in self._uploads.entries:
-            with self._faults.isolated(entry):
-                ids += [entry.upload.id] if control.concerns(entry.upload, event) else []
+        for tracked in self._uploads.in_memory:
+            with self._faults.isolated(tracked):
+                ids += [tracked.upload.id] if control.concerns(tracked.upload, event) else []
         if token := event.token:  # first the one that asked: its status is the answer for all
             ids.sort(key=lambda i: self._observed_token(i) != token)
         return ids + self._evicted.at(event.step)
 
     def _observed_token(self, upload_id: str) -> str:
-        entry = self._uploads.upload_entry(upload_id)
-        return entry.upload.observed_token if entry is not None else ""
+        tracked = self._uploads.by_id(upload_id)
+        return tracked.upload.observed_token if tracked is not None else ""
 
     def hand_back(self, upload_id: str, messages: Iterable[DeferredMessage], *, late: bool = False) -> None:
         """Apply the messages that were deferred for an upload.
@@ -107,8 +107,8 @@ class Router:
         try:
             self._arrived(*deferred)
         except Exception as error:  # noqa: BLE001 -- as in `on_message`
-            entry = self._uploads.upload_entry(event.upload_id)
-            self._faults.unexpected(sequence, error, event.upload_id, entry)
+            tracked = self._uploads.by_id(event.upload_id)
+            self._faults.unexpected(sequence, error, event.upload_id, tracked)
         self._acks.release(message)
 
     def _arrived(self, event: Event, sequence: int, timestamp: Millis, message: PendingMessage) -> None:

@@ -1,7 +1,7 @@
 """What this owner has sent and not met in the log: a message that is just that is not news."""
 
 from uploadpp.core.evolve import evolve
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.reader import Raw
 
@@ -10,13 +10,13 @@ class SentEvents:
     """Events by their ids; the signature tells ours from somebody else's of the same id."""
 
     def __init__(self) -> None:
-        self._sent: dict[str, tuple[Entry, bytes]] = {}
+        self._sent: dict[str, tuple[TrackedUpload, bytes]] = {}
 
-    def add(self, outgoing: Outgoing, entry: Entry) -> None:
+    def add(self, outgoing: Outgoing, tracked: TrackedUpload) -> None:
         """An event goes out."""
-        self._sent[outgoing.event_id] = entry, outgoing.signature
+        self._sent[outgoing.event_id] = tracked, outgoing.signature
 
-    def take(self, raw: Raw) -> Entry | None:
+    def take(self, raw: Raw) -> TrackedUpload | None:
         """The upload of an event that is met; None when it is not one of these.
 
         It tells the plan of the upload: from here on that is fixed.
@@ -25,7 +25,7 @@ class SentEvents:
         if sent is None or sent[1] not in raw.data:
             return None
         del self._sent[raw.message_id]
-        entry = sent[0]
-        if not entry.upload.plan_fixed:
-            entry.upload = evolve(entry.upload, plan_fixed=True)
-        return entry
+        tracked = sent[0]
+        if not tracked.upload.plan_fixed:
+            tracked.upload = evolve(tracked.upload, plan_fixed=True)
+        return tracked

@@ -9,7 +9,7 @@ groups. When the budget is used up, an announcement that brings much more is pas
 from collections import Counter
 
 from uploadpp.core.model import Origin
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 
 COUNTED = 1024
 """Characters. Shorter texts are not counted: their number is bounded by that of the uploads."""
@@ -24,7 +24,7 @@ class TextBudget:
     def __init__(self, budget: int = BUDGET) -> None:
         self._budget = budget
         self._texts: Counter[str] = Counter()
-        self._of: dict[Entry, tuple[str, ...]] = {}
+        self._of: dict[TrackedUpload, tuple[str, ...]] = {}
         self._looked_at: tuple[Origin | None, tuple[str, ...]] = None, ()
         self.held = 0
         """Characters that long texts take."""
@@ -41,10 +41,10 @@ class TextBudget:
             f"{self.held} of {self._budget} already"
         )
 
-    def note(self, entry: Entry) -> None:
+    def note(self, tracked: TrackedUpload) -> None:
         """An upload is in memory, or what came with it has changed."""
-        texts = self._long(entry.upload.origin)
-        known = self._of.get(entry, ())
+        texts = self._long(tracked.upload.origin)
+        known = self._of.get(tracked, ())
         if texts == known:
             return
         for text in texts:
@@ -52,13 +52,13 @@ class TextBudget:
             self.held += len(text) if self._texts[text] == 1 else 0
         self._drop(known)
         if texts:
-            self._of[entry] = texts
+            self._of[tracked] = texts
         else:
-            self._of.pop(entry, None)
+            self._of.pop(tracked, None)
 
-    def forget(self, entry: Entry) -> None:
+    def forget(self, tracked: TrackedUpload) -> None:
         """An upload leaves memory."""
-        self._drop(self._of.pop(entry, ()))
+        self._drop(self._of.pop(tracked, ()))
 
     def _drop(self, texts: tuple[str, ...]) -> None:
         for text in texts:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from uploadpp.core.model import Millis
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 
 log = logging.getLogger(__name__)
 
@@ -18,12 +18,12 @@ SPARE = 1024
 
 
 class Timers:
-    """Calls back for every entry whose time has come."""
+    """Calls back for every upload whose time has come."""
 
     def __init__(self, clock: Callable[[], Millis]) -> None:
         self._clock = clock
-        self._heap: list[tuple[Millis, int, Entry]] = []
-        self._due: dict[Entry, Millis] = {}
+        self._heap: list[tuple[Millis, int, TrackedUpload]] = []
+        self._due: dict[TrackedUpload, Millis] = {}
         self._count = 0
         self._wake = asyncio.Event()
 
@@ -35,17 +35,17 @@ class Timers:
         """How many arrangements are in memory, with those that count no more."""
         return len(self._heap)
 
-    def set(self, entry: Entry, at: Millis | None) -> None:
-        """Wake an entry at a time, instead of any earlier arrangement; None cancels."""
+    def set(self, tracked: TrackedUpload, at: Millis | None) -> None:
+        """Wake an upload at a time, instead of any earlier arrangement; None cancels."""
         if at is None:
-            self._due.pop(entry, None)
+            self._due.pop(tracked, None)
             return
-        if self._due.get(entry) == at:
+        if self._due.get(tracked) == at:
             return
-        self._due[entry] = at
+        self._due[tracked] = at
         self._count += 1
-        heapq.heappush(self._heap, (at, self._count, entry))
-        if self._heap[0][2] is entry:
+        heapq.heappush(self._heap, (at, self._count, tracked))
+        if self._heap[0][2] is tracked:
             self._wake.set()
         if len(self._heap) > 2 * len(self._due) + SPARE:
             self._compact()
@@ -56,29 +56,29 @@ class Timers:
         heapq.heapify(self._heap)
 
     def next_due(self) -> Millis | None:
-        """When the next entry is due."""
+        """When the next upload is due."""
         while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
             heapq.heappop(self._heap)  # replaced or cancelled since
         return self._heap[0][0] if self._heap else None
 
-    def pop_due(self) -> list[Entry]:
-        """Remove and return the entries whose time has come."""
-        due: list[Entry] = []
+    def pop_due(self) -> list[TrackedUpload]:
+        """Remove and return the uploads whose time has come."""
+        due: list[TrackedUpload] = []
         now = self._clock()
         while (at := self.next_due()) is not None and at <= now:
-            entry = heapq.heappop(self._heap)[2]
-            self._due.pop(entry, None)
-            due.append(entry)
+            tracked = heapq.heappop(self._heap)[2]
+            self._due.pop(tracked, None)
+            due.append(tracked)
         return due
 
-    async def run(self, act: Callable[[Entry], None]) -> None:
-        """Call `act` for entries as they become due, until cancelled."""
+    async def run(self, act: Callable[[TrackedUpload], None]) -> None:
+        """Call `act` for uploads as they become due, until cancelled."""
         while True:
-            for entry in self.pop_due():
+            for tracked in self.pop_due():
                 try:
-                    act(entry)
+                    act(tracked)
                 except Exception:
-                    log.exception("timer failed; the others go on", extra={"upload": entry.upload.id})
+                    log.exception("timer failed; the others go on", extra={"upload": tracked.upload.id})
             at = self.next_due()
             sleep = LONGEST_SLEEP_SECONDS if at is None else (at - self._clock()) / 1000
             self._wake.clear()

@@ -35,7 +35,7 @@ class Refused:
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class TrackedUpload:
     """The record of an upload in memory. The rooms of the pipeline change its fields, each its own ones.
 
     Invariants: `saved <= version`. `unpublished >= 0`. What is `gone` is in no table, and stays gone.

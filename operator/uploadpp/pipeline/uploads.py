@@ -7,22 +7,22 @@ from uploadpp.core.rules.timers import wake_at
 from uploadpp.pipeline.admission import StepAdmission
 from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.text_budget import BUDGET, TextBudget
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 
 
 class Lifecycle(Protocol):
     """What has to be done at the turning points of an upload (`resources.lifecycle.Followers`)."""
 
-    def on_storable(self, entry: Entry) -> None:
+    def on_storable(self, tracked: TrackedUpload) -> None:
         """Its present state may be written."""
 
-    def on_ended(self, entry: Entry) -> None:
+    def on_ended(self, tracked: TrackedUpload) -> None:
         """It has ended, and its end is stored."""
 
-    def on_forgotten(self, entry: Entry) -> None:
+    def on_forgotten(self, tracked: TrackedUpload) -> None:
         """It has left memory for good."""
 
-    def on_overruled(self, entry: Entry) -> None:
+    def on_overruled(self, tracked: TrackedUpload) -> None:
         """The storage has announced an upload that only a person's resource had told of; it was forgotten."""
 
 
@@ -42,90 +42,90 @@ class Uploads:
         self._metrics = shared.metrics
         self._admission = admission
         self._lifecycle = lifecycle
-        self._by_id: dict[str, Entry] = {}
-        self._by_name: dict[str, Entry] = {}
+        self._by_id: dict[str, TrackedUpload] = {}
+        self._by_name: dict[str, TrackedUpload] = {}
         self.text_budget = TextBudget(BUDGET // shared.shard.count)
 
     def __len__(self) -> int:
         return len(self._by_id)
 
     @property
-    def entries(self) -> Iterable[Entry]:
+    def in_memory(self) -> Iterable[TrackedUpload]:
         """All uploads in memory."""
         return self._by_id.values()
 
-    def entry_of(self, name: str) -> Entry | None:
+    def by_name(self, name: str) -> TrackedUpload | None:
         """The upload behind a resource."""
         return self._by_name.get(name)
 
-    def upload_entry(self, upload_id: str) -> Entry | None:
+    def by_id(self, upload_id: str) -> TrackedUpload | None:
         """The upload with an id."""
         return self._by_id.get(upload_id)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, tracked: TrackedUpload) -> None:
         """Take an upload into memory."""
-        self._by_id[entry.upload.id] = self._by_name[entry.name] = entry
-        self.text_budget.note(entry)
-        self._metrics.moved(None, entry.upload)
+        self._by_id[tracked.upload.id] = self._by_name[tracked.name] = tracked
+        self.text_budget.note(tracked)
+        self._metrics.moved(None, tracked.upload)
         if self._admission is not None:
-            self._admission.moved(entry)
+            self._admission.moved(tracked)
 
-    def rename(self, entry: Entry, name: str) -> None:
+    def rename(self, tracked: TrackedUpload, name: str) -> None:
         """A webhook has given the resource of an upload another name than we asked for."""
-        if self._by_name.get(entry.name) is entry:
-            del self._by_name[entry.name]
-        entry.name = name
-        self._by_name[name] = entry
+        if self._by_name.get(tracked.name) is tracked:
+            del self._by_name[tracked.name]
+        tracked.name = name
+        self._by_name[name] = tracked
 
-    def evict(self, entry: Entry) -> None:
+    def evict(self, tracked: TrackedUpload) -> None:
         """An upload that is over leaves memory."""
-        self._timers.set(entry, None)
-        self._remove(entry)
+        self._timers.set(tracked, None)
+        self._remove(tracked)
 
-    def forget(self, entry: Entry) -> None:
+    def forget(self, tracked: TrackedUpload) -> None:
         """The resource is gone: later results are ignored, nothing waits for it."""
-        entry.gone = True
-        self._timers.set(entry, None)
-        self._remove(entry)
-        self._lifecycle.on_forgotten(entry)
-        self.let_go(entry)
+        tracked.gone = True
+        self._timers.set(tracked, None)
+        self._remove(tracked)
+        self._lifecycle.on_forgotten(tracked)
+        self.let_go(tracked)
         if self._admission is not None:
-            self._admission.left(entry)
+            self._admission.left(tracked)
             self._admission.grant()
 
-    def _remove(self, entry: Entry) -> None:
-        if self._by_id.get(entry.upload.id) is entry:
-            del self._by_id[entry.upload.id]
-        if self._by_name.get(entry.name) is entry:
-            del self._by_name[entry.name]
-        self.text_budget.forget(entry)
-        self._metrics.moved(entry.upload, None)
+    def _remove(self, tracked: TrackedUpload) -> None:
+        if self._by_id.get(tracked.upload.id) is tracked:
+            del self._by_id[tracked.upload.id]
+        if self._by_name.get(tracked.name) is tracked:
+            del self._by_name[tracked.name]
+        self.text_budget.forget(tracked)
+        self._metrics.moved(tracked.upload, None)
 
-    def schedule(self, entry: Entry) -> None:
+    def schedule(self, tracked: TrackedUpload) -> None:
         """Wake an upload when its next timer is due."""
-        self._timers.set(entry, wake_at(entry.upload, self._config))
+        self._timers.set(tracked, wake_at(tracked.upload, self._config))
 
-    def record(self, entry: Entry) -> None:
+    def record(self, tracked: TrackedUpload) -> None:
         """Have an upload written, if its present state may be."""
-        if entry.storable:
-            self._lifecycle.on_storable(entry)
+        if tracked.storable:
+            self._lifecycle.on_storable(tracked)
 
-    def go_on(self, entry: Entry) -> None:
+    def go_on(self, tracked: TrackedUpload) -> None:
         """Set the timer of an upload that has rested, and have it written."""
-        self.schedule(entry)
-        self.record(entry)
+        self.schedule(tracked)
+        self.record(tracked)
 
-    def saved(self, entry: Entry, version: int) -> None:
+    def saved(self, tracked: TrackedUpload, version: int) -> None:
         """Etcd has this version now."""
-        entry.saved = max(entry.saved, version)
-        self.note_end(entry)
-        self.let_go(entry)
+        tracked.saved = max(tracked.saved, version)
+        self.note_end(tracked)
+        self.let_go(tracked)
 
-    def note_end(self, entry: Entry) -> None:
+    def note_end(self, tracked: TrackedUpload) -> None:
         """Say that an upload has ended, once that is stored."""
-        if entry.upload.stage.ended and not entry.dirty:
-            self._lifecycle.on_ended(entry)
+        if tracked.upload.stage.ended and not tracked.dirty:
+            self._lifecycle.on_ended(tracked)
 
-    def let_go(self, entry: Entry) -> None:
+    def let_go(self, tracked: TrackedUpload) -> None:
         """Messages that need not wait for a record any more, because it is there or none is to come."""
-        self._acks.release_all(entry.take_covered())
+        self._acks.release_all(tracked.take_covered())

@@ -10,7 +10,7 @@ from collections import deque
 
 from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.refusals import Refusals
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 
 
 class WriteQueue:
@@ -19,7 +19,7 @@ class WriteQueue:
     def __init__(self, acks: AckTracker, refusals: Refusals) -> None:
         self._acks = acks
         self._refusals = refusals
-        self._waiting: deque[tuple[float, Entry]] = deque()
+        self._waiting: deque[tuple[float, TrackedUpload]] = deque()
         self._wake = asyncio.Event()
 
     def __len__(self) -> int:
@@ -30,26 +30,26 @@ class WriteQueue:
         """How long the first has waited."""
         return asyncio.get_running_loop().time() - self._waiting[0][0]
 
-    def put(self, entry: Entry) -> None:
+    def put(self, tracked: TrackedUpload) -> None:
         """Have an upload written soon."""
-        if not entry.queued:
-            entry.queued = True
-            self.again(entry)
-        elif entry.refused is not None:
-            self.note_end(entry)
+        if not tracked.queued:
+            tracked.queued = True
+            self.again(tracked)
+        elif tracked.refused is not None:
+            self.note_end(tracked)
 
-    def again(self, entry: Entry) -> None:
+    def again(self, tracked: TrackedUpload) -> None:
         """Have an upload written that was parked."""
-        self._waiting.append((asyncio.get_running_loop().time(), entry))
+        self._waiting.append((asyncio.get_running_loop().time(), tracked))
         self._wake.set()
 
-    def note_end(self, entry: Entry) -> None:
+    def note_end(self, tracked: TrackedUpload) -> None:
         """An upload that cannot be recorded: if it has ended, nothing waits for that any more."""
-        if entry.is_unrecorded_end:
-            self._acks.release_all(entry.take_covered())
-            self._refusals.ended(entry)
+        if tracked.is_unrecorded_end:
+            self._acks.release_all(tracked.take_covered())
+            self._refusals.ended(tracked)
 
-    def pop(self) -> Entry:
+    def pop(self) -> TrackedUpload:
         """Take the first."""
         return self._waiting.popleft()[1]
 

@@ -72,6 +72,6 @@ class BucketLabels:
             self._faults.resource_fault(name, known.uid, error, upload_id)
             return
         log.warning("put the label of a resource back", extra={"upload": upload_id})
-        entry = self._uploads.upload_entry(upload_id)
-        if entry is not None and entry.stored is not None and entry.stored.uid == known.uid:
-            entry.stored = written
+        tracked = self._uploads.by_id(upload_id)
+        if tracked is not None and tracked.stored is not None and tracked.stored.uid == known.uid:
+            tracked.stored = written

@@ -22,7 +22,7 @@ from uploadpp.pipeline.deferred import Deferral, DeferredMessage, DeferredMessag
 from uploadpp.pipeline.faults import Faults
 from uploadpp.pipeline.ports import Resources
 from uploadpp.pipeline.router import Router
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.resources.bucket_labels import BucketLabels
 from uploadpp.resources.forgotten import ForgottenResources
@@ -43,7 +43,7 @@ UNDECIDED_SECONDS = 10.0
 class _Doubt:
     """An upload whose resource is not there any more."""
 
-    entry: Entry
+    tracked: TrackedUpload
     since: float
 
 
@@ -80,19 +80,19 @@ class Vanished:
         self._deferred.keep(DeferredMessage(event, sequence, timestamp, message))
         return True
 
-    def doubt(self, entry: Entry, *, with_kind: bool = False) -> None:
+    def doubt(self, tracked: TrackedUpload, *, with_kind: bool = False) -> None:
         """A resource is not there any more; `with_kind` says that its kind was not there either."""
-        if entry.gone or entry.upload.id in self._doubts:
+        if tracked.gone or tracked.upload.id in self._doubts:
             return
-        if entry.upload.stage.ended and not entry.dirty:
-            self._forget(entry)
+        if tracked.upload.stage.ended and not tracked.dirty:
+            self._forget(tracked)
             return
         now = asyncio.get_running_loop().time()
         if with_kind or now < self._missing_until:
-            self._keep(entry)
+            self._keep(tracked)
         else:
-            self._doubts[entry.upload.id] = _Doubt(entry, now)
-            entry.unpublished += 1  # no timer, and no write, until it is clear
+            self._doubts[tracked.upload.id] = _Doubt(tracked, now)
+            tracked.unpublished += 1  # no timer, and no write, until it is clear
             self._wake.set()
 
     async def run(self, router: Router) -> None:
@@ -122,23 +122,23 @@ class Vanished:
             if not await self._is_there(doubt, router):
                 self._decide(doubt, router, keep=False)
         except Exception as error:  # noqa: BLE001 -- logged in `Faults.report`
-            self._faults.report(doubt.entry, error)
-            if self._doubts.get(doubt.entry.upload.id) is doubt:
+            self._faults.report(doubt.tracked, error)
+            if self._doubts.get(doubt.tracked.upload.id) is doubt:
                 self._decide(doubt, router, keep=True)
 
     async def _is_there(self, doubt: _Doubt, router: Router) -> bool:
         """Whether it is not gone at all: of what has another label now the watch says that it is deleted."""
-        entry = doubt.entry
+        tracked = doubt.tracked
         try:
-            found = await self._resources.get(entry.name)
+            found = await self._resources.get(tracked.name)
         except ApiError as error:
             log.debug("whether a resource is gone cannot be told: %s", error)
             return True  # it is asked for again
-        if found is None or entry.gone or entry.stored is None or stored(found).uid != entry.stored.uid:
+        if found is None or tracked.gone or tracked.stored is None or stored(found).uid != tracked.stored.uid:
             return False
-        entry.stored = stored(found)
-        self._forgotten.restore(entry.stored.uid)
-        self._labels.check(found, entry.upload.id)
+        tracked.stored = stored(found)
+        self._forgotten.restore(tracked.stored.uid)
+        self._labels.check(found, tracked.upload.id)
         self._decide(doubt, router, keep=None)
         return True
 
@@ -152,32 +152,32 @@ class Vanished:
 
     def _decide(self, doubt: _Doubt, router: Router, *, keep: bool | None) -> None:
         """What becomes of an upload: recorded anew, forgotten, or, with None, nothing at all."""
-        entry = doubt.entry
-        del self._doubts[entry.upload.id]
-        with self._faults.isolated(entry):
-            if not entry.gone:
-                entry.unpublished -= 1
+        tracked = doubt.tracked
+        del self._doubts[tracked.upload.id]
+        with self._faults.isolated(tracked):
+            if not tracked.gone:
+                tracked.unpublished -= 1
                 if keep is None:
-                    self._uploads.go_on(entry)
+                    self._uploads.go_on(tracked)
                 else:
-                    (self._keep if keep else self._forget)(entry)
-        router.hand_back(entry.upload.id, self._deferred.take(entry.upload.id))
+                    (self._keep if keep else self._forget)(tracked)
+        router.hand_back(tracked.upload.id, self._deferred.take(tracked.upload.id))
 
-    def _forget(self, entry: Entry) -> None:
-        log.info("resource deleted; the upload is forgotten", extra={"upload": entry.upload.id})
-        self._uploads.forget(entry)
+    def _forget(self, tracked: TrackedUpload) -> None:
+        log.info("resource deleted; the upload is forgotten", extra={"upload": tracked.upload.id})
+        self._uploads.forget(tracked)
 
-    def _keep(self, entry: Entry) -> None:
+    def _keep(self, tracked: TrackedUpload) -> None:
         """Go on with an upload from memory, and record it as if it had never been."""
         log.warning(
             "the resource is gone with its CRD or namespace; the upload goes on and is recorded anew",
-            extra={"upload": entry.upload.id},
+            extra={"upload": tracked.upload.id},
         )
-        upload = entry.upload
-        entry.stored = entry.sealed = None
-        entry.version += 1
+        upload = tracked.upload
+        tracked.stored = tracked.sealed = None
+        tracked.version += 1
         # The generations of a new resource begin anew.
         control = evolve(upload.control, generation=1)
-        entry.upload = evolve(upload, control=control, observed_generation=1)
-        self._uploads.rename(entry, resource_name(upload.id))
-        self._uploads.go_on(entry)
+        tracked.upload = evolve(upload, control=control, observed_generation=1)
+        self._uploads.rename(tracked, resource_name(upload.id))
+        self._uploads.go_on(tracked)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.write_throttle import Endings
 
 
@@ -10,23 +10,23 @@ class EndedUploads:
     """Those of one shard. `resources.ttl` looks at them once a second, and has evicted those that can be."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Entry, None] = {}
+        self._waiting: dict[TrackedUpload, None] = {}
         self._endings = Endings()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[TrackedUpload]:
         return iter(self._waiting)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, tracked: TrackedUpload) -> None:
         """An upload has ended and that is stored."""
-        self._waiting[entry] = None
+        self._waiting[tracked] = None
         self._endings.seen()
 
-    def remove(self, entry: Entry) -> None:
+    def remove(self, tracked: TrackedUpload) -> None:
         """It is evicted, or goes on after all."""
-        del self._waiting[entry]
+        del self._waiting[tracked]
 
     def rate(self, seconds: float) -> float:
         """How many a second end; so long ago it was last asked for."""

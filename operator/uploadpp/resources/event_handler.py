@@ -22,7 +22,7 @@ from uploadpp.kube.store import Stored, stored
 from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.ports import Json, Notices, Seals
 from uploadpp.pipeline.shared import Shared
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.resources.bucket_labels import BucketLabels
 from uploadpp.resources.deletions import Vanished
@@ -83,19 +83,19 @@ class ResourceEventHandler:
 
     def reconcile_all(self) -> None:
         """After replay: whatever spec or status says is due, for resources that no log started."""
-        for entry in list(self._uploads.entries):
+        for tracked in list(self._uploads.in_memory):
             try:
-                self._reconcile(entry)
+                self._reconcile(tracked)
             except Exception as error:  # noqa: BLE001 -- logged in `LeftAlone.failed`
-                self._left_alone.failed(entry.name, entry.stored.uid if entry.stored else "", error)
+                self._left_alone.failed(tracked.name, tracked.stored.uid if tracked.stored else "", error)
 
-    def _reconcile(self, entry: Entry) -> None:
-        upload = entry.upload
-        if self._secrets.is_waiting(entry):
+    def _reconcile(self, tracked: TrackedUpload) -> None:
+        upload = tracked.upload
+        if self._secrets.is_waiting(tracked):
             return
         edited = upload.control.generation > upload.observed_generation
         if not upload.run or edited or upload.stage is Stage.QUEUED:  # perhaps its step has no limit now
-            self._applier.on_input(entry, SpecChanged(upload.control))
+            self._applier.on_input(tracked, SpecChanged(upload.control))
 
     @contextmanager
     def _one(self, resource: Json) -> Iterator[None]:
@@ -119,15 +119,15 @@ class ResourceEventHandler:
         evicted = self._finished.get(name)
         if evicted is not None:
             return _version(now) <= _version(evicted.stored)
-        entry = self._uploads.entry_of(name)
-        if entry is None:
+        tracked = self._uploads.by_name(name)
+        if tracked is None:
             return False
-        known = entry.stored
+        known = tracked.stored
         if known is None:  # being created by us, or by somebody before us: then we read it
             return now.generation <= 1
-        if known.uid != now.uid or now.generation > entry.upload.control.generation:
+        if known.uid != now.uid or now.generation > tracked.upload.control.generation:
             return False
-        return entry.queued or _version(now) <= _version(known)  # queued: it is written over soon
+        return tracked.queued or _version(now) <= _version(known)  # queued: it is written over soon
 
     def seen(self, resource: Json) -> None:
         """A resource as it is now: added, edited, or our own write coming back."""
@@ -137,39 +137,39 @@ class ResourceEventHandler:
 
     def _seen(self, resource: Json) -> None:
         name, now = resource["metadata"]["name"], stored(resource)
-        entry, evicted = self._uploads.entry_of(name), self._finished.get(name)
+        tracked, evicted = self._uploads.by_name(name), self._finished.get(name)
         if evicted is not None:
             if evicted.stored.uid == now.uid and now.generation == evicted.stored.generation:
                 evicted.stored = now  # a label, or something else that is not for us
                 return
             self._finished.drop(evicted)
-        if entry is not None and entry.stored is not None and entry.stored.uid != now.uid:
-            if _version(now) < _version(entry.stored):
+        if tracked is not None and tracked.stored is not None and tracked.stored.uid != now.uid:
+            if _version(now) < _version(tracked.stored):
                 return  # a late word of an earlier resource of that name
-            self._uploads.forget(entry)
-            entry = None
-        if entry is None:
+            self._uploads.forget(tracked)
+            tracked = None
+        if tracked is None:
             self._met(resource)
             return
-        if entry.stored is None:
+        if tracked.stored is None:
             return  # it is being read
-        if now.generation <= entry.upload.control.generation:
-            self._touched(entry, now, resource)
+        if now.generation <= tracked.upload.control.generation:
+            self._touched(tracked, now, resource)
             return
         try:
             control = control_of(resource)
         except UnreadableResourceError as error:
             self._left_alone.report(resource, error)
             return
-        self._applier.on_input(entry, SpecChanged(control))
+        self._applier.on_input(tracked, SpecChanged(control))
 
-    def _touched(self, entry: Entry, now: Stored, resource: Json) -> None:
+    def _touched(self, tracked: TrackedUpload, now: Stored, resource: Json) -> None:
         """Somebody else has written something that is not for us, or the status, which is ours.
 
         The version of that write is not taken over. Our next write then meets a conflict, and a conflict
         makes us confirm that we own the shard: the other writer may be our successor, after a pause of ours.
         """
-        if resource.get("status") == to_status(entry.upload, now.uid, entry.sealed_with):
+        if resource.get("status") == to_status(tracked.upload, now.uid, tracked.sealed_with):
             return
         moment = monotonic()
         if moment < self._written_back.get(now.uid, 0.0) + WRITE_BACK_SECONDS:
@@ -177,41 +177,41 @@ class ResourceEventHandler:
         self._written_back[now.uid] = moment
         if len(self._written_back) > WRITTEN_BACK:
             self._written_back.popitem(last=False)
-        entry.version += 1
-        self._uploads.record(entry)
+        tracked.version += 1
+        self._uploads.record(tracked)
 
     def _met(self, resource: Json) -> None:
         """A resource that is not known: somebody has made it, or it was not listed yet."""
         if resource["metadata"]["uid"] in self._forgotten or self._finished.admits(resource):
             return
-        entry = self._take(resource)
-        if entry is not None:
-            self._uploads.note_end(entry)
+        tracked = self._take(resource)
+        if tracked is not None:
+            self._uploads.note_end(tracked)
 
-    def claimed(self, entry: Entry, resource: Json) -> None:
+    def claimed(self, tracked: TrackedUpload, resource: Json) -> None:
         """Somebody had made the resource of an upload that has begun: what is asked for there counts."""
         listed = [step.get("name", "") for step in resource["spec"].get("steps") or ()]
-        planned = [step.name for step in entry.upload.plan]
+        planned = [step.name for step in tracked.upload.plan]
         if "steps" in resource["spec"] and listed != planned:
             text = f"the storage announced the upload itself: it runs with the steps {', '.join(planned)}"
             uid = resource["metadata"]["uid"]
-            self._notices.post(entry.name, uid, Notice(NoticeType.WARNING, "AlreadyBegun", text))
+            self._notices.post(tracked.name, uid, Notice(NoticeType.WARNING, "AlreadyBegun", text))
         try:
             control = control_of(resource)
         except UnreadableResourceError as error:
             self._left_alone.report(resource, error)
             return
-        if control != entry.upload.control:
-            self._applier.on_input(entry, SpecChanged(control))
+        if control != tracked.upload.control:
+            self._applier.on_input(tracked, SpecChanged(control))
 
     def on_reloaded(self, resource: Json) -> None:
         """An upload that was evicted, or might have been, is wanted again."""
         with self._one(resource):
             self._take(resource)
 
-    def vanished(self, entry: Entry) -> None:
+    def vanished(self, tracked: TrackedUpload) -> None:
         """A write has found the resource of an upload gone."""
-        self._vanished.doubt(entry)
+        self._vanished.doubt(tracked)
 
     def deleted(self, resource: Json) -> None:
         """A resource is gone, says the watch."""
@@ -229,22 +229,22 @@ class ResourceEventHandler:
             self.failed(name, uid, error)
 
     def _gone(self, name: str, uid: str, *, with_kind: bool) -> None:
-        entry, evicted = self._uploads.entry_of(name), self._finished.get(name)
+        tracked, evicted = self._uploads.by_name(name), self._finished.get(name)
         if evicted is not None and evicted.stored.uid == uid:
             self._finished.drop(evicted)
             self._forgotten.remember(uid)
-        if entry is not None and entry.stored is not None and entry.stored.uid == uid:
-            self._vanished.doubt(entry, with_kind=with_kind)
+        if tracked is not None and tracked.stored is not None and tracked.stored.uid == uid:
+            self._vanished.doubt(tracked, with_kind=with_kind)
             self._forgotten.remember(uid)
 
-    def _take(self, resource: Json) -> Entry | None:
+    def _take(self, resource: Json) -> TrackedUpload | None:
         """Take an upload into memory, and do what its resource asks for."""
-        entry = self._adopt(resource)
-        if entry is not None and not self._applier.replaying and not self._secrets.is_waiting(entry):
-            self._applier.on_input(entry, SpecChanged(entry.upload.control))
-        return entry
+        tracked = self._adopt(resource)
+        if tracked is not None and not self._applier.replaying and not self._secrets.is_waiting(tracked):
+            self._applier.on_input(tracked, SpecChanged(tracked.upload.control))
+        return tracked
 
-    def _adopt(self, resource: Json) -> Entry | None:
+    def _adopt(self, resource: Json) -> TrackedUpload | None:
         name = resource["metadata"]["name"]
         if resource["metadata"]["uid"] in self._forgotten:
             return None
@@ -273,11 +273,13 @@ class ResourceEventHandler:
         if not sealed:
             origin = origin_from_spec(upload)
             upload = evolve(upload, origin=origin)
-        entry = Entry(name, upload, stored=stored(resource), sealed=origin, sealed_with=sealed_with(sealed))
-        self._applier.adopt(entry)
+        tracked = TrackedUpload(
+            name, upload, stored=stored(resource), sealed=origin, sealed_with=sealed_with(sealed)
+        )
+        self._applier.adopt(tracked)
         if not sealed:
-            self._secrets.want(entry, resource)
-        return entry
+            self._secrets.want(tracked, resource)
+        return tracked
 
     def _prevails(self, resource: Json, upload_id: str) -> bool:
         """Whether an upload is driven by this resource, and not by another one that names it as well.
@@ -285,7 +287,7 @@ class ResourceEventHandler:
         The resource with the name of the id wins: the operator has made it. Then one with a status wins, then
         the older. The loser is left alone, whichever was seen first.
         """
-        other, evicted = self._uploads.upload_entry(upload_id), self._finished.find(upload_id)
+        other, evicted = self._uploads.by_id(upload_id), self._finished.find(upload_id)
         meta = resource["metadata"]
         known = other.name if other is not None else evicted.name if evicted is not None else ""
         if not known:

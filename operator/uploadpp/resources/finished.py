@@ -28,7 +28,7 @@ from uploadpp.pipeline.deferred import DeferredMessage, DeferredMessages
 from uploadpp.pipeline.ports import Json, Resources
 from uploadpp.pipeline.router import Router
 from uploadpp.pipeline.shared import Shared
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.wire.decode import Event
 
@@ -123,21 +123,21 @@ class FinishedUploads:
 
     # -- coming and going -----------------------------------------------------------------
 
-    def evict(self, entry: Entry) -> bool:
+    def evict(self, tracked: TrackedUpload) -> bool:
         """Take an upload over from the table, if it is over and nothing of it is under way."""
-        upload = entry.upload
-        idle = not (entry.dirty or entry.queued or entry.unpublished or entry.notices)
-        if not (upload.stage.ended and idle and entry.stored and self._acks.is_read(upload.log)):
+        upload = tracked.upload
+        idle = not (tracked.dirty or tracked.queued or tracked.unpublished or tracked.notices)
+        if not (upload.stage.ended and idle and tracked.stored and self._acks.is_read(upload.log)):
             return False
-        self._uploads.evict(entry)
+        self._uploads.evict(tracked)
         self._put(
             FinishedUpload(
-                name=entry.name,
+                name=tracked.name,
                 upload_id=upload.id,
                 stage=upload.stage,
                 step=upload.current_step,
                 stalled=upload.stalled_at is not None,
-                stored=entry.stored,
+                stored=tracked.stored,
                 expires_at=upload.expires_at,
             )
         )
@@ -166,7 +166,7 @@ class FinishedUploads:
             or status.number("observedGeneration") != meta.get("generation")
             or not self._acks.is_read(where)
             or upload_id in self._by_id
-            or self._uploads.upload_entry(upload_id) is not None
+            or self._uploads.by_id(upload_id) is not None
             or not self._shard.owns(upload_id)
         ):
             return None
@@ -251,7 +251,7 @@ class FinishedUploads:
     def _may_hold(self, upload_id: str) -> bool:
         if self.is_complete:
             return upload_id in self._by_id
-        return self._uploads.upload_entry(upload_id) is None
+        return self._uploads.by_id(upload_id) is None
 
     async def settled(self) -> None:
         """Wait until the uploads that are being reloaded now are back, as far as they can be read."""
@@ -311,10 +311,10 @@ class FinishedUploads:
         late = upload_id in self._late
         self._late.discard(upload_id)
         router.hand_back(upload_id, self._deferred.take(upload_id), late=late)
-        entry = self._uploads.upload_entry(upload_id)
-        if entry is not None:
-            with self._faults.isolated(entry):
-                self._uploads.note_end(entry)
+        tracked = self._uploads.by_id(upload_id)
+        if tracked is not None:
+            with self._faults.isolated(tracked):
+                self._uploads.note_end(tracked)
 
     def _found(
         self, upload_id: str, before: FinishedUpload | None, resource: Json | None, handler: ReloadHandler
@@ -325,7 +325,7 @@ class FinishedUploads:
         if resource is None or (before is not None and resource["metadata"]["uid"] != before.stored.uid):
             if before is not None:
                 handler.gone(before.name, before.stored.uid)
-        elif self._uploads.upload_entry(upload_id) is None and id_in(resource) == upload_id:
+        elif self._uploads.by_id(upload_id) is None and id_in(resource) == upload_id:
             if evicted is not None:
                 self.drop(evicted)
             handler.on_reloaded(resource)

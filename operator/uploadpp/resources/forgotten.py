@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 
 REMEMBERED = 10_000
 
@@ -22,10 +22,10 @@ class ForgottenResources:
         if len(self._uids) > REMEMBERED:
             self._uids.popitem(last=False)
 
-    def done_with(self, entry: Entry) -> None:
+    def done_with(self, tracked: TrackedUpload) -> None:
         """Believe no word of the resource of an upload any more."""
-        if entry.stored is not None:
-            self.remember(entry.stored.uid)
+        if tracked.stored is not None:
+            self.remember(tracked.stored.uid)
 
     def restore(self, uid: str) -> None:
         """A resource that was said to be gone is there."""

@@ -6,7 +6,7 @@ from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.naming import resource_name
 from uploadpp.pipeline.faults import Faults
 from uploadpp.pipeline.ports import Json, Notices
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.resources.forgotten import ForgottenResources
 
 log = logging.getLogger(__name__)
@@ -42,16 +42,16 @@ class LeftAlone:
         text = f"the operator cannot handle this resource ({type(error).__name__}); its log says more"
         self._notices.post(name, uid, Notice(NoticeType.WARNING, "LeftAlone", text))
 
-    def overruled(self, entry: Entry) -> None:
+    def overruled(self, tracked: TrackedUpload) -> None:
         """The storage announces an upload that was only known from a person's resource."""
-        if entry.stored is None:
+        if tracked.stored is None:
             return
-        own = resource_name(entry.upload.id)
-        if entry.name == own:
-            self._forgotten.restore(entry.stored.uid)  # it will be that of the upload
+        own = resource_name(tracked.upload.id)
+        if tracked.name == own:
+            self._forgotten.restore(tracked.stored.uid)  # it will be that of the upload
             return
-        loser = {"metadata": {"name": entry.name, "uid": entry.stored.uid}}
-        text = f"the storage announced upload {entry.upload.id} itself: it runs as configured, as {own}"
+        loser = {"metadata": {"name": tracked.name, "uid": tracked.stored.uid}}
+        text = f"the storage announced upload {tracked.upload.id} itself: it runs as configured, as {own}"
         self.report(loser, ValueError(text))
 
     def gone(self, uid: str) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from uploadpp.pipeline.lost_uploads import LostUploads
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.write_queue import WriteQueue
 from uploadpp.resources.ended import EndedUploads
 from uploadpp.resources.forgotten import ForgottenResources
@@ -20,19 +20,19 @@ class Followers:
     forgotten: ForgottenResources
     left_alone: LeftAlone
 
-    def on_storable(self, entry: Entry) -> None:
+    def on_storable(self, tracked: TrackedUpload) -> None:
         """It is written, and the storage may have to be asked whether it still has the file."""
-        self.queue.put(entry)
-        self.lost.look(entry)
+        self.queue.put(tracked)
+        self.lost.look(tracked)
 
-    def on_ended(self, entry: Entry) -> None:
+    def on_ended(self, tracked: TrackedUpload) -> None:
         """It is evicted soon, and removed when its time to live is over."""
-        self.ended.add(entry)
+        self.ended.add(tracked)
 
-    def on_forgotten(self, entry: Entry) -> None:
+    def on_forgotten(self, tracked: TrackedUpload) -> None:
         """What is still told of its resource is late."""
-        self.forgotten.done_with(entry)
+        self.forgotten.done_with(tracked)
 
-    def on_overruled(self, entry: Entry) -> None:
+    def on_overruled(self, tracked: TrackedUpload) -> None:
         """The resource of a person is left alone, unless it becomes that of the upload."""
-        self.left_alone.overruled(entry)
+        self.left_alone.overruled(tracked)

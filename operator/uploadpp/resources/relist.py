@@ -94,8 +94,8 @@ class Lister:
 
     async def _relist(self, watch: Watching) -> None:
         # Only what has a resource by now: one that is made meanwhile need not be in the list.
-        entries = self._uploads.entries
-        before = [(e.name, e.stored.uid) for e in entries if e.stored is not None] + self._finished.uids
+        known = self._uploads.in_memory
+        before = [(e.name, e.stored.uid) for e in known if e.stored is not None] + self._finished.uids
         listed: set[str] = set()
         async for resource in self._resources.list_all(self._selector):
             listed.add(resource["metadata"]["uid"])

@@ -57,14 +57,14 @@ class TTLController:
         while True:
             next_at = max(next_at + PERIOD_SECONDS, loop.time())
             await asyncio.sleep(next_at - loop.time())
-            for entry in list(self._ended):
+            for tracked in list(self._ended):
                 try:
-                    if entry.gone or not entry.upload.stage.ended or self._finished.evict(entry):
-                        self._ended.remove(entry)
+                    if tracked.gone or not tracked.upload.stage.ended or self._finished.evict(tracked):
+                        self._ended.remove(tracked)
                 except Exception as error:
-                    self._ended.remove(entry)
-                    log.exception("finished upload kept in memory", extra={"upload": entry.upload.id})
-                    self._inputs.failed(entry.name, entry.stored.uid if entry.stored else "", error)
+                    self._ended.remove(tracked)
+                    log.exception("finished upload kept in memory", extra={"upload": tracked.upload.id})
+                    self._inputs.failed(tracked.name, tracked.stored.uid if tracked.stored else "", error)
             overdue = self._finished.overdue(self._clock(), max(self._max_kept - len(self._ended), 0))
             most = removals(overdue, self._ended.rate(PERIOD_SECONDS))
             due = self._finished.due(most)

@@ -15,7 +15,7 @@ from uploadpp.kube.errors import ApiError, NotFoundError
 from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.ports import Json, Notices, Resources
 from uploadpp.pipeline.shared import Shared
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.wire.rawjson import go_string
 from uploadpp.wire.urls import expiry_of
 
@@ -31,54 +31,54 @@ class UrlSecretReader:
         self._applier = applier
         self._resources = resources
         self._notices = notices
-        self._wanted: asyncio.Queue[tuple[Entry, str, str]] = asyncio.Queue()
-        self._waiting: set[Entry] = set()
+        self._wanted: asyncio.Queue[tuple[TrackedUpload, str, str]] = asyncio.Queue()
+        self._waiting: set[TrackedUpload] = set()
 
-    def want(self, entry: Entry, resource: Json) -> bool:
+    def want(self, tracked: TrackedUpload, resource: Json) -> bool:
         """Queue a resource for its URL; False when it names no Secret."""
         reference = resource.get("spec", {}).get("urlSecretRef")
-        if not reference or entry.upload.stage.ended:
+        if not reference or tracked.upload.stage.ended:
             return False
-        self._waiting.add(entry)
-        self._wanted.put_nowait((entry, reference.get("name", ""), reference.get("key", "url")))
+        self._waiting.add(tracked)
+        self._wanted.put_nowait((tracked, reference.get("name", ""), reference.get("key", "url")))
         return True
 
-    def is_waiting(self, entry: Entry) -> bool:
+    def is_waiting(self, tracked: TrackedUpload) -> bool:
         """Whether an upload must not start yet because its URL is being read."""
-        return entry in self._waiting
+        return tracked in self._waiting
 
     async def run(self) -> None:
         """Read what is queued, until cancelled."""
         while True:
-            entry, name, key = await self._wanted.get()
+            tracked, name, key = await self._wanted.get()
             # One resource must not keep the URLs of all others from being read.
-            with self._faults.isolated(entry):
+            with self._faults.isolated(tracked):
                 url = ""
                 try:
-                    url = await self._read(entry, name, key)
+                    url = await self._read(tracked, name, key)
                 finally:
-                    self._waiting.discard(entry)
-                if not entry.gone:
+                    self._waiting.discard(tracked)
+                if not tracked.gone:
                     if url:
-                        self._take(entry, url)
-                    self._applier.on_input(entry, SpecChanged(entry.upload.control))
+                        self._take(tracked, url)
+                    self._applier.on_input(tracked, SpecChanged(tracked.upload.control))
 
-    async def _read(self, entry: Entry, name: str, key: str) -> str:
+    async def _read(self, tracked: TrackedUpload, name: str, key: str) -> str:
         """The URL; empty, and said on the resource, when there is none."""
         try:
             return await self._resources.secret(name, key)
         except ApiError as error:
-            log.warning("no URL from the Secret: %s", error, extra={"upload": entry.upload.id})
-            if entry.stored is not None and not entry.gone:
+            log.warning("no URL from the Secret: %s", error, extra={"upload": tracked.upload.id})
+            if tracked.stored is not None and not tracked.gone:
                 text = f"urlSecretRef: {_words(error)}; the storage is asked for a URL instead"
                 notice = Notice(NoticeType.WARNING, "URLSecretUnreadable", text)
-                self._notices.post(entry.name, entry.stored.uid, notice)
+                self._notices.post(tracked.name, tracked.stored.uid, notice)
             return ""
 
-    def _take(self, entry: Entry, url: str) -> None:
+    def _take(self, tracked: TrackedUpload, url: str) -> None:
         now = self._clock()
         fresh = Origin(url=go_string(url), url_received_at=now, url_expires_at=expiry_of(url))
-        entry.upload = evolve(entry.upload, origin=entry.upload.origin.with_url_of(fresh))
+        tracked.upload = evolve(tracked.upload, origin=tracked.upload.origin.with_url_of(fresh))
 
 
 def _words(error: ApiError) -> str:

@@ -18,7 +18,7 @@ from uploadpp.pipeline.ports import Bus
 from uploadpp.pipeline.router import Router
 from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.timers import Timers
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.uploads import Lifecycle, Uploads
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.decode import Event
@@ -60,21 +60,21 @@ class Turns:
     forgotten: list[str] = field(default_factory=list)
     overruled: list[str] = field(default_factory=list)
 
-    def on_storable(self, entry: Entry) -> None:
+    def on_storable(self, tracked: TrackedUpload) -> None:
         """Note it."""
-        self.storable.append(entry.name)
+        self.storable.append(tracked.name)
 
-    def on_ended(self, entry: Entry) -> None:
+    def on_ended(self, tracked: TrackedUpload) -> None:
         """Note it."""
-        self.ended.append(entry.name)
+        self.ended.append(tracked.name)
 
-    def on_forgotten(self, entry: Entry) -> None:
+    def on_forgotten(self, tracked: TrackedUpload) -> None:
         """Note it."""
-        self.forgotten.append(entry.name)
+        self.forgotten.append(tracked.name)
 
-    def on_overruled(self, entry: Entry) -> None:
+    def on_overruled(self, tracked: TrackedUpload) -> None:
         """Note it."""
-        self.overruled.append(entry.name)
+        self.overruled.append(tracked.name)
 
 
 class NothingDeferred:
@@ -143,17 +143,17 @@ class PipelineBench:
         """The log is read to its end."""
         self.applier.act()
 
-    def entry(self, upload_id: str) -> Entry:
+    def tracked(self, upload_id: str) -> TrackedUpload:
         """An upload in memory.
 
         Raises:
             KeyError: it is not there.
         """
-        entry = self.uploads.upload_entry(upload_id)
-        if entry is None:
+        tracked = self.uploads.by_id(upload_id)
+        if tracked is None:
             raise KeyError(upload_id)
-        return entry
+        return tracked
 
     def upload(self, upload_id: str) -> Upload:
         """The state of an upload in memory."""
-        return self.entry(upload_id).upload
+        return self.tracked(upload_id).upload

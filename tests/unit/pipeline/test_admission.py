@@ -11,7 +11,7 @@ from uploadpp.core.model import FileInfo, Millis, Origin, Upload
 from uploadpp.core.sharding import Shard
 from uploadpp.core.states import Stage
 from uploadpp.pipeline.admission import StepAdmission, user_of
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.builders import START, arrival, config_of
 
@@ -24,37 +24,37 @@ class Bench:
     def __init__(self, shard: Shard) -> None:
         self.metrics = Metrics()
         self.admission = StepAdmission(CONFIG, shard, self.metrics)
-        self.entries: list[Entry] = []
+        self.in_memory: list[TrackedUpload] = []
         self._now = count(START, 1_000)
 
     def open(self) -> None:
         """From here on slots are granted."""
-        self.admission.open(lambda entry: self.tell(entry, Granted()))
+        self.admission.open(lambda tracked: self.tell(tracked, Granted()))
 
-    def arrives(self, user: str) -> Entry:
+    def arrives(self, user: str) -> TrackedUpload:
         """One more upload."""
         now = Millis(next(self._now))
         event = arrival()
         event = evolve(event, file=FileInfo(user_id=user))
-        upload = decide(None, f"up-{len(self.entries)}", event, now, CONFIG).upload
+        upload = decide(None, f"up-{len(self.in_memory)}", event, now, CONFIG).upload
         assert upload is not None
-        entry = Entry(upload.id, upload)
-        self.entries.append(entry)
-        self.admission.moved(entry)
+        tracked = TrackedUpload(upload.id, upload)
+        self.in_memory.append(tracked)
+        self.admission.moved(tracked)
         self.admission.grant()
-        return entry
+        return tracked
 
-    def tell(self, entry: Entry, event: Input) -> None:
+    def tell(self, tracked: TrackedUpload, event: Input) -> None:
         """Something happens to an upload."""
-        upload = decide(entry.upload, entry.upload.id, event, Millis(next(self._now)), CONFIG).upload
+        upload = decide(tracked.upload, tracked.upload.id, event, Millis(next(self._now)), CONFIG).upload
         assert upload is not None
-        entry.upload = upload
-        self.admission.moved(entry)
+        tracked.upload = upload
+        self.admission.moved(tracked)
 
     @property
     def running(self) -> list[str]:
         """The uploads at the step."""
-        return [each.upload.id for each in self.entries if each.upload.stage is Stage.RUNNING]
+        return [each.upload.id for each in self.in_memory if each.upload.stage is Stage.RUNNING]
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_who_is_gone_gives_his_place_back(bench: Bench) -> None:
     bench.open()
     for _ in range(3):
         bench.arrives("mary")
-    bench.admission.left(bench.entries[0])
+    bench.admission.left(bench.in_memory[0])
     bench.admission.grant()
     assert bench.running == ["up-0", "up-1", "up-2"]
 
@@ -111,8 +111,8 @@ def test_metrics_show_the_places_and_forget_them(bench: Bench) -> None:
     assert b'uploadpp_step_slots{step="a"} 2.0' in bench.metrics.text()
     assert b'uploadpp_step_slots_used{step="a"} 2.0' in bench.metrics.text()
     bench.admission.close()
-    for entry in bench.entries:
-        bench.admission.left(entry)
+    for tracked in bench.in_memory:
+        bench.admission.left(tracked)
     bench.admission.grant()
     assert b'uploadpp_step_slots{step="a"} 0.0' in bench.metrics.text()
     assert b'uploadpp_step_slots_used{step="a"} 0.0' in bench.metrics.text()
@@ -138,10 +138,10 @@ def test_s2_one_upload_never_keeps_the_others_from_their_places(bench: Bench) ->
     entries = [bench.arrives("mary") for _ in range(4)]
     real = bench.tell
 
-    def tell(entry: Entry, event: Input) -> None:
-        if entry is entries[0]:
+    def tell(tracked: TrackedUpload, event: Input) -> None:
+        if tracked is entries[0]:
             raise KeyError("not foreseen")
-        real(entry, event)
+        real(tracked, event)
 
     bench.tell = tell  # type: ignore[method-assign]
     bench.open()

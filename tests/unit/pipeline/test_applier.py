@@ -39,7 +39,7 @@ def test_what_the_stream_refuses_for_good_ends_the_upload_and_holds_no_message(
     bench.act()
     bench.read(1, RECEIVED)
     bus.on_refused[0]("the event is larger than the NATS server allows (max_payload)")
-    assert bench.uploads.upload_entry(UPLOAD) is None
+    assert bench.uploads.by_id(UPLOAD) is None
     assert bench.acks.ack_floor == 1
     assert [each.what for each in bench.faults.dead_letters] == ["upload"]
 
@@ -60,22 +60,22 @@ def test_a_timer_says_nothing_while_a_command_is_not_in_the_stream(
 ) -> None:
     bench.act()
     bench.read(1, RECEIVED)
-    entry = bench.entry(UPLOAD)
-    before = entry.upload
-    bench.applier.on_tick(entry)
-    assert entry.upload is before
+    tracked = bench.tracked(UPLOAD)
+    before = tracked.upload
+    bench.applier.on_tick(tracked)
+    assert tracked.upload is before
     assert len(bus.sent) == 1
 
 
 def test_what_happens_to_an_upload_that_is_gone_is_not_heard(bench: PipelineBench, bus: KeptEvents) -> None:
     bench.act()
     bench.read(1, RECEIVED)
-    entry = bench.entry(UPLOAD)
-    bench.uploads.forget(entry)
-    before = entry.upload
+    tracked = bench.tracked(UPLOAD)
+    bench.uploads.forget(tracked)
+    before = tracked.upload
     bus.on_stored[0](2)
     bus.on_refused[0]("late")
-    assert entry.upload is before
+    assert tracked.upload is before
     assert not bench.faults.dead_letters
 
 
@@ -92,7 +92,7 @@ def test_a_fault_about_what_is_published_stops_no_other(
         patch.setattr(module, "apply", broken)
         bus.on_stored[0](2)
     faults = bench.metrics.registry.get_sample_value("uploadpp_upload_faults_total")
-    assert (faults, bench.entry(UPLOAD).unpublished) == (1, 0)
+    assert (faults, bench.tracked(UPLOAD).unpublished) == (1, 0)
     bench.read(3, message("BytesReceived", arrival(UploadID='"other"')))
     assert bench.upload("other").stage is Stage.RUNNING
 
@@ -106,9 +106,9 @@ def test_a_slot_that_is_given_back_is_granted_to_the_next(bus: KeptEvents) -> No
     assert [bench.upload(each).stage for each in ("first", "second")] == [Stage.QUEUED, Stage.QUEUED]
     bench.admission.open(bench.applier.on_granted)
     assert [bench.upload(each).stage for each in ("first", "second")] == [Stage.RUNNING, Stage.QUEUED]
-    bench.applier.on_input(bench.entry("first"), CleanUpload())
+    bench.applier.on_input(bench.tracked("first"), CleanUpload())
     assert bench.upload("second").stage is Stage.RUNNING
-    bench.uploads.forget(bench.entry("second"))
+    bench.uploads.forget(bench.tracked("second"))
     assert bench.metrics.registry.get_sample_value("uploadpp_step_slots_used", {"step": "a"}) == 0
 
 
@@ -123,4 +123,4 @@ def test_what_comes_late_is_decided_as_in_a_replay(bench: PipelineBench, bus: Ke
         late.read(1, RECEIVED)
         late.read(2, start.body, message_id=start.event_id)
     assert bus.sent == [start]
-    assert late.entry(UPLOAD).unpublished == 0
+    assert late.tracked(UPLOAD).unpublished == 0

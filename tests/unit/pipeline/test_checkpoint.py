@@ -22,7 +22,7 @@ from uploadpp.kube.store import Stored
 from uploadpp.pipeline.checkpoint import Checkpoint, Records, ResourceEncoder
 from uploadpp.pipeline.record_limit import RecordLimit
 from uploadpp.pipeline.refusals import Refusals
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.write_queue import WriteQueue
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 
@@ -137,26 +137,26 @@ class Desk:
     def seen(self, resource: Json) -> None:
         self.seen_.append(f"seen {resource['metadata']['uid']}")
 
-    def claimed(self, entry: Entry, resource: Json) -> None:
+    def claimed(self, tracked: TrackedUpload, resource: Json) -> None:
         del resource
-        self.seen_.append(f"claimed {entry.name}")
+        self.seen_.append(f"claimed {tracked.name}")
 
-    def vanished(self, entry: Entry) -> None:
-        self.seen_.append(f"vanished {entry.name}")
-        self.bench.uploads.forget(entry)
+    def vanished(self, tracked: TrackedUpload) -> None:
+        self.seen_.append(f"vanished {tracked.name}")
+        self.bench.uploads.forget(tracked)
 
-    def on_storable(self, entry: Entry) -> None:
-        self.queue.put(entry)
+    def on_storable(self, tracked: TrackedUpload) -> None:
+        self.queue.put(tracked)
 
-    def on_ended(self, entry: Entry) -> None: ...
+    def on_ended(self, tracked: TrackedUpload) -> None: ...
 
-    def on_forgotten(self, entry: Entry) -> None: ...
+    def on_forgotten(self, tracked: TrackedUpload) -> None: ...
 
-    def on_overruled(self, entry: Entry) -> None: ...
+    def on_overruled(self, tracked: TrackedUpload) -> None: ...
 
     @property
-    def entry(self) -> Entry:
-        return self.bench.entry(UPLOAD)
+    def tracked(self) -> TrackedUpload:
+        return self.bench.tracked(UPLOAD)
 
     def answer(self, sequence: int) -> None:
         """The first step answers, and the stream has what comes of it."""
@@ -185,7 +185,7 @@ async def test_a_new_upload_is_created_and_then_told_how_it_stands() -> None:
     assert desk.server.requests == ["create", "status"]
     assert desk.asked == ["create"]
     assert desk.server.resources[NAME]["status"]["currentStep"] == "a"
-    assert (desk.entry.dirty, desk.entry.queued, desk.bench.acks.ack_floor) == (False, False, 1)
+    assert (desk.tracked.dirty, desk.tracked.queued, desk.bench.acks.ack_floor) == (False, False, 1)
 
 
 async def test_what_happens_during_a_write_goes_into_the_next_one() -> None:
@@ -212,19 +212,19 @@ async def test_what_cannot_be_written_is_parked_and_tried_again(error: ApiError,
     desk = Desk()
     desk.server.faults["create"] = [error]
     await desk.until()
-    parked = desk.entry.refused
+    parked = desk.tracked.refused
     assert parked is not None
-    assert (parked.reason, desk.entry.queued, len(desk.refusals)) == (refused, True, 1)
+    assert (parked.reason, desk.tracked.queued, len(desk.refusals)) == (refused, True, 1)
     assert desk.bench.acks.ack_floor == 0
     await desk.until(requests=3)
     assert desk.server.requests == ["create", "create", "status"]
-    assert (desk.entry.refused, desk.bench.acks.ack_floor) == (None, 1)
+    assert (desk.tracked.refused, desk.bench.acks.ack_floor) == (None, 1)
 
 
 async def test_a_resource_that_was_there_before_is_claimed_with_what_we_know() -> None:
     """An answer of ours got lost, or a person was faster."""
     desk = Desk()
-    resource = ResourceEncoder(Seals(), "ocis", ALL_SHOWN).resource(desk.entry.upload)
+    resource = ResourceEncoder(Seals(), "ocis", ALL_SHOWN).resource(desk.tracked.upload)
     await desk.server.create({**resource, "spec": {**resource["spec"], "sealed": ""}})
     desk.server.requests.clear()
     await desk.until()
@@ -235,12 +235,12 @@ async def test_a_resource_that_was_there_before_is_claimed_with_what_we_know() -
 
 async def test_a_resource_of_another_upload_is_not_touched() -> None:
     desk = Desk()
-    resource = ResourceEncoder(Seals(), "ocis", ALL_SHOWN).resource(desk.entry.upload)
+    resource = ResourceEncoder(Seals(), "ocis", ALL_SHOWN).resource(desk.tracked.upload)
     resource["spec"]["upload"] = {**resource["spec"]["upload"], "id": "of another"}
     await desk.server.create(resource)
     await desk.until()
-    assert desk.entry.refused is not None
-    assert desk.entry.refused.reason is Refusal.NAME
+    assert desk.tracked.refused is not None
+    assert desk.tracked.refused.reason is Refusal.NAME
     assert "status" not in desk.server.resources[NAME]
 
 
@@ -261,7 +261,7 @@ async def test_a_conflict_that_changes_nothing_is_a_refusal() -> None:
     desk.server.faults["status"] = [ConflictError("it only looks like one")]
     desk.answer(3)
     await desk.until()
-    assert desk.entry.refused is not None
+    assert desk.tracked.refused is not None
     assert desk.seen_ == []
 
 
@@ -278,12 +278,12 @@ async def test_a_resource_that_is_gone_is_told() -> None:
 async def test_notices_follow_the_record_and_are_said_once() -> None:
     desk = Desk()
     desk.server.faults["create"] = [UnavailableError("no route")]
-    desk.entry.notices = (cast("Any", type("N", (), {"reason": "Said"})()),)
+    desk.tracked.notices = (cast("Any", type("N", (), {"reason": "Said"})()),)
     await desk.until()
     assert desk.posted == []
     await desk.until(requests=3)
     assert desk.posted == ["Said"]
-    assert not desk.entry.notices
+    assert not desk.tracked.notices
 
 
 async def test_a_fault_of_ours_is_parked_like_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,6 +294,6 @@ async def test_a_fault_of_ours_is_parked_like_a_refusal(monkeypatch: pytest.Monk
 
     monkeypatch.setattr("uploadpp.pipeline.checkpoint.to_status", broken)
     await desk.until()
-    assert desk.entry.refused is not None
-    assert desk.entry.refused.reason is Refusal.UNENCODABLE
+    assert desk.tracked.refused is not None
+    assert desk.tracked.refused.reason is Refusal.UNENCODABLE
     assert desk.bench.metrics.registry.get_sample_value("uploadpp_upload_faults_total") == 1

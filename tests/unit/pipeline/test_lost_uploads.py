@@ -11,7 +11,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Absent, Input
 from uploadpp.core.states import Stage
 from uploadpp.pipeline.lost_uploads import ENOUGH, LostUploads, Questions
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 
 
@@ -26,21 +26,21 @@ class Storage:
         self.bench.act()
         self.bench.read(1, message("BytesReceived", arrival()))
         bus.on_stored[0](2)
-        entry = self.entry
-        entry.upload = evolve(entry.upload, stage=Stage.RUNNING, stalled_at=NOW)
+        tracked = self.tracked
+        tracked.upload = evolve(tracked.upload, stage=Stage.RUNNING, stalled_at=NOW)
         self.lost = LostUploads(self.bench.shared, Questions(self.ask, 0.001), hears)
         self.told: list[Input] = []
 
     @property
-    def entry(self) -> Entry:
-        return self.bench.entry(UPLOAD)
+    def tracked(self) -> TrackedUpload:
+        return self.bench.tracked(UPLOAD)
 
     async def ask(self, url: str) -> int | None:
         self.urls.append(url)
         return self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
 
-    def apply(self, entry: Entry, event: Input) -> None:
-        assert entry is self.entry
+    def apply(self, tracked: TrackedUpload, event: Input) -> None:
+        assert tracked is self.tracked
         self.told.append(event)
 
     async def until(self, asked: int) -> None:
@@ -82,10 +82,10 @@ async def test_what_the_log_says_comes_first() -> None:
 
 async def test_nobody_asks_about_what_is_gone() -> None:
     storage = Storage(404)
-    storage.lost.look(storage.entry)
+    storage.lost.look(storage.tracked)
     assert len(storage.lost) == 1
-    entry = storage.entry
-    storage.bench.uploads.forget(entry)
+    tracked = storage.tracked
+    storage.bench.uploads.forget(tracked)
     running = asyncio.create_task(storage.lost.run(storage.bench.uploads, storage.apply))
     async with asyncio.timeout(10):
         while len(storage.lost):  # noqa: ASYNC110 -- nothing tells

@@ -9,7 +9,7 @@ from uploadpp.core.model import Millis
 from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.outbox import Outbox
 from uploadpp.pipeline.replay_buffer import PendingCommand
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 from uploadpp.wire.encode import encode
@@ -34,20 +34,20 @@ class Desk:
         )
         bench = PipelineBench(CONFIG, KeptEvents(), lambda: NOW)
         bench.read(1, message("BytesReceived", arrival()))
-        self.entry: Entry = bench.entry(UPLOAD)
-        self.entry.unpublished = 0
+        self.tracked: TrackedUpload = bench.tracked(UPLOAD)
+        self.tracked.unpublished = 0
 
     def start(self) -> PendingCommand:
         """The command that the upload stands for."""
-        upload = self.entry.upload
+        upload = self.tracked.upload
         mark = Mark(Kind.START, upload.received_at, upload.run, upload.step.attempts, "a")
         command = StartStep(mark)
         outgoing = encode(command, upload.id, upload, NOW, None, MARKS)
-        self.entry.unpublished += 1
-        return PendingCommand(self.entry, command, outgoing, None)
+        self.tracked.unpublished += 1
+        return PendingCommand(self.tracked, command, outgoing, None)
 
     def open(self) -> dict[str, int]:
-        def failed(_entry: Entry | None, error: Exception, _message: PendingMessage | None) -> None:
+        def failed(_entry: TrackedUpload | None, error: Exception, _message: PendingMessage | None) -> None:
             raise error
 
         return self.outbox.open(NOW, MARKS, failed)
@@ -77,7 +77,7 @@ def test_what_is_decided_twice_counts_once(desk: Desk) -> None:
     desk.outbox.put(desk.start())
     again = desk.start()
     desk.outbox.put(again)
-    assert desk.entry.unpublished == 1
+    assert desk.tracked.unpublished == 1
     desk.open()
     assert desk.bus.sent == [again.outgoing]
 
@@ -104,9 +104,9 @@ def test_only_what_was_sent_is_recognized_and_only_once(desk: Desk) -> None:
     assert desk.outbox.recognize(raw(pending)) is None, "another owner's"
     desk.outbox.put(pending)
     assert desk.outbox.recognize(raw(pending, b"of the same id")) is None
-    fixed = [desk.entry.upload.plan_fixed]
-    assert desk.outbox.recognize(raw(pending)) is desk.entry
-    fixed.append(desk.entry.upload.plan_fixed)
+    fixed = [desk.tracked.upload.plan_fixed]
+    assert desk.outbox.recognize(raw(pending)) is desk.tracked
+    fixed.append(desk.tracked.upload.plan_fixed)
     assert fixed == [False, True], "its plan is told by the log from here on"
     assert desk.outbox.recognize(raw(pending)) is None
     assert desk.bus.confirmed == [(pending.outgoing.event_id, 9)]

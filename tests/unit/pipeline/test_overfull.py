@@ -29,10 +29,10 @@ class Desk:
         for number, name in enumerate(NAMES, start=1):
             self.bench.read(number, message("BytesReceived", arrival(UploadID=f'"{name}"')))
             self.bus.on_stored[-1](100 + number)
-            entry = self.bench.entry(name)
-            entry.stored = Stored(f"uid-{name}", "1", 1)
-            self.bench.applier.on_input(entry, CleanUpload())
-            entry.refused = Refused(Refusal.POLICY, 3)
+            tracked = self.bench.tracked(name)
+            tracked.stored = Stored(f"uid-{name}", "1", 1)
+            self.bench.applier.on_input(tracked, CleanUpload())
+            tracked.refused = Refused(Refusal.POLICY, 3)
         self.overfull = Overfull(self.bench.uploads, self.bench.acks, cast("Any", self))
 
     async def delete(self, name: str, uid: str, version: str = "") -> None:
@@ -58,7 +58,7 @@ async def test_no_more_is_removed_than_room_is_needed(window: int, removed: list
 
 async def test_nothing_is_removed_behind_an_upload_that_is_right() -> None:
     desk = Desk(2)
-    desk.bench.entry("b").refused = None
+    desk.bench.tracked("b").refused = None
     await desk.look()
     assert desk.removed == ["a"]
 

@@ -7,7 +7,7 @@ from uploadpp.kube.errors import Refusal, RefusedError
 from uploadpp.kube.store import Stored
 from uploadpp.pipeline.record_limit import RecordLimit
 from uploadpp.pipeline.text_budget import TextBudget
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 
 
 class Uploads:
@@ -15,12 +15,12 @@ class Uploads:
 
     def __init__(self, recorded: int, unrecorded: int) -> None:
         self.text_budget = TextBudget()
-        self.entries = [Entry(f"u{n}", after(*PASSED[:1])) for n in range(recorded + unrecorded)]
-        for entry in self.entries[:recorded]:
-            entry.stored = Stored("1", "1", 1)
+        self.in_memory = [TrackedUpload(f"u{n}", after(*PASSED[:1])) for n in range(recorded + unrecorded)]
+        for tracked in self.in_memory[:recorded]:
+            tracked.stored = Stored("1", "1", 1)
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self.in_memory)
 
 
 @pytest.mark.parametrize(

@@ -30,13 +30,13 @@ def test_a_url_that_is_news_is_stored_whatever_else_comes_of_it() -> None:
     """Its announcement was applied and stored; then we died."""
     live = make(KeptEvents(), THEN)
     live.router.on_message(Raw(1, THEN, 1, 0, message("BytesReceived", arrival())))
-    entry = live.entry(UPLOAD)
-    entry.saved = entry.version
+    tracked = live.tracked(UPLOAD)
+    tracked.saved = tracked.version
     later = Millis(THEN + 5)
     for url, dirty in [("https://storage.test/one", False), ("https://storage.test/two", True)]:
         came = later if dirty else Millis(THEN - 5)
         live.router.on_message(Raw(1, came, 1, 0, message("BytesReceived", arrival(URL=f'"{url}"'))))
-        assert (entry.dirty, url in entry.upload.origin.url) == (dirty, dirty)
+        assert (tracked.dirty, url in tracked.upload.origin.url) == (dirty, dirty)
 
 
 def test_what_a_replay_reads_happened_when_the_stream_says() -> None:
@@ -100,8 +100,8 @@ def test_what_only_the_log_knows_is_driven_by_the_steps_that_its_first_event_tel
     replayed.act()
     assert (upload_of(replayed).plan, upload_of(replayed).current_step) == (old.steps, steps[0])
     assert outbox.sent == []
-    entry = replayed.entry(UPLOAD)
-    assert entry.storable, "nothing is awaited that never goes out"
+    tracked = replayed.tracked(UPLOAD)
+    assert tracked.storable, "nothing is awaited that never goes out"
 
 
 @pytest.mark.parametrize(("steps", "position"), [(("a", "c"), 2), (("c", "a"), None)], ids=["a", "c"])

@@ -82,7 +82,7 @@ def test_what_is_deferred_is_applied_in_order_when_it_is_handed_back() -> None:
     bench.read(1, RECEIVED)
     bench.read(2, message("BytesReceived", arrival(UploadID='"other"')))
     bench.read(3, CLEANED)
-    assert [each.upload.id for each in bench.uploads.entries] == ["other"]
+    assert [each.upload.id for each in bench.uploads.in_memory] == ["other"]
     assert bench.acks.ack_floor == 0
     router.hand_back(UPLOAD, kept.messages.take(UPLOAD))
     assert bench.upload(UPLOAD).stage is Stage.CLEANED

@@ -11,7 +11,7 @@ from tests.wiretext import arrival, message
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Origin
 from uploadpp.pipeline.text_budget import BUDGET, COUNTED, LARGE, TextBudget
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 from uploadpp.wire.decode import MAX_NAME, decode
 from uploadpp.wire.encode import Outgoing
@@ -19,9 +19,9 @@ from uploadpp.wire.encode import Outgoing
 NUMBERS = count(1)
 
 
-def entry(origin: Origin) -> Entry:
+def tracked(origin: Origin) -> TrackedUpload:
     upload = after(evolve(ARRIVAL, origin=origin), upload_id=f"u{next(NUMBERS)}")
-    return Entry(upload.id, upload)
+    return TrackedUpload(upload.id, upload)
 
 
 def user(name: str, length: int) -> str:
@@ -37,7 +37,7 @@ def send(bench: PipelineBench, upload_id: str, length: int, name: str = "") -> N
 def test_what_uploads_share_is_counted_once() -> None:
     text_budget = TextBudget(100_000)
     many = user("mary", 60_000)
-    entries = [entry(Origin(url='"https://a"', executing_user=many)) for _ in range(50)]
+    entries = [tracked(Origin(url='"https://a"', executing_user=many)) for _ in range(50)]
     for each in entries:
         assert text_budget.refuses(each.upload.origin) == ""
         text_budget.note(each)
@@ -53,12 +53,12 @@ def test_what_uploads_share_is_counted_once() -> None:
 
 
 def test_a_renewed_url_takes_the_place_of_the_last_one() -> None:
-    text_budget, first = TextBudget(), entry(Origin(url="a" * 5000))
+    text_budget, first = TextBudget(), tracked(Origin(url="a" * 5000))
     text_budget.note(first)
-    first.upload = entry(Origin(url="b" * 7000)).upload
+    first.upload = tracked(Origin(url="b" * 7000)).upload
     text_budget.note(first)
     assert text_budget.held == 7000
-    first.upload = entry(Origin(url="b")).upload
+    first.upload = tracked(Origin(url="b")).upload
     text_budget.note(first)
     assert text_budget.held == 0
 
@@ -70,15 +70,15 @@ def test_s6_announcements_of_a_megabyte_stop_no_ordinary_upload() -> None:
     for number in range(200):
         send(bench, f"large-{number}", length)
     send(bench, "ordinary", 500)
-    known = [each.upload.id for each in bench.uploads.entries]
+    known = [each.upload.id for each in bench.uploads.in_memory]
     assert "ordinary" in known
     assert len(known) - 1 == BUDGET // length
     assert bench.uploads.text_budget.held <= BUDGET
-    for each in list(bench.uploads.entries):
+    for each in list(bench.uploads.in_memory):
         bench.uploads.forget(each)
     assert bench.uploads.text_budget.held == 0
     send(bench, "later", length)
-    assert bench.uploads.upload_entry("later") is not None
+    assert bench.uploads.by_id("later") is not None
 
 
 @pytest.mark.parametrize("phase", ["replay", "acting"])

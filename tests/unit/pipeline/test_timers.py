@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.uploads import PASSED, after
 from uploadpp.core.model import Millis
 from uploadpp.pipeline.timers import Timers
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 
 UPLOAD = after(*PASSED)
 
@@ -32,22 +32,22 @@ class Clock:
 def test_like_a_plain_table(actions: list[tuple[int, int | None] | int]) -> None:
     clock = Clock()
     timers = Timers(clock)
-    entries = [Entry(str(number), UPLOAD) for number in range(5)]
-    table: dict[Entry, int] = {}
+    entries = [TrackedUpload(str(number), UPLOAD) for number in range(5)]
+    table: dict[TrackedUpload, int] = {}
     for action in actions:
         if isinstance(action, tuple):
-            entry, at = entries[action[0]], action[1]
-            timers.set(entry, None if at is None else Millis(at))
-            table.pop(entry, None)
+            tracked, at = entries[action[0]], action[1]
+            timers.set(tracked, None if at is None else Millis(at))
+            table.pop(tracked, None)
             if at is not None:
-                table[entry] = at
+                table[tracked] = at
         else:
             clock.now = Millis(clock.now + action)
-            due = {entry for entry, at in table.items() if at <= clock.now}
+            due = {tracked for tracked, at in table.items() if at <= clock.now}
             popped = timers.pop_due()
             assert set(popped) == due
-            assert [table[entry] for entry in popped] == sorted(table[entry] for entry in due)
-            table = {entry: at for entry, at in table.items() if entry not in due}
+            assert [table[tracked] for tracked in popped] == sorted(table[tracked] for tracked in due)
+            table = {tracked: at for tracked, at in table.items() if tracked not in due}
         assert len(timers) == len(table)
         assert timers.next_due() == min(table.values(), default=None)
 
@@ -55,9 +55,9 @@ def test_like_a_plain_table(actions: list[tuple[int, int | None] | int]) -> None
 async def test_an_earlier_timer_wakes_a_sleeping_scheduler() -> None:
     loop = asyncio.get_running_loop()
     timers = Timers(lambda: Millis(int(loop.time() * 1000)))
-    woken: asyncio.Queue[Entry] = asyncio.Queue()
+    woken: asyncio.Queue[TrackedUpload] = asyncio.Queue()
     running = asyncio.create_task(timers.run(woken.put_nowait))
-    late, soon = Entry("late", UPLOAD), Entry("soon", UPLOAD)
+    late, soon = TrackedUpload("late", UPLOAD), TrackedUpload("soon", UPLOAD)
     timers.set(late, Millis(int(loop.time() * 1000) + 60_000))
     await asyncio.sleep(0.01)
     timers.set(soon, Millis(int(loop.time() * 1000) + 10))
@@ -72,10 +72,10 @@ def test_uploads_that_are_gone_are_not_kept_until_their_time_would_have_come() -
     clock = Clock()
     timers = Timers(clock)
     for number in range(10_000):
-        entry = Entry(str(number), UPLOAD)
-        timers.set(entry, Millis(600_000))
+        tracked = TrackedUpload(str(number), UPLOAD)
+        timers.set(tracked, Millis(600_000))
         if number:
-            timers.set(entry, None)
+            timers.set(tracked, None)
     assert len(timers) == 1
     assert timers.held < 5_000
     clock.now = Millis(600_000)

@@ -7,7 +7,7 @@ from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.kube.errors import Refusal
 from uploadpp.kube.store import Stored
 from uploadpp.pipeline.acks import PendingMessage
-from uploadpp.pipeline.tracked_upload import Entry, Refused
+from uploadpp.pipeline.tracked_upload import Refused, TrackedUpload
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 
 ANSWER = message(
@@ -21,8 +21,8 @@ def test_the_timeline_of_an_upload() -> None:
     bench.act()
 
     def now() -> tuple[int, int, int, bool, bool, int]:
-        entry = bench.entry(UPLOAD)
-        state = entry.version, entry.saved, entry.unpublished, entry.dirty, entry.storable
+        tracked = bench.tracked(UPLOAD)
+        state = tracked.version, tracked.saved, tracked.unpublished, tracked.dirty, tracked.storable
         return (*state, bench.acks.ack_floor)
 
     bench.read(7, message("BytesReceived", arrival()))
@@ -32,35 +32,35 @@ def test_the_timeline_of_an_upload() -> None:
     bench.read(8, bus.sent[0].body, message_id=bus.sent[0].event_id)
     bench.read(9, ANSWER)
     assert now() == (3, 0, 1, True, False, 0)
-    bench.uploads.saved(bench.entry(UPLOAD), 2)
+    bench.uploads.saved(bench.tracked(UPLOAD), 2)
     assert now() == (3, 2, 1, True, False, 8), "7 led to version 1, and 8 to version 2"
     bus.on_stored[1](10)
     assert now() == (4, 2, 0, True, True, 8)
-    bench.uploads.saved(bench.entry(UPLOAD), 4)
+    bench.uploads.saved(bench.tracked(UPLOAD), 4)
     assert now() == (4, 4, 0, False, False, 9)
 
 
-def tracked() -> Entry:
+def begun() -> TrackedUpload:
     bench = PipelineBench(CONFIG, KeptEvents(), lambda: NOW)
     bench.read(1, message("BytesReceived", arrival()))
-    return bench.entry(UPLOAD)
+    return bench.tracked(UPLOAD)
 
 
 def test_nothing_waits_for_what_is_stored_or_gone() -> None:
-    entry = tracked()
-    entry.saved = entry.version
-    entry.take_covered()
+    tracked = begun()
+    tracked.saved = tracked.version
+    tracked.take_covered()
     message_ = PendingMessage(2)
-    entry.defer_ack(message_)
-    assert (message_.open, entry.first_deferred) == (1, 0)
-    entry.version += 1
-    entry.defer_ack(message_)
-    assert (message_.open, entry.first_deferred) == (2, 2)
-    assert entry.take_covered() == []
-    entry.gone = True
-    assert entry.take_covered() == [message_]
-    entry.defer_ack(message_)
-    assert entry.first_deferred == 0
+    tracked.defer_ack(message_)
+    assert (message_.open, tracked.first_deferred) == (1, 0)
+    tracked.version += 1
+    tracked.defer_ack(message_)
+    assert (message_.open, tracked.first_deferred) == (2, 2)
+    assert tracked.take_covered() == []
+    tracked.gone = True
+    assert tracked.take_covered() == [message_]
+    tracked.defer_ack(message_)
+    assert tracked.first_deferred == 0
 
 
 @pytest.mark.parametrize("reason", Refusal)
@@ -69,15 +69,15 @@ def test_nothing_waits_for_what_is_stored_or_gone() -> None:
 def test_only_an_end_that_is_refused_without_a_resource_holds_no_message(
     reason: Refusal, resource: str, *, ended: bool
 ) -> None:
-    entry = tracked()
+    tracked = begun()
     if ended:
         bench = PipelineBench(CONFIG, KeptEvents(), lambda: NOW)
         bench.read(1, message("BytesReceived", arrival()))
         bench.read(2, message("CleanUpload", f'{{"UploadID":"{UPLOAD}"}}'))
-        entry = bench.entry(UPLOAD)
-    entry.refused = Refused(reason, 1)
-    entry.stored = Stored("uid", "1", 1) if resource == "stored" else None
-    entry.maybe_made, entry.creating = resource == "maybe made", resource == "creating"
+        tracked = bench.tracked(UPLOAD)
+    tracked.refused = Refused(reason, 1)
+    tracked.stored = Stored("uid", "1", 1) if resource == "stored" else None
+    tracked.maybe_made, tracked.creating = resource == "maybe made", resource == "creating"
     expected = ended and resource == "none" and reason is not Refusal.UNREACHABLE
-    assert entry.is_unrecorded_end is expected
-    assert bool(entry.take_covered()) is expected
+    assert tracked.is_unrecorded_end is expected
+    assert bool(tracked.take_covered()) is expected

@@ -268,9 +268,9 @@ def test_a_fact_is_not_acknowledged_before_its_upload_is_stored() -> None:
     operator.now = Millis(operator.now + UNACKNOWLEDGED_MS)
     operator.bench.applier.unknown.settle(operator.now)
     assert operator.acks.ack_floor == 0
-    entry = operator.bench.uploads.upload_entry(UPLOAD)
-    assert entry is not None
-    operator.bench.uploads.saved(entry, entry.version)
+    tracked = operator.bench.uploads.by_id(UPLOAD)
+    assert tracked is not None
+    operator.bench.uploads.saved(tracked, tracked.version)
     assert operator.acks.ack_floor == 2
 
 
@@ -307,10 +307,10 @@ def test_an_upload_is_known_whatever_was_said_last_before_its_announcement(
     """What changed nothing made the announcement count for nothing too: the upload was never recorded."""
     operator = Operator().acts().reads(*said, ARRIVED)
     assert (operator.upload.stage, operator.sent) == (stage, [])
-    entry = operator.bench.uploads.upload_entry(UPLOAD)
-    assert entry is not None
+    tracked = operator.bench.uploads.by_id(UPLOAD)
+    assert tracked is not None
     assert operator.acks.ack_floor == 0
-    operator.bench.uploads.saved(entry, entry.version)
+    operator.bench.uploads.saved(tracked, tracked.version)
     operator.bench.applier.unknown.settle(Millis(operator.now + REMEMBERED_MS))
     assert operator.acks.ack_floor == 3
 

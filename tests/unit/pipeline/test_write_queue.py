@@ -7,7 +7,7 @@ from uploadpp.core.inputs import CleanUpload
 from uploadpp.kube.errors import Refusal, RefusedError
 from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.refusals import Refusals
-from uploadpp.pipeline.tracked_upload import Entry, Refused
+from uploadpp.pipeline.tracked_upload import Refused, TrackedUpload
 from uploadpp.pipeline.write_queue import WriteQueue
 from uploadpp.telemetry.metrics import Metrics
 
@@ -21,13 +21,13 @@ class Desk:
         self.queue = WriteQueue(self.acks, self.refusals)
 
 
-def entry(name: str, *, ended: bool = False) -> Entry:
+def tracked(name: str, *, ended: bool = False) -> TrackedUpload:
     events = (*PASSED[:1], CleanUpload()) if ended else PASSED[:1]
-    return Entry(name, after(*events, upload_id=name), version=1)
+    return TrackedUpload(name, after(*events, upload_id=name), version=1)
 
 
 async def test_an_upload_stands_in_it_once_however_often_it_changes() -> None:
-    queue, first, second = Desk().queue, entry("a"), entry("b")
+    queue, first, second = Desk().queue, tracked("a"), tracked("b")
     for each in (first, second, first, first):
         queue.put(each)
     assert len(queue) == 2
@@ -39,7 +39,7 @@ async def test_an_upload_stands_in_it_once_however_often_it_changes() -> None:
 
 
 async def test_an_end_that_cannot_be_recorded_lets_its_messages_go() -> None:
-    desk, gone = Desk(), entry("a", ended=True)
+    desk, gone = Desk(), tracked("a", ended=True)
     message = desk.acks.add(1, 1)
     gone.defer_ack(message)
     desk.acks.release(message)
@@ -51,7 +51,7 @@ async def test_an_end_that_cannot_be_recorded_lets_its_messages_go() -> None:
 
 
 async def test_what_is_parked_and_goes_on_keeps_its_messages() -> None:
-    desk, running = Desk(), entry("a")
+    desk, running = Desk(), tracked("a")
     message = desk.acks.add(1, 1)
     running.defer_ack(message)
     desk.acks.release(message)
@@ -63,12 +63,12 @@ async def test_what_is_parked_and_goes_on_keeps_its_messages() -> None:
 
 async def test_a_wait_ends_by_what_comes_after_the_round_began() -> None:
     queue = Desk().queue
-    queue.put(entry("a"))
+    queue.put(tracked("a"))
     queue.begin_round()
     await queue.wait(0.001)  # nothing has come since
     waiting = asyncio.create_task(queue.wait(None))
     await asyncio.sleep(0)
-    queue.put(entry("b"))
+    queue.put(tracked("b"))
     await asyncio.wait_for(waiting, 10)
     queue.begin_round()
     queue.wake()

@@ -78,10 +78,10 @@ async def test_one_that_cannot_be_written_keeps_no_other() -> None:
 async def test_the_next_write_of_the_upload_compares_with_what_was_written_here() -> None:
     desk = Desk()
     desk.bench.read(1, message("BytesReceived", arrival(UploadID='"a"')))
-    entry = desk.bench.entry("a")
+    tracked = desk.bench.tracked("a")
     for uid, version in (("uid-a", "6"), ("of another", "5")):
-        entry.stored = Stored(uid, "5", 1)
+        tracked.stored = Stored(uid, "5", 1)
         desk.labels = BucketLabels(desk.bench.uploads, desk.bench.faults, cast("Any", desk))
         desk.labels.check(resource("a", "00"), "a")
         await desk.put_back()
-        assert entry.stored.version == version
+        assert tracked.stored.version == version

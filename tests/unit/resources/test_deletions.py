@@ -14,7 +14,7 @@ from uploadpp.core.states import Outcome
 from uploadpp.kube.errors import ApiError, UnavailableError
 from uploadpp.kube.store import Stored
 from uploadpp.pipeline.acks import PendingMessage
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.resources import bucket_labels, deletions
 from uploadpp.wire.decode import Event
 
@@ -56,8 +56,8 @@ class Cluster(Side):
         self.labelled.append((name, version, bucket))
         return Stored(f"uid-{name}", "6", 1)
 
-    def entry(self, name: str = "a") -> Entry | None:
-        return self.uploads.upload_entry(name)
+    def tracked(self, name: str = "a") -> TrackedUpload | None:
+        return self.uploads.by_id(name)
 
     async def removed(self, *names: str) -> None:
         """These are told to be gone; returns when it is clear what becomes of them."""
@@ -91,16 +91,16 @@ async def test_it_is_forgotten_only_when_such_resources_are_taken(
     answers: tuple[Answer, ...], *, kept: bool
 ) -> None:
     cluster = Cluster(*answers)
-    entry = cluster.entry()
-    assert entry is not None
-    entry.name = "of-a-person"
+    tracked = cluster.tracked()
+    assert tracked is not None
+    tracked.name = "of-a-person"
     await cluster.removed("a", "b")
-    assert (cluster.entry() is entry) is kept
-    assert entry.gone is not kept
+    assert (cluster.tracked() is tracked) is kept
+    assert tracked.gone is not kept
     if kept:
-        assert (entry.stored, entry.storable, entry.name) == (None, True, "a")
+        assert (tracked.stored, tracked.storable, tracked.name) == (None, True, "a")
         assert "a" in cluster.stored
-        assert entry.upload.control.generation == entry.upload.observed_generation == 1
+        assert tracked.upload.control.generation == tracked.upload.observed_generation == 1
 
 
 async def test_what_is_told_after_the_crd_was_missing_has_gone_with_it() -> None:
@@ -109,14 +109,14 @@ async def test_what_is_told_after_the_crd_was_missing_has_gone_with_it() -> None
     await cluster.removed("a")
     cluster.answers = [HERE]
     cluster.inputs.gone("b", "uid-b")
-    assert cluster.entry("b") is not None
+    assert cluster.tracked("b") is not None
     assert cluster.stored == ["a", "b"]
 
 
 async def test_what_a_listing_misses_after_the_crd_was_missing_is_kept_unasked() -> None:
     cluster = Cluster(HERE)
     cluster.inputs.gone("a", "uid-a", with_kind=True)
-    assert cluster.entry() is not None
+    assert cluster.tracked() is not None
     assert cluster.stored == ["a"]
 
 
@@ -124,13 +124,13 @@ async def test_what_a_listing_misses_after_the_crd_was_missing_is_kept_unasked()
 async def test_messages_wait_until_it_is_clear(*, answer: bool) -> None:
     cluster = Cluster(answer)
     cluster.inputs.gone("a", "uid-a")
-    entry, message, before = cluster.entry(), PendingMessage(7), len(cluster.outbox.sent)
-    assert entry is not None
-    entry.upload = evolve(entry.upload, log=evolve(entry.upload.log, start=1))
-    assert cluster.vanished.defer(answered(entry.upload.current_step), 7, Millis(10), message)
+    tracked, message, before = cluster.tracked(), PendingMessage(7), len(cluster.outbox.sent)
+    assert tracked is not None
+    tracked.upload = evolve(tracked.upload, log=evolve(tracked.upload.log, start=1))
+    assert cluster.vanished.defer(answered(tracked.upload.current_step), 7, Millis(10), message)
     assert not cluster.vanished.defer(answered()._replace(upload_id="b"), 8, Millis(10), PendingMessage(8))
     assert message.open == 2
-    assert not entry.storable
+    assert not tracked.storable
     await cluster.removed()
     assert (len(cluster.outbox.sent) > before) is (answer is MISSING)
 
@@ -138,12 +138,12 @@ async def test_messages_wait_until_it_is_clear(*, answer: bool) -> None:
 async def test_who_is_over_is_forgotten_at_once() -> None:
     cluster = Cluster(AWAY)
     cluster.inputs.listed(driven("c", "c"))
-    entry = cluster.entry("c")
-    assert entry is not None
-    cluster.applier.on_input(entry, CleanUpload())
-    entry.saved = entry.version
+    tracked = cluster.tracked("c")
+    assert tracked is not None
+    cluster.applier.on_input(tracked, CleanUpload())
+    tracked.saved = tracked.version
     cluster.inputs.gone("c", "uid-c")
-    assert cluster.entry("c") is None
+    assert cluster.tracked("c") is None
 
 
 def labelled(name: str, bucket: str) -> dict[str, Any]:
@@ -156,17 +156,17 @@ def labelled(name: str, bucket: str) -> dict[str, Any]:
 async def test_what_has_another_label_now_is_not_gone(*, wrong: bool) -> None:
     """The watch of its shard says so; the owner of another one may have mended it already."""
     cluster = Cluster(HERE)
-    entry = cluster.entry()
-    assert entry is not None
+    tracked = cluster.tracked()
+    assert tracked is not None
     right = bucket_label("a")
     cluster.there = {"a": labelled("a", "63" if wrong else right)}
     await cluster.removed("a", "b")
-    assert (cluster.entry(), entry.gone, entry.unpublished) == (entry, False, 0)
-    assert cluster.entry("b") is None, "that one is gone"
+    assert (cluster.tracked(), tracked.gone, tracked.unpublished) == (tracked, False, 0)
+    assert cluster.tracked("b") is None, "that one is gone"
     assert cluster.labelled == ([("a", "5", right)] if wrong else [])
-    cluster.uploads.evict(entry)
+    cluster.uploads.evict(tracked)
     cluster.inputs.on_reloaded(labelled("a", right))
-    assert cluster.entry() is not None, "it is known again when it comes back into memory"
+    assert cluster.tracked() is not None, "it is known again when it comes back into memory"
 
 
 async def test_who_is_told_of_a_resource_of_another_shard_mends_its_label() -> None:
@@ -182,4 +182,4 @@ async def test_who_is_told_of_a_resource_of_another_shard_mends_its_label() -> N
     cluster.inputs.seen(unlabelled)
     running.cancel()
     assert cluster.labelled == [(others, "5", bucket_label(others))]
-    assert cluster.entry(others) is None
+    assert cluster.tracked(others) is None

@@ -13,7 +13,7 @@ from uploadpp.core.naming import ADOPTED_ANNOTATION
 from uploadpp.core.sharding import Shard
 from uploadpp.pipeline.router import Router
 from uploadpp.pipeline.timers import Timers
-from uploadpp.pipeline.tracked_upload import Entry
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.resources.bucket_labels import BucketLabels
 from uploadpp.resources.deletions import Vanished
 from uploadpp.resources.ended import EndedUploads
@@ -69,25 +69,25 @@ class Side:
         )
         self.inputs = ResourceEventHandler(bench.shared, Open(), cast("Any", bench), rooms)
 
-    def on_storable(self, entry: Entry) -> None:
-        self.stored.append(entry.name)
+    def on_storable(self, tracked: TrackedUpload) -> None:
+        self.stored.append(tracked.name)
 
-    def on_ended(self, entry: Entry) -> None:
-        self.ended.append(entry.name)
+    def on_ended(self, tracked: TrackedUpload) -> None:
+        self.ended.append(tracked.name)
 
-    def on_forgotten(self, entry: Entry) -> None:
-        self.forgotten.done_with(entry)
+    def on_forgotten(self, tracked: TrackedUpload) -> None:
+        self.forgotten.done_with(tracked)
 
-    def on_overruled(self, entry: Entry) -> None:
-        self.left_alone.overruled(entry)
+    def on_overruled(self, tracked: TrackedUpload) -> None:
+        self.left_alone.overruled(tracked)
 
     @property
     def upload(self) -> Upload:
         return self.bench.upload(VICTIM)
 
     def owner(self, upload_id: str = VICTIM) -> str:
-        entry = self.uploads.upload_entry(upload_id)
-        return entry.name if entry else ""
+        tracked = self.uploads.by_id(upload_id)
+        return tracked.name if tracked else ""
 
 
 def resource(name: str, upload_id: str = VICTIM, created: int = 10, **spec: object) -> dict[str, Any]:
@@ -153,10 +153,10 @@ def touched(status: dict[str, Any] | None, **meta: object) -> Side:
 
 
 def known_version(side: Side) -> str:
-    entry = side.uploads.upload_entry(VICTIM)
-    assert entry is not None
-    assert entry.stored is not None
-    return entry.stored.version
+    tracked = side.uploads.by_id(VICTIM)
+    assert tracked is not None
+    assert tracked.stored is not None
+    return tracked.stored.version
 
 
 @pytest.mark.parametrize("status", [{}, {"uid": "of another"}, {"message": "mine"}])
@@ -235,11 +235,11 @@ def test_s2_one_upload_never_stops_the_reconciling_of_the_others(monkeypatch: py
     side.applier.act()
     real, done = side.applier.on_input, []
 
-    def on_input(entry: Entry, event: Any) -> None:  # noqa: ANN401 -- any input
-        if entry.name == "b":
+    def on_input(tracked: TrackedUpload, event: Any) -> None:  # noqa: ANN401 -- any input
+        if tracked.name == "b":
             raise IndexError("not foreseen")
-        done.append(entry.name)
-        real(entry, event)
+        done.append(tracked.name)
+        real(tracked, event)
 
     monkeypatch.setattr(side.applier, "on_input", on_input)
     side.inputs.reconcile_all()
@@ -250,13 +250,13 @@ def test_s2_one_upload_never_stops_the_reconciling_of_the_others(monkeypatch: py
 async def test_s2_one_timer_never_stops_the_others(caplog: pytest.LogCaptureFixture) -> None:
     timers, done, last = Timers(lambda: NOW), [], asyncio.Event()
     for name in ("a", "b", "c"):
-        timers.set(Entry(name, after(ARRIVAL, upload_id=name)), Millis(NOW - 1))
+        timers.set(TrackedUpload(name, after(ARRIVAL, upload_id=name)), Millis(NOW - 1))
 
-    def act(entry: Entry) -> None:
-        if entry.name == "b":
+    def act(tracked: TrackedUpload) -> None:
+        if tracked.name == "b":
             raise IndexError("not foreseen")
-        done.append(entry.name)
-        if entry.name == "c":
+        done.append(tracked.name)
+        if tracked.name == "c":
             last.set()
 
     running = asyncio.create_task(timers.run(act))
@@ -268,7 +268,7 @@ async def test_s2_one_timer_never_stops_the_others(caplog: pytest.LogCaptureFixt
 
 async def test_s2_one_resource_never_stops_the_removal_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     gone, last = [], asyncio.Event()
-    found = [cast("Any", Entry(name, after(ARRIVAL, upload_id=name))) for name in ("a", "b", "c")]
+    found = [cast("Any", TrackedUpload(name, after(ARRIVAL, upload_id=name))) for name in ("a", "b", "c")]
 
     class ReloadHandler:
         def overdue(self, *_: object) -> int:
@@ -277,7 +277,7 @@ async def test_s2_one_resource_never_stops_the_removal_of_the_others(monkeypatch
         def due(self, *_: object) -> list[Any]:
             return [found.pop(0)] if found else []
 
-    async def remove(_: object, each: Entry) -> None:
+    async def remove(_: object, each: TrackedUpload) -> None:
         if each.name == "b":
             raise KeyError("not foreseen")
         gone.append(each.name)

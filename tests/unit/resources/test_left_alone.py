@@ -21,8 +21,8 @@ class Desk:
         self.forgotten = ForgottenResources()
         self.left_alone = LeftAlone(self.bench.faults, cast("Any", self.bench), self.forgotten)
         self.bench.read(1, message("BytesReceived", arrival()))
-        self.entry = self.bench.entry(UPLOAD)
-        self.entry.stored = Stored("uid", "1", 1)
+        self.tracked = self.bench.tracked(UPLOAD)
+        self.tracked.stored = Stored("uid", "1", 1)
 
 
 def resource(name: str = "twin") -> dict[str, Any]:
@@ -44,28 +44,28 @@ def test_it_is_said_once_until_the_resource_is_deleted() -> None:
 
 def test_a_person_s_resource_of_the_upload_s_name_becomes_its_own() -> None:
     desk = Desk()
-    desk.forgotten.done_with(desk.entry)
+    desk.forgotten.done_with(desk.tracked)
     assert "uid" in desk.forgotten
-    assert desk.entry.name == resource_name(UPLOAD)
-    desk.left_alone.overruled(desk.entry)
+    assert desk.tracked.name == resource_name(UPLOAD)
+    desk.left_alone.overruled(desk.tracked)
     assert "uid" not in desk.forgotten
     assert desk.bench.told == []
 
 
 def test_one_of_another_name_is_left_alone() -> None:
     desk = Desk()
-    desk.entry.name = "mine"
-    desk.forgotten.done_with(desk.entry)
-    desk.left_alone.overruled(desk.entry)
+    desk.tracked.name = "mine"
+    desk.forgotten.done_with(desk.tracked)
+    desk.left_alone.overruled(desk.tracked)
     assert "uid" in desk.forgotten
     assert desk.bench.told == [("mine", "LeftAlone")]
 
 
 def test_what_was_never_recorded_leaves_nothing_behind() -> None:
     desk = Desk()
-    desk.entry.stored = None
-    desk.forgotten.done_with(desk.entry)
-    desk.left_alone.overruled(desk.entry)
+    desk.tracked.stored = None
+    desk.forgotten.done_with(desk.tracked)
+    desk.left_alone.overruled(desk.tracked)
     assert "uid" not in desk.forgotten
     assert desk.bench.told == []
 
@@ -79,10 +79,10 @@ def test_the_oldest_is_no_longer_remembered(monkeypatch: Any) -> None:  # noqa: 
 
 
 def test_ended_uploads_wait_once_each_and_are_counted() -> None:
-    ended, entry = EndedUploads(), Desk().entry
-    ended.add(entry)
-    ended.add(entry)
-    assert (list(ended), len(ended)) == ([entry], 1)
+    ended, tracked = EndedUploads(), Desk().tracked
+    ended.add(tracked)
+    ended.add(tracked)
+    assert (list(ended), len(ended)) == ([tracked], 1)
     assert ended.rate(1.0) > 0
-    ended.remove(entry)
+    ended.remove(tracked)
     assert len(ended) == 0

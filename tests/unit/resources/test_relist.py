@@ -23,7 +23,7 @@ class Shelves:
         self.listed: list[str] = []
         self.is_complete = True
         self.uids: list[tuple[str, str]] = []
-        self.entries: list[object] = []
+        self.in_memory: list[object] = []
         self.gone: list[str] = []
 
     def complete(self) -> None:

@@ -31,16 +31,16 @@ class Cluster(Side):
             self.inputs.listed(driven(name, name))
         self.applier.act()
         for name in names:
-            entry = self.bench.entry(name)
-            entry.unpublished = 0
-            self.applier.on_input(entry, CleanUpload())
-            entry.saved, entry.notices, entry.unpublished = entry.version, (), 0
-            entry.upload = evolve(entry.upload, expires_at=Millis(NOW + 1000))
-            self.acks.confirm(entry.upload.log.sequence)
-            self.uploads.note_end(entry)
+            tracked = self.bench.tracked(name)
+            tracked.unpublished = 0
+            self.applier.on_input(tracked, CleanUpload())
+            tracked.saved, tracked.notices, tracked.unpublished = tracked.version, (), 0
+            tracked.upload = evolve(tracked.upload, expires_at=Millis(NOW + 1000))
+            self.acks.confirm(tracked.upload.log.sequence)
+            self.uploads.note_end(tracked)
 
-    def on_ended(self, entry: Any) -> None:  # noqa: ANN401 -- as the real one
-        self.queue.add(entry)
+    def on_ended(self, tracked: Any) -> None:  # noqa: ANN401 -- as the real one
+        self.queue.add(tracked)
 
     async def delete(self, name: str, uid: str, version: str = "") -> None:
         del uid, version
@@ -93,10 +93,10 @@ async def test_more_than_may_be_kept_are_removed_early() -> None:
 
 async def test_what_is_written_or_read_again_stays_in_memory() -> None:
     cluster = Cluster("a", "b")
-    cluster.bench.entry("a").queued = True
+    cluster.bench.tracked("a").queued = True
     await cluster.rounds()
-    assert [each.upload.id for each in cluster.uploads.entries] == ["a"]
-    cluster.uploads.forget(cluster.bench.entry("a"))
+    assert [each.upload.id for each in cluster.uploads.in_memory] == ["a"]
+    cluster.uploads.forget(cluster.bench.tracked("a"))
     await cluster.rounds()
     assert len(cluster.queue) == 0
 

@@ -32,10 +32,10 @@ class Cluster(Side):
         for name in names:
             made = resource(name, name, steps=[{"name": "a"}], urlSecretRef={"name": name})
             self.inputs.seen(made)
-            assert reader.is_waiting(self.bench.entry(name))
+            assert reader.is_waiting(self.bench.tracked(name))
         running = asyncio.create_task(reader.run())
         async with asyncio.timeout(10):
-            while any(reader.is_waiting(self.bench.entry(each)) for each in names):  # noqa: ASYNC110
+            while any(reader.is_waiting(self.bench.tracked(each)) for each in names):  # noqa: ASYNC110
                 await asyncio.sleep(0)
         await asyncio.sleep(0)
         running.cancel()
@@ -70,5 +70,5 @@ async def test_one_fault_keeps_no_other_url_from_being_read() -> None:
 async def test_a_resource_without_a_secret_waits_for_nothing() -> None:
     cluster = Cluster()
     cluster.inputs.seen(resource("a", "a"))
-    assert not cluster.inputs._secrets.is_waiting(cluster.bench.entry("a"))
+    assert not cluster.inputs._secrets.is_waiting(cluster.bench.tracked("a"))
     assert cluster.asked == []
