@@ -24,8 +24,8 @@ Answer = bool | ApiError
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seconds become hundredths."""
-    for name in ("PAUSE", "SECOND_LOOK", "AFTERWARDS", "UNDECIDED"):
+    """Seconds become hundredths, where a test waits for them to pass."""
+    for name in ("PAUSE", "SECOND_LOOK", "UNDECIDED"):
         monkeypatch.setattr(deletions, f"{name}_SECONDS", getattr(deletions, f"{name}_SECONDS") / 100)
     monkeypatch.setattr(bucket_labels, "PAUSE_SECONDS", bucket_labels.PAUSE_SECONDS / 100)
 
