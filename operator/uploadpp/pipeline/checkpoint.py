@@ -9,14 +9,12 @@ A writer takes state and version together, before its first request. What it rep
 version, never the one that the upload has when the answer comes. So a change during a write leaves the upload
 dirty, and it is queued again.
 
-    version   1 ─── 2 ─── 3                 a burst of three changes
-    queue     put   │     │                 `queued` is set: 2 and 3 do not queue it again
+    version   1 ─── 2 ─── 3                 `queued` is set by 1: 2 and 3 do not queue it again
     writer          └─ writes 2 ─┐          it has taken the state when 2 was the newest
     saved                        2 ─ 3      dirty, so it is written once more
 
 A creation has nothing to compare with, so it is allowed only while nobody else can own the shard. Each later
-write compares with the version that we know. A conflict makes sure that we still own the shard, and then
-looks at what somebody else has written.
+write compares with the version that we know, and after a conflict we look at what somebody else has written.
 """
 
 import asyncio
@@ -327,15 +325,13 @@ class Checkpoint:
             raise RefusedError(_changed(name, altered), Refusal.CHANGED)
 
     async def _claim_own(self, tracked: TrackedUpload, existing: Json) -> Stored:
-        if (
-            existing["spec"]["upload"]["id"] != tracked.upload.id
-            or "deletionTimestamp" in existing["metadata"]
-        ):
+        meta, upload = existing["metadata"], tracked.upload
+        if existing["spec"]["upload"]["id"] != upload.id or "deletionTimestamp" in meta:
             raise RefusedError(f"{tracked.name} is another upload's, or is being removed", Refusal.NAME)
-        announced = existing["spec"]["upload"].get("receivedTime") == format_time(tracked.upload.received_at)
+        announced = existing["spec"]["upload"].get("receivedTime") == format_time(upload.received_at)
         if announced and existing["spec"].get("sealed") and not existing.get("status"):  # we have made it
-            altered = altered_in(self._encoder.resource(tracked.upload), existing)
-            await self._keep_or_remove(tracked, tracked.name, existing["metadata"]["uid"], altered)
+            altered = altered_in(self._encoder.resource(upload), existing)
+            await self._keep_or_remove(tracked, tracked.name, meta["uid"], altered)
         return await self._claim(tracked, existing)
 
     async def _claim(self, tracked: TrackedUpload, existing: Json) -> Stored:
