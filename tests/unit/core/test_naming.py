@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from uploadpp.core.lease import identity, pod_of
-from uploadpp.core.naming import is_label, resource_name
+from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION, is_label, resource_name
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.paths import api_path
 
@@ -90,3 +90,8 @@ def test_a_holder_has_a_name_that_the_others_listen_to(host: str) -> None:
     holder = identity(host, "pod-1", "abc")
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,319}", holder)
     assert pod_of(holder) == "pod-1"
+
+
+def test_names_that_stand_in_resources_never_change() -> None:
+    """Another version has written them, or will read them."""
+    assert (ADOPTED_ANNOTATION, ENDED_ANNOTATION) == ("uploadpp.io/adopted", "uploadpp.io/ended")
