@@ -227,8 +227,9 @@ def confirm(context: Context, what: str, count: int) -> None:
     if context.options.yes or context.options.dry_run or not count:
         return
     if not sys.stdin.isatty():
+        who = "--all" if getattr(context.options, "all", False) else context.options.verb
         raise UsageError(
-            f"{context.options.verb} asks first, and nobody is there to answer",
+            f"{who} asks first, and nobody is there to answer",
             "add --yes, or --dry-run to see what would be done",
         )
     place = context.namespace
