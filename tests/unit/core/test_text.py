@@ -241,3 +241,8 @@ def test_a_login_never_survives_a_log(before: str, part: str) -> None:
 def leaks(shown: str, secret: str) -> bool:
     """Whether more of the secret is shown than its beginning, which all tokens share."""
     return any(secret[at : at + 12] in shown for at in range(len(secret) - 12))
+
+
+def test_of_a_long_text_so_much_is_shown_and_so_much_is_read() -> None:
+    assert len(clean("x" * 2_000)) == 1_024
+    assert hide_credentials("x" * 9_000) == "x" * 4_096 + ELLIPSIS
