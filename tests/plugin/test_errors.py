@@ -26,7 +26,7 @@ from tests.plugin.resources import Writer, at
         (["status"], "names", "kubectl pp status --help"),
         (["suspend"], "no upload is chosen", "--stalled"),
         (["suspend", "a", "--all"], "names and selections exclude each other", ""),
-        (["restart", "--all"], "restart asks first", "--yes"),
+        (["restart", "--all"], "--all asks first", "--yes"),
         (["restart", "-u", "a", "b"], "-u names the one upload", ""),
         (["wait"], "wait needs names or a selector", "kubectl pp wait NAME"),
         (["completion", "tcsh"], "no completion for tcsh", ""),
