@@ -3,7 +3,7 @@
 import os
 import secrets
 import urllib.error
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -35,6 +35,10 @@ class Etcd(Service):
     def url(self) -> str:
         """Where clients find it."""
         return f"http://127.0.0.1:{self.port('client')}"
+
+    def environment(self) -> Mapping[str, str]:
+        """Ours without what etcd would read: it ends when a variable says something else than its flags."""
+        return {name: value for name, value in os.environ.items() if not name.startswith("ETCD_")}
 
     def argv(self) -> list[str]:
         """The command line."""

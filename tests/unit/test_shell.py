@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from e2e import dev
+from e2e.cluster.controlplane import Etcd
 from e2e.cluster.instance import Instance
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
@@ -76,3 +77,15 @@ def test_make_dev_has_servers_of_its_own_and_says_what_it_was_given(
     assert settings["POSTPROCESSING_STEPS"] == "a"
     assert Path(settings["KUBECONFIG"]) == cluster.kubeconfig
     assert capsys.readouterr().out == "settings of the operator from your shell: POSTPROCESSING_STEPS\n"
+
+
+def test_what_the_shell_says_to_etcd_is_not_for_ours(
+    monkeypatch: pytest.MonkeyPatch, instance: Instance
+) -> None:
+    """Who administers a cluster has such variables, and with two of them etcd does not start."""
+    monkeypatch.setenv("ETCD_INITIAL_CLUSTER", "elsewhere=http://10.0.0.1:2380")
+    monkeypatch.setenv("ETCD_NAME", "elsewhere")
+    monkeypatch.setenv("ETCDCTL_API", "3")
+    environment = Etcd(instance, fsync=False).environment()
+    assert "ETCDCTL_API" in environment
+    assert not [name for name in environment if name.startswith("ETCD_")]

@@ -12,10 +12,12 @@ from typing import Protocol
 from uploadpp.core.inputs import Published, Resume
 from uploadpp.core.model import Millis
 from uploadpp.core.rules import control
+from uploadpp.core.states import Ignored
 from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.deferred import Deferral, DeferredMessage
 from uploadpp.pipeline.shared import Shared
+from uploadpp.pipeline.step_resumes import StepResumes
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.wire.decode import Event, decode
 from uploadpp.wire.envelope import BadMessageError
@@ -45,6 +47,7 @@ class Router:
         self._applier = applier
         self._deferral = deferral
         self._evicted = evicted
+        self._step_resumes = StepResumes()
 
     def on_message(self, raw: Raw) -> None:
         """A message of the log."""
@@ -72,6 +75,9 @@ class Router:
             return
         assert isinstance(event.input, Resume)  # noqa: S101 -- the only event without an upload
         self._applier.meet(event.event_id, event.input, sequence, timestamp)
+        if self._step_resumes.repeats(event.input, timestamp):
+            self._metrics.ignored.labels(Ignored.DUPLICATE).inc()
+            return
         for upload_id in self._resumed_by(event.input):
             with self._faults.isolated(self._uploads.by_id(upload_id)):
                 if not self._deferral.defer(
@@ -83,8 +89,10 @@ class Router:
         """The uploads that a resume of all at a step is about."""
         ids: list[str] = []
         for tracked in self._uploads.in_memory:
-            with self._faults.isolated(tracked):
+            try:  # as `isolated`, at a tenth of its price: there are thousands
                 ids += [tracked.upload.id] if control.concerns(tracked.upload, event) else []
+            except Exception as error:  # noqa: BLE001 -- logged there
+                self._faults.report(tracked, error)
         if token := event.token:  # first the one that asked: its status is the answer for all
             ids.sort(key=lambda i: self._observed_token(i) != token)
         return ids + self._evicted.at(event.step)
