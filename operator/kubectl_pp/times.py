@@ -13,6 +13,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII)
 _MAX_LENGTH = 64
 _TENTHS_BELOW = 10
+_FIRST_MOMENT, _LAST_MOMENT = -62_135_596_800, 253_402_300_799
 _FORMS: tuple[tuple[float, int, str, int, str], ...] = (
     # below this many seconds: unit and smaller unit, both in seconds; kubectl's own limits
     (120, 1, "s", 1, ""),
@@ -75,5 +76,6 @@ def clock(at: float) -> str:
 
 
 def moment(at: float) -> str:
-    """Date and time in UTC, for what is far away."""
+    """Date and time in UTC, for what is far away; the nearest that a date can hold."""
+    at = min(max(at, _FIRST_MOMENT), _LAST_MOMENT)
     return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")

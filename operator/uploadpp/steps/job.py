@@ -24,7 +24,12 @@ class Job:
     @property
     def redelivered(self) -> bool:
         """Whether its start was delivered before."""
-        return bool(self.messages) and self.messages[0].metadata.num_delivered > 1
+        return self.deliveries > 1
+
+    @property
+    def deliveries(self) -> int:
+        """How often its start was delivered."""
+        return self.messages[0].metadata.num_delivered if self.messages else 0
 
     async def in_progress(self) -> None:
         """Tell the server that we are at it."""

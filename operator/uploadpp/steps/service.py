@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 MAX_BATCH = 64
 AGAIN_SECONDS = 1.0
+MOST_DELIVERIES = 5
+"""A start that was delivered so often and never answered may be what ends the process, as by its memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +157,7 @@ class StepService:
         answered = False
         try:
             with self._metrics.running.track_inprogress():
-                verdict = await self._judge.verdict(job)
+                verdict = self._given_up(job) or await self._judge.verdict(job)
             answer, verdict = self._encode(job.start, verdict)
             self._jobs.judged(job)
             verdict = await self._store(answer, verdict, job.start)
@@ -166,6 +168,16 @@ class StepService:
             beat.cancel()
             self._jobs.end(job, answered=answered)
             await job.give_back()
+
+    def _given_up(self, job: Job) -> Verdict | None:
+        """What counts for an upload on which each process ends: a retry, or no other is ever worked on."""
+        if job.deliveries <= MOST_DELIVERIES:
+            return None
+        times = job.deliveries - 1
+        why = f"the step has ended {times} times, or was interrupted, while it worked on this upload"
+        log.error(why, extra={"step": self._step, "upload": job.start.upload_id})
+        self._metrics.failures.labels(self._step, "interrupted").inc()
+        return NoVerdict(why)
 
     async def _beat(self, job: Job) -> None:
         """Keep the work: the server gives it to nobody else as long as it hears from us."""
