@@ -23,6 +23,14 @@ def render(found: dict[str, Figures], stamp: str, *, quick: bool) -> str:
             )
             for steady, raw, where in pairs
         ),
+        *(
+            (
+                f"uploads through, with the removals after the load / raw{where}",
+                f"{3 * steady['through_per_second'] / raw['writes_per_second']:.2f}",
+                "-",
+            )
+            for steady, raw, where in pairs
+        ),
         ("API writes per upload, sustained", f"{steady['api_writes_per_upload']:.2f}", "≤ 3"),
         ("API writes per upload, idle (no removal)", f"{single['api_writes_per_upload']:.2f}", "≤ n+3"),
         (

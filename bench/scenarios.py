@@ -238,10 +238,12 @@ def sustained(bench: Bench, rate: float, seconds: float, *, apart: bool = False)
 
     Writes and CPU are counted while the load is on and as many uploads end as begin; `behind` says how many
     states still waited to be written when it ended, which stays small where the rate was kept up with.
+    Removals give way to uploads, so some come after the load. `through_per_second` counts uploads until the
+    last resource is gone.
     """
     stage = bench.stage(operator=True, environment={"UPLOADPP_TTL_COMPLETED": "1s"}, apart=apart)
     assert stage.operator is not None  # noqa: S101 -- asked for above
-    first = writes(stage.cluster.metrics())
+    first, started = writes(stage.cluster.metrics()), time.monotonic()
     uploads = int(rate * (WARM_UP_SECONDS + seconds))
     with loading(stage, uploads=uploads, rate=rate) as running:
         time.sleep(WARM_UP_SECONDS)
@@ -263,6 +265,7 @@ def sustained(bench: Bench, rate: float, seconds: float, *, apart: bool = False)
         "caught_up_after_s": round(lag, 1),
         "api_writes_per_upload": (writes(stage.cluster.metrics()) - first) / uploads,
         "api_writes_per_second": written / elapsed,
+        "through_per_second": uploads / (time.monotonic() - started),
         "cpu_ms_per_upload": cpu,
     }
 
