@@ -344,6 +344,9 @@ def test_plain_watch_tells_every_step(pp: Plugin, writer: Writer, nats: NatsServ
     watching = pp.start("watch")
     send(nats, receive("one"))
     stage(writer, "one", "Running")
+    assert watching.stdout is not None
+    while "one  Running" not in watching.stdout.readline():  # what ends before it looks is not shown
+        assert watching.poll() is None
     named = pp.start("watch", "one")
     assert named.stdout is not None
     assert "one  Running, step virusscan" in named.stdout.readline()
@@ -354,8 +357,6 @@ def test_plain_watch_tells_every_step(pp: Plugin, writer: Writer, nats: NatsServ
     send(nats, ready("one", failed=True))
     assert "one  Deleted" in named.communicate(timeout=30)[0]  # and it ends by itself
     assert named.returncode == 0
-    # The other one may be slower: it has been started before, but nothing waited for it yet.
-    assert watching.stdout is not None
     while "one  Deleted" not in watching.stdout.readline():
         assert watching.poll() is None
     watching.send_signal(2)
