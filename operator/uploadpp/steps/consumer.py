@@ -28,7 +28,9 @@ FETCH_SECONDS = 1.0
 """Short, because who is told to stop first waits for what it has asked for."""
 CONFLICT = "409"
 MOST = 64
-"""Messages asked for at once; fewer where the server allows fewer."""
+"""Messages asked for at once; fewer where the server allows fewer, or takes large ones."""
+MOST_BYTES = 32 << 20
+"""Of what is asked for at once. The server ends a connection for which it keeps 64 MiB, by default."""
 LOOK_SECONDS, LOOK_AGAIN_SECONDS = 10.0, 2.0
 """So often it is looked whether somebody has paused or edited our consumer; the server does not say so."""
 
@@ -120,7 +122,7 @@ class StartConsumer:
             await self._look()
         self._heard = False
         try:
-            messages = await self._subscription.fetch(min(batch, self._most), timeout=FETCH_SECONDS)
+            messages = await self._subscription.fetch(self._at_once(batch), timeout=FETCH_SECONDS)
         except TimeoutError:
             messages = []
             if not self._heard:  # NATS 2.10 says nothing about a consumer that is gone
@@ -159,6 +161,10 @@ class StartConsumer:
         elif self._warned and not found:
             log.info("the consumer is as it should be again", extra={"consumer": self.name})
         self._warned = found
+
+    def _at_once(self, batch: int) -> int:
+        """How many of so many messages are asked for, be each as large as it may be."""
+        return min(batch, self._most, max(1, MOST_BYTES // self._client.max_payload))
 
     def _adapt(self, refusal: str) -> None:
         """Ask for less if that is what the server wants.

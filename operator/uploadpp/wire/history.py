@@ -20,7 +20,8 @@ from uploadpp.wire.envelope import BadMessageError
 from uploadpp.wire.marks import Proofs
 from uploadpp.wire.stream import STREAM
 
-FETCHED = 256
+FETCHED = 32
+"""With the largest messages, half of what the server keeps for a client before it ends its connection."""
 FETCH_SECONDS = 5.0
 INACTIVE_SECONDS = 30.0
 

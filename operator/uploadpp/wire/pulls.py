@@ -1,6 +1,7 @@
 """What a server says to a pull, and what to ask for next: its words are read, not guessed."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -9,6 +10,16 @@ EXPIRES_SECONDS = 30.0
 HEARTBEAT_SECONDS = 3.0
 PULLS_AT_ONCE = 8
 """Where one pull may ask for little, so many are sent; the server takes 512 by default."""
+MOST_BYTES = 4 << 20
+"""Of what is asked for at once. The server ends a connection that does not take what it has sent: by default
+64 MiB, of which a few overlapping pulls must stay far away."""
+LARGEST_BYTES = 64 << 20
+OVERHEAD_BYTES = 64 << 10
+"""Subjects and headers count too."""
+DONE = "batch completed"
+"""What the server says of a pull with a limit of bytes that has brought all of its messages."""
+SPENT = "exceeds maxbytes"
+"""What the server says when the next message does not fit into what a pull may still bring."""
 _BATCH = re.compile(r"MaxRequestBatch of (\d+)")
 _EXPIRES = re.compile(r"MaxRequestExpires of (?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
 _FINAL = ("consumer deleted", "push based")
@@ -28,6 +39,7 @@ class Terms:
 
     batch: int = CREDIT
     expires_seconds: float = EXPIRES_SECONDS
+    most_bytes: int = MOST_BYTES
 
     @property
     def heartbeat_seconds(self) -> float:
@@ -38,6 +50,40 @@ class Terms:
     def credit(self) -> int:
         """How many messages are asked for at once."""
         return min(CREDIT, self.batch * PULLS_AT_ONCE)
+
+    def bytes_of_a_pull(self, max_payload: int) -> int:
+        """How many bytes one pull may bring: as many as the largest message has, at the least."""
+        pulls = -(-self.credit // self.batch)
+        return max(self.most_bytes // pulls, max_payload + OVERHEAD_BYTES)
+
+    def request(self, batch: int, max_payload: int) -> dict[str, int]:
+        """The body of a pull for so many messages."""
+        return {
+            "batch": batch,
+            "max_bytes": self.bytes_of_a_pull(max_payload),
+            "expires": int(self.expires_seconds * 1_000_000_000),
+            "idle_heartbeat": int(self.heartbeat_seconds * 1_000_000_000),
+        }
+
+    @property
+    def larger(self) -> "Terms":
+        """With more bytes, for a message that is larger than the server takes by now."""
+        return replace(self, most_bytes=min(self.most_bytes * 4, LARGEST_BYTES))
+
+
+def left_of(headers: Mapping[str, str]) -> tuple[int, int] | None:
+    """What a pull has left that has ended as it should; None when the status says something else.
+
+    Returns:
+        The messages that it has not brought, and the bytes that were too few for the next one.
+    """
+    status, said = headers.get("Status", ""), headers.get("Description", "").lower()
+    messages = int(headers.get("Nats-Pending-Messages", "0") or 0)
+    if status == "408" or (status == "409" and DONE in said):  # its time is over, or it has brought all
+        return messages, 0
+    if status == "409" and SPENT in said:
+        return messages, int(headers.get("Nats-Pending-Bytes", "0") or 0)
+    return None
 
 
 def judge(terms: Terms, status: str, description: str) -> tuple[Answer, Terms]:

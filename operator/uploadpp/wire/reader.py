@@ -23,7 +23,7 @@ from uploadpp.core.model import Millis
 from uploadpp.wire.edited import hinders_owner, looks_cut_off, paused
 from uploadpp.wire.followers import NOBODY, Followers
 from uploadpp.wire.positions import acknowledged
-from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, judge, words
+from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, judge, left_of, words
 from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, Place
 
 log = logging.getLogger(__name__)
@@ -290,11 +290,7 @@ class LogReader:
         terms = self._terms
         while self._credit < terms.credit:
             batch = min(terms.batch, terms.credit - self._credit)
-            request = {
-                "batch": batch,
-                "expires": int(terms.expires_seconds * 1_000_000_000),
-                "idle_heartbeat": int(terms.heartbeat_seconds * 1_000_000_000),
-            }
+            request = terms.request(batch, self._client.max_payload)
             self._credit += batch
             await self._client.publish(self._next_subject, orjson.dumps(request), reply=self._inbox)
 
@@ -355,10 +351,8 @@ class LogReader:
                 self._fail("messages were lost on their way")
             self._idle = self._pending > 0
             return
-        if status == "408":
-            self._credit -= int(headers.get("Nats-Pending-Messages", "0") or 0)
-            if self._credit <= self._terms.credit // 2:
-                await self._pull()
+        if (left := left_of(headers)) is not None:
+            await self._ended(*left)
             return
         description = str(headers.get("Description", "")).strip()
         answer, terms = judge(self._terms, status, description)
@@ -371,6 +365,14 @@ class LogReader:
         elif terms != self._terms:
             log.warning("asking NATS for less at a time: %s", description)
             self._terms = terms
+            await self._pull()
+
+    async def _ended(self, messages: int, size: int) -> None:
+        """A pull has ended with so much left; if that is all, the next message needs a larger one."""
+        self._credit -= messages
+        if size >= self._terms.bytes_of_a_pull(self._client.max_payload):
+            self._terms = self._terms.larger
+        if self._credit <= self._terms.credit // 2:
             await self._pull()
 
     def _fail(self, why: str) -> None:

@@ -2,7 +2,18 @@
 
 import pytest
 
-from uploadpp.wire.pulls import Answer, Terms, judge, words
+from uploadpp.wire.pulls import (
+    CREDIT,
+    LARGEST_BYTES,
+    MOST_BYTES,
+    OVERHEAD_BYTES,
+    PULLS_AT_ONCE,
+    Answer,
+    Terms,
+    judge,
+    left_of,
+    words,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,3 +49,38 @@ def test_statuses(status: str, description: str, answer: Answer, terms: Terms) -
 def test_terms_a_server_takes(terms: Terms) -> None:
     assert 2 * terms.heartbeat_seconds <= terms.expires_seconds
     assert terms.batch <= terms.credit <= 512
+
+
+@pytest.mark.parametrize(("batch", "pulls"), [(CREDIT, 1), (100, 6), (1, PULLS_AT_ONCE)])
+def test_what_is_asked_for_at_once_is_far_below_what_ends_a_connection(batch: int, pulls: int) -> None:
+    terms = Terms(batch=batch)
+    assert terms.bytes_of_a_pull(1000) == max(MOST_BYTES // pulls, 1000 + OVERHEAD_BYTES)
+    assert 4 * pulls * terms.bytes_of_a_pull(1 << 20) <= 64 << 20
+    assert terms.bytes_of_a_pull(8 << 20) > 8 << 20
+
+
+def test_no_pull_grows_without_end() -> None:
+    terms = Terms()
+    for _ in range(10):
+        terms = terms.larger
+    assert terms.most_bytes == LARGEST_BYTES
+
+
+@pytest.mark.parametrize(
+    ("headers", "left"),
+    [
+        ({"Status": "408", "Nats-Pending-Messages": "7", "Nats-Pending-Bytes": "99"}, (7, 0)),
+        ({"Status": "408"}, (0, 0)),
+        (
+            {"Status": "409", "Description": "Message Size Exceeds MaxBytes", "Nats-Pending-Messages": "3"}
+            | {"Nats-Pending-Bytes": "99"},
+            (3, 99),
+        ),
+        ({"Status": "409", "Description": "Batch Completed", "Nats-Pending-Bytes": "99"}, (0, 0)),
+        ({"Status": "409", "Description": "Leadership Change"}, None),
+        ({"Status": "100"}, None),
+        ({}, None),
+    ],
+)
+def test_what_a_pull_has_left(headers: dict[str, str], left: tuple[int, int] | None) -> None:
+    assert left_of(headers) == left
