@@ -182,8 +182,7 @@ class Applier:
             tracked.defer_ack(message)
         if self._admission is not None:
             self._admission.grant()
-        if tracked.storable:
-            self._lifecycle.on_storable(tracked)
+        self._uploads.record(tracked)
         return tracked
 
     def _changed(self, tracked: TrackedUpload | None, decision: Decision) -> TrackedUpload:
