@@ -20,7 +20,7 @@ def memory(process: OperatorProcess) -> tuple[Uploads, FinishedUploads]:
     """What a process has in memory, and what it has evicted."""
     assert process.candidate is not None
     assert process.candidate.ownership is not None
-    works = process.candidate.ownership._works
+    works = process.candidate.ownership._components
     return works.uploads, works.finished
 
 

@@ -49,16 +49,16 @@ class Ownership:
         self._shard = shard
         self._label = str(shard.index)
         self._js = deps.client.jetstream()
-        works = wire(deps, lease, shard, Hearing(hears=self._hears, may_resend=self._may_resend))
-        self._works, self._uploads, self._acks = works, works.uploads, works.acks
-        self.limit = works.limit
+        components = wire(deps, lease, shard, Hearing(hears=self._hears, may_resend=self._may_resend))
+        self._components, self._uploads, self._acks = components, components.uploads, components.acks
+        self.limit = components.limit
         looking = (self._js, deps.metrics, deps.replaced.look_seconds, deps.owner)
-        told = LegacyNews(works.news, deps.held_for)
+        told = LegacyNews(components.news, deps.held_for)
         self._legacy = LegacyService(*looking, policy=deps.replaced, client=deps.client, news=told)
-        process, counter = works.router.on_message, deps.metrics.messages_set_aside
-        self._rehearsal = Rehearsal(deps.rehearse, process, works.acks, counter, works.news)
-        window = FullWindow(works.overfull, works.refusals, deps.monotonic)
-        self.abilities = Abilities(window, works.publisher, works.refusals, lease)
+        process, counter = components.router.on_message, deps.metrics.messages_set_aside
+        self._rehearsal = Rehearsal(deps.rehearse, process, components.acks, counter, components.news)
+        window = FullWindow(components.overfull, components.refusals, deps.monotonic)
+        self.abilities = Abilities(window, components.publisher, components.refusals, lease)
         self._message_rate = MessageRate()
         self._reader: LogReader | None = None
         self._watch: Watching | None = None
@@ -86,7 +86,7 @@ class Ownership:
     @property
     def unrecorded(self) -> int:
         """Uploads whose present state the API server refuses."""
-        return self._works.refusals.refused
+        return self._components.refusals.refused
 
     @property
     def acting(self) -> bool:
@@ -116,7 +116,7 @@ class Ownership:
     @property
     def unsaved(self) -> int:
         """Uploads whose state is newer than etcd's and may be written."""
-        return self._works.checkpoint.backlog
+        return self._components.checkpoint.backlog
 
     def trace_id(self, upload_id: str) -> str:
         """The trace of an upload; empty when there is no such upload."""
@@ -139,7 +139,7 @@ class Ownership:
             ready = await self._until(self._prepare(epoch), stop) and await self._until(
                 self._catch_up(), stop
             )
-            if ready and await self._until(self._works.finished.settled(), stop):
+            if ready and await self._until(self._components.finished.settled(), stop):
                 self._act()
                 await self._until(None, stop)
                 await self._hand_over(holding)
@@ -153,21 +153,21 @@ class Ownership:
         # Before listing: what a predecessor still acknowledges must be in what we list.
         where = (self._js, self._shard, epoch, deps.start_from, deps.lost_after, deps.owner)
         place = self._place = await take_over(*where, handed_over=lease.handed_over, keeper=lease)
-        works = self._works
-        works.fence.bind(self._js, place)
-        works.applier.begin(deps.marks.reading(place.unsigned_until, deps.metrics.count_foreign))
-        works.acks.start(place.stream, place.first - 1, place.window)
-        await works.lister.initial_list(deps.soon_read + place.backlog)
-        works.handler.keys.settle()
+        components = self._components
+        components.fence.bind(self._js, place)
+        components.applier.begin(deps.marks.reading(place.unsigned_until, deps.metrics.count_foreign))
+        components.acks.start(place.stream, place.first - 1, place.window)
+        await components.lister.initial_list(deps.soon_read + place.backlog)
+        components.handler.keys.settle()
         deps.metrics.epoch.labels(self._label).set(place.epoch)
-        known = {"resources": len(works.uploads) + len(works.finished), "messages": place.backlog}
+        known = {"resources": len(components.uploads) + len(components.finished), "messages": place.backlog}
         log.info("replaying the log", extra={"consumer": place.consumer, **known})
         self.entered = True
         self._start_reading(place)
 
     def _start_reading(self, place: Place) -> None:
-        works = self._works
-        missed = Missed(self._deps.metrics.messages_missed, works.news)
+        components = self._components
+        missed = Missed(self._deps.metrics.messages_missed, components.news)
         followers = Followers(on_missed=missed, on_drained=self._replayed.set)
         self._reader = LogReader(self._deps.client, place, self._on_raw, followers)
         self.abilities.reads_through(self._reader)
@@ -176,8 +176,8 @@ class Ownership:
         self._legacy.also_check(self._reader.overtaken)
         if place.backlog == 0:
             self._replayed.set()
-        self._reading = [self._spawn(self._reader.run()), self._spawn(works.publisher.run())]
-        self._spawn(works.finished.run(self._deps.store, works.handler, works.router))
+        self._reading = [self._spawn(self._reader.run()), self._spawn(components.publisher.run())]
+        self._spawn(components.finished.run(self._deps.store, components.handler, components.router))
 
     async def _catch_up(self) -> None:
         """Read the log to its end; if it was handed over, then once more without its last owner."""
@@ -197,41 +197,41 @@ class Ownership:
         if careful and self._reader is not None:
             await self._rehearsal.take(raw, self._reader.waits)
         else:
-            self._works.router.on_message(raw)
+            self._components.router.on_message(raw)
         if self._lease.valid:  # otherwise somebody has to be asked first, which is no reason not to read on
-            await self._works.publisher.send_queued()
+            await self._components.publisher.send_queued()
         if not self._replayed.is_set() and raw.pending == 0 and raw.sequence >= self._replay_to:
             self._replayed.set()
 
     def _act(self) -> None:
         """Replay is over: from here on everything decided goes out."""
-        deps, works = self._deps, self._works
-        works.applier.act()
+        deps, components = self._deps, self._components
+        components.applier.act()
         self._legacy.go_on(self._reader if self._shard.index == 0 else None)
-        works.handler.reconcile_all()
-        works.admission.open(works.applier.on_granted)
-        for tracked in works.uploads.in_memory:
-            with works.faults.isolated(tracked):
-                works.uploads.note_end(tracked)
-        self._recording = [self._spawn(works.checkpoint.run(self._max_writers))]
-        self._recording += [self._spawn(works.checkpoint.write()) for _ in range(deps.writers)]
+        components.handler.reconcile_all()
+        components.admission.open(components.applier.on_granted)
+        for tracked in components.uploads.in_memory:
+            with components.faults.isolated(tracked):
+                components.uploads.note_end(tracked)
+        self._recording = [self._spawn(components.checkpoint.run(self._max_writers))]
+        self._recording += [self._spawn(components.checkpoint.write()) for _ in range(deps.writers)]
         own = (  # not because of a message
-            works.ttl.run(),
-            works.secrets.run(),
-            works.lost_uploads.run(works.uploads, works.applier.on_input),
-            works.vanished.run(works.router),
-            works.labels.run(),
-            works.overfull.run(),
+            components.ttl.run(),
+            components.secrets.run(),
+            components.lost_uploads.run(components.uploads, components.applier.on_input),
+            components.vanished.run(components.router),
+            components.labels.run(),
+            components.overfull.run(),
         )
         self._volition = [self._spawn(each) for each in own]
-        self._volition.append(self._spawn(works.timers.run(self._on_tick)))
-        self._spawn(works.publisher.run_resends())
+        self._volition.append(self._spawn(components.timers.run(self._on_tick)))
+        self._spawn(components.publisher.run_resends())
         self._recording.append(self._spawn(self._acknowledge()))
         watch = self._watch = deps.watch(
-            self._on_watch, deps.namespace, self._shard.selector, works.handler.is_own_write
+            self._on_watch, deps.namespace, self._shard.selector, components.handler.is_own_write
         )
         watch.start()
-        self._volition.append(self._spawn(works.lister.run(watch, deps.resync_seconds)))
+        self._volition.append(self._spawn(components.lister.run(watch, deps.resync_seconds)))
         self._spawn(ended(watch.ended))
         deps.metrics.owner.labels(self._label).set(1)
 
@@ -245,8 +245,8 @@ class Ownership:
         self._ending = True
         await asyncio.sleep(LEAVING_SECONDS)  # whoever is told to stop as well says so
         if self._membership.alone and not await wait_until_drained(
-            self._works.publisher,
-            self._works.checkpoint,
+            self._components.publisher,
+            self._components.checkpoint,
             self._lease,
             hurry=lambda: not self._membership.alone,
         ):
@@ -254,12 +254,12 @@ class Ownership:
         # Timers too: the answer to what is overdue may be among what we do not read any more.
         for task in self._volition:
             task.cancel()
-        self._works.admission.close()
+        self._components.admission.close()
         if self._watch is not None:
             self._spawn(self._watch.stop())
         if self._membership.alone and self._reader is not None:
             await self._reader.stop()
-        await wait_for_writes(self._works.checkpoint)
+        await wait_for_writes(self._components.checkpoint)
         for task in (*self._recording, holding):
             task.cancel()
         await self._ack()
@@ -267,14 +267,14 @@ class Ownership:
 
     async def _end(self) -> None:
         self._deps.metrics.owner.labels(self._label).set(0)
-        self._works.admission.close()
+        self._components.admission.close()
         if self._watch is not None:
             await self._watch.stop()
         await end_tasks(self._tasks)
         for tracked in list(self._uploads.in_memory):
-            with self._works.faults.isolated(tracked):
+            with self._components.faults.isolated(tracked):
                 self._uploads.forget(tracked)
-        self._works.finished.clear()
+        self._components.finished.clear()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -306,23 +306,23 @@ class Ownership:
             return
         self._acks.confirm(self._reader.acknowledged)
         self._lease.note_settled(settled=self._reader.acknowledged >= self._rehearsal.last)
-        self._works.applier.unknown.settle(self._deps.clock())
+        self._components.applier.unknown.settle(self._deps.clock())
         floor = self._acks.take_ack()
         if floor is not None:
             await self._reader.acknowledge(*floor)
 
     def _on_watch(self, kind: str | None, resource: Json) -> None:
         if kind == "DELETED":
-            self._works.handler.deleted(resource)
+            self._components.handler.deleted(resource)
         else:
-            self._works.handler.seen(resource)
+            self._components.handler.seen(resource)
 
     def _on_tick(self, tracked: TrackedUpload) -> None:
         """A timer is due; while we cannot hear answers nobody is late with one."""
         if self._hears():
-            self._works.applier.on_tick(tracked)
+            self._components.applier.on_tick(tracked)
         else:
-            self._works.timers.set(tracked, Millis(self._deps.clock() + DEAF_MS))
+            self._components.timers.set(tracked, Millis(self._deps.clock() + DEAF_MS))
 
     def _hears(self) -> bool:
         return self._reader is not None and self._reader.hears

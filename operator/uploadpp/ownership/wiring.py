@@ -34,7 +34,7 @@ from uploadpp.pipeline.write_queue import WriteQueue
 from uploadpp.resources.bucket_labels import BucketLabels
 from uploadpp.resources.deletions import Vanished
 from uploadpp.resources.ended import EndedUploads
-from uploadpp.resources.event_handler import ResourceEventHandler, Rooms
+from uploadpp.resources.event_handler import Collaborators, ResourceEventHandler
 from uploadpp.resources.finished import FinishedUploads
 from uploadpp.resources.forgotten import ForgottenResources
 from uploadpp.resources.left_alone import LeftAlone
@@ -56,7 +56,7 @@ class Hearing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Works:
+class Components:
     """What works on one shard."""
 
     acks: AckTracker
@@ -83,7 +83,7 @@ class Works:
     overfull: Overfull
 
 
-def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Works:
+def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Components:
     """Build what works on a shard, from the bottom to the top."""
     acks, timers, metrics = AckTracker(), Timers(deps.clock), deps.metrics
 
@@ -123,7 +123,7 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Wo
     applier = Applier(shared, uploads, limited, lifecycle, publisher)
     router = Router(shared, uploads, applier, vanished, finished)
     secrets = UrlSecretReader(shared, applier, deps.store, deps.events)
-    rooms = Rooms(
+    others = Collaborators(
         uploads=uploads,
         applier=applier,
         finished=finished,
@@ -133,7 +133,7 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Wo
         labels=labels,
         secrets=secrets,
     )
-    handler = ResourceEventHandler(shared, deps.seals, deps.events, rooms)
+    handler = ResourceEventHandler(shared, deps.seals, deps.events, others)
 
     # What is stored.
     limit = RecordLimit(deps.max_recorded // shard.count, uploads, finished)
@@ -145,7 +145,7 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Wo
         limit=limit,
         refusals=refusals,
     )
-    return Works(
+    return Components(
         acks=acks,
         timers=timers,
         faults=faults,

@@ -51,7 +51,7 @@ class Faults:
         post: Post | None = None,
         gave_up: Callable[[TrackedUpload], None] | None = None,
     ) -> None:
-        """Say what other rooms have to be told.
+        """Take who is told of a fault.
 
         Args:
             metrics: where faults are counted.

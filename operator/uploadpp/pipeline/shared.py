@@ -1,4 +1,4 @@
-"""What the rooms of a pipeline share."""
+"""What the parts of a pipeline share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -36,7 +36,7 @@ class Refused:
 
 @dataclass(slots=True, eq=False)
 class TrackedUpload:
-    """The record of an upload in memory. The rooms of the pipeline change its fields, each its own ones.
+    """The record of an upload in memory. Each part of the pipeline changes fields of its own.
 
     Invariants: `saved <= version`. `unpublished >= 0`. What is `gone` is in no table, and stays gone.
     """

@@ -41,8 +41,8 @@ WRITE_BACK_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rooms:
-    """Those that a resource may concern."""
+class Collaborators:
+    """The parts of the pipeline that a resource may concern."""
 
     uploads: Uploads
     applier: Applier
@@ -57,20 +57,20 @@ class Rooms:
 class ResourceEventHandler:
     """Feeds the applier from the Kubernetes side."""
 
-    def __init__(self, shared: Shared, seals: Seals, notices: Notices, rooms: Rooms) -> None:
+    def __init__(self, shared: Shared, seals: Seals, notices: Notices, others: Collaborators) -> None:
         self._config = shared.config
         self._shard = shared.shard
         self._faults = shared.faults
         self._seals = seals
         self._notices = notices
-        self._uploads = rooms.uploads
-        self._applier = rooms.applier
-        self._finished = rooms.finished
-        self._vanished = rooms.vanished
-        self._forgotten = rooms.forgotten
-        self._left_alone = rooms.left_alone
-        self._labels = rooms.labels
-        self._secrets = rooms.secrets
+        self._uploads = others.uploads
+        self._applier = others.applier
+        self._finished = others.finished
+        self._vanished = others.vanished
+        self._forgotten = others.forgotten
+        self._left_alone = others.left_alone
+        self._labels = others.labels
+        self._secrets = others.secrets
         self.keys = KeyCheck(*getattr(seals, "fingerprints", ()))
         self._ranks: dict[str, tuple[bool, bool, int]] = {}
         self._written_back: OrderedDict[str, float] = OrderedDict()

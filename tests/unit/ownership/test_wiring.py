@@ -14,7 +14,7 @@ from uploadpp.core.model import StepPlan
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.eventlog import LEASE, About
 from uploadpp.ownership.dependencies import Dependencies
-from uploadpp.ownership.wiring import Hearing, Works, wire
+from uploadpp.ownership.wiring import Components, Hearing, wire
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.operator_process import MARKS, PlainSeals
 from uploadpp.wire.stream import StartFrom
@@ -48,7 +48,7 @@ class World:
         del notice
         self.posted.append((name, uid, about))
 
-    def wired(self, shard: Shard) -> Works:
+    def wired(self, shard: Shard) -> Components:
         hearing = Hearing(hears=lambda: True, may_resend=lambda: True)
         return wire(self.deps, self.lease, shard, hearing)
 

@@ -17,7 +17,7 @@ from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.resources.bucket_labels import BucketLabels
 from uploadpp.resources.deletions import Vanished
 from uploadpp.resources.ended import EndedUploads
-from uploadpp.resources.event_handler import ResourceEventHandler, Rooms
+from uploadpp.resources.event_handler import Collaborators, ResourceEventHandler
 from uploadpp.resources.finished import FinishedUploads
 from uploadpp.resources.forgotten import ForgottenResources
 from uploadpp.resources.left_alone import LeftAlone
@@ -57,7 +57,7 @@ class Side:
         self.finished = FinishedUploads(bench.shared, self.uploads)
         self.vanished = Vanished(self.uploads, bench.faults, self.finished, self.forgotten, self.labels, me)
         self.router = Router(bench.shared, self.uploads, self.applier, self.vanished, self.finished)
-        rooms = Rooms(
+        others = Collaborators(
             uploads=self.uploads,
             applier=self.applier,
             finished=self.finished,
@@ -67,7 +67,7 @@ class Side:
             labels=self.labels,
             secrets=UrlSecretReader(bench.shared, self.applier, me, cast("Any", bench)),
         )
-        self.inputs = ResourceEventHandler(bench.shared, Open(), cast("Any", bench), rooms)
+        self.inputs = ResourceEventHandler(bench.shared, Open(), cast("Any", bench), others)
 
     def on_storable(self, tracked: TrackedUpload) -> None:
         self.stored.append(tracked.name)
