@@ -30,7 +30,7 @@ CONFLICT = "409"
 MOST = 64
 """Messages asked for at once; fewer where the server allows fewer, or takes large ones."""
 MOST_BYTES = 32 << 20
-"""Of what is asked for at once. The server ends a connection for which it keeps 64 MiB, by default."""
+"""The most that is asked for at once. The server cuts a client off that leaves 64 MiB unread, by default."""
 LOOK_SECONDS, LOOK_AGAIN_SECONDS = 10.0, 2.0
 """So often it is looked whether somebody has paused or edited our consumer; the server does not say so."""
 
@@ -163,7 +163,7 @@ class StartConsumer:
         self._warned = found
 
     def _at_once(self, batch: int) -> int:
-        """How many of so many messages are asked for, be each as large as it may be."""
+        """How many messages are asked for: even the largest are no more than `MOST_BYTES`, or it is one."""
         return min(batch, self._most, max(1, MOST_BYTES // self._client.max_payload))
 
     def _adapt(self, refusal: str) -> None:

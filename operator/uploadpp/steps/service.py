@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 64
 AGAIN_SECONDS = 1.0
 MOST_DELIVERIES = 5
-"""A start that was delivered so often and never answered may be what ends the process, as by its memory."""
+"""A start that was delivered so often without an answer may be what ends the process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +170,7 @@ class StepService:
             await job.give_back()
 
     def _given_up(self, job: Job) -> Verdict | None:
-        """What counts for an upload on which each process ends: a retry, or no other is ever worked on."""
+        """A retry for an upload that may be what ends the process; None while it may be worked on."""
         if job.deliveries <= MOST_DELIVERIES:
             return None
         times = job.deliveries - 1

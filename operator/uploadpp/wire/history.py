@@ -21,7 +21,7 @@ from uploadpp.wire.marks import Proofs
 from uploadpp.wire.stream import STREAM
 
 FETCHED = 32
-"""With the largest messages, half of what the server keeps for a client before it ends its connection."""
+"""Messages asked for at once. With the largest ones, that is half of what the server keeps for a client."""
 FETCH_SECONDS = 5.0
 INACTIVE_SECONDS = 30.0
 

@@ -11,8 +11,8 @@ HEARTBEAT_SECONDS = 3.0
 PULLS_AT_ONCE = 8
 """Where one pull may ask for little, so many are sent; the server takes 512 by default."""
 MOST_BYTES = 4 << 20
-"""Of what is asked for at once. The server ends a connection that does not take what it has sent: by default
-64 MiB, of which a few overlapping pulls must stay far away."""
+"""The most that is asked for at once. The server cuts a client off that leaves 64 MiB unread, by default. A
+few overlapping pulls stay far below that."""
 LARGEST_BYTES = 64 << 20
 OVERHEAD_BYTES = 64 << 10
 """Subjects and headers count too."""
@@ -52,7 +52,7 @@ class Terms:
         return min(CREDIT, self.batch * PULLS_AT_ONCE)
 
     def bytes_of_a_pull(self, max_payload: int) -> int:
-        """How many bytes one pull may bring: as many as the largest message has, at the least."""
+        """How many bytes one pull may bring. The largest message always fits."""
         pulls = -(-self.credit // self.batch)
         return max(self.most_bytes // pulls, max_payload + OVERHEAD_BYTES)
 
@@ -67,15 +67,15 @@ class Terms:
 
     @property
     def larger(self) -> "Terms":
-        """With more bytes, for a message that is larger than the server takes by now."""
+        """More bytes for a pull: the next message does not fit, because max_payload was larger once."""
         return replace(self, most_bytes=min(self.most_bytes * 4, LARGEST_BYTES))
 
 
 def left_of(headers: Mapping[str, str]) -> tuple[int, int] | None:
-    """What a pull has left that has ended as it should; None when the status says something else.
+    """What an ended pull has not brought; None when the status says something else.
 
     Returns:
-        The messages that it has not brought, and the bytes that were too few for the next one.
+        The messages that are left, and the bytes that were left when the next message did not fit, or 0.
     """
     status, said = headers.get("Status", ""), headers.get("Description", "").lower()
     messages = int(headers.get("Nats-Pending-Messages", "0") or 0)

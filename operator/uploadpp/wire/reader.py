@@ -368,7 +368,7 @@ class LogReader:
             await self._pull()
 
     async def _ended(self, messages: int, size: int) -> None:
-        """A pull has ended with so much left; if that is all, the next message needs a larger one."""
+        """A pull has ended. If all of its bytes are left, the next message needs a larger pull."""
         self._credit -= messages
         if size >= self._terms.bytes_of_a_pull(self._client.max_payload):
             self._terms = self._terms.larger
