@@ -4,7 +4,9 @@ import json
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -29,13 +31,20 @@ LINES = [
 @pytest.fixture
 def pod(cluster: LocalCluster, writer: Writer) -> Iterator[None]:
     """A Pod of the operator on a node whose kubelet is ours."""
+    with kubelet(cluster, writer, LINES):
+        yield
+
+
+@contextmanager
+def kubelet(cluster: LocalCluster, writer: Writer, lines: list[dict[str, Any]]) -> Iterator[None]:
+    """The same, with these lines."""
     data = cluster.apiserver.data
 
     class Kubelet(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write("".join(json.dumps(line) + "\n" for line in LINES).encode())
+            self.wfile.write("".join(json.dumps(line) + "\n" for line in lines).encode())
 
         def log_message(self, *_: object) -> None:
             pass

@@ -17,6 +17,34 @@ HELPING: tuple[Verb, ...] = (
         examples=(("the usual", "kubectl pp doctor"),),
     ),
     Verb(
+        "report",
+        "write an archive for those who help you",
+        "Collects uploads (those that need a person first), Events, Leases, log lines of the operator and "
+        "of step services, the operator's /readyz and metrics, the values of the chart, versions, and "
+        "what doctor finds. What looks like a secret, an address or a sealed part is removed. Names of "
+        "files, users and spaces, and mail addresses, are replaced, the same name by the same word. Ids "
+        "of uploads, and names of steps, Pods and namespaces stay. What you have no right to read is left "
+        "out and listed. It has at most 20 MB before it is compressed. Look through it before you hand it "
+        "on.",
+        groups=(
+            Group(
+                "The archive",
+                (
+                    Flag(
+                        ("-o", "--output"),
+                        "where to write it; - is standard output (default: a new file in this folder)",
+                        "FILE",
+                        completes=Completes.FILES,
+                    ),
+                    Flag(("--with-names",), "keep names of files, users and spaces, and mail addresses"),
+                ),
+            ),
+            AGENT,
+            METRICS,
+        ),
+        examples=(("for a question or an issue", "kubectl pp report -o report.tar.gz"),),
+    ),
+    Verb(
         "completion",
         "set up completion in your shell",
         "Prints code for your shell. kubectl completes plugins through a program kubectl_complete-pp on "

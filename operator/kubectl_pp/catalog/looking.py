@@ -147,8 +147,9 @@ FOLLOWING: tuple[Verb, ...] = (
     ),
     Verb(
         "logs",
-        "print the operator's log lines about an upload",
-        "Prints the lines of all operator Pods that name the upload, through `kubectl logs`. "
+        "print log lines about an upload",
+        "Prints the lines of all operator Pods that name the upload, through `kubectl logs`. With --steps it "
+        "prints those of the Pods of the chart's stepServices. "
         f"{UPLOAD_NAMES} Without a NAME: all lines.",
         Names.SOME,
         (
@@ -156,6 +157,7 @@ FOLLOWING: tuple[Verb, ...] = (
             Group(
                 "Which lines",
                 (
+                    Flag(("--steps",), "of the step services instead of the operator"),
                     Flag(("-f", "--follow"), "keep on printing"),
                     Flag(("--since",), "written within this time", "TIME"),
                     Flag(
@@ -168,7 +170,10 @@ FOLLOWING: tuple[Verb, ...] = (
                 ),
             ),
         ),
-        (("what the operator thought", "kubectl pp logs @latest --since 1h"),),
+        (
+            ("what the operator thought", "kubectl pp logs @latest --since 1h"),
+            ("what the scanner said about it", "kubectl pp logs @latest --steps"),
+        ),
     ),
     Verb(
         "stats",

@@ -31,7 +31,7 @@ _NEEDED = ("list", "patch")
 def run(context: Context) -> int:
     """Print findings as they come; FAILED when one of them is bad."""
     worst = ExitCode.OK
-    for finding in _findings(context):
+    for finding in findings(context):
         context.screen.lines(lines(context.screen, finding))
         context.screen.out.flush()
         if finding.verdict is Verdict.BAD:
@@ -39,7 +39,8 @@ def run(context: Context) -> int:
     return worst
 
 
-def _findings(context: Context) -> Iterator[Finding]:
+def findings(context: Context) -> Iterator[Finding]:
+    """Look at one thing after the other."""
     client = context.client
     try:
         version = client.get("/version")

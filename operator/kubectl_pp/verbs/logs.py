@@ -12,6 +12,8 @@ from kubectl_pp.proxy import kubectl_path
 from kubectl_pp.screen import Color, Screen, harmless
 from kubectl_pp.times import parse_duration
 
+STEP_PODS = "app.kubernetes.io/component=step"
+"""The label of the Pods of `stepServices` of the chart."""
 _LEVELS = {"ERROR": Color.BAD, "CRITICAL": Color.BAD, "WARNING": Color.WAITING}
 _KNOWN = ("time", "level", "message", "logger", "exc_info")
 
@@ -25,7 +27,8 @@ def run(context: Context) -> int:
             wanted |= {upload.id, upload.name}
     found = _print_lines(context, wanted)
     if not found:
-        whom = "these uploads" if wanted else "the operator"
+        who = "step services" if options.steps else "operator"
+        whom = "these uploads" if wanted else f"the {who}"
         context.screen.note(f"no lines about {whom}; they may be older than what the Pods still have")
     return ExitCode.OK
 
@@ -53,7 +56,9 @@ def _print_lines(context: Context, wanted: set[str]) -> int:
     if process.returncode or "No resources found" in said:
         raise UnavailableError(
             said.splitlines()[0].removeprefix("Error from server ") if said else "kubectl logs failed",
-            "where does the operator run? --operator-namespace, --operator-selector; kubectl pp doctor",
+            "where do the Pods of stepServices run? --operator-namespace names their namespace"
+            if context.options.steps
+            else "where does the operator run? --operator-namespace, --operator-selector; kubectl pp doctor",
         )
     sys.stdout.flush()
     return count
@@ -71,7 +76,8 @@ def _command(context: Context) -> list[str]:
     options = context.options
     namespace = options.operator_namespace or context.default_namespace
     command = [kubectl_path(), *context.kubectl_arguments, "logs", f"--namespace={namespace}"]
-    command += [f"--selector={options.operator_selector}", f"--tail={options.tail}", "--max-log-requests=20"]
+    selector = STEP_PODS if options.steps else options.operator_selector
+    command += [f"--selector={selector}", f"--tail={options.tail}", "--max-log-requests=20"]
     command += ["--follow"] if options.follow else ["--ignore-errors"]
     if options.since:
         command.append(f"--since={max(int(parse_duration(options.since, '--since')), 1)}s")

@@ -1,0 +1,174 @@
+"""What goes into a report, without what others must not see: secrets, addresses, names of files and users."""
+
+from __future__ import annotations
+
+import os
+import re
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import quote
+
+from uploadpp.core.text import clean, redact
+
+MAX_TEXT = 2048
+"""Characters of one text of a report."""
+SECRET = "<removed>"  # noqa: S105 -- what stands in its place
+UPLOAD_KEYS = frozenset({"token", "observedToken"})
+"""Keys of an upload that only name a request for a restart."""
+POD_KEYS = frozenset({"path"})
+"""Keys of a Pod that name a path in its image or of a probe, and not a user's file."""
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_SECRET_PARTS = re.compile(
+    r"secret|passw|passphrase|token|credential|nkey|authoriz|bearer|apikey|private|cookie|signature|accesskey"
+    r"|connectionstring"
+)
+"""Looked for in a key without its separators, so that `api_key`, `apiKey` and `API-KEY` are the same."""
+_SECRET_WORDS = frozenset({"auth", "dsn", "jwt", "pass", "pwd", "seed"})
+_SECRET_ENDS = frozenset({"sealed", "uri", "url"})
+_HARMLESS_KEYS = frozenset(
+    {
+        "existingSecret",
+        "imagePullSecrets",
+        "passwordKey",
+        "sealedWith",
+        "secretKeyRef",
+        "secretName",
+        "secretRef",
+    }
+    | {"topologyKey", "urlRequests", "urlSecretRef"}
+)
+"""Keys that look as if they held a secret and hold the name of one, or a number."""
+_REFERENCES = frozenset({"existingSecret", "secretName"})
+"""What is kept of an object under a key that looks like a secret."""
+_NAMES = frozenset(
+    {"filename", "userID", "spaceID", "spaceOwner", "user", "username", "executant", "email", "mail", "path"}
+)
+"""Keys of what tells who a user is, or what a file is."""
+_MIN_NAME = 3
+_MAX_NAMES = 10_000
+_LEFT_OUT = frozenset({"managedFields", "kubectl.kubernetes.io/last-applied-configuration"})
+_MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}")
+_ASSIGNED = re.compile(
+    r"(?i)\b([\w.-]{0,40}(?:passw(?:or)?d|passphrase|pwd|secret|token|credentials?|api[_-]?key|access[_-]?key"
+    r"|private[_-]?key|authorization|cookie|signature|nkey|seed|dsn|jwt)[\w.-]{0,20}"
+    r"[\\\"']{0,3}\s{0,3}[=:]\s{0,3}(?:(?:bearer|basic|token|digest|apikey)\s{1,3})?)"
+    r"(\\?\"[^\"]*\"?|'[^']*'?|[^\s\"',;]+)"
+)
+_FLAG = re.compile(r"--?[\w.-]+")
+_KEYS = re.compile(
+    r"\b(?:S[ACNOUX][A-Z2-7]{40,}|(?:AKIA|ASIA)[A-Z0-9]{16}"
+    r"|(?=[A-Za-z0-9+/_=-]*\d)(?=[A-Za-z0-9+/_=-]*[A-Z])[A-Za-z0-9+/_=-]{40,})"
+)
+"""Seeds of NATS, keys of S3, and long words of mixed letters and digits, as signatures are.
+
+Ids of uploads and hashes are lower case and stay."""
+_PEM = re.compile(r"-----BEGIN [A-Z ]{1,40}-----.*?(?:-----END [A-Z ]{1,40}-----|\Z)", re.DOTALL)
+_WHOLE_PEM = re.compile(r"-----BEGIN [A-Z ]{1,40}-----.{0,8192}?-----END [A-Z ]{1,40}-----", re.DOTALL)
+
+
+class Redaction:
+    """One for each report: the same name has the same stand-in all over it."""
+
+    def __init__(self, *, with_names: bool) -> None:
+        self._with_names = with_names
+        self._known: dict[str, str] = {}
+        self._salt = os.urandom(16)
+
+    def learn(self, resource: dict[str, Any]) -> None:
+        """Remember the names in a resource, so that they are found in free text too."""
+        upload = (resource.get("spec") or {}).get("upload")
+        for key, value in upload.items() if isinstance(upload, dict) else ():
+            if key in _NAMES and isinstance(value, str):
+                self._remember(key, value)
+        # "Miller.pdf" goes before "Miller": else a part of the longer name stays.
+        self._known = dict(sorted(self._known.items(), key=lambda each: -len(each[0])))
+
+    def value(self, value: object, key: str = "", harmless: frozenset[str] = frozenset()) -> object:
+        """Anything that came as JSON; `harmless` are keys that are fine where it comes from."""
+        if key not in harmless:
+            if _holds_secret(key):
+                return _references(value)
+            if not self._with_names and key in _NAMES and isinstance(value, str) and value:
+                return self._stand_in(key, value)
+        if isinstance(value, dict):
+            if "value" in value and _holds_secret(str(value.get("name", ""))):
+                value = {**value, "value": SECRET}  # a variable of a container
+            kept = {clean(str(name)): each for name, each in value.items() if name not in _LEFT_OUT}
+            return {name: self.value(each, name, harmless) for name, each in kept.items()}
+        if isinstance(value, list):
+            return [self.value(each, key, harmless) for each in _without_arguments(value)]
+        return self.text(value) if isinstance(value, str) else value
+
+    def text(self, text: str) -> str:
+        """One line of free text."""
+        text = _PEM.sub(SECRET, text[: 4 * MAX_TEXT])
+        text = _ASSIGNED.sub(rf"\1{SECRET}", text)
+        text = _KEYS.sub(SECRET, redact(text, MAX_TEXT))
+        if self._with_names:
+            return text
+        for name, stand_in in self._known.items():
+            if name in text:
+                text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", stand_in, text)
+        return _MAIL.sub("<mail>", text)
+
+    def lines(self, text: str) -> list[str]:
+        """Free text of several lines."""
+        return [self.text(line) for line in without_keys(text).splitlines()]
+
+    def _remember(self, key: str, name: str) -> None:
+        if self._with_names or len(self._known) >= _MAX_NAMES:
+            return
+        for form in (name, clean(name), quote(name)):
+            if len(form) >= _MIN_NAME:
+                self._known[form] = self._stand_in(key, name)
+
+    def _stand_in(self, key: str, value: str) -> str:
+        """A word for a name; without the salt of this report nobody can try which name it is."""
+        digest = blake2b(value.encode(errors="replace"), key=self._salt, digest_size=4).hexdigest()
+        return f"<{key} {digest}>"
+
+
+def without_keys(text: str) -> str:
+    """Text of several lines without keys and certificates, which go over some of them."""
+    return _WHOLE_PEM.sub(SECRET, text)
+
+
+def _holds_secret(key: str) -> bool:
+    if not key or key in _HARMLESS_KEYS:
+        return False
+    words = [word.lower() for word in _WORDS.findall(key)]
+    last = words[-1] if words else ""
+    return (
+        _SECRET_PARTS.search("".join(words)) is not None
+        or not _SECRET_WORDS.isdisjoint(words)
+        or last in _SECRET_ENDS
+        or (last == "key" and len(words) > 1)
+    )
+
+
+def _references(value: object) -> object:
+    """What may be seen of the value of a secret: whether there is one, and where it is kept."""
+    if isinstance(value, dict):
+        return {
+            clean(str(name)): clean(each)
+            if name in _REFERENCES and isinstance(each, str)
+            else _references(each)
+            for name, each in value.items()
+        }
+    if isinstance(value, list):
+        return [_references(each) for each in value]
+    return SECRET if value and not isinstance(value, bool) else value
+
+
+def _without_arguments(words: list[Any]) -> list[Any]:
+    """A list in which a word after a flag such as --password is removed."""
+    found = list(words)
+    for at, word in enumerate(words[:-1]):
+        if (
+            isinstance(word, str)
+            and _FLAG.fullmatch(word)
+            and _holds_secret(word)
+            and isinstance(words[at + 1], str)
+        ):
+            found[at + 1] = SECRET
+    return found
