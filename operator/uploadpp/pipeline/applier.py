@@ -13,6 +13,7 @@ from secrets import token_bytes
 
 from uploadpp.core.commands import Command, Mark
 from uploadpp.core.decision import Decision
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived, Granted, Input, Published, Tick
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis
@@ -59,7 +60,7 @@ class Applier:
         self._uploads = uploads
         self._admission = admission
         self._lifecycle = lifecycle
-        self._outbox = Outbox(bus, shared.metrics, self.published, self._refused)
+        self._outbox = Outbox(bus, shared.metrics, self.published, self._refused, self._misplaced)
         self.unknown = UnknownUploads(shared.acks)
         self.marks = Marks([token_bytes()])
         """The keys that events are signed with, and known by."""
@@ -265,6 +266,14 @@ class Applier:
             with self._faults.isolated(tracked):
                 self._faults.upload(tracked.upload.id, why)
                 self._uploads.forget(tracked)
+
+    def _misplaced(self, tracked: TrackedUpload, said: int, sequence: int) -> None:
+        """An acknowledgement named another position than the log: any answer before that would not count."""
+        log.warning("an acknowledgement of JetStream was forged: position %d is %d", said, sequence)
+        if tracked.upload.log.start == said and not tracked.gone:
+            tracked.upload = evolve(tracked.upload, log=evolve(tracked.upload.log, start=sequence))
+            tracked.version += 1
+            self._uploads.record(tracked)
 
     # -- the end of a replay --------------------------------------------------------------
 

@@ -42,12 +42,17 @@ class Outbox:
         metrics: Metrics,
         on_published: Callable[[PendingCommand, int], None],
         on_refused: Callable[[TrackedUpload | None, PendingMessage | None, str], None],
+        on_misplaced: Callable[[TrackedUpload, int, int], None],
     ) -> None:
-        """Of each command that goes out, one of the two is called."""
+        """Of each command that goes out, one of the first two is called.
+
+        `on_misplaced` is called when an acknowledgement has named another position than the log shows.
+        """
         self._bus = bus
         self._metrics = metrics
         self._on_published = on_published
         self._on_refused = on_refused
+        self._on_misplaced = on_misplaced
         self._sent = SentEvents()
         self._pending: dict[str, PendingCommand] | None = {}
 
@@ -70,15 +75,22 @@ class Outbox:
             self._sent.add(pending.outgoing, pending.tracked)
         self._bus.publish(
             pending.outgoing,
-            partial(self._on_published, pending),
+            partial(self._stored, pending),
             partial(self._on_refused, pending.tracked, pending.message),
         )
+
+    def _stored(self, pending: PendingCommand, sequence: int) -> None:
+        self._sent.acked(pending.outgoing.event_id, sequence)
+        self._on_published(pending, sequence)
 
     def recognize(self, raw: Raw) -> TrackedUpload | None:
         """The upload of a message that this owner has sent; None when it is not one of these."""
         tracked = self._sent.take(raw)
         if tracked is not None:
+            said = self._sent.acked_at(raw.message_id)
             self._bus.confirm(raw.message_id, raw.sequence)
+            if said is not None and said != raw.sequence:
+                self._on_misplaced(tracked, said, raw.sequence)
         return tracked
 
     def meet(self, event_id: str, sequence: int) -> PendingCommand | None:

@@ -11,10 +11,20 @@ class SentEvents:
 
     def __init__(self) -> None:
         self._sent: dict[str, tuple[TrackedUpload, bytes]] = {}
+        self._acked_at: dict[str, int] = {}
 
     def add(self, outgoing: Outgoing, tracked: TrackedUpload) -> None:
         """An event goes out."""
         self._sent[outgoing.event_id] = tracked, outgoing.signature
+
+    def acked(self, event_id: str, sequence: int) -> None:
+        """The stream has an event, as its acknowledgement says."""
+        if event_id in self._sent:
+            self._acked_at[event_id] = sequence
+
+    def acked_at(self, event_id: str) -> int | None:
+        """Where an event was said to be, when it is met; None when nothing was said yet."""
+        return self._acked_at.pop(event_id, None)
 
     def take(self, raw: Raw) -> TrackedUpload | None:
         """The upload of an event that is met; None when it is not one of these.

@@ -122,7 +122,9 @@ class StartConsumer:
             await self._look()
         self._heard = False
         try:
-            messages = await self._subscription.fetch(self._at_once(batch), timeout=FETCH_SECONDS)
+            found = await self._subscription.fetch(self._at_once(batch), timeout=FETCH_SECONDS)
+            # A client that publishes to our inbox would have us acknowledge at a subject that it names.
+            messages = [each for each in found if each.subject != self._subscription._deliver]  # noqa: SLF001
         except TimeoutError:
             messages = []
             if not self._heard:  # NATS 2.10 says nothing about a consumer that is gone

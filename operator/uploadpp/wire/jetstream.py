@@ -6,52 +6,160 @@ that UTC cannot hold, and raises. One such consumer would then keep everybody fr
 """
 
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
+from nats.js.api import ConsumerConfig, ConsumerInfo, RawStreamMsg, StreamConfig, StreamInfo, StreamState
 from nats.js.manager import JetStreamManager
 
 _TIMES = frozenset({"created", "last_active", "leader_since", "opt_start_time", "pause_until", "time", "ts"})
 _FRACTION = re.compile(r"\.([0-9]{1,6})[0-9]*+")
 _FIRST, _LAST = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"
+_COUNTS = frozenset(
+    {"ack_wait", "consumer_seq", "first_seq", "inactive_threshold", "last_seq", "max_ack_pending", "seq"}
+    | {"max_deliver", "num_ack_pending", "num_pending", "num_waiting", "opt_start_seq", "stream_seq"}
+)
+_TEXTS = frozenset({"deliver_subject", "durable_name", "filter_subject", "name", "stream_name"})
+_KINDS: dict[str, type] = (
+    dict.fromkeys(_COUNTS, int)
+    | dict.fromkeys(_TEXTS, str)
+    | dict.fromkeys(("headers_only", "paused", "push_bound"), bool)
+    | dict.fromkeys(("ack_floor", "delivered", "message", "state"), dict)
+)
+"""Fields that we go by. Anybody who may subscribe to `$JS.API.>` may answer instead of the server."""
+_LISTS: dict[str, type] = {"backoff": int, "filter_subjects": str, "consumers": dict}
+MOST_NESTED = 32
+MOST_CONSUMERS = 100_000
 _LATE = "5000"
 """A time that no date can hold in UTC is one of the two, and they are far apart."""
 
 
 class SafeJetStream(JetStreamContext):
-    """The library's, for answers that hold anything."""
+    """The library's, for answers that hold anything. What cannot be read is an error of NATS."""
 
     @property
     def _jsm(self) -> JetStreamManager:
         return self
 
     async def _api_request(self, req_subject: str, req: bytes = b"", timeout: float = 5) -> dict[str, Any]:  # noqa: ASYNC109 -- the library's
-        try:
-            answer = await super()._api_request(req_subject, req, timeout)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise NatsError(f"nats: the answer to {req_subject} cannot be read") from error
-        if not isinstance(answer, dict):
-            raise NatsError(f"nats: the answer to {req_subject} is not an object")
-        return readable(answer)
+        with reading(req_subject):
+            answer: Any = await super()._api_request(req_subject, req, timeout)
+            if not isinstance(answer, dict):
+                raise TypeError
+            return readable(answer)
+
+    async def stream_info(self, name: str, subjects_filter: str | None = None) -> StreamInfo:
+        """The settings and the state of a stream."""
+        with reading(name):
+            return _whole_stream(await super().stream_info(name, subjects_filter))
+
+    async def add_stream(self, config: StreamConfig | None = None, **params: Any) -> StreamInfo:  # noqa: ANN401 -- the library's
+        """Make a stream."""
+        with reading("a stream"):
+            return _whole_stream(await super().add_stream(config, **params))
+
+    async def consumer_info(self, stream: str, consumer: str, timeout: float | None = None) -> ConsumerInfo:  # noqa: ASYNC109 -- the library's
+        """The settings and the state of a consumer."""
+        with reading(consumer):
+            return _whole(await super().consumer_info(stream, consumer, timeout))
+
+    async def consumers_info(self, stream: str, offset: int | None = None) -> list[ConsumerInfo]:
+        """A page of the consumers of a stream."""
+        with reading(stream):
+            return [_whole(each) for each in await super().consumers_info(stream, offset)]
+
+    async def add_consumer(self, *given: Any, **params: Any) -> ConsumerInfo:  # noqa: ANN401 -- the library's
+        """Make a consumer."""
+        with reading("a consumer"):
+            return _whole(await super().add_consumer(*given, **params))
+
+    async def get_msg(self, *given: Any, **params: Any) -> RawStreamMsg:  # noqa: ANN401 -- the library's
+        """A message of a stream."""
+        with reading("a message"):
+            return await super().get_msg(*given, **params)
 
 
-def readable(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer with times that the library can read."""
+def _whole(info: Any) -> ConsumerInfo:  # noqa: ANN401 -- the library believes what it is told
+    """Something about a consumer, with what the server always says of one."""
+    if not isinstance(info.config, ConsumerConfig) or not isinstance(info.created, datetime):
+        raise TypeError
+    whole: ConsumerInfo = info
+    return whole
+
+
+def _whole_stream(info: Any) -> StreamInfo:  # noqa: ANN401 -- as above
+    if not isinstance(info.config, StreamConfig) or not isinstance(info.state, StreamState):
+        raise TypeError
+    whole: StreamInfo = info
+    return whole
+
+
+async def consumers_of(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
+    """All consumers of a stream, whoever made them.
+
+    Raises:
+        NatsError: the pages have no end, as when somebody else than the server answers.
+    """
+    found: list[ConsumerInfo] = []
+    names: set[str] = set()
+    while page := await js.consumers_info(stream, offset=len(found)):
+        known = len(names)
+        found += page
+        names.update(each.name for each in page)
+        if len(names) == known or len(names) > MOST_CONSUMERS:
+            raise NatsError("nats: the list of consumers has no end: is it the server that answers?")
+    return found
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """What the library stumbles over in an answer is an error of NATS, which all who ask expect."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise NatsError(f"nats: the answer of JetStream about {what} cannot be read") from error
+
+
+def readable(answer: dict[str, Any], depth: int = 0) -> dict[str, Any]:
+    """An answer with times that the library can read.
+
+    Raises:
+        TypeError: a field has another type than JetStream gives it, or is nested too deep.
+    """
+    if depth > MOST_NESTED:
+        raise TypeError(depth)
     for name, value in answer.items():
+        kind = _KINDS.get(name)
+        if kind is not None and type(value) is not kind:
+            raise TypeError(name)
+        if name in _LISTS and value is not None and not _is_list_of(_LISTS[name], value):
+            raise TypeError(name)
         if name in _TIMES and isinstance(value, str):
             answer[name] = in_utc(value)
         elif name == "metadata":
-            continue  # words of others, and none of these are times
+            _check_words(value)  # of others, and none of these are times
         elif isinstance(value, dict):
-            readable(value)
+            readable(value, depth + 1)
         elif isinstance(value, list):
             for each in value:
                 if isinstance(each, dict):
-                    readable(each)
+                    readable(each, depth + 1)
     return answer
+
+
+def _is_list_of(kind: type, value: object) -> bool:
+    return isinstance(value, list) and all(type(each) is kind for each in value)
+
+
+def _check_words(value: object) -> None:
+    if value is not None and not (
+        isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+    ):
+        raise TypeError("metadata")
 
 
 def in_utc(text: str) -> str:

@@ -20,8 +20,14 @@ DONE = "batch completed"
 """What the server says of a pull with a limit of bytes that has brought all of its messages."""
 SPENT = "exceeds maxbytes"
 """What the server says when the next message does not fit into what a pull may still bring."""
-_BATCH = re.compile(r"MaxRequestBatch of (\d+)")
-_EXPIRES = re.compile(r"MaxRequestExpires of (?:(\d+)h)?(?:(\d+)m(?!s))?(?:([\d.]+)s)?(?:([\d.]+)ms)?")
+SHORTEST_SECONDS = 0.05
+"""With less, we would do nothing but ask."""
+MOST_DIGITS = 19
+_BATCH = re.compile(r"MaxRequestBatch of ([0-9]{1,9})(?![0-9])")
+_EXPIRES = re.compile(
+    r"MaxRequestExpires of (?:([0-9]{1,6})h)?(?:([0-9]{1,6})m(?!s))?"
+    r"(?:([0-9]{1,6}(?:\.[0-9]{1,9})?)s)?(?:([0-9]{1,6}(?:\.[0-9]{1,9})?)ms)?"
+)
 _FINAL = ("consumer deleted", "push based")
 
 
@@ -78,12 +84,18 @@ def left_of(headers: Mapping[str, str]) -> tuple[int, int] | None:
         The messages that are left, and the bytes that were left when the next message did not fit, or 0.
     """
     status, said = headers.get("Status", ""), headers.get("Description", "").lower()
-    messages = int(headers.get("Nats-Pending-Messages", "0") or 0)
+    messages = number(headers, "Nats-Pending-Messages")
     if status == "408" or (status == "409" and DONE in said):  # its time is over, or it has brought all
         return messages, 0
     if status == "409" and SPENT in said:
-        return messages, int(headers.get("Nats-Pending-Bytes", "0") or 0)
+        return messages, number(headers, "Nats-Pending-Bytes")
     return None
+
+
+def number(headers: Mapping[str, str], name: str) -> int:
+    """A count in a status; 0 when it is not one. Clients that may publish to our inbox write statuses too."""
+    text = headers.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS else 0
 
 
 def judge(terms: Terms, status: str, description: str) -> tuple[Answer, Terms]:
@@ -96,7 +108,7 @@ def judge(terms: Terms, status: str, description: str) -> tuple[Answer, Terms]:
     if (match := _EXPIRES.search(description)) is not None:
         hours, minutes, seconds, millis = (float(part or 0) for part in match.groups())
         most = hours * 3600 + minutes * 60 + seconds + millis / 1000
-        if 0 < most < terms.expires_seconds:
+        if SHORTEST_SECONDS <= most < terms.expires_seconds:
             return Answer.ADAPTED, replace(terms, expires_seconds=most)
         return Answer.AGAIN, terms
     # A change of leaders, a shutdown, too many pulls of others: all pass, and what is unknown may.

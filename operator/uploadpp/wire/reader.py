@@ -1,8 +1,7 @@
 """Reading the log through a pull consumer, in order and without gaps.
 
-Pulls overlap, so the server always holds credit for us and a message is handed over the
-moment it is stored. Anything unexpected (a gap, silence, the consumer gone) ends the
-reader with LogLostError: the owner then starts over from the acknowledged position.
+Pulls overlap, so the server hands a message over when it is stored. Anything unexpected (a gap, silence,
+the consumer gone) ends the reader with LogLostError: the owner then starts over where we have acknowledged.
 """
 
 import asyncio
@@ -20,15 +19,17 @@ from nats.js.api import ConsumerInfo
 from nats.js.errors import NotFoundError
 
 from uploadpp.core.model import Millis
+from uploadpp.core.text import clean
 from uploadpp.wire.edited import hinders_owner, looks_cut_off, paused
 from uploadpp.wire.followers import NOBODY, Followers
 from uploadpp.wire.positions import acknowledged
-from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, judge, left_of, words
+from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, judge, left_of, number, words
 from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, Place
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SLACK_SECONDS = 1
+MAX_WORDS = 256
 SILENCE_SECONDS = 10
 PENDING_BYTES = 1 << 30
 ACK_TOKENS = 9
@@ -271,7 +272,8 @@ class LogReader:
     async def _on_confirmation(self, message: Msg) -> None:
         """The server answers an acknowledgement under the sequence it was about."""
         if not (message.headers or {}).get("Status"):  # nobody there: it is repeated after a reconnect
-            self.acknowledged = max(self.acknowledged, int(message.subject.rpartition(".")[2]))
+            told = number({"": message.subject.rpartition(".")[2]}, "")
+            self.acknowledged = max(self.acknowledged, min(told, self.asked))  # no more than we asked for
 
     def waits(self) -> None:
         """What comes waits for the handler: the server is not the one that is silent."""
@@ -301,6 +303,8 @@ class LogReader:
         if not message.reply.startswith("$JS.ACK."):
             await self._on_status(message)
             return
+        if message.subject == self._inbox:
+            return  # published to our inbox by a client: what is handed over has the stream's subject
         try:
             raw, subject = _parse(message)
         except ValueError:
@@ -347,14 +351,14 @@ class LogReader:
         if status == "100":
             self._refusal = ""
             # What was on its way when a connection died is not sent again before the ack wait is over.
-            if int(headers.get("Nats-Last-Consumer", "0") or 0) > self._delivered:
+            if number(headers, "Nats-Last-Consumer") > self._delivered:
                 self._fail("messages were lost on their way")
             self._idle = self._pending > 0
             return
         if (left := left_of(headers)) is not None:
             await self._ended(*left)
             return
-        description = str(headers.get("Description", "")).strip()
+        status, description = clean(status, 16), clean(headers.get("Description", "").strip(), MAX_WORDS)
         answer, terms = judge(self._terms, status, description)
         if answer is Answer.OVER:
             self._fail(words(status, description))
@@ -369,7 +373,7 @@ class LogReader:
 
     async def _ended(self, messages: int, size: int) -> None:
         """A pull has ended. If all of its bytes are left, the next message needs a larger pull."""
-        self._credit -= messages
+        self._credit = max(self._credit - messages, 0)
         if size >= self._terms.bytes_of_a_pull(self._client.max_payload):
             self._terms = self._terms.larger
         if self._credit <= self._terms.credit // 2:

@@ -12,6 +12,8 @@ from nats.js import JetStreamContext
 from nats.js.api import ConsumerInfo
 from nats.js.errors import NotFoundError
 
+from uploadpp.core.text import clean
+from uploadpp.wire.jetstream import readable, reading
 from uploadpp.wire.stream import LEGACY_DURABLES, STREAM, legacy_members
 
 REQUEST_SECONDS = 5.0
@@ -127,8 +129,10 @@ async def advance(client: Client, name: str) -> int | None:
     }
     answer = await _ask(client, f"CREATE.{STREAM}.{name}", body)
     if "error" in answer:
-        raise NatsError(f"the consumer {name} cannot be made anew: {answer['error'].get('description')}")
-    return int(answer["delivered"]["stream_seq"])
+        said = answer["error"].get("description") if isinstance(answer["error"], dict) else ""
+        raise NatsError(f"the consumer {name} cannot be made anew: {clean(str(said))}")
+    delivered = answer.get("delivered")
+    return int(delivered.get("stream_seq", 0)) if delivered else 0
 
 
 async def _take_away(client: Client, name: str) -> dict[str, Any] | None:
@@ -136,7 +140,9 @@ async def _take_away(client: Client, name: str) -> dict[str, Any] | None:
     answer = await _ask(client, f"INFO.{STREAM}.{name}", None)
     if "error" in answer or answer.get("push_bound") or answer.get("num_waiting"):
         return None
-    config: dict[str, Any] = answer["config"]
+    config = answer.get("config")
+    if not isinstance(config, dict):
+        raise NatsError(f"the consumer {name} cannot be moved: its settings cannot be read")
     deleted = await _ask(client, f"DELETE.{STREAM}.{name}", None)
     return None if "error" in deleted else {**config, "name": name}
 
@@ -144,5 +150,8 @@ async def _take_away(client: Client, name: str) -> dict[str, Any] | None:
 async def _ask(client: Client, what: str, body: dict[str, Any] | None) -> dict[str, Any]:
     data = orjson.dumps(body) if body is not None else b""
     message = await client.request(f"$JS.API.CONSUMER.{what}", data, timeout=REQUEST_SECONDS)
-    answer: dict[str, Any] = orjson.loads(message.data)
-    return answer
+    with reading(what):
+        answer = orjson.loads(message.data)
+        if not isinstance(answer, dict):
+            raise TypeError
+        return readable(answer)

@@ -26,6 +26,7 @@ from nats.js.api import (
 from nats.js.errors import NotFoundError
 
 from uploadpp.core.sharding import BUCKETS, Shard
+from uploadpp.wire.jetstream import consumers_of
 from uploadpp.wire.kept import Keeper, Kept, read
 from uploadpp.wire.making import NoPlaceError, ensure, make, make_unless_there
 from uploadpp.wire.positions import acknowledged, first_of, last_before, last_sign_of
@@ -331,12 +332,7 @@ def strangers(consumers: list[ConsumerInfo], owner: str) -> dict[str, list[Consu
 
 async def list_consumers(js: JetStreamContext) -> list[ConsumerInfo]:
     """All consumers of the stream, whoever made them."""
-    found: list[ConsumerInfo] = []
-    while True:
-        page = await js.consumers_info(STREAM, offset=len(found))
-        found += page
-        if not page:
-            return found
+    return await consumers_of(js, STREAM)
 
 
 def _incarnation(info: StreamInfo) -> str:

@@ -124,3 +124,17 @@ def test_what_comes_late_is_decided_as_in_a_replay(bench: PipelineBench, bus: Ke
         late.read(2, start.body, message_id=start.event_id)
     assert bus.sent == [start]
     assert late.tracked(UPLOAD).unpublished == 0
+
+
+def test_s8_after_a_forged_acknowledgement_answers_count(bench: PipelineBench, bus: KeptEvents) -> None:
+    """It names a position that the stream will never reach, before which no answer would count."""
+    bench.act()
+    bench.read(1, RECEIVED)
+    bus.on_stored[0](2**62)
+    assert bench.upload(UPLOAD).log.start == 2**62
+    start = bus.sent[0]
+    bench.read(2, start.body, message_id=start.event_id)
+    assert bench.upload(UPLOAD).log.start == 2
+    answer = f'{{"UploadID":"{UPLOAD}","FinishedStep":"a","Outcome":"continue"}}'
+    bench.read(3, message("PostprocessingStepFinished", answer))
+    assert bench.upload(UPLOAD).current_step == "b"

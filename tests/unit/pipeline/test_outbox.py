@@ -26,11 +26,13 @@ class Desk:
         self.bus = KeptEvents()
         self.published: list[tuple[PendingCommand, int]] = []
         self.refused: list[str] = []
+        self.misplaced: list[tuple[int, int]] = []
         self.outbox = Outbox(
             self.bus,
             Metrics(),
             lambda pending, sequence: self.published.append((pending, sequence)),
             lambda _entry, _message, why: self.refused.append(why),
+            lambda _entry, said, sequence: self.misplaced.append((said, sequence)),
         )
         bench = PipelineBench(CONFIG, KeptEvents(), lambda: NOW)
         bench.read(1, message("BytesReceived", arrival()))
@@ -127,3 +129,15 @@ def test_a_refusal_is_told_once(desk: Desk) -> None:
     desk.outbox.put(desk.start())
     desk.bus.on_refused[0]("too large")
     assert (desk.refused, desk.published) == (["too large"], [])
+
+
+@pytest.mark.parametrize(("said", "found"), [(9, []), (10**15, [(10**15, 9)]), (8, [(8, 9)])])
+def test_s8_an_acknowledgement_that_the_log_contradicts_is_told(
+    desk: Desk, said: int, found: list[tuple[int, int]]
+) -> None:
+    desk.open()
+    pending = desk.start()
+    desk.outbox.put(pending)
+    desk.bus.on_stored[0](said)
+    desk.outbox.recognize(raw(pending))
+    assert desk.misplaced == found

@@ -29,12 +29,12 @@ def test_only_times_are_changed() -> None:
     answer = {
         "created": "2026-10-02T10:00:00+02:00",
         "config": {"opt_start_time": None, "metadata": {"created": "yesterday"}, "name": "time"},
-        "consumers": [{"ts": "2026-10-02T10:00:00+02:00"}, 1],
+        "consumers": [{"ts": "2026-10-02T10:00:00+02:00"}],
         "time": 7,
     }
     assert readable(answer) == {
         "created": "2026-10-02T08:00:00Z",
         "config": {"opt_start_time": None, "metadata": {"created": "yesterday"}, "name": "time"},
-        "consumers": [{"ts": "2026-10-02T08:00:00Z"}, 1],
+        "consumers": [{"ts": "2026-10-02T08:00:00Z"}],
         "time": 7,
     }
