@@ -9,6 +9,8 @@ from base64 import b64decode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+import orjson
+
 from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.sharding import BUCKET_LABEL
 from uploadpp.kube.api import FIELD_MANAGER, JSON_PATCH, Api, Json
@@ -108,9 +110,9 @@ def difference(written: object, kept: object, path: str) -> str:
 
 
 def _size(item: Json) -> int:
-    """About how many bytes a resource has: only what can be long is looked at."""
-    notes = item.get("metadata", {}).get("annotations") or {}
-    return 2_000 + len(item.get("spec", {}).get("sealed") or "") + sum(map(len, notes.values()))
+    """About how many bytes a resource has. Strangers may write as much as they like into its metadata."""
+    metadata, spec = item.get("metadata"), item.get("spec")
+    return 2_000 + len(orjson.dumps(metadata)) + len((spec or {}).get("sealed") or "")
 
 
 class Store:
