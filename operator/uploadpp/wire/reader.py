@@ -28,8 +28,7 @@ from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, Place
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SLACK_SECONDS = 1
-MAX_WORDS = 256
+HEARTBEAT_SLACK_SECONDS, MAX_WORDS = 1, 256
 SILENCE_SECONDS = 10
 PENDING_BYTES = 1 << 30
 ACK_TOKENS = 9
@@ -303,8 +302,8 @@ class LogReader:
         if not message.reply.startswith("$JS.ACK."):
             await self._on_status(message)
             return
-        if message.subject == self._inbox:
-            return  # published to our inbox by a client: what is handed over has the stream's subject
+        if message.subject == self._inbox:  # by a client: what is handed over has the stream's subject
+            return
         try:
             raw, subject = _parse(message)
         except ValueError:
