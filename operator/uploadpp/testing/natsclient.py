@@ -228,7 +228,8 @@ class SimulatedClient:
         request = orjson.loads(payload)
 
         def send(ack: str, data: bytes, headers: dict[str, str]) -> None:
-            self._receive(reply, Msg(self.as_client(), reply, ack, data, headers or None))
+            subject = STREAM if ack else reply  # what is stored keeps the subject of the stream
+            self._receive(reply, Msg(self.as_client(), subject, ack, data, headers or None))
 
         send.owner = self  # type: ignore[attr-defined]
         self._stream.pull(consumer, request["batch"], request["expires"] / 1e9, send)
