@@ -5,19 +5,26 @@ bytes instead of decoding JSON is safe.
 """
 
 import re
-from base64 import b64decode, b64encode
-from uuid import uuid4
+from base64 import b64decode
 
-STREAM = "main-queue"
+from uploadpp.testing import events
+from uploadpp.testing.events import new_message
+
 _TYPE = re.compile(rb'"eventtype":"events\.(\w+)"')
 _PAYLOAD = re.compile(rb'"Payload":"([^"]*)"')
 _ID = re.compile(rb'"UploadID":"([^"]*)"')
 _STEP = re.compile(rb'"StepToStart":"([^"]*)"')
-_USER = (
-    '{"id":{"idp":"https://idp.example.test","opaque_id":"4c510ada-c86b-4815-8820-42cdf82c3d51","type":1},'
-    '"username":"einstein","mail":"einstein@example.org","display_name":"Albert Einstein",'
-    '"opaque":{"map":{"roles":{"decoder":"plain","value":"WyJ1c2VyIl0="}}}}'
-)
+_USER = {
+    "id": {
+        "idp": "https://idp.example.test",
+        "opaque_id": "4c510ada-c86b-4815-8820-42cdf82c3d51",
+        "type": 1,
+    },
+    "username": "einstein",
+    "mail": "einstein@example.org",
+    "display_name": "Albert Einstein",
+    "opaque": {"map": {"roles": {"decoder": "plain", "value": "WyJ1c2VyIl0="}}},
+}
 
 
 def kind_of(message: bytes) -> bytes:
@@ -34,54 +41,33 @@ def upload_of(message: bytes) -> tuple[str, str]:
     return (upload[1].decode() if upload else "", step[1].decode() if step else "")
 
 
-def _event(kind: str, payload: str) -> bytes:
-    return (
-        (
-            f'{{"Timestamp":"2026-10-02T08:15:30Z","Metadata":{{"eventtype":"events.{kind}","eventid":"{uuid4()}",'
-            f'"initiatorid":"web-41c2","traceparent":""}},"ID":"{uuid4()}","Topic":"main-queue","Payload":"'
-        ).encode()
-        + b64encode(payload.encode())
-        + b'"}'
-    )
-
-
 def bytes_received(upload_id: str) -> bytes:
     """An upload of the size that real ones have: user, resource id, a URL with a token."""
     jwt = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjQxMDI0NDQ4MDB9.c2lnbmF0dXJlc2lnbmF0dXJlc2lnbmF0dXJl"
-    return _event(
-        "BytesReceived",
-        f'{{"UploadID":"{upload_id}","SpaceOwner":null,"ExecutingUser":{_USER},"ResourceID":{{"space_id":"s-1",'
-        f'"opaque_id":"n-{upload_id}"}},"Filename":"plan.pdf","Filesize":48213,'
-        f'"URL":"https://localhost:9200/data/{jwt}","Timestamp":null,"ImpersonatingUser":null}}',
-    )
+    url = f"https://localhost:9200/data/{jwt}"
+    payload = events.bytes_received(upload_id, ExecutingUser=_USER, Filename="plan.pdf", URL=url)
+    return new_message("BytesReceived", payload)
 
 
 def step_finished(upload_id: str, step: str, outcome: str) -> bytes:
     """A step's answer."""
-    return _event(
-        "PostprocessingStepFinished",
-        f'{{"UploadID":"{upload_id}","ExecutingUser":{_USER},"Filename":"plan.pdf","FinishedStep":"{step}",'
-        f'"Result":null,"Error":null,"Outcome":"{outcome}","Timestamp":null}}',
-    )
+    about = {"ExecutingUser": _USER, "Filename": "plan.pdf", "Timestamp": None}
+    payload = events.step_finished(upload_id, step, outcome, **about)
+    return new_message("PostprocessingStepFinished", payload)
 
 
 def upload_ready(upload_id: str) -> bytes:
     """The storage's answer."""
-    return _event("UploadReady", f'{{"UploadID":"{upload_id}","ExecutingUser":{_USER},"Failed":false}}')
+    return new_message("UploadReady", events.upload_ready(upload_id, ExecutingUser=_USER))
 
 
 def start_step(upload_id: str, step: str) -> bytes:
     """What the bare responder sends in the operator's place."""
-    return _event(
-        "StartPostprocessingStep",
-        f'{{"UploadID":"{upload_id}","URL":"","ExecutingUser":{_USER},"Filename":"plan.pdf","Filesize":48213,'
-        f'"StepToStart":"{step}"}}',
-    )
+    about = {"URL": "", "ExecutingUser": _USER, "Filename": "plan.pdf", "Filesize": 48213}
+    return new_message("StartPostprocessingStep", events.start_step(upload_id, step, **about))
 
 
 def finished(upload_id: str) -> bytes:
     """What the bare responder sends at the end."""
-    return _event(
-        "PostprocessingFinished",
-        f'{{"UploadID":"{upload_id}","ExecutingUser":{_USER},"Outcome":"continue"}}',
-    )
+    payload = events.finished(upload_id, "continue", ExecutingUser=_USER)
+    return new_message("PostprocessingFinished", payload)

@@ -24,6 +24,7 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from bench import events
+from uploadpp.testing.events import STREAM
 from uploadpp.wire.reader import LogReader, Raw
 from uploadpp.wire.stream import Place, ensure_stream
 
@@ -66,14 +67,14 @@ class Load:
         """A consumer of what comes from now on."""
         js, name = self._client.jetstream(), f"load-{uuid4().hex}"
         await ensure_stream(js)
-        first = (await js.stream_info(events.STREAM)).state.last_seq + 1
+        first = (await js.stream_info(STREAM)).state.last_seq + 1
         config = ConsumerConfig(
             name=name,
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=first,
             ack_policy=AckPolicy.NONE,
         )
-        await js.add_consumer(events.STREAM, config)
+        await js.add_consumer(STREAM, config)
         return Place(name, name, 1, first, 0)
 
     async def _upload(self) -> None:
@@ -93,7 +94,7 @@ class Load:
 
     async def _say(self, body: bytes) -> None:
         for _ in range(self._options.copies):
-            await self._client.publish(events.STREAM, body)
+            await self._client.publish(STREAM, body)
 
     async def _hear(self, message: Raw) -> None:
         kind = events.kind_of(message.data)

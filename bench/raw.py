@@ -13,13 +13,13 @@ from pathlib import Path
 
 import uvloop
 
-from tests.uploads import ARRIVAL, PASSED, after
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis
 from uploadpp.kube.api import Api
 from uploadpp.kube.credentials import find_credentials
 from uploadpp.kube.store import Store
+from uploadpp.testing.builders import ARRIVAL, PASSED, after
 
 SEALED = "g" * 1400
 TEN_YEARS_MS = 10 * 365 * 86_400_000

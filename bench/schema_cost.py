@@ -24,9 +24,9 @@ import orjson
 
 from bench.shapes import SHAPES, Shape
 from e2e.cluster.local import LocalCluster
-from tests.uploads import PASSED, after
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.api.crd import custom_resource_definition
+from uploadpp.testing.builders import PASSED, after
 
 WRITERS = 4
 """Enough to keep the server busy: an idle Go process spends what is left on collecting garbage early."""

@@ -8,7 +8,7 @@ WORK = ROOT / ".cache" / "mutation"
 PACKAGE = "operator/uploadpp"
 CORE = f"{PACKAGE}/core"
 TESTS = "tests/unit/core"
-HELPERS = ("tests/uploads.py", "tests/records.py")
+HELPERS = ("tests/records.py",)
 """What tests of the core share with others."""
 LEFT_OUT = "test_states_page.py"
 """It looks at a page of the docs, which is not in the copy."""

@@ -16,7 +16,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, KeyValueConfig
 from nats.js.errors import NoKeysError
 
 from e2e.cluster.kubectl import Kubectl
-from e2e.demo.wire import STREAM, Event, decode, encode, ensure_stream, go_json
+from e2e.demo.wire import STREAM, Event, decode, ensure_stream, go_json
 from e2e.operator_process import Operator
 from tests.driver import bytes_received, reasons
 from tests.goservice import BUCKET, GoService, key_of
@@ -26,6 +26,7 @@ from uploadpp.migration.release import ReleaseOptions
 from uploadpp.migration.report import Exit, Report
 from uploadpp.process.configuration import read_settings
 from uploadpp.process.settings import Settings
+from uploadpp.testing.events import new_message, step_finished, upload_ready
 
 STEPS = ("virusscan", "delay", "policies")
 SETTINGS = {
@@ -165,14 +166,13 @@ class World:
             failed = event.payload["Outcome"] != "continue"
             failed = failed or (kind == "unreleased" and self.tries[upload, step] == 1)
             self.last[upload] = failed
-            await self.js.publish(STREAM, encode("UploadReady", {"UploadID": upload, "Failed": failed}))
+            await self.js.publish(STREAM, new_message("UploadReady", upload_ready(upload, failed=failed)))
             return
         await self._say_outcome(event, step, self._word(upload, kind, step))
 
     async def _say_outcome(self, event: Event, step: str, word: str) -> None:
-        answer = {"UploadID": event.upload_id, "FinishedStep": step, "Outcome": word}
-        body = encode("PostprocessingStepFinished", {**answer, "Result": None, "Error": None})
-        await self.js.publish(STREAM, body)
+        answer = step_finished(event.upload_id, step, word)
+        await self.js.publish(STREAM, new_message("PostprocessingStepFinished", answer))
 
     def _word(self, upload: str, kind: str, step: str) -> str:
         if step == "virusscan":

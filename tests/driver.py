@@ -20,28 +20,16 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from e2e.cluster.kubectl import Kubectl
-from e2e.demo.wire import Event, decode, encode, ensure_stream, read_all
+from e2e.demo.wire import Event, decode, ensure_stream, read_all
 from e2e.operator_process import Operator
-
-STREAM = "main-queue"
-USER = {"id": {"idp": "https://idp.test", "opaque_id": "u-1", "type": 1}, "username": "mary"}
+from uploadpp.testing import events
+from uploadpp.testing.events import STREAM, new_message
 
 
 def bytes_received(upload_id: str, *, initiator: str = "web-1", **members: object) -> bytes:
     """The storage's announcement of an upload."""
-    payload = {
-        "UploadID": upload_id,
-        "SpaceOwner": None,
-        "ExecutingUser": USER,
-        "ResourceID": {"space_id": "s-1", "opaque_id": f"node-{upload_id}"},
-        "Filename": f"{upload_id}.pdf",
-        "Filesize": 48213,
-        "URL": f"https://storage.test/data/{upload_id}",
-        "Timestamp": None,
-        "ImpersonatingUser": None,
-        **members,
-    }
-    return encode("BytesReceived", payload, {"initiatorid": initiator})
+    payload = events.bytes_received(upload_id, **members)
+    return new_message("BytesReceived", payload, initiatorid=initiator)
 
 
 @dataclass
@@ -157,7 +145,7 @@ class Driver:
                 await self._answer_step(event)
         elif event.type == "PostprocessingFinished":
             failed = event.payload["Outcome"] != "continue"
-            await self._reply("UploadReady", {"UploadID": event.upload_id, "Failed": failed})
+            await self._reply("UploadReady", events.upload_ready(event.upload_id, failed=failed))
             self._answered.add(event.id)
             self.released.add(event.upload_id)
 
@@ -165,14 +153,14 @@ class Driver:
         step = event.payload["StepToStart"]
         self._attempts[event.upload_id, step] += 1
         outcome = self.outcome(event.upload_id, step, self._attempts[event.upload_id, step])
-        answer = {"UploadID": event.upload_id, "FinishedStep": step, "Outcome": outcome}
         result = self.result(event.upload_id)
-        await self._reply("PostprocessingStepFinished", {**answer, "Result": result, "Error": None})
+        answer = events.step_finished(event.upload_id, step, outcome, Result=result)
+        await self._reply("PostprocessingStepFinished", answer)
         self._answered.add(event.id)
 
     async def _reply(self, kind: str, payload: dict[str, Any]) -> None:
         await asyncio.sleep(self.pause)
-        await self.say(encode(kind, payload))
+        await self.say(new_message(kind, payload))
 
 
 async def _ignore(error: Exception) -> None:

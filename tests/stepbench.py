@@ -1,7 +1,6 @@
 """What tests of steps need: a stream, a storage that serves bytes, and step processes."""
 
 import asyncio
-import json
 import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from e2e.cluster.service import Service
 from e2e.demo.gateway import DataGateway
 from e2e.demo.wire import Event, ensure_stream, read_all
 from e2e.operator_process import plain_environment
-from tests.wiretext import message
+from uploadpp.testing.events import message, start_step
 
 LIMIT_SECONDS = 30
 USER = {"id": {"idp": "https://idp.test", "opaque_id": "u-1", "type": 1}, "username": "einstein"}
@@ -157,8 +156,7 @@ class StepBench:
         """Publish a start of a step, and serve its bytes; returns the upload's id."""
         upload = upload or str(uuid.uuid4())
         await asyncio.to_thread((self.gateway.uploads / upload).write_bytes, content)
-        payload = {
-            "UploadID": upload,
+        about: dict[str, Any] = {
             "URL": url or self.gateway.url(upload, 60),
             "ExecutingUser": USER,
             "Filename": "plan.pdf",
@@ -166,13 +164,12 @@ class StepBench:
             "Token": "",
             "ResourceID": RESOURCE,
             "RevaToken": "",
-            "StepToStart": step,
             "Timestamp": None,
             "ImpersonatingUser": None,
-            **members,
         }
+        payload = start_step(upload, step, **about | members)
         metadata = {**CONTEXT, "eventid": event_id or str(uuid.uuid4())}
-        body = message("StartPostprocessingStep", json.dumps(payload), **metadata)
+        body = message("StartPostprocessingStep", payload, **metadata)
         await self.client.jetstream().publish("main-queue", body)
         return upload
 

@@ -11,7 +11,7 @@ import pytest
 from cryptography.fernet import Fernet
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from e2e.demo.wire import STREAM, encode, ensure_stream, read_all
+from e2e.demo.wire import STREAM, ensure_stream, read_all
 from tests.adopting import PLAIN, SETTINGS, STEPS, Entries, Site, fill, record, records
 from tests.driver import bytes_received
 from tests.goservice import BUCKET, key_of
@@ -19,6 +19,7 @@ from uploadpp.kube.errors import UnavailableError
 from uploadpp.kube.store import Store
 from uploadpp.migration.report import Exit
 from uploadpp.process.configuration import ConfigurationError
+from uploadpp.testing.events import new_message, start_step, step_finished
 
 
 @pytest.fixture
@@ -166,11 +167,9 @@ async def test_in_and_at_once_back(still: Site) -> None:
     await fill(still.world.js, {"a": record("a"), "b": record("b")})
     await still.adopt()
     await still.release()
-    answer = {"UploadID": "a", "FinishedStep": "virusscan", "Outcome": "continue", "Error": None}
-    await still.world.js.publish(
-        STREAM, encode("StartPostprocessingStep", {"UploadID": "a", "StepToStart": "virusscan"})
-    )
-    await still.world.js.publish(STREAM, encode("PostprocessingStepFinished", answer))
+    answer = step_finished("a", "virusscan", "continue")
+    await still.world.js.publish(STREAM, new_message("StartPostprocessingStep", start_step("a", "virusscan")))
+    await still.world.js.publish(STREAM, new_message("PostprocessingStepFinished", answer))
     await still.adopt()
     await still.release()
     state = (await still.world.js.stream_info(STREAM)).state

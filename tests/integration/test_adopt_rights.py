@@ -11,7 +11,7 @@ import pytest
 from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
-from e2e.demo.wire import STREAM, encode, ensure_stream, read_all
+from e2e.demo.wire import STREAM, ensure_stream, read_all
 from e2e.operator_process import Operator, OperatorOptions
 from tests.adopting import PLAIN, SETTINGS, STEPS, Site, World, fill, record, records
 from tests.chart.rendering import render
@@ -22,6 +22,7 @@ from uploadpp.migration.adopt import AdoptOptions
 from uploadpp.migration.cli import adopt, release
 from uploadpp.migration.release import ReleaseOptions
 from uploadpp.migration.report import Exit, Report
+from uploadpp.testing.events import new_message, start_step, step_finished
 
 JOBS = {"adopt": "adopt", "handBack": "release"}
 
@@ -69,10 +70,10 @@ async def test_both_commands_do_with_what_they_are_given(
     js = site.world.js
     await ensure_stream(js)
     await fill(js, {"a": record("a"), "b": record("b")})
-    start = encode("StartPostprocessingStep", {"UploadID": "b", "StepToStart": "virusscan"})
-    answer = {"UploadID": "b", "FinishedStep": "virusscan", "Outcome": "delete", "Error": None}
+    start = new_message("StartPostprocessingStep", start_step("b", "virusscan"))
+    answer = step_finished("b", "virusscan", "delete")
     await js.publish(STREAM, start)
-    await js.publish(STREAM, encode("PostprocessingStepFinished", answer))
+    await js.publish(STREAM, new_message("PostprocessingStepFinished", answer))
     await js.publish(STREAM, bytes_received("c"))
     folder = {value: account_of(kubectl, namespace, value, tmp_path) for value in JOBS}
     settings = site.settings

@@ -14,11 +14,11 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import STREAM, Driver, bytes_received, histories, log_lines, reasons, samples, start_working
-from tests.wiretext import arrival, message
+from tests.driver import Driver, bytes_received, histories, log_lines, reasons, samples, start_working
 from uploadpp.core.commands import Kind, Mark, StartStep
 from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import Millis, StepPlan, Upload
+from uploadpp.testing.events import STREAM, arrival, message
 from uploadpp.wire.decode import decode
 from uploadpp.wire.encode import encode
 from uploadpp.wire.marks import Marks

@@ -9,7 +9,8 @@ from e2e.cluster.instance import Instance
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import STREAM, Driver, bytes_received, histories, samples, start_working
+from tests.driver import Driver, bytes_received, histories, samples, start_working
+from uploadpp.testing.events import STREAM
 
 UPLOADS = int(os.environ.get("BURST_UPLOADS", "1000"))
 PATIENCE = 60 + UPLOADS / 20

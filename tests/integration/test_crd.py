@@ -11,13 +11,13 @@ import pytest
 
 from e2e.cluster.kubectl import Kubectl, KubectlError
 from e2e.cluster.local import LocalCluster
-from tests.uploads import ARRIVAL, PASSED, after
 from uploadpp.api import API_VERSION, CRD_NAME, KIND
 from uploadpp.api.codec import ALL_SHOWN, from_resource, to_resource, to_status
 from uploadpp.api.limits import MAX_SEALED
 from uploadpp.core.config import Config
 from uploadpp.core.inputs import StepFinished
 from uploadpp.core.model import Origin, Upload
+from uploadpp.testing.builders import ARRIVAL, PASSED, after
 
 IDS = [f"{n}d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11" for n in range(4)]
 TERMINAL = 80

@@ -18,6 +18,7 @@ from e2e.demo.steps.service import Work, serving
 from e2e.demo.steps.virusscan import VirusScan
 from e2e.demo.storage import Storage
 from e2e.demo.wire import Event, publish, read_all
+from uploadpp.testing.events import start_step
 
 
 class Bench:
@@ -66,7 +67,7 @@ async def scanning(
 
 async def test_policies_answers_its_own_step_only(bench: Bench) -> None:
     async with serving(bench.nats_url, "policies", check):
-        await publish(bench.storage.js, "StartPostprocessingStep", {"UploadID": "x", "StepToStart": "delay"})
+        await publish(bench.storage.js, "StartPostprocessingStep", start_step("x", "delay"))
         kept = await bench.run("policies", "report.pdf", b"x")
         refused = await bench.run("policies", "setup.exe", b"x")
     assert kept.payload == {

@@ -14,6 +14,7 @@ from e2e.cluster.nats import NatsServer
 from e2e.demo.sessions import Place
 from e2e.demo.storage import Storage
 from e2e.demo.wire import Event, publish, read_all
+from uploadpp.testing.events import finished
 
 USER = {"id": {"idp": "https://idp.example.test", "opaque_id": "u-1", "type": 1}, "username": "mary"}
 CONTENT = b"%PDF-1.7 hello"
@@ -189,7 +190,7 @@ async def test_events_wait_while_the_storage_is_down(
 ) -> None:
     async with Storage(tmp_path, nats.url) as first:
         upload = await first.upload("plan.pdf", CONTENT, user=USER)
-    await publish(js, "PostprocessingFinished", {"UploadID": upload, "Outcome": "continue"})
+    await publish(js, "PostprocessingFinished", finished(upload, "continue"))
     async with Storage(tmp_path, nats.url) as second:
         await eventually(lambda: second.actions(upload) == ["released"])
 

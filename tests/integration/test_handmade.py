@@ -12,9 +12,10 @@ from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
-from e2e.demo.wire import encode, read_all
+from e2e.demo.wire import read_all
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import Driver, bytes_received, histories
+from uploadpp.testing.events import new_message, step_finished
 
 URL = "https://storage.test/data/s3cr3t-path"
 
@@ -147,13 +148,4 @@ async def test_deleting_a_resource_forgets_its_upload(
 
 
 def _answer(upload_id: str) -> bytes:
-    return encode(
-        "PostprocessingStepFinished",
-        {
-            "UploadID": upload_id,
-            "FinishedStep": "policies",
-            "Outcome": "continue",
-            "Result": None,
-            "Error": None,
-        },
-    )
+    return new_message("PostprocessingStepFinished", step_finished(upload_id, "policies", "continue"))

@@ -8,8 +8,9 @@ from e2e.cluster.instance import Instance
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import STREAM, Driver, bytes_received, histories, log_lines, samples, start_working
+from tests.driver import Driver, bytes_received, histories, log_lines, samples, start_working
 from uploadpp.resources.relist import SOON_READ
+from uploadpp.testing.events import STREAM
 from uploadpp.wire.stream import parse_name
 
 SETTINGS = {"UPLOADPP_LEASE_DURATION": "1s"}

@@ -14,6 +14,7 @@ from e2e.demo.storage import Storage
 from e2e.demo.wire import publish
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import Driver, start_working, until_reasons
+from uploadpp.testing.events import bytes_received, resume
 
 SHORT = {
     "UPLOADPP_READY_AFTER": "500ms",
@@ -83,7 +84,7 @@ async def test_a_storage_that_refuses_connections_proves_nothing(
         closed.bind(("127.0.0.1", 0))  # bound and not listening: refused
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/data/secret-token"
         async with Driver(nats.url, silent=True) as driver:
-            arrival = {"UploadID": "refused-1", "URL": url, "Filename": "f", "Filesize": 1}
+            arrival = bytes_received("refused-1", URL=url)
             await publish(driver.js, "BytesReceived", arrival)
             async with asyncio.timeout(60):
                 while 'result="unreachable"} 3' not in operator.metrics():  # noqa: ASYNC110 -- a test may poll
@@ -105,7 +106,6 @@ async def test_what_nobody_answers_for_ends_without_the_check_as_well(
         await until_reasons(kubectl, {upload: "Unanswered"})
         assert storage.gateway.downloads == []
         storage.faults.lost_events = 0
-        resumed = {"UploadID": upload, "Step": ""}
-        await publish(storage.js, "ResumePostprocessing", resumed)
+        await publish(storage.js, "ResumePostprocessing", resume(upload))
         await until_reasons(kubectl, {upload: "Completed"})
     assert "storage_checks_total{" not in operator.metrics()

@@ -20,9 +20,10 @@ from e2e.cluster.nats import NatsServer
 from e2e.cluster.natsversions import OLDEST
 from e2e.operator_process import Operator, OperatorOptions
 from e2e.paths import REPO
-from tests.driver import STREAM, Driver, histories, start_working, until_reasons
+from tests.driver import Driver, histories, start_working, until_reasons
 from tests.stepbench import STEP as TEMPLATE
 from tests.stepbench import StepBench
+from uploadpp.testing.events import STREAM
 
 DOCS = (REPO / "docs" / "nats.md").read_text()
 USERS = """

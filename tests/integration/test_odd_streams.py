@@ -12,7 +12,8 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import STREAM, Driver, histories, start_working, until, until_reasons
+from tests.driver import Driver, histories, start_working, until, until_reasons
+from uploadpp.testing.events import STREAM
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import STREAM, Driver, histories, log_lines, samples, start_working, until_reasons
+from tests.driver import Driver, histories, log_lines, samples, start_working, until_reasons
+from uploadpp.testing.events import STREAM
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.publisher import Publisher
 

@@ -17,7 +17,8 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import STREAM, Driver, histories, samples
+from tests.driver import Driver, histories, samples
+from uploadpp.testing.events import STREAM
 
 LEASE = {"UPLOADPP_LEASE_DURATION": "2s"}
 PATIENCE = 60

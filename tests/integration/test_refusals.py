@@ -12,16 +12,8 @@ from e2e.cluster.kubectl import Kubectl, KubectlError
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import (
-    STREAM,
-    Driver,
-    histories,
-    log_lines,
-    samples,
-    start_working,
-    until,
-    until_reasons,
-)
+from tests.driver import Driver, histories, log_lines, samples, start_working, until, until_reasons
+from uploadpp.testing.events import STREAM
 
 UNRECORDED = "uploadpp_uploads_unrecorded"
 REFUSED = "uploadpp_records_refused_total"

@@ -12,10 +12,10 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.cluster.natsversions import NEWEST, OLDEST
-from e2e.demo.wire import encode
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import STREAM, Driver, histories, log_lines, samples, start_working, until, until_reasons
+from tests.driver import Driver, histories, log_lines, samples, start_working, until, until_reasons
 from tests.oldservice import OldService
+from uploadpp.testing.events import STREAM, new_message, resume, step_finished
 
 STEPS = ("virusscan",)
 Make = Callable[..., Operator]
@@ -55,8 +55,7 @@ async def until_unready(operator: Operator, words: str) -> None:
 
 def answer(upload: str) -> bytes:
     """What the step says of an upload."""
-    told = {"UploadID": upload, "FinishedStep": "virusscan", "Outcome": "continue", "Error": None}
-    return encode("PostprocessingStepFinished", told)
+    return new_message("PostprocessingStepFinished", step_finished(upload, "virusscan", "continue"))
 
 
 @pytest.mark.each_nats
@@ -148,7 +147,7 @@ async def test_a_second_replica_holds_as_well(make: Make, nats: NatsServer) -> N
             await until(lambda: held(first, second))
             await asyncio.to_thread(first.stop)
             await until_unready(second, "holding")
-            await driver.say(encode("ResumePostprocessing", {"UploadID": "nobody", "Step": ""}))
+            await driver.say(new_message("ResumePostprocessing", resume("nobody")))
         await until_unready(second, "")
         await driver.upload("a")
         await driver.until_released("a")

@@ -10,8 +10,9 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import STREAM, Driver, histories, reasons, samples
+from tests.driver import Driver, histories, reasons, samples
 from uploadpp.core.sharding import Shard
+from uploadpp.testing.events import STREAM
 
 LEASE = {"UPLOADPP_LEASE_DURATION": "2s"}
 SETTLES = 90

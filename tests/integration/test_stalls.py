@@ -9,10 +9,10 @@ from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
-from e2e.demo.wire import encode
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import Driver, bytes_received, samples, start_working
 from tests.hostile import ROUGH
+from uploadpp.testing.events import new_message, step_finished
 from uploadpp.wire.pulls import HEARTBEAT_SECONDS
 
 LENGTH = 100_000
@@ -31,16 +31,14 @@ def cpu_seconds(pid: int) -> float:
 async def say_all(driver: Driver, shape: str, name: str) -> None:
     """Messages that hold the text wherever a text may be, and an upload that shows they were all read."""
     text = (shape * (LENGTH // len(shape) + 1))[:LENGTH]
-    while len(encode("X", {"a": text}, {})) > 4 * LENGTH:
+    while len(new_message("X", {"a": text})) > 4 * LENGTH:
         text = text[: len(text) // 2]
     await driver.say(bytes_received(name, Filename=text, initiator=text[:2000]))
     for member in ("ErrorMsg", "Description"):
         for step, outcome in (("policies", "retry"), (text[:2000], "continue"), ("policies", text)):
-            answer = {"UploadID": name, "FinishedStep": step, "Outcome": outcome}
-            await driver.say(
-                encode("PostprocessingStepFinished", {**answer, "Result": {member: text}, "Error": None})
-            )
-    await driver.say(encode("PostprocessingStepFinished", {"UploadID": text[:2000], "Error": text}))
+            answer = step_finished(name, step, outcome, Result={member: text})
+            await driver.say(new_message("PostprocessingStepFinished", answer))
+    await driver.say(new_message("PostprocessingStepFinished", {"UploadID": text[:2000], "Error": text}))
     await driver.upload(f"after-{name}")
     await driver.until_released(f"after-{name}")
 

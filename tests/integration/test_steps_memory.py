@@ -10,7 +10,6 @@ from nats.js.api import ConsumerInfo
 
 from e2e.cluster.nats import NatsServer
 from e2e.demo.wire import Event, decode, read_all
-from tests.wiretext import message
 from uploadpp.steps import Continue, Upload, Verdict
 from uploadpp.steps.bus import Bus, NatsBus
 from uploadpp.steps.consumer import StartConsumer
@@ -19,6 +18,7 @@ from uploadpp.steps.judge import Judge
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.service import StepService, Terms
 from uploadpp.steps.testing.memory import MemoryBus
+from uploadpp.testing.events import message, start_step
 from uploadpp.wire.stream import STREAM
 
 FINISHED = "PostprocessingStepFinished"
@@ -26,7 +26,7 @@ Put = Callable[[bytes], Awaitable[None]]
 
 
 def start(upload: str, event_id: str, step: str = "mine") -> bytes:
-    payload = f'{{"UploadID":"{upload}","StepToStart":"{step}","URL":"http://127.0.0.1:9/"}}'
+    payload = start_step(upload, step, URL="http://127.0.0.1:9/")
     return message("StartPostprocessingStep", payload, eventid=event_id)
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
-from tests.uploads import PASSED, after
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.kube.api import Api
@@ -17,6 +16,7 @@ from uploadpp.kube.errors import ConflictError, NotFoundError, RefusedError, Una
 from uploadpp.kube.eventlog import EventLog
 from uploadpp.kube.store import Store, stored
 from uploadpp.resources.relist import NEEDED
+from uploadpp.testing.builders import PASSED, after
 
 UPLOAD = after(*PASSED[:1])
 DONE = after(*PASSED)

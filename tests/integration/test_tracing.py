@@ -10,13 +10,14 @@ from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
-from e2e.demo.wire import Event, encode, read_all
+from e2e.demo.wire import Event, read_all
 from e2e.operator_process import Operator, OperatorOptions
 from tests.collector import Collector
-from tests.driver import USER, Driver, bytes_received, log_lines, start_working, until_reasons
+from tests.driver import Driver, bytes_received, log_lines, start_working, until_reasons
 from tests.stepbench import StepBench, until
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.model import Millis
+from uploadpp.testing.events import USER, new_message, step_finished
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED, NOT_SAMPLED = f"00-{TRACE}-{PARENT}-01", f"00-{TRACE}-{PARENT}-00"
@@ -106,12 +107,8 @@ async def test_a_killed_operator_leaves_no_gap(
         assert collector.spans == []
         (started,) = of(await read_all(driver.js), "StartPostprocessingStep", "traced")
         driver.silent = False
-        await driver.say(
-            encode(
-                "PostprocessingStepFinished",
-                {"UploadID": "traced", "FinishedStep": "virusscan", "Outcome": "continue"},
-            )
-        )
+        answer = step_finished("traced", "virusscan", "continue")
+        await driver.say(new_message("PostprocessingStepFinished", answer))
         status = kubectl.json("get", "upp", "traced")["status"]
         await start_working(operator)
         await until(lambda: bool(collector.named("postprocessing")))

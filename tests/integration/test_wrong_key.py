@@ -15,9 +15,10 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import STREAM, Driver, histories, reasons, samples, start_working, until, until_reasons
+from tests.driver import Driver, histories, reasons, samples, start_working, until, until_reasons
 from uploadpp.core.model import Origin
 from uploadpp.kube.sealing import Sealer, fingerprint
+from uploadpp.testing.events import STREAM, step_finished
 from uploadpp.wire.positions import acknowledged
 
 
@@ -80,10 +81,7 @@ async def test_an_answer_that_comes_while_the_key_is_wrong_waits(
     assert samples(operator.metrics(), "uploadpp_sealing_key_wrong") == {"": 1}
     driver.silent = False
     for step in operator.options.steps:
-        await driver._reply(
-            "PostprocessingStepFinished",
-            {"UploadID": "u1", "FinishedStep": step, "Outcome": "continue", "Result": None, "Error": None},
-        )
+        await driver._reply("PostprocessingStepFinished", step_finished("u1", step, "continue"))
         break
     await asyncio.sleep(2)
     assert await floor(driver) == before

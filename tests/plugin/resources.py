@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from e2e.cluster.controlplane import ApiServer
-from tests.uploads import CONFIG, FILE
 from uploadpp.api.codec import ShownField, to_resource, to_status
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived, Input
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, Origin, Upload
+from uploadpp.testing.builders import CONFIG, FILE
 
 Json = dict[str, Any]
 

@@ -14,12 +14,13 @@ from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
+from tests.driver import bytes_received
 from tests.integration.test_rights import Account
 from tests.plugin.conftest import Plugin
-from tests.plugin.peers import answer, receive
 from tests.plugin.resources import Json, Writer
 from tests.plugin.test_goldens import STATES, stalled
 from tests.plugin.test_operator import address, send, stage
+from uploadpp.testing.events import new_message, step_finished
 
 __all__ = ["address"]
 
@@ -64,10 +65,10 @@ def test_what_keeps_uploads_from_moving_is_named(
     metrics = f"--metrics-url={operator.url}/metrics"
     until_named(pp, "no service listens for step virusscan: its uploads wait", metrics)
 
-    send(nats, receive("one"), receive("two"))
+    send(nats, bytes_received("one"), bytes_received("two"))
     stage(writer, "two", "Running")
     kubectl("patch", "upp", "two", "--type=merge", '--patch={"spec":{"desiredState":"Suspended"}}')
-    send(nats, answer("two", "virusscan", "continue"))
+    send(nats, new_message("PostprocessingStepFinished", step_finished("two", "virusscan", "continue")))
     stage(writer, "two", "Suspended")
     said = until_named(pp, "one is stuck for ", metrics)
     assert "none of them moves" in said

@@ -6,13 +6,13 @@ import pytest
 
 from tests.plugin.conftest import Golden, Plugin
 from tests.plugin.resources import Writer, at
-from tests.uploads import CONFIG
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import CleanUpload, SpecChanged, StepFinished, Tick, UploadReady
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, Millis, StepPlan, Upload
 from uploadpp.core.states import DesiredState, OnExhausted, OnTooLarge
+from uploadpp.testing.builders import CONFIG
 
 HOUR = Millis(3_600_000)
 SLOW = Config(

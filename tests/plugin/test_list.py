@@ -12,11 +12,11 @@ import yaml
 from tests.plugin.conftest import Plugin
 from tests.plugin.resources import Writer, at
 from tests.plugin.terminal import Terminal
-from tests.uploads import CONFIG
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import StepFinished, UploadReady
 from uploadpp.core.states import OnExhausted
+from uploadpp.testing.builders import CONFIG
 
 AGE = re.compile(r"\b\d+s\b *")
 """An age, and the spaces that its length moves: it changes between two commands."""

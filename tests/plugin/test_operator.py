@@ -19,10 +19,11 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
+from tests.driver import bytes_received
 from tests.oldservice import OldService
 from tests.plugin.conftest import Plugin
-from tests.plugin.peers import answer, ready, receive
 from tests.plugin.resources import Json, Writer
+from uploadpp.testing.events import new_message, step_finished, upload_ready
 
 STEPS = ("virusscan", "policies")
 
@@ -85,7 +86,7 @@ def stage(writer: Writer, name: str, wanted: str) -> None:
 
 @pytest.mark.usefixtures("operator")
 def test_restart_resume_suspend_cancel(pp: Plugin, writer: Writer, nats: NatsServer) -> None:
-    send(nats, *(receive(name) for name in ("one", "two", "three", "four")))
+    send(nats, *(bytes_received(name) for name in ("one", "two", "three", "four")))
     for name in ("one", "two", "three", "four"):
         stage(writer, name, "Running")
 
@@ -100,12 +101,12 @@ def test_restart_resume_suspend_cancel(pp: Plugin, writer: Writer, nats: NatsSer
     assert writer.get("one")["status"]["run"] == 3
 
     assert pp("suspend", "two").out.endswith("/two suspended, now Running, step virusscan\n")
-    send(nats, answer("two", "virusscan", "continue"))
+    send(nats, new_message("PostprocessingStepFinished", step_finished("two", "virusscan", "continue")))
     stage(writer, "two", "Suspended")
     assert pp("unsuspend", "two").out.endswith("/two unsuspended, now Running, step policies\n")
 
     assert pp("cancel", "three").out.endswith("/three cancelled, now AwaitingReady\n")
-    send(nats, ready("three", failed=True))
+    send(nats, new_message("UploadReady", upload_ready("three", failed=True)))
     stage(writer, "three", "Cancelled")
     refused = pp("restart", "three")
     assert refused.code == 1
@@ -123,10 +124,10 @@ def test_restart_resume_suspend_cancel(pp: Plugin, writer: Writer, nats: NatsSer
 @pytest.mark.usefixtures("operator")
 def test_a_whole_step_goes_on_by_one_event(pp: Plugin, writer: Writer, nats: NatsServer) -> None:
     names = [f"upload-{i:02}" for i in range(60)]
-    send(nats, receive("elsewhere"), *(receive(name) for name in names))
+    send(nats, bytes_received("elsewhere"), *(bytes_received(name) for name in names))
     for name in ("elsewhere", *names):
         stage(writer, name, "Running")
-    send(nats, answer("elsewhere", "virusscan", "continue"))
+    send(nats, new_message("PostprocessingStepFinished", step_finished("elsewhere", "virusscan", "continue")))
     until(writer, "elsewhere", lambda status: status.get("currentStep") == "policies")
     done = pp("restart", "-s", "virusscan")
     assert done.code == 0, done
@@ -151,7 +152,7 @@ def test_a_whole_step_goes_on_by_one_event(pp: Plugin, writer: Writer, nats: Nat
 
 @pytest.mark.usefixtures("operator")
 def test_wait_says_how_it_ended(pp: Plugin, writer: Writer, nats: NatsServer) -> None:
-    send(nats, receive("good"), receive("bad"))
+    send(nats, bytes_received("good"), bytes_received("bad"))
     stage(writer, "good", "Running")
     stage(writer, "bad", "Running")
     late = pp("wait", "good", "--timeout", "200ms")
@@ -159,18 +160,18 @@ def test_wait_says_how_it_ended(pp: Plugin, writer: Writer, nats: NatsServer) ->
     assert "time is over: good is Running" in late.err
     waiting = pp.start("wait", "good", "--timeout", "30s")
     again = pp.start("restart", "bad", "--wait", "--timeout", "30s")
-    send(nats, answer("good", "virusscan", "continue"))
+    send(nats, new_message("PostprocessingStepFinished", step_finished("good", "virusscan", "continue")))
     # An answer that comes before its question counts for nothing.
     until(writer, "good", lambda status: status.get("currentStep") == "policies")
-    send(nats, answer("good", "policies", "continue"))
+    send(nats, new_message("PostprocessingStepFinished", step_finished("good", "policies", "continue")))
     stage(writer, "good", "AwaitingReady")
-    send(nats, ready("good", failed=False))
+    send(nats, new_message("UploadReady", upload_ready("good", failed=False)))
     assert waiting.communicate(timeout=60)[0].endswith("/good Completed\n")
     assert waiting.returncode == 0
     until(writer, "bad", lambda status: status.get("run") == 2)
-    send(nats, answer("bad", "virusscan", "delete"))
+    send(nats, new_message("PostprocessingStepFinished", step_finished("bad", "virusscan", "delete")))
     stage(writer, "bad", "AwaitingReady")
-    send(nats, ready("bad", failed=True))
+    send(nats, new_message("UploadReady", upload_ready("bad", failed=True)))
     assert again.communicate(timeout=60)[0].endswith("/bad restarted, now Deleted\n")
     assert again.returncode == 1
     assert pp("wait", "bad").code == 1
@@ -342,7 +343,7 @@ def test_doctor_reads_the_metrics_of_a_pod(
 @pytest.mark.usefixtures("operator")
 def test_plain_watch_tells_every_step(pp: Plugin, writer: Writer, nats: NatsServer) -> None:
     watching = pp.start("watch")
-    send(nats, receive("one"))
+    send(nats, bytes_received("one"))
     stage(writer, "one", "Running")
     assert watching.stdout is not None
     while "one  Running" not in watching.stdout.readline():  # what ends before it looks is not shown
@@ -350,11 +351,11 @@ def test_plain_watch_tells_every_step(pp: Plugin, writer: Writer, nats: NatsServ
     named = pp.start("watch", "one")
     assert named.stdout is not None
     assert "one  Running, step virusscan" in named.stdout.readline()
-    send(nats, answer("one", "virusscan", "continue"))
+    send(nats, new_message("PostprocessingStepFinished", step_finished("one", "virusscan", "continue")))
     assert "one  Running, step policies" in named.stdout.readline()
-    send(nats, answer("one", "policies", "delete"))
+    send(nats, new_message("PostprocessingStepFinished", step_finished("one", "policies", "delete")))
     assert "one  AwaitingReady" in named.stdout.readline()
-    send(nats, ready("one", failed=True))
+    send(nats, new_message("UploadReady", upload_ready("one", failed=True)))
     assert "one  Deleted" in named.communicate(timeout=30)[0]  # and it ends by itself
     assert named.returncode == 0
     while "one  Deleted" not in watching.stdout.readline():

@@ -8,9 +8,9 @@ from tests.plugin.conftest import Plugin
 from tests.plugin.resources import Writer, at
 from tests.plugin.terminal import Terminal
 from tests.plugin.test_list import INFECTED, PASSED, evolve_config
-from tests.uploads import CONFIG
 from uploadpp.core.inputs import StepFinished, UploadReady
 from uploadpp.core.states import OnExhausted
+from uploadpp.testing.builders import CONFIG
 
 DAY = 24 * 60
 

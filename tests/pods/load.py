@@ -12,8 +12,9 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from e2e.demo.wire import decode
-from tests.driver import STREAM, Driver, histories, reasons
+from tests.driver import Driver, histories, reasons
 from tests.pods.site import Site
+from uploadpp.testing.events import STREAM
 
 PAUSE_SECONDS = 0.1
 SETTLE_SECONDS = 2.0

@@ -11,10 +11,11 @@ import shlex
 import pytest
 
 from e2e.paths import REPO
-from tests.driver import STREAM, Driver, histories, reasons, until
+from tests.driver import Driver, histories, reasons, until
 from tests.goservice import GoService
 from tests.pods.load import under_load
 from tests.pods.site import POD_SELECTOR, RELEASE, Site
+from uploadpp.testing.events import STREAM
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.asyncio(loop_scope="session")]
 

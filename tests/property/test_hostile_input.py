@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from tests.unit.pipeline.test_replaying import CONFIG, NOW
 from tests.unit.resources.test_event_handler import Side, resource
-from tests.uploads import ARRIVAL, after
-from tests.wiretext import message
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.inputs import CleanUpload, StepFinished, UploadReady
 from uploadpp.core.states import OnExhausted, Outcome, StepState
 from uploadpp.telemetry.metrics import UNEXPECTED
+from uploadpp.testing.builders import ARRIVAL, after
+from uploadpp.testing.events import message
 from uploadpp.wire.decode import MAX_ID
 from uploadpp.wire.envelope import decode_envelope
 from uploadpp.wire.reader import Raw

@@ -8,6 +8,7 @@ from uploadpp.core.commands import Kind
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.resources.finished import FinishedUploads
 from uploadpp.testing.apiserver import Json
+from uploadpp.testing.events import resume, step_finished
 from uploadpp.testing.operator_process import OperatorProcess
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
@@ -45,7 +46,7 @@ def over() -> Iterator[Over]:
 
 def answer_late(sim: Simulation) -> None:
     """A service answers what was over long ago."""
-    payload = {"UploadID": UPLOAD, "FinishedStep": "virusscan", "Outcome": "delete", "Result": None}
+    payload = step_finished(UPLOAD, "virusscan", "delete")
     sim.journal.publish("PostprocessingStepFinished", payload)
 
 
@@ -89,7 +90,7 @@ def test_a_wish_restarts_an_upload_that_was_put_away(over: Over) -> None:
     assert [mark.run for mark in sim.journal.marks(Kind.START, UPLOAD)] == [1, 2], sim.trace.text()
 
 
-@pytest.mark.parametrize("whom", [{"UploadID": "up-2", "Step": ""}, {"UploadID": "", "Step": "finished"}])
+@pytest.mark.parametrize("whom", [resume("up-2"), resume(step="finished")])
 def test_a_resume_releases_what_could_not_be_released(whom: dict[str, str], over: Over) -> None:
     sim, process = over
     sim.world.behaviour.release_fails = 1.0
@@ -126,7 +127,7 @@ def test_the_next_owner_does_not_read_what_is_over(over: Over) -> None:
 def test_messages_wait_while_a_resource_cannot_be_read(over: Over) -> None:
     sim, process = over
     process.faults.away = True
-    sim.journal.publish("ResumePostprocessing", {"UploadID": UPLOAD, "Step": ""})
+    sim.journal.publish("ResumePostprocessing", resume(UPLOAD))
     sim.kernel.run_until(33.0)
     assert process.candidate is not None
     assert process.candidate.ownership is not None

@@ -8,6 +8,7 @@ from uploadpp.core.commands import Kind
 from uploadpp.core.config import Config
 from uploadpp.core.model import Upload
 from uploadpp.core.states import Stage
+from uploadpp.testing.events import resume
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
 
@@ -79,7 +80,7 @@ def test_what_the_storage_has_is_waited_for(sims: list[Simulation]) -> None:
     sim.kernel.run_until(60.0)
     assert (upload(sim).stage, upload(sim).message[:11]) == (Stage.AWAITING_READY, "the storage")
     sim.world.behaviour.ready_lost = sim.world.behaviour.release_fails = 0.0
-    sim.journal.publish("ResumePostprocessing", {"UploadID": "up-1", "Step": ""})
+    sim.journal.publish("ResumePostprocessing", resume("up-1"))
     sim.kernel.run_until(70.0)
     assert upload(sim).stage is Stage.COMPLETED
 

@@ -33,6 +33,7 @@ from uploadpp.resources.forgotten import ForgottenResources
 from uploadpp.resources.lifecycle import Followers
 from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.telemetry.metrics import Metrics
+from uploadpp.testing.events import resume, upload_ready
 from uploadpp.testing.people import PERSON
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
@@ -116,14 +117,14 @@ def life(sim: Simulation) -> None:
         if each in sim.server.resources:
             sim.server.edit(PERSON, each, desiredState="Suspended")
             sim.server.edit(PERSON, each, desiredState="Active")
-    sim.journal.publish("ResumePostprocessing", {"UploadID": "", "Step": "virusscan"})
+    sim.journal.publish("ResumePostprocessing", resume(step="virusscan"))
     sim.kernel.run_until(40.0)
     sim.world.behaviour.ready_lost = 0.0
     for each in ("carl", "dora"):
         sim.world.upload(each)
     sim.kernel.run_until(70.0)
     for each in EVERYBODY:  # they are over and evicted by now, and reloaded
-        sim.journal.publish("UploadReady", {"UploadID": each, "Failed": False})
+        sim.journal.publish("UploadReady", upload_ready(each))
     process = sim.processes[-1]
     process.machine.kill()
     sim.start()

@@ -7,6 +7,7 @@ from base64 import b64encode
 import pytest
 
 from uploadpp.pipeline import router
+from uploadpp.testing.events import upload_ready
 from uploadpp.testing.operator_process import OperatorProcess
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
@@ -65,7 +66,7 @@ def test_the_third_owner_passes_over_it(
         sim.kernel.run_until(2.0)
         sim.world.upload("up-1")
         sequence = sim.stream.last + 1
-        sim.journal.publish("UploadReady", {"UploadID": "poison"})
+        sim.journal.publish("UploadReady", upload_ready("poison"))
         sim.world.upload("up-2")
         sim.settle()
         ends = sim.ends
@@ -118,7 +119,7 @@ def test_a_stall_that_ends_the_session_and_not_the_process(monkeypatch: pytest.M
     with logged_in(sim.trace):
         sim.begin()
         sim.kernel.run_until(2.0)
-        sim.journal.publish("UploadReady", {"UploadID": "poison"})
+        sim.journal.publish("UploadReady", upload_ready("poison"))
         sim.world.upload("up-1")
         sim.settle()
         result = sim.result()

@@ -9,6 +9,7 @@ import pytest
 from uploadpp.core.commands import Kind
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.apiserver import RESOURCES
+from uploadpp.testing.events import step_finished
 from uploadpp.testing.operator_process import OperatorProcess
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Result, Simulation
@@ -123,7 +124,7 @@ def ends_while_created(sims: list[Simulation], *, arrives: bool = True) -> tuple
 
     api.request = late
     sim.kernel.run_until(15.0)
-    answer = {"UploadID": "up-1", "FinishedStep": "virusscan", "Outcome": "continue", "Result": None}
+    answer = step_finished("up-1", "virusscan", "continue")
     sim.journal.publish("PostprocessingStepFinished", answer)
     sim.kernel.run_until(19.9)
     assert sim.world.sessions["up-1"].released

@@ -4,6 +4,7 @@ import pytest
 
 from uploadpp.core.commands import Kind
 from uploadpp.testing.apiclient import ApiFaults
+from uploadpp.testing.events import step_finished
 from uploadpp.testing.operator_process import ACK_SECONDS
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
@@ -198,7 +199,7 @@ def test_whoever_hands_over_starts_nothing_because_of_an_answer_he_does_not_read
     sim.kernel.run_until(2.0)
     process.terminate()
     sim.kernel.run_until(2.1)
-    answer = {"UploadID": "up-1", "FinishedStep": "virusscan", "Outcome": "continue", "Result": None}
+    answer = step_finished("up-1", "virusscan", "continue")
     sim.journal.publish("PostprocessingStepFinished", answer)
     sim.kernel.run_until(15.0)
     assert sim.journal.marks(Kind.RETRY, "up-1") == []

@@ -7,19 +7,18 @@ import json
 import logging
 import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 
-from tests import wiretext
 from tests.hostile import LARGE, MOST, ROUGH, SIZES, Found, attacks, patterns, repeated, slowdown
-from tests.wiretext import UPLOAD
 from uploadpp.core.commands import Mark
 from uploadpp.core.model import Millis
 from uploadpp.core.text import clean, clean_lines, hide_credentials, redact
 from uploadpp.process.logs import RedactingFilter, RepeatFilter, TextFormatter
 from uploadpp.steps.start import decode_start
+from uploadpp.testing.events import UPLOAD, message
 from uploadpp.wire.decode import decode
 from uploadpp.wire.rawjson import loads, raw_members
 from uploadpp.wire.urls import expiry_of
@@ -71,17 +70,14 @@ Reader = Callable[[str], Callable[[], object]]
 """Takes a text, and gives what reads it: making a message is not what is measured."""
 
 
-def message(event_type: str, body: Mapping[str, object], **more: str) -> bytes:
-    return wiretext.message(event_type, json.dumps(body), **more)
-
-
 def read(function: Callable[[str], object]) -> Reader:
     return lambda text: lambda: function(text)
 
 
 def decoding(event_type: str, members: Callable[[str], dict[str, object]], **names: str) -> Reader:
     def prepared(text: str) -> Callable[[], object]:
-        data = message(event_type, {"UploadID": UPLOAD, **members(text)}, **dict.fromkeys(names, text))
+        payload = json.dumps({"UploadID": UPLOAD, **members(text)})
+        data = message(event_type, payload, **dict.fromkeys(names, text))
         return lambda: decode(data, 1, Millis(0))
 
     return prepared
@@ -96,7 +92,7 @@ def payload(text: str) -> Callable[[], object]:
 
 def start(text: str) -> Callable[[], object]:
     body = {"UploadID": text, "StepToStart": "virusscan", "URL": text, "Filename": text}
-    data = message("StartPostprocessingStep", body)
+    data = message("StartPostprocessingStep", json.dumps(body))
     return lambda: decode_start(data, "virusscan", 1)
 
 

@@ -11,8 +11,6 @@ import aiohttp
 import pytest
 
 from e2e.cluster.ports import free_port
-from tests.uploads import ARRIVAL, after
-from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.api.codec import ALL_SHOWN, from_resource, to_resource, to_status
 from uploadpp.core.config import Config
 from uploadpp.core.inputs import FinishedElsewhere, Resume, StepFinished
@@ -24,7 +22,8 @@ from uploadpp.process.configuration import ConfigurationError, read_settings
 from uploadpp.process.health import HealthServer
 from uploadpp.steps.clamd import ScanError, verdict
 from uploadpp.telemetry.metrics import Metrics
-from uploadpp.testing.builders import URL, begun
+from uploadpp.testing.builders import ARRIVAL, URL, after, begun
+from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 from uploadpp.wire.decode import decode
 from uploadpp.wire.encode import encode

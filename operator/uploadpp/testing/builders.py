@@ -47,6 +47,28 @@ RESTART_USER = '{"id":{"opaque_id":"postprocessing-restart"}}'
 URL = '"https://storage.example.test/data/a"'
 FRESH_URL = '"https://storage.example.test/data/b"'
 
+SPACE = "4c510ada-c86b-4815-8820-42cdf82c3d51"
+OTHER_STREAM = "main-queue/2026-10-02T08:15:30.120045001Z"
+NOW = Millis(START + 123)
+"""A moment within a second; a resource keeps whole seconds of most moments."""
+CONFIG = Config(steps=(StepPlan(name="virusscan"), StepPlan(name="policies")))
+FILE = FileInfo(
+    filename="report.pdf",
+    filesize=48_213,
+    user_id=SPACE,
+    space_id=SPACE,
+    storage_id=SPACE,
+    opaque_id=SPACE,
+)
+ARRIVAL = BytesReceived(Origin(url='"https://a"'), FILE)
+PASSED: tuple[Input, ...] = (
+    ARRIVAL,
+    StepFinished("virusscan", "continue"),
+    StepFinished("policies", "continue"),
+    UploadReady(failed=False),
+)
+"""What happens to an upload that passes both steps of CONFIG."""
+
 
 def config_of(*steps: str | StepPlan, **settings: Millis | int | Mapping[str, int]) -> Config:
     """A configuration with these steps; a word is a step with the defaults."""
@@ -74,8 +96,15 @@ class Story:
     What was published so far is in `commands`, what people were told in `notices`.
     """
 
-    def __init__(self, config: Config, upload: Upload | None = None, now: Millis = START) -> None:
+    def __init__(
+        self,
+        config: Config,
+        upload: Upload | None = None,
+        now: Millis = START,
+        upload_id: str = UPLOAD_ID,
+    ) -> None:
         self.config = config
+        self.upload_id = upload_id
         self.state = upload
         self.now = now
         self.sequence = 0
@@ -104,7 +133,7 @@ class Story:
         """Something happens: from the log, from a person, or a timer."""
         self.now = Millis(self.now + after)
         if isinstance(event, Tick | SpecChanged | Granted | Absent):
-            decision = decide(self.state, UPLOAD_ID, event, self.now, self.config)
+            decision = decide(self.state, self.upload_id, event, self.now, self.config)
         else:
             self.sequence += 1
             decision = self._apply(event)
@@ -122,7 +151,7 @@ class Story:
 
     def _apply(self, event: Input) -> Decision:
         at = Position(self.stream, self.sequence)
-        return apply(self.state, UPLOAD_ID, event, at, self.now, self.config)
+        return apply(self.state, self.upload_id, event, at, self.now, self.config)
 
     def _take(self, decision: Decision) -> None:
         self.state = decision.upload
@@ -219,6 +248,19 @@ def begun(*steps: str | StepPlan, **settings: Millis | int | Mapping[str, int]) 
     story = Story(config_of(*steps, **settings))
     story.arrives()
     return story
+
+
+def after(*events: Input, upload_id: str = UPLOAD_ID, config: Config = CONFIG) -> Upload:
+    """The upload after these events, the first at `NOW` and the others a second apart.
+
+    Raises:
+        LookupError: they make no upload.
+    """
+    story = Story(config, now=Millis(NOW - SECOND), upload_id=upload_id)
+    story.stream, story.sequence = OTHER_STREAM, 99
+    for event in events:
+        story.tell(event)
+    return story.upload
 
 
 def of_kind(story: Story, kind: Kind) -> list[Command]:

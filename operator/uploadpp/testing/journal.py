@@ -9,9 +9,10 @@ import orjson
 
 from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.plan_text import Planned, read_planned
-from uploadpp.testing.stream import Message, Stream, millis
+from uploadpp.testing.events import message
+from uploadpp.testing.stream import Message, Stream
 from uploadpp.testing.trace import Trace
-from uploadpp.wire.envelope import MARK_KEY, PLAN_KEY, decode_envelope, encode_envelope
+from uploadpp.wire.envelope import MARK_KEY, PLAN_KEY, decode_envelope
 
 Payload = dict[str, Any]
 
@@ -80,9 +81,7 @@ class Journal:
         """Put an event of another service into the stream; returns its id."""
         self._count += 1
         event_id = event_id or str(UUID(int=self._count))
-        now = self._trace.kernel.now
-        text = orjson.dumps(payload).decode()
-        self._stream.append(encode_envelope(f"events.{event}", event_id, text, {}, millis(now)))
+        self._stream.append(message(event, payload, eventid=event_id))
         return event_id
 
     def marks(self, kind: Kind, upload: str) -> list[Mark]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP
+from uploadpp.testing.events import finished, start_step
 from uploadpp.testing.journal import Journal, Record
 from uploadpp.testing.kernel import Kernel
 
@@ -97,11 +98,11 @@ class OldService:
     def _start(self, upload: str, step: str) -> None:
         if self.running and upload in self._uploads:
             self._uploads[upload].step = step
-            self._journal.publish("StartPostprocessingStep", {"UploadID": upload, "StepToStart": step})
+            self._journal.publish("StartPostprocessingStep", start_step(upload, step))
 
     def _finish(self, upload: str, outcome: str) -> None:
         known = self._uploads[upload]
         if known.finished:
             return
         known.finished, known.step = True, ""
-        self._journal.publish("PostprocessingFinished", {"UploadID": upload, "Outcome": outcome})
+        self._journal.publish("PostprocessingFinished", finished(upload, outcome))

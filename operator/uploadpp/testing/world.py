@@ -10,6 +10,7 @@ from random import Random
 import orjson
 
 from uploadpp.core.model import DELAY_STEP, RESTARTED_BY
+from uploadpp.testing.events import bytes_received, step_finished, upload_ready
 from uploadpp.testing.journal import Journal, Payload, Record
 from uploadpp.testing.kernel import Kernel
 from uploadpp.testing.stream import EPOCH
@@ -90,14 +91,8 @@ class World:
         self._journal.publish("BytesReceived", arrival)
 
     def _arrival(self, session: Session) -> Payload:
-        return {
-            "UploadID": session.id,
-            "ExecutingUser": {"id": {"opaque_id": session.user}},
-            "ResourceID": {"space_id": "space", "opaque_id": session.id},
-            "Filename": f"{session.id}.txt",
-            "Filesize": 7,
-            "URL": self._url(session),
-        }
+        user, url = {"id": {"opaque_id": session.user}}, self._url(session)
+        return bytes_received(session.id, ExecutingUser=user, URL=url, Filesize=7)
 
     def _url(self, session: Session) -> str:
         url = f"https://storage.test/data/{session.id}-{session.urls}"
@@ -150,7 +145,7 @@ class World:
         if self._happens(self.behaviour.ready_lost):
             self._note(f"storage: UploadReady of {record.upload} is lost")
             return
-        self._answer("UploadReady", {"UploadID": record.upload, "Failed": failed})
+        self._answer("UploadReady", upload_ready(record.upload, failed=failed))
 
     def _restart(self, record: Record) -> None:
         session = self.sessions.get(record.upload)
@@ -165,10 +160,7 @@ class World:
         if not outcome:
             self._note(f"{step}: does not answer for {record.upload}")
             return
-        self._answer(
-            "PostprocessingStepFinished",
-            {"UploadID": record.upload, "FinishedStep": step, "Outcome": outcome, "Result": None},
-        )
+        self._answer("PostprocessingStepFinished", step_finished(record.upload, step, outcome))
 
     def _word(self) -> str:
         if self.script is not None:

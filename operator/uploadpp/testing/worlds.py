@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from uploadpp.core.config import Config
 from uploadpp.core.states import DesiredState, OnExhausted
 from uploadpp.testing.apiclient import ApiFaults
+from uploadpp.testing.events import resume, step_finished
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Result, Simulation
 from uploadpp.testing.trace import logged_in
@@ -74,7 +75,7 @@ def _ask(sim: Simulation, case: str) -> None:
     """What else happens in a case."""
     later = sim.kernel.after
     if case == "resumed":
-        later(3.0, sim.journal.publish, "ResumePostprocessing", {"UploadID": "up-1", "Step": ""})
+        later(3.0, sim.journal.publish, "ResumePostprocessing", resume("up-1"))
     elif case == "announced afresh":
         later(3.0, sim.world.announce, "up-1")
     elif case == "cleaned, then announced while suspended":
@@ -111,7 +112,7 @@ def stray_answer_in_the_backlog() -> Iterator[Result]:
         sim.kernel.run_until(1.0)
         sim.world.upload("up-1")
         for name in ("virusscan", "policies"):
-            answer = {"UploadID": "up-1", "FinishedStep": name, "Outcome": "continue", "Result": None}
+            answer = step_finished("up-1", name, "continue")
             sim.journal.publish("PostprocessingStepFinished", answer)
         sim.start()
         sim.settle()

@@ -5,7 +5,6 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.uploads import ARRIVAL, CONFIG, ID, NOW, PASSED, after
 from uploadpp.api.codec import (
     ALL_SHOWN,
     ShownField,
@@ -23,6 +22,7 @@ from uploadpp.core.model import Control, FileInfo, Millis, Origin, RestartReques
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.sharding import BUCKET_LABEL, bucket_of
 from uploadpp.core.states import DesiredState, OnExhausted, RequiredResult, RestartMode, Stage
+from uploadpp.testing.builders import ARRIVAL, CONFIG, NOW, PASSED, UPLOAD_ID, after
 
 
 def resource(upload: Upload, **status: object) -> dict[str, Any]:
@@ -33,19 +33,19 @@ def resource(upload: Upload, **status: object) -> dict[str, Any]:
 def by_hand(**spec: object) -> dict[str, Any]:
     return {
         "metadata": {"creationTimestamp": "2026-11-18T11:06:40Z", "generation": 1},
-        "spec": {"upload": {"id": ID}, **spec},
+        "spec": {"upload": {"id": UPLOAD_ID}, **spec},
     }
 
 
 def test_a_new_resource_has_a_name_labels_and_no_status() -> None:
     made = to_resource(after(ARRIVAL), namespace="ocis", shown=ALL_SHOWN, sealed="gAAAA")
     assert made["metadata"] == {
-        "name": ID,
+        "name": UPLOAD_ID,
         "namespace": "ocis",
         "labels": {
             "app.kubernetes.io/name": "upload-postprocessing",
             "app.kubernetes.io/managed-by": "uploadpp",
-            BUCKET_LABEL: f"{bucket_of(ID):02d}",
+            BUCKET_LABEL: f"{bucket_of(UPLOAD_ID):02d}",
         },
     }
     assert made["spec"]["sealed"] == "gAAAA"
@@ -78,7 +78,7 @@ def test_a_plan_with_common_values_writes_them_once() -> None:
         StepPlan(name="virusscan", timeout=Millis(90_000), **lenient),  # type: ignore[arg-type]
         StepPlan(name="delay", delay=Millis(1_500), backoff=Millis(1_000), **lenient),  # type: ignore[arg-type]
     )
-    spec = to_spec(Upload(id=ID, received_at=NOW, plan=plan), shown=ALL_SHOWN, sealed="")
+    spec = to_spec(Upload(id=UPLOAD_ID, received_at=NOW, plan=plan), shown=ALL_SHOWN, sealed="")
     assert spec["retryPolicy"] == {"maxRetries": 3, "onExhausted": "Hold"}
     assert spec["stallAfterSeconds"] == 60
     assert spec["steps"] == [
@@ -99,7 +99,7 @@ def test_steps_that_the_spec_does_not_list_are_kept_in_the_status() -> None:
     strict = Config(steps=(replace(CONFIG.steps[0], require_result=RequiredResult.SCAN), *CONFIG.steps[1:]))
     made = by_hand()
     pending = from_resource(made, strict, Origin())
-    begun = decide(pending, ID, SpecChanged(pending.control), NOW, strict).upload
+    begun = decide(pending, UPLOAD_ID, SpecChanged(pending.control), NOW, strict).upload
     assert begun is not None
     stored = {**made, "status": to_status(begun)}
     for later in (strict, CONFIG, Config(steps=(StepPlan(name="other"),)), Config()):
@@ -109,7 +109,7 @@ def test_steps_that_the_spec_does_not_list_are_kept_in_the_status() -> None:
 def test_a_plan_without_steps_is_kept_in_the_status_too() -> None:
     made = by_hand()
     pending = from_resource(made, Config(), Origin())
-    begun = decide(pending, ID, SpecChanged(pending.control), NOW, Config()).upload
+    begun = decide(pending, UPLOAD_ID, SpecChanged(pending.control), NOW, Config()).upload
     assert begun is not None
     assert from_resource({**made, "status": to_status(begun)}, CONFIG, begun.origin).plan == ()
 
@@ -197,7 +197,7 @@ def test_what_is_stalled_says_so_in_its_column_and_keeps_its_stage(stage: Stage)
     impatient = replace(CONFIG, max_finish_resends=0, max_url_requests=0)
     waiting = after(*STALLS[stage])
     overdue = Millis(wake_at(waiting, impatient) or 0)
-    upload = decide(waiting, ID, Tick(), overdue, impatient).upload
+    upload = decide(waiting, UPLOAD_ID, Tick(), overdue, impatient).upload
     assert upload is not None
     stored = resource(upload)
     reasons = {each["type"]: each["reason"] for each in stored["status"]["conditions"]}

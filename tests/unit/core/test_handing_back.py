@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.uploads import after
 from uploadpp.core.adoption import Adopted, Ground, adopt
 from uploadpp.core.commands import Finish, Kind, Mark, StartStep
 from uploadpp.core.evolve import evolve
@@ -22,7 +21,7 @@ from uploadpp.core.inputs import (
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, FileInfo, Millis, Origin, Upload
 from uploadpp.core.states import DesiredState, Outcome, Stage
-from uploadpp.testing.builders import arrival
+from uploadpp.testing.builders import after, arrival
 from uploadpp.testing.plans import config, step
 
 CONFIG = config(step("virusscan"), step("delay"), step("policies"))

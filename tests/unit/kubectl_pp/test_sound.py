@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from kubectl_pp.sound import LISTS, NUMBERS, sound
 from kubectl_pp.upload import Upload
-from tests.uploads import PASSED, after
 from uploadpp.api.codec import to_status
 from uploadpp.api.schema import structural
 from uploadpp.api.v1alpha1 import UploadPostprocessing
+from uploadpp.testing.builders import PASSED, after
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

@@ -3,12 +3,12 @@
 import pytest
 
 from tests.unit.pipeline.test_replaying import CONFIG, NOW
-from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.core.inputs import CleanUpload
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.states import Stage
 from uploadpp.pipeline import applier as module
 from uploadpp.testing.builders import config_of
+from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 
 RECEIVED = message("BytesReceived", arrival())

@@ -6,7 +6,6 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.pipeline.test_replaying import CONFIG, NOW
-from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.api.codec import ALL_SHOWN
 from uploadpp.core.model import Origin
 from uploadpp.core.naming import resource_name
@@ -24,6 +23,7 @@ from uploadpp.pipeline.record_limit import RecordLimit
 from uploadpp.pipeline.refusals import Refusals
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.write_queue import WriteQueue
+from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 
 NAME = resource_name(UPLOAD)

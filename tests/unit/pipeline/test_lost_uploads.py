@@ -6,12 +6,12 @@ from collections.abc import Callable
 import pytest
 
 from tests.unit.pipeline.test_replaying import CONFIG, NOW
-from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Absent, Input
 from uploadpp.core.states import Stage
 from uploadpp.pipeline.lost_uploads import ENOUGH, LostUploads, Questions
 from uploadpp.pipeline.tracked_upload import TrackedUpload
+from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 
 

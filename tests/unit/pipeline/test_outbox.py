@@ -3,7 +3,6 @@
 import pytest
 
 from tests.unit.pipeline.test_replaying import CONFIG, NOW
-from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.core.commands import Kind, Mark, StartStep
 from uploadpp.core.model import Millis
 from uploadpp.pipeline.acks import PendingMessage
@@ -11,6 +10,7 @@ from uploadpp.pipeline.outbox import Outbox
 from uploadpp.pipeline.replay_buffer import PendingCommand
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
+from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 from uploadpp.wire.encode import encode
 from uploadpp.wire.marks import Marks

@@ -5,12 +5,12 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.pipeline.test_replaying import CONFIG, NOW
-from tests.wiretext import arrival, message
 from uploadpp.core.inputs import CleanUpload
 from uploadpp.kube.errors import ApiError, Refusal, RefusedError
 from uploadpp.kube.store import Stored
 from uploadpp.pipeline.overfull import Overfull
 from uploadpp.pipeline.tracked_upload import Refused
+from uploadpp.testing.events import arrival, message
 from uploadpp.testing.pipelines import STREAM, KeptEvents, PipelineBench
 
 NAMES = ("a", "b", "c")

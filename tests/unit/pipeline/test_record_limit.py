@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.uploads import PASSED, after
 from uploadpp.kube.errors import Refusal, RefusedError
 from uploadpp.kube.store import Stored
 from uploadpp.pipeline.record_limit import RecordLimit
 from uploadpp.pipeline.text_budget import TextBudget
 from uploadpp.pipeline.tracked_upload import TrackedUpload
+from uploadpp.testing.builders import PASSED, after
 
 
 class Uploads:

@@ -4,7 +4,6 @@ import logging
 
 import pytest
 
-from tests.uploads import PASSED, after
 from uploadpp.core.commands import Notice
 from uploadpp.core.evolve import evolve
 from uploadpp.core.states import Stage
@@ -21,6 +20,7 @@ from uploadpp.pipeline.refusals import (
 )
 from uploadpp.pipeline.tracked_upload import Refused, TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
+from uploadpp.testing.builders import PASSED, after
 
 POLICY = RefusedError("422 no", Refusal.POLICY)
 AWAY = UnavailableError("no route")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.core.config import Config
 from uploadpp.core.model import Millis, StepPlan, Upload
+from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.marks import Marks

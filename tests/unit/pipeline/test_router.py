@@ -3,7 +3,6 @@
 import pytest
 
 from tests.unit.pipeline.test_replaying import CONFIG, NOW
-from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.core.model import Millis
 from uploadpp.core.sharding import Shard
 from uploadpp.core.states import Stage
@@ -11,6 +10,7 @@ from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.deferred import DeferredMessage, DeferredMessages
 from uploadpp.pipeline.router import Router
+from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 from uploadpp.wire.decode import Event
 

@@ -1,21 +1,19 @@
 """Requests to resume all uploads at a step, repeated again and again."""
 
-import json
-
 import pytest
 
-from tests.wiretext import arrival, message
 from uploadpp.core.config import Config
 from uploadpp.core.inputs import Resume
 from uploadpp.core.model import Millis, StepPlan, Upload
 from uploadpp.core.rules import control
 from uploadpp.core.states import Ignored
 from uploadpp.pipeline.step_resumes import REMEMBERED, StepResumes
+from uploadpp.testing.events import arrival, message, resume
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 
 THEN = Millis(1_795_000_000_000)
 UPLOADS, RESUMES = 50, 40
-RESUME = message("ResumePostprocessing", json.dumps({"UploadID": "", "Step": "a"}))
+RESUME = message("ResumePostprocessing", resume(step="a"))
 
 
 def test_s6_a_flood_of_resumes_looks_at_all_uploads_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,12 @@ from itertools import count
 import pytest
 
 from tests.unit.pipeline.test_replaying import NOW, make
-from tests.uploads import ARRIVAL, after
-from tests.wiretext import arrival, message
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Origin
 from uploadpp.pipeline.text_budget import BUDGET, COUNTED, LARGE, TextBudget
 from uploadpp.pipeline.tracked_upload import TrackedUpload
+from uploadpp.testing.builders import ARRIVAL, after
+from uploadpp.testing.events import arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 from uploadpp.wire.decode import MAX_NAME, decode
 from uploadpp.wire.encode import Outgoing

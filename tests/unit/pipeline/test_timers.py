@@ -6,10 +6,10 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.uploads import PASSED, after
 from uploadpp.core.model import Millis
 from uploadpp.pipeline.timers import Timers
 from uploadpp.pipeline.tracked_upload import TrackedUpload
+from uploadpp.testing.builders import PASSED, after
 
 UPLOAD = after(*PASSED)
 

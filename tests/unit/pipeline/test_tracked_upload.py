@@ -3,11 +3,11 @@
 import pytest
 
 from tests.unit.pipeline.test_replaying import CONFIG, NOW
-from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.kube.errors import Refusal
 from uploadpp.kube.store import Stored
 from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.tracked_upload import Refused, TrackedUpload
+from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 
 ANSWER = message(

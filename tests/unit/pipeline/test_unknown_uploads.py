@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.core.conditions import describe
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP, Millis, StepPlan, Upload
 from uploadpp.core.states import Stage, StepState
 from uploadpp.pipeline.unknown_uploads import REMEMBERED, REMEMBERED_MS, UNACKNOWLEDGED_MS
+from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 from uploadpp.wire.envelope import decode_envelope
 

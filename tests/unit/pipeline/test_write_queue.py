@@ -2,7 +2,6 @@
 
 import asyncio
 
-from tests.uploads import PASSED, after
 from uploadpp.core.inputs import CleanUpload
 from uploadpp.kube.errors import Refusal, RefusedError
 from uploadpp.pipeline.acks import AckTracker
@@ -10,6 +9,7 @@ from uploadpp.pipeline.refusals import Refusals
 from uploadpp.pipeline.tracked_upload import Refused, TrackedUpload
 from uploadpp.pipeline.write_queue import WriteQueue
 from uploadpp.telemetry.metrics import Metrics
+from uploadpp.testing.builders import PASSED, after
 
 
 class Desk:

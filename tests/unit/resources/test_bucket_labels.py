@@ -6,12 +6,12 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.pipeline.test_replaying import CONFIG, NOW
-from tests.wiretext import arrival, message
 from uploadpp.core.sharding import BUCKET_LABEL, bucket_label
 from uploadpp.kube.errors import RefusedError
 from uploadpp.kube.store import Stored
 from uploadpp.resources import bucket_labels
 from uploadpp.resources.bucket_labels import BucketLabels
+from uploadpp.testing.events import arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 
 

@@ -6,7 +6,6 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.pipeline.test_replaying import BOTH, CONFIG, NOW
-from tests.uploads import ARRIVAL, after
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.model import Millis, Origin, Upload
 from uploadpp.core.naming import ADOPTED_ANNOTATION
@@ -23,6 +22,7 @@ from uploadpp.resources.forgotten import ForgottenResources
 from uploadpp.resources.left_alone import LeftAlone
 from uploadpp.resources.ttl import TTLController
 from uploadpp.resources.url_secrets import UrlSecretReader
+from uploadpp.testing.builders import ARRIVAL, after
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 
 VICTIM = "zvictim"

@@ -3,13 +3,13 @@
 from typing import Any, cast
 
 from tests.unit.pipeline.test_replaying import CONFIG, NOW
-from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.core.naming import resource_name
 from uploadpp.kube.store import Stored
 from uploadpp.resources import forgotten as forgotten_module
 from uploadpp.resources.ended import EndedUploads
 from uploadpp.resources.forgotten import ForgottenResources
 from uploadpp.resources.left_alone import LeftAlone
+from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.wiretext import message
 from uploadpp.steps import (
     Continue,
     Delete,
@@ -26,6 +25,7 @@ from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.service import StepService, Terms
 from uploadpp.steps.testing import Bench, Delivery, Download, NotAnsweredError, deliver, deliver_async
 from uploadpp.steps.testing.memory import MemoryBus
+from uploadpp.testing.events import message
 
 CONTENT = b"hello world" * 20_000
 

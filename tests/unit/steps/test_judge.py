@@ -12,7 +12,6 @@ from typing import Any, cast
 import pytest
 from nats.aio.msg import Msg
 
-from tests.wiretext import message
 from uploadpp.core.model import Millis
 from uploadpp.steps import Continue, Delete, Retry, Upload, Verdict, VirusscanResult
 from uploadpp.steps import judge as judge_module
@@ -22,6 +21,7 @@ from uploadpp.steps.job import Jobs
 from uploadpp.steps.judge import Judge
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.start import decode_start
+from uploadpp.testing.events import message
 
 START = (
     '{"UploadID":"u","StepToStart":"mine","URL":"http://127.0.0.1:9/data/0123456789abcdefghij","Filesize":9,'

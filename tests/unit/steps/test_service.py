@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import pytest
 
-from tests.wiretext import message
 from uploadpp.steps import Delete, Upload, User, Verdict, VirusscanResult, service, step
 from uploadpp.steps.download import Downloads
 from uploadpp.steps.judge import Judge
@@ -15,6 +14,7 @@ from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.service import MOST_DELIVERIES, StepService, Terms
 from uploadpp.steps.testing import Bench, Event
 from uploadpp.steps.testing.memory import MemoryBus
+from uploadpp.testing.events import message
 
 
 async def test_s2_a_message_that_nobody_has_foreseen_ends_no_process(

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.wiretext import UPLOAD, message
 from uploadpp.core.inputs import StepFinished
 from uploadpp.core.model import Millis
 from uploadpp.steps.answer import encode_answer, failure, fit
 from uploadpp.steps.start import Start, decode_start
 from uploadpp.steps.verdict import Abort, Continue, Delete, Retry, Verdict, VirusscanResult
+from uploadpp.testing.events import UPLOAD, message
 from uploadpp.wire.decode import decode
 from uploadpp.wire.envelope import BadMessageError
 from uploadpp.wire.rawjson import raw_members

@@ -7,7 +7,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.uploads import ARRIVAL, NOW, PASSED, after
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import StepFinished
 from uploadpp.core.model import Millis, StepPlan, Upload
@@ -15,6 +14,7 @@ from uploadpp.core.states import Ignored, Stage
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.telemetry.metrics import MAX_STEP_NAMES, OTHER, Metrics
 from uploadpp.telemetry.upload_ages import oldest
+from uploadpp.testing.builders import ARRIVAL, NOW, PASSED, after
 
 BOUNDED = {
     "version",

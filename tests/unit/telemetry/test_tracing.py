@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from tests.uploads import ARRIVAL, NOW, after
 from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.evolve import evolve
 from uploadpp.core.tracing import RANDOM, SAMPLED, Span, SpanKind, Trace, command_span
@@ -15,6 +14,7 @@ from uploadpp.process.otlp import Otlp
 from uploadpp.process.settings import Settings
 from uploadpp.process.tracing_config import endpoint, notes, open_otlp
 from uploadpp.telemetry.tracing import Tracing
+from uploadpp.testing.builders import ARRIVAL, NOW, after
 
 HERE = "http://localhost:4318/v1/traces"
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.core.inputs import BytesReceived, CleanUpload, Resume, StepFinished, UploadReady
 from uploadpp.core.model import Millis
 from uploadpp.core.text import redact
+from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.wire.decode import MAX_MESSAGE, Event, decode
 from uploadpp.wire.envelope import BadMessageError, Defect
 from uploadpp.wire.rawjson import raw_members

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests.wiretext import UPLOAD, arrival, message
 from uploadpp.core.commands import (
     Command,
     Finish,
@@ -31,6 +30,7 @@ from uploadpp.core.inputs import (
 )
 from uploadpp.core.model import FileInfo, Millis, Origin, Upload
 from uploadpp.core.states import Outcome
+from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.wire.decode import Event, decode
 from uploadpp.wire.encode import encode
 from uploadpp.wire.marks import AnyMark
