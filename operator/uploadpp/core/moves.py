@@ -261,8 +261,19 @@ def exhausted(upload: Upload, now: Millis, config: Config, *, reason: StepReason
     return evolve(moved, notices=(notice, *moved.notices))
 
 
+def forbids_second_abort(upload: Upload) -> bool:
+    """Whether PostprocessingFinished must not go out again, because the last one said `abort`.
+
+    The storage keeps the bytes at the first abort and removes them at a second one (F14). So no rule sends it
+    again: neither the timer that waits for UploadReady nor a resume. A new announcement and a restart are
+    refused too, because a new run could end with another abort (F13); only ForceRestart begins one.
+    A `continue` or `delete` may be sent again.
+    """
+    return upload.outcome is Outcome.ABORT
+
+
 def finish(upload: Upload, outcome: Outcome, now: Millis) -> Decision:
-    """Publish PostprocessingFinished, for the first time or (continue, delete) again."""
+    """Publish PostprocessingFinished, for the first time or again unless `forbids_second_abort`."""
     number = upload.finishes + 1
     mark = Mark(Kind.FINISH, upload.received_at, upload.run, number, outcome, upload.observed_token)
     finished = enter(

@@ -5,7 +5,16 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived, CleanUpload, Input
 from uploadpp.core.model import Millis, Origin, Upload
-from uploadpp.core.moves import begin_run, cancel, end_untold, hold_unbegun, proceed, queue, start_step
+from uploadpp.core.moves import (
+    begin_run,
+    cancel,
+    end_untold,
+    forbids_second_abort,
+    hold_unbegun,
+    proceed,
+    queue,
+    start_step,
+)
 from uploadpp.core.rules.earlier import Decide, told_before
 from uploadpp.core.states import DesiredState, Ignored, Outcome, Stage
 
@@ -89,7 +98,7 @@ def arrival_again(upload: Upload, arrived: BytesReceived, now: Millis, config: C
     if upload.is_held_unbegun:
         return ignore(renewed, Ignored.HELD, "whether the upload is over already has to be said by a person")
     if upload.stage is not Stage.CLEANED:
-        if upload.outcome is Outcome.ABORT:
+        if forbids_second_abort(upload):
             return ignore(
                 renewed,
                 Ignored.UPLOAD_ABORTED,

@@ -6,7 +6,15 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Resume, SpecChanged
 from uploadpp.core.model import FINISHED_STEP, Millis, RestartRequest, Upload
-from uploadpp.core.moves import approach, begin_run, cancel, end_untold, finish, proceed
+from uploadpp.core.moves import (
+    approach,
+    begin_run,
+    cancel,
+    end_untold,
+    finish,
+    forbids_second_abort,
+    proceed,
+)
 from uploadpp.core.rules.arrival import hold_restored
 from uploadpp.core.states import (
     UNHEARD,
@@ -95,7 +103,7 @@ def _nothing_to_resume(upload: Upload, wish: Resume) -> tuple[Ignored, str] | No
 
 
 def _release_again(upload: Upload, now: Millis) -> Decision:
-    if upload.outcome is Outcome.ABORT:
+    if forbids_second_abort(upload):
         why = "PostprocessingFinished(abort) a second time would make the storage remove the bytes (F14)"
         return ignore(upload, Ignored.UPLOAD_ABORTED, why)
     outcome = upload.outcome or Outcome.CONTINUE
@@ -196,7 +204,7 @@ def _refusal(upload: Upload, wish: RestartRequest) -> str:
         return ""
     if upload.stage is Stage.CLEANED or upload.stage is Stage.COMPLETED or upload.outcome is Outcome.DELETE:
         return "the storage no longer holds the upload; mode ForceRestart tries all the same"
-    if upload.outcome is Outcome.ABORT:
+    if forbids_second_abort(upload):
         return (
             "a restart after abort can lose the bytes in the storage; mode ForceRestart does it all the same"
         )

@@ -8,7 +8,15 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Tick
 from uploadpp.core.model import Millis, Upload
-from uploadpp.core.moves import back_off, end, end_step, finish, proceed, request_url
+from uploadpp.core.moves import (
+    back_off,
+    end,
+    end_step,
+    finish,
+    forbids_second_abort,
+    proceed,
+    request_url,
+)
 from uploadpp.core.states import Ignored, Outcome, Stage, StepReason, StepState
 
 
@@ -95,10 +103,10 @@ def watch_release(upload: Upload, tick: Tick, now: Millis, config: Config) -> De
     if upload.stalled_at is not None:
         return _give_up(upload, now, config)
     resends = upload.finishes - 1 - upload.releases
-    if upload.outcome in {Outcome.CONTINUE, Outcome.DELETE} and resends < config.max_finish_resends:
+    if upload.outcome and not forbids_second_abort(upload) and resends < config.max_finish_resends:
         return finish(upload, upload.outcome, now)
     text = f"the storage has not answered PostprocessingFinished({upload.outcome}) with UploadReady"
-    again = "" if upload.outcome is Outcome.ABORT else "resume sends it again, "
+    again = "" if forbids_second_abort(upload) else "resume sends it again, "
     why = "was the file deleted meanwhile, has the answer got lost, or are asynchronous uploads off?"
     return _stall(upload, now, f"{text}; {why} {again}cancel ends the upload here")
 
@@ -140,7 +148,7 @@ def _give_up(upload: Upload, now: Millis, config: Config) -> Decision:
     else:
         text = f"the storage has not confirmed PostprocessingFinished({upload.outcome}) {silent}"
         again = "it is not sent again, because a second abort can remove the bytes"
-        text += f"; {again if upload.outcome is Outcome.ABORT else 'resume sends it again'}"
+        text += f"; {again if forbids_second_abort(upload) else 'resume sends it again'}"
     decision = end(upload, Stage.UNANSWERED, now, config, message=text)
     return evolve(decision, notices=(Notice(NoticeType.WARNING, Stage.UNANSWERED, text),))
 
