@@ -69,4 +69,4 @@ class Server:
 
 async def attempt(lease: Lease) -> int | None:
     """One try to get it; None when somebody else has it."""
-    return (await lease._try())[0]
+    return (await lease._try_to_acquire())[0]

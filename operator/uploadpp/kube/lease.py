@@ -144,7 +144,7 @@ class Lease:
         waiting_for = ""
         while stop is None or not stop.is_set():
             try:
-                epoch, holder = await self._try()
+                epoch, holder = await self._try_to_acquire()
             except ApiError as error:  # also what a policy or webhook refuses: that can end
                 problem = f"cannot get the lease {self._name}: {error}"
                 level = logging.WARNING if problem != self.problem else logging.DEBUG
@@ -196,16 +196,18 @@ class Lease:
         while True:
             # A holder that has lost time to an API server that was unavailable renews first when it is back.
             await asyncio.sleep(self._duration / 4 if not self._doubt else min(1.0, self._duration / 10))
-            await self.confirm()
+            await self.renew()
 
-    async def confirm(self) -> None:
-        """Renew now, if the API server can be reached.
+    async def renew(self) -> None:
+        """Renew the Lease now, if the API server can be reached.
+
+        It proves again that the shard is ours. What prevents it is said in `doubt`.
 
         Raises:
             LeaseLostError: as for `hold`.
         """
         try:
-            epoch, holder = await self._try(renew_only=True)
+            epoch, holder = await self._claim_once(may_take=False)
         except ApiError as error:
             self.forbidden = isinstance(error, ForbiddenError)
             level = logging.WARNING if self._doubt != str(error) else logging.DEBUG
@@ -233,7 +235,7 @@ class Lease:
         self._position = position
         for left in reversed(range(KEEP_ATTEMPTS)):
             try:
-                epoch, holder = await self._try(renew_only=True)
+                epoch, holder = await self._claim_once(may_take=False)
             except ConflictError:  # a renewal of ours came between
                 if not left:
                     raise
@@ -301,13 +303,20 @@ class Lease:
                 log.info("lease released", extra={"lease": self._name})
                 return
 
-    async def _try(self, *, renew_only: bool = False) -> tuple[int | None, str]:
+    async def _try_to_acquire(self) -> tuple[int | None, str]:
+        """Take the Lease if it is free or abandoned, or renew it if it is ours already.
+
+        Returns the epoch and our name; None and the present holder's name when it is not ours now.
+        """
+        return await self._claim_once(may_take=True)
+
+    async def _claim_once(self, *, may_take: bool) -> tuple[int | None, str]:
         started = self._clock()
         current = await self._get(self._name)
         self.owners_annotations = (current or {}).get("metadata", {}).get("annotations") or {}
         record = self._record(current)
         verdict = Claim.TAKE if record is None else self._claim(self._name, record, started)
-        if verdict is Claim.WAIT or (renew_only and verdict is Claim.TAKE):
+        if verdict is Claim.WAIT or (not may_take and verdict is Claim.TAKE):
             self._free_since = None
             return None, record.holder if record else ""
         if verdict is Claim.TAKE and not await self._wants(started):

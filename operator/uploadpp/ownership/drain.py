@@ -55,7 +55,7 @@ async def wait_until_drained(
                     return False
                 await asyncio.sleep(0.01)
                 if loop.time() >= ask_at:
-                    await lease.confirm()
+                    await lease.renew()
                     if lease.forbidden:
                         return False
                     ask_at = loop.time() + ASK_SECONDS

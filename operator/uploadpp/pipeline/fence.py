@@ -54,7 +54,7 @@ class Fence:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _renewed(self) -> bool:
-        await self._lease.confirm()
+        await self._lease.renew()
         return self._lease.valid
 
     async def _still_reading(self) -> bool:

@@ -17,7 +17,7 @@ class WriteGuard:
             LeaseLostError: somebody else does.
             UnavailableError: that cannot be found out at present.
         """
-        await self._lease.confirm()
+        await self._lease.renew()
         if not self._lease.ours:
             raise UnavailableError("whether the shard is still ours cannot be told at the moment")
 
@@ -29,6 +29,6 @@ class WriteGuard:
             UnavailableError: that cannot be found out at present.
         """
         if not self._lease.ours:
-            await self._lease.confirm()
+            await self._lease.renew()
         if not self._lease.ours:
             raise UnavailableError(f"the Lease cannot be renewed: {self._lease.doubt}")

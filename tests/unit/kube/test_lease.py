@@ -49,7 +49,7 @@ async def test_a_restarted_container_takes_its_pods_lease_at_once_and_as_a_new_o
     assert await attempt(lease_of(identity("b", "pod-2", "y"))) is None
     assert await attempt(lease_of(identity("a", "pod-1", "z"))) == 2
     with pytest.raises(LeaseLostError, match=r"taken by a_pod-1\.z"):
-        await killed.confirm()  # should it be alive all the same
+        await killed.renew()  # should it be alive all the same
 
 
 async def test_first_owner_has_epoch_one(lease_of: Callable[[str], Lease], server: Server) -> None:
@@ -78,7 +78,7 @@ async def test_a_silent_owner_is_replaced_after_the_time_by_our_own_clock(
     assert await attempt(second) == 2
     assert not first.valid
     with pytest.raises(LeaseLostError, match="taken by b"):
-        await first.confirm()
+        await first.renew()
 
 
 async def test_an_owner_that_renews_stays(lease_of: Callable[[str], Lease], clock: Clock) -> None:
@@ -86,7 +86,7 @@ async def test_an_owner_that_renews_stays(lease_of: Callable[[str], Lease], cloc
     await first.acquire()
     for _ in range(10):
         clock.now += DURATION * 0.7
-        await first.confirm()
+        await first.renew()
         assert first.valid
         assert await attempt(second) is None
 
@@ -98,12 +98,12 @@ async def test_we_stop_trusting_it_before_others_may_take_it(
     await first.acquire()
     await attempt(second)
     server.away = True
-    await first.confirm()  # cannot be renewed; that alone ends nothing
+    await first.renew()  # cannot be renewed; that alone ends nothing
     clock.now += DURATION * 0.8
     assert not first.valid
     server.away = False
     assert await attempt(second) is None
-    await first.confirm()
+    await first.renew()
     assert first.valid
 
 
@@ -118,7 +118,7 @@ async def test_time_is_counted_from_before_the_request(
         clock.now += DURATION * 0.5
 
     server.before_put = slow
-    await first.confirm()
+    await first.renew()
     clock.now += DURATION * 0.4
     assert not first.valid
 
@@ -163,7 +163,7 @@ async def test_rights_that_are_gone(
     await lease.acquire()
     found = []
     for server.away, server.refuses in ((True, False), (False, True), (False, False)):
-        await lease.confirm()
+        await lease.renew()
         found.append(lease.forbidden)
     assert found == [False, True, False]
     server.refuses = True
@@ -189,7 +189,7 @@ async def test_lease_deleted_by_hand(lease_of: Callable[[str], Lease], server: S
     await first.acquire()
     server.leases.clear()
     with pytest.raises(LeaseLostError, match="nobody"):
-        await first.confirm()
+        await first.renew()
 
 
 async def test_acquire_survives_an_api_server_that_is_away(
@@ -243,7 +243,7 @@ async def test_a_lease_that_was_patched_by_hand_is_taken_over_in_bounded_time(
     assert 1 <= epoch <= 2**31 - 1
     assert server.leases["shard"]["spec"]["leaseDurationSeconds"] == DURATION
     clock.now += 1
-    await second.confirm()
+    await second.renew()
     assert second.valid
 
 
@@ -261,7 +261,7 @@ async def test_a_holder_that_does_not_renew_is_named(
     second = lease_of("b")
 
     async def look() -> str:
-        second.held_elsewhere, second.holder = True, (await second._try())[1]
+        second.held_elsewhere, second.holder = True, (await second._try_to_acquire())[1]
         return second.silence
 
     assert await look() == ""
@@ -360,7 +360,7 @@ async def test_a_little_of_others_stays(lease_of: Callable[[str], Lease], server
     first = lease_of("a")
     await first.acquire()
     server.leases["shard"]["metadata"]["annotations"]["argocd.example/sync"] = "yes"
-    await first.confirm()
+    await first.renew()
     assert server.leases["shard"]["metadata"]["annotations"]["argocd.example/sync"] == "yes"
 
 

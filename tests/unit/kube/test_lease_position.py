@@ -16,7 +16,7 @@ async def test_a_position_is_kept_over_renewals_and_owners_until_it_is_dropped(
     await lease.acquire()
     assert lease.kept == ""
     await lease.keep("position 7")
-    await lease.confirm()
+    await lease.renew()
     assert server.leases["shard"]["metadata"]["annotations"][POSITION_ANNOTATION] == "position 7"
     await lease.release()
     following = lease_of("b")

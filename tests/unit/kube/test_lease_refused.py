@@ -39,7 +39,7 @@ async def test_refused_renewals_end_nothing_while_the_lease_bears_our_name(
     server.refuses_writes = refusal
     for _ in range(5):
         clock.now += DURATION
-        await lease.confirm()
+        await lease.renew()
     assert (lease.valid, lease.ours) == (False, True)
     assert "closed for maintenance" in lease.doubt
     assert len([each for each in caplog.records if "not renewed" in each.message]) == 1
@@ -47,7 +47,7 @@ async def test_refused_renewals_end_nothing_while_the_lease_bears_our_name(
     assert not lease.ours
     await lease.release()
     server.refuses_writes = None
-    await lease.confirm()
+    await lease.renew()
     assert (lease.valid, lease.doubt) == (True, "")
 
 
@@ -59,14 +59,14 @@ async def test_refused_renewals_do_not_hide_that_another_has_taken_it(
     server.refuses_writes = REFUSALS[0]
     await attempt(second)
     clock.now += DURATION
-    await first.confirm()
+    await first.renew()
     assert first.ours
     server.refuses_writes = None
     clock.now += DURATION
     assert await attempt(second) == 2
     server.refuses_writes = REFUSALS[0]
     with pytest.raises(LeaseLostError, match="taken by b"):
-        await first.confirm()
+        await first.renew()
     assert not first.ours
 
 

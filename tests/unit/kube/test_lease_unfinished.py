@@ -31,14 +31,14 @@ async def test_owners_that_end_before_they_are_settled_are_counted(
 
     async def took(name: str) -> Lease:
         lease = lease_by(name, Claimant(sightings=sightings))
-        if (await lease._try())[0] is None:
+        if (await lease._try_to_acquire())[0] is None:
             clock.now += DURATION + 1
-            assert (await lease._try())[0] is not None
+            assert (await lease._try_to_acquire())[0] is not None
         return lease
 
     first = await took("a")
     first.note_settled(settled=True)
-    await first.confirm()
+    await first.renew()
     assert first.unfinished == 0
     second = await took("b")
     assert second.unfinished == 1
@@ -51,7 +51,7 @@ async def test_owners_that_end_before_they_are_settled_are_counted(
     fifth = await took("e")
     assert fifth.unfinished == 3
     fifth.note_settled(settled=True)
-    await fifth.confirm()
+    await fifth.renew()
     assert UNFINISHED_ANNOTATION not in server.leases["shard"]["metadata"]["annotations"]
     await fifth.release()
     assert (await took("f")).unfinished == 0

@@ -24,7 +24,7 @@ class Asked(Lease):
         self.lost = False
         self.hangs = False
 
-    async def confirm(self) -> None:
+    async def renew(self) -> None:
         self.asked += 1
         if self.hangs:
             await asyncio.sleep(60)

@@ -28,7 +28,7 @@ class World:
         self.asked.append("consumer")
         return self._answer(self.consumer)
 
-    async def confirm(self) -> None:
+    async def renew(self) -> None:
         self.asked.append("lease")
         self.valid = self._answer(self.renewals)
 

@@ -18,7 +18,7 @@ class Lease:
         self.ours = self.answers.pop(0)
         self.confirmed = 0
 
-    async def confirm(self) -> None:
+    async def renew(self) -> None:
         self.confirmed += 1
         if self.answers:
             self.ours = self.answers.pop(0)
