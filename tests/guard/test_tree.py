@@ -50,6 +50,15 @@ def test_helper_scripts_are_short() -> None:
     assert {path.name: n for path in scripts if (n := len(path.read_text().splitlines())) >= 40} == {}
 
 
+def test_the_texts_of_events_are_in_one_file_on_each_side() -> None:
+    made = [
+        path.relative_to(ROOT / "operator/uploadpp").as_posix()
+        for path in sorted((ROOT / "operator/uploadpp").rglob("*.py"))
+        if re.search(r"\bNotice\(", path.read_text())
+    ]
+    assert made == ["core/event_texts.py", "pipeline/event_texts.py"]
+
+
 def test_no_trace_of_one_machine() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"

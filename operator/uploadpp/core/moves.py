@@ -5,12 +5,11 @@ Each takes a state and returns a Decision; none of them asks which input caused 
 
 from typing import Any
 
+from uploadpp.core import event_texts
 from uploadpp.core.commands import (
     Finish,
     Kind,
     Mark,
-    Notice,
-    NoticeType,
     RequestRestart,
     RetryNotice,
     StartStep,
@@ -83,15 +82,9 @@ def is_too_large(upload: Upload, index: int) -> bool:
     return largest is not None and upload.steps[index].attempts == 0 and int(upload.origin.filesize) > largest
 
 
-HOW_TO_GO_ON = (
-    "if it is over already, running it can lose the file; resume, restart or cancel the upload "
-    "(resume and restart run it from the first step, cancel ends it and tells the storage nothing)"
-)
-
-
 def hold_unbegun(upload: Upload, now: Millis, why: str) -> Decision:
     """Begin nothing: a person has to say whether the upload is over already."""
-    text = f"{why}; {HOW_TO_GO_ON}"
+    notice = event_texts.held_unbegun(why)
     held = enter(
         upload,
         Stage.HELD,
@@ -103,9 +96,9 @@ def hold_unbegun(upload: Upload, now: Millis, why: str) -> Decision:
         finishes=0,
         url_requests=0,
         started_at=None,
-        message=text,
+        message=notice.message,
     )
-    return Decision(held, notices=(Notice(NoticeType.WARNING, "Held", text),))
+    return Decision(held, notices=(notice,))
 
 
 def pass_over(upload: Upload, index: int, now: Millis, config: Config) -> Decision:
@@ -114,10 +107,9 @@ def pass_over(upload: Upload, index: int, now: Millis, config: Config) -> Decisi
     if plan.on_too_large is OnTooLarge.HOLD:
         steps = upload.steps_with(index, evolve(over, state=StepState.HELD))
         held = enter(upload, Stage.HELD, now, steps=steps, cursor=index)
-        text = f"{plan.name}: {over.message}; held until it is resumed"
-        return Decision(held, notices=(Notice(NoticeType.WARNING, "TooLarge", text),))
+        return Decision(held, notices=(event_texts.too_large(plan.name, over.message, held=True),))
     decision = proceed(upload.with_step(index, over), index + 1, now, config)
-    notice = Notice(NoticeType.WARNING, "TooLarge", f"{plan.name}: {over.message}; left out")
+    notice = event_texts.too_large(plan.name, over.message, held=False)
     return evolve(decision, notices=(notice, *decision.notices))
 
 
@@ -235,25 +227,19 @@ def back_off(
         next_attempt_at=Millis(now + wait),
     )
     mark = Mark(Kind.RETRY, upload.received_at, upload.run, step.attempts, plan.name)
-    text = f"{plan.name}: attempt {step.attempts} failed{_because(message)}; next in {wait / 1000:g} s"
-    return Decision(
-        waiting,
-        (RetryNotice(mark, failures, wait),),
-        (Notice(NoticeType.WARNING, "RetryScheduled", text),),
-    )
+    notice = event_texts.retry_scheduled(plan.name, step.attempts, message, wait)
+    return Decision(waiting, (RetryNotice(mark, failures, wait),), (notice,))
 
 
 def exhausted(upload: Upload, now: Millis, config: Config, *, reason: StepReason, message: str) -> Decision:
     """The step has no retry left: do what its `onExhausted` says (F12)."""
-    plan = upload.plan[upload.cursor]
-    text = f"{plan.name}: no retry left after {upload.step.attempts} attempts{_because(message)}"
+    plan, attempts = upload.plan[upload.cursor], upload.step.attempts
     if plan.on_exhausted is OnExhausted.HOLD:
         kept = end_step(upload, StepState.HELD, now, outcome=Outcome.RETRY, reason=reason, message=message)
         held = enter(kept, Stage.HELD, now)
-        notice = Notice(NoticeType.WARNING, "Held", f"{text}; held until it is resumed")
-        return Decision(held, notices=(notice,))
+        return Decision(held, notices=(event_texts.held_exhausted(plan.name, attempts, message),))
     failed = end_step(upload, StepState.FAILED, now, outcome=Outcome.RETRY, reason=reason, message=message)
-    notice = Notice(NoticeType.WARNING, "RetriesExhausted", f"{text}; outcome {plan.on_exhausted.lower()}")
+    notice = event_texts.retries_exhausted(plan, attempts, message)
     if plan.on_exhausted is OnExhausted.CONTINUE:
         moved = proceed(failed, upload.cursor + 1, now, config)
     else:
@@ -336,11 +322,4 @@ def cancel(upload: Upload, now: Millis) -> Decision:
     outcome = upload.control.cancel_outcome
     cut = end_step(upload, StepState.FAILED, now, reason=StepReason.CANCELLED)
     decision = finish(cut, outcome, now)
-    return evolve(
-        decision,
-        notices=(Notice(NoticeType.NORMAL, "Cancelled", f"cancelled as asked; outcome {outcome}"),),
-    )
-
-
-def _because(message: str) -> str:
-    return f" ({message})" if message else ""
+    return evolve(decision, notices=(event_texts.cancelled(outcome),))

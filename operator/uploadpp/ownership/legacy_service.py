@@ -14,8 +14,9 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerInfo
 
-from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.core.commands import Notice
 from uploadpp.core.inputs import ELSEWHERE
+from uploadpp.pipeline import event_texts
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.replaced import (
     LOOK_SECONDS,
@@ -42,17 +43,11 @@ MOVE_SECONDS = 10.0
 """The least time between two moves of the old service's place."""
 IDLE_SECONDS = 30.0
 """A place of another installation at which nobody reads for so long is taken over: it has moved or gone."""
-ADVICE = (
-    "the postprocessing service of ocis/OpenCloud is still running; switch it off "
-    "(OCIS_EXCLUDE_RUN_SERVICES=postprocessing or OC_EXCLUDE_RUN_SERVICES=postprocessing, or in a chart "
-    "services.postprocessing.image set to the operator's)"
-)
 BESIDE = "the replaced service drives the stream too ({})"
 HOLDING = (
     "holding: the replaced service runs ({}); no step is started and no upload is finished until it is gone"
 )
 OTHERS = "another installation of the operator reads this stream ({}); switch one of the two off"
-REASON = "ReplacedServiceRuns"
 Check = Callable[[list[ConsumerInfo]], Awaitable[str]]
 
 
@@ -155,7 +150,9 @@ class LegacyService:
             # Now and then again: the log holds back what the ownership before has said within half a minute.
             if self.problem and (self.problem != told or loop.time() - told_at >= REPEAT_SECONDS):
                 told_at = loop.time()
-                log.error("%s; nothing is done until then", ADVICE if members else self.problem)
+                log.error(
+                    "%s; nothing is done until then", event_texts.LEGACY_ADVICE if members else self.problem
+                )
             told = self.problem
             if members and not self.waited_for:
                 self.waited_for = tuple(members)
@@ -187,7 +184,9 @@ class LegacyService:
             if self.problem and now - told_at >= REPEAT_SECONDS:
                 told_at = now
                 if self._beside:
-                    log.error("%s; every step runs twice, and an abort may destroy bytes", ADVICE)
+                    log.error(
+                        "%s; every step runs twice, and an abort may destroy bytes", event_texts.LEGACY_ADVICE
+                    )
                 else:
                     log.error(self.problem)
 
@@ -223,7 +222,7 @@ class LegacyService:
 
     def _announce(self, what: str) -> None:
         if self._tell is not None:
-            self._tell(Notice(NoticeType.WARNING, REASON, f"{what}; {ADVICE}"))
+            self._tell(event_texts.replaced_service_runs(what))
 
     async def _look_at_others(self, consumers: list[ConsumerInfo]) -> None:
         alive = self._alive(strangers(consumers, self._owner))

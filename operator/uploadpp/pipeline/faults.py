@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.core.commands import Notice
 from uploadpp.kube.lease import LeaseLostError
+from uploadpp.pipeline import event_texts
 from uploadpp.pipeline.fence import FencedError
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import UNEXPECTED, Metrics
@@ -117,8 +118,7 @@ class Faults:
         extra = {"upload": upload_id, "resource": name}
         log.error("the operator failed on an upload: %s; the others go on", where, extra=extra)
         if uid and self._post is not None:
-            text = f"the operator failed on this upload ({type(error).__name__}); its log says where"
-            self._post(name, uid, Notice(NoticeType.WARNING, "OperatorFailed", text))
+            self._post(name, uid, event_texts.operator_failed(error))
 
     def upload(self, upload_id: str, why: str) -> None:
         """An upload that the API server or NATS will never take."""

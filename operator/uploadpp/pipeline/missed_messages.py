@@ -10,17 +10,13 @@ from time import monotonic
 
 from prometheus_client import Counter
 
-from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.core.commands import Notice
+from uploadpp.pipeline import event_texts
 
 log = logging.getLogger(__name__)
 
-REASON = "MessagesMissed"
 QUIET_SECONDS = 60.0
 """A stream that is too small loses messages again and again; they are counted, and said so often."""
-ADVICE = (
-    "the stream removed them (its limits, or a purge); uploads that were announced in them are not known "
-    "here, and the storage has to announce them again"
-)
 
 
 class Missed:
@@ -42,6 +38,6 @@ class Missed:
             return
         self._quiet_until = now + QUIET_SECONDS
         count, self._untold = self._untold, 0
-        what = f"{count} messages were removed before they were read, the last ones {first} to {last}"
-        log.error("%s: %s", what, ADVICE)
-        self._tell(Notice(NoticeType.WARNING, REASON, f"{what}: {ADVICE}"))
+        notice = event_texts.messages_missed(count, first, last)
+        log.error(notice.message)
+        self._tell(notice)

@@ -17,8 +17,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from zlib import crc32
 
-from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.core.commands import Notice
 from uploadpp.kube.errors import ApiError, Refusal, UnavailableError
+from uploadpp.pipeline import event_texts
 from uploadpp.pipeline.tracked_upload import Refused, TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
 
@@ -189,8 +190,7 @@ class Refusals:
             extra={"upload": tracked.upload.id, "reason": error.reason},
         )
         if not away:
-            text = f"uploads go on, but cannot be recorded ({error.reason}): {error}"
-            self._news(Notice(NoticeType.WARNING, "UploadsNotRecorded", text))
+            self._news(event_texts.uploads_not_recorded(error.reason, error))
 
 
 def _is_for(tracked: TrackedUpload, reason: Refusal) -> bool:

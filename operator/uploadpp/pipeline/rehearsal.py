@@ -19,7 +19,8 @@ from typing import NoReturn
 
 from prometheus_client import Counter
 
-from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.core.commands import Notice
+from uploadpp.pipeline import event_texts
 from uploadpp.pipeline.acks import AckTracker
 from uploadpp.wire.reader import Raw
 
@@ -194,7 +195,5 @@ class Rehearsal:
             "sha256": hashlib.sha256(raw.data).hexdigest(),
             "type": kind[1].decode() if kind is not None else "unknown",
         }
-        text = "a message that ends the operator was set aside; it stays in the stream, please report it"
-        log.error(text, extra=extra)
-        words = ", ".join(f"{name} {value}" for name, value in extra.items())
-        self._tell(Notice(NoticeType.WARNING, "MessageSetAside", f"{text}: {words}"))
+        log.error(event_texts.SET_ASIDE, extra=extra)
+        self._tell(event_texts.message_set_aside(extra))

@@ -11,7 +11,6 @@ from uploadpp.api.codec import UnreadableResourceError, control_of, from_resourc
 from uploadpp.api.reading import Fields
 from uploadpp.api.timestamps import parse_time
 from uploadpp.core.bounds import LAST_MOMENT
-from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Origin, Upload
@@ -19,6 +18,7 @@ from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION, resource_
 from uploadpp.core.states import Stage
 from uploadpp.kube.sealing import ForeignSealError, SealError, UnknownKeyError, sealed_with
 from uploadpp.kube.store import Stored, stored
+from uploadpp.pipeline import event_texts
 from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.ports import Json, Notices, Seals
 from uploadpp.pipeline.shared import Shared
@@ -193,9 +193,8 @@ class ResourceEventHandler:
         listed = [step.get("name", "") for step in resource["spec"].get("steps") or ()]
         planned = [step.name for step in tracked.upload.plan]
         if "steps" in resource["spec"] and listed != planned:
-            text = f"the storage announced the upload itself: it runs with the steps {', '.join(planned)}"
             uid = resource["metadata"]["uid"]
-            self._notices.post(tracked.name, uid, Notice(NoticeType.WARNING, "AlreadyBegun", text))
+            self._notices.post(tracked.name, uid, event_texts.already_begun(planned))
         try:
             control = control_of(resource)
         except UnreadableResourceError as error:

@@ -4,7 +4,7 @@ It forgets an upload without a word when its file, folder or space is removed, a
 one while asynchronous uploads are off. `pipeline.lost_uploads` asks it about uploads that look like that.
 """
 
-from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.core import event_texts
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
@@ -35,15 +35,14 @@ def absent(upload: Upload, seen: Absent, now: Millis, config: Config) -> Decisio
     """Say so at once, and end the upload when it lasts: nobody can answer for it any more."""
     text = _observed(upload, seen)
     if not seen.lasting:
-        text = f"{text} The storage is asked again before the upload ends"
-        if upload.message == text:
+        notice = event_texts.upload_missing(text)
+        if upload.message == notice.message:
             return ignore(upload, Ignored.DUPLICATE, "the storage has said so before")
-        notice = Notice(NoticeType.WARNING, "UploadMissing", text)
-        return Decision(evolve(upload, message=text), notices=(notice,))
+        return Decision(evolve(upload, message=notice.message), notices=(notice,))
     said = upload.step.message if upload.stage.in_step and upload.cursor < len(upload.steps) else ""
     cut = end_step(upload, StepState.SKIPPED, now, reason=StepReason.GONE, message=said)
     decision = end(cut, Stage.GONE, now, config, message=text)
-    return evolve(decision, notices=(Notice(NoticeType.WARNING, Stage.GONE, text),))
+    return evolve(decision, notices=(event_texts.gone(text),))
 
 
 def _observed(upload: Upload, seen: Absent) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.core import event_texts
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
@@ -36,19 +36,16 @@ def step_finished(upload: Upload, answer: StepFinished, now: Millis, config: Con
     if act is not None:
         return act(upload, answer, now, config)
     word = clean_text(answer.outcome, MAX_WORD)
-    text = f"{answer.step} answered {word!r}, which is not an outcome; treated as retry"
-    decision = back_off(upload, now, config, message=text)
-    return evolve(
-        decision,
-        notices=(Notice(NoticeType.WARNING, "InvalidOutcome", text), *decision.notices),
-    )
+    notice = event_texts.invalid_outcome(answer.step, word)
+    decision = back_off(upload, now, config, message=notice.message)
+    return evolve(decision, notices=(notice, *decision.notices))
 
 
 def _continue(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
     if _lacks_scan(upload.plan[upload.cursor], answer):
-        text = f"{answer.step} answered continue without a scan result; treated as retry"
-        decision = back_off(upload, now, config, message=text)
-        return evolve(decision, notices=(Notice(NoticeType.WARNING, "NoScanResult", text), *decision.notices))
+        notice = event_texts.no_scan_result(answer.step)
+        decision = back_off(upload, now, config, message=notice.message)
+        return evolve(decision, notices=(notice, *decision.notices))
     done = end_step(upload, StepState.SUCCEEDED, now, outcome=Outcome.CONTINUE, message=answer.message)
     return proceed(done, upload.cursor + 1, now, config)
 
@@ -72,8 +69,8 @@ def _reject(upload: Upload, answer: StepFinished, now: Millis, config: Config) -
         message=answer.message,
     )
     decision = finish(failed, Outcome(answer.outcome), now)
-    text = f"{answer.step} answered {answer.outcome}{f': {answer.message}' if answer.message else ''}"
-    return evolve(decision, notices=(Notice(NoticeType.WARNING, "Rejected", text),))
+    notice = event_texts.rejected(answer.step, answer.outcome, answer.message)
+    return evolve(decision, notices=(notice,))
 
 
 OUTCOMES: dict[str, Callable[[Upload, StepFinished, Millis, Config], Decision]] = {
@@ -150,15 +147,11 @@ def upload_ready(upload: Upload, ready: UploadReady, now: Millis, config: Config
     if upload.control.desired is DesiredState.CANCELLED:
         return cancel(failed, now)
     if failures > config.max_releases:
-        text = f"the storage failed to release the file {failures} times; resume, restart or cancel it"
-        ended = end(failed, Stage.UPLOAD_FAILED, now, config, message=text).upload
+        notice = event_texts.upload_failed(failures)
+        ended = end(failed, Stage.UPLOAD_FAILED, now, config, message=notice.message).upload
         assert ended is not None  # noqa: S101 -- end() always returns an upload
-        return Decision(
-            evolve(ended, stalled_at=now),
-            notices=(Notice(NoticeType.WARNING, "UploadFailed", text),),
-        )
+        return Decision(evolve(ended, stalled_at=now), notices=(notice,))
     wait = backoff(failures, config.release_backoff, config.max_release_backoff)
-    text = f"the storage failed to release the file (try {failures}); next try in {wait / 1000:g} s"
     waiting = enter(
         failed,
         Stage.RELEASE_BACKING_OFF,
@@ -167,7 +160,7 @@ def upload_ready(upload: Upload, ready: UploadReady, now: Millis, config: Config
         completed_at=None,  # it may have ended without the storage's answer
         expires_at=None,
     )
-    return Decision(waiting, notices=(Notice(NoticeType.WARNING, "ReleaseFailed", text),))
+    return Decision(waiting, notices=(event_texts.release_failed(failures, wait),))
 
 
 def late_upload_ready(upload: Upload, ready: UploadReady, now: Millis, config: Config) -> Decision:
@@ -181,11 +174,12 @@ def released_elsewhere(upload: Upload, ready: UploadReady, now: Millis, config: 
     """The storage has released a file that we did not release: its bytes are out of reach now."""
     if ready.failed:
         return ignore(upload, Ignored.NOT_AWAITED, "UploadReady(failed) without PostprocessingFinished")
-    order = f"although it was told {upload.outcome}" if upload.outcome else "before postprocessing was over"
-    text = f"the storage released the file {order}; an earlier order, or does another service drive it?"
+    notice = event_texts.released_elsewhere(upload.outcome)
     cut = end_step(upload, StepState.SKIPPED, now, reason=StepReason.RELEASED_ELSEWHERE)
-    decision = end(evolve(cut, outcome=Outcome.CONTINUE), Stage.COMPLETED, now, config, message=text)
-    return evolve(decision, notices=(Notice(NoticeType.WARNING, "ReleasedElsewhere", text),))
+    decision = end(
+        evolve(cut, outcome=Outcome.CONTINUE), Stage.COMPLETED, now, config, message=notice.message
+    )
+    return evolve(decision, notices=(notice,))
 
 
 def clean(upload: Upload, cleaned: CleanUpload, now: Millis, config: Config) -> Decision:

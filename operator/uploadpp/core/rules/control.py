@@ -1,6 +1,7 @@
 """What people ask for: resume, restart, suspend, cancel."""
 
-from uploadpp.core.commands import Kind, Mark, Notice, NoticeType, RequestRestart, ResumeStep
+from uploadpp.core import event_texts
+from uploadpp.core.commands import Kind, Mark, RequestRestart, ResumeStep
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
@@ -146,8 +147,7 @@ def _cancelled(upload: Upload, now: Millis, config: Config) -> Decision:
     if upload.stage is Stage.AWAITING_READY and upload.outcome is upload.control.cancel_outcome:
         return Decision(upload)
     if upload.stage is Stage.AWAITING_READY:
-        text = f"PostprocessingFinished({upload.outcome}) is already out; cancelled only if that fails"
-        return Decision(upload, notices=(Notice(NoticeType.WARNING, "CancelTooLate", text),))
+        return Decision(upload, notices=(event_texts.cancel_too_late(upload.outcome),))
     if upload.stage.ended and upload.stage is not Stage.UPLOAD_FAILED:
         return Decision(upload)
     return cancel(upload, now)
@@ -164,22 +164,18 @@ def restart(upload: Upload, wish: RestartRequest, now: Millis, config: Config) -
         # This upload too goes on when the event comes back: one message, and so done for all or for none.
         step = wish.from_step or upload.current_step
         mark = Mark(Kind.RESUME, granted.received_at, granted.run, 1, wish.token, wish.token)
-        text = f"all uploads in step {step}, as asked by restart token {wish.token}"
-        notice = Notice(NoticeType.NORMAL, "StepResumed", text)
-        return Decision(granted, (ResumeStep(mark, step),), (notice,))
+        return Decision(granted, (ResumeStep(mark, step),), (event_texts.step_resumed(step, wish.token),))
     if wish.mode is RestartMode.RESUME:
         decision = _resume(granted, Resume(), now, config)
         if decision.ignored:
             return _refused(asked, decision.why, now, config)
-        word = "Resumed"
     else:
         names = [step.name for step in granted.plan]
         first = names.index(wish.from_step) if wish.from_step else 0
         if _has_just_begun(granted, first, now):
             return Decision(granted)
         decision = begin_run(granted, now, config, first)
-        word = "Restarted"
-    notice = Notice(NoticeType.NORMAL, word, f"as asked by restart token {wish.token}")
+    notice = event_texts.restarted(wish.mode, wish.token)
     return evolve(decision, notices=(notice, *decision.notices))
 
 
@@ -213,7 +209,7 @@ def _refusal(upload: Upload, wish: RestartRequest) -> str:
 
 def _refused(upload: Upload, why: str, now: Millis, config: Config) -> Decision:
     """Say no to a restart; the rest of the change is carried out all the same."""
-    notice = Notice(NoticeType.WARNING, "RestartRefused", why)
+    notice = event_texts.restart_refused(why)
     decision = _towards_desired(upload, now, config)
     refused = decision.upload
     if refused is not None and not refused.message:

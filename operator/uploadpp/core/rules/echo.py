@@ -8,7 +8,8 @@ It proves that a step was started. That a step before has succeeded it does not 
 step stays open, and is gone back to (law 10, docs/adr/0015).
 """
 
-from uploadpp.core.commands import Kind, Mark, Notice, NoticeType
+from uploadpp.core import event_texts
+from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
@@ -236,9 +237,8 @@ def _over(upload: Upload, mark: Mark, now: Millis) -> Decision:
             step = evolve(upload.steps[index], state=StepState.SKIPPED, reason=StepReason.UNANSWERED)
             upload = upload.with_step(index, evolve(step, outcome="", finished_at=now))
     told = finish(evolve(upload, finishes=mark.number - 1), Outcome.CONTINUE, now)
-    text = f"the storage was told to release the file, and no answer is known of {', '.join(missing)}"
-    notice = Notice(NoticeType.WARNING, "ReleasedUnanswered", text)
-    return evolve(told, commands=(), notices=(notice,) if missing else ())
+    notices = (event_texts.released_unanswered(missing),) if missing else ()
+    return evolve(told, commands=(), notices=notices)
 
 
 def _moved(upload: Upload, mark: Mark, index: int, now: Millis, config: Config) -> Upload | None:

@@ -5,7 +5,8 @@ before us, between two periods of ours, or beside us. What it started is started
 it told the storage cannot be taken back. Neither says that a step has passed: only the answer does.
 """
 
-from uploadpp.core.commands import Kind, Mark, Notice, NoticeType
+from uploadpp.core import event_texts
+from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
@@ -64,7 +65,7 @@ def finished_elsewhere(upload: Upload, finish: FinishedElsewhere, now: Millis, c
         met = Mark(Kind.FINISH, upload.received_at, upload.run, upload.finishes, outcome)
         waiting = evolve(upload, since=Millis(max(upload.since, now)))
         return Decision(_at(waiting, finish.sequence), met=met)
-    text = f"another service told the storage to {_verb(outcome)} before our postprocessing was over"
+    notice = event_texts.finished_elsewhere(outcome)
     passed = StepState.SKIPPED if outcome is Outcome.CONTINUE else StepState.FAILED
     cut = end_step(upload, passed, now, reason=StepReason.FINISHED_ELSEWHERE)
     finished = enter(
@@ -79,9 +80,8 @@ def finished_elsewhere(upload: Upload, finish: FinishedElsewhere, now: Millis, c
         releases=0
         if upload.stage is Stage.UPLOAD_FAILED
         else upload.releases,  # a new budget, as by a resume
-        message=text,
+        message=notice.message,
     )
-    notice = Notice(NoticeType.WARNING, "FinishedElsewhere", text)
     return Decision(_at(finished, finish.sequence), notices=(notice,), met=_retry(upload))
 
 
@@ -128,9 +128,3 @@ def _retry(upload: Upload) -> Mark | None:
 def _at(upload: Upload, sequence: int) -> Upload:
     """Answers count from this position of the log on."""
     return evolve(upload, log=evolve(upload.log, start=sequence))
-
-
-def _verb(outcome: Outcome) -> str:
-    return {Outcome.CONTINUE: "release the file", Outcome.DELETE: "delete the upload"}.get(
-        outcome, "abort the upload"
-    )

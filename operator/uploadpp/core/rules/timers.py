@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.core import event_texts
+from uploadpp.core.commands import Notice
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
@@ -58,8 +59,7 @@ def check_running(upload: Upload, tick: Tick, now: Millis, config: Config) -> De
         text = f"no answer within {plan.timeout / 1000:g} s"
         return back_off(upload, now, config, reason=StepReason.TIMED_OUT, message=text)
     if upload.stalled_at is None and now >= started + plan.stall_after:
-        text = f"step {plan.name} has not answered for {(now - started) / 1000:.0f} s"
-        return _stall(upload, now, f"{text}; is a service for it running? resume starts the step again")
+        return _stall(upload, now, event_texts.step_stalled(plan.name, Millis(now - started)))
     return _not_due(upload)
 
 
@@ -105,10 +105,8 @@ def watch_release(upload: Upload, tick: Tick, now: Millis, config: Config) -> De
     resends = upload.finishes - 1 - upload.releases
     if upload.outcome and not forbids_second_abort(upload) and resends < config.max_finish_resends:
         return finish(upload, upload.outcome, now)
-    text = f"the storage has not answered PostprocessingFinished({upload.outcome}) with UploadReady"
-    again = "" if forbids_second_abort(upload) else "resume sends it again, "
-    why = "was the file deleted meanwhile, has the answer got lost, or are asynchronous uploads off?"
-    return _stall(upload, now, f"{text}; {why} {again}cancel ends the upload here")
+    may_send_again = not forbids_second_abort(upload)
+    return _stall(upload, now, event_texts.release_stalled(upload.outcome, may_send_again=may_send_again))
 
 
 def watch_url(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
@@ -120,11 +118,7 @@ def watch_url(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decisi
         return _give_up(upload, now, config)
     if upload.url_requests < config.max_url_requests:
         return request_url(upload, now)
-    return _stall(
-        upload,
-        now,
-        "the storage does not answer RestartPostprocessing; is the upload still there? resume asks again",
-    )
+    return _stall(upload, now, event_texts.url_stalled())
 
 
 RULES: dict[Stage, Callable[[Upload, Tick, Millis, Config], Decision]] = {
@@ -139,25 +133,19 @@ RULES: dict[Stage, Callable[[Upload, Tick, Millis, Config], Decision]] = {
 
 def _give_up(upload: Upload, now: Millis, config: Config) -> Decision:
     """The storage has been silent for so long that nobody waits for it any more; it is told nothing."""
-    silent = f"for {(now - upload.since) / 1000:.0f} s"
+    silent = Millis(now - upload.since)
     if upload.stage is Stage.AWAITING_URL:
-        text = (
-            f"the storage has not answered RestartPostprocessing {silent}; resume begins again and asks again"
-        )
+        notice = event_texts.url_unanswered(silent)
         upload = end_step(upload, StepState.SKIPPED, now, message="the storage sent no fresh download URL")
     else:
-        text = f"the storage has not confirmed PostprocessingFinished({upload.outcome}) {silent}"
-        again = "it is not sent again, because a second abort can remove the bytes"
-        text += f"; {again if forbids_second_abort(upload) else 'resume sends it again'}"
-    decision = end(upload, Stage.UNANSWERED, now, config, message=text)
-    return evolve(decision, notices=(Notice(NoticeType.WARNING, Stage.UNANSWERED, text),))
+        may_send_again = not forbids_second_abort(upload)
+        notice = event_texts.release_unanswered(upload.outcome, silent, may_send_again=may_send_again)
+    decision = end(upload, Stage.UNANSWERED, now, config, message=notice.message)
+    return evolve(decision, notices=(notice,))
 
 
-def _stall(upload: Upload, now: Millis, text: str) -> Decision:
-    return Decision(
-        evolve(upload, stalled_at=now, message=text),
-        notices=(Notice(NoticeType.WARNING, "Stalled", text),),
-    )
+def _stall(upload: Upload, now: Millis, notice: Notice) -> Decision:
+    return Decision(evolve(upload, stalled_at=now, message=notice.message), notices=(notice,))
 
 
 def _not_due(upload: Upload) -> Decision:

@@ -1,0 +1,201 @@
+"""The texts of the Events that people see on a resource, as far as the core decides about them.
+
+A text that stays on the resource as its message is the same one, so callers take it from the notice. What
+other parts report is in `pipeline.event_texts`.
+"""
+
+from collections.abc import Sequence
+
+from uploadpp.core.commands import Notice, NoticeType
+from uploadpp.core.model import Millis, StepPlan
+from uploadpp.core.states import Outcome, RestartMode, Stage
+
+HOW_TO_GO_ON = (
+    "if it is over already, running it can lose the file; resume, restart or cancel the upload "
+    "(resume and restart run it from the first step, cancel ends it and tells the storage nothing)"
+)
+
+
+def _normal(reason: str, text: str) -> Notice:
+    return Notice(NoticeType.NORMAL, reason, text)
+
+
+def _warning(reason: str, text: str) -> Notice:
+    return Notice(NoticeType.WARNING, reason, text)
+
+
+# -- steps ------------------------------------------------------------------------------------
+
+
+def invalid_outcome(step: str, word: str) -> Notice:
+    """A step has answered with a word that is not an outcome."""
+    return _warning("InvalidOutcome", f"{step} answered {word!r}, which is not an outcome; treated as retry")
+
+
+def no_scan_result(step: str) -> Notice:
+    """A step that has to give a scan result has answered without one."""
+    return _warning("NoScanResult", f"{step} answered continue without a scan result; treated as retry")
+
+
+def rejected(step: str, outcome: str, message: str) -> Notice:
+    """A step has answered `abort` or `delete`."""
+    return _warning("Rejected", f"{step} answered {outcome}{f': {message}' if message else ''}")
+
+
+def retry_scheduled(step: str, attempt: int, message: str, wait: Millis) -> Notice:
+    """An attempt has failed, and another one follows."""
+    text = f"{step}: attempt {attempt} failed{_because(message)}; next in {wait / 1000:g} s"
+    return _warning("RetryScheduled", text)
+
+
+def held_exhausted(step: str, attempts: int, message: str) -> Notice:
+    """A step has no retry left, and its upload waits for a person."""
+    return _warning("Held", f"{_exhausted(step, attempts, message)}; held until it is resumed")
+
+
+def retries_exhausted(plan: StepPlan, attempts: int, message: str) -> Notice:
+    """A step has no retry left, and its `onExhausted` says how the upload ends or goes on."""
+    text = f"{_exhausted(plan.name, attempts, message)}; outcome {plan.on_exhausted.lower()}"
+    return _warning("RetriesExhausted", text)
+
+
+def too_large(step: str, message: str, *, held: bool) -> Notice:
+    """The file is larger than the maxFilesize of a step."""
+    return _warning("TooLarge", f"{step}: {message}; {'held until it is resumed' if held else 'left out'}")
+
+
+def _exhausted(step: str, attempts: int, message: str) -> str:
+    return f"{step}: no retry left after {attempts} attempts{_because(message)}"
+
+
+def _because(message: str) -> str:
+    return f" ({message})" if message else ""
+
+
+# -- the storage ------------------------------------------------------------------------------
+
+
+def upload_failed(failures: int) -> Notice:
+    """The storage has failed to release the file once too often."""
+    text = f"the storage failed to release the file {failures} times; resume, restart or cancel it"
+    return _warning("UploadFailed", text)
+
+
+def released_elsewhere(outcome: Outcome | None) -> Notice:
+    """The storage has released a file that we did not release."""
+    order = f"although it was told {outcome}" if outcome else "before postprocessing was over"
+    text = f"the storage released the file {order}; an earlier order, or does another service drive it?"
+    return _warning("ReleasedElsewhere", text)
+
+
+def released_unanswered(steps: Sequence[str]) -> Notice:
+    """The storage was told to release a file, and of some steps no answer is known."""
+    text = f"the storage was told to release the file, and no answer is known of {', '.join(steps)}"
+    return _warning("ReleasedUnanswered", text)
+
+
+def upload_missing(observed: str) -> Notice:
+    """The storage says for the first time that it does not have the upload."""
+    return _warning("UploadMissing", f"{observed} The storage is asked again before the upload ends")
+
+
+def gone(observed: str) -> Notice:
+    """The storage still does not have the upload, which ends."""
+    return _warning(Stage.GONE, observed)
+
+
+def release_failed(failures: int, wait: Millis) -> Notice:
+    """The storage has failed to release the file, and is asked again."""
+    text = f"the storage failed to release the file (try {failures}); next try in {wait / 1000:g} s"
+    return _warning("ReleaseFailed", text)
+
+
+# -- nobody answers ---------------------------------------------------------------------------
+
+
+def step_stalled(step: str, silent: Millis) -> Notice:
+    """A step has not answered for long."""
+    text = f"step {step} has not answered for {silent / 1000:.0f} s"
+    return _stalled(f"{text}; is a service for it running? resume starts the step again")
+
+
+def release_stalled(outcome: Outcome | None, *, may_send_again: bool) -> Notice:
+    """The storage has not said what became of the outcome."""
+    text = f"the storage has not answered PostprocessingFinished({outcome}) with UploadReady"
+    why = "was the file deleted meanwhile, has the answer got lost, or are asynchronous uploads off?"
+    again = "resume sends it again, " if may_send_again else ""
+    return _stalled(f"{text}; {why} {again}cancel ends the upload here")
+
+
+def url_stalled() -> Notice:
+    """The storage has sent no fresh URL."""
+    return _stalled(
+        "the storage does not answer RestartPostprocessing; is the upload still there? resume asks again"
+    )
+
+
+def release_unanswered(outcome: Outcome | None, silent: Millis, *, may_send_again: bool) -> Notice:
+    """The upload ends, because the storage has not said for too long what became of the outcome."""
+    again = "it is not sent again, because a second abort can remove the bytes"
+    text = f"the storage has not confirmed PostprocessingFinished({outcome}) {_for(silent)}"
+    return _warning(Stage.UNANSWERED, f"{text}; {'resume sends it again' if may_send_again else again}")
+
+
+def url_unanswered(silent: Millis) -> Notice:
+    """The upload ends, because the storage has sent no fresh URL for too long."""
+    text = f"the storage has not answered RestartPostprocessing {_for(silent)}"
+    return _warning(Stage.UNANSWERED, f"{text}; resume begins again and asks again")
+
+
+def _stalled(text: str) -> Notice:
+    return _warning("Stalled", text)
+
+
+def _for(silent: Millis) -> str:
+    return f"for {silent / 1000:.0f} s"
+
+
+# -- what people ask for ----------------------------------------------------------------------
+
+
+def held_unbegun(why: str) -> Notice:
+    """Whether the upload is over already has to be said by a person."""
+    return _warning("Held", f"{why}; {HOW_TO_GO_ON}")
+
+
+def cancelled(outcome: Outcome) -> Notice:
+    """A cancel was carried out."""
+    return _normal("Cancelled", f"cancelled as asked; outcome {outcome}")
+
+
+def cancel_too_late(outcome: Outcome | None) -> Notice:
+    """A cancel comes after the storage was told an outcome."""
+    text = f"PostprocessingFinished({outcome}) is already out; cancelled only if that fails"
+    return _warning("CancelTooLate", text)
+
+
+def step_resumed(step: str, token: str) -> Notice:
+    """A resume of all uploads in a step was sent."""
+    return _normal("StepResumed", f"all uploads in step {step}, as asked by restart token {token}")
+
+
+def restarted(mode: RestartMode, token: str) -> Notice:
+    """A resume or restart was carried out."""
+    word = "Resumed" if mode is RestartMode.RESUME else "Restarted"
+    return _normal(word, f"as asked by restart token {token}")
+
+
+def restart_refused(why: str) -> Notice:
+    """A restart was not carried out."""
+    return _warning("RestartRefused", why)
+
+
+# -- the legacy service -----------------------------------------------------------------------
+
+
+def finished_elsewhere(outcome: Outcome) -> Notice:
+    """Another service has told the storage an outcome."""
+    orders = {Outcome.CONTINUE: "release the file", Outcome.DELETE: "delete the upload"}
+    order = orders.get(outcome, "abort the upload")
+    text = f"another service told the storage to {order} before our postprocessing was over"
+    return _warning("FinishedElsewhere", text)

@@ -1,0 +1,84 @@
+"""The texts of the Events that pipeline, resources and ownership report.
+
+Those about what was decided on an upload are in `core.event_texts`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from uploadpp.core.commands import Notice, NoticeType
+
+LEGACY_ADVICE = (
+    "the postprocessing service of ocis/OpenCloud is still running; switch it off "
+    "(OCIS_EXCLUDE_RUN_SERVICES=postprocessing or OC_EXCLUDE_RUN_SERVICES=postprocessing, or in a chart "
+    "services.postprocessing.image set to the operator's)"
+)
+MISSED_ADVICE = (
+    "the stream removed them (its limits, or a purge); uploads that were announced in them are not known "
+    "here, and the storage has to announce them again"
+)
+SET_ASIDE = "a message that ends the operator was set aside; it stays in the stream, please report it"
+
+
+def _warning(reason: str, text: str) -> Notice:
+    return Notice(NoticeType.WARNING, reason, text)
+
+
+# -- on the Lease of a shard ------------------------------------------------------------------
+
+
+def messages_missed(count: int, first: int, last: int) -> Notice:
+    """Messages were removed from the stream before they were read; `first` and `last` are the newest ones."""
+    what = f"{count} messages were removed before they were read, the last ones {first} to {last}"
+    return _warning("MessagesMissed", f"{what}: {MISSED_ADVICE}")
+
+
+def message_set_aside(details: Mapping[str, object]) -> Notice:
+    """A message on which every process ended is left out; `details` say which."""
+    words = ", ".join(f"{name} {value}" for name, value in details.items())
+    return _warning("MessageSetAside", f"{SET_ASIDE}: {words}")
+
+
+def uploads_not_recorded(reason: str, error: Exception) -> Notice:
+    """The API server refuses the states of uploads."""
+    return _warning("UploadsNotRecorded", f"uploads go on, but cannot be recorded ({reason}): {error}")
+
+
+def replaced_service_runs(what: str) -> Notice:
+    """The legacy service drives the stream as well; `what` says what follows from it."""
+    return _warning("ReplacedServiceRuns", f"{what}; {LEGACY_ADVICE}")
+
+
+# -- on the resource of an upload -------------------------------------------------------------
+
+
+def operator_failed(error: Exception) -> Notice:
+    """Our own code failed on an upload."""
+    text = f"the operator failed on this upload ({type(error).__name__}); its log says where"
+    return _warning("OperatorFailed", text)
+
+
+def left_alone(error: Exception) -> Notice:
+    """Something is wrong with a resource."""
+    return _warning("LeftAlone", str(error))
+
+
+def cannot_be_handled(error: Exception) -> Notice:
+    """Our own code failed on a resource."""
+    text = f"the operator cannot handle this resource ({type(error).__name__}); its log says more"
+    return _warning("LeftAlone", text)
+
+
+def overruled(upload_id: str, name: str) -> str:
+    """Why a person's resource is left alone: the storage has announced its upload, under this name."""
+    return f"the storage announced upload {upload_id} itself: it runs as configured, as {name}"
+
+
+def already_begun(steps: Sequence[str]) -> Notice:
+    """A person's resource asks for other steps than those with which the upload runs."""
+    text = f"the storage announced the upload itself: it runs with the steps {', '.join(steps)}"
+    return _warning("AlreadyBegun", text)
+
+
+def url_secret_unreadable(problem: str) -> Notice:
+    """The Secret with the URL cannot be used."""
+    return _warning("URLSecretUnreadable", f"urlSecretRef: {problem}; the storage is asked for a URL instead")
