@@ -14,8 +14,8 @@ from tests.plugin.resources import Writer, at
 from tests.plugin.terminal import Terminal
 from tests.plugin.test_list import INFECTED, PASSED
 from tests.plugin.test_logs import LINES, kubelet, pod
-from tests.uploads import FILE
 from uploadpp.core.evolve import evolve
+from uploadpp.testing.builders import FILE
 
 __all__ = ["pod"]
 PLANTED = {
