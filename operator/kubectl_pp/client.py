@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from kubectl_pp import fields
 from kubectl_pp.errors import ConflictError, ExpiredError, MissingError, PluginError, UnavailableError
+from kubectl_pp.pages import read as bounded
 from kubectl_pp.proxy import Proxy
 
 Json = dict[str, Any]
@@ -116,11 +117,11 @@ class Client:
 
     def text(self, path: str) -> str:
         """What is not JSON, such as metrics."""
-        return self._send("GET", path, None, None, {}).decode(errors="replace")
+        return self._send("GET", path, None, None, {}, bounded).decode(errors="replace")
 
     def probe(self, path: str) -> tuple[int, bytes]:
         """Status and body of one request, whatever the status is: it says what we want to know."""
-        response, content = self._once("GET", path, None, {})
+        response, content = self._once("GET", path, None, {}, bounded)
         return response.status, content
 
     def post(self, path: str, body: Json) -> Json:
@@ -218,11 +219,12 @@ class Client:
         params: dict[str, str] | None,
         body: Json | None,
         headers: dict[str, str],
+        read: Callable[[HTTPResponse], bytes] = HTTPResponse.read,
     ) -> bytes:
         target = f"{path}?{urlencode(params)}" if params else path
         data = None if body is None else json.dumps(body).encode()
         for attempt in range(BUSY_TRIES):
-            response, content = self._once(method, target, data, headers)
+            response, content = self._once(method, target, data, headers, read)
             if response.status < HTTPStatus.BAD_REQUEST:
                 return content
             if response.status not in BUSY or attempt == BUSY_TRIES - 1:
@@ -231,7 +233,12 @@ class Client:
         raise AssertionError
 
     def _once(
-        self, method: str, target: str, data: bytes | None, headers: dict[str, str]
+        self,
+        method: str,
+        target: str,
+        data: bytes | None,
+        headers: dict[str, str],
+        read: Callable[[HTTPResponse], bytes],
     ) -> tuple[HTTPResponse, bytes]:
         """One request; a connection that went stale is made anew once, all our requests may be repeated."""
         for fresh in (False, True):
@@ -241,7 +248,10 @@ class Client:
             try:
                 connection.request(method, target, data, headers)
                 response = connection.getresponse()
-                return response, response.read()
+                return response, read(response)
+            except PluginError:
+                self._local.connection = None  # what is left of the answer is not read
+                raise
             except socket.timeout as error:  # before 3.10 that is not a TimeoutError
                 self._local.connection = None
                 raise UnavailableError(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from urllib.request import urlopen
+from http import HTTPStatus
 
+from kubectl_pp import pages
 from kubectl_pp.client import Client
-from kubectl_pp.errors import PluginError, UsageError
+from kubectl_pp.errors import PluginError, UnavailableError
 from kubectl_pp.findings import Finding, Verdict
+from kubectl_pp.screen import harmless
 from uploadpp import __version__
 
-PORT = 9255
-TIMEOUT_SECONDS = 5
+MOST, MOST_STEPS = 1e15, 100
 MANY_UNREAD = 1000
 MANY_UNSAVED = 1000
 _BROKEN = (
@@ -47,9 +49,11 @@ def read(client: Client, namespace: str, holder: str, url: str | None) -> str:
         PluginError, OSError: they cannot be read.
     """
     if url:
-        return _fetch(url)
-    pod = holder.rpartition("_")[0]
-    return client.text(f"/api/v1/namespaces/{namespace}/pods/{pod}:{PORT}/proxy/metrics")
+        status, body = pages.fetch(url)
+        if status != HTTPStatus.OK:
+            raise UnavailableError(f"{url} answers {status}")
+        return body.decode(errors="replace")
+    return client.text(pages.path_of(namespace, holder.rpartition("_")[0], "metrics"))
 
 
 def unreadable(error: Exception) -> Finding:
@@ -57,14 +61,6 @@ def unreadable(error: Exception) -> Finding:
     why = str(error).splitlines()[0]
     text = f"the operator's metrics cannot be read: {why}"
     return Finding(Verdict.NOTE, text, "--metrics-url=URL, if you have one")
-
-
-def _fetch(url: str) -> str:
-    if not url.startswith(("http://", "https://")):
-        raise UsageError(f"--metrics-url {url} is not an http address")
-    with urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 -- checked just above
-        text: str = response.read().decode()
-        return text
 
 
 def parse(text: str) -> dict[str, float]:
@@ -76,8 +72,17 @@ def parse(text: str) -> dict[str, float]:
         sample, _, value = line.rpartition(" ")
         name, _, labels = sample.partition("{")
         key = f"{name}{{{labels}" if name in _LABELLED else name
-        found[key] = found.get(key, 0.0) + float(value)
+        found[key] = found.get(key, 0.0) + number(value)
     return found
+
+
+def number(text: str) -> float:
+    """A value; 0 for what is not a number, such as of a Pod that is not the operator's."""
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return min(max(value, -MOST), MOST) if math.isfinite(value) else 0.0
 
 
 def by_step(text: str, name: str) -> dict[str, float]:
@@ -86,19 +91,24 @@ def by_step(text: str, name: str) -> dict[str, float]:
     for line in text.splitlines():
         if line.startswith(f'{name}{{step="'):
             step, _, value = line[len(name) + 7 :].rpartition('"} ')
-            found[step.replace('\\"', '"').replace("\\\\", "\\")] = float(value)
+            found[step.replace('\\"', '"').replace("\\\\", "\\")] = number(value)
     return found
+
+
+def _label(key: str) -> str:
+    """The value of the first label."""
+    return harmless(key.partition('"')[2].partition('"')[0])
 
 
 def judge(values: dict[str, float]) -> Iterator[Finding]:
     """What the numbers mean."""
-    version = next((k.split('"')[1] for k in values if k.startswith("uploadpp_build_info{")), "")
+    version = next((_label(k) for k in values if k.startswith("uploadpp_build_info{")), "")
     if version:
         same = version == __version__
         text = f"operator {version}" + ("" if same else f", plugin {__version__}")
         remedy = "" if same else "use the plugin that came with the operator"
         yield Finding(Verdict.GOOD if same else Verdict.NOTE, text, remedy)
-    for step in [k.split('"')[1] for k, v in values.items() if k.startswith(_LABELLED[1]) and not v]:
+    for step in [_label(k) for k, v in values.items() if k.startswith(_LABELLED[1]) and not v][:MOST_STEPS]:
         yield Finding(
             Verdict.BAD,
             f"no service listens for step {step}: its uploads wait",

@@ -6,10 +6,9 @@ import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import quote
-from urllib.request import urlopen
 
+from kubectl_pp import pages
 from kubectl_pp.client import METADATA, Client, Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import PluginError
@@ -17,8 +16,6 @@ from kubectl_pp.findings import Finding, Verdict
 from kubectl_pp.screen import harmless
 from kubectl_pp.times import human, parse_time
 
-PORT = 9255
-TIMEOUT_SECONDS = 5
 KEY_FILE = "sealing.key"
 KEY_ANNOTATION = "uploadpp.io/sealing-key"
 
@@ -114,14 +111,13 @@ def _why_it_does_not_run(pod: Json) -> str:
 def _port(pod: Json) -> int:
     """Where a step answers probes."""
     ports = [each for container in pod["spec"]["containers"] for each in container.get("ports") or ()]
-    return int(ports[0]["containerPort"]) if ports else PORT
+    return int(ports[0]["containerPort"]) if ports else pages.PORT
 
 
-def _ask(client: Client, namespace: str, pod: str, port: int = PORT) -> str | None:
+def _ask(client: Client, namespace: str, pod: str, port: int = pages.PORT) -> str | None:
     """What a Pod's /readyz says is wrong; empty when nothing is, None when it cannot be asked."""
-    path = f"/api/v1/namespaces/{namespace}/pods/{quote(pod)}:{port}/proxy/readyz"
     try:
-        status, body = client.probe(path)
+        status, body = client.probe(pages.path_of(namespace, pod, "readyz", port))
     except PluginError:
         return None
     return _words(status, body)
@@ -129,15 +125,9 @@ def _ask(client: Client, namespace: str, pod: str, port: int = PORT) -> str | No
 
 def _ask_at(url: str) -> str | None:
     """The same at an address that a person has given for the metrics."""
-    if not url.startswith(("http://", "https://")):
-        return None
     try:
-        with urlopen(_readyz(url), timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 -- checked just above
-            return _words(response.status, response.read())
-    except HTTPError as error:
-        with error:
-            return _words(error.code, error.read())
-    except OSError:
+        return _words(*pages.fetch(_readyz(url)))
+    except PluginError:
         return None
 
 
@@ -164,7 +154,7 @@ def _key_age(client: Client, namespace: str, selector: str) -> float | None:
                     secret = source.get("secret") or {}
                     if any(item.get("path") == KEY_FILE for item in secret.get("items", ())):
                         # Its metadata alone: what is in it is not asked for.
-                        path = f"/api/v1/namespaces/{namespace}/secrets/{quote(str(secret['name']))}"
+                        path = f"/api/v1/namespaces/{namespace}/secrets/{quote(str(secret['name']), safe='')}"
                         return _age(client.get(path, accept=METADATA))
     except PluginError:
         pass

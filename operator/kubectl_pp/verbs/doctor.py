@@ -1,5 +1,6 @@
 """`doctor`: is everything in order, and if not, what to do."""
 
+import re
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,12 +10,15 @@ from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, PluginError, UnavailableError
 from kubectl_pp.findings import Finding, Verdict, lines
+from kubectl_pp.screen import harmless
 from kubectl_pp.tally import Tally
 from kubectl_pp.times import human, parse_time
 from kubectl_pp.upload import BASE, GROUP, PLURAL, VERSION, Stage, Upload
 from kubectl_pp.words import state
 
 LEASES = "uploadpp-shard-"
+_OURS = re.compile(rf"{LEASES}(?:[1-5]?[0-9]|6[0-3])")
+"""An operator has 64 shards at most. Of other names there may be any number, and each holder is asked."""
 NAMED = 5
 _RIGHTS = (
     (GROUP, PLURAL, "", "list", "to see uploads"),
@@ -118,7 +122,7 @@ def shards(context: Context, namespace: str) -> Shards:
     except UnavailableError as error:
         text = f"the operator's Lease cannot be read: {error}"
         return Shards([], [Finding(Verdict.WARNING, text, error.remedy)], set())
-    leases = [lease for lease in found if lease["metadata"]["name"].startswith(LEASES)]
+    leases = [lease for lease in found if _OURS.fullmatch(lease["metadata"]["name"])]
     if not leases:
         text = f"no operator has ever run in {namespace}: there is no Lease {LEASES}0"
         remedy = "install it with its Helm chart, or name its namespace with --operator-namespace"
@@ -144,7 +148,7 @@ def _operator(context: Context, namespace: str) -> Iterator[Finding]:
 def _judge(context: Context, namespace: str, lease: Json) -> tuple[Finding, str]:
     """What one Lease says, and its holder."""
     spec, where = lease["spec"], f"Lease {namespace}/{lease['metadata']['name']}"
-    holder = str(spec.get("holderIdentity") or "")
+    holder = harmless(str(spec.get("holderIdentity") or ""))
     silent = time.time() - (parse_time(spec.get("renewTime")) or 0.0)
     if not holder:
         text = f"no operator runs: {where} was given back {human(silent)} ago"

@@ -20,7 +20,7 @@ from kubectl_pp.bundle import Bundle
 from kubectl_pp.client import TABLE, Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, PluginError, UsageError
-from kubectl_pp.operators import PORT
+from kubectl_pp.pages import path_of
 from kubectl_pp.proxy import kubectl_path
 from kubectl_pp.redaction import POD_KEYS, UPLOAD_KEYS, Redaction, without_keys
 from kubectl_pp.sorting import rank
@@ -192,10 +192,10 @@ class _Report:
                 self._try(f"log of Pod {name}", partial(self._log, name, flag, suffix))
             if what == "operator":
                 for page in ("readyz", "metrics"):
-                    self._try(f"{page} of Pod {name}", partial(self._page, path, name, page))
+                    self._try(f"{page} of Pod {name}", partial(self._page, name, page))
 
-    def _page(self, path: str, pod: str, page: str) -> None:
-        status, body = self._client.probe(f"{path}/{pod}:{PORT}/proxy/{page}")
+    def _page(self, pod: str, page: str) -> None:
+        status, body = self._client.probe(path_of(self._operators, pod, page))
         text = _joined(self._redaction.lines(body.decode(errors="replace")))
         self.bundle.add(f"{page}/{pod}.txt", f"# HTTP {status}\n{text}")
 

@@ -1,0 +1,79 @@
+"""Pages that a Pod serves: what is in them, and whose they are, others may have chosen.
+
+Whoever may write Leases names the Pod that is asked with the rights of the person who runs the plugin.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from http.client import HTTPException
+from typing import Protocol
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from kubectl_pp.errors import UnavailableError, UsageError
+from kubectl_pp.screen import harmless
+
+PORT = 9255
+TIMEOUT_SECONDS = 5
+SECONDS = 15.0
+"""So long a whole page may take."""
+MOST_BYTES = 16 << 20
+PART = 64 << 10
+_POD = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
+
+
+class Body(Protocol):
+    """A body that is read in parts."""
+
+    def read1(self, n: int) -> bytes:
+        """What is there, at most so much; nothing at the end."""
+        ...
+
+
+def path_of(namespace: str, pod: str, page: str, port: int = PORT) -> str:
+    """Where the API server hands on to a page of a Pod.
+
+    Raises:
+        UnavailableError: no Pod can have the name. It would be part of another request.
+    """
+    if _POD.fullmatch(pod) is None:
+        raise UnavailableError(
+            f"{harmless(pod)!r} is not the name of a Pod", "who has written it into the Lease?"
+        )
+    return f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/{page}"
+
+
+def read(body: Body) -> bytes:
+    """A page, within bounds.
+
+    Raises:
+        UnavailableError: it does not end.
+    """
+    ends, parts, left = time.monotonic() + SECONDS, list[bytes](), MOST_BYTES
+    while part := body.read1(PART):
+        parts.append(part)
+        left -= len(part)
+        if left < 0 or time.monotonic() > ends:
+            raise UnavailableError("the page does not end", "is it the operator that answers?")
+    return b"".join(parts)
+
+
+def fetch(url: str) -> tuple[int, bytes]:
+    """Status and body of an address that a person has given.
+
+    Raises:
+        UsageError: it is not an http address.
+        UnavailableError: nothing that can be read answers.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"--metrics-url {url} is not an http address")
+    try:
+        with urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 -- checked just above
+            return response.status, read(response)
+    except HTTPError as error:
+        with error:
+            return error.code, error.read(MOST_BYTES)
+    except (OSError, ValueError, HTTPException) as error:
+        raise UnavailableError(f"{url} cannot be read: {error}") from error
