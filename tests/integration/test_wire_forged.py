@@ -1,6 +1,7 @@
 """Somebody who may publish to our inboxes speaks for the server (S8)."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -8,7 +9,9 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from e2e.cluster.instance import Instance
 from e2e.cluster.nats import NatsServer
+from e2e.paths import REPO
 from uploadpp.core.sharding import Shard
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire.connection import NatsOptions, connect
@@ -150,3 +153,45 @@ async def test_s8_a_step_takes_no_start_from_its_inbox(nats: NatsServer, client:
             found = await consumer.fetch(8)
         assert [message.data for message in found] == [b"true"]
     await consumer.close()
+
+
+async def test_s8_the_permissions_that_are_written_down_keep_others_out(
+    instance: Instance, nats_version: str
+) -> None:
+    """docs/nats.md: an inbox of its own, and nobody else may publish to it or answer for JetStream."""
+    text = (REPO / "docs" / "nats.md").read_text()
+    (config,) = re.findall(r"```\n(accounts: .*?)```", text, re.DOTALL)
+    config = config.replace("OCIS: {", "OCIS: { jetstream: enabled,")
+    for user in ("operator", "others"):
+        config = config.replace(f"user: {user},", f"user: {user}, password: {user},")
+    server = NatsServer(instance, version=nats_version, name="own-inboxes", config=config)
+    server.start()
+    url = server.url.removeprefix("nats://")
+    operator = await connect(
+        NatsOptions(servers=(url,), user="operator", password="operator", inbox_prefix="_INBOX_operator")
+    )
+    stranger = await connect(NatsOptions(servers=(url,), user="others", password="others"))
+    heard: list[str] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.subject)
+
+    try:
+        for subject in (">", "$JS.API.>", "_INBOX_operator.>", "$JS.>"):
+            await stranger.subscribe(subject, cb=hear)
+        await ensure_stream(operator.jetstream())
+        async with reading(operator, 1) as (reader, seen, task):
+            await read_on(operator, seen, task)
+            await stranger.publish(reader._inbox, b"", headers={"Status": "404"})
+            await stranger.publish(STREAM, b"{}")  # that it may
+            await stranger.flush()
+            async with asyncio.timeout(10):
+                while len(seen) < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            assert not task.done()
+        await stranger.flush()
+        assert STREAM in heard
+        assert not [each for each in heard if each.startswith(("$JS.API", "$JS.ACK", "_INBOX"))]
+    finally:
+        await operator.close()
+        await stranger.close()

@@ -29,6 +29,7 @@ Check = Callable[[], str]
 
 MAX_CONNECTIONS = 64
 MAX_HEAD_BYTES = 16 * 1024
+MAX_EMPTY = 4
 HEAD_SECONDS = 5.0
 WRITE_SECONDS = 10.0
 LINGER_SECONDS = 1.0
@@ -205,9 +206,10 @@ class HealthServer:
         read = head = b""
         try:
             async with asyncio.timeout(HEAD_SECONDS):
-                while not head:  # empty lines may come before a request
+                for _ in range(MAX_EMPTY):  # a few empty lines may come before a request
                     read = await reader.readuntil(b"\r\n\r\n")
-                    head = read.strip(b"\r\n")
+                    if head := read.strip(b"\r\n"):
+                        break
         except asyncio.LimitOverrunError:
             return b""
         except (asyncio.IncompleteReadError, TimeoutError):

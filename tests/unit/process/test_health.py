@@ -110,6 +110,8 @@ async def raw(url: str, request: bytes) -> bytes:
         (b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n\r\n", b"431"),
         (b"x" * 1_000_000, b"431"),
         (b"\r\n\r\n", b"431"),
+        (b"\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n", b"200"),
+        (b"\r\n\r\n" * 3000 + b"GET /healthz HTTP/1.1\r\n\r\n", b"431"),
         (b"GET /healthz HTTP/1.1\r\n", b""),
         (b"", b""),
     ],
