@@ -185,7 +185,7 @@ class Fiction:
             "finishTime": iso(at),
         }
         self.state, self.since, self.next = "BackingOff", at, now + random.uniform(10, 200)
-        self.message = f"step virusscan failed: {error}; it starts again by itself"
+        self.message = f"step virusscan failed: {error}; the operator starts it again automatically"
         self.version += 1
 
     def advance(self, random: Random, now: float) -> bool:

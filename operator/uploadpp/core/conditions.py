@@ -128,7 +128,7 @@ def _waits(upload: Upload) -> str:
         case Stage.DELAYING:
             text = "waiting until the configured delay is over"
         case Stage.BACKING_OFF:
-            text = f"step {step} failed{_said(upload.step)}; it starts again by itself"
+            text = f"step {step} failed{_said(upload.step)}; the operator starts it again automatically"
         case Stage.SUSPENDED:
             text = "suspended; set spec.desiredState to Active to go on"
         case Stage.AWAITING_URL:
@@ -137,7 +137,7 @@ def _waits(upload: Upload) -> str:
             text = f"the storage was told to {_order(upload.outcome)}; waiting for its UploadReady"
         case Stage.RELEASE_BACKING_OFF:
             text = (
-                f"the storage failed to release the file (try {upload.releases}); it is told again by itself"
+                f"the storage failed to release the file (try {upload.releases}); the operator asks it again automatically"
             )
         case Stage.HELD if upload.is_held_unbegun:
             return "not begun"

@@ -155,8 +155,8 @@ def told(*events: str, policy: OnExhausted = OnExhausted.HOLD) -> str:
     [
         ((), "waiting for step a to answer (attempt 1)"),
         (("delay",), "waiting until the configured delay is over"),
-        (("retry:busy",), "step a failed: busy; it starts again by itself"),
-        (("retry",), "step a failed; it starts again by itself"),
+        (("retry:busy",), "step a failed: busy; the operator starts it again automatically"),
+        (("retry",), "step a failed; the operator starts it again automatically"),
         (
             ("retry", "tick", "retry:busy"),
             "step a has no retry left: busy; resume, restart or cancel the upload",
@@ -227,7 +227,7 @@ def test_releases_are_counted_while_they_are_tried_again() -> None:
     story = begun()
     story.ready(failed=True)
     assert describe(story.upload) == (
-        "the storage failed to release the file (try 1); it is told again by itself"
+        "the storage failed to release the file (try 1); the operator asks it again automatically"
     )
 
 
