@@ -136,9 +136,8 @@ def _waits(upload: Upload) -> str:
         case Stage.AWAITING_READY:
             text = f"the storage was told to {_order(upload.outcome)}; waiting for its UploadReady"
         case Stage.RELEASE_BACKING_OFF:
-            text = (
-                f"the storage failed to release the file (try {upload.releases}); the operator asks it again automatically"
-            )
+            tried = f"the storage failed to release the file (try {upload.releases})"
+            text = f"{tried}; the operator asks it again automatically"
         case Stage.HELD if upload.is_held_unbegun:
             return "not begun"
         case Stage.HELD if upload.step.reason is StepReason.TOO_LARGE:
