@@ -17,8 +17,9 @@ def evolve(value: T, **changes: Any) -> T:  # noqa: ANN401 -- any field of the v
         TypeError: a dataclass has no such field.
     """
     kind = value.__class__
-    index = _INDICES.get(kind)
-    if index is None:
+    try:
+        index = _INDICES[kind]
+    except KeyError:
         if not isinstance(value, tuple):
             return replace(value, **changes)  # type: ignore[type-var]  # the only other kind there is
         index = _INDICES[kind] = _index(kind)

@@ -78,7 +78,7 @@ class Applier:
 
     def recognize(self, raw: Raw, message: PendingMessage) -> bool:
         """Whether this is an event that this very owner has sent: then only its position is news."""
-        if (tracked := self._outbox.recognize(raw)) is None:
+        if not raw.message_id or (tracked := self._outbox.recognize(raw)) is None:
             return False
         self._metrics.events.labels("Published").inc()
         tracked.defer_ack(message)

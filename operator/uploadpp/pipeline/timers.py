@@ -14,7 +14,7 @@ LONGEST_SLEEP_SECONDS = 5.0
 """The clock may be set; a timer is never later than this because of it."""
 
 SPARE = 1024
-"""So many more than twice the timers may stand in the heap before it is tidied up."""
+"""So many more than twice the timers may stand in the heap before it is tidied up; looked at as often."""
 
 
 class Timers:
@@ -47,7 +47,7 @@ class Timers:
         heapq.heappush(self._heap, (at, self._count, tracked))
         if self._heap[0][2] is tracked:
             self._wake.set()
-        if len(self._heap) > 2 * len(self._due) + SPARE:
+        if not self._count % SPARE and len(self._heap) > 2 * len(self._due) + SPARE:
             self._compact()
 
     def _compact(self) -> None:

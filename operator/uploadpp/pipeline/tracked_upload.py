@@ -85,7 +85,7 @@ class TrackedUpload:
     @property
     def storable(self) -> bool:
         """Whether the present state may be written now."""
-        return self.dirty and self.unpublished == 0 and not self.gone
+        return self.version > self.saved and self.unpublished == 0 and not self.gone
 
     @property
     def is_unrecorded_end(self) -> bool:
@@ -94,13 +94,14 @@ class TrackedUpload:
         With a resource it is another matter: that would say after a restart that the upload is still running.
         """
         if self.refused is None or self.refused.reason is Refusal.UNREACHABLE:
-            return False  # first: this is asked for every message
+            return False
         has_resource = self.stored is not None or self.maybe_made or self.creating
         return not has_resource and self.upload.stage.ended
 
     def defer_ack(self, message: PendingMessage) -> None:
         """Have a message acknowledged no sooner than the present version is stored."""
-        if self.dirty and not self.gone and not self.is_unrecorded_end:
+        is_unrecorded_end = self.refused is not None and self.is_unrecorded_end
+        if self.version > self.saved and not self.gone and not is_unrecorded_end:
             message.open += 1
             self._waiting.append(message)
             self._versions.append(self.version)

@@ -48,10 +48,11 @@ class UnlockedCounters(Collector):
 
     def labels(self, *values: str) -> UnlockedCounter:
         """The number with these labels."""
-        counter = self._counters.get(values)
-        if counter is None:
+        try:
+            return self._counters[values]
+        except KeyError:
             counter = self._counters[values] = UnlockedCounter()
-        return counter
+            return counter
 
     def describe(self) -> Iterable[Metric]:
         """The metric without its numbers."""

@@ -52,12 +52,13 @@ class StepNames:
 
     def label(self, step: str) -> str:
         """The name, or `other` when it comes after too many others."""
-        found = self._labels.get(step)
-        if found is None:
+        try:
+            return self._labels[step]
+        except KeyError:
             if len(self._labels) >= MAX_STEP_NAMES:
                 return OTHER
             found = self._labels[step] = clean(step, MAX_STEP_NAME)
-        return found
+            return found
 
 
 class Family:
@@ -252,8 +253,6 @@ class Metrics:
         if after.stage.ended and not before.stage.ended:
             self.finished.labels(after.stage).inc()
         if after.steps is not before.steps:
-            if after.retry_count > before.retry_count:
-                self.retries.labels(self.steps.label(before.current_step)).inc()
             self._observe_step(before, after)
 
     def _counted(self, before: Upload | None, after: Upload | None) -> None:
@@ -271,9 +270,12 @@ class Metrics:
         self.answered_at = dict.fromkeys(steps, float("-inf"))
 
     def _observe_step(self, before: Upload, after: Upload) -> None:
-        if before.run != after.run or before.cursor >= min(len(before.steps), len(after.steps)):
+        at = before.cursor
+        if before.run != after.run or at >= len(before.steps) or at >= len(after.steps):
             return
-        old, new = before.steps[before.cursor], after.steps[before.cursor]
+        old, new = before.steps[at], after.steps[at]
+        if new.retries > old.retries:
+            self.retries.labels(self.steps.label(before.current_step)).inc()
         if old.finished_at is None and new.finished_at is not None and new.started_at is not None:
             seconds = (new.finished_at - new.started_at) / 1000
             if before.current_step in self.answered_at and new.reason is not StepReason.TIMED_OUT:

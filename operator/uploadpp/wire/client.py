@@ -57,7 +57,7 @@ class SafeClient(Client):
         self._words = ""
         self._refused: dict[str, float] = {}
         self._next_try = 0.0
-        self._is_stored = False
+        self._reply = b""
         self._odd: set[str] = set()
         self.disconnected_at: float | None = time.monotonic()
         """When the connection was lost; None while there is one."""
@@ -156,7 +156,7 @@ class SafeClient(Client):
         """
         if not (subject.isascii() and reply.isascii()):
             return self._pass_over("subject")  # the library could not decode it; ours are all ASCII
-        self._is_stored = reply.startswith(STORED)
+        self._reply = reply
         return super()._process_msg(sid, subject, reply, data, headers)
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
@@ -164,13 +164,15 @@ class SafeClient(Client):
 
         The library takes each message with a status for a word of the server, also one from the stream.
         """
+        if not headers:
+            return None
         try:
             found = await super()._process_headers(headers)
         except Exception:  # noqa: BLE001 -- whatever the library stumbles over
             await self._pass_over("headers")
             return None
-        if found and self._is_stored:
-            found.pop(Header.STATUS, None)
+        if found and Header.STATUS in found and self._reply.startswith(STORED):
+            del found[Header.STATUS]
         return found
 
     async def _pass_over(self, what: str) -> None:

@@ -109,9 +109,10 @@ def encode_envelope(
     `ID` is a random UUID there, which nobody reads; here it makes a repetition the same bytes.
     """
     seconds, ms = divmod(moment(now_ms), 1000)
-    extra = "".join(
-        [f',"{key}":"{v}"' if is_plain(v) else f',"{key}":{go_string(v)}' for key, v in metadata.items()]
-    )
+    if is_plain("".join(metadata.values())):
+        extra = "".join([f',"{key}":"{value}"' for key, value in metadata.items()])
+    else:
+        extra = "".join([f',"{key}":{go_string(value)}' for key, value in metadata.items()])
     body = (
         f'{{"Timestamp":"{_second(seconds)}.{ms:03d}Z",'
         f'"Metadata":{{"eventtype":"{event_type}","eventid":"{event_id}"{extra}}},'

@@ -7,8 +7,8 @@ the consumer gone) ends the reader with LogLostError: the owner then starts over
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import orjson
 from nats.aio.client import Client
@@ -50,8 +50,7 @@ class TailLostError(LogLostError):
         self.lost_after = lost_after
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(NamedTuple):
     """One message as it stands in the log; `timestamp` is when the server stored it.
 
     `message_id` is its `Nats-Msg-Id`: of what goes through JetStream with acknowledgement, like our own.
@@ -61,8 +60,12 @@ class Raw:
     timestamp: Millis
     delivered: int
     pending: int
-    data: bytes = field(repr=False)
+    data: bytes
     message_id: str = ""
+
+    def __repr__(self) -> str:
+        """Only what may be in a log: the data holds URLs."""
+        return f"Raw({self.sequence}, {self.message_id!r})"
 
 
 Handler = Callable[[Raw], Awaitable[None]]
@@ -81,12 +84,14 @@ class LogReader:
         self._inbox = client.new_inbox()
         self._credit = 0
         self._terms = Terms()
+        self._low = self._terms.credit // 2
+        """With so little credit left it is time to pull again."""
         self._refusal = ""
         self._begun = False
         self._delivered = 0
         self._sequence = place.first - 1
         self._heard = 0.0
-        self._ack_subject = ("", "")
+        self._last_reply = ""
         self._last_ack = ("", "")
         self._ack_inbox = client.new_inbox()
         self.acknowledged = place.first - 1
@@ -99,7 +104,8 @@ class LogReader:
         self._last_stored_at = 0
         self._reconnects = client.stats["reconnects"]
         self._pending = place.backlog
-        self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._lost: asyncio.Future[None] = self._loop.create_future()
         self._subscription: Subscription | None = None
 
     @property
@@ -129,7 +135,7 @@ class LogReader:
     @property
     def silent_for(self) -> float:
         """Seconds since the server was last heard on this consumer."""
-        return asyncio.get_running_loop().time() - self._heard
+        return self._loop.time() - self._heard
 
     @property
     def hears(self) -> bool:
@@ -149,7 +155,7 @@ class LogReader:
         Raises:
             LogLostError: the consumer is gone, silent or has a gap.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         self._heard, self._begun = loop.time(), True
         self._subscription = await self._client.subscribe(
             self._inbox,
@@ -230,7 +236,9 @@ class LogReader:
         The subject is that of the last message with the two positions replaced: keeping every
         message's own would be a third of the memory of an upload in flight.
         """
-        head, tail = self._ack_subject
+        tokens = self._last_reply.split(".")
+        at = _positions(tokens)
+        head, tail = ".".join(tokens[:at]), ".".join(tokens[at + 2 :])
         self.asked = max(self.asked, sequence)
         self._last_ack = (f"{head}.{sequence}.{delivered}.{tail}", f"{self._ack_inbox}.{sequence}")
         await self._acknowledge()
@@ -276,7 +284,7 @@ class LogReader:
 
     def waits(self) -> None:
         """What comes waits for the handler: the server is not the one that is silent."""
-        self._heard = asyncio.get_running_loop().time()
+        self._heard = self._loop.time()
 
     async def stop(self) -> None:
         """Hand over nothing more; the connection stays usable."""
@@ -286,6 +294,10 @@ class LogReader:
         subscription, self._subscription = self._subscription, None
         if subscription is not None and not self._client.is_closed:
             await subscription.unsubscribe()
+
+    def _agree(self, terms: Terms) -> None:
+        """Pull on these terms from now on."""
+        self._terms, self._low = terms, terms.credit // 2
 
     async def _pull(self) -> None:
         terms = self._terms
@@ -298,18 +310,18 @@ class LogReader:
     async def _on_message(self, message: Msg) -> None:
         if self._lost.done():
             return
-        self._heard = asyncio.get_running_loop().time()
+        self._heard = self._loop.time()
         if not message.reply.startswith("$JS.ACK."):
             await self._on_status(message)
             return
         if message.subject == self._inbox:  # by a client: what is handed over has the stream's subject
             return
         try:
-            raw, subject = _parse(message)
+            raw = _parse(message)
         except ValueError:
             self._fail(f"unreadable reply subject {message.reply}")
             return
-        self._ack_subject = subject
+        self._last_reply = message.reply
         self._credit -= 1
         self._refusal = ""
         if raw.delivered > self._delivered + 1:
@@ -317,7 +329,7 @@ class LogReader:
             return
         self._delivered = max(self._delivered, raw.delivered)
         skipped = raw.sequence > self._sequence + 1
-        if (skipped or looks_cut_off(message)) and await self._is_edited():
+        if (skipped or (not message.data and looks_cut_off(message))) and await self._is_edited():
             return
         if raw.sequence <= self._sequence:
             return  # delivered again because it waits for its acknowledgement for long
@@ -326,7 +338,7 @@ class LogReader:
         self._sequence = raw.sequence
         self._last_stored_at = raw.timestamp
         self._pending = raw.pending
-        if self._credit <= self._terms.credit // 2:
+        if self._credit <= self._low:
             await self._pull()
         self.processing = raw.sequence
         try:
@@ -367,15 +379,15 @@ class LogReader:
             self._refusal = words(status, description)
         elif terms != self._terms:
             log.warning("asking NATS for less at a time: %s", description)
-            self._terms = terms
+            self._agree(terms)
             await self._pull()
 
     async def _ended(self, messages: int, size: int) -> None:
         """A pull has ended. If all of its bytes are left, the next message needs a larger pull."""
         self._credit = max(self._credit - messages, 0)
         if size >= self._terms.bytes_of_a_pull(self._client.max_payload):
-            self._terms = self._terms.larger
-        if self._credit <= self._terms.credit // 2:
+            self._agree(self._terms.larger)
+        if self._credit <= self._low:
             await self._pull()
 
     def _fail(self, why: str) -> None:
@@ -383,18 +395,24 @@ class LogReader:
             self._lost.set_exception(LogLostError(why))
 
 
-def _parse(message: Msg) -> tuple[Raw, tuple[str, str]]:
-    """A message, and its reply subject before and after the two positions (ADR-15 of NATS).
+def _positions(tokens: list[str]) -> int:
+    """Where in the reply subject of a message its two positions begin (ADR-15 of NATS).
+
+    In the newer form the domain and a hash of the account come first, and a random token last.
+    """
+    return 7 if len(tokens) >= ACK_TOKENS_WITH_DOMAIN - 1 else 5
+
+
+def _parse(message: Msg) -> Raw:
+    """A message of the log.
 
     Raises:
         ValueError: not the reply subject of a JetStream message.
     """
     tokens = message.reply.split(".")
-    # In the newer form the domain and a hash of the account come first, and a random token last.
-    at = 7 if len(tokens) >= ACK_TOKENS_WITH_DOMAIN - 1 else 5
     if len(tokens) < ACK_TOKENS:
         raise ValueError(message.reply)
-    sequence, delivered, nanos, pending = (int(token) for token in tokens[at : at + 4])
+    at = 5 if len(tokens) < ACK_TOKENS_WITH_DOMAIN - 1 else 7
+    sequence, delivered, nanos, pending = map(int, tokens[at : at + 4])
     message_id = message.headers.get("Nats-Msg-Id", "") if message.headers else ""
-    raw = Raw(sequence, Millis(nanos // 1_000_000), delivered, pending, message.data, message_id)
-    return raw, (".".join(tokens[:at]), ".".join(tokens[at + 2 :]))
+    return Raw(sequence, Millis(nanos // 1_000_000), delivered, pending, message.data, message_id)
