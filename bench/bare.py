@@ -15,8 +15,9 @@ from nats.js.api import ConsumerConfig
 
 from bench import events
 from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.log_message import Raw
 from uploadpp.wire.publisher import Publisher
-from uploadpp.wire.reader import LogReader, Raw
+from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import STREAM, Place, ensure_stream
 
 STEPS = ("policies", "virusscan")

@@ -25,7 +25,8 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from bench import events
 from uploadpp.testing.events import STREAM
-from uploadpp.wire.reader import LogReader, Raw
+from uploadpp.wire.log_message import Raw
+from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import Place, ensure_stream
 
 PATIENCE_SECONDS = 300

@@ -15,7 +15,8 @@ from e2e.operator_process import plain_environment
 from tests.stepbench import StepBench
 from uploadpp.core.sharding import Shard
 from uploadpp.wire.connection import NatsOptions, connect
-from uploadpp.wire.reader import LogReader, Raw
+from uploadpp.wire.log_message import Raw
+from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import STREAM, ensure_stream, take_over
 
 PREFIX = "_INBOX_operator"

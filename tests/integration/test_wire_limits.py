@@ -17,7 +17,8 @@ from uploadpp.ownership.legacy_service import LegacyService
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.connection import NatsOptions, connect
-from uploadpp.wire.reader import LogLostError, LogReader, Raw
+from uploadpp.wire.log_message import Raw
+from uploadpp.wire.reader import LogLostError, LogReader
 from uploadpp.wire.stream import MAX_EPOCH, STREAM, Place, StartFrom, take_over
 
 pytestmark = pytest.mark.each_nats

@@ -19,9 +19,10 @@ from uploadpp.core.sharding import Shard
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.followers import Followers
+from uploadpp.wire.log_message import Raw
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.pulls import Terms
-from uploadpp.wire.reader import LogLostError, LogReader, Raw
+from uploadpp.wire.reader import LogLostError, LogReader
 from uploadpp.wire.stream import STREAM, Place, ensure_stream, take_over
 
 pytestmark = pytest.mark.each_nats

@@ -13,8 +13,9 @@ from nats.js.errors import NotFoundError
 
 from e2e.cluster.nats import NatsServer
 from uploadpp.core.sharding import Shard
+from uploadpp.wire.log_message import Raw
 from uploadpp.wire.positions import acknowledged
-from uploadpp.wire.reader import LogLostError, LogReader, Raw
+from uploadpp.wire.reader import LogLostError, LogReader
 from uploadpp.wire.stream import (
     STREAM,
     Place,

@@ -30,7 +30,8 @@ from uploadpp.pipeline.write_throttle import LoadSample, MessageRate, max_writer
 from uploadpp.process.tasks import end_tasks
 from uploadpp.wire.client import trouble
 from uploadpp.wire.followers import Followers
-from uploadpp.wire.reader import LogReader, Raw
+from uploadpp.wire.log_message import Raw
+from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import Place, end_predecessors, take_over
 
 log = logging.getLogger(__name__)

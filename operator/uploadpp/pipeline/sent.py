@@ -3,7 +3,7 @@
 from uploadpp.core.evolve import evolve
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.wire.encode import Outgoing
-from uploadpp.wire.reader import Raw
+from uploadpp.wire.log_message import Raw
 
 
 class SentEvents:

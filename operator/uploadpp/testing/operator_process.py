@@ -32,8 +32,8 @@ from uploadpp.testing.apiserver import NAMESPACE, ApiServer
 from uploadpp.testing.machine import Machine
 from uploadpp.testing.natsclient import SimulatedClient
 from uploadpp.testing.stream import Stream
+from uploadpp.wire.log_message import Raw
 from uploadpp.wire.marks import Marks
-from uploadpp.wire.reader import Raw
 from uploadpp.wire.replaced import Policy, ReplacedConsumer
 from uploadpp.wire.stream import StartFrom
 

@@ -23,8 +23,8 @@ from uploadpp.pipeline.uploads import Lifecycle, Uploads
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.decode import Event
 from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.log_message import Raw
 from uploadpp.wire.marks import Marks
-from uploadpp.wire.reader import Raw
 
 STREAM = "main-queue@1"
 

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 import orjson
 from nats.aio.client import Client
@@ -22,6 +21,7 @@ from uploadpp.core.model import Millis
 from uploadpp.core.text import clean
 from uploadpp.wire.edited import hinders_owner, looks_cut_off, paused
 from uploadpp.wire.followers import NOBODY, Followers
+from uploadpp.wire.log_message import Raw, parse, positions
 from uploadpp.wire.positions import acknowledged
 from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, judge, left_of, number, words
 from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, Place
@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SLACK_SECONDS, MAX_WORDS = 1, 256
 SILENCE_SECONDS = 10
 PENDING_BYTES = 1 << 30
-ACK_TOKENS = 9
-ACK_TOKENS_WITH_DOMAIN = 12
 
 
 class LogLostError(Exception):
@@ -48,24 +46,6 @@ class TailLostError(LogLostError):
     def __init__(self, lost_after: datetime) -> None:
         super().__init__("the stream has lost messages that were read already")
         self.lost_after = lost_after
-
-
-class Raw(NamedTuple):
-    """One message as it stands in the log; `timestamp` is when the server stored it.
-
-    `message_id` is its `Nats-Msg-Id`: of what goes through JetStream with acknowledgement, like our own.
-    """
-
-    sequence: int
-    timestamp: Millis
-    delivered: int
-    pending: int
-    data: bytes
-    message_id: str = ""
-
-    def __repr__(self) -> str:
-        """Only what may be in a log: the data holds URLs."""
-        return f"Raw({self.sequence}, {self.message_id!r})"
 
 
 Handler = Callable[[Raw], Awaitable[None]]
@@ -237,7 +217,7 @@ class LogReader:
         message's own would be a third of the memory of an upload in flight.
         """
         tokens = self._last_reply.split(".")
-        at = _positions(tokens)
+        at = positions(tokens)
         head, tail = ".".join(tokens[:at]), ".".join(tokens[at + 2 :])
         self.asked = max(self.asked, sequence)
         self._last_ack = (f"{head}.{sequence}.{delivered}.{tail}", f"{self._ack_inbox}.{sequence}")
@@ -317,7 +297,7 @@ class LogReader:
         if message.subject == self._inbox:  # by a client: what is handed over has the stream's subject
             return
         try:
-            raw = _parse(message)
+            raw = parse(message)
         except ValueError:
             self._fail(f"unreadable reply subject {message.reply}")
             return
@@ -393,26 +373,3 @@ class LogReader:
     def _fail(self, why: str) -> None:
         if not self._lost.done():
             self._lost.set_exception(LogLostError(why))
-
-
-def _positions(tokens: list[str]) -> int:
-    """Where in the reply subject of a message its two positions begin (ADR-15 of NATS).
-
-    In the newer form the domain and a hash of the account come first, and a random token last.
-    """
-    return 7 if len(tokens) >= ACK_TOKENS_WITH_DOMAIN - 1 else 5
-
-
-def _parse(message: Msg) -> Raw:
-    """A message of the log.
-
-    Raises:
-        ValueError: not the reply subject of a JetStream message.
-    """
-    tokens = message.reply.split(".")
-    if len(tokens) < ACK_TOKENS:
-        raise ValueError(message.reply)
-    at = 5 if len(tokens) < ACK_TOKENS_WITH_DOMAIN - 1 else 7
-    sequence, delivered, nanos, pending = map(int, tokens[at : at + 4])
-    message_id = message.headers.get("Nats-Msg-Id", "") if message.headers else ""
-    return Raw(sequence, Millis(nanos // 1_000_000), delivered, pending, message.data, message_id)
