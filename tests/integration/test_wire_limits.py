@@ -17,7 +17,7 @@ from uploadpp.ownership.legacy_service import LegacyService
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.connection import NatsOptions, connect
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import Raw, reply_at
 from uploadpp.wire.reader import LogLostError, LogReader
 from uploadpp.wire.stream import MAX_EPOCH, STREAM, Place, StartFrom, take_over
 
@@ -158,8 +158,7 @@ async def test_who_acknowledges_for_us_is_noticed(instance: Instance, nats_versi
             assert await reader.overtaken(await js.consumers_info(STREAM)) == ""
             await js.purge_stream(STREAM, seq=7)
             assert await reader.overtaken(await js.consumers_info(STREAM)) == "", "the administrator may"
-            head, tail = reader._ack_subject
-            await client.publish(f"{head}.9.9.{tail}", b"+ACK")
+            await client.publish(reply_at(reader._last_reply, 9, 9), b"+ACK")
             async with asyncio.timeout(10):  # the server takes it over in its own time
                 while not (found := await reader.overtaken(await js.consumers_info(STREAM))):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)

@@ -28,12 +28,19 @@ class Raw(NamedTuple):
         return f"Raw({self.sequence}, {self.message_id!r})"
 
 
-def positions(tokens: list[str]) -> int:
+def _positions(tokens: list[str]) -> int:
     """Where in the reply subject of a message its two positions begin (ADR-15 of NATS).
 
     In the newer form the domain and a hash of the account come first, and a random token last.
     """
     return 7 if len(tokens) >= ACK_TOKENS_WITH_DOMAIN - 1 else 5
+
+
+def reply_at(reply: str, sequence: int, delivered: int) -> str:
+    """The reply subject of another message of the same consumer, from that of one."""
+    tokens = reply.split(".")
+    at = _positions(tokens)
+    return ".".join([*tokens[:at], str(sequence), str(delivered), *tokens[at + 2 :]])
 
 
 def parse(message: Msg) -> Raw:
@@ -45,7 +52,7 @@ def parse(message: Msg) -> Raw:
     tokens = message.reply.split(".")
     if len(tokens) < ACK_TOKENS:
         raise ValueError(message.reply)
-    at = positions(tokens)
+    at = _positions(tokens)
     sequence, delivered, nanos, pending = map(int, tokens[at : at + 4])
     message_id = message.headers.get("Nats-Msg-Id", "") if message.headers else ""
     return Raw(sequence, Millis(nanos // 1_000_000), delivered, pending, message.data, message_id)

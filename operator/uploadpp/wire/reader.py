@@ -21,7 +21,7 @@ from uploadpp.core.model import Millis
 from uploadpp.core.text import clean
 from uploadpp.wire.edited import hinders_owner, looks_cut_off, paused
 from uploadpp.wire.followers import NOBODY, Followers
-from uploadpp.wire.log_message import Raw, parse, positions
+from uploadpp.wire.log_message import Raw, parse, reply_at
 from uploadpp.wire.positions import acknowledged
 from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, judge, left_of, number, words
 from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, Place
@@ -216,11 +216,8 @@ class LogReader:
         The subject is that of the last message with the two positions replaced: keeping every
         message's own would be a third of the memory of an upload in flight.
         """
-        tokens = self._last_reply.split(".")
-        at = positions(tokens)
-        head, tail = ".".join(tokens[:at]), ".".join(tokens[at + 2 :])
         self.asked = max(self.asked, sequence)
-        self._last_ack = (f"{head}.{sequence}.{delivered}.{tail}", f"{self._ack_inbox}.{sequence}")
+        self._last_ack = (reply_at(self._last_reply, sequence, delivered), f"{self._ack_inbox}.{sequence}")
         await self._acknowledge()
 
     async def overtaken(self, consumers: list[ConsumerInfo]) -> str:
