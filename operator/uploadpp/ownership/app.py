@@ -42,6 +42,7 @@ from uploadpp.process.operator_config import core_config, namespace_of, notes, s
 from uploadpp.process.settings import Settings
 from uploadpp.process.stalls import StallWatch
 from uploadpp.process.stopping import or_stop
+from uploadpp.process.tasks import never_ending
 from uploadpp.process.tracing_config import notes as tracing_notes
 from uploadpp.process.tracing_config import open_otlp
 from uploadpp.resources.watch.kopf_thread import Watch
@@ -161,14 +162,15 @@ class App:
             steps = [step.name for step in self._config.steps]
             listeners = Listeners(self._client.jetstream(), steps, self._metrics)
             self._rights = Rights(api, self._namespace)
-            works = (
-                events.run(),
-                membership.run(self._candidates),
-                listeners.run(),
-                self._listen(),
-                self._leave(membership),
+            beside = (
+                events.run,
+                partial(membership.run, self._candidates),
+                listeners.run,
+                self._listen,
+                partial(self._leave, membership),
+                self._rights.run,
             )
-            helpers = [asyncio.create_task(work) for work in (*works, self._rights.run())]
+            helpers = [asyncio.create_task(never_ending(work)) for work in beside]
             try:
                 await asyncio.gather(*(candidate.run(self._stop) for candidate in self._candidates))
             finally:

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 log = logging.getLogger(__name__)
 
 FIRST_SECONDS, AGAIN_SECONDS = 5.0, 1.0
+PAUSE_SECONDS = 5.0
+"""After a failure of work that never ends, before it begins anew."""
 TRIES = 5
 
 
@@ -28,3 +30,20 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in left:
         log.error("a task has not ended although it was cancelled; it is left behind: %r", task)
     await asyncio.gather(*(everything - left), return_exceptions=True)
+
+
+async def never_ending(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do some work beside the uploads; when it fails it begins anew, and the log says why. Until cancelled.
+
+    Nobody waits for such a task: an exception would end it for good, and unseen.
+    """
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception(
+                "work beside the uploads has failed and begins anew; this is a bug, please report it"
+            )
+            await asyncio.sleep(PAUSE_SECONDS)
+        else:
+            return

@@ -62,3 +62,36 @@ async def test_what_has_failed_is_not_raised_again() -> None:
     await asyncio.sleep(0)
     await end_tasks([failed])
     assert failed.done()
+
+
+async def test_s2_work_that_fails_begins_anew_and_is_named(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "PAUSE_SECONDS", 0)
+    begun: list[int] = []
+
+    async def work() -> None:
+        begun.append(1)
+        if len(begun) < 3:
+            raise KeyError("whatever")
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(tasks.never_ending(work))
+    async with asyncio.timeout(5):
+        while len(begun) < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert not task.done()
+    assert caplog.text.count("begins anew") == 2
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_work_that_is_done_is_not_begun_again() -> None:
+    begun: list[int] = []
+
+    async def work() -> None:
+        begun.append(1)
+
+    await tasks.never_ending(work)
+    assert begun == [1]
