@@ -66,7 +66,7 @@ class Result(NamedTuple):
     text: str
 
 
-class Deed(NamedTuple):
+class BatchResult(NamedTuple):
     """All that was asked for, and what is known about it."""
 
     results: list[Result]
@@ -99,7 +99,7 @@ class Batch:
         self._interrupted = False
         self._broken: UnavailableError | None = None
 
-    def run(self, uploads: list[Upload], what: str) -> Deed:
+    def run(self, uploads: list[Upload], what: str) -> BatchResult:
         """Ask for all of them, in the given order as far as threads keep one."""
         todo: queue.SimpleQueue[Upload] = queue.SimpleQueue()
         done: queue.SimpleQueue[Result | UnavailableError | None] = queue.SimpleQueue()
@@ -125,7 +125,7 @@ class Batch:
         progress.end()
         untried = [Result(Fate.UNTRIED, u, "not asked") for u in uploads if u.key not in results]
         tried = [results[u.key] for u in uploads if u.key in results]
-        return Deed(tried + untried, acted_on, interrupted=self._interrupted, broken=self._broken)
+        return BatchResult(tried + untried, acted_on, interrupted=self._interrupted, broken=self._broken)
 
     @contextmanager
     def _in_order(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from kubectl_pp.change import Deed, Fate, Progress, Result
+from kubectl_pp.change import BatchResult, Fate, Progress, Result
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode
 from kubectl_pp.screen import Color
@@ -30,22 +30,22 @@ class Asked(NamedTuple):
     """Seconds that --wait may last; 0 is any number."""
 
 
-def conclude(context: Context, deed: Deed, asked: Asked) -> int:
+def conclude(context: Context, batch_result: BatchResult, asked: Asked) -> int:
     """Report, and return the exit code."""
-    options, results = context.options, deed.results
+    options, results = context.options, batch_result.results
     changed = {r.upload.key: r.upload for r in results if r.fate is Fate.ASKED}
 
     def answered(upload: Upload) -> bool:
-        return deed.answered(upload, changed[upload.key])
+        return batch_result.answered(upload, changed[upload.key])
 
     late = set() if options.dry_run else set(changed)
     timed_out = False
-    interrupted = deed.interrupted
+    interrupted = batch_result.interrupted
     latest = dict(changed)
-    if changed and not options.dry_run and not interrupted and deed.broken is None:
-        tracker = Tracker(context, changed.values(), deed.version)
+    if changed and not options.dry_run and not interrupted and batch_result.broken is None:
+        tracker = Tracker(context, changed.values(), batch_result.version)
         try:
-            _until_answered(context, tracker, deed, answered)
+            _until_answered(context, tracker, batch_result, answered)
             if options.wait:
                 deadline = time.monotonic() + asked.limit if asked.limit else None
                 timed_out = bool(
@@ -55,41 +55,41 @@ def conclude(context: Context, deed: Deed, asked: Asked) -> int:
             interrupted = True
         latest = tracker.uploads
         late = {key for key, upload in latest.items() if not answered(upload)}
-    report = _Report(context, asked, latest, late, carried_out=_is_carried_out(deed, latest))
+    report = _Report(context, asked, latest, late, carried_out=_is_carried_out(batch_result, latest))
     for result in results:
         report.tell(result)
     report.total(results)
     if interrupted:
         context.screen.note(f"interrupted; to go on with the rest: {asked.again}")
         return ExitCode.INTERRUPTED
-    if deed.broken is not None:
+    if batch_result.broken is not None:
         context.screen.note(f"to go on with the rest: {asked.again}")
-        raise deed.broken
+        raise batch_result.broken
     if report.refused or (options.wait and any(u.failed for u in latest.values())):
         return ExitCode.FAILED
     return ExitCode.TIMEOUT if timed_out else ExitCode.OK
 
 
 def _until_answered(
-    context: Context, tracker: Tracker, deed: Deed, answered: Callable[[Upload], bool]
+    context: Context, tracker: Tracker, batch_result: BatchResult, answered: Callable[[Upload], bool]
 ) -> None:
     """Wait for the answers; where one stands for all, do not wait long until every resource shows it."""
     answers = Progress(context.screen.tty and sys.stderr.isatty(), "answered", len(tracker.uploads))
     deadline = None
-    if deed.proofs:
+    if batch_result.proofs:
         tracker.follow(
-            lambda u: u.key not in deed.proofs or u.observed_token == deed.proofs[u.key],
+            lambda u: u.key not in batch_result.proofs or u.observed_token == batch_result.proofs[u.key],
             idle=ANSWER_SECONDS,
         )
-        if _is_carried_out(deed, tracker.uploads):
+        if _is_carried_out(batch_result, tracker.uploads):
             deadline = time.monotonic() + SHOWN_SECONDS
     tracker.follow(answered, idle=ANSWER_SECONDS, deadline=deadline, on_progress=answers.tell)
     answers.end()
 
 
-def _is_carried_out(deed: Deed, latest: dict[tuple[str, str], Upload]) -> bool:
+def _is_carried_out(batch_result: BatchResult, latest: dict[tuple[str, str], Upload]) -> bool:
     """Whether one wish for many was granted."""
-    proofs = [(latest[key], token) for key, token in deed.proofs.items() if key in latest]
+    proofs = [(latest[key], token) for key, token in batch_result.proofs.items() if key in latest]
     return bool(proofs) and all(u.observed_token == token and not u.refusal for u, token in proofs)
 
 

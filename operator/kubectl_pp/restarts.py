@@ -8,7 +8,7 @@ import sys
 import time
 
 from kubectl_pp import selection
-from kubectl_pp.change import Batch, Deed, Fate, Leave, Patch, Result, acted_on, confirm
+from kubectl_pp.change import Batch, BatchResult, Fate, Leave, Patch, Result, acted_on, confirm
 from kubectl_pp.choice import choose, nothing_matched
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
@@ -59,19 +59,19 @@ def ask_again(context: Context) -> int:
     if len(uploads) > 1 and not options.dry_run:
         context.screen.note(f"{len(uploads):,} uploads; if this is interrupted, go on with --repeat={token}")
     wishes = _Wishes(context, token, old=old)
-    deed = _by_step(context, wishes, uploads, version, token) if wishes.of_step else None
-    if deed is None:
-        deed = Batch(context, wishes.decide, wishes.still).run(uploads, options.verb)
-    return conclude(context, deed, Asked(options.verb, again, limit))
+    batch_result = _by_step(context, wishes, uploads, version, token) if wishes.of_step else None
+    if batch_result is None:
+        batch_result = Batch(context, wishes.decide, wishes.still).run(uploads, options.verb)
+    return conclude(context, batch_result, Asked(options.verb, again, limit))
 
 
 def _by_step(
     context: Context, wishes: _Wishes, uploads: list[Upload], version: str, token: str
-) -> Deed | None:
+) -> BatchResult | None:
     """Ask by one wish for the whole step; None when each upload has to be asked."""
     wish = StepWish(context, context.options.step, token, wishes.decide)
     if context.options.repeat and wish.was_made(context.namespace):
-        return Deed([Result(Fate.LEFT, u, ASKED_BEFORE) for u in uploads], acted_on)
+        return BatchResult([Result(Fate.LEFT, u, ASKED_BEFORE) for u in uploads], acted_on)
     if len(uploads) < MANY:
         return None
     try:

@@ -6,7 +6,7 @@ than all the rest; 5,000 of them are a matter of minutes on a small cluster.
 
 from __future__ import annotations
 
-from kubectl_pp.change import CONFLICTS, Decide, Deed, Fate, Leave, Result
+from kubectl_pp.change import CONFLICTS, BatchResult, Decide, Fate, Leave, Result
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ConflictError, MissingError, PluginError, UnavailableError
 from kubectl_pp.upload import DesiredState, Outcome, Upload, collection
@@ -33,7 +33,7 @@ class StepWish:
         same = {"token": self._token, "mode": RestartMode.RESUME_STEP}
         return any(same.items() <= wish.items() for wish in wishes)
 
-    def make(self, uploads: list[Upload], version: str) -> Deed:
+    def make(self, uploads: list[Upload], version: str) -> BatchResult:
         """Ask for it, once in each namespace.
 
         Args:
@@ -54,9 +54,9 @@ class StepWish:
                 untried = [
                     r._replace(fate=Fate.UNTRIED) if r.upload.namespace in todo else r for r in results
                 ]
-                return Deed(untried, has_moved, broken=error)
+                return BatchResult(untried, has_moved, broken=error)
             todo.discard(namespace)
-        return Deed(results, has_moved, version=version, proofs=proofs)
+        return BatchResult(results, has_moved, version=version, proofs=proofs)
 
     def _alone(self, upload: Upload) -> Result:
         """What the wish means for one of them."""

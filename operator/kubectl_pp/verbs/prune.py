@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from kubectl_pp import selection
-from kubectl_pp.change import Batch, Deed, Delete, Fate, confirm
+from kubectl_pp.change import Batch, BatchResult, Delete, Fate, confirm
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, UsageError
@@ -56,10 +56,10 @@ def _find(context: Context, is_over: Callable[[Upload], bool]) -> list[Upload]:
     return found
 
 
-def _report(context: Context, deed: Deed) -> int:
+def _report(context: Context, batch_result: BatchResult) -> int:
     options = context.options
     counts: dict[str, int] = {}
-    for result in deed.results:
+    for result in batch_result.results:
         word = {
             Fate.ASKED: "would be deleted" if options.dry_run else "deleted",
             Fate.LEFT: "unchanged",
@@ -78,12 +78,12 @@ def _report(context: Context, deed: Deed) -> int:
         elif result.fate is not Fate.UNTRIED:
             color = Color.BAD if result.fate is Fate.REFUSED else None
             context.screen.line(f"{name}{place} {context.screen.paint(word, color)}: {result.text}")
-    if len(deed.results) > 1:
+    if len(batch_result.results) > 1:
         context.screen.note(", ".join(f"{count:,} {word}" for word, count in counts.items()))
-    if deed.interrupted or deed.broken is not None:
+    if batch_result.interrupted or batch_result.broken is not None:
         again = shlex.join(["kubectl", "pp", *sys.argv[1:]])
         context.screen.note(f"interrupted; to go on with the rest: {again}")
-        if deed.broken is not None:
-            raise deed.broken
+        if batch_result.broken is not None:
+            raise batch_result.broken
         return ExitCode.INTERRUPTED
     return ExitCode.FAILED if "refused" in counts else ExitCode.OK
