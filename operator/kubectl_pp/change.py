@@ -49,10 +49,10 @@ class Delete(NamedTuple):
 Decide = Callable[[Upload], Union[Patch, Delete, Leave]]
 
 
-class Fate(Enum):
+class Disposition(Enum):
     """What became of the wish for one upload."""
 
-    ASKED = "asked"
+    APPLIED = "asked"
     LEFT = "left"
     REFUSED = "refused"
     UNTRIED = "untried"
@@ -61,7 +61,7 @@ class Fate(Enum):
 class Result(NamedTuple):
     """One upload after the patch, or why there was none."""
 
-    fate: Fate
+    disposition: Disposition
     upload: Upload
     text: str
 
@@ -123,7 +123,7 @@ class Batch:
                     results[item.upload.key] = item
                     progress.tell(len(results))
         progress.end()
-        untried = [Result(Fate.UNTRIED, u, "not asked") for u in uploads if u.key not in results]
+        untried = [Result(Disposition.UNTRIED, u, "not asked") for u in uploads if u.key not in results]
         tried = [results[u.key] for u in uploads if u.key in results]
         return BatchResult(tried + untried, acted_on, interrupted=self._interrupted, broken=self._broken)
 
@@ -164,24 +164,24 @@ class Batch:
     def _one(self, upload: Upload) -> Result:
         for _ in range(CONFLICTS):
             if not self._still(upload):
-                return Result(Fate.LEFT, upload, "it has moved on")
+                return Result(Disposition.LEFT, upload, "it has moved on")
             wish = self._decide(upload)
             if isinstance(wish, Leave):
-                return Result(Fate.REFUSED if wish.refused else Fate.LEFT, upload, wish.why)
+                return Result(Disposition.REFUSED if wish.refused else Disposition.LEFT, upload, wish.why)
             try:
-                return Result(Fate.ASKED, self._carry_out(wish, upload), wish.word)
+                return Result(Disposition.APPLIED, self._carry_out(wish, upload), wish.word)
             except ConflictError:
                 try:
                     upload = Upload(self._client.get(upload.path()))
                 except MissingError:
-                    return Result(Fate.LEFT, upload, "it is gone")
+                    return Result(Disposition.LEFT, upload, "it is gone")
             except MissingError:
-                return Result(Fate.LEFT, upload, "it is gone")
+                return Result(Disposition.LEFT, upload, "it is gone")
             except UnavailableError:
                 raise
             except PluginError as error:
-                return Result(Fate.REFUSED, upload, str(error))
-        return Result(Fate.REFUSED, upload, "it changes too fast; try again")
+                return Result(Disposition.REFUSED, upload, str(error))
+        return Result(Disposition.REFUSED, upload, "it changes too fast; try again")
 
     def _carry_out(self, wish: Patch | Delete, upload: Upload) -> Upload:
         uid, version = upload.meta["uid"], upload.meta["resourceVersion"]

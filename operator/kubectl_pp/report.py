@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from kubectl_pp.change import BatchResult, Fate, Progress, Result
+from kubectl_pp.change import BatchResult, Disposition, Progress, Result
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode
 from kubectl_pp.screen import Color
@@ -33,7 +33,7 @@ class Asked(NamedTuple):
 def conclude(context: Context, batch_result: BatchResult, asked: Asked) -> int:
     """Report, and return the exit code."""
     options, results = context.options, batch_result.results
-    changed = {r.upload.key: r.upload for r in results if r.fate is Fate.ASKED}
+    changed = {r.upload.key: r.upload for r in results if r.disposition is Disposition.APPLIED}
 
     def answered(upload: Upload) -> bool:
         return batch_result.answered(upload, changed[upload.key])
@@ -116,10 +116,10 @@ class _Report:
         self._counts[word] = self._counts.get(word, 0) + 1
         upload, options = result.upload, self._context.options
         if options.output == "name":
-            if result.fate is Fate.ASKED:
+            if result.disposition is Disposition.APPLIED:
                 self._context.screen.line(f"{QUALIFIED}/{upload.name}")
             return
-        if result.fate is Fate.UNTRIED:
+        if result.disposition is Disposition.UNTRIED:
             return
         color = Color.BAD if word == "refused" else None
         place = f" in {upload.namespace}" if options.all_namespaces else ""
@@ -129,21 +129,23 @@ class _Report:
 
     def _words(self, result: Result) -> tuple[str, str]:
         upload = self._latest.get(result.upload.key, result.upload)
-        if result.fate is Fate.ASKED and self._context.options.dry_run:
+        if result.disposition is Disposition.APPLIED and self._context.options.dry_run:
             return f"would be {result.text}", f" (dry run), now {state(upload)}"
-        if result.fate is Fate.ASKED and upload.key in self._late and self._carried_out:
+        if result.disposition is Disposition.APPLIED and upload.key in self._late and self._carried_out:
             return result.text, "; its resource does not show it yet"
-        if result.fate is Fate.ASKED and (upload.key in self._late or self._context.options.dry_run):
+        if result.disposition is Disposition.APPLIED and (
+            upload.key in self._late or self._context.options.dry_run
+        ):
             return "asked", f": to be {result.text}; the operator has not answered yet"
-        if result.fate is Fate.ASKED and upload.refusal:
+        if result.disposition is Disposition.APPLIED and upload.refusal:
             self.refused += 1
             return "refused", f": {upload.refusal.replace('mode ForceRestart', 'restart --force')}"
-        if result.fate is Fate.ASKED:
+        if result.disposition is Disposition.APPLIED:
             return result.text, f", now {state(upload)}"
-        if result.fate is Fate.REFUSED:
+        if result.disposition is Disposition.REFUSED:
             self.refused += 1
             return "refused", f": {result.text}"
-        if result.fate is Fate.LEFT:
+        if result.disposition is Disposition.LEFT:
             return "unchanged", f": {result.text}"
         return "not asked", ""
 

@@ -8,7 +8,7 @@ import sys
 import time
 
 from kubectl_pp import selection
-from kubectl_pp.change import Batch, BatchResult, Fate, Leave, Patch, Result, acted_on, confirm
+from kubectl_pp.change import Batch, BatchResult, Disposition, Leave, Patch, Result, acted_on, confirm
 from kubectl_pp.choice import choose, nothing_matched
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
@@ -71,7 +71,7 @@ def _by_step(
     """Ask by one wish for the whole step; None when each upload has to be asked."""
     wish = StepWish(context, context.options.step, token, wishes.decide)
     if context.options.repeat and wish.was_made(context.namespace):
-        return BatchResult([Result(Fate.LEFT, u, ASKED_BEFORE) for u in uploads], acted_on)
+        return BatchResult([Result(Disposition.LEFT, u, ASKED_BEFORE) for u in uploads], acted_on)
     if len(uploads) < MANY:
         return None
     try:

@@ -6,7 +6,7 @@ than all the rest; 5,000 of them are a matter of minutes on a small cluster.
 
 from __future__ import annotations
 
-from kubectl_pp.change import CONFLICTS, BatchResult, Decide, Fate, Leave, Result
+from kubectl_pp.change import CONFLICTS, BatchResult, Decide, Disposition, Leave, Result
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ConflictError, MissingError, PluginError, UnavailableError
 from kubectl_pp.upload import DesiredState, Outcome, Upload, collection
@@ -44,15 +44,20 @@ class StepWish:
             PluginError: the CRD is older than such wishes.
         """
         results = [self._alone(upload) for upload in uploads]
-        todo = {result.upload.namespace for result in results if result.fate is Fate.ASKED}
+        todo = {result.upload.namespace for result in results if result.disposition is Disposition.APPLIED}
         proofs: dict[tuple[str, str], str] = {}
         for namespace in sorted(todo):
-            mine = [r.upload for r in results if r.fate is Fate.ASKED and r.upload.namespace == namespace]
+            mine = [
+                r.upload
+                for r in results
+                if r.disposition is Disposition.APPLIED and r.upload.namespace == namespace
+            ]
             try:
                 proofs[self._ask(mine).key] = self._token
             except UnavailableError as error:
                 untried = [
-                    r._replace(fate=Fate.UNTRIED) if r.upload.namespace in todo else r for r in results
+                    r._replace(disposition=Disposition.UNTRIED) if r.upload.namespace in todo else r
+                    for r in results
                 ]
                 return BatchResult(untried, has_moved, broken=error)
             todo.discard(namespace)
@@ -61,14 +66,14 @@ class StepWish:
     def _alone(self, upload: Upload) -> Result:
         """What the wish means for one of them."""
         if upload.desired == DesiredState.SUSPENDED:
-            return Result(Fate.LEFT, upload, "it is suspended; unsuspend lets it go on")
+            return Result(Disposition.LEFT, upload, "it is suspended; unsuspend lets it go on")
         if upload.outcome == Outcome.ABORT:
             text = "an abort is not repeated: that would make the storage remove the bytes"
-            return Result(Fate.REFUSED, upload, text)
+            return Result(Disposition.REFUSED, upload, text)
         wish = self._decide(upload)
         if isinstance(wish, Leave):
-            return Result(Fate.REFUSED if wish.refused else Fate.LEFT, upload, wish.why)
-        return Result(Fate.ASKED, upload, wish.word)
+            return Result(Disposition.REFUSED if wish.refused else Disposition.LEFT, upload, wish.why)
+        return Result(Disposition.APPLIED, upload, wish.word)
 
     def _ask(self, uploads: list[Upload]) -> Upload:
         """Write the wish into one of them, it does not matter which; returns that one."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from kubectl_pp import selection
-from kubectl_pp.change import Batch, BatchResult, Delete, Fate, confirm
+from kubectl_pp.change import Batch, BatchResult, Delete, Disposition, confirm
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, UsageError
@@ -61,22 +61,22 @@ def _report(context: Context, batch_result: BatchResult) -> int:
     counts: dict[str, int] = {}
     for result in batch_result.results:
         word = {
-            Fate.ASKED: "would be deleted" if options.dry_run else "deleted",
-            Fate.LEFT: "unchanged",
-            Fate.REFUSED: "refused",
-            Fate.UNTRIED: "not asked",
-        }[result.fate]
+            Disposition.APPLIED: "would be deleted" if options.dry_run else "deleted",
+            Disposition.LEFT: "unchanged",
+            Disposition.REFUSED: "refused",
+            Disposition.UNTRIED: "not asked",
+        }[result.disposition]
         counts[word] = counts.get(word, 0) + 1
         name = f"{QUALIFIED}/{result.upload.name}"
         if options.output == "name":
-            if result.fate is Fate.ASKED:
+            if result.disposition is Disposition.APPLIED:
                 context.screen.line(name)
             continue
         place = f" in {result.upload.namespace}" if options.all_namespaces else ""
-        if result.fate is Fate.ASKED:
+        if result.disposition is Disposition.APPLIED:
             context.screen.line(f"{name}{place} {word}")
-        elif result.fate is not Fate.UNTRIED:
-            color = Color.BAD if result.fate is Fate.REFUSED else None
+        elif result.disposition is not Disposition.UNTRIED:
+            color = Color.BAD if result.disposition is Disposition.REFUSED else None
             context.screen.line(f"{name}{place} {context.screen.paint(word, color)}: {result.text}")
     if len(batch_result.results) > 1:
         context.screen.note(", ".join(f"{count:,} {word}" for word, count in counts.items()))
