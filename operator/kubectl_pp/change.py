@@ -33,7 +33,7 @@ class Patch(NamedTuple):
     word: str
 
 
-class Leave(NamedTuple):
+class Skip(NamedTuple):
     """Why an upload is left alone; `refused` when the person will not like that."""
 
     why: str
@@ -46,7 +46,7 @@ class Delete(NamedTuple):
     word: str = "deleted"
 
 
-Decide = Callable[[Upload], Union[Patch, Delete, Leave]]
+Decide = Callable[[Upload], Union[Patch, Delete, Skip]]
 
 
 class Disposition(Enum):
@@ -166,7 +166,7 @@ class Batch:
             if not self._still(upload):
                 return Result(Disposition.LEFT, upload, "it has moved on")
             wish = self._decide(upload)
-            if isinstance(wish, Leave):
+            if isinstance(wish, Skip):
                 return Result(Disposition.REFUSED if wish.refused else Disposition.LEFT, upload, wish.why)
             try:
                 return Result(Disposition.APPLIED, self._carry_out(wish, upload), wish.word)

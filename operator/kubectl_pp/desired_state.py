@@ -6,7 +6,7 @@ import shlex
 import sys
 
 from kubectl_pp import selection
-from kubectl_pp.change import Batch, Leave, Patch, confirm
+from kubectl_pp.change import Batch, Patch, Skip, confirm
 from kubectl_pp.choice import choose, nothing_matched
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
@@ -35,17 +35,17 @@ def change_all(context: Context, desired: DesiredState, word: str) -> int:
     return conclude(context, batch.run(uploads, options.verb), Asked(options.verb, again, limit))
 
 
-def _decide(context: Context, upload: Upload, desired: DesiredState, word: str) -> Patch | Leave:
+def _decide(context: Context, upload: Upload, desired: DesiredState, word: str) -> Patch | Skip:
     if upload.ended:
-        return Leave(f"it has ended: {upload.stage}", refused=desired is DesiredState.CANCELLED)
+        return Skip(f"it has ended: {upload.stage}", refused=desired is DesiredState.CANCELLED)
     if upload.desired == desired:
-        return Leave(f"it is {word} already" if desired is not DesiredState.ACTIVE else "it is not suspended")
+        return Skip(f"it is {word} already" if desired is not DesiredState.ACTIVE else "it is not suspended")
     if upload.desired == DesiredState.CANCELLED:
-        return Leave("it is being cancelled", refused=True)
+        return Skip("it is being cancelled", refused=True)
     if desired is not DesiredState.CANCELLED:
         return Patch({"desiredState": desired}, word)
     if upload.stage == Stage.AWAITING_READY and not upload.stuck:
-        return Leave(f"the storage was already told the outcome {upload.outcome}", refused=True)
+        return Skip(f"the storage was already told the outcome {upload.outcome}", refused=True)
     policy = CancelPolicy.DELETE if context.options.delete else CancelPolicy.ABORT
     spec: Json = {"desiredState": desired, "cancelPolicy": policy}
     return Patch(spec, word)

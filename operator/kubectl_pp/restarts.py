@@ -8,7 +8,7 @@ import sys
 import time
 
 from kubectl_pp import selection
-from kubectl_pp.change import Batch, BatchResult, Disposition, Leave, Patch, Result, acted_on, confirm
+from kubectl_pp.change import Batch, BatchResult, Disposition, Patch, Result, Skip, acted_on, confirm
 from kubectl_pp.choice import choose, nothing_matched
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
@@ -126,15 +126,15 @@ class _Wishes:
             return False
         return all(test(upload) for test in self._tests) or self._has_token(upload)
 
-    def decide(self, upload: Upload) -> Patch | Leave:
+    def decide(self, upload: Upload) -> Patch | Skip:
         """The patch for one upload."""
         if self._has_token(upload):
-            return Leave(ASKED_BEFORE)
+            return Skip(ASKED_BEFORE)
         mode = self._mode(upload)
         spec: Json = {"restart": {"token": self._token, "mode": mode, "fromStep": self._from_step}}
         if upload.desired == DesiredState.CANCELLED:
             if mode is not RestartMode.FORCE_RESTART:
-                return Leave("it was cancelled; restart --force begins a new run all the same", refused=True)
+                return Skip("it was cancelled; restart --force begins a new run all the same", refused=True)
             spec["desiredState"] = DesiredState.ACTIVE
         return Patch(spec, "resumed" if mode is RestartMode.RESUME else "restarted")
 

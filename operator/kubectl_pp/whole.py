@@ -6,7 +6,7 @@ than all the rest; 5,000 of them are a matter of minutes on a small cluster.
 
 from __future__ import annotations
 
-from kubectl_pp.change import CONFLICTS, BatchResult, Decide, Disposition, Leave, Result
+from kubectl_pp.change import CONFLICTS, BatchResult, Decide, Disposition, Result, Skip
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ConflictError, MissingError, PluginError, UnavailableError
 from kubectl_pp.upload import DesiredState, Outcome, Upload, collection
@@ -71,7 +71,7 @@ class StepWish:
             text = "an abort is not repeated: that would make the storage remove the bytes"
             return Result(Disposition.REFUSED, upload, text)
         wish = self._decide(upload)
-        if isinstance(wish, Leave):
+        if isinstance(wish, Skip):
             return Result(Disposition.REFUSED if wish.refused else Disposition.LEFT, upload, wish.why)
         return Result(Disposition.APPLIED, upload, wish.word)
 
