@@ -10,7 +10,7 @@ from kubectl_pp.change import Batch, Patch, Skip, confirm
 from kubectl_pp.choice import choose, nothing_matched
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
-from kubectl_pp.report import Asked, conclude
+from kubectl_pp.report import BulkReport, conclude
 from kubectl_pp.times import parse_duration
 from kubectl_pp.upload import DesiredState, Stage, Upload
 from uploadpp.core.states import CancelPolicy
@@ -32,7 +32,7 @@ def change_all(context: Context, desired: DesiredState, word: str) -> int:
         lambda u: all(test(u) for test in tests),
     )
     again = shlex.join(["kubectl", "pp", *sys.argv[1:]])
-    return conclude(context, batch.run(uploads, options.verb), Asked(options.verb, again, limit))
+    return conclude(context, batch.run(uploads, options.verb), BulkReport(options.verb, again, limit))
 
 
 def _decide(context: Context, upload: Upload, desired: DesiredState, word: str) -> Patch | Skip:

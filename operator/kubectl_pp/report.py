@@ -20,7 +20,7 @@ SHOWN_SECONDS = 10.0
 """How long resources may take to show what the operator has done, before we go on without them."""
 
 
-class Asked(NamedTuple):
+class BulkReport(NamedTuple):
     """What the report is about."""
 
     verb: str
@@ -30,7 +30,7 @@ class Asked(NamedTuple):
     """Seconds that --wait may last; 0 is any number."""
 
 
-def conclude(context: Context, batch_result: BatchResult, asked: Asked) -> int:
+def conclude(context: Context, batch_result: BatchResult, asked: BulkReport) -> int:
     """Report, and return the exit code."""
     options, results = context.options, batch_result.results
     changed = {r.upload.key: r.upload for r in results if r.disposition is Disposition.APPLIED}
@@ -99,7 +99,7 @@ class _Report:
     def __init__(
         self,
         context: Context,
-        asked: Asked,
+        asked: BulkReport,
         latest: dict[tuple[str, str], Upload],
         late: set[tuple[str, str]],
         *,

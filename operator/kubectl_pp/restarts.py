@@ -13,7 +13,7 @@ from kubectl_pp.choice import choose, nothing_matched
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ConflictError, ExitCode, MissingError, PluginError, UnavailableError, UsageError
-from kubectl_pp.report import Asked, conclude
+from kubectl_pp.report import BulkReport, conclude
 from kubectl_pp.times import parse_duration
 from kubectl_pp.upload import (
     FINISHED,
@@ -62,7 +62,7 @@ def ask_again(context: Context) -> int:
     batch_result = _by_step(context, wishes, uploads, version, token) if wishes.of_step else None
     if batch_result is None:
         batch_result = Batch(context, wishes.decide, wishes.still).run(uploads, options.verb)
-    return conclude(context, batch_result, Asked(options.verb, again, limit))
+    return conclude(context, batch_result, BulkReport(options.verb, again, limit))
 
 
 def _by_step(
