@@ -14,6 +14,7 @@ from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ConflictError, ExitCode, MissingError, PluginError, UnavailableError, UsageError
 from kubectl_pp.report import BulkReport, conclude
+from kubectl_pp.step_resume import MANY, StepResume
 from kubectl_pp.times import parse_duration
 from kubectl_pp.upload import (
     FINISHED,
@@ -26,7 +27,6 @@ from kubectl_pp.upload import (
     collection,
     resource_name,
 )
-from kubectl_pp.whole import MANY, StepWish
 from uploadpp.core.states import RestartMode
 
 ASKED_BEFORE = "it was already asked with this token"
@@ -69,7 +69,7 @@ def _by_step(
     context: Context, wishes: _Wishes, uploads: list[Upload], version: str, token: str
 ) -> BatchResult | None:
     """Ask by one wish for the whole step; None when each upload has to be asked."""
-    wish = StepWish(context, context.options.step, token, wishes.decide)
+    wish = StepResume(context, context.options.step, token, wishes.decide)
     if context.options.repeat and wish.was_made(context.namespace):
         return BatchResult([Result(Disposition.LEFT, u, ASKED_BEFORE) for u in uploads], acted_on)
     if len(uploads) < MANY:

@@ -16,7 +16,7 @@ MANY = 50
 """Fewer uploads get a patch each: then every one of them shows the wish it answers."""
 
 
-class StepWish:
+class StepResume:
     """The wish that all uploads in a step go on."""
 
     def __init__(self, context: Context, step: str, token: str, decide: Decide) -> None:
