@@ -46,7 +46,7 @@ def resume_unknown(now: Millis) -> Decision:
 
 def resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decision:
     """Do again what the upload waits for, with the pending timer cancelled (F15, F17)."""
-    if not asks_with(upload, wish.token):
+    if not has_pending_step_resume(upload, wish.token):
         if wish.step and upload.stage in FOLDED and now - upload.since < FOLD_MS:
             why = "it was started less than a second ago, which is what the resume asks for"
             return ignore(upload, Ignored.DUPLICATE, why)
@@ -77,7 +77,7 @@ def _resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decisi
     return proceed(upload, upload.cursor, now, config)
 
 
-def asks_with(upload: Upload, token: str) -> bool:
+def has_pending_step_resume(upload: Upload, token: str) -> bool:
     """Whether an upload has a wish for its whole step, of this token, that was not carried out yet."""
     wish = upload.control.restart
     pending = wish is not None and wish.mode is RestartMode.RESUME_STEP and wish.token == token
@@ -86,7 +86,7 @@ def asks_with(upload: Upload, token: str) -> bool:
 
 def concerns(upload: Upload, event: Resume) -> bool:
     """Whether a Resume without an id is for this upload."""
-    return upload.current_step == event.step or asks_with(upload, event.token)
+    return upload.current_step == event.step or has_pending_step_resume(upload, event.token)
 
 
 def _nothing_to_resume(upload: Upload, wish: Resume) -> tuple[Ignored, str] | None:
