@@ -2,12 +2,12 @@
 
 from uploadpp.api.decode import control_of, from_resource
 from uploadpp.api.encode import ALL_SHOWN, ShownField, to_resource, to_spec, to_status
-from uploadpp.api.reading import UnreadableResourceError
+from uploadpp.api.reading import InvalidResourceError
 
 __all__ = [
     "ALL_SHOWN",
+    "InvalidResourceError",
     "ShownField",
-    "UnreadableResourceError",
     "control_of",
     "from_resource",
     "to_resource",

@@ -48,7 +48,7 @@ def from_resource(obj: Mapping[str, Any], defaults: Config, origin: Origin) -> U
         origin: what the caller has unsealed.
 
     Raises:
-        UnreadableResourceError: a field holds what this version does not know.
+        InvalidResourceError: a field holds what this version does not know.
     """
     root = Fields(obj, "")
     spec, status = root.child("spec"), root.child("status")
@@ -158,7 +158,7 @@ def control_of(obj: Mapping[str, Any]) -> Control:
     """What a person asks for in the spec.
 
     Raises:
-        UnreadableResourceError: a field holds what this version does not know.
+        InvalidResourceError: a field holds what this version does not know.
     """
     root = Fields(obj, "")
     spec = root.child("spec")

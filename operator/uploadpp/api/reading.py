@@ -15,7 +15,7 @@ Word = TypeVar("Word", bound=StrEnum)
 NOTHING: Mapping[str, Any] = {}
 
 
-class UnreadableResourceError(ValueError):
+class InvalidResourceError(ValueError):
     """A resource that this version of the operator cannot read; `field` says where."""
 
     def __init__(self, field: str, problem: str) -> None:
@@ -31,7 +31,7 @@ class Fields:
 
     def __init__(self, values: object, path: str) -> None:
         if not isinstance(values, dict | Mapping):  # dict first: the other takes ten times as long
-            raise UnreadableResourceError(path, f"must be an object, not {values!r}")
+            raise InvalidResourceError(path, f"must be an object, not {values!r}")
         self._values = values
         self.path = path
 
@@ -100,6 +100,6 @@ class Fields:
         for index, value in enumerate(values):
             yield Fields(value, f"{self.path}.{name}[{index}]")
 
-    def error(self, name: str, problem: str) -> UnreadableResourceError:
+    def error(self, name: str, problem: str) -> InvalidResourceError:
         """What to raise about a field."""
-        return UnreadableResourceError(f"{self.path}.{name}" if self.path else name, problem)
+        return InvalidResourceError(f"{self.path}.{name}" if self.path else name, problem)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import uuid5
 
-from uploadpp.api.codec import UnreadableResourceError, from_resource
+from uploadpp.api.codec import InvalidResourceError, from_resource
 from uploadpp.core.commands import NAMESPACE
 from uploadpp.core.evolve import evolve
 from uploadpp.core.handing_back import GivenBack, Kept, Nudge, give_back
@@ -141,7 +141,7 @@ class Release:
             name = each["metadata"]["name"]
             try:
                 upload = self._upload(each)
-            except (SealError, UnreadableResourceError) as error:
+            except (SealError, InvalidResourceError) as error:
                 self._report.leave(name, "Unreadable", str(error), fine=False)
                 continue
             if upload.id in found:

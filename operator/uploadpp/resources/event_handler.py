@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-from uploadpp.api.codec import UnreadableResourceError, control_of, from_resource, to_status
+from uploadpp.api.codec import InvalidResourceError, control_of, from_resource, to_status
 from uploadpp.api.reading import Fields
 from uploadpp.api.timestamps import parse_time
 from uploadpp.core.bounds import LAST_MOMENT
@@ -158,7 +158,7 @@ class ResourceEventHandler:
             return
         try:
             control = control_of(resource)
-        except UnreadableResourceError as error:
+        except InvalidResourceError as error:
             self._left_alone.report(resource, error)
             return
         self._applier.on_input(tracked, SpecChanged(control))
@@ -197,7 +197,7 @@ class ResourceEventHandler:
             self._notices.post(tracked.name, uid, event_texts.already_begun(planned))
         try:
             control = control_of(resource)
-        except UnreadableResourceError as error:
+        except InvalidResourceError as error:
             self._left_alone.report(resource, error)
             return
         if control != tracked.upload.control:
@@ -252,7 +252,7 @@ class ResourceEventHandler:
             origin = self._seals.open(sealed, id_in(resource)) if sealed else Origin()
             upload = from_resource(resource, self._config, origin)
             _check_may_begin(resource, upload)
-        except (SealError, UnreadableResourceError) as error:
+        except (SealError, InvalidResourceError) as error:
             if isinstance(error, UnknownKeyError) and _is_under_way(resource):
                 self.keys.failed(resource["metadata"]["uid"], error, resource["status"].get("sealedWith"))
             if isinstance(error, ForeignSealError):
@@ -340,11 +340,11 @@ def _check_may_begin(resource: Json, upload: Upload) -> None:
     """Refuse a resource without a status whose upload is not a new one: it has ended, or is being adopted.
 
     Raises:
-        UnreadableResourceError: it is such a resource.
+        InvalidResourceError: it is such a resource.
     """
     annotations = resource["metadata"].get("annotations") or {}
     if not upload.run and ADOPTED_ANNOTATION in annotations:
         text = "is missing, because `uploadpp adopt` has not finished; stop the operator and run it again"
-        raise UnreadableResourceError("status", text)
+        raise InvalidResourceError("status", text)
     if not upload.run and ENDED_ANNOTATION in annotations:
-        raise UnreadableResourceError("status", "is missing, and the upload had ended before it was recorded")
+        raise InvalidResourceError("status", "is missing, and the upload had ended before it was recorded")

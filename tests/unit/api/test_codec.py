@@ -7,8 +7,8 @@ import pytest
 
 from uploadpp.api.codec import (
     ALL_SHOWN,
+    InvalidResourceError,
     ShownField,
-    UnreadableResourceError,
     control_of,
     from_resource,
     to_resource,
@@ -116,7 +116,7 @@ def test_a_plan_without_steps_is_kept_in_the_status_too() -> None:
 
 def test_a_plan_that_nobody_can_read_is_named() -> None:
     stored = resource(after(*PASSED[:2]), plan="virusscan/z=1 policies")
-    with pytest.raises(UnreadableResourceError, match=r"status\.plan"):
+    with pytest.raises(InvalidResourceError, match=r"status\.plan"):
         from_resource(stored, CONFIG, Origin())
 
 
@@ -163,7 +163,7 @@ def test_the_steps_of_an_upload_that_was_announced_before_its_resource_was_seen_
     upload = from_resource(stored, CONFIG, Origin(announced_at=NOW))
     assert upload.plan == CONFIG.steps
     assert upload.received_at == NOW
-    with pytest.raises(UnreadableResourceError, match=r"not those of spec\.steps"):
+    with pytest.raises(InvalidResourceError, match=r"not those of spec\.steps"):
         from_resource(stored, CONFIG, Origin())
 
 
@@ -235,6 +235,6 @@ def test_what_is_stalled_says_so_in_its_column_and_keeps_its_stage(stage: Stage)
     ],
 )
 def test_what_cannot_be_read_is_named(status: dict[str, object], field: str) -> None:
-    with pytest.raises(UnreadableResourceError, match=f"^{re.escape(field)}: ") as caught:
+    with pytest.raises(InvalidResourceError, match=f"^{re.escape(field)}: ") as caught:
         from_resource(resource(after(*PASSED[:2]), **status), CONFIG, Origin())
     assert caught.value.field == field
