@@ -13,7 +13,7 @@ from e2e.cluster.kubectl import Kubectl, KubectlError
 from e2e.cluster.local import LocalCluster
 from uploadpp.api import API_VERSION, CRD_NAME, KIND
 from uploadpp.api.codec import ALL_SHOWN, from_resource, to_resource, to_status
-from uploadpp.api.limits import MAX_SEALED
+from uploadpp.api.field_types import MAX_SEALED
 from uploadpp.core.config import Config
 from uploadpp.core.inputs import StepFinished
 from uploadpp.core.model import Origin, Upload

@@ -2,7 +2,7 @@
 
 from uploadpp.api.decode import control_of, from_resource
 from uploadpp.api.encode import ALL_SHOWN, ShownField, to_resource, to_spec, to_status
-from uploadpp.api.reading import InvalidResourceError
+from uploadpp.api.field_reader import InvalidResourceError
 
 __all__ = [
     "ALL_SHOWN",

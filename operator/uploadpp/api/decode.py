@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from uploadpp.api.field_reader import Fields
 from uploadpp.api.plan import decode_hidden, decode_plan, is_listed
-from uploadpp.api.reading import Fields
 from uploadpp.core.conditions import ConditionType
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve

@@ -10,8 +10,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from uploadpp.api.limits import is_step_name
-from uploadpp.api.reading import Fields
+from uploadpp.api.field_reader import Fields
+from uploadpp.api.field_types import is_step_name
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
 

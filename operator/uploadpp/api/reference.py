@@ -5,8 +5,8 @@ from typing import Any
 
 from uploadpp.api import API_VERSION, KIND, SHORT_NAME
 from uploadpp.api.cel import FIXED
-from uploadpp.api.meanings import WORDS
 from uploadpp.api.schema import structural
+from uploadpp.api.stage_docs import WORDS
 from uploadpp.api.v1alpha1 import COLUMNS, SELECTABLE, UploadPostprocessing
 from uploadpp.core.states import ENDED
 

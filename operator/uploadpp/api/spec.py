@@ -14,7 +14,7 @@ from uploadpp.api.cel import (
     fixed_presence,
     rules,
 )
-from uploadpp.api.limits import (
+from uploadpp.api.field_types import (
     MAX_SEALED,
     STEP_NAME,
     ApiModel,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from uploadpp.api.limits import ApiModel, Count, Count64, Message, StepName, Time
+from uploadpp.api.field_types import ApiModel, Count, Count64, Message, StepName, Time
 from uploadpp.api.spec import Step
 from uploadpp.core.conditions import ConditionStatus, ConditionType
 from uploadpp.core.states import Outcome, StepReason, StepState

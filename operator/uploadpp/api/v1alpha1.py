@@ -5,7 +5,7 @@ The running operator does not use these models, see `codec`; a test holds the tw
 
 from pydantic import Field
 
-from uploadpp.api.limits import ApiModel
+from uploadpp.api.field_types import ApiModel
 from uploadpp.api.spec import UploadPostprocessingSpec
 from uploadpp.api.status import UploadPostprocessingStatus
 

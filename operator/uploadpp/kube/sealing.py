@@ -20,7 +20,7 @@ from hashlib import sha256
 import orjson
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from uploadpp.api.limits import MAX_SEALED
+from uploadpp.api.field_types import MAX_SEALED
 from uploadpp.core.model import Millis, Origin
 
 _FIELDS = (

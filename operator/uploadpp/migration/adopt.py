@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from uploadpp.api.codec import to_resource, to_status
-from uploadpp.api.reading import Fields
+from uploadpp.api.field_reader import Fields
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.adoption import Adopted, Ground, Left, Record, Refusal, adopt, adopt_unrecorded
 from uploadpp.core.evolve import evolve

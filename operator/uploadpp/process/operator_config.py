@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from uploadpp.api.limits import MAX_STEP_NAME, is_step_name, is_usable_step
+from uploadpp.api.field_types import MAX_STEP_NAME, is_step_name, is_usable_step
 from uploadpp.api.plan import encode_plan
 from uploadpp.api.spec import UploadPostprocessingSpec
 from uploadpp.core.config import Config

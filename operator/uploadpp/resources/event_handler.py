@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from uploadpp.api.codec import InvalidResourceError, control_of, from_resource, to_status
-from uploadpp.api.reading import Fields
+from uploadpp.api.field_reader import Fields
 from uploadpp.api.timestamps import parse_time
 from uploadpp.core.bounds import LAST_MOMENT
 from uploadpp.core.evolve import evolve

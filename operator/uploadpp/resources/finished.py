@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from uploadpp.api.reading import Fields
+from uploadpp.api.field_reader import Fields
 from uploadpp.core.conditions import ConditionType
 from uploadpp.core.model import LogPosition, Millis
 from uploadpp.core.naming import resource_name

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from uploadpp import __version__
-from uploadpp.api.limits import MAX_STEP_NAME, is_step_name
+from uploadpp.api.field_types import MAX_STEP_NAME, is_step_name
 from uploadpp.core.model import DELAY_STEP, FINISHED_STEP
 from uploadpp.core.text import clean
 from uploadpp.process.configuration import ConfigurationError

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from uploadpp.api.crd import custom_resource_definition, outputs
-from uploadpp.api.meanings import STAGES
 from uploadpp.api.schema import structural
+from uploadpp.api.stage_docs import STAGES
 from uploadpp.api.v1alpha1 import SELECTABLE, UploadPostprocessing
 from uploadpp.core.states import Stage
 

@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploadpp.api.limits import MAX_SEALED
+from uploadpp.api.field_types import MAX_SEALED
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis, Origin
 from uploadpp.kube.sealing import (
