@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from uploadpp.api.field_reader import Fields
+from uploadpp.api.field_reader import FieldReader
 from uploadpp.api.plan import decode_hidden, decode_plan, is_listed
 from uploadpp.core.conditions import ConditionType
 from uploadpp.core.config import Config
@@ -50,7 +50,7 @@ def from_resource(obj: Mapping[str, Any], defaults: Config, origin: Origin) -> U
     Raises:
         InvalidResourceError: a field holds what this version does not know.
     """
-    root = Fields(obj, "")
+    root = FieldReader(obj, "")
     spec, status = root.child("spec"), root.child("status")
     file = spec.child("upload")
     created = root.child("metadata").time("creationTimestamp")
@@ -84,7 +84,7 @@ def is_of_another(obj: Mapping[str, Any]) -> bool:
     A status of an earlier version does not say for which resource it was written: then somebody else has
     written it. What was over then is over now.
     """
-    root = Fields(obj, "")
+    root = FieldReader(obj, "")
     status, meta = root.child("status"), root.child("metadata")
     if "conditions" not in status or "completionTime" in status:
         return False
@@ -94,17 +94,17 @@ def is_of_another(obj: Mapping[str, Any]) -> bool:
     return bool(managers) and STATUS_MANAGER not in managers
 
 
-def _is_status(managed: Fields) -> bool:
+def _is_status(managed: FieldReader) -> bool:
     return managed.text("subresource") == "status"
 
 
-def _is_outdated(status: Fields, origin: Origin) -> bool:
+def _is_outdated(status: FieldReader, origin: Origin) -> bool:
     """Whether it tells of a run from before the announcement: we were killed before storing the next one."""
     started, announced = status.time("startTime"), origin.announced_at
     return started is not None and announced is not None and started < announced
 
 
-def _with_status(pending: Upload, spec: Fields, status: Fields, defaults: Config) -> Upload:
+def _with_status(pending: Upload, spec: FieldReader, status: FieldReader, defaults: Config) -> Upload:
     found = {each.text("type"): each for each in status.children("conditions")}
     if ConditionType.SUCCEEDED not in found:
         raise status.error("conditions", "Succeeded, whose reason is the stage, is missing")
@@ -160,7 +160,7 @@ def control_of(obj: Mapping[str, Any]) -> Control:
     Raises:
         InvalidResourceError: a field holds what this version does not know.
     """
-    root = Fields(obj, "")
+    root = FieldReader(obj, "")
     spec = root.child("spec")
     restart = spec.child("restart")
     return Control(
@@ -177,7 +177,7 @@ def control_of(obj: Mapping[str, Any]) -> Control:
     )
 
 
-def _decode_file(file: Fields) -> FileInfo:
+def _decode_file(file: FieldReader) -> FileInfo:
     return FileInfo(
         filename=file.text("filename"),
         filesize=file.number("filesize"),
@@ -188,7 +188,7 @@ def _decode_file(file: Fields) -> FileInfo:
     )
 
 
-def _decode_step(step: Fields) -> StepStatus:
+def _decode_step(step: FieldReader) -> StepStatus:
     return StepStatus(
         state=step.word("state", StepState, StepState.WAITING),
         attempts=step.number("attempts"),
@@ -201,14 +201,14 @@ def _decode_step(step: Fields) -> StepStatus:
     )
 
 
-def _stage(summary: Fields, stalled: Fields | None) -> Stage:
+def _stage(summary: FieldReader, stalled: FieldReader | None) -> Stage:
     """The stage, which a stalled upload tells by who does not answer."""
     if stalled is not None and summary.text("reason") == STALLED:
         return STALLED_STAGES[stalled.word("reason", StallReason, StallReason.NO_ANSWER_FROM_STEP)]
     return summary.word("reason", Stage, Stage.PENDING)
 
 
-def _cursor(status: Fields, stage: Stage, plan: tuple[StepPlan, ...]) -> int:
+def _cursor(status: FieldReader, stage: Stage, plan: tuple[StepPlan, ...]) -> int:
     """Where in the plan the upload is: at a step, or behind the last one."""
     name = status.text("currentStep")
     if stage is Stage.PENDING:

@@ -24,7 +24,7 @@ class InvalidResourceError(ValueError):
         self.problem = problem
 
 
-class Fields:
+class FieldReader:
     """The fields of one object; an absent or null field has the given default."""
 
     __slots__ = ("_values", "path")
@@ -87,18 +87,18 @@ class Fields:
         except ValueError as error:
             raise self.error(name, f"{text!r} is none of {', '.join(kind)}") from error
 
-    def child(self, name: str) -> "Fields":
+    def child(self, name: str) -> "FieldReader":
         """An object, empty when absent."""
         value = self._values.get(name)
-        return Fields(NOTHING if value is None else value, f"{self.path}.{name}" if self.path else name)
+        return FieldReader(NOTHING if value is None else value, f"{self.path}.{name}" if self.path else name)
 
-    def children(self, name: str) -> Iterator["Fields"]:
+    def children(self, name: str) -> Iterator["FieldReader"]:
         """The objects of a list, none when absent."""
         values = self._values.get(name) or ()
         if not isinstance(values, list | tuple):
             raise self.error(name, f"must be a list, not {values!r}")
         for index, value in enumerate(values):
-            yield Fields(value, f"{self.path}.{name}[{index}]")
+            yield FieldReader(value, f"{self.path}.{name}[{index}]")
 
     def error(self, name: str, problem: str) -> InvalidResourceError:
         """What to raise about a field."""

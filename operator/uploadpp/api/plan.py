@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from uploadpp.api.field_reader import Fields
+from uploadpp.api.field_reader import FieldReader
 from uploadpp.api.field_types import is_step_name
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
@@ -68,7 +68,7 @@ def hidden_steps(plan: tuple[StepPlan, ...], *, always: bool = False) -> list[di
     return [{"name": step.name, **_values(step, OF_STEP)} for step in plan]
 
 
-def decode_hidden(status: Fields) -> tuple[StepPlan, ...] | None:
+def decode_hidden(status: FieldReader) -> tuple[StepPlan, ...] | None:
     """The steps that `hidden_steps` has put into a status; None where it has not."""
     if "plan" not in status:
         return None
@@ -87,7 +87,7 @@ def _values(step: StepPlan, names: Iterable[str]) -> dict[str, Any]:
 
 
 def decode_plan(
-    spec: Fields, begun: Iterable[str] | None, configured: tuple[StepPlan, ...], *, listed: bool = True
+    spec: FieldReader, begun: Iterable[str] | None, configured: tuple[StepPlan, ...], *, listed: bool = True
 ) -> tuple[StepPlan, ...]:
     """The steps of an upload.
 
@@ -109,7 +109,7 @@ def decode_plan(
     return _shared(tuple(steps))
 
 
-def _overlay(plan: StepPlan, values: Fields, names: Iterable[str], name: str = "") -> StepPlan:
+def _overlay(plan: StepPlan, values: FieldReader, names: Iterable[str], name: str = "") -> StepPlan:
     """The plan with what is set in `values`, and perhaps a name, in place of its own."""
     changes: dict[str, Any] = {"name": name} if name else {}
     for each in names if values else ():
@@ -118,7 +118,7 @@ def _overlay(plan: StepPlan, values: Fields, names: Iterable[str], name: str = "
     return replace(plan, **changes) if changes else plan
 
 
-def _decoded(values: Fields, name: str) -> Any:  # noqa: ANN401  # what a field of StepPlan takes
+def _decoded(values: FieldReader, name: str) -> Any:  # noqa: ANN401  # what a field of StepPlan takes
     match name:
         case "onExhausted":
             return values.word(name, OnExhausted, OnExhausted.ABORT)

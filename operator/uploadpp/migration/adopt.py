@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from uploadpp.api.codec import to_resource, to_status
-from uploadpp.api.field_reader import Fields
+from uploadpp.api.field_reader import FieldReader
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.adoption import Adopted, Ground, Left, Record, Refusal, adopt, adopt_unrecorded
 from uploadpp.core.evolve import evolve
@@ -61,7 +61,7 @@ class Found:
         resource = self.resources.get(name)
         if resource is None or _is_unfinished(resource):
             return None
-        ended_at = Fields(resource.get("status") or {}, "status").time("completionTime")
+        ended_at = FieldReader(resource.get("status") or {}, "status").time("completionTime")
         if ended_at is None or record.written_at <= ended_at:
             return Left(Refusal.HAS_RESOURCE, f"resource {name}, which stays as it is")
         text = f"resource {name} says that it has ended, and the service drives it since: delete the resource"

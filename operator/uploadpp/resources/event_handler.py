@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from uploadpp.api.codec import InvalidResourceError, control_of, from_resource, to_status
-from uploadpp.api.field_reader import Fields
+from uploadpp.api.field_reader import FieldReader
 from uploadpp.api.timestamps import parse_time
 from uploadpp.core.bounds import LAST_MOMENT
 from uploadpp.core.evolve import evolve
@@ -248,7 +248,7 @@ class ResourceEventHandler:
         if resource["metadata"]["uid"] in self._forgotten:
             return None
         try:
-            sealed = Fields(resource, "").child("spec").text("sealed")
+            sealed = FieldReader(resource, "").child("spec").text("sealed")
             origin = self._seals.open(sealed, id_in(resource)) if sealed else Origin()
             upload = from_resource(resource, self._config, origin)
             _check_may_begin(resource, upload)

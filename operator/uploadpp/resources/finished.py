@@ -16,7 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from uploadpp.api.field_reader import Fields
+from uploadpp.api.field_reader import FieldReader
 from uploadpp.core.conditions import ConditionType
 from uploadpp.core.model import LogPosition, Millis
 from uploadpp.core.naming import resource_name
@@ -155,7 +155,7 @@ class FinishedUploads:
 
     def _over(self, resource: Json) -> FinishedUpload | None:
         """What to keep of a resource whose upload is over, with nothing left to read or to look at."""
-        meta, status = resource["metadata"], Fields(resource.get("status", {}), "status")
+        meta, status = resource["metadata"], FieldReader(resource.get("status", {}), "status")
         conditions = {each.text("type"): each for each in status.children("conditions")}
         log = status.child("log")
         where = LogPosition(log.text("stream"), log.number("sequence"), log.optional_number("start"))
