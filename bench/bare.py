@@ -15,7 +15,7 @@ from nats.js.api import ConsumerConfig
 
 from bench import events
 from uploadpp.wire.encode import Outgoing
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import STREAM, Place, ensure_stream
@@ -40,7 +40,7 @@ async def _main(url: str) -> None:
         count += 1
         publisher.publish(Outgoing(f"bare-{count}", body), lambda _: None, lambda _: None)
 
-    async def handle(raw: Raw) -> None:
+    async def handle(raw: StreamMessage) -> None:
         kind = events.kind_of(raw.data)
         if kind == b"BytesReceived":
             send(events.start_step(events.upload_of(raw.data)[0], STEPS[0]))

@@ -25,7 +25,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from bench import events
 from uploadpp.testing.events import STREAM
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import Place, ensure_stream
 
@@ -97,7 +97,7 @@ class Load:
         for _ in range(self._options.copies):
             await self._client.publish(STREAM, body)
 
-    async def _hear(self, message: Raw) -> None:
+    async def _hear(self, message: StreamMessage) -> None:
         kind = events.kind_of(message.data)
         if kind == b"StartPostprocessingStep":
             upload_id, step = events.upload_of(message.data)

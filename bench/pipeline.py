@@ -19,7 +19,7 @@ from uploadpp.pipeline.router import Router
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.testing.pipelines import PipelineBench
 from uploadpp.wire.encode import Outgoing
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 
 STEPS = ("policies", "virusscan")
 AT_ONCE = 200
@@ -68,7 +68,7 @@ class Loopback:
         """Hand a message to the router."""
         assert self.router is not None  # noqa: S101 -- set in `measure`
         self.sequence += 1
-        self.router.on_message(Raw(self.sequence, self.now(), self.sequence, 0, data, message_id))
+        self.router.on_message(StreamMessage(self.sequence, self.now(), self.sequence, 0, data, message_id))
 
     def come_back(self) -> None:
         """Bring what was published."""

@@ -15,7 +15,7 @@ from e2e.operator_process import plain_environment
 from tests.stepbench import StepBench
 from uploadpp.core.sharding import Shard
 from uploadpp.wire.connection import NatsOptions, connect
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import STREAM, ensure_stream, take_over
 
@@ -44,7 +44,7 @@ async def test_an_inbox_prefix_of_its_own_is_all_that_it_needs(instance: Instanc
         await js.publish(STREAM, b"x")
         reader: LogReader | None = None
 
-        async def take(raw: Raw) -> None:
+        async def take(raw: StreamMessage) -> None:
             assert reader is not None
             await reader.acknowledge(raw.sequence, raw.delivered)
 

@@ -15,7 +15,7 @@ from e2e.paths import REPO
 from uploadpp.core.sharding import Shard
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire.connection import NatsOptions, connect
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.reader import LogLostError, LogReader
 from uploadpp.wire.stream import STREAM, ensure_stream, take_over
 
@@ -76,10 +76,10 @@ async def forging(server: NatsServer) -> AsyncIterator[asyncio.StreamWriter]:
 @asynccontextmanager
 async def reading(
     client: Client, epoch: int
-) -> AsyncIterator[tuple[LogReader, list[Raw], asyncio.Task[None]]]:
-    seen: list[Raw] = []
+) -> AsyncIterator[tuple[LogReader, list[StreamMessage], asyncio.Task[None]]]:
+    seen: list[StreamMessage] = []
 
-    async def take(raw: Raw) -> None:
+    async def take(raw: StreamMessage) -> None:
         seen.append(raw)
 
     reader = LogReader(client, await take_over(client.jetstream(), Shard(0), epoch), take)
@@ -92,7 +92,7 @@ async def reading(
             await task
 
 
-async def read_on(client: Client, seen: list[Raw], task: asyncio.Task[None]) -> None:
+async def read_on(client: Client, seen: list[StreamMessage], task: asyncio.Task[None]) -> None:
     """What is published now is handed over, or the reader has said that it starts over."""
     before = (await client.jetstream().publish(STREAM, b"{}")).seq
     async with asyncio.timeout(20):

@@ -10,7 +10,7 @@ from e2e.cluster.nats import NatsServer
 from uploadpp.core.sharding import Shard
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire.connection import NatsOptions, connect
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.reader import LogLostError, LogReader
 from uploadpp.wire.stream import STREAM, ensure_stream, take_over
 
@@ -66,9 +66,9 @@ async def test_whatever_a_publisher_puts_around_a_message_it_is_one(nats: NatsSe
     await send(nats, *(stored(each, body) for each in HEADERS for body in (b"", b"body")))
     count = (await client.jetstream().publish(STREAM, b"after")).seq
     assert count == 2 * len(HEADERS), "two have the same id"
-    raws: list[Raw] = []
+    raws: list[StreamMessage] = []
 
-    async def take(raw: Raw) -> None:
+    async def take(raw: StreamMessage) -> None:
         raws.append(raw)
 
     reader = LogReader(client, await take_over(client.jetstream(), Shard(), 1), take)

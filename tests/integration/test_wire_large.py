@@ -10,7 +10,7 @@ from e2e.cluster.nats import NatsServer
 from uploadpp.core.sharding import Shard
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire.connection import NatsOptions, connect
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import STREAM, ensure_stream, take_over
 
@@ -32,7 +32,7 @@ async def test_s1_large_messages_cut_nobody_off(nats: NatsServer) -> None:
     seen = list[int]()
     done = asyncio.Event()
 
-    async def take(raw: Raw) -> None:
+    async def take(raw: StreamMessage) -> None:
         time.sleep(0.01)  # noqa: ASYNC251 -- as work on a large message does, which keeps others waiting
         seen.append(int(raw.data[:6]))
         if raw.pending == 0:
@@ -61,7 +61,7 @@ async def test_a_message_larger_than_a_pull_may_bring_is_read(nats: NatsServer) 
         await js.publish(STREAM, b"x" * size)
     sizes, done = list[int](), asyncio.Event()
 
-    async def take(raw: Raw) -> None:
+    async def take(raw: StreamMessage) -> None:
         sizes.append(len(raw.data))
         if raw.pending == 0:
             done.set()

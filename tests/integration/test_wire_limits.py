@@ -17,7 +17,7 @@ from uploadpp.ownership.legacy_service import LegacyService
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.connection import NatsOptions, connect
-from uploadpp.wire.log_message import Raw, reply_at
+from uploadpp.wire.log_message import StreamMessage, reply_at
 from uploadpp.wire.reader import LogLostError, LogReader
 from uploadpp.wire.stream import MAX_EPOCH, STREAM, Place, StartFrom, take_over
 
@@ -56,7 +56,7 @@ async def fill(js: JetStreamContext, count: int) -> None:
 
 @asynccontextmanager
 async def reading(client: Client, place: Place) -> AsyncIterator[LogReader]:
-    async def take(raw: Raw) -> None:
+    async def take(raw: StreamMessage) -> None:
         del raw
 
     reader = LogReader(client, place, take)

@@ -19,7 +19,7 @@ from uploadpp.core.sharding import Shard
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.followers import Followers
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.pulls import Terms
 from uploadpp.wire.reader import LogLostError, LogReader
@@ -52,7 +52,7 @@ class Reading:
         self.reader = LogReader(client, place, self._take, followers)
         self.reader._terms = QUICK
 
-    async def _take(self, raw: Raw) -> None:
+    async def _take(self, raw: StreamMessage) -> None:
         del raw
 
 

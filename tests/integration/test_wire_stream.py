@@ -13,7 +13,7 @@ from nats.js.errors import NotFoundError
 
 from e2e.cluster.nats import NatsServer
 from uploadpp.core.sharding import Shard
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.positions import acknowledged
 from uploadpp.wire.reader import LogLostError, LogReader
 from uploadpp.wire.stream import (
@@ -62,11 +62,11 @@ class Reading:
 
     def __init__(self, client: Client, place: Place) -> None:
         self.client = client
-        self.raws: list[Raw] = []
+        self.raws: list[StreamMessage] = []
         self.reader = LogReader(client, place, self._take)
         self.task = asyncio.create_task(self.reader.run())
 
-    async def _take(self, raw: Raw) -> None:
+    async def _take(self, raw: StreamMessage) -> None:
         self.raws.append(raw)
 
     async def until(self, sequence: int) -> None:

@@ -23,7 +23,7 @@ from uploadpp.testing.builders import ARRIVAL, after
 from uploadpp.testing.events import message
 from uploadpp.wire.decode import MAX_ID
 from uploadpp.wire.envelope import decode_envelope
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 
 VICTIM, GOOD = "victim", "good"
 LIVES = (
@@ -138,7 +138,7 @@ async def _go_on(listed: dict[str, Any], seen: dict[str, Any], answers: list[str
     for number, name in enumerate(answers):
         for whose in (VICTIM, GOOD):
             body = {"UploadID": whose, "FinishedStep": name, "Outcome": "continue"}
-            raw = Raw(
+            raw = StreamMessage(
                 1000 + number, NOW, number, 0, message("PostprocessingStepFinished", orjson.dumps(body))
             )
             side.router.on_message(raw)
@@ -231,7 +231,7 @@ def test_s1_whatever_messages_hold_the_others_go_on(messages: list[bytes]) -> No
     side.applier.act()
     good = EVENTS["BytesReceived"] | {"UploadID": GOOD}
     for number, data in enumerate((*messages, message("BytesReceived", orjson.dumps(good)), *messages)):
-        side.router.on_message(Raw(1000 + number, NOW, number, 0, data))
+        side.router.on_message(StreamMessage(1000 + number, NOW, number, 0, data))
         for each in list(side.uploads.in_memory):
             side.applier.on_tick(each)
     for each in list(side.uploads.in_memory):

@@ -30,7 +30,7 @@ from uploadpp.pipeline.write_throttle import LoadSample, MessageRate, max_writer
 from uploadpp.process.tasks import end_tasks
 from uploadpp.wire.client import trouble
 from uploadpp.wire.followers import Followers
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import Place, end_predecessors, take_over
 
@@ -193,7 +193,7 @@ class Ownership:
                     await self._replayed.wait()
             self._replayed.set()
 
-    async def _on_raw(self, raw: Raw) -> None:
+    async def _on_raw(self, raw: StreamMessage) -> None:
         careful = self._lease.unfinished >= REHEARSE_AFTER and not self._replayed.is_set()
         if careful and self._reader is not None:
             await self._rehearsal.take(raw, self._reader.waits)

@@ -33,7 +33,7 @@ from uploadpp.pipeline.unknown_uploads import UnknownUploads
 from uploadpp.pipeline.uploads import Lifecycle, Uploads
 from uploadpp.telemetry.upload_log import log_transition
 from uploadpp.wire.encode import encode
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.marks import Marks
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Applier:
 
     # -- the log --------------------------------------------------------------------------
 
-    def recognize(self, raw: Raw, message: PendingMessage) -> bool:
+    def recognize(self, raw: StreamMessage, message: PendingMessage) -> bool:
         """Whether this is an event that this very owner has sent: then only its position is news."""
         if not raw.message_id or (tracked := self._outbox.recognize(raw)) is None:
             return False

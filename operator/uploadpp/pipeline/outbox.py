@@ -29,7 +29,7 @@ from uploadpp.pipeline.replay_buffer import PendingCommand, add_pending, send_al
 from uploadpp.pipeline.sent import SentEvents
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.marks import Marks
 
 
@@ -83,7 +83,7 @@ class Outbox:
         self._sent.acked(pending.outgoing.event_id, sequence)
         self._on_published(pending, sequence)
 
-    def recognize(self, raw: Raw) -> TrackedUpload | None:
+    def recognize(self, raw: StreamMessage) -> TrackedUpload | None:
         """The upload of a message that this owner has sent; None when it is not one of these."""
         tracked = self._sent.take(raw)
         if tracked is not None:

@@ -22,7 +22,7 @@ from prometheus_client import Counter
 from uploadpp.core.commands import Notice
 from uploadpp.pipeline import event_texts
 from uploadpp.pipeline.acks import AckTracker
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +43,14 @@ MOST_FILES = 65_536
 _EVENT_TYPE = re.compile(rb'"eventtype":"(events\.\w{1,64})"')
 HEAD_BYTES = 4096
 
-Process = Callable[[Raw], None]
-Rehearse = Callable[[Sequence[Raw], Process, Callable[[], None]], Awaitable[int | None]]
+Process = Callable[[StreamMessage], None]
+Rehearse = Callable[[Sequence[StreamMessage], Process, Callable[[], None]], Awaitable[int | None]]
 """Finds the first message that a process does not survive; the last argument is called while it waits."""
 
 
-async def rehearse(messages: Sequence[Raw], process: Process, waiting: Callable[[], None]) -> int | None:
+async def rehearse(
+    messages: Sequence[StreamMessage], process: Process, waiting: Callable[[], None]
+) -> int | None:
     """The index of the first message that ends a copy of this process; None when all can be processed.
 
     A copy can also be ended by chance, so a message must do it twice.
@@ -60,7 +62,9 @@ async def rehearse(messages: Sequence[Raw], process: Process, waiting: Callable[
     return found if again == found else None
 
 
-async def _first_end(messages: Sequence[Raw], process: Process, waiting: Callable[[], None]) -> int | None:
+async def _first_end(
+    messages: Sequence[StreamMessage], process: Process, waiting: Callable[[], None]
+) -> int | None:
     with mmap.mmap(-1, mmap.PAGESIZE) as progress:
         loop = asyncio.get_running_loop()
         try:
@@ -108,7 +112,7 @@ def _end(child: int) -> None:
     os.waitpid(child, 0)
 
 
-def _play(messages: Sequence[Raw], process: Process, progress: mmap.mmap) -> NoReturn:
+def _play(messages: Sequence[StreamMessage], process: Process, progress: mmap.mmap) -> NoReturn:
     """The child: sends nothing, writes nothing, and ends."""
     code = 1
     try:
@@ -164,11 +168,11 @@ class Rehearsal:
         self._acks = acks
         self._counter = counter
         self._tell = tell
-        self._waiting: list[Raw] = []
+        self._waiting: list[StreamMessage] = []
         self.last = 0
         """The sequence of the last message that was set aside."""
 
-    async def take(self, raw: Raw, heard: Callable[[], None]) -> None:
+    async def take(self, raw: StreamMessage, heard: Callable[[], None]) -> None:
         """Process a message, perhaps together with those that follow; all when it is the last one."""
         self._waiting.append(raw)
         if raw.pending > 0 and len(self._waiting) < CHUNK:
@@ -184,7 +188,7 @@ class Rehearsal:
             self._set_aside(messages[found])
             messages = messages[found + 1 :]
 
-    def _set_aside(self, raw: Raw) -> None:
+    def _set_aside(self, raw: StreamMessage) -> None:
         self._acks.release(self._acks.add(raw.sequence, raw.delivered))
         self._counter.inc()
         self.last = raw.sequence

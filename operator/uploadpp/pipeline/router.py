@@ -21,7 +21,7 @@ from uploadpp.pipeline.step_resumes import StepResumes
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.wire.decode import Event, decode
 from uploadpp.wire.envelope import BadMessageError
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Router:
         self._evicted = evicted
         self._step_resumes = StepResumes()
 
-    def on_message(self, raw: Raw) -> None:
+    def on_message(self, raw: StreamMessage) -> None:
         """A message of the log."""
         message = self._acks.add(raw.sequence, raw.delivered)
         event: Event | None = None

@@ -3,7 +3,7 @@
 from uploadpp.core.evolve import evolve
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.wire.encode import Outgoing
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 
 
 class SentEvents:
@@ -26,7 +26,7 @@ class SentEvents:
         """Where an event was said to be, when it is met; None when nothing was said yet."""
         return self._acked_at.pop(event_id, None)
 
-    def take(self, raw: Raw) -> TrackedUpload | None:
+    def take(self, raw: StreamMessage) -> TrackedUpload | None:
         """The upload of an event that is met; None when it is not one of these.
 
         It tells the plan of the upload: from here on that is fixed.

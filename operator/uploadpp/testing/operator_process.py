@@ -32,7 +32,7 @@ from uploadpp.testing.apiserver import NAMESPACE, ApiServer
 from uploadpp.testing.machine import Machine
 from uploadpp.testing.natsclient import SimulatedClient
 from uploadpp.testing.stream import Stream
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.replaced import Policy, ReplacedConsumer
 from uploadpp.wire.stream import StartFrom
@@ -140,7 +140,7 @@ class OperatorProcess:
         me, clock = identity("node", self.pod, self.machine.name), self.machine.monotonic
         return Lease(self._api, NAMESPACE, shard.lease_name, me, LEASE_SECONDS, clock, claimant=claimant)
 
-    async def _rehearse(self, messages: Sequence[Raw], *_: object) -> int | None:
+    async def _rehearse(self, messages: Sequence[StreamMessage], *_: object) -> int | None:
         bad = (number for number, each in enumerate(messages) if self.poison and self.poison in each.data)
         return next(bad, None)
 

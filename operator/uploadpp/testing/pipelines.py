@@ -23,7 +23,7 @@ from uploadpp.pipeline.uploads import Lifecycle, Uploads
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.decode import Event
 from uploadpp.wire.encode import Outgoing
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.marks import Marks
 
 STREAM = "main-queue@1"
@@ -137,7 +137,7 @@ class PipelineBench:
     def read(self, sequence: int, data: bytes, at: Millis | None = None, message_id: str = "") -> None:
         """The log hands over a message."""
         stored_at = self.clock() if at is None else at
-        self.router.on_message(Raw(sequence, stored_at, sequence, 0, data, message_id))
+        self.router.on_message(StreamMessage(sequence, stored_at, sequence, 0, data, message_id))
 
     def act(self) -> None:
         """The log is read to its end."""

@@ -10,7 +10,7 @@ ACK_TOKENS = 9
 ACK_TOKENS_WITH_DOMAIN = 12
 
 
-class Raw(NamedTuple):
+class StreamMessage(NamedTuple):
     """One message as it stands in the log; `timestamp` is when the server stored it.
 
     `message_id` is its `Nats-Msg-Id`: of what goes through JetStream with acknowledgement, like our own.
@@ -25,7 +25,7 @@ class Raw(NamedTuple):
 
     def __repr__(self) -> str:
         """Only what may be in a log: the data holds URLs."""
-        return f"Raw({self.sequence}, {self.message_id!r})"
+        return f"StreamMessage({self.sequence}, {self.message_id!r})"
 
 
 def _positions(tokens: list[str]) -> int:
@@ -43,7 +43,7 @@ def reply_at(reply: str, sequence: int, delivered: int) -> str:
     return ".".join([*tokens[:at], str(sequence), str(delivered), *tokens[at + 2 :]])
 
 
-def parse(message: Msg) -> Raw:
+def parse(message: Msg) -> StreamMessage:
     """A message of the log.
 
     Raises:
@@ -55,4 +55,4 @@ def parse(message: Msg) -> Raw:
     at = _positions(tokens)
     sequence, delivered, nanos, pending = map(int, tokens[at : at + 4])
     message_id = message.headers.get("Nats-Msg-Id", "") if message.headers else ""
-    return Raw(sequence, Millis(nanos // 1_000_000), delivered, pending, message.data, message_id)
+    return StreamMessage(sequence, Millis(nanos // 1_000_000), delivered, pending, message.data, message_id)

@@ -21,7 +21,7 @@ from uploadpp.core.model import Millis
 from uploadpp.core.text import clean
 from uploadpp.wire.edited import hinders_owner, looks_cut_off, paused
 from uploadpp.wire.followers import NOBODY, Followers
-from uploadpp.wire.log_message import Raw, parse, reply_at
+from uploadpp.wire.log_message import StreamMessage, parse, reply_at
 from uploadpp.wire.positions import acknowledged
 from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, judge, left_of, number, words
 from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, Place
@@ -48,7 +48,7 @@ class TailLostError(LogLostError):
         self.lost_after = lost_after
 
 
-Handler = Callable[[Raw], Awaitable[None]]
+Handler = Callable[[StreamMessage], Awaitable[None]]
 
 
 class LogReader:

@@ -13,7 +13,7 @@ from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 from uploadpp.wire.encode import encode
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.marks import Marks
 
 MARKS = Marks([b"of the test"])
@@ -60,9 +60,9 @@ def desk() -> Desk:
     return Desk()
 
 
-def raw(pending: PendingCommand, data: bytes | None = None) -> Raw:
+def raw(pending: PendingCommand, data: bytes | None = None) -> StreamMessage:
     body = pending.outgoing.body if data is None else data
-    return Raw(9, Millis(NOW), 9, 0, body, pending.outgoing.event_id)
+    return StreamMessage(9, Millis(NOW), 9, 0, body, pending.outgoing.event_id)
 
 
 def test_what_is_put_during_a_replay_goes_out_at_its_end(desk: Desk) -> None:

@@ -19,13 +19,13 @@ from uploadpp.core.model import Millis
 from uploadpp.pipeline import rehearsal
 from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.rehearsal import CHUNK, Rehearsal, rehearse
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 
 POISON = b"poison"
 
 
-def raw(sequence: int, data: bytes = b"{}", pending: int = 0) -> Raw:
-    return Raw(sequence, Millis(0), sequence, pending, data)
+def raw(sequence: int, data: bytes = b"{}", pending: int = 0) -> StreamMessage:
+    return StreamMessage(sequence, Millis(0), sequence, pending, data)
 
 
 def nothing() -> None:
@@ -70,7 +70,7 @@ async def test_what_ends_a_process_is_found(end: str, at: int, monkeypatch: pyte
     if end != "a wait":  # on a busy machine a child may not get a processor for seconds
         monkeypatch.setattr(rehearsal, "STILL_SECONDS", 60.0)
 
-    def process(message: Raw) -> None:
+    def process(message: StreamMessage) -> None:
         if message.data == POISON:
             ENDS[end]()
 
@@ -81,7 +81,7 @@ async def test_what_ends_a_process_is_found(end: str, at: int, monkeypatch: pyte
 async def test_what_ends_a_copy_once_by_chance_is_sound() -> None:
     with mmap.mmap(-1, mmap.PAGESIZE) as killed:
 
-        def process(message: Raw) -> None:
+        def process(message: StreamMessage) -> None:
             if message.sequence == 3 and killed[0] == 0:
                 killed[0] = 1
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -92,7 +92,7 @@ async def test_what_ends_a_copy_once_by_chance_is_sound() -> None:
 async def test_a_copy_changes_nothing_here_and_has_a_loop() -> None:
     seen: list[int] = []
 
-    def process(message: Raw) -> None:
+    def process(message: StreamMessage) -> None:
         asyncio.get_running_loop().call_soon(nothing)
         logging.getLogger(__name__).error("not said twice")
         seen.append(message.sequence)
@@ -121,7 +121,7 @@ async def test_the_child_ends_with_who_waits_for_it(monkeypatch: pytest.MonkeyPa
         children.append(fork())
         return children[-1]
 
-    def process(_: Raw) -> None:
+    def process(_: StreamMessage) -> None:
         time.sleep(3600)
 
     monkeypatch.setattr(os, "fork", counted)
@@ -154,7 +154,7 @@ class Stage:
         self.runs += 1
         return next((number for number, each in enumerate(messages) if each.data == POISON), None)
 
-    def _process(self, message: Raw) -> None:
+    def _process(self, message: StreamMessage) -> None:
         assert message.data != POISON
         self.done.append(message.sequence)
         self.acks.release(self.acks.add(message.sequence, message.delivered))

@@ -7,7 +7,7 @@ from uploadpp.core.model import Millis, StepPlan, Upload
 from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 from uploadpp.wire.encode import Outgoing
-from uploadpp.wire.log_message import Raw
+from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.marks import Marks
 
 THEN = Millis(1_795_000_000_000)
@@ -29,13 +29,15 @@ def upload_of(bench: PipelineBench) -> Upload:
 def test_a_url_that_is_news_is_stored_whatever_else_comes_of_it() -> None:
     """Its announcement was applied and stored; then we died."""
     live = make(KeptEvents(), THEN)
-    live.router.on_message(Raw(1, THEN, 1, 0, message("BytesReceived", arrival())))
+    live.router.on_message(StreamMessage(1, THEN, 1, 0, message("BytesReceived", arrival())))
     tracked = live.tracked(UPLOAD)
     tracked.saved = tracked.version
     later = Millis(THEN + 5)
     for url, dirty in [("https://storage.test/one", False), ("https://storage.test/two", True)]:
         came = later if dirty else Millis(THEN - 5)
-        live.router.on_message(Raw(1, came, 1, 0, message("BytesReceived", arrival(URL=f'"{url}"'))))
+        live.router.on_message(
+            StreamMessage(1, came, 1, 0, message("BytesReceived", arrival(URL=f'"{url}"')))
+        )
         assert (tracked.dirty, url in tracked.upload.origin.url) == (dirty, dirty)
 
 
@@ -45,18 +47,18 @@ def test_what_a_replay_reads_happened_when_the_stream_says() -> None:
     before = KeptEvents()
     live = make(before, THEN)
     live.act()
-    live.router.on_message(Raw(1, THEN, 1, 0, received))
+    live.router.on_message(StreamMessage(1, THEN, 1, 0, received))
     (start,) = before.sent
     after = KeptEvents()
     replayed = make(after, NOW)
-    replayed.router.on_message(Raw(1, THEN, 1, 0, received))
-    replayed.router.on_message(Raw(2, Millis(THEN + 5), 2, 0, start.body, start.event_id))
+    replayed.router.on_message(StreamMessage(1, THEN, 1, 0, received))
+    replayed.router.on_message(StreamMessage(2, Millis(THEN + 5), 2, 0, start.body, start.event_id))
     assert upload_of(replayed).step.started_at == THEN + 5
     answer = message(
         "PostprocessingStepFinished",
         f'{{"UploadID":"{UPLOAD}","FinishedStep":"a","Outcome":"continue"}}',
     )
-    replayed.router.on_message(Raw(3, Millis(THEN + 1005), 3, 0, answer))
+    replayed.router.on_message(StreamMessage(3, Millis(THEN + 1005), 3, 0, answer))
     first = upload_of(replayed).steps[0]
     assert (first.started_at, first.finished_at) == (THEN + 5, THEN + 1005)
     replayed.act()
@@ -69,11 +71,13 @@ def test_a_message_of_our_id_that_we_have_not_sent_is_no_echo() -> None:
     outbox = KeptEvents()
     live = make(outbox, THEN)
     live.act()
-    live.router.on_message(Raw(1, THEN, 1, 0, message("BytesReceived", arrival())))
+    live.router.on_message(StreamMessage(1, THEN, 1, 0, message("BytesReceived", arrival())))
     (start,) = outbox.sent
-    live.router.on_message(Raw(2, THEN, 2, 0, message("StartPostprocessingStep", "{}"), start.event_id))
+    live.router.on_message(
+        StreamMessage(2, THEN, 2, 0, message("StartPostprocessingStep", "{}"), start.event_id)
+    )
     assert outbox.confirmed == []
-    live.router.on_message(Raw(3, THEN, 3, 0, start.body, start.event_id))
+    live.router.on_message(StreamMessage(3, THEN, 3, 0, start.body, start.event_id))
     assert outbox.confirmed == [(start.event_id, 3)]
 
 
@@ -82,7 +86,7 @@ def begun_by(config: Config) -> tuple[bytes, Outgoing]:
     received, outbox = message("BytesReceived", arrival()), KeptEvents()
     live = make(outbox, THEN, config)
     live.act()
-    live.router.on_message(Raw(1, THEN, 1, 0, received))
+    live.router.on_message(StreamMessage(1, THEN, 1, 0, received))
     (start,) = outbox.sent
     return received, start
 
@@ -95,8 +99,8 @@ def test_what_only_the_log_knows_is_driven_by_the_steps_that_its_first_event_tel
     received, start = begun_by(old)
     outbox = KeptEvents()
     replayed = make(outbox, NOW)
-    replayed.router.on_message(Raw(1, THEN, 1, 0, received))
-    replayed.router.on_message(Raw(2, Millis(THEN + 5), 2, 0, start.body, start.event_id))
+    replayed.router.on_message(StreamMessage(1, THEN, 1, 0, received))
+    replayed.router.on_message(StreamMessage(2, Millis(THEN + 5), 2, 0, start.body, start.event_id))
     replayed.act()
     assert (upload_of(replayed).plan, upload_of(replayed).current_step) == (old.steps, steps[0])
     assert outbox.sent == []
@@ -111,8 +115,8 @@ def test_what_another_has_forged_is_what_a_start_of_anybody_is(
     """Its plan is not believed. A start of the current step stands for ours; any other proves nothing."""
     received, start = begun_by(Config(steps=tuple(StepPlan(name=step) for step in steps)))
     replayed = make(KeptEvents(), NOW, marks=Marks([b"of another"]))
-    replayed.router.on_message(Raw(1, THEN, 1, 0, received))
-    replayed.router.on_message(Raw(2, Millis(THEN + 5), 2, 0, start.body, start.event_id))
+    replayed.router.on_message(StreamMessage(1, THEN, 1, 0, received))
+    replayed.router.on_message(StreamMessage(2, Millis(THEN + 5), 2, 0, start.body, start.event_id))
     upload = upload_of(replayed)
     assert (upload.plan, upload.plan_fixed, upload.current_step) == (CONFIG.steps, False, "a")
     assert upload.log.start == position
