@@ -18,7 +18,7 @@ from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.reader import LogReader
-from uploadpp.wire.stream import STREAM, Place, ensure_stream
+from uploadpp.wire.stream import STREAM, ConsumerPosition, ensure_stream
 
 STEPS = ("policies", "virusscan")
 
@@ -49,7 +49,7 @@ async def _main(url: str) -> None:
             first = b"policies" in _decoded(raw.data)
             send(events.start_step(upload_id, STEPS[1]) if first else events.finished(upload_id))
 
-    reader = LogReader(client, Place("bare", "bare", 1, 1, 0), handle)
+    reader = LogReader(client, ConsumerPosition("bare", "bare", 1, 1, 0), handle)
     print("ready", flush=True)
     await asyncio.gather(reader.run(), publisher.run())
 

@@ -27,7 +27,7 @@ from bench import events
 from uploadpp.testing.events import STREAM
 from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.reader import LogReader
-from uploadpp.wire.stream import Place, ensure_stream
+from uploadpp.wire.stream import ConsumerPosition, ensure_stream
 
 PATIENCE_SECONDS = 300
 READ_EVERY = 50
@@ -64,7 +64,7 @@ class Load:
         await asyncio.wait([hearing])
         return self._result(seconds)
 
-    async def _place(self) -> Place:
+    async def _place(self) -> ConsumerPosition:
         """A consumer of what comes from now on."""
         js, name = self._client.jetstream(), f"load-{uuid4().hex}"
         await ensure_stream(js)
@@ -76,7 +76,7 @@ class Load:
             ack_policy=AckPolicy.NONE,
         )
         await js.add_consumer(STREAM, config)
-        return Place(name, name, 1, first, 0)
+        return ConsumerPosition(name, name, 1, first, 0)
 
     async def _upload(self) -> None:
         options, begun = self._options, time.perf_counter()

@@ -17,7 +17,7 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.cluster.waiting import wait_until
-from e2e.demo.sessions import Place
+from e2e.demo.sessions import ConsumerPosition
 from e2e.demo.steps.policies import check
 from e2e.demo.steps.scanners import StandIn, eicar
 from e2e.demo.steps.service import serving
@@ -51,7 +51,7 @@ class Kind:
     content: bytes
     starts: dict[str, int]
     verdict: str
-    place: Place
+    place: ConsumerPosition
     status: str
     failing_scans: int = 0
 
@@ -63,18 +63,26 @@ KINDS = (
         b"clean",
         {"policies": 1, "virusscan": 1, "delay": 1},
         "continue",
-        Place.RELEASED,
+        ConsumerPosition.RELEASED,
         "Completed",
     ),
-    Kind("infected", ".com", eicar(), {"policies": 1, "virusscan": 1}, "delete", Place.GONE, "Deleted"),
-    Kind("refused", ".exe", b"MZ", {"policies": 1}, "delete", Place.GONE, "Deleted"),
+    Kind(
+        "infected",
+        ".com",
+        eicar(),
+        {"policies": 1, "virusscan": 1},
+        "delete",
+        ConsumerPosition.GONE,
+        "Deleted",
+    ),
+    Kind("refused", ".exe", b"MZ", {"policies": 1}, "delete", ConsumerPosition.GONE, "Deleted"),
     Kind(
         "flaky",
         ".jpg",
         b"clean",
         {"policies": 1, "virusscan": 3, "delay": 1},
         "continue",
-        Place.RELEASED,
+        ConsumerPosition.RELEASED,
         "Completed",
         failing_scans=2,
     ),
@@ -85,7 +93,7 @@ KINDS = (
         b"clean",
         {"policies": 1, "virusscan": MAX_RETRIES + 1},
         "abort",
-        Place.UPLOADS,
+        ConsumerPosition.UPLOADS,
         "RetriesExhausted",
         failing_scans=MAX_RETRIES + 1,
     ),
@@ -101,7 +109,7 @@ class Result:
     attempts: int
     verdicts: list[str]
     actions: list[str]
-    place: Place
+    place: ConsumerPosition
     status: str
 
 

@@ -19,7 +19,7 @@ from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.log_message import StreamMessage, reply_at
 from uploadpp.wire.reader import LogLostError, LogReader
-from uploadpp.wire.stream import MAX_EPOCH, STREAM, Place, StartFrom, take_over
+from uploadpp.wire.stream import MAX_EPOCH, STREAM, ConsumerPosition, StartFrom, take_over
 
 pytestmark = pytest.mark.each_nats
 
@@ -55,7 +55,7 @@ async def fill(js: JetStreamContext, count: int) -> None:
 
 
 @asynccontextmanager
-async def reading(client: Client, place: Place) -> AsyncIterator[LogReader]:
+async def reading(client: Client, place: ConsumerPosition) -> AsyncIterator[LogReader]:
     async def take(raw: StreamMessage) -> None:
         del raw
 

@@ -23,7 +23,7 @@ from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.pulls import Terms
 from uploadpp.wire.reader import LogLostError, LogReader
-from uploadpp.wire.stream import STREAM, Place, ensure_stream, take_over
+from uploadpp.wire.stream import STREAM, ConsumerPosition, ensure_stream, take_over
 
 pytestmark = pytest.mark.each_nats
 
@@ -42,7 +42,7 @@ async def client(nats: NatsServer) -> AsyncIterator[Client]:
 class Reading:
     """A reader, and what it has told."""
 
-    def __init__(self, client: Client, place: Place) -> None:
+    def __init__(self, client: Client, place: ConsumerPosition) -> None:
         self.drained = asyncio.Event()
         self.missed: list[tuple[int, int]] = []
         followers = Followers(
@@ -57,7 +57,7 @@ class Reading:
 
 
 @asynccontextmanager
-async def reading(client: Client, place: Place) -> AsyncIterator[Reading]:
+async def reading(client: Client, place: ConsumerPosition) -> AsyncIterator[Reading]:
     made = Reading(client, place)
     task = asyncio.create_task(made.reader.run())
     try:

@@ -16,7 +16,7 @@ from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.making import NoPlaceError
 from uploadpp.wire.positions import acknowledged
-from uploadpp.wire.stream import STREAM, Place, StartFrom, take_over
+from uploadpp.wire.stream import STREAM, ConsumerPosition, StartFrom, take_over
 
 pytestmark = pytest.mark.each_nats
 
@@ -82,7 +82,7 @@ async def connected(server: NatsServer) -> AsyncIterator[Client]:
         await client.close()
 
 
-async def acknowledge(js: JetStreamContext, place: Place, sequence: int) -> None:
+async def acknowledge(js: JetStreamContext, place: ConsumerPosition, sequence: int) -> None:
     """As the owner of a place does."""
     reader = await js.pull_subscribe_bind(place.consumer, stream=STREAM)
     for message in await reader.fetch(sequence - place.first + 1):

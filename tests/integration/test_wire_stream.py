@@ -18,7 +18,7 @@ from uploadpp.wire.positions import acknowledged
 from uploadpp.wire.reader import LogLostError, LogReader
 from uploadpp.wire.stream import (
     STREAM,
-    Place,
+    ConsumerPosition,
     StartFrom,
     consumer_exists,
     ensure_stream,
@@ -60,7 +60,7 @@ async def fill(js: JetStreamContext, count: int) -> None:
 class Reading:
     """A reader and what it has handed over."""
 
-    def __init__(self, client: Client, place: Place) -> None:
+    def __init__(self, client: Client, place: ConsumerPosition) -> None:
         self.client = client
         self.raws: list[StreamMessage] = []
         self.reader = LogReader(client, place, self._take)
@@ -88,10 +88,10 @@ class Reading:
 
 
 @pytest.fixture
-async def reading(client: Client) -> AsyncIterator[Callable[[Place], Reading]]:
+async def reading(client: Client) -> AsyncIterator[Callable[[ConsumerPosition], Reading]]:
     made: list[Reading] = []
 
-    def start(place: Place) -> Reading:
+    def start(place: ConsumerPosition) -> Reading:
         made.append(Reading(client, place))
         return made[-1]
 
@@ -117,7 +117,7 @@ async def test_an_existing_stream_is_never_changed(client: Client) -> None:
     assert (await js.stream_info(STREAM)).config == before
 
 
-async def test_take_over(js: JetStreamContext, reading: Callable[[Place], Reading]) -> None:
+async def test_take_over(js: JetStreamContext, reading: Callable[[ConsumerPosition], Reading]) -> None:
     """The next owner starts behind what was acknowledged; the old one can neither read nor acknowledge."""
     await fill(js, 10)
     first = await take_over(js, SHARD, 1)
@@ -126,7 +126,7 @@ async def test_take_over(js: JetStreamContext, reading: Callable[[Place], Readin
     await zombie.until(10)
     await zombie.acknowledge(6)
     second = await take_over(js, SHARD, 2)
-    assert second == Place(first.stream, "uploadpp-0-e2", 2, 7, 4)
+    assert second == ConsumerPosition(first.stream, "uploadpp-0-e2", 2, 7, 4)
     assert not await consumer_exists(js, first)
     with pytest.raises(LogLostError):
         await zombie.task
@@ -163,7 +163,7 @@ async def test_a_deleted_lease_brings_no_name_back(js: JetStreamContext) -> None
 
 
 async def test_take_over_that_died_half_way(
-    js: JetStreamContext, reading: Callable[[Place], Reading]
+    js: JetStreamContext, reading: Callable[[ConsumerPosition], Reading]
 ) -> None:
     """The new consumer was made, the old one not deleted: both go, nothing acknowledged is read again."""
     await fill(js, 5)
@@ -209,7 +209,7 @@ async def test_first_start(
 
 
 async def test_a_purged_stream_is_read_from_its_first_message(
-    js: JetStreamContext, reading: Callable[[Place], Reading]
+    js: JetStreamContext, reading: Callable[[ConsumerPosition], Reading]
 ) -> None:
     await fill(js, 10)
     await js.purge_stream(STREAM, seq=6)
@@ -267,7 +267,7 @@ async def test_more_consumers_than_fit_on_a_page(js: JetStreamContext) -> None:
 
 
 async def test_reader_survives_a_restart_with_its_store(
-    nats: NatsServer, client: Client, js: JetStreamContext, reading: Callable[[Place], Reading]
+    nats: NatsServer, client: Client, js: JetStreamContext, reading: Callable[[ConsumerPosition], Reading]
 ) -> None:
     """Nothing twice, nothing left out, in order."""
     await fill(js, 5)
@@ -286,7 +286,7 @@ async def test_reader_survives_a_restart_with_its_store(
 
 
 async def test_the_server_confirms_what_is_acknowledged(
-    js: JetStreamContext, reading: Callable[[Place], Reading]
+    js: JetStreamContext, reading: Callable[[ConsumerPosition], Reading]
 ) -> None:
     place = await take_over(js, Shard(), 1, StartFrom.ALL)
     reader = reading(place)
@@ -304,7 +304,7 @@ async def test_the_server_confirms_what_is_acknowledged(
 
 
 async def test_messages_lost_on_their_way_are_noticed(
-    client: Client, js: JetStreamContext, reading: Callable[[Place], Reading]
+    client: Client, js: JetStreamContext, reading: Callable[[ConsumerPosition], Reading]
 ) -> None:
     """Delivered into a connection that has died; nothing that comes later would show the gap."""
     await fill(js, 3)
@@ -327,7 +327,7 @@ async def test_messages_lost_on_their_way_are_noticed(
 @pytest.mark.parametrize("question", ["stream_info", "get_msg"])
 async def test_what_is_read_while_the_tail_is_looked_at_is_no_loss(
     js: JetStreamContext,
-    reading: Callable[[Place], Reading],
+    reading: Callable[[ConsumerPosition], Reading],
     monkeypatch: pytest.MonkeyPatch,
     question: str,
 ) -> None:
@@ -349,7 +349,7 @@ async def test_what_is_read_while_the_tail_is_looked_at_is_no_loss(
 
 
 async def test_reader_ends_when_the_stream_is_gone(
-    nats: NatsServer, js: JetStreamContext, reading: Callable[[Place], Reading]
+    nats: NatsServer, js: JetStreamContext, reading: Callable[[ConsumerPosition], Reading]
 ) -> None:
     await fill(js, 5)
     place = await take_over(js, SHARD, 1)
@@ -363,7 +363,7 @@ async def test_reader_ends_when_the_stream_is_gone(
 
 
 async def test_reader_takes_thousands_in_order(
-    client: Client, js: JetStreamContext, reading: Callable[[Place], Reading]
+    client: Client, js: JetStreamContext, reading: Callable[[ConsumerPosition], Reading]
 ) -> None:
     """Far more than one pull asks for, before it starts and while it reads."""
     for number in range(3000):

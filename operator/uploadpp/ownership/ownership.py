@@ -32,7 +32,7 @@ from uploadpp.wire.client import trouble
 from uploadpp.wire.followers import Followers
 from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.reader import LogReader
-from uploadpp.wire.stream import Place, end_predecessors, take_over
+from uploadpp.wire.stream import ConsumerPosition, end_predecessors, take_over
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Ownership:
         self._replayed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._volition: list[asyncio.Task[None]] = []
-        self._place: Place | None = None
+        self._place: ConsumerPosition | None = None
         self._reading: list[asyncio.Task[None]] = []
         self._recording: list[asyncio.Task[None]] = []
         self.entered, self._ending, self._replay_to = False, False, 0
@@ -166,7 +166,7 @@ class Ownership:
         self.entered = True
         self._start_reading(place)
 
-    def _start_reading(self, place: Place) -> None:
+    def _start_reading(self, place: ConsumerPosition) -> None:
         components = self._components
         missed = Missed(self._deps.metrics.messages_missed, components.news)
         followers = Followers(on_missed=missed, on_drained=self._replayed.set)

@@ -13,7 +13,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
 from uploadpp.kube.lease import Lease
-from uploadpp.wire.stream import Place, consumer_exists
+from uploadpp.wire.stream import ConsumerPosition, consumer_exists
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +32,10 @@ class Fence:
         self._lease = lease
         self._clock = clock
         self._js: JetStreamContext | None = None
-        self._place: Place | None = None
+        self._place: ConsumerPosition | None = None
         self._confirmed_at = float("-inf")
 
-    def bind(self, js: JetStreamContext, place: Place) -> None:
+    def bind(self, js: JetStreamContext, place: ConsumerPosition) -> None:
         """From now on the consumer at `place` is ours."""
         self._js, self._place = js, place
 

@@ -24,7 +24,7 @@ from uploadpp.wire.followers import NOBODY, Followers
 from uploadpp.wire.log_message import StreamMessage, parse, reply_at
 from uploadpp.wire.positions import acknowledged
 from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, judge, left_of, number, words
-from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, Place
+from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, ConsumerPosition
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,9 @@ Handler = Callable[[StreamMessage], Awaitable[None]]
 class LogReader:
     """Hands every message of a place to a handler, one after another."""
 
-    def __init__(self, client: Client, place: Place, handler: Handler, followers: Followers = NOBODY) -> None:
+    def __init__(
+        self, client: Client, place: ConsumerPosition, handler: Handler, followers: Followers = NOBODY
+    ) -> None:
         self._client = client
         self._handler = handler
         self._followers = followers

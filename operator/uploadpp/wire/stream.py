@@ -64,7 +64,7 @@ class StartFrom(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ConsumerPosition:
     """Where an owner starts: its consumer, the first sequence, and how many messages to replay."""
 
     stream: str
@@ -135,7 +135,7 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
     *,
     handed_over: bool = False,
     keeper: Keeper | None = None,
-) -> Place:
+) -> ConsumerPosition:
     """Become the only reader of a shard.
 
     When it was `handed_over`, its last owner stores nothing any more but still answers messages: it may
@@ -175,7 +175,7 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
     window = made.config.max_ack_pending or MAX_ACK_PENDING
     first, pending = first_of(made), made.num_pending or 0
     missed = max(first - max(where, 1), 0) if isinstance(where, int) else 0
-    place = Place(incarnation, name, epoch, first, pending, old, window, unsigned, missed)
+    place = ConsumerPosition(incarnation, name, epoch, first, pending, old, window, unsigned, missed)
     if not handed_over:
         await end_predecessors(js, place)
         place = replace(place, predecessors=())
@@ -184,7 +184,7 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
     return place
 
 
-async def end_predecessors(js: JetStreamContext, place: Place) -> int:
+async def end_predecessors(js: JetStreamContext, place: ConsumerPosition) -> int:
     """Take the consumers of earlier owners away; returns the last sequence that they can have caused.
 
     What an owner has sent before it notices is sent under the same id as ours would be.
@@ -301,7 +301,7 @@ async def other_layouts(js: JetStreamContext, shard: Shard) -> set[int]:
     return {known[0].count for known in names if known is not None} - {shard.count}
 
 
-async def consumer_exists(js: JetStreamContext, place: Place) -> bool:
+async def consumer_exists(js: JetStreamContext, place: ConsumerPosition) -> bool:
     """Whether our consumer is still there; a take-over by somebody else removes it."""
     try:
         await js.consumer_info(STREAM, place.consumer)

@@ -9,7 +9,7 @@ from uploadpp.kube.lease import LeaseLostError
 from uploadpp.pipeline import fence as module
 from uploadpp.pipeline.fence import TRUSTED_SECONDS, Fence, FencedError
 
-PLACE = cast("Any", type("Place", (), {"consumer": "uploadpp-0-e7"})())
+PLACE = cast("Any", type("ConsumerPosition", (), {"consumer": "uploadpp-0-e7"})())
 
 
 class World:
