@@ -13,6 +13,7 @@ from uploadpp.core.inputs import (
     CleanUpload,
     Granted,
     Input,
+    Listening,
     Published,
     Resume,
     SpecChanged,
@@ -137,6 +138,7 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.just(Tick()),
     st.just(Granted()),
     st.builds(Absent, status=st.sampled_from([404, 410]), lasting=st.booleans()),
+    st.builds(Listening, step=st.sampled_from(NAMES), found=st.booleans()),
     st.sampled_from([*[Tick()] * 9, CleanUpload()]),
 )
 
@@ -178,7 +180,7 @@ def _steps(draw: st.DrawFn, upload: Upload | None, config: Config) -> Iterator[U
         due = wake_at(upload, config) if upload is not None and isinstance(event, Tick) else None
         now = Millis(max(now + draw(st.integers(0, 5_000)), due or 0))
         at = Position(stream, sequence)
-        if isinstance(event, Tick | SpecChanged | Granted | Absent):
+        if isinstance(event, Tick | SpecChanged | Granted | Absent | Listening):
             decision = decide(upload, "upload-1", event, now, config)
         else:
             decision = apply(upload, "upload-1", event, at, now, config)
