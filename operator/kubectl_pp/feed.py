@@ -7,22 +7,29 @@ import threading
 import time
 from typing import NamedTuple
 
-from kubectl_pp.client import Client, Json
+from kubectl_pp.client import Client
 from kubectl_pp.errors import ExpiredError, PluginError, UnavailableError
 from kubectl_pp.older import StrEnum
 from kubectl_pp.upload import Upload
 
 PAUSE_SECONDS = 1.0
+WAITING_PAGES = 8
+"""Changes that wait for a consumer of pages; the API server waits meanwhile."""
 
 
 class Kind(StrEnum):
-    """What a change is; all but the first are the API's words."""
+    """What a change is; ADDED, MODIFIED and DELETED are the API's words."""
 
     SNAPSHOT = "SNAPSHOT"
+    LISTING = "LISTING"
+    PAGE = "PAGE"
     ADDED = "ADDED"
     MODIFIED = "MODIFIED"
     DELETED = "DELETED"
     LOST = "LOST"
+
+
+_PARTS = (Kind.LISTING, Kind.PAGE)
 
 
 class Change(NamedTuple):
@@ -37,7 +44,9 @@ class Feed:
     """Changes of one collection.
 
     `version` leaves the list out and watches from there. `listed` are the parameters of the list where
-    it shall have less than what is watched: what has ended does not move.
+    it shall have less than what is watched: what has ended does not move. With `paged` a list comes as it
+    is read, for consumers that keep little of it: LISTING, which may come again, PAGE by PAGE, and a SNAPSHOT
+    without uploads at the end.
     """
 
     def __init__(
@@ -47,13 +56,16 @@ class Feed:
         params: dict[str, str],
         version: str = "",
         listed: dict[str, str] | None = None,
+        *,
+        paged: bool = False,
     ) -> None:
         self._client = client
         self._path = path
         self._params = params
         self._listed = params if listed is None else listed
         self._version = version
-        self._queue: queue.Queue[Change] = queue.Queue()
+        self._paged = paged
+        self._queue: queue.Queue[Change] = queue.Queue(WAITING_PAGES if paged else 0)
         self._first = True
         self._stopped = False
         self.heard = 0.0
@@ -72,7 +84,7 @@ class Feed:
             return None
         if change.kind is Kind.LOST and self._first and change.error is not None:
             raise change.error
-        self._first = False
+        self._first = self._first and change.kind in _PARTS
         return change
 
     def stop(self) -> None:
@@ -84,30 +96,39 @@ class Feed:
             try:
                 if not self._version:
                     self._list()
-                self._watch()
+                if not self._stopped:
+                    self._watch()
             except ExpiredError:
                 self._version = ""
             except PluginError as error:
                 self._version = ""
-                self._queue.put(Change(Kind.LOST, (), error))
+                self._give(Change(Kind.LOST, (), error))
                 time.sleep(PAUSE_SECONDS)
             except Exception as error:  # noqa: BLE001 -- the consumer must hear of it
                 self._version = ""
-                self._queue.put(Change(Kind.LOST, (), UnavailableError(f"{type(error).__name__}: {error}")))
+                self._give(Change(Kind.LOST, (), UnavailableError(f"{type(error).__name__}: {error}")))
                 time.sleep(PAUSE_SECONDS)
 
     def _list(self) -> None:
-        def attempt() -> tuple[list[Json], str]:
-            items: list[Json] = []
+        def attempt() -> tuple[list[Upload], str]:
+            found: list[Upload] = []
             version = ""
+            if self._paged:
+                self._give(Change(Kind.LISTING, ()))
             for page in self._client.pages(self._path, self._listed):
-                items += page.get("items", [])
+                if self._stopped:
+                    break
+                uploads = [Upload(item) for item in page.get("items", [])]
+                if self._paged:
+                    self._give(Change(Kind.PAGE, tuple(uploads)))
+                else:
+                    found += uploads
                 version = version or page["metadata"]["resourceVersion"]
-            return items, version
+            return found, version
 
-        items, self._version = self._client.retried(attempt)
+        found, self._version = self._client.retried(attempt)
         self.heard = time.time()
-        self._queue.put(Change(Kind.SNAPSHOT, tuple(Upload(item) for item in items)))
+        self._give(Change(Kind.SNAPSHOT, tuple(found)))
 
     def _watch(self) -> None:
         for event in self._client.watch(self._path, {**self._params, "resourceVersion": self._version}):
@@ -117,4 +138,13 @@ class Feed:
             if self._stopped:
                 return
             if event["type"] in (Kind.ADDED, Kind.MODIFIED, Kind.DELETED):
-                self._queue.put(Change(Kind(event["type"]), (Upload(resource),)))
+                self._give(Change(Kind(event["type"]), (Upload(resource),)))
+
+    def _give(self, change: Change) -> None:
+        """Wait for room, but not for a consumer that has stopped."""
+        while not self._stopped:
+            try:
+                self._queue.put(change, timeout=PAUSE_SECONDS)
+            except queue.Full:
+                continue
+            return

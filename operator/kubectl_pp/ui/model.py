@@ -54,23 +54,38 @@ class Model:
         self.lost = ""
         self.loaded = False
         self._numbers = 0
+        self._listed: list[Row] = []
 
-    def load(self, uploads: Iterable[Upload]) -> None:
-        """All uploads, as listed. Rows keep their numbers."""
-        uploads = list(uploads)
+    def begin(self) -> None:
+        """A list begins, maybe anew. What is here stays until all of it has come."""
+        self._listed = []
+
+    def add(self, uploads: Iterable[Upload]) -> None:
+        """A part of the list. Of each upload only its row is kept: it is a tenth of the size."""
+        for upload in uploads:
+            with self.changed:
+                self._learn(upload)
+            self._listed.append(Row(upload, 0))
+
+    def load(self, uploads: Iterable[Upload] = ()) -> None:
+        """The list is complete with these. Rows keep their numbers."""
+        self.add(uploads)
         with self.changed:
             before, self.rows = self.rows, {}
             self.flying, self.ended, self.answers = {}, Counter(), {}
-            for upload in uploads:
-                old = before.get(upload.key)
-                self._put(upload, old.number if old else None, None)
+            for row in self._listed:
+                old = before.get(row.key)
+                row.number = old.number if old is not None else self._next_number()
+                self._put(row, None)
+            self._listed = []
             self._news()
 
     def put(self, upload: Upload) -> None:
         """An upload as it is now."""
         with self.changed:
             old = self.rows.get(upload.key)
-            self._put(upload, old.number if old else None, old)
+            self._learn(upload)
+            self._put(Row(upload, old.number if old is not None else self._next_number()), old)
             self._news()
 
     def drop(self, key: Key) -> None:
@@ -144,19 +159,22 @@ class Model:
             row = self.rows.get(key)
             return row.stamp or "0" if row is not None else ""
 
-    def _put(self, upload: Upload, number: int | None, old: Row | None) -> None:
+    def _next_number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _learn(self, upload: Upload) -> None:
+        for step in upload.steps:
+            most = step.plan.get("maxInFlight")
+            self.steps[step.name] = most if isinstance(most, int) else self.steps.get(step.name, 0)
+
+    def _put(self, row: Row, old: Row | None) -> None:
         self._forget(old)
-        if number is None:
-            self._numbers += 1
-            number = self._numbers
-        row = self.rows[upload.key] = Row(upload, number)
+        self.rows[row.key] = row
         if row.ended:
             self.ended[row.status, row.failed] += 1
         else:
             self.flying[row.key] = row
-        for step in upload.steps:
-            most = step.plan.get("maxInFlight")
-            self.steps[step.name] = most if isinstance(most, int) else self.steps.get(step.name, 0)
         known = old.answers if old is not None else ()
         for answer in row.answers:
             if answer not in known:

@@ -59,7 +59,8 @@ class Cluster:
             PluginError: the first list failed.
         """
         self._feed = _feed(self._context)
-        self._apply(self._feed.get(None))
+        while not self.model.loaded:
+            self._apply(self._feed.get(None))
         threading.Thread(target=self._follow, daemon=True).start()
         threading.Thread(target=self._look, daemon=True).start()
 
@@ -111,6 +112,10 @@ class Cluster:
             return
         if change.kind is Kind.LOST:
             self.model.lose(_said(change.error) if change.error else "")
+        elif change.kind is Kind.LISTING:
+            self.model.begin()
+        elif change.kind is Kind.PAGE:
+            self.model.add(change.uploads)
         elif change.kind is Kind.SNAPSHOT:
             self.model.load(change.uploads)
         elif change.kind is Kind.DELETED:
@@ -146,4 +151,4 @@ def _said(error: PluginError) -> str:
 
 
 def _feed(context: Context) -> Feed:
-    return Feed(context.client, collection(context.namespace), selection.params(context.options))
+    return Feed(context.client, collection(context.namespace), selection.params(context.options), paged=True)
