@@ -7,15 +7,9 @@ import nats as nats_client
 import pytest
 from nats.js import JetStreamContext
 
-from e2e.cluster.instance import Instance
-from e2e.cluster.kubectl import Kubectl
-from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
-from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import Driver, start_working, until_reasons
 from uploadpp.ownership.step_listeners import Listeners
 from uploadpp.telemetry.metrics import Metrics
-from uploadpp.testing.events import new_message, step_finished
 from uploadpp.wire.listeners import durable_name
 from uploadpp.wire.stream import STREAM, ensure_stream
 
@@ -74,22 +68,3 @@ async def test_steps_without_a_service_are_named_until_it_comes(
         for each in (ours, theirs):
             if not each.is_closed:
                 await each.close()
-
-
-async def test_uploads_say_that_nobody_serves_their_step(
-    cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str, kubectl: Kubectl
-) -> None:
-    """Long before they stall by their time, which is ten minutes."""
-    steps = ("virusscan",)
-    operator = Operator(instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace, steps))
-    await start_working(operator)
-    async with Driver(nats.url, serves=lambda _step: False) as driver:
-        await driver.upload("lonely")
-        await until_reasons(kubectl, {"lonely": "Stalled"})
-        table = kubectl("get", "upp", "-o", "wide")
-        assert "no service listens for step virusscan; start one" in table
-        answer = step_finished("lonely", "virusscan", "continue")
-        await driver.say(new_message("PostprocessingStepFinished", answer))
-        await until_reasons(kubectl, {"lonely": "Completed"})
-    operator.stop()
-    assert operator.log.read_text().count("no service listens for step virusscan") == 1

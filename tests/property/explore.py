@@ -18,7 +18,6 @@ from uploadpp.core.inputs import (
     FinishedElsewhere,
     Granted,
     Input,
-    Listening,
     Resume,
     RetriedElsewhere,
     SpecChanged,
@@ -174,8 +173,6 @@ def _events(node: Node, scene: Scene) -> Iterator[Input]:
     yield Resume(step="absent")
     yield Absent(404, lasting=False)
     yield Absent(404, lasting=True)
-    yield Listening(step, found=False)
-    yield Listening(step, found=True)
     yield Tick()
     yield Granted()
     yield from node.unproven

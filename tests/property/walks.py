@@ -13,7 +13,6 @@ from uploadpp.core.inputs import (
     CleanUpload,
     Granted,
     Input,
-    Listening,
     Published,
     Resume,
     SpecChanged,
@@ -138,7 +137,6 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.just(Tick()),
     st.just(Granted()),
     st.builds(Absent, status=st.sampled_from([404, 410]), lasting=st.booleans()),
-    st.builds(Listening, step=st.sampled_from(NAMES), found=st.booleans()),
     st.sampled_from([*[Tick()] * 9, CleanUpload()]),
 )
 
@@ -180,7 +178,7 @@ def _steps(draw: st.DrawFn, upload: Upload | None, config: Config) -> Iterator[U
         due = wake_at(upload, config) if upload is not None and isinstance(event, Tick) else None
         now = Millis(max(now + draw(st.integers(0, 5_000)), due or 0))
         at = Position(stream, sequence)
-        if isinstance(event, Tick | SpecChanged | Granted | Absent | Listening):
+        if isinstance(event, Tick | SpecChanged | Granted | Absent):
             decision = decide(upload, "upload-1", event, now, config)
         else:
             decision = apply(upload, "upload-1", event, at, now, config)

@@ -119,11 +119,6 @@ def step_stalled(step: str, silent: Millis) -> Notice:
     return _stalled(f"{text}; is a service for it running? resume starts the step again")
 
 
-def step_unserved(step: str) -> str:
-    """A step was started, and nobody can have heard of it. Not an Event: one log line is for all uploads."""
-    return f"no service listens for step {step}; start one, and it answers what has waited"
-
-
 def release_stalled(outcome: Outcome | None, *, may_send_again: bool) -> Notice:
     """The storage has not said what became of the outcome."""
     text = f"the storage has not answered PostprocessingFinished({outcome}) with UploadReady"

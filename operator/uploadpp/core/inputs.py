@@ -115,14 +115,6 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
-    """Whether the stream has a consumer that can be the service of a step."""
-
-    step: str
-    found: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Tick:
     """The time `wake_at` returned has come."""
 
@@ -144,7 +136,6 @@ Input = (
     | FinishedElsewhere
     | SpecChanged
     | Absent
-    | Listening
     | Tick
     | Granted
 )

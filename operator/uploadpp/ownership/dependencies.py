@@ -12,7 +12,6 @@ from uploadpp.core.config import Config
 from uploadpp.core.model import Millis
 from uploadpp.pipeline.ports import Ask, Notices, Resources, Seals, Watching
 from uploadpp.pipeline.rehearsal import Rehearse, rehearse
-from uploadpp.pipeline.unserved_steps import Unserved
 from uploadpp.process.clock import wall_clock
 from uploadpp.resources.relist import SOON_READ
 from uploadpp.resources.watch.kopf_handlers import Sink
@@ -59,4 +58,3 @@ class Dependencies:
     tracing: Tracing | None = None
     ask: Ask | None = None  # the storage, about uploads that it may have lost; None asks nothing
     ask_seconds: float = ASK_SECONDS
-    unserved: Unserved = lambda: None  # the steps without a service, as far as that is known

@@ -28,7 +28,6 @@ from uploadpp.pipeline.refusals import Refusals
 from uploadpp.pipeline.router import Router
 from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.timers import Timers
-from uploadpp.pipeline.unserved_steps import UnservedSteps
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.pipeline.write_guard import WriteGuard
 from uploadpp.pipeline.write_queue import WriteQueue
@@ -82,7 +81,6 @@ class Components:
     checkpoint: Checkpoint
     lost_uploads: LostUploads
     overfull: Overfull
-    unserved_steps: UnservedSteps
 
 
 def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Components:
@@ -170,5 +168,4 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
         checkpoint=Checkpoint(shared, uploads, queue, records, handler),
         lost_uploads=lost_uploads,
         overfull=Overfull(uploads, acks, deps.store),
-        unserved_steps=UnservedSteps(uploads, faults, deps.unserved, applier.on_input),
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from uploadpp.core.commands import Kind, Mark, Notice, NoticeType
-from uploadpp.core.inputs import Listening, Published, Tick
+from uploadpp.core.inputs import Published, Tick
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.rules.timers import fire, wake_at
@@ -34,26 +34,6 @@ def test_a_step_without_an_answer_is_reported_once() -> None:
     assert story.tell(Tick()).ignored is Ignored.NOTHING_DUE
     story.answers("continue")
     assert (story.upload.stalled_at, story.upload.message) == (None, "")
-
-
-def test_a_step_that_nobody_serves_is_reported_until_somebody_does() -> None:
-    story = begun(STALL, StepPlan(name="b"))
-    absent, there = Listening("a", found=False), Listening("a", found=True)
-    assert story.tell(there).ignored is Ignored.NOTHING_DUE
-    assert story.tell(Listening("b", found=False)).ignored is Ignored.NOTHING_DUE
-    decision = story.tell(absent, after=Millis(5_000))
-    assert (decision.notices, decision.commands) == ((), ())
-    assert (story.upload.stage, story.upload.stalled_at) == (Stage.RUNNING, story.now)
-    assert story.upload.message == "no service listens for step a; start one, and it answers what has waited"
-    assert story.tell(absent).ignored is Ignored.NOTHING_DUE
-    story.tell(there)
-    assert (story.upload.stalled_at, story.upload.message) == (None, "")
-    story.timer()
-    assert "has not answered" in story.upload.message, "as any other step without an answer"
-    assert story.tell(there).ignored is Ignored.NOTHING_DUE
-    story.answers("continue")
-    assert story.tell(absent).ignored is Ignored.NOTHING_DUE
-    assert story.upload.current_step == "b"
 
 
 def test_a_timeout_counts_as_retry() -> None:

@@ -7,7 +7,7 @@ from uploadpp.core.commands import Notice
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import Listening, Tick
+from uploadpp.core.inputs import Tick
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.moves import (
     back_off,
@@ -61,18 +61,6 @@ def check_running(upload: Upload, tick: Tick, now: Millis, config: Config) -> De
     if upload.stalled_at is None and now >= started + plan.stall_after:
         return _stall(upload, now, event_texts.step_stalled(plan.name, Millis(now - started)))
     return _not_due(upload)
-
-
-def note_listener(upload: Upload, event: Listening, now: Millis, config: Config) -> Decision:
-    """That nobody serves the step is reported at once, and no longer when somebody does."""
-    del config
-    unserved = event_texts.step_unserved(event.step)
-    if upload.current_step == event.step:
-        if not event.found and upload.stalled_at is None:
-            return Decision(evolve(upload, stalled_at=now, message=unserved))
-        if event.found and upload.message == unserved:
-            return Decision(evolve(upload, stalled_at=None, message=""))
-    return ignore(upload, Ignored.NOTHING_DUE, "nothing new about a service of its step")
 
 
 def end_delay(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
