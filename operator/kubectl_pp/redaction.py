@@ -47,23 +47,51 @@ _NAMES = frozenset(
 _MIN_NAME = 3
 _MAX_NAMES = 10_000
 _LEFT_OUT = frozenset({"managedFields", "kubectl.kubernetes.io/last-applied-configuration"})
-_MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}")
+_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}")
 _ASSIGNED = re.compile(
-    r"(?i)\b([\w.-]{0,40}(?:passw(?:or)?d|passphrase|pwd|secret|token|credentials?|api[_-]?key|access[_-]?key"
-    r"|private[_-]?key|authorization|cookie|signature|nkey|seed|dsn|jwt)[\w.-]{0,20}"
-    r"[\\\"']{0,3}\s{0,3}[=:]\s{0,3}(?:(?:bearer|basic|token|digest|apikey)\s{1,3})?)"
-    r"(\\?\"[^\"]*\"?|'[^']*'?|[^\s\"',;]+)"
+    r"(?<![\w.-])([\w.-]+)[\\\"']{0,3}\s{0,3}[=:]\s{0,3}(?i:(?:bearer|basic|token|digest|apikey)\s{1,3})?"
 )
+_SECRET_KEY = re.compile(
+    r"passw(?:or)?d|passphrase|pwd|secret|token|credential|api[_-]?key|access[_-]?key"
+    r"|private[_-]?key|authorization|cookie|signature|nkey|seed|dsn|jwt",
+    re.IGNORECASE,
+)
+_VALUE = re.compile(r"\\?\"[^\"]*\"?|'[^']*'?|[^\s\"',;]+")
 _FLAG = re.compile(r"--?[\w.-]+")
 _KEYS = re.compile(
     r"\b(?:S[ACNOUX][A-Z2-7]{40,}|(?:AKIA|ASIA)[A-Z0-9]{16}"
-    r"|(?=[A-Za-z0-9+/_=-]*\d)(?=[A-Za-z0-9+/_=-]*[A-Z])[A-Za-z0-9+/_=-]{40,})"
+    r"|(?<![A-Za-z0-9+/_=-])(?=[A-Za-z0-9+/_=-]*\d)(?=[A-Za-z0-9+/_=-]*[A-Z])[A-Za-z0-9+/_=-]{40,})"
 )
 """Seeds of NATS, keys of S3, and long words of mixed letters and digits, as signatures are.
 
 Ids of uploads and hashes are lower case and stay."""
+_WORD_END = re.compile(r"\w")
 _PEM = re.compile(r"-----BEGIN [A-Z ]{1,40}-----.*?(?:-----END [A-Z ]{1,40}-----|\Z)", re.DOTALL)
 _WHOLE_PEM = re.compile(r"-----BEGIN [A-Z ]{1,40}-----.{0,8192}?-----END [A-Z ]{1,40}-----", re.DOTALL)
+
+
+def _without_assigned(text: str) -> str:
+    """A text without the values of keys that sound like secrets."""
+    done, at = [], 0
+    for found in _ASSIGNED.finditer(text):
+        if found.start() < at or not _SECRET_KEY.search(found[1]):
+            continue
+        if value := _VALUE.match(text, found.end()):
+            done += [text[at : found.end()], SECRET]
+            at = value.end()
+    return "".join([*done, text[at:]])
+
+
+def _replaced(text: str, name: str, stand_in: str) -> str:
+    """A name replaced wherever it is not a part of a longer word."""
+    first, *rest = text.split(name)
+    done = [first]
+    before = first
+    for after in rest:
+        is_part = _WORD_END.search(before[-1:]) or _WORD_END.search(after[:1])
+        done += [name if is_part else stand_in, after]
+        before = after or name
+    return "".join(done)
 
 
 class Redaction:
@@ -102,13 +130,13 @@ class Redaction:
     def text(self, text: str) -> str:
         """One line of free text."""
         text = _PEM.sub(SECRET, text[: 4 * MAX_TEXT])
-        text = _ASSIGNED.sub(rf"\1{SECRET}", text)
+        text = _without_assigned(text)
         text = _KEYS.sub(SECRET, redact(text, MAX_TEXT))
         if self._with_names:
             return text
         for name, stand_in in self._known.items():
             if name in text:
-                text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", stand_in, text)
+                text = _replaced(text, name, stand_in)
         return _MAIL.sub("<mail>", text)
 
     def lines(self, text: str) -> list[str]:
