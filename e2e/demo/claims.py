@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from e2e.demo.screen import WIDTH
-from e2e.demo.sessions import ConsumerPosition
+from e2e.demo.sessions import Place
 from e2e.demo.stories import Story
 from e2e.demo.wire import Event
 
@@ -27,7 +27,7 @@ class Facts:
 
     resources: Mapping[str, Mapping[str, Any]]
     events: Sequence[Event]
-    places: Mapping[str, ConsumerPosition]
+    places: Mapping[str, Place]
     visible: Mapping[str, str]
     """Everything a person may read, by where it was read."""
     secrets: Sequence[str]

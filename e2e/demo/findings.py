@@ -5,7 +5,7 @@ import textwrap
 
 from e2e.demo.claims import RESOURCES, Facts
 from e2e.demo.screen import WIDTH, Screen
-from e2e.demo.sessions import ConsumerPosition
+from e2e.demo.sessions import Place
 from e2e.demo.stage import Stage
 from e2e.demo.storage import Storage
 from e2e.demo.stories import PERSONAL, STORIES, USER_ID
@@ -41,7 +41,7 @@ def report(facts: Facts) -> str:
     for story in STORIES:
         summary = facts.condition(story.id, "Succeeded")
         why = facts.condition(story.id, "Stalled").get("message") or summary.get("message")
-        where = str(facts.places.get(story.id, ConsumerPosition.GONE))
+        where = str(facts.places.get(story.id, Place.GONE))
         status = summary.get("reason", "unknown")
         lines.append(_row(story.id, story.filename, status, where, why or "it has no resource"))
     return "\n".join(lines)

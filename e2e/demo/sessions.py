@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
-class ConsumerPosition(StrEnum):
+class Place(StrEnum):
     """Where the bytes of an upload are."""
 
     UPLOADS = "kept in uploads/"
@@ -79,11 +79,11 @@ class Sessions:
         (self.uploads / upload_id).unlink(missing_ok=True)
         self._info(upload_id).unlink(missing_ok=True)
 
-    def place(self, upload_id: str) -> ConsumerPosition:
+    def place(self, upload_id: str) -> Place:
         """Where the bytes are now."""
         if (self.released / upload_id).exists():
-            return ConsumerPosition.RELEASED
-        return ConsumerPosition.UPLOADS if (self.uploads / upload_id).exists() else ConsumerPosition.GONE
+            return Place.RELEASED
+        return Place.UPLOADS if (self.uploads / upload_id).exists() else Place.GONE
 
     def _info(self, upload_id: str) -> Path:
         return self.uploads / f"{upload_id}.info"

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from e2e.demo.sessions import ConsumerPosition
+from e2e.demo.sessions import Place
 from e2e.demo.steps.scanners import eicar
 
 _MARK = secrets.token_hex(6)
@@ -35,7 +35,7 @@ class Story:
     """How often each step must have been started."""
     status: str = "Completed"
     outcome: str = "continue"
-    place: ConsumerPosition = ConsumerPosition.RELEASED
+    place: Place = Place.RELEASED
     retries: int = 0
     finished: int = 1
     """How many PostprocessingFinished the storage must have got."""
@@ -66,7 +66,7 @@ VIRUS = Story(
     starts={"policies": 1, "virusscan": 1},
     status="Deleted",
     outcome="delete",
-    place=ConsumerPosition.GONE,
+    place=Place.GONE,
 )
 FLAKY = Story(
     id="flaky",
@@ -84,7 +84,7 @@ ORPHAN = Story(
     starts={"policies": 1, "thumbnail": 1},
     status="Stalled",
     outcome="",
-    place=ConsumerPosition.UPLOADS,
+    place=Place.UPLOADS,
     finished=0,
     stalled=True,
 )

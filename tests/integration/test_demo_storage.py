@@ -11,7 +11,7 @@ import pytest
 from nats.js import JetStreamContext
 
 from e2e.cluster.nats import NatsServer
-from e2e.demo.sessions import ConsumerPosition
+from e2e.demo.sessions import Place
 from e2e.demo.storage import Storage
 from e2e.demo.wire import Event, publish, read_all
 from uploadpp.testing.events import finished
@@ -101,17 +101,17 @@ async def test_download_needs_a_valid_token_and_a_living_upload(
 
 async def test_empty_file_is_released_without_postprocessing(storage: Storage, js: JetStreamContext) -> None:
     upload = await storage.upload("empty.txt", b"", user=USER)
-    assert storage.sessions.place(upload) is ConsumerPosition.RELEASED
+    assert storage.sessions.place(upload) is Place.RELEASED
     assert await read_all(js) == []
 
 
 @pytest.mark.parametrize(
     ("outcome", "action", "place", "failed"),
     [
-        ("continue", "released", ConsumerPosition.RELEASED, False),
-        ("delete", "removed", ConsumerPosition.GONE, True),
-        ("abort", "aborted, bytes kept", ConsumerPosition.UPLOADS, True),
-        ("retry", "aborted, bytes kept", ConsumerPosition.UPLOADS, True),
+        ("continue", "released", Place.RELEASED, False),
+        ("delete", "removed", Place.GONE, True),
+        ("abort", "aborted, bytes kept", Place.UPLOADS, True),
+        ("retry", "aborted, bytes kept", Place.UPLOADS, True),
     ],
 )
 async def test_outcomes(
@@ -119,7 +119,7 @@ async def test_outcomes(
     js: JetStreamContext,
     outcome: str,
     action: str,
-    place: ConsumerPosition,
+    place: Place,
     *,
     failed: bool,
 ) -> None:
@@ -153,7 +153,7 @@ async def test_anything_after_an_abort_destroys_the_kept_bytes(
     upload = await storage.upload("plan.pdf", CONTENT, user=USER)
     await finish(js, storage, upload, "abort")
     assert await finish(js, storage, upload, second) == "node gone, bytes removed"
-    assert storage.sessions.place(upload) is ConsumerPosition.GONE
+    assert storage.sessions.place(upload) is Place.GONE
     assert len(await events(js, "UploadReady")) == 1
 
 

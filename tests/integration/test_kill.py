@@ -17,7 +17,7 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.cluster.waiting import wait_until
-from e2e.demo.sessions import ConsumerPosition
+from e2e.demo.sessions import Place
 from e2e.demo.steps.policies import check
 from e2e.demo.steps.scanners import StandIn, eicar
 from e2e.demo.steps.service import serving
@@ -51,7 +51,7 @@ class Kind:
     content: bytes
     starts: dict[str, int]
     verdict: str
-    place: ConsumerPosition
+    place: Place
     status: str
     failing_scans: int = 0
 
@@ -63,7 +63,7 @@ KINDS = (
         b"clean",
         {"policies": 1, "virusscan": 1, "delay": 1},
         "continue",
-        ConsumerPosition.RELEASED,
+        Place.RELEASED,
         "Completed",
     ),
     Kind(
@@ -72,17 +72,17 @@ KINDS = (
         eicar(),
         {"policies": 1, "virusscan": 1},
         "delete",
-        ConsumerPosition.GONE,
+        Place.GONE,
         "Deleted",
     ),
-    Kind("refused", ".exe", b"MZ", {"policies": 1}, "delete", ConsumerPosition.GONE, "Deleted"),
+    Kind("refused", ".exe", b"MZ", {"policies": 1}, "delete", Place.GONE, "Deleted"),
     Kind(
         "flaky",
         ".jpg",
         b"clean",
         {"policies": 1, "virusscan": 3, "delay": 1},
         "continue",
-        ConsumerPosition.RELEASED,
+        Place.RELEASED,
         "Completed",
         failing_scans=2,
     ),
@@ -93,7 +93,7 @@ KINDS = (
         b"clean",
         {"policies": 1, "virusscan": MAX_RETRIES + 1},
         "abort",
-        ConsumerPosition.UPLOADS,
+        Place.UPLOADS,
         "RetriesExhausted",
         failing_scans=MAX_RETRIES + 1,
     ),
@@ -109,7 +109,7 @@ class Result:
     attempts: int
     verdicts: list[str]
     actions: list[str]
-    place: ConsumerPosition
+    place: Place
     status: str
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from e2e.demo.claims import RESOURCES, Facts, all_claims
-from e2e.demo.sessions import ConsumerPosition
+from e2e.demo.sessions import Place
 from e2e.demo.stories import STORIES, Story
 from e2e.demo.wire import Event
 
@@ -63,7 +63,7 @@ def test_a_true_story_has_no_false_claim() -> None:
     ("make", "sentence"),
     [
         (
-            lambda: replace(TRUE, places={**TRUE.places, "virus": ConsumerPosition.RELEASED}),
+            lambda: replace(TRUE, places={**TRUE.places, "virus": Place.RELEASED}),
             "virus: the place of its bytes",
         ),
         (lambda: replace(TRUE, places={}), "clean: the place of its bytes"),

@@ -19,11 +19,11 @@ UPLOAD = (
     "Time since the current run of the oldest upload in this stage and step began.",
 )
 
-ConsumerPosition = tuple[Stage, str]
+StageAndStep = tuple[Stage, str]
 _ENDED = frozenset(map(id, ENDED))
 
 
-def oldest(uploads: Iterable[Upload]) -> dict[ConsumerPosition, tuple[Millis, Millis]]:
+def oldest(uploads: Iterable[Upload]) -> dict[StageAndStep, tuple[Millis, Millis]]:
     """For each stage and step that uploads are in, since when the oldest is there, and in postprocessing.
 
     Tens of thousands are looked at while the event loop waits, so the loop does nothing that it can leave to
@@ -43,7 +43,7 @@ def oldest(uploads: Iterable[Upload]) -> dict[ConsumerPosition, tuple[Millis, Mi
             kinds[kind] = (upload, since, begun)
         elif since < known[1] or begun < known[2]:
             kinds[kind] = (upload, min(since, known[1]), min(begun, known[2]))
-    found: dict[ConsumerPosition, tuple[Millis, Millis]] = {}
+    found: dict[StageAndStep, tuple[Millis, Millis]] = {}
     for upload, since, begun in kinds.values():
         place = (upload.stage, upload.current_step)
         others = found.get(place, (since, begun))
@@ -74,7 +74,7 @@ class UploadAges(Collector):
         """The metrics as they are now."""
         in_stage, whole = (GaugeMetricFamily(*each, labels=LABELS) for each in (IN_STAGE, UPLOAD))
         now = self._clock()
-        found: dict[ConsumerPosition, tuple[Millis, Millis]] = {}
+        found: dict[StageAndStep, tuple[Millis, Millis]] = {}
         for (stage, step), (since, begun) in oldest(self._uploads()).items():
             place = (stage, self._label(step))
             others = found.get(place, (since, begun))
