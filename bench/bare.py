@@ -15,10 +15,10 @@ from nats.js.api import ConsumerConfig
 
 from bench import events
 from uploadpp.wire.encode import Outgoing
-from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import STREAM, ConsumerPosition, ensure_stream
+from uploadpp.wire.stream_message import StreamMessage
 
 STEPS = ("policies", "virusscan")
 

@@ -25,9 +25,9 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from bench import events
 from uploadpp.testing.events import STREAM
-from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import ConsumerPosition, ensure_stream
+from uploadpp.wire.stream_message import StreamMessage
 
 PATIENCE_SECONDS = 300
 READ_EVERY = 50

@@ -19,7 +19,7 @@ from uploadpp.pipeline.router import Router
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.testing.pipelines import PipelineBench
 from uploadpp.wire.encode import Outgoing
-from uploadpp.wire.log_message import StreamMessage
+from uploadpp.wire.stream_message import StreamMessage
 
 STEPS = ("policies", "virusscan")
 AT_ONCE = 200

@@ -15,9 +15,9 @@ from e2e.operator_process import plain_environment
 from tests.stepbench import StepBench
 from uploadpp.core.sharding import Shard
 from uploadpp.wire.connection import NatsOptions, connect
-from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import STREAM, ensure_stream, take_over
+from uploadpp.wire.stream_message import StreamMessage
 
 PREFIX = "_INBOX_operator"
 OWN_INBOX = f"""

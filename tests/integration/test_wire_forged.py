@@ -15,9 +15,9 @@ from e2e.paths import REPO
 from uploadpp.core.sharding import Shard
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire.connection import NatsOptions, connect
-from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.reader import LogLostError, LogReader
 from uploadpp.wire.stream import STREAM, ensure_stream, take_over
+from uploadpp.wire.stream_message import StreamMessage
 
 HUGE = "9" * 18
 STATUSES = [

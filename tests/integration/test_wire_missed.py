@@ -19,11 +19,11 @@ from uploadpp.core.sharding import Shard
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.followers import Followers
-from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.pulls import Terms
 from uploadpp.wire.reader import LogLostError, LogReader
 from uploadpp.wire.stream import STREAM, ConsumerPosition, ensure_stream, take_over
+from uploadpp.wire.stream_message import StreamMessage
 
 pytestmark = pytest.mark.each_nats
 

@@ -13,7 +13,6 @@ from nats.js.errors import NotFoundError
 
 from e2e.cluster.nats import NatsServer
 from uploadpp.core.sharding import Shard
-from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.positions import acknowledged
 from uploadpp.wire.reader import LogLostError, LogReader
 from uploadpp.wire.stream import (
@@ -26,6 +25,7 @@ from uploadpp.wire.stream import (
     list_consumers,
     take_over,
 )
+from uploadpp.wire.stream_message import StreamMessage
 
 pytestmark = pytest.mark.each_nats
 

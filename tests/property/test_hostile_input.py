@@ -23,7 +23,7 @@ from uploadpp.testing.builders import ARRIVAL, after
 from uploadpp.testing.events import message
 from uploadpp.wire.decode import MAX_ID
 from uploadpp.wire.envelope import decode_envelope
-from uploadpp.wire.log_message import StreamMessage
+from uploadpp.wire.stream_message import StreamMessage
 
 VICTIM, GOOD = "victim", "good"
 LIVES = (

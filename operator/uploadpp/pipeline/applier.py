@@ -33,8 +33,8 @@ from uploadpp.pipeline.unknown_uploads import UnknownUploads
 from uploadpp.pipeline.uploads import Lifecycle, Uploads
 from uploadpp.telemetry.upload_log import log_transition
 from uploadpp.wire.encode import encode
-from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.marks import Marks
+from uploadpp.wire.stream_message import StreamMessage
 
 log = logging.getLogger(__name__)
 

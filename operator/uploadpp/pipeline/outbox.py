@@ -29,8 +29,8 @@ from uploadpp.pipeline.replay_buffer import PendingCommand, add_pending, send_al
 from uploadpp.pipeline.sent import SentEvents
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
-from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.marks import Marks
+from uploadpp.wire.stream_message import StreamMessage
 
 
 class Outbox:

@@ -22,7 +22,7 @@ from prometheus_client import Counter
 from uploadpp.core.commands import Notice
 from uploadpp.pipeline import event_texts
 from uploadpp.pipeline.acks import AckTracker
-from uploadpp.wire.log_message import StreamMessage
+from uploadpp.wire.stream_message import StreamMessage
 
 log = logging.getLogger(__name__)
 

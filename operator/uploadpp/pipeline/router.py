@@ -21,7 +21,7 @@ from uploadpp.pipeline.step_resumes import StepResumes
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.wire.decode import Event, decode
 from uploadpp.wire.envelope import BadMessageError
-from uploadpp.wire.log_message import StreamMessage
+from uploadpp.wire.stream_message import StreamMessage
 
 log = logging.getLogger(__name__)
 

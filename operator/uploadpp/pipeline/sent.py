@@ -3,7 +3,7 @@
 from uploadpp.core.evolve import evolve
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.wire.encode import Outgoing
-from uploadpp.wire.log_message import StreamMessage
+from uploadpp.wire.stream_message import StreamMessage
 
 
 class SentEvents:

@@ -32,10 +32,10 @@ from uploadpp.testing.apiserver import NAMESPACE, ApiServer
 from uploadpp.testing.machine import Machine
 from uploadpp.testing.natsclient import SimulatedClient
 from uploadpp.testing.stream import Stream
-from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.replaced import Policy, ReplacedConsumer
 from uploadpp.wire.stream import StartFrom
+from uploadpp.wire.stream_message import StreamMessage
 
 LEASE_SECONDS = 15
 ACK_SECONDS = 0.4

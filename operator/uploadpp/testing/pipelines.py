@@ -23,8 +23,8 @@ from uploadpp.pipeline.uploads import Lifecycle, Uploads
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.decode import Event
 from uploadpp.wire.encode import Outgoing
-from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.marks import Marks
+from uploadpp.wire.stream_message import StreamMessage
 
 STREAM = "main-queue@1"
 

@@ -21,10 +21,10 @@ from uploadpp.core.model import Millis
 from uploadpp.core.text import clean
 from uploadpp.wire.edited import hinders_owner, looks_cut_off, paused
 from uploadpp.wire.followers import NOBODY, Followers
-from uploadpp.wire.log_message import StreamMessage, parse, reply_at
 from uploadpp.wire.positions import acknowledged
 from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, judge, left_of, number, words
 from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, ConsumerPosition
+from uploadpp.wire.stream_message import StreamMessage, parse, reply_at
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 from uploadpp.wire.encode import encode
-from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.marks import Marks
+from uploadpp.wire.stream_message import StreamMessage
 
 MARKS = Marks([b"of the test"])
 

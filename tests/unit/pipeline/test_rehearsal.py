@@ -19,7 +19,7 @@ from uploadpp.core.model import Millis
 from uploadpp.pipeline import rehearsal
 from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.rehearsal import CHUNK, Rehearsal, rehearse
-from uploadpp.wire.log_message import StreamMessage
+from uploadpp.wire.stream_message import StreamMessage
 
 POISON = b"poison"
 

@@ -7,8 +7,8 @@ from uploadpp.core.model import Millis, StepPlan, Upload
 from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 from uploadpp.wire.encode import Outgoing
-from uploadpp.wire.log_message import StreamMessage
 from uploadpp.wire.marks import Marks
+from uploadpp.wire.stream_message import StreamMessage
 
 THEN = Millis(1_795_000_000_000)
 NOW = Millis(THEN + 3_600_000)
