@@ -48,7 +48,7 @@ _MIN_NAME = 3
 _MAX_NAMES = 10_000
 _LEFT_OUT = frozenset({"managedFields", "kubectl.kubernetes.io/last-applied-configuration"})
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}")
-_ASSIGNED = re.compile(
+_KEY_AND_SIGN = re.compile(
     r"(?<![\w.-])([\w.-]+)[\\\"']{0,3}\s{0,3}[=:]\s{0,3}(?i:(?:bearer|basic|token|digest|apikey)\s{1,3})?"
 )
 _SECRET_KEY = re.compile(
@@ -65,7 +65,7 @@ _KEYS = re.compile(
 """Seeds of NATS, keys of S3, and long words of mixed letters and digits, as signatures are.
 
 Ids of uploads and hashes are lower case and stay."""
-_WORD_END = re.compile(r"\w")
+_WORD_CHARACTER = re.compile(r"\w")
 _PEM = re.compile(r"-----BEGIN [A-Z ]{1,40}-----.*?(?:-----END [A-Z ]{1,40}-----|\Z)", re.DOTALL)
 _WHOLE_PEM = re.compile(r"-----BEGIN [A-Z ]{1,40}-----.{0,8192}?-----END [A-Z ]{1,40}-----", re.DOTALL)
 
@@ -73,7 +73,7 @@ _WHOLE_PEM = re.compile(r"-----BEGIN [A-Z ]{1,40}-----.{0,8192}?-----END [A-Z ]{
 def _without_assigned(text: str) -> str:
     """A text without the values of keys that sound like secrets."""
     done, at = [], 0
-    for found in _ASSIGNED.finditer(text):
+    for found in _KEY_AND_SIGN.finditer(text):
         if found.start() < at or not _SECRET_KEY.search(found[1]):
             continue
         if value := _VALUE.match(text, found.end()):
@@ -82,16 +82,18 @@ def _without_assigned(text: str) -> str:
     return "".join([*done, text[at:]])
 
 
-def _replaced(text: str, name: str, stand_in: str) -> str:
+def replaced(text: str, name: str, stand_in: str) -> str:
     """A name replaced wherever it is not a part of a longer word."""
-    first, *rest = text.split(name)
-    done = [first]
-    before = first
-    for after in rest:
-        is_part = _WORD_END.search(before[-1:]) or _WORD_END.search(after[:1])
-        done += [name if is_part else stand_in, after]
-        before = after or name
-    return "".join(done)
+    done, at = [], 0
+    while (found := text.find(name, at)) >= 0:
+        end = found + len(name)
+        if _WORD_CHARACTER.search(text[max(found - 1, 0) : found] + text[end : end + 1]):
+            done.append(text[at : found + 1])
+            at = found + 1
+        else:
+            done += [text[at:found], stand_in]
+            at = end
+    return "".join([*done, text[at:]])
 
 
 class Redaction:
@@ -136,7 +138,7 @@ class Redaction:
             return text
         for name, stand_in in self._known.items():
             if name in text:
-                text = _replaced(text, name, stand_in)
+                text = replaced(text, name, stand_in)
         return _MAIL.sub("<mail>", text)
 
     def lines(self, text: str) -> list[str]:

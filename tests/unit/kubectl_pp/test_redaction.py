@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from kubectl_pp.redaction import POD_KEYS, SECRET, UPLOAD_KEYS, Redaction, without_keys
+from kubectl_pp.redaction import POD_KEYS, SECRET, UPLOAD_KEYS, Redaction, replaced, without_keys
 from kubectl_pp.verbs.report import release_of_chart
 
 PLAIN = "pl4inSecret"
@@ -141,6 +141,19 @@ def test_names_are_replaced_by_the_same_word_wherever_they_stand() -> None:
     other = Redaction(with_names=False)
     other.learn({"spec": {"upload": upload}})
     assert other.text("Miller") != user, "without the salt nobody can try which name it was"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "expected"),
+    [
+        ("(a b), a b", "a b", "(*), *"),
+        ("xa b a b", "a b", "xa b *"),
+        ("abab", "ab", "abab"),
+        ("xa a a", "a a", "xa *"),
+    ],
+)
+def test_a_name_within_a_longer_word_stays(text: str, name: str, expected: str) -> None:
+    assert replaced(text, name, "*") == expected
 
 
 @pytest.mark.parametrize("upload", [None, "text", {"filename": 7}, {"filename": ""}, {"filename": "\x1b\n"}])
