@@ -269,7 +269,11 @@ class Applier:
 
     def _misplaced(self, tracked: TrackedUpload, said: int, sequence: int) -> None:
         """An acknowledgement named another position than the log: any answer before that would not count."""
-        log.warning("an acknowledgement of JetStream was forged: position %d is %d", said, sequence)
+        log.warning(
+            "an acknowledgement of JetStream was forged: it named position %d, and the event is at %d",
+            said,
+            sequence,
+        )
         if tracked.upload.log.start == said and not tracked.gone:
             tracked.upload = evolve(tracked.upload, log=evolve(tracked.upload.log, start=sequence))
             tracked.version += 1

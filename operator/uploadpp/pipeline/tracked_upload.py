@@ -100,6 +100,7 @@ class TrackedUpload:
 
     def defer_ack(self, message: PendingMessage) -> None:
         """Have a message acknowledged no sooner than the present version is stored."""
+        # For every message: `refused` and the versions are looked at here, because a property costs a call.
         is_unrecorded_end = self.refused is not None and self.is_unrecorded_end
         if self.version > self.saved and not self.gone and not is_unrecorded_end:
             message.open += 1

@@ -84,17 +84,16 @@ def left_of(headers: Mapping[str, str]) -> tuple[int, int] | None:
         The messages that are left, and the bytes that were left when the next message did not fit, or 0.
     """
     status, said = headers.get("Status", ""), headers.get("Description", "").lower()
-    messages = number(headers, "Nats-Pending-Messages")
+    messages = count(headers.get("Nats-Pending-Messages", ""))
     if status == "408" or (status == "409" and DONE in said):  # its time is over, or it has brought all
         return messages, 0
     if status == "409" and SPENT in said:
-        return messages, number(headers, "Nats-Pending-Bytes")
+        return messages, count(headers.get("Nats-Pending-Bytes", ""))
     return None
 
 
-def number(headers: Mapping[str, str], name: str) -> int:
-    """A count in a status; 0 when it is not one. Clients that may publish to our inbox write statuses too."""
-    text = headers.get(name, "")
+def count(text: str) -> int:
+    """A count in an answer; 0 when it is not one, as a client that may publish to our inbox can name it."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS else 0
 
 

@@ -22,13 +22,14 @@ from uploadpp.core.text import clean
 from uploadpp.wire.edited import hinders_owner, looks_cut_off, paused
 from uploadpp.wire.followers import NOBODY, Followers
 from uploadpp.wire.positions import acknowledged
-from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, judge, left_of, number, words
+from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, count, judge, left_of, words
 from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, ConsumerPosition
 from uploadpp.wire.stream_message import StreamMessage, parse, reply_at
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SLACK_SECONDS, MAX_WORDS = 1, 256
+HEARTBEAT_SLACK_SECONDS = 1
+MAX_WORDS = 256
 SILENCE_SECONDS = 10
 PENDING_BYTES = 1 << 30
 
@@ -258,7 +259,7 @@ class LogReader:
     async def _on_confirmation(self, message: Msg) -> None:
         """The server answers an acknowledgement under the sequence it was about."""
         if not (message.headers or {}).get("Status"):  # nobody there: it is repeated after a reconnect
-            told = number({"": message.subject.rpartition(".")[2]}, "")
+            told = count(message.subject.rpartition(".")[2])
             self.acknowledged = max(self.acknowledged, min(told, self.asked))  # no more than we asked for
 
     def waits(self) -> None:
@@ -308,7 +309,7 @@ class LogReader:
             return
         self._delivered = max(self._delivered, raw.delivered)
         skipped = raw.sequence > self._sequence + 1
-        if (skipped or (not message.data and looks_cut_off(message))) and await self._is_edited():
+        if (skipped or looks_cut_off(message)) and await self._is_edited():
             return
         if raw.sequence <= self._sequence:
             return  # delivered again because it waits for its acknowledgement for long
@@ -341,7 +342,7 @@ class LogReader:
         if status == "100":
             self._refusal = ""
             # What was on its way when a connection died is not sent again before the ack wait is over.
-            if number(headers, "Nats-Last-Consumer") > self._delivered:
+            if count(headers.get("Nats-Last-Consumer", "")) > self._delivered:
                 self._fail("messages were lost on their way")
             self._idle = self._pending > 0
             return
