@@ -31,7 +31,72 @@ separated by commas; nothing between two of them is passed over. Lengths of time
 such as `0x10`; a leading 0 means octal. Addresses to listen on are those of Go too: `:9255` is all addresses
 of IPv4 and IPv6, `0.0.0.0:9255` those of IPv4.
 
+The service it replaces says nothing of what it cannot read, and keeps its default. The operator differs from
+it on purpose in the cases [listed below](#where-the-operator-reads-a-value-differently).
+
 """
+
+DIFFERENCES = """
+## Where the operator reads a value differently
+
+Every other value of these variables means what it means to the replaced service (ocis 5 and later,
+OpenCloud).
+
+"""
+
+DIFFERENT = (
+    (
+        (
+            "a number, length of time or switch that cannot be read: `POSTPROCESSING_DELAY=30`, "
+            "`OC_EVENTS_ENABLE_TLS=yes`"
+        ),
+        "keeps the default, in silence",
+        "stops the start and names the variable",
+    ),
+    ('spaces around a value: `POSTPROCESSING_DELAY=" 5s"`', "cannot read it", "`5s`"),
+    (
+        (
+            "a variable set to nothing beside another name of it: `POSTPROCESSING_EVENTS_ENDPOINT=` and "
+            "`OC_EVENTS_ENDPOINT=nats:9233`"
+        ),
+        "nothing counts: it dials `127.0.0.1:4222`",
+        "`nats:9233`",
+    ),
+    (
+        "`POSTPROCESSING_STEPS=virusscan;policies`, also with spaces, quotation marks or brackets",
+        "one step of that name, for which each upload waits without end",
+        "stops the start: steps are separated by commas",
+    ),
+    (
+        "`POSTPROCESSING_STEPS=virusscan,,policies`, `,virusscan`",
+        "passes over what is empty",
+        "stops the start: a variable may be missing there, and with it a scan",
+    ),
+    (
+        "`POSTPROCESSING_STEPS=virusscan,virusscan`",
+        "runs the step again and again",
+        "stops the start",
+    ),
+    ("a negative length of time or number of retries", "takes it", "stops the start"),
+    (
+        "`POSTPROCESSING_MAX_RETRIES` above 1000, `POSTPROCESSING_WORKERS=0`",
+        "takes it; without workers it does nothing",
+        "stops the start",
+    ),
+    ("a user without a password", "passes over the user", "stops the start"),
+    (
+        "a certificate of an authority without `OC_EVENTS_ENABLE_TLS`",
+        "passes over it, without TLS",
+        "uses TLS; with `OC_EVENTS_ENABLE_TLS=false` it passes over the certificate, too",
+    ),
+    (
+        "an address without a host (`:4222`), with a path, or with another scheme than `nats` and `tls`",
+        "dials this machine; passes over path and scheme",
+        "stops the start and says what to write",
+    ),
+    ("a space behind a comma between addresses", "cannot connect", "passes over the space"),
+)
+"""`tests/unit/process/test_go_variables.py` holds both sides to it."""
 
 STEPS = """
 ## Settings of one step
@@ -103,6 +168,8 @@ def render_configuration() -> str:
         HEADER.format("process/settings")
         + CONFIGURATION
         + _table(("flag", "variables", "default", "meaning"), rows)
+        + DIFFERENCES
+        + _table(("value", "replaced service", "operator"), DIFFERENT)
         + STEPS
         + _table(("member", "values"), own)
         + PLACES

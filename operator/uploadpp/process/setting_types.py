@@ -18,6 +18,14 @@ _HOST = re.compile(r"[\w.:%-]+", re.ASCII)
 _GO_INTEGER = re.compile(r"[+-]?[0-9A-Fa-f_xXoObB]{1,40}")
 
 
+_EXAMPLE = "as in virusscan,policies"
+_NOT_IN_A_STEP = {
+    ";\uff1b\uff0c\u3001": "has a semicolon or a mark like it; write commas between the steps",
+    "\"'[]": "has quotation marks or brackets; write only names, with commas between them",
+}
+"""What people write into lists of steps beside names. It would be a part of a name."""
+
+
 def read_duration(value: object) -> object:
     """A Go duration in milliseconds."""
     return parse_duration(value) if isinstance(value, str) else value
@@ -34,7 +42,8 @@ def read_steps(value: object) -> object:
     """Words between commas; a comma at the end is harmless.
 
     An empty word before another one is an error: what stands there may be a variable that is not set, and
-    without its step files would be released unscanned.
+    without its step files would be released unscanned. Another separator is an error, too: as in the service
+    we replace it would be a single step, which nobody serves and for which each upload would wait.
 
     Raises:
         ValueError: such a word.
@@ -46,6 +55,14 @@ def read_steps(value: object) -> object:
         words.pop()
     if "" in words:
         raise ValueError("has an empty name between its commas; remove the comma, or name the step")
+    names = "".join(words)
+    for odd, text in _NOT_IN_A_STEP.items():
+        if any(char in odd for char in names):
+            raise ValueError(f"{text}, {_EXAMPLE}")
+    if any(char.isspace() for char in names):
+        raise ValueError(
+            f"has a space or the end of a line in a name; write commas between the steps, {_EXAMPLE}"
+        )
     return words
 
 
@@ -84,6 +101,8 @@ def read_integer(value: object) -> object:
         return value
     value = value.strip()
     if not _GO_INTEGER.fullmatch(value):
+        if value.replace(".", "").isdigit():
+            raise ValueError("should be a valid integer, without a decimal point")
         return value
     digits = value.lstrip("+-")
     octal = len(digits) > 1 and digits[0] == "0" and (digits[1].isdigit() or digits[1] == "_")

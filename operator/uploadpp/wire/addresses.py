@@ -7,7 +7,15 @@ from urllib.parse import unquote
 DEFAULT_PORT = 4222
 SCHEMES = ("nats", "tls", "tcp")
 """tcp is an old word for nats, which clients in Go still take."""
-_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?/?")
+_HOST = re.compile(r"\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._%-]+)?\]|[A-Za-z0-9._-]+")
+_PORT = re.compile(r":([0-9]*)", re.ASCII)
+_PLACE = "write host:port, such as nats:9233"
+_ODD = {
+    " \t\r\n": "has a space or the end of a line in it; addresses are separated by commas",
+    ";": "has a semicolon in it; addresses are separated by commas",
+    "\"'": "has a quotation mark in it; write it without quotation marks",
+}
+"""What people take for a separator, or what a shell would have taken away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +52,51 @@ def parse_address(text: str) -> Address:
     if not separator:
         scheme, rest = "nats", text.strip()
     if scheme.lower() not in SCHEMES:
-        raise ValueError("its scheme must be nats or tls")
+        raise ValueError("its scheme must be nats or tls, as in nats://host:4222")
     login, at, place = rest.rpartition("@")
-    match = _HOST_PORT.fullmatch(place)
-    if match is None:
-        raise ValueError("is not host:port (a comma inside a password is written %2C)")
-    port = int(match[2]) if match[2] else DEFAULT_PORT
-    if not 0 < port < 65536:  # noqa: PLR2004 -- ports have 16 bits
-        raise ValueError("its port is not between 1 and 65535")
+    host, port = _split(place)
     user, colon, password = login.partition(":")
     if at and not user:
-        raise ValueError("has nothing in front of the @")
+        raise ValueError("has no user or token in front of its @")
     return Address(
-        match[1],
+        host,
         port,
         scheme.lower() == "tls",
         user=unquote(user) if colon else "",
         password=unquote(password),
         token="" if colon else unquote(user),
     )
+
+
+def _split(place: str) -> tuple[str, int]:
+    """Host and port, read as clients in Go read them: without a port, or with an empty one, it is 4222.
+
+    Raises:
+        ValueError: it is not that, and what to write.
+    """
+    for odd, text in _ODD.items():
+        if any(char in odd for char in place):
+            raise ValueError(text)
+    place = place.removesuffix("/")
+    if any(char in place for char in "/?#"):
+        raise ValueError(f"has something behind its port; {_PLACE}")
+    if ("[" in place) != ("]" in place):
+        raise ValueError("has only one bracket; an IPv6 address is written as in [::1]:4222")
+    if not place.startswith("[") and place.count(":") > 1:
+        raise ValueError("has several colons; an IPv6 address is written in brackets, as in [::1]:4222")
+    if not place or place.startswith(":"):
+        raise ValueError(f"names no host; {_PLACE}")
+    host = _HOST.match(place)
+    rest = place[host.end() :] if host else ""
+    if host is None or (rest and not rest.startswith(":")):
+        raise ValueError(f"is not host:port; {_PLACE}")
+    port = _PORT.fullmatch(rest or ":")
+    if port is None:
+        raise ValueError(f"has a port that is not a number; {_PLACE}")
+    number = int(port[1][:6] or DEFAULT_PORT)
+    if not 0 < number < 65536:  # noqa: PLR2004 -- ports have 16 bits
+        raise ValueError("has a port that is not between 1 and 65535")
+    return host[0], number
 
 
 def check_addresses(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -77,5 +111,8 @@ def check_addresses(value: tuple[str, ...]) -> tuple[str, ...]:
         try:
             parse_address(each)
         except ValueError as error:
-            raise ValueError(f"address {number} of {len(value)}: {error}") from None
+            # A password with a comma looks like two addresses, and only the second one has the @.
+            torn = "@" not in each and any("@" in other for other in value[number:])
+            hint = " (a comma inside a password is written %2C)" if torn else ""
+            raise ValueError(f"address {number} of {len(value)}: {error}{hint}") from None
     return value
