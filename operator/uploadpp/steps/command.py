@@ -180,7 +180,7 @@ class Command:
 
     def _give(self, path: Path) -> None:
         if self._options.user is not None:
-            os.chown(path, self._options.user.uid, self._options.user.gid)
+            os.chown(path, self._options.user.uid, self._options.user.gid, follow_symlinks=False)
 
     def _verdict(self, step: str, status: int, message: str) -> Verdict:
         outcome = self._outcomes.get(status, Outcome.RETRY)

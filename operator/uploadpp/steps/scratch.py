@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 import tempfile
 import weakref
 from collections.abc import AsyncGenerator, Iterator
@@ -90,10 +91,25 @@ def _open_folder(name: str, parent: int | None = None) -> int:
     with contextlib.suppress(OSError):
         descriptor = os.open(name, _FOLDER, dir_fd=parent)
     if descriptor is None:  # a command may have made it unreadable
-        os.chmod(name, 0o700, dir_fd=parent)
+        _make_readable(name, parent)
         return os.open(name, _FOLDER, dir_fd=parent)
     os.fchmod(descriptor, 0o700)
     return descriptor
+
+
+def _make_readable(name: str, parent: int | None) -> None:
+    """Change the folder itself: another command may put a link in its place at any moment.
+
+    Raises:
+        OSError: it is not a folder, or not ours.
+    """
+    if sys.platform != "linux":
+        return  # there is no way to change a folder and never what a link leads to
+    place = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        os.chmod(f"/proc/self/fd/{place}", 0o700)  # noqa: PTH101 -- a descriptor of this kind takes no fchmod
+    finally:
+        os.close(place)
 
 
 def _empty(top: int) -> None:
@@ -112,26 +128,44 @@ def _empty(top: int) -> None:
 def _take_out(top: int, name: str, new: Iterator[str]) -> bool:
     """Remove a file, or a folder with its files; whether something has changed."""
     with contextlib.suppress(OSError):
-        if not stat.S_ISDIR(os.lstat(name, dir_fd=top).st_mode):
-            os.unlink(name, dir_fd=top)
-            return True
-        folder = _open_folder(name, top)
-        changed = False
-        try:
-            for each in os.listdir(folder):  # noqa: PTH208 -- it has a descriptor and no path
-                with contextlib.suppress(OSError):
-                    if stat.S_ISDIR(os.lstat(each, dir_fd=folder).st_mode):
-                        os.rename(each, next(new), src_dir_fd=folder, dst_dir_fd=top)
-                    else:
-                        os.unlink(each, dir_fd=folder)
-                    changed = True
-        finally:
-            os.close(folder)
-        with contextlib.suppress(OSError):
-            os.rmdir(name, dir_fd=top)
-            return True
-        return changed
+        if stat.S_ISDIR(os.lstat(name, dir_fd=top).st_mode):
+            return _unpack(top, name, new)
+    with contextlib.suppress(OSError):  # also what has become a link since we looked
+        os.unlink(name, dir_fd=top)
+        return True
     return False
+
+
+def _unpack(top: int, name: str, new: Iterator[str]) -> bool:
+    """Remove the files of a folder, move its folders to the top, and remove it; whether something has changed.
+
+    Raises:
+        OSError: it cannot be opened, or is no folder any more.
+    """
+    folder = _open_folder(name, top)
+    changed = False
+    try:
+        for each in os.listdir(folder):  # noqa: PTH208 -- it has a descriptor and no path
+            with contextlib.suppress(OSError):
+                if stat.S_ISDIR(os.lstat(each, dir_fd=folder).st_mode):
+                    _move(each, folder, next(new), top)
+                else:
+                    os.unlink(each, dir_fd=folder)
+                changed = True
+    finally:
+        os.close(folder)
+    with contextlib.suppress(OSError):
+        os.rmdir(name, dir_fd=top)
+        return True
+    return changed
+
+
+def _move(name: str, source: int, new: str, top: int) -> None:
+    try:
+        os.rename(name, new, src_dir_fd=source, dst_dir_fd=top)
+    except PermissionError:  # nobody but root moves a folder that may not be written
+        _make_readable(name, source)
+        os.rename(name, new, src_dir_fd=source, dst_dir_fd=top)
 
 
 def remove_stale(parent: Path | None = None) -> int:

@@ -2,9 +2,13 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import pytest
 
 from uploadpp.steps.scratch import Scratch, remove_stale
 
@@ -101,3 +105,51 @@ async def test_s4_a_link_in_place_of_the_folder_leads_nowhere(tmp_path: Path) ->
     assert (outside / "file").exists()
     assert outside.stat().st_mode & 0o777 == 0o750
     scratch.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems leave such a folder as it is")
+async def test_s4_a_link_that_takes_the_place_of_a_folder_changes_nothing_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another command of the same user can do that while the folder is removed; the step may be root."""
+    outside = tmp_path / "outside"
+    outside.write_text("not of the step")
+    outside.chmod(0o644)
+    scratch, look = Scratch(None, tmp_path), os.lstat
+
+    def look_and_swap(name: str, *, dir_fd: int | None = None) -> os.stat_result:
+        found = look(name, dir_fd=dir_fd)
+        if name == "bait" and stat.S_ISDIR(found.st_mode):
+            os.rmdir(name, dir_fd=dir_fd)
+            os.symlink(outside, name, dir_fd=dir_fd)
+        return found
+
+    monkeypatch.setattr(os, "lstat", look_and_swap)
+    async with scratch.folder() as folder:
+        (folder / "bait").mkdir()
+    assert outside.stat().st_mode & 0o777 == 0o644
+    assert sorted(path.name for path in scratch.path.iterdir()) == ["lock"]
+    scratch.close()
+
+
+AS_SOMEBODY = """\
+import os, sys
+from pathlib import Path
+from uploadpp.steps.scratch import remove
+os.setgid(65534)
+os.setuid(65534)
+path = Path(sys.argv[1], "mine")
+(path / "a" / "b").mkdir(parents=True)
+(path / "a" / "file").touch()
+for each in (path / "a" / "b", path / "a", path):
+    each.chmod(0)
+remove(path)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change users, and reads every folder")
+def test_s4_an_unreadable_folder_goes_where_the_step_is_not_root() -> None:
+    with tempfile.TemporaryDirectory() as parent:  # of pytest's own folders others see nothing
+        Path(parent).chmod(0o777)
+        subprocess.run([sys.executable, "-c", AS_SOMEBODY, parent], check=True)
+        assert not any(Path(parent).iterdir())
