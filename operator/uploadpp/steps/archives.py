@@ -162,8 +162,11 @@ def _long_end(file: BinaryIO, tail: bytes, tail_start: int, end: int) -> tuple[i
 
 
 def _entries(table: bytes, shift: int) -> Iterator[Entry]:
-    at = 0
+    at = number = 0
     while at < len(table):
+        number += 1
+        if number > MAX_ENTRIES:  # however many it says there are
+            raise ValueError("the table of contents is too large")
         if at + _ENTRY.size > len(table) or table[at : at + 4] != b"PK\x01\x02":
             raise ValueError("the table of contents is broken")
         fields = _ENTRY.unpack_from(table, at)
@@ -171,7 +174,8 @@ def _entries(table: bytes, shift: int) -> Iterator[Entry]:
         name_length, extra_length, comment_length, offset = fields[10], fields[11], fields[12], fields[16]
         name = table[at + _ENTRY.size : at + _ENTRY.size + name_length]
         text = name.decode("utf-8" if flags & 0x800 else "cp437", "replace").replace("\\", "/")
-        extra = table[at + _ENTRY.size + name_length :][:extra_length]
+        extra_start = at + _ENTRY.size + name_length
+        extra = table[extra_start : extra_start + extra_length]  # no more: there are thousands of entries
         compressed, offset = _long_numbers(extra, (fields[9], compressed, offset))
         yield Entry(text, method, compressed, offset + shift)
         at += _ENTRY.size + name_length + extra_length + comment_length

@@ -4,6 +4,7 @@ import io
 import struct
 import zipfile
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from uploadpp.steps import Upload
 from uploadpp.steps import mime as module
-from uploadpp.steps.archives import OLE_MAGIC
+from uploadpp.steps.archives import MAX_ENTRIES, OLE_MAGIC, zip_type
 from uploadpp.steps.markup import Guess
 from uploadpp.steps.mime import guess, mime_of
 
@@ -141,6 +142,45 @@ async def test_a_large_archive_is_not_read_to_its_end(monkeypatch: pytest.Monkey
 async def test_a_bomb_does_not_expand() -> None:
     bomb = zipped((TYPES, bytes(200_000_000)), ("word/document.xml", b"x"))
     assert (await found(bomb)).mime == DOCX
+
+
+ENTRY = struct.Struct("<4s6H3I5H2I")
+
+
+def table_of(entries: int, name: bytes) -> bytes:
+    """An archive with nothing but a table of contents, which says that it has one entry."""
+    entry = ENTRY.pack(b"PK\x01\x02", 20, 20, 0, 0, 0, 0, 0, 0, 0, len(name), 0, 0, 0, 0, 0, 0) + name
+    table, start = entry * entries, b"PK\x03\x04".ljust(64, b"\0")
+    return start + table + struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 1, 1, len(table), len(start), 0)
+
+
+class Counted(bytes):
+    """Bytes that know how many of them were copied."""
+
+    copied = 0
+
+    def __getitem__(self, key: Any) -> Any:  # noqa: ANN401 -- as of bytes
+        part = super().__getitem__(key)
+        Counted.copied += len(part) if isinstance(part, bytes) else 0
+        return part
+
+
+class CountedFile(io.BytesIO):
+    def read(self, size: int | None = -1, /) -> bytes:
+        return Counted(super().read(size))
+
+
+def test_s1_each_part_of_a_table_of_contents_is_copied_once() -> None:
+    """All that follows was copied for each entry: four megabytes of table stopped the step for seconds."""
+    archive = table_of(19_000, b"x" * 100)
+    Counted.copied = 0
+    assert zip_type(CountedFile(archive)) == "application/zip"
+    assert Counted.copied < 2 * len(archive)
+
+
+async def test_s1_a_table_has_no_more_entries_than_can_be_read() -> None:
+    assert await found(table_of(MAX_ENTRIES, b"")) == Guess("application/zip", sure=True)
+    assert await found(table_of(MAX_ENTRIES + 1, b"")) == Guess("application/zip", sure=False)
 
 
 def ole(stream: str, sector: int = 0) -> bytes:
