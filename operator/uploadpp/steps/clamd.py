@@ -176,7 +176,9 @@ class _Exchange:
                 await asyncio.wait({sending})
             complete = not sending.cancelled() and await sending
             reply = await answering
-            return verdict(reply, complete=complete and not self._answered_early)
+            # "stream: OK" without its end may be the beginning of something else.
+            complete = complete and not self._answered_early and reply.endswith("\0")
+            return verdict(reply, complete=complete)
         finally:
             for task in (answering, sending):
                 task.cancel()

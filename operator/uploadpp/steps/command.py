@@ -1,5 +1,6 @@
 """Any command as a step: the file on its standard input or as a path, its exit status as the verdict."""
 
+import logging
 import os
 import re
 import shlex
@@ -11,17 +12,22 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
 from uploadpp.core.states import Outcome
+from uploadpp.core.text import redact
 from uploadpp.process.configuration import ConfigurationError
 from uploadpp.process.settings import env
 from uploadpp.steps.answer import VIRUSSCAN
 from uploadpp.steps.execution import Execution, Identity
 from uploadpp.steps.scratch import Scratch, remove_stale
-from uploadpp.steps.upload import Upload
+from uploadpp.steps.upload import Content, Upload
 from uploadpp.steps.verdict import BY_OUTCOME, Retry, Verdict, VirusscanResult
+
+log = logging.getLogger(__name__)
 
 PATH = "{path}"
 MAX_STATUS = 255
 MAX_VALUE = 4096
+COMPLAINTS = 20
+"""Lines of what a command says on standard error that are logged, the last ones."""
 PASSED_ON = re.compile(r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_[A-Z]+|TZ|LD_LIBRARY_PATH")
 """The variables that a command gets without being told of."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -164,13 +170,22 @@ class Command:
                 await upload.save(path)
                 self._give(path)
                 words = [word.replace(PATH, str(path)) for word in self._words]
-                execution = Execution(words, environment, self._options.user)
-                status, message = await execution.run(None)
+                status, message = await self._run(upload, words, environment, None)
             else:
-                execution = Execution(self._words, environment, self._options.user)
                 async with upload.open() as content:
-                    status, message = await execution.run(content)
+                    status, message = await self._run(upload, self._words, environment, content)
         return self._verdict(upload.step, status, message)
+
+    async def _run(
+        self, upload: Upload, words: list[str], environment: Mapping[str, str], content: Content | None
+    ) -> tuple[int, str]:
+        execution = Execution(words, environment, self._options.user)
+        try:
+            return await execution.run(content)
+        finally:
+            for line in execution.complaints.last_lines(COMPLAINTS):
+                extra = {"step": upload.step, "upload": upload.id}
+                log.info("the command said: %s", redact(line), extra=extra)
 
     def _place(self) -> Scratch:
         """Our folder; a new one when somebody has removed it, as programs that tidy /tmp up do."""

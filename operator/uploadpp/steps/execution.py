@@ -45,9 +45,11 @@ class Execution:
         self._words = words
         self._environment = environment
         self._user = user
+        self.complaints = Tail()
+        """What the command said on standard error."""
 
     async def run(self, content: Content | None) -> tuple[int, str]:
-        """The exit status and the last line of the output.
+        """The exit status and the last line of the output; `complaints` has the end of the other output.
 
         The command is over when its own process is; what it has started is then ended.
 
@@ -60,9 +62,12 @@ class Execution:
         tail = Tail()
         try:
             process = self._start(family, content)
-            reading = asyncio.create_task(_read(process.stdout, tail))
+            reading = {
+                asyncio.create_task(_read(process.stdout, tail)),
+                asyncio.create_task(_read(process.stderr, self.complaints)),
+            }
             waiting = asyncio.create_task(family.wait())
-            tasks |= {reading, waiting}
+            tasks |= {*reading, waiting}
             feeding = None
             if content is not None:
                 feeding = asyncio.create_task(_feed(process.stdin, content))
@@ -74,7 +79,7 @@ class Execution:
             if feeding is not None and not feeding.done():
                 feeding.cancel()
             await family.end()
-            await asyncio.wait({reading}, timeout=DRAIN_SECONDS)
+            await asyncio.wait(reading, timeout=DRAIN_SECONDS)
             return status, tail.last_line()
         finally:
             await family.end()
@@ -88,6 +93,7 @@ class Execution:
             self._words,
             stdin=subprocess.DEVNULL if content is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,  # what it says there may be text of an uploader, and must not be our log
             env={**self._environment, MARK: family.mark},
             start_new_session=True,  # so that it can be ended with everything it starts
             user=identity.uid if identity else None,
@@ -110,9 +116,13 @@ class Tail:
 
     def last_line(self) -> str:
         """The last line that is not blank; a very long one without its end."""
-        lines = self._bytes.decode(errors="replace").split("\n")
-        line = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}…"
+        return next(iter(self.last_lines(1)), "")
+
+    def last_lines(self, most: int) -> list[str]:
+        """The last lines that are not blank, at most so many; very long ones without their ends."""
+        lines = [line.strip() for line in self._bytes.decode(errors="replace").split("\n")]
+        found = [line for line in lines if line][-most:]
+        return [line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}…" for line in found]
 
 
 async def _read(pipe: IO[bytes] | None, tail: Tail) -> None:

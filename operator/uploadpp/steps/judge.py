@@ -90,6 +90,8 @@ class Judge:
         """The verdict, and what kept the function from one of its own."""
         start, began = job.start, time.monotonic()
         reason, trace = "", parse_traceparent(traceparent)
+        if trace is None:
+            traceparent = ""  # it would be a header of the download, which cannot hold everything
         extra = {"step": self._step, "upload": start.upload_id}
         if trace is not None:
             extra["trace_id"] = f"{trace.id:032x}"

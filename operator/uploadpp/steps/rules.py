@@ -91,13 +91,19 @@ class Rule(BaseModel):
         return all(
             (
                 not self.name or _any(self.name, filename),
-                not self.extension or PurePosixPath(filename).suffix.lstrip(".") in self.extension,
+                not self.extension or self._has_extension(filename),
                 not self.mime or self._is_of(mime, sure=sure),
                 not self.user or any(_any(self.user, each) for each in (user.id, user.username, user.mail)),
                 self.largerThan is None or upload.size > self.largerThan,
                 self.smallerThan is None or upload.size < self.smallerThan,
             )
         )
+
+    def _has_extension(self, filename: str) -> bool:
+        """`.exe` is a program as well, and `a.tar.gz` ends with `gz` and with `tar.gz`."""
+        if any(each and filename.endswith(f".{each}") for each in self.extension):
+            return True
+        return "" in self.extension and not PurePosixPath(filename).suffix
 
     def _is_of(self, mime: str, *, sure: bool) -> bool:
         if not sure and self.outcome is Outcome.DELETE:

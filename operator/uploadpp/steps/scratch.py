@@ -137,7 +137,7 @@ def _take_out(top: int, name: str, new: Iterator[str]) -> bool:
 
 
 def _unpack(top: int, name: str, new: Iterator[str]) -> bool:
-    """Remove the files of a folder, move its folders to the top, and remove it; whether something has changed.
+    """Remove a folder with its files, and move its folders to the top; whether something has changed.
 
     Raises:
         OSError: it cannot be opened, or is no folder any more.

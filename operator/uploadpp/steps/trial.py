@@ -22,7 +22,7 @@ from typing import Any
 from uploadpp.core.states import Outcome
 from uploadpp.core.text import clean, clean_lines
 from uploadpp.process.configuration import ConfigurationError
-from uploadpp.steps import judge
+from uploadpp.steps import command, judge
 from uploadpp.steps.testing import bench
 from uploadpp.steps.testing.alone import run_alone
 from uploadpp.steps.testing.bench import Bench
@@ -214,6 +214,7 @@ def run_trial(
     """
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.INFO)
     logging.getLogger("uploadpp").setLevel(logging.ERROR)  # what it would say is in the result
+    logging.getLogger(command.__name__).setLevel(logging.INFO)  # but for what the command says
     worst, goes_on = Exit.CONTINUE, False
     for number, path in enumerate(trial.files, 1):
         result, left = run_alone(_one(new_bench(), trial, path, number), new_loop)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
+from uploadpp.storage.responses import Connector
 from uploadpp.storage.sources import Source, SourceError, check_source, read_url, redirected
 
 MAX_REDIRECTS = 5
@@ -68,7 +69,7 @@ class Gateway:
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._tls, limit=0),
+                connector=Connector(ssl=self._tls, limit=0),
                 timeout=self._timeout,
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),

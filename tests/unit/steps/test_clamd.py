@@ -261,3 +261,18 @@ async def test_a_connection_that_stays_open_after_the_answer_does_not_hold_us(tm
     async with listening(tmp_path, handler) as address, asyncio.timeout(30):
         assert await scan(address, much()) == ""
         released.set()
+
+
+@pytest.mark.parametrize("reply", [b"stream: OK", b"stream: OK\0stream: OK", b"stream: OK\0\0x"])
+async def test_s4_an_answer_whose_end_does_not_come_is_not_clean(tmp_path: Path, reply: bytes) -> None:
+    """A name that begins with OK begins like that."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(10)
+        while size := struct.unpack("!I", await reader.readexactly(4))[0]:
+            await reader.readexactly(size)
+        writer.write(reply)
+
+    async with listening(tmp_path, handler) as address, asyncio.timeout(30):
+        with pytest.raises(ScanError):
+            await scan(address, much())

@@ -24,7 +24,7 @@ from uploadpp.steps import (
     Verdict,
     VirusscanResult,
 )
-from uploadpp.steps.command import Command, CommandOptions
+from uploadpp.steps.command import COMPLAINTS, Command, CommandOptions
 from uploadpp.steps.execution import MAX_LINE
 
 PYTHON = f"{sys.executable} -c"
@@ -120,6 +120,27 @@ async def test_a_status_can_say_that_a_file_was_not_scanned(outcome: str) -> Non
 )
 async def test_whatever_a_command_prints_its_last_line_is_short(output: str, message: str) -> None:
     assert (await run(f"sh -c '{output}'")).message == message
+
+
+async def test_s3_what_a_command_says_on_standard_error_is_a_line_of_ours(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It quotes an uploader's file, who could write lines of the log, and to the terminal of its reader."""
+    caplog.set_level("INFO", "uploadpp.steps.command")
+    forged = '{"level": "error", "message": "no"}\\n\\033[2Jhttps://storage.test/data/s3cr3t\\n'
+    script = 'yes | head -n 200000 >&2; printf "%b" "$(cat)" >&2; sleep 0.01; echo said'
+    verdict = await run(f"sh -c '{script}'", forged.encode())
+    assert (type(verdict), verdict.message) == (Continue, "said")
+    shown = capfd.readouterr().err  # a log handler may write there as well
+    assert not any(each in shown for each in ("s3cr3t", "\033", "y\ny", '\n{"level'))
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == COMPLAINTS
+    assert lines[-3:] == [
+        "the command said: y",
+        'the command said: {"level": "error", "message": "no"}',
+        "the command said: <url>",
+    ]
+    assert {vars(record)["upload"] for record in caplog.records} == {"test"}
 
 
 async def test_the_command_knows_the_upload_and_nothing_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:

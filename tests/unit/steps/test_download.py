@@ -172,6 +172,36 @@ async def test_headers_that_do_not_end_are_not_waited_for(monkeypatch: pytest.Mo
             await read(f"{base}/x", 5)
 
 
+@pytest.mark.parametrize("answer", ["100 Continue", "103 Early Hints\r\nLink: x", "102 Processing\r\nA: b"])
+@pytest.mark.parametrize("many", [2_000, 50_000])
+async def test_s4_answers_before_the_answer_are_counted(answer: str, many: int) -> None:
+    """The HTTP library would keep all that one read brings, and read nothing else meanwhile."""
+    before = f"HTTP/1.1 {answer}\r\n\r\n"
+    answers = {
+        "/few": (f"{before * 7}{OK}Content-Length: 5\r\n", hello),
+        "/many": (f"{before * many}{OK}Content-Length: 5\r\n", hello),
+    }
+    async with serving(answers) as base:
+        assert await read(f"{base}/few", 5) == b"hello"
+        with pytest.raises(DownloadError, match="the download failed: ClientPayloadError"):
+            await read(f"{base}/many", 5)
+
+
+async def test_s4_answers_that_nobody_has_asked_for_are_not_the_next_file() -> None:
+    asked = 0
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        answer = f"{OK}Content-Length: 5\r\n\r\n".encode()
+        while await reader.readuntil(b"\r\n\r\n"):
+            asked += 1
+            writer.write(answer + b"hello" + (answer + b"WRONG") * 1000)
+
+    async with listening(talk) as base, upload(f"{base}/x", 5) as (it, _):
+        for number in (1, 2, 3):
+            assert (await whole(it), asked) == (b"hello", number)
+
+
 async def test_the_bytes_are_taken_as_they_are() -> None:
     """A bomb stays small, and what is scanned is what was sent."""
     async with serving({"/x": (f"{OK}Content-Encoding: gzip\r\n", hello)}) as base:
