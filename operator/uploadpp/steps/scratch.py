@@ -140,7 +140,7 @@ def _unpack(top: int, name: str, new: Iterator[str]) -> bool:
     """Remove a folder with its files, and move its folders to the top; whether something has changed.
 
     Raises:
-        OSError: it cannot be opened, or is no folder any more.
+        OSError: it cannot be opened, or is not a folder any more.
     """
     folder = _open_folder(name, top)
     changed = False
