@@ -177,7 +177,7 @@ async def test_headers_that_do_not_end_are_not_waited_for(monkeypatch: pytest.Mo
 async def test_s4_answers_before_the_answer_are_counted(answer: str, many: int) -> None:
     """The HTTP library would keep all that one read brings, and read nothing else meanwhile."""
     before = f"HTTP/1.1 {answer}\r\n\r\n"
-    answers = {
+    answers: dict[str, tuple[str, Body]] = {
         "/few": (f"{before * 7}{OK}Content-Length: 5\r\n", hello),
         "/many": (f"{before * many}{OK}Content-Length: 5\r\n", hello),
     }
