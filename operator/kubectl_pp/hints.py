@@ -32,11 +32,28 @@ def hints(upload: Upload, now: float) -> list[Hint]:
         )
     if upload.ended:
         return found + _ended(upload)
+    if upload.unserved:
+        return found + _unserved(upload)
     if upload.stuck:
         return found + _stuck(upload)
     if upload.stage == Stage.QUEUED:
         return [*found, _queued(upload.step)]
     return found + _moving(upload, now)
+
+
+def _unserved(upload: Upload) -> list[Hint]:
+    return [
+        Hint(
+            f"Start the service of step {upload.step}, or connect it to the same NATS: it answers what has "
+            "waited. If it runs, does it listen for exactly this word?"
+        ),
+        Hint(
+            "If it has been started and did not get this upload, start the step once more:",
+            f"resume {upload.name}",
+        ),
+        *_skip(upload),
+        Hint("Or end the upload; its bytes are kept:", f"cancel {upload.name}"),
+    ]
 
 
 def _stuck(upload: Upload) -> list[Hint]:

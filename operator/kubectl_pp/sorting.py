@@ -7,14 +7,14 @@ from typing import Any, NamedTuple, Union
 
 from kubectl_pp.errors import UsageError
 from kubectl_pp.upload import ENDED, Stage
-from uploadpp.core.states import STALLED
+from uploadpp.core.states import NO_SERVICE, STALLED
 
-NEEDS_A_PERSON = frozenset({STALLED, Stage.HELD, Stage.UPLOAD_FAILED, Stage.UNANSWERED})
+NEEDS_A_PERSON = frozenset({STALLED, NO_SERVICE, Stage.HELD, Stage.UPLOAD_FAILED, Stage.UNANSWERED})
 AGE = "age"
 COLUMNS = {
     "name": ".metadata.name",
     "step": ".status.currentStep",
-    "status": '.status.conditions[?(@.type=="Succeeded")].reason',
+    "status": ".status.conditions[0].reason",
     "retries": ".status.retryCount",
     AGE: ".metadata.creationTimestamp",
     "progress": ".status.progress",
@@ -24,7 +24,7 @@ COLUMNS = {
     "user": ".spec.upload.userID",
     "space": ".spec.upload.spaceID",
     "next": ".status.nextAttemptTime",
-    "message": '.status.conditions[?(@.type=="Succeeded")].message',
+    "message": ".status.conditions[0].message",
 }
 """The columns of the CRD, for output that is not a table."""
 _PART = re.compile(

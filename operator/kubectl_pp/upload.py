@@ -10,6 +10,7 @@ from uploadpp.core.states import (
     ENDED,
     STALLED,
     STALLED_STAGES,
+    UNSERVED,
     DesiredState,
     Outcome,
     Stage,
@@ -94,6 +95,17 @@ class Upload:
         return str(_SILENT.get(str(silent), reason))
 
     @property
+    def status_word(self) -> str:
+        """What the column STATUS shows."""
+        shown = self.condition(UNSERVED if self.unserved else SUCCEEDED)
+        return str(shown.get("reason", Stage.PENDING))
+
+    @property
+    def unserved(self) -> bool:
+        """Whether no service listens for its step."""
+        return self.condition(UNSERVED).get("status") == "True"
+
+    @property
     def ended(self) -> bool:
         """Whether nothing more happens unless a person asks for it."""
         return self.stage in _ENDED or self.condition("Finished").get("status") == "True"
@@ -111,7 +123,8 @@ class Upload:
     @property
     def stuck(self) -> bool:
         """Whether somebody does not answer, or a person has to decide."""
-        return self.stage == Stage.HELD or self.condition(STALLED).get("status") == "True"
+        stalled = self.condition(STALLED).get("status") == "True"
+        return stalled or self.stage == Stage.HELD or self.unserved
 
     @property
     def step(self) -> str:
@@ -136,7 +149,8 @@ class Upload:
     @property
     def message(self) -> str:
         """What is out of the ordinary, or else what it waits for."""
-        return str(self.status.get("message") or self.condition(SUCCEEDED).get("message", ""))
+        shown = self.condition(UNSERVED if self.unserved else SUCCEEDED)
+        return str(self.status.get("message") or shown.get("message", ""))
 
     @property
     def refusal(self) -> str:

@@ -15,7 +15,7 @@ LABEL = 12
 EVENTS_SHOWN = 8
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 _STATUS_COLORS = {"True": Color.GOOD, "False": Color.BAD}
-_BAD_WHEN_TRUE = {"Stalled", "Suspended"}
+_BAD_WHEN_TRUE = {"Stalled", "Suspended", "Unserved"}
 
 
 def render(context: Context, upload: Upload, events: list[Json] | None, now: float) -> list[str]:

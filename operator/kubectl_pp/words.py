@@ -28,8 +28,16 @@ def painted(upload: Upload, screen: Screen) -> str:
     """The state with its icon, in its colour."""
     stuck = upload.stuck and not upload.ended
     icon = screen.icon(stage_icon(upload.stage, stuck=stuck))
-    text = f"{icon} {upload.stage}" + (" (stalled)" if stuck and upload.stage != Stage.HELD else "")
+    why = silence(upload)
+    text = f"{icon} {upload.stage}" + (f" ({why})" if why else "")
     return screen.paint(text, stage_color(upload.stage, stuck=stuck))
+
+
+def silence(upload: Upload) -> str:
+    """In which way nobody answers; empty when somebody may."""
+    if upload.ended or upload.stage == Stage.HELD:
+        return ""
+    return "no service" if upload.unserved else "stalled" if upload.stuck else ""
 
 
 def next_try(upload: Upload, now: float) -> str:

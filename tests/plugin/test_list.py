@@ -12,6 +12,8 @@ import yaml
 from tests.plugin.conftest import Plugin
 from tests.plugin.resources import Writer, at
 from tests.plugin.terminal import Terminal
+from uploadpp.api.codec import to_status
+from uploadpp.core.conditions import Unserved
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import StepFinished, UploadReady
@@ -174,6 +176,12 @@ def test_what_needs_a_person_comes_first_then_the_newest(pp: Plugin, writer: Wri
     assert names("--running") == ["b-held", "a-moving", "d-moving"]
     assert names("--stalled") == ["b-held"]
     assert names("--processing=false") == ["c-over"]
+    alone = at("e-unserved", ago_minutes=30)
+    writer.put(alone)
+    writer.set_status("e-unserved", to_status(alone, unserved=Unserved(alone.current_step, alone.since)))
+    assert names("--sort-by=status")[2] == "e-unserved", "Completed, Held, NoService, Running"
+    assert names("--stalled") == ["e-unserved", "b-held"]
+    assert pp("list", "-o", "name", "--sort-by=message").code == 0
 
 
 def test_the_order_is_that_of_kubectl_for_a_field_and_the_same_in_every_output(

@@ -9,7 +9,7 @@ from kubectl_pp.sound import Json
 from kubectl_pp.times import parse_time
 from kubectl_pp.ui.commands import Commands
 from kubectl_pp.ui.rows import look, most_retries, tone
-from kubectl_pp.upload import STEP_LOOKS, SUCCEEDED, DesiredState, Stage, Step, StepState, Upload
+from kubectl_pp.upload import STEP_LOOKS, DesiredState, Stage, Step, StepState, Upload
 from kubectl_pp.view import event_time, size
 from kubectl_pp.words import current
 
@@ -42,7 +42,7 @@ def describe(upload: Upload, events: list[Json] | None, commands: Commands, now:
         "file": harmless(str(file.get("filename", ""))),
         "user": harmless(str(file.get("userID", ""))),
         "facts": facts,
-        "status": str(upload.condition(SUCCEEDED).get("reason", Stage.PENDING)),
+        "status": upload.status_word,
         "look": look(upload),
         "since": upload.since,
         "arrived": parse_time(str(file.get("receivedTime", ""))) or upload.created,

@@ -2,7 +2,7 @@
 
 from kubectl_pp.screen import Color, clip, harmless
 from kubectl_pp.sound import Json
-from kubectl_pp.upload import SUCCEEDED, Stage, Upload, stage_color, stage_icon
+from kubectl_pp.upload import Stage, Upload, stage_color, stage_icon
 from kubectl_pp.words import current
 
 LONG_SECONDS = 300
@@ -44,7 +44,7 @@ class Row:
         self.number = number
         self.key = upload.key
         self.stage = upload.stage
-        self.status = str(upload.condition(SUCCEEDED).get("reason", Stage.PENDING))
+        self.status = upload.status_word
         self.stuck = upload.stuck
         self.ended = upload.ended and not self.stuck
         self.failed = upload.failed

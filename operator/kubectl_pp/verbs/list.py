@@ -14,7 +14,7 @@ from kubectl_pp.screen import clip
 from kubectl_pp.sessions import session
 from kubectl_pp.sorting import Entry, arranged, is_path, no_column, path_of, value_at
 from kubectl_pp.table import PADDING, Paint, columns, layout
-from kubectl_pp.upload import QUALIFIED, SUCCEEDED, Upload, stage_color
+from kubectl_pp.upload import QUALIFIED, Upload, stage_color
 
 STATUS_COLUMN = "Status"
 STEP_COLUMN = "Step"
@@ -76,7 +76,7 @@ def _objects(context: Context) -> list[Upload]:
         Entry(
             upload.name,
             upload.meta.get("creationTimestamp", ""),
-            upload.condition(SUCCEEDED).get("reason"),
+            upload.status_word,
             value_at(upload.raw, path) if by else None,
             upload,
         )

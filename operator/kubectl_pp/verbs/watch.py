@@ -14,7 +14,7 @@ from kubectl_pp.tracker import Tracker
 from kubectl_pp.upload import Upload, collection, stage_color
 from kubectl_pp.verbs.status import readable_events
 from kubectl_pp.view import render
-from kubectl_pp.words import state
+from kubectl_pp.words import silence, state
 
 REFRESH_SECONDS = 1.0
 """Ages move even when nothing else does."""
@@ -71,7 +71,7 @@ def _words(upload: Upload) -> str:
         text += f", {upload.retries} retries"
     if at := upload.time("nextAttemptTime"):
         text += f", next at {clock(at)}"
-    return text + (", stalled" if upload.stuck and not upload.ended else "")
+    return text + (f", {why}" if (why := silence(upload)) else "")
 
 
 def _line(context: Context, upload: Upload, words: str) -> None:

@@ -1,6 +1,6 @@
 """An upload to and from its resource; what the rest of the operator imports."""
 
-from uploadpp.api.decode import control_of, from_resource
+from uploadpp.api.decode import control_of, from_resource, shown_unserved
 from uploadpp.api.encode import ALL_SHOWN, ShownField, to_resource, to_spec, to_status
 from uploadpp.api.field_reader import InvalidResourceError
 
@@ -10,6 +10,7 @@ __all__ = [
     "ShownField",
     "control_of",
     "from_resource",
+    "shown_unserved",
     "to_resource",
     "to_spec",
     "to_status",

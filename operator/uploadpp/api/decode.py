@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from uploadpp.api.field_reader import FieldReader
+from uploadpp.api.field_reader import FieldReader, InvalidResourceError
 from uploadpp.api.plan import decode_hidden, decode_plan, is_listed
-from uploadpp.core.conditions import ConditionType
+from uploadpp.core.conditions import ConditionType, Unserved
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import (
@@ -152,6 +152,18 @@ def _with_status(pending: Upload, spec: FieldReader, status: FieldReader, defaul
             start=log.optional_number("start"),
         ),
     )
+
+
+def shown_unserved(obj: Mapping[str, Any]) -> Unserved | None:
+    """What a resource shows of the service of its step: the next write may leave that as it is."""
+    status = FieldReader(obj, "").child("status")
+    try:
+        for each in status.children("conditions"):
+            if each.text("type") == ConditionType.UNSERVED:
+                return Unserved(status.text("currentStep"), each.time("lastTransitionTime") or Millis(0))
+    except InvalidResourceError:
+        pass  # it is only shown: the state is read without it
+    return None
 
 
 def control_of(obj: Mapping[str, Any]) -> Control:

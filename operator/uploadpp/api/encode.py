@@ -11,7 +11,7 @@ from typing import Any
 from uploadpp.api import API_VERSION, KIND
 from uploadpp.api.plan import encode_plan, hidden_steps
 from uploadpp.api.timestamps import format_time
-from uploadpp.core.conditions import Condition, conditions
+from uploadpp.core.conditions import Condition, Unserved, conditions
 from uploadpp.core.model import Millis, StepStatus, Upload
 from uploadpp.core.naming import LABELS, resource_name
 from uploadpp.core.sharding import BUCKET_LABEL, bucket_label
@@ -94,17 +94,18 @@ def _encode_file(upload: Upload, shown: frozenset[ShownField]) -> Json:
     return encoded
 
 
-def to_status(upload: Upload, uid: str = "", sealed_with: str = "") -> Json:
+def to_status(upload: Upload, uid: str = "", sealed_with: str = "", unserved: Unserved | None = None) -> Json:
     """The status of an upload: everything that `from_resource` needs, defaults left out.
 
     `uid` is that of the resource: a status that is found in another one comes from a backup. `sealed_with` is
-    the fingerprint of the key that `spec.sealed` is sealed with.
+    the fingerprint of the key that `spec.sealed` is sealed with. `unserved` is only shown.
     """
+    generation = upload.observed_generation
     over = sum(step.state in OVER for step in upload.steps)
     log = upload.log
     status = _filled(
-        observedGeneration=upload.observed_generation,
-        conditions=[_encode_condition(each, upload.observed_generation) for each in conditions(upload)],
+        observedGeneration=generation,
+        conditions=[_encode_condition(each, generation) for each in conditions(upload, unserved)],
         currentStep=upload.current_step,
         progress=f"{over}/{len(upload.plan)}",
         outcome=upload.outcome,

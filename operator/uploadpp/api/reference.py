@@ -57,7 +57,7 @@ def render_reference() -> str:
 
 def _stages() -> str:
     rows = [(f"`{word}`", "yes" if word in ENDED else "", meaning) for word, meaning in WORDS.items()]
-    text = "The reason of the condition `Succeeded`, in the column STATUS:\n\n"
+    text = "The reason of the first condition, in the column STATUS:\n\n"
     return text + _table(("word", "ended", "meaning"), rows)
 
 

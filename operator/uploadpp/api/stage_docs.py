@@ -1,6 +1,6 @@
 """What each stage means, for docs/api.md; a test keeps it complete."""
 
-from uploadpp.core.states import STALLED, Stage
+from uploadpp.core.states import NO_SERVICE, STALLED, Stage
 
 STAGES: dict[Stage, str] = {
     Stage.PENDING: "The operator has not started it yet.",
@@ -28,6 +28,8 @@ STAGES: dict[Stage, str] = {
 WORDS: dict[str, str] = {
     STALLED: "Running, AwaitingReady or AwaitingURL, and the answer is overdue; the condition `Stalled` says "
     "whose.",
+    NO_SERVICE: "Running or Queued, and no service listens for the step. Here the word is the reason of the "
+    "condition `Unserved`; that of `Succeeded` still is the stage.",
     **{stage.value: meaning for stage, meaning in STAGES.items()},
 }
 """What the column STATUS can say."""

@@ -17,7 +17,7 @@ class ConditionModel(ApiModel):
         description="Succeeded: the summary, whose reason says where the upload stands; Unknown "
         "until it ends. Finished: whether it has ended, well or not. Acknowledged: whether the storage "
         "has carried out the outcome. Stalled: somebody does not answer. Suspended: it waits because a "
-        "person asked for that.",
+        "person asked for that. Unserved: no service listens for the current step; absent otherwise.",
     )
     status: ConditionStatus = Field(description="True, False or Unknown.")
     reason: Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Za-z]+$")] = Field(
@@ -78,7 +78,8 @@ class UploadPostprocessingStatus(ApiModel):
     )
     conditions: Annotated[list[ConditionModel], Field(max_length=8)] | None = Field(
         None,
-        description="The summary first. `kubectl wait --for=condition=Finished` waits for any end.",
+        description="What the column STATUS shows first: Succeeded, or Unserved while no service listens for "
+        "the step. Take them by their type. `kubectl wait --for=condition=Finished` waits for any end.",
     )
     current_step: Annotated[str, Field(max_length=63)] | None = Field(
         None,

@@ -24,7 +24,7 @@ class UploadPostprocessing(ApiModel):
 
 COLUMNS = (
     ("Step", ".status.currentStep", "string", 0),
-    ("Status", '.status.conditions[?(@.type=="Succeeded")].reason', "string", 0),
+    ("Status", ".status.conditions[0].reason", "string", 0),
     ("Retries", ".status.retryCount", "integer", 0),
     ("Age", ".metadata.creationTimestamp", "date", 0),
     ("Progress", ".status.progress", "string", 1),
@@ -34,11 +34,12 @@ COLUMNS = (
     ("User", ".spec.upload.userID", "string", 1),
     ("Space", ".spec.upload.spaceID", "string", 1),
     ("Next", ".status.nextAttemptTime", "string", 1),
-    ("Message", '.status.conditions[?(@.type=="Succeeded")].message', "string", 1),
+    ("Message", ".status.conditions[0].message", "string", 1),
 )
 """What `kubectl get` prints, and with `-o wide` (the last element is 1).
 
-With a UUID for a name, four columns are what 80 characters have room for.
+With a UUID for a name, four columns are what 80 characters have room for. The first condition is `Succeeded`,
+or `Unserved` while no service listens for the step.
 """
 
 SELECTABLE = (

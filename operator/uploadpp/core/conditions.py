@@ -3,15 +3,21 @@
 Both are computed from the state alone, so nothing about them is stored or can go stale.
 `Succeeded` and `Finished` are there from the start; `Acknowledged`, `Stalled` and
 `Suspended` only once they mean something (each costs bytes in every write).
+
+`Unserved` is the exception: it tells what was found out about the services of steps, which the state of
+an upload does not contain. It is shown and never believed (docs/adr/0051).
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from uploadpp.core.model import MAX_MESSAGE, Millis, StepStatus, Upload
 from uploadpp.core.states import (
+    NO_SERVICE,
     STALL_REASONS,
     STALLED,
+    UNSERVED,
     DesiredState,
     Outcome,
     Stage,
@@ -39,6 +45,7 @@ class ConditionType(StrEnum):
     ACKNOWLEDGED = "Acknowledged"
     STALLED = "Stalled"
     SUSPENDED = "Suspended"
+    UNSERVED = UNSERVED
 
 
 class ConditionStatus(StrEnum):
@@ -60,8 +67,20 @@ class Condition:
     since: Millis
 
 
-def conditions(upload: Upload) -> tuple[Condition, ...]:
-    """All conditions of an upload, the summary first."""
+class Unserved(NamedTuple):
+    """A step that no service listens for, and since when an upload is known to wait for one, in ms."""
+
+    step: str
+    since: Millis
+
+
+def may_be_unserved(upload: Upload) -> bool:
+    """Whether an upload waits for the service of its current step, and nothing worse is known."""
+    return upload.stage in {Stage.RUNNING, Stage.QUEUED} and upload.stalled_at is None
+
+
+def conditions(upload: Upload, unserved: Unserved | None = None) -> tuple[Condition, ...]:
+    """All conditions of an upload: what the STATUS column shows first, which is the summary or `Unserved`."""
     stage, ended = upload.stage, upload.stage.ended
     begun = upload.started_at or upload.since
     since = (upload.completed_at or upload.since) if ended else begun
@@ -90,7 +109,14 @@ def conditions(upload: Upload) -> tuple[Condition, ...]:
         found.append(
             Condition(ConditionType.SUSPENDED, ConditionStatus.TRUE, "Requested", message, upload.since),
         )
+    if unserved is not None and unserved.step == upload.current_step and may_be_unserved(upload):
+        found.insert(0, _unserved(unserved))
     return tuple(found)
+
+
+def _unserved(unserved: Unserved) -> Condition:
+    text = f"no service listens for step {unserved.step}; start one, and it answers what has waited"
+    return Condition(ConditionType.UNSERVED, ConditionStatus.TRUE, NO_SERVICE, text, unserved.since)
 
 
 def _acknowledged(upload: Upload) -> Condition:

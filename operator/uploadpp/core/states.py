@@ -98,6 +98,11 @@ STALL_REASONS = {
 }
 STALLED_STAGES = {reason: stage for stage, reason in STALL_REASONS.items()}
 
+UNSERVED = "Unserved"
+"""The condition of an upload at a step that no service listens for. No rule reads it."""
+NO_SERVICE = "NoService"
+"""Its reason, which the STATUS column shows instead of the stage."""
+
 
 class StepState(Word):
     """Where one step of an upload stands."""

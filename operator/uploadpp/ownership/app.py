@@ -151,7 +151,9 @@ class App:
         async with Api(credentials) as api:
             events = EventLog(api, self._namespace, self._identity)
             membership = Membership(self._client, self._namespace, self._identity, self._settings.shards)
-            deps = self._dependencies(api, events, self._client, credentials)
+            steps = [step.name for step in self._config.steps]
+            listeners = Listeners(self._client.jetstream(), steps, self._metrics)
+            deps = self._dependencies(api, events, self._client, credentials, listeners)
             count = self._settings.shards
             max_age = self._settings.stream_max_age / 1000 or None
             lease = partial(self._lease, api)
@@ -159,8 +161,6 @@ class App:
                 ShardCandidate(deps, membership, Shard(i, count), lease, max_age) for i in range(count)
             ]
             self._publish_backlogs()
-            steps = [step.name for step in self._config.steps]
-            listeners = Listeners(self._client.jetstream(), steps, self._metrics)
             self._rights = Rights(api, self._namespace)
             beside = (
                 events.run,
@@ -253,7 +253,7 @@ class App:
         return Lease(api, self._namespace, shard.lease_name, self._identity, duration, claimant=claimant)
 
     def _dependencies(
-        self, api: Api, events: EventLog, client: Client, credentials: Credentials
+        self, api: Api, events: EventLog, client: Client, credentials: Credentials, listeners: Listeners
     ) -> Dependencies:
         return Dependencies(
             config=self._config,
@@ -274,6 +274,7 @@ class App:
             watch=partial(Watch, credentials=credentials),
             ask=self._storage.ask if self._storage is not None else None,
             ask_seconds=self._settings.storage_check_interval / 1000,
+            unserved=lambda: listeners.unserved,
             tracing=Tracing(self._otlp.sampled, self._otlp.emit) if self._otlp is not None else None,
         )
 

@@ -12,6 +12,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.model import Millis
 from uploadpp.pipeline.ports import Ask, Notices, Resources, Seals, Watching
 from uploadpp.pipeline.rehearsal import Rehearse, rehearse
+from uploadpp.pipeline.unserved_steps import UnservedNames
 from uploadpp.process.clock import wall_clock
 from uploadpp.resources.relist import SOON_READ
 from uploadpp.resources.watch.kopf_handlers import Sink
@@ -58,3 +59,4 @@ class Dependencies:
     tracing: Tracing | None = None
     ask: Ask | None = None  # the storage, about uploads that it may have lost; None asks nothing
     ask_seconds: float = ASK_SECONDS
+    unserved: UnservedNames = lambda: None  # the steps that no service listens for

@@ -223,6 +223,7 @@ class Ownership:
             components.vanished.run(components.router),
             components.labels.run(),
             components.overfull.run(),
+            components.unserved_steps.run(),
         )
         self._volition = [self._spawn(each) for each in own]
         self._volition.append(self._spawn(components.timers.run(self._on_tick)))

@@ -41,8 +41,14 @@ class Listeners:
         self._clock = clock
         self._absent = dict.fromkeys(self._steps, 0)
         metrics.watch_answers(self._steps)
+        self._looks = 0
         self.missing: list[str] = []
         """Steps that nobody serves, in the configured order."""
+
+    @property
+    def unserved(self) -> frozenset[str] | None:
+        """Steps that nobody serves; None before enough looks."""
+        return frozenset(self.missing) if self._looks >= ABSENT_LOOKS else None
 
     async def run(self) -> None:
         """Look until cancelled; at first more often, so that a mistake is named within seconds."""
@@ -75,6 +81,7 @@ class Listeners:
             if step not in missing:
                 log.info("the service of step %s is there", step, extra={"step": step})
         self.missing = missing
+        self._looks += 1
 
 
 def advice(step: str) -> str:

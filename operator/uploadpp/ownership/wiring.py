@@ -28,6 +28,7 @@ from uploadpp.pipeline.refusals import Refusals
 from uploadpp.pipeline.router import Router
 from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.timers import Timers
+from uploadpp.pipeline.unserved_steps import UnservedSteps
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.pipeline.write_guard import WriteGuard
 from uploadpp.pipeline.write_queue import WriteQueue
@@ -81,6 +82,7 @@ class Components:
     checkpoint: Checkpoint
     lost_uploads: LostUploads
     overfull: Overfull
+    unserved_steps: UnservedSteps
 
 
 def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Components:
@@ -168,4 +170,5 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
         checkpoint=Checkpoint(shared, uploads, queue, records, handler),
         lost_uploads=lost_uploads,
         overfull=Overfull(uploads, acks, deps.store),
+        unserved_steps=UnservedSteps(shared, uploads, queue, deps.unserved),
     )

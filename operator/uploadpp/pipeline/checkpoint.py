@@ -260,7 +260,7 @@ class Checkpoint:
             # The first URL may be from a Secret: no message brings it again once the upload has begun.
             tracked.stored = await self._seal(tracked, tracked.stored, origin)
             altered = tracked.stored.altered
-        status = to_status(upload, tracked.stored.uid, tracked.sealed_with)
+        status = to_status(upload, tracked.stored.uid, tracked.sealed_with, tracked.unserved)
         write = self._resources.write_status(tracked.name, tracked.stored.version, status)
         written = tracked.stored = await self._timed(STATUS, write)
         altered = written.altered or altered

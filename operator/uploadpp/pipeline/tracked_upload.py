@@ -20,6 +20,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from uploadpp.core.commands import Notice
+from uploadpp.core.conditions import Unserved
 from uploadpp.core.model import Origin, Upload
 from uploadpp.kube.errors import Refusal
 from uploadpp.kube.store import Stored
@@ -74,6 +75,8 @@ class TrackedUpload:
     """Whether it may have a resource although `stored` is None: an answer got lost, or a removal failed."""
     creating: bool = False
     """Whether its creation is on its way in a form that does not tell the end."""
+    unserved: Unserved | None = None
+    """What its resource shows of the service of its step, from the next write on. Nothing goes by it."""
     gone: bool = False
     """Whether it is forgotten: nothing is published, written or awaited for it any more."""
 

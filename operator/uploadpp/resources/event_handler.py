@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-from uploadpp.api.codec import InvalidResourceError, control_of, from_resource, to_status
+from uploadpp.api.codec import InvalidResourceError, control_of, from_resource, shown_unserved, to_status
 from uploadpp.api.field_reader import FieldReader
 from uploadpp.api.timestamps import parse_time
 from uploadpp.core.bounds import LAST_MOMENT
@@ -169,7 +169,8 @@ class ResourceEventHandler:
         The version of that write is not taken over. Our next write then meets a conflict, and a conflict
         makes us confirm that we own the shard: the other writer may be our successor, after a pause of ours.
         """
-        if resource.get("status") == to_status(tracked.upload, now.uid, tracked.sealed_with):
+        own = to_status(tracked.upload, now.uid, tracked.sealed_with, tracked.unserved)
+        if resource.get("status") == own:
             return
         moment = monotonic()
         if moment < self._written_back.get(now.uid, 0.0) + WRITE_BACK_SECONDS:
@@ -273,7 +274,12 @@ class ResourceEventHandler:
             origin = origin_from_spec(upload)
             upload = evolve(upload, origin=origin)
         tracked = TrackedUpload(
-            name, upload, stored=stored(resource), sealed=origin, sealed_with=sealed_with(sealed)
+            name,
+            upload,
+            stored=stored(resource),
+            sealed=origin,
+            sealed_with=sealed_with(sealed),
+            unserved=shown_unserved(resource),
         )
         self._applier.adopt(tracked)
         if not sealed:

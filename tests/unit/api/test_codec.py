@@ -11,10 +11,12 @@ from uploadpp.api.codec import (
     ShownField,
     control_of,
     from_resource,
+    shown_unserved,
     to_resource,
     to_spec,
     to_status,
 )
+from uploadpp.core.conditions import Unserved
 from uploadpp.core.config import Config
 from uploadpp.core.inputs import BytesReceived, SpecChanged, Tick
 from uploadpp.core.machine import decide
@@ -207,6 +209,26 @@ def test_what_is_stalled_says_so_in_its_column_and_keeps_its_stage(stage: Stage)
     assert from_resource(stored, impatient, upload.origin) == upload
     stored["status"]["conditions"][0]["reason"] = stage.value  # as versions before this one wrote it
     assert from_resource(stored, impatient, upload.origin) == upload
+
+
+def test_that_no_service_listens_is_shown_and_not_believed() -> None:
+    upload = after(*PASSED[:1])
+    unserved = Unserved("virusscan", Millis(upload.since + 5_000))
+    shown = resource(upload)
+    assert shown_unserved(shown) is None
+    shown["status"] = to_status(upload, unserved=unserved)
+    assert shown["status"]["conditions"][0]["reason"] == "NoService"
+    assert shown_unserved(shown) == unserved
+    believed = from_resource(shown, CONFIG, upload.origin)
+    assert believed == from_resource(resource(upload), CONFIG, upload.origin)
+
+
+@pytest.mark.parametrize(
+    "conditions", ["none", [7], [{"type": "Unserved", "lastTransitionTime": "soon"}], [{"type": 7}], None]
+)
+def test_what_is_shown_of_services_may_be_anything(conditions: object) -> None:
+    status = {"conditions": conditions, "currentStep": "virusscan"}
+    assert shown_unserved({"status": status}) is None
 
 
 @pytest.mark.parametrize(

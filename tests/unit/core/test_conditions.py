@@ -2,7 +2,14 @@
 
 import pytest
 
-from uploadpp.core.conditions import Condition, ConditionStatus, ConditionType, conditions, describe
+from uploadpp.core.conditions import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Unserved,
+    conditions,
+    describe,
+)
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import FinishedElsewhere
 from uploadpp.core.model import Control, Millis, StepPlan, Upload
@@ -292,3 +299,23 @@ def test_a_long_sentence_is_cut() -> None:
     story = begun("a" * 30)
     story.answers("retry", message="x" * 2000)
     assert len(describe(story.upload)) == 1024
+
+
+def test_that_no_service_listens_stands_before_the_stage_and_changes_nothing_else() -> None:
+    story = begun("a", "b")
+    unserved = Unserved("a", Millis(story.now + 7))
+    first, *others = conditions(story.upload, unserved)
+    text = "no service listens for step a; start one, and it answers what has waited"
+    assert first == Condition(ConditionType.UNSERVED, TRUE, "NoService", text, unserved.since)
+    assert tuple(others) == conditions(story.upload)
+    assert conditions(story.upload, Unserved("b", story.now)) == conditions(story.upload)
+    story.answers("continue")
+    assert conditions(story.upload, unserved) == conditions(story.upload), "of an earlier step"
+
+
+def test_an_upload_that_is_stalled_or_tries_again_shows_that() -> None:
+    stalled, failed = begun("a"), begun("a")
+    stalled.timer()
+    failed.answers("retry")
+    for story in (stalled, failed):
+        assert conditions(story.upload, Unserved("a", story.now)) == conditions(story.upload)

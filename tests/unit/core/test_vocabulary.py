@@ -87,7 +87,7 @@ SECOND, MINUTE = 1_000, 60_000
         ),
         (Kind, "start finish retry restart resume"),
         (NoticeType, "Normal Warning"),
-        (ConditionType, "Succeeded Finished Acknowledged Stalled Suspended"),
+        (ConditionType, "Succeeded Finished Acknowledged Stalled Suspended Unserved"),
         (ConditionStatus, "True False Unknown"),
         (Claim, "Wait Take Keep"),
         (SpanKind, "run request wait"),

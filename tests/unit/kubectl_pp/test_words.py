@@ -14,8 +14,10 @@ from kubectl_pp.findings import Verdict
 from kubectl_pp.hints import hints
 from kubectl_pp.screen import MAX_SHOWN, clip, harmless, safe, wrap
 from kubectl_pp.times import human, parse_duration, parse_time
+from kubectl_pp.ui.rows import ATTENTION, Row
 from kubectl_pp.upload import Upload, stage_icon
 from kubectl_pp.verbs.stats import rank
+from kubectl_pp.words import silence
 from uploadpp.core.states import Outcome, Stage
 from uploadpp.core.text import clean
 
@@ -105,6 +107,29 @@ def test_every_state_has_advice_and_an_icon(stage: str, *, stuck: bool, outcome:
     for hint in found:
         assert ("ocis" in hint.text) == ("opencloud" in hint.text), "people run one or the other"
         assert ("OCIS_" in hint.text) == ("OC_" in hint.text)
+
+
+@pytest.mark.parametrize(("stage", "state"), [(Stage.RUNNING, "Running"), (Stage.QUEUED, "Waiting")])
+def test_an_upload_without_a_service_says_so_everywhere(stage: Stage, state: str) -> None:
+    conditions = [
+        {"type": "Unserved", "reason": "NoService", "status": "True", "message": "no service listens"},
+        {"type": "Succeeded", "reason": stage, "status": "Unknown", "message": "waiting"},
+    ]
+
+    def with_conditions(*found: dict[str, str]) -> Upload:
+        steps = [{"name": "a", "state": state}]
+        status = {"conditions": [*found], "currentStep": "a", "steps": steps}
+        return Upload({"metadata": {"name": "n"}, "spec": {"upload": {"id": "n"}}, "status": status})
+
+    upload = with_conditions(*conditions)
+    assert (upload.stage, upload.status_word, upload.message) == (stage, "NoService", "no service listens")
+    assert upload.stuck
+    assert silence(upload) == "no service"
+    assert Row(upload, 1).rank(0.0, frozenset()) == ATTENTION
+    assert "Start the service of step a" in hints(upload, 0.0)[0].text
+    upload = with_conditions(*conditions[1:])
+    assert (upload.status_word, upload.message, silence(upload)) == (stage, "waiting", "")
+    assert not upload.stuck
 
 
 def test_metrics_that_mean_trouble() -> None:

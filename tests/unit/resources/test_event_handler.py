@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.pipeline.test_replaying import BOTH, CONFIG, NOW
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
+from uploadpp.core.conditions import Unserved
 from uploadpp.core.model import Millis, Origin, Upload
 from uploadpp.core.naming import ADOPTED_ANNOTATION
 from uploadpp.core.sharding import Shard
@@ -164,6 +165,25 @@ def test_a_status_that_somebody_writes_is_written_over(status: dict[str, Any]) -
     side = touched(status)
     assert side.stored == [VICTIM]
     assert known_version(side) == "5", "a conflict has to ask whether the shard is ours: it may be an owner's"
+
+
+def test_what_a_resource_shows_of_services_is_known_and_not_written_over() -> None:
+    made, side, upload = driven(VICTIM), Side(), after(ARRIVAL, upload_id=VICTIM, config=CONFIG)
+    unserved = Unserved(upload.current_step, NOW)
+    made["status"] = to_status(upload, unserved=unserved)
+    side.inputs.listed(made)
+    side.applier.act()
+    tracked = side.uploads.by_id(VICTIM)
+    assert tracked is not None
+    assert tracked.unserved == unserved
+    side.stored.clear()
+    status = to_status(tracked.upload, made["metadata"]["uid"], tracked.sealed_with, unserved)
+    made["metadata"]["resourceVersion"] = "6"
+    side.inputs.seen({**made, "status": status})
+    assert side.stored == []
+    made["metadata"]["resourceVersion"] = "7"
+    side.inputs.seen({**made, "status": to_status(tracked.upload, made["metadata"]["uid"])})
+    assert side.stored == [VICTIM]
 
 
 def test_nobody_fights_over_a_status() -> None:

@@ -17,7 +17,7 @@ const ALL = [...FILTERS, "start", "open"];
 const EMPTY = {
   "": "Nothing is in postprocessing. An upload appears here as soon as the operator has received it; those that have ended are under succeeded and failed.",
   attention:
-    "Nothing needs attention. Uploads that are stalled or held, or queued for a step nobody answers for, would be here.",
+    "Nothing needs attention. Uploads that are stalled or held, at a step without a service, or queued for a step nobody answers for, would be here.",
   retrying:
     "Nothing is backing off. Uploads would be here while they wait for the next attempt of a step that has failed.",
   long: "Nothing waits long. Uploads that are in one stage for more than 5 minutes would be here.",
