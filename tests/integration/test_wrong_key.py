@@ -17,6 +17,7 @@ from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import Driver, histories, reasons, samples, start_working, until, until_reasons
 from uploadpp.core.model import Origin
+from uploadpp.core.sharding import Shard
 from uploadpp.kube.sealing import Sealer, fingerprint
 from uploadpp.testing.events import STREAM, step_finished
 from uploadpp.wire.positions import acknowledged
@@ -141,6 +142,63 @@ async def test_a_standby_with_another_key_is_not_ready(
     await driver.until_released("u1")
     await until_reasons(kubectl, {"u1": "Completed"})
     standby.kill()
+    await starting
+
+
+async def test_a_key_that_has_reached_one_replica_loses_nothing_of_two_shards(
+    driver: Driver,
+    kubectl: Kubectl,
+    cluster: LocalCluster,
+    instance: Instance,
+    nats: NatsServer,
+    namespace: str,
+) -> None:
+    """One upload is sealed with the new key, beside others that the other replica opens."""
+
+    def replica(name: str, *keys: str) -> Operator:
+        file = instance.folder / f"{name}.key"
+        file.touch(mode=0o600)
+        file.write_text("\n".join(keys))
+        environment = {
+            "UPLOADPP_SEALING_KEY_FILE": str(file),
+            "UPLOADPP_LEASE_DURATION": "2s",
+            "UPLOADPP_SHARDS": "2",
+            "HOSTNAME": name,
+        }
+        options = OperatorOptions(cluster.kubeconfig, nats.address, namespace, environment=environment)
+        return Operator(instance, options, name=name)
+
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    known = [f"u{number}" for number in range(40)]
+    mine = [upload for upload in known if Shard(0, 2).owns(upload)][:4]
+    others = [upload for upload in known if Shard(1, 2).owns(upload)][:4]
+    driver.silent = True
+    first = await start_working(replica("first", old))
+    await driver.upload(*mine, *others[1:])
+    await until_reasons(kubectl, dict.fromkeys([*mine, *others[1:]], "Running"))
+    await asyncio.to_thread(first.stop)
+    first = await start_working(replica("first", new, old))
+    late, names = others[0], [*mine, *others]
+    await driver.upload(late)
+    await until_reasons(kubectl, dict.fromkeys(names, "Running"))
+
+    second = replica("second", old)
+    starting = asyncio.create_task(start(second))
+    await unready(second, f"the owner seals with {fingerprint(new)}")
+    await asyncio.sleep(3)  # so long it takes until a shard would be given to it
+    assert "giving a shard up" not in first.log.read_text()
+    await asyncio.to_thread(first.kill)
+    text = await unready(second, "1 uploads are sealed with")
+    assert fingerprint(new) in text
+    assert samples(second.metrics(), "uploadpp_sealing_key_wrong") == {"": 1}
+    await driver.again()
+    await until_reasons(kubectl, dict.fromkeys(mine, "Completed") | dict.fromkeys(others, "Running"))
+    first = await start_working(replica("first", new, old))
+    await until_reasons(kubectl, dict.fromkeys(names, "Completed"))
+    for upload, history in (await histories(driver.js)).items():
+        assert history.steps == ["policies", "virusscan"], upload
+        assert history.finished == ("continue",), upload
+    second.kill()
     await starting
 
 

@@ -16,7 +16,7 @@ from uploadpp.kube.errors import ApiError
 from uploadpp.kube.lease import Lease, LeaseLostError
 from uploadpp.ownership.dependencies import Dependencies
 from uploadpp.ownership.legacy_service import ReplacedServiceError
-from uploadpp.ownership.membership import Membership
+from uploadpp.ownership.membership import PATIENCE_SECONDS, Membership
 from uploadpp.ownership.ownership import Ownership
 from uploadpp.ownership.readiness import told
 from uploadpp.pipeline.fence import FencedError
@@ -105,6 +105,11 @@ class ShardCandidate:
         keys = getattr(self._deps.seals, "fingerprints", ())
         return differences(lease.owners_annotations, annotations_of(self._deps), keys)
 
+    def _lacks_key_of(self, lease: Lease) -> bool:
+        """Whether the last owner has sealed with a key that we do not have."""
+        keys = getattr(self._deps.seals, "fingerprints", ())
+        return bool(differences(lease.owners_annotations, {}, keys)[0])
+
     @property
     def lacks_key(self) -> bool:
         """Whether we cannot open what is under way, or what the owner seals."""
@@ -135,6 +140,8 @@ class ShardCandidate:
         """Whether to take the Lease, which could be had for so long (`kube.claimant.Bid`)."""
         if self._lease is None or await self._membership.layouts.held(self._lease):
             return False
+        if free_seconds < PATIENCE_SECONDS and (self.wrong_key or self._lacks_key_of(self._lease)):
+            return False  # first whoever has the key
         return self._membership.claims(self.shard.index, free_seconds)
 
     def outbid(self) -> None:

@@ -88,6 +88,10 @@ class Working(Protocol):
     shard: Shard
 
     @property
+    def lacks_key(self) -> bool:
+        """Whether this replica cannot open what the others seal: it is of no use to them."""
+
+    @property
     def working(self) -> bool:
         """Whether this replica owns the shard and has caught up with the log."""
 
@@ -245,8 +249,8 @@ class Membership:
         body: dict[str, object] = {"replica": self._identity, "owned": self.owned}
         if free is not None:
             body["free"] = free
-        if self._leaving:
-            body["leaving"] = True
+        if self._leaving or any(candidate.lacks_key for candidate in self._candidates):
+            body["leaving"] = True  # count on us for nothing
         await self._client.publish(self._subject, orjson.dumps(body))
 
     async def _hear(self, message: Msg) -> None:

@@ -255,7 +255,8 @@ class ResourceEventHandler:
             _check_may_begin(resource, upload)
         except (SealError, InvalidResourceError) as error:
             if isinstance(error, UnknownKeyError) and _is_under_way(resource):
-                self.keys.failed(resource["metadata"]["uid"], error, resource["status"].get("sealedWith"))
+                uid, status = resource["metadata"]["uid"], resource["status"]
+                self.keys.failed(uid, error, status.get("sealedWith"), of_another=status.get("uid") != uid)
             if isinstance(error, ForeignSealError):
                 self.keys.opened()
             self._left_alone.report(resource, error)

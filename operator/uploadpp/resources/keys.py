@@ -4,7 +4,8 @@ A wrong key is the installation's fault, and the uploads behind it cannot be dri
 not be read, or they are lost. A damaged sealed part is the fault of one resource, which is left alone.
 `spec.sealed` can be changed by anybody who may edit resources. `status.sealedWith`, which says what key has
 sealed it, only the operator can. Where that is one of ours, somebody has changed the sealed part:
-that is damage, and our key is right. Resources of older versions do not say it, and are told apart by number:
+that is damage, and our key is right. Where it is another one, a single upload proves that a key is missing.
+Resources of older versions do not say it, and are told apart by number:
 one that no key opens may be a slip of somebody's hand; when nothing opens, or several do not, it is the key.
 """
 
@@ -30,6 +31,7 @@ class KeyCheck:
         self._ours = ours
         self._opened = 0
         self._unknown: dict[str, str] = {}
+        self._is_proven = False
 
     @property
     def unknown(self) -> int:
@@ -40,12 +42,19 @@ class KeyCheck:
         """Our keys have opened one."""
         self._opened += 1
 
-    def failed(self, uid: str, error: UnknownKeyError, by_status: object = None) -> None:
-        """Another key, it seems, has sealed an upload that is under way; `by_status` is what we wrote."""
-        if by_status in self._ours:
+    def failed(
+        self, uid: str, error: UnknownKeyError, by_status: object = None, *, of_another: bool = False
+    ) -> None:
+        """Another key, it seems, has sealed an upload that is under way; `by_status` is what we wrote.
+
+        A status `of_another` resource, as in a backup, proves nothing.
+        """
+        named = by_status if isinstance(by_status, str) else ""
+        if named in self._ours:
             self._opened += 1  # the key is right, and somebody has written into the resource
         else:
-            self._unknown[uid] = by_status if isinstance(by_status, str) and by_status else error.fingerprint
+            self._unknown[uid] = named or error.fingerprint
+            self._is_proven = self._is_proven or (bool(named) and not of_another)
 
     def settle(self) -> None:
         """All are listed: is it the key?
@@ -53,7 +62,8 @@ class KeyCheck:
         Raises:
             WrongKeyError: it is.
         """
-        if not self._unknown or (self._opened and len(self._unknown) < SEVERAL):
+        few = self._opened and len(self._unknown) < SEVERAL
+        if not self._unknown or (few and not self._is_proven):
             return
         keys = ", ".join(sorted(filter(None, set(self._unknown.values())))) or "another key"
         ours = ", ".join(self._ours)

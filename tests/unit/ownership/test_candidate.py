@@ -12,7 +12,8 @@ from nats.aio.msg import Msg
 from uploadpp.core.sharding import Shard
 from uploadpp.ownership import candidate as candidates
 from uploadpp.ownership.candidate import ShardCandidate
-from uploadpp.ownership.membership import Membership
+from uploadpp.ownership.membership import PATIENCE_SECONDS, Membership
+from uploadpp.resources.keys import KEY_ANNOTATION
 
 HOLDER = "operator-a_1"
 
@@ -89,3 +90,34 @@ async def test_it_is_said_once_in_the_log(
             await asyncio.sleep(0.001)
     comparing.cancel()
     assert [HOLDER in record.getMessage() for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize(
+    ("sealed_with", "wrong_key", "at_once"),
+    [
+        ("kours", "", True),
+        ("", "", True),
+        ("ktheirs", "", False),
+        ("kours", "6 uploads are sealed with …", False),
+    ],
+)
+async def test_who_lacks_the_key_leaves_a_free_shard_to_others_at_first(
+    standby: tuple[ShardCandidate, Membership, SimpleNamespace],
+    sealed_with: str,
+    wrong_key: str,
+    *,
+    at_once: bool,
+) -> None:
+    """Each try of one that cannot open the uploads would let them wait."""
+    candidate, membership, _ = standby
+
+    async def held(_lease: object) -> list[str]:
+        return []
+
+    membership.layouts = cast("Any", SimpleNamespace(held=held))
+    candidate._deps.seals = cast("Any", SimpleNamespace(fingerprints=("kours",)))  # type: ignore[misc]
+    candidate._lease.owners_annotations = {KEY_ANNOTATION: sealed_with}  # type: ignore[union-attr]
+    candidate._lease.held_elsewhere = False  # type: ignore[union-attr]
+    candidate.wrong_key = wrong_key
+    assert await candidate.wants(0.0) is at_once
+    assert await candidate.wants(PATIENCE_SECONDS), "it may be the only one, and have all that is needed"

@@ -1,6 +1,7 @@
 """What replicas say of themselves, and which shards move because of it."""
 
 import random
+from types import SimpleNamespace
 from typing import cast
 
 import orjson
@@ -36,6 +37,7 @@ class ShardCandidate:
     def __init__(self, index: int) -> None:
         self.shard = Shard(index, 3)
         self.working = True
+        self.lacks_key = False
         self.given = 0
         self.hurried = 0
 
@@ -198,6 +200,20 @@ async def test_a_replica_that_is_leaving_takes_nothing_over(membership: Membersh
     before = membership.alone
     await hear(membership, replica="b", owned=0, leaving=True)
     assert (before, membership.alone) == (False, True)
+
+
+async def test_a_replica_without_the_key_is_counted_on_by_nobody(membership: Membership) -> None:
+    said: list[bytes] = []
+
+    async def publish(subject: str, data: bytes) -> None:
+        assert subject == SUBJECT
+        said.append(data)
+
+    membership._client = cast("Client", SimpleNamespace(publish=publish))
+    await membership._say()
+    candidates(membership)[1].lacks_key = True
+    await membership._say()
+    assert [heartbeat and heartbeat.leaving for heartbeat in map(parse_heartbeat, said)] == [False, True]
 
 
 async def test_a_replica_with_another_number_of_shards_waits_too_but_shares_nothing(

@@ -72,6 +72,30 @@ def test_s5_forged_sealed_parts_stop_no_shard(by_status: object, opened: int, *,
         check.settle()
 
 
+@pytest.mark.parametrize(
+    ("by_status", "of_another", "wrong"),
+    [
+        ("ktheirs", False, True),  # the key was rotated, and has reached one replica only
+        ("ktheirs", True, False),  # restored from a backup of another installation
+        ("kours", False, False),
+        (None, False, False),
+        ("", False, False),
+    ],
+)
+def test_one_upload_whose_status_names_another_key_proves_that_it_is_missing(
+    by_status: object, *, of_another: bool, wrong: bool
+) -> None:
+    check = KeyCheck("kours")
+    for _ in range(1000):
+        check.opened()
+    check.failed("uid", UnknownKeyError("ktheirs"), by_status, of_another=of_another)
+    if not wrong:
+        check.settle()
+        return
+    with pytest.raises(WrongKeyError, match="1 uploads are sealed with ktheirs"):
+        check.settle()
+
+
 OWNER = {KEY_ANNOTATION: "k1", STEPS_ANNOTATION: "virusscan"}
 
 
