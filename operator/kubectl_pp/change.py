@@ -153,13 +153,27 @@ class Batch:
     ) -> None:
         try:
             while not self._stop.is_set():
-                done.put(self._one(todo.get_nowait()))
+                done.put(self._whatever_it_holds(todo.get_nowait()))
         except queue.Empty:
             pass
         except UnavailableError as error:
             done.put(error)
         finally:
             done.put(None)
+
+    def _whatever_it_holds(self, upload: Upload) -> Result:
+        """What came of one; one that cannot be read does not keep a thread from the others.
+
+        Raises:
+            UnavailableError: the cluster cannot be asked at all.
+        """
+        try:
+            return self._one(upload)
+        except UnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- what stands in an answer is not known beforehand
+            why = f"an answer about it cannot be read ({type(error).__name__}: {error})"
+            return Result(Disposition.REFUSED, upload, why)
 
     def _one(self, upload: Upload) -> Result:
         for _ in range(CONFLICTS):

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from kubectl_pp.catalog import ALIASES, BY_NAME, Names, Verb
 from kubectl_pp.context import Context
-from kubectl_pp.errors import ExitCode, PluginError, UsageError
+from kubectl_pp.errors import ExitCode, PluginError, UnavailableError, UsageError
 from kubectl_pp.flags import ALWAYS, Flag
 from kubectl_pp.screen import Color, Screen, safe
 
@@ -52,6 +52,25 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more when it exits
         return ExitCode.FAILED
+    except Exception as error:  # noqa: BLE001 -- what stands in its place in an answer is not known beforehand
+        return _report(_unforeseen(error))
+
+
+def _unforeseen(error: Exception) -> PluginError:
+    """An answer that cannot be read: of a proxy in place of the API server, or it is a fault of ours."""
+    trace = error.__traceback__
+    while (
+        trace is not None
+        and trace.tb_next is not None
+        and "kubectl_pp" in trace.tb_next.tb_frame.f_code.co_filename
+    ):
+        trace = trace.tb_next
+    frame = trace.tb_frame.f_code.co_filename.rpartition("/")[2] if trace else "?"
+    where = f"{frame}:{trace.tb_lineno if trace else 0}"
+    return UnavailableError(
+        f"an answer of the cluster cannot be read ({where}: {type(error).__name__}: {error})",
+        "is there a proxy in between? check --context; if there is none, please report this",
+    )
 
 
 def complete() -> int:

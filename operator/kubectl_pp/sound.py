@@ -1,4 +1,4 @@
-"""The part of a status that makes sense: the API server takes any, and the operator need not have written it.
+"""The part of a resource that makes sense: of a status the API server takes any, of a spec an older CRD may.
 
 What is of another type than the operator writes is left out, and texts are made safe to show. Callers need
 no checks.
@@ -43,3 +43,29 @@ def _field(name: str, value: object) -> object:
     if name in NUMBERS:
         return value if isinstance(value, int) else None
     return harmless(value) if isinstance(value, str) else None
+
+
+_OBJECTS = frozenset({"upload", "urlSecretRef", "retryPolicy", "restart"})
+_SPEC_NUMBERS = NUMBERS | {"filesize", "maxInFlight"}
+
+
+def sound_spec(spec: object) -> Json:
+    """A spec, or an object in it, without what is of another type than in the CRD. Texts stay as they are."""
+    if not isinstance(spec, dict):
+        return {}
+    read = {name: _spec_field(name, value) for name, value in spec.items()}
+    return {name: value for name, value in read.items() if value is not None}
+
+
+def _spec_field(name: str, value: object) -> object:
+    if name == "steps":
+        return (
+            [sound_spec(each) for each in value if isinstance(each, dict)]
+            if isinstance(value, list)
+            else None
+        )
+    if name in _OBJECTS:
+        return sound_spec(value)
+    if name in _SPEC_NUMBERS or isinstance(value, bool):
+        return value if isinstance(value, int) else None
+    return value if isinstance(value, str) else None

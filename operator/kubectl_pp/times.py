@@ -26,9 +26,9 @@ _FORMS: tuple[tuple[float, int, str, int, str], ...] = (
 )
 
 
-def parse_time(text: str | None) -> float | None:
+def parse_time(text: object) -> float | None:
     """RFC 3339 to seconds since the epoch; None when absent or unreadable."""
-    if not text:
+    if not isinstance(text, str):
         return None
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kubectl_pp.screen import Color, Icon, harmless
-from kubectl_pp.sound import Json, sound
+from kubectl_pp.sound import Json, sound, sound_spec
 from kubectl_pp.times import parse_time
 from uploadpp.core.naming import resource_name
 from uploadpp.core.states import (
@@ -69,13 +69,14 @@ class Upload:
 
     def __init__(self, raw: Json) -> None:
         self.raw = raw
-        self.meta: Json = raw.get("metadata", {})
+        meta = raw.get("metadata")
+        self.meta: Json = meta if isinstance(meta, dict) else {}
         self.meta.pop("managedFields", None)  # kubectl hides them as well
-        self.spec: Json = raw.get("spec", {})
+        self.spec: Json = sound_spec(raw.get("spec"))
         self.status: Json = sound(raw.get("status"))
         self.file: Json = self.spec.get("upload", {})
-        self.name: str = self.meta.get("name", "")
-        self.namespace: str = self.meta.get("namespace", "")
+        self.name = str(self.meta.get("name", ""))
+        self.namespace = str(self.meta.get("namespace", ""))
 
     @property
     def id(self) -> str:
