@@ -28,6 +28,7 @@ from uploadpp.pipeline.outbox import Outbox
 from uploadpp.pipeline.ports import Bus
 from uploadpp.pipeline.replay_buffer import PendingCommand
 from uploadpp.pipeline.shared import Shared
+from uploadpp.pipeline.step_resumes import StepResumes
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.unknown_uploads import UnknownUploads
 from uploadpp.pipeline.uploads import Lifecycle, Uploads
@@ -62,6 +63,7 @@ class Applier:
         self._lifecycle = lifecycle
         self._outbox = Outbox(bus, shared.metrics, self.published, self._refused, self._misplaced)
         self.unknown = UnknownUploads(shared.acks)
+        self.step_resumes = StepResumes()
         self.marks = Marks([token_bytes()])
         """The keys that events are signed with, and known by."""
 
@@ -158,6 +160,8 @@ class Applier:
         message: PendingMessage | None,
     ) -> TrackedUpload | None:
         """Do what was decided; returns the upload, which may be a new one."""
+        if self.step_resumes.watching:
+            self.step_resumes.note(upload_id)
         if decision.met is not None and tracked is not None:
             self._published_elsewhere(tracked, decision.met)
         if decision.ignored is not None:

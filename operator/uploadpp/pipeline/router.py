@@ -6,7 +6,7 @@ between: it is acknowledged once nothing waits for it any more (`pipeline.acks`)
 
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from uploadpp.core.inputs import Published, Resume
@@ -17,7 +17,6 @@ from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.deferred import Deferral, DeferredMessage
 from uploadpp.pipeline.shared import Shared
-from uploadpp.pipeline.step_resumes import StepResumes
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.wire.decode import Event, decode
 from uploadpp.wire.envelope import BadMessageError
@@ -29,8 +28,8 @@ log = logging.getLogger(__name__)
 class Evicted(Protocol):
     """The uploads that are not in memory any more (`resources.finished.FinishedUploads`)."""
 
-    def at(self, step: str) -> list[str]:
-        """The ids of those that are still at a step."""
+    def at(self, step: str, among: Collection[str] | None = None) -> list[str]:
+        """The ids of those that are still at a step: of these ids, unless that is None."""
 
 
 class Router:
@@ -47,7 +46,6 @@ class Router:
         self._applier = applier
         self._deferral = deferral
         self._evicted = evicted
-        self._step_resumes = StepResumes()
 
     def on_message(self, raw: StreamMessage) -> None:
         """A message of the log."""
@@ -75,27 +73,32 @@ class Router:
             return
         assert isinstance(event.input, Resume)  # noqa: S101 -- the only event without an upload
         self._applier.meet(event.event_id, event.input, sequence, timestamp)
-        if self._step_resumes.repeats(event.input, timestamp):
+        resumes = self._applier.step_resumes
+        since = resumes.changed_since(event.input, timestamp)
+        ids = self._resumed_by(event.input, since)
+        if since is not None and not ids:
             self._metrics.ignored.labels(Ignored.DUPLICATE).inc()
-            return
-        for upload_id in self._resumed_by(event.input):
+        for upload_id in ids:
             with self._faults.isolated(self._uploads.by_id(upload_id)):
                 if not self._deferral.defer(
                     event._replace(upload_id=upload_id), sequence, timestamp, message
                 ):
                     self._applier.apply(upload_id, event.input, sequence, timestamp, message)
+        resumes.looked(event.input, timestamp)
 
-    def _resumed_by(self, event: Resume) -> list[str]:
-        """The uploads that a resume of all at a step is about."""
+    def _resumed_by(self, event: Resume, since: list[str] | None) -> list[str]:
+        """The uploads that a resume of all at a step is about: of those in `since`, unless that is None."""
+        by_id = self._uploads.by_id
+        known = self._uploads.in_memory if since is None else filter(None, map(by_id, since))
         ids: list[str] = []
-        for tracked in self._uploads.in_memory:
+        for tracked in known:
             try:  # as `isolated`, at a tenth of its price: there are thousands
                 ids += [tracked.upload.id] if control.concerns(tracked.upload, event) else []
             except Exception as error:  # noqa: BLE001 -- logged there
                 self._faults.report(tracked, error)
         if token := event.token:  # first the one that asked: its status is the answer for all
             ids.sort(key=lambda i: self._observed_token(i) != token)
-        return ids + self._evicted.at(event.step)
+        return ids + self._evicted.at(event.step, since)
 
     def _observed_token(self, upload_id: str) -> str:
         tracked = self._uploads.by_id(upload_id)

@@ -1,11 +1,13 @@
 """Requests to resume all uploads at a step. Each request looks at all uploads, so equal ones are one request.
 
-Anybody who may publish can repeat a request without end. While thousands of uploads are looked at for each of
-them, no other message is processed. An upload that was resumed less than a second ago would not be resumed
-again anyway (`core.rules.control`).
+Anybody who may publish can repeat a request without end. While thousands of uploads are looked at for each
+of them, no other message is processed. An upload that was resumed less than a second ago, and to which
+nothing has happened since, would not be resumed again anyway (`core.rules.control`). So a repetition looks at
+uploads only that had a message or a timer since: they may have come to the step, be held there, or back off.
 """
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from uploadpp.core.inputs import Resume
 from uploadpp.core.model import Millis
@@ -13,23 +15,54 @@ from uploadpp.core.rules.control import FOLD_MS
 
 REMEMBERED = 100
 """Names of steps. Invented ones push each other out."""
+MOST_CHANGES = 10_000
+"""With more than these all uploads are looked at again."""
+
+
+@dataclass(slots=True)
+class _Look:
+    """When all uploads were looked at for a step, and which changes were seen since."""
+
+    at: Millis
+    seen: int
 
 
 class StepResumes:
     """When each step was resumed last, by the time of the stream: a replay folds the same requests."""
 
     def __init__(self) -> None:
-        self._last: OrderedDict[str, Millis] = OrderedDict()
+        self._looks: OrderedDict[str, _Look] = OrderedDict()
+        self._changed: list[str] = []
+        self.watching = False
+        """Whether `note` has to be told of changes; not while nobody has asked lately."""
 
-    def repeats(self, event: Resume, at: Millis) -> bool:
-        """Whether the same was requested in the second before; one with a token, of a resource, never is."""
+    def note(self, upload_id: str) -> None:
+        """Something has happened to an upload."""
+        self._changed.append(upload_id)
+        if len(self._changed) > MOST_CHANGES:
+            self._looks.clear()
+            self._changed.clear()
+            self.watching = False
+
+    def changed_since(self, event: Resume, at: Millis) -> list[str] | None:
+        """The uploads that a repetition within a second is about; None if it is not one, and about all.
+
+        A request with a token, which comes from a resource, never is a repetition.
+        """
+        look = None if event.token else self._looks.get(event.step)
+        if look is None or not 0 <= at - look.at < FOLD_MS:
+            return None
+        return list(dict.fromkeys(self._changed[look.seen :]))
+
+    def looked(self, event: Resume, at: Millis) -> None:
+        """The uploads that the request is about were looked at."""
         if event.token:
-            return False
-        last = self._last.get(event.step)
-        if last is not None and 0 <= at - last < FOLD_MS:
-            return True
-        self._last[event.step] = at
-        self._last.move_to_end(event.step)
-        if len(self._last) > REMEMBERED:
-            self._last.popitem(last=False)
-        return False
+            return
+        look = self._looks.get(event.step)
+        if look is None or not 0 <= at - look.at < FOLD_MS:
+            self._looks[event.step] = look = _Look(at, 0)
+            self._looks.move_to_end(event.step)
+        if len(self._looks) > REMEMBERED:
+            self._looks.popitem(last=False)
+        look.seen = len(self._changed)
+        self.watching = True

@@ -13,6 +13,7 @@ import contextlib
 import heapq
 import logging
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -109,9 +110,14 @@ class FinishedUploads:
         """The upload with an id."""
         return self._by_id.get(upload_id)
 
-    def at(self, step: str) -> list[str]:
-        """The ids of the uploads that are over and still at a step: `finished`, not released."""
-        return [each.upload_id for each in self._by_id.values() if each.step == step]
+    def at(self, step: str, among: Collection[str] | None = None) -> list[str]:
+        """The ids of the uploads that are over and still at a step: `finished`, not released.
+
+        Only those with the ids in `among`, unless that is None.
+        """
+        known = self._by_id
+        found = known.values() if among is None else (known[each] for each in among if each in known)
+        return [each.upload_id for each in found if each.step == step]
 
     def expect_more(self) -> None:
         """Not all are listed: until `complete` is called an upload that is not known may be one of these."""

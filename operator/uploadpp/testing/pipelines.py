@@ -3,7 +3,7 @@
 Everything between a message and what comes of it is the real code.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from uploadpp.core.commands import Notice
@@ -50,6 +50,12 @@ class KeptEvents:
         """Note it."""
         self.confirmed.append((event_id, sequence))
 
+    def store(self, sequence: int) -> None:
+        """The stream has what was published and not stored so far, from this position on."""
+        waiting, self.on_stored = self.on_stored, []
+        for number, each in enumerate(waiting):
+            each(sequence + number)
+
 
 @dataclass
 class Turns:
@@ -85,9 +91,9 @@ class NothingDeferred:
         del event, sequence, timestamp, message
         return False
 
-    def at(self, step: str) -> list[str]:
+    def at(self, step: str, among: Collection[str] | None = None) -> list[str]:
         """None."""
-        del step
+        del step, among
         return []
 
 

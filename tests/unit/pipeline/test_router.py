@@ -1,5 +1,7 @@
 """Whose a message is, when its turn comes, and what a broken one costs."""
 
+from collections.abc import Collection
+
 import pytest
 
 from tests.unit.pipeline.test_replaying import CONFIG, NOW
@@ -32,8 +34,8 @@ class Kept:
             self.messages.keep(DeferredMessage(event, sequence, timestamp, message))
         return event.upload_id in self.upload_ids
 
-    def at(self, step: str) -> list[str]:
-        return self.evicted if step == "a" else []
+    def at(self, step: str, among: Collection[str] | None = None) -> list[str]:
+        return [each for each in self.evicted if step == "a" and (among is None or each in among)]
 
 
 def routed(kept: Kept) -> tuple[PipelineBench, Router]:
