@@ -31,6 +31,17 @@ class Starts(Protocol):
         """The next messages; none when there are none for a while."""
         ...
 
+    async def note_begun(self, sequence: int) -> int | None:
+        """Note that work on a start begins.
+
+        Returns how often that was noted before and not taken back; None where it cannot be noted.
+        """
+        ...
+
+    async def take_back(self, sequence: int) -> None:
+        """The work that was noted is given back."""
+        ...
+
     async def close(self) -> None:
         """Ask for nothing more."""
         ...

@@ -16,6 +16,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
+from uploadpp.steps.begun import BegunNotes
 from uploadpp.wire.edited import breaks_step, looks_cut_off, paused, slows_step
 from uploadpp.wire.listeners import durable_name
 from uploadpp.wire.making import explained
@@ -46,6 +47,7 @@ class StartConsumer:
         self.name = durable_name(step)
         self.ack_wait_seconds = ack_wait_seconds
         self._client = client
+        self._begun = BegunNotes(client, self.name)
         self._since = since
         self._last: datetime | None = None
         self._most = MOST
@@ -193,6 +195,14 @@ class StartConsumer:
             return message
 
         subscription.next_msg = next_msg  # type: ignore[method-assign]
+
+    async def note_begun(self, sequence: int) -> int | None:
+        """Note that work on a start begins; returns how often it was noted and not taken back."""
+        return await self._begun.add(sequence)
+
+    async def take_back(self, sequence: int) -> None:
+        """The work that was noted is given back."""
+        await self._begun.take_back(sequence)
 
     async def close(self) -> None:
         """Ask for nothing more."""

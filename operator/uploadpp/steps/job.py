@@ -20,6 +20,8 @@ class Job:
     messages: list[Msg]
     event_ids: set[str] = field(default_factory=set)
     judged: bool = False
+    noted: bool = False
+    """Whether it is noted for all processes that work on it has begun."""
 
     @property
     def redelivered(self) -> bool:
@@ -30,6 +32,11 @@ class Job:
     def deliveries(self) -> int:
         """How often its start was delivered."""
         return self.messages[0].metadata.num_delivered if self.messages else 0
+
+    @property
+    def sequence(self) -> int:
+        """The position of its start in the stream."""
+        return self.messages[0].metadata.sequence.stream if self.messages else 0
 
     async def in_progress(self) -> None:
         """Tell the server that we are at it."""

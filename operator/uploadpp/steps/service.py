@@ -29,7 +29,9 @@ log = logging.getLogger(__name__)
 MAX_BATCH = 64
 AGAIN_SECONDS = 1.0
 MOST_DELIVERIES = 5
-"""A start that was delivered so often without an answer may be what ends the process."""
+"""A start at which so many processes have ended without an answer may be what ends them."""
+FIRST_NOTED = 3
+"""From this delivery on it is noted that work begins, and taken back when it is given back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +159,7 @@ class StepService:
         answered = False
         try:
             with self._metrics.running.track_inprogress():
-                verdict = self._given_up(job) or await self._judge.verdict(job)
+                verdict = await self._given_up(job) or await self._judge.verdict(job)
             answer, verdict = self._encode(job.start, verdict)
             self._jobs.judged(job)
             verdict = await self._store(answer, verdict, job.start)
@@ -167,13 +169,24 @@ class StepService:
         finally:
             beat.cancel()
             self._jobs.end(job, answered=answered)
+            if job.noted and self._draining and not answered:
+                await self._bus.starts.take_back(job.sequence)
             await job.give_back()
 
-    def _given_up(self, job: Job) -> Verdict | None:
-        """A retry for an upload that may be what ends the process; None while it may be worked on."""
-        if job.deliveries <= MOST_DELIVERIES:
-            return None
+    async def _given_up(self, job: Job) -> Verdict | None:
+        """A retry for an upload that may be what ends the process; None while it may be worked on.
+
+        Deliveries alone do not tell: a process that stops, or has no room, gives work back.
+        """
         times = job.deliveries - 1
+        if job.deliveries < FIRST_NOTED:
+            return None
+        noted = await self._bus.starts.note_begun(job.sequence)
+        job.noted = noted is not None
+        if noted is not None:
+            times = min(times, noted + FIRST_NOTED - 1)
+        if times < MOST_DELIVERIES:
+            return None
         why = f"the step has ended {times} times, or was interrupted, while it worked on this upload"
         log.error(why, extra={"step": self._step, "upload": job.start.upload_id})
         self._metrics.failures.labels(self._step, "interrupted").inc()

@@ -21,6 +21,8 @@ from uploadpp.wire.stream import STREAM
 MAX_PAYLOAD = 1 << 20
 """As a NATS has it by default."""
 ACK_WAIT_SECONDS = 30.0
+UNNOTED = 2
+"""Deliveries for which a step notes nothing."""
 _NAK = b"-NAK"
 _IN_PROGRESS = b"+WPI"
 
@@ -32,6 +34,8 @@ class Stored:
     sequence: int
     data: bytes = field(repr=False)
     delivered: int = 0
+    begun: int = 0
+    """How often it was noted that work on it began, and not taken back."""
     acknowledged: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when it is acknowledged, and when it is given back."""
@@ -73,8 +77,8 @@ class MemoryStarts:
         self._news = asyncio.Event()
 
     def put(self, data: bytes, delivered: int = 0) -> Stored:
-        """Store a message that was delivered so often before."""
-        stored = Stored(len(self._messages) + 1, data, delivered)
+        """Store a message that was delivered so often before, each time to a process that ended then."""
+        stored = Stored(len(self._messages) + 1, data, delivered, begun=max(0, delivered - UNNOTED))
         self._messages[stored.sequence] = stored
         self.deliver(stored)
         return stored
@@ -99,6 +103,16 @@ class MemoryStarts:
             self._news.clear()
             await self._news.wait()
         return [self._message(self._waiting.popleft()) for _ in range(min(batch, len(self._waiting)))]
+
+    async def note_begun(self, sequence: int) -> int | None:
+        """Note it; returns how often it was noted before."""
+        stored = self._messages[sequence]
+        stored.begun += 1
+        return stored.begun - 1
+
+    async def take_back(self, sequence: int) -> None:
+        """Take a note back."""
+        self._messages[sequence].begun -= 1
 
     async def close(self) -> None:
         """Hand out nothing more."""
