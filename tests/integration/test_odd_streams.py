@@ -61,6 +61,43 @@ async def test_a_full_stream_that_takes_nothing_new_is_named_and_nothing_is_lost
     assert (await histories(driver.js))["u2"].steps == ["policies", "virusscan"]
 
 
+async def test_a_stream_that_answers_nothing_is_named_and_nothing_is_lost_or_said_twice(
+    driver: Driver, operator: Operator, kubectl: Kubectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`no_ack`: only the log tells what the stream has."""
+
+    async def say(body: bytes) -> None:
+        await driver.client.publish(STREAM, body)
+
+    monkeypatch.setattr(driver, "say", say)
+    config = (await driver.js.stream_info(STREAM)).config
+    await start_working(operator)
+    await driver.js.update_stream(config.evolve(no_ack=True))
+    uploads = ["u1", "u2", "u3"]
+    await driver.upload(*uploads)
+    await driver.until_released(*uploads)
+    await until_reasons(kubectl, dict.fromkeys(uploads, "Completed"))
+
+    async def is_named() -> bool:
+        text = await asyncio.to_thread(problem, operator)
+        return (
+            "cannot publish: the stream main-queue answers nothing" in text
+            and "edit main-queue --ack" in text
+        )
+
+    async def is_ready() -> bool:
+        return "answers nothing" not in await asyncio.to_thread(problem, operator)
+
+    await until(is_named)
+    await driver.js.update_stream(config)
+    await until(is_ready)
+    found = await histories(driver.js)
+    assert {each: found[each].steps for each in found} == {
+        each: ["policies", "virusscan"] for each in uploads
+    }
+    assert {found[each].finished for each in found} == {("continue",)}
+
+
 @pytest.mark.parametrize("change", ["a few messages", "made anew", "its consumer is gone"])
 async def test_what_others_do_to_the_stream_stops_nothing(
     driver: Driver, operator: Operator, kubectl: Kubectl, change: str

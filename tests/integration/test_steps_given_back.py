@@ -36,7 +36,9 @@ class Process:
         self.client = client
         self.begun = asyncio.Event()
         self.stop = asyncio.Event()
-        self._answers = answers
+        self.may_answer = asyncio.Event()
+        if answers:
+            self.may_answer.set()
         metrics = StepMetrics(STEP)
         downloads = Downloads(ssl.create_default_context(), lambda _: None)
         starts = StartConsumer(client, STEP, timedelta(hours=1), ack_wait_seconds)
@@ -47,14 +49,12 @@ class Process:
             since=timedelta(hours=1),
         )
         judge = Judge(STEP, self._work, None, downloads, metrics)
-        self.running = asyncio.create_task(
-            StepService(STEP, judge, terms, NatsBus(client, starts), metrics).run(self.stop)
-        )
+        self.service = StepService(STEP, judge, terms, NatsBus(client, starts), metrics)
+        self.running = asyncio.create_task(self.service.run(self.stop))
 
     async def _work(self, _: Upload) -> Verdict:
         self.begun.set()
-        if not self._answers:
-            await asyncio.Event().wait()
+        await self.may_answer.wait()
         return Continue()
 
     async def end(self) -> None:
@@ -172,4 +172,37 @@ async def test_where_nothing_can_be_noted_deliveries_count(
             await process.end()
     async with _process(nats, answers=True):
         assert await _outcomes(client.jetstream(), 1) == ["retry"]
+    await client.close()
+
+
+async def _until_problem(process: Process, words: str) -> None:
+    async with asyncio.timeout(30):
+        while not (words in process.service.problem if words else not process.service.problem):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.each_nats
+async def test_a_stream_that_answers_nothing_is_named_and_gets_each_answer_once(
+    nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`no_ack`: an answer was sent again and again, also when the stream had forgotten its id."""
+    monkeypatch.setattr("uploadpp.steps.bus.PUBLISH_SECONDS", 0.3)
+    client = await _started(nats, "u-1")
+    js = client.jetstream()
+    config = (await js.stream_info(STREAM)).config
+    async with _process(nats) as process, asyncio.timeout(30):
+        await process.begun.wait()
+        await js.update_stream(config.evolve(no_ack=True, duplicate_window=0.1))
+        process.may_answer.set()
+        await _until_problem(process, "the stream main-queue answers nothing")
+        assert await _outcomes(js, 1) == ["continue"]
+        async with _process(nats, answers=True) as another:
+            await _until_problem(another, "nats stream edit main-queue --ack ends that")
+        waiting = await js.consumer_info(STREAM, f"uploadpp-step-{STEP}")
+        assert waiting.num_ack_pending, "the answer is not known to be stored"
+        assert len(await _outcomes(js, 1)) == 1
+        await js.update_stream(config)
+        await _until_problem(process, "")
+        while (await js.consumer_info(STREAM, f"uploadpp-step-{STEP}")).num_ack_pending:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
     await client.close()

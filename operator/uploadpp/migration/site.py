@@ -23,9 +23,10 @@ from uploadpp.process.operator_config import core_config, namespace_of, sealing_
 from uploadpp.process.settings import Settings
 from uploadpp.wire.bucket import Names
 from uploadpp.wire.giveback import PULL, readers
+from uploadpp.wire.making import no_answers
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.replaced import Readers
-from uploadpp.wire.stream import list_consumers
+from uploadpp.wire.stream import STREAM, list_consumers
 
 AT_ONCE = 16
 """So many uploads are worked on at the same time."""
@@ -97,7 +98,8 @@ async def check_old_service(site: Site, report: Report, *, force: bool, wait_sec
     """See that the service we replace does not run.
 
     Raises:
-        RefusedToRunError: it does, and neither `force` nor a dry run lets us go on all the same.
+        RefusedToRunError: it does, and neither `force` nor a dry run lets us go on all the same; or the
+            stream does not say what it has stored.
     """
     among = Readers()
 
@@ -106,6 +108,8 @@ async def check_old_service(site: Site, report: Report, *, force: bool, wait_sec
 
     pulls = any(each.name == PULL for each in await list_consumers(site.js))
     looks = QUIET_LOOKS if pulls else 1
+    if not report.dry_run and (why := await no_answers(site.js, STREAM)):
+        raise RefusedToRunError(why)
     found = await _until_gone(members, 0 if force or report.dry_run else wait_seconds, looks)
     if not found:
         return

@@ -54,8 +54,9 @@ class Unread(Protocol):
 class Publishing(Protocol):
     """Sends events (`wire.publisher.Publisher`)."""
 
-    problem: str
-    """Why the last one was not taken; empty when it was."""
+    @property
+    def problem(self) -> str:
+        """Why the last one was not taken; empty when it was."""
 
     @property
     def stored_ago(self) -> float | None:

@@ -2,12 +2,15 @@
 
 from typing import Protocol
 
+import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire.client import trouble
 from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.making import no_answers
 from uploadpp.wire.stream import STREAM
 
 PUBLISH_SECONDS = 5.0
@@ -80,11 +83,12 @@ class NatsBus:
     def __init__(self, client: Client, starts: StartConsumer) -> None:
         self.starts = starts
         self._client = client
+        self._no_answers = ""
 
     @property
     def problem(self) -> str:
         """Why it cannot be used at the moment, in words; empty when it can."""
-        return trouble(self._client) or self.starts.problem
+        return trouble(self._client) or self._no_answers or self.starts.problem
 
     @property
     def max_payload(self) -> int:
@@ -94,8 +98,27 @@ class NatsBus:
     async def publish(self, answer: Outgoing) -> None:
         """Store an answer; its id lets the stream drop repetitions.
 
+        A stream that answers nothing has it, as far as can be told. Nothing is sent to it again before it
+        answers: the stream forgets ids after two minutes.
+
         Raises:
             nats.errors.Error, TimeoutError: it is not known to be stored.
         """
         js = self._client.jetstream(timeout=PUBLISH_SECONDS)
-        await js.publish(STREAM, answer.body, headers={"Nats-Msg-Id": answer.event_id})
+        if self._no_answers:
+            await self._look(js)
+        try:
+            await js.publish(STREAM, answer.body, headers={"Nats-Msg-Id": answer.event_id})
+        except TimeoutError:
+            await self._look(js)
+            raise
+
+    async def _look(self, js: JetStreamContext) -> None:
+        """See whether the stream answers what is published.
+
+        Raises:
+            nats.errors.Error: it does not, or that cannot be told.
+        """
+        self._no_answers = await no_answers(js, STREAM)
+        if self._no_answers:
+            raise nats.errors.Error(self._no_answers)

@@ -14,6 +14,10 @@ NO_JETSTREAM = (
     "nobody answers for JetStream (503): switch it on at this server or in its cluster; that of another "
     "domain, behind a leaf node, is not used"
 )
+NO_ANSWERS = (
+    "the stream {0} answers nothing that is published (no_ack), so nobody is told whether it is stored; "
+    "nats stream edit {0} --ack ends that"
+)
 NO_PLACE = "maximum consumers limit"
 NO_PLACE_CODE = 10026
 _MAX_PENDING = re.compile(r"max ack pending exceeds \w+ limit of (\d+)")
@@ -43,6 +47,15 @@ def limit_of(error: APIError) -> int | None:
     """The limit of unacknowledged messages that an error is about."""
     match = _MAX_PENDING.search(error.description or "")
     return int(match[1]) if match is not None and int(match[1]) > 0 else None
+
+
+async def no_answers(js: JetStreamContext, stream: str) -> str:
+    """That a stream answers no publication, and what ends that; empty when it does answer.
+
+    Raises:
+        NatsError, TimeoutError: it cannot be told.
+    """
+    return NO_ANSWERS.format(stream) if (await js.stream_info(stream)).config.no_ack else ""
 
 
 async def ensure(js: JetStreamContext, config: StreamConfig) -> None:

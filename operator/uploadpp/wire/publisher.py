@@ -6,6 +6,7 @@ have come back to us by then (the server remembers ids for two minutes only).
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -15,9 +16,11 @@ import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError, ConnectionDrainingError, OutboundBufferLimitError
+from nats.errors import Error as NatsError
 
 from uploadpp.core.text import clean
 from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.making import no_answers
 from uploadpp.wire.stream import STREAM
 
 log = logging.getLogger(__name__)
@@ -63,11 +66,18 @@ class Publisher:
         self._inbox = client.new_inbox()
         self._in_flight: dict[str, _InFlight] = {}
         self._stored_at: float | None = None
-        self.problem = ""
-        """Why the stream did not take our last event, in words; empty when it did."""
+        self._only_met = 0
+        """Events that the log has shown to be stored since the stream last answered one."""
+        self._no_answers = ""
+        self._refusal = ""
 
     def __len__(self) -> int:
         return len(self._in_flight)
+
+    @property
+    def problem(self) -> str:
+        """Why the stream did not take our last event, or does not say so; empty when it did."""
+        return self._no_answers or self._refusal
 
     @property
     def stored_ago(self) -> float | None:
@@ -86,6 +96,7 @@ class Publisher:
         """The message was met in the log: it is stored, whatever became of its acknowledgement."""
         entry = self._in_flight.pop(event_id, None)
         if entry is not None:
+            self._only_met += 1
             entry.on_stored(sequence)
 
     async def run(self) -> None:
@@ -117,8 +128,11 @@ class Publisher:
 
     async def run_resends(self) -> None:
         """Send again what stays unanswered, until cancelled."""
+        await self._look()
         while True:
             await asyncio.sleep(1)
+            if self._only_met or self._no_answers:
+                await self._look()
             overdue = asyncio.get_running_loop().time() - RESEND_SECONDS
             late = [entry for entry in self._in_flight.values() if 0 < entry.sent_at < overdue]
             if not late or not self._may_resend():
@@ -126,6 +140,14 @@ class Publisher:
             log.warning("publishing again what was not acknowledged", extra={"messages": len(late)})
             self._queue.extend(late)
             self._wake.set()
+
+    async def _look(self) -> None:
+        """See whether the stream answers at all: of one that does not, only the log tells what it has."""
+        known, self._only_met = self._no_answers, 0
+        with contextlib.suppress(NatsError, TimeoutError):
+            self._no_answers = await no_answers(self._client.jetstream(), STREAM)
+        if self._no_answers and self._no_answers != known:
+            log.warning(self._no_answers)
 
     async def _send(self, entry: _InFlight) -> None:
         event_id = entry.outgoing.event_id
@@ -159,8 +181,9 @@ class Publisher:
         answer = answer if isinstance(answer, dict) else {}
         sequence = answer.get("seq")
         if type(sequence) is int and 0 < sequence < 2**63 and "error" not in answer:
-            self.problem, self._stored_at = "", asyncio.get_running_loop().time()
+            self._refusal, self._stored_at = "", asyncio.get_running_loop().time()
             self.confirm(event_id, sequence)
+            self._only_met = 0
         else:
             # No stream, no space, no responder: stays in flight, run_resends() tries again.
             error = answer.get("error")
@@ -170,5 +193,5 @@ class Publisher:
             if error.get("err_code") == TOO_LARGE and (entry := self._in_flight.pop(event_id, None)):
                 entry.on_refused(f"the stream takes no event of this size (max_msg_size): {why}")
                 return
-            self.problem = f"the stream did not take an event: {why}"
-            log.warning(self.problem)
+            self._refusal = f"the stream did not take an event: {why}"
+            log.warning(self._refusal)
