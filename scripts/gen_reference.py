@@ -94,6 +94,11 @@ DIFFERENT = (
         "dials this machine; passes over path and scheme",
         "stops the start and says what to write",
     ),
+    (
+        "a log level that is not known: `POSTPROCESSING_LOG_LEVEL=warning`",
+        "logs errors only",
+        "stops the start and lists the levels",
+    ),
     ("a space behind a comma between addresses", "cannot connect", "passes over the space"),
 )
 """`tests/unit/process/test_go_variables.py` holds both sides to it."""

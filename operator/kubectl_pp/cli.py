@@ -34,6 +34,10 @@ class _Parser(ArgumentParser):
         raise UsageError(message, f"{self.prog} --help")
 
 
+NARROWING = {"step", "outcome", "space", "user_id", "since", "older", "upload_id", "s", "from_step"}
+SELECTORS = {"selector", "field_selector"}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -137,7 +141,25 @@ def parse(verb: Verb, words: list[str]) -> Namespace:
     options.verb = verb.name
     if getattr(options, "namespace", None) and options.all_namespaces:
         raise UsageError("-n and -A exclude each other")
+    _check_narrowing(verb, options)
     return options
+
+
+def _check_narrowing(verb: Verb, options: Namespace) -> None:
+    """Refuse a choice that is empty: it would choose everything, where a variable of the shell is not set.
+
+    An empty selector is none, as in kubectl, but for verbs that change something.
+    """
+    changes = any(flag.key == "dry_run" for flag in verb.flags)
+    for flag in verb.flags:
+        narrows = flag.key in NARROWING or (changes and flag.key in SELECTORS)
+        if narrows and getattr(options, flag.key) == "":
+            raise UsageError(
+                f"{flag.long} is empty", "give it a value, or leave it out; is a variable not set?"
+            )
+    names = getattr(options, "names", None)
+    if "" in (names if isinstance(names, list) else [names]):
+        raise UsageError("a name is empty", "give the name or the upload id; is a variable not set?")
 
 
 def _add(parser: ArgumentParser, flag: Flag) -> None:

@@ -17,6 +17,7 @@ MAX_LENGTH = 128
 MAX_NANOSECONDS = 2**63 - 1
 """The longest duration that Go has: 292 years."""
 _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
+_LONG_UNIT = re.compile(r"[\d.]+ ?(?:d|w|y|mo)", re.ASCII | re.IGNORECASE)
 _PART = re.compile(rf"(?<![\d.])(\d++(?:\.\d*+)?|\.\d++)({_UNIT})", re.ASCII)
 
 
@@ -37,8 +38,7 @@ def parse_duration(text: str) -> int:
     while at < len(body):
         match = _PART.match(body, at)
         if match is None:
-            hint = " (a unit such as s, m or h is missing)" if body[at:].replace(".", "").isdigit() else ""
-            raise ValueError(f"is not a duration such as 5s or 1h30m{hint}")
+            raise ValueError(f"is not a duration such as 5s or 1h30m{_hint(body[at:])}")
         total += Fraction(match[1].rstrip(".") or "0") * _UNITS[match[2]]
         at = match.end()
     if not body:
@@ -48,6 +48,15 @@ def parse_duration(text: str) -> int:
     if total * 1_000_000 > MAX_NANOSECONDS:
         raise ValueError("is longer than 292 years, the longest duration there is")
     return -int(-total // 1)
+
+
+def _hint(rest: str) -> str:
+    """What is wrong with the part of a duration that cannot be read, where that is known."""
+    if rest.replace(".", "").isdigit():
+        return " (a unit such as s, m or h is missing)"
+    if _LONG_UNIT.match(rest):
+        return " (the longest unit is h: a day is 24h, a week 168h)"
+    return ""
 
 
 def format_duration(milliseconds: int) -> str:

@@ -101,7 +101,7 @@ def read_integer(value: object) -> object:
         return value
     value = value.strip()
     if not _GO_INTEGER.fullmatch(value):
-        if value.replace(".", "").isdigit():
+        if "." in value and value.replace(".", "").isdecimal():
             raise ValueError("should be a valid integer, without a decimal point")
         return value
     digits = value.lstrip("+-")

@@ -38,6 +38,8 @@ class Source:
             ValueError: it is not one; the text says why.
         """
         example = "such as https://storage.example.org:9200/data/"
+        if ";" in text or len(text.split()) > 1:
+            raise ValueError(f"{text!r} is not a prefix of URLs {example}: commas separate several of them")
         try:
             url = read_url(text.strip())
         except SourceError as error:
