@@ -89,6 +89,22 @@ def test_a_replica_that_joins_gets_its_share_and_no_upload_waits() -> None:
     assert max(waits(sim, ids).values()) < PAUSE_SECONDS
 
 
+@pytest.mark.parametrize("apart", [0.0, 0.4, 1.0])
+def test_replicas_that_start_together_have_their_shares_in_three_seconds(apart: float) -> None:
+    """Three shards and three replicas, as at an installation and after a power cut. It took up to 20 s."""
+    sim = Simulation(1, TWO)
+    sim.shards = (3,)
+    with logged_in(sim.trace):
+        for number in range(3):
+            sim.kernel.after(number * apart, sim.start)
+        sim.kernel.run_until(2 * apart + 3.0)
+        owned = [sum(each.ownership is not None for each in one.candidates) for one in sim.processes]
+        assert owned == [1, 1, 1], sim.trace.text()
+        sim.settle()
+        result = sim.result()
+    assert not result.violations, result.report()
+
+
 def test_alone_everything_is_stored_before_the_end() -> None:
     """As when the release is uninstalled: uploads are driven on, and nothing is left to a successor."""
     sim = Simulation(1, TWO)
