@@ -24,7 +24,16 @@ from uploadpp.kube.errors import ConflictError, RefusedError
 from uploadpp.kube.sealing import TooLargeError
 from uploadpp.kube.store import Stored, stored
 from uploadpp.migration.report import Report
-from uploadpp.migration.site import AT_ONCE, Options, Site, all_of, alone, check_key, check_old_service
+from uploadpp.migration.site import (
+    AT_ONCE,
+    Options,
+    Site,
+    all_of,
+    alone,
+    check_key,
+    check_old_service,
+    check_stream,
+)
 from uploadpp.process.clock import wall_clock
 from uploadpp.wire.bucket import Bucket, BucketError, Entry, Wrapped, decode_entry
 from uploadpp.wire.encode import encode
@@ -85,6 +94,7 @@ class Adoption:
             RefusedToRunError: somebody else is at work.
         """
         site, report, wait = self._site, self._report, self._options.wait_seconds
+        await check_stream(site)
         await check_old_service(site, report, force=self._options.force, wait_seconds=wait)
         async with alone(site, report, wait):
             found = await self._look()

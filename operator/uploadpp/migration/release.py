@@ -23,7 +23,16 @@ from uploadpp.kube.errors import ConflictError
 from uploadpp.kube.sealing import SealError
 from uploadpp.kube.store import stored
 from uploadpp.migration.report import Exit, RefusedToRunError, Report
-from uploadpp.migration.site import AT_ONCE, Options, Site, all_of, alone, check_key, check_old_service
+from uploadpp.migration.site import (
+    AT_ONCE,
+    Options,
+    Site,
+    all_of,
+    alone,
+    check_key,
+    check_old_service,
+    check_stream,
+)
 from uploadpp.process.clock import wall_clock
 from uploadpp.wire.bucket import Bucket, BucketError, decode_entry
 from uploadpp.wire.envelope import encode_envelope
@@ -79,6 +88,7 @@ class Release:
             RefusedToRunError: somebody else is at work, or the service's consumer is not known.
         """
         site, report, wait = self._site, self._report, self._options.wait_seconds
+        await check_stream(site)
         await check_old_service(site, report, force=self._options.force, wait_seconds=wait)
         async with alone(site, report, wait):
             consumer = await self._consumer()

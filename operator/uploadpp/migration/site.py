@@ -94,12 +94,21 @@ async def all_of(work: Iterable[Coroutine[Any, Any, None]]) -> None:
         raise errors.exceptions[0] from None
 
 
+async def check_stream(site: Site) -> None:
+    """See that the stream says what it has stored.
+
+    Raises:
+        RefusedToRunError: it does not.
+    """
+    if why := await no_answers(site.js, STREAM):
+        raise RefusedToRunError(why)
+
+
 async def check_old_service(site: Site, report: Report, *, force: bool, wait_seconds: float = 0) -> None:
     """See that the service we replace does not run.
 
     Raises:
-        RefusedToRunError: it does, and neither `force` nor a dry run lets us go on all the same; or the
-            stream does not say what it has stored.
+        RefusedToRunError: it does, and neither `force` nor a dry run lets us go on all the same.
     """
     among = Readers()
 
@@ -108,8 +117,6 @@ async def check_old_service(site: Site, report: Report, *, force: bool, wait_sec
 
     pulls = any(each.name == PULL for each in await list_consumers(site.js))
     looks = QUIET_LOOKS if pulls else 1
-    if not report.dry_run and (why := await no_answers(site.js, STREAM)):
-        raise RefusedToRunError(why)
     found = await _until_gone(members, 0 if force or report.dry_run else wait_seconds, looks)
     if not found:
         return

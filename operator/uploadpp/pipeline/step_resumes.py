@@ -7,7 +7,7 @@ uploads only that had a message or a timer since: they may have come to the step
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from uploadpp.core.inputs import Resume
 from uploadpp.core.model import Millis
@@ -19,9 +19,8 @@ MOST_CHANGES = 10_000
 """With more than these all uploads are looked at again."""
 
 
-@dataclass(slots=True)
-class _Look:
-    """When all uploads were looked at for a step, and which changes were seen since."""
+class _Look(NamedTuple):
+    """When all uploads were looked at for a step, and how many of the changes were seen since."""
 
     at: Millis
     seen: int
@@ -58,11 +57,12 @@ class StepResumes:
         """The uploads that the request is about were looked at."""
         if event.token:
             return
-        look = self._looks.get(event.step)
-        if look is None or not 0 <= at - look.at < FOLD_MS:
-            self._looks[event.step] = look = _Look(at, 0)
-            self._looks.move_to_end(event.step)
+        look, seen = self._looks.get(event.step), len(self._changed)
+        if look is not None and 0 <= at - look.at < FOLD_MS:
+            self._looks[event.step] = _Look(look.at, seen)
+            return
+        self._looks[event.step] = _Look(at, seen)
+        self._looks.move_to_end(event.step)
         if len(self._looks) > REMEMBERED:
             self._looks.popitem(last=False)
-        look.seen = len(self._changed)
         self.watching = True

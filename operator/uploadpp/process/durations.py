@@ -17,7 +17,7 @@ MAX_LENGTH = 128
 MAX_NANOSECONDS = 2**63 - 1
 """The longest duration that Go has: 292 years."""
 _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
-_LONG_UNIT = re.compile(r"[\d.]+ ?(?:d|w|y|mo)", re.ASCII | re.IGNORECASE)
+_LONG_UNIT = re.compile(r"(?<![\d.])[\d.]++ ?(?:d|w|y|mo)", re.ASCII | re.IGNORECASE)
 _PART = re.compile(rf"(?<![\d.])(\d++(?:\.\d*+)?|\.\d++)({_UNIT})", re.ASCII)
 
 

@@ -112,7 +112,8 @@ class MemoryStarts:
 
     async def take_back(self, sequence: int) -> None:
         """Take a note back."""
-        self._messages[sequence].begun -= 1
+        stored = self._messages[sequence]
+        stored.begun -= 1
 
     async def close(self) -> None:
         """Hand out nothing more."""
