@@ -25,6 +25,7 @@ FOR_TOOLS = frozenset(
         "UPLOADPP_NATS_IMAGE",
         "UPLOADPP_TEST_NATS",
         "UPLOADPP_TEST_KUBERNETES",
+        "UPLOADPP_TEST_ROLLBACK_TO",
     }
 )
 """What chooses how demo, tests and benchmarks run, and is not a setting of the operator."""

@@ -94,6 +94,14 @@ def is_of_another(obj: Mapping[str, Any]) -> bool:
     return bool(managers) and STATUS_MANAGER not in managers
 
 
+def is_ours(obj: Mapping[str, Any]) -> bool:
+    """Whether the operator has written the status as it is, and for this very resource."""
+    root = FieldReader(obj, "")
+    meta = root.child("metadata")
+    managers = {each.text("manager") for each in meta.children("managedFields") if _is_status(each)}
+    return managers == {STATUS_MANAGER} and not is_of_another(obj)
+
+
 def _is_status(managed: FieldReader) -> bool:
     return managed.text("subresource") == "status"
 

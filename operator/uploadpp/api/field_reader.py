@@ -24,6 +24,10 @@ class InvalidResourceError(ValueError):
         self.problem = problem
 
 
+class UnknownWordError(InvalidResourceError):
+    """A field holds another word than those of this version."""
+
+
 class FieldReader:
     """The fields of one object; an absent or null field has the given default."""
 
@@ -85,7 +89,8 @@ class FieldReader:
         try:
             return kind(text)
         except ValueError as error:
-            raise self.error(name, f"{text!r} is none of {', '.join(kind)}") from error
+            known = self.error(name, f"{text!r} is none of {', '.join(kind)}")
+            raise UnknownWordError(known.field, known.problem) from error
 
     def child(self, name: str) -> "FieldReader":
         """An object, empty when absent."""

@@ -72,6 +72,13 @@ class UnknownKeyError(SealError):
         self.fingerprint = fingerprint
 
 
+class UnknownContentError(SealError):
+    """One of our keys has sealed it, and its content is of another version of the operator."""
+
+    def __init__(self) -> None:
+        super().__init__("spec.sealed was sealed with our key, but its content cannot be read")
+
+
 class ForeignSealError(SealError):
     """It was sealed for another upload."""
 
@@ -126,17 +133,20 @@ class Sealer:
         Raises:
             UnknownKeyError: another key has sealed it.
             ForeignSealError: it was sealed for another upload.
+            UnknownContentError: another version of the operator has sealed it.
             SealError: it is damaged.
         """
         packed = self._decrypt(sealed)
         try:
             received, expires, *values = orjson.loads(_unpack(packed))
+            if len(values) == len(_FIELDS) + 2 and isinstance(values[-1], dict):
+                del values[-1]  # what a later version adds, and can be done without
             sealed_for = values.pop() if len(values) > len(_FIELDS) else upload_id
             names = _FIELDS[: max(len(values), len(_FIELDS) - _OPTIONAL)]
             fields = dict(zip(names, values, strict=True))
             origin = Origin(url_received_at=Millis(received), url_expires_at=expires, **fields)
         except (ValueError, TypeError) as error:
-            raise SealError("spec.sealed was sealed with our key, but its content cannot be read") from error
+            raise UnknownContentError from error
         if sealed_for != upload_id:
             raise ForeignSealError
         return origin

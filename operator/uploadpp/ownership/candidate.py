@@ -22,6 +22,7 @@ from uploadpp.ownership.readiness import told
 from uploadpp.pipeline.fence import FencedError
 from uploadpp.process.stopping import or_stop
 from uploadpp.resources.keys import KEY_ANNOTATION, STEPS_ANNOTATION, WrongKeyError, differences
+from uploadpp.resources.versions import LaterVersionError
 from uploadpp.wire.reader import LogLostError, TailLostError
 from uploadpp.wire.stream import ensure_stream
 
@@ -37,6 +38,7 @@ EXPECTED_ENDS = (
     FencedError,
     LogLostError,
     WrongKeyError,
+    LaterVersionError,
     ReplacedServiceError,
     ApiError,
     NatsError,
@@ -74,18 +76,25 @@ class ShardCandidate:
         self.state = CONNECTING
         self.wrong_key = ""
         """Which uploads could not be opened when we last owned the shard, in words."""
+        self.too_old = ""
+        """Which uploads a later version had written when we last owned the shard, in words."""
 
     @property
     def problem(self) -> str:
         """What keeps this candidate from working or standing by; empty when nothing does."""
-        if self.ownership is not None and (self.ownership.entered or not self.wrong_key):
+        if self.ownership is not None and (self.ownership.entered or not self._unfit):
             return self.ownership.problem
-        if wrong := self.wrong_key or self._differs()[0]:
+        if wrong := self._unfit or self._differs()[0]:
             return wrong
         if self._lease is not None and self._lease.held_elsewhere:
             return self._lease.silence or self._nobody(self._lease)
         # First what is wrong now, then why we had to start over: that may be minutes ago.
         return (self._lease.problem if self._lease is not None else "") or self.state
+
+    @property
+    def _unfit(self) -> str:
+        """Why nothing was read when we last owned the shard; it may still be so."""
+        return self.wrong_key or self.too_old
 
     @property
     def report(self) -> list[str]:
@@ -140,7 +149,7 @@ class ShardCandidate:
         """Whether to take the Lease, which could be had for so long (`kube.claimant.Bid`)."""
         if self._lease is None or await self._membership.layouts.held(self._lease):
             return False
-        if free_seconds < PATIENCE_SECONDS and (self.wrong_key or self._lacks_key_of(self._lease)):
+        if free_seconds < PATIENCE_SECONDS and (self._unfit or self._lacks_key_of(self._lease)):
             return False  # first whoever has the key
         return self._membership.claims(self.shard.index, free_seconds)
 
@@ -198,6 +207,7 @@ class ShardCandidate:
             except EXPECTED_ENDS as error:
                 self.state = str(error)
                 self.wrong_key = self.state if isinstance(error, WrongKeyError) else ""
+                self.too_old = self.state if isinstance(error, LaterVersionError) else ""
                 log.warning("the ownership has ended: %s", error, extra={"shard": self.shard.index})
                 self._held_for = error.members if isinstance(error, ReplacedServiceError) else ()
                 if isinstance(error, TailLostError):

@@ -160,6 +160,7 @@ class Ownership:
         components.acks.start(place.stream, place.first - 1, place.window)
         await components.lister.initial_list(deps.soon_read + place.backlog)
         components.handler.keys.settle()
+        components.handler.versions.settle()
         deps.metrics.epoch.labels(self._label).set(place.epoch)
         known = {"resources": len(components.uploads) + len(components.finished), "messages": place.backlog}
         log.info("replaying the log", extra={"consumer": place.consumer, **known})

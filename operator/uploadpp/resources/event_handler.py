@@ -31,6 +31,7 @@ from uploadpp.resources.forgotten import ForgottenResources
 from uploadpp.resources.keys import KeyCheck
 from uploadpp.resources.left_alone import LeftAlone
 from uploadpp.resources.url_secrets import UrlSecretReader
+from uploadpp.resources.versions import VersionCheck
 from uploadpp.wire.origin import origin_from_spec
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class ResourceEventHandler:
         self._left_alone = others.left_alone
         self._labels = others.labels
         self._secrets = others.secrets
-        self.keys = KeyCheck(*getattr(seals, "fingerprints", ()))
+        self.keys, self.versions = KeyCheck(*getattr(seals, "fingerprints", ())), VersionCheck()
         self._ranks: dict[str, tuple[bool, bool, int]] = {}
         self._written_back: OrderedDict[str, float] = OrderedDict()
 
@@ -257,6 +258,8 @@ class ResourceEventHandler:
             if isinstance(error, UnknownKeyError) and _is_under_way(resource):
                 uid, status = resource["metadata"]["uid"], resource["status"]
                 self.keys.failed(uid, error, status.get("sealedWith"), of_another=status.get("uid") != uid)
+            if _is_under_way(resource):
+                self.versions.failed(resource, error)
             if isinstance(error, ForeignSealError):
                 self.keys.opened()
             self._left_alone.report(resource, error)

@@ -20,6 +20,7 @@ from uploadpp.kube.sealing import (
     Sealer,
     SealError,
     TooLargeError,
+    UnknownContentError,
     UnknownKeyError,
     fingerprint,
 )
@@ -60,6 +61,20 @@ def test_what_older_versions_have_sealed_can_be_opened() -> None:
     with_time = Fernet(OLD.encode()).encrypt(orjson.dumps([1, None, *before, 5])).decode()
     for any_upload in (ID, "other", ""):  # nor the upload: until they are written anew
         assert Sealer([OLD]).open(with_time, any_upload) == evolve(opened, announced_at=5)
+
+
+def test_what_a_later_version_adds_behind_the_id_is_passed_over() -> None:
+    sealed = Sealer([OLD]).seal(ORIGIN, ID)
+    body = orjson.loads(Fernet(OLD.encode()).decrypt(sealed.partition(".")[2]))
+    for added, expected in (({"colour": "green"}, None), ({}, None), (["green"], UnknownContentError)):
+        later = Fernet(OLD.encode()).encrypt(orjson.dumps([*body, added])).decode()
+        if expected is None:
+            assert Sealer([OLD]).open(later, ID) == ORIGIN
+            with pytest.raises(ForeignSealError):
+                Sealer([OLD]).open(later, "other")
+        else:
+            with pytest.raises(expected):
+                Sealer([OLD]).open(later, ID)
 
 
 @given(ORIGINS, TEXT, TEXT)
