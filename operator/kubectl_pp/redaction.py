@@ -45,7 +45,8 @@ _NAMES = frozenset(
 )
 """Keys of what tells who a user is, or what a file is."""
 _MIN_NAME = 3
-_MAX_NAMES = 10_000
+MAX_NAMES = 200_000
+"""Names that are looked for in free text: those of 50,000 uploads, in the forms that a log may have."""
 _LEFT_OUT = frozenset({"managedFields", "kubectl.kubernetes.io/last-applied-configuration"})
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}")
 _KEY_AND_SIGN = re.compile(
@@ -66,6 +67,8 @@ _KEYS = re.compile(
 
 Ids of uploads and hashes are lower case and stay."""
 _WORD_CHARACTER = re.compile(r"\w")
+_BEGINNING = re.compile(r"(?<!\w)(?=.)", re.DOTALL)
+"""Where a name may begin that is not a part of a longer word."""
 _PEM = re.compile(r"-----BEGIN [A-Z ]{1,40}-----.*?(?:-----END [A-Z ]{1,40}-----|\Z)", re.DOTALL)
 _WHOLE_PEM = re.compile(r"-----BEGIN [A-Z ]{1,40}-----.{0,8192}?-----END [A-Z ]{1,40}-----", re.DOTALL)
 
@@ -102,6 +105,10 @@ class Redaction:
     def __init__(self, *, with_names: bool) -> None:
         self._with_names = with_names
         self._known: dict[str, str] = {}
+        self._lengths: dict[str, list[int]] = {}
+        """How long the names are that begin with these characters."""
+        self.has_room = True
+        """Whether all names that were learned are looked for."""
         self._salt = os.urandom(16)
 
     def learn(self, resource: dict[str, Any]) -> None:
@@ -109,9 +116,7 @@ class Redaction:
         upload = (resource.get("spec") or {}).get("upload")
         for key, value in upload.items() if isinstance(upload, dict) else ():
             if key in _NAMES and isinstance(value, str):
-                self._remember(key, value)
-        # "Miller.pdf" goes before "Miller": else a part of the longer name stays.
-        self._known = dict(sorted(self._known.items(), key=lambda each: -len(each[0])))
+                self.remember(key, value)
 
     def value(self, value: object, key: str = "", harmless: frozenset[str] = frozenset()) -> object:
         """Anything that came as JSON; `harmless` are keys that are fine where it comes from."""
@@ -136,21 +141,41 @@ class Redaction:
         text = _KEYS.sub(SECRET, redact(text, MAX_TEXT))
         if self._with_names:
             return text
-        for name, stand_in in self._known.items():
-            if name in text:
-                text = replaced(text, name, stand_in)
+        for name in self._names_in(text):
+            text = replaced(text, name, self._known[name])
         return _MAIL.sub("<mail>", text)
 
     def lines(self, text: str) -> list[str]:
         """Free text of several lines."""
         return [self.text(line) for line in without_keys(text).splitlines()]
 
-    def _remember(self, key: str, name: str) -> None:
-        if self._with_names or len(self._known) >= _MAX_NAMES:
+    def remember(self, key: str, name: str) -> None:
+        """Find a name in free text too; `key` says what it is of."""
+        if self._with_names or name in self._known:
+            return
+        self.has_room = self.has_room and len(self._known) < MAX_NAMES
+        if not self.has_room:
             return
         for form in (name, clean(name), quote(name)):
-            if len(form) >= _MIN_NAME:
-                self._known[form] = self._stand_in(key, name)
+            if len(form) < _MIN_NAME or form in self._known:
+                continue
+            self._known[form] = self._stand_in(key, name)
+            lengths = self._lengths.setdefault(form[:_MIN_NAME], [])
+            if len(form) not in lengths:
+                lengths.append(len(form))
+
+    def _names_in(self, text: str) -> list[str]:
+        """The names in a text, the longest first: "Miller.pdf" before "Miller", or a part of it would stay.
+
+        Many files have names that begin alike, so they are looked up by their beginning and their length.
+        """
+        found = set()
+        for begin in _BEGINNING.finditer(text) if self._known else ():
+            at = begin.start()
+            for length in self._lengths.get(text[at : at + _MIN_NAME], ()):
+                if text[at : at + length] in self._known:
+                    found.add(text[at : at + length])
+        return sorted(found, key=len, reverse=True)
 
     def _stand_in(self, key: str, value: str) -> str:
         """A word for a name; without the salt of this report nobody can try which name it is."""

@@ -6,6 +6,7 @@ import contextlib
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from kubectl_pp.client import JSON, TABLE, Client, Json
 from kubectl_pp.context import Context
@@ -20,6 +21,7 @@ SAME_SECOND = 100
 """Uploads that are looked at to find the newest; creation times have whole seconds only."""
 
 Test = Callable[[Upload], bool]
+T = TypeVar("T")
 
 
 def params(options: Namespace) -> dict[str, str]:
@@ -173,19 +175,27 @@ def _read_unreleased(
 
 def find_all(context: Context) -> tuple[list[Upload], str]:
     """The uploads that the options select, and the version of the list, to watch from."""
+    return kept_of_all(context, lambda upload: upload)
+
+
+def kept_of_all(context: Context, keep: Callable[[Upload], T]) -> tuple[list[T], str]:
+    """What `keep` makes of each upload that the options select, and the version of the list.
+
+    A page is forgotten before the next one is read: what is kept is all that takes memory.
+    """
     checks = tests(context.options)
 
-    def attempt() -> tuple[list[Upload], str]:
-        uploads: list[Upload] = []
+    def attempt() -> tuple[list[T], str]:
+        kept: list[T] = []
         versions: list[str] = []
 
         def take(page: Json) -> None:
             versions.append(page["metadata"]["resourceVersion"])
-            found = [Upload(item) for item in page.get("items", [])]
-            uploads.extend(upload for upload in found if all(check(upload) for check in checks))
+            found = (Upload(item) for item in page.get("items", []))
+            kept.extend(keep(upload) for upload in found if all(check(upload) for check in checks))
 
         read(context, queries(context.options), take)
-        return uploads, versions[0]
+        return kept, versions[0]
 
     return context.client.retried(attempt)
 

@@ -22,7 +22,7 @@ from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, PluginError, UsageError
 from kubectl_pp.pages import path_of
 from kubectl_pp.proxy import kubectl_path
-from kubectl_pp.redaction import POD_KEYS, UPLOAD_KEYS, Redaction, without_keys
+from kubectl_pp.redaction import MAX_NAMES, POD_KEYS, UPLOAD_KEYS, Redaction, without_keys
 from kubectl_pp.sorting import rank
 from kubectl_pp.upload import GROUP, PLURAL, VERSION, collection
 from kubectl_pp.verbs.doctor import LEASES, findings
@@ -31,6 +31,8 @@ from kubectl_pp.verbs.logs import STEP_PODS
 from uploadpp import __version__
 
 UPLOADS = 500
+TELLING = {"filename": "filename", "user": "userID", "space": "spaceID"}
+"""Columns of the server's table that tell who a user is, or what a file is."""
 EVENTS = 2000
 LINES = 2000
 LOG_SECONDS = 60
@@ -125,9 +127,14 @@ class _Report:
         names: list[tuple[int, str, str, str]] = []
 
         def take(page: Json) -> None:
-            at = [column["name"].lower() for column in page["columnDefinitions"]].index("status")
+            columns = [column["name"].lower() for column in page["columnDefinitions"]]
+            at = columns.index("status")
+            telling = [(TELLING[name], i) for i, name in enumerate(columns) if name in TELLING]
             for row in page.get("rows") or []:
                 meta, status = row["object"]["metadata"], row["cells"][at]
+                for key, i in telling:
+                    if isinstance(row["cells"][i], str):
+                        self._redaction.remember(key, row["cells"][i])
                 counts[str(status)] += 1
                 names.append((rank(status), meta["creationTimestamp"], meta["namespace"], meta["name"]))
 
@@ -144,6 +151,10 @@ class _Report:
                 self.bundle.lacks(f"upload {name}", error)
         for resource in found:
             self._redaction.learn(resource)
+        if not self._redaction.has_room:
+            self.bundle.lacks(
+                "some stand-ins", f"more than {MAX_NAMES:,} names: logs may have the others as they are"
+            )
         self._json("uploads.json", found, UPLOAD_KEYS)
         self._json("counts.json", {"uploads": len(names), "by status": dict(counts)})
 

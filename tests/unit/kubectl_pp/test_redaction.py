@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from kubectl_pp import redaction as redaction_module
 from kubectl_pp.redaction import POD_KEYS, SECRET, UPLOAD_KEYS, Redaction, replaced, without_keys
 from kubectl_pp.verbs.report import release_of_chart
 
@@ -141,6 +142,33 @@ def test_names_are_replaced_by_the_same_word_wherever_they_stand() -> None:
     other = Redaction(with_names=False)
     other.learn({"spec": {"upload": upload}})
     assert other.text("Miller") != user, "without the salt nobody can try which name it was"
+
+
+def test_the_names_of_very_many_uploads_are_found_and_take_no_time() -> None:
+    """Many begin alike, and not all of them fit into the report."""
+    redaction = Redaction(with_names=False)
+    for number in range(50_000):
+        redaction.remember("filename", f"IMG_{number:05d} (Miller).jpg")
+    assert redaction.has_room
+    text = "IMG_49999 (Miller).jpg failed, IMG_49999 (Miller).jpgx not, IMG_00000%20%28Miller%29.jpg too. "
+    started = time.process_time()
+    shown = redaction.text(text * 20)
+    assert time.process_time() - started < 10
+    assert shown.count("<filename ") == 40
+    assert shown.count("IMG_49999 (Miller).jpgx") == 20
+    assert "IMG_00000" not in shown
+
+
+def test_what_is_too_much_to_be_looked_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction_module, "MAX_NAMES", 2)
+    redaction = Redaction(with_names=False)
+    for name in ("first", "second"):
+        redaction.remember("userID", name)
+    redaction.remember("userID", "second")
+    rooms = [redaction.has_room]
+    redaction.remember("userID", "third")
+    assert [*rooms, redaction.has_room] == [True, False]
+    assert "first" not in redaction.text("first third")
 
 
 @pytest.mark.parametrize(
