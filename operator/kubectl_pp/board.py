@@ -25,6 +25,7 @@ _RANK = {
     Stage.DELAYING: 2,
     Stage.AWAITING_READY: 2,
     Stage.QUEUED: 3,
+    Stage.AWAITING_TURN: 3,
     Stage.SUSPENDED: 3,
     Stage.PENDING: 3,
 }

@@ -38,6 +38,8 @@ def hints(upload: Upload, now: float) -> list[Hint]:
         return found + _stuck(upload)
     if upload.stage == Stage.QUEUED:
         return [*found, _queued(upload.step)]
+    if upload.stage == Stage.AWAITING_TURN:
+        return found + _behind(str((upload.status.get("order") or {}).get("after", "")))
     return found + _moving(upload, now)
 
 
@@ -151,6 +153,11 @@ def _moving(upload: Upload, now: float) -> list[Hint]:
     if upload.desired == DesiredState.SUSPENDED:
         return [Hint("It is suspended after the current step. To let it go on:", f"unsuspend {name}")]
     return [Hint("Nothing: the storage was asked and will answer.")] if upload.stage in _ASKED else []
+
+
+def _behind(earlier: str) -> list[Hint]:
+    text = "Nothing: it is released when the earlier upload of the same file has ended, or takes too long."
+    return [Hint(text), *([Hint("What that one waits for:", f"status {quote(earlier)}")] if earlier else [])]
 
 
 def _queued(step: str) -> Hint:

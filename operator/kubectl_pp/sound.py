@@ -10,10 +10,11 @@ from kubectl_pp.screen import harmless
 
 Json = dict[str, Any]
 
+OBJECTS = frozenset({"log", "order"})
 LISTS = frozenset({"conditions", "steps", "plan"})
 NUMBERS = frozenset(
     {"observedGeneration", "retryCount", "run", "finishes", "releases", "urlRequests", "restarts"}
-    | {"attempts", "retries", "sequence", "start"}
+    | {"attempts", "retries", "sequence", "start", "arrival"}
     | {
         "timeoutSeconds",
         "stallAfterSeconds",
@@ -36,7 +37,7 @@ def sound(status: object) -> Json:
 
 
 def _field(name: str, value: object) -> object:
-    if name == "log":
+    if name in OBJECTS:
         return sound(value)
     if name in LISTS:
         return [sound(each) for each in value if isinstance(each, dict)] if isinstance(value, list) else None

@@ -217,6 +217,7 @@ _COLORS: dict[str, Color] = {
     Stage.RELEASE_BACKING_OFF: Color.WAITING,
     Stage.AWAITING_URL: Color.WAITING,
     Stage.QUEUED: Color.WAITING,
+    Stage.AWAITING_TURN: Color.WAITING,
     Stage.SUSPENDED: Color.WAITING,
     Stage.PENDING: Color.FAINT,
     Stage.COMPLETED: Color.GOOD,
@@ -251,7 +252,7 @@ def stage_icon(stage: str, *, stuck: bool = False) -> Icon:
     """The icon of a stage."""
     if stage in (Stage.HELD, Stage.SUSPENDED):
         return Icon.HELD
-    if stage in (Stage.PENDING, Stage.QUEUED):
+    if stage in (Stage.PENDING, Stage.QUEUED, Stage.AWAITING_TURN):
         return Icon.WAITING
     if stuck:
         return Icon.HELD

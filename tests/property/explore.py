@@ -16,6 +16,8 @@ from uploadpp.core.inputs import (
     Absent,
     CleanUpload,
     FinishedElsewhere,
+    Follows,
+    Foremost,
     Granted,
     Input,
     Resume,
@@ -30,6 +32,7 @@ from uploadpp.core.machine import decide
 from uploadpp.core.model import (
     RELEASING,
     Control,
+    FileOrder,
     LogPosition,
     Millis,
     Origin,
@@ -96,6 +99,8 @@ class Scene:
     url_life: int | None = None
     """Seconds after the beginning until the URL of the first arrival expires."""
     hand_made: bool = False
+    follows: bool = False
+    """Whether an earlier upload of the same file is under way when it arrives."""
 
     def beginnings(self) -> Iterator[Node]:
         """The upload is unknown, or made by hand."""
@@ -118,7 +123,7 @@ def moves(scene: Scene) -> Iterator[Move]:
     seen: set[object] = set()
     while queue:
         node = queue.popleft()
-        key = meaning(node.upload, node.now)
+        key = meaning(node.upload, node.now), _meaning_of_order(node.upload) if scene.follows else None
         if key in seen:
             continue
         seen.add(key)
@@ -138,7 +143,11 @@ def moves(scene: Scene) -> Iterator[Move]:
 
 def _survivors(node: Node, event: Input, now: Millis, decision: Decision, config: Config) -> Iterator[Move]:
     """What the published commands of a timer, an edit or a grant tell, when nothing else survived a crash."""
-    if not isinstance(event, Tick | SpecChanged | Granted) or node.upload is None or decision.upload is None:
+    if (
+        not isinstance(event, Tick | SpecChanged | Granted | Foremost)
+        or node.upload is None
+        or decision.upload is None
+    ):
         return
     upload = evolve(node.upload, control=decision.upload.control)
     for command in decision.commands:
@@ -150,7 +159,9 @@ def _survivors(node: Node, event: Input, now: Millis, decision: Decision, config
 
 def _events(node: Node, scene: Scene) -> Iterator[Input]:
     upload = node.upload
-    yield arrival(expires_at=None if scene.url_life is None else Millis(START + scene.url_life * SECOND))
+    expires_at = None if scene.url_life is None else Millis(START + scene.url_life * SECOND)
+    earlier = Follows("earlier", 1) if scene.follows and not (upload and upload.run) else None
+    yield evolve(arrival(expires_at=expires_at), follows=earlier)
     yield arrival(FRESH_URL)
     yield arrival(FRESH_URL, user=RESTART_USER)
     step = upload.current_step if upload else "a"
@@ -163,18 +174,23 @@ def _events(node: Node, scene: Scene) -> Iterator[Input]:
     yield UploadReady(failed=False)
     yield UploadReady(failed=True)
     yield CleanUpload()
-    yield StartedElsewhere(step, 1)
-    yield StartedElsewhere("b" if step == "a" else "a", 1)
-    yield RetriedElsewhere()
-    for outcome in ("continue", "abort", "delete"):
-        yield FinishedElsewhere(outcome, 1)
+    if not scene.follows:  # which makes no difference to these
+        yield StartedElsewhere(step, 1)
+        yield StartedElsewhere("b" if step == "a" else "a", 1)
+        yield RetriedElsewhere()
+        for outcome in ("continue", "abort", "delete"):
+            yield FinishedElsewhere(outcome, 1)
+        yield Absent(404, lasting=False)
+        yield Absent(404, lasting=True)
     yield Resume()
     yield Resume(step=step or "absent")
     yield Resume(step="absent")
-    yield Absent(404, lasting=False)
-    yield Absent(404, lasting=True)
     yield Tick()
     yield Granted()
+    if scene.follows:
+        yield Foremost()
+        if scene.hand_made:
+            yield Follows("earlier")
     yield from node.unproven
     if upload is not None:
         yield SpecChanged(upload.control)
@@ -233,6 +249,14 @@ def meaning(upload: Upload | None, now: Millis) -> object:
     )
 
 
+def _meaning_of_order(upload: Upload | None) -> FileOrder | None:
+    if upload is None:
+        return None
+    if upload.stage.ended or upload.order.left:
+        return FileOrder(left=True)
+    return FileOrder(after=upload.order.after if upload.stage not in RELEASING else "")
+
+
 def _meaning_of_steps(upload: Upload) -> tuple[StepStatus, ...]:
     if upload.stage not in RELEASING | UNHEARD:
         return tuple(_meaning_of_step(step) for step in upload.steps)
@@ -284,7 +308,8 @@ def scenes() -> Iterable[Scene]:
             "passed over, deleted", _config(_plan("a", 1, go_on, 60), _plan("b", 0, OnExhausted.DELETE, 60))
         ),
         Scene("a delay between", _config(_plan("a", 1, go_on, 60), delay, _plan("b", 0, abort))),
-        Scene("a delay alone", _config(delay), hand_made=True),
+        Scene("behind an earlier upload", _config(_plan("a", 1, go_on, 60)), follows=True),
+        Scene("a delay alone, behind an earlier upload", _config(delay), hand_made=True, follows=True),
         Scene("URL expired from the start", _config(_plan("a", 1, hold)), url_life=-1, hand_made=True),
         Scene("URL expires", _config(delay, _plan("a", 0, go_on, 900), _plan("b", 0, abort)), url_life=90),
         Scene("places", _config(_plan("a", 1, hold, 60), places="a"), hand_made=True),

@@ -13,6 +13,7 @@ from uploadpp.core.dispatch import holds_slot
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     BytesReceived,
+    Foremost,
     Granted,
     Published,
     Resume,
@@ -229,7 +230,8 @@ def whoever_waits_says_for_what(move: Move, scene: Scene) -> str:
     if after.stage in AWAITING:
         return "" if after.stalled_at is not None and "?" in text else f"waits forever in silence: {text}"
     if after.stage is Stage.PENDING:
-        return "" if move.before.upload is after else "back to Pending"
+        before = move.before.upload
+        return "" if before is not None and before.stage is Stage.PENDING else "back to Pending"
     told = {
         Stage.HELD: "resume, restart or cancel",
         Stage.SUSPENDED: "set spec.desiredState to Active",
@@ -251,6 +253,21 @@ def a_place_is_taken_by_who_is_granted_it(move: Move, scene: Scene) -> str:
         if held or isinstance(move.event, Published | StartedElsewhere)
         else "took a place that nobody gave it"
     )
+
+
+def a_release_awaits_its_turn(move: Move, scene: Scene) -> str:
+    """While an earlier upload of the file is under way, until that takes too long. Aborts do not."""
+    before, after, event = move.before.upload, move.decision.upload, move.event
+    for command in move.decision.commands:
+        first = isinstance(command, Finish) and command.outcome is Outcome.CONTINUE
+        if not first or command.mark.number > 1 or after is None or before is None:
+            continue
+        if before.stage is Stage.AWAITING_TURN:
+            late = isinstance(event, Tick) and move.now >= before.since + scene.config.order_timeout
+            return "" if late or isinstance(event, Foremost) else f"released by {type(event).__name__}"
+        if before.order.after and not before.order.left and not before.stage.ended:
+            return "released although an earlier upload of the file is under way"
+    return ""
 
 
 def a_due_timer_does_something(move: Move, scene: Scene) -> str:
@@ -296,7 +313,7 @@ def ends_are_dated_and_names_are_right(move: Move, _: Scene) -> str:
     if (after.completed_at is not None, after.expires_at is not None) != (ended, ended):
         return "completed_at and expires_at do not go with the stage"
     names = {plan.name for plan in after.plan}
-    if after.stage is Stage.AWAITING_URL:  # after the last step, whether the storage has the upload
+    if after.stage in {Stage.AWAITING_URL, Stage.AWAITING_TURN}:
         names.add(FINISHED_STEP)
     if after.stage.in_step and after.stage is not Stage.SUSPENDED and after.current_step not in names:
         return f"no such step: {after.current_step!r}"
@@ -330,7 +347,7 @@ def dateless(upload: Upload) -> Upload:
 def our_own_events_tell_the_same_story(move: Move, scene: Scene) -> str:
     """A timer, an edit or a grant of which only the published command survived a crash (law 2.3)."""
     before, after, config = move.before.upload, move.decision.upload, scene.config
-    if before is None or after is None or not isinstance(move.event, Tick | SpecChanged | Granted):
+    if before is None or after is None or not isinstance(move.event, Tick | SpecChanged | Granted | Foremost):
         return ""
     live, replayed = after, evolve(before, control=after.control)
     for command in move.decision.commands:
@@ -359,6 +376,7 @@ LAWS: dict[str, Law] = {
         nothing_starts_unless_active,
         whoever_waits_says_for_what,
         a_place_is_taken_by_who_is_granted_it,
+        a_release_awaits_its_turn,
         a_due_timer_does_something,
         conditions_are_well_formed,
         ends_are_dated_and_names_are_right,

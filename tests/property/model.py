@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 UNHEARD = {"Gone", "Unanswered"}
 RELEASING = {"AwaitingReady", "ReleaseBackOff", "UploadFailed"}
-IN_STEP = {"Queued", "Running", "Delaying", "BackingOff", "Held", "Suspended"}
+IN_STEP = {"Queued", "Running", "Delaying", "BackingOff", "Held", "Suspended", "AwaitingTurn"}
 ASIDE = {"asked", "renewed", "stalled", "passed", "timeout", "heard"}
 """Facts after which an upload stands where it stood before."""
 
@@ -40,6 +40,9 @@ class Book:
     resends: int = 2
     releases: int = 2
     release_backoff: int = 30
+    order_timeout: int = 600
+    follows: bool = False
+    has_been_over: bool = False
     facts: list[Fact] = field(default_factory=list)
     url: str = ""
     suspended: bool = False
@@ -103,7 +106,13 @@ class Book:
             return "UploadFailed" if self.failures() > self.releases else "ReleaseBackOff"
         if last.what == "ready":
             return "Completed" if last.word == "ok" else last.step
-        waits = {"answer": "BackingOff", "wait": "Suspended", "queue": "Queued", "hold": "Held"}
+        waits = {
+            "answer": "BackingOff",
+            "wait": "Suspended",
+            "queue": "Queued",
+            "hold": "Held",
+            "line": "AwaitingTurn",
+        }
         return {**waits, "order": "AwaitingReady"}[last.what]
 
     def _verdict(self) -> str:
@@ -124,6 +133,9 @@ class Book:
 
     def note(self, what: str, at: int, step: str = "", word: str = "") -> None:
         """One more fact."""
+        begun = bool(self.facts) and self.facts[-1].what != "run"
+        if begun and self.status() not in IN_STEP | {"AwaitingReady", "ReleaseBackOff"}:
+            self.has_been_over = True
         self.facts.append(Fact(what, at, step, word))
 
     def begin(self, at: int, step: str = "") -> list[str]:
@@ -141,6 +153,8 @@ class Book:
         elif step:
             self.note("start", at, step)
             return [f"start {step} {len(self.of('start', step))}"]
+        elif self.follows and not self.has_been_over:
+            self.note("line", at)
         else:
             return self.order("continue", "", at)
         return []
@@ -239,7 +253,7 @@ class Book:
             return False
         if self.status() in RELEASING | UNHEARD:
             return self.order_word() != "abort"
-        return self.status() in IN_STEP - {"Queued"} and not self.suspended
+        return self.status() in IN_STEP - {"Queued", "AwaitingTurn"} and not self.suspended
 
     def resumed(self, step: str, at: int, *, folds: bool = True) -> list[str]:
         """ResumePostprocessing; one for a step means nothing to what has only just been started or told."""
@@ -269,7 +283,11 @@ class Book:
             return []
         if self.cancelled and self.status() in IN_STEP | {"ReleaseBackOff", "UploadFailed"}:
             return self.order(cancel_word, self._cut(), at)
-        if (word, self.status()) in {("Active", "Suspended"), ("Suspended", "Queued")}:
+        if (word, self.status()) in {
+            ("Active", "Suspended"),
+            ("Suspended", "Queued"),
+            ("Suspended", "AwaitingTurn"),
+        }:
             return self.go_on(at)
         return []
 
@@ -286,6 +304,15 @@ class Book:
     def granted(self, at: int) -> list[str]:
         """A place is free, and it is this upload's turn."""
         return self.go_on(at, placed=True) if self.status() == "Queued" else []
+
+    def comes_after(self) -> None:
+        """An earlier upload of the same file is seen."""
+        if self.status() in IN_STEP and not self.has_been_over:
+            self.follows = True
+
+    def first_in_line(self, at: int) -> list[str]:
+        """No earlier upload of the same file is under way."""
+        return self.order("continue", "", at) if self.status() == "AwaitingTurn" else []
 
     def restarted(self, mode: str, token: str, step: str, at: int) -> list[str]:
         """`spec.restart` with a new token, and `desiredState` Active in the same change."""
@@ -317,6 +344,7 @@ class Book:
             "BackingOff": self.backoff * 2 ** max(tries - 1, 0),
             "ReleaseBackOff": self.release_backoff * 2 ** max(failed - 1, 0),
             "AwaitingReady": self.ready_after,
+            "AwaitingTurn": self.order_timeout,
         }
         if status == "AwaitingReady" and (reports := self.since("order", self.of("stalled"))):
             return reports[-1].at + self.unanswered_after
@@ -327,6 +355,8 @@ class Book:
         status, word = self.status(), self.order_word()
         if status == "Running":
             return self.fail("StepTimedOut", at)
+        if status == "AwaitingTurn":
+            return self.order("continue", "", at)
         if status == "AwaitingReady" and self.since("order", self.of("stalled")):
             self.note("gone", at, word="Unanswered")
             return []

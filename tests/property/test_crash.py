@@ -14,6 +14,8 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     BytesReceived,
     CleanUpload,
+    Follows,
+    Foremost,
     Granted,
     Input,
     Published,
@@ -69,7 +71,7 @@ class Life(Story):
     def tell(self, event: Input, *, after: Millis = SECOND) -> Decision:
         """Something happens."""
         decision = super().tell(event, after=after)
-        told = isinstance(event, Tick | SpecChanged | Granted)
+        told = isinstance(event, Tick | SpecChanged | Granted | Follows | Foremost)
         if self.state is not None:
             silent = told and decision.ignored is None and not decision.commands
             self.moments.append(Moment(self.upload, len(self.log), silent))
@@ -174,6 +176,8 @@ def _live(draw: st.DrawFn, life: Life) -> None:
             life.timer()
         case "timer" | "answer" if upload.stage is Stage.QUEUED:
             life.granted()
+        case "timer" | "answer" if upload.stage is Stage.AWAITING_TURN:
+            life.tell(Foremost())
         case "ready":
             life.ready(failed=draw(st.booleans()))
         case "person":
@@ -212,7 +216,8 @@ def controls(draw: st.DrawFn, now: Control, number: int) -> Control:
 def lives(draw: st.DrawFn) -> Life:
     """An upload that arrived, and what became of it."""
     life = Life(draw(configs()))
-    life.arrives(expires_at=draw(st.sampled_from([None, None, Millis(START + LIFE)])))
+    announced = arrival(expires_at=draw(st.sampled_from([None, None, Millis(START + LIFE)])))
+    life.tell(evolve(announced, follows=draw(st.sampled_from([None, None, Follows("earlier", 1)]))))
     for _ in range(draw(st.integers(0, 15))):
         _live(draw, life)
     return life
@@ -281,6 +286,7 @@ def test_nothing_in_the_log_goes_out_again(life: Life, data: st.DataObject) -> N
     owner.look(SpecChanged(life.upload.control), life.now)
     owner.look(Tick(), life.now)
     owner.look(Granted(), life.now)
+    owner.look(Foremost(), life.now)
     assert not owner.due & published(life.log)
     assert not after_abort(life.log, owner)
 
@@ -301,6 +307,7 @@ def test_what_was_decided_and_not_published_goes_out_now(life: Life) -> None:
         owner.look(SpecChanged(life.upload.control), life.now)
         owner.look(Tick(), life.now)
         owner.look(Granted(), life.now)
+        owner.look(Foremost(), life.now)
     assert owner.due == lost, tell(life, len(life.moments) - 2, owner)
 
 

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.property.model import RELEASING, Book
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import SpecChanged, Tick
+from uploadpp.core.inputs import Follows, Foremost, SpecChanged, Tick
 from uploadpp.core.model import Millis, RestartRequest, StepPlan
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, Outcome, RestartMode, Stage
@@ -31,6 +31,7 @@ DISTURBANCES = (
     "restart",
     "look_again",
     "storage_lost_it",
+    "an_earlier_upload_shows_up",
 )
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -44,9 +45,17 @@ class Comparison(RuleBasedStateMachine):
         policy=st.sampled_from(OnExhausted),
         timeout=st.sampled_from([0, 0, 40, 1000]),
         limited=st.frozensets(st.sampled_from(["a", "b", "c"]), max_size=2),
+        follows=st.booleans(),
     )
     def arrive(
-        self, steps: list[str], retries: int, policy: OnExhausted, timeout: int, limited: frozenset[str]
+        self,
+        steps: list[str],
+        retries: int,
+        policy: OnExhausted,
+        timeout: int,
+        limited: frozenset[str],
+        *,
+        follows: bool,
     ) -> None:
         """The upload arrives."""
         plans = (
@@ -63,10 +72,11 @@ class Comparison(RuleBasedStateMachine):
         self.story = Story(
             Config(steps=tuple(plans), max_in_flight=places, max_finish_resends=2, max_releases=2)
         )
-        self.book = Book(steps, retries, policy.lower(), timeout, limited=limited)
+        self.book = Book(steps, retries, policy.lower(), timeout, limited=limited, follows=follows)
         self.tokens = 0
         self.heard: list[str] = []
-        self.story.tell(arrival(URL), after=Millis(0))
+        earlier = Follows("earlier", 1) if follows else None
+        self.story.tell(evolve(arrival(URL), follows=earlier), after=Millis(0))
         self.hear(self.book.arrives(URL, self.now))
 
     @property
@@ -106,6 +116,13 @@ class Comparison(RuleBasedStateMachine):
         """It is the upload's turn."""
         self.story.granted()
         self.hear(self.book.granted(self.now))
+
+    @precondition(lambda self: self.story.upload.stage is Stage.AWAITING_TURN)
+    @rule()
+    def earlier_upload_ends(self) -> None:
+        """It is the first of its file."""
+        self.story.tell(Foremost())
+        self.hear(self.book.first_in_line(self.now))
 
     @precondition(lambda self: self.story.upload.stage is Stage.RUNNING)
     @rule(outcome=st.sampled_from(["continue"] * 4 + ["retry"] * 5 + ["abort", "delete", "?"]))
@@ -193,6 +210,11 @@ class Comparison(RuleBasedStateMachine):
         lasting = draw(st.sampled_from([False, False, True]))
         self.story.absent(lasting=lasting)
         self.hear(self.book.missing(self.now, lasting=lasting))
+
+    def an_earlier_upload_shows_up(self, draw: Draw) -> None:
+        """Another upload of the same file is released first."""
+        self.story.tell(Follows(draw(st.sampled_from(["earlier", "another"]))))
+        self.book.comes_after()
 
     @invariant()
     def same_commands(self) -> None:

@@ -17,6 +17,7 @@ UPLOADPP_STALL_AFTER: {{ printf "%ds" (int64 $v.stallAfterSeconds) }}
 UPLOADPP_STEP_SETTINGS: {{ toJson $own | quote }}
 UPLOADPP_READY_AFTER: {{ printf "%ds" (int64 $v.release.readyAfterSeconds) }}
 UPLOADPP_UNANSWERED_AFTER: {{ printf "%ds" (int64 $v.release.unansweredAfterSeconds) }}
+UPLOADPP_ORDER_TIMEOUT: {{ printf "%ds" (int64 $v.release.orderTimeoutSeconds) }}
 UPLOADPP_STORAGE_CHECK: {{ $v.storageCheck.mode }}
 UPLOADPP_STORAGE_CHECK_INTERVAL: {{ printf "%ds" (int64 $v.storageCheck.intervalSeconds) }}
 {{- with $v.storageCheck.from }}

@@ -47,7 +47,7 @@ def steps(model: Model, rows: Iterable[Row], now: float, unwell: frozenset[str])
     names = list(model.steps)
     found = {name: _step(model, name, now, unwell) for name in [*names, FINISHED]}
     for row in rows:
-        if not row.step or row.completed:
+        if not row.step or row.completed or row.stage == Stage.AWAITING_TURN:  # the storage is not asked yet
             continue
         step = found.get(row.step)
         if step is None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from uploadpp.api.encode import LEFT
 from uploadpp.api.field_reader import FieldReader, InvalidResourceError
 from uploadpp.api.plan import decode_hidden, decode_plan, is_listed
 from uploadpp.core.conditions import ConditionType, Unserved
@@ -12,6 +13,7 @@ from uploadpp.core.model import (
     FINISHED_STEP,
     Control,
     FileInfo,
+    FileOrder,
     LogPosition,
     Millis,
     Origin,
@@ -130,7 +132,7 @@ def _with_status(pending: Upload, spec: FieldReader, status: FieldReader, defaul
         raise status.error("steps", "are not those of spec.steps")
     if stage in {Stage.RUNNING, Stage.BACKING_OFF} and not (run and len(steps) == len(plan)):
         raise status.error("steps", f"the upload is {stage}, but what has happened to its steps is missing")
-    log = status.child("log")
+    log, order = status.child("log"), status.child("order")
     return evolve(
         pending,
         plan=plan,
@@ -159,6 +161,7 @@ def _with_status(pending: Upload, spec: FieldReader, status: FieldReader, defaul
             sequence=log.number("sequence"),
             start=log.optional_number("start"),
         ),
+        order=FileOrder(order.text("after"), order.number("arrival"), left=order.text("state") == LEFT),
     )
 
 
@@ -228,6 +231,10 @@ def _stage(summary: FieldReader, stalled: FieldReader | None) -> Stage:
     return summary.word("reason", Stage, Stage.PENDING)
 
 
+_AT_THE_END = {Stage.SUSPENDED, Stage.AWAITING_URL, Stage.AWAITING_TURN}
+"""Waits that there are behind the last step as well."""
+
+
 def _cursor(status: FieldReader, stage: Stage, plan: tuple[StepPlan, ...]) -> int:
     """Where in the plan the upload is: at a step, or behind the last one."""
     name = status.text("currentStep")
@@ -235,7 +242,7 @@ def _cursor(status: FieldReader, stage: Stage, plan: tuple[StepPlan, ...]) -> in
         return 0
     if stage is Stage.HELD and not name:
         return len(plan)  # held before it began
-    if not stage.in_step or (stage in {Stage.SUSPENDED, Stage.AWAITING_URL} and name == FINISHED_STEP):
+    if not stage.in_step or (stage in _AT_THE_END and name == FINISHED_STEP):
         return len(plan)
     for index, step in enumerate(plan):
         if step.name == name:

@@ -12,7 +12,7 @@ from uploadpp.api import API_VERSION, KIND
 from uploadpp.api.plan import encode_plan, hidden_steps
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.conditions import Condition, Unserved, conditions
-from uploadpp.core.model import Millis, StepStatus, Upload
+from uploadpp.core.model import FileOrder, Millis, StepStatus, Upload
 from uploadpp.core.naming import LABELS, resource_name
 from uploadpp.core.sharding import BUCKET_LABEL, bucket_label
 from uploadpp.core.states import CancelPolicy, DesiredState, StepState
@@ -20,6 +20,9 @@ from uploadpp.core.states import CancelPolicy, DesiredState, StepState
 MAX_INT64 = 2**63 - 1
 MAX_FILENAME = 1024
 MAX_ID = 256
+LEFT = "Left"
+"""What is said of an upload that is released in no order any more."""
+UNORDERED = FileOrder()
 OVER = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED})
 
 Json = dict[str, Any]
@@ -130,6 +133,10 @@ def to_status(upload: Upload, uid: str = "", sealed_with: str = "", unserved: Un
     if (hidden := hidden_steps(upload.plan, always=begun)) is not None:
         status["plan"] = hidden
     status["retryCount"] = upload.retry_count
+    if upload.order != UNORDERED:
+        order = upload.order
+        state = LEFT if order.left else ""
+        status["order"] = _filled(after=order.after, arrival=order.arrival, state=state)
     if log.start is not None:
         status.setdefault("log", {})["start"] = log.start
     return status

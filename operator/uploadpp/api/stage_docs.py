@@ -11,6 +11,8 @@ STAGES: dict[Stage, str] = {
     Stage.HELD: "A step has no retry left and its policy is Hold: resume, restart or cancel the upload.",
     Stage.SUSPENDED: "`spec.desiredState` is Suspended and no step is running.",
     Stage.AWAITING_URL: "The download URL is missing or expires soon; the storage was asked for a fresh one.",
+    Stage.AWAITING_TURN: "All steps passed. An earlier upload of the same file is released first; how long "
+    "that may take is `UPLOADPP_ORDER_TIMEOUT`.",
     Stage.AWAITING_READY: "The storage was told the outcome and has not answered with UploadReady.",
     Stage.RELEASE_BACKING_OFF: "The storage failed to release the file. The operator asks again later.",
     Stage.COMPLETED: "All steps passed and the file is released.",

@@ -69,6 +69,22 @@ class LogPositionModel(ApiModel):
     )
 
 
+class FileOrderModel(ApiModel):
+    """Where the upload stands among those of the same file that are under way."""
+
+    after: Annotated[str, Field(max_length=128)] | None = Field(
+        None, description="The id of the upload that is released before this one. Absent: there was none."
+    )
+    arrival: Count64 | None = Field(
+        None, description="The message that announced this upload, where another one was under way."
+    )
+    state: Annotated[str, Field(max_length=16)] | None = Field(
+        None,
+        description="Left: this upload has been over, and goes on. It waits for no other, and none for it. "
+        "Absent: it is released in its turn.",
+    )
+
+
 class UploadPostprocessingStatus(ApiModel):
     """Where the upload stands. Only the operator writes it."""
 
@@ -142,5 +158,8 @@ class UploadPostprocessingStatus(ApiModel):
         None,
         description="The metadata.uid of the resource this status was written for. Another one shows that "
         "the resource was restored from a backup.",
+    )
+    order: FileOrderModel | None = Field(
+        None, description="Its place among uploads of the same file. Absent: it was the only one."
     )
     log: LogPositionModel | None = Field(None, description="How far the event stream has been applied.")

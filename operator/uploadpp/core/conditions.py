@@ -145,10 +145,8 @@ def describe(upload: Upload) -> str:
 def _waits(upload: Upload) -> str:
     step = upload.current_step
     match upload.stage:
-        case Stage.PENDING:
-            text = "waiting for the operator to start it"
-        case Stage.QUEUED:
-            text = f"waiting for a slot at step {step}"
+        case Stage.PENDING | Stage.QUEUED | Stage.AWAITING_TURN:
+            text = f"waiting for {_awaited(upload)}"
         case Stage.RUNNING:
             text = f"waiting for step {step} to answer (attempt {upload.step.attempts})"
         case Stage.DELAYING:
@@ -171,6 +169,14 @@ def _waits(upload: Upload) -> str:
         case _:
             text = f"step {step} has no retry left{_said(upload.step)}; resume, restart or cancel the upload"
     return text
+
+
+def _awaited(upload: Upload) -> str:
+    if upload.stage is Stage.PENDING:
+        return "the operator to start it"
+    if upload.stage is Stage.QUEUED:
+        return f"a slot at step {upload.current_step}"
+    return f"upload {upload.order.after} of the same file, which arrived earlier, to end"
 
 
 def _asked(upload: Upload) -> str:

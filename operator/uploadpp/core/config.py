@@ -33,5 +33,7 @@ class Config:
     url_after: Millis = Millis(2 * MINUTE)
     """How long the storage may take to answer RestartPostprocessing with a fresh URL."""
     max_url_requests: int = 5
+    order_timeout: Millis = Millis(10 * MINUTE)
+    """How long a release may wait for an earlier upload of the same file; 0 is for releases in any order."""
     ttl_completed: Millis = Millis(10 * MINUTE)
     ttl_failed: Millis = Millis(7 * 24 * 60 * MINUTE)

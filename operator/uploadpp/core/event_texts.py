@@ -94,6 +94,12 @@ def released_unanswered(steps: Sequence[str]) -> Notice:
     return _warning("ReleasedUnanswered", text)
 
 
+def released_out_of_order(earlier: str, waited: Millis) -> Notice:
+    """A release has waited for an earlier upload of the same file as long as it may."""
+    text = f"upload {earlier} of the same file arrived earlier and has not ended within {waited / 1000:g} s"
+    return _warning("ReleasedOutOfOrder", f"{text}; this one is released first")
+
+
 def upload_missing(observed: str) -> Notice:
     """The storage says for the first time that it does not have the upload."""
     return _warning("UploadMissing", f"{observed} The storage is asked again before the upload ends")

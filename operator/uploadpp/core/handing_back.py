@@ -74,7 +74,9 @@ def _outcome(upload: Upload, *, in_step: bool) -> str:
 
 def _nudge(upload: Upload, missing: tuple[Command, ...], now: Millis, config: Config) -> Nudge:
     unpublished = any(isinstance(each, StartStep | Finish) for each in missing)
-    if upload.stage is Stage.RELEASE_BACKING_OFF or (upload.stage is Stage.AWAITING_READY and unpublished):
+    if upload.stage in {Stage.RELEASE_BACKING_OFF, Stage.AWAITING_TURN} or (
+        upload.stage is Stage.AWAITING_READY and unpublished
+    ):
         return Nudge.RESUME
     if upload.stage is Stage.AWAITING_READY or (upload.stage is Stage.RUNNING and not unpublished):
         return Nudge.NOTHING

@@ -12,6 +12,22 @@ from uploadpp.core.plan_text import Planned
 
 
 @dataclass(frozen=True, slots=True)
+class Follows:
+    """An earlier upload of the same file, `upload_id`, is under way and is released first.
+
+    `arrival` is the position of this upload's announcement in the log, where that has just been read.
+    """
+
+    upload_id: str
+    arrival: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Foremost:
+    """No earlier upload of the same file is under way."""
+
+
+@dataclass(frozen=True, slots=True)
 class BytesReceived:
     """The storage has all bytes (or answers RestartPostprocessing)."""
 
@@ -19,6 +35,8 @@ class BytesReceived:
     file: FileInfo
     earlier: "tuple[Input, ...]" = field(default=(), repr=False)
     """What the log has said of the upload before, when it was not known yet."""
+    follows: Follows | None = field(default=None, repr=False)
+    """Set where another upload of the same file is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,4 +156,6 @@ Input = (
     | Absent
     | Tick
     | Granted
+    | Follows
+    | Foremost
 )

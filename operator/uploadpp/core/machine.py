@@ -16,6 +16,8 @@ from uploadpp.core.inputs import (
     BytesReceived,
     CleanUpload,
     FinishedElsewhere,
+    Follows,
+    Foremost,
     Granted,
     Input,
     Published,
@@ -28,7 +30,7 @@ from uploadpp.core.inputs import (
     UploadReady,
 )
 from uploadpp.core.model import Millis, Upload
-from uploadpp.core.rules import absence, answers, arrival, control, echo, elsewhere, timers, turn
+from uploadpp.core.rules import absence, answers, arrival, control, echo, elsewhere, order, timers, turn
 from uploadpp.core.states import ENDED, IN_STEP, UNHEARD, Ignored, Stage
 
 RuleFunction = Callable[[Upload, Any, Millis, Config], Decision]
@@ -36,11 +38,13 @@ RuleFunction = Callable[[Upload, Any, Millis, Config], Decision]
 STARTED = frozenset({Stage.RUNNING, Stage.SUSPENDED, Stage.AWAITING_URL, Stage.QUEUED})
 """Where a step that is not `delay` can start: at its service, or in a wait before it."""
 
-BEGUN = STARTED | {Stage.DELAYING, Stage.HELD, Stage.AWAITING_READY}
+BEGUN = STARTED | {Stage.DELAYING, Stage.HELD, Stage.AWAITING_TURN, Stage.AWAITING_READY}
 """Where `proceed` can lead: a step, a wait before it, or the release."""
 
 AFTER_FAILURE = BEGUN | {Stage.BACKING_OFF}
 ALL = frozenset(Stage)
+WAITING = {Stage.SUSPENDED, Stage.HELD, Stage.QUEUED, Stage.AWAITING_TURN}
+"""Where an upload comes to without a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ TABLE: tuple[Row, ...] = (
         BytesReceived,
         {Stage.AWAITING_URL},
         arrival.fresh_url,
-        STARTED - {Stage.AWAITING_URL} | {Stage.AWAITING_READY},
+        STARTED - {Stage.AWAITING_URL} | {Stage.AWAITING_TURN, Stage.AWAITING_READY},
     ),
     _row(BytesReceived, ALL - {Stage.PENDING, Stage.AWAITING_URL}, arrival.arrival_again, BEGUN),
     _row(StepFinished, {Stage.RUNNING}, answers.step_finished, AFTER_FAILURE),
@@ -88,7 +92,7 @@ TABLE: tuple[Row, ...] = (
     _row(CleanUpload, ACTIVE, answers.clean, {Stage.CLEANED}),
     _row(Resume, ALL, control.resume, BEGUN),
     _row(SpecChanged, ALL, control.spec_changed, BEGUN | {Stage.CANCELLED}),
-    _row(Published, ALL, echo.published, AFTER_FAILURE - {Stage.SUSPENDED, Stage.HELD, Stage.QUEUED}),
+    _row(Published, ALL, echo.published, AFTER_FAILURE - WAITING),
     _row(StartedElsewhere, elsewhere.STARTABLE, elsewhere.started_elsewhere, {Stage.RUNNING}),
     _row(RetriedElsewhere, {Stage.BACKING_OFF}, elsewhere.retried_elsewhere),
     _row(
@@ -99,12 +103,15 @@ TABLE: tuple[Row, ...] = (
     ),
     _row(Absent, absence.ASKED_ABOUT, absence.absent, {Stage.GONE}),
     _row(Granted, {Stage.QUEUED}, turn.granted, STARTED - {Stage.QUEUED} | {Stage.AWAITING_READY}),
+    _row(Follows, IN_STEP | {Stage.PENDING}, order.follows),
+    _row(Foremost, {Stage.AWAITING_TURN}, order.foremost, {Stage.AWAITING_READY, Stage.SUSPENDED}),
     _row(Tick, {Stage.RUNNING}, timers.check_running, AFTER_FAILURE),
     _row(Tick, {Stage.DELAYING}, timers.end_delay, BEGUN - {Stage.DELAYING}),
     _row(Tick, {Stage.BACKING_OFF}, timers.try_again, STARTED),
     _row(Tick, {Stage.RELEASE_BACKING_OFF}, timers.release_again, {Stage.AWAITING_READY}),
     _row(Tick, {Stage.AWAITING_READY}, timers.watch_release, {Stage.AWAITING_READY, Stage.UNANSWERED}),
     _row(Tick, {Stage.AWAITING_URL}, timers.watch_url, {Stage.AWAITING_URL, Stage.UNANSWERED}),
+    _row(Tick, {Stage.AWAITING_TURN}, order.waited_long_enough, {Stage.AWAITING_READY}),
 )
 
 RULES: dict[tuple[type[Input], Stage], RuleFunction] = {

@@ -31,7 +31,7 @@ Millis = NewType("Millis", int)
 RELEASING = frozenset({Stage.AWAITING_READY, Stage.RELEASE_BACKING_OFF, Stage.UPLOAD_FAILED})
 """Stages in which PostprocessingFinished is out and the storage has not confirmed it."""
 _PASSED = frozenset({StepState.SUCCEEDED, StepState.SKIPPED})
-_AFTER_STEPS = RELEASING | {Stage.SUSPENDED, Stage.AWAITING_URL}
+_AFTER_STEPS = RELEASING | {Stage.SUSPENDED, Stage.AWAITING_URL, Stage.AWAITING_TURN}
 
 FINISHED_STEP = "finished"
 """`currentStep` once all steps are over, a word reserved by the peer."""
@@ -197,6 +197,17 @@ class LogPosition(NamedTuple):
     start: int | None = None
 
 
+class FileOrder(NamedTuple):
+    """Where an upload stands among those of the same file (docs/adr/0052). Mostly it is the only one."""
+
+    after: str = ""
+    """The upload that is released before it; empty where none was under way when it arrived."""
+    arrival: int = 0
+    """The position of its announcement in the log, where another upload of the file was under way."""
+    left: bool = False
+    """Whether it has been over: when it goes on after all, nobody waits for it, and it waits for nobody."""
+
+
 class Upload(NamedTuple):
     """One upload in postprocessing."""
 
@@ -230,6 +241,7 @@ class Upload(NamedTuple):
     restarts: int = 0
     message: str = ""
     log: LogPosition = LogPosition()
+    order: FileOrder = FileOrder()
     lost_status: bool = False
     """Pending, although the operator made the resource: it writes a status at once, so perhaps a backup."""
 

@@ -17,9 +17,10 @@ from uploadpp.core.commands import (
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
-from uploadpp.core.model import DELAY_STEP, FINISHED_STEP, MAX_MESSAGE, Millis, StepStatus, Upload
+from uploadpp.core.model import DELAY_STEP, FINISHED_STEP, MAX_MESSAGE, FileOrder, Millis, StepStatus, Upload
 from uploadpp.core.retry import backoff
 from uploadpp.core.states import (
+    ENDED,
     DesiredState,
     OnExhausted,
     OnTooLarge,
@@ -32,6 +33,8 @@ from uploadpp.core.states import (
 
 def enter(upload: Upload, stage: Stage, now: Millis, **changes: Any) -> Upload:  # noqa: ANN401 -- any field
     """The upload in another stage, with the timer and message of the old one gone (F17)."""
+    if upload.stage in ENDED and stage not in ENDED and not upload.order.left:
+        changes["order"] = FileOrder(left=True)
     return evolve(upload, **{**_OF_ONE_STAGE, "stage": stage, "since": now, **changes})
 
 
@@ -70,6 +73,8 @@ def proceed(upload: Upload, index: int, now: Millis, config: Config) -> Decision
     if index == len(upload.plan):
         if upload.origin.by_hand and not upload.origin.has_url:  # the storage may still be receiving the file
             return request_url(evolve(upload, cursor=index), now)
+        if upload.order.after and config.order_timeout and upload.stage not in ENDED:
+            return Decision(enter(upload, Stage.AWAITING_TURN, now, cursor=index))
         return finish(upload, Outcome.CONTINUE, now)
     if upload.plan[index].max_filesize is not None and is_too_large(upload, index):
         return pass_over(upload, index, now, config)

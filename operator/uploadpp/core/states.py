@@ -23,6 +23,7 @@ class Stage(Word):
     HELD = "Held"
     SUSPENDED = "Suspended"
     AWAITING_URL = "AwaitingURL"
+    AWAITING_TURN = "AwaitingTurn"
     AWAITING_READY = "AwaitingReady"
     RELEASE_BACKING_OFF = "ReleaseBackOff"
     COMPLETED = "Completed"
@@ -73,6 +74,7 @@ IN_STEP = frozenset(
         Stage.HELD,
         Stage.SUSPENDED,
         Stage.AWAITING_URL,
+        Stage.AWAITING_TURN,
     },
 )
 

@@ -155,7 +155,7 @@ def _wait(upload: Upload) -> _Wait | None:
     elif stage is Stage.AWAITING_URL:
         mark = Mark(Kind.RESTART, upload.received_at, upload.run, upload.url_requests, step)
         wait = _request(upload, mark, "renew URL", upload.since, {"uploadpp.step": step})
-    elif stage in {Stage.QUEUED, Stage.HELD, Stage.SUSPENDED}:
+    elif stage in {Stage.QUEUED, Stage.HELD, Stage.SUSPENDED, Stage.AWAITING_TURN}:
         attributes = {**_attributes(upload), "uploadpp.step": step}
         wait = _Wait(
             _hashed(upload, stage, upload.since), stage.lower(), SpanKind.WAIT, upload.since, attributes

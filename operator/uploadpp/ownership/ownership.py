@@ -212,6 +212,7 @@ class Ownership:
         self._legacy.go_on(self._reader if self._shard.index == 0 else None)
         components.handler.reconcile_all()
         components.admission.open(components.applier.on_granted)
+        components.lines.open(components.applier.on_order)
         for tracked in components.uploads.in_memory:
             with components.faults.isolated(tracked):
                 components.uploads.note_end(tracked)
@@ -258,6 +259,7 @@ class Ownership:
         for task in self._volition:
             task.cancel()
         self._components.admission.close()
+        self._components.lines.close()
         if self._watch is not None:
             self._spawn(self._watch.stop())
         if self._membership.alone and self._reader is not None:
@@ -271,6 +273,7 @@ class Ownership:
     async def _end(self) -> None:
         self._deps.metrics.owner.labels(self._label).set(0)
         self._components.admission.close()
+        self._components.lines.close()
         if self._watch is not None:
             await self._watch.stop()
         await end_tasks(self._tasks)

@@ -21,6 +21,7 @@ from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.checkpoint import Checkpoint, Records, ResourceEncoder
 from uploadpp.pipeline.faults import Faults
 from uploadpp.pipeline.fence import Fence
+from uploadpp.pipeline.file_order import FileLines
 from uploadpp.pipeline.lost_uploads import LostUploads, Questions
 from uploadpp.pipeline.overfull import Overfull
 from uploadpp.pipeline.record_limit import RecordLimit
@@ -67,6 +68,7 @@ class Components:
     publisher: Publisher
     news: Callable[[Notice], None]
     admission: StepAdmission
+    lines: FileLines
     refusals: Refusals
     uploads: Uploads
     finished: FinishedUploads
@@ -98,6 +100,8 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
     publisher = Publisher(deps.client, fence.pass_through, hearing.may_resend)
     admission = StepAdmission(deps.config, shard, metrics)
     limited = admission if deps.config.max_in_flight else None
+    lines = FileLines()
+    ordered = lines if deps.config.order_timeout else None
     faults = Faults(metrics, deps.events.post, limited.gave_up if limited is not None else None)
     shared = Shared(
         config=deps.config,
@@ -116,13 +120,13 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
     lifecycle = Followers(queue, lost_uploads, ended, forgotten, left_alone)
 
     # The table, and those who may keep a message back before it is applied to an upload.
-    uploads = Uploads(shared, limited, lifecycle)
+    uploads = Uploads(shared, limited, ordered, lifecycle)
     labels = BucketLabels(uploads, faults, deps.store)
     finished = FinishedUploads(shared, uploads)
     vanished = Vanished(uploads, faults, finished, forgotten, labels, deps.store)
 
     # The way of a message, and of a resource.
-    applier = Applier(shared, uploads, limited, lifecycle, publisher)
+    applier = Applier(shared, uploads, limited, ordered, lifecycle, publisher)
     router = Router(shared, uploads, applier, vanished, finished)
     secrets = UrlSecretReader(shared, applier, deps.store, deps.events)
     others = Collaborators(
@@ -155,6 +159,7 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
         publisher=publisher,
         news=news,
         admission=admission,
+        lines=lines,
         refusals=refusals,
         uploads=uploads,
         finished=finished,

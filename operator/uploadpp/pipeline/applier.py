@@ -14,7 +14,7 @@ from secrets import token_bytes
 from uploadpp.core.commands import Command, Mark
 from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import BytesReceived, Granted, Input, Published, Tick
+from uploadpp.core.inputs import BytesReceived, Follows, Foremost, Granted, Input, Published, Tick
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis
 from uploadpp.core.naming import resource_name
@@ -24,6 +24,7 @@ from uploadpp.core.rules import arrival
 from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.admission import StepAdmission
 from uploadpp.pipeline.faults import AFTER_FAULT_MS
+from uploadpp.pipeline.file_order import FileLines
 from uploadpp.pipeline.outbox import Outbox
 from uploadpp.pipeline.ports import Bus
 from uploadpp.pipeline.replay_buffer import PendingCommand
@@ -48,6 +49,7 @@ class Applier:
         shared: Shared,
         uploads: Uploads,
         admission: StepAdmission | None,
+        lines: FileLines | None,
         lifecycle: Lifecycle,
         bus: Bus,
     ) -> None:
@@ -60,6 +62,7 @@ class Applier:
         self._tracing = shared.tracing
         self._uploads = uploads
         self._admission = admission
+        self._lines = lines
         self._lifecycle = lifecycle
         self._outbox = Outbox(bus, shared.metrics, self.published, self._refused, self._misplaced)
         self.unknown = UnknownUploads(shared.acks)
@@ -111,6 +114,12 @@ class Applier:
             event, said_before = self.unknown.recall(upload_id, event, timestamp)
         elif tracked is None:
             self.unknown.note(upload_id, event, timestamp, self._clock(), message)
+        if (
+            self._lines is not None
+            and isinstance(event, BytesReceived)
+            and (tracked is None or not tracked.upload.run)
+        ):
+            event = self._lines.announced(event, sequence, timestamp)
         decision = apply(tracked.upload if tracked else None, upload_id, event, at, timestamp, self._config)
         tracked = self._carry_out(tracked, upload_id, event, decision, timestamp, message)
         if tracked is not None:
@@ -141,6 +150,11 @@ class Applier:
         except Exception as error:
             self._faults.report(tracked, error)
             raise  # its slot goes to another
+
+    def on_order(self, tracked: TrackedUpload, event: Follows | Foremost) -> None:
+        """Who is released before it has changed."""
+        with self._faults.isolated(tracked):
+            self.on_input(tracked, event)
 
     def adopt(self, tracked: TrackedUpload) -> None:
         """Take an upload into memory."""
@@ -187,6 +201,8 @@ class Applier:
             tracked.defer_ack(message)
         if self._admission is not None:
             self._admission.grant()
+        if self._lines is not None and self._lines.doubtful:
+            self._lines.settle()
         self._uploads.record(tracked)
         return tracked
 
@@ -205,6 +221,8 @@ class Applier:
         self._uploads.schedule(tracked)
         if self._admission is not None:
             self._admission.moved(tracked)
+        if self._lines is not None:
+            self._lines.moved(tracked, before)
         if before is not None:
             self._metrics.moved(before, upload)
         moved = before is None or before.stage is not upload.stage or before.cursor != upload.cursor

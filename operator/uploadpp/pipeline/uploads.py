@@ -3,8 +3,11 @@
 from collections.abc import Iterable
 from typing import Protocol
 
+from uploadpp.core.inputs import BytesReceived
+from uploadpp.core.model import Millis
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.pipeline.admission import StepAdmission
+from uploadpp.pipeline.file_order import FileLines
 from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.text_budget import BUDGET, TextBudget
 from uploadpp.pipeline.tracked_upload import TrackedUpload
@@ -34,13 +37,20 @@ class Uploads:
     upload that is forgotten: `gone` is set, its messages need not wait, and its slot is given to another.
     """
 
-    def __init__(self, shared: Shared, admission: StepAdmission | None, lifecycle: Lifecycle) -> None:
-        """`admission` is None where no step has a limit."""
+    def __init__(
+        self,
+        shared: Shared,
+        admission: StepAdmission | None,
+        lines: FileLines | None,
+        lifecycle: Lifecycle,
+    ) -> None:
+        """`admission` is None where no step has a limit, `lines` where releases happen in any order."""
         self._config = shared.config
         self._acks = shared.acks
         self._timers = shared.timers
         self._metrics = shared.metrics
         self._admission = admission
+        self._lines = lines
         self._lifecycle = lifecycle
         self._by_id: dict[str, TrackedUpload] = {}
         self._by_name: dict[str, TrackedUpload] = {}
@@ -67,8 +77,21 @@ class Uploads:
         self._by_id[tracked.upload.id] = self._by_name[tracked.name] = tracked
         self.text_budget.note(tracked)
         self._metrics.moved(None, tracked.upload)
+        if self._lines is not None:
+            self._lines.add(tracked)
         if self._admission is not None:
             self._admission.moved(tracked)
+
+    def expect(self, upload_id: str, event: BytesReceived, sequence: int, timestamp: Millis) -> None:
+        """An upload is announced that is not at hand until `arrived`: later ones of its file follow it."""
+        if self._lines is not None:
+            self._lines.expect(upload_id, event, sequence, timestamp)
+
+    def arrived(self, upload_id: str) -> None:
+        """What was announced of an upload that was not at hand is applied, or passed over."""
+        if self._lines is not None:
+            self._lines.arrived(upload_id)
+            self._lines.settle()
 
     def rename(self, tracked: TrackedUpload, name: str) -> None:
         """A webhook has given the resource of an upload another name than we asked for."""
@@ -92,6 +115,9 @@ class Uploads:
         if self._admission is not None:
             self._admission.left(tracked)
             self._admission.grant()
+        if self._lines is not None:
+            self._lines.left(tracked)
+            self._lines.settle()
 
     def _remove(self, tracked: TrackedUpload) -> None:
         if self._by_id.get(tracked.upload.id) is tracked:

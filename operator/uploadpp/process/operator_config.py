@@ -133,6 +133,7 @@ def core_config(settings: Settings) -> Config:
         max_in_flight={n: own.maxInFlight for n, own in settings.step_settings.items() if own.maxInFlight},
         ready_after=Millis(settings.ready_after),
         unanswered_after=Millis(settings.unanswered_after),
+        order_timeout=Millis(settings.order_timeout),
         release_backoff=Millis(settings.release_backoff),
         ttl_completed=Millis(settings.ttl_completed),
         ttl_failed=Millis(settings.ttl_failed),

@@ -60,8 +60,7 @@ def is_empty_meant(name: str, model: type[BaseModel]) -> bool:
 
 def is_secret(name: str, model: type[BaseModel]) -> bool:
     """Whether a setting is a password or the like, of which any character may be part."""
-    field = model.model_fields[name]
-    return field.annotation is str and not field.repr
+    return (field := model.model_fields[name]).annotation is str and not field.repr
 
 
 def env(*names: str, repeat: bool = False, empty: bool = False, **extra: Any) -> Any:  # noqa: ANN401 -- a field
@@ -124,9 +123,8 @@ class Settings(BaseModel):
     step_settings: dict[str, StepSettings] = env(
         "UPLOADPP_STEP_SETTINGS",
         default={},
-        description="JSON object of step name to timeoutSeconds, stallAfterSeconds, maxRetries, "
-        "backoffSeconds, maxBackoffSeconds, onExhausted, maxInFlight, "
-        "maxFilesize, onTooLarge, requireResult.",
+        description="JSON: step name to timeoutSeconds, stallAfterSeconds, maxRetries, backoffSeconds, "
+        "maxBackoffSeconds, onExhausted, maxInFlight, maxFilesize, onTooLarge, requireResult.",
     )
     ready_after: Duration = env(
         "UPLOADPP_READY_AFTER",
@@ -139,6 +137,9 @@ class Settings(BaseModel):
         default=86_400_000,
         gt=0,
         description="An upload ends this long after it was reported that the storage does not answer for it.",
+    )
+    order_timeout: Duration = env(
+        "UPLOADPP_ORDER_TIMEOUT", default=600_000, description="Longest wait for earlier uploads of a file."
     )
     storage_check: Annotated[StorageChecks, BeforeValidator(lower)] = env(
         "UPLOADPP_STORAGE_CHECK",

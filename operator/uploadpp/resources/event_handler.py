@@ -95,7 +95,8 @@ class ResourceEventHandler:
         if self._secrets.is_waiting(tracked):
             return
         edited = upload.control.generation > upload.observed_generation
-        if not upload.run or edited or upload.stage is Stage.QUEUED:  # perhaps its step has no limit now
+        waits = upload.stage in {Stage.QUEUED, Stage.AWAITING_TURN}  # perhaps for nothing by the settings now
+        if not upload.run or edited or waits:
             self._applier.on_input(tracked, SpecChanged(upload.control))
 
     @contextmanager

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from uploadpp.api.field_reader import FieldReader
 from uploadpp.core.conditions import ConditionType
+from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import LogPosition, Millis
 from uploadpp.core.naming import resource_name
 from uploadpp.core.states import Stage
@@ -251,6 +252,8 @@ class FinishedUploads:
             return False
         if upload_id not in self._deferred:
             self._asked_for.put_nowait(upload_id)
+        if isinstance(event.input, BytesReceived):
+            self._uploads.expect(upload_id, event.input, sequence, timestamp)
         self._deferred.keep(DeferredMessage(event, sequence, timestamp, message))
         return True
 
@@ -313,10 +316,12 @@ class FinishedUploads:
             if before is not None:
                 self._faults.resource_fault(before.name, before.stored.uid, error, upload_id)
             self._acks.release_all(each.message for each in self._deferred.take(upload_id))
+            self._uploads.arrived(upload_id)
             return
         late = upload_id in self._late
         self._late.discard(upload_id)
         router.hand_back(upload_id, self._deferred.take(upload_id), late=late)
+        self._uploads.arrived(upload_id)
         tracked = self._uploads.by_id(upload_id)
         if tracked is not None:
             with self._faults.isolated(tracked):

@@ -30,6 +30,15 @@ def has_answered(journal: Journal, upload: str, step: str, received_at: int, run
     )
 
 
+def first_answer_of(journal: Journal, upload: str, step: str) -> float | None:
+    """When a step has answered `continue` for the first time; None when it has not."""
+    answers = journal.of("PostprocessingStepFinished", upload)
+    moments = (
+        a.at for a in answers if (a.payload["FinishedStep"], a.payload["Outcome"]) == (step, "continue")
+    )
+    return next(moments, None)
+
+
 def unanswered(journal: Journal, record: Record) -> list[str]:
     """The steps that a release of ours has left out without an answer, and without a rule."""
     mark, planned = record.mark, record.planned

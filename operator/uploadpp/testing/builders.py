@@ -13,6 +13,8 @@ from uploadpp.core.inputs import (
     Absent,
     BytesReceived,
     CleanUpload,
+    Follows,
+    Foremost,
     Granted,
     Input,
     Published,
@@ -132,7 +134,7 @@ class Story:
     def tell(self, event: Input, *, after: Millis = SECOND) -> Decision:
         """Something happens: from the log, from a person, or a timer."""
         self.now = Millis(self.now + after)
-        if isinstance(event, Tick | SpecChanged | Granted | Absent):
+        if isinstance(event, Tick | SpecChanged | Granted | Absent | Follows | Foremost):
             decision = decide(self.state, self.upload_id, event, self.now, self.config)
         else:
             self.sequence += 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from uploadpp.core.naming import resource_name
 from uploadpp.testing.apiclient import ApiFaults
@@ -35,7 +36,8 @@ class Chaos:
             self._base = self._api_faults()
         self._start()
         for upload in UPLOADS[: random.choice([1, 1, 2, 3])]:
-            sim.kernel.after(random.uniform(0, TROUBLED_SECONDS / 2), sim.world.upload, upload)
+            at = random.uniform(0, TROUBLED_SECONDS / 2)
+            sim.kernel.after(at, partial(sim.world.upload, upload, file=sim.shared_file))
         people = People(sim)
         for _ in range(random.choice([0, 0, 1, 2, 4])):
             sim.kernel.after(random.uniform(0, TROUBLED_SECONDS), people.act)

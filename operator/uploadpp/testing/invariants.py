@@ -46,6 +46,7 @@ class Promise(StrEnum):
     EACH_STEP_ANSWERED = "no file is released unless each step of its plan has answered or a rule left it out"
     PLAN_KEPT = "an upload keeps the plan that it began with"
     SUCCEEDED_BY_ANSWER = "a step has succeeded only by its own answer"
+    RELEASED_IN_ORDER = "uploads of one file are released as they arrived, unless one takes too long"
     NO_EXCEPTION = "nothing fails that nobody catches"
 
 

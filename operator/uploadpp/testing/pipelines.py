@@ -14,6 +14,7 @@ from uploadpp.pipeline.acks import AckTracker, PendingMessage
 from uploadpp.pipeline.admission import StepAdmission
 from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.faults import Faults
+from uploadpp.pipeline.file_order import FileLines
 from uploadpp.pipeline.ports import Bus
 from uploadpp.pipeline.router import Router
 from uploadpp.pipeline.shared import Shared
@@ -118,6 +119,8 @@ class PipelineBench:
         shard, lifecycle = shard or Shard(), lifecycle or self.turns
         self.admission = StepAdmission(config, shard, self.metrics)
         limited = self.admission if config.max_in_flight else None
+        self.lines = FileLines()
+        ordered = self.lines if config.order_timeout else None
         self.faults = Faults(self.metrics, self.post, limited.gave_up if limited is not None else None)
         self.shared = Shared(
             config=config,
@@ -128,8 +131,8 @@ class PipelineBench:
             faults=self.faults,
             clock=clock,
         )
-        self.uploads = Uploads(self.shared, limited, lifecycle)
-        self.applier = Applier(self.shared, self.uploads, limited, lifecycle, bus)
+        self.uploads = Uploads(self.shared, limited, ordered, lifecycle)
+        self.applier = Applier(self.shared, self.uploads, limited, ordered, lifecycle, bus)
         nothing = NothingDeferred()
         self.router = Router(self.shared, self.uploads, self.applier, nothing, nothing)
         self.applier.begin(marks or Marks([b"of the bench"]))

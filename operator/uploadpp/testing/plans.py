@@ -9,6 +9,7 @@ from uploadpp.core.model import DELAY_STEP, Millis, StepPlan
 from uploadpp.core.states import OnExhausted, OnTooLarge
 
 SECOND = 1000
+ORDER_SECONDS = 200
 
 
 def step(
@@ -34,13 +35,19 @@ def step(
     )
 
 
-def config(*steps: StepPlan, ttl: int = 15, places: Mapping[str, int] | None = None) -> Config:
-    """A configuration with these steps; `ttl` in seconds is for completed uploads, others get twice that."""
+def config(
+    *steps: StepPlan, ttl: int = 15, places: Mapping[str, int] | None = None, order: int = ORDER_SECONDS
+) -> Config:
+    """A configuration with these steps; `ttl` in seconds is for completed uploads, others get twice that.
+
+    `order` is how long a release may wait for an earlier upload of the same file.
+    """
     return Config(
         steps=steps,
         max_in_flight=places or {},
         ready_after=Millis(8 * SECOND),
         unanswered_after=Millis(60 * SECOND),
+        order_timeout=Millis(order * SECOND),
         max_finish_resends=2,
         max_releases=2,
         release_backoff=Millis(2 * SECOND),
@@ -67,7 +74,8 @@ def any_config(random: Random) -> Config:
     ]
     ttl = random.choice([5, 20, 100])
     limited = [name for name in names if name != DELAY_STEP and random.random() < 0.5]  # noqa: PLR2004 -- a coin
-    return config(*steps, ttl=ttl, places={name: random.choice([1, 1, 2]) for name in limited})
+    places = {name: random.choice([1, 1, 2]) for name in limited}
+    return config(*steps, ttl=ttl, places=places, order=random.choice([0, 4, ORDER_SECONDS, ORDER_SECONDS]))
 
 
 def configs_of(random: Random, first: Config) -> list[Config]:

@@ -10,8 +10,10 @@ from uploadpp.core.commands import Kind
 from uploadpp.core.config import Config
 from uploadpp.core.dispatch import holds_slot
 from uploadpp.core.plan_text import plan_text
+from uploadpp.ownership.ownership import Ownership
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.apiserver import ApiServer
+from uploadpp.testing.file_order import overtaken
 from uploadpp.testing.invariants import Checks, Doings, Promise, Violation
 from uploadpp.testing.journal import Journal, Record
 from uploadpp.testing.kernel import Kernel
@@ -49,6 +51,8 @@ class Simulation:
     def __init__(self, seed: int, config: Config) -> None:
         self.kernel = Kernel()
         self.random = Random(seed)  # noqa: S311 -- a game of dice, not a secret
+        self.shared_file = "shared" if seed % 2 else ""
+        """The file of all uploads in a run by chance; by default each has its own."""
         self.trace = Trace(self.kernel)
         self.stream = Stream(self.kernel)
         self.server = ApiServer(self.kernel)
@@ -65,7 +69,7 @@ class Simulation:
         self.pod = ""
         """The Pod that all processes are in, one after another; none by default."""
         self._disturbed_until = 0.0
-        self.journal.listeners.append(self._count_places)
+        self.journal.listeners += [self._count_places, self._check_order]
 
     def restart_after(self, seconds: float) -> None:
         """Start another process later."""
@@ -110,13 +114,31 @@ class Simulation:
         limit = self.config.max_in_flight.get(step)
         if limit is None:
             return
-        ownerships = [
-            process.candidate.ownership for process in self.running if process.candidate is not None
-        ]
-        for ownership in filter(None, ownerships):
+        for ownership in self._ownerships:
             taken = [u.id for u in ownership.uploads if u.current_step == step and holds_slot(u)]
             if len(taken) > limit:
                 self.checks.broken(Promise.PLACES_KEPT, f"{taken} are at {step}, which has {limit}")
+
+    @property
+    def _ownerships(self) -> list[Ownership]:
+        found = [process.candidate.ownership for process in self.running if process.candidate is not None]
+        return [ownership for ownership in found if ownership is not None]
+
+    def _check_order(self, record: Record) -> None:
+        """Nobody releases a file ahead of an earlier upload of it, unless that takes too long."""
+        others = (self.journal, self.world, self.checks, self.config, self.shards)
+        earlier = overtaken(record, *others) if not self.stream.lost else []
+        if not earlier:
+            return
+        known = {upload.id: upload for ownership in self._ownerships for upload in ownership.uploads}
+        released = known.get(record.upload)
+        if released is not None and released.order.left:
+            return
+        # Some ends are not in the stream: nobody has answered.
+        over = {upload.id for upload in known.values() if upload.stage.ended}
+        for each in earlier:
+            if each not in over:
+                self.checks.broken(Promise.RELEASED_IN_ORDER, f"{record.text()} ahead of {each}")
 
     def settle(self) -> None:
         """Let everything come to rest, and see that it stays there."""

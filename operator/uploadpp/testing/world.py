@@ -42,6 +42,8 @@ class Session:
     id: str
     user: str = USERS[0]
     urls: int = 0
+    file: str = ""
+    """The id of the file that is uploaded; its own unless several uploads are of one file."""
     node: bool = True
     new_file: bool = True
     open: bool = True
@@ -72,12 +74,14 @@ class World:
 
     def know(self, upload_id: str) -> None:
         """Have a session for an upload that was never announced."""
-        self.sessions[upload_id] = Session(upload_id, urls=1)
+        self.sessions[upload_id] = Session(upload_id, file=f"node-{upload_id}", urls=1)
 
-    def upload(self, upload_id: str, *, new_file: bool = True) -> None:
+    def upload(self, upload_id: str, *, new_file: bool = True, file: str = "") -> None:
         """A file was uploaded, by the users in turn."""
         user = USERS[len(self.sessions) % len(USERS)]
-        self.sessions[upload_id] = Session(upload_id, user, new_file=new_file)
+        self.sessions[upload_id] = Session(
+            upload_id, user, file=file or f"node-{upload_id}", new_file=new_file
+        )
         self.announce(upload_id)
 
     def announce(self, upload_id: str, *, fresh: bool = True) -> None:
@@ -92,7 +96,8 @@ class World:
 
     def _arrival(self, session: Session) -> Payload:
         user, url = {"id": {"opaque_id": session.user}}, self._url(session)
-        return bytes_received(session.id, ExecutingUser=user, URL=url, Filesize=7)
+        resource = {"space_id": "s-1", "opaque_id": session.file}
+        return bytes_received(session.id, ExecutingUser=user, URL=url, Filesize=7, ResourceID=resource)
 
     def _url(self, session: Session) -> str:
         url = f"https://storage.test/data/{session.id}-{session.urls}"

@@ -36,6 +36,7 @@ def test_who_waits_for_a_timer_has_a_rule_for_it() -> None:
         Stage.RELEASE_BACKING_OFF,
         Stage.AWAITING_READY,
         Stage.AWAITING_URL,
+        Stage.AWAITING_TURN,
     }
 
 

@@ -57,9 +57,9 @@ SECOND, MINUTE = 1_000, 60_000
         (
             Stage,
             (
-                "Pending Queued Running Delaying BackingOff Held Suspended AwaitingURL AwaitingReady "
-                "ReleaseBackOff Completed Deleted Aborted RetriesExhausted StepTimedOut Cancelled "
-                "Cleaned UploadFailed Gone Unanswered"
+                "Pending Queued Running Delaying BackingOff Held Suspended AwaitingURL AwaitingTurn "
+                "AwaitingReady ReleaseBackOff Completed Deleted Aborted RetriesExhausted StepTimedOut "
+                "Cancelled Cleaned UploadFailed Gone Unanswered"
             ),
         ),
         (StallReason, "NoAnswerFromStep NoUploadReady NoFreshURL ReleaseFailed"),
@@ -131,7 +131,7 @@ def test_limits() -> None:
                 "UploadFailed"
             ),
         ),
-        (IN_STEP, "AwaitingURL BackingOff Delaying Held Queued Running Suspended"),
+        (IN_STEP, "AwaitingTurn AwaitingURL BackingOff Delaying Held Queued Running Suspended"),
         (UNHEARD, "Gone Unanswered"),
         (RELEASING, "AwaitingReady ReleaseBackOff UploadFailed"),
         (ACKNOWLEDGED, "Aborted Cancelled Completed Deleted RetriesExhausted StepTimedOut"),
@@ -153,6 +153,7 @@ def test_what_is_so_unless_it_is_configured() -> None:
         url_margin=Millis(5 * MINUTE),
         url_after=Millis(2 * MINUTE),
         max_url_requests=5,
+        order_timeout=Millis(10 * MINUTE),
         ttl_completed=Millis(10 * MINUTE),
         ttl_failed=Millis(7 * 24 * 60 * MINUTE),
     )

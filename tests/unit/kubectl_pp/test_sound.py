@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubectl_pp.sound import LISTS, NUMBERS, sound
+from kubectl_pp.sound import LISTS, NUMBERS, OBJECTS, sound
 from kubectl_pp.upload import Upload
 from uploadpp.api.codec import to_status
 from uploadpp.api.schema import structural
@@ -44,7 +44,7 @@ def test_it_knows_the_types_that_the_operator_writes() -> None:
     found = list(fields(structural(UploadPostprocessing)["properties"]["status"]))
     assert {name for name, kind in found if kind == "integer"} == NUMBERS
     assert {name for name, kind in found if kind == "array"} == LISTS
-    assert {name for name, kind in found if kind == "object"} == {"log"}
+    assert {name for name, kind in found if kind == "object"} == OBJECTS
 
 
 @pytest.mark.parametrize("count", range(1, len(PASSED) + 1))

@@ -38,6 +38,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "step_settings": ('{"delay":{"maxRetries":1}}', None),
     "ready_after": ("1m30s", 90_000),
     "unanswered_after": ("1h", 3_600_000),
+    "order_timeout": ("5m", 300_000),
     "storage_check": ("OFF", StorageChecks.OFF),
     "storage_check_interval": ("2s", 2000),
     "storage_from": ("https://ocis:9200/data/", (Source.parse("https://ocis:9200/data"),)),

@@ -4,7 +4,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived, CleanUpload, Input
-from uploadpp.core.model import Millis, Origin, Upload
+from uploadpp.core.model import FileOrder, Millis, Origin, Upload
 from uploadpp.core.moves import (
     begin_run,
     cancel,
@@ -16,6 +16,7 @@ from uploadpp.core.moves import (
     start_step,
 )
 from uploadpp.core.rules.earlier import Decide, told_before
+from uploadpp.core.rules.order import placed
 from uploadpp.core.states import DesiredState, Ignored, Outcome, Stage
 
 ANNOUNCED_AGAIN = "the storage announces this upload again, and how it went before is not known here"
@@ -38,6 +39,7 @@ def first_arrival(
         file=arrived.file,
         plan=config.steps,
         observed_generation=1,
+        order=placed(FileOrder(), arrived.follows) if arrived.follows is not None else FileOrder(),
     )
     earlier = arrived.earlier
     if arrived.origin.again:  # the storage has it, so what was cleaned before was an earlier upload
@@ -54,6 +56,8 @@ def first_arrival(
 def arrival_of_pending(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
     """The resource exists without a status: made by hand, or we died before writing it."""
     known = evolve(upload, origin=_merged(upload.origin, arrived.origin))
+    if arrived.follows is not None:
+        known = evolve(known, order=placed(known.order, arrived.follows))
     if upload.lost_status and now != upload.received_at:
         return hold_restored(known, now, config)  # another announcement than the one it was made for
     if known.control.desired is DesiredState.CANCELLED:

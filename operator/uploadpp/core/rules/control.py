@@ -98,6 +98,8 @@ def _nothing_to_resume(upload: Upload, wish: Resume) -> tuple[Ignored, str] | No
         return Ignored.UPLOAD_ENDED, "the upload is cancelled"
     if upload.stage is Stage.QUEUED:
         return Ignored.NOTHING_DUE, f"the upload is waiting for a slot at step {upload.current_step}"
+    if upload.stage is Stage.AWAITING_TURN:
+        return Ignored.NOTHING_DUE, f"the upload is waiting for upload {upload.order.after} of the same file"
     if upload.stage.ended and upload.stage not in UNHEARD | {Stage.UPLOAD_FAILED}:
         return Ignored.UPLOAD_ENDED, f"the upload has ended: {upload.stage}"
     return None
@@ -136,6 +138,10 @@ def _towards_desired(upload: Upload, now: Millis, config: Config) -> Decision:
     if upload.stage is Stage.QUEUED:
         suspended = upload.control.desired is DesiredState.SUSPENDED
         if suspended or upload.current_step not in config.max_in_flight:  # as before a change of settings
+            return proceed(upload, upload.cursor, now, config)
+    if upload.stage is Stage.AWAITING_TURN:
+        suspended = upload.control.desired is DesiredState.SUSPENDED
+        if suspended or not config.order_timeout:
             return proceed(upload, upload.cursor, now, config)
     return Decision(upload)
 

@@ -13,7 +13,7 @@ from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import Granted, Published, SpecChanged
+from uploadpp.core.inputs import Foremost, Granted, Published, SpecChanged
 from uploadpp.core.model import FINISHED_STEP, Millis, Upload
 from uploadpp.core.moves import (
     back_off,
@@ -26,6 +26,7 @@ from uploadpp.core.moves import (
     start_step,
 )
 from uploadpp.core.rules.control import spec_changed
+from uploadpp.core.rules.order import foremost
 from uploadpp.core.rules.planning import by_plan, of_another_plan, withdrawn
 from uploadpp.core.rules.timers import fire, wake_at
 from uploadpp.core.rules.turn import granted
@@ -166,11 +167,13 @@ def _cause(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | 
 
 
 def _placed(decision: Decision, now: Millis, config: Config) -> Decision:
-    """What a grant makes of an upload that is queued, or has just come to be."""
+    """What its turn makes of an upload that is queued or awaits it, or has just come to."""
     upload = decision.upload
-    if upload is None or upload.stage is not Stage.QUEUED:
-        return decision
-    return granted(upload, Granted(), now, config)
+    if upload is not None and upload.stage is Stage.QUEUED:
+        return granted(upload, Granted(), now, config)
+    if upload is not None and upload.stage is Stage.AWAITING_TURN:
+        return foremost(upload, Foremost(), now, config)
+    return decision
 
 
 def _rung(upload: Upload, now: Millis, config: Config) -> Decision:

@@ -18,6 +18,7 @@ from uploadpp.core.moves import (
     proceed,
     request_url,
 )
+from uploadpp.core.rules.order import waited_long_enough
 from uploadpp.core.states import Ignored, Outcome, Stage, StepReason, StepState
 
 
@@ -38,6 +39,8 @@ def wake_at(upload: Upload, config: Config) -> Millis | None:
             return Millis(upload.since + config.ready_after)
         case Stage.AWAITING_URL:
             return Millis(upload.since + config.url_after)
+        case Stage.AWAITING_TURN:
+            return Millis(upload.since + config.order_timeout)
         case _:
             return None
 
@@ -128,6 +131,7 @@ RULES: dict[Stage, Callable[[Upload, Tick, Millis, Config], Decision]] = {
     Stage.RELEASE_BACKING_OFF: release_again,
     Stage.AWAITING_READY: watch_release,
     Stage.AWAITING_URL: watch_url,
+    Stage.AWAITING_TURN: waited_long_enough,
 }
 
 

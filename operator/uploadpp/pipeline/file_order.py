@@ -1,0 +1,177 @@
+"""Who of the uploads of one file is released first, in one shard (docs/adr/0052).
+
+A line is the uploads of one file that are under way, in the order in which they were announced. Mostly it is
+one upload long, and then nothing is done about it. Where an upload stands is read off its state, so there is
+nothing to remember over a crash. An upload that has been over is in no line, whatever becomes of it.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable
+
+import orjson
+
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import BytesReceived, Follows, Foremost
+from uploadpp.core.model import FileInfo, FileOrder, Millis, Origin, Upload
+from uploadpp.core.states import ENDED, IN_STEP, Stage
+from uploadpp.pipeline.tracked_upload import TrackedUpload
+
+File = tuple[str, str]
+"""The ids of the space and of the file in it. The id of the storage is not in every announcement."""
+
+Rank = tuple[Millis, int]
+MAX_ID = 256
+"""Characters of an id that a resource keeps."""
+MOVABLE = IN_STEP | {Stage.PENDING}
+"""Stages in which an upload can still be told whom it follows."""
+
+
+class FileLines:
+    """The lines of all files with uploads under way."""
+
+    def __init__(self) -> None:
+        self._lines: dict[File, list[TrackedUpload]] = {}
+        self._file_of: dict[TrackedUpload, File] = {}
+        self._expected: dict[str, TrackedUpload] = {}
+        """Stand-ins for uploads whose announcement is read, and is applied only when they are at hand."""
+        self._tell: Callable[[TrackedUpload, Follows | Foremost], None] | None = None
+        self._settling = False
+        self.doubtful: list[TrackedUpload] = []
+        """Those whose place in their line may have changed since they were told of it."""
+
+    def __len__(self) -> int:
+        return len(self._file_of)
+
+    def open(self, tell: Callable[[TrackedUpload, Follows | Foremost], None]) -> None:
+        """Tell uploads from now on where they stand: the log is read, and what it shows counts first."""
+        self._tell = tell
+        self.doubtful = [
+            tracked
+            for tracked, file in self._file_of.items()
+            if len(self._lines[file]) > 1 or tracked.upload.stage is Stage.AWAITING_TURN
+        ]
+        self.settle()
+
+    def close(self) -> None:
+        """Tell nothing any more."""
+        self._tell = None
+
+    def announced(self, event: BytesReceived, sequence: int, timestamp: Millis) -> BytesReceived:
+        """The announcement of an upload that is not begun, with whom it follows, if anybody."""
+        line = self._lines.get(_file(event.file, event.origin) or ("", ""))
+        if line is None:
+            return event
+        index = bisect_left(line, (timestamp, sequence), key=_rank)
+        return evolve(event, follows=Follows(line[index - 1].upload.id, sequence)) if index else event
+
+    def expect(self, upload_id: str, event: BytesReceived, sequence: int, timestamp: Millis) -> None:
+        """An upload is announced, and what is known of it has to be read first: later ones follow it."""
+        if upload_id not in self._expected:
+            order = FileOrder(arrival=sequence)
+            upload = Upload(upload_id, timestamp, event.origin, event.file, order=order)
+            self._expected[upload_id] = TrackedUpload("", upload)
+            self._join(self._expected[upload_id])
+
+    def arrived(self, upload_id: str) -> None:
+        """The upload is at hand, or nothing comes of its announcement."""
+        stand_in = self._expected.pop(upload_id, None)
+        if stand_in is not None:
+            self.left(stand_in)
+
+    def add(self, tracked: TrackedUpload) -> None:
+        """An upload has come into memory, or has begun.
+
+        One that has not begun is in no line: it may be announced later in the log than those that have, or
+        not at all.
+        """
+        upload = tracked.upload
+        if upload.run and upload.stage not in ENDED and not upload.order.left:
+            self._join(tracked)
+
+    def _join(self, tracked: TrackedUpload) -> None:
+        upload = tracked.upload
+        file = _file(upload.file, upload.origin)
+        if file is None or tracked in self._file_of:
+            return
+        self._file_of[tracked] = file
+        line = self._lines.get(file)
+        if line is None:
+            self._lines[file] = [tracked]
+            return
+        index = bisect_left(line, _rank(tracked), key=_rank)
+        line.insert(index, tracked)
+        self.doubtful += line[index : index + 2]
+
+    def moved(self, tracked: TrackedUpload, before: Upload | None) -> None:
+        """Look where an upload stands now."""
+        if before is not None and not before.run:
+            self.add(tracked)
+        stage = tracked.upload.stage
+        if stage in ENDED:
+            self.left(tracked)
+        elif stage is Stage.AWAITING_TURN:
+            self.doubtful.append(tracked)
+
+    def left(self, tracked: TrackedUpload) -> None:
+        """An upload is over, or forgotten: nobody waits for it any more."""
+        file = self._file_of.pop(tracked, None)
+        if file is None:
+            return
+        line = self._lines[file]
+        index = _index(line, tracked)
+        del line[index]
+        if not line:
+            del self._lines[file]
+        else:
+            self.doubtful += line[index : index + 1]
+
+    def settle(self) -> None:
+        """Tell those whose place has changed. What that changes is looked at as well, before it returns."""
+        if self._settling or self._tell is None:
+            return
+        self._settling = True
+        try:
+            while self.doubtful and self._tell is not None:
+                tracked = self.doubtful.pop()
+                seen = self._place(tracked)
+                if seen is not None:
+                    self._tell(tracked, seen)
+        finally:
+            self._settling = False
+
+    def _place(self, tracked: TrackedUpload) -> Follows | Foremost | None:
+        """What an upload has to be told; None when it knows, or when it makes no difference."""
+        upload = tracked.upload
+        file = self._file_of.get(tracked)
+        if tracked.gone or upload.stage not in MOVABLE or self._expected.get(upload.id) is tracked:
+            return None
+        line = self._lines[file] if file is not None else [tracked]
+        index = _index(line, tracked)
+        if index == 0:
+            return Foremost() if upload.stage is Stage.AWAITING_TURN else None
+        earlier = line[index - 1].upload.id
+        return Follows(earlier) if earlier != upload.order.after else None
+
+
+def _rank(tracked: TrackedUpload) -> Rank:
+    """When it was announced. The position tells moments apart that are the same; a first one needs none."""
+    upload = tracked.upload
+    return upload.received_at, upload.order.arrival
+
+
+def _index(line: list[TrackedUpload], tracked: TrackedUpload) -> int:
+    index = bisect_left(line, _rank(tracked), key=_rank)
+    return index if index < len(line) and line[index] is tracked else line.index(tracked)
+
+
+def _file(file: FileInfo, origin: Origin) -> File | None:
+    """The file of an upload; None when nobody says. A resource may show less than was announced."""
+    if file.opaque_id and file.space_id:
+        return file.space_id[:MAX_ID], file.opaque_id[:MAX_ID]
+    try:
+        ids = orjson.loads(origin.resource_id) or {}
+        space, opaque = ids.get("space_id", ""), ids.get("opaque_id", "")
+    except (ValueError, AttributeError):
+        return None
+    told = isinstance(space, str) and isinstance(opaque, str) and opaque
+    return (space[:MAX_ID], opaque[:MAX_ID]) if told else None

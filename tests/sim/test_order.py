@@ -1,0 +1,136 @@
+"""Several uploads of one file: released as they arrived, whatever happens to the operator meanwhile."""
+
+from collections.abc import Callable
+
+import pytest
+
+from uploadpp.core.commands import Kind
+from uploadpp.core.config import Config
+from uploadpp.core.inputs import Foremost
+from uploadpp.core.states import DesiredState, Outcome, Stage
+from uploadpp.pipeline.file_order import FileLines
+from uploadpp.pipeline.tracked_upload import TrackedUpload
+from uploadpp.testing.invariants import Promise
+from uploadpp.testing.plans import config, step
+from uploadpp.testing.simulation import Simulation
+from uploadpp.testing.trace import logged_in
+from uploadpp.testing.worlds import NAP_SECONDS, SHORT_SECONDS
+
+UPLOADS = ("up-1", "up-2", "up-3")
+PLAN = config(step("virusscan"), ttl=100)
+LONGER = config(step("virusscan"), step("policies"), ttl=100)
+NO_STEPS = config(ttl=100)
+ANSWERS = ("retry", "continue", "continue", "retry", "continue")
+"""Whichever has to try again, others are ready sooner."""
+
+
+def one_file(
+    *,
+    crash_at: int = 0,
+    pause_at: int = 0,
+    plan: Config = PLAN,
+    then: Callable[[Simulation], None] | None = None,
+) -> Simulation:
+    """Three uploads of one file, and a fault."""
+    sim = Simulation(1, plan)
+    sim.world.script = list(ANSWERS)
+    with logged_in(sim.trace):
+        machine = sim.start().machine
+        machine.crash_at, machine.pause_at = crash_at, pause_at
+        machine.on_crash = lambda: sim.restart_after(SHORT_SECONDS)
+
+        def on_pause() -> None:
+            sim.restart_after(SHORT_SECONDS)
+            sim.disturb(NAP_SECONDS)
+            sim.kernel.after(NAP_SECONDS, machine.loop.resume)
+
+        machine.on_pause = on_pause
+        sim.kernel.run_until(1.0)
+        for upload in UPLOADS:
+            sim.world.upload(upload, file="shared")
+        if then is not None:
+            then(sim)
+        sim.settle()
+    return sim
+
+
+def released(sim: Simulation) -> list[str]:
+    """The uploads in the order in which the storage was told to release them."""
+    marks = (record for record in sim.journal.records if record.mark and record.mark.kind is Kind.FINISH)
+    return list(dict.fromkeys(r.upload for r in marks if r.mark and r.mark.detail == Outcome.CONTINUE))
+
+
+def fails(sim: Simulation) -> str:
+    """Why a run is wrong; empty when it is not."""
+    result = sim.result()
+    wrong = bool(result.violations) or released(sim) != list(UPLOADS)
+    return f"released {released(sim)}\n{result.report()}" if wrong else ""
+
+
+def test_those_that_are_ready_sooner_wait() -> None:
+    sim = one_file()
+    assert not fails(sim)
+    assert "AwaitingTurn" in sim.trace.text()
+
+
+@pytest.mark.parametrize("plan", [PLAN, NO_STEPS], ids=["steps", "no steps"])
+def test_killed_at_every_boundary(plan: Config) -> None:
+    for at in range(1, one_file(plan=plan).result().boundaries + 1):
+        assert not (text := fails(one_file(crash_at=at, plan=plan))), f"killed at {at}: {text}"
+
+
+def test_paused_at_every_boundary() -> None:
+    for at in range(1, one_file().result().boundaries + 1):
+        assert not (text := fails(one_file(pause_at=at))), f"paused at {at}: {text}"
+
+
+def _wanted(sim: Simulation, upload: str, desired: DesiredState) -> None:
+    sim.server.edit("person", upload, desiredState=desired.value)
+    sim.doings.edited.add(upload)
+
+
+def test_a_suspended_upload_is_waited_for_no_longer_than_it_may() -> None:
+    def suspended(sim: Simulation) -> None:
+        sim.kernel.after(0.03, _wanted, sim, "up-1", DesiredState.SUSPENDED)
+
+    sim = one_file(then=suspended, plan=LONGER)
+    result = sim.result()
+    assert not result.violations, result.report()
+    assert released(sim) == ["up-2", "up-3"]
+    assert "ReleasedOutOfOrder: upload up-1 of the same file arrived earlier" in result.trace.text()
+    told = {r.upload: r.at for r in sim.journal.records if r.mark and r.mark.kind is Kind.FINISH}
+    assert told["up-2"] - 1 >= PLAN.order_timeout / 1000 - 60
+
+
+def test_whoever_ends_is_waited_for_no_longer() -> None:
+    """The first is cancelled; the second is deleted, and the third is released at once."""
+
+    def meddled(sim: Simulation) -> None:
+        sim.kernel.after(0.2, _wanted, sim, "up-1", DesiredState.CANCELLED)
+        sim.doings.deleted.add("up-2")
+        sim.doings.again.add("up-2")
+        sim.kernel.after(0.3, sim.server.delete, "person", "up-2")
+
+    sim = one_file(then=meddled)
+    result = sim.result()
+    assert not result.violations, result.report()
+    assert released(sim)[-1] == "up-3"
+    assert "ReleasedOutOfOrder" not in result.trace.text()
+
+
+def test_the_promise_breaks_when_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    def at_once(self: FileLines, tracked: TrackedUpload) -> Foremost | None:
+        del self
+        return Foremost() if tracked.upload.stage is Stage.AWAITING_TURN else None
+
+    monkeypatch.setattr(FileLines, "_place", at_once)
+    found = {violation.promise for violation in one_file().result().violations}
+    assert Promise.RELEASED_IN_ORDER in found
+
+
+def test_an_upload_that_is_never_told_is_released_after_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FileLines, "settle", lambda _: None)
+    sim = one_file()
+    result = sim.result()
+    assert not result.violations, result.report()
+    assert set(released(sim)) == set(UPLOADS)

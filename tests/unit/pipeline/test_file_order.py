@@ -1,0 +1,256 @@
+"""Who of the uploads of one file is released first, and what those behind it are told."""
+
+import pytest
+
+from uploadpp.api.codec import from_resource, to_status
+from uploadpp.core.conditions import describe
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import BytesReceived, Follows, Foremost, SpecChanged
+from uploadpp.core.model import FileInfo, FileOrder, Millis, Origin, Upload
+from uploadpp.core.states import DesiredState, Stage
+from uploadpp.pipeline.file_order import FileLines
+from uploadpp.pipeline.tracked_upload import TrackedUpload
+from uploadpp.testing import events
+from uploadpp.testing.builders import START, config_of
+from uploadpp.testing.events import new_message
+from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+
+CONFIG = config_of("virusscan")
+UPLOADS = ("up-1", "up-2", "up-3")
+
+
+class Shard:
+    """A pipeline whose events are in the stream at once, in moments that are all the same."""
+
+    def __init__(self, **settings: Millis) -> None:
+        self.bus = KeptEvents()
+        self.now = START
+        self.sequence = 0
+        self.bench = PipelineBench(evolve(CONFIG, **settings), self.bus, lambda: self.now)
+
+    def work(self) -> None:
+        """The log is read to its end."""
+        self.bench.act()
+        self.bench.lines.open(self.bench.applier.on_order)
+        self.stored()
+
+    def stored(self) -> None:
+        """The stream has what was sent."""
+        while self.bus.on_stored:
+            self.sequence += 1
+            self.bus.on_stored.pop(0)(self.sequence)
+
+    def hear(self, kind: str, payload: dict[str, object]) -> None:
+        """An event is in the log."""
+        self.sequence += 1
+        self.bench.read(self.sequence, new_message(kind, payload))
+        if not self.bench.applier.replaying:
+            self.stored()
+
+    def arrives(self, *uploads: str, file: str = "shared", **members: object) -> None:
+        """Uploads of a file."""
+        for upload in uploads:
+            resource = {"space_id": "s-1", "opaque_id": file}
+            received = events.bytes_received(upload, **{"ResourceID": resource, **members})
+            self.hear("BytesReceived", received)
+
+    def passes(self, *uploads: str, outcome: str = "continue") -> None:
+        """The only step of uploads answers."""
+        for upload in uploads:
+            self.hear("PostprocessingStepFinished", events.step_finished(upload, "virusscan", outcome))
+
+    def ready(self, *uploads: str) -> None:
+        """The storage has released files."""
+        for upload in uploads:
+            self.hear("UploadReady", events.upload_ready(upload))
+
+    def stages(self) -> list[Stage]:
+        """Where the uploads stand, in the order of their ids."""
+        return [self.bench.upload(each).stage for each in UPLOADS if self.bench.uploads.by_id(each)]
+
+
+@pytest.fixture
+def shard() -> Shard:
+    shard = Shard()
+    shard.work()
+    return shard
+
+
+TURN, READY, DONE, RUNS = Stage.AWAITING_TURN, Stage.AWAITING_READY, Stage.COMPLETED, Stage.RUNNING
+
+
+def test_the_first_of_a_file_is_released_first(shard: Shard) -> None:
+    shard.arrives(*UPLOADS)
+    shard.passes("up-3", "up-2")
+    assert shard.stages() == [RUNS, TURN, TURN]
+    shard.passes("up-1")
+    assert shard.stages() == [READY, TURN, TURN]
+    shard.ready("up-1")
+    assert shard.stages() == [DONE, READY, TURN]
+    shard.ready("up-2", "up-3")
+    assert shard.stages() == [DONE, DONE, DONE]
+    assert len(shard.bench.lines) == 0
+
+
+def test_an_upload_that_is_alone_does_not_wait_and_stores_nothing_more(shard: Shard) -> None:
+    shard.arrives("up-1")
+    shard.arrives("up-2", file="another")
+    shard.passes("up-2")
+    assert shard.stages() == [RUNS, READY]
+    assert shard.bench.upload("up-2").order == FileOrder()
+    assert "order" not in to_status(shard.bench.upload("up-2"))
+
+
+@pytest.mark.parametrize("resource", [None, {}, {"space_id": "s-1"}, {"opaque_id": ""}])
+def test_uploads_of_which_nobody_says_the_file_do_not_wait(shard: Shard, resource: object) -> None:
+    shard.arrives("up-1", "up-2", ResourceID=resource)
+    shard.passes("up-2")
+    assert shard.stages() == [RUNS, READY]
+
+
+def test_the_id_of_the_storage_makes_no_difference(shard: Shard) -> None:
+    shard.arrives("up-1")
+    shard.arrives("up-2", ResourceID={"storage_id": "st-1", "space_id": "s-1", "opaque_id": "shared"})
+    shard.passes("up-2")
+    assert shard.stages() == [RUNS, TURN]
+
+
+@pytest.mark.parametrize("outcome", ["abort", "delete"])
+def test_what_is_not_released_does_not_wait(shard: Shard, outcome: str) -> None:
+    shard.arrives("up-1", "up-2")
+    shard.passes("up-2", outcome=outcome)
+    assert shard.stages() == [RUNS, READY]
+
+
+def test_whoever_waits_names_the_one_right_before_it(shard: Shard) -> None:
+    shard.arrives(*UPLOADS)
+    shard.passes("up-3")
+    assert describe(shard.bench.upload("up-3")).startswith("waiting for upload up-2 of the same file")
+    shard.hear("CleanUpload", {"UploadID": "up-2"})
+    assert describe(shard.bench.upload("up-3")).startswith("waiting for upload up-1 of the same file")
+    shard.hear("CleanUpload", {"UploadID": "up-1"})
+    assert shard.stages()[2] is READY
+
+
+def test_an_upload_that_is_forgotten_is_not_waited_for(shard: Shard) -> None:
+    shard.arrives("up-1", "up-2")
+    shard.passes("up-2")
+    shard.bench.uploads.forget(shard.bench.tracked("up-1"))
+    assert shard.stages() == [READY]
+
+
+def test_the_wait_ends_after_a_while_and_people_are_told(shard: Shard) -> None:
+    shard.arrives("up-1", "up-2")
+    shard.passes("up-2")
+    shard.now = Millis(START + CONFIG.order_timeout - 1)
+    shard.bench.applier.on_tick(shard.bench.tracked("up-2"))
+    assert shard.stages() == [RUNS, TURN]
+    shard.now = Millis(START + CONFIG.order_timeout)
+    shard.bench.applier.on_tick(shard.bench.tracked("up-2"))
+    assert shard.stages() == [RUNS, READY]
+    assert [each.reason for each in shard.bench.tracked("up-2").notices] == ["ReleasedOutOfOrder"]
+
+
+def test_without_a_timeout_nobody_waits() -> None:
+    shard = Shard(order_timeout=Millis(0))
+    shard.work()
+    shard.arrives("up-1", "up-2")
+    shard.passes("up-2")
+    assert shard.stages() == [RUNS, READY]
+
+
+def test_an_upload_that_goes_on_after_its_end_is_in_no_line(shard: Shard) -> None:
+    shard.arrives("up-1")
+    shard.hear("CleanUpload", {"UploadID": "up-1"})
+    shard.arrives("up-2")
+    shard.arrives("up-1", URL="https://storage.test/data/again")
+    assert shard.stages() == [RUNS, RUNS]
+    assert shard.bench.upload("up-1").order == FileOrder(left=True)
+    shard.passes("up-1", "up-2")
+    assert shard.stages() == [READY, READY]
+
+
+def test_a_replay_tells_nobody_and_its_end_tells_all() -> None:
+    shard = Shard()
+    shard.arrives(*UPLOADS)
+    shard.bench.act()
+    shard.stored()
+    shard.passes("up-2")
+    shard.hear("CleanUpload", {"UploadID": "up-1"})
+    assert shard.stages() == [Stage.CLEANED, TURN, RUNS]
+    shard.bench.lines.open(shard.bench.applier.on_order)
+    assert shard.stages() == [Stage.CLEANED, READY, RUNS]
+
+
+def test_an_upload_that_is_at_hand_later_keeps_its_place(shard: Shard) -> None:
+    """It is announced first, and its resource has to be read before that is applied."""
+    first = events.bytes_received("up-1", ResourceID={"space_id": "s-1", "opaque_id": "shared"})
+    shard.sequence += 1
+    announced = announcement(FileInfo(space_id="s-1", opaque_id="shared"))
+    shard.bench.lines.expect("up-1", announced, 1, START)
+    shard.arrives("up-2")
+    shard.passes("up-2")
+    assert shard.stages() == [TURN]
+    shard.bench.read(1, new_message("BytesReceived", first))
+    shard.stored()
+    shard.bench.uploads.arrived("up-1")
+    assert shard.stages() == [RUNS, TURN]
+
+
+def test_of_an_announcement_that_comes_to_nothing_nobody_is_kept(shard: Shard) -> None:
+    lines = shard.bench.lines
+    lines.expect("up-1", announcement(FileInfo(space_id="s-1", opaque_id="shared")), 0, START)
+    shard.arrives("up-2")
+    shard.passes("up-2")
+    assert shard.stages() == [TURN]
+    shard.bench.uploads.arrived("up-1")
+    assert (shard.stages(), len(lines)) == ([READY], 1)
+
+
+def announcement(file: FileInfo) -> BytesReceived:
+    """BytesReceived of a file."""
+    return BytesReceived(Origin(), file)
+
+
+def test_what_is_shown_of_a_file_makes_no_difference() -> None:
+    """A resource may hide the ids; they are in its sealed part."""
+    lines = FileLines()
+    told: list[tuple[str, str]] = []
+
+    def tell(tracked: TrackedUpload, event: Follows | Foremost) -> None:
+        assert isinstance(event, Follows)
+        told.append((tracked.upload.id, event.upload_id))
+
+    origin = Origin(resource_id='{"space_id":"s-1","opaque_id":"o-1"}')
+    for number, file in enumerate([FileInfo(), FileInfo(opaque_id="o-1"), FileInfo(space_id="s-1")]):
+        upload = Upload(f"up-{number}", Millis(START + number), origin, file, run=1)
+        lines.add(TrackedUpload(upload.id, evolve(upload, stage=Stage.RUNNING)))
+    lines.open(tell)
+    assert sorted(told) == [("up-1", "up-0"), ("up-2", "up-1")]
+
+
+def test_a_suspended_upload_waits_again_when_it_goes_on(shard: Shard) -> None:
+    shard.arrives("up-1", "up-2")
+    shard.passes("up-2")
+    tracked = shard.bench.tracked("up-2")
+    for desired, stage in ((DesiredState.SUSPENDED, Stage.SUSPENDED), (DesiredState.ACTIVE, TURN)):
+        control = evolve(tracked.upload.control, desired=desired)
+        shard.bench.applier.on_input(tracked, SpecChanged(control))
+        assert tracked.upload.stage is stage
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_the_order_is_stored(shard: Shard, *, left: bool) -> None:
+    shard.arrives("up-1", "up-2")
+    shard.passes("up-2")
+    upload = shard.bench.upload("up-2")
+    if left:
+        upload = evolve(upload, order=FileOrder(left=True))
+    assert left or upload.order == FileOrder("up-1", 3)
+    resource = {
+        "metadata": {"uid": "u"},
+        "spec": {"upload": {"id": "up-2"}, "steps": [{"name": "virusscan"}]},
+        "status": to_status(upload, "u"),
+    }
+    read = from_resource(resource, CONFIG, upload.origin)
+    assert (read.stage, read.cursor, read.order) == (TURN, 1, upload.order)
