@@ -11,7 +11,7 @@ from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import Driver, bytes_received, histories, log_lines, samples, start_working
 from uploadpp.resources.relist import SOON_READ
 from uploadpp.testing.events import STREAM
-from uploadpp.wire.stream import parse_name
+from uploadpp.wire.consumers import parse_name
 
 SETTINGS = {"UPLOADPP_LEASE_DURATION": "1s"}
 KEPT = SOON_READ + 50

@@ -17,8 +17,9 @@ from uploadpp.ownership.legacy_service import LegacyService
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.connection import NatsOptions, connect
+from uploadpp.wire.consumers import MAX_EPOCH
 from uploadpp.wire.reader import LogLostError, LogReader
-from uploadpp.wire.stream import MAX_EPOCH, STREAM, ConsumerPosition, StartFrom, take_over
+from uploadpp.wire.stream import STREAM, ConsumerPosition, StartFrom, take_over
 from uploadpp.wire.stream_message import StreamMessage, reply_at
 
 pytestmark = pytest.mark.each_nats

@@ -12,14 +12,19 @@ from nats.js.api import ConsumerConfig
 from e2e.cluster.instance import Instance
 from e2e.cluster.nats import NatsServer
 from uploadpp.core.sharding import Shard
+from uploadpp.ownership.position_note import PositionNote
+from uploadpp.process.clock import wall_clock
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire.connection import NatsOptions, connect
+from uploadpp.wire.kept import Notes
 from uploadpp.wire.making import NoPlaceError
+from uploadpp.wire.marks import Marks
 from uploadpp.wire.positions import acknowledged
 from uploadpp.wire.stream import STREAM, ConsumerPosition, StartFrom, take_over
 
 pytestmark = pytest.mark.each_nats
 
+MARKS = Marks([b"key"])
 ACCOUNT = "accounts { A { jetstream { max_consumers: 3 }, users: [ { user: me, password: x } ] } }"
 
 
@@ -45,6 +50,10 @@ class Note:
 @pytest.fixture
 def note() -> Note:
     return Note()
+
+
+def notes_of(note: Note) -> Notes:
+    return Notes(note, MARKS, wall_clock)
 
 
 @pytest.fixture(params=["stream", "account"])
@@ -82,13 +91,26 @@ async def connected(server: NatsServer) -> AsyncIterator[Client]:
         await client.close()
 
 
-async def acknowledge(js: JetStreamContext, place: ConsumerPosition, sequence: int) -> None:
-    """As the owner of a place does."""
+async def acknowledge(js: JetStreamContext, place: ConsumerPosition, sequence: int, note: Note) -> None:
+    """As the owner of a place does, up to its next renewal of the Lease."""
     reader = await js.pull_subscribe_bind(place.consumer, stream=STREAM)
     for message in await reader.fetch(sequence - place.first + 1):
         if message.metadata.sequence.stream == sequence:
             await message.ack_sync()
     await reader.unsubscribe()
+    stored = (await js.get_msg(STREAM, seq=sequence)).time
+    assert stored is not None
+    assert place.note is not None
+    position = PositionNote(place.note, notes_of(note).text, wall_clock)
+    position.read(sequence, round(stored.timestamp() * 1000))
+    position.acknowledged(sequence)
+    note.kept = position()
+
+
+def noted(note: Note) -> tuple[int, bool]:
+    """The first position to be read, and whether it is the note of an owner that reads."""
+    body = json.loads(note.kept)
+    return body["first"], "noted" in body
 
 
 async def ours(js: JetStreamContext) -> list[str]:
@@ -96,14 +118,14 @@ async def ours(js: JetStreamContext) -> list[str]:
 
 
 async def test_each_owner_goes_on_where_the_last_one_was(full: JetStreamContext, note: Note) -> None:
-    place = await take_over(full, Shard(), 1, keeper=note)
-    assert (place.consumer, place.first, place.backlog, note.kept) == ("uploadpp-0-e1", 1, 10, "")
-    await acknowledge(full, place, 4)
+    place = await take_over(full, Shard(), 1, notes=notes_of(note))
+    assert (place.consumer, place.first, place.backlog, noted(note)) == ("uploadpp-0-e1", 1, 10, (1, True))
+    await acknowledge(full, place, 4, note)
     for epoch, handed_over in ((2, False), (3, True)):
-        place = await take_over(full, Shard(), epoch, handed_over=handed_over, keeper=note)
+        place = await take_over(full, Shard(), epoch, handed_over=handed_over, notes=notes_of(note))
         assert (place.epoch, place.first, place.backlog, place.predecessors) == (epoch, 5, 6, ())
         assert await ours(full) == [place.consumer]
-        assert note.kept == ""
+        assert noted(note) == (5, True)
 
 
 @pytest.mark.parametrize("start_from", [StartFrom.ALL, StartFrom.NEW])
@@ -112,14 +134,14 @@ async def test_killed_in_between(
     full: JetStreamContext, note: Note, death: str, start_from: StartFrom
 ) -> None:
     """No message is left out, and none that was acknowledged is read again."""
-    first = await take_over(full, Shard(), 5, StartFrom.ALL, keeper=note)
-    await acknowledge(full, first, 4)
+    first = await take_over(full, Shard(), 5, StartFrom.ALL, notes=notes_of(note))
+    await acknowledge(full, first, 4, note)
     if death != "place taken":
         note.dies = death
         with pytest.raises(KilledError):
-            await take_over(full, Shard(), 6, start_from, keeper=note)
+            await take_over(full, Shard(), 6, start_from, notes=notes_of(note))
         assert await ours(full) == [first.consumer]
-        assert bool(note.kept) is (death == "after")
+        assert noted(note) == (5, death == "before")
     else:
         delete = full.delete_consumer
 
@@ -132,28 +154,29 @@ async def test_killed_in_between(
 
         full.delete_consumer = taken  # type: ignore[method-assign]
         with pytest.raises(NoPlaceError, match=r"maximum consumers limit reached.*raise max_consumers"):
-            await take_over(full, Shard(), 6, start_from, keeper=note)
+            await take_over(full, Shard(), 6, start_from, notes=notes_of(note))
         assert await ours(full) == []
         with pytest.raises(NoPlaceError):
-            await take_over(full, Shard(), 7, start_from, keeper=note)
+            await take_over(full, Shard(), 7, start_from, notes=notes_of(note))
         await full.delete_consumer(STREAM, "step")
     note.dies = ""
-    place = await take_over(full, Shard(), 1, start_from, keeper=note)
+    place = await take_over(full, Shard(), 1, start_from, notes=notes_of(note))
     assert (place.first, place.stream) == (5, first.stream)
     assert place.epoch > first.epoch, "a name may be that of somebody who was only paused"
-    assert note.kept == ""
+    assert noted(note) == (5, True)
 
 
 async def test_of_a_shorter_stream_what_was_stored_since_is_read(full: JetStreamContext, note: Note) -> None:
-    place = await take_over(full, Shard(), 1, keeper=note)
-    await acknowledge(full, place, 8)
+    place = await take_over(full, Shard(), 1, notes=notes_of(note))
+    await acknowledge(full, place, 8, note)
     note.dies = "after"
     with pytest.raises(KilledError):
-        await take_over(full, Shard(), 2, keeper=note)
+        await take_over(full, Shard(), 2, notes=notes_of(note))
     await full.delete_consumer(STREAM, place.consumer)
     body = json.loads(note.kept)
+    del body["signature"]  # an earlier version does not sign
     note.kept, note.dies = json.dumps({**body, "first": 1000}), ""
-    again = await take_over(full, Shard(), 3, keeper=note)
+    again = await take_over(full, Shard(), 3, notes=notes_of(note))
     assert again.stream == f"{place.stream}+1"
     assert again.first == 11
     await full.publish(STREAM, b"x")
@@ -181,18 +204,18 @@ async def test_another_number_of_shards(
         for number in range(10):
             await js.publish(STREAM, str(number).encode())
         for index in range(old):
-            place = await take_over(js, Shard(index, old), 1, keeper=note)
-            await acknowledge(js, place, 4 + index)
-        places = [await take_over(js, Shard(index, new), 2, keeper=note) for index in range(new)]
+            place = await take_over(js, Shard(index, old), 1, notes=notes_of(note))
+            await acknowledge(js, place, 4 + index, note)
+        places = [await take_over(js, Shard(index, new), 2, notes=notes_of(note)) for index in range(new)]
         assert {place.first for place in places} == {5}
         assert sorted(await ours(js)) == sorted(place.consumer for place in places)
 
 
 async def test_without_a_place_the_servers_words_and_the_remedy(full: JetStreamContext, note: Note) -> None:
     await full.add_consumer(STREAM, ConsumerConfig(name="third", durable_name="third"))
-    for keeper in (note, None):
+    for keeper in (notes_of(note), None):
         with pytest.raises(NoPlaceError) as found:
-            await take_over(full, Shard(), 1, keeper=keeper)
+            await take_over(full, Shard(), 1, notes=keeper)
         assert "maximum consumers limit reached" in str(found.value)
         assert "no place for the consumer uploadpp-0-e0; raise max_consumers" in str(found.value)
     with pytest.raises(NoPlaceError, match="no place for the consumer uploadpp-step-other; raise"):

@@ -1,8 +1,12 @@
 """Where an owner begins, on servers that say less than the newest: the position is never read as zero."""
 
 import asyncio
+import json
+import shutil
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import nats as nats_client
 import pytest
@@ -12,8 +16,11 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from e2e.cluster.nats import NatsServer
 from uploadpp.core.sharding import Shard
+from uploadpp.process.clock import wall_clock
+from uploadpp.wire.kept import STORED_SLACK, Notes
+from uploadpp.wire.marks import Marks
 from uploadpp.wire.positions import last_before
-from uploadpp.wire.stream import STREAM, StartFrom, ensure_stream, take_over
+from uploadpp.wire.stream import STREAM, ConsumerPosition, StartFrom, ensure_stream, take_over
 
 pytestmark = pytest.mark.each_nats
 
@@ -150,9 +157,7 @@ async def test_the_position_survives_a_restart_of_the_server(nats: NatsServer, j
     await read(js, place.consumer, 1, 1)
     client: Client = js._nc
     await asyncio.to_thread(nats.restart)
-    async with asyncio.timeout(20):
-        while not client.is_connected:  # noqa: ASYNC110 -- a test may poll
-            await asyncio.sleep(0.05)
+    await connected(client)
     assert (await take_over(js, SHARD, 2)).first == 12
 
 
@@ -172,3 +177,115 @@ async def test_the_last_message_before_a_moment(js: JetStreamContext) -> None:
         assert all(times[n - 1] < moment for n in range(1, found + 1))  # type: ignore[operator]
     assert await last_before(js, STREAM, datetime(2000, 1, 1, tzinfo=UTC), state) == 0
     assert await last_before(js, STREAM, datetime(2100, 1, 1, tzinfo=UTC), state) == 19
+
+
+class Lease:
+    """What the Lease of a shard keeps."""
+
+    def __init__(self, kept: str = "") -> None:
+        self.kept = kept
+
+    async def keep(self, position: str) -> None:
+        self.kept = position
+
+
+def notes_of(lease: Lease) -> Notes:
+    return Notes(lease, Marks([b"key"]), wall_clock)
+
+
+async def noted(js: JetStreamContext, place: ConsumerPosition, sequence: int) -> Lease:
+    """The Lease of an owner that has come so far."""
+    stored = (await js.get_msg(STREAM, seq=sequence)).time
+    assert place.note is not None
+    assert stored is not None
+    note = replace(place.note, where=sequence + 1, seen=stored + STORED_SLACK, stored=stored)
+    return Lease(note.signed(Marks([b"key"])))
+
+
+async def started(js: JetStreamContext) -> ConsumerPosition:
+    await fill(js, 10)
+    return await take_over(js, SHARD, 1, StartFrom.ALL, notes=notes_of(Lease()))
+
+
+async def test_what_a_copy_of_etcd_does_not_have_is_read_again(js: JetStreamContext) -> None:
+    """Also by the one after, whose Lease says the same because nothing was renewed."""
+    place = await started(js)
+    await read(js, place.consumer, 8, 8)
+    lease = await noted(js, place, 3)
+    for epoch in (2, 3):
+        place = await take_over(js, SHARD, epoch, notes=notes_of(lease))
+        assert (place.first, place.backlog, place.missed) == (4, 7, 0)
+
+
+async def test_what_was_read_and_removed_is_missed_only_where_etcd_is_older(js: JetStreamContext) -> None:
+    place = await started(js)
+    await read(js, place.consumer, 8, 8)
+    fresh = await noted(js, place, 3)
+    assert place.note is not None
+    older = replace(place.note, where=4, stored=None, noted=datetime.now(UTC) - timedelta(minutes=10))
+    await js.purge_stream(STREAM, seq=8)
+    assert (await take_over(js, SHARD, 2, notes=notes_of(fresh))).missed == 0
+    place = await take_over(js, SHARD, 3, notes=notes_of(Lease(older.signed(Marks([b"key"])))))
+    assert (place.first, place.missed) == (8, 4)
+
+
+@pytest.mark.parametrize("given_back", [False, True])
+async def test_without_a_consumer_the_note_says_where(js: JetStreamContext, *, given_back: bool) -> None:
+    """Unless another service has driven the uploads since, behind whose position we go on."""
+    place = await started(js)
+    await read(js, place.consumer, 8, 8)
+    lease = await noted(js, place, 3)
+    if given_back:
+        await legacy(js, DeliverPolicy.NEW)
+    await js.delete_consumer(STREAM, place.consumer)
+    place = await take_over(js, SHARD, 2, notes=notes_of(lease))
+    assert place.first == (11 if given_back else 4)
+    assert place.epoch > 1
+
+
+async def test_a_note_of_before_another_number_of_shards_counts_no_more(js: JetStreamContext) -> None:
+    place = await started(js)
+    lease = await noted(js, place, 3)
+    for index in range(2):
+        two = await take_over(js, Shard(index, 2), 1)
+        await read(js, two.consumer, 8, 8)
+    place = await take_over(js, SHARD, 1, notes=notes_of(lease))
+    assert place.first == 9
+    assert json.loads(lease.kept)["first"] == 9
+
+
+@pytest.mark.parametrize("more", [0, 3, 9], ids=["nothing new", "some new", "as many as before"])
+async def test_the_store_is_put_back_from_an_older_copy(
+    nats: NatsServer, js: JetStreamContext, tmp_path: Path, more: int
+) -> None:
+    """The consumer is older too. What is new is read, whatever positions it has."""
+    place = await started(js)
+    await read(js, place.consumer, 9, 9)
+    client: Client = js._nc
+
+    def put_back() -> None:
+        nats.stop()
+        shutil.rmtree(nats.store)
+        shutil.copytree(tmp_path / "store", nats.store)
+        nats.start()
+
+    await asyncio.to_thread(nats.stop)
+    shutil.copytree(nats.store, tmp_path / "store")
+    await asyncio.to_thread(nats.start)
+    await connected(client)
+    await fill(js, 5)
+    lease = await noted(js, place, 14)
+    await asyncio.to_thread(put_back)
+    await connected(client)
+    await fill(js, more)
+    again = await take_over(js, SHARD, 2, notes=notes_of(lease))
+    assert (again.first, again.backlog, again.stream) == (11, more, f"{place.stream}+1")
+    for epoch in (3, 4):  # that is said once
+        again = await take_over(js, SHARD, epoch, notes=notes_of(lease))
+        assert (again.first, again.backlog, again.stream) == (11, more, f"{place.stream}+1")
+
+
+async def connected(client: Client) -> None:
+    async with asyncio.timeout(20):
+        while not client.is_connected:  # noqa: ASYNC110 -- a test may poll
+            await asyncio.sleep(0.05)

@@ -12,22 +12,24 @@ from collections.abc import Callable
 from uploadpp.core.lease import LONGEST_FACTOR, Claim, Record, claim, record_of
 from uploadpp.kube.api import Api, Json
 from uploadpp.kube.claimant import ANYBODY, Claimant
-from uploadpp.kube.errors import ApiError, ConflictError, ForbiddenError, NotFoundError
+from uploadpp.kube.errors import ApiError, ConflictError, ForbiddenError, NotFoundError, UnavailableError
+from uploadpp.kube.leasenotes import (
+    HANDED_OVER_ANNOTATION,
+    SHARDS_ANNOTATION,
+    PositionInLease,
+    position_of,
+    say,
+    unfinished_of,
+    went_back,
+)
 from uploadpp.kube.leaseobject import check_kept, new_lease, spec_of, without_ballast
 from uploadpp.kube.paths import api_path
 from uploadpp.kube.sightings import Sightings
 
 log = logging.getLogger(__name__)
 
-SHARDS_ANNOTATION = "uploadpp.io/shards"
-HANDED_OVER_ANNOTATION = "uploadpp.io/handed-over"
-"""On a Lease that is free: its last owner stores nothing any more, but answers messages until we do."""
-UNFINISHED_ANNOTATION = "uploadpp.io/unfinished"
-"""How many owners in a row have ended before they were past the same part of the log (docs/adr/0026)."""
-MOST_DIGITS = 7
-POSITION_ANNOTATION = "uploadpp.io/position"
-"""Where the log is to be read on; only while no consumer says so."""
 KEEP_ATTEMPTS = 3
+GONE_BACK = "the Lease is as it was before our last renewal: etcd was put back from an older copy"
 MARGIN = 0.2
 """Share of the lease time in which we stop acting although others must still wait."""
 
@@ -72,7 +74,7 @@ class Lease:
         self._doubt = ""
         self.owners_annotations: dict[str, str] = {}
         """What the Lease said of its owner when we last looked."""
-        self._position: str | None = None
+        self._position = PositionInLease(duration_seconds / 5)
         self._unsure = False
         """Whether a write of ours was begun whose answer we have not seen."""
         self.problem = ""
@@ -216,14 +218,12 @@ class Lease:
             return
         self.forbidden, self._doubt = False, ""
         if epoch is None:
-            self._renewed_at = self._read_at = float("-inf")
-            raise LeaseLostError(f"taken by {holder or 'nobody'}")
+            raise self._lost(f"taken by {holder or 'nobody'}")
 
     @property
     def kept(self) -> str:
         """The position that is kept in the Lease; empty when there is none."""
-        meta = (self._object or {}).get("metadata", {})
-        return str((meta.get("annotations") or {}).get(POSITION_ANNOTATION, ""))
+        return position_of(self._object)
 
     async def keep(self, position: str) -> None:
         """Keep a position in the Lease from now on; none when it is empty.
@@ -232,7 +232,7 @@ class Lease:
             ApiError: whether it is kept is not known.
             LeaseLostError: as for `hold`.
         """
-        self._position = position
+        self._position.keep(position)
         for left in reversed(range(KEEP_ATTEMPTS)):
             try:
                 epoch, holder = await self._claim_once(may_take=False)
@@ -242,8 +242,11 @@ class Lease:
             else:
                 break
         if epoch is None:
-            self._renewed_at = self._read_at = float("-inf")
-            raise LeaseLostError(f"taken by {holder or 'nobody'}")
+            raise self._lost(f"taken by {holder or 'nobody'}")
+
+    def follow(self, position: Callable[[], str]) -> None:
+        """Keep what this says with each renewal from now on, and at the release."""
+        self._position.follow(position)
 
     def note_settled(self, *, settled: bool) -> None:
         """Whether we are past the part of the log that owners before us did not survive."""
@@ -288,11 +291,13 @@ class Lease:
             record = self._record(found)
             if found is None or record is None or record.holder != self._identity:
                 return
+            if went_back(self._object, found):
+                raise UnavailableError(GONE_BACK)
             spec = {**found["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
             meta = {**found["metadata"], "annotations": {**(found["metadata"].get("annotations") or {})}}
             if handing_over:
                 meta["annotations"][HANDED_OVER_ANNOTATION] = self._identity
-            self._count(meta["annotations"], failed=failed)
+            say(meta["annotations"], self._unfinished + failed, self._position.present)
             try:
                 await self._put({**found, "metadata": meta, "spec": spec})
             except ConflictError:
@@ -313,6 +318,9 @@ class Lease:
     async def _claim_once(self, *, may_take: bool) -> tuple[int | None, str]:
         started = self._clock()
         current = await self._get(self._name)
+        if not may_take and went_back(self._object, current):  # nothing newer may be written over its note
+            self._object, self._unsure = None, False
+            raise self._lost(GONE_BACK)
         self.owners_annotations = (current or {}).get("metadata", {}).get("annotations") or {}
         record = self._record(current)
         verdict = Claim.TAKE if record is None else self._claim(self._name, record, started)
@@ -335,6 +343,10 @@ class Lease:
         self._unsure, self._free_since = False, None
         self._renewed_at = started
         return transitions, self._identity
+
+    def _lost(self, why: str) -> LeaseLostError:
+        self._renewed_at = self._read_at = float("-inf")
+        return LeaseLostError(why)
 
     def _claim(self, name: str, record: Record, now: float) -> Claim:
         silent = self._sightings.saw(name, record, now, blind_seconds=self._duration / 4)
@@ -365,13 +377,11 @@ class Lease:
         annotations = {**((current or {}).get("metadata", {}).get("annotations") or {})}
         annotations |= {SHARDS_ANNOTATION: str(self._claimant.shards)} | dict(self._claimant.annotations)
         handed_over = annotations.pop(HANDED_OVER_ANNOTATION, None)
-        if self._position is not None:
-            annotations.pop(POSITION_ANNOTATION, None)
-            annotations |= {POSITION_ANNOTATION: self._position} if self._position else {}
         if taken:
             self.handed_over = bool(handed_over) and not old.get("holderIdentity")
             self.unfinished = unfinished_of(annotations) + bool(old.get("holderIdentity"))
-        self._count(annotations)
+        started, present = self._clock(), self._position.present
+        say(annotations, self._unfinished, self._position.at(started))
         if current is None:
             body = new_lease(self._name, annotations, spec)
             made = await self._api.request("POST", self._collection, body, timeout=self._duration / 2)
@@ -379,20 +389,12 @@ class Lease:
             meta = {**current["metadata"], "annotations": annotations}
             made = await self._put({**current, "metadata": meta, "spec": spec})
         self._object = check_kept(self._name, spec, made)
+        self._position.written(started, present)
 
-    def _count(self, annotations: dict[str, str], *, failed: bool = False) -> None:
-        """Write how many owners in a row have not come past the same part of the log; costs no write more."""
-        count = (0 if self._settled else self.unfinished) + failed
-        annotations.pop(UNFINISHED_ANNOTATION, None)
-        if count:
-            annotations[UNFINISHED_ANNOTATION] = str(count)
+    @property
+    def _unfinished(self) -> int:
+        return 0 if self._settled else self.unfinished
 
     async def _put(self, body: Json) -> Json:
         path, body = self._collection + api_path(self._name), without_ballast(body)
         return await self._api.request("PUT", path, body, timeout=self._duration / 2)
-
-
-def unfinished_of(annotations: dict[str, str]) -> int:
-    """What a Lease says of owners that did not finish; 0 where somebody has written something else."""
-    said = annotations.get(UNFINISHED_ANNOTATION, "")
-    return int(said) if said.isascii() and said.isdigit() and len(said) < MOST_DIGITS else 0

@@ -83,6 +83,11 @@ def stored(resource: Json) -> Stored:
     return Stored(meta["uid"], meta["resourceVersion"], meta.get("generation", 1))
 
 
+def version_of(of: Stored) -> int:
+    """Versions of one kind of resource are numbers that grow (KEP-5504)."""
+    return int(of.version) if of.version.isdecimal() else 0
+
+
 def altered_in(resource: Json, made: Json) -> str:
     """What of a resource that we have made is not as we wrote it; empty when all is."""
     spec, kept = resource["spec"], made["spec"]

@@ -18,6 +18,7 @@ from uploadpp.core.commands import Notice
 from uploadpp.core.inputs import ELSEWHERE
 from uploadpp.pipeline import event_texts
 from uploadpp.telemetry.metrics import Metrics
+from uploadpp.wire.consumers import strangers
 from uploadpp.wire.replaced import (
     LOOK_SECONDS,
     ONLY_REPORT,
@@ -30,7 +31,7 @@ from uploadpp.wire.replaced import (
     is_behind,
     remove,
 )
-from uploadpp.wire.stream import list_consumers, strangers
+from uploadpp.wire.stream import list_consumers
 
 log = logging.getLogger(__name__)
 

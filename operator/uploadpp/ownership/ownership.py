@@ -20,6 +20,7 @@ from uploadpp.ownership.dependencies import Dependencies
 from uploadpp.ownership.drain import ended, release_lease, wait_for_writes, wait_until_drained
 from uploadpp.ownership.legacy_service import LegacyNews, LegacyService
 from uploadpp.ownership.membership import Membership
+from uploadpp.ownership.position_note import PositionNote
 from uploadpp.ownership.readiness import Abilities, FullWindow
 from uploadpp.ownership.wiring import Hearing, wire
 from uploadpp.pipeline.missed_messages import Missed
@@ -30,6 +31,7 @@ from uploadpp.pipeline.write_throttle import LoadSample, MessageRate, max_writer
 from uploadpp.process.tasks import end_tasks
 from uploadpp.wire.client import trouble
 from uploadpp.wire.followers import Followers
+from uploadpp.wire.kept import Notes
 from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import ConsumerPosition, end_predecessors, take_over
 from uploadpp.wire.stream_message import StreamMessage
@@ -67,6 +69,7 @@ class Ownership:
         self._tasks: list[asyncio.Task[None]] = []
         self._volition: list[asyncio.Task[None]] = []
         self._place: ConsumerPosition | None = None
+        self._note: PositionNote | None = None
         self._reading: list[asyncio.Task[None]] = []
         self._recording: list[asyncio.Task[None]] = []
         self.entered, self._ending, self._replay_to = False, False, 0
@@ -153,7 +156,11 @@ class Ownership:
         self._spawn(self._legacy.run())
         # Before listing: what a predecessor still acknowledges must be in what we list.
         where = (self._js, self._shard, epoch, deps.start_from, deps.lost_after, deps.owner)
-        place = self._place = await take_over(*where, handed_over=lease.handed_over, keeper=lease)
+        notes = Notes(lease, deps.marks, deps.clock)
+        place = self._place = await take_over(*where, handed_over=lease.handed_over, notes=notes)
+        if place.note is not None:
+            self._note = PositionNote(place.note, notes.text, deps.clock)
+            lease.follow(self._note)
         components = self._components
         components.fence.bind(self._js, place)
         components.applier.begin(deps.marks.reading(place.unsigned_until, deps.metrics.count_foreign))
@@ -314,6 +321,9 @@ class Ownership:
         self._lease.note_settled(settled=self._reader.acknowledged >= self._rehearsal.last)
         self._components.applier.unknown.settle(self._deps.clock())
         floor = self._acks.take_ack()
+        if self._note is not None:
+            self._note.read(self._reader.sequence, self._reader.stored_at)
+            self._note.acknowledged(floor[0] if floor is not None else 0)
         if floor is not None:
             await self._reader.acknowledge(*floor)
 

@@ -142,12 +142,13 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
     handler = ResourceEventHandler(shared, deps.seals, deps.events, others)
 
     # What is stored.
+    guard = WriteGuard(lease)
     limit = RecordLimit(deps.max_recorded // shard.count, uploads, finished)
     records = Records(
         resources=deps.store,
         notices=deps.events,
         encoder=ResourceEncoder(deps.seals, deps.namespace, deps.shown),
-        guard=WriteGuard(lease),
+        guard=guard,
         limit=limit,
         refusals=refusals,
     )
@@ -169,7 +170,7 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
         router=router,
         secrets=secrets,
         handler=handler,
-        lister=Lister(uploads, finished, handler, deps.store, shard.selector),
+        lister=Lister(uploads, finished, handler, deps.store, guard, shard.selector),
         ttl=TTLController(finished, handler, deps.store, ended, deps.clock, deps.max_ended),
         limit=limit,
         checkpoint=Checkpoint(shared, uploads, queue, records, handler),

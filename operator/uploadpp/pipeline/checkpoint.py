@@ -361,6 +361,7 @@ class Checkpoint:
             self._handler.vanished(tracked)
             return
         now = stored(current)
+        self._guard.check_not_older(tracked.stored, now)
         if tracked.stored is not None and (tracked.stored.uid, tracked.stored.version) == (
             now.uid,
             now.version,

@@ -17,7 +17,7 @@ from uploadpp.core.model import Origin, Upload
 from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION, resource_name
 from uploadpp.core.states import Stage
 from uploadpp.kube.sealing import ForeignSealError, SealError, UnknownKeyError, sealed_with
-from uploadpp.kube.store import Stored, stored
+from uploadpp.kube.store import Stored, stored, version_of
 from uploadpp.pipeline import event_texts
 from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.ports import Json, Notices, Seals
@@ -120,7 +120,7 @@ class ResourceEventHandler:
         name, now = resource["metadata"]["name"], stored(resource)
         evicted = self._finished.get(name)
         if evicted is not None:
-            return _version(now) <= _version(evicted.stored)
+            return version_of(now) <= version_of(evicted.stored)
         tracked = self._uploads.by_name(name)
         if tracked is None:
             return False
@@ -129,7 +129,7 @@ class ResourceEventHandler:
             return now.generation <= 1
         if known.uid != now.uid or now.generation > tracked.upload.control.generation:
             return False
-        return tracked.queued or _version(now) <= _version(known)  # queued: it is written over soon
+        return tracked.queued or version_of(now) <= version_of(known)  # queued: it is written over soon
 
     def seen(self, resource: Json) -> None:
         """A resource as it is now: added, edited, or our own write coming back."""
@@ -146,7 +146,7 @@ class ResourceEventHandler:
                 return
             self._finished.drop(evicted)
         if tracked is not None and tracked.stored is not None and tracked.stored.uid != now.uid:
-            if _version(now) < _version(tracked.stored):
+            if version_of(now) < version_of(tracked.stored):
                 return  # a late word of an earlier resource of that name
             self._uploads.forget(tracked)
             tracked = None
@@ -334,11 +334,6 @@ def _rank(resource: Json, upload_id: str) -> tuple[bool, bool, int]:
     except ValueError:
         created = LAST_MOMENT
     return meta["name"] == resource_name(upload_id), bool(resource.get("status")), -created
-
-
-def _version(of: Stored) -> int:
-    """Versions of one kind of resource are numbers that grow (KEP-5504)."""
-    return int(of.version) if of.version.isdecimal() else 0
 
 
 def _is_under_way(resource: Json) -> bool:

@@ -99,9 +99,9 @@ class FinishedUploads:
         return len(self._by_name)
 
     @property
-    def uids(self) -> list[tuple[str, str]]:
-        """Name and uid of every resource in here."""
-        return [(each.name, each.stored.uid) for each in self._by_name.values()]
+    def stored(self) -> list[tuple[str, Stored]]:
+        """Name and version of every resource in here."""
+        return [(each.name, each.stored) for each in self._by_name.values()]
 
     def get(self, name: str) -> FinishedUpload | None:
         """The upload behind a resource."""

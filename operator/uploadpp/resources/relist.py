@@ -13,8 +13,10 @@ import logging
 
 from uploadpp.core.sharding import BUCKET_LABEL
 from uploadpp.kube.errors import ApiError, RefusedError
+from uploadpp.kube.store import stored
 from uploadpp.pipeline.ports import Resources, Watching
 from uploadpp.pipeline.uploads import Uploads
+from uploadpp.pipeline.write_guard import WriteGuard
 from uploadpp.resources.event_handler import ResourceEventHandler
 from uploadpp.resources.finished import FinishedUploads
 
@@ -43,12 +45,14 @@ class Lister:
         finished: FinishedUploads,
         inputs: ResourceEventHandler,
         resources: Resources,
+        guard: WriteGuard,
         selector: str,
     ) -> None:
         self._uploads = uploads
         self._finished = finished
         self._inputs = inputs
         self._resources = resources
+        self._guard = guard
         self._selector = selector
 
     async def initial_list(self, soon_read: int) -> None:
@@ -93,15 +97,20 @@ class Lister:
                 watch.opened.set()
 
     async def _relist(self, watch: Watching) -> None:
+        # Where etcd was put back from an older copy, what is not in it has not been deleted by anybody.
+        await self._guard.confirm_ownership()
         # Only what has a resource by now: one that is made meanwhile need not be in the list.
         known = self._uploads.in_memory
-        before = [(e.name, e.stored.uid) for e in known if e.stored is not None] + self._finished.uids
+        before = [(e.name, e.stored) for e in known if e.stored is not None] + self._finished.stored
+        versions = {each.uid: each for _, each in before}
         listed: set[str] = set()
         async for resource in self._resources.list_all(self._selector):
-            listed.add(resource["metadata"]["uid"])
+            uid = resource["metadata"]["uid"]
+            listed.add(uid)
+            self._guard.check_not_older(versions.get(uid), stored(resource))
             self._inputs.seen(resource)
         with_kind = watch.take_kind_was_missing()
-        for name, uid in before:
-            if uid not in listed:
-                self._inputs.gone(name, uid, with_kind=with_kind)
+        for name, each in before:
+            if each.uid not in listed:
+                self._inputs.gone(name, each.uid, with_kind=with_kind)
         self._finished.complete()

@@ -21,10 +21,10 @@ from uploadpp.testing.journal import Journal, Record
 from uploadpp.testing.operator_process import PlainSeals
 from uploadpp.testing.stream import Stream, millis
 from uploadpp.testing.trace import Trace
+from uploadpp.wire.consumers import parse_name
 from uploadpp.wire.decode import decode
 from uploadpp.wire.envelope import BadMessageError
 from uploadpp.wire.marks import AnyMark
-from uploadpp.wire.stream import parse_name
 
 
 class Promise(StrEnum):

@@ -8,15 +8,9 @@ from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from uploadpp.core.sharding import Shard
+from uploadpp.wire.consumers import INCARNATION_KEY, SIGNED_KEY, parse_name
 from uploadpp.wire.positions import acknowledged
-from uploadpp.wire.stream import (
-    INCARNATION_KEY,
-    LEGACY_DURABLES,
-    SIGNED_KEY,
-    STREAM,
-    list_consumers,
-    parse_name,
-)
+from uploadpp.wire.stream import LEGACY_DURABLES, STREAM, list_consumers
 
 PUSH, PULL = LEGACY_DURABLES
 RELEASED = "uploadpp.io/released"

@@ -94,6 +94,11 @@ class Marks:
         """The signature of some texts."""
         return _signature(self._hashes[0], signed)
 
+    def proves(self, signature: str, *signed: str) -> bool:
+        """Whether one of the keys has signed some texts."""
+        text = signature.encode("utf-8", "replace")
+        return any(compare_digest(_signature(each, signed).encode(), text) for each in self._hashes)
+
     def is_ours(self, metadata: dict[str, str], sequence: int, *signed: str) -> bool:
         """Whether a mark is ours: signed, or from before the upgrade to a version that signs."""
         signature = metadata.get(SIGNATURE_KEY)
@@ -102,8 +107,7 @@ class Marks:
                 return True
             self._foreign(Unproven.UNSIGNED)
             return False
-        text = signature.encode("utf-8", "replace")
-        if any(compare_digest(_signature(each, signed).encode(), text) for each in self._hashes):
+        if self.proves(signature, *signed):
             return True
         self._foreign(Unproven.UNKNOWN_SIGNATURE)
         return False

@@ -97,6 +97,11 @@ class LogReader:
         return self._sequence
 
     @property
+    def stored_at(self) -> int:
+        """When that was stored, in milliseconds; 0 before any came."""
+        return self._last_stored_at
+
+    @property
     def unread(self) -> int:
         """How many messages the server still had for us at the last one."""
         return self._pending

@@ -7,11 +7,11 @@ the acknowledged position of the one before. Deleting that one is what stops a z
 
 import contextlib
 import logging
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from nats.js import JetStreamContext
 from nats.js.api import (
@@ -25,9 +25,29 @@ from nats.js.api import (
 )
 from nats.js.errors import NotFoundError
 
-from uploadpp.core.sharding import BUCKETS, Shard
+from uploadpp.core.sharding import Shard
+from uploadpp.wire.consumers import (
+    INCARNATION_KEY,
+    NOTES_KEY,
+    OWNER_KEY,
+    SIGNED_KEY,
+    OurConsumer,
+    next_epoch,
+    parse_name,
+    start_of_layout,
+)
 from uploadpp.wire.jetstream import consumers_of
-from uploadpp.wire.kept import Keeper, Kept, read
+from uploadpp.wire.kept import (
+    STORED_SLACK,
+    Kept,
+    Notes,
+    beginning,
+    has_other_past,
+    is_outdated,
+    later,
+    next_incarnation,
+    stored_at,
+)
 from uploadpp.wire.making import NoPlaceError, ensure, make, make_unless_there
 from uploadpp.wire.positions import acknowledged, first_of, last_before, last_sign_of
 
@@ -38,17 +58,6 @@ LEGACY_DURABLES = ("postprocessing", "postprocessing-pull")
 ACK_WAIT_SECONDS = 3600
 MAX_ACK_PENDING = 250_000
 """So many messages may be unacknowledged, ten for each upload: the bound of memory when etcd is slow."""
-INCARNATION_KEY = "uploadpp.io/incarnation"
-OWNER_KEY = "uploadpp.io/owner"
-SIGNED_KEY = "uploadpp.io/signed-after"
-"""Metadata of a consumer: events of ours behind this position are signed."""
-_POSITION = re.compile(r"[0-9]{1,20}")
-_INCARNATION = re.compile(r"main-queue@(?:\?|[0-9T.]{1,24})(?:\+[1-9][0-9]{0,8})?")
-MAX_EPOCH = 10**12
-_OURS = re.compile(r"uploadpp-(0|[1-9]\d?)(?:of([1-9]\d?))?-e(0|[1-9]\d{0,12})")
-_LIKE_OURS = re.compile(r"uploadpp-\d.*")
-MAX_WARNED = 100
-_warned: set[str] = set()
 
 
 class StartFrom(StrEnum):
@@ -80,44 +89,8 @@ class ConsumerPosition:
     """The last position at which an event of ours may be that has no signature (docs/adr/0016)."""
     missed: int = 0
     """So many messages before the first one were removed from the stream before any of us read them."""
-
-
-@dataclass(frozen=True, slots=True)
-class OurConsumer:
-    """A consumer of some owner of some shard, in this or another layout."""
-
-    shard: Shard
-    epoch: int
-    info: ConsumerInfo
-    floor: int
-    """Everything up to this sequence is in etcd."""
-
-    @property
-    def incarnation(self) -> str:
-        """The incarnation of the stream that its owner has read; empty when none of ours has said that."""
-        text = (self.info.config.metadata or {}).get(INCARNATION_KEY, "")
-        return text if _INCARNATION.fullmatch(text) else ""
-
-    def unsigned_until(self, last: int) -> int:
-        """The last position that may have an unsigned event; `last` is that of the stream.
-
-        An owner of an earlier version, which did not sign, does not say so.
-        """
-        text = (self.info.config.metadata or {}).get(SIGNED_KEY, "")
-        return min(int(text), last) if _POSITION.fullmatch(text) else last
-
-
-def parse_name(name: str) -> tuple[Shard, int] | None:
-    """The shard and the epoch of a consumer of ours; None when it is somebody else's."""
-    match = _OURS.fullmatch(name)
-    if match is not None:
-        index, count, epoch = int(match[1]), int(match[2] or 1), int(match[3])
-        if index < count <= BUCKETS and epoch <= MAX_EPOCH and match[2] != "1":
-            return Shard(index, count), epoch
-    if _LIKE_OURS.fullmatch(name) and name not in _warned and len(_warned) < MAX_WARNED:
-        _warned.add(name)
-        log.warning("a consumer is ignored: it is called like ours and is not ours", extra={"consumer": name})
-    return None
+    note: Kept | None = field(default=None, compare=False)
+    """What is to be noted of it (docs/adr/0051)."""
 
 
 async def ensure_stream(js: JetStreamContext, max_age_seconds: float | None = None) -> None:
@@ -134,7 +107,7 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
     owner: str = "",
     *,
     handed_over: bool = False,
-    keeper: Keeper | None = None,
+    notes: Notes | None = None,
 ) -> ConsumerPosition:
     """Become the only reader of a shard.
 
@@ -147,41 +120,77 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
     `lost_after` says that the stream has lost its tail and when the last message was stored
     that we know of: then what follows is a new incarnation, read from that time on.
 
-    Where NATS has no place for one consumer more, the `keeper` holds the position while there is none.
+    The `notes` say up to where the log is in etcd, whatever was put back from an older copy. They also hold
+    the position where NATS has no place for one consumer more, while there is none.
     """
     info = await js.stream_info(STREAM)
-    kept = read(keeper.kept, shard.consumer_prefix, _incarnation(info)) if keeper is not None else None
-    await _reserve_places(js, shard, info, start_from, owner, kept=kept, keeper=keeper)
+    consumers = await list_consumers(js)
+    before = await _known(js, consumers, info.state)
+    kept = notes.read(shard.consumer_prefix, _incarnation(info)) if notes is not None else None
+    note = None if kept is None or is_outdated(kept, before, shard) else kept
+    other_past = note is not None and await has_other_past(js, STREAM, note, info.state)
+    start = _Start(info.state, consumers, before, start_from, note, other_past=other_past)
+    await _reserve_places(js, shard, start, owner, _incarnation(info), notes=notes)
     mine = [known for known in await _ours(js, info.state) if known.shard == shard]
     last = max(mine, key=lambda each: each.epoch)
     incarnation = last.incarnation or _incarnation(info)
-    where = lost_after or _behind(last, info.state)
-    if isinstance(where, datetime):
-        incarnation = _next_incarnation(incarnation)
+    unmade = not any(known.shard == shard for known in before)  # made just now, at the note if there is one
+    if note is not None and not unmade:
+        other_past = other_past or later(incarnation, note.incarnation) != note.incarnation
+        incarnation = later(incarnation, note.incarnation)
+    seen = last_sign_of(last.info)
+    where, lost = beginning(last.floor, seen, info.state, None if unmade else note, other_past=other_past)
+    if lost_after is not None:
+        where, lost = lost_after, True
+    if lost:
+        incarnation = next_incarnation(incarnation)
         log.warning("the stream has lost messages; going on with what it has", extra={"stream": incarnation})
-    epoch = _next_epoch(lease_epoch, [each.epoch for each in mine] + ([kept.epoch] if kept else []))
+    epoch = next_epoch(lease_epoch, [each.epoch for each in mine] + ([kept.epoch] if kept else []))
     name = f"{shard.consumer_prefix}{epoch}"
     unsigned = last.unsigned_until(info.state.last_seq)
     config, old = _consumer(name, incarnation, where, owner, unsigned), tuple(each.info.name for each in mine)
+    rewrite = lost or (notes is not None and note is None and not notes.is_empty)
     try:
         made = await make(js, STREAM, config)
     except NoPlaceError:
-        if keeper is None:
+        if notes is None:
             raise
-        seen = last_sign_of(last.info)
-        await keeper.keep(Kept(incarnation, shard.consumer_prefix, last.epoch, where, seen, unsigned).text)
+        await notes.keep(Kept(incarnation, shard.consumer_prefix, last.epoch, where, seen, unsigned))
         await _delete(js, old)
-        made, old = await make(js, STREAM, config), ()
+        made, old, rewrite = await make(js, STREAM, config), (), True
     window = made.config.max_ack_pending or MAX_ACK_PENDING
     first, pending = first_of(made), made.num_pending or 0
-    missed = max(first - max(where, 1), 0) if isinstance(where, int) else 0
-    place = ConsumerPosition(incarnation, name, epoch, first, pending, old, window, unsigned, missed)
+    restored = note is not None and note.is_older_than(seen)
+    missed = _missed(first, where, last.floor, restored=restored)
+    stored = await stored_at(js, STREAM, first - 1)
+    since = stored + STORED_SLACK if stored is not None else where if isinstance(where, datetime) else seen
+    begun = Kept(
+        incarnation,
+        shard.consumer_prefix,
+        epoch,
+        first,
+        since,
+        unsigned,
+        stored,
+        notes.now if notes else None,
+    )
+    place = ConsumerPosition(incarnation, name, epoch, first, pending, old, window, unsigned, missed, begun)
     if not handed_over:
         await end_predecessors(js, place)
         place = replace(place, predecessors=())
-    if keeper is not None and keeper.kept:
-        await keeper.keep("")  # raises when another owner has come meanwhile
+    if notes is not None and rewrite:
+        await notes.keep(begun)  # raises when another owner has come meanwhile
     return place
+
+
+def _missed(first: int, where: int | datetime, floor: int, *, restored: bool) -> int:
+    """How many messages that nobody has read are not in the stream any more.
+
+    Some behind the note were read. They count where etcd was put back: what they led to is not there.
+    """
+    if isinstance(where, datetime):
+        return 0
+    return max(first - max(where if restored else max(where, floor + 1), 1), 0)
 
 
 async def end_predecessors(js: JetStreamContext, place: ConsumerPosition) -> int:
@@ -199,51 +208,68 @@ async def _delete(js: JetStreamContext, names: Iterable[str]) -> None:
             await js.delete_consumer(STREAM, name)
 
 
-async def _reserve_places(  # noqa: PLR0913 -- where to begin has several sources
+class _Start(NamedTuple):
+    """What is known when a take-over begins."""
+
+    state: StreamState
+    consumers: list[ConsumerInfo]
+    ours: list[OurConsumer]
+    start_from: StartFrom
+    note: Kept | None
+    other_past: bool
+
+    async def first(self, js: JetStreamContext, shard: Shard) -> int | datetime:
+        """Where to begin without a consumer of the shard."""
+        ever = await _first_ever(js, self.consumers, self.start_from, self.state)
+        if self.note is None:
+            return start_of_layout(self.ours, shard) or ever
+        if self.other_past:
+            return self.note.seen
+        continues = self.start_from is StartFrom.AUTO and isinstance(self.note.where, int)
+        if continues and any(each.name in LEGACY_DURABLES for each in self.consumers):
+            return max(self.note.where, ever)  # given back, and driven by the other service since
+        return self.note.where
+
+
+async def _reserve_places(
     js: JetStreamContext,
     shard: Shard,
-    info: StreamInfo,
-    start_from: StartFrom,
+    start: _Start,
     owner: str,
+    stream: str,
     *,
-    kept: Kept | None,
-    keeper: Keeper | None,
+    notes: Notes | None,
 ) -> None:
     """See to it that every shard of this layout has a consumer, all made at one position.
 
     Were each made when its shard starts, the later ones would begin behind messages that only
     the earlier ones have read. Once all are there, those of other layouts are history.
     """
-    consumers = await list_consumers(js)
-    ours = await _known(js, consumers, info.state)
+    ours, note = start.ours, start.note
     layout = [known for known in ours if known.shard.count == shard.count]
     others = [known.info.name for known in ours if known.shard.count != shard.count]
     missing = set(range(shard.count)) - {known.shard.index for known in layout}
-    if kept is not None or any(known.epoch > 0 for known in layout):
+    if note is not None or any(known.epoch > 0 for known in layout):
         missing &= {shard.index}  # all were there once; where another shard goes on its owner knows
     if missing:
-        where: int | datetime | None = kept.start(info.state) if kept else _start_of_layout(ours, shard)
-        first = await _first_ever(js, consumers, start_from, info.state) if where is None else where
-        incarnation = next((known.incarnation for known in ours if known.incarnation), _incarnation(info))
-        unsigned = max((known.unsigned_until(info.state.last_seq) for known in ours), default=0)
-        if kept is not None:
-            shorter = kept.where != first
-            incarnation = _next_incarnation(kept.incarnation) if shorter else kept.incarnation
-            unsigned = min(kept.unsigned, info.state.last_seq)
+        first = await start.first(js, shard)
+        incarnation = next((known.incarnation for known in ours if known.incarnation), stream)
+        unsigned = max((known.unsigned_until(start.state.last_seq) for known in ours), default=0)
+        if note is not None:
+            incarnation = next_incarnation(note.incarnation) if start.other_past else note.incarnation
+            unsigned = min(note.unsigned, start.state.last_seq)
         anchored = any(known.epoch == 0 for known in layout)
         latest = {known.shard: known.info.name for known in sorted(ours, key=lambda known: known.epoch)}
         spare = [name for name in others if name not in latest.values()]
-        alone = keeper if shard.count == 1 else None
+        alone = notes if shard.count == 1 else None
         for index in sorted(missing):
             name = f"{Shard(index, shard.count).consumer_prefix}0"
             config = _consumer(name, incarnation, first, owner, unsigned)
             while not await _fits(js, config, last_try=not (spare or (others and (anchored or alone)))):
-                # Those of another layout may go once one of ours, or the keeper, holds the position.
+                # Those of another layout may go once one of ours, or the note, holds the position.
                 if alone is not None and not spare and not anchored:
                     moment = max(last_sign_of(known.info) for known in ours)
-                    await alone.keep(
-                        Kept(incarnation, shard.consumer_prefix, 0, first, moment, unsigned).text
-                    )
+                    await alone.keep(Kept(incarnation, shard.consumer_prefix, 0, first, moment, unsigned))
                 gone = spare or others
                 await _delete(js, gone)
                 others, spare = [name for name in others if name not in gone], []
@@ -262,20 +288,6 @@ async def _fits(js: JetStreamContext, config: ConsumerConfig, *, last_try: bool)
     return True
 
 
-def _next_epoch(lease_epoch: int, known: list[int]) -> int:
-    """Higher than all before. Whoever makes a consumer of the highest epoch does not lock us out."""
-    highest = max((each for each in known if each < MAX_EPOCH), default=0)
-    return min(max(lease_epoch, highest + 1), MAX_EPOCH - 1)
-
-
-def _start_of_layout(ours: list[OurConsumer], shard: Shard) -> int | None:
-    """Where a new layout begins: where the old one, or the unused rest of this one, stands at least."""
-    unused = [k.floor for k in ours if k.shard.count == shard.count and k.epoch == 0]
-    latest = {k.shard: k.floor for k in sorted(ours, key=lambda k: k.epoch) if k.shard.count != shard.count}
-    floors = list(latest.values()) or unused
-    return min(floors) + 1 if floors else None
-
-
 def _consumer(
     name: str, incarnation: str, where: int | datetime, owner: str, unsigned: int
 ) -> ConsumerConfig:
@@ -290,7 +302,7 @@ def _consumer(
         ack_wait=ACK_WAIT_SECONDS,
         max_ack_pending=MAX_ACK_PENDING,
         max_deliver=-1,
-        metadata={INCARNATION_KEY: incarnation, SIGNED_KEY: str(unsigned)}
+        metadata={INCARNATION_KEY: incarnation, SIGNED_KEY: str(unsigned), NOTES_KEY: "yes"}
         | ({OWNER_KEY: owner} if owner else {}),
     )
 
@@ -317,19 +329,6 @@ def legacy_members(consumers: list[ConsumerInfo]) -> list[str]:
     ]
 
 
-def strangers(consumers: list[ConsumerInfo], owner: str) -> dict[str, list[ConsumerInfo]]:
-    """Consumers of other installations of this operator, by who those are.
-
-    One without an owner is ours: it was made before owners were written down.
-    """
-    found: dict[str, list[ConsumerInfo]] = {}
-    for each in consumers:
-        other = (each.config.metadata or {}).get(OWNER_KEY, "")
-        if owner and other and other != owner and parse_name(each.name) is not None:
-            found.setdefault(other, []).append(each)
-    return found
-
-
 async def list_consumers(js: JetStreamContext) -> list[ConsumerInfo]:
     """All consumers of the stream, whoever made them."""
     return await consumers_of(js, STREAM)
@@ -338,16 +337,6 @@ async def list_consumers(js: JetStreamContext) -> list[ConsumerInfo]:
 def _incarnation(info: StreamInfo) -> str:
     """Which life of the stream this is; consumers record how often it has lost its tail since."""
     return f"{STREAM}@{info.created.strftime('%Y%m%dT%H%M%S.%f') if info.created else '?'}"
-
-
-def _next_incarnation(incarnation: str) -> str:
-    base, _, number = incarnation.partition("+")
-    return f"{base}+{int(number or 0) + 1}"
-
-
-def _behind(last: OurConsumer, state: StreamState) -> int | datetime:
-    """Behind the acknowledged position; a time when the stream is shorter than that."""
-    return last_sign_of(last.info) if last.floor > state.last_seq else last.floor + 1
 
 
 async def _ours(js: JetStreamContext, state: StreamState) -> list[OurConsumer]:

@@ -11,13 +11,12 @@ from uploadpp.kube.claimant import ANYBODY, Claimant
 from uploadpp.kube.errors import (
     ConflictError,
 )
-from uploadpp.kube.lease import (
+from uploadpp.kube.lease import Lease, LeaseLostError
+from uploadpp.kube.leasenotes import (
     HANDED_OVER_ANNOTATION,
     POSITION_ANNOTATION,
     SHARDS_ANNOTATION,
     UNFINISHED_ANNOTATION,
-    Lease,
-    LeaseLostError,
 )
 from uploadpp.kube.leaseobject import OURS
 from uploadpp.kube.sightings import Sightings

@@ -6,7 +6,8 @@ import pytest
 
 from tests.leases import DURATION, Clock, Server, attempt
 from uploadpp.kube.errors import ApiError
-from uploadpp.kube.lease import POSITION_ANNOTATION, Lease, LeaseLostError
+from uploadpp.kube.lease import Lease, LeaseLostError
+from uploadpp.kube.leasenotes import POSITION_ANNOTATION
 
 
 async def test_a_position_is_kept_over_renewals_and_owners_until_it_is_dropped(
@@ -71,3 +72,98 @@ async def test_a_position_that_may_not_be_kept_is_no_leave_to_go_on(
     setattr(server, fault, True)
     with pytest.raises(ApiError):
         await lease.keep("position 7")
+
+
+class Log:
+    """How far an owner has come."""
+
+    def __init__(self) -> None:
+        self.position = 0
+
+    def __call__(self) -> str:
+        return f"position {self.position}"
+
+
+def noted(server: Server) -> str | None:
+    annotations: dict[str, str] = server.leases["shard"]["metadata"]["annotations"]
+    return annotations.get(POSITION_ANNOTATION)
+
+
+async def test_a_renewal_notes_what_was_true_at_the_renewal_before(
+    lease_of: Callable[[str], Lease], server: Server, clock: Clock
+) -> None:
+    """When etcd loses its last seconds, the Lease need not show it. The note that it gets then is right."""
+    lease, log = lease_of("a"), Log()
+    await lease.acquire()
+    lease.follow(log)
+    found = []
+    for log.position in range(5):
+        clock.now += DURATION / 4
+        await lease.renew()
+        found.append(noted(server))
+    assert found == [None, "position 0", "position 1", "position 2", "position 3"]
+
+
+async def test_renewals_in_a_row_do_not_make_the_note_younger(
+    lease_of: Callable[[str], Lease], server: Server, clock: Clock
+) -> None:
+    """A conflict has the Lease renewed at once: so it is for each write over an older copy."""
+    lease, log = lease_of("a"), Log()
+    await lease.acquire()
+    lease.follow(log)
+    for log.position in range(3):
+        clock.now += DURATION / 4
+        await lease.renew()
+    for log.position in range(3, 9):
+        await lease.renew()
+    assert noted(server) == "position 1"
+
+
+async def test_the_release_notes_how_far_the_owner_has_come(
+    lease_of: Callable[[str], Lease], server: Server
+) -> None:
+    lease, log = lease_of("a"), Log()
+    await lease.acquire()
+    lease.follow(log)
+    log.position = 7
+    await lease.release()
+    assert noted(server) == "position 7"
+
+
+@pytest.mark.parametrize("by", ["renewal", "keep", "release"])
+async def test_over_an_older_copy_of_the_lease_nothing_is_written(
+    lease_of: Callable[[str], Lease], server: Server, clock: Clock, by: str
+) -> None:
+    lease, log = lease_of("a"), Log()
+    await lease.acquire()
+    lease.follow(log)
+    for log.position in range(3):
+        clock.now += DURATION / 4
+        await lease.renew()
+    copy = server.leases["shard"]
+    clock.now += DURATION / 4
+    log.position = 9
+    await lease.renew()
+    server.leases["shard"] = copy
+    if "release" in by:
+        await lease.release()
+    else:
+        with pytest.raises(LeaseLostError, match="older copy"):
+            await (lease.renew() if by == "renewal" else lease.keep("position 8"))
+        assert not lease.valid
+        await lease.release()
+    assert server.leases["shard"] is copy
+    following = lease_of("a")
+    assert await following.acquire() is not None
+    assert following.kept == "position 1"
+
+
+async def test_another_lease_with_our_name_ends_the_ownership(
+    lease_of: Callable[[str], Lease], server: Server
+) -> None:
+    lease = lease_of("a")
+    await lease.acquire()
+    held = server.leases["shard"]
+    server.leases["shard"] = {**held, "metadata": {**held["metadata"], "uid": "another"}}
+    with pytest.raises(LeaseLostError, match="older copy"):
+        await lease.renew()

@@ -6,7 +6,8 @@ import pytest
 
 from tests.leases import DURATION, Clock, Server
 from uploadpp.kube.claimant import Claimant
-from uploadpp.kube.lease import UNFINISHED_ANNOTATION, Lease
+from uploadpp.kube.lease import Lease
+from uploadpp.kube.leasenotes import UNFINISHED_ANNOTATION
 from uploadpp.kube.sightings import Sightings
 
 

@@ -8,6 +8,9 @@ from typing import Any, cast
 import pytest
 
 from uploadpp.kube.errors import RefusedError, UnavailableError
+from uploadpp.kube.lease import LeaseLostError
+from uploadpp.kube.store import Stored
+from uploadpp.pipeline.write_guard import WriteGuard
 from uploadpp.resources.relist import NEEDED, Lister
 
 SHARD = "uploadpp.io/bucket notin (01)"
@@ -22,9 +25,12 @@ class Shelves:
         self.asked: list[tuple[str, str]] = []
         self.listed: list[str] = []
         self.is_complete = True
-        self.uids: list[tuple[str, str]] = []
+        self.stored: list[tuple[str, Stored]] = []
         self.in_memory: list[object] = []
         self.gone: list[str] = []
+        self.version = "7"
+        self.lost: Exception | None = None
+        self.check_not_older = WriteGuard(cast("Any", self)).check_not_older
 
     def complete(self) -> None:
         self.is_complete = True
@@ -39,7 +45,11 @@ class Shelves:
         self.asked.append((selector, fields))
         if self.refused is not None and fields:
             raise self.refused
-        yield {"metadata": {"uid": "the same in each"}}
+        yield {"metadata": {"uid": "the same in each", "resourceVersion": self.version}}
+
+    async def confirm_ownership(self) -> None:
+        if self.lost is not None:
+            raise self.lost
 
     def listing(self) -> Lister:
         inputs = SimpleNamespace(
@@ -48,7 +58,7 @@ class Shelves:
             gone=lambda name, uid, with_kind: self.gone.append(f"{name} {uid}{' with its kind' * with_kind}"),
         )
         me = cast("Any", self)
-        return Lister(me, me, cast("Any", inputs), me, SHARD)
+        return Lister(me, me, cast("Any", inputs), me, me, SHARD)
 
 
 async def test_a_few_are_all_read() -> None:
@@ -85,7 +95,7 @@ async def test_what_cannot_be_read_is_no_empty_list() -> None:
 @pytest.mark.parametrize("missing", [False, True])
 async def test_whoever_was_not_listed_is_known_once_the_watch_has_begun(*, missing: bool) -> None:
     shelves = Shelves(11)
-    shelves.uids = [("a", "the same in each"), ("b", "no more")]
+    shelves.stored = [("a", Stored("the same in each", "7", 1)), ("b", Stored("no more", "7", 1))]
     listing, opened = shelves.listing(), asyncio.Event()
     await listing.initial_list(10)
     assert not shelves.is_complete
@@ -95,3 +105,16 @@ async def test_whoever_was_not_listed_is_known_once_the_watch_has_begun(*, missi
     await asyncio.sleep(0.01)
     assert (shelves.is_complete, shelves.gone) == (True, ["b no more" + " with its kind" * missing])
     running.cancel()
+
+
+@pytest.mark.parametrize("shown_by", ["the Lease", "a resource"])
+async def test_what_an_older_copy_of_etcd_does_not_have_is_not_gone(shown_by: str) -> None:
+    shelves = Shelves(0)
+    shelves.stored = [("a", Stored("the same in each", "8", 1)), ("b", Stored("not in the copy", "9", 1))]
+    shelves.version = "8" if shown_by == "the Lease" else "7"
+    shelves.lost = LeaseLostError("the Lease has gone back") if shown_by == "the Lease" else None
+    watch = SimpleNamespace(opened=asyncio.Event(), take_kind_was_missing=lambda: False)
+    watch.opened.set()
+    with pytest.raises(LeaseLostError):
+        await shelves.listing().run(cast("Any", watch), 3600)
+    assert shelves.gone == []

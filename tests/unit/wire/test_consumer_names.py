@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from uploadpp.core.sharding import Shard
-from uploadpp.wire import stream
-from uploadpp.wire.stream import MAX_EPOCH, parse_name
+from uploadpp.wire import consumers
+from uploadpp.wire.consumers import MAX_EPOCH, next_epoch, parse_name
 
 
 @pytest.mark.parametrize("shard", [Shard(), Shard(0, 2), Shard(63, 64)])
@@ -36,7 +36,7 @@ def test_ours(shard: Shard, epoch: int) -> None:
     ],
 )
 def test_not_ours(name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "_warned", set())
+    monkeypatch.setattr(consumers, "_warned", set())
     for _ in range(3):
         assert parse_name(name) is None
     assert [record.levelno for record in caplog.records] in ([logging.WARNING], [])
@@ -48,6 +48,6 @@ def test_a_step_is_nothing_to_warn_about(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_the_highest_epoch_locks_nobody_out() -> None:
-    assert stream._next_epoch(3, [7, MAX_EPOCH]) == 8
-    assert stream._next_epoch(9, [7]) == 9
-    assert stream._next_epoch(2**31, [2**31]) == 2**31 + 1
+    assert next_epoch(3, [7, MAX_EPOCH]) == 8
+    assert next_epoch(9, [7]) == 9
+    assert next_epoch(2**31, [2**31]) == 2**31 + 1
