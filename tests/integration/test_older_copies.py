@@ -171,7 +171,7 @@ async def test_etcd(
         assert said[each].finished == ("abort",)
 
 
-@pytest.mark.parametrize("way", ["stopped", "stopped, and others have spoken", "working"])
+@pytest.mark.parametrize("way", ["stopped, without a note", "stopped, and others have spoken", "working"])
 async def test_nats_server(
     nats: NatsServer, operator: Operator, services: Services, kubectl: Kubectl, tmp_path: Path, way: str
 ) -> None:
@@ -193,6 +193,8 @@ async def test_nats_server(
         await services.say(new_message("PostprocessingStepFinished", answer))
     while "spoken" in way and (await services.js.stream_info(STREAM)).state.last_seq <= last:
         await services.say(new_message("ItemTrashed", {}))
+    if "note" in way:  # as an earlier version leaves the Lease
+        kubectl("annotate", "lease", "--all", "uploadpp.io/position-")
     if way != "working":
         await start_working(operator)
     services.begun = True

@@ -284,14 +284,14 @@ class Lease:
         return record is not None and bool(record.holder)
 
     async def _release(self, *, handing_over: bool, failed: bool) -> None:
-        known = None if self._unsure else self._object
+        last, known = self._object, None if self._unsure else self._object
         for current in (known, None):
             # A renewal whose answer we did not wait for has changed what we know of it.
             found = current or await self._get(self._name)
             record = self._record(found)
             if found is None or record is None or record.holder != self._identity:
                 return
-            if went_back(self._object, found):
+            if went_back(last, found):
                 raise UnavailableError(GONE_BACK)
             spec = {**found["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
             meta = {**found["metadata"], "annotations": {**(found["metadata"].get("annotations") or {})}}
@@ -316,9 +316,9 @@ class Lease:
         return await self._claim_once(may_take=True)
 
     async def _claim_once(self, *, may_take: bool) -> tuple[int | None, str]:
-        started = self._clock()
+        started, known = self._clock(), self._object  # another renewal of ours may be answered meanwhile
         current = await self._get(self._name)
-        if not may_take and went_back(self._object, current):  # nothing newer may be written over its note
+        if not may_take and went_back(known, current):  # nothing newer may be written over its note
             self._object, self._unsure = None, False
             raise self._lost(GONE_BACK)
         self.owners_annotations = (current or {}).get("metadata", {}).get("annotations") or {}

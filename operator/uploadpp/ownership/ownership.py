@@ -20,6 +20,7 @@ from uploadpp.ownership.dependencies import Dependencies
 from uploadpp.ownership.drain import ended, release_lease, wait_for_writes, wait_until_drained
 from uploadpp.ownership.legacy_service import LegacyNews, LegacyService
 from uploadpp.ownership.membership import Membership
+from uploadpp.ownership.past import check_past
 from uploadpp.ownership.position_note import PositionNote
 from uploadpp.ownership.readiness import Abilities, FullWindow
 from uploadpp.ownership.wiring import Hearing, wire
@@ -168,6 +169,7 @@ class Ownership:
         await components.lister.initial_list(deps.soon_read + place.backlog)
         components.handler.keys.settle()
         components.handler.versions.settle()
+        await check_past(self._js, place, self.uploads)
         deps.metrics.epoch.labels(self._label).set(place.epoch)
         known = {"resources": len(components.uploads) + len(components.finished), "messages": place.backlog}
         log.info("replaying the log", extra={"consumer": place.consumer, **known})
@@ -317,7 +319,8 @@ class Ownership:
     async def _ack(self) -> None:
         if self._reader is None:
             return
-        self._acks.confirm(self._reader.acknowledged)
+        noted = self._note.noted(self._lease.kept) if self._note is not None else self._reader.acknowledged
+        self._acks.confirm(self._reader.acknowledged, noted)
         self._lease.note_settled(settled=self._reader.acknowledged >= self._rehearsal.last)
         self._components.applier.unknown.settle(self._deps.clock())
         floor = self._acks.take_ack()

@@ -12,6 +12,7 @@ from uploadpp.core.model import Millis
 from uploadpp.wire.kept import STORED_SLACK, Kept, moment
 
 MOST = 1000
+FEW = 16
 
 
 class PositionNote:
@@ -24,13 +25,15 @@ class PositionNote:
         self._clock = clock
         self._position: tuple[int, int] | None = None
         self._read: deque[tuple[int, int]] = deque()
+        self._said: deque[tuple[str, int]] = deque(maxlen=FEW)
+        self._noted = begun.where - 1 if isinstance(begun.where, int) else 0
 
     def read(self, sequence: int, stored_at: int) -> None:
         """Up to where the log is read, and when that message was stored, in milliseconds."""
         if not stored_at or (self._read and self._read[-1][0] >= sequence):
             return
         if len(self._read) >= MOST:
-            self._read = deque(each for number, each in enumerate(self._read) if number % 2)
+            self._read = deque(each for number, each in enumerate(self._read) if number % 2 == 0)
         self._read.append((sequence, stored_at))
 
     def acknowledged(self, sequence: int) -> None:
@@ -44,4 +47,11 @@ class PositionNote:
         if self._position is not None:
             sequence, stored = self._position[0], moment(self._position[1])
             note = replace(note, where=sequence + 1, stored=stored, seen=stored + STORED_SLACK)
-        return self._text(note)
+        text = self._text(note)
+        self._said.append((text, self._position[0] if self._position is not None else self._noted))
+        return text
+
+    def noted(self, text: str) -> int:
+        """Up to where the Lease says that the log is in etcd; `text` is what it says."""
+        self._noted = next((sequence for said, sequence in self._said if said == text), self._noted)
+        return self._noted

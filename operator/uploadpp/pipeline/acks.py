@@ -10,11 +10,12 @@ to wait for (`open` is zero) and the same is true of all messages before it:
 The consumer acknowledges everything up to a position, so 12 stays until 11 is released. Then the floor moves
 from 10 to 12 at once.
 
-Three positions follow each other:
+Four positions follow each other:
 
 * the last message that was read,
 * `ack_floor`: everything up to it is in etcd, or needs no record,
-* `acknowledged`: everything up to it the server has confirmed, and no owner reads it again.
+* `acknowledged`: everything up to it the server has confirmed,
+* `noted`: everything up to it is noted in the Lease, and no owner reads it again (docs/adr/0051).
 
 Invariant: `ack_floor` is less than the sequence of each message in the window, and never moves back.
 `acknowledged` follows it, because we acknowledge nothing beyond it.
@@ -59,7 +60,9 @@ class AckTracker:
         self.stream = ""
         """Which incarnation of the stream the sequences belong to."""
         self.acknowledged = 0
-        """Up to where the stream knows it too: nothing before is ever read again."""
+        """Up to where the stream knows it too: while etcd keeps what it has, nothing before is read again."""
+        self.noted = 0
+        """Up to where the Lease says it too: nothing before is ever read again."""
         self.most = MAX_ACK_PENDING
         """So many messages may be unacknowledged before the server hands out no more."""
 
@@ -79,14 +82,14 @@ class AckTracker:
     def start(self, stream: str, ack_floor: int, most: int = MAX_ACK_PENDING) -> None:
         """Everything of a stream up to `ack_floor` was acknowledged before."""
         self.stream, self.most = stream, most
-        self._ack_floor = self.acknowledged = ack_floor
+        self._ack_floor = self.acknowledged = self.noted = ack_floor
 
-    def confirm(self, acknowledged: int) -> None:
-        """The server has told up to where it knows our acknowledgements."""
-        self.acknowledged = acknowledged
+    def confirm(self, acknowledged: int, noted: int) -> None:
+        """The server has told up to where it knows our acknowledgements, and the Lease has the note."""
+        self.acknowledged, self.noted = acknowledged, noted
 
     def is_read(self, position: LogPosition) -> bool:
-        """Whether no message up to a position is ever read again."""
+        """Whether every message up to a position is acknowledged."""
         last = max(position.sequence, position.start or 0)
         return position.stream != self.stream or last <= self.acknowledged
 

@@ -354,14 +354,14 @@ class Checkpoint:
     async def _reconcile(self, tracked: TrackedUpload, conflict: ConflictError) -> None:
         """Somebody else has written: make sure we still own the shard, then look at what it is."""
         await self._guard.confirm_ownership()
-        current = await self._resources.get(tracked.name)
+        known, current = tracked.stored, await self._resources.get(tracked.name)
         if current is None:
             if tracked.stored is None:  # a quota's conflict, for example: there is nothing that was removed
                 raise UnavailableError(str(conflict), reason=conflict.reason)
             self._handler.vanished(tracked)
             return
         now = stored(current)
-        self._guard.check_not_older(tracked.stored, now)
+        self._guard.check_not_older(known, now)
         if tracked.stored is not None and (tracked.stored.uid, tracked.stored.version) == (
             now.uid,
             now.version,

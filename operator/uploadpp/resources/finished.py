@@ -85,6 +85,8 @@ class FinishedUploads:
         self._by_id: dict[str, FinishedUpload] = {}
         self._heap: list[tuple[Millis, int, FinishedUpload]] = []
         self._overdue: deque[FinishedUpload] = deque()
+        self._unnoted: deque[tuple[int, FinishedUpload]] = deque()
+        """Those that the next owner may still read of, with the position up to which it may: they stay."""
         self._count = 0
         self._deferred = DeferredMessages()
         self._asked_for: asyncio.Queue[str] = asyncio.Queue()
@@ -204,6 +206,8 @@ class FinishedUploads:
 
     def overdue(self, now: Millis, keep: int) -> int:
         """How many have expired, or are more than may be kept, as far as was looked: some more each time."""
+        while self._unnoted and self._unnoted[0][0] <= self._acks.noted:
+            self.later(self._unnoted.popleft()[1])
         waiting: list[FinishedUpload] = []
         for _ in range(LOOKED_AT):
             if not self._heap or (
@@ -236,7 +240,7 @@ class FinishedUploads:
     def _put(self, evicted: FinishedUpload) -> None:
         self._by_name[evicted.name] = self._by_id[evicted.upload_id] = evicted
         self._account(evicted, 1)
-        self.later(evicted)
+        self._unnoted.append((self._acks.acknowledged, evicted))
 
     def _account(self, evicted: FinishedUpload, amount: int) -> None:
         self._metrics.uploads.labels(evicted.stage, evicted.step).inc(amount)

@@ -1,6 +1,8 @@
 """The Lease keeps the position of the log while no consumer does."""
 
+import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -156,6 +158,31 @@ async def test_over_an_older_copy_of_the_lease_nothing_is_written(
     following = lease_of("a")
     assert await following.acquire() is not None
     assert following.kept == "position 1"
+
+
+async def test_the_late_answer_to_another_renewal_of_ours_is_no_older_copy(
+    lease_of: Callable[[str], Lease], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each conflict of a write has the Lease renewed, beside the renewal that is due."""
+    lease = lease_of("a")
+    await lease.acquire()
+    real, late, read = server.request, asyncio.Event(), asyncio.Event()
+
+    async def slow(method: str, path: str, body: Any = None, *, timeout: float) -> dict[str, Any]:  # noqa: ASYNC109, ANN401
+        answer = await real(method, path, body, timeout=timeout)
+        if method == "GET" and not read.is_set():
+            read.set()
+            await late.wait()
+        return answer
+
+    monkeypatch.setattr(server, "request", slow)
+    first = asyncio.create_task(lease.renew())
+    await read.wait()
+    await lease.renew()
+    late.set()
+    await first
+    await lease.renew()
+    assert lease.valid
 
 
 async def test_another_lease_with_our_name_ends_the_ownership(

@@ -17,11 +17,13 @@ from uploadpp.kube.errors import (
     RefusedError,
     UnavailableError,
 )
+from uploadpp.kube.lease import LeaseLostError
 from uploadpp.kube.store import Stored
 from uploadpp.pipeline.checkpoint import Checkpoint, Records, ResourceEncoder
 from uploadpp.pipeline.record_limit import RecordLimit
 from uploadpp.pipeline.refusals import Refusals
 from uploadpp.pipeline.tracked_upload import TrackedUpload
+from uploadpp.pipeline.write_guard import WriteGuard
 from uploadpp.pipeline.write_queue import WriteQueue
 from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
@@ -130,6 +132,9 @@ class Desk:
 
     async def confirm_ownership(self) -> None:
         self.asked.append("confirm")
+
+    def check_not_older(self, known: Stored | None, now: Stored) -> None:
+        WriteGuard(cast("Any", self)).check_not_older(known, now)
 
     async def may_create(self) -> None:
         self.asked.append("create")
@@ -253,6 +258,14 @@ async def test_after_a_conflict_the_shard_is_ours_and_the_resource_is_looked_at(
     await desk.until()
     assert (desk.asked, desk.seen_) == (["confirm"], [f"seen uid-{NAME}"])
     assert desk.server.resources[NAME]["status"]["currentStep"] == "b"
+
+
+def test_a_resource_of_an_older_copy_of_etcd_ends_the_ownership() -> None:
+    guard = WriteGuard(cast("Any", None))
+    with pytest.raises(LeaseLostError, match="older copy"):
+        guard.check_not_older(Stored("uid", "12", 1), Stored("uid", "9", 1))
+    for known in (None, Stored("uid", "9", 1), Stored("other", "12", 1), Stored("uid", "word", 1)):
+        guard.check_not_older(known, Stored("uid", "9", 1))
 
 
 async def test_a_conflict_that_changes_nothing_is_a_refusal() -> None:

@@ -36,7 +36,7 @@ class Cluster(Side):
             self.applier.on_input(tracked, CleanUpload())
             tracked.saved, tracked.notices, tracked.unpublished = tracked.version, (), 0
             tracked.upload = evolve(tracked.upload, expires_at=Millis(NOW + 1000))
-            self.acks.confirm(tracked.upload.log.sequence)
+            self.acks.confirm(tracked.upload.log.sequence, tracked.upload.log.sequence)
             self.uploads.note_end(tracked)
 
     def on_ended(self, tracked: Any) -> None:  # noqa: ANN401 -- as the real one
@@ -83,6 +83,19 @@ async def test_what_has_ended_leaves_memory_and_is_removed_when_its_time_is_over
     await cluster.rounds()
     assert sorted(cluster.removed) == ["a", "b"]
     assert len(cluster.finished) == 0
+
+
+async def test_what_the_next_owner_may_read_again_is_not_removed() -> None:
+    """It begins at the note in the Lease, which lags behind what is acknowledged."""
+    cluster = Cluster("a")
+    acknowledged = cluster.acks.acknowledged
+    cluster.acks.confirm(acknowledged, acknowledged - 1)
+    cluster.now = Millis(NOW + 1000)
+    await cluster.rounds()
+    assert (len(cluster.uploads), len(cluster.finished), cluster.removed) == (0, 1, [])
+    cluster.acks.confirm(acknowledged + 5, acknowledged)
+    await cluster.rounds()
+    assert cluster.removed == ["a"]
 
 
 async def test_more_than_may_be_kept_are_removed_early() -> None:
