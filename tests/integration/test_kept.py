@@ -1,14 +1,16 @@
 """Very many resources of uploads that are over: a start does not wait until they are read."""
 
 import asyncio
+import json
 
 from nats.js import JetStreamContext
 
 from e2e.cluster.instance import Instance
+from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import Driver, bytes_received, histories, log_lines, samples, start_working
+from tests.driver import Driver, bytes_received, histories, log_lines, samples, start_working, until
 from uploadpp.resources.relist import SOON_READ
 from uploadpp.testing.events import STREAM
 from uploadpp.wire.consumers import parse_name
@@ -30,6 +32,17 @@ async def until_completed(operator: Operator, count: int, js: JetStreamContext) 
             await asyncio.sleep(0.2)
 
 
+async def until_noted(kubectl: Kubectl, js: JetStreamContext) -> None:
+    """Wait until the Lease says that all of the log is in etcd: nothing of it is replayed then."""
+    last = (await js.stream_info(STREAM)).state.last_seq
+
+    async def noted() -> bool:
+        (lease,) = (await asyncio.to_thread(kubectl.json, "get", "leases"))["items"]
+        return bool(json.loads(lease["metadata"]["annotations"]["uploadpp.io/position"])["first"] > last)
+
+    await until(noted, 60)
+
+
 async def test_a_start_reads_only_what_is_not_over(
     cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str
 ) -> None:
@@ -42,6 +55,7 @@ async def test_a_start_reads_only_what_is_not_over(
             *(driver.js.publish(STREAM, bytes_received(each), timeout=30) for each in uploads)
         )
         await until_completed(operator, KEPT, driver.js)
+        await until_noted(Kubectl(cluster.kubeconfig, namespace), driver.js)
         await asyncio.to_thread(operator.kill)
         await driver.upload("kept-7", "new")  # the one again, to be replayed, and one that nobody knows
         await start_working(operator)

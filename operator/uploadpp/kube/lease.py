@@ -77,6 +77,7 @@ class Lease:
         self._position = PositionInLease(duration_seconds / 5)
         self._unsure = False
         """Whether a write of ours was begun whose answer we have not seen."""
+        self._is_void = False
         self.problem = ""
         self.unfinished = 0
         """How many owners in a row before us have ended without being past the same part of the log."""
@@ -258,7 +259,7 @@ class Lease:
         `handing_over` tells the next owner that we go on answering messages until it does, `failed` that our
         ownership has ended by a failure.
         """
-        if not self._unsure and (self._object is None or not self.valid):
+        if self._is_void or (not self._unsure and (self._object is None or not self.valid)):
             return
         self._renewed_at = self._read_at = float("-inf")
         try:
@@ -309,18 +310,14 @@ class Lease:
                 return
 
     async def _try_to_acquire(self) -> tuple[int | None, str]:
-        """Take the Lease if it is free or abandoned, or renew it if it is ours already.
-
-        Returns the epoch and our name; None and the present holder's name when it is not ours now.
-        """
+        """Take or renew it: the epoch and our name, or None and the present holder's name."""
         return await self._claim_once(may_take=True)
 
     async def _claim_once(self, *, may_take: bool) -> tuple[int | None, str]:
         started, known = self._clock(), self._object  # another renewal of ours may be answered meanwhile
         current = await self._get(self._name)
-        if not may_take and went_back(known, current):  # nothing newer may be written over its note
-            self._object, self._unsure = None, False
-            raise self._lost(GONE_BACK)
+        if not may_take and went_back(known, current):
+            raise self.gone_back(GONE_BACK)
         self.owners_annotations = (current or {}).get("metadata", {}).get("annotations") or {}
         record = self._record(current)
         verdict = Claim.TAKE if record is None else self._claim(self._name, record, started)
@@ -331,9 +328,7 @@ class Lease:
             return None, record.holder if record else ""
         if verdict is Claim.KEEP:
             self._read_at = started
-        transitions = record.transitions if record else 0
-        if verdict is Claim.TAKE:
-            transitions += 1
+        transitions = (record.transitions if record else 0) + (verdict is Claim.TAKE)
         self._unsure = True
         try:
             await self._write(current, transitions, taken=verdict is Claim.TAKE)
@@ -343,6 +338,11 @@ class Lease:
         self._unsure, self._free_since = False, None
         self._renewed_at = started
         return transitions, self._identity
+
+    def gone_back(self, why: str) -> LeaseLostError:
+        """The API server has an older state: no note may be written over the one in the Lease."""
+        self._is_void = True
+        return self._lost(why)
 
     def _lost(self, why: str) -> LeaseLostError:
         self._renewed_at = self._read_at = float("-inf")
@@ -364,10 +364,9 @@ class Lease:
         return None if lease is None else record_of(lease.get("spec"), self._duration)
 
     async def _get(self, name: str) -> Json | None:
+        path = self._collection + api_path(name)
         try:
-            return await self._api.request(
-                "GET", self._collection + api_path(name), timeout=self._duration / 2
-            )
+            return await self._api.request("GET", path, timeout=self._duration / 2)
         except NotFoundError:
             return None
 

@@ -1,7 +1,7 @@
 """May we still write? Asked before a resource is created, and when a write met somebody else's (law 2.4)."""
 
 from uploadpp.kube.errors import UnavailableError
-from uploadpp.kube.lease import Lease, LeaseLostError
+from uploadpp.kube.lease import Lease
 from uploadpp.kube.store import Stored, version_of
 
 GONE_BACK = "a resource is as it was before our last write: etcd was put back from an older copy"
@@ -31,7 +31,7 @@ class WriteGuard:
             LeaseLostError: it is. What was written since is lost, and only the log still has it.
         """
         if known is not None and known.uid == now.uid and 0 < version_of(now) < version_of(known):
-            raise LeaseLostError(GONE_BACK)
+            raise self._lease.gone_back(GONE_BACK)
 
     async def may_create(self) -> None:
         """Make sure that nobody else can own the shard.

@@ -183,6 +183,7 @@ class SimulatedWatch:
     def start(self) -> None:
         """Every change from now on."""
         self._server.listeners.append(self._on_change)
+        self._server.on_put_back.append(self._begin_anew)
         self.ready = True
         self.opened.set()
 
@@ -191,8 +192,13 @@ class SimulatedWatch:
         self.ready = False
         if self._on_change in self._server.listeners:
             self._server.listeners.remove(self._on_change)
+            self._server.on_put_back.remove(self._begin_anew)
         if not self.ended.done():
             self.ended.set_result(None)
+
+    def _begin_anew(self) -> None:
+        if self._machine.alive:
+            self.opened.set()
 
     def _on_change(self, change: Change) -> None:
         faults, random = self._faults, self._machine.random

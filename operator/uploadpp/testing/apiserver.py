@@ -52,6 +52,15 @@ class Change:
         return resource
 
 
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """What is stored at a moment."""
+
+    resources: dict[str, Json]
+    leases: dict[str, Json]
+    version: int
+
+
 def _copy(value: object) -> Any:  # noqa: ANN401 -- JSON
     return orjson.loads(orjson.dumps(value))
 
@@ -79,6 +88,19 @@ class ApiServer:
         self.leases: dict[str, Json] = {}
         self.listeners: list[Listener] = []
         self.checks: list[Callable[[Change], None]] = []
+        self.on_put_back: list[Callable[[], None]] = []
+        """Who is told that it has begun anew, with an older store."""
+
+    def copy(self) -> Copy:
+        """All that is stored, as a snapshot of etcd has it."""
+        return Copy(_copy(self.resources), _copy(self.leases), self._version)
+
+    def put_back(self, copy: Copy) -> None:
+        """Somebody restores a snapshot: watches begin anew, and versions are given a second time."""
+        self.resources, self.leases = _copy(copy.resources), _copy(copy.leases)
+        self._version = copy.version
+        for tell in self.on_put_back:
+            tell()
 
     # -- requests -------------------------------------------------------------------------
 
@@ -228,4 +250,4 @@ class ApiServer:
         return lease
 
 
-__all__ = ["LEASES", "NAMESPACE", "RESOURCES", "ApiServer", "Change", "Json", "Verb"]
+__all__ = ["LEASES", "NAMESPACE", "RESOURCES", "ApiServer", "Change", "Copy", "Json", "Verb"]

@@ -35,6 +35,13 @@ CASES: dict[str, tuple[Config, tuple[str, ...]]] = {
     "kept for long": (config(step("virusscan"), step("policies"), ttl=1_000), ("retry", "continue")),
 }
 
+PUT_BACK: dict[str, tuple[Config, tuple[str, ...]]] = {
+    "a step is retried": (config(step("virusscan"), step("policies"), ttl=1_000), ("retry", "continue")),
+    "abort": (config(step("virusscan"), step("policies"), ttl=1_000), ("continue", "abort")),
+    "held when used up": (config(step("virusscan", retries=0, policy=OnExhausted.HOLD)), ("retry",)),
+}
+"""What is over is kept, so that nothing is removed before a store is put back that has it."""
+
 
 def one_upload(  # noqa: PLR0913 -- each is a fault of its own
     case: str,
@@ -103,6 +110,32 @@ def pauses(case: str, seconds: float, pod: str = "", places: int | None = None) 
     """A pause at every boundary: who wakes up finds another owner."""
     for pause_at in range(1, one_upload(case, places=places).boundaries + 1):
         yield one_upload(case, pause_at=pause_at, seconds=seconds, pod=pod, places=places)
+
+
+def store_put_back(case: str, copied_at: float, back_at: float, *, works: bool) -> Result:
+    """The store goes back to an older copy, while the operator works or between two of them."""
+    plan, answers = PUT_BACK[case]
+    sim = Simulation(1, plan)
+    sim.world.script = list(answers)
+
+    def back() -> None:
+        if not works:
+            first.machine.kill()
+            sim.restart_after(SHORT_SECONDS)
+        sim.server.put_back(copy)
+
+    with logged_in(sim.trace):
+        first = sim.start()
+        sim.kernel.run_until(1.0)
+        sim.world.upload("up-1")
+        sim.kernel.run_until(copied_at)
+        copy = sim.server.copy()
+        sim.kernel.after(2.0, sim.world.upload, "up-2")
+        sim.kernel.run_until(back_at)
+        back()
+        sim.disturb(1)
+        sim.settle()
+        return sim.result()
 
 
 def stray_answer_in_the_backlog() -> Iterator[Result]:

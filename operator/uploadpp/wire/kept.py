@@ -179,11 +179,6 @@ class Notes:
         """The time for a note that is made now."""
         return moment(self._clock())
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is written down."""
-        return not self._keeper.kept
-
     def read(self, prefix: str, stream: str) -> Kept | None:
         """What was written down for a shard of this stream; None when it cannot be used."""
         return read(self._keeper.kept, prefix, stream, self._marks)

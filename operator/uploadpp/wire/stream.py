@@ -149,7 +149,7 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
     name = f"{shard.consumer_prefix}{epoch}"
     unsigned = last.unsigned_until(info.state.last_seq)
     config, old = _consumer(name, incarnation, where, owner, unsigned), tuple(each.info.name for each in mine)
-    rewrite = lost or (notes is not None and note is None and not notes.is_empty)
+    rewrite = lost or note is None
     try:
         made = await make(js, STREAM, config)
     except NoPlaceError:

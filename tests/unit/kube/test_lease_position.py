@@ -185,6 +185,22 @@ async def test_the_late_answer_to_another_renewal_of_ours_is_no_older_copy(
     assert lease.valid
 
 
+async def test_whoever_has_seen_an_older_resource_leaves_the_note_as_it_is(
+    lease_of: Callable[[str], Lease], server: Server, clock: Clock
+) -> None:
+    lease, log = lease_of("a"), Log()
+    await lease.acquire()
+    lease.follow(log)
+    for log.position in range(3):
+        clock.now += DURATION / 4
+        await lease.renew()
+    log.position = 9
+    assert isinstance(lease.gone_back("a resource is older"), LeaseLostError)
+    await lease.renew()  # one that was on its way
+    await lease.release()
+    assert noted(server) == "position 1"
+
+
 async def test_another_lease_with_our_name_ends_the_ownership(
     lease_of: Callable[[str], Lease], server: Server
 ) -> None:

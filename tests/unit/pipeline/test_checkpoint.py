@@ -1,6 +1,7 @@
 """What one writer makes of one upload, on an API server that is a dictionary."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -261,7 +262,7 @@ async def test_after_a_conflict_the_shard_is_ours_and_the_resource_is_looked_at(
 
 
 def test_a_resource_of_an_older_copy_of_etcd_ends_the_ownership() -> None:
-    guard = WriteGuard(cast("Any", None))
+    guard = WriteGuard(cast("Any", SimpleNamespace(gone_back=LeaseLostError)))
     with pytest.raises(LeaseLostError, match="older copy"):
         guard.check_not_older(Stored("uid", "12", 1), Stored("uid", "9", 1))
     for known in (None, Stored("uid", "9", 1), Stored("other", "12", 1), Stored("uid", "word", 1)):
