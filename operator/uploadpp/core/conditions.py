@@ -5,7 +5,7 @@ Both are computed from the state alone, so nothing about them is stored or can g
 `Suspended` only once they mean something (each costs bytes in every write).
 
 `Unserved` is the exception: it tells what was found out about the services of steps, which the state of
-an upload does not contain. It is shown and never believed (docs/adr/0051).
+an upload does not contain. It is shown and never believed (docs/adr/0053).
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Whether a later version of the operator has written what is under way (docs/adr/0052).
+"""Whether a later version of the operator has written what is under way (docs/adr/0054).
 
 After a rollback, or when a replica of before takes over in the middle of a rollout, there may be uploads
 whose state has words that this version does not know. It cannot drive them. It must not read on either: it
