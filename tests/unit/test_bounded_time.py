@@ -31,7 +31,7 @@ OF_THE_USER = {"kubectl_pp/times.py": "lengths of time that the user types as a 
 def test_the_patterns_are_found() -> None:
     """Those of which this is known; a new one is found by itself."""
     places = {found.where.partition(":")[0] for found in FOUND}
-    assert places >= {"uploadpp/core/text.py", "uploadpp/wire/stream.py", "uploadpp/process/otlp.py"}
+    assert places >= {"uploadpp/core/text.py", "uploadpp/wire/consumers.py", "uploadpp/process/otlp.py"}
 
 
 @pytest.mark.parametrize(
