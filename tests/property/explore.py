@@ -115,6 +115,10 @@ class Scene:
                 if self.config.max_in_flight:  # queued, and edited while the operator was unavailable
                     queued = begin_run(made, START, self.config).upload or made
                     yield Node(evolve(queued, control=edited.control), START)
+                known = evolve(made, origin=arrival().origin, order=FileOrder(after="earlier"))
+                begun = begin_run(known, START, self.config).upload or made
+                if begun.stage is Stage.AWAITING_TURN:  # as above
+                    yield Node(evolve(begun, control=edited.control), START)
 
 
 def moves(scene: Scene) -> Iterator[Move]:
@@ -301,7 +305,7 @@ def scenes() -> Iterable[Scene]:
     abort, hold, go_on = OnExhausted.ABORT, OnExhausted.HOLD, OnExhausted.CONTINUE
     delay = _plan("delay", 0, abort)
     return (
-        Scene("no steps", _config(), hand_made=True),
+        Scene("no steps, behind an earlier upload", _config(), hand_made=True, follows=True),
         Scene("one step, timeout after the stall report", _config(_plan("a", 2, abort, 900))),
         Scene("held, timeout before the stall report", _config(_plan("a", 0, hold, 60), _plan("b", 1, hold))),
         Scene(
