@@ -16,7 +16,7 @@ def test_s5_what_was_sealed_for_one_upload_is_never_announced_for_another() -> N
     sim.kernel.run_until(1.0)
     for upload in ("up-1", "up-2"):
         sim.world.upload(upload)
-    sim.kernel.run_until(5.0)
+    sim.kernel.run_until(15.0)  # the Lease notes that their announcements need not be read again
     process.machine.kill()
     stolen = sim.server.resources["up-1"]["spec"]["sealed"]
     sim.server.edit(PERSON, "up-2", sealed=stolen, restart={"token": "again"})
