@@ -132,9 +132,9 @@ def a_url_goes_first(patch: Patch) -> None:
 
 def no_floor_for_the_reaper(patch: Patch) -> None:
     """Resources are removed although a replay would still read their BytesReceived."""
-    patch.setattr(
-        AckTracker, "acknowledged", property(lambda _: 1 << 60, lambda _self, _value: None), raising=False
-    )
+    everything = property(lambda _: 1 << 60, lambda _self, _value: None)
+    for position in ("acknowledged", "noted"):
+        patch.setattr(AckTracker, position, everything, raising=False)
 
 
 def a_start_proves_the_steps_before(patch: Patch) -> None:
