@@ -127,6 +127,7 @@ def test_nothing_is_removed_before_the_stream_knows_that_it_is_acknowledged(
     process.machine.kill()
     monkeypatch.undo()
     sim.start()
+    sim.disturb(30.0)  # the Lease has to note it as well
     sim.settle()
     result = sim.result()
     assert not result.violations, result.report()
