@@ -21,7 +21,6 @@ from uploadpp.core.naming import resource_name
 from uploadpp.core.plan_text import Planned
 from uploadpp.core.replay import Position, apply
 from uploadpp.core.rules import arrival
-from uploadpp.core.states import Ignored
 from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.admission import StepAdmission
 from uploadpp.pipeline.faults import AFTER_FAULT_MS
@@ -180,7 +179,15 @@ class Applier:
         if decision.met is not None and tracked is not None:
             self._published_elsewhere(tracked, decision.met)
         if decision.ignored is not None:
-            self._ignore(decision.ignored, tracked, upload_id, event, decision)
+            if tracked is not None and decision.upload is not None:
+                # Only its position has moved, which is worth no write, unless there is a later URL.
+                tracked.version += decision.upload.origin is not tracked.upload.origin
+                tracked.upload = decision.upload
+                self._uploads.text_budget.note(tracked)
+            self._metrics.ignored.labels(decision.ignored).inc()
+            if not isinstance(event, Published | Tick):
+                said = {"upload": upload_id, "reason": decision.ignored}
+                log.debug("ignored: %s", decision.why, extra=said)
         elif decision.upload is not None:
             if self._tracing is not None and tracked is not None:
                 with self._faults.isolated(tracked):
@@ -198,24 +205,6 @@ class Applier:
             self._lines.settle()
         self._uploads.record(tracked)
         return tracked
-
-    def _ignore(
-        self,
-        why: Ignored,
-        tracked: TrackedUpload | None,
-        upload_id: str,
-        event: Input,
-        decision: Decision,
-    ) -> None:
-        if tracked is not None and decision.upload is not None:
-            # Only its position has moved, which is worth no write, unless there is a later URL.
-            tracked.version += decision.upload.origin is not tracked.upload.origin
-            tracked.upload = decision.upload
-            self._uploads.text_budget.note(tracked)
-        self._metrics.ignored.labels(why).inc()
-        if not isinstance(event, Published | Tick):
-            said = {"upload": upload_id, "reason": why}
-            log.debug("ignored: %s", decision.why, extra=said)
 
     def _changed(self, tracked: TrackedUpload | None, decision: Decision) -> TrackedUpload:
         upload = decision.upload
