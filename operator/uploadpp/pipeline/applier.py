@@ -21,6 +21,7 @@ from uploadpp.core.naming import resource_name
 from uploadpp.core.plan_text import Planned
 from uploadpp.core.replay import Position, apply
 from uploadpp.core.rules import arrival
+from uploadpp.core.rules.timers import wake_at
 from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.admission import StepAdmission
 from uploadpp.pipeline.faults import AFTER_FAULT_MS
@@ -138,6 +139,10 @@ class Applier:
         """A timer is due. It is ignored while the command whose answer it limits is not published yet."""
         if tracked.gone or tracked.unpublished:
             return
+        if self._lines is not None and (earlier := self._lines.waits_behind(tracked)) is not None:
+            due = wake_at(earlier.upload, self._config) or 0
+            self._timers.set(tracked, Millis(max(due, self._clock()) + 1))
+            return
         self._timers.set(tracked, Millis(self._clock() + AFTER_FAULT_MS))
         with self._faults.isolated(tracked):
             self.on_input(tracked, Tick())
@@ -199,12 +204,16 @@ class Applier:
             return None
         if message is not None:
             tracked.defer_ack(message)
+        self._let_others_go_on()
+        self._uploads.record(tracked)
+        return tracked
+
+    def _let_others_go_on(self) -> None:
+        """A slot may be free now, and another upload of the file may be the first."""
         if self._admission is not None:
             self._admission.grant()
         if self._lines is not None and self._lines.doubtful:
             self._lines.settle()
-        self._uploads.record(tracked)
-        return tracked
 
     def _changed(self, tracked: TrackedUpload | None, decision: Decision) -> TrackedUpload:
         upload = decision.upload

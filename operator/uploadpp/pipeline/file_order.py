@@ -125,6 +125,16 @@ class FileLines:
         else:
             self.doubtful += line[index : index + 1]
 
+    def waits_behind(self, tracked: TrackedUpload) -> TrackedUpload | None:
+        """The upload right before one that waits, if that waits as well: it is not what takes too long."""
+        if tracked.upload.stage is not Stage.AWAITING_TURN or tracked not in self._file_of:
+            return None
+        line = self._lines[self._file_of[tracked]]
+        index = _index(line, tracked)
+        earlier = line[index - 1] if index else None
+        waits = earlier is not None and earlier.upload.stage is Stage.AWAITING_TURN
+        return earlier if waits else None
+
     def settle(self) -> None:
         """Tell those whose place has changed. What that changes is looked at as well, before it returns."""
         if self._settling or self._tell is None:

@@ -151,6 +151,25 @@ def test_the_wait_ends_after_a_while_and_people_are_told(shard: Shard) -> None:
     assert [each.reason for each in shard.bench.tracked("up-2").notices] == ["ReleasedOutOfOrder"]
 
 
+def test_those_that_wait_keep_their_order_when_the_wait_ends(shard: Shard) -> None:
+    """The last of them was ready first, and so its time is up first."""
+    shard.arrives(*UPLOADS)
+    shard.passes("up-3")
+    shard.now = Millis(START + 1_000)
+    shard.passes("up-2")
+    shard.now = Millis(START + CONFIG.order_timeout)
+    shard.bench.applier.on_tick(shard.bench.tracked("up-3"))
+    assert shard.stages() == [RUNS, TURN, TURN]
+    shard.now = Millis(START + CONFIG.order_timeout + 1_000)
+    shard.bench.applier.on_tick(shard.bench.tracked("up-2"))
+    shard.stored()
+    assert shard.stages() == [RUNS, READY, TURN]
+    shard.now = Millis(shard.now + 1)
+    assert shard.bench.tracked("up-3") in shard.bench.timers.pop_due()
+    shard.bench.applier.on_tick(shard.bench.tracked("up-3"))
+    assert shard.stages() == [RUNS, READY, READY]
+
+
 def test_without_a_timeout_nobody_waits() -> None:
     shard = Shard(order_timeout=Millis(0))
     shard.work()
