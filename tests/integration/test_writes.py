@@ -33,7 +33,8 @@ def writes(cluster: LocalCluster) -> Counter[str]:
 async def test_idle_cost_of_an_upload(
     cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str, kubectl: Kubectl
 ) -> None:
-    settings = {"UPLOADPP_TTL_COMPLETED": "2s", "UPLOADPP_LEASE_DURATION": "60s"}
+    # A resource is removed once the Lease has noted that its messages are not read again: two renewals.
+    settings = {"UPLOADPP_TTL_COMPLETED": "2s", "UPLOADPP_LEASE_DURATION": "5s"}
     operator = Operator(
         instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace, STEPS, settings)
     )
