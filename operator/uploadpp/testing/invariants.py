@@ -102,6 +102,8 @@ class Checks:
         """Uploads of which the storage has said that it does not have them."""
         self.stored_aborts: set[str] = set()
         """Uploads of which a status has said that they are aborted."""
+        self.stored_ends: set[str] = set()
+        """Uploads of which a status has said that they are over."""
         self._removed: set[tuple[str, str]] = set()
         self._published: set[tuple[str, Mark]] = set()
         self._sequences: set[tuple[str, int]] = set()
@@ -203,6 +205,8 @@ class Checks:
             self.broken(Promise.REMOVED_ONCE, f"{upload_id} has a resource again")
         elif change.status and change.before is not None and not self._stream.lost:
             after = self.read(resource)
+            if after.stage.ended:
+                self.stored_ends.add(upload_id)
             self._check_succeeded(after)
             self._check_published(after)
             if "status" in change.before:

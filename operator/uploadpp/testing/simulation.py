@@ -134,8 +134,8 @@ class Simulation:
         released = known.get(record.upload)
         if released is not None and released.order.left:
             return
-        # Some ends are not in the stream: nobody has answered.
-        over = {upload.id for upload in known.values() if upload.stage.ended}
+        # Some ends are not in the stream: nobody has answered. Those in memory need not be stored yet.
+        over = {upload.id for upload in known.values() if upload.stage.ended} | self.checks.stored_ends
         for each in earlier:
             if each not in over:
                 self.checks.broken(Promise.RELEASED_IN_ORDER, f"{record.text()} ahead of {each}")
