@@ -328,3 +328,13 @@ def cancel(upload: Upload, now: Millis) -> Decision:
     cut = end_step(upload, StepState.FAILED, now, reason=StepReason.CANCELLED)
     decision = finish(cut, outcome, now)
     return evolve(decision, notices=(event_texts.cancelled(outcome),))
+
+
+def as_edited(upload: Upload, now: Millis, config: Config) -> Decision | None:
+    """The end of a wait that an edit asks for which nobody has seen yet; None where the upload goes on."""
+    match upload.control.desired:
+        case DesiredState.CANCELLED:
+            return cancel(upload, now)
+        case DesiredState.SUSPENDED:
+            return proceed(upload, upload.cursor, now, config)
+    return None

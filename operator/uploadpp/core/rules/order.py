@@ -11,8 +11,8 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Follows, Foremost, Tick
 from uploadpp.core.model import FileOrder, Millis, Upload
-from uploadpp.core.moves import cancel, finish, proceed
-from uploadpp.core.states import DesiredState, Ignored, Outcome
+from uploadpp.core.moves import as_edited, finish
+from uploadpp.core.states import Ignored, Outcome
 
 
 def follows(upload: Upload, seen: Follows, now: Millis, config: Config) -> Decision:
@@ -34,12 +34,8 @@ def placed(order: FileOrder, seen: Follows) -> FileOrder:
 def foremost(upload: Upload, seen: Foremost, now: Millis, config: Config) -> Decision:
     """Release the file; a resource that was edited while nobody looked has another end of waiting."""
     del seen
-    match upload.control.desired:
-        case DesiredState.CANCELLED:
-            return cancel(upload, now)
-        case DesiredState.SUSPENDED:
-            return proceed(upload, upload.cursor, now, config)
-    return finish(upload, Outcome.CONTINUE, now)
+    edited = as_edited(upload, now, config)
+    return edited if edited is not None else finish(upload, Outcome.CONTINUE, now)
 
 
 def waited_long_enough(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
