@@ -11,7 +11,7 @@ from uploadpp.testing.invariants import Promise
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Result, Simulation
 from uploadpp.testing.trace import logged_in
-from uploadpp.testing.worlds import NAP_SECONDS, SHORT_SECONDS
+from uploadpp.testing.worlds import NAP_SECONDS, SHORT_SECONDS, tear
 
 UPLOADS = 6
 PLAN = config(step("virusscan", timeout=6), step("policies"), places={"virusscan": 1, "policies": 2}, ttl=100)
@@ -24,15 +24,7 @@ def crowded(*, crash_at: int = 0, pause_at: int = 0) -> Simulation:
     sim.world.script = list(ANSWERS)
     with logged_in(sim.trace):
         machine = sim.start().machine
-        machine.crash_at, machine.pause_at = crash_at, pause_at
-        machine.on_crash = lambda: sim.restart_after(SHORT_SECONDS)
-
-        def on_pause() -> None:
-            sim.restart_after(SHORT_SECONDS)
-            sim.disturb(NAP_SECONDS)
-            sim.kernel.after(NAP_SECONDS, machine.loop.resume)
-
-        machine.on_pause = on_pause
+        tear(sim, machine, crash_at=crash_at, pause_at=pause_at, down=SHORT_SECONDS, nap=NAP_SECONDS)
         sim.kernel.run_until(1.0)
         for number in range(UPLOADS):
             sim.world.upload(f"up-{number}")

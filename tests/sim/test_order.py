@@ -14,7 +14,7 @@ from uploadpp.testing.invariants import Promise
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
 from uploadpp.testing.trace import logged_in
-from uploadpp.testing.worlds import NAP_SECONDS, SHORT_SECONDS
+from uploadpp.testing.worlds import NAP_SECONDS, SHORT_SECONDS, tear
 
 UPLOADS = ("up-1", "up-2", "up-3")
 PLAN = config(step("virusscan"), ttl=100)
@@ -38,15 +38,7 @@ def one_file(
     sim.world.script = list(ANSWERS)
     with logged_in(sim.trace):
         machine = sim.start().machine
-        machine.crash_at, machine.pause_at = crash_at, pause_at
-        machine.on_crash = lambda: sim.restart_after(SHORT_SECONDS)
-
-        def on_pause() -> None:
-            sim.restart_after(SHORT_SECONDS)
-            sim.disturb(NAP_SECONDS)
-            sim.kernel.after(NAP_SECONDS, machine.loop.resume)
-
-        machine.on_pause = on_pause
+        tear(sim, machine, crash_at=crash_at, pause_at=pause_at, down=SHORT_SECONDS, nap=NAP_SECONDS)
         sim.kernel.run_until(1.0)
         for upload in UPLOADS:
             sim.world.upload(upload, file="shared")

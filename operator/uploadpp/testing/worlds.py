@@ -6,6 +6,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.states import DesiredState, OnExhausted
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.events import resume, step_finished
+from uploadpp.testing.machine import Machine
 from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Result, Simulation
 from uploadpp.testing.trace import logged_in
@@ -62,20 +63,28 @@ def one_upload(  # noqa: PLR0913 -- each is a fault of its own
         first = sim.start()
         machine = first.machine
         first.client.survives = survives
-        machine.crash_at, machine.pause_at = crash_at, pause_at
-        machine.on_crash = lambda: sim.restart_after(seconds)
-
-        def on_pause() -> None:
-            sim.restart_after(SHORT_SECONDS)
-            sim.disturb(seconds)
-            sim.kernel.after(seconds, machine.loop.resume)
-
-        machine.on_pause = on_pause
+        tear(sim, machine, crash_at=crash_at, pause_at=pause_at, down=seconds, nap=seconds)
         sim.kernel.run_until(1.0)
         sim.world.upload("up-1")
         _ask(sim, case)
         sim.settle()
         return sim.result()
+
+
+def tear(sim: Simulation, machine: Machine, *, crash_at: int, pause_at: int, down: float, nap: float) -> None:
+    """Crash a machine at a boundary, or pause it at one; 0 is for never. Another process follows.
+
+    It follows `down` seconds after the crash; the pause lasts `nap` seconds.
+    """
+    machine.crash_at, machine.pause_at = crash_at, pause_at
+    machine.on_crash = lambda: sim.restart_after(down)
+
+    def on_pause() -> None:
+        sim.restart_after(SHORT_SECONDS)
+        sim.disturb(nap)
+        sim.kernel.after(nap, machine.loop.resume)
+
+    machine.on_pause = on_pause
 
 
 def _ask(sim: Simulation, case: str) -> None:
