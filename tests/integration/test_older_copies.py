@@ -1,7 +1,6 @@
 """etcd or the store of NATS is put back from an older copy: each upload ends once, as if nothing had been."""
 
 import asyncio
-import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -26,31 +25,17 @@ STEPS = ("policies", "virusscan")
 
 
 @pytest.fixture(scope="module")
-def own_cluster() -> Iterator[LocalCluster]:
-    """A control plane whose etcd nobody else needs."""
+def cluster() -> Iterator[LocalCluster]:
+    """A control plane whose etcd nobody else needs, in place of the shared one."""
     with LocalCluster() as running:
         apply_crds(running.kubeconfig)
         yield running
 
 
 @pytest.fixture
-def namespace(own_cluster: LocalCluster) -> str:
-    name = f"test-{secrets.token_hex(4)}"
-    Kubectl(own_cluster.kubeconfig)("create", "namespace", name)
-    return name
-
-
-@pytest.fixture
-def kubectl(own_cluster: LocalCluster, namespace: str) -> Kubectl:
-    return Kubectl(own_cluster.kubeconfig, namespace)
-
-
-@pytest.fixture
-def operator(own_cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str) -> Operator:
+def operator(cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str) -> Operator:
     quick = {"UPLOADPP_LEASE_DURATION": f"{LEASE_SECONDS}s"}
-    return Operator(
-        instance, OperatorOptions(own_cluster.kubeconfig, nats.address, namespace, environment=quick)
-    )
+    return Operator(instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace, environment=quick))
 
 
 @dataclass
@@ -142,7 +127,7 @@ def put_etcd_back(cluster: LocalCluster, copy: Path) -> None:
 
 @pytest.mark.parametrize("way", ["killed", "working"])
 async def test_etcd(
-    own_cluster: LocalCluster,
+    cluster: LocalCluster,
     operator: Operator,
     services: Services,
     kubectl: Kubectl,
@@ -151,11 +136,11 @@ async def test_etcd(
 ) -> None:
     await before_the_copy(services, operator, kubectl)
     copy = tmp_path / "etcd"
-    await asyncio.to_thread(save, own_cluster.etcd, own_cluster.etcd.data, copy)
+    await asyncio.to_thread(save, cluster.etcd, cluster.etcd.data, copy)
     said = await after_the_copy(services, kubectl)
     if way != "working":
         await asyncio.to_thread(operator.kill)
-    await asyncio.to_thread(put_etcd_back, own_cluster, copy)
+    await asyncio.to_thread(put_etcd_back, cluster, copy)
     if way != "working":
         await start_working(operator)
     await until_reasons(kubectl, OVER | RUNNING)

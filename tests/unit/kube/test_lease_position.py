@@ -106,6 +106,13 @@ async def test_a_renewal_notes_what_was_true_at_the_renewal_before(
     assert found == [None, "position 0", "position 1", "position 2", "position 3"]
 
 
+async def renewed_when_due(lease: Lease, log: "Log", clock: Clock, times: int) -> None:
+    """Renew so many times, each as late as an owner does, while the log goes on."""
+    for log.position in range(times):
+        clock.now += DURATION / 4
+        await lease.renew()
+
+
 async def test_renewals_in_a_row_do_not_make_the_note_younger(
     lease_of: Callable[[str], Lease], server: Server, clock: Clock
 ) -> None:
@@ -113,9 +120,7 @@ async def test_renewals_in_a_row_do_not_make_the_note_younger(
     lease, log = lease_of("a"), Log()
     await lease.acquire()
     lease.follow(log)
-    for log.position in range(3):
-        clock.now += DURATION / 4
-        await lease.renew()
+    await renewed_when_due(lease, log, clock, times=3)
     for log.position in range(3, 9):
         await lease.renew()
     assert noted(server) == "position 1"
@@ -139,9 +144,7 @@ async def test_over_an_older_copy_of_the_lease_nothing_is_written(
     lease, log = lease_of("a"), Log()
     await lease.acquire()
     lease.follow(log)
-    for log.position in range(3):
-        clock.now += DURATION / 4
-        await lease.renew()
+    await renewed_when_due(lease, log, clock, times=3)
     copy = server.leases["shard"]
     clock.now += DURATION / 4
     log.position = 9
@@ -191,9 +194,7 @@ async def test_whoever_has_seen_an_older_resource_leaves_the_note_as_it_is(
     lease, log = lease_of("a"), Log()
     await lease.acquire()
     lease.follow(log)
-    for log.position in range(3):
-        clock.now += DURATION / 4
-        await lease.renew()
+    await renewed_when_due(lease, log, clock, times=3)
     log.position = 9
     assert isinstance(lease.gone_back("a resource is older"), LeaseLostError)
     await lease.renew()  # one that was on its way
