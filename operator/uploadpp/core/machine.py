@@ -44,7 +44,7 @@ BEGUN = STARTED | {Stage.DELAYING, Stage.HELD, Stage.AWAITING_TURN, Stage.AWAITI
 AFTER_FAILURE = BEGUN | {Stage.BACKING_OFF}
 ALL = frozenset(Stage)
 WAITING = {Stage.SUSPENDED, Stage.HELD, Stage.QUEUED, Stage.AWAITING_TURN}
-"""Where an upload comes to without a command."""
+"""Stages that an upload enters without a command."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ class ShardCandidate:
         if self._lease is None or await self._membership.layouts.held(self._lease):
             return False
         if free_seconds < PATIENCE_SECONDS and (self._unfit or self._lacks_key_of(self._lease)):
-            return False  # first whoever has the key
+            return False  # a replica that has the key goes first
         return self._membership.claims(self.shard.index, free_seconds)
 
     def outbid(self) -> None:

@@ -250,7 +250,7 @@ class Membership:
         if free is not None:
             body["free"] = free
         if self._leaving or any(candidate.lacks_key for candidate in self._candidates):
-            body["leaving"] = True  # count on us for nothing
+            body["leaving"] = True  # the others must not count on this replica
         await self._client.publish(self._subject, orjson.dumps(body))
 
     async def _hear(self, message: Msg) -> None:

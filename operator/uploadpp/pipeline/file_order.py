@@ -1,4 +1,4 @@
-"""Who of the uploads of one file is released first, in one shard (docs/adr/0052).
+"""Which of the uploads of one file is released first, in one shard (docs/adr/0052).
 
 A line is the uploads of one file that are under way, in the order in which they were announced. Mostly it is
 one upload long, and then nothing is done about it. Where an upload stands is read off its state, so there is
