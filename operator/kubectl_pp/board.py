@@ -106,7 +106,7 @@ class Board:
                 self._screen.paint(clip(f"{stuck:,} stuck: kubectl pp list --stalled", width), Color.BAD)
             )
         if lost:
-            lines.append(self._screen.paint(clip(f"connection lost, trying again: {lost}", width), Color.BAD))
+            lines.append(self._screen.paint(clip(f"connection lost, retrying: {lost}", width), Color.BAD))
         return lines
 
     def _columns(self, name: str, *rest: str) -> str:

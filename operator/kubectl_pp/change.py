@@ -172,7 +172,7 @@ class Batch:
         except UnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 -- what stands in an answer is not known beforehand
-            why = f"an answer about it cannot be read ({type(error).__name__}: {error})"
+            why = f"cannot read the response about it ({type(error).__name__}: {error})"
             return Result(Disposition.REFUSED, upload, why)
 
     def _one(self, upload: Upload) -> Result:
@@ -195,7 +195,7 @@ class Batch:
                 raise
             except PluginError as error:
                 return Result(Disposition.REFUSED, upload, str(error))
-        return Result(Disposition.REFUSED, upload, "it changes too fast; try again")
+        return Result(Disposition.REFUSED, upload, "the resource keeps changing; try again")
 
     def _carry_out(self, wish: Patch | Delete, upload: Upload) -> Upload:
         uid, version = upload.meta["uid"], upload.meta["resourceVersion"]
@@ -243,8 +243,8 @@ def confirm(context: Context, what: str, count: int) -> None:
     if not sys.stdin.isatty():
         who = "--all" if getattr(context.options, "all", False) else context.options.verb
         raise UsageError(
-            f"{who} asks first, and nobody is there to answer",
-            "add --yes, or --dry-run to see what would be done",
+            f"{who} asks for confirmation, and the input is not a terminal",
+            "add --yes, or use --dry-run to see what it would do",
         )
     place = context.namespace
     where = "all namespaces" if place is None else f"namespace {place}"

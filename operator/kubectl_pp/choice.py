@@ -15,14 +15,15 @@ def choose(context: Context) -> tuple[list[Upload], str]:
     options = context.options
     narrowed = options.selector or options.field_selector or options.step or options.failed or options.stalled
     if options.names and (narrowed or options.all):
-        raise UsageError("names and selections exclude each other")
+        raise UsageError("names and selectors are mutually exclusive")
     if options.all and narrowed:
-        raise UsageError("--all and other selections exclude each other")
+        raise UsageError("--all and other selectors are mutually exclusive")
     if options.names:
         return selection.find_named(context, options.names), ""
     if not narrowed and not options.all:
         raise UsageError(
-            "no upload is chosen", f"a NAME, -l, --step, --stalled or --all; kubectl pp {options.verb} --help"
+            "no upload is selected",
+            f"a NAME, -l, --step, --stalled or --all; kubectl pp {options.verb} --help",
         )
     uploads, version = selection.find_all(context)
     return [upload for upload in uploads if not upload.ended] if options.all else uploads, version
@@ -33,5 +34,5 @@ def nothing_matched(context: Context) -> int:
     options = context.options
     place = "in any namespace" if context.namespace is None else f"in namespace {context.namespace}"
     step = f" in step {options.step}" if options.step else ""
-    context.screen.note(f"nothing matched: there is no such upload{step} {place}")
+    context.screen.note(f"nothing matched: no such upload{step} {place}")
     return ExitCode.OK

@@ -72,8 +72,8 @@ def _unforeseen(error: Exception) -> PluginError:
     frame = trace.tb_frame.f_code.co_filename.rpartition("/")[2] if trace else "?"
     where = f"{frame}:{trace.tb_lineno if trace else 0}"
     return UnavailableError(
-        f"an answer of the cluster cannot be read ({where}: {type(error).__name__}: {error})",
-        "is there a proxy in between? check --context; if there is none, please report this",
+        f"cannot read a response of the cluster ({where}: {type(error).__name__}: {error})",
+        "is a proxy in between? check --context; if there is none, please report this as a bug",
     )
 
 
@@ -112,7 +112,7 @@ def split(words: list[str]) -> tuple[Verb | None, list[str]]:
     if at >= len(words):
         unknown = [w for w in words if w.startswith("-") and w not in ("-h", "--help")]
         if unknown:
-            raise UsageError("a verb is missing", "kubectl pp --help")
+            raise UsageError("no verb given", "kubectl pp --help")
         return None, []
     name = words[at]
     verb = BY_NAME.get(ALIASES.get(name, name))
@@ -121,7 +121,7 @@ def split(words: list[str]) -> tuple[Verb | None, list[str]]:
 
         near = get_close_matches(name, [*BY_NAME, *ALIASES], 1)
         raise UsageError(
-            f"there is no verb {name!r}", f"did you mean {near[0]}?" if near else "kubectl pp --help"
+            f"unknown verb {name!r}", f"did you mean {near[0]}?" if near else "kubectl pp --help"
         )
     return verb, [*words[:at], *words[at + 1 :]]
 
@@ -140,7 +140,7 @@ def parse(verb: Verb, words: list[str]) -> Namespace:
     options = parser.parse_intermixed_args(words)
     options.verb = verb.name
     if getattr(options, "namespace", None) and options.all_namespaces:
-        raise UsageError("-n and -A exclude each other")
+        raise UsageError("-n and -A are mutually exclusive")
     _check_narrowing(verb, options)
     return options
 

@@ -187,7 +187,7 @@ class Client:
                     event["type"] = "DELETED"  # as a server says of what is not selected any more
                 yield event
         except (OSError, HTTPException) as error:
-            raise UnavailableError(f"the watch broke off: {error}") from error
+            raise UnavailableError(f"the watch was interrupted: {error}") from error
         finally:
             connection.close()
 
@@ -260,7 +260,7 @@ class Client:
             except (OSError, HTTPException) as error:
                 self._local.connection = None
                 if fresh:
-                    raise UnavailableError(f"kubectl proxy does not answer: {error}") from error
+                    raise UnavailableError(f"kubectl proxy does not respond: {error}") from error
         raise AssertionError
 
 
@@ -280,7 +280,7 @@ def _object(content: bytes) -> Json:
         found = None
     if not isinstance(found, dict) or not _MARKS & found.keys():
         raise UnavailableError(
-            "the answer does not come from an API server", "is there a proxy in between? check --context"
+            "the response does not come from an API server", "is a proxy in between? check --context"
         )
     return found
 
@@ -299,12 +299,14 @@ def _error(method: str, path: str, response: HTTPResponse, content: bytes) -> Pl
         missing = ours and (reason != "NotFound" or not _names_object(path))
         return _no_crd() if missing else MissingError(text or f"{path} is not there")
     if response.status == HTTPStatus.UNAUTHORIZED:
-        text = f"the API server does not know you: {text}"
-        return UnavailableError(text, "log in again, or see `kubectl auth whoami`")
+        text = f"not authenticated: {text}"
+        return UnavailableError(text, "log in again, or check `kubectl auth whoami`")
     if response.status == HTTPStatus.FORBIDDEN and reason:
-        return UnavailableError(text, f"ask for the right to {_verb(method, path)}, see `kubectl pp doctor`")
+        return UnavailableError(
+            text, f"ask an administrator for permission to {_verb(method, path)}, see `kubectl pp doctor`"
+        )
     return UnavailableError(
-        f"the API server cannot be reached: {text}" if not reason else text,
+        f"cannot reach the API server: {text}" if not reason else text,
         "check the cluster and --context, or `kubectl cluster-info`" if not reason else "try again",
     )
 
@@ -323,7 +325,7 @@ def _names_object(path: str) -> bool:
 
 def _no_crd() -> UnavailableError:
     return UnavailableError(
-        "this cluster has no resource uploadpostprocessings.uploadpp.io",
+        "the CRD uploadpostprocessings.uploadpp.io is not installed",
         "install the operator with its Helm chart, or the CRD alone: kubectl apply --server-side -f crds/",
     )
 

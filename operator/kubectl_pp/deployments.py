@@ -35,13 +35,13 @@ def _operator(deployment: Json) -> Iterator[Finding]:
     if deployment["spec"].get("replicas", 1) == 0:
         yield Finding(
             Verdict.BAD,
-            f"no operator runs: Deployment {name} is scaled to 0",
+            f"no operator is running: Deployment {name} is scaled to 0",
             f"helm upgrade with adopt.enabled=false and handBack.enabled=false, or "
             f"kubectl scale deployment {name} -n {namespace} --replicas=1",
         )
     elif refused := _refused(deployment):
         remedy = f"kubectl describe deployment {name} -n {namespace}"
-        yield Finding(Verdict.BAD, f"Deployment {name} cannot make its Pods: {refused}", remedy)
+        yield Finding(Verdict.BAD, f"Deployment {name} cannot create its Pods: {refused}", remedy)
 
 
 def _service(client: Client, namespace: str, deployment: Json) -> Iterator[Finding]:
@@ -51,11 +51,11 @@ def _service(client: Client, namespace: str, deployment: Json) -> Iterator[Findi
     if deployment["spec"].get("replicas", 1) == 0:
         yield Finding(Verdict.WARNING, f"the step service {step} is scaled to 0: Deployment {name}", remedy)
     elif refused := _refused(deployment):
-        yield Finding(Verdict.BAD, f"the step service {step} cannot make its Pods: {refused}", remedy)
+        yield Finding(Verdict.BAD, f"the step service {step} cannot create its Pods: {refused}", remedy)
     elif not (deployment.get("status") or {}).get("availableReplicas"):
         chosen = deployment["spec"]["selector"].get("matchLabels") or {}
         why = operators.first_trouble(client, namespace, ",".join(f"{k}={v}" for k, v in chosen.items()))
-        text = f"the step service {step} has no Pod that works" + (f": {why}" if why else "")
+        text = f"the step service {step} has no ready Pod" + (f": {why}" if why else "")
         yield Finding(Verdict.BAD, text, remedy)
 
 

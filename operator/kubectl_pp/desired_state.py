@@ -45,7 +45,7 @@ def _decide(context: Context, upload: Upload, desired: DesiredState, word: str) 
     if desired is not DesiredState.CANCELLED:
         return Patch({"desiredState": desired}, word)
     if upload.stage == Stage.AWAITING_READY and not upload.stuck:
-        return Skip(f"the storage was already told the outcome {upload.outcome}", refused=True)
+        return Skip(f"the storage already has the outcome {upload.outcome}", refused=True)
     policy = CancelPolicy.DELETE if context.options.delete else CancelPolicy.ABORT
     spec: Json = {"desiredState": desired, "cancelPolicy": policy}
     return Patch(spec, word)

@@ -16,13 +16,13 @@ class ExitCode(IntEnum):
 
 
 EXIT_MEANINGS = (
-    (ExitCode.OK, "all is well; for wait: every upload succeeded"),
-    (ExitCode.FAILED, "an upload failed or could not be changed; for doctor: something is wrong"),
-    (ExitCode.USAGE, "the command line is wrong"),
-    (ExitCode.TIMEOUT, "the time was over first (wait, --wait)"),
+    (ExitCode.OK, "success; for wait: every upload succeeded"),
+    (ExitCode.FAILED, "an upload failed or could not be changed; for doctor: a check failed"),
+    (ExitCode.USAGE, "the command line is invalid"),
+    (ExitCode.TIMEOUT, "timed out (wait, --wait)"),
     (ExitCode.NOT_FOUND, "a named upload does not exist"),
-    (ExitCode.UNAVAILABLE, "the cluster cannot be asked: unreachable, forbidden, or the CRD is missing"),
-    (ExitCode.INTERRUPTED, "interrupted; what was already asked for stands"),
+    (ExitCode.UNAVAILABLE, "no access to the cluster: unreachable, forbidden, or the CRD is missing"),
+    (ExitCode.INTERRUPTED, "interrupted; changes that were already sent remain"),
 )
 
 

@@ -65,25 +65,32 @@ CONNECTION = Group(
         Flag(("--kubeconfig",), "kubeconfig file", "FILE", completes=Completes.FILES),
         Flag(("--cluster",), "kubeconfig cluster", "NAME", completes=Completes.KUBECTL),
         Flag(("--user",), "kubeconfig user", "NAME", completes=Completes.KUBECTL),
-        Flag(("--as",), "act as this user", "NAME"),
-        Flag(("--as-group",), "act as a member of this group", "NAME", many=True),
-        Flag(("--as-uid",), "act as the user of this uid", "UID"),
-        Flag(("--as-user-extra",), "act with this attribute of the user", "KEY=VALUE", many=True),
+        Flag(("--as",), "impersonate this user", "NAME"),
+        Flag(("--as-group",), "impersonate a member of this group", "NAME", many=True),
+        Flag(("--as-uid",), "impersonate the user with this UID", "UID"),
+        Flag(("--as-user-extra",), "impersonate a user with this extra attribute", "KEY=VALUE", many=True),
         Flag(("--server",), "address of the API server", "URL"),
         Flag(("--proxy-url",), "proxy to the API server", "URL"),
-        Flag(("--disable-compression",), "ask the API server for answers that are not compressed"),
-        Flag(("--cache-dir",), "where kubectl keeps what it knows of the API", "FOLDER"),
+        Flag(("--disable-compression",), "ask the API server for uncompressed responses"),
+        Flag(("--cache-dir",), "folder of kubectl's discovery cache", "FOLDER"),
         Flag(("--token",), "bearer token for the API server", "TOKEN"),
-        Flag(("--username",), "user for the API server, with a password", "NAME"),
-        Flag(("--password",), "password of that user", "WORD"),
-        Flag(("--certificate-authority",), "PEM file of the authority", "FILE", completes=Completes.FILES),
+        Flag(("--username",), "user name for basic authentication", "NAME"),
+        Flag(("--password",), "password for basic authentication", "WORD"),
+        Flag(
+            ("--certificate-authority",), "PEM file of the API server's CA", "FILE", completes=Completes.FILES
+        ),
         Flag(
             ("--client-certificate",), "PEM file of a client certificate", "FILE", completes=Completes.FILES
         ),
         Flag(("--client-key",), "PEM file of its key", "FILE", completes=Completes.FILES),
-        Flag(("--tls-server-name",), "name the server's certificate is checked for", "NAME"),
+        Flag(("--tls-server-name",), "host name to expect in the server's certificate", "NAME"),
         Flag(("--insecure-skip-tls-verify",), "do not check the server's certificate"),
-        Flag(("--request-timeout",), "limit of one request, such as 10s; 0 is none", "TIME", default="60s"),
+        Flag(
+            ("--request-timeout",),
+            "timeout of one request, such as 10s; 0 means no limit",
+            "TIME",
+            default="60s",
+        ),
     ),
 )
 SELECTORS = Group(
@@ -98,10 +105,10 @@ SELECTORS = Group(
     ),
 )
 STEP = Flag(
-    ("--step",), "in this step (finished: waiting for the storage)", "STEP", completes=Completes.STEPS
+    ("--step",), "at this step (finished: waiting for the storage)", "STEP", completes=Completes.STEPS
 )
 FAILED = Flag(("--failed",), "ended without success")
-STALLED = Flag(("--stalled",), "somebody does not answer, or it is held for a person")
+STALLED = Flag(("--stalled",), "stalled (something does not answer) or held for a person")
 FILTERS = Group(
     "Which uploads",
     (
@@ -117,14 +124,14 @@ FILTERS = Group(
         Flag(("--running",), "not ended"),
         FAILED,
         STALLED,
-        Flag(("--space",), "of this space", "ID"),
+        Flag(("--space",), "in this space", "ID"),
         Flag(("--user-id",), "of this user, where user ids are shown", "ID"),
         Flag(("--since",), "created within this time, such as 90s, 2h, 3d", "TIME"),
         Flag(("--older",), "created longer ago than this", "TIME"),
         Flag(("--processing",), "in postprocessing (false: ended)", "BOOL", BOOLEANS, optional=True),
         Flag(
             ("--expired",),
-            "due to be removed (status.expirationTime is over)",
+            "due for deletion (status.expirationTime has passed)",
             "BOOL",
             BOOLEANS,
             optional=True,
@@ -136,8 +143,8 @@ PRUNED = Group(
     "Which uploads",
     (
         *SELECTORS.flags,
-        Flag(("--older",), "ended longer ago than this, such as 12h or 7d; must be given", "TIME"),
-        Flag(("--failed",), "ended without success, also those that wait for a person"),
+        Flag(("--older",), "ended longer ago than this, such as 12h or 7d; required", "TIME"),
+        Flag(("--failed",), "ended without success, including those held for a person"),
         *(flag for flag in FILTERS.flags if flag.key in {"outcome", "space", "user_id"}),
         Flag(("-y", "--yes"), "do not ask"),
     ),
@@ -149,23 +156,23 @@ CHOICE = Group(
         STEP,
         FAILED,
         STALLED,
-        Flag(("--all",), "all uploads that have not ended; asks first"),
+        Flag(("--all",), "all uploads that have not ended; asks for confirmation"),
         Flag(("-y", "--yes"), "do not ask"),
     ),
 )
 OLD_LANGUAGE = Group(
-    "As the command it replaces (ocis/opencloud postprocessing restart)",
+    "Flags of the command that this one replaces (ocis/opencloud postprocessing restart)",
     (
         Flag(("-u", "--upload-id"), "the upload with this id", "ID"),
-        Flag(("-s",), "all uploads in this step", "STEP", completes=Completes.STEPS),
+        Flag(("-s",), "all uploads at this step", "STEP", completes=Completes.STEPS),
     ),
 )
 CHANGE = Group(
     "How",
     (
-        Flag(("--dry-run",), "let the API server check the change, change nothing"),
+        Flag(("--dry-run",), "have the API server validate the change without making it"),
         Flag(("--wait",), "wait until the uploads have ended"),
-        Flag(("--timeout",), "limit of --wait; 0 is none", "TIME", default="0"),
+        Flag(("--timeout",), "timeout of --wait; 0 means no limit", "TIME", default="0"),
         Flag(("-o", "--output"), "print names only", "name", ("name",), completes=Completes.CHOICES),
     ),
 )
@@ -173,7 +180,7 @@ OUTPUT = Group(
     "Output",
     (
         Flag(("-o", "--output"), "wide, json, yaml or name", "FORMAT", OUTPUTS, completes=Completes.CHOICES),
-        Flag(("--no-headers",), "leave the line of column names out"),
+        Flag(("--no-headers",), "omit the header row"),
     ),
 )
 DISPLAY = Group(
@@ -187,31 +194,33 @@ DISPLAY = Group(
             default="auto",
             completes=Completes.CHOICES,
         ),
-        Flag(("--ascii",), "no characters beyond ASCII; the default where the locale is not UTF-8"),
+        Flag(("--ascii",), "use ASCII characters only; the default where the locale is not UTF-8"),
         Flag(("-h", "--help"), "this help"),
     ),
 )
-FRESH_RUN = Flag(("-r", "--restart"), "with -u, -s or alone: begin a new run all the same")
+FRESH_RUN = Flag(("-r", "--restart"), "with -u, -s or alone: begin a new run instead")
 FROM_STEP = Flag(
     ("--from-step",),
-    "begin the new run with this step; earlier ones are skipped",
+    "begin the new run at this step and skip earlier ones",
     "STEP",
     completes=Completes.STEPS,
 )
 FORCE = Flag(("--force",), "also after an abort or a release, when the storage may have lost the bytes")
 CREATE = Flag(
-    ("--create",), "with -u: make the resource if there is none; the storage is asked for the upload"
+    ("--create",), "with -u: create the resource if it is missing, and ask the storage for the upload"
 )
 REPEAT = Flag(
-    ("--repeat",), "go on with an interrupted command: uploads that have this token are left alone", "TOKEN"
+    ("--repeat",), "continue an interrupted command: skip the uploads that have this token", "TOKEN"
 )
 AGENT = Group(
     "The operator",
     (
-        Flag(("--operator-namespace",), "namespace of the operator; that of the uploads by default", "NAME"),
+        Flag(
+            ("--operator-namespace",), "namespace of the operator; the uploads' namespace by default", "NAME"
+        ),
         Flag(
             ("--operator-selector",),
-            "labels of its Pods",
+            "label selector of its Pods",
             "SELECTOR",
             default="app.kubernetes.io/name=upload-postprocessing",
         ),
@@ -219,7 +228,7 @@ AGENT = Group(
 )
 METRICS = Group(
     "Metrics",
-    (Flag(("--metrics-url",), "where its metrics and /readyz are, if not at its Pod", "URL"),),
+    (Flag(("--metrics-url",), "where it serves /metrics and /readyz, if not at its Pod", "URL"),),
 )
 ALWAYS = (SCOPE, CONNECTION, DISPLAY)
 

@@ -9,9 +9,8 @@ from kubectl_pp.screen import wrap
 
 WIDTH = 80
 INTRO = (
-    "kubectl pp looks after uploads to ocis and OpenCloud in postprocessing. Each is an "
-    "UploadPostprocessing resource; "
-    "kubectl finds and authenticates to the cluster."
+    "kubectl pp shows and controls the postprocessing of uploads to ocis and OpenCloud. Each upload "
+    "is an UploadPostprocessing resource. The plugin reaches the cluster through kubectl."
 )
 FIRST_STEPS = (
     ("what is going on", "kubectl pp list"),
@@ -49,7 +48,7 @@ def _overview(width: int) -> list[str]:
     lines += ["", "First steps:"]
     for comment, command in FIRST_STEPS:
         lines += [f"  # {comment}", f"  {command}"]
-    lines += ["", "kubectl pp VERB --help says more of a verb."]
+    lines += ["", "Run `kubectl pp VERB --help` for details of a verb."]
     return lines
 
 
@@ -88,13 +87,13 @@ HEAD = """\
 
 {intro}
 
-It needs `kubectl` and Python 3.9 or newer, and nothing else; [install.md](install.md#the-plugin) lists the
-ways to install it. All access to the cluster is through `kubectl`, so every kubeconfig, login helper and
-proxy works. Changes need the right to `patch` uploadpostprocessings, `prune` the right to `delete` them,
-everything else `get`, `list` and `watch`.
+It needs only `kubectl` and Python 3.9 or newer; [install.md](install.md#the-plugin) lists the ways to
+install it. The plugin reaches the cluster only through `kubectl`, so every kubeconfig, credential plugin
+and proxy that kubectl accepts works here too. Verbs that change uploads need the right to `patch`
+uploadpostprocessings, and `prune` needs `delete`. All other verbs need `get`, `list` and `watch`.
 
-It starts in less than 100 ms, with its files in the page cache and without the time kubectl itself takes.
-To measure that:
+The plugin starts in less than 100 ms once its files are in the page cache. The time that kubectl itself
+takes is not included. To measure it:
 
 ```sh
 PATH=$PWD/dist:$PATH python3 -m timeit -n 20 -s 'import os' 'os.system("kubectl-pp version >/dev/null")'
@@ -111,11 +110,11 @@ def document() -> str:
         "## Exit codes\n",
         _table(("code", "meaning"), [(str(int(code)), meaning) for code, meaning in EXIT_MEANINGS]),
     ]
-    parts += [f"Other words for verbs: {', '.join(f'`{a}` ({v})' for a, v in sorted(ALIASES.items()))}.\n"]
+    parts += [f"Aliases: {', '.join(f'`{a}` ({v})' for a, v in sorted(ALIASES.items()))}.\n"]
     for verb in VERBS:
         parts += _section(verb)
     common = [flag for group in VERBS[0].all_groups[-3:] for flag in group.flags]
-    parts += ["## Flags of every verb that asks the cluster\n", _flag_table(common)]
+    parts += ["## Flags of every verb that accesses the cluster\n", _flag_table(common)]
     return "\n".join(parts)
 
 

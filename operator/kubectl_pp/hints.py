@@ -60,7 +60,7 @@ def _unserved(upload: Upload) -> list[Hint]:
 
 def _stuck(upload: Upload) -> list[Hint]:
     name, step = upload.name, upload.step
-    resume = Hint("When the cause is gone, let it go on:", f"resume {name}")
+    resume = Hint("When the cause is fixed, resume it:", f"resume {name}")
     if upload.stage == Stage.RUNNING:
         return [
             Hint(
@@ -192,7 +192,7 @@ def _ended(upload: Upload) -> list[Hint]:
                 "All steps passed, but the storage failed to release the file, and no try is "
                 "left. The log of storage-users says why."
             ),
-            Hint("When the cause is gone, ask it once more:", f"resume {name}"),
+            Hint("When the cause is fixed, ask it again:", f"resume {name}"),
         ]
     if upload.stage == Stage.CLEANED:
         return [Hint("Nothing: the upload was removed with the storage's own command.")]

@@ -19,13 +19,13 @@ MANY_UNSAVED = 1000
 _BROKEN = (
     (
         "uploadpp_replaced_service_members",
-        "the postprocessing service of ocis/OpenCloud runs as well: the operator holds until it is gone",
+        "the postprocessing service of ocis/OpenCloud is running: the operator waits until it is gone",
         "switch it off: services.postprocessing.image in its chart, or OC(IS)_EXCLUDE_RUN_SERVICES",
     ),
     (
         "uploadpp_sealing_key_wrong",
-        "the operator lacks the key with which uploads under way are sealed",
-        "put that key back into its Secret, as a further line if need be, and restart the operator",
+        "the operator does not have the key that sealed uploads in flight",
+        "add that key to its Secret, on a line after the current one, and restart the operator",
     ),
 )
 """Metrics that are 0 where all is well."""
@@ -59,8 +59,8 @@ def read(client: Client, namespace: str, holder: str, url: str | None) -> str:
 def unreadable(error: Exception) -> Finding:
     """What to say where `read` has failed."""
     why = str(error).splitlines()[0]
-    text = f"the operator's metrics cannot be read: {why}"
-    return Finding(Verdict.NOTE, text, "--metrics-url=URL, if you have one")
+    text = f"cannot read the operator's metrics: {why}"
+    return Finding(Verdict.NOTE, text, "give its address with --metrics-url")
 
 
 def parse(text: str) -> dict[str, float]:
@@ -106,7 +106,7 @@ def judge(values: dict[str, float]) -> Iterator[Finding]:
     if version:
         same = version == __version__
         text = f"operator {version}" + ("" if same else f", plugin {__version__}")
-        remedy = "" if same else "use the plugin that came with the operator"
+        remedy = "" if same else "use the plugin of the operator's version"
         yield Finding(Verdict.GOOD if same else Verdict.NOTE, text, remedy)
     for step in [_label(k) for k, v in values.items() if k.startswith(_LABELLED[1]) and not v][:MOST_STEPS]:
         yield Finding(
@@ -120,7 +120,7 @@ def judge(values: dict[str, float]) -> Iterator[Finding]:
     if values.get("uploadpp_settings_differ"):
         yield Finding(
             Verdict.WARNING,
-            "a replica stands by that has other steps than the one that works",
+            "a standby replica has other steps than the owner",
             "finish the rollout; each upload keeps the steps it began with",
         )
     unread, unacked = (
@@ -130,27 +130,29 @@ def judge(values: dict[str, float]) -> Iterator[Finding]:
     behind = unread > MANY_UNREAD
     yield Finding(
         Verdict.WARNING if behind else Verdict.GOOD,
-        f"event stream: {unread:,} messages not read, {unacked:,} read and not yet acknowledged",
-        "it should shrink; if it does not, look at the operator's log and at NATS" if behind else "",
+        f"event stream: {unread:,} unread messages, {unacked:,} awaiting acknowledgement",
+        "this should decrease; if it does not, check the operator's log and NATS" if behind else "",
     )
     unsaved = int(values.get("uploadpp_checkpoint_lag_uploads", 0))
     yield Finding(
         Verdict.WARNING if unsaved > MANY_UNSAVED else Verdict.GOOD,
-        f"{unsaved:,} uploads are newer than their resource",
-        "the API server is slow or away; what you see here is a little old" if unsaved > MANY_UNSAVED else "",
+        f"{unsaved:,} uploads have changes that their resource does not show yet",
+        "the API server is slow or unavailable; what you see is slightly out of date"
+        if unsaved > MANY_UNSAVED
+        else "",
     )
     for name, text, remedy in (
         (
             "uploadpp_uploads_unrecorded",
-            "uploads cannot be recorded: the API server refuses them",
-            "they go on; see the Event UploadsNotRecorded and the operator's log",
+            "uploads could not be recorded: the API server rejected them",
+            "they are processed without a resource; see the Event UploadsNotRecorded and the operator's log",
         ),
         (
             "uploadpp_uploads_set_aside_total",
-            "uploads could not be published",
+            "uploads whose messages could not be published",
             "see the operator's log",
         ),
-        ("uploadpp_bad_messages_total", "messages could not be understood", "see the operator's log"),
+        ("uploadpp_bad_messages_total", "messages could not be decoded", "see the operator's log"),
     ):
         if count := int(values.get(name, 0)):
             yield Finding(Verdict.WARNING, f"{count:,} {text}", remedy)

@@ -29,7 +29,7 @@ def look(context: Context, namespace: str, holders: set[str]) -> Iterator[Findin
     try:
         pods = _pods(client, namespace, context.options.operator_selector)
     except PluginError as error:
-        yield Finding(Verdict.NOTE, f"the operator's Pods cannot be listed: {error}", error.remedy)
+        yield Finding(Verdict.NOTE, f"cannot list the operator's Pods: {error}", error.remedy)
         pods = {}
     # Where somebody else keeps the Lease, such as a process that is not ours, no Pod only stands by.
     owned = holders if holders & pods.keys() or not pods else set[str]()
@@ -38,7 +38,7 @@ def look(context: Context, namespace: str, holders: set[str]) -> Iterator[Findin
         pod = pods.get(name)
         stuck = _why_it_does_not_run(pod) if pod is not None else ""
         if stuck:
-            text = f"Pod {name} does not run: {stuck}"
+            text = f"Pod {name} is not running: {stuck}"
             remedy = f"kubectl describe pod {name} -n {namespace}"
             yield Finding(Verdict.BAD if works else Verdict.WARNING, text, remedy)
             continue
@@ -64,13 +64,13 @@ def keys(client: Client, namespace: str, leases: list[Json], selector: str) -> I
     if len(prints) > 1:
         yield Finding(
             Verdict.BAD,
-            f"replicas seal with different keys: {', '.join(prints)}",
-            "finish the rollout, or give all of them the same Secret",
+            f"the replicas have different sealing keys: {', '.join(prints)}",
+            "finish the rollout, or give all replicas the same Secret",
         )
     elif prints:
         age = _key_age(client, namespace, selector)
         known = f", its Secret is {human(age)} old" if age is not None else ""
-        yield Finding(Verdict.GOOD, f"all owners seal with the key {prints[0]}{known}")
+        yield Finding(Verdict.GOOD, f"all owners have the sealing key {prints[0]}{known}")
 
 
 def _verdict(said: str | None, who: str, remedy: str, *, works: bool) -> Iterator[Finding]:
@@ -78,7 +78,7 @@ def _verdict(said: str | None, who: str, remedy: str, *, works: bool) -> Iterato
         consequence = "does not process uploads" if works else "cannot stand by"
         yield Finding(Verdict.BAD if works else Verdict.WARNING, f"{who} {consequence}: {said}", remedy)
     elif said == "" and works:
-        yield Finding(Verdict.GOOD, f"{who} says that it is ready")
+        yield Finding(Verdict.GOOD, f"{who} is ready")
 
 
 def _pods(client: Client, namespace: str, selector: str) -> dict[str, Json]:

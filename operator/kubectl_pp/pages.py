@@ -39,9 +39,7 @@ def path_of(namespace: str, pod: str, page: str, port: int = PORT) -> str:
         UnavailableError: no Pod can have the name. It would be part of another request.
     """
     if _POD.fullmatch(pod) is None:
-        raise UnavailableError(
-            f"{harmless(pod)!r} is not the name of a Pod", "who has written it into the Lease?"
-        )
+        raise UnavailableError(f"{harmless(pod)!r} is not the name of a Pod", "who wrote it into the Lease?")
     return f"/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/{page}"
 
 
@@ -56,7 +54,7 @@ def read(body: Body) -> bytes:
         parts.append(part)
         left -= len(part)
         if left < 0 or time.monotonic() > ends:
-            raise UnavailableError("the page does not end", "is it the operator that answers?")
+            raise UnavailableError("the response is too large", "is it really the operator that responds?")
     return b"".join(parts)
 
 
@@ -64,11 +62,11 @@ def fetch(url: str) -> tuple[int, bytes]:
     """Status and body of an address that a person has given.
 
     Raises:
-        UsageError: it is not an http address.
+        UsageError: it is not an http or https URL.
         UnavailableError: nothing that can be read answers.
     """
     if not url.startswith(("http://", "https://")):
-        raise UsageError(f"--metrics-url {url} is not an http address")
+        raise UsageError(f"--metrics-url {url} is not an http or https URL")
     try:
         with urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 -- checked just above
             return response.status, read(response)

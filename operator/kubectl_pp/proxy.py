@@ -123,8 +123,8 @@ def _socket_folder() -> str:
             continue
         return folder
     raise UnavailableError(
-        f"no folder for the socket of kubectl proxy: neither TMPDIR ({wanted}) nor /tmp can be written",
-        "set TMPDIR to a folder of yours",
+        f"cannot create the socket of kubectl proxy: neither TMPDIR ({wanted}) nor /tmp is writable",
+        "set TMPDIR to a folder that you can write",
     )
 
 
@@ -137,4 +137,4 @@ def _own_stdin() -> int:
     if copy <= _LAST_SHELL_FD:
         return copy
     os.close(copy)
-    raise UnavailableError("too many open files are inherited", "close file descriptors 3 to 9")
+    raise UnavailableError("too many inherited file descriptors", "close file descriptors 3 to 9")

@@ -60,10 +60,10 @@ def conclude(context: Context, batch_result: BatchResult, asked: BulkReport) -> 
         report.tell(result)
     report.total(results)
     if interrupted:
-        context.screen.note(f"interrupted; to go on with the rest: {asked.again}")
+        context.screen.note(f"interrupted; to continue with the rest: {asked.again}")
         return ExitCode.INTERRUPTED
     if batch_result.broken is not None:
-        context.screen.note(f"to go on with the rest: {asked.again}")
+        context.screen.note(f"to continue with the rest: {asked.again}")
         raise batch_result.broken
     if report.refused or (options.wait and any(u.failed for u in latest.values())):
         return ExitCode.FAILED
@@ -132,11 +132,11 @@ class _Report:
         if result.disposition is Disposition.APPLIED and self._context.options.dry_run:
             return f"would be {result.text}", f" (dry run), now {state(upload)}"
         if result.disposition is Disposition.APPLIED and upload.key in self._late and self._carried_out:
-            return result.text, "; its resource does not show it yet"
+            return result.text, "; the resource does not show it yet"
         if result.disposition is Disposition.APPLIED and (
             upload.key in self._late or self._context.options.dry_run
         ):
-            return "asked", f": to be {result.text}; the operator has not answered yet"
+            return "asked", f": to be {result.text}; the operator has not acted yet"
         if result.disposition is Disposition.APPLIED and upload.refusal:
             self.refused += 1
             return "refused", f": {upload.refusal.replace('mode ForceRestart', 'restart --force')}"

@@ -29,7 +29,7 @@ from kubectl_pp.upload import (
 )
 from uploadpp.core.states import RestartMode
 
-ASKED_BEFORE = "it was already asked with this token"
+ASKED_BEFORE = "it already has this token"
 
 
 def ask_again(context: Context) -> int:
@@ -57,7 +57,9 @@ def ask_again(context: Context) -> int:
         confirm(context, options.verb, len(uploads))
     again = _again(token)
     if len(uploads) > 1 and not options.dry_run:
-        context.screen.note(f"{len(uploads):,} uploads; if this is interrupted, go on with --repeat={token}")
+        context.screen.note(
+            f"{len(uploads):,} uploads; if this is interrupted, continue with --repeat={token}"
+        )
     wishes = _Wishes(context, token, old=old)
     batch_result = _by_step(context, wishes, uploads, version, token) if wishes.of_step else None
     if batch_result is None:
@@ -79,16 +81,18 @@ def _by_step(
     except UnavailableError:
         raise
     except PluginError as error:
-        context.screen.note(f"one wish for the whole step is refused, so each upload is asked: {error}")
+        context.screen.note(
+            f"cannot resume the whole step with one request, so each upload gets its own: {error}"
+        )
         return None
 
 
 def _check(context: Context) -> None:
     options = context.options
     if options.upload_id and (options.names or options.s or options.selector or options.all):
-        raise UsageError("-u names the one upload it is about", "leave the other selections out")
+        raise UsageError("-u already selects one upload", "omit the other selectors")
     if options.create and not options.upload_id:
-        raise UsageError("--create goes with -u")
+        raise UsageError("--create requires -u")
     if options.s and options.step:
         raise UsageError("-s and --step are the same")
 
@@ -134,7 +138,7 @@ class _Wishes:
         spec: Json = {"restart": {"token": self._token, "mode": mode, "fromStep": self._from_step}}
         if upload.desired == DesiredState.CANCELLED:
             if mode is not RestartMode.FORCE_RESTART:
-                return Skip("it was cancelled; restart --force begins a new run all the same", refused=True)
+                return Skip("it was cancelled; restart --force begins a new run anyway", refused=True)
             spec["desiredState"] = DesiredState.ACTIVE
         return Patch(spec, "resumed" if mode is RestartMode.RESUME else "restarted")
 
@@ -164,9 +168,11 @@ def _create(context: Context, upload_id: str) -> int:
         try:
             context.client.post(collection(namespace), body)
         except ConflictError as error:
-            raise UsageError(f"{error}", "another upload has that name; make the resource by hand") from error
+            raise UsageError(
+                f"{error}", "another upload has that name; create the resource by hand"
+            ) from error
     context.screen.line(
-        f"{KIND.lower()}.{GROUP}/{resource_name(upload_id)} created, the storage is asked for the upload"
+        f"{KIND.lower()}.{GROUP}/{resource_name(upload_id)} created; the storage is asked for the upload"
     )
     return ExitCode.OK
 

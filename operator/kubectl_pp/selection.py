@@ -219,7 +219,7 @@ def find_one(context: Context, name: str) -> Upload:
     found = list(_find(context, name))
     if len(found) > 1:
         places = ", ".join(sorted(upload.namespace for upload in found))
-        raise UsageError(f"{name} is there more than once ({places})", "choose one with -n")
+        raise UsageError(f"{name} exists more than once ({places})", "select one with -n")
     return found[0]
 
 
@@ -230,14 +230,14 @@ def _find(context: Context, name: str) -> Iterator[Upload]:
         return
     name = name.removeprefix("uploadpostprocessing.uploadpp.io/")
     if "/" in name:
-        raise UsageError(f"{name!r} is not a name", "give the name or the upload id alone")
+        raise UsageError(f"{name!r} is not a name", "give only the name or the upload id")
     found = _by_field(client, namespace, "metadata.name", name) or _by_field(
         client, namespace, "spec.upload.id", name
     )
     if not found:
         raise MissingError(
-            f"there is no upload {name} {_where(namespace)}",
-            "see `kubectl pp list -A`; what has ended is removed after its time to live",
+            f"no upload {name} {_where(namespace)}",
+            "see `kubectl pp list -A`; ended uploads are deleted after their time to live",
         )
     yield from found
 
@@ -265,7 +265,7 @@ def _latest(context: Context) -> Upload:
         with contextlib.suppress(MissingError):
             uploads.append(Upload(context.client.get(f"{collection(place)}/{name}")))
     if not uploads:
-        raise MissingError(f"there is no upload {_where(context.namespace)}", "kubectl pp list -A")
+        raise MissingError(f"no upload {_where(context.namespace)}", "kubectl pp list -A")
     return max(uploads, key=lambda upload: upload.newest)
 
 

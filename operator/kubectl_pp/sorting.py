@@ -147,5 +147,7 @@ def path_of(by: str) -> list[Part]:
 
 def no_column(by: str, names: list[str]) -> UsageError:
     """What to say of a column that is not there."""
-    remedy = f"--sort-by is one of {', '.join(names)}, or the path of a field such as .spec.upload.filesize"
+    remedy = (
+        f"--sort-by takes one of {', '.join(names)}, or the path of a field such as .spec.upload.filesize"
+    )
     return UsageError(f"there is no column {by!r}", remedy)

@@ -66,7 +66,7 @@ class StepResume:
     def _alone(self, upload: Upload) -> Result:
         """What the wish means for one of them."""
         if upload.desired == DesiredState.SUSPENDED:
-            return Result(Disposition.LEFT, upload, "it is suspended; unsuspend lets it go on")
+            return Result(Disposition.LEFT, upload, "it is suspended; unsuspend continues it")
         if upload.outcome == Outcome.ABORT:
             text = "an abort is not repeated: that would make the storage remove the bytes"
             return Result(Disposition.REFUSED, upload, text)
@@ -86,7 +86,7 @@ class StepResume:
             except (ConflictError, MissingError):
                 continue  # it has moved; another will do
             return upload
-        raise PluginError("all uploads change too fast", "try again")
+        raise PluginError("all uploads keep changing", "try again")
 
 
 def has_moved(now: Upload, before: Upload) -> bool:

@@ -52,7 +52,7 @@ def parse_duration(text: str, flag: str) -> float:
             at = part.end()
     if not at or at < len(text):
         shown = clip(text, _MAX_LENGTH)
-        raise UsageError(f"{flag}: {shown!r} is not a length of time", "for example 90s, 1h30m or 3d")
+        raise UsageError(f"{flag}: {shown!r} is not a duration", "for example 90s, 1h30m or 3d")
     return total
 
 

@@ -65,7 +65,7 @@ class Tracker:
     def _apply(self, change: Change) -> list[Upload]:
         if change.kind is Kind.LOST:
             if not self._told:
-                self._context.screen.note(f"connection lost, trying again: {change.error}")
+                self._context.screen.note(f"connection lost, retrying: {change.error}")
             self._told = True
             return []
         self._told = False

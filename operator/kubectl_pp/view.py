@@ -24,7 +24,7 @@ def render(context: Context, upload: Upload, events: list[Json] | None, now: flo
     lines = [*_head(screen, upload, now, width), "", *_steps(screen, upload, now, width)]
     lines += ["", *_conditions(screen, upload, now)]
     if events is None:
-        lines += ["", _title(screen, "Events"), "  not readable with your rights (list events)"]
+        lines += ["", _title(screen, "Events"), "  you are not allowed to list events"]
     elif events:
         lines += ["", *_events(screen, events, now, width)]
     advice = hints(upload, now)
@@ -113,7 +113,7 @@ def _step_words(upload: Upload, step: Step, now: float) -> str:
         most = step.plan.get("maxRetries", upload.spec.get("retryPolicy", {}).get("maxRetries", 14))
         tries += f", {step.retries} of {most} retries used"
     if step.state == StepState.RUNNING:
-        words = "waits for its time" if upload.stage == Stage.DELAYING else "running"
+        words = "waits for its start time" if upload.stage == Stage.DELAYING else "running"
         return f"{words} for {human(now - (step.started or now))}, {tries}"
     if step.state == StepState.WAITING:
         if upload.stage == Stage.QUEUED and step.name == upload.step:

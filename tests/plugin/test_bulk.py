@@ -24,7 +24,7 @@ def test_interrupted_and_repeated(pp: Plugin, writer: Writer) -> None:
     process = pp.start("resume", "--all", "--yes")
     assert process.stderr is not None
     first = process.stderr.readline()
-    assert first.startswith("1,000 uploads; if this is interrupted, go on with --repeat=")
+    assert first.startswith("1,000 uploads; if this is interrupted, continue with --repeat=")
     while not any(tokens(writer)):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -35,7 +35,7 @@ def test_interrupted_and_repeated(pp: Plugin, writer: Writer) -> None:
     assert 0 < asked < COUNT
     assert f"{asked:,} asked" in err
     assert (
-        out.count(": to be resumed; the operator has not answered yet\n") == asked
+        out.count(": to be resumed; the operator has not acted yet\n") == asked
     )  # the report is exact: requests under way were waited for
     again = re.search(r"go on with the rest: kubectl pp (.*)", err)
     assert again is not None
@@ -44,7 +44,7 @@ def test_interrupted_and_repeated(pp: Plugin, writer: Writer) -> None:
     repeated = pp(*again[1].split())
     assert repeated.code == 0, repeated.err
     assert tokens(writer) == [token] * COUNT
-    assert repeated.out.count("unchanged: it was already asked with this token") == asked
+    assert repeated.out.count("unchanged: it already has this token") == asked
     touched = {i["metadata"]["name"] for i in writer.list() if i["metadata"]["generation"] > 2}
     assert touched == set()
     assert sum(generation == 2 for generation in generations.values()) == asked
@@ -59,7 +59,7 @@ def test_a_whole_step_is_one_wish(pp: Plugin, writer: Writer) -> None:
     process = pp.start("restart", "-s", "virusscan")
     assert process.stderr is not None
     first = process.stderr.readline()
-    assert first.startswith("100 uploads; if this is interrupted, go on with --repeat=")
+    assert first.startswith("100 uploads; if this is interrupted, continue with --repeat=")
     while not any(tokens(writer)):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -74,7 +74,7 @@ def test_a_whole_step_is_one_wish(pp: Plugin, writer: Writer) -> None:
     versions = [item["metadata"]["resourceVersion"] for item in writer.list()]
     repeated = pp("restart", "-s", "virusscan", f"--repeat={token}")
     assert repeated.code == 0, repeated.err
-    assert repeated.out.count("unchanged: it was already asked with this token") == 99
+    assert repeated.out.count("unchanged: it already has this token") == 99
     dry = pp("restart", "-s", "virusscan", "--dry-run")
     assert dry.out.count("would be resumed (dry run), now Running, step virusscan") == 99
     assert [item["metadata"]["resourceVersion"] for item in writer.list()] == versions
@@ -86,7 +86,7 @@ def test_whom_a_wish_for_the_step_does_not_reach(pp: Plugin, writer: Writer) -> 
     done = pp("restart")
     assert done.code == 1
     assert done.out.count("refused: an abort is not repeated") == 50
-    assert "/released asked: to be resumed; the operator has not answered yet" in done.out
+    assert "/released asked: to be resumed; the operator has not acted yet" in done.out
 
 
 def test_what_moves_on_meanwhile_is_left_alone(pp: Plugin, writer: Writer) -> None:

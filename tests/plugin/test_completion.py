@@ -22,7 +22,7 @@ def candidates(pp: Plugin, *words: str) -> dict[str, str]:
 
 
 def test_verbs_and_flags(pp: Plugin) -> None:
-    assert candidates(pp, "")["restart"] == "start uploads again"
+    assert candidates(pp, "")["restart"] == "begin a new run of uploads"
     assert set(candidates(pp, "un")) == {"unsuspend"}
     assert "--from-step" in candidates(pp, "restart", "--f")
     assert set(candidates(pp, "list", "-o", "")) == {"wide", "json", "yaml", "name"}

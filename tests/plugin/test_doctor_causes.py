@@ -71,7 +71,7 @@ def test_what_keeps_uploads_from_moving_is_named(
     send(nats, new_message("PostprocessingStepFinished", step_finished("two", "virusscan", "continue")))
     stage(writer, "two", "Suspended")
     said = until_named(pp, "one is stuck for ", metrics)
-    assert "none of them moves" in said
+    assert "none of them makes progress" in said
     assert "1 uploads are suspended" in said
     assert "kubectl pp unsuspend --all" in said
 
@@ -82,11 +82,11 @@ def test_what_keeps_uploads_from_moving_is_named(
     )
 
     operator.stop()
-    until_named(pp, "no operator runs: Lease ", metrics)
+    until_named(pp, "no operator is running: Lease ", metrics)
     key = operator.sealing_key_file.read_bytes()
     operator.sealing_key_file.write_bytes(Fernet.generate_key())
     operator.launch()
-    until_named(pp, "the operator lacks the key with which uploads under way are sealed", metrics)
+    until_named(pp, "the operator does not have the key that sealed uploads in flight", metrics)
     operator.stop()
     operator.sealing_key_file.write_bytes(key)
     operator.start()
@@ -97,10 +97,10 @@ def test_what_keeps_uploads_from_moving_is_named(
 def test_all_uploads_wait_for_a_person(pp: Plugin, writer: Writer) -> None:
     """A held upload alone is for a person, not wrong; but nothing moves any more."""
     writer.put(STATES["held"]("held"))
-    said = until_named(pp, "none of them moves")
+    said = until_named(pp, "none of them makes progress")
     assert "held is stuck for " in said
     writer.put(STATES["backing-off"]("moving"))
-    assert "none of them moves" not in pp("doctor").out
+    assert "none of them makes progress" not in pp("doctor").out
     writer.put(stalled("stuck"))
     assert "stuck is stuck for " in pp("doctor").out
 
@@ -120,10 +120,10 @@ def deployment(name: str, labels: Json, replicas: int, status: Json) -> tuple[Js
 QUOTA = 'pods "some" is forbidden: exceeded quota: pods'
 REFUSED = {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": QUOTA}]}
 DEPLOYMENTS = {
-    "operator-scaled-to-0": (LABELS, 0, {}, "no operator runs: Deployment some is scaled to 0"),
-    "operator-quota": (LABELS, 1, REFUSED, f"Deployment some cannot make its Pods: {QUOTA}"),
-    "step-without-pods": (STEP, 1, {}, "the step service virusscan has no Pod that works"),
-    "step-quota": (STEP, 1, REFUSED, f"the step service virusscan cannot make its Pods: {QUOTA}"),
+    "operator-scaled-to-0": (LABELS, 0, {}, "no operator is running: Deployment some is scaled to 0"),
+    "operator-quota": (LABELS, 1, REFUSED, f"Deployment some cannot create its Pods: {QUOTA}"),
+    "step-without-pods": (STEP, 1, {}, "the step service virusscan has no ready Pod"),
+    "step-quota": (STEP, 1, REFUSED, f"the step service virusscan cannot create its Pods: {QUOTA}"),
 }
 
 
@@ -188,6 +188,6 @@ def test_a_step_says_why_it_is_not_ready(
     writer.request("POST", path, deployment("scan", STEP, 1, {})[0])
     pod("scan-1", STEP, "clamd at tcp:clamd:3310 does not answer")
     words = (
-        "the step service virusscan has no Pod that works: scan-1: clamd at tcp:clamd:3310 does not answer"
+        "the step service virusscan has no ready Pod: scan-1: clamd at tcp:clamd:3310 does not answer"
     )
     until_named(pp, words)

@@ -18,19 +18,19 @@ from tests.plugin.resources import Writer, at
 @pytest.mark.parametrize(
     ("words", "text", "remedy"),
     [
-        (["lsit"], "there is no verb 'lsit'", "did you mean list?"),
+        (["lsit"], "unknown verb 'lsit'", "did you mean list?"),
         (["list", "--nonsense"], "unrecognized arguments: --nonsense", "kubectl pp list --help"),
         (["list", "-o", "xml"], "invalid choice: 'xml'", "kubectl pp list --help"),
-        (["list", "-n", "a", "-A"], "-n and -A exclude each other", ""),
-        (["list", "--since", "yesterday"], "'yesterday' is not a length of time", "1h30m"),
+        (["list", "-n", "a", "-A"], "-n and -A are mutually exclusive", ""),
+        (["list", "--since", "yesterday"], "'yesterday' is not a duration", "1h30m"),
         (["status"], "names", "kubectl pp status --help"),
-        (["suspend"], "no upload is chosen", "--stalled"),
-        (["suspend", "a", "--all"], "names and selections exclude each other", ""),
-        (["restart", "--all"], "--all asks first", "--yes"),
-        (["restart", "-u", "a", "b"], "-u names the one upload", ""),
+        (["suspend"], "no upload is selected", "--stalled"),
+        (["suspend", "a", "--all"], "names and selectors are mutually exclusive", ""),
+        (["restart", "--all"], "--all asks for confirmation", "--yes"),
+        (["restart", "-u", "a", "b"], "-u already selects one upload", ""),
         (["wait"], "wait needs names or a selector", "kubectl pp wait NAME"),
-        (["completion", "tcsh"], "no completion for tcsh", ""),
-        (["--nonsense"], "a verb is missing", "kubectl pp --help"),
+        (["completion", "tcsh"], "no completion for the shell tcsh", ""),
+        (["--nonsense"], "no verb given", "kubectl pp --help"),
     ],
 )
 def test_a_wrong_command_line(pp: Plugin, writer: Writer, words: list[str], text: str, remedy: str) -> None:
@@ -48,7 +48,7 @@ def test_a_wrong_command_line(pp: Plugin, writer: Writer, words: list[str], text
 def test_what_is_not_there(pp: Plugin, verb: str) -> None:
     found = pp(verb, "nobody")
     assert found.code == 4
-    assert "there is no upload nobody in namespace" in found.err
+    assert "no upload nobody in namespace" in found.err
 
 
 def test_an_unknown_upload_can_be_asked_for(pp: Plugin, writer: Writer) -> None:
@@ -70,10 +70,10 @@ def test_nothing_matched_is_said(pp: Plugin) -> None:
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--server=https://127.0.0.1:1"], "the API server cannot be reached: dial tcp 127.0.0.1:1"),
+        (["--server=https://127.0.0.1:1"], "cannot reach the API server: dial tcp 127.0.0.1:1"),
         (["--context=none"], 'context "none" does not exist'),
         (["--kubeconfig=/nonexistent/config"], "/nonexistent/config"),
-        (["--token=wrong"], "the API server does not know you"),
+        (["--token=wrong"], "not authenticated"),
     ],
 )
 def test_a_cluster_that_cannot_be_asked(pp: Plugin, words: list[str], text: str) -> None:
@@ -89,7 +89,7 @@ def test_forbidden_names_the_verb(pp: Plugin, writer: Writer) -> None:
     found = pp("list", "--as=nobody")
     assert found.code == 5
     assert 'User "nobody" cannot list resource "uploadpostprocessings"' in found.err
-    assert "ask for the right to list uploadpostprocessings" in found.err
+    assert "ask an administrator for permission to list uploadpostprocessings" in found.err
     examined = pp("doctor", "--as=nobody")
     assert examined.code == 1
     assert "you may not patch uploadpostprocessings.uploadpp.io" in examined.out
@@ -100,11 +100,11 @@ def test_no_operator(pp: Plugin, writer: Writer) -> None:
     writer.put(at("some", ago_minutes=1))
     asked = pp("resume", "some")
     assert asked.code == 0
-    assert "the operator has not answered yet" in asked.out
+    assert "the operator has not acted yet" in asked.out
     assert "is the operator running? kubectl pp doctor" in asked.err
     examined = pp("doctor")
     assert examined.code == 1
-    assert "no operator has ever run" in examined.out
+    assert "no operator has run" in examined.out
 
 
 def test_no_crd(built: Path, tmp_path: Path) -> None:
@@ -113,11 +113,11 @@ def test_no_crd(built: Path, tmp_path: Path) -> None:
         for verb in (["list"], ["status", "some"], ["watch"], ["restart"]):
             found = pp(*verb)
             assert found.code == 5, verb
-            assert "this cluster has no resource uploadpostprocessings.uploadpp.io" in found.err
+            assert "the CRD uploadpostprocessings.uploadpp.io is not installed" in found.err
             assert "Helm chart" in found.err
         examined = pp("doctor")
         assert examined.code == 1
-        assert "no resource uploadpostprocessings.uploadpp.io" in examined.out
+        assert "uploadpostprocessings.uploadpp.io is not installed" in examined.out
 
 
 def test_no_kubectl(pp: Plugin, built: Path) -> None:

@@ -126,6 +126,6 @@ def test_doctor_tells_alike_troubles_once(pp: Plugin, writer: Writer) -> None:
     writer.put_all([stalled(f"stuck-{i}") for i in range(7)])
     writer.put(STATES["held"]("held"))
     found = pp("doctor").out
-    assert found.count("7 uploads are stuck in the same place; the longest: stuck-") == 1
+    assert found.count("7 uploads are stuck for the same reason; the oldest: stuck-") == 1
     assert "held is stuck for " in found
     assert found.count("kubectl pp status ") == 2

@@ -60,7 +60,7 @@ def test_every_verb_works_with_a_crd_that_lets_nothing_select(pp: Plugin, writer
     assert names("--failed") == names("--has-virus") == names("--outcome=delete") == "evil"
     assert json.loads(pp("stats", "-o", "json").out)["uploads"] == 3
     assert "Name:       later\n" in pp("status", "later").out
-    assert "1 ended and kept" in pp("doctor").out
+    assert "1 ended and not deleted yet" in pp("doctor").out
     process = pp.start("watch", "--step=policies")
     assert process.stdout is not None
     assert "later" in process.stdout.readline()

@@ -134,7 +134,7 @@ def test_a_whole_step_goes_on_by_one_event(pp: Plugin, writer: Writer, nats: Nat
     # The answer of one stands for all; the plugin waits only so long for the resources of the others.
     shown = done.out.count("resumed, now Running, step virusscan (attempt 2)")
     assert shown >= 1
-    assert shown + done.out.count("resumed; its resource does not show it yet") == 60, done
+    assert shown + done.out.count("resumed; the resource does not show it yet") == 60, done
     assert "60 resumed" in done.err
     for name in names:
         until(writer, name, lambda status: bool(status["steps"][0]["attempts"] == 2))
@@ -157,7 +157,7 @@ def test_wait_says_how_it_ended(pp: Plugin, writer: Writer, nats: NatsServer) ->
     stage(writer, "bad", "Running")
     late = pp("wait", "good", "--timeout", "200ms")
     assert late.code == 3
-    assert "time is over: good is Running" in late.err
+    assert "timed out: good is Running" in late.err
     waiting = pp.start("wait", "good", "--timeout", "30s")
     again = pp.start("restart", "bad", "--wait", "--timeout", "30s")
     send(nats, new_message("PostprocessingStepFinished", step_finished("good", "virusscan", "continue")))
@@ -187,14 +187,14 @@ def test_doctor(pp: Plugin, operator: Operator) -> None:
     found = pp("doctor", "--metrics-url", f"{operator.url}/metrics", COLUMNS="300")
     assert found.code == 0, found.out
     assert "holds Lease" in found.out
-    assert "event stream: 0 messages not read" in found.out
+    assert "event stream: 0 unread messages" in found.out
     shown = "\n".join(what_the_page_shows_of_the_operator(pp, f"{operator.url}/metrics"))
     assert "holds Lease" in shown
-    assert "event stream: 0 messages not read" in shown
+    assert "event stream: 0 unread messages" in shown
     operator.stop()
     stopped = pp("doctor")
     assert stopped.code == 1
-    assert "no operator runs" in stopped.out
+    assert "no operator is running" in stopped.out
     assert "kubectl get pods" in stopped.out
 
 
@@ -240,7 +240,7 @@ def test_doctor_has_the_operators_own_words_while_it_holds(
     assert "does not process uploads: holding: the replaced service runs (postprocessing)" in held
     assert "switch it off: services.postprocessing.image" in held
     assert "replaced service" not in after
-    assert "all owners seal with the key" in after
+    assert "all owners have the sealing key" in after
 
 
 @pytest.mark.parametrize(
@@ -248,14 +248,14 @@ def test_doctor_has_the_operators_own_words_while_it_holds(
     [
         (
             {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}},
-            "does not run: ImagePullBackOff: no such image",
+            "is not running: ImagePullBackOff: no such image",
         ),
         (
             {
                 "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s"}},
                 "lastState": {"terminated": {"exitCode": 2, "message": "uploadpp: STEPS: bad"}},
             },
-            "does not run: CrashLoopBackOff: back-off 5m0s: uploadpp: STEPS: bad",
+            "is not running: CrashLoopBackOff: back-off 5m0s: uploadpp: STEPS: bad",
         ),
     ],
     ids=["image", "crash"],
@@ -334,7 +334,7 @@ def test_doctor_reads_the_metrics_of_a_pod(
     server.shutdown()
     server.server_close()
     assert found.code == 0, found
-    assert "event stream: 0 messages not read" in found.out
+    assert "event stream: 0 unread messages" in found.out
     assert ", its Secret is " in unready.out
     assert unready.code == 1
     assert f"operator {name} does not process uploads: cannot publish: NATS refuses a subject" in unready.out

@@ -48,7 +48,7 @@ def test_only_what_is_over_for_long_enough(pp: Plugin, writer: Writer) -> None:
     assert {line.rpartition("/")[2] for line in shown.out.splitlines()} == {"old-good", "old-bad"}
     asked = pp("prune", "--older", "7d")
     assert asked.code == 2
-    assert "prune asks first, and nobody is there to answer" in asked.err
+    assert "prune asks for confirmation, and the input is not a terminal" in asked.err
     assert pp("prune").code == 2
     assert names(writer) == before
 
@@ -68,7 +68,7 @@ def test_a_person_is_asked(pp: Plugin, writer: Writer) -> None:
     put_all(writer)
     for answer, left in (("n", 6), ("y", 4)):
         terminal = Terminal(pp, "kubectl", "pp", "prune", "--older=7d", columns=80)
-        terminal.until(r"remove the resources of 2 uploads in namespace \S+\? \[y/N\]")
+        terminal.until(r"delete the resources of 2 uploads in namespace \S+\? \[y/N\]")
         terminal.type(f"{answer}\n")
         terminal.end()
         assert len(names(writer)) == left
@@ -101,6 +101,6 @@ def test_many_are_interrupted_and_go_on(pp: Plugin, writer: Writer) -> None:
     assert out.count(" deleted\n") == 200 - left
     if process.returncode:  # else it was done before the signal came
         assert process.returncode == 130
-        assert "to go on with the rest: kubectl pp prune --older=7d --yes" in err
+        assert "to continue with the rest: kubectl pp prune --older=7d --yes" in err
     assert pp("prune", "--older=7d", "--yes").code == 0
     assert names(writer) == set()

@@ -140,7 +140,7 @@ def test_what_is_in_it_and_what_is_not(pp: Plugin, writer: Writer, cluster: Loca
     assert (
         any("metrics of Pod operator" in line for line in about["missing"]) or "metrics/operator.txt" in found
     )
-    assert "look through it" in done.err
+    assert "review it" in done.err
 
 
 def test_with_few_rights_it_says_what_it_could_not_read(pp: Plugin, writer: Writer) -> None:
@@ -173,7 +173,7 @@ def test_with_few_rights_it_says_what_it_could_not_read(pp: Plugin, writer: Writ
 def test_no_archive_goes_to_a_terminal(pp: Plugin) -> None:
     terminal = Terminal(pp, "kubectl", "pp", "report", "-o", "-", columns=80)
     assert terminal.end() == 2
-    assert "a terminal cannot show an archive" in terminal.seen
+    assert "the archive cannot be written to a terminal" in terminal.seen
 
 
 @pytest.mark.usefixtures("pod")

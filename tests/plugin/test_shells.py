@@ -33,7 +33,7 @@ def test_fish(pp: Plugin, writer: Writer) -> None:
         )
         return run.stdout.splitlines()
 
-    assert completed("kubectl pp resta") == ["restart\tstart uploads again"]
+    assert completed("kubectl pp resta") == ["restart\tbegin a new run of uploads"]
     assert completed("kubectl pp list --color=al") == ["--color=always"]
     assert completed("kubectl pp status upl") == ["upload-7\tRunning, step virusscan report.pdf"]
 

@@ -206,7 +206,7 @@ def test_the_page_says_when_what_it_shows_is_old() -> None:
     model.put(seen(waiting()))
     assert events(stream, now)["state"]["lost"] == ""
     silent = events(stream, now + SILENT_SECONDS + 1)["state"]
-    assert silent["lost"] == "nothing has come from the API server"
+    assert silent["lost"] == "no response from the API server"
     assert silent["asOf"] == pytest.approx(now, abs=2)
 
 

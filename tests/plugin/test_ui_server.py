@@ -216,13 +216,13 @@ def test_no_other_file_is_served(server: Server, path: str) -> None:
 def test_what_is_not_a_name_reaches_no_cluster(server: Server, name: str) -> None:
     answer, content = ask(server, "upload?" + urlencode({"open": name}))
     assert answer.status == 404
-    assert json.loads(content)["error"] == "no upload is named"
+    assert json.loads(content)["error"] == "no upload is given"
 
 
 def test_only_what_the_page_shows_is_read_from_the_cluster(server: Server) -> None:
     answer, content = ask(server, "upload?open=kube-system/x")
     assert answer.status == 404
-    assert json.loads(content)["error"] == "there is no upload x among those that are shown"
+    assert json.loads(content)["error"] == "upload x is not among those shown"
 
 
 def test_an_address_that_is_too_long_is_refused(server: Server) -> None:

@@ -109,9 +109,7 @@ async def test_a_rollback_hands_over(site: Site, driver: Driver, clock: Clock) -
 async def test_the_plugin_finds_everything_in_order(site: Site, driver: Driver) -> None:
     done = await under_load(site, driver, lambda: None)
     report = site.type(["kubectl", "pp", "doctor", f"--namespace={NAMESPACE}"])
-    assert "✔ event stream: 0 messages not read" in report, (
-        report
-    )  # the metrics of the Pod could be asked for
+    assert "✔ event stream: 0 unread messages" in report, report  # the metrics of the Pod could be asked for
     logs = site.type(["kubectl", "pp", "logs", done.ids[0], f"--namespace={NAMESPACE}"])
     assert done.ids[0] in logs
 

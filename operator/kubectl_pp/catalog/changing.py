@@ -18,15 +18,16 @@ from kubectl_pp.flags import (
 CHANGING: tuple[Verb, ...] = (
     Verb(
         "restart",
-        "start uploads again",
-        "Begins a new run of the named or selected uploads, from the first step or --from-step. After an "
-        "abort or a release that is refused unless forced, because the storage may have lost the bytes.\n"
-        "It also speaks the language of the command it replaces: -u ID, -s STEP, or nothing at all (-s "
-        "finished). Then it does what that command did: the current step starts again, or the storage is "
-        "told the outcome again; an upload that has ended begins a new run. With --restart every one of "
-        "them does. A whole step (-s alone) is resumed by one request, however many uploads are in it.\n"
-        f"{UPLOAD_NAMES} A command for many uploads may be interrupted and repeated with the token it "
-        "prints.",
+        "begin a new run of uploads",
+        "Begins a new run of the named or selected uploads, at the first step or at --from-step. After an "
+        "abort or a release this is refused without --force, because the storage may have lost the bytes.\n"
+        "It also takes the flags of the command that it replaces: -u ID, -s STEP, or none at all (the same "
+        "as -s finished). It then does what that command did: the current step starts again, or the "
+        "storage gets the outcome again. An upload that has ended begins a new run. With --restart every "
+        "selected upload begins a new run. -s alone resumes the whole step with one request, however many "
+        "uploads are at it.\n"
+        f"{UPLOAD_NAMES} If a command for many uploads is interrupted, repeat it with --repeat and the "
+        "token that it prints.",
         Names.SOME,
         (
             CHOICE,
@@ -34,71 +35,72 @@ CHANGING: tuple[Verb, ...] = (
             Group(CHANGE.title, (FRESH_RUN, FROM_STEP, FORCE, CREATE, REPEAT, *CHANGE.flags)),
         ),
         (
-            ("one upload, from its first step", "kubectl pp restart 7d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11"),
+            ("one upload, from the first step", "kubectl pp restart 7d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11"),
             (
-                "scan once more, and wait for the end",
+                "scan the newest upload again, and wait until it has ended",
                 "kubectl pp restart @latest --from-step virusscan --wait",
             ),
             (
-                "all that wait for the virus scanner, after it was unavailable",
+                "all uploads that wait for the virus scanner, after an outage",
                 "kubectl pp restart -s virusscan",
             ),
-            ("all that wait for the storage (as the old command)", "kubectl pp restart"),
-            ("what has failed, first only shown", "kubectl pp restart --failed --dry-run"),
+            ("all uploads that wait for the storage (as with the old command)", "kubectl pp restart"),
+            ("show which failed uploads would be restarted", "kubectl pp restart --failed --dry-run"),
         ),
     ),
     Verb(
         "resume",
-        "let uploads go on now",
-        "Starts the current step again as a new attempt, without waiting for a back-off; an upload that "
-        "waits for the storage tells it the outcome again (continue and delete); a held step gets new "
-        "retries. -u, -s and nothing at all (-s finished) mean what they meant to the old command. "
+        "start the current step again",
+        "Starts the current step again as a new attempt, without waiting for the back-off. If the upload "
+        "waits for the storage, the storage gets the outcome again (continue and delete only). A held step "
+        "gets new retries. -u, -s and no flag at all (the same as -s finished) work as in the old command. "
         f"{UPLOAD_NAMES}",
         Names.SOME,
         (CHOICE, OLD_LANGUAGE, Group(CHANGE.title, (CREATE, REPEAT, *CHANGE.flags))),
         (
             ("do not wait for the back-off", "kubectl pp resume @latest"),
-            ("all that are stuck, after the cause is gone", "kubectl pp resume --stalled"),
+            ("all uploads that are stuck, after the cause is fixed", "kubectl pp resume --stalled"),
         ),
     ),
     Verb(
         "suspend",
-        "let uploads rest",
-        f"Lets a running step end and starts no other one (spec.desiredState: Suspended). {UPLOAD_NAMES}",
+        "pause uploads before their next step",
+        f"Lets the current step end and starts no further one (spec.desiredState: Suspended). {UPLOAD_NAMES}",
         Names.SOME,
         (CHOICE, CHANGE),
-        (("everything in the step policies", "kubectl pp suspend --step policies"),),
+        (("all uploads at the step policies", "kubectl pp suspend --step policies"),),
     ),
     Verb(
         "unsuspend",
-        "let suspended uploads go on",
-        f"Takes a suspension back (spec.desiredState: Active). {UPLOAD_NAMES}",
+        "continue suspended uploads",
+        f"Ends a suspension (spec.desiredState: Active). {UPLOAD_NAMES}",
         Names.SOME,
         (CHOICE, CHANGE),
-        (("all of the namespace", "kubectl pp unsuspend --all --yes"),),
+        (("all uploads of the namespace", "kubectl pp unsuspend --all --yes"),),
     ),
     Verb(
         "cancel",
-        "end uploads",
-        "Ends uploads whose outcome the storage was not told yet: with abort, which keeps the bytes, or "
-        f"with --delete, which removes them (spec.desiredState: Cancelled). {UPLOAD_NAMES}",
+        "end uploads before they are released",
+        "Ends uploads whose outcome has not been sent to the storage yet (spec.desiredState: Cancelled). "
+        "The outcome is abort, which keeps the bytes in the storage; with --delete it is delete, which "
+        f"removes them. {UPLOAD_NAMES}",
         Names.SOME,
         (
             CHOICE,
             Group(
                 CHANGE.title,
-                (Flag(("--delete",), "remove the bytes from the storage as well"), *CHANGE.flags),
+                (Flag(("--delete",), "also delete the bytes from the storage"), *CHANGE.flags),
             ),
         ),
         (("one upload, with its bytes", "kubectl pp cancel @latest --delete"),),
     ),
     Verb(
         "prune",
-        "remove the resources of uploads that are over",
-        "Deletes the resources of uploads that ended longer ago than --older, and asks first. It touches "
-        "neither files nor the storage. Uploads in postprocessing stay. An upload that has ended and waits "
-        "for a person, because its release failed, stays too, unless --failed is given. The operator itself "
-        "removes resources after the times of UPLOADPP_TTL_COMPLETED and UPLOADPP_TTL_FAILED.",
+        "delete the resources of ended uploads",
+        "Deletes the resources of uploads that ended longer ago than --older, after a confirmation. It "
+        "changes nothing in the storage. Uploads in postprocessing stay. An upload whose release failed "
+        "needs a person, so it stays too unless --failed is given. The operator deletes resources "
+        "automatically after UPLOADPP_TTL_COMPLETED and UPLOADPP_TTL_FAILED.",
         groups=(
             PRUNED,
             Group(
@@ -107,8 +109,8 @@ CHANGING: tuple[Verb, ...] = (
             ),
         ),
         examples=(
-            ("what would go", "kubectl pp prune --older 7d --dry-run"),
-            ("without asking, in a job", "kubectl pp prune --older 30d --outcome continue --yes"),
+            ("show what would be deleted", "kubectl pp prune --older 7d --dry-run"),
+            ("without confirmation, for a Job", "kubectl pp prune --older 30d --outcome continue --yes"),
         ),
     ),
 )

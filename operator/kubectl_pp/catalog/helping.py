@@ -6,26 +6,27 @@ from kubectl_pp.flags import AGENT, METRICS, Completes, Flag, Group
 HELPING: tuple[Verb, ...] = (
     Verb(
         "doctor",
-        "look for what is wrong",
-        "Checks the cluster, the CRD, your rights, the operator's Lease, Deployment and Pods, what these "
-        "say at /readyz, its sealing key and metrics, step services of the chart, and stuck uploads. Each "
-        "finding names its remedy. When uploads do not move it ends with 1 and the operator's own words.",
+        "find out what is wrong",
+        "Checks the cluster, the CRD, your permissions, the operator's Lease, Deployment and Pods, their "
+        "/readyz, the sealing key, the metrics, the step services of the chart, and stuck uploads. Each "
+        "finding names its remedy. If uploads do not progress, it prints the operator's reason and exits "
+        "with 1.",
         groups=(
             AGENT,
             METRICS,
         ),
-        examples=(("the usual", "kubectl pp doctor"),),
+        examples=(("check everything", "kubectl pp doctor"),),
     ),
     Verb(
         "report",
-        "write an archive for those who help you",
-        "Collects uploads (those that need a person first), Events, Leases, log lines of the operator and "
-        "of step services, the operator's /readyz and metrics, the values of the chart, versions, and "
-        "what doctor finds. What looks like a secret, an address or a sealed part is removed. Names of "
-        "files, users and spaces, and mail addresses, are replaced, the same name by the same word. Ids "
-        "of uploads, and names of steps, Pods and namespaces stay. What you have no right to read is left "
-        "out and listed. It has at most 20 MB before it is compressed. Look through it before you hand it "
-        "on.",
+        "write an archive for a bug report",
+        "Collects uploads (those that need attention first), Events, Leases, log lines of the operator and "
+        "of step services, the operator's /readyz and metrics, the values of the chart, versions, and the "
+        "findings of doctor. It removes everything that looks like a secret, an address or encrypted data. "
+        "It replaces the names of files, users and spaces, and mail addresses; the same name always "
+        "becomes the same word. Upload ids and the names of steps, Pods and namespaces stay. It lists what "
+        "you are not allowed to read, and leaves that out. The archive has at most 20 MB before "
+        "compression. Review it before you pass it on.",
         groups=(
             Group(
                 "The archive",
@@ -42,13 +43,13 @@ HELPING: tuple[Verb, ...] = (
             AGENT,
             METRICS,
         ),
-        examples=(("for a question or an issue", "kubectl pp report -o report.tar.gz"),),
+        examples=(("for an issue", "kubectl pp report -o report.tar.gz"),),
     ),
     Verb(
         "completion",
         "set up completion in your shell",
-        "Prints code for your shell. kubectl completes plugins through a program kubectl_complete-pp on "
-        "PATH; --install puts it there.",
+        "Prints a completion script for your shell. kubectl completes plugins through a program "
+        "kubectl_complete-pp on PATH; --install writes that program.",
         Names.SHELL,
         (
             Group(
@@ -56,7 +57,7 @@ HELPING: tuple[Verb, ...] = (
                 (
                     Flag(
                         ("--install",),
-                        "also write kubectl_complete-pp into this folder, or beside the plugin",
+                        "also write kubectl_complete-pp into this folder (default: beside the plugin)",
                         "FOLDER",
                         optional=True,
                         completes=Completes.FILES,
@@ -84,5 +85,5 @@ HELPING: tuple[Verb, ...] = (
             ),
         ),
     ),
-    Verb("help", "explain a verb", "Prints the manual of a verb.", Names.VERB, offline=True),
+    Verb("help", "show the manual of a verb", "Prints the manual of a verb.", Names.VERB, offline=True),
 )

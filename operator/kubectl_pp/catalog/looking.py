@@ -7,9 +7,9 @@ LOOKING: tuple[Verb, ...] = (
     Verb(
         "list",
         "list uploads",
-        "Prints the table `kubectl get uploadpostprocessings` prints, with filters. --json prints one "
-        "array with the keys of `ocis storage-users uploads sessions --json`, for scripts written for "
-        "that.",
+        "Prints the same table as `kubectl get uploadpostprocessings`, with filters. --json prints one "
+        "array with the keys of `ocis storage-users uploads sessions --json`, for scripts that were "
+        "written for that command.",
         groups=(
             FILTERS,
             Group(
@@ -18,29 +18,33 @@ LOOKING: tuple[Verb, ...] = (
                     *OUTPUT.flags,
                     Flag(
                         ("--sort-by",),
-                        "column to sort by; by default what needs a person comes first, then the newest",
+                        "column to sort by (default: uploads that need attention first, then the newest)",
                         "COLUMN",
                     ),
-                    Flag(("--limit",), "most rows; 0 is all (the default is 200 on a terminal)", "NUMBER"),
-                    Flag(("--json",), "one array of upload sessions, as the old command printed"),
-                    Flag(("-w", "--watch"), "keep on printing a line for every change"),
+                    Flag(
+                        ("--limit",),
+                        "maximum number of rows; 0 means all (the default is 200 on a terminal)",
+                        "NUMBER",
+                    ),
+                    Flag(("--json",), "one array of upload sessions, in the format of the old command"),
+                    Flag(("-w", "--watch"), "after the list, print a line for every change"),
                 ),
             ),
         ),
         examples=(
             ("all uploads of the namespace, with every column", "kubectl pp list -o wide"),
-            ("what needs a person, anywhere", "kubectl pp list -A --stalled"),
+            ("what needs attention in any namespace", "kubectl pp list -A --stalled"),
             (
-                "what waits for the virus scanner for an hour or more",
+                "uploads created over an hour ago that are at the virus scan",
                 "kubectl pp list --step virusscan --older 1h",
             ),
-            ("what a virus was found in, for a script", "kubectl pp list --has-virus --json"),
+            ("uploads in which a virus was found, for a script", "kubectl pp list --has-virus --json"),
         ),
     ),
     Verb(
         "status",
-        "show where uploads stand, why, and what to do",
-        "Shows one upload or several: the state in words, each step with its attempts, the next try, "
+        "explain the state of uploads, and what to do",
+        "Shows one upload or several: the state in words, each step with its attempts, the next retry, "
         f"conditions, recent Events, and what you can do. {UPLOAD_NAMES}",
         Names.MANY,
         (
@@ -59,40 +63,44 @@ LOOKING: tuple[Verb, ...] = (
         ),
         (
             ("the newest upload", "kubectl pp status @latest"),
-            ("by the id in the log of the storage", "kubectl pp status 7d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11"),
+            (
+                "by the upload id, as in the log of the storage",
+                "kubectl pp status 7d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11",
+            ),
         ),
     ),
     Verb(
         "watch",
-        "watch uploads move",
-        "A live table of the uploads in postprocessing, those in trouble first; with a NAME the live "
-        "status of that upload until it ends. Without a terminal: one line for every change. Ends with "
-        "Ctrl-C.",
+        "follow uploads live",
+        "Shows a live table of the uploads in postprocessing, those that need attention first. With a "
+        "NAME it shows the live status of that upload until the upload ends. If the output is not a "
+        "terminal, it prints one line for every change. Ctrl-C ends it.",
         Names.SOME,
         (FILTERS,),
         (
-            ("everything that moves", "kubectl pp watch"),
+            ("all uploads in postprocessing", "kubectl pp watch"),
             ("one upload, until it ends", "kubectl pp watch @latest"),
-            ("a log of what happens in a step", "kubectl pp watch --step virusscan | tee scan.log"),
+            ("a log of what happens at a step", "kubectl pp watch --step virusscan | tee scan.log"),
         ),
     ),
     Verb(
         "ui",
         "show a read-only page in the browser",
-        "Serves a page on loopback until Ctrl-C: uploads in flight with those first that need attention, "
-        "why they wait and what to do, each upload with its steps, Events and YAML, and what the "
-        "operator says of itself. It follows changes, with your connection and your rights, and makes "
-        "none: it shows the commands that do. The address holds a secret; nothing leaves this machine.",
+        "Serves a page on loopback until Ctrl-C. The page lists the uploads in flight, those that need "
+        "attention first, and says why each one waits and what to do. It shows the steps, Events and YAML "
+        "of each upload, and the health of the operator. It updates live, through your connection and "
+        "with your permissions. It changes nothing: it shows the commands that do. The address of the "
+        "page contains a secret; nothing leaves this machine.",
         groups=(
             SELECTORS,
             Group(
                 "The page",
                 (
                     Flag(("--open",), "open the browser"),
-                    Flag(("--port",), "port on 127.0.0.1; 0 is any free one", "NUMBER", default="0"),
+                    Flag(("--port",), "port on 127.0.0.1; 0 means any free port", "NUMBER", default="0"),
                     Flag(
                         ("--demo",),
-                        "made-up uploads, so many in flight; asks no cluster",
+                        "show COUNT made-up uploads in flight, without a cluster",
                         "COUNT",
                         optional=True,
                     ),
@@ -102,7 +110,7 @@ LOOKING: tuple[Verb, ...] = (
             METRICS,
         ),
         examples=(
-            ("look at the namespace of the context", "kubectl pp ui --open"),
+            ("the namespace of the current context", "kubectl pp ui --open"),
             ("try it without a cluster", "kubectl pp ui --demo"),
             ("all namespaces, on a port of your choice", "kubectl pp ui -A --port 8080"),
         ),
@@ -114,15 +122,15 @@ FOLLOWING: tuple[Verb, ...] = (
         "wait",
         "wait until uploads have ended",
         f"Waits until all of the uploads have ended, and exits with 0 if all succeeded. {UPLOAD_NAMES} "
-        "Without names it waits for those selected at its start.",
+        "Without names it waits for the uploads that match when it starts.",
         Names.SOME,
         (
             SELECTORS,
             Group(
                 "How",
                 (
-                    Flag(("--timeout",), "limit; 0 is none", "TIME", default="0"),
-                    Flag(("-q", "--quiet"), "say nothing"),
+                    Flag(("--timeout",), "timeout; 0 means no limit", "TIME", default="0"),
+                    Flag(("-q", "--quiet"), "print nothing"),
                 ),
             ),
         ),
@@ -131,7 +139,7 @@ FOLLOWING: tuple[Verb, ...] = (
     Verb(
         "events",
         "list the Events of uploads",
-        f"Lists Kubernetes Events about uploads, the newest last. {UPLOAD_NAMES}",
+        f"Lists the Kubernetes Events of uploads, the newest last. {UPLOAD_NAMES}",
         Names.SOME,
         (
             Group(
@@ -141,44 +149,44 @@ FOLLOWING: tuple[Verb, ...] = (
                     Flag(("--since",), "seen within this time, such as 90s, 2h, 3d", "TIME"),
                 ),
             ),
-            Group("Output", (Flag(("--no-headers",), "leave the line of column names out"),)),
+            Group("Output", (Flag(("--no-headers",), "omit the header row"),)),
         ),
-        (("what went wrong lately", "kubectl pp events --warnings --since 1h"),),
+        (("warnings of the last hour", "kubectl pp events --warnings --since 1h"),),
     ),
     Verb(
         "logs",
         "print log lines about an upload",
-        "Prints the lines of all operator Pods that name the upload, through `kubectl logs`. With --steps it "
-        "prints those of the Pods of the chart's stepServices. "
-        f"{UPLOAD_NAMES} Without a NAME: all lines.",
+        "Prints the log lines of all operator Pods that name the upload, through `kubectl logs`. With "
+        "--steps it prints those of the Pods of the chart's stepServices. "
+        f"{UPLOAD_NAMES} Without a NAME it prints all lines.",
         Names.SOME,
         (
             AGENT,
             Group(
                 "Which lines",
                 (
-                    Flag(("--steps",), "of the step services instead of the operator"),
-                    Flag(("-f", "--follow"), "keep on printing"),
+                    Flag(("--steps",), "from the step services instead of the operator"),
+                    Flag(("-f", "--follow"), "print new lines as they are written"),
                     Flag(("--since",), "written within this time", "TIME"),
                     Flag(
                         ("--tail",),
-                        "at most so many of each Pod's last lines, before the upload is looked for",
+                        "read only this many of each Pod's last lines, and search them for the upload",
                         "COUNT",
                         default="-1",
                     ),
-                    Flag(("--raw",), "print lines as they are"),
+                    Flag(("--raw",), "print lines unformatted"),
                 ),
             ),
         ),
         (
-            ("what the operator thought", "kubectl pp logs @latest --since 1h"),
-            ("what the scanner said about it", "kubectl pp logs @latest --steps"),
+            ("what the operator logged", "kubectl pp logs @latest --since 1h"),
+            ("what the step services logged", "kubectl pp logs @latest --steps"),
         ),
     ),
     Verb(
         "stats",
         "count uploads by step and state",
-        "Counts uploads by step and state, names the oldest, shows how many wait for a retry, and how "
+        "Counts uploads by step and state, names the oldest, and shows how many wait for a retry and how "
         "long steps took.",
         groups=(
             FILTERS,

@@ -48,9 +48,9 @@ class Answers:
         """
         key = _key(params.get("open", ""))
         if key is None:
-            raise MissingError("no upload is named")
+            raise MissingError("no upload is given")
         if not self._source.model.stamp(key):
-            raise MissingError(f"there is no upload {key[1]} among those that are shown")
+            raise MissingError(f"upload {key[1]} is not among those shown")
         upload = self._source.upload(*key)
         return describe(upload, self._source.events(upload), self._commands, time.time())
 

@@ -48,7 +48,7 @@ class Commands:
         commands = [{"text": "The same list in a terminal:", "command": listing}]
         if wanted.view == "attention" and found.stuck:
             resume = self._somewhere(" ".join(["resume", *words, *users]))
-            text = f"When the cause is gone, let all {found.stuck:,} that are stalled or held go on:"
+            text = f"When the cause is fixed, resume all {found.stuck:,} that are stalled or held:"
             commands.append({"text": text, "command": resume})
         return commands
 

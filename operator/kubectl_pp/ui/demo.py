@@ -83,7 +83,7 @@ class Demo:
             {
                 "look": "done good",
                 "bad": False,
-                "text": "operator uploadpp-0 says that it is ready",
+                "text": "operator uploadpp-0 is ready",
                 "remedy": "",
             },
             {
@@ -95,7 +95,7 @@ class Demo:
             {
                 "look": "done good",
                 "bad": False,
-                "text": "event stream: 0 messages not read, 3 read and not yet acknowledged",
+                "text": "event stream: 0 unread messages, 3 awaiting acknowledgement",
                 "remedy": "",
             },
         ]

@@ -80,7 +80,7 @@ def _step(upload: Upload, step: Step) -> Json:
     if step.state == StepState.WAITING and step.name == upload.step:
         words = "queued for a slot" if upload.stage == Stage.QUEUED else "not started"
     if step.state == StepState.RUNNING and upload.stage == Stage.DELAYING:
-        words = "waits for its time"
+        words = "waits for its start time"
     shape = f"{icon.name.lower()} {tone(color)}"
     if step.name == upload.step and upload.stuck and step.state == StepState.RUNNING:
         words, shape = "running, no answer", "held bad"

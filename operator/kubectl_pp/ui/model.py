@@ -130,7 +130,7 @@ class Model:
         if self.lost:
             return self.lost
         if self.heard and now - self.heard > SILENT_SECONDS:
-            return "nothing has come from the API server"
+            return "no response from the API server"
         return ""
 
     def silent_steps(self) -> frozenset[str]:

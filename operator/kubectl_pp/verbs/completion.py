@@ -24,7 +24,9 @@ def run(context: Context) -> int:
     shell = context.options.names
     if shell not in SHELLS:
         raise UsageError(
-            f"name your shell: {', '.join(SHELLS)}" if shell is None else f"no completion for {shell}"
+            f"the shell must be one of {', '.join(SHELLS)}"
+            if shell is None
+            else f"no completion for the shell {shell}"
         )
     if context.options.install is not None:
         _install(context)
@@ -44,6 +46,6 @@ def _install(context: Context) -> None:
         path.chmod(0o755)
     except OSError as error:
         raise PluginError(
-            f"{path} cannot be written: {error.strerror}", "--install=FOLDER names another folder"
+            f"{path} is not writable: {error.strerror}", "--install=FOLDER names another folder"
         ) from error
     context.screen.note(f"{path} written")

@@ -21,7 +21,7 @@ _OURS = re.compile(rf"{LEASES}(?:[1-5]?[0-9]|6[0-3])")
 """An operator has 64 shards at most. Of other names there may be any number, and each holder is asked."""
 NAMED = 5
 _RIGHTS = (
-    (GROUP, PLURAL, "", "list", "to see uploads"),
+    (GROUP, PLURAL, "", "list", "to list and watch uploads"),
     (GROUP, PLURAL, "", "watch", "for watch, wait and --wait"),
     (GROUP, PLURAL, "", "patch", "for restart, resume, suspend, cancel"),
     (GROUP, PLURAL, "", "create", "for --create"),
@@ -83,7 +83,7 @@ def _rights(context: Context, namespace: str) -> Iterator[Finding]:
         try:
             answer = _allowed(context, body)
         except PluginError as error:
-            yield Finding(Verdict.NOTE, f"your rights cannot be asked for: {error}")
+            yield Finding(Verdict.NOTE, f"cannot check your permissions: {error}")
             return
         if not answer:
             name = f"{resource}.{group}" if group else resource
@@ -94,10 +94,10 @@ def _rights(context: Context, namespace: str) -> Iterator[Finding]:
         yield Finding(
             Verdict.BAD if bad else Verdict.WARNING,
             f"you may not {verb} {name} in {namespace} ({purpose})",
-            f"ask for that right; {check}",
+            f"ask an administrator for it; {check}",
         )
     if not denied:
-        yield Finding(Verdict.GOOD, f"you have all rights the plugin uses in {namespace}")
+        yield Finding(Verdict.GOOD, f"you have all permissions that the plugin uses in {namespace}")
 
 
 def _allowed(context: Context, body: Json) -> bool:
@@ -120,11 +120,11 @@ def shards(context: Context, namespace: str) -> Shards:
     try:
         found = context.client.items(path, {})
     except UnavailableError as error:
-        text = f"the operator's Lease cannot be read: {error}"
+        text = f"cannot read the operator's Lease: {error}"
         return Shards([], [Finding(Verdict.WARNING, text, error.remedy)], set())
     leases = [lease for lease in found if _OURS.fullmatch(lease["metadata"]["name"])]
     if not leases:
-        text = f"no operator has ever run in {namespace}: there is no Lease {LEASES}0"
+        text = f"no operator has run in {namespace} yet: there is no Lease {LEASES}0"
         remedy = "install it with its Helm chart, or name its namespace with --operator-namespace"
         return Shards([], [Finding(Verdict.BAD, text, remedy)], set())
     judged = [_judge(context, namespace, lease) for lease in leases]
@@ -151,10 +151,10 @@ def _judge(context: Context, namespace: str, lease: Json) -> tuple[Finding, str]
     holder = harmless(str(spec.get("holderIdentity") or ""))
     silent = time.time() - (parse_time(spec.get("renewTime")) or 0.0)
     if not holder:
-        text = f"no operator runs: {where} was given back {human(silent)} ago"
+        text = f"no operator is running: {where} was released {human(silent)} ago"
         return Finding(Verdict.BAD, text, _look_at(context, namespace)), ""
     if silent > 2 * float(spec.get("leaseDurationSeconds", 15)):
-        text = f"the operator is dead: {holder} has not renewed {where} for {human(silent)}"
+        text = f"the operator is not alive: {holder} has not renewed {where} for {human(silent)}"
         return Finding(Verdict.BAD, text, _look_at(context, namespace)), holder
     epoch = spec.get("leaseTransitions", 0)
     text = f"operator {holder} holds {where} (epoch {epoch}), renewed {human(silent)} ago"
@@ -175,7 +175,7 @@ def _stuck(context: Context, uploads: list[Upload]) -> Iterator[Finding]:
         since = human(time.time() - first.since)
         text = f"{first.name} is stuck for {since}: {state(first)}. {first.message}"
         if len(group) > 1:
-            text = f"{len(group):,} uploads are stuck in the same place; the longest: {text}"
+            text = f"{len(group):,} uploads are stuck for the same reason; the oldest: {text}"
         verdict = Verdict.WARNING if first.stage == Stage.HELD else Verdict.BAD
         yield Finding(verdict, text, context.command(f"status {first.name}"))
     if len(alike) > NAMED:
@@ -190,9 +190,11 @@ def _uploads(context: Context) -> Iterator[Finding]:
         yield Finding(Verdict.BAD, str(error), error.remedy)
         return
     ended = sum(tally.ended.values())
-    yield Finding(Verdict.GOOD, f"{tally.moving:,} uploads in postprocessing, {ended:,} ended and kept")
+    yield Finding(
+        Verdict.GOOD, f"{tally.moving:,} uploads in postprocessing, {ended:,} ended and not deleted yet"
+    )
     if tally.moving and len(tally.kept) == tally.moving:
-        text = "none of them moves: each waits for an answer that does not come, or for a person"
+        text = "none of them makes progress: each waits for an answer that does not come, or for a person"
         yield Finding(Verdict.BAD, text, context.command("stats"))
     yield from _stuck(context, sorted((u for u in tally.kept if u.stuck), key=lambda u: u.newest))
     if suspended := sum(not upload.stuck for upload in tally.kept):

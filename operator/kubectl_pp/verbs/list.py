@@ -85,12 +85,12 @@ def run(context: Context) -> int:
     options = context.options
     if options.watch:
         if options.output or options.json:
-            raise UsageError("--watch prints lines; it does not go with --output and --json")
+            raise UsageError("--watch cannot be used with --output or --json")
         from kubectl_pp.verbs import watch  # noqa: PLC0415 -- only here
 
         return watch.run_plain(context)
     if options.json and options.output:
-        raise UsageError("--json and --output exclude each other")
+        raise UsageError("--json and --output are mutually exclusive")
     limit = _limit(context)
     if not options.json and options.output in (None, "wide"):
         return _print_table(context, limit)

@@ -29,7 +29,9 @@ def run(context: Context) -> int:
     if not found:
         who = "step services" if options.steps else "operator"
         whom = "these uploads" if wanted else f"the {who}"
-        context.screen.note(f"no lines about {whom}; they may be older than what the Pods still have")
+        context.screen.note(
+            f"no lines about {whom}; they may be older than the logs that the Pods still have"
+        )
     return ExitCode.OK
 
 

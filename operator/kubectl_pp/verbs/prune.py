@@ -1,4 +1,4 @@
-"""`prune`: remove the resources of uploads that have ended some time ago."""
+"""`prune`: delete the resources of uploads that have ended some time ago."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def run(context: Context) -> int:
     """Remove what is over; returns the exit code."""
     options = context.options
     if not options.older:
-        raise UsageError("--older is missing", "--older=7d removes what ended more than a week ago")
+        raise UsageError(
+            "--older is missing",
+            "--older=7d deletes the resources of uploads that ended more than a week ago",
+        )
     earliest = time.time() - parse_duration(options.older, "--older")
 
     def is_over(upload: Upload) -> bool:
@@ -37,7 +40,7 @@ def run(context: Context) -> int:
     if not uploads:
         context.screen.note(f"nothing matched: no such upload has ended more than {options.older} ago")
         return ExitCode.OK
-    confirm(context, "remove the resources of", len(uploads))
+    confirm(context, "delete the resources of", len(uploads))
     # What was listed was looked at then. A resource that has changed since is read again.
     batch = Batch(context, lambda _: Delete(), lambda upload: not upload.raw.get("status") or is_over(upload))
     return _report(context, batch.run(uploads, options.verb))
@@ -82,7 +85,7 @@ def _report(context: Context, batch_result: BatchResult) -> int:
         context.screen.note(", ".join(f"{count:,} {word}" for word, count in counts.items()))
     if batch_result.interrupted or batch_result.broken is not None:
         again = shlex.join(["kubectl", "pp", *sys.argv[1:]])
-        context.screen.note(f"interrupted; to go on with the rest: {again}")
+        context.screen.note(f"interrupted; to continue with the rest: {again}")
         if batch_result.broken is not None:
             raise batch_result.broken
         return ExitCode.INTERRUPTED

@@ -45,7 +45,7 @@ def run(context: Context) -> int:
     """Write the archive; returns the exit code."""
     options = context.options
     if options.output == "-" and context.screen.tty:
-        raise UsageError("a terminal cannot show an archive", "-o FILE, or -o - into a pipe")
+        raise UsageError("the archive cannot be written to a terminal", "-o FILE, or -o - into a pipe")
     report = _Report(context)
     content = report.collect()
     if options.output == "-":
@@ -56,7 +56,7 @@ def run(context: Context) -> int:
     else:
         name = options.output or time.strftime("kubectl-pp-report-%Y%m%d-%H%M%S.tar.gz")
         _write(name, content)
-    context.screen.note(f"{name}: {len(content):,} bytes; look through it before you hand it on")
+    context.screen.note(f"{name}: {len(content):,} bytes; review it before you pass it on")
     for line in report.bundle.missing:
         context.screen.note(f"  not in it: {line}")
     return ExitCode.OK
@@ -67,7 +67,9 @@ def _write(name: str, content: bytes) -> None:
         with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
             file.write(content)
     except OSError as error:
-        raise PluginError(f"{name} cannot be written: {error.strerror}", "-o names another file") from error
+        raise PluginError(
+            f"{name} is not writable: {error.strerror}", "choose another file with -o"
+        ) from error
 
 
 class _Report:

@@ -34,7 +34,7 @@ def run(context: Context) -> int:
         tell(upload)
     pending = tracker.follow(lambda upload: upload.ended, deadline=deadline, on_change=tell)
     for key in pending:
-        context.screen.note(f"time is over: {key[1]} is {state(tracker.uploads[key])}")
+        context.screen.note(f"timed out: {key[1]} is {state(tracker.uploads[key])}")
     if any(upload.failed for upload in tracker.uploads.values()):
         return ExitCode.FAILED
     lost = [key for key in tracker.gone if not tracker.uploads[key].ended]

@@ -42,7 +42,7 @@ def run_plain(context: Context) -> int:
             if change is None:
                 continue
             if change.kind is Kind.LOST:
-                context.screen.note(f"connection lost, trying again: {change.error}")
+                context.screen.note(f"connection lost, retrying: {change.error}")
             for upload in change.uploads:
                 if change.kind is Kind.DELETED:
                     if printed.pop(upload.key, None) is not None:

@@ -10,8 +10,8 @@ from kubectl_pp.operators import _why_it_does_not_run, _words
 @pytest.mark.parametrize(
     ("line", "verdict", "words"),
     [
-        ("uploadpp_replaced_service_members 1.0", Verdict.BAD, "runs as well"),
-        ("uploadpp_sealing_key_wrong 1.0", Verdict.BAD, "lacks the key"),
+        ("uploadpp_replaced_service_members 1.0", Verdict.BAD, "is running"),
+        ("uploadpp_sealing_key_wrong 1.0", Verdict.BAD, "does not have the key"),
         ("uploadpp_settings_differ 1.0", Verdict.WARNING, "other steps"),
         (
             'uploadpp_step_listeners{step="virusscan"} 0.0',

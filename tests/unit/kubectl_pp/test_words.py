@@ -141,10 +141,10 @@ uploadpp_bad_messages_total{defect="b"} 2.0
 """
     found = list(metrics.judge(metrics.parse(text)))
     assert [f.text for f in found if f.verdict is Verdict.WARNING] == [
-        "event stream: 5,000 messages not read, 0 read and not yet acknowledged",
-        "3 messages could not be understood",
+        "event stream: 5,000 unread messages, 0 awaiting acknowledgement",
+        "3 messages could not be decoded",
     ]
-    assert found[0].remedy == "use the plugin that came with the operator"
+    assert found[0].remedy == "use the plugin of the operator's version"
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_no_server_makes_us_wait_for_long(asked: str | None, seconds: float) -> 
     "text", ["1" * 100_000, "1." * 50_000, "1s" * 50_000, "1m" * 50_000 + "x", "\u0661s", "1e3s"]
 )
 def test_what_is_not_a_length_of_time_is_refused_at_once(text: str) -> None:
-    with pytest.raises(UsageError, match="is not a length of time") as error:
+    with pytest.raises(UsageError, match="is not a duration") as error:
         parse_duration(text, "--since")
     assert len(str(error.value)) < 200
 
