@@ -19,6 +19,8 @@ REPLACED = {
     r"\breaper\b": "TTLController",
     r"\b(?:uploadpp[./]|unit[./])runtime\b": "the folder's present name: docs/architecture.md",
     r"\bwire-contract\b": "name a document that is in the repository",
+    r"\bleave the line of column names\b": "omit the header row",
+    r"\bsays? more of an?\b": "for details of",
 }
 SUFFIXES = {".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".json", ".sh", ".tpl", ".js", ".html", ""}
 # Recorded events, and the text of a licence, are words of others.

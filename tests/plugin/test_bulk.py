@@ -37,7 +37,7 @@ def test_interrupted_and_repeated(pp: Plugin, writer: Writer) -> None:
     assert (
         out.count(": to be resumed; the operator has not acted yet\n") == asked
     )  # the report is exact: requests under way were waited for
-    again = re.search(r"go on with the rest: kubectl pp (.*)", err)
+    again = re.search(r"continue with the rest: kubectl pp (.*)", err)
     assert again is not None
     generations = {item["metadata"]["name"]: item["metadata"]["generation"] for item in writer.list()}
 

@@ -187,7 +187,5 @@ def test_a_step_says_why_it_is_not_ready(
     path = f"/apis/apps/v1/namespaces/{pp.namespace}/deployments"
     writer.request("POST", path, deployment("scan", STEP, 1, {})[0])
     pod("scan-1", STEP, "clamd at tcp:clamd:3310 does not answer")
-    words = (
-        "the step service virusscan has no ready Pod: scan-1: clamd at tcp:clamd:3310 does not answer"
-    )
+    words = "the step service virusscan has no ready Pod: scan-1: clamd at tcp:clamd:3310 does not answer"
     until_named(pp, words)

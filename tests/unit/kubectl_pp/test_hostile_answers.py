@@ -147,7 +147,7 @@ def test_s9_one_resource_that_an_older_crd_took_hides_no_other(found: Json, verb
     with cluster(Cluster([named("odd", found), GOOD])) as out:
         code = cli.main([*verb.split(), "-n", "ocis"])
     text = shown(out)
-    assert "cannot be read" not in text, text
+    assert "cannot read" not in text, text
     assert (code, "good" in text or verb.startswith("stats")) == (0, True), text
     assert is_harmless(text)
 
