@@ -259,7 +259,9 @@ class Applier:
             message = None  # the upload's checkpoint holds the log back, not the command
         elif message is not None:
             message.open += 1
-        self._outbox.put(PendingCommand(tracked, command, outgoing, message))
+        replaced = self._outbox.put(PendingCommand(tracked, command, outgoing, message))
+        if replaced is not None:
+            self._acks.release(replaced)
 
     def published(
         self,

@@ -61,12 +61,15 @@ class Outbox:
         """Whether commands are kept."""
         return self._pending is not None
 
-    def put(self, command: PendingCommand) -> None:
-        """Publish a command, or keep it until the replay is over."""
-        if self._pending is None:
-            self._send(command)
-        else:
-            add_pending(self._pending, command)
+    def put(self, command: PendingCommand) -> PendingMessage | None:
+        """Publish a command, or keep it until the replay is over.
+
+        Returns a message that need not wait any more, because the command takes the place of its own.
+        """
+        if self._pending is not None:
+            return add_pending(self._pending, command)
+        self._send(command)
+        return None
 
     def _send(self, pending: PendingCommand) -> None:
         kind = pending.command.mark.kind

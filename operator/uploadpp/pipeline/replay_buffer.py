@@ -23,15 +23,19 @@ class PendingCommand:
     message: PendingMessage | None
 
 
-def add_pending(kept: dict[str, PendingCommand], pending: PendingCommand) -> None:
+def add_pending(kept: dict[str, PendingCommand], pending: PendingCommand) -> PendingMessage | None:
     """Keep a command until the replay is over.
 
-    It may have been decided before, by another plan than the one that an event of ours has told since.
+    It may have been decided before, by another plan than the one that an event of ours has told since, or
+    because of another message. Returns that message: it need not wait, since a later one decides the same.
     """
     earlier = kept.get(pending.outgoing.event_id)
-    if earlier is not None and earlier.tracked is not None and earlier.tracked is pending.tracked:
-        earlier.tracked.unpublished -= 1
     kept[pending.outgoing.event_id] = pending
+    if earlier is None:
+        return None
+    if earlier.tracked is not None and earlier.tracked is pending.tracked:
+        earlier.tracked.unpublished -= 1
+    return earlier.message
 
 
 def filter_superseded(

@@ -47,6 +47,24 @@ class _InFlight:
     on_stored: OnStored
     on_refused: OnRefused
     sent_at: float = field(default=0.0)
+    others: tuple[tuple[OnStored, OnRefused], ...] = ()
+    """Who has published the same event while it was on its way: they are told what the first one is told."""
+
+    def tell_also(self, on_stored: OnStored, on_refused: OnRefused) -> None:
+        """Somebody else waits for the event as well."""
+        self.others = (*self.others, (on_stored, on_refused))
+
+    def stored(self, sequence: int) -> None:
+        """The stream has it."""
+        self.on_stored(sequence)
+        for on_stored, _ in self.others:
+            on_stored(sequence)
+
+    def refused(self, why: str) -> None:
+        """It can never be stored."""
+        self.on_refused(why)
+        for _, on_refused in self.others:
+            on_refused(why)
 
 
 class Publisher:
@@ -86,9 +104,12 @@ class Publisher:
         return None if at is None else asyncio.get_running_loop().time() - at
 
     def publish(self, outgoing: Outgoing, on_stored: OnStored, on_refused: OnRefused) -> None:
-        """Queue a message; it is sent by `run`."""
-        entry = _InFlight(outgoing, on_stored, on_refused)
-        self._in_flight[outgoing.event_id] = entry
+        """Queue a message; it is sent by `run`. One that is on its way already is not sent a second time."""
+        known = self._in_flight.get(outgoing.event_id)
+        if known is not None:
+            known.tell_also(on_stored, on_refused)
+            return
+        entry = self._in_flight[outgoing.event_id] = _InFlight(outgoing, on_stored, on_refused)
         self._queue.append(entry)
         self._wake.set()
 
@@ -97,7 +118,7 @@ class Publisher:
         entry = self._in_flight.pop(event_id, None)
         if entry is not None:
             self._only_met += 1
-            entry.on_stored(sequence)
+            entry.stored(sequence)
 
     async def run(self) -> None:
         """Send what is queued, until cancelled.
@@ -156,7 +177,7 @@ class Publisher:
         body = entry.outgoing.body
         if len(body) + HEADER_BYTES > self._client.max_payload:
             self._in_flight.pop(event_id, None)
-            entry.on_refused("the event is larger than the NATS server allows (max_payload)")
+            entry.refused("the event is larger than the NATS server allows (max_payload)")
             return
         entry.sent_at = asyncio.get_running_loop().time()
         try:
@@ -170,7 +191,7 @@ class Publisher:
             log.warning("not published yet: %s", type(error).__name__)  # run_resends() tries again
         except Exception as error:  # noqa: BLE001 -- one event never keeps those of other uploads from going out
             self._in_flight.pop(event_id, None)
-            entry.on_refused(f"the event cannot be sent: {type(error).__name__}")
+            entry.refused(f"the event cannot be sent: {type(error).__name__}")
 
     async def _on_ack(self, message: Msg) -> None:
         event_id = message.subject.rpartition(".")[2]
@@ -191,7 +212,7 @@ class Publisher:
             status = (message.headers or {}).get("Status")
             why = clean(str(error.get("description") or (NOBODY if status == "503" else status)), MAX_WORDS)
             if error.get("err_code") == TOO_LARGE and (entry := self._in_flight.pop(event_id, None)):
-                entry.on_refused(f"the stream takes no event of this size (max_msg_size): {why}")
+                entry.refused(f"the stream takes no event of this size (max_msg_size): {why}")
                 return
             self._refusal = f"the stream did not take an event: {why}"
             log.warning(self._refusal)

@@ -263,6 +263,19 @@ def test_a_fact_about_an_unknown_upload_is_acknowledged_a_little_later() -> None
     assert operator.reads(ARRIVED).upload.stage is Stage.COMPLETED
 
 
+@pytest.mark.parametrize("resumes", [1, 2, 3])
+def test_resumes_of_an_unknown_upload_that_ask_for_the_same_do_not_hold_the_log(resumes: int) -> None:
+    """They ask the storage with one event. Whoever sends two could otherwise stop all acknowledgements."""
+    operator = Operator().reads(*[event("ResumePostprocessing")] * resumes, every=1)
+    operator.acts()
+    assert operator.sent == ["RestartPostprocessing"]
+    assert operator.acks.ack_floor == resumes - 1, "the last one is read again if we stop here"
+    operator.outbox.store(resumes + 1)
+    operator.now = Millis(operator.now + UNACKNOWLEDGED_MS)
+    operator.bench.applier.unknown.settle(operator.now)
+    assert operator.acks.ack_floor == resumes
+
+
 def test_a_fact_is_not_acknowledged_before_its_upload_is_stored() -> None:
     operator = Operator().acts().reads(ready(), ARRIVED)
     operator.now = Millis(operator.now + UNACKNOWLEDGED_MS)

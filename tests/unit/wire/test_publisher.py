@@ -57,6 +57,35 @@ async def test_s2_one_event_never_keeps_the_others_from_going_out(error: Excepti
     assert len(publisher) == 2, "the two others wait for their acknowledgement"
 
 
+@pytest.mark.parametrize("sent_first", [False, True])
+async def test_an_event_that_is_published_twice_at_once_is_sent_once_and_both_are_told(
+    *, sent_first: bool
+) -> None:
+    """Two resumes of an upload that nobody knows ask the storage once, and the log waits for neither."""
+    publisher, connection, told = make()
+    if sent_first:
+        await publisher.send_queued()
+    for name in ("again", "once more"):
+        publisher.publish(
+            Outgoing("b", b"b"),
+            lambda sequence, name=name: told.append((name, sequence)),  # type: ignore[misc]
+            lambda why, name=name: told.append((name, why)),  # type: ignore[misc]
+        )
+    await publisher.send_queued()
+    publisher.confirm("b", 7)
+    publisher.confirm("b", 7)
+    assert connection.sent == [b"a", b"b", b"c"]
+    assert sorted(told) == [("again", 7), ("b", 7), ("once more", 7)]
+    assert len(publisher) == 2
+
+
+async def test_both_are_told_that_an_event_is_refused() -> None:
+    publisher, _, told = make(b=ValueError("header"))
+    publisher.publish(Outgoing("b", b"b"), lambda _: None, lambda why: told.append(("again", why)))
+    await publisher.send_queued()
+    assert [name for name, _ in told] == ["b", "again"]
+
+
 async def test_what_could_not_be_sent_yet_is_kept() -> None:
     publisher, connection, told = make(b=OutboundBufferLimitError())
     await publisher.send_queued()
