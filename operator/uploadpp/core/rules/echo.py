@@ -30,7 +30,7 @@ from uploadpp.core.rules.order import foremost
 from uploadpp.core.rules.planning import by_plan, of_another_plan, withdrawn
 from uploadpp.core.rules.timers import fire, wake_at
 from uploadpp.core.rules.turn import granted
-from uploadpp.core.states import Ignored, OnTooLarge, Outcome, Stage, StepReason, StepState
+from uploadpp.core.states import DesiredState, Ignored, OnTooLarge, Outcome, Stage, StepReason, StepState
 
 
 def published(upload: Upload, echo: Published, now: Millis, config: Config) -> Decision:
@@ -154,7 +154,22 @@ def _caught_up(upload: Upload, echo: Published, now: Millis, config: Config) -> 
 
 
 def _cause(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | None:
-    """The state after the timer, wish in the spec or grant that led to `mark`, if one of them does."""
+    """The state after the timer, wish in the spec or grant that led to `mark`, if one of them does.
+
+    A person may have suspended or cancelled the upload since, when nobody was there to see it. That hides
+    what had led to the event: without this, a `delay` that was over would count as never passed.
+    """
+    caused = _caused(upload, mark, now, config)
+    if caused is None and upload.control.desired is not DesiredState.ACTIVE:
+        before = evolve(upload, control=evolve(upload.control, desired=DesiredState.ACTIVE))
+        caused = _caused(before, mark, now, config)
+        if caused is not None:
+            seen = upload.observed_generation
+            caused = evolve(caused, control=upload.control, observed_generation=seen)
+    return caused
+
+
+def _caused(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | None:
     due = wake_at(upload, config)
     rung = _rung(upload, now, config)
     wished = spec_changed(upload, SpecChanged(upload.control), now, config)

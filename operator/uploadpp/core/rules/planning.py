@@ -27,14 +27,19 @@ def withdrawn(upload: Upload) -> Upload:
 
 
 def by_plan(upload: Upload, mark: Mark, planned: Planned, now: Millis, config: Config) -> Decision:
-    """The upload as it is if it has begun by a plan, with what it would publish."""
-    plan = planned.plan
+    """The upload as it is if it has begun by a plan, with what it would publish.
+
+    What is decided anew is decided as of the moment at which it was: an event may go out long after that,
+    and a `delay` that was over by then did not begin with the event.
+    """
+    plan, since = planned.plan, Millis(min(upload.since, now))
     base = evolve(upload, plan=plan, plan_fixed=True)
     if not upload.run:
         return Decision(base)
     if upload.log.start is None and not any(step.outcome for step in upload.steps) and not upload.stage.ended:
         first = planned.first if mark.run == upload.run else 0
-        return begin_run(evolve(base, run=upload.run - 1), now, config, first)
+        began = since if upload.started_at is None else upload.started_at
+        return begin_run(evolve(base, run=upload.run - 1), began, config, first)
     # An earlier version had published events, without a plan; what answered to them counts.
     pairs = zip(upload.plan, withdrawn(upload).steps, strict=True)
     known = {each.name: step for each, step in pairs if step.attempts}
@@ -42,7 +47,7 @@ def by_plan(upload: Upload, mark: Mark, planned: Planned, now: Millis, config: C
     names = [each.name for each in plan]
     if upload.stage is Stage.AWAITING_READY and upload.log.start is None:
         released = evolve(base, steps=steps, finishes=upload.finishes - 1, outcome=None)
-        return proceed(released, 0, now, config)  # it had been decided by the steps that are configured now
+        return proceed(released, 0, since, config)  # it had been decided by the steps that are configured now
     if not upload.stage.in_step:
         return Decision(evolve(base, steps=steps, cursor=len(plan)))
     if upload.current_step in names:
@@ -51,7 +56,7 @@ def by_plan(upload: Upload, mark: Mark, planned: Planned, now: Millis, config: C
             for name, step in zip(names, steps, strict=True)
         )
         return Decision(evolve(base, steps=steps, cursor=names.index(upload.current_step)))
-    return proceed(evolve(base, steps=steps), 0, now, config)
+    return proceed(evolve(base, steps=steps), 0, since, config)
 
 
 def of_another_plan(upload: Upload, mark: Mark) -> Decision:

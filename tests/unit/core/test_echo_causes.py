@@ -1,0 +1,81 @@
+"""Events of ours that are ahead of what was stored: what had led to them is found, whatever hides it."""
+
+import pytest
+
+from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import Published
+from uploadpp.core.machine import decide
+from uploadpp.core.model import Control, Millis, StepPlan, Upload
+from uploadpp.core.plan_text import Planned
+from uploadpp.core.states import DesiredState, Stage, StepState
+from uploadpp.testing.builders import Story, begun, config_of
+
+
+def meet(story: Story, mark: Mark, *, after: Millis = Millis(0)) -> Upload | None:
+    """The state after one of our events was met in the log; None when it says nothing new."""
+    now = Millis(story.now + after)
+    decision = decide(story.upload, story.upload.id, Published(mark, 50), now, story.config)
+    assert decision.commands == ()
+    return None if decision.ignored else decision.upload
+
+
+def mark_of(story: Story, kind: Kind, number: int, detail: str) -> Mark:
+    return Mark(kind, story.upload.received_at, 1, number, detail)
+
+
+DELAY = StepPlan(name="delay", delay=Millis(2_000))
+UNSEEN = [DesiredState.SUSPENDED, DesiredState.CANCELLED]
+
+
+def edited_unseen(story: Story, desired: DesiredState) -> None:
+    """A person edits the spec while no operator looks."""
+    story.state = evolve(story.upload, control=Control(desired=desired, generation=2))
+
+
+@pytest.mark.parametrize("desired", UNSEEN)
+def test_an_edit_that_nobody_has_seen_does_not_hide_that_a_delay_was_over(desired: DesiredState) -> None:
+    story = begun(DELAY, "b")
+    edited_unseen(story, desired)
+    told = meet(story, mark_of(story, Kind.START, 1, "b"), after=Millis(2_000))
+    assert told is not None
+    assert [step.state for step in told.steps] == [StepState.SUCCEEDED, StepState.RUNNING]
+    assert (told.control.desired, told.observed_generation) == (desired, 1), (
+        "the edit is still to be looked at"
+    )
+
+
+@pytest.mark.parametrize("desired", UNSEEN)
+def test_an_edit_that_nobody_has_seen_does_not_hide_that_a_slot_was_granted(desired: DesiredState) -> None:
+    story = Story(config_of("a", max_in_flight={"a": 1}))
+    story.arrives()
+    edited_unseen(story, desired)
+    told = meet(story, mark_of(story, Kind.START, 1, "a"))
+    assert told is not None
+    assert (told.stage, told.control.desired) == (Stage.RUNNING, desired)
+
+
+def test_an_edit_that_nobody_has_seen_does_not_hide_that_the_upload_had_been_activated() -> None:
+    story = begun("a", "b")
+    story.wanted(DesiredState.SUSPENDED)
+    story.answers("continue")
+    assert story.upload.stage is Stage.SUSPENDED
+    told = meet(story, mark_of(story, Kind.START, 1, "b"))
+    assert told is not None
+    assert (told.stage, told.control.desired) == (Stage.RUNNING, DesiredState.SUSPENDED)
+
+
+def test_a_delay_counts_from_the_arrival_also_by_a_plan_that_is_known_only_later() -> None:
+    """Its event may go out long after it was decided; the next step starts right behind it then."""
+    by_plan = Planned(config_of(DELAY, "b").steps)
+    story = Story(config_of("b"))
+    story.echoing = False
+    story.arrives()
+    story.now = Millis(story.now + 10_000)
+    mark = mark_of(story, Kind.START, 1, "delay")
+    story.tell(Published(mark, 50, by_plan), after=Millis(0))
+    story.tell(Published(mark_of(story, Kind.START, 1, "b"), 51, by_plan), after=Millis(1))
+    states = [
+        (plan.name, step.state) for plan, step in zip(story.upload.plan, story.upload.steps, strict=True)
+    ]
+    assert states == [("delay", StepState.SUCCEEDED), ("b", StepState.RUNNING)]
