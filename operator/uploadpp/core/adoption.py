@@ -211,7 +211,7 @@ def _release_failed(upload: Upload, record: Record, config: Config) -> Upload:
         finishes=1,
         releases=1,
         next_attempt_at=Millis(record.written_at + config.release_backoff),
-        log=evolve(upload.log, start=0),
+        log=upload.log.with_start(0),
     )
 
 
@@ -276,7 +276,7 @@ def _delaying(upload: Upload, record: Record, told: Said | None, ground: Ground)
         began,
         cursor=index,
         next_attempt_at=Millis(began + upload.plan[index].delay),
-        log=evolve(upload.log, start=0),
+        log=upload.log.with_start(0),
     )
 
 
@@ -314,7 +314,7 @@ def _backing_off(upload: Upload, record: Record, failed_at: Millis) -> Upload:
         failed_at,
         cursor=index,
         next_attempt_at=Millis(failed_at + backoff(failures, plan.backoff, plan.max_backoff)),
-        log=evolve(upload.log, start=0),
+        log=upload.log.with_start(0),
     )
 
 
@@ -322,7 +322,7 @@ def _believed(upload: Upload, record: Record) -> Upload:
     """The event that the record stands for is taken for published: the log does not reach back so far."""
     known = _untold(upload, record).upload
     assert known is not None  # noqa: S101 -- it always has one
-    log = evolve(known.log, start=0)
+    log = known.log.with_start(0)
     if record.current == FINISHED_STEP:
         return evolve(known, log=log)
     attempts = record.failures + 1
@@ -378,4 +378,4 @@ def _queued(upload: Upload) -> Upload:
         step = evolve(step, attempts=step.attempts - 1)
     step = evolve(step, state=StepState.WAITING, started_at=None)
     queued = enter(upload.with_step(upload.cursor, step), Stage.QUEUED, upload.since, url_requests=0)
-    return evolve(queued, log=evolve(queued.log, start=None))
+    return evolve(queued, log=queued.log.with_start(None))

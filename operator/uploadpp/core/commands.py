@@ -8,6 +8,7 @@ metadata and makes our own events readable when they come back through the log.
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha1
+from typing import NamedTuple
 from uuid import UUID
 
 from uploadpp.core.bounds import LAST_MOMENT
@@ -32,8 +33,7 @@ class Kind(Word):
     RESUME = "resume"
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """Which decision a published event stands for.
 
     `detail` is the step's name (START, RETRY, RESTART), the outcome (FINISH) or the token (RESUME);

@@ -13,6 +13,7 @@ from typing import NamedTuple, NewType
 
 from uploadpp.core.evolve import evolve
 from uploadpp.core.states import (
+    IN_STEP,
     CancelPolicy,
     DesiredState,
     OnExhausted,
@@ -196,6 +197,10 @@ class LogPosition(NamedTuple):
     sequence: int = 0
     start: int | None = None
 
+    def with_start(self, start: int | None) -> "LogPosition":
+        """The same position, with the last command of ours at `start`; None while it is not in the log."""
+        return self if start is self.start else LogPosition(self.stream, self.sequence, start)
+
 
 class FileOrder(NamedTuple):
     """Where an upload stands among those of the same file (docs/adr/0052). Mostly it is the only one."""
@@ -248,11 +253,12 @@ class Upload(NamedTuple):
     @property
     def current_step(self) -> str:
         """The step being worked on, `finished` once all are over, empty before and after."""
-        if self.stage.in_step and self.cursor < len(self.plan):
+        stage = self.stage
+        if stage in IN_STEP and self.cursor < len(self.plan):
             return self.plan[self.cursor].name
-        if self.stage in _AFTER_STEPS:
+        if stage in _AFTER_STEPS:
             return FINISHED_STEP
-        if self.stage is Stage.UNANSWERED and self.outcome is not None:
+        if stage is Stage.UNANSWERED and self.outcome is not None:
             return FINISHED_STEP
         return ""
 
@@ -286,7 +292,7 @@ class Upload(NamedTuple):
         """
         plan, steps = self.plan, self.steps
         for each in chain(range(index, len(plan)), range(index)):
-            if not plan[each].is_passed(steps[each]):
+            if steps[each].state not in _PASSED and not plan[each].is_passed(steps[each]):
                 return each
         return len(plan)
 

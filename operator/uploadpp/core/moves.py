@@ -16,7 +16,7 @@ from uploadpp.core.commands import (
 )
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
-from uploadpp.core.evolve import evolve
+from uploadpp.core.evolve import evolve, evolved
 from uploadpp.core.model import DELAY_STEP, FINISHED_STEP, MAX_MESSAGE, FileOrder, Millis, StepStatus, Upload
 from uploadpp.core.retry import backoff
 from uploadpp.core.states import (
@@ -35,7 +35,7 @@ def enter(upload: Upload, stage: Stage, now: Millis, **changes: Any) -> Upload: 
     """The upload in another stage, with the timer and message of the old one gone (F17)."""
     if upload.stage in ENDED and stage not in ENDED and not upload.order.left:
         changes["order"] = FileOrder(left=True)
-    return evolve(upload, **{**_OF_ONE_STAGE, "stage": stage, "since": now, **changes})
+    return evolved(upload, {**_OF_ONE_STAGE, "stage": stage, "since": now, **changes})
 
 
 _OF_ONE_STAGE: dict[str, Any] = {
@@ -164,7 +164,7 @@ def start_step(upload: Upload, index: int, now: Millis) -> Decision:
         steps=upload.steps_with(index, status),
         cursor=index,
         next_attempt_at=Millis(now + plan.delay) if delaying else None,
-        log=evolve(upload.log, start=None),
+        log=upload.log.with_start(None),
     )
     return Decision(started, (StartStep(mark),))
 
@@ -276,7 +276,7 @@ def finish(upload: Upload, outcome: Outcome, now: Millis) -> Decision:
         finishes=number,
         completed_at=None,
         expires_at=None,
-        log=evolve(upload.log, start=None),
+        log=upload.log.with_start(None),
     )
     return Decision(finished, (Finish(mark, outcome),))
 

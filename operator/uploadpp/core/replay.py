@@ -112,7 +112,7 @@ def recount(upload: Upload, dropped: Collection[Mark], kept: Collection[Mark]) -
         if count and never and never | later == set(range(min(never | later), count + 1)):
             upload = _counted(upload, kind, detail, count - len(never))
     if not kept and upload.log.start is None:
-        return evolve(upload, log=evolve(upload.log, start=0))  # nothing of ours is on its way any more
+        return evolve(upload, log=upload.log.with_start(0))  # nothing of ours is on its way any more
     return upload
 
 

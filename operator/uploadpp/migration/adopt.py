@@ -203,7 +203,7 @@ class Adoption:
             outgoing = encode(each, upload.id, upload, wall_clock(), None, self._site.marks)
             headers = {"Nats-Msg-Id": outgoing.event_id}
             ack = await self._site.js.publish(STREAM, outgoing.body, headers=headers)
-            upload = evolve(upload, since=wall_clock(), log=evolve(upload.log, start=ack.seq))
+            upload = evolve(upload, since=wall_clock(), log=upload.log.with_start(ack.seq))
         return upload
 
     def _resource(self, upload: Upload) -> Json:

@@ -221,7 +221,7 @@ class Applier:
         before = tracked.upload if tracked else None
         if tracked is None:
             tracked = TrackedUpload(resource_name(upload.id), upload)
-            self.adopt(tracked)
+            self._uploads.add(tracked)
         renewed, tracked.upload = tracked.upload.origin is not upload.origin, upload
         if renewed:
             self._uploads.text_budget.note(tracked)
@@ -308,7 +308,7 @@ class Applier:
             sequence,
         )
         if tracked.upload.log.start == said and not tracked.gone:
-            tracked.upload = evolve(tracked.upload, log=evolve(tracked.upload.log, start=sequence))
+            tracked.upload = evolve(tracked.upload, log=tracked.upload.log.with_start(sequence))
             tracked.version += 1
             self._uploads.record(tracked)
 

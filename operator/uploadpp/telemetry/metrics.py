@@ -277,12 +277,10 @@ class Metrics:
         if new.retries > old.retries:
             self.retries.labels(self.steps.label(before.current_step)).inc()
         if old.finished_at is None and new.finished_at is not None and new.started_at is not None:
-            seconds = (new.finished_at - new.started_at) / 1000
-            if before.current_step in self.answered_at and new.reason is not StepReason.TIMED_OUT:
-                self.answered_at[before.current_step] = time.monotonic()
-            self.duration.labels(self.steps.label(before.current_step), new.outcome).observe(
-                max(seconds, 0.0)
-            )
+            step, seconds = before.current_step, (new.finished_at - new.started_at) / 1000
+            if step in self.answered_at and new.reason is not StepReason.TIMED_OUT:
+                self.answered_at[step] = time.monotonic()
+            self.duration.labels(self.steps.label(step), new.outcome).observe(max(seconds, 0.0))
 
     def text(self) -> bytes:
         """The exposition format of Prometheus."""

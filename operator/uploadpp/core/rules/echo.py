@@ -69,7 +69,7 @@ def _met(upload: Upload, echo: Published, now: Millis, config: Config) -> Decisi
         return ignore(known, Ignored.ALREADY_APPLIED, "our own event, from before")
     ahead = evolve(decision.upload, plan_fixed=fixed)
     if mark.kind in {Kind.START, Kind.FINISH}:
-        ahead = evolve(ahead, log=evolve(ahead.log, start=echo.sequence))
+        ahead = evolve(ahead, log=ahead.log.with_start(echo.sequence))
     return evolve(decision, upload=ahead)
 
 
@@ -101,7 +101,7 @@ def _out(upload: Upload, echo: Published, now: Millis) -> Upload:
 
     After an outage it goes out much later than it was decided.
     """
-    log = evolve(upload.log, start=echo.sequence)
+    log = upload.log.with_start(echo.sequence)
     if echo.mark.kind is Kind.FINISH and upload.stage is Stage.AWAITING_READY:
         return evolve(upload, log=log, since=Millis(max(upload.since, now)))
     if echo.mark.kind is Kind.START and upload.stage is Stage.RUNNING:

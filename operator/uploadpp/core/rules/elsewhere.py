@@ -127,4 +127,4 @@ def _retry(upload: Upload) -> Mark | None:
 
 def _at(upload: Upload, sequence: int) -> Upload:
     """Answers count from this position of the log on."""
-    return evolve(upload, log=evolve(upload.log, start=sequence))
+    return evolve(upload, log=upload.log.with_start(sequence))
