@@ -321,7 +321,8 @@ class Ownership:
             return
         noted = self._note.noted(self._lease.kept) if self._note is not None else self._reader.acknowledged
         self._acks.confirm(self._reader.acknowledged, noted)
-        self._lease.note_settled(settled=self._reader.acknowledged >= self._rehearsal.last)
+        # The next owner reads from the note, which lags: until then it may meet the same message again.
+        self._lease.note_settled(settled=min(self._reader.acknowledged, noted) >= self._rehearsal.last)
         self._components.applier.unknown.settle(self._deps.clock())
         floor = self._acks.take_ack()
         if self._note is not None:
