@@ -55,7 +55,16 @@ from uploadpp.core.states import (
     Stage,
     StepState,
 )
-from uploadpp.testing.builders import FRESH_URL, RESTART_USER, SECOND, START, UPLOAD_ID, arrival, come_back
+from uploadpp.testing.builders import (
+    FRESH_URL,
+    RESTART_USER,
+    SECOND,
+    START,
+    UPLOAD_ID,
+    URL,
+    arrival,
+    come_back,
+)
 
 ZERO = Millis(0)
 OVER = {StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED}
@@ -127,7 +136,7 @@ def moves(scene: Scene) -> Iterator[Move]:
     seen: set[object] = set()
     while queue:
         node = queue.popleft()
-        key = meaning(node.upload, node.now), _meaning_of_order(node.upload) if scene.follows else None
+        key = meaning(node.upload, node.now, scene)
         if key in seen:
             continue
         seen.add(key)
@@ -165,9 +174,12 @@ def _events(node: Node, scene: Scene) -> Iterator[Input]:
     upload = node.upload
     expires_at = None if scene.url_life is None else Millis(START + scene.url_life * SECOND)
     earlier = Follows("earlier", 1) if scene.follows and not (upload and upload.run) else None
-    yield evolve(arrival(expires_at=expires_at), follows=earlier)
-    yield arrival(FRESH_URL)
-    yield arrival(FRESH_URL, user=RESTART_USER)
+    known, other = URL, FRESH_URL
+    if scene.url_life is None and upload and upload.origin.url == FRESH_URL:
+        known, other = FRESH_URL, URL
+    yield evolve(arrival(known, expires_at=expires_at), follows=earlier)
+    yield arrival(other)
+    yield arrival(other, user=RESTART_USER)
     step = upload.current_step if upload else "a"
     for outcome in OUTCOMES:
         yield StepFinished(step, outcome)
@@ -214,11 +226,12 @@ def _controls(upload: Upload) -> Iterator[Control]:
     yield evolve(now, restart=evolve(RESTART, token=f"t{generation}"), desired=upload.control.desired)
 
 
-def meaning(upload: Upload | None, now: Millis) -> object:
+def meaning(upload: Upload | None, now: Millis, scene: Scene) -> object:
     """What is left of a state without what no rule ever looks at in it.
 
     That is when it was reached, the file's name, and the numbers of commands: they are
-    compared with the state before in every move instead.
+    compared with the state before in every move instead. And which of two URLs it has, unless one of them
+    expires: the events then come with the known URL and with the other.
     """
     if upload is None:
         return None
@@ -227,10 +240,11 @@ def meaning(upload: Upload | None, now: Millis) -> object:
     answered = control.restart is None or control.restart.token == upload.observed_token
     cancelled = control.desired is DesiredState.CANCELLED
     continues = upload.outcome is Outcome.CONTINUE and not over
+    url = origin.url if scene.url_life is not None or not origin.has_url else URL
     return Upload(
         id=upload.id,
         received_at=ZERO,
-        origin=Origin(url=origin.url, url_expires_at=_flag(origin.needs_renewal(now, ZERO) or None)),
+        origin=Origin(url=url, url_expires_at=_flag(origin.needs_renewal(now, ZERO) or None)),
         plan=upload.plan,
         plan_fixed=upload.plan_fixed,
         control=Control(
@@ -250,12 +264,11 @@ def meaning(upload: Upload | None, now: Millis) -> object:
         observed_generation=int(upload.observed_generation == control.generation),
         log=LogPosition(start=_flag(upload.log.start)),
         lost_status=upload.lost_status,
+        order=_meaning_of_order(upload) if scene.follows else FileOrder(),
     )
 
 
-def _meaning_of_order(upload: Upload | None) -> FileOrder | None:
-    if upload is None:
-        return None
+def _meaning_of_order(upload: Upload) -> FileOrder:
     if upload.stage.ended or upload.order.left:
         return FileOrder(left=True)
     return FileOrder(after=upload.order.after if upload.stage not in RELEASING else "")
