@@ -40,12 +40,12 @@ def main(arguments: list[str] | None = None) -> int:
     add_flags(work)
     test = commands.add_parser("selftest", help="send a made-up upload through a running operator")
     add_flags(test)
-    test.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="how long it may take")
+    test.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS", help="time limit")
     add_commands(commands)
     cli.add_arguments(commands.add_parser("step", help="serve a step: a command, a virus scan, or rules"))
     commands.add_parser("generate-key", help="print a new sealing key")
     replaced = commands.add_parser(
-        standin.SERVICE, help="stand in for the replaced service: answer its probes"
+        standin.SERVICE, help="take the place of the old service's process: answer its probes"
     )
     replaced.add_argument("arguments", nargs=argparse.REMAINDER, help="as in `ocis postprocessing server`")
     words = sys.argv[1:] if arguments is None else arguments

@@ -154,7 +154,7 @@ def test_f30_a_virusscan_result_that_is_no_object_is_understood(result: str) -> 
 
 
 def test_f31_the_documentation_names_the_event_that_a_step_answers_with() -> None:
-    assert "answers with\n`PostprocessingStepFinished`" in (DOCS / "steps.md").read_text()
+    assert "answers with `PostprocessingStepFinished`" in " ".join((DOCS / "steps.md").read_text().split())
     foreign = message("PostprocessingFinished", f'{{"UploadID":"{UPLOAD}","Outcome":"continue"}}')
     event = decode(foreign, 1, NOW)
     assert event is not None

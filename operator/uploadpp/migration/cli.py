@@ -33,18 +33,19 @@ DATABASE_VARIABLE, TABLE_VARIABLE = "POSTPROCESSING_STORE_DATABASE", "POSTPROCES
 
 def add_commands(commands: Any) -> None:  # noqa: ANN401 -- what argparse does not name
     """Add both to the commands of `uploadpp`."""
-    adopt = _command(
-        commands, "adopt", "make resources of the uploads that the replaced service has under way"
-    )
+    adopt = _command(commands, "adopt", "create resources for the uploads that the old service has in flight")
     adopt.add_argument(
         "--look-back",
         default="24h",
         metavar="DURATION",
-        help="how much of the log is read for what has happened to them (default 24h)",
+        help="how far back the stream is read to find out what happened to them (default 24h)",
     )
-    release = _command(commands, "release", "give the uploads under way back to the replaced service")
+    release = _command(commands, "release", "hand the uploads in flight back to the old service")
     release.add_argument(
-        "--consumer", choices=LEGACY_DURABLES, default="", help="its consumer, where it has none any more"
+        "--consumer",
+        choices=LEGACY_DURABLES,
+        default="",
+        help="name of the old service's consumer, if NATS has none",
     )
 
 
@@ -53,21 +54,21 @@ def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:  #
         name,
         help=text,
         usage="%(prog)s [--dry-run] [-o text|json] [--FLAG VALUE ...]",
-        description=f"{text[0].upper()}{text[1:]} (docs/adopting.md). It takes the settings of the operator.",
+        description=f"{text[0].upper()}{text[1:]} (docs/adopting.md). It uses the settings of the operator.",
         epilog=EXITS,
     )
-    parser.add_argument("--dry-run", action="store_true", help="change nothing, and say what would be done")
     parser.add_argument(
-        "--force", action="store_true", help="go on although the replaced service seems to run"
+        "--dry-run", action="store_true", help="change nothing, and report what would be done"
     )
-    waiting = "how long to wait until service and operator have ended (default 0s)"
+    parser.add_argument("--force", action="store_true", help="continue although the old service seems to run")
+    waiting = "how long to wait until the old service and the operator have stopped (default 0s)"
     parser.add_argument("--wait", default="0s", metavar="DURATION", help=waiting)
     parser.add_argument(
         "-o", "--output", choices=list(OutputFormat), default=OutputFormat.TEXT, type=OutputFormat
     )
-    database = f"its bucket [{DATABASE_VARIABLE}; default {DATABASE}]"
+    database = f"bucket of the old service [{DATABASE_VARIABLE}; default {DATABASE}]"
     parser.add_argument("--database", default=os.environ.get(DATABASE_VARIABLE) or DATABASE, help=database)
-    table = f"what its keys begin with [{TABLE_VARIABLE}]"
+    table = f"prefix of its keys [{TABLE_VARIABLE}]"
     parser.add_argument("--table", default=os.environ.get(TABLE_VARIABLE, ""), help=table)
     add_flags(parser)
     return parser
