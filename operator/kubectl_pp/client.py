@@ -26,6 +26,8 @@ METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
+MOST_EVENT_BYTES = 16 << 20
+"""Of an event of a watch: ten times what etcd takes of an object."""
 MAX_PAUSE_SECONDS = 5
 BUSY_TRIES = 8
 LIST_TRIES = 3
@@ -179,7 +181,11 @@ class Client:
                 error = _error("GET", path, response, response.read())
                 self._lacks_fields = self._lacks_fields or fields.is_lacking(error)
                 raise error
-            while line := response.readline():
+            while line := response.readline(MOST_EVENT_BYTES + 1):
+                if len(line) > MOST_EVENT_BYTES:
+                    raise UnavailableError(
+                        "an event of the watch does not end", "is there a proxy in between?"
+                    )
                 event = _object(line)
                 if event["type"] == "ERROR":
                     raise ExpiredError(event["object"].get("message", "the watch has ended"))

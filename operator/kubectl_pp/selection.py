@@ -11,7 +11,7 @@ from typing import TypeVar
 from kubectl_pp.client import JSON, TABLE, Client, Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import MissingError, UsageError
-from kubectl_pp.times import parse_duration
+from kubectl_pp.times import parse_age
 from kubectl_pp.upload import Stage, Upload, collection
 
 LATEST = "@latest"
@@ -92,10 +92,10 @@ def tests(options: Namespace) -> list[Test]:
         found.append(lambda upload: upload.stuck)
     now = time.time()
     if since := getattr(options, "since", None):
-        earliest = now - parse_duration(since, "--since")
+        earliest = now - parse_age(since, "--since")
         found.append(lambda upload: upload.created >= earliest)
     if older := getattr(options, "older", None):
-        latest = now - parse_duration(older, "--older")
+        latest = now - parse_age(older, "--older")
         found.append(lambda upload: upload.created < latest)
     switches: tuple[tuple[str, Test], ...] = (
         ("processing", lambda upload: not upload.ended),

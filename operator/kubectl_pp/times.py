@@ -56,6 +56,19 @@ def parse_duration(text: str, flag: str) -> float:
     return total
 
 
+def parse_age(text: str, flag: str) -> float:
+    """The same of something that has happened, with its unit: a bare 5 may be meant as days.
+
+    Raises:
+        UsageError: it has no unit, or is none of these.
+    """
+    seconds = parse_duration(text, flag)
+    if text.isdecimal() and seconds:
+        shown = clip(text, _MAX_LENGTH)
+        raise UsageError(f"{flag}: {shown} has no unit", f"write {shown}s, {shown}m, {shown}h or {shown}d")
+    return seconds
+
+
 def human(seconds: float) -> str:
     """A length of time in at most two units, as kubectl writes ages."""
     seconds = max(seconds, 0.0)

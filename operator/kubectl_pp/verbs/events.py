@@ -10,7 +10,7 @@ from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode
 from kubectl_pp.screen import Color, harmless
 from kubectl_pp.table import Paint, layout
-from kubectl_pp.times import human, parse_duration
+from kubectl_pp.times import human, parse_age
 from kubectl_pp.upload import KIND, Upload
 from kubectl_pp.view import event_time
 
@@ -40,7 +40,7 @@ def run(context: Context) -> int:
     if options.warnings:
         found = [event for event in found if event.get("type") == "Warning"]
     if options.since:
-        earliest = now - parse_duration(options.since, "--since")
+        earliest = now - parse_age(options.since, "--since")
         found = [event for event in found if event_time(event) >= earliest]
     if not found:
         context.screen.note("No events found.")

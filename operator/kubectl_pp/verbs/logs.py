@@ -3,17 +3,22 @@
 import json
 import subprocess
 import sys
-from typing import Any
+import threading
+from collections.abc import Iterator
+from typing import IO, Any
 
 from kubectl_pp import selection
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, UnavailableError
 from kubectl_pp.proxy import kubectl_path
 from kubectl_pp.screen import Color, Screen, harmless
-from kubectl_pp.times import parse_duration
+from kubectl_pp.times import parse_age
 
 STEP_PODS = "app.kubernetes.io/component=step"
 """The label of the Pods of `stepServices` of the chart."""
+MOST_BYTES = 1 << 20
+"""Of a line; what follows is passed over, for a line need not end."""
+_MOST_SAID = 8192
 _LEVELS = {"ERROR": Color.BAD, "CRITICAL": Color.BAD, "WARNING": Color.WAITING}
 _KNOWN = ("time", "level", "message", "logger", "exc_info")
 
@@ -45,25 +50,44 @@ def _print_lines(context: Context, wanted: set[str]) -> int:
     ) as process:
         assert process.stdout is not None  # noqa: S101 -- it is a pipe
         assert process.stderr is not None  # noqa: S101 -- it is a pipe
+        said = bytearray()
+        listener = threading.Thread(target=_listen, args=(process.stderr, said), daemon=True)
+        listener.start()
         try:
-            for line in process.stdout:
-                text = line.decode(errors="replace").rstrip("\n")
+            for line in lines_of(process.stdout):
+                text = line.decode(errors="replace")
                 if not wanted or any(word in text for word in wanted):
                     count += 1
                     _print(text, context)
         except BaseException:
             process.kill()
             raise
-        said = process.stderr.read().decode(errors="replace").strip()
-    if process.returncode or "No resources found" in said:
+        listener.join()
+    words = said.decode(errors="replace").strip()
+    if process.returncode or "No resources found" in words:
         raise UnavailableError(
-            said.splitlines()[0].removeprefix("Error from server ") if said else "kubectl logs failed",
+            words.splitlines()[0].removeprefix("Error from server ") if words else "kubectl logs failed",
             "where do the Pods of stepServices run? --operator-namespace names their namespace"
             if context.options.steps
             else "where does the operator run? --operator-namespace, --operator-selector; kubectl pp doctor",
         )
     sys.stdout.flush()
     return count
+
+
+def lines_of(output: IO[bytes], most: int = MOST_BYTES) -> Iterator[bytes]:
+    """Lines without their ends, each cut to so many bytes."""
+    while line := output.readline(most):
+        part = line
+        while part and not part.endswith(b"\n"):
+            part = output.readline(most)
+        yield line.rstrip(b"\n")
+
+
+def _listen(errors: IO[bytes], said: bytearray) -> None:
+    """Keep the beginning of what kubectl says of itself. All is read, or kubectl would wait for us."""
+    while part := errors.read(_MOST_SAID):
+        said.extend(part[: _MOST_SAID - len(said)])
 
 
 def _print(text: str, context: Context) -> None:
@@ -82,7 +106,7 @@ def _command(context: Context) -> list[str]:
     command += [f"--selector={selector}", f"--tail={options.tail}", "--max-log-requests=20"]
     command += ["--follow"] if options.follow else ["--ignore-errors"]
     if options.since:
-        command.append(f"--since={max(int(parse_duration(options.since, '--since')), 1)}s")
+        command.append(f"--since={max(int(parse_age(options.since, '--since')), 1)}s")
     return command
 
 

@@ -14,7 +14,7 @@ from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, UsageError
 from kubectl_pp.screen import Color
 from kubectl_pp.sorting import NEEDS_A_PERSON
-from kubectl_pp.times import parse_duration
+from kubectl_pp.times import parse_age
 from kubectl_pp.upload import QUALIFIED, Upload
 
 KEPT = ("name", "namespace", "uid", "resourceVersion")
@@ -28,7 +28,7 @@ def run(context: Context) -> int:
             "--older is missing",
             "--older=7d deletes the resources of uploads that ended more than a week ago",
         )
-    earliest = time.time() - parse_duration(options.older, "--older")
+    earliest = time.time() - parse_age(options.older, "--older")
 
     def is_over(upload: Upload) -> bool:
         ended_at = upload.time("completionTime")

@@ -35,6 +35,7 @@ TELLING = {"filename": "filename", "user": "userID", "space": "spaceID"}
 """Columns of the server's table that tell who a user is, or what a file is."""
 EVENTS = 2000
 LINES = 2000
+LOG_BYTES = 16 << 20
 LOG_SECONDS = 60
 MAX_RELEASE = 50_000_000
 """Bytes of what Helm keeps of a release, once it is unpacked."""
@@ -215,6 +216,7 @@ class _Report:
     def _log(self, pod: str, flags: tuple[str, ...], suffix: str) -> None:
         command = [kubectl_path(), *self._context.kubectl_arguments, "logs", pod, *flags]
         command += [f"--namespace={self._operators}", "--all-containers", f"--tail={LINES}"]
+        command.append(f"--limit-bytes={LOG_BYTES}")  # a line need not end
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LOG_SECONDS, check=False
         )

@@ -1,13 +1,27 @@
 """How to reach an API server: addresses, authorities and credentials, before any of them is used."""
 
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from uploadpp.core.text import clean
+
+MOST_BYTES = 4 << 20
+"""Of a kubeconfig, a token or a certificate. What is larger is none of them."""
+MOST_WORDS = 1000
+
 
 class ConfigError(Exception):
-    """The way to the API server cannot be used; the text names the file, the field and the remedy."""
+    """The way to the API server cannot be used; the text names the file, the field and the remedy.
+
+    Names of a kubeconfig and what a plugin has written are in it, so it is cleaned for logs and terminals.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(clean(text, MOST_WORDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +47,26 @@ def read_file(path: Path) -> bytes:
         ConfigError: it cannot be read.
     """
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or type(error).__name__}") from None
+        return read_regular(path)
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path} cannot be read: {words}") from None
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of a regular file. A pipe would keep us waiting, and a device may never end.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is another kind of file, or too large.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is not a regular file")
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it is larger than {MOST_BYTES >> 20} MiB")
+    return content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 
-from uploadpp.kube.access import Access, ConfigError, Plugin, Source
+from uploadpp.kube.access import Access, ConfigError, Plugin, Source, read_regular
 from uploadpp.kube.impersonation import impersonation
 
 T = TypeVar("T")
@@ -51,6 +51,21 @@ USER_FIELDS = {
 EXEC_VERSIONS = tuple(f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1"))
 EXEC_EXTENSION = "client.authentication.k8s.io/exec"
 INTERACTIVE = ("Never", "IfAvailable", "Always")
+MOST_MERGED = 10_000
+"""Fields that `<<` adds to objects. Each alias may double them, so a short file could fill the memory."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which merging is bounded."""
+
+    merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Put what `<<` names into an object."""
+        super().flatten_mapping(node)
+        self.merged += len(node.value)
+        if self.merged > MOST_MERGED:
+            raise yaml.MarkedYAMLError(problem="too much is merged", problem_mark=node.start_mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +151,26 @@ def _current(path: Path, content: Json) -> str:
 
 def _read(path: Path) -> Json | None:
     try:
-        # Of several documents kubectl reads the first. Windows' shells write UTF-16, which YAML may be.
-        content = next(iter(yaml.safe_load_all(path.read_bytes())), None)
+        text = read_regular(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise ConfigError(f"kubeconfig {path}: cannot be read: {type(error).__name__}") from None
+    except ValueError as error:
+        raise ConfigError(f"kubeconfig {path}: {error}") from None
+    try:
+        # Of several documents kubectl reads the first. Windows' shells write UTF-16, which YAML may be.
+        content = next(iter(yaml.load_all(text, _Loader)), None)
     except yaml.YAMLError as error:
         # The text of the error quotes the file, which holds credentials.
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise ConfigError(f"kubeconfig {path}: is not YAML{where}") from None
+    except RecursionError:
+        raise ConfigError(f"kubeconfig {path}: is nested too deeply") from None
+    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError):
+        # The words of these errors quote values.
+        raise ConfigError(f"kubeconfig {path}: has a date or a number that cannot be one") from None
     content = content or {}
     if not isinstance(content, dict):
         raise ConfigError(f"kubeconfig {path}: is not an object")

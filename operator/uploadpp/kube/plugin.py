@@ -1,7 +1,10 @@
 """Runs a credential plugin (`users[].user.exec`), as kubectl does, but without a terminal."""
 
 import json
+import os
+import selectors
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +16,8 @@ SECONDS = 60.0
 """Nobody waits longer for a plugin."""
 QUOTED = 200
 """So much of what a failed plugin has written is quoted."""
+MOST_BYTES = 1 << 20
+"""Of an answer, and of what a plugin is told of the cluster."""
 KIND = "ExecCredential"
 
 
@@ -36,30 +41,89 @@ def run_plugin(plugin: Plugin, environment: Mapping[str, str]) -> Issued:
     spec: dict[str, Any] = {"interactive": False}
     if plugin.cluster is not None:
         spec["cluster"] = plugin.cluster()
-    info = json.dumps({"apiVersion": plugin.version, "kind": KIND, "spec": spec})
     try:
-        done = subprocess.run(  # noqa: S603 -- the kubeconfig's owner chooses it
-            [plugin.command, *plugin.arguments],
-            env={**environment, **dict(plugin.environment), "KUBERNETES_EXEC_INFO": info},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
-        )
+        info = _bounded({"apiVersion": plugin.version, "kind": KIND, "spec": spec})
+        done = _run(plugin, {**environment, **dict(plugin.environment), "KUBERNETES_EXEC_INFO": info})
     except subprocess.TimeoutExpired:
         raise ConfigError(f"exec {plugin.command}: did not end within {SECONDS:.0f} s") from None
     except (OSError, ValueError) as error:
         hint = f" ({' '.join(plugin.hint.split())})" if plugin.hint else ""
-        words = getattr(error, "strerror", None) or type(error).__name__
+        words = getattr(error, "strerror", None) or error
         raise ConfigError(f"exec {plugin.command}: {words}{hint}") from None
     if done.returncode:
         said = " ".join(done.stderr.decode("utf-8", "replace").split())[-QUOTED:]
         raise ConfigError(f"exec {plugin.command}: ended with status {done.returncode}: {said}")
     try:
         return _issued(json.loads(done.stdout), plugin.version)
-    except ValueError as error:
-        problem = "its answer is not JSON" if isinstance(error, json.JSONDecodeError) else error
+    except (ValueError, RecursionError) as error:
+        undecodable = (json.JSONDecodeError, UnicodeDecodeError, RecursionError)
+        problem = "its answer is not JSON" if isinstance(error, undecodable) else error
         raise ConfigError(f"exec {plugin.command}: {problem}") from None
+
+
+def _run(plugin: Plugin, environment: Mapping[str, str]) -> subprocess.CompletedProcess[bytes]:
+    """Run it and keep what it writes, within bounds: of its standard error the end.
+
+    Raises:
+        ConfigError: its answer does not end.
+        TimeoutExpired: it does not end.
+    """
+    command, deadline = [plugin.command, *plugin.arguments], time.monotonic() + SECONDS
+    answer, said = bytearray(), bytearray()
+    with (
+        subprocess.Popen(  # noqa: S603 -- the kubeconfig's owner chooses it
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process,
+        selectors.DefaultSelector() as pipes,
+    ):
+        try:
+            for pipe, kept in ((process.stdout, answer), (process.stderr, said)):
+                assert pipe is not None  # noqa: S101 -- it is a pipe
+                pipes.register(pipe, selectors.EVENT_READ, kept)
+            while pipes.get_map() and len(answer) <= MOST_BYTES:
+                _read(pipes, deadline)
+                del said[: -4 * QUOTED]
+            if len(answer) <= MOST_BYTES:
+                process.wait(max(deadline - time.monotonic(), 0))
+        finally:
+            process.kill()  # nothing, where it has ended
+    if len(answer) > MOST_BYTES:
+        raise ConfigError(f"exec {plugin.command}: its answer is larger than {MOST_BYTES} bytes")
+    return subprocess.CompletedProcess(command, process.returncode, bytes(answer), bytes(said))
+
+
+def _read(pipes: selectors.BaseSelector, deadline: float) -> None:
+    """Take what has been written; what is at its end is not waited for again."""
+    ready = pipes.select(max(deadline - time.monotonic(), 0))
+    if not ready:
+        raise subprocess.TimeoutExpired("a plugin", SECONDS)
+    for key, _ in ready:
+        part = os.read(key.fd, 65_536)
+        key.data.extend(part)
+        if not part:
+            pipes.unregister(key.fileobj)
+
+
+def _bounded(info: object) -> str:
+    """JSON of what a plugin is told. Aliases can make little YAML into much JSON, or into a ring.
+
+    Raises:
+        ValueError: it is too much, or cannot be JSON.
+    """
+    parts, left = list[str](), MOST_BYTES
+    try:
+        for part in json.JSONEncoder().iterencode(info):
+            parts.append(part)
+            left -= len(part)
+            if left < 0:
+                raise ValueError("too large")  # noqa: TRY301
+    except (ValueError, TypeError, RecursionError):
+        raise ValueError("what the kubeconfig's extensions hold for it cannot be handed over") from None
+    return "".join(parts)
 
 
 def _issued(answer: object, version: str) -> Issued:

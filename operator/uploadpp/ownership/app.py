@@ -137,17 +137,17 @@ class App:
             sys.exit(1)
 
     async def _work(self) -> None:
-        self._state = "connecting to NATS"
-        connecting = self._connecting = make_client(self._nats)
-        self._client = await or_stop(connect(self._nats, connecting), self._stop)
-        if self._client is None:
-            return
         try:
             credentials = await asyncio.to_thread(find_credentials)
         except ConfigError as error:
             raise ConfigurationError(f"no usable kubeconfig or service account: {error}") from error
         for note in credentials.notes:
             log.warning(note)
+        self._state = "connecting to NATS"
+        connecting = self._connecting = make_client(self._nats)
+        self._client = await or_stop(connect(self._nats, connecting), self._stop)
+        if self._client is None:
+            return
         async with Api(credentials) as api:
             events = EventLog(api, self._namespace, self._identity)
             membership = Membership(self._client, self._namespace, self._identity, self._settings.shards)

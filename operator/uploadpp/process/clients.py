@@ -28,6 +28,10 @@ async def open_clients(
         UnreachableError: NATS does not answer.
     """
     options = nats_options(settings, name)
+    try:
+        credentials = await asyncio.to_thread(find_credentials)
+    except ConfigError as error:
+        raise ConfigurationError(f"no usable kubeconfig or service account: {error}") from error
     client = make_client(options)
     try:
         async with asyncio.timeout(seconds):
@@ -35,10 +39,6 @@ async def open_clients(
     except TimeoutError:
         raise UnreachableError(f"no connection to NATS at {options.shown}: {client.problem}") from None
     try:
-        try:
-            credentials = await asyncio.to_thread(find_credentials)
-        except ConfigError as error:
-            raise ConfigurationError(f"no usable kubeconfig or service account: {error}") from error
         async with Api(credentials) as api:
             yield client, api
     finally:

@@ -78,8 +78,8 @@ def namespace_of(settings: Settings) -> str:
         return _checked(settings.namespace, "UPLOADPP_NAMESPACE")
     try:
         named = load_kubeconfig(os.environ).namespace if os.environ.get("KUBECONFIG") else ""
-    except ConfigError:
-        named = ""  # said when we connect
+    except ConfigError as error:
+        raise ConfigurationError(f"KUBECONFIG cannot be used: {error}") from None
     if named:
         return _checked(named, "the namespace of KUBECONFIG's context")
     if NAMESPACE_FILE.exists():

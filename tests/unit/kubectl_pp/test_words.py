@@ -13,7 +13,7 @@ from kubectl_pp.errors import UsageError
 from kubectl_pp.findings import Verdict
 from kubectl_pp.hints import hints
 from kubectl_pp.screen import MAX_SHOWN, clip, harmless, safe, wrap
-from kubectl_pp.times import human, parse_duration, parse_time
+from kubectl_pp.times import human, parse_age, parse_duration, parse_time
 from kubectl_pp.ui.rows import ATTENTION, Row
 from kubectl_pp.upload import Upload, stage_icon
 from kubectl_pp.verbs.stats import rank
@@ -50,6 +50,16 @@ def test_lengths_of_time_as_people_write_them() -> None:
     for wrong in ("", "-1s", "1y", "s"):
         with pytest.raises(UsageError):
             parse_duration(wrong, "--x")
+
+
+@pytest.mark.parametrize("text", ["5", "30", "007", "9" * 60])
+def test_an_age_has_a_unit(text: str) -> None:
+    """`prune --older 5` would remove what ended five seconds ago."""
+    with pytest.raises(UsageError, match="has no unit") as found:
+        parse_age(text, "--older")
+    assert f"{text}d" in found.value.remedy
+    assert parse_age(f"{text}s", "--older") == parse_duration(text, "--timeout")
+    assert parse_age("0", "--older") == 0
 
 
 def test_times_that_cannot_be_read_are_absent() -> None:

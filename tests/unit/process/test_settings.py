@@ -326,6 +326,13 @@ def test_namespace_is_needed_outside_of_a_pod() -> None:
     assert namespace_of(read({}, namespace="x")) == "x"
 
 
+def test_a_kubeconfig_that_cannot_be_used_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise UPLOADPP_NAMESPACE would be asked for."""
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent")
+    with pytest.raises(ConfigurationError, match="KUBECONFIG cannot be used: there is no kubeconfig"):
+        namespace_of(read({}))
+
+
 @pytest.mark.parametrize(
     "name",
     ["a/../b", "..", "a.b", "a.>", "*", ">", "a b", "A", "-a", "a" * 64, "a\nb", "a?x=1", "%2e", "\u0430"],
