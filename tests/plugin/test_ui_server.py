@@ -15,7 +15,7 @@ from kubectl_pp.ui.answers import Answers
 from kubectl_pp.ui.commands import Commands
 from kubectl_pp.ui.demo import Demo
 from kubectl_pp.ui.fiction import HOSTILE
-from kubectl_pp.ui.server import FILES, HEADERS, STREAMS, Server
+from kubectl_pp.ui.server import FILES, HEADERS, STRANGERS, STREAMS, Server
 from tests.plugin.test_foreign_text import FORBIDDEN
 
 
@@ -249,6 +249,21 @@ def test_pages_are_bounded_and_given_back(server: Server) -> None:
     while ask(server, "live", "HEAD")[0].status == 503:  # although nothing is new, and nothing is written
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_s6_who_never_ends_a_request_makes_room(server: Server) -> None:
+    slow = [
+        socket.create_connection(("127.0.0.1", server.server_port), timeout=10) for _ in range(STRANGERS + 1)
+    ]
+    try:
+        for line in slow[1:]:
+            line.sendall(b"GET / HTTP/1.1\r\nX: ")
+        assert slow[0].recv(1) == b"", "well before its time is over"
+        answer, _ = ask(server, "")
+        assert answer.status == 200
+    finally:
+        for line in slow:
+            line.close()
 
 
 def test_names_that_attack_come_out_harmless(server: Server) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from hmac import compare_digest
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pkgutil import get_data
 from select import select
-from socket import MSG_PEEK
-from threading import BoundedSemaphore
+from socket import MSG_PEEK, SHUT_RDWR, socket
+from threading import BoundedSemaphore, Lock
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -26,6 +27,8 @@ from kubectl_pp.ui.answers import Answers
 LOOPBACK = "127.0.0.1"
 STREAMS = 16
 """Pages that may be open at once."""
+STRANGERS = 64
+"""Connections that have not shown the token yet. One more ends the oldest of them."""
 REQUEST_SECONDS = 15
 LONGEST_PATH = 4096
 FILES = {
@@ -79,6 +82,30 @@ class Server(ThreadingHTTPServer):
         self.token = secrets.token_urlsafe(24)
         self.streams = BoundedSemaphore(STREAMS)
         self.hosts = frozenset({f"{LOOPBACK}:{self.server_port}", f"localhost:{self.server_port}"})
+
+        self._strangers: dict[object, None] = {}
+        self._lock = Lock()
+
+    def process_request(self, request: socket | tuple[bytes, socket], client_address: object) -> None:
+        """Make room first: whoever sends a byte now and then would keep a thread without end."""
+        with self._lock:
+            self._strangers[request] = None
+            oldest = next(iter(self._strangers)) if len(self._strangers) > STRANGERS else None
+            self._strangers.pop(oldest, None)
+        if isinstance(oldest, socket):
+            with suppress(OSError):
+                oldest.shutdown(SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: socket | tuple[bytes, socket]) -> None:
+        """End a connection."""
+        self.knows(request)
+        super().shutdown_request(request)
+
+    def knows(self, request: object) -> None:
+        """The connection is that of the page, or is over."""
+        with self._lock:
+            self._strangers.pop(request, None)
 
     @property
     def url(self) -> str:
@@ -144,6 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif not self._is_ours(path):
                 self._refuse(HTTPStatus.FORBIDDEN)
             else:
+                self.server.knows(self.connection)
                 return path, dict(parse_qsl(parts.query, keep_blank_values=True))
         return None, {}
 

@@ -116,8 +116,11 @@ def difference(written: object, kept: object, path: str) -> str:
 
 def _size(item: Json) -> int:
     """About how many bytes a resource has. Strangers may write as much as they like into its metadata."""
-    metadata, spec = item.get("metadata"), item.get("spec")
-    return 2_000 + len(orjson.dumps(metadata)) + len((spec or {}).get("sealed") or "")
+    metadata, spec = item.get("metadata"), item.get("spec") or {}
+    sealed = spec.get("sealed") or "" if isinstance(spec, dict) else spec
+    if not isinstance(sealed, str):
+        return len(orjson.dumps(item))  # a CRD without our types takes anything there
+    return 2_000 + len(orjson.dumps(metadata)) + len(sealed)
 
 
 class Store:

@@ -60,3 +60,18 @@ async def test_s6_pages_are_as_small_as_their_resources_are_large(size: int, whe
     assert len(await names(pages)) in {3, 120}
     assert all(1 <= limit <= PAGE for limit in pages.limits)
     assert all(limit * size <= max(PAGE_BYTES, size) for limit in pages.limits[1:])
+
+
+@pytest.mark.parametrize(
+    "spec", [5, True, "x", ["x"], None, {}, {"sealed": 5}, {"sealed": ["x"]}, {"sealed": None}]
+)
+async def test_s2_a_resource_of_a_crd_that_takes_all_stops_no_list(spec: object) -> None:
+    """Its size was asked for as if it were ours, and no start came further than that."""
+
+    class Odd(Pages):
+        async def request(self, method: str, path: str, params: dict[str, str]) -> dict[str, Any]:
+            page = await super().request(method, path, params)
+            page["items"][0]["spec"] = spec
+            return page
+
+    assert len(await names(Odd(200, 10))) == 200
