@@ -9,7 +9,7 @@ import pytest
 
 from uploadpp.core import replay
 from uploadpp.core.evolve import evolve
-from uploadpp.core.model import StepStatus, Upload
+from uploadpp.core.model import Millis, StepStatus, Upload
 from uploadpp.core.rules import echo
 from uploadpp.core.states import Ignored, StepState
 from uploadpp.pipeline.acks import AckTracker, PendingMessage
@@ -141,8 +141,8 @@ def a_start_proves_the_steps_before(patch: Patch) -> None:
     """That a step was started counts as the success of those before it."""
     left = echo._left
 
-    def credulous(upload: Upload, index: int) -> Upload:
-        upload = left(upload, index)
+    def credulous(upload: Upload, index: int, now: Millis) -> Upload:
+        upload = left(upload, index, now)
         done = StepStatus(state=StepState.SUCCEEDED, attempts=1)
         return evolve(upload, steps=(*(done for _ in range(index)), *upload.steps[index:]))
 

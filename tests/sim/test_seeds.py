@@ -19,3 +19,18 @@ def test_a_seed_repeats_itself() -> None:
     first, second = simulate(7), simulate(7)
     assert first.report() == second.report()
     assert len(first.trace.lines) > 10
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(
+            7_100_141, id="a delay was over when its start went out, and the steps have changed since"
+        ),
+        pytest.param(7_102_351, id="suspended after the step behind a delay was started"),
+        pytest.param(7_104_052, id="two resumes within a second for an upload that is not known"),
+    ],
+)
+def test_what_a_seed_has_found_stays_mended(seed: int) -> None:
+    result = simulate(seed)
+    assert not result.violations, result.report()

@@ -355,3 +355,44 @@ def test_what_a_later_run_has_left_out_is_what_its_events_say(first: int | None,
     assert told is not None
     assert (told.current_step, told.stage, told.left_out_by_restart) == ("c", Stage.RUNNING, first or 0)
     assert " ".join(step.state for step in told.steps[:2]) == states
+
+
+# -- what was over by then -------------------------------------------------------------------
+
+
+def passed_over() -> Story:
+    """A step whose time is over is passed over."""
+    return begun(evolve(QUICK, max_retries=0, on_exhausted=OnExhausted.CONTINUE), "b")
+
+
+@pytest.mark.parametrize("desired", [DesiredState.SUSPENDED, DesiredState.CANCELLED])
+@pytest.mark.parametrize("situation", [delaying, passed_over, backing_off])
+def test_an_edit_that_nobody_had_seen_hides_no_timer(
+    situation: Callable[[], Story], desired: DesiredState
+) -> None:
+    """Suspended after the next step was started: what is before it has had its end all the same."""
+    live, replayed = situation(), situation()
+    live.timer()
+    edited = evolve(replayed.upload.control, desired=desired, generation=2)
+    replayed.state = evolve(replayed.upload, control=edited)
+    told = proven(replayed, live.commands[-1].mark, live.now - replayed.now)
+    assert told.control == edited
+    assert placeless(evolve(told, control=live.upload.control)) == placeless(live.upload)
+
+
+def test_a_delay_is_over_although_a_fresh_url_would_be_asked_for_by_now() -> None:
+    """The clock of the stream, by which the start is met, is ahead of ours."""
+    story = Story(config_of(StepPlan(name="delay", delay=Millis(9_000)), "a"))
+    story.arrives(expires_at=Millis(START + 12_000))
+    told = proven(story, mark_of(story, Kind.START, 1, "a"), 10_900)
+    assert (told.stage, told.current_step) == (Stage.RUNNING, "a")
+    assert [step.state for step in told.steps] == [StepState.SUCCEEDED, StepState.RUNNING]
+
+
+@pytest.mark.parametrize(("echoing", "after"), [(True, 8_000), (False, 9_000)], ids=["not over", "not begun"])
+def test_a_delay_that_is_not_over_stays_open(*, echoing: bool, after: int) -> None:
+    story = Story(config_of(StepPlan(name="delay", delay=Millis(9_000)), "a", "b"))
+    story.echoing = echoing
+    story.arrives()
+    told = proven(story, mark_of(story, Kind.START, 1, "b"), after)
+    assert (told.steps[0].state, told.steps[0].attempts) == (StepState.WAITING, int(echoing))

@@ -8,7 +8,7 @@ from uploadpp.core.inputs import Published
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, Millis, StepPlan, Upload
 from uploadpp.core.plan_text import Planned
-from uploadpp.core.states import DesiredState, Stage, StepState
+from uploadpp.core.states import DesiredState, Stage, StepReason, StepState
 from uploadpp.testing.builders import Story, begun, config_of
 
 
@@ -79,3 +79,13 @@ def test_a_delay_counts_from_the_arrival_also_by_a_plan_that_is_known_only_later
         (plan.name, step.state) for plan, step in zip(story.upload.plan, story.upload.steps, strict=True)
     ]
     assert states == [("delay", StepState.SUCCEEDED), ("b", StepState.RUNNING)]
+
+
+def test_a_delay_that_is_over_has_not_failed_to_answer() -> None:
+    story = begun(DELAY, "b")
+    told = meet(story, mark_of(story, Kind.FINISH, 1, "continue"), after=DELAY.delay)
+    assert told is not None
+    assert [(step.state, step.reason) for step in told.steps] == [
+        (StepState.SUCCEEDED, None),
+        (StepState.SKIPPED, StepReason.UNANSWERED),
+    ]

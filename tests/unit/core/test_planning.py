@@ -6,7 +6,7 @@ from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Published, StartedElsewhere
-from uploadpp.core.model import StepStatus, Upload
+from uploadpp.core.model import Millis, StepStatus, Upload
 from uploadpp.core.plan_text import Planned
 from uploadpp.core.rules.planning import by_plan, of_another_plan, withdrawn
 from uploadpp.core.states import Ignored, Stage, StepReason, StepState
@@ -205,3 +205,18 @@ def test_no_start_counts_once_the_upload_has_ended() -> None:
     upload = story.upload
     decision = of_another_plan(upload, Mark(Kind.START, upload.received_at, 1, 2, "a"))
     assert (decision.upload, decision.ignored) == (upload, Ignored.ALREADY_APPLIED)
+
+
+# -- when it began ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", [Stage.RUNNING, Stage.SUSPENDED])
+def test_an_upload_that_went_out_late_began_when_it_was_announced(stage: Stage) -> None:
+    """A delay was over when its start went out after an outage; one that was suspended began only then."""
+    story = unpublished(Story(config_of("x")))
+    story.arrives()
+    announced, story.now = story.now, Millis(story.now + 60_000)
+    story.state = evolve(story.upload, stage=stage)
+    upload = changed(told(story, "delay", "a"))
+    began = announced if stage is Stage.RUNNING else story.now
+    assert (upload.stage, upload.since, upload.step.started_at) == (Stage.DELAYING, began, began)

@@ -149,7 +149,7 @@ def _caught_up(upload: Upload, echo: Published, now: Millis, config: Config) -> 
     if mark.kind is Kind.FINISH:
         return _over(base, mark, now)
     if index != base.cursor:
-        base = _left(base, index)
+        base = _left(base, index, now)
     return Decision(_moved(base, mark, index, now, config))
 
 
@@ -217,18 +217,25 @@ def _is_ahead(upload: Upload, mark: Mark, index: int) -> bool:
     return mark.number > upload.steps[index].attempts
 
 
-def _left(upload: Upload, index: int) -> Upload:
+def _left(upload: Upload, index: int, now: Millis) -> Upload:
     """The upload without a current step, because the one at `index` has had its turn.
 
     What is not passed waits for its turn: it is gone back to before the file is released.
     """
-    upload = withdrawn(upload)
+    upload = withdrawn(_delayed(upload, now))
     if upload.cursor < len(upload.steps) and not upload.plan[upload.cursor].is_passed(upload.step):
         upload = upload.with_step(upload.cursor, evolve(upload.step, state=StepState.WAITING))
     for between in range(index):
         if is_left_out(upload, between):
             upload = upload.with_step(between, left_out(upload, between))
     return upload
+
+
+def _delayed(upload: Upload, now: Millis) -> Upload:
+    """The upload with its delay passed, if that is over: nobody answers for it, so the time proves it."""
+    if upload.stage is not Stage.DELAYING or upload.log.start is None or now < (upload.next_attempt_at or 0):
+        return upload
+    return end_step(upload, StepState.SUCCEEDED, now, outcome=Outcome.CONTINUE)
 
 
 def is_left_out(upload: Upload, index: int) -> bool:
@@ -239,7 +246,7 @@ def is_left_out(upload: Upload, index: int) -> bool:
 
 def _over(upload: Upload, mark: Mark, now: Millis) -> Decision:
     """PostprocessingFinished is out, and nothing that we know of has led to it."""
-    upload = withdrawn(upload)
+    upload = withdrawn(_delayed(upload, now) if mark.detail == Outcome.CONTINUE else upload)
     if mark.detail != Outcome.CONTINUE:
         # No timer explains it, so a person had asked for it, and asks for something else by now.
         upload = end_step(upload, StepState.FAILED, now, reason=StepReason.CANCELLED)

@@ -38,7 +38,8 @@ def by_plan(upload: Upload, mark: Mark, planned: Planned, now: Millis, config: C
         return Decision(base)
     if upload.log.start is None and not any(step.outcome for step in upload.steps) and not upload.stage.ended:
         first = planned.first if mark.run == upload.run else 0
-        began = since if upload.started_at is None else upload.started_at
+        waited = upload.stage in {Stage.SUSPENDED, Stage.HELD}  # it began when a person let it
+        began = now if waited or upload.started_at is None else upload.started_at
         return begin_run(evolve(base, run=upload.run - 1), began, config, first)
     # An earlier version had published events, without a plan; what answered to them counts.
     pairs = zip(upload.plan, withdrawn(upload).steps, strict=True)
