@@ -51,6 +51,8 @@ USER_FIELDS = {
 EXEC_VERSIONS = tuple(f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1"))
 EXEC_EXTENSION = "client.authentication.k8s.io/exec"
 INTERACTIVE = ("Never", "IfAvailable", "Always")
+PIPE_SECONDS = 10.0
+"""How long a shell may take to hand over a kubeconfig in a pipe."""
 MOST_MERGED = 10_000
 """Fields that `<<` adds to objects. Each alias may double them, so a short file could fill the memory."""
 
@@ -151,7 +153,7 @@ def _current(path: Path, content: Json) -> str:
 
 def _read(path: Path) -> Json | None:
     try:
-        text = read_regular(path)
+        text = read_regular(path, pipe_seconds=PIPE_SECONDS)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

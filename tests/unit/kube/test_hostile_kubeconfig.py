@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from uploadpp.kube import kubeconfig as kubeconfig_module
 from uploadpp.kube.access import ConfigError
 from uploadpp.kube.credentials import find_credentials
 from uploadpp.kube.kubeconfig import load_kubeconfig
@@ -72,7 +73,6 @@ def test_s6_only_files_that_end_are_read(tmp_path: Path) -> None:
         file.truncate(1 << 30)
     for odd, words in (
         ("/dev/zero", "regular"),
-        (pipe, "regular"),
         (large, "larger"),
         (tmp_path, "directory"),
     ):
@@ -81,7 +81,33 @@ def test_s6_only_files_that_end_are_read(tmp_path: Path) -> None:
         of_cluster = kubeconfig(tmp_path, cluster=f"certificate-authority: {odd}")
         of_cluster.write_text(of_cluster.read_text().replace("http:", "https:"))
         assert words in problem(of_cluster).lower()
+    assert "regular" in problem(kubeconfig(tmp_path, user=f"tokenFile: {pipe}"))
     assert "null byte" in problem(kubeconfig(tmp_path, user='tokenFile: "a\\0b"'))
+
+
+def test_a_shell_may_hand_over_a_kubeconfig_in_a_pipe(tmp_path: Path) -> None:
+    """As `KUBECONFIG=<(sops --decrypt config) uploadpp adopt` does."""
+    text = kubeconfig(tmp_path, user="token: t").read_bytes()
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, text)
+        os.close(writing)
+        assert load_kubeconfig({"KUBECONFIG": f"/dev/fd/{reading}"}).token == "t"
+    finally:
+        os.close(reading)
+
+
+def test_s6_a_pipe_whose_writer_is_not_done_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubeconfig_module, "PIPE_SECONDS", 0.05)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writing = os.open(pipe, os.O_RDWR)
+    try:
+        assert "not done within 0.05 s" in problem(pipe)
+    finally:
+        os.close(writing)
 
 
 def test_s3_names_do_not_steer_a_terminal(tmp_path: Path) -> None:
