@@ -33,6 +33,8 @@ DEFAULT_RETRY_AFTER_SECONDS = 1.0
 SHOWN = 80
 """Characters of an answer that is not the API server's: enough to recognise a proxy's page."""
 NAMESPACED_PARTS = 4
+LONGEST_IDENTITY = 256
+"""Characters of a uid or resourceVersion. Python does not read a number of thousands of digits."""
 MOST_SAID = 4_000
 """Characters of a Status that are read. They go into the log, into readiness and into Events."""
 
@@ -42,6 +44,8 @@ KINDS = {
     "secrets": "Secret",
     "events": "Event",
 }
+TYPED = {"Lease": ("spec",), "Secret": ("data",)}
+"""Parts that are objects or are not there. Resources are not here: a CRD without types takes anything."""
 REVIEWS = {"SelfSubjectAccessReview": "allowed", "SelfSubjectReview": "userInfo"}
 """What is asked for without being stored, and the field of its status that answers."""
 
@@ -134,22 +138,62 @@ def _mismatch(method: str, target: Target, body: object, answer: Json) -> str:  
     kind, metadata = answer.get("kind"), answer.get("metadata")
     if method == "DELETE" and kind == "Status":
         return "" if answer.get("status") == "Success" else "is a Status without success"
-    if not isinstance(metadata, dict):
-        return "has no metadata"
+    if not isinstance(metadata, dict) or not isinstance(kind, str):
+        return "has no kind or metadata"
     if kind in REVIEWS:
         return "" if not target.plural and _is_verdict(answer) else "is not what was asked for"
     if method == "GET" and not target.name:
         listed = isinstance(answer.get("items"), list) and kind in {f"{target.kind}List", "List"}
-        return "" if listed else "is not the list that was asked for"
+        return _wrong_in_list(answer) if listed else "is not the list that was asked for"
     if target.kind and kind != target.kind:
         return f"is not of the kind {target.kind}"
-    if not _is_text(metadata.get("uid")) or not _is_text(metadata.get("resourceVersion")):
-        return "has no uid or resourceVersion"
+    if wrong := _wrong_in_object(answer):
+        return wrong
+    if kind in TYPED and not all(isinstance(answer.get(part), dict | None) for part in TYPED[kind]):
+        return f"is not what a {kind} looks like"
     if target.namespace and metadata.get("namespace") != target.namespace:
         return "is about an object of another namespace"
     if method == "POST":
         return "" if _is_made_of(body, answer) else "is about another object"
     return "" if metadata.get("name") == target.name else "is about another object"
+
+
+def _wrong_in_list(answer: Json) -> str:
+    """What no list of the API server has; empty when there is nothing.
+
+    One such object makes the list void: were it left out, its upload would count as deleted.
+    """
+    metadata = answer["metadata"]
+    left = metadata.get("remainingItemCount")
+    if not isinstance(metadata.get("continue"), str | None) or not isinstance(left, int | None):
+        return "is a list without a readable end"
+    return next((wrong for item in answer["items"] if (wrong := _wrong_in_object(item))), "")
+
+
+def _wrong_in_object(answer: object) -> str:
+    """What the metadata of no object of the API server has; empty when there is nothing.
+
+    The API server keeps to these types whatever somebody writes, also for a CRD that takes anything.
+    """
+    metadata = answer.get("metadata") if isinstance(answer, dict) else None
+    if not isinstance(metadata, dict):
+        return "has an object without metadata"
+    if not _is_identity(metadata.get("uid")) or not _is_identity(metadata.get("resourceVersion")):
+        return "has no uid or resourceVersion"
+    if not _is_text(metadata.get("name")) or not isinstance(metadata.get("generation"), int | None):
+        return "has no name, or a generation that is not a number"
+    if not _are_texts(metadata.get("labels")) or not _are_texts(metadata.get("annotations")):
+        return "has labels or annotations that are not texts"
+    return ""
+
+
+def _is_identity(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_IDENTITY
+
+
+def _are_texts(value: object) -> bool:
+    texts = value.values() if isinstance(value, dict) else ()
+    return isinstance(value, dict | None) and all(isinstance(text, str) for text in texts)
 
 
 def _is_verdict(answer: Json) -> bool:

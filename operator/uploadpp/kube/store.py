@@ -114,6 +114,12 @@ def difference(written: object, kept: object, path: str) -> str:
     return path
 
 
+def _part(answer: Json, name: str) -> Json:
+    """A part of a resource; empty when it is not an object, which then counts as changed by somebody."""
+    part = answer.get(name)
+    return part if isinstance(part, dict) else {}
+
+
 def _size(item: Json) -> int:
     """About how many bytes a resource has. Strangers may write as much as they like into its metadata."""
     metadata, spec = item.get("metadata"), item.get("spec") or {}
@@ -226,7 +232,7 @@ class Store:
         """
         path = self._path + api_path(name, "status")
         answer = await self._patch(path, name, version, "/status", status)
-        kept = answer.get("status") or {}
+        kept = _part(answer, "status")
         lost = next((field for field in ESSENTIAL if kept.get(field) != status.get(field)), "")
         lost = lost and (difference(status.get(lost), kept.get(lost), f"status.{lost}") or f"status.{lost}")
         return replace(stored(answer), altered=lost) if lost else stored(answer)
@@ -238,7 +244,7 @@ class Store:
             ConflictError, NotFoundError: as for `write_status`.
         """
         answer = await self._patch(self._path + api_path(name), name, version, "/spec/sealed", sealed)
-        altered = (answer.get("spec") or {}).get("sealed") != sealed
+        altered = _part(answer, "spec").get("sealed") != sealed
         return replace(stored(answer), altered="spec.sealed") if altered else stored(answer)
 
     async def write_bucket(self, name: str, version: str, bucket: str) -> Stored:
@@ -288,7 +294,7 @@ class Store:
             raise NotFoundError(f"there is no Secret {name} with the label {MARK_OF_URLS}=true")
         try:
             value = b64decode((secret.get("data") or {})[key], validate=True).decode().strip()
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise NotFoundError(f"Secret {name} has no readable key {key}") from error
         if not _WEB_ADDRESS.fullmatch(value):
             raise NotFoundError(f"key {key} of Secret {name} is not an http or https URL")
