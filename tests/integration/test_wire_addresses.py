@@ -4,6 +4,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -107,10 +108,17 @@ def until_health(url: str, *, expected: bool) -> None:
 
 
 @pytest.mark.parametrize("what", ["selftest", "step"])
-async def test_no_plain_text_when_tls_is_asked_for(nats: NatsServer, what: str) -> None:
+async def test_no_plain_text_when_tls_is_asked_for(nats: NatsServer, tmp_path: Path, what: str) -> None:
     """The server asks for nothing and offers no TLS: neither sends it user and password."""
     argv = {"selftest": ["selftest", "--timeout=3"], "step": ["step", "mine", "--exec=true"]}[what]
+    kubeconfig = tmp_path / "kubeconfig"  # looked at before NATS, and good enough for that
+    kubeconfig.write_text(
+        "current-context: c\n"
+        "contexts: [{name: c, context: {cluster: k}}]\n"
+        "clusters: [{name: k, cluster: {server: 'http://127.0.0.1:1'}}]\n"
+    )
     settings = {
+        "KUBECONFIG": str(kubeconfig),
         "OCIS_EVENTS_ENDPOINT": f"tls://me:hunter2@{nats.address}",
         "UPLOADPP_STEP_DEBUG_ADDR": "127.0.0.1:0",
         "UPLOADPP_NAMESPACE": "x",
