@@ -64,7 +64,6 @@ class Webhook:
         self.url = ""
         self.answer: Answer = allow
         self.asked: list[Json] = []
-        self._transports: set[asyncio.Transport] = set()
 
     async def __aenter__(self) -> Self:
         self._folder.mkdir()
@@ -89,11 +88,15 @@ class Webhook:
 
     async def end(self) -> None:
         """Stop answering: connections are refused."""
-        for transport in self._transports:
-            transport.abort()  # the API server would keep its connections, and TLS ends slowly
-        self._transports.clear()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._runner is None:
+            return
+        for site in tuple(self._runner.sites):
+            await site.stop()
+        # The API server would keep its connections, used or not, and TLS ends slowly.
+        for handler in tuple(self._runner.server.connections if self._runner.server is not None else ()):
+            if handler.transport is not None:
+                handler.transport.abort()
+        await self._runner.cleanup()
 
     async def stand(self, *resources: tuple[str, str], operations: Sequence[str] = ("*",)) -> None:
         """Have the API server ask, and wait until it does."""
@@ -141,8 +144,6 @@ class Webhook:
         await asyncio.to_thread(self._kubectl, "delete", what, self._namespace, "--ignore-not-found")
 
     async def _review(self, request: web.Request) -> web.Response:
-        if isinstance(request.transport, asyncio.Transport):
-            self._transports.add(request.transport)
         review = await request.json()
         asked = review["request"]
         self.asked.append(asked)
