@@ -10,7 +10,7 @@ import pytest
 from uploadpp.core import replay
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis, StepStatus, Upload
-from uploadpp.core.rules import echo
+from uploadpp.core.rules import own_events
 from uploadpp.core.states import Ignored, StepState
 from uploadpp.pipeline.acks import AckTracker, PendingMessage
 from uploadpp.pipeline.applier import Applier
@@ -139,14 +139,14 @@ def no_floor_for_the_reaper(patch: Patch) -> None:
 
 def a_start_proves_the_steps_before(patch: Patch) -> None:
     """That a step was started counts as the success of those before it."""
-    left = echo._left
+    left = own_events._left
 
     def credulous(upload: Upload, index: int, now: Millis) -> Upload:
         upload = left(upload, index, now)
         done = StepStatus(state=StepState.SUCCEEDED, attempts=1)
         return evolve(upload, steps=(*(done for _ in range(index)), *upload.steps[index:]))
 
-    patch.setattr(echo, "_left", credulous)
+    patch.setattr(own_events, "_left", credulous)
 
 
 def a_plan_that_stays_at_home(patch: Patch) -> None:

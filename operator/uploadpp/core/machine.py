@@ -30,7 +30,7 @@ from uploadpp.core.inputs import (
     UploadReady,
 )
 from uploadpp.core.model import Millis, Upload
-from uploadpp.core.rules import absence, answers, arrival, control, echo, elsewhere, order, timers, turn
+from uploadpp.core.rules import absence, answers, arrival, control, elsewhere, order, own_events, timers, turn
 from uploadpp.core.states import ENDED, IN_STEP, UNHEARD, Ignored, Stage
 
 RuleFunction = Callable[[Upload, Any, Millis, Config], Decision]
@@ -92,7 +92,7 @@ TABLE: tuple[Row, ...] = (
     _row(CleanUpload, ACTIVE, answers.clean, {Stage.CLEANED}),
     _row(Resume, ALL, control.resume, BEGUN),
     _row(SpecChanged, ALL, control.spec_changed, BEGUN | {Stage.CANCELLED}),
-    _row(Published, ALL, echo.published, AFTER_FAILURE - WAITING),
+    _row(Published, ALL, own_events.published, AFTER_FAILURE - WAITING),
     _row(StartedElsewhere, elsewhere.STARTABLE, elsewhere.started_elsewhere, {Stage.RUNNING}),
     _row(RetriedElsewhere, {Stage.BACKING_OFF}, elsewhere.retried_elsewhere),
     _row(
