@@ -20,7 +20,7 @@ from e2e.demo.storage import Storage
 from e2e.demo.wire import Event
 from tests.chart.pod import NAME, POD_UID, Installation
 from tests.driver import log_lines
-from uploadpp.core.lease import pod_of
+from uploadpp.core.lease_claim import pod_of
 
 USER, PASSWORD = "postprocessing", "made-up"
 

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from uploadpp.core.lease import LONGEST_FACTOR, Claim, Record, claim, record_of
+from uploadpp.core.lease_claim import LONGEST_FACTOR, Claim, Record, claim, record_of
 from uploadpp.kube.api import Api, Json
 from uploadpp.kube.claimant import ANYBODY, Claimant
 from uploadpp.kube.errors import ApiError, ConflictError, ForbiddenError, NotFoundError, UnavailableError

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from uploadpp.core.lease import Record
+from uploadpp.core.lease_claim import Record
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from uploadpp import __version__
-from uploadpp.core.lease import identity
+from uploadpp.core.lease_claim import identity
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.access import ConfigError
 from uploadpp.kube.api import Api

@@ -12,7 +12,7 @@ import orjson
 from uploadpp.api.codec import ALL_SHOWN
 from uploadpp.core.commands import Notice
 from uploadpp.core.config import Config
-from uploadpp.core.lease import identity
+from uploadpp.core.lease_claim import identity
 from uploadpp.core.model import Origin
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.api import Api

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from uploadpp.core.lease import identity, pod_of
+from uploadpp.core.lease_claim import identity, pod_of
 from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION, is_label, resource_name
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.paths import api_path

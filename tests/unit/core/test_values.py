@@ -10,7 +10,7 @@ from uploadpp.core.bounds import LAST_MOMENT
 from uploadpp.core.commands import NAMESPACE, Kind, Mark, _uuid5
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived
-from uploadpp.core.lease import Claim, Record, claim, identity, pod_of
+from uploadpp.core.lease_claim import Claim, Record, claim, identity, pod_of
 from uploadpp.core.model import Control, FileInfo, Millis, Origin, StepPlan, StepStatus, Upload
 from uploadpp.core.naming import resource_name
 from uploadpp.core.retry import backoff

@@ -9,7 +9,7 @@ from uploadpp.core.conditions import ACKNOWLEDGED, ConditionStatus, ConditionTyp
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
 from uploadpp.core.inputs import Resume, StepFinished
-from uploadpp.core.lease import Claim
+from uploadpp.core.lease_claim import Claim
 from uploadpp.core.model import (
     DELAY_STEP,
     FINISHED_STEP,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.leases import DURATION, Clock, Server, attempt
-from uploadpp.core.lease import LONGEST_FACTOR, Claim, Record, claim, identity, record_of
+from uploadpp.core.lease_claim import LONGEST_FACTOR, Claim, Record, claim, identity, record_of
 from uploadpp.kube.claimant import ANYBODY, Claimant
 from uploadpp.kube.errors import (
     ConflictError,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from uploadpp.core.lease import Claim, Record, claim, identity, pod_of, record_of
+from uploadpp.core.lease_claim import Claim, Record, claim, identity, pod_of, record_of
 
 OWN_SECONDS = 15.0
 SEEN_AT = 1_000.0
