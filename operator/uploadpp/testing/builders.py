@@ -5,7 +5,7 @@ For tests and for people who want to try an idea in a REPL: no server, no clock,
 
 from collections.abc import Mapping
 
-from uploadpp.core.commands import Command, Kind, Notice, ResumeStep
+from uploadpp.core.commands import Command, Kind, Mark, Notice, ResumeStep
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
@@ -43,6 +43,7 @@ from uploadpp.core.states import CancelPolicy, DesiredState, RestartMode
 UPLOAD_ID = "7d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11"
 START = Millis(1_795_000_000_000)
 SECOND = Millis(1_000)
+ZERO = Millis(0)
 STREAM = "main-queue@1"
 USER = '{"id":{"opaque_id":"mary"}}'
 RESTART_USER = '{"id":{"opaque_id":"postprocessing-restart"}}'
@@ -224,6 +225,19 @@ class Story:
         """`spec.restart` was set."""
         wish = RestartRequest(token=token, mode=mode, from_step=from_step)
         return self.edited(evolve(self.upload.control, restart=wish, desired=desired))
+
+
+def mark_of(story: Story, kind: Kind, number: int, detail: str = "", token: str = "", run: int = 1) -> Mark:
+    """The mark of a command for the upload of a story."""
+    return Mark(kind, story.upload.received_at, run, number, detail, token)
+
+
+def meet(story: Story, mark: Mark, sequence: int = 50, *, after: Millis = ZERO) -> Upload | None:
+    """The state after one of our events was met in the log; None when it says nothing new."""
+    now = Millis(story.now + after)
+    decision = decide(story.upload, story.upload.id, Published(mark, sequence), now, story.config)
+    assert decision.commands == ()  # noqa: S101 -- the events of others are what makes commands
+    return None if decision.ignored else decision.upload
 
 
 def come_back(command: Command, sequence: int, upload: Upload | None = None) -> Input:

@@ -20,15 +20,12 @@ from uploadpp.testing.builders import (
     Story,
     begun,
     config_of,
+    mark_of,
     placeless,
 )
 
 QUICK = StepPlan(name="a", timeout=Millis(60_000), max_retries=1, backoff=Millis(1_000))
 SEQUENCE = 50
-
-
-def mark_of(story: Story, kind: Kind, number: int, detail: str, *, run: int = 1, token: str = "") -> Mark:
-    return Mark(kind, story.upload.received_at, run, number, detail, token)
 
 
 def meet(story: Story, mark: Mark, after: int = 0) -> Decision:

@@ -2,27 +2,13 @@
 
 import pytest
 
-from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.commands import Kind
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Published
-from uploadpp.core.machine import decide
-from uploadpp.core.model import Control, Millis, StepPlan, Upload
+from uploadpp.core.model import Control, Millis, StepPlan
 from uploadpp.core.plan_text import Planned
 from uploadpp.core.states import DesiredState, Stage, StepReason, StepState
-from uploadpp.testing.builders import Story, begun, config_of
-
-
-def meet(story: Story, mark: Mark, *, after: Millis = Millis(0)) -> Upload | None:
-    """The state after one of our events was met in the log; None when it says nothing new."""
-    now = Millis(story.now + after)
-    decision = decide(story.upload, story.upload.id, Published(mark, 50), now, story.config)
-    assert decision.commands == ()
-    return None if decision.ignored else decision.upload
-
-
-def mark_of(story: Story, kind: Kind, number: int, detail: str) -> Mark:
-    return Mark(kind, story.upload.received_at, 1, number, detail)
-
+from uploadpp.testing.builders import Story, begun, config_of, mark_of, meet
 
 DELAY = StepPlan(name="delay", delay=Millis(2_000))
 UNSEEN = [DesiredState.SUSPENDED, DesiredState.CANCELLED]

@@ -18,21 +18,9 @@ from uploadpp.core.states import (
     StepReason,
     StepState,
 )
-from uploadpp.testing.builders import RESTART_USER, START, Story, begun, config_of
+from uploadpp.testing.builders import RESTART_USER, START, Story, begun, config_of, mark_of, meet
 
 QUICK = StepPlan(name="a", timeout=Millis(60_000), max_retries=1, backoff=Millis(1_000))
-
-
-def meet(story: Story, mark: Mark, sequence: int = 50, *, after: Millis = Millis(0)) -> Upload | None:
-    """The state after one of our events was met in the log; None when it says nothing new."""
-    now = Millis(story.now + after)
-    decision = decide(story.upload, story.upload.id, Published(mark, sequence), now, story.config)
-    assert decision.commands == ()
-    return None if decision.ignored else decision.upload
-
-
-def mark_of(story: Story, kind: Kind, number: int, detail: str = "", token: str = "", run: int = 1) -> Mark:
-    return Mark(kind, story.upload.received_at, run, number, detail, token)
 
 
 def unproven(*steps: str | StepPlan) -> Story:
