@@ -292,7 +292,7 @@ class Upload(NamedTuple):
         """
         plan, steps = self.plan, self.steps
         for each in chain(range(index, len(plan)), range(index)):
-            if steps[each].state not in _PASSED and not plan[each].is_passed(steps[each]):
+            if not plan[each].is_passed(steps[each]):
                 return each
         return len(plan)
 

@@ -159,17 +159,18 @@ def _cause(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | 
     A person may have suspended or cancelled the upload since, when nobody was there to see it. That hides
     what had led to the event: without this, a `delay` that was over would count as never passed.
     """
-    caused = _caused(upload, mark, now, config)
+    caused = _explained(upload, mark, now, config)
     if caused is None and upload.control.desired is not DesiredState.ACTIVE:
         before = evolve(upload, control=evolve(upload.control, desired=DesiredState.ACTIVE))
-        caused = _caused(before, mark, now, config)
-        if caused is not None:
+        caused = _explained(before, mark, now, config)
+        if caused is not None:  # the edit itself is still to be looked at
             seen = upload.observed_generation
             caused = evolve(caused, control=upload.control, observed_generation=seen)
     return caused
 
 
-def _caused(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | None:
+def _explained(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | None:
+    """The same, by the spec as it stands."""
     due = wake_at(upload, config)
     rung = _rung(upload, now, config)
     wished = spec_changed(upload, SpecChanged(upload.control), now, config)

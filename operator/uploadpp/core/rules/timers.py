@@ -27,10 +27,9 @@ def wake_at(upload: Upload, config: Config) -> Millis | None:
     stage = upload.stage  # asked for with every change of an upload: `match` costs twice as much
     if stage is Stage.RUNNING:
         plan, started = upload.plan[upload.cursor], upload.step.started_at or upload.since
-        stalls = None if upload.stalled_at is not None else started + plan.stall_after
-        if plan.timeout and (stalls is None or plan.timeout <= plan.stall_after):
-            return Millis(started + plan.timeout)
-        return None if stalls is None else Millis(stalls)
+        if upload.stalled_at is None:
+            return Millis(started + min(plan.timeout or plan.stall_after, plan.stall_after))
+        return Millis(started + plan.timeout) if plan.timeout else None
     if stage is Stage.AWAITING_READY or stage is Stage.AWAITING_URL:
         if upload.stalled_at is not None:
             return Millis(upload.stalled_at + config.unanswered_after)
