@@ -28,7 +28,7 @@ LOOPBACK = "127.0.0.1"
 STREAMS = 16
 """Pages that may be open at once."""
 STRANGERS = 64
-"""Connections that have not shown the token yet. One more ends the oldest of them."""
+"""Connections without the token that may be open at once. One more ends the oldest of them."""
 REQUEST_SECONDS = 15
 LONGEST_PATH = 4096
 FILES = {
@@ -82,8 +82,8 @@ class Server(ThreadingHTTPServer):
         self.token = secrets.token_urlsafe(24)
         self.streams = BoundedSemaphore(STREAMS)
         self.hosts = frozenset({f"{LOOPBACK}:{self.server_port}", f"localhost:{self.server_port}"})
-
         self._strangers: dict[object, None] = {}
+        """Connections that have not shown the token yet, the oldest first."""
         self._lock = Lock()
 
     def process_request(self, request: socket | tuple[bytes, socket], client_address: object) -> None:

@@ -100,12 +100,12 @@ def _check_counters(checks: Checks, journal: Journal, upload: Upload) -> None:
     """Retries are what was published as such in this run (a resume of a held step starts from zero)."""
     if upload.id in checks.doings.tokens or journal.of("ResumePostprocessing", upload.id):
         return
-    resumed = {record.payload["Step"] for record in journal.of("ResumePostprocessing", "")}
     if journal.of("StartPostprocessingStep", upload.id) and foreign(journal, Kind.START, upload.id):
         return
     notices = journal.marks(Kind.RETRY, upload.id)
+    resumed = {record.payload["Step"] for record in journal.of("ResumePostprocessing", "")}
     for plan, step in zip(upload.plan, upload.steps, strict=False):
-        if plan.name in resumed:  # all uploads at the step, held ones too
+        if plan.name in resumed:  # a resume of a step reaches each upload that is held there
             continue
         marks = {
             m

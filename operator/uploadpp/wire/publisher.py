@@ -48,7 +48,7 @@ class _InFlight:
     on_refused: OnRefused
     sent_at: float = field(default=0.0)
     others: tuple[tuple[OnStored, OnRefused], ...] = ()
-    """Who has published the same event while it was on its way: they are told what the first one is told."""
+    """The callbacks of those who published the same event while it was on its way."""
 
     def tell_also(self, on_stored: OnStored, on_refused: OnRefused) -> None:
         """Somebody else waits for the event as well."""
