@@ -10,10 +10,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple, Union
+from typing import Any, NamedTuple, Union
 
 from kubectl_pp.client import Client, Json
 from kubectl_pp.context import Context
@@ -86,6 +85,37 @@ def acted_on(now: Upload, asked: Upload) -> bool:
     return int(now.status.get("observedGeneration", 0)) >= int(wanted)
 
 
+class Interrupt:
+    """Has SIGINT and SIGTERM wait for the requests under way, so that the report is exact; a second does not.
+
+    Enter it before the first request. As an exception, a signal could come when a request was answered
+    and its result is not noted yet.
+    """
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._before: dict[signal.Signals, Any] = {}
+        self.came = False
+
+    def __enter__(self) -> Interrupt:  # noqa: PYI034 -- Self needs Python 3.11
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _note(self, *_: object) -> None:
+        self.came = True
+        self._stop.set()
+        self._restore()
+
+    def _restore(self) -> None:
+        while self._before:
+            number, handler = self._before.popitem()
+            signal.signal(number, handler)
+
+
 class Batch:
     """Applies a decision to many uploads."""
 
@@ -96,7 +126,6 @@ class Batch:
         self._decide = decide
         self._still = still
         self._stop = threading.Event()
-        self._interrupted = False
         self._broken: UnavailableError | None = None
 
     def run(self, uploads: list[Upload], what: str) -> BatchResult:
@@ -107,11 +136,11 @@ class Batch:
             todo.put(upload)
         count = min(THREADS, len(uploads))
         threads = [threading.Thread(target=self._work, args=(todo, done), daemon=True) for _ in range(count)]
-        for thread in threads:
-            thread.start()
         results: dict[tuple[str, str], Result] = {}
         progress = Progress(self._screen.tty and sys.stderr.isatty(), what, len(uploads))
-        with self._in_order():
+        with Interrupt(self._stop) as interrupt:
+            for thread in threads:
+                thread.start()
             while count:
                 item = done.get()
                 if item is None:
@@ -125,26 +154,7 @@ class Batch:
         progress.end()
         untried = [Result(Disposition.UNTRIED, u, "not asked") for u in uploads if u.key not in results]
         tried = [results[u.key] for u in uploads if u.key in results]
-        return BatchResult(tried + untried, acted_on, interrupted=self._interrupted, broken=self._broken)
-
-    @contextmanager
-    def _in_order(self) -> Iterator[None]:
-        """Have an interrupt wait for the requests under way, so that the report is exact; a second does not.
-
-        As an exception it could come when a result has left the queue and is not noted yet.
-        """
-        before = signal.getsignal(signal.SIGINT)
-
-        def stop(*_: object) -> None:
-            self._interrupted = True
-            self._stop.set()
-            signal.signal(signal.SIGINT, before)
-
-        signal.signal(signal.SIGINT, stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+        return BatchResult(tried + untried, acted_on, interrupted=interrupt.came, broken=self._broken)
 
     def _work(
         self,

@@ -6,7 +6,9 @@ than all the rest; 5,000 of them are a matter of minutes on a small cluster.
 
 from __future__ import annotations
 
-from kubectl_pp.change import CONFLICTS, BatchResult, Decide, Disposition, Result, Skip
+import threading
+
+from kubectl_pp.change import CONFLICTS, BatchResult, Decide, Disposition, Interrupt, Result, Skip
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ConflictError, MissingError, PluginError, UnavailableError
 from kubectl_pp.upload import DesiredState, Outcome, Upload, collection
@@ -46,22 +48,32 @@ class StepResume:
         results = [self._alone(upload) for upload in uploads]
         todo = {result.upload.namespace for result in results if result.disposition is Disposition.APPLIED}
         proofs: dict[tuple[str, str], str] = {}
-        for namespace in sorted(todo):
-            mine = [
-                r.upload
-                for r in results
-                if r.disposition is Disposition.APPLIED and r.upload.namespace == namespace
-            ]
-            try:
-                proofs[self._ask(mine).key] = self._token
-            except UnavailableError as error:
-                untried = [
-                    r._replace(disposition=Disposition.UNTRIED) if r.upload.namespace in todo else r
+        stop = threading.Event()
+        broken: UnavailableError | None = None
+        with Interrupt(stop) as interrupt:
+            for namespace in sorted(todo):
+                if stop.is_set():
+                    break
+                mine = [
+                    r.upload
                     for r in results
+                    if r.disposition is Disposition.APPLIED and r.upload.namespace == namespace
                 ]
-                return BatchResult(untried, has_moved, broken=error)
-            todo.discard(namespace)
-        return BatchResult(results, has_moved, version=version, proofs=proofs)
+                try:
+                    proofs[self._ask(mine).key] = self._token
+                except UnavailableError as error:
+                    broken = error
+                    break
+                todo.discard(namespace)
+        if todo:
+            results = [
+                r._replace(disposition=Disposition.UNTRIED)
+                if r.disposition is Disposition.APPLIED and r.upload.namespace in todo
+                else r
+                for r in results
+            ]
+            return BatchResult(results, has_moved, interrupted=interrupt.came, broken=broken)
+        return BatchResult(results, has_moved, interrupt.came, version=version, proofs=proofs)
 
     def _alone(self, upload: Upload) -> Result:
         """What the wish means for one of them."""
