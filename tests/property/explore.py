@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from uploadpp.core.config import Config
-from uploadpp.core.decision import Decision
+from uploadpp.core.decision import AnyDecision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     Absent,
@@ -96,7 +96,7 @@ class Move:
     before: Node
     event: Input
     now: Millis
-    decision: Decision
+    decision: AnyDecision
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,10 @@ class Scene:
                 yield Node(edited, START)
                 yield Node(evolve(edited, lost_status=True), START)
                 if self.config.max_in_flight:  # queued, and edited while the operator was unavailable
-                    queued = begin_run(made, START, self.config).upload or made
+                    queued = begin_run(made, START, self.config).upload
                     yield Node(evolve(queued, control=edited.control), START)
                 known = evolve(made, origin=arrival().origin, order=FileOrder(after="earlier"))
-                begun = begin_run(known, START, self.config).upload or made
+                begun = begin_run(known, START, self.config).upload
                 if begun.stage is Stage.AWAITING_TURN:  # as above
                     yield Node(evolve(begun, control=edited.control), START)
 
@@ -154,7 +154,9 @@ def moves(scene: Scene) -> Iterator[Move]:
             queue.append(Node(decision.upload, now, unproven))
 
 
-def _survivors(node: Node, event: Input, now: Millis, decision: Decision, config: Config) -> Iterator[Move]:
+def _survivors(
+    node: Node, event: Input, now: Millis, decision: AnyDecision, config: Config
+) -> Iterator[Move]:
     """What the published commands of a timer, an edit or a grant tell, when nothing else survived a crash."""
     if (
         not isinstance(event, Tick | SpecChanged | Granted | Foremost)
@@ -167,7 +169,7 @@ def _survivors(node: Node, event: Input, now: Millis, decision: Decision, config
         echo = come_back(command, 1, decision.upload)
         told = decide(upload, UPLOAD_ID, echo, now, config)
         yield Move(Node(upload, now), echo, now, told)
-        upload = told.upload or upload
+        upload = told.upload
 
 
 def _events(node: Node, scene: Scene) -> Iterator[Input]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.property.laws import dateless
 from uploadpp.core.commands import Command, Kind, Mark
 from uploadpp.core.config import Config
-from uploadpp.core.decision import Decision
+from uploadpp.core.decision import AnyDecision, UnknownDecision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     BytesReceived,
@@ -65,10 +65,10 @@ class Life(Story):
         super().__init__(config)
         self.log: list[Entry] = []
         self.moments: list[Moment] = []
-        self.last: Decision = Decision(None)
+        self.last: AnyDecision = UnknownDecision()
         self._id = ""
 
-    def tell(self, event: Input, *, after: Millis = SECOND) -> Decision:
+    def tell(self, event: Input, *, after: Millis = SECOND) -> AnyDecision:
         """Something happens."""
         decision = super().tell(event, after=after)
         told = isinstance(event, Tick | SpecChanged | Granted | Follows | Foremost)
@@ -77,16 +77,16 @@ class Life(Story):
             self.moments.append(Moment(self.upload, len(self.log), silent))
         return decision
 
-    def _take(self, decision: Decision) -> None:
+    def _take(self, decision: AnyDecision) -> None:
         self.last = decision
         super()._take(decision)
 
-    def echo(self, command: Command) -> Decision:
+    def echo(self, command: Command) -> AnyDecision:
         """One of our commands comes back."""
         self._id = command.mark.event_id(UPLOAD_ID)
         return super().echo(command)
 
-    def _apply(self, event: Input) -> Decision:
+    def _apply(self, event: Input) -> AnyDecision:
         at = Position(STREAM, self.sequence)
         self.log.append(Entry(event, at, self.now, self._id))
         self._id = ""
@@ -112,7 +112,7 @@ class Replay:
         """Look at the spec, or let a timer ring."""
         self._take(decide(self.upload, UPLOAD_ID, event, now, self.config))
 
-    def _take(self, decision: Decision) -> None:
+    def _take(self, decision: AnyDecision) -> None:
         self.upload = decision.upload
         self.held.update({command.mark.event_id(UPLOAD_ID): command for command in decision.commands})
 

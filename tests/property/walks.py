@@ -205,5 +205,5 @@ def _echoed(
         sequence += 1
         echo = Published(command.mark, sequence)
         decision = apply(upload, "upload-1", echo, Position(stream, sequence), now, config)
-        upload = decision.upload or upload
+        upload = decision.upload
         yield upload

@@ -60,7 +60,7 @@ def catch_up(
         if decision.met is not None:
             held.pop(decision.met.event_id(upload_id), None)
         held |= {command.mark.event_id(upload_id): command for command in decision.commands}
-        upload = decision.upload or upload
+        upload = decision.upload
     if upload is None:
         return Known(None)
     kept = [each for each in held.values() if wanted(upload, each)]

@@ -7,10 +7,10 @@ Everything that can move an upload is in `TABLE`; a pair that is not there chang
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from uploadpp.core.config import Config
-from uploadpp.core.decision import Decision, ignore
+from uploadpp.core.decision import AnyDecision, Decision, UnknownDecision, ignore
 from uploadpp.core.inputs import (
     Absent,
     BytesReceived,
@@ -119,7 +119,13 @@ RULES: dict[tuple[type[Input], Stage], RuleFunction] = {
 }
 
 
-def decide(upload: Upload | None, upload_id: str, event: Input, now: Millis, config: Config) -> Decision:
+@overload
+def decide(upload: Upload, upload_id: str, event: Input, now: Millis, config: Config) -> Decision: ...
+@overload
+def decide(
+    upload: Upload | None, upload_id: str, event: Input, now: Millis, config: Config
+) -> AnyDecision: ...
+def decide(upload: Upload | None, upload_id: str, event: Input, now: Millis, config: Config) -> AnyDecision:
     """What to do about an input.
 
     Args:
@@ -142,9 +148,10 @@ def decide(upload: Upload | None, upload_id: str, event: Input, now: Millis, con
     return rule(upload, event, now, config)
 
 
-def _decide_unknown(upload_id: str, event: Input, now: Millis, config: Config) -> Decision:
+def _decide_unknown(upload_id: str, event: Input, now: Millis, config: Config) -> AnyDecision:
     if isinstance(event, BytesReceived):
         return arrival.first_arrival(upload_id, event, now, config, decide)
     if isinstance(event, Resume) and not event.step:
         return control.resume_unknown(now)
-    return ignore(None, Ignored.UNKNOWN_UPLOAD, f"{type(event).__name__} for an upload without a resource")
+    why = f"{type(event).__name__} for an upload without a resource"
+    return UnknownDecision(ignored=Ignored.UNKNOWN_UPLOAD, why=why)

@@ -5,11 +5,11 @@ a crash; the answer is the same in both cases, which is what makes replay exact 
 """
 
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from uploadpp.core.commands import Command, Finish, Kind, Mark, RequestRestart, StartStep
 from uploadpp.core.config import Config
-from uploadpp.core.decision import Decision, ignore
+from uploadpp.core.decision import AnyDecision, Decision, UnknownDecision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived, Input, Published, Resume, StepFinished, UploadReady
 from uploadpp.core.machine import decide
@@ -25,14 +25,17 @@ class Position(NamedTuple):
     sequence: int
 
 
+@overload
 def apply(
-    upload: Upload | None,
-    upload_id: str,
-    event: Input,
-    at: Position,
-    now: Millis,
-    config: Config,
-) -> Decision:
+    upload: Upload, upload_id: str, event: Input, at: Position, now: Millis, config: Config
+) -> Decision: ...
+@overload
+def apply(
+    upload: Upload | None, upload_id: str, event: Input, at: Position, now: Millis, config: Config
+) -> AnyDecision: ...
+def apply(
+    upload: Upload | None, upload_id: str, event: Input, at: Position, now: Millis, config: Config
+) -> AnyDecision:
     """Decide about a message of the log, unless its turn has passed.
 
     What is ignored moves the position too: were it read again after a later checkpoint, it
@@ -42,8 +45,10 @@ def apply(
     """
     if upload is None:
         decision = decide(None, upload_id, event, now, config)
+        if isinstance(decision, UnknownDecision):
+            return decision
         made = decision.upload
-        return evolve(decision, upload=evolve(made, log=_moved(made.log, event, at))) if made else decision
+        return evolve(decision, upload=evolve(made, log=_moved(made.log, event, at)))
     stale = _stale(upload.log, event, at)
     if stale is not None:
         return ignore(with_later_url(upload, event) if isinstance(event, BytesReceived) else upload, *stale)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from secrets import token_bytes
 
 from uploadpp.core.commands import Command, Mark
-from uploadpp.core.decision import Decision
+from uploadpp.core.decision import AnyDecision, Decision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived, Follows, Foremost, Granted, Input, Published, Tick
 from uploadpp.core.machine import decide
@@ -174,7 +174,7 @@ class Applier:
         tracked: TrackedUpload | None,
         upload_id: str,
         event: Input,
-        decision: Decision,
+        decision: AnyDecision,
         now: Millis,
         message: PendingMessage | None,
     ) -> TrackedUpload | None:
@@ -193,7 +193,7 @@ class Applier:
             if not isinstance(event, Published | Tick):
                 said = {"upload": upload_id, "reason": decision.ignored}
                 log.debug("ignored: %s", decision.why, extra=said)
-        elif decision.upload is not None:
+        elif isinstance(decision, Decision):
             if self._tracing is not None and tracked is not None:
                 with self._faults.isolated(tracked):
                     self._tracing.moved(tracked.upload, decision.upload, now)
@@ -217,7 +217,6 @@ class Applier:
 
     def _changed(self, tracked: TrackedUpload | None, decision: Decision) -> TrackedUpload:
         upload = decision.upload
-        assert upload is not None  # noqa: S101 -- the caller has looked
         before = tracked.upload if tracked else None
         if tracked is None:
             tracked = TrackedUpload(resource_name(upload.id), upload)

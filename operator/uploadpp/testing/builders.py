@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from uploadpp.core.commands import Command, Kind, Mark, Notice, ResumeStep
 from uploadpp.core.config import Config
-from uploadpp.core.decision import Decision
+from uploadpp.core.decision import AnyDecision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     Absent,
@@ -132,7 +132,7 @@ class Story:
         """The commands in short: `start virusscan 1`, `finish continue 1`."""
         return [short(command) for command in self.commands]
 
-    def tell(self, event: Input, *, after: Millis = SECOND) -> Decision:
+    def tell(self, event: Input, *, after: Millis = SECOND) -> AnyDecision:
         """Something happens: from the log, from a person, or a timer."""
         self.now = Millis(self.now + after)
         if isinstance(event, Tick | SpecChanged | Granted | Absent | Follows | Foremost):
@@ -143,7 +143,7 @@ class Story:
         self._take(decision)
         return decision
 
-    def echo(self, command: Command) -> Decision:
+    def echo(self, command: Command) -> AnyDecision:
         """One of our commands comes back through the log."""
         self.sequence += 1
         decision = self._apply(come_back(command, self.sequence, self.state))
@@ -152,11 +152,11 @@ class Story:
             self._take(decision)
         return decision
 
-    def _apply(self, event: Input) -> Decision:
+    def _apply(self, event: Input) -> AnyDecision:
         at = Position(self.stream, self.sequence)
         return apply(self.state, self.upload_id, event, at, self.now, self.config)
 
-    def _take(self, decision: Decision) -> None:
+    def _take(self, decision: AnyDecision) -> None:
         self.state = decision.upload
         self.commands += decision.commands
         self.notices += decision.notices
@@ -166,31 +166,31 @@ class Story:
 
     # -- what the world says ----------------------------------------------------------------
 
-    def arrives(self, url: str = URL, *, user: str = USER, expires_at: Millis | None = None) -> Decision:
+    def arrives(self, url: str = URL, *, user: str = USER, expires_at: Millis | None = None) -> AnyDecision:
         """BytesReceived."""
         return self.tell(arrival(url, user=user, expires_at=expires_at))
 
-    def answers(self, outcome: str, step: str | None = None, message: str = "") -> Decision:
+    def answers(self, outcome: str, step: str | None = None, message: str = "") -> AnyDecision:
         """StepFinished, of the current step unless another is named."""
         return self.tell(StepFinished(self.upload.current_step if step is None else step, outcome, message))
 
-    def ready(self, *, failed: bool = False) -> Decision:
+    def ready(self, *, failed: bool = False) -> AnyDecision:
         """UploadReady."""
         return self.tell(UploadReady(failed))
 
-    def resumed(self, step: str = "") -> Decision:
+    def resumed(self, step: str = "") -> AnyDecision:
         """ResumePostprocessing."""
         return self.tell(Resume(step))
 
-    def cleaned(self) -> Decision:
+    def cleaned(self) -> AnyDecision:
         """CleanUpload."""
         return self.tell(CleanUpload())
 
-    def absent(self, *, lasting: bool = True) -> Decision:
+    def absent(self, *, lasting: bool = True) -> AnyDecision:
         """The storage says that it does not have the upload."""
         return self.tell(Absent(404, lasting=lasting))
 
-    def timer(self) -> Decision:
+    def timer(self) -> AnyDecision:
         """The time `wake_at` names has come.
 
         Raises:
@@ -201,17 +201,17 @@ class Story:
             raise LookupError(f"no timer is set while {self.upload.stage}")
         return self.tell(Tick(), after=Millis(max(due - self.now, 0)))
 
-    def granted(self) -> Decision:
+    def granted(self) -> AnyDecision:
         """A slot at the step it is queued for is free."""
         return self.tell(Granted())
 
     # -- what people say --------------------------------------------------------------------
 
-    def edited(self, control: Control) -> Decision:
+    def edited(self, control: Control) -> AnyDecision:
         """A person has changed the spec."""
         return self.tell(SpecChanged(evolve(control, generation=self.upload.control.generation + 1)))
 
-    def wanted(self, desired: DesiredState, policy: CancelPolicy = CancelPolicy.ABORT) -> Decision:
+    def wanted(self, desired: DesiredState, policy: CancelPolicy = CancelPolicy.ABORT) -> AnyDecision:
         """`spec.desiredState` was changed."""
         return self.edited(evolve(self.upload.control, desired=desired, cancel_policy=policy))
 
@@ -221,7 +221,7 @@ class Story:
         mode: RestartMode = RestartMode.RESTART,
         from_step: str = "",
         desired: DesiredState = DesiredState.ACTIVE,
-    ) -> Decision:
+    ) -> AnyDecision:
         """`spec.restart` was set."""
         wish = RestartRequest(token=token, mode=mode, from_step=from_step)
         return self.edited(evolve(self.upload.control, restart=wish, desired=desired))

@@ -309,11 +309,12 @@ class Checks:
             if brought.url_received_at > known.url_received_at and brought.url != known.url:
                 return "its URL is not stored"
         at = Position(record.incarnation, record.sequence)
-        decision = apply(upload, upload.id, event.input, at, now, self._config)  # type: ignore[arg-type]
+        decision = apply(upload, upload.id, event.input, at, now, self._config)  # type: ignore[call-overload]
         if decision.ignored is not None:
             return ""
-        after = decision.upload.stage if decision.upload else None
-        return f"the stored state ({upload.stage}, log {upload.log}) would still become {after}"
+        return (
+            f"the stored state ({upload.stage}, log {upload.log}) would still become {decision.upload.stage}"
+        )
 
     def may_be_unrecorded(self, upload: str) -> bool:
         """Whether an upload may have ended while the API server refused to take it."""

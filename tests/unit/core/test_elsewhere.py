@@ -3,7 +3,7 @@
 import pytest
 
 from uploadpp.core.commands import Mark, Notice, NoticeType
-from uploadpp.core.decision import Decision
+from uploadpp.core.decision import AnyDecision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import FinishedElsewhere, RetriedElsewhere, StartedElsewhere
 from uploadpp.core.model import Control, Millis, StepPlan, Upload
@@ -18,12 +18,12 @@ BACKWARDS = Millis(-5_000)
 """The time until the next message, by the clock of a server that is behind."""
 
 
-def starts(story: Story, step: str, *, after: Millis = Millis(1_000)) -> Decision:
+def starts(story: Story, step: str, *, after: Millis = Millis(1_000)) -> AnyDecision:
     """Another service starts a step."""
     return story.tell(StartedElsewhere(step, story.sequence + 1), after=after)
 
 
-def finishes(story: Story, outcome: str, *, after: Millis = Millis(1_000)) -> Decision:
+def finishes(story: Story, outcome: str, *, after: Millis = Millis(1_000)) -> AnyDecision:
     """Another service tells the storage an outcome."""
     return story.tell(FinishedElsewhere(outcome, story.sequence + 1), after=after)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from uploadpp.core.commands import Kind, Mark
-from uploadpp.core.decision import Decision
+from uploadpp.core.decision import AnyDecision
 from uploadpp.core.inputs import FinishedElsewhere, StartedElsewhere
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.states import Ignored, Stage, StepReason, StepState
@@ -12,12 +12,12 @@ from uploadpp.testing.builders import START, Story, arrival, begun, config_of, p
 DELAY = StepPlan(name="delay", delay=Millis(10_000))
 
 
-def starts(story: Story, step: str, *, after: Millis) -> Decision:
+def starts(story: Story, step: str, *, after: Millis) -> AnyDecision:
     """Another service starts a step."""
     return story.tell(StartedElsewhere(step, story.sequence + 1), after=after)
 
 
-def finishes(story: Story, outcome: str, *, after: Millis) -> Decision:
+def finishes(story: Story, outcome: str, *, after: Millis) -> AnyDecision:
     """Another service tells the storage an outcome."""
     return story.tell(FinishedElsewhere(outcome, story.sequence + 1), after=after)
 

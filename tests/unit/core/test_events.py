@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
-from uploadpp.core.decision import Decision
+from uploadpp.core.decision import AnyDecision
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, RestartMode
 from uploadpp.testing.builders import START, Story, begun, config_of
 
 
-def spent(policy: OnExhausted) -> Decision:
+def spent(policy: OnExhausted) -> AnyDecision:
     """The only retry of the first step was of no use."""
     story = begun(StepPlan(name="a", max_retries=1, on_exhausted=policy), "b")
     story.answers("retry")
@@ -26,36 +26,36 @@ def answered(*outcomes: str) -> Story:
     return story
 
 
-def released(*, failed: bool, max_releases: int = 5) -> Decision:
+def released(*, failed: bool, max_releases: int = 5) -> AnyDecision:
     story = begun("a", max_releases=max_releases, release_backoff=Millis(1_500))
     story.answers("continue")
     return story.ready(failed=failed)
 
 
-def stalled(outcome: str) -> Decision:
+def stalled(outcome: str) -> AnyDecision:
     """Nobody has answered PostprocessingFinished."""
     story = begun("a", max_finish_resends=0)
     story.answers(outcome)
     return story.timer()
 
 
-def without_url() -> Decision:
+def without_url() -> AnyDecision:
     story = Story(config_of("a", max_url_requests=1))
     story.arrives(expires_at=START)
     return story.timer()
 
 
-def cancelled(policy: CancelPolicy, *outcomes: str) -> Decision:
+def cancelled(policy: CancelPolicy, *outcomes: str) -> AnyDecision:
     return answered(*outcomes).wanted(DesiredState.CANCELLED, policy)
 
 
 def restarted(
     mode: RestartMode, *outcomes: str, from_step: str = "", desired: DesiredState = DesiredState.ACTIVE
-) -> Decision:
+) -> AnyDecision:
     return answered(*outcomes).restarted("t1", mode, from_step, desired)
 
 
-TOLD: list[tuple[Callable[[], Decision], str]] = [
+TOLD: list[tuple[Callable[[], AnyDecision], str]] = [
     (
         lambda: begun("a").answers("retry"),
         "Warning RetryScheduled: a: attempt 1 failed; next in 5 s",
@@ -193,7 +193,7 @@ TOLD: list[tuple[Callable[[], Decision], str]] = [
 
 
 @pytest.mark.parametrize(("happens", "told"), TOLD, ids=range(len(TOLD)))
-def test_what_people_are_told(happens: Callable[[], Decision], told: str) -> None:
+def test_what_people_are_told(happens: Callable[[], AnyDecision], told: str) -> None:
     assert "\n".join(f"{each.type} {each.reason}: {each.message}" for each in happens().notices) == told
 
 
@@ -208,5 +208,5 @@ def test_what_people_are_told(happens: Callable[[], Decision], told: str) -> Non
     ],
     ids=["passed", "released", "resumed", "cleaned", "suspended"],
 )
-def test_what_goes_as_it_should_is_no_event(quiet: Callable[[], Decision]) -> None:
+def test_what_goes_as_it_should_is_no_event(quiet: Callable[[], AnyDecision]) -> None:
     assert quiet().notices == ()

@@ -2,7 +2,7 @@
 
 from uploadpp.core.commands import Command
 from uploadpp.core.config import Config
-from uploadpp.core.decision import Decision
+from uploadpp.core.decision import AnyDecision
 from uploadpp.core.inputs import Input, Resume, StepFinished, Tick, UploadReady
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, StepPlan, Upload
@@ -13,18 +13,18 @@ from uploadpp.testing.builders import SECOND, START, UPLOAD_ID, arrival, come_ba
 CONFIG = Config(steps=(StepPlan(name="policies"), StepPlan(name="virusscan")))
 
 
-def read(upload: Upload | None, event: Input, position: int) -> Decision:
+def read(upload: Upload | None, event: Input, position: int) -> AnyDecision:
     """The message at a position; one a second."""
     at = Millis(START + (position - 100) * SECOND)
     return apply(upload, UPLOAD_ID, event, Position("stream", position), at, CONFIG)
 
 
-def changed(decision: Decision) -> Upload:
+def changed(decision: AnyDecision) -> Upload:
     assert decision.upload is not None
     return decision.upload
 
 
-def own(command: Command, upload: Upload, position: int) -> Decision:
+def own(command: Command, upload: Upload, position: int) -> AnyDecision:
     """A command of ours, met in the stream."""
     return read(upload, come_back(command, position, upload), position)
 

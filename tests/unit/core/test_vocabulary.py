@@ -7,7 +7,7 @@ import pytest
 from uploadpp.core.commands import MAX_COUNT, Kind, NoticeType
 from uploadpp.core.conditions import ACKNOWLEDGED, ConditionStatus, ConditionType
 from uploadpp.core.config import Config
-from uploadpp.core.decision import Decision
+from uploadpp.core.decision import Decision, UnknownDecision
 from uploadpp.core.inputs import Resume, StepFinished
 from uploadpp.core.lease_claim import Claim
 from uploadpp.core.model import (
@@ -111,7 +111,9 @@ def test_words_outside_of_lists() -> None:
 def test_what_an_input_an_answer_and_a_trace_say_when_nothing_more_is_known() -> None:
     assert StepFinished("a", "continue") == StepFinished("a", "continue", message="", scanned=False)
     assert Resume() == Resume(step="", token="")
-    assert Decision(None) == Decision(None, commands=(), notices=(), ignored=None, why="")
+    made = Upload(id="a", received_at=START)
+    assert Decision(made) == Decision(made, commands=(), notices=(), ignored=None, why="", met=None)
+    assert UnknownDecision() == UnknownDecision(commands=(), ignored=None, why="")
     assert Trace(1) == Trace(1, parent=0, flags=0)
     span = Span(name="a", kind=SpanKind.WAIT, id=1, parent=0, start=START, end=START, attributes={})
     assert (span.events, span.error) == ((), "")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from uploadpp.core.commands import Kind, Mark
-from uploadpp.core.decision import Decision
+from uploadpp.core.decision import AnyDecision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Input, Published, Resume, SpecChanged, StepFinished, Tick
 from uploadpp.core.model import Control, Millis
@@ -68,12 +68,12 @@ def cancelled_late() -> Story:
     return story
 
 
-def read(story: Story, event: Input, sequence: int) -> Decision:
+def read(story: Story, event: Input, sequence: int) -> AnyDecision:
     """A message is read from a place in the log."""
     return apply(story.upload, UPLOAD_ID, event, Position(STREAM, sequence), story.now, story.config)
 
 
-def met(story: Story, received_at: Millis) -> Decision:
+def met(story: Story, received_at: Millis) -> AnyDecision:
     """The start of step a is met in the log."""
     return read(story, Published(Mark(Kind.START, received_at, 1, 1, "a"), 99), 99)
 
@@ -83,7 +83,7 @@ class Case:
     """An input that changes nothing."""
 
     situation: Callable[[], Story]
-    event: Callable[[Story], Decision]
+    event: Callable[[Story], AnyDecision]
     ignored: Ignored
     why: str
 

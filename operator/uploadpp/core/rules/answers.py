@@ -149,7 +149,6 @@ def upload_ready(upload: Upload, ready: UploadReady, now: Millis, config: Config
     if failures > config.max_releases:
         notice = event_texts.upload_failed(failures)
         ended = end(failed, Stage.UPLOAD_FAILED, now, config, message=notice.message).upload
-        assert ended is not None  # noqa: S101 -- end() always returns an upload
         return Decision(evolve(ended, stalled_at=now), notices=(notice,))
     wait = backoff(failures, config.release_backoff, config.max_release_backoff)
     waiting = enter(

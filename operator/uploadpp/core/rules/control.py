@@ -3,7 +3,7 @@
 from uploadpp.core import event_texts
 from uploadpp.core.commands import Kind, Mark, RequestRestart, ResumeStep
 from uploadpp.core.config import Config
-from uploadpp.core.decision import Decision, ignore
+from uploadpp.core.decision import Decision, UnknownDecision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Resume, SpecChanged
 from uploadpp.core.model import FINISHED_STEP, Millis, RestartRequest, Upload
@@ -35,13 +35,13 @@ UNMOVED = {Stage.PENDING, Stage.SUSPENDED}
 """Stages that the desired state may lead out of: that comes before a wish for others."""
 
 
-def resume_unknown(now: Millis) -> Decision:
+def resume_unknown(now: Millis) -> UnknownDecision:
     """Ask the storage to announce an upload that we do not know, as the peer does.
 
     Two within a second are the same request with the same event id, of which the stream keeps one.
     """
     second = Millis(now - now % FOLD_MS)
-    return Decision(None, (RequestRestart(Mark(Kind.RESTART, second, 0, 1)),))
+    return UnknownDecision((RequestRestart(Mark(Kind.RESTART, second, 0, 1)),))
 
 
 def resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decision:
@@ -218,6 +218,6 @@ def _refused(upload: Upload, why: str, now: Millis, config: Config) -> Decision:
     notice = event_texts.restart_refused(why)
     decision = _towards_desired(upload, now, config)
     refused = decision.upload
-    if refused is not None and not refused.message:
+    if not refused.message:
         refused = evolve(refused, message=f"restart refused: {why}")
     return evolve(decision, upload=refused, notices=(notice, *decision.notices))

@@ -29,16 +29,16 @@ def told_before(
     says, as they would had the upload been known. People are told of all of them.
     """
     decision = _first(_unpublished(upload, now, config), earlier[0], now, config, decide)
-    known, notices = decision.upload or upload, decision.notices
+    known, notices = decision.upload, decision.notices
     for event in earlier[1:]:
         decision = decide(known, known.id, event, now, config)
-        known, notices = decision.upload or known, (*notices, *decision.notices)
+        known, notices = decision.upload, (*notices, *decision.notices)
     return Decision(known, notices=notices)
 
 
 def _unpublished(upload: Upload, now: Millis, config: Config) -> Upload:
     """The upload as it begins. What that publishes never goes out, and so does not count."""
-    begun = begin_run(upload, now, config).upload or upload
+    begun = begin_run(upload, now, config).upload
     never = tuple(evolve(step, attempts=0, started_at=None) for step in begun.steps)
     return evolve(begun, steps=never, url_requests=0)
 

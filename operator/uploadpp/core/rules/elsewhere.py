@@ -41,7 +41,7 @@ def started_elsewhere(upload: Upload, start: StartedElsewhere, now: Millis, conf
         return Decision(_at(begun, start.sequence), met=met)
     if upload.stage is Stage.DELAYING:
         return ignore(upload, Ignored.DUPLICATE, "the delay has begun, and the operator runs it itself")
-    begun = start_step(upload, upload.cursor, now).upload or upload
+    begun = start_step(upload, upload.cursor, now).upload
     return Decision(_at(begun, start.sequence), met=_retry(upload))
 
 
@@ -99,7 +99,7 @@ def _stopped(upload: Upload, now: Millis, config: Config) -> Stage | None:
     if due is None or now < due:
         return None
     rung = fire(upload, now, config)
-    if rung.upload is None or rung.commands or rung.upload.stage in STARTABLE:
+    if rung.commands or rung.upload.stage in STARTABLE:
         return None
     return rung.upload.stage
 
@@ -109,7 +109,7 @@ def _after_delay(
 ) -> Decision | None:
     """A delay that was over by then, though no timer has told us, as during a replay."""
     rung = end_delay_if_due(upload, now, config)
-    if rung is None or rung.upload is None:
+    if rung is None:
         return None
     rule = started_elsewhere if isinstance(event, StartedElsewhere) else finished_elsewhere
     decision = rule(rung.upload, event, now, config)  # type: ignore[arg-type]  # as its type says

@@ -47,7 +47,6 @@ def published(upload: Upload, echo: Published, now: Millis, config: Config) -> D
         known = (mark.run, mark.number, mark.detail) == _last(upload, mark.kind)
         return _met(upload, echo, now, config) if fits or known else of_another_plan(upload, mark)
     begun = by_plan(upload, mark, planned, now, config)
-    assert begun.upload is not None  # noqa: S101 -- by_plan() always returns an upload
     decision = _met(begun.upload, echo, now, config)
     return begun if decision.ignored is not None else decision
 
@@ -62,7 +61,7 @@ def _met(upload: Upload, echo: Published, now: Millis, config: Config) -> Decisi
             return ignore(known, Ignored.ALREADY_APPLIED, "our own event, known")
         return Decision(_out(_requested(known, mark, now, config), echo, now))
     decision = _caught_up(upload, echo, now, config)
-    if decision.upload is None:
+    if decision is None:
         counted = _counted(known, mark)
         if counted is not known:
             return Decision(counted)
@@ -83,7 +82,7 @@ def _requested(upload: Upload, mark: Mark, now: Millis, config: Config) -> Uploa
     if request is None or mark.token != request.token or mark.token == upload.observed_token:
         return upload
     decision = spec_changed(upload, SpecChanged(upload.control), now, config)
-    return decision.upload if decision.upload is not None and not decision.commands else upload
+    return upload if decision.commands else decision.upload
 
 
 def _counted(upload: Upload, mark: Mark) -> Upload:
@@ -127,16 +126,16 @@ def _last(upload: Upload, kind: Kind) -> tuple[int, int, str] | None:
     return upload.run, number, detail
 
 
-def _caught_up(upload: Upload, echo: Published, now: Millis, config: Config) -> Decision:
-    """The state after the command that `echo` proves; without one when it is not ahead of ours."""
+def _caught_up(upload: Upload, echo: Published, now: Millis, config: Config) -> Decision | None:
+    """The state after the command that `echo` proves; None when it is not ahead of ours."""
     mark = echo.mark
     names = [plan.name for plan in upload.plan]
     at_end = mark.kind is Kind.FINISH or (mark.kind is Kind.RESTART and mark.detail == FINISHED_STEP)
     if mark.run < upload.run or not (at_end or mark.detail in names):
-        return Decision(None)
+        return None
     index = len(names) if at_end else names.index(mark.detail)
     if mark.run == upload.run and not _is_ahead(upload, mark, index):
-        return Decision(None)
+        return None
     caused = _cause(upload, mark, now, config)
     if caused is not None:
         return Decision(caused)
@@ -145,7 +144,7 @@ def _caught_up(upload: Upload, echo: Published, now: Millis, config: Config) -> 
         base = evolve(base, observed_token=mark.token, restarts=base.restarts + 1)
     if mark.run > upload.run:
         first = echo.planned.first if echo.planned else 0
-        base = withdrawn(begin_run(evolve(base, run=mark.run - 1), now, config, first).upload or base)
+        base = withdrawn(begin_run(evolve(base, run=mark.run - 1), now, config, first).upload)
     if mark.kind is Kind.FINISH:
         return _over(base, mark, now)
     if index != base.cursor:
@@ -185,9 +184,9 @@ def _explained(upload: Upload, mark: Mark, now: Millis, config: Config) -> Uploa
 def _placed(decision: Decision, now: Millis, config: Config) -> Decision:
     """What its turn makes of an upload that is queued or awaits it, or has just come to."""
     upload = decision.upload
-    if upload is not None and upload.stage is Stage.QUEUED:
+    if upload.stage is Stage.QUEUED:
         return granted(upload, Granted(), now, config)
-    if upload is not None and upload.stage is Stage.AWAITING_TURN:
+    if upload.stage is Stage.AWAITING_TURN:
         return foremost(upload, Foremost(), now, config)
     return decision
 
@@ -195,7 +194,7 @@ def _placed(decision: Decision, now: Millis, config: Config) -> Decision:
 def _rung(upload: Upload, now: Millis, config: Config) -> Decision:
     """What timers do, up to the first that publishes something."""
     decision = fire(upload, now, config)
-    if decision.upload is None or decision.commands:
+    if decision.commands:
         return decision
     return fire(decision.upload, now, config)  # the report of a stall publishes nothing; a timeout does
 
@@ -267,7 +266,7 @@ def _over(upload: Upload, mark: Mark, now: Millis) -> Decision:
     return evolve(told, commands=(), notices=notices)
 
 
-def _moved(upload: Upload, mark: Mark, index: int, now: Millis, config: Config) -> Upload | None:
+def _moved(upload: Upload, mark: Mark, index: int, now: Millis, config: Config) -> Upload:
     if mark.kind is Kind.RETRY:
         # A retry beyond the last one proves that somebody had resumed the step and renewed its budget.
         left = min(upload.step.retries, upload.plan[index].max_retries - 1)
