@@ -82,10 +82,11 @@ class FileLines:
         """An upload has come into memory, or has begun.
 
         One that has not begun is in no line: it may be announced later in the log than those that have, or
-        not at all.
+        not at all. One that was cancelled before it began is: the storage is still to answer for it.
         """
         upload = tracked.upload
-        if upload.run and upload.stage not in ENDED and not upload.order.left:
+        under_way = upload.run or upload.stage is Stage.AWAITING_READY
+        if under_way and upload.stage not in ENDED and not upload.order.left:
             self._join(tracked)
 
     def _join(self, tracked: TrackedUpload) -> None:

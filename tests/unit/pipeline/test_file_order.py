@@ -189,6 +189,20 @@ def test_an_upload_that_goes_on_after_its_end_is_in_no_line(shard: Shard) -> Non
     assert shard.stages() == [READY, READY]
 
 
+def test_an_upload_that_was_cancelled_before_it_began_is_answered_first(shard: Shard) -> None:
+    """Its owner died before it began, and nobody was there to see the edit."""
+    file = FileInfo(space_id="s-1", opaque_id="shared")
+    pending = Upload("up-1", START, file=file, plan=CONFIG.steps)
+    edited = evolve(pending, control=evolve(pending.control, desired=DesiredState.CANCELLED))
+    shard.bench.applier.adopt(TrackedUpload("up-1", edited))
+    shard.arrives("up-1", "up-2")
+    shard.passes("up-2")
+    assert shard.stages() == [READY, TURN]
+    assert shard.bench.upload("up-1").run == 0
+    shard.hear("UploadReady", events.upload_ready("up-1", failed=True))
+    assert shard.stages() == [Stage.CANCELLED, READY]
+
+
 def test_a_replay_tells_nobody_and_its_end_tells_all() -> None:
     shard = Shard()
     shard.arrives(*UPLOADS)
