@@ -3,36 +3,25 @@
 Healthy means that the process works on what it should; ready means that it owns its shard
 and reads the log, or stands by to take over. Unlike the legacy service's, they look.
 
-Any Pod that reaches the port may send what it likes: a request is one short head, read within
-seconds, and there are never more than so many connections. One request is answered for each.
+Any Pod that reaches the port may send what it likes: `process/connections.py` bounds what that costs.
 """
 
-import asyncio
-import contextlib
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import IntEnum
 from hmac import compare_digest
 from http import HTTPStatus
 from time import monotonic
 from typing import NamedTuple, Protocol
 
 from uploadpp.core.text import clean
-from uploadpp.process.listening import listen
+from uploadpp.process.connections import Connections
 
 log = logging.getLogger(__name__)
 
 Check = Callable[[], str]
 """Returns what is wrong, in words; empty when nothing is."""
 
-MAX_CONNECTIONS = 64
-MAX_HEAD_BYTES = 16 * 1024
-MAX_EMPTY = 4
-HEAD_SECONDS = 5.0
-WRITE_SECONDS = 10.0
-LINGER_SECONDS = 1.0
 METRICS_SHARE = 0.2
 """Of the loop's time that scrapes may take: a text is served again until it is so much older."""
 MAX_PROBLEM = 4096
@@ -95,24 +84,6 @@ def parse_request(head: bytes) -> Request:
     return Request(method, path, given, query)
 
 
-class Stage(IntEnum):
-    """Where a connection is; who is in the first one makes room first."""
-
-    ANSWERED = 0
-    WAITING = 1
-    """It has not sent its request yet."""
-    ANSWERING = 2
-    """It does not take its answer as fast as it is sent."""
-
-
-@dataclass(slots=True)
-class Connection:
-    """One connection."""
-
-    writer: asyncio.StreamWriter
-    stage: Stage = Stage.WAITING
-
-
 class HealthServer:
     """A small HTTP server for probes and scrapes."""
 
@@ -125,22 +96,18 @@ class HealthServer:
         ready: Check,
         report: Callable[[], list[str]] = list,
     ) -> None:
-        self._address = address
+        self._connections = Connections(address, self.respond)
         self._token = token.strip().encode("utf-8", "surrogateescape")
         self._text = b""
         self._text_until = 0.0
         self._metrics = metrics
         self._checks = {b"/healthz": healthy, b"/readyz": ready}
         self._report = report
-        self._servers: list[asyncio.Server] = []
-        self._open: dict[asyncio.Task[None], Connection] = {}
-        """The oldest first."""
 
     @property
     def port(self) -> int:
         """The port it listens on, once it does."""
-        port: int = self._servers[0].sockets[0].getsockname()[1]
-        return port
+        return self._connections.port
 
     async def start(self) -> None:
         """Listen.
@@ -148,73 +115,11 @@ class HealthServer:
         Raises:
             OSError: the address cannot be used.
         """
-        for each in listen(self._address):
-            self._servers.append(await asyncio.start_server(self._accept, sock=each, limit=MAX_HEAD_BYTES))
+        self._connections.start()
 
     async def stop(self) -> None:
         """Stop listening."""
-        for server in self._servers:
-            server.close()
-        tasks = list(self._open)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for server in self._servers:
-            await server.wait_closed()
-        self._servers.clear()
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Make room for a probe: who has its answer goes first, then who has not asked for anything."""
-        if len(self._open) >= MAX_CONNECTIONS:
-            oldest = min(self._open, key=lambda task: self._open[task].stage)
-            self._open.pop(oldest).writer.transport.abort()
-            oldest.cancel()
-        connection = Connection(writer)
-        task = asyncio.create_task(self._serve(reader, connection))
-        self._open[task] = connection
-        task.add_done_callback(lambda done: self._end(done, writer))
-
-    def _end(self, task: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
-        self._open.pop(task, None)
-        if writer.transport.get_write_buffer_size():
-            writer.transport.abort()
-        else:
-            writer.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, connection: Connection) -> None:
-        writer = connection.writer
-        try:
-            head = await self._head(reader)
-            if head is None:
-                return
-            connection.stage = Stage.ANSWERING
-            async with asyncio.timeout(WRITE_SECONDS):
-                writer.write(self.respond(head))
-                await writer.drain()
-                writer.write_eof()
-            connection.stage = Stage.ANSWERED
-            # A connection that is closed with bytes unread is reset, and the answer may be lost.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LINGER_SECONDS):
-                    while await reader.read(MAX_HEAD_BYTES):
-                        pass
-        except (OSError, TimeoutError, asyncio.CancelledError):
-            pass  # the other side has gone, is too slow, or has to make room
-
-    async def _head(self, reader: asyncio.StreamReader) -> bytes | None:
-        """The head of a request; empty when it is too long, None when none came in time."""
-        read = head = b""
-        try:
-            async with asyncio.timeout(HEAD_SECONDS):
-                for _ in range(MAX_EMPTY):  # a few empty lines may come before a request
-                    read = await reader.readuntil(b"\r\n\r\n")
-                    if head := read.strip(b"\r\n"):
-                        break
-        except asyncio.LimitOverrunError:
-            return b""
-        except (asyncio.IncompleteReadError, TimeoutError):
-            return None if not read else b""
-        return head
+        self._connections.stop()
 
     def respond(self, head: bytes) -> bytes:
         """The answer to the head of a request."""

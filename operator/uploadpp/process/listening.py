@@ -4,7 +4,8 @@ import contextlib
 import errno
 import socket
 
-BACKLOG = 128
+BACKLOG = 4096
+"""Connections that wait to be accepted; the kernel may allow fewer. A probe that finds no place fails."""
 LAST_PORT = 65_535
 _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 """What it means that this machine has no such family or address."""

@@ -8,8 +8,9 @@ import aiohttp
 import pytest
 
 from e2e.cluster.ports import free_port
-from uploadpp.process import health
-from uploadpp.process.health import MAX_CONNECTIONS, HealthServer
+from uploadpp.process import connections, health
+from uploadpp.process.connections import MAX_CONNECTIONS, Stage
+from uploadpp.process.health import HealthServer
 from uploadpp.telemetry.metrics import Metrics
 
 
@@ -109,7 +110,7 @@ async def raw(url: str, request: bytes) -> bytes:
         (b"GET /healthz HTTP/1.1\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", b"431"),
         (b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\n\r\n", b"431"),
         (b"x" * 1_000_000, b"431"),
-        (b"\r\n\r\n", b"431"),
+        (b"\r\n\r\n", b""),
         (b"\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n", b"200"),
         (b"\r\n\r\n" * 3000 + b"GET /healthz HTTP/1.1\r\n\r\n", b"431"),
         (b"GET /healthz HTTP/1.1\r\n", b""),
@@ -154,7 +155,7 @@ async def test_idle_connections_do_not_keep_a_probe_out(served: tuple[str, Answe
 async def test_a_request_that_does_not_end_is_cut_off(
     served: tuple[str, Answers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "HEAD_SECONDS", 0.05)
+    monkeypatch.setitem(connections.SECONDS, Stage.WAITING, 0.05)
     host, _, port = served[0].removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"GET /healthz HTTP/1.1\r\n")
