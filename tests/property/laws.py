@@ -187,7 +187,7 @@ def only_the_current_step_counts(move: Move, _: Scene) -> str:
 
 
 def no_release_without_answers(move: Move, _: Scene) -> str:
-    """The storage is told `continue` for the first time when every step is passed (law 10)."""
+    """The storage is told `continue` for the first time when every step is passed (law 2.9)."""
     after = move.decision.upload
     for command in move.decision.commands:
         if after is not None and isinstance(command, Finish) and command.outcome is Outcome.CONTINUE:

@@ -1,7 +1,7 @@
 """Who else drives the stream: the service we replace, or another installation of ours (F14).
 
 Before we begin we wait until nobody does. When the service comes back while we work, the ownership ends:
-the next one waits again, and then replays what the service has done meanwhile (law 2.8, docs/adr/0043).
+the next one waits again, and then replays what the service has done meanwhile (docs/adr/0043).
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What an owner must be able to do, and what keeps it from that (law 9: ready means able).
+"""What an owner must be able to do, and what keeps it from that: ready means able.
 
 Three abilities: to pull messages, to publish events, to record uploads. Each has checks, which are
 asked when somebody probes and say in words what is wrong at that moment: nothing is remembered,

@@ -1,4 +1,4 @@
-"""Why there is no answer of the API server, in words (law 9: errors are read)."""
+"""Why there is no answer of the API server, in words."""
 
 import asyncio
 import ssl
