@@ -10,7 +10,7 @@ from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
-from typing import Any
+from typing import Any, cast
 
 MAX_CALLBACKS = 150_000
 BURIALS = 20
@@ -21,15 +21,54 @@ class RunawayError(Exception):
     """The simulated world never comes to rest."""
 
 
+class Handle:
+    """A callback in the queue: asyncio's without what is for debugging, which is a third of a run."""
+
+    __slots__ = ("_args", "_call", "_context", "_when", "cancelled", "loop")
+
+    def __init__(
+        self,
+        loop: "Loop",
+        when: float,
+        call: Callable[..., object],
+        args: tuple[object, ...],
+        context: Context | None,
+    ) -> None:
+        self.loop = loop
+        self.cancelled = False
+        self._when = when
+        self._call = call
+        self._args = args
+        self._context = copy_context() if context is None else context
+
+    def when(self) -> float:
+        """When it is due, in seconds since the start of the run."""
+        return self._when
+
+    def cancel(self) -> None:
+        """Have it skipped when its time comes."""
+        self.cancelled = True
+
+    def run(self) -> None:
+        """Call; what nobody catches is for the exception handler, as in asyncio."""
+        try:
+            self._context.run(self._call, *self._args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 -- as in asyncio
+            self.loop.call_exception_handler({"message": f"in {self._call!r}", "exception": error})
+
+
 class Kernel:
     """The clock (seconds since the start of the run) and everything that is still to happen."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.ready: deque[asyncio.Handle] = deque()
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self.ready: deque[Handle] = deque()
+        self._timers: list[tuple[float, int, Handle]] = []
         self._count = 0
         self._callbacks = 0
+        self._running: Loop | None = None
         self.failures: list[str] = []
         self.world = self.new_loop()
         self._context = copy_context()
@@ -42,7 +81,7 @@ class Kernel:
         """Have the world do something later."""
         self.world.call_at(self.now + seconds, call, *args, context=self._context)
 
-    def add_timer(self, handle: asyncio.TimerHandle) -> None:
+    def add_timer(self, handle: Handle) -> None:
         """Put a timer in the queue."""
         self._count += 1
         heapq.heappush(self._timers, (handle.when(), self._count, handle))
@@ -54,22 +93,26 @@ class Kernel:
             RunawayError: it does not stop.
         """
         ready, timers = self.ready, self._timers
-        while True:
-            while ready:
-                handle = ready.popleft()
-                if not handle.cancelled():
-                    self._run(handle)
-            if not timers or timers[0][0] > end:
-                break
-            at, _, timer = heapq.heappop(timers)
-            if timer.cancelled():
-                continue
-            self.now = max(self.now, at)
-            ready.append(timer)
+        try:
+            while True:
+                while ready:
+                    handle = ready.popleft()
+                    if not handle.cancelled:
+                        self._run(handle)
+                if not timers or timers[0][0] > end:
+                    break
+                at, _, timer = heapq.heappop(timers)
+                if timer.cancelled:
+                    continue
+                self.now = max(self.now, at)
+                ready.append(timer)
+        finally:
+            self._running = None
+            events._set_running_loop(None)  # noqa: SLF001 -- what a loop is for
         self.now = max(self.now, end)
 
-    def _run(self, handle: asyncio.Handle) -> None:
-        loop: Loop = handle._loop  # type: ignore[attr-defined]  # noqa: SLF001 -- what a loop is for
+    def _run(self, handle: Handle) -> None:
+        loop = handle.loop
         if loop.dead:
             return
         if loop.paused:
@@ -78,11 +121,10 @@ class Kernel:
         self._callbacks += 1
         if self._callbacks > MAX_CALLBACKS:
             raise RunawayError(f"{MAX_CALLBACKS} callbacks in one run")
-        events._set_running_loop(loop)  # noqa: SLF001 -- what a loop is for
-        try:
-            handle._run()  # noqa: SLF001
-        finally:
-            events._set_running_loop(None)  # noqa: SLF001
+        if loop is not self._running:
+            self._running = loop
+            events._set_running_loop(loop)  # noqa: SLF001 -- what a loop is for
+        handle.run()
 
 
 class Loop(asyncio.AbstractEventLoop):
@@ -93,7 +135,7 @@ class Loop(asyncio.AbstractEventLoop):
         self.name = "world"
         self.dead = False
         self.paused = False
-        self.backlog: deque[asyncio.Handle] = deque()
+        self.backlog: deque[Handle] = deque()
         self._tasks: dict[asyncio.Task[Any], None] = {}
 
     # -- what asyncio asks of a loop ------------------------------------------------------
@@ -106,17 +148,17 @@ class Loop(asyncio.AbstractEventLoop):
         self, callback: Callable[..., object], *args: object, context: Context | None = None
     ) -> asyncio.Handle:
         """Call in this very moment, after what is due already."""
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = Handle(self, 0.0, callback, args, context)
         (self.backlog if self.dead else self._kernel.ready).append(handle)
-        return handle
+        return cast("asyncio.Handle", handle)
 
     def call_at(
         self, when: float, callback: Callable[..., object], *args: object, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Call at a time."""
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = Handle(self, when, callback, args, context)
         self._kernel.add_timer(handle)
-        return handle
+        return cast("asyncio.TimerHandle", handle)
 
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: object, context: Context | None = None
@@ -147,9 +189,6 @@ class Loop(asyncio.AbstractEventLoop):
         """While it lives."""
         return not self.dead
 
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """A cancelled timer is skipped when its time comes."""
-
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """An exception nobody caught is a failure of the run, except in a process that dies."""
         if not self.dead:
@@ -174,7 +213,7 @@ class Loop(asyncio.AbstractEventLoop):
         self.dead = True
         ready = self._kernel.ready
         for handle in list(ready):
-            if handle._loop is self:  # type: ignore[attr-defined]  # noqa: SLF001
+            if handle.loop is self:
                 ready.remove(handle)
                 self.backlog.append(handle)
         self._kernel.after(0.0, self._bury)
@@ -197,5 +236,5 @@ class Loop(asyncio.AbstractEventLoop):
     def _run_backlog(self) -> None:
         while self.backlog:
             handle = self.backlog.popleft()
-            if not handle.cancelled():
-                handle._run()  # noqa: SLF001
+            if not handle.cancelled:
+                handle.run()
