@@ -181,7 +181,7 @@ def needs(costs: Costs = Costs()) -> list[str]:
     """A table: what a load needs at its peak, and how many control planes that are."""
     rows = [
         (
-            "| uploads a day | mean/s | peak/s | shards | API server cores | etcd writes/s | NATS cores "
+            "| uploads per day | mean/s | peak/s | shards | API server cores | etcd writes/s | NATS cores "
             "| control planes |"
         ),
         "|---|---|---|---|---|---|---|---|",
@@ -221,8 +221,8 @@ def days() -> list[str]:
     """A table: how a day of 10 million uploads goes with some numbers of shards and cores."""
     rows = [
         (
-            "| shards | API server cores | longest wait of an event | most uploads not recorded | "
-            "a resource is behind by | recorded again after | space in etcd | memory of an owner |"
+            "| shards | API server cores | longest wait of an event | most unrecorded uploads | "
+            "longest delay of a record | all recorded again after | space in etcd | memory per owner |"
         ),
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -242,7 +242,7 @@ def tables() -> str:
     """What `make gen` writes into docs/scale.md."""
     parts = (
         ("What a load needs at its peak", needs()),
-        ("Uploads a second that each part sustains", first_limits()),
+        ("Uploads per second that each part sustains", first_limits()),
         ("A day of 10 million uploads", days()),
     )
     return "\n".join(f"### {title}\n\n" + "\n".join(rows) + "\n" for title, rows in parts)

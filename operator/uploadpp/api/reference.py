@@ -17,8 +17,8 @@ TOP = f"""\
 
 # The resource
 
-`{KIND}`, `apiVersion: {API_VERSION}`, namespaced, short name `{SHORT_NAME}`. One object is one upload. The
-operator makes and removes these objects; people read them, and steer an upload by changing its spec:
+`{KIND}`, `apiVersion: {API_VERSION}`, namespaced, short name `{SHORT_NAME}`. Each object is one upload. The
+operator creates and removes the objects. You read them, and control an upload by changing its spec:
 
 ```sh
 kubectl get {SHORT_NAME}                       # -o wide shows more
@@ -28,7 +28,7 @@ kubectl patch {SHORT_NAME} NAME --type=merge -p '{{"spec":{{"restart":{{"token":
 kubectl wait {SHORT_NAME} NAME --for=condition=Finished --timeout=10m
 ```
 
-An upload that the operator has missed can be put in by hand; everything but the id is optional:
+If the operator has missed an upload, you can create its resource by hand. All fields but the id are optional:
 
 ```yaml
 apiVersion: {API_VERSION}
@@ -40,9 +40,9 @@ spec:
     id: 7d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11
 ```
 
-Lengths of time are whole seconds, times are RFC 3339, and what is *fixed* cannot be changed
-once it is set. In a merge patch a list is replaced as a whole. The API server checks the spec; the status it
-takes as it comes, which makes the operator's writes a quarter cheaper ([why](adr/0002-resource-shape.md)).
+Durations are whole seconds, and times are RFC 3339. A *fixed* field cannot be changed once it is set. A merge
+patch replaces a list as a whole. The API server validates the spec but not the status, which makes a status
+write a quarter cheaper ([why](adr/0002-resource-shape.md)).
 """
 
 
@@ -57,7 +57,7 @@ def render_reference() -> str:
 
 def _stages() -> str:
     rows = [(f"`{word}`", "yes" if word in ENDED else "", meaning) for word, meaning in WORDS.items()]
-    text = "The reason of the first condition, in the column STATUS:\n\n"
+    text = "The column STATUS shows the reason of the first condition:\n\n"
     return text + _table(("word", "ended", "meaning"), rows)
 
 

@@ -1,4 +1,4 @@
-"""The spec: what the upload is, and what people ask for."""
+"""The spec: what the upload is, and what people want to happen to it."""
 
 from typing import Annotated
 
@@ -40,7 +40,7 @@ from uploadpp.core.states import (
 
 
 class UploadInfo(ApiModel):
-    """What is known of the uploaded file. Which fields are shown is the operator's configuration."""
+    """What is known about the uploaded file. A setting of the operator says which fields are shown."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -52,7 +52,7 @@ class UploadInfo(ApiModel):
     )
 
     id: Annotated[str, Field(min_length=1, max_length=128)] = Field(
-        description="The upload's id in the storage, the one every event about it carries.",
+        description="Id of the upload in the storage. Every event about the upload carries it.",
         json_schema_extra=rules(FIXED),
     )
     filename: Annotated[str, Field(max_length=1024)] | None = Field(
@@ -66,7 +66,7 @@ class UploadInfo(ApiModel):
         json_schema_extra=rules(FIXED),
     )
     user_id: Identifier | None = Field(
-        None, description="Id of the user who uploads.", json_schema_extra=rules(FIXED)
+        None, description="Id of the user who uploaded the file.", json_schema_extra=rules(FIXED)
     )
     space_id: Identifier | None = Field(
         None, description="Id of the space the file goes to.", json_schema_extra=rules(FIXED)
@@ -103,72 +103,74 @@ class RetryPolicy(ApiModel):
     max_retries: Retries | None = Field(None, description="Retries of one step. Absent: 14.")
     backoff_seconds: Wait | None = Field(
         None,
-        description="Wait before the first retry; it doubles with each further one. Absent: 5.",
+        description="Pause before the first retry. It doubles with each further retry. Absent: 5.",
     )
-    max_backoff_seconds: Wait | None = Field(None, description="Longest wait. Absent: 43200, half a day.")
+    max_backoff_seconds: Wait | None = Field(None, description="Longest pause. Absent: 43200 (12 hours).")
     on_exhausted: OnExhausted | None = Field(
         None,
-        description="What happens when no retry is left: Abort ends the upload and keeps its bytes, Hold "
-        "waits for a person, Continue goes on with the next step, Delete removes the upload. Absent: Abort.",
+        description="What happens when no retry is left. Abort: the upload ends, and the storage keeps its "
+        "bytes. Hold: the upload waits for a person. Continue: the next step starts. Delete: the storage "
+        "deletes the upload. Absent: Abort.",
     )
 
 
 class Step(ApiModel):
-    """One step. What it does not say itself comes from `spec.retryPolicy`."""
+    """One step. Fields that are absent have the values of `spec.retryPolicy`."""
 
     name: Annotated[StepName, Field(pattern=STEP_NAME)] = Field(
-        description="The word the step's service listens for: letters, digits, dots, underscores and dashes, "
-        "and not `finished`. `delay` is run by the operator itself.",
+        description="Name of the step. Its service listens for this name. Letters, digits, dots, underscores "
+        "and dashes; not `finished`. The operator itself runs the step `delay`.",
     )
     timeout_seconds: Seconds | None = Field(
         None,
-        description="How long the step may take before that counts as a failed attempt. Absent: forever.",
+        description="Time after which an attempt without an answer counts as failed. Absent: no limit.",
     )
     stall_after_seconds: Seconds | None = Field(
         None,
-        description="How long the step may take before the upload is reported as Stalled. Absent: 600.",
+        description="Time after which a step without an answer is reported as Stalled. Absent: 600.",
     )
-    max_retries: Retries | None = Field(None, description="Instead of retryPolicy.maxRetries.")
-    backoff_seconds: Wait | None = Field(None, description="Instead of retryPolicy.backoffSeconds.")
-    max_backoff_seconds: Wait | None = Field(None, description="Instead of retryPolicy.maxBackoffSeconds.")
-    on_exhausted: OnExhausted | None = Field(None, description="Instead of retryPolicy.onExhausted.")
+    max_retries: Retries | None = Field(None, description="Overrides retryPolicy.maxRetries.")
+    backoff_seconds: Wait | None = Field(None, description="Overrides retryPolicy.backoffSeconds.")
+    max_backoff_seconds: Wait | None = Field(None, description="Overrides retryPolicy.maxBackoffSeconds.")
+    on_exhausted: OnExhausted | None = Field(None, description="Overrides retryPolicy.onExhausted.")
     delay_seconds: Wait | None = Field(None, description="Length of the step `delay`. Absent: 0.")
     max_filesize: Size | None = Field(
-        None, description="The size in bytes above which onTooLarge says what happens. Absent: there is none."
+        None,
+        description="Largest file for this step, in bytes. onTooLarge applies above it. Absent: no limit.",
     )
     on_too_large: OnTooLarge | None = Field(
         None,
-        description="For a file above maxFilesize: Skip leaves the step out, Hold waits for a person. "
-        "Absent: Skip.",
+        description="What happens to a file above maxFilesize. Skip: the step is left out. Hold: the upload "
+        "waits for a person. Absent: Skip.",
     )
     require_result: RequiredResult | None = Field(
         None,
-        description="Scan: `continue` counts as retry when it brings no VirusscanResult with a Scandate and "
-        "without an ErrorMsg. Optional: any `continue` counts. Absent: Optional.",
+        description="What a `continue` must contain. Scan: a VirusscanResult with a Scandate and without an "
+        "ErrorMsg; other answers count as `retry`. Optional: nothing. Absent: Optional.",
     )
 
 
 class Restart(ApiModel):
-    """A wish to do it again. A new token is a new wish; the same token is the same wish, done once."""
+    """A request to start again. The operator acts once on each new token."""
 
     token: Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Za-z0-9._-]+$")] = Field(
-        description="Any word that was not used before, for example a time.",
+        description="Any word that was not used before for this upload, for example a time.",
     )
     mode: RestartMode | None = Field(
         None,
-        description="Resume starts the current step, or the release, again. ResumeStep does so for all "
-        "uploads in the namespace that are in the step fromStep (finished: waiting for the storage). "
-        "Restart begins a new run, unless "
-        "the storage may have lost the bytes. ForceRestart does so all the same. Absent: Restart.",
+        description="Resume: starts the current step, or the release, again. ResumeStep: the same for all "
+        "uploads in the namespace that are in the step fromStep (`finished`: those that wait for the "
+        "storage). Restart: begins a new run; refused if the storage may have lost the bytes. "
+        "ForceRestart: begins a new run in any case. Absent: Restart.",
     )
     from_step: Annotated[str, Field(max_length=63)] | None = Field(
         None,
-        description="The step a new run begins with. Absent: the first one; for ResumeStep the current one.",
+        description="The step with which the new run begins. Absent: the first; with ResumeStep the current.",
     )
 
 
 class UploadPostprocessingSpec(ApiModel):
-    """What the upload is (fixed), and what people ask for (may be changed at any time)."""
+    """What the upload is (fixed), and what people want to happen to it (can be changed at any time)."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -180,43 +182,45 @@ class UploadPostprocessingSpec(ApiModel):
     )
 
     upload: UploadInfo = Field(
-        description="What is known of the uploaded file.",
+        description="What is known about the uploaded file.",
     )
     sealed: Annotated[str, Field(max_length=MAX_SEALED)] | None = Field(
         None,
-        description="What must not be readable here: the download URL, users and whatever else goes back to "
-        "the event bus unchanged, encrypted. Only the operator writes and reads it. It opens for this upload "
-        "alone.",
+        description="Encrypted data that must not be readable here: the download URL, the user and all other "
+        "data that goes back to the event stream unchanged. Only the operator writes and reads it. It can "
+        "be decrypted for this upload only.",
     )
     url_secret_ref: SecretKeyRef | None = Field(
         None,
-        description="Where a resource made by hand gets its download URL from. Absent: the storage is asked.",
+        description="Source of a hand-made resource's download URL. Absent: the operator asks the storage.",
         json_schema_extra=rules(FIXED),
     )
     steps: Annotated[list[Step], Field(max_length=32)] | None = Field(
         None,
-        description="The steps, in order. An empty list releases the file at once. Absent: the operator's "
-        "configured steps.",
+        description="The steps, in order. With an empty list the file is released at once. Absent: the steps "
+        "that are configured for the operator.",
         json_schema_extra=rules(FIXED, STEPS),
     )
     retry_policy: RetryPolicy | None = Field(
         None,
-        description="For all steps that do not say otherwise.",
+        description="Defaults for all steps.",
         json_schema_extra=rules(FIXED),
     )
     stall_after_seconds: Seconds | None = Field(
         None,
-        description="For all steps that do not say otherwise. Absent: 600.",
+        description="Default for all steps. Absent: 600.",
         json_schema_extra=rules(FIXED),
     )
     desired_state: DesiredState | None = Field(
         None,
-        description="Active lets the upload run. Suspended lets a running step end and starts no other one. "
-        "Cancelled ends the upload as cancelPolicy says. Absent: Active.",
+        description="Active: the upload runs. Suspended: a running step may end, and no other step starts. "
+        "Cancelled: the upload ends as cancelPolicy says. Absent: Active.",
     )
     cancel_policy: CancelPolicy | None = Field(
         None,
-        description="How a cancelled upload ends: Abort keeps its bytes in the storage, Delete removes them. "
-        "Absent: Abort.",
+        description="How a cancelled upload ends. Abort: the storage keeps its bytes. Delete: the storage "
+        "deletes them. Absent: Abort.",
     )
-    restart: Restart | None = Field(None, description="A wish to do it again; a new token is a new wish.")
+    restart: Restart | None = Field(
+        None, description="A request to start again. The operator acts once on each new token."
+    )

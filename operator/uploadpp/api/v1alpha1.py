@@ -14,11 +14,11 @@ class UploadPostprocessing(ApiModel):
     """One upload to ocis or OpenCloud on its way through postprocessing."""
 
     spec: UploadPostprocessingSpec = Field(
-        description="What the upload is (fixed), and what people ask for (may be changed at any time).",
+        description="What the upload is (fixed), and what people want to happen to it (can be changed).",
     )
     status: UploadPostprocessingStatus | None = Field(
         None,
-        description="Where the upload stands. Only the operator writes it.",
+        description="The state of the upload. Only the operator writes it.",
     )
 
 
