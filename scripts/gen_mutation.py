@@ -15,7 +15,7 @@ BEGIN, END = "<!-- survivors: written by `make gen` -->\n", "<!-- end of survivo
 def section(kind: Survivors) -> str:
     """One reason, and the faults that it explains."""
     lines = "\n".join(kind.lines)
-    return f"**{kind.title}** {kind.reason}\n\n```\n{lines}\n```\n"
+    return f"**{kind.title}**\n\n{kind.reason}\n\n```\n{lines}\n```\n"
 
 
 def main() -> int:
