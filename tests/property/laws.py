@@ -9,7 +9,6 @@ from collections.abc import Callable
 from tests.property.explore import Move, Scene
 from uploadpp.core.commands import Command, Finish, RequestRestart, ResumeStep, RetryNotice, StartStep
 from uploadpp.core.conditions import ConditionStatus, ConditionType, conditions, describe
-from uploadpp.core.dispatch import holds_slot
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     BytesReceived,
@@ -25,6 +24,7 @@ from uploadpp.core.inputs import (
 from uploadpp.core.machine import TABLE, Row, decide
 from uploadpp.core.model import FINISHED_STEP, MAX_MESSAGE, LogPosition, Millis, StepStatus, Upload
 from uploadpp.core.rules.timers import wake_at
+from uploadpp.core.slots import holds_slot
 from uploadpp.core.states import STALLED, DesiredState, Outcome, Stage, StepReason, StepState
 from uploadpp.testing.builders import come_back
 

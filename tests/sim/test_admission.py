@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from uploadpp.core.commands import Kind
-from uploadpp.core.dispatch import Slots
+from uploadpp.core.slots import Slots
 from uploadpp.pipeline import admission
 from uploadpp.testing.invariants import Promise
 from uploadpp.testing.plans import config, step

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import orjson
 
 from uploadpp.core.config import Config
-from uploadpp.core.dispatch import Slots, holds_slot, share_of
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Upload
 from uploadpp.core.sharding import Shard
+from uploadpp.core.slots import Slots, holds_slot, share_of
 from uploadpp.core.states import Stage
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import Metrics

@@ -8,8 +8,8 @@ from random import Random
 
 from uploadpp.core.commands import Kind
 from uploadpp.core.config import Config
-from uploadpp.core.dispatch import holds_slot
 from uploadpp.core.plan_text import plan_text
+from uploadpp.core.slots import holds_slot
 from uploadpp.ownership.ownership import Ownership
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.apiserver import ApiServer

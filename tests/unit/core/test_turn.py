@@ -4,11 +4,11 @@ import pytest
 
 from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.conditions import describe
-from uploadpp.core.dispatch import holds_slot
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Granted, Published
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, Millis, StepPlan
+from uploadpp.core.slots import holds_slot
 from uploadpp.core.states import DesiredState, Ignored, Stage, StepState
 from uploadpp.testing.builders import FRESH_URL, SECOND, START, UPLOAD_ID, Story, config_of
 

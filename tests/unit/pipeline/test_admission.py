@@ -89,7 +89,7 @@ def test_who_is_gone_gives_his_place_back(bench: Bench) -> None:
     assert bench.running == ["up-0", "up-1", "up-2"]
 
 
-def test_a_closed_dispatcher_grants_nothing(bench: Bench) -> None:
+def test_a_closed_admission_grants_nothing(bench: Bench) -> None:
     bench.open()
     bench.admission.close()
     bench.arrives("mary")

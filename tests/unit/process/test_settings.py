@@ -382,7 +382,7 @@ def test_what_the_api_server_would_refuse_stops_the_start(environment: dict[str,
         core_config(read_settings({}, environment))
 
 
-def test_places_at_steps() -> None:
+def test_slots_at_steps() -> None:
     own = '{"a":{"maxInFlight":8},"b":{"maxRetries":1}}'
     settings = read({"POSTPROCESSING_STEPS": "a,b", "UPLOADPP_STEP_SETTINGS": own, "UPLOADPP_SHARDS": "8"})
     assert core_config(settings).max_in_flight == {"a": 8}

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from uploadpp.core.dispatch import Queue, Slots, share_of
 from uploadpp.core.sharding import Shard
+from uploadpp.core.slots import Queue, Slots, share_of
 
 USERS = ("mary", "paul", "ann")
 

@@ -5,8 +5,8 @@ from weakref import WeakSet
 
 import pytest
 
-from uploadpp.core.dispatch import Queue, Slots, holds_slot, share_of
 from uploadpp.core.sharding import Shard
+from uploadpp.core.slots import Queue, Slots, holds_slot, share_of
 from uploadpp.core.states import DesiredState
 from uploadpp.testing.builders import begun
 
@@ -95,7 +95,7 @@ def test_a_queue_keeps_few_of_those_who_have_left_and_all_who_have_not() -> None
     assert order == stay
 
 
-def test_places_are_given_away_until_none_is_left() -> None:
+def test_slots_are_given_away_until_none_is_left() -> None:
     places: Slots[str] = Slots(2)
     queued(places, "mary", "a", "b", "c")
     assert (places.used, places.waiting) == (0, 3)
