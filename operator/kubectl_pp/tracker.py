@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from kubectl_pp.context import Context
-from kubectl_pp.feed import Change, Feed, Kind
+from kubectl_pp.reflector import Change, Kind, Reflector
 from kubectl_pp.upload import Upload, collection
 
 Key = tuple[str, str]
@@ -23,7 +23,7 @@ class Tracker:
         place = namespaces.pop() if len(namespaces) == 1 else None
         names = {name for _, name in self.uploads}
         params = {"fieldSelector": f"metadata.name={names.pop()}"} if len(names) == 1 else {}
-        self._feed = Feed(context.client, collection(place), params, version)
+        self._feed = Reflector(context.client, collection(place), params, version)
         self._told = False
         self._begun = bool(version)
 

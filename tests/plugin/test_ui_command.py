@@ -17,7 +17,7 @@ import pytest
 
 from kubectl_pp.context import Context
 from kubectl_pp.errors import UnavailableError
-from kubectl_pp.feed import Change, Kind
+from kubectl_pp.reflector import Change, Kind
 from kubectl_pp.screen import Screen
 from kubectl_pp.ui.demo import Demo
 from kubectl_pp.ui.health import unknown

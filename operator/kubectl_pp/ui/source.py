@@ -10,7 +10,7 @@ from typing import Protocol
 from kubectl_pp import selection
 from kubectl_pp.context import Context
 from kubectl_pp.errors import PluginError
-from kubectl_pp.feed import Change, Feed, Kind
+from kubectl_pp.reflector import Change, Kind, Reflector
 from kubectl_pp.screen import harmless
 from kubectl_pp.sound import Json
 from kubectl_pp.ui import health
@@ -49,7 +49,7 @@ class Cluster:
     def __init__(self, context: Context, again: Callable[[], Context]) -> None:
         self.model = Model()
         self._context, self._again = context, again
-        self._feed: Feed | None = None
+        self._feed: Reflector | None = None
         self._closed = threading.Event()
 
     def start(self) -> None:
@@ -150,5 +150,7 @@ def _said(error: PluginError) -> str:
     return harmless(f"{error} ({error.remedy})" if error.remedy else str(error))
 
 
-def _feed(context: Context) -> Feed:
-    return Feed(context.client, collection(context.namespace), selection.params(context.options), paged=True)
+def _feed(context: Context) -> Reflector:
+    return Reflector(
+        context.client, collection(context.namespace), selection.params(context.options), paged=True
+    )

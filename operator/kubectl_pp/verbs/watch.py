@@ -7,8 +7,8 @@ from kubectl_pp.board import Board
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode
-from kubectl_pp.feed import Change, Feed, Kind
 from kubectl_pp.live import Live
+from kubectl_pp.reflector import Change, Kind, Reflector
 from kubectl_pp.times import clock
 from kubectl_pp.tracker import Tracker
 from kubectl_pp.upload import Upload, collection, stage_color
@@ -57,12 +57,12 @@ def run_plain(context: Context) -> int:
         return ExitCode.OK
 
 
-def _feed(context: Context) -> Feed:
+def _feed(context: Context) -> Reflector:
     """Changes of what is selected; at first only what has not ended, unless a filter asks for more."""
     params = selection.params(context.options)
     narrowed = selection.narrowed(params, selection.NOT_ENDED)
     listed = params if selection.tests(context.options) else narrowed
-    return Feed(context.client, collection(context.namespace), params, listed=listed)
+    return Reflector(context.client, collection(context.namespace), params, listed=listed)
 
 
 def _words(upload: Upload) -> str:

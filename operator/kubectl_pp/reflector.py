@@ -40,7 +40,7 @@ class Change(NamedTuple):
     error: PluginError | None = None
 
 
-class Feed:
+class Reflector:
     """Changes of one collection.
 
     `version` leaves the list out and watches from there. `listed` are the parameters of the list where

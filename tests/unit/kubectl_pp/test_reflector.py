@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kubectl_pp.errors import UnavailableError
-from kubectl_pp.feed import WAITING_PAGES, Change, Feed, Kind
+from kubectl_pp.reflector import WAITING_PAGES, Change, Kind, Reflector
 from kubectl_pp.ui.filters import Filter
 from kubectl_pp.ui.model import Model
 from kubectl_pp.upload import Upload
@@ -50,19 +50,19 @@ class ApiServer:
         yield from ()
 
 
-def feed_of(server: ApiServer) -> Feed:
+def feed_of(server: ApiServer) -> Reflector:
     # A stand-in for the client: it has what a feed asks of one.
-    return Feed(server, "/uploads", {}, paged=True)  # type: ignore[arg-type]
+    return Reflector(server, "/uploads", {}, paged=True)  # type: ignore[arg-type]
 
 
-def until_full(feed: Feed) -> None:
+def until_full(feed: Reflector) -> None:
     deadline = time.monotonic() + TIMEOUT
     while not feed._queue.full():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def until_snapshot(feed: Feed) -> Iterator[Change]:
+def until_snapshot(feed: Reflector) -> Iterator[Change]:
     while True:
         change = feed.get(TIMEOUT)
         assert change is not None
