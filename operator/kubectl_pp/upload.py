@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from kubectl_pp.sanitize import Json, sanitized, sanitized_spec
 from kubectl_pp.screen import Color, Icon, harmless
-from kubectl_pp.sound import Json, sound, sound_spec
 from kubectl_pp.times import parse_time
 from uploadpp.core.naming import resource_name
 from uploadpp.core.states import (
@@ -72,8 +72,8 @@ class Upload:
         meta = raw.get("metadata")
         self.meta: Json = meta if isinstance(meta, dict) else {}
         self.meta.pop("managedFields", None)  # kubectl hides them as well
-        self.spec: Json = sound_spec(raw.get("spec"))
-        self.status: Json = sound(raw.get("status"))
+        self.spec: Json = sanitized_spec(raw.get("spec"))
+        self.status: Json = sanitized(raw.get("status"))
         self.file: Json = self.spec.get("upload", {})
         self.name = str(self.meta.get("name", ""))
         self.namespace = str(self.meta.get("namespace", ""))

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 
 from kubectl_pp.errors import MissingError, PluginError
+from kubectl_pp.sanitize import Json
 from kubectl_pp.screen import harmless
-from kubectl_pp.sound import Json
 from kubectl_pp.ui import filters
 from kubectl_pp.ui.commands import Commands
 from kubectl_pp.ui.detail import describe

@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from shlex import quote
 
+from kubectl_pp.sanitize import Json
 from kubectl_pp.selection import escaped
-from kubectl_pp.sound import Json
 from kubectl_pp.ui.filters import Filter
 from kubectl_pp.ui.model import Found
 

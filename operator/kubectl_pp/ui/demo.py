@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 from kubectl_pp.errors import MissingError
-from kubectl_pp.sound import Json
+from kubectl_pp.sanitize import Json
 from kubectl_pp.ui.fiction import HOSTILE, STEPS, Fiction
 from kubectl_pp.ui.model import Model
 from kubectl_pp.upload import KIND, Upload

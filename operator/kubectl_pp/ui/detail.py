@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kubectl_pp import yaml
 from kubectl_pp.hints import hints
+from kubectl_pp.sanitize import Json
 from kubectl_pp.screen import harmless
-from kubectl_pp.sound import Json
 from kubectl_pp.times import parse_time
 from kubectl_pp.ui.commands import Commands
 from kubectl_pp.ui.rows import look, most_retries, tone

@@ -4,7 +4,7 @@ import time
 from random import Random
 from uuid import UUID
 
-from kubectl_pp.sound import Json
+from kubectl_pp.sanitize import Json
 from kubectl_pp.upload import GROUP, KIND, VERSION
 from uploadpp.core.states import STALLED
 

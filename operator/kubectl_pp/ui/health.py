@@ -8,8 +8,8 @@ from kubectl_pp import deployments, metrics, operators
 from kubectl_pp.context import Context
 from kubectl_pp.errors import PluginError
 from kubectl_pp.findings import Finding, Verdict
+from kubectl_pp.sanitize import Json
 from kubectl_pp.screen import harmless
-from kubectl_pp.sound import Json
 from kubectl_pp.verbs.doctor import shards
 
 _LOOKS = {

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from heapq import nsmallest
 from typing import NamedTuple
 
-from kubectl_pp.sound import Json
+from kubectl_pp.sanitize import Json
 from kubectl_pp.ui.filters import PAGE, Filter
 from kubectl_pp.ui.rows import Row
 from kubectl_pp.upload import Stage, Upload

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from kubectl_pp.sound import Json
+from kubectl_pp.sanitize import Json
 from kubectl_pp.ui.model import Model
 from kubectl_pp.ui.rows import ATTENTION, LONG, RETRYING, Row
 from kubectl_pp.upload import FINISHED, Stage

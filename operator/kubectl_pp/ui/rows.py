@@ -1,7 +1,7 @@
 """One upload as a row of the page: ten fields to show, and what is needed to sort, filter and count."""
 
+from kubectl_pp.sanitize import Json
 from kubectl_pp.screen import Color, clip, harmless
-from kubectl_pp.sound import Json
 from kubectl_pp.upload import Stage, Upload, stage_color, stage_icon
 from kubectl_pp.words import current
 

@@ -11,8 +11,8 @@ from kubectl_pp import selection
 from kubectl_pp.context import Context
 from kubectl_pp.errors import PluginError
 from kubectl_pp.reflector import Change, Kind, Reflector
+from kubectl_pp.sanitize import Json
 from kubectl_pp.screen import harmless
-from kubectl_pp.sound import Json
 from kubectl_pp.ui import health
 from kubectl_pp.ui.model import Model
 from kubectl_pp.upload import Upload, collection

@@ -28,7 +28,7 @@ NUMBERS = frozenset(
 """All other fields are texts."""
 
 
-def sound(status: object) -> Json:
+def sanitized(status: object) -> Json:
     """A status, one of its conditions or steps, without what nobody could read."""
     if not isinstance(status, dict):
         return {}
@@ -38,9 +38,11 @@ def sound(status: object) -> Json:
 
 def _field(name: str, value: object) -> object:
     if name in OBJECTS:
-        return sound(value)
+        return sanitized(value)
     if name in LISTS:
-        return [sound(each) for each in value if isinstance(each, dict)] if isinstance(value, list) else None
+        return (
+            [sanitized(each) for each in value if isinstance(each, dict)] if isinstance(value, list) else None
+        )
     if name in NUMBERS:
         return value if isinstance(value, int) else None
     return harmless(value) if isinstance(value, str) else None
@@ -50,7 +52,7 @@ _OBJECTS = frozenset({"upload", "urlSecretRef", "retryPolicy", "restart"})
 _SPEC_NUMBERS = NUMBERS | {"filesize", "maxInFlight"}
 
 
-def sound_spec(spec: object) -> Json:
+def sanitized_spec(spec: object) -> Json:
     """A spec, or an object in it, without what is of another type than in the CRD. Texts stay as they are."""
     if not isinstance(spec, dict):
         return {}
@@ -61,12 +63,12 @@ def sound_spec(spec: object) -> Json:
 def _spec_field(name: str, value: object) -> object:
     if name == "steps":
         return (
-            [sound_spec(each) for each in value if isinstance(each, dict)]
+            [sanitized_spec(each) for each in value if isinstance(each, dict)]
             if isinstance(value, list)
             else None
         )
     if name in _OBJECTS:
-        return sound_spec(value)
+        return sanitized_spec(value)
     if name in _SPEC_NUMBERS or isinstance(value, bool):
         return value if isinstance(value, int) else None
     return value if isinstance(value, str) else None
