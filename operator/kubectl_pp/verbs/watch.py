@@ -3,7 +3,6 @@
 import time
 
 from kubectl_pp import selection
-from kubectl_pp.board import Board
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode
@@ -14,6 +13,7 @@ from kubectl_pp.tracker import Tracker
 from kubectl_pp.upload import Upload, collection, stage_color
 from kubectl_pp.verbs.status import readable_events
 from kubectl_pp.view import render
+from kubectl_pp.watch_screen import WatchScreen
 from kubectl_pp.words import silence, state
 
 REFRESH_SECONDS = 1.0
@@ -81,7 +81,7 @@ def _line(context: Context, upload: Upload, words: str) -> None:
 
 
 def _watch_board(context: Context) -> int:
-    board = Board(context.screen, namespaces=context.namespace is None)
+    board = WatchScreen(context.screen, namespaces=context.namespace is None)
     checks, feed, lost = selection.tests(context.options), _feed(context), ""
     first = feed.get(None)  # what is wrong from the start is said on the normal screen
     with Live(context.screen) as live:
@@ -95,7 +95,7 @@ def _watch_board(context: Context) -> int:
                 change = feed.get(REFRESH_SECONDS)
 
 
-def _apply(board: Board, change: Change, checks: list[selection.Test]) -> str:
+def _apply(board: WatchScreen, change: Change, checks: list[selection.Test]) -> str:
     """Put a change on the board; returns what is wrong with the connection."""
     if change.kind is Kind.LOST:
         return str(change.error)

@@ -31,7 +31,7 @@ _RANK = {
 }
 
 
-class Board:
+class WatchScreen:
     """The uploads a person watches."""
 
     def __init__(self, screen: Screen, *, namespaces: bool) -> None:
