@@ -7,7 +7,6 @@ import sys
 
 from kubectl_pp import selection
 from kubectl_pp.change import Batch, Patch, Skip, confirm
-from kubectl_pp.choice import choose, nothing_matched
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.report import BulkReport, conclude
@@ -20,9 +19,9 @@ def change_all(context: Context, desired: DesiredState, word: str) -> int:
     """Change the desired state of the chosen uploads; `word` says it in the past tense."""
     options = context.options
     limit = parse_duration(options.timeout, "--timeout")
-    uploads, _ = choose(context)
+    uploads, _ = selection.choose(context)
     if not uploads:
-        return nothing_matched(context)
+        return selection.nothing_matched(context)
     if options.all:
         confirm(context, options.verb, len(uploads))
     tests = [] if options.names else selection.tests(options)

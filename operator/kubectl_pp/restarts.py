@@ -9,7 +9,6 @@ import time
 
 from kubectl_pp import selection
 from kubectl_pp.change import Batch, BatchResult, Disposition, Patch, Result, Skip, acted_on, confirm
-from kubectl_pp.choice import choose, nothing_matched
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ConflictError, ExitCode, MissingError, PluginError, UnavailableError, UsageError
@@ -50,9 +49,9 @@ def ask_again(context: Context) -> int:
                 raise
             return _create(context, options.upload_id)
     else:
-        uploads, version = choose(context)
+        uploads, version = selection.choose(context)
     if not uploads:
-        return nothing_matched(context)
+        return selection.nothing_matched(context)
     if options.all:
         confirm(context, options.verb, len(uploads))
     again = _again(token)

@@ -1,4 +1,4 @@
-"""Which uploads a command is about: names, ids, @latest, selectors, and filters on what they are in."""
+"""Which uploads a command is about: names, ids, @latest, selectors, and filters by state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from kubectl_pp.client import JSON, TABLE, Client, Json
 from kubectl_pp.context import Context
-from kubectl_pp.errors import MissingError, UsageError
+from kubectl_pp.errors import ExitCode, MissingError, UsageError
 from kubectl_pp.times import parse_age
 from kubectl_pp.upload import Stage, Upload, collection
 
@@ -276,3 +276,35 @@ def _by_field(client: Client, namespace: str | None, field: str, value: str) -> 
 
 def _where(namespace: str | None) -> str:
     return "in any namespace" if namespace is None else f"in namespace {namespace}"
+
+
+def choose(context: Context) -> tuple[list[Upload], str]:
+    """The uploads of a verb that changes some, and the version of the list they come from, if of one.
+
+    Raises:
+        UsageError: nothing is chosen, or two ways of choosing exclude each other.
+    """
+    options = context.options
+    narrowed = options.selector or options.field_selector or options.step or options.failed or options.stalled
+    if options.names and (narrowed or options.all):
+        raise UsageError("names and selectors are mutually exclusive")
+    if options.all and narrowed:
+        raise UsageError("--all and other selectors are mutually exclusive")
+    if options.names:
+        return find_named(context, options.names), ""
+    if not narrowed and not options.all:
+        raise UsageError(
+            "no upload is selected",
+            f"a NAME, -l, --step, --stalled or --all; kubectl pp {options.verb} --help",
+        )
+    uploads, version = find_all(context)
+    return [upload for upload in uploads if not upload.ended] if options.all else uploads, version
+
+
+def nothing_matched(context: Context) -> int:
+    """Say that nothing was done, and why."""
+    options = context.options
+    place = "in any namespace" if context.namespace is None else f"in namespace {context.namespace}"
+    step = f" in step {options.step}" if options.step else ""
+    context.screen.note(f"nothing matched: no such upload{step} {place}")
+    return ExitCode.OK

@@ -1,4 +1,4 @@
-"""`watch`: a live board on a terminal, a line for every change elsewhere."""
+"""`watch`: a live screen on a terminal, a line for every change elsewhere."""
 
 import time
 
