@@ -92,25 +92,27 @@ class Metrics:
         self.steps = StepNames()
         self.build = gauge("build_info", "Always 1; the version is the label.", "version")
         self.build.labels(__version__).set(1)
-        self.events = counter("log_events", "Messages of the log that concern postprocessing.", "input")
+        self.events = counter(
+            "log_events", "Messages of the stream that concern postprocessing, by kind of input.", "input"
+        )
         self.ignored = counter("inputs_ignored", "Inputs that changed nothing, by reason.", "reason")
         self.bad_messages = counter("bad_messages", "Messages that could not be understood.", "defect")
         self.foreign_marks = counter(
             "foreign_marks",
-            "Events with a mark like ours that we have not signed, by reason; they are ignored.",
+            "Events with a mark that this operator has not signed, by reason. The mark is ignored.",
             "reason",
         )
         self.set_aside = Counter(
-            "uploadpp_uploads_set_aside", "Uploads whose events NATS will never take.", registry=r
+            "uploadpp_uploads_set_aside", "Uploads whose events NATS will never accept.", registry=r
         )
         self.faults = Counter(
             "uploadpp_upload_faults",
-            "Exceptions of the operator's own code about single uploads: bugs, which stop no other upload.",
+            "Exceptions in the operator's code about single uploads. They are bugs; other uploads continue.",
             registry=r,
         )
         self.messages_set_aside = Counter(
             "uploadpp_messages_set_aside",
-            "Messages that were not processed because they end the process.",
+            "Messages that were skipped because they end the process.",
             registry=r,
         )
         self.messages_missed = Counter(
@@ -118,14 +120,14 @@ class Metrics:
         )
         self.storage_checks = counter(
             "storage_checks",
-            "Questions to the storage about uploads that it may have lost, by result.",
+            "Checks whether the storage still has an upload, by result.",
             "result",
         )
         self.published = counter("published", "Events published, by kind.", "kind")
         self.uploads = gauge("uploads", "Uploads with a resource, by stage and step.", "stage", "step")
         self.finished = counter("uploads_ended", "Uploads that ended, by stage.", "stage")
         self.duration = seconds(
-            "step_duration_seconds", "From the start of a step's attempt to its answer.", "step", "outcome"
+            "step_duration_seconds", "Time from the start of an attempt to its answer.", "step", "outcome"
         )
         self.slots = gauge("step_slots", "Slots at a step with maxInFlight.", "step")
         self.slots_used = gauge(
@@ -151,7 +153,7 @@ class Metrics:
         )
         self.unrecorded = Gauge(
             "uploadpp_uploads_unrecorded",
-            "Uploads whose present state the API server refuses to take. They go on, and are recorded later.",
+            "Uploads whose state the API server refuses. They continue, and are recorded later.",
             registry=r,
         )
         self.recorded = Gauge(
