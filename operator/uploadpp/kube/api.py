@@ -16,6 +16,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from uploadpp.api.decode import STATUS_MANAGER
+from uploadpp.http.responses import Connector
 from uploadpp.kube.answers import error_of, read_answer
 from uploadpp.kube.bodies import read_body
 from uploadpp.kube.credentials import Credentials
@@ -45,12 +46,13 @@ class Api:
 
     async def __aenter__(self) -> Self:
         proxy = self._credentials.proxy
-        connector = aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=60)
+        connector = Connector(limit=CONNECTIONS, keepalive_timeout=60)
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
             headers={"User-Agent": "uploadpp"},
             proxy=proxy.url if proxy else None,
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
 

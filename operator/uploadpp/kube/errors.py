@@ -5,6 +5,12 @@ from enum import StrEnum
 
 MOST_WORDS = 200
 """Characters of what the system says of a connection."""
+MEANINGS = {
+    "TimeoutError": "no complete answer in time",
+    "ClientPayloadError": "the answer ends too soon, or is none of an API server",
+    "ClientResponseError": "the answer is not HTTP",
+}
+"""What the library's errors mean that bring no words of the system."""
 
 
 class Refusal(StrEnum):
@@ -97,4 +103,5 @@ def words_of(error: BaseException) -> str:
     said = str(getattr(cause, "verify_message", "") or getattr(cause, "strerror", "") or "")
     if said.startswith("Connect call failed"):  # asyncio's own words
         said = os.strerror(getattr(cause, "errno", 0) or 0)
-    return f"{kind}: {' '.join(said.split())[:MOST_WORDS]}" if said else kind
+    said = " ".join(said.split())[:MOST_WORDS] or MEANINGS.get(kind, "")
+    return f"{kind}: {said}" if said else kind

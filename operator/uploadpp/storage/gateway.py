@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from uploadpp.storage.responses import Connector
+from uploadpp.http.responses import Connector
 from uploadpp.storage.sources import Source, SourceError, check_source, read_url, redirected
 
 MAX_REDIRECTS = 5

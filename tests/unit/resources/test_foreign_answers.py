@@ -4,6 +4,7 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from time import thread_time
 
 import aiohttp
 import orjson
@@ -12,7 +13,7 @@ from aiohttp import web
 
 from e2e.cluster.kubeconfig import write_kubeconfig
 from tests.unit.resources.test_kopf_thread import FakeServer, until
-from tests.unit.resources.test_watch_filter import filtered
+from tests.unit.resources.test_watch_filter import filtered, line
 from uploadpp.kube import bodies
 from uploadpp.kube.credentials import find_credentials
 from uploadpp.resources.watch import kopf_handlers, kopf_session, watch_filter
@@ -186,6 +187,26 @@ async def test_a_watch_that_is_silent_is_opened_again(
         while len(server._ends) < 3:  # noqa: ASYNC110 -- a test may poll
             await asyncio.sleep(0.02)
     assert server.listings == ["metadata.name=nobody"], "it goes on from where it was"
+
+
+async def test_a_line_that_takes_too_long_has_the_watch_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Byte by byte it would keep a watch open in which nothing is heard."""
+    monkeypatch.setattr(watch_filter, "LINE_SECONDS", -1.0)
+    event = line("ADDED", "theirs")
+    told = [data async for data in filtered(event * 2, len(event)).iter_chunked(1)]
+    assert told == [event, event]
+    with pytest.raises(aiohttp.ClientPayloadError, match="does not end"):
+        async for _ in filtered(event, len(event) - 1).iter_chunked(1):
+            pass
+
+
+async def test_a_long_line_in_small_pieces_is_not_copied_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_filter, "LINE_SECONDS", 60.0)
+    event = line("ADDED", "x" * 2_000_000)
+    began = thread_time()
+    told = [data async for data in filtered(event, 100).iter_chunked(1)]
+    assert thread_time() - began < 2
+    assert b"".join(told) == event
 
 
 async def test_a_line_without_an_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

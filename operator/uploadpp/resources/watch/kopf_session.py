@@ -20,6 +20,7 @@ import aiohttp
 import kopf
 from multidict import CIMultiDict
 
+from uploadpp.http.responses import Connector
 from uploadpp.kube.credentials import Credentials
 from uploadpp.kube.errors import ExpiredError, MissingKindError, words_of
 from uploadpp.kube.store import GROUP, PLURAL
@@ -85,9 +86,10 @@ class KopfSession:
         trace.on_request_end.append(self._on_answer)
         trace.on_request_exception.append(self._on_failure)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=now.context or True),
+            connector=Connector(limit=0, ssl=now.context or True),
             headers={"User-Agent": "uploadpp"},
             proxy=proxy.url if proxy else None,
+            cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=[trace],
             middlewares=[self._log_in, self._ask],
         )

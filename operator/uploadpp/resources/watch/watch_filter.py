@@ -8,6 +8,7 @@ Knows nothing of what makes an event an echo: `resources.event_handler` does.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -26,6 +27,8 @@ CHANGES = frozenset({"ADDED", "MODIFIED"})
 EXPIRED = orjson.dumps({"type": "ERROR", "object": {"kind": "Status", "code": HTTPStatus.GONE}})
 """What has kopf list anew. Any other error in a watch would end kopf."""
 ERROR_PAUSE_SECONDS = 1.0
+LINE_SECONDS = 15.0
+"""From the first byte of an event to its last. The API server writes each at once."""
 MOST_SAID = 500
 
 log = logging.getLogger(__name__)
@@ -48,6 +51,41 @@ class ExpiredWatch:
         yield EXPIRED + b"\n"
 
 
+class _Begun:
+    """A line that has begun. What is there of it is not copied for each byte that comes."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._since = 0.0
+
+    def lines(self, data: bytes) -> list[bytes]:
+        """The lines that have ended with this."""
+        if not self._rest:
+            self._since = time.monotonic()
+        first, *lines = data.split(b"\n")
+        self._rest += first
+        if lines:
+            lines.insert(0, bytes(self._rest))
+            self._rest, self._since = bytearray(lines.pop()), time.monotonic()
+        return lines
+
+    def check(self) -> None:
+        """Have the watch begin anew when the line is none of the API server's: behind it nothing is heard.
+
+        Raises:
+            aiohttp.ClientPayloadError: it is too long, or takes too long.
+        """
+        if len(self._rest) > MOST_BYTES:
+            raise aiohttp.ClientPayloadError("a line of the watch is longer than any event")
+        if self._rest and time.monotonic() - self._since > LINE_SECONDS:
+            raise aiohttp.ClientPayloadError("a line of the watch does not end")
+
+    @property
+    def rest(self) -> bytes:
+        """What is there of it."""
+        return bytes(self._rest)
+
+
 class OwnWriteFilter:
     """The body of an answer to a watch, as kopf reads it: line by line (an `aiohttp.StreamReader`)."""
 
@@ -62,17 +100,16 @@ class OwnWriteFilter:
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         """Whole lines that are news, as soon as they are there, and at the end what is left."""
-        rest = b""
+        begun = _Begun()
         async for data in self._content.iter_chunked(size):
-            *lines, rest = (rest + data).split(b"\n")
+            lines = begun.lines(data)
             news = [found for line in lines if (found := self._news(line))]
             if self._failed:
                 await asyncio.sleep(ERROR_PAUSE_SECONDS)
             if news:
                 yield b"\n".join([*news, b""])
-            if len(rest) > MOST_BYTES:
-                raise aiohttp.ClientPayloadError("a line of the watch is longer than any event")
-        if found := self._news(rest):
+            begun.check()
+        if found := self._news(begun.rest):
             yield found
 
     def _news(self, line: bytes) -> bytes:
