@@ -75,7 +75,7 @@ async def test_uploads_under_way_are_recorded_anew(
     for upload, history in (await histories(driver.js)).items():
         assert len(history.steps) == len(set(history.steps)), upload
         assert history.finished == ("continue",), upload
-    assert "the ownership has ended" not in operator.log.read_text()
+    assert "the ownership ended" not in operator.log.read_text()
 
 
 async def test_what_a_person_deletes_is_forgotten(

@@ -42,7 +42,7 @@ async def test_it_comes_back_and_goes_again(nats: NatsServer, caplog: pytest.Log
                 await asyncio.sleep(0.02)
         assert all(r.levelno == logging.ERROR for r in caplog.records if "EXCLUDE_RUN" in r.message)
         nats.kill()
-        while not any("cannot look" in record.message for record in caplog.records):  # noqa: ASYNC110
+        while not any("cannot check" in record.message for record in caplog.records):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         nats.start()
         await until(service, problem=True)
@@ -66,7 +66,7 @@ async def test_it_ends_the_work_when_it_is_to_hold(nats: NatsServer) -> None:
         await asyncio.wait_for(service.wait(), 10)
         running = asyncio.create_task(service.run())
         await theirs.jetstream().subscribe(STREAM, "postprocessing", durable="postprocessing")
-        with pytest.raises(ReplacedServiceError, match="holding: the replaced service runs") as found:
+        with pytest.raises(ReplacedServiceError, match="on hold: the replaced service is running") as found:
             await asyncio.wait_for(running, 10)
         assert found.value.members == ("postprocessing",)
         assert [notice.reason for notice in news] == ["ReplacedServiceRuns"]
@@ -181,7 +181,7 @@ async def test_a_place_that_cannot_be_made_again_is_made_by_the_service(
         service.go_on(Read())
         running = asyncio.create_task(service.run())
         async with asyncio.timeout(20):
-            while "cannot be moved" not in caplog.text:  # noqa: ASYNC110
+            while "cannot move" not in caplog.text:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         assert not running.done()
         running.cancel()

@@ -92,7 +92,7 @@ async def test_a_storage_that_refuses_connections_proves_nothing(
     reason = kubectl.json("get", "upp", "refused-1")["status"]["conditions"][0]["reason"]
     assert reason in {"AwaitingReady", "Stalled"}
     text = operator.log.read_text()
-    assert "the storage cannot be asked" in text
+    assert "cannot check whether the storage still has an upload" in text
     assert "secret-token" not in text
 
 

@@ -94,7 +94,7 @@ async def test_a_write_that_was_done_and_whose_answer_is_lost(
     for upload, history in (await histories(driver.js)).items():
         assert len(history.steps) == len(set(history.steps)), upload
         assert history.finished == ("continue",), upload
-    assert "the ownership has ended" not in operator.log.read_text()
+    assert "the ownership ended" not in operator.log.read_text()
 
 
 async def _is(value: bool) -> bool:  # noqa: FBT001 -- a condition of `until`

@@ -31,4 +31,4 @@ def test_a_user_without_a_name_runs_it(
     operator = Nameless(instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace))
     operator.start()
     operator.stop()
-    assert "the ownership has failed" not in operator.log.read_text()
+    assert "the ownership failed" not in operator.log.read_text()

@@ -81,12 +81,12 @@ async def test_a_stream_that_answers_nothing_is_named_and_nothing_is_lost_or_sai
     async def is_named() -> bool:
         text = await asyncio.to_thread(problem, operator)
         return (
-            "cannot publish: the stream main-queue answers nothing" in text
+            "cannot publish: the stream main-queue does not acknowledge" in text
             and "edit main-queue --ack" in text
         )
 
     async def is_ready() -> bool:
-        return "answers nothing" not in await asyncio.to_thread(problem, operator)
+        return "does not acknowledge" not in await asyncio.to_thread(problem, operator)
 
     await until(is_named)
     await driver.js.update_stream(config)

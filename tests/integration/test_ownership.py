@@ -212,7 +212,7 @@ async def test_missing_namespace_and_permission(
 ) -> None:
     lost = make("operator-1", UPLOADPP_NAMESPACE="no-such-namespace")
     lost.launch()
-    await until_problem(lost, "make the namespace, or name another one in UPLOADPP_NAMESPACE")
+    await until_problem(lost, "create the namespace, or set UPLOADPP_NAMESPACE to another one")
     config = account(cluster, kubectl, tmp_path, "nobody")
     powerless = make("operator-2", KUBECONFIG=str(config))
     powerless.launch()

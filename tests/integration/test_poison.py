@@ -23,7 +23,7 @@ from uploadpp.testing.events import STREAM
 LEASE = {"UPLOADPP_LEASE_DURATION": "2s"}
 PATIENCE = 60
 MARKER = "marker-of-this-test"
-STILL, SET_ASIDE, REPLAYING = "the event loop has stood still", "was set aside", "replaying the log"
+STILL, SET_ASIDE, REPLAYING = "the event loop has been blocked", "was set aside", "replaying the log"
 START = """
 import os, sys, time, ctypes
 from uploadpp.pipeline import router

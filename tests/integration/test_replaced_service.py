@@ -71,7 +71,7 @@ async def test_it_holds_until_the_old_service_is_gone_and_goes_on_from_the_log(
         await driver.upload(*ours)
         await until(lambda: started(driver, *ours))
         async with OldService(nats.url, *STEPS, pulls=nats_version == NEWEST) as old:
-            await until_unready(operator, f"holding: the replaced service runs ({old.durable})")
+            await until_unready(operator, f"on hold: the replaced service is running ({old.durable})")
             assert samples(operator.metrics(), "uploadpp_replaced_service_members") == {"": 1}
             assert samples(operator.metrics(), "uploadpp_shard_owned") == {'shard="0"': 0}
             driver.silent = False
@@ -96,7 +96,7 @@ async def test_it_holds_until_the_old_service_is_gone_and_goes_on_from_the_log(
     assert "holding" in events[0][1]
     assert "services.postprocessing.image" in events[0][1]
     (going_on,) = [
-        line for line in log_lines(operator.log.read_text()) if "is gone; going on" in line["message"]
+        line for line in log_lines(operator.log.read_text()) if "is stopped; resuming" in line["message"]
     ]
     assert (going_on["StartedElsewhere"], going_on["FinishedElsewhere"]) == (2, 2)
 
@@ -166,7 +166,7 @@ async def test_it_goes_on_beside_it_when_it_is_told_to(make: Make, nats: NatsSer
     async with Driver(nats.url) as driver:
         await start_working(operator)
         async with OldService(nats.url):  # without steps it releases at once
-            await until_unready(operator, "drives the stream too (postprocessing)")
+            await until_unready(operator, "also processes this stream (postprocessing)")
             assert samples(operator.metrics(), "uploadpp_shard_owned") == {'shard="0"': 1}
             await driver.upload("both")
             await until(lambda: started(driver, "both"))

@@ -106,7 +106,7 @@ async def test_a_right_that_goes_is_named_while_idle_and_comes_back(
     verbs, status, words = case
     await start_working(operator)
     account.allow(*verbs, status=status)
-    await until_told(operator, 503, "cannot record: no right to", words)
+    await until_told(operator, 503, "cannot record: no permission to", words)
     await driver.upload("u1")
     await driver.until_released("u1")
     account.allow()

@@ -197,7 +197,7 @@ async def test_a_stream_that_answers_nothing_is_named_and_gets_each_answer_once(
         await _until_problem(process, "the stream main-queue answers nothing")
         assert await _outcomes(js, 1) == ["continue"]
         async with _process(nats, answers=True) as another:
-            await _until_problem(another, "nats stream edit main-queue --ack ends that")
+            await _until_problem(another, "nats stream edit main-queue --ack")
         waiting = await js.consumer_info(STREAM, f"uploadpp-step-{STEP}")
         assert waiting.num_ack_pending, "the answer is not known to be stored"
         assert len(await _outcomes(js, 1)) == 1

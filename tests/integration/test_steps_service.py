@@ -146,7 +146,7 @@ async def test_work_is_ended_before_the_process(bench: StepBench) -> None:
     process = step.process
     assert process is not None
     process.send(signal.SIGTERM)
-    await until(lambda: "ending what was begun" in step.log_tail())
+    await until(lambda: "finishing work in progress" in step.log_tail())
     with pytest.raises(OSError, match="503"):
         get(f"{step.url}/readyz")
     get(f"{step.url}/healthz")
@@ -196,7 +196,7 @@ async def test_it_survives_everything_that_happens_to_nats(bench: StepBench) -> 
     await bench.client.flush(timeout=20)
     await bench.answer(await bench.start("mine"))
     await asyncio.to_thread(bench.server.restart_empty)
-    await until(lambda: step.log_tail().count("consumer made") == 2)
+    await until(lambda: step.log_tail().count("consumer created") == 2)
     await bench.client.flush(timeout=20)
     await bench.answer(await bench.start("mine"))
     await bench.client.jetstream().delete_consumer("main-queue", "uploadpp-step-mine")
@@ -253,5 +253,5 @@ async def test_an_answer_that_the_stream_never_takes_becomes_a_retry(bench: Step
     await asyncio.to_thread(step.start)
     answer = await bench.answer(await bench.start("mine"))
     assert answer.payload["Outcome"] == "retry"
-    assert "larger than the stream takes" in answer.payload["Result"]["ErrorMsg"]
+    assert "larger than the stream accepts" in answer.payload["Result"]["ErrorMsg"]
     await bench.settled()

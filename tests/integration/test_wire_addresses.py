@@ -140,5 +140,5 @@ async def test_no_plain_text_when_tls_is_asked_for(nats: NatsServer, tmp_path: P
         if process.returncode is None:
             process.kill()
         await process.wait()
-    assert f"{nats.address} does not offer it; nothing secret was sent" in text
+    assert f"{nats.address} does not offer it; no credentials were sent" in text
     assert "hunter2" not in text

@@ -119,7 +119,7 @@ async def test_limits_of_the_stream(
         place = await take_over(js, SHARD, 1)
         assert (await js.consumer_info(STREAM, place.consumer)).config.max_ack_pending == 700
         assert (place.first, place.backlog) == (1, 3)
-        assert any("delete our consumer" in record.message for record in caplog.records)
+        assert any("delete the operator's consumer" in record.message for record in caplog.records)
 
 
 async def test_no_place_left_is_said_in_the_servers_words(instance: Instance, nats_version: str) -> None:

@@ -223,13 +223,13 @@ async def test_a_mirror_that_takes_nothing_is_named(client: Client) -> None:
     await js.add_stream(StreamConfig(name=STREAM, mirror=StreamSource(name="origin")))
     await ensure_stream(js)
     refused, problem = await publish(client, b"x")
-    assert (refused, "no stream stores what is published on main-queue" in problem) == ([], True)
+    assert (refused, "no stream stores messages on the subject main-queue" in problem) == ([], True)
 
 
 async def test_no_jetstream_is_said_in_words(client: Client) -> None:
     """Where nobody answers, as at a leaf node without JetStream, the library has no words."""
     nobody = client.jetstream(prefix="$JS.elsewhere.API")
-    with pytest.raises(NatsError, match="nobody answers for JetStream"):
+    with pytest.raises(NatsError, match="JetStream is not available"):
         await ensure_stream(nobody)
 
 

@@ -217,6 +217,6 @@ async def test_without_a_place_the_servers_words_and_the_remedy(full: JetStreamC
         with pytest.raises(NoPlaceError) as found:
             await take_over(full, Shard(), 1, notes=keeper)
         assert "maximum consumers limit reached" in str(found.value)
-        assert "no place for the consumer uploadpp-0-e0; raise max_consumers" in str(found.value)
-    with pytest.raises(NoPlaceError, match="no place for the consumer uploadpp-step-other; raise"):
+        assert "no room for the consumer uploadpp-0-e0; raise max_consumers" in str(found.value)
+    with pytest.raises(NoPlaceError, match="no room for the consumer uploadpp-step-other; raise"):
         await StartConsumer(full._nc, "other", None, 30).open(None)

@@ -255,7 +255,7 @@ async def test_credentials_that_expire_while_we_run(
         await until(lambda: "has expired at" in client.problem)
         assert str(file) in client.problem
         file.write_text("")
-        await until(lambda: "holds no" in client.problem)
+        await until(lambda: "does not contain" in client.problem)
         file.write_text(authority.creds()[:200])
         await until(lambda: "cut off" in client.problem)
         file.unlink()

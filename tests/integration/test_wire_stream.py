@@ -319,7 +319,7 @@ async def test_messages_lost_on_their_way_are_noticed(
         while thief.pending_msgs == 0:
             await fill(js, 1)
             await asyncio.sleep(0.05)
-    with pytest.raises(LogLostError, match=r"lost on their way|gap"):
+    with pytest.raises(LogLostError, match=r"lost in transit|gap"):
         await asyncio.wait_for(reader.task, 20)
     assert (await take_over(js, SHARD, 1)).first == 1
 

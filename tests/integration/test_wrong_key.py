@@ -186,7 +186,7 @@ async def test_a_key_that_has_reached_one_replica_loses_nothing_of_two_shards(
     starting = asyncio.create_task(start(second))
     await unready(second, f"the owner seals with {fingerprint(new)}")
     await asyncio.sleep(3)  # so long it takes until a shard would be given to it
-    assert "giving a shard up" not in first.log.read_text()
+    assert "releasing a shard" not in first.log.read_text()
     await asyncio.to_thread(first.kill)
     text = await unready(second, "1 uploads are sealed with")
     assert fingerprint(new) in text

@@ -76,7 +76,7 @@ def test_what_keeps_uploads_from_moving_is_named(
     assert "kubectl pp unsuspend --all" in said
 
     kubectl("delete", "rolebinding", "operator")
-    assert "does not process uploads: " in until_named(pp, "no right to ", metrics)
+    assert "does not process uploads: " in until_named(pp, "no permission to ", metrics)
     kubectl(
         "create", "rolebinding", "operator", "--role=operator", f"--serviceaccount={pp.namespace}:operator"
     )
@@ -176,7 +176,7 @@ def test_a_lease_that_a_stranger_keeps(
     now = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
     spec = {"holderIdentity": "nobody_1", "leaseDurationSeconds": 3600, "renewTime": now}
     writer.request("POST", leases, {"metadata": {"name": "uploadpp-shard-0"}, "spec": spec})
-    words = "standing by for nobody_1, of which nothing was heard on NATS for 20 s"
+    words = "standing by for nobody_1, which has sent no heartbeat on NATS for 20 s"
     pod("operator-1", LABELS, words)
     until_named(pp, f"operator operator-1 does not process uploads: {words}")
 

@@ -237,7 +237,7 @@ def test_doctor_has_the_operators_own_words_while_it_holds(
 
     held, after = asyncio.run(doctor_beside_the_old_service())
     assert held.startswith("1 ")
-    assert "does not process uploads: holding: the replaced service runs (postprocessing)" in held
+    assert "does not process uploads: on hold: the replaced service is running (postprocessing)" in held
     assert "switch it off: services.postprocessing.image" in held
     assert "replaced service" not in after
     assert "all owners have the sealing key" in after

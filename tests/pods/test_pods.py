@@ -136,7 +136,7 @@ async def test_uninstalled_and_installed_again(site: Site, driver: Driver, clock
     assert lines[-1]["message"] == "stopped"
     complaints = [line["message"] for line in lines if line["level"] not in {"INFO", "DEBUG"}]
     assert len(complaints) <= FEW, complaints
-    assert "our permissions are gone, as when the release is uninstalled" in complaints[-1]
+    assert "the permissions were removed, as when the release is uninstalled" in complaints[-1]
 
 
 def test_every_pod_ended_in_time_and_by_itself(site: Site) -> None:

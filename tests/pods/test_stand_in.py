@@ -108,7 +108,7 @@ except urllib.error.HTTPError as error:
     print(error.read().decode())
 """
 """Asks the operator itself: its log says the same thing only once in half a minute."""
-HOLDING = "the replaced service runs"
+HOLDING = "the replaced service is running"
 
 
 def unready(site: Site) -> str:

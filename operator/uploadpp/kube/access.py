@@ -82,7 +82,7 @@ def _read_pipe(descriptor: int, seconds: float) -> bytes:
     while len(content) <= MOST_BYTES:
         ready, _, _ = select.select([descriptor], [], [], max(deadline - time.monotonic(), 0))
         if not ready:
-            raise ValueError(f"it is a pipe, and whoever writes to it was not done within {seconds:g} s")
+            raise ValueError(f"it is a pipe, and its writer did not finish within {seconds:g} s")
         part = os.read(descriptor, 65_536)
         if not part:
             break

@@ -129,7 +129,7 @@ def foreign(method: str, path: str, status: int, what: str) -> UnavailableError:
     """The error that an answer is which did not come from the API server."""
     return UnavailableError(
         f"{method} {path}: the answer ({status}) {what}; "
-        "something between the operator and the API server has sent it"
+        "something between the operator and the API server sent it"
     )
 
 
@@ -150,7 +150,7 @@ def _mismatch(method: str, target: Target, body: object, answer: Json) -> str:  
     if wrong := _wrong_in_object(answer):
         return wrong
     if kind in TYPED and not all(isinstance(answer.get(part), dict | None) for part in TYPED[kind]):
-        return f"is not what a {kind} looks like"
+        return f"is not a valid {kind}"
     if target.namespace and metadata.get("namespace") != target.namespace:
         return "is about an object of another namespace"
     if method == "POST":
@@ -183,7 +183,7 @@ def _wrong_in_object(answer: object) -> str:
     if not _is_text(metadata.get("name")) or not isinstance(metadata.get("generation"), int | None):
         return "has no name, or a generation that is not a number"
     if not _are_texts(metadata.get("labels")) or not _are_texts(metadata.get("annotations")):
-        return "has labels or annotations that are not texts"
+        return "has labels or annotations that are not strings"
     return ""
 
 
@@ -232,7 +232,7 @@ def error_of(method: str, path: str, status: int, headers: Mapping[str, str], da
     if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         return UnavailableError(text, _retry_after(headers))
     if said is None:
-        return UnavailableError(f"{text} (this is not an answer of the API server)")
+        return UnavailableError(f"{text} (this response is not from the API server)")
     return _plain(method, path, status, text, said)
 
 
@@ -313,7 +313,7 @@ def _shown(data: bytes) -> str:
 def _remedy(status: int, words: str) -> str:
     """What an administrator can do about an answer, where that is known."""
     if status == HTTPStatus.NOT_FOUND and _NO_NAMESPACE.fullmatch(words):
-        return " (make the namespace, or name another one in UPLOADPP_NAMESPACE)"
+        return " (create the namespace, or set UPLOADPP_NAMESPACE to another one)"
     if status == HTTPStatus.NOT_FOUND and words == NO_SUCH_PATH:
         return " (the CRD is not installed: kubectl apply -f crds/)"
     if status == HTTPStatus.FORBIDDEN and "cannot" in words:
@@ -321,5 +321,5 @@ def _remedy(status: int, words: str) -> str:
     if status == HTTPStatus.UNAUTHORIZED:
         return " (the credentials are unknown or have expired)"
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        return " (a proxy asks for credentials: is NO_PROXY to name the API server?)"
+        return " (a proxy requires credentials; should NO_PROXY include the API server?)"
     return ""

@@ -31,7 +31,7 @@ async def read_body(response: aiohttp.ClientResponse, most: int = 0) -> bytes:
             raise TooLargeAnswerError(
                 f"{response.method} {response.url.path}: the answer ({response.status}) has more than "
                 f"{most} bytes; unless this is a list, something between the operator and the API server "
-                "has sent it"
+                "sent it"
             )
         parts.append(part)
     return b"".join(parts)

@@ -95,7 +95,7 @@ class Credentials:
                     self._asked_at = now
                     self._snapshot = self._build(self._snapshot, force=refused is not None)
                 except ConfigError as error:
-                    log.warning("credentials for the API server not renewed: %s", error)
+                    log.warning("cannot renew the credentials for the API server: %s", error)
                     self.problem = str(error)
                     self._fresh_until = now + RETRY_SECONDS
                 else:
@@ -144,7 +144,7 @@ class Credentials:
             return (("Authorization", aiohttp.encode_basic_auth(*access.basic)), *access.headers)
         token = token or self._issued.token
         if not token.isascii() or any(letter.isspace() for letter in token):
-            raise ConfigError("the token for the API server has characters that no token can have")
+            raise ConfigError("the token for the API server has characters that are not allowed in a token")
         return ((("Authorization", f"Bearer {token}"),) if token else ()) + access.headers
 
 

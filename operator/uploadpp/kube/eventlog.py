@@ -69,7 +69,9 @@ class EventLog:
             except ApiError as error:
                 self._complain(error)
             except Exception:
-                log.exception("event not posted; this is a bug, please report it", extra={"resource": name})
+                log.exception(
+                    "cannot create an Event; this is a bug, please report it", extra={"resource": name}
+                )
             await asyncio.sleep(1 / PER_SECOND)
 
     def _complain(self, error: ApiError) -> None:
@@ -79,7 +81,7 @@ class EventLog:
         level = logging.WARNING if now >= self._quiet_until else logging.DEBUG
         if level == logging.WARNING:
             self._quiet_until = now + QUIET_SECONDS
-        log.log(level, "event not posted: %s", error)
+        log.log(level, "cannot create an Event: %s", error)
 
     async def _write(self, name: str, uid: str, notice: Notice, about: About = UPLOAD) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

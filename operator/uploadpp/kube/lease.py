@@ -29,7 +29,7 @@ from uploadpp.kube.sightings import Sightings
 log = logging.getLogger(__name__)
 
 KEEP_ATTEMPTS = 3
-GONE_BACK = "the Lease is as it was before our last renewal: etcd was put back from an older copy"
+GONE_BACK = "the Lease is older than our last renewal: etcd was restored from an older copy"
 MARGIN = 0.2
 """Share of the lease time in which we stop acting although others must still wait."""
 
@@ -214,7 +214,7 @@ class Lease:
         except ApiError as error:
             self.forbidden = isinstance(error, ForbiddenError)
             level = logging.WARNING if self._doubt != str(error) else logging.DEBUG
-            log.log(level, "lease not renewed, trying again: %s", error)
+            log.log(level, "lease not renewed, retrying: %s", error)
             self._doubt = str(error)
             return
         self.forbidden, self._doubt = False, ""
@@ -268,7 +268,7 @@ class Lease:
         except ForbiddenError as error:
             # Helm removes Role and ServiceAccount while the Pod is ending.
             log.warning(
-                "lease not released: our permissions are gone, as when the release is uninstalled; "
+                "lease not released: the permissions were removed, as when the release is uninstalled; "
                 "the next owner waits until it expires",
                 extra={"lease": self._name, "answer": str(error)},
             )

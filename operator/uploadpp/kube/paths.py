@@ -20,5 +20,5 @@ def api_path(*names: str) -> str:
     """
     for name in names:
         if name in _NOT_NAMES:
-            raise NotFoundError(f"no object can have the name {name!r}")
+            raise NotFoundError(f"not a valid object name: {name!r}")
     return "".join("/" + quote(name, safe="") for name in names)

@@ -122,7 +122,7 @@ def _bounded(info: object) -> str:
             if left < 0:
                 raise ValueError("too large")  # noqa: TRY301
     except (ValueError, TypeError, RecursionError):
-        raise ValueError("what the kubeconfig's extensions hold for it cannot be handed over") from None
+        raise ValueError("the kubeconfig's extensions for it cannot be passed on") from None
     return "".join(parts)
 
 

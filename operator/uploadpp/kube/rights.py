@@ -50,7 +50,7 @@ class Rights:
         lacking = [_name(*each) for each in NEEDED if not await self._allowed(*each)]
         if not lacking:
             return ""
-        return f"no right to {', '.join(lacking)} (the chart's Role grants what the operator needs)"
+        return f"no permission to {', '.join(lacking)} (the chart's Role grants what the operator needs)"
 
     async def _allowed(self, verb: str, part: str) -> bool:
         asked = {"namespace": self._namespace, "verb": verb, "group": GROUP, "resource": PLURAL}

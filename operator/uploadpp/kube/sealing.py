@@ -84,7 +84,7 @@ class ForeignSealError(SealError):
 
     def __init__(self) -> None:
         super().__init__(
-            "spec.sealed was sealed for another upload; write back what the operator had written there, or "
+            "spec.sealed was sealed for another upload; restore the value that the operator wrote, or "
             "delete this resource and have the storage announce the upload again"
         )
 
@@ -118,12 +118,10 @@ class Sealer:
         values = [getattr(origin, name) for name in _FIELDS]
         body = orjson.dumps([origin.url_received_at, origin.url_expires_at, *values, upload_id])
         if len(body) > MAX_OPENED:
-            raise TooLargeError(f"what came with the upload has {len(body)} bytes, more than {MAX_OPENED}")
+            raise TooLargeError(f"the data of the upload has {len(body)} bytes, more than {MAX_OPENED}")
         sealed = f"{self.fingerprints[0]}.{self._fernet.encrypt(_pack(body)).decode()}"
         if len(sealed) > MAX_SEALED:
-            text = (
-                f"what came with the upload has {len(sealed)} characters when sealed, more than {MAX_SEALED}"
-            )
+            text = f"the data of the upload has {len(sealed)} characters when sealed, more than {MAX_SEALED}"
             raise TooLargeError(text)
         return sealed
 

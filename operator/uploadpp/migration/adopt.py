@@ -190,7 +190,7 @@ class Adoption:
         except TooLargeError as error:
             return Left(Refusal.TOO_LARGE, str(error))
         except ConflictError as error:
-            return Left(Refusal.HAS_RESOURCE, f"somebody has made or changed it meanwhile: {error}")
+            return Left(Refusal.HAS_RESOURCE, f"another client created or changed it meanwhile: {error}")
         except RefusedError as error:
             return Left(Refusal.REFUSED, str(error))
         self._report.add(upload.id, **row)

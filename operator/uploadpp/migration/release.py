@@ -137,7 +137,9 @@ class Release:
     async def _leave(self) -> None:
         """Give our own place in the log up, so that the operator begins behind the service next time."""
         if self._report.exit is not Exit.DONE:
-            text = "the operator keeps its place in the log, because some uploads stay; run it again for them"
+            text = (
+                "the operator keeps its position, because some uploads stay; run the command again for them"
+            )
             self._report.notes.append(text)
         elif not self._options.dry_run:
             await leave(self._site.js)

@@ -231,7 +231,9 @@ class App:
             await asyncio.sleep(1)
             if self._client is not None and self._client.is_closed and not self._stop.is_set():
                 # The client has given up for good, as when its user has expired: a new process may not.
-                log.critical("the NATS connection is closed for good; ending, to be started again")
+                log.critical(
+                    "the NATS connection is permanently closed; exiting so that the process is restarted"
+                )
                 self._deaf = True
                 self._stop.set()
 

@@ -170,8 +170,8 @@ class ShardCandidate:
         if self._unheard < UNHEARD_LOOKS:
             return ""
         return (
-            f"standing by for {lease.holder}, of which nothing was heard on NATS for "
-            f"{self._unheard * COMPARE_SECONDS:.0f} s: does that replica run? If not, somebody else writes "
+            f"standing by for {lease.holder}, which has sent no heartbeat on NATS for "
+            f"{self._unheard * COMPARE_SECONDS:.0f} s; if that replica is not running, another client renews "
             f"the Lease {lease.name}"
         )
 
@@ -208,13 +208,13 @@ class ShardCandidate:
                 self.state = str(error)
                 self.wrong_key = self.state if isinstance(error, WrongKeyError) else ""
                 self.too_old = self.state if isinstance(error, LaterVersionError) else ""
-                log.warning("the ownership has ended: %s", error, extra={"shard": self.shard.index})
+                log.warning("the ownership ended: %s", error, extra={"shard": self.shard.index})
                 self._held_for = error.members if isinstance(error, ReplacedServiceError) else ()
                 if isinstance(error, TailLostError):
                     self._lost_after = error.lost_after
             except Exception as error:
-                self.state = f"starting over after {type(error).__name__}"
-                log.exception("the ownership has failed; starting over", extra={"shard": self.shard.index})
+                self.state = f"retrying after {type(error).__name__}"
+                log.exception("the ownership failed; retrying", extra={"shard": self.shard.index})
             pause = RESTART_SECONDS if loop.time() - started > STEADY_SECONDS else pause
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), pause)
@@ -273,7 +273,7 @@ class ShardCandidate:
                     return epoch
                 await lease.release()
                 log.warning(
-                    "replicas with another number of shards are still running; waiting for them to end",
+                    "replicas with a different number of shards are still running; waiting for them to stop",
                     extra={"leases": others},
                 )
                 await asyncio.sleep(1 + random.random())  # noqa: S311 -- only to not meet again

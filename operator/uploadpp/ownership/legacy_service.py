@@ -44,11 +44,12 @@ MOVE_SECONDS = 10.0
 """The least time between two moves of the old service's place."""
 IDLE_SECONDS = 30.0
 """A place of another installation at which nobody reads for so long is taken over: it has moved or gone."""
-BESIDE = "the replaced service drives the stream too ({})"
+BESIDE = "the replaced service also processes this stream ({})"
 HOLDING = (
-    "holding: the replaced service runs ({}); no step is started and no upload is finished until it is gone"
+    "on hold: the replaced service is running ({}); no step is started and no upload is finished until it "
+    "stops"
 )
-OTHERS = "another installation of the operator reads this stream ({}); switch one of the two off"
+OTHERS = "another installation of the operator reads this stream ({}); stop one of the two"
 Check = Callable[[list[ConsumerInfo]], Awaitable[str]]
 
 
@@ -142,17 +143,20 @@ class LegacyService:
             if gone and (not others or quiet >= self._idle_seconds):
                 if others:
                     log.warning(
-                        "going on where another installation has ended", extra={"owners": list(others)}
+                        "continuing where another installation stopped", extra={"owners": list(others)}
                     )
                 self._elsewhere = ""
                 return
             if others and not members and not alive:
-                self._elsewhere = f"waiting whether another installation still lives ({', '.join(others)})"
+                self._elsewhere = (
+                    f"checking whether another installation is still running ({', '.join(others)})"
+                )
             # Now and then again: the log holds back what the ownership before has said within half a minute.
             if self.problem and (self.problem != told or loop.time() - told_at >= REPEAT_SECONDS):
                 told_at = loop.time()
                 log.error(
-                    "%s; nothing is done until then", event_texts.LEGACY_ADVICE if members else self.problem
+                    "%s; the operator waits until then",
+                    event_texts.LEGACY_ADVICE if members else self.problem,
                 )
             told = self.problem
             if members and not self.waited_for:
@@ -180,13 +184,14 @@ class LegacyService:
                     await self._look_at_others(await list_consumers(self._js))
                 await self._move(consumers)
             except (NatsError, TimeoutError) as error:
-                log.warning("cannot look for the replaced service: %s", type(error).__name__)
+                log.warning("cannot check for the replaced service: %s", type(error).__name__)
                 continue
             if self.problem and now - told_at >= REPEAT_SECONDS:
                 told_at = now
                 if self._beside:
                     log.error(
-                        "%s; every step runs twice, and an abort may destroy bytes", event_texts.LEGACY_ADVICE
+                        "%s; every step runs twice, and a second abort may delete the bytes of a file",
+                        event_texts.LEGACY_ADVICE,
                     )
                 else:
                     log.error(self.problem)
@@ -204,7 +209,7 @@ class LegacyService:
         if not self.waited_for:
             return
         done = {name: int(tally.value - before) for name, tally, before in self._seen}
-        log.info("the replaced service is gone; going on from what the log says", extra=done)
+        log.info("the replaced service has stopped; resuming from the event stream", extra=done)
 
     def _members(self, consumers: list[ConsumerInfo]) -> list[str]:
         """The old service's consumers that somebody reads through."""
@@ -250,9 +255,7 @@ class LegacyService:
                         "moved the consumer of the replaced service", extra={"consumer": name, "position": at}
                     )
             except (NatsError, TimeoutError) as error:
-                log.warning(
-                    "the consumer of the replaced service cannot be moved: %s", str(error) or "no answer"
-                )
+                log.warning("cannot move the consumer of the replaced service: %s", str(error) or "no answer")
 
     def _alive(self, others: dict[str, list[ConsumerInfo]]) -> list[str]:
         """Those who wait for messages, or have moved since we looked last."""

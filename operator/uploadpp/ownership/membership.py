@@ -207,7 +207,9 @@ class Membership:
             if candidate.give_up():
                 self._giving.add(candidate.shard.index)
                 self._given[candidate.shard.index] = now
-                log.info("giving a shard up to a replica with fewer", extra={"shard": candidate.shard.index})
+                log.info(
+                    "releasing a shard to a replica that owns fewer", extra={"shard": candidate.shard.index}
+                )
 
     async def flush(self, seconds: float) -> None:
         """Wait until the server has all that was sent, but not long."""

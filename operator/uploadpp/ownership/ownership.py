@@ -263,7 +263,7 @@ class Ownership:
             self._lease,
             hurry=lambda: not self._membership.alone,
         ):
-            log.warning("not everything could be stored; the next owner replays it")
+            log.warning("some states could not be stored; the next owner replays their messages")
         # Timers too: the answer to what is overdue may be among what we do not read any more.
         for task in self._volition:
             task.cancel()
@@ -307,7 +307,7 @@ class Ownership:
                     task.result()  # raises what ended it
                 if done & mine:
                     return not stop.is_set()
-                raise RuntimeError(f"a task ended that should run forever: {done}")
+                raise RuntimeError(f"a task that should run forever ended: {done}")
         finally:
             await end_tasks(mine)
 

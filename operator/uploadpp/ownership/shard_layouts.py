@@ -54,5 +54,5 @@ class Layouts:
             try:
                 await self.held(lease, LOOK_SECONDS / 2)
             except (ApiError, NatsError, TimeoutError) as error:
-                log.debug("other numbers of shards cannot be looked at: %s", error)
+                log.debug("cannot check for replicas with a different number of shards: %s", error)
             await asyncio.sleep(LOOK_SECONDS)

@@ -59,7 +59,7 @@ class Listeners:
             try:
                 await self._look()
             except (NatsError, TimeoutError) as error:
-                log.debug("cannot look for the services of steps: %s", error)
+                log.debug("cannot check for step services: %s", error)
             looks += 1
             await asyncio.sleep(
                 min(FIRST_LOOKS_SECONDS, self._look_seconds) if looks < ABSENT_LOOKS else self._look_seconds
@@ -79,7 +79,7 @@ class Listeners:
                 log.warning("%s", advice(step), extra={"step": step})
         for step in self.missing:
             if step not in missing:
-                log.info("the service of step %s is there", step, extra={"step": step})
+                log.info("a service listens for step %s", step, extra={"step": step})
         self.missing = missing
         self._looks += 1
 

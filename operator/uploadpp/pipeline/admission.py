@@ -80,7 +80,7 @@ class StepAdmission:
         try:
             self.left(tracked)
         except Exception:
-            log.exception("a slot is lost", extra={"upload": tracked.upload.id})
+            log.exception("cannot free a slot", extra={"upload": tracked.upload.id})
         self.grant()
 
     def grant(self) -> None:
@@ -95,7 +95,10 @@ class StepAdmission:
                     try:
                         grant(tracked)
                     except Exception:
-                        log.exception("slot not taken; others go on", extra={"upload": tracked.upload.id})
+                        log.exception(
+                            "cannot start an upload that was granted a slot; continuing with the others",
+                            extra={"upload": tracked.upload.id},
+                        )
                         self.gave_up(tracked)
                         continue
                     waited = max(tracked.upload.since - since, 0) / 1000

@@ -302,7 +302,7 @@ class Applier:
     def _misplaced(self, tracked: TrackedUpload, said: int, sequence: int) -> None:
         """An acknowledgement named another position than the log: any answer before that would not count."""
         log.warning(
-            "an acknowledgement of JetStream was forged: it named position %d, and the event is at %d",
+            "forged JetStream acknowledgement: it names sequence %d, but the event has sequence %d",
             said,
             sequence,
         )
@@ -318,7 +318,7 @@ class Applier:
         counts = self._outbox.open(self._clock(), self.marks, self._left_out)
         for tracked in list(self._uploads.in_memory):
             self._wake(tracked)
-        log.info("replay is over; acting", extra={"uploads": len(self._uploads), **counts})
+        log.info("replay complete; publishing from now on", extra={"uploads": len(self._uploads), **counts})
 
     @contextmanager
     def late(self, upload_id: str) -> Iterator[None]:

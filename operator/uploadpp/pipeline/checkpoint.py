@@ -173,7 +173,7 @@ class Checkpoint:
             self._queue.again(tracked)
         for tracked in self._refusals.expired():
             said = {"upload": tracked.upload.id, "stage": tracked.upload.stage}
-            log.warning("the upload has ended and could not be recorded; it is forgotten", extra=said)
+            log.warning("the upload has ended but could not be recorded; dropping it from memory", extra=said)
             with self._faults.isolated(tracked):
                 self._uploads.forget(tracked)
 
@@ -227,7 +227,7 @@ class Checkpoint:
                 self._metrics.writes.labels("any", "refused").inc()
                 return _unencodable(error)
             return None
-        return UnavailableError(f"{tracked.name}: somebody else changes the resource all the time")
+        return UnavailableError(f"{tracked.name}: another client keeps changing the resource")
 
     def _vanished(self, tracked: TrackedUpload) -> None:
         try:
@@ -327,7 +327,7 @@ class Checkpoint:
     async def _claim_own(self, tracked: TrackedUpload, existing: Json) -> Stored:
         meta, upload = existing["metadata"], tracked.upload
         if existing["spec"]["upload"]["id"] != upload.id or "deletionTimestamp" in meta:
-            raise RefusedError(f"{tracked.name} is another upload's, or is being removed", Refusal.NAME)
+            raise RefusedError(f"{tracked.name} belongs to another upload, or is being deleted", Refusal.NAME)
         announced = existing["spec"]["upload"].get("receivedTime") == format_time(upload.received_at)
         if announced and existing["spec"].get("sealed") and not existing.get("status"):  # we have made it
             altered = altered_in(self._encoder.resource(upload), existing)

@@ -116,7 +116,7 @@ class Faults:
         if len(self._said) > SAID:
             self._said.popitem(last=False)
         extra = {"upload": upload_id, "resource": name}
-        log.error("the operator failed on an upload: %s; the others go on", where, extra=extra)
+        log.error("internal error on an upload: %s; other uploads continue", where, extra=extra)
         if uid and self._post is not None:
             self._post(name, uid, event_texts.operator_failed(error))
 
@@ -124,7 +124,7 @@ class Faults:
         """An upload that the API server or NATS will never take."""
         self._metrics.set_aside.inc()
         self.dead_letters.append(DeadLetter("upload", upload_id, why))
-        log.error("upload passed over: %s", why, extra={"upload": upload_id})
+        log.error("upload set aside: %s", why, extra={"upload": upload_id})
 
     def _keep(self, what: str, where: str, why: str, kind: str) -> None:
         self.dead_letters.append(DeadLetter(what, where, why))
@@ -132,7 +132,7 @@ class Faults:
             return
         self._kinds.add(kind)
         log.warning(
-            "%s passed over: %s; later ones of this kind are only counted (uploadpp_bad_messages_total)",
+            "%s skipped: %s; further ones of this kind are only counted (uploadpp_bad_messages_total)",
             what,
             why,
             extra={"where": where},

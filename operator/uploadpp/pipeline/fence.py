@@ -63,7 +63,7 @@ class Fence:
         try:
             exists = await consumer_exists(self._js, self._place)
         except (NatsError, TimeoutError) as error:
-            log.warning("neither Lease nor consumer can be checked: %s", error)
+            log.warning("cannot verify the Lease or the consumer: %s", error)
             return False
         if not exists:
             raise FencedError(f"the consumer {self._place.consumer} is gone")

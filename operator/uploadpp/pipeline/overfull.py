@@ -62,8 +62,8 @@ class Overfull:
                 return
             if not tracked.gone:
                 log.warning(
-                    "the upload has ended and that cannot be recorded; its resource, which said otherwise, "
-                    "is removed",
+                    "the upload has ended but that cannot be recorded; deleted its resource, which showed "
+                    "an outdated state",
                     extra={"upload": tracked.upload.id, "stage": tracked.upload.stage},
                 )
                 self._uploads.forget(tracked)
@@ -72,7 +72,10 @@ class Overfull:
         now = asyncio.get_running_loop().time()
         if now >= self._quiet_until:
             self._quiet_until = now + QUIET_SECONDS
-            log.error("half the window waits for uploads that have ended and cannot be recorded: %s", error)
+            log.error(
+                "half of the acknowledgement window is held by ended uploads that cannot be recorded: %s",
+                error,
+            )
 
 
 def _is_wrong(tracked: TrackedUpload) -> bool:

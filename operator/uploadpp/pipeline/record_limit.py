@@ -54,6 +54,7 @@ class RecordLimit:
             self._counted_at = now
             self._recorded = self.recorded
         if self._recorded >= self._most:
-            text = f"{self._recorded} uploads are recorded; UPLOADPP_MAX_RECORDED allows {self._most} here"
+            allowed = f"UPLOADPP_MAX_RECORDED allows {self._most} in this shard"
+            text = f"{self._recorded} uploads are recorded; {allowed}"
             raise RefusedError(text, Refusal.LIMIT)
         self._recorded += 1

@@ -179,13 +179,13 @@ class Refusals:
     def _tell(self, tracked: TrackedUpload, error: ApiError) -> None:
         now = self._clock()
         if now < self._said.get(error.reason, 0.0):
-            log.debug("checkpoint not written, trying again: %s", error, extra={"upload": tracked.upload.id})
+            log.debug("checkpoint not written, retrying: %s", error, extra={"upload": tracked.upload.id})
             return
         away = error.reason is Refusal.UNREACHABLE
         self._said[error.reason] = now + (LONGEST_PAUSE_AWAY_SECONDS if away else REPEAT_SECONDS)
         log.log(
             logging.WARNING if away else logging.ERROR,
-            "checkpoint not written, trying again: %s",
+            "checkpoint not written, retrying: %s",
             error,
             extra={"upload": tracked.upload.id, "reason": error.reason},
         )

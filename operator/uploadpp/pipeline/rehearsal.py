@@ -73,7 +73,7 @@ async def _first_end(
                 warnings.simplefilter("ignore", DeprecationWarning)
                 child = os.fork()
         except OSError as error:
-            log.warning("messages cannot be tried in a copy of the process: %s", error)
+            log.warning("cannot test messages in a copy of the process: %s", error)
             return None
         if child == 0:
             asyncio._set_running_loop(loop)  # noqa: SLF001 -- never run again, but asked for

@@ -65,8 +65,8 @@ class StorageCheck:
         if kind not in self._said:
             self._said.add(kind)
             log.warning(
-                "the storage cannot be asked about an upload that it does not answer for: %s; see "
-                "UPLOADPP_STORAGE_CHECK in docs/configuration.md",
+                "cannot check whether the storage still has an upload: %s; see UPLOADPP_STORAGE_CHECK in "
+                "docs/configuration.md",
                 kind,
             )
 

@@ -37,7 +37,7 @@ class TextBudget:
         if more <= LARGE or self.held + more <= self._budget:
             return ""
         return (
-            f"it came with {more} characters of users, names and URL, and what came with other uploads takes "
+            f"its users, names and URL have {more} characters, and those of other uploads already take  "
             f"{self.held} of {self._budget} already"
         )
 

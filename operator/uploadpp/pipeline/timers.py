@@ -78,7 +78,7 @@ class Timers:
                 try:
                     act(tracked)
                 except Exception:
-                    log.exception("timer failed; the others go on", extra={"upload": tracked.upload.id})
+                    log.exception("timer failed; other uploads continue", extra={"upload": tracked.upload.id})
             at = self.next_due()
             sleep = LONGEST_SLEEP_SECONDS if at is None else (at - self._clock()) / 1000
             self._wake.clear()

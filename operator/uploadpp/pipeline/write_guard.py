@@ -4,7 +4,7 @@ from uploadpp.kube.errors import UnavailableError
 from uploadpp.kube.lease import Lease
 from uploadpp.kube.store import Stored, version_of
 
-GONE_BACK = "a resource is as it was before our last write: etcd was put back from an older copy"
+GONE_BACK = "a resource is older than our last write: etcd was restored from an older copy"
 
 
 class WriteGuard:
@@ -22,7 +22,7 @@ class WriteGuard:
         """
         await self._lease.renew()
         if not self._lease.ours:
-            raise UnavailableError("whether the shard is still ours cannot be told at the moment")
+            raise UnavailableError("cannot verify at the moment that this replica still owns the shard")
 
     def check_not_older(self, known: Stored | None, now: Stored) -> None:
         """Make sure that a resource which was read is not from before our last look at it.

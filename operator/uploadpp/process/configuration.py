@@ -115,9 +115,9 @@ def _explain(
         name, *path = (str(part) for part in problem["loc"])
         field = model.model_fields[name]
         if is_duration(name, model) and problem["type"].startswith("greater_than"):
-            message = f"is too short; at least {format_duration(_least(problem))} is needed"
+            message = f"is too short; the minimum is {format_duration(_least(problem))}"
         if is_duration(name, model) and problem["type"].startswith("less_than"):
-            message = f"is too long; at most {format_duration(problem['ctx']['le'])} can be used"
+            message = f"is too long; the maximum is {format_duration(problem['ctx']['le'])}"
         shown = f"={clean(repr(values[name]), MAX_SHOWN)}" if field.repr and not path else ""
         place = clean(".".join([sources.get(name, name), *path]), MAX_SHOWN)
         lines.append(f"{place}{shown}: {clean(message)}")
@@ -178,7 +178,9 @@ def nats_options(settings: Settings, name: str) -> NatsOptions:
     for setting, path in files.items():
         mark = PEM_FILES[setting]
         if path and mark not in read_text_file(variables_of(setting)[-1], Path(path)):
-            raise ConfigurationError(f"{variables_of(setting)[-1]}={path}: holds no {mark.strip('- ')!r}")
+            raise ConfigurationError(
+                f"{variables_of(setting)[-1]}={path}: does not contain {mark.strip('- ')!r}"
+            )
     options = NatsOptions(
         servers=servers,
         user=settings.events_auth_username,

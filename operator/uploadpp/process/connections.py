@@ -139,7 +139,7 @@ class Connections:
 
     def _pause(self, listener: socket, error: OSError) -> None:
         """Descriptors or memory are used up: asked again at once, the loop would do nothing else."""
-        log.warning("probes and scrapes cannot be answered: %s", error)
+        log.warning("cannot answer probes and scrapes: %s", error)
         self._loop.remove_reader(listener)
         self._loop.call_later(PAUSE_SECONDS, self._resume, listener)
 

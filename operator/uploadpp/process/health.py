@@ -133,7 +133,7 @@ class HealthServer:
         except BadRequestError as error:
             answer = error.answer
         except Exception:
-            log.exception("a probe or scrape has failed; this is a bug, please report it")
+            log.exception("cannot answer a probe or scrape; this is a bug, please report it")
             answer = Answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"failed; the log says why\n")
         lines = (
             f"HTTP/1.1 {answer.status} {answer.status.phrase}\r\nContent-Type: {answer.content_type}\r\n"

@@ -11,9 +11,11 @@ _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
 """What it means that this machine has no such family or address."""
 
 _REMEDIES = {
-    errno.EADDRINUSE: "end the process that listens there, or choose another port",
-    errno.EACCES: "choose a port from 1024 on",
-    **dict.fromkeys(_NOT_HERE, "choose an address of this machine, or none as in :9255 for all of them"),
+    errno.EADDRINUSE: "stop the process that listens there, or choose another port",
+    errno.EACCES: "choose port 1024 or higher",
+    **dict.fromkeys(
+        _NOT_HERE, "choose an address of this machine, or omit it, as in :9255, to listen on all addresses"
+    ),
 }
 
 
@@ -22,7 +24,7 @@ def explain(error: Exception) -> str:
     if not isinstance(error, OSError):
         return str(error)
     if isinstance(error, socket.gaierror):
-        return f"the host is not known ({error.strerror}); use an address, or none as in :9255"
+        return f"unknown host ({error.strerror}); use an IP address, or omit it, as in :9255"
     why = error.strerror.partition(" (")[0] if error.strerror else str(error)
     remedy = _REMEDIES.get(error.errno or 0)
     return f"{why}; {remedy}" if remedy else why

@@ -138,7 +138,7 @@ class RepeatFilter(logging.Filter):
         while len(self._said) > REMEMBERED:
             del self._said[next(iter(self._said))]
         if withheld:
-            record.msg, record.args = f"{text} ({withheld} times more since it was last said)", None
+            record.msg, record.args = f"{text} ({withheld} more times since it was last logged)", None
         return True
 
 
@@ -213,7 +213,7 @@ def log_what_nobody_catches() -> None:
         if issubclass(kind, KeyboardInterrupt):
             sys.__excepthook__(kind, error or kind(), trace)
             return
-        text = "ended by an error that nobody expected; this is a bug, please report it"
+        text = "exiting after an unexpected error; this is a bug, please report it"
         log.critical(text, exc_info=(kind, error or kind(), trace))
 
     def in_thread(args: threading.ExceptHookArgs) -> None:
@@ -221,7 +221,7 @@ def log_what_nobody_catches() -> None:
 
     def ignored(args: "sys.UnraisableHookArgs") -> None:
         error = args.exc_value or args.exc_type()
-        where = args.err_msg or "an error where none can be handled"
+        where = args.err_msg or "an exception was ignored"
         log.error("%s", where, exc_info=(args.exc_type, error, args.exc_traceback))
 
     sys.excepthook, threading.excepthook, sys.unraisablehook = uncaught, in_thread, ignored

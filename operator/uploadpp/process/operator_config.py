@@ -47,13 +47,13 @@ def notes(settings: Settings, environment: Mapping[str, str] = os.environ) -> li
         if not is_step_name(name)
     ]
     found += [
-        f"{name} no longer matters: resources in Kubernetes are the store"
+        f"{name} has no effect: uploads are stored as resources in Kubernetes"
         for name in environment
         if name.startswith(STORE_VARIABLES)
     ]
     found += _notes_of_tls(settings)
     if any(value % 1000 for value in (settings.delay, settings.retry_backoff_duration, settings.stall_after)):
-        found.append("lengths of time are rounded up to whole seconds, the unit of the resource")
+        found.append("durations are rounded up to whole seconds, the unit of the resource")
     return found
 
 
@@ -61,7 +61,7 @@ def _notes_of_tls(settings: Settings) -> list[str]:
     if not is_tls_off(settings):
         return []
     return [
-        f"{variables_of(name)[-1]} counts for nothing: TLS to NATS is switched off by "
+        f"{variables_of(name)[-1]} has no effect: TLS to NATS is disabled by "
         "POSTPROCESSING_EVENTS_ENABLE_TLS or one of its other names"
         for name in PEM_FILES
         if getattr(settings, name)
@@ -92,7 +92,7 @@ def namespace_of(settings: Settings) -> str:
 def _checked(namespace: str, source: str) -> str:
     """A namespace as Kubernetes takes it: it becomes a part of request paths and of subjects of NATS."""
     if not is_label(namespace):
-        what = "must be 1 to 63 of a-z, 0-9 and -, and begin and end with a letter or digit"
+        what = "must have 1 to 63 characters a-z, 0-9 and '-', and must begin and end with a letter or digit"
         raise ConfigurationError(f"{source}={clean(namespace, MAX_SHOWN)}: a namespace {what}")
     return namespace
 
@@ -106,13 +106,13 @@ def sealing_keys(settings: Settings) -> list[str]:
     path = settings.sealing_key_file
     if path is None:
         raise ConfigurationError(
-            "UPLOADPP_SEALING_KEY_FILE is needed: a file with a key made by `uploadpp generate-key`",
+            "UPLOADPP_SEALING_KEY_FILE is required: a file with a key from `uploadpp generate-key`",
         )
     text = read_text_file("UPLOADPP_SEALING_KEY_FILE", path)
     keys = [line.strip() for line in text.splitlines() if line.strip()]
     if not keys:
         raise ConfigurationError(
-            f"UPLOADPP_SEALING_KEY_FILE={path}: holds no key; see `uploadpp generate-key`"
+            f"UPLOADPP_SEALING_KEY_FILE={path}: contains no key; see `uploadpp generate-key`"
         )
     return keys
 
@@ -161,7 +161,7 @@ def _check_resource(steps: tuple[StepPlan, ...]) -> None:
         raise ConfigurationError(f"{'.'.join(path)}={problem['input']!r}: {problem['msg']}") from None
     for step in steps:
         if step.backoff > step.max_backoff:
-            raise ConfigurationError(f"step {step.name}: its back-off is longer than the longest allowed one")
+            raise ConfigurationError(f"step {step.name}: backoffSeconds is longer than maxBackoffSeconds")
 
 
 def _plan(settings: Settings, name: str) -> StepPlan:

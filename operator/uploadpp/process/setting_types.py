@@ -20,8 +20,8 @@ _GO_INTEGER = re.compile(r"[+-]?[0-9A-Fa-f_xXoObB]{1,40}")
 
 _EXAMPLE = "as in virusscan,policies"
 _NOT_IN_A_STEP = {
-    ";\uff1b\uff0c\u3001": "has a semicolon or a mark like it; write commas between the steps",
-    "\"'[]": "has quotation marks or brackets; write only names, with commas between them",
+    ";\uff1b\uff0c\u3001": "contains a semicolon or a similar character; separate steps with commas",
+    "\"'[]": "contains quotation marks or brackets; write only names, separated by commas",
 }
 """What people write into lists of steps beside names. It would be a part of a name."""
 
@@ -61,7 +61,7 @@ def read_steps(value: object) -> object:
             raise ValueError(f"{text}, {_EXAMPLE}")
     if any(char.isspace() for char in names):
         raise ValueError(
-            f"has a space or the end of a line in a name; write commas between the steps, {_EXAMPLE}"
+            f"contains a space or a line break in a name; separate steps with commas, {_EXAMPLE}"
         )
     return words
 
@@ -123,7 +123,7 @@ def read_token(value: str) -> str:
     """A secret; the end of the line it was read from is none of it."""
     token = value.strip()
     if value and not token:
-        raise ValueError("holds only spaces; a token, or nothing at all, is needed")
+        raise ValueError("contains only spaces; set a token, or leave it empty")
     return token
 
 

@@ -365,7 +365,7 @@ class Settings(BaseModel):
         if not self.tracing_enabled:
             return self
         if self.tracing_type not in set(TracingType):
-            raise ValueError(f"tracing_type: {self.tracing_type!r} is not known; use otlp")
+            raise ValueError(f"tracing_type: {self.tracing_type!r} is not supported; use otlp")
         if self.tracing_type == TracingType.OTLP:
             try:
                 read_collector(self.tracing_endpoint)
@@ -379,11 +379,11 @@ class Settings(BaseModel):
             if own.maxInFlight is None:
                 continue
             if name == DELAY_STEP:
-                raise ValueError(f"step_settings: {DELAY_STEP!r} has no service to protect by maxInFlight")
+                raise ValueError(f"step_settings: {DELAY_STEP!r} cannot have maxInFlight: it has no service")
             if own.maxInFlight < self.shards:
                 raise ValueError(
                     f"step_settings: maxInFlight of {name!r} is divided among {self.shards} shards, "
-                    "so it must be at least as much"
+                    f"so it must be at least {self.shards}"
                 )
         return self
 
@@ -392,9 +392,9 @@ class Settings(BaseModel):
         if not self.events_endpoint:
             raise ValueError("events_endpoint: needs addresses of NATS such as nats:9233, without empty ones")
         if bool(self.events_auth_username) != bool(self.events_auth_password):
-            raise ValueError("events_auth_username and events_auth_password go together")
+            raise ValueError("events_auth_username and events_auth_password must be set together")
         if bool(self.nats_tls_cert_file) != bool(self.nats_tls_key_file):
-            raise ValueError("nats_tls_cert_file and nats_tls_key_file go together")
+            raise ValueError("nats_tls_cert_file and nats_tls_key_file must be set together")
         if self.retry_backoff_duration > self.max_backoff:
             raise ValueError("retry_backoff_duration is longer than max_backoff")
         return self

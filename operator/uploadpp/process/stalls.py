@@ -102,7 +102,7 @@ class StallWatch:
         self._told_of, self._quiet_until = beat_at, now + QUIET_SECONDS
         frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 -- there is no other way
         where = "".join(traceback.format_stack(frame)).rstrip() if frame is not None else "unknown"
-        text = "the event loop has stood still for %.1f s"
+        text = "the event loop has been blocked for %.1f s"
         extra = {"processing": self._doing()}
         record = log.makeRecord(
             log.name, logging.WARNING, __file__, 0, text, (now - beat_at,), None, extra=extra, sinfo=where

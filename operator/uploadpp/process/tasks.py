@@ -28,7 +28,7 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=AGAIN_SECONDS if number else FIRST_SECONDS)
     for task in left:
-        log.error("a task has not ended although it was cancelled; it is left behind: %r", task)
+        log.error("a task did not stop after it was cancelled; abandoning it: %r", task)
     await asyncio.gather(*(everything - left), return_exceptions=True)
 
 
@@ -41,9 +41,7 @@ async def never_ending(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
             await work()
         except Exception:
-            log.exception(
-                "work beside the uploads has failed and begins anew; this is a bug, please report it"
-            )
+            log.exception("a background task failed and will be restarted; this is a bug, please report it")
             await asyncio.sleep(PAUSE_SECONDS)
         else:
             return

@@ -48,27 +48,25 @@ def notes(settings: Settings, environment: Mapping[str, str] = os.environ) -> li
     """What a person should know about settings of traces that mean something else here."""
     found = []
     if settings.tracing_enabled and settings.tracing_type == TracingType.JAEGER:
-        found.append(
-            "traces are not sent: of the types of OCIS_TRACING_TYPE only otlp is left, which Jaeger takes too"
-        )
+        found.append("traces are not sent: OCIS_TRACING_TYPE must be otlp, which Jaeger accepts as well")
     unknown = [clean(word, 63) for word in _exporters(environment) if word not in {OTLP, NONE}]
     if unknown:
         sent = "traces are sent with otlp only" if OTLP in _exporters(environment) else "traces are not sent"
         found.append(
-            f"{sent}: OTEL_TRACES_EXPORTER has {', '.join(unknown)}, which is not known here; use otlp"
+            f"{sent}: OTEL_TRACES_EXPORTER has {', '.join(unknown)}, which is not supported; use otlp"
         )
     url = endpoint(settings, environment) or ""
     if url and not url.startswith(("http://", "https://")):
-        found.append(f"traces cannot be sent to {url}: a URL is needed, such as {DEFAULT}")
+        found.append(f"traces cannot be sent to {url}: use a URL such as {DEFAULT}")
     elif f":{OTLP_GRPC_PORT}/" in url:
-        found.append(f"traces go to {url}: {OTLP_GRPC_PORT} is the collector's port for gRPC as a rule")
+        found.append(
+            f"traces are sent to {url}, but {OTLP_GRPC_PORT} is usually the collector's port for gRPC"
+        )
     protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environment.get(
         "OTEL_EXPORTER_OTLP_PROTOCOL", ""
     )
     if protocol not in {"", "http/protobuf"} and url:
-        found.append(
-            f"traces are sent as http/protobuf, whatever OTEL_EXPORTER_OTLP_PROTOCOL={protocol} says"
-        )
+        found.append(f"traces are sent as http/protobuf; OTEL_EXPORTER_OTLP_PROTOCOL={protocol} is ignored")
     return found
 
 
@@ -89,5 +87,5 @@ def open_otlp(settings: Settings, service: str, attributes: Mapping[str, str]) -
     try:
         return Otlp(url, service, attributes)
     except ValueError as error:  # a number that the library refuses; no reason to process no uploads
-        log.warning("traces are not sent: %s; correct the variable OTEL_... that says so", error)
+        log.warning("traces are not sent: %s; correct the OTEL_... variable that sets this", error)
         return None

@@ -66,12 +66,12 @@ class BucketLabels:
         try:
             written = await self._resources.write_bucket(name, known.version, bucket_label(upload_id))
         except ApiError as error:
-            log.warning("the label of a resource is not put back: %s", error)
+            log.warning("cannot restore the label of a resource: %s", error)
             return
         except Exception as error:  # noqa: BLE001 -- logged there
             self._faults.resource_fault(name, known.uid, error, upload_id)
             return
-        log.warning("put the label of a resource back", extra={"upload": upload_id})
+        log.warning("restored the label of a resource", extra={"upload": upload_id})
         tracked = self._uploads.by_id(upload_id)
         if tracked is not None and tracked.stored is not None and tracked.stored.uid == known.uid:
             tracked.stored = written

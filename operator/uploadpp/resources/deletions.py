@@ -132,7 +132,7 @@ class Vanished:
         try:
             found = await self._resources.get(tracked.name)
         except ApiError as error:
-            log.debug("whether a resource is gone cannot be told: %s", error)
+            log.debug("cannot tell whether a resource was deleted: %s", error)
             return True  # it is asked for again
         if found is None or tracked.gone or tracked.stored is None or stored(found).uid != tracked.stored.uid:
             return False
@@ -147,7 +147,7 @@ class Vanished:
         try:
             return await self._resources.takes_new()
         except ApiError as error:
-            log.debug("whether the CRD is there cannot be told: %s", error)
+            log.debug("cannot tell whether the CRD exists: %s", error)
             return None
 
     def _decide(self, doubt: _Doubt, router: Router, *, keep: bool | None) -> None:
@@ -164,13 +164,16 @@ class Vanished:
         router.hand_back(tracked.upload.id, self._deferred.take(tracked.upload.id))
 
     def _forget(self, tracked: TrackedUpload) -> None:
-        log.info("resource deleted; the upload is forgotten", extra={"upload": tracked.upload.id})
+        log.info(
+            "resource deleted; the operator stops tracking the upload", extra={"upload": tracked.upload.id}
+        )
         self._uploads.forget(tracked)
 
     def _keep(self, tracked: TrackedUpload) -> None:
         """Go on with an upload from memory, and record it as if it had never been."""
         log.warning(
-            "the resource is gone with its CRD or namespace; the upload goes on and is recorded anew",
+            "the resource was deleted with its CRD or namespace; the upload continues and will be recorded "
+            "again",
             extra={"upload": tracked.upload.id},
         )
         upload = tracked.upload

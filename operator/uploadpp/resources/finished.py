@@ -277,7 +277,7 @@ class FinishedUploads:
         self._late = waiting.intersection(self._deferred)
         if self._late:
             log.warning(
-                "going on without finished uploads that cannot be read", extra={"uploads": len(self._late)}
+                "continuing without finished uploads that cannot be read", extra={"uploads": len(self._late)}
             )
 
     async def run(self, resources: Resources, handler: ReloadHandler, router: Router) -> None:
@@ -296,7 +296,7 @@ class FinishedUploads:
             try:
                 await self._reload(upload_id, resources, handler, router)
             except ApiError as error:
-                log.warning("a finished upload cannot be read, trying again: %s", error)
+                log.warning("cannot read a finished upload, retrying: %s", error)
                 pause = self._pauses.get(upload_id, FIRST_PAUSE_SECONDS)
                 self._pauses[upload_id] = min(pause * 2, LONGEST_PAUSE_SECONDS)
                 asyncio.get_running_loop().call_later(pause, self._asked_for.put_nowait, upload_id)
@@ -316,7 +316,9 @@ class FinishedUploads:
             raise
         except Exception as error:
             # Taken as unknown it might begin again although it is over: what came for it is passed over.
-            log.exception("finished upload not reloaded; the others are", extra={"upload": upload_id})
+            log.exception(
+                "cannot reload a finished upload; continuing with the others", extra={"upload": upload_id}
+            )
             if before is not None:
                 self._faults.resource_fault(before.name, before.stored.uid, error, upload_id)
             self._acks.release_all(each.message for each in self._deferred.take(upload_id))

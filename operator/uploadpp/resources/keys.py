@@ -17,7 +17,7 @@ SEVERAL = 3
 """So many uploads that another key has sealed, and it is our key that is wrong."""
 KEY_ANNOTATION = "uploadpp.io/sealing-key"
 STEPS_ANNOTATION = "uploadpp.io/steps"
-REMEDY = "put that key into the file of UPLOADPP_SEALING_KEY_FILE as well, or remove those resources"
+REMEDY = "add that key to the file in UPLOADPP_SEALING_KEY_FILE, or delete those resources"
 
 
 class WrongKeyError(Exception):

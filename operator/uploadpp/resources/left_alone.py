@@ -27,7 +27,7 @@ class LeftAlone:
         if uid in self._said:
             return
         self._said.add(uid)
-        log.error("resource left alone: %s", error, extra={"resource": name})
+        log.error("resource ignored: %s", error, extra={"resource": name})
         self._notices.post(name, uid, event_texts.left_alone(error))
 
     def failed(self, name: str, uid: str, error: Exception) -> None:
@@ -37,7 +37,7 @@ class LeftAlone:
             return
         self._said.add(uid)
         log.error(
-            "resource left alone: this is a bug, please report it", exc_info=error, extra={"resource": name}
+            "resource ignored: this is a bug, please report it", exc_info=error, extra={"resource": name}
         )
         self._notices.post(name, uid, event_texts.cannot_be_handled(error))
 

@@ -65,7 +65,7 @@ class Lister:
             try:
                 await self._needed()
             except RefusedError as error:
-                log.warning("reading all resources; the CRD is older than this operator: %s", error)
+                log.warning("listing all resources, because the CRD is older than this operator: %s", error)
             else:
                 self._finished.expect_more()
                 return
@@ -92,7 +92,7 @@ class Lister:
             try:
                 await self._relist(watch)
             except ApiError as error:
-                log.warning("resources not listed, trying again: %s", error)
+                log.warning("cannot list resources, retrying: %s", error)
                 await asyncio.sleep(AGAIN_SECONDS)
                 watch.opened.set()
 

@@ -63,7 +63,10 @@ class TTLController:
                         self._ended.remove(tracked)
                 except Exception as error:
                     self._ended.remove(tracked)
-                    log.exception("finished upload kept in memory", extra={"upload": tracked.upload.id})
+                    log.exception(
+                        "cannot evict a finished upload; it stays in memory",
+                        extra={"upload": tracked.upload.id},
+                    )
                     self._inputs.failed(tracked.name, tracked.stored.uid if tracked.stored else "", error)
             overdue = self._finished.overdue(self._clock(), max(self._max_kept - len(self._ended), 0))
             most = removals(overdue, self._ended.rate(PERIOD_SECONDS))
@@ -81,7 +84,9 @@ class TTLController:
                 try:
                     await self._remove(each)
                 except Exception:
-                    log.exception("resource not removed; the others are", extra={"resource": each.name})
+                    log.exception(
+                        "cannot delete a resource; continuing with the others", extra={"resource": each.name}
+                    )
             else:
                 self._finished.later(each)
 
@@ -119,4 +124,4 @@ class TTLController:
         level = logging.WARNING if now >= self._quiet_until else logging.DEBUG
         if level == logging.WARNING:
             self._quiet_until = now + QUIET_MS
-        log.log(level, "resource not removed yet: %s", error, extra={"resource": evicted.name})
+        log.log(level, "resource not deleted, retrying: %s", error, extra={"resource": evicted.name})

@@ -68,7 +68,7 @@ class UrlSecretReader:
         try:
             return await self._resources.secret(name, key)
         except ApiError as error:
-            log.warning("no URL from the Secret: %s", error, extra={"upload": tracked.upload.id})
+            log.warning("cannot read the URL from the Secret: %s", error, extra={"upload": tracked.upload.id})
             if tracked.stored is not None and not tracked.gone:
                 notice = event_texts.url_secret_unreadable(_words(error))
                 self._notices.post(tracked.name, tracked.stored.uid, notice)

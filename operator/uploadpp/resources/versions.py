@@ -45,5 +45,5 @@ class VersionCheck:
             count = f"{len(self._names)} uploads are" if len(self._names) > 1 else "an upload is"
             raise LaterVersionError(
                 f"{count} written by a later version of the operator, and this one cannot read that "
-                f"({self._why}): start that version again, or remove those resources"
+                f"({self._why}): run that version, or delete those resources"
             )

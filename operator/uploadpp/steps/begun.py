@@ -65,14 +65,14 @@ class BegunNotes:
             async with self._lock:
                 return await self._change_once(sequence, by)
         except (nats.errors.Error, TimeoutError) as error:
-            log.warning("cannot note what was begun: %s", str(error) or type(error).__name__)
+            log.warning("cannot record that work has started: %s", str(error) or type(error).__name__)
             return None
 
     async def _change_once(self, sequence: int, by: int) -> int:
         info = await self._request("INFO", b"")
         config = info.get("config")
         if not isinstance(config, dict):
-            raise nats.errors.Error(f"nats: the answer of JetStream about {self._consumer} cannot be read")
+            raise nats.errors.Error(f"nats: the JetStream response about {self._consumer} cannot be read")
         metadata = dict(config.get("metadata") or {})
         notes = parse(metadata.get(KEY, ""))
         before = notes.get(sequence, 0)

@@ -114,7 +114,7 @@ class Family:
             for each in left:
                 self._reap(each)
             if time.monotonic() > deadline:
-                log.warning("processes of a command could not be ended", extra={"processes": len(left)})
+                log.warning("cannot stop all processes of a command", extra={"processes": len(left)})
                 return
             await asyncio.sleep(LOOK_SECONDS)
 

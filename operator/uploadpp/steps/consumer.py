@@ -112,7 +112,7 @@ class StartConsumer:
                     error, STREAM, self.name
                 ) from None  # what the server said is the reason, not that there is no consumer
         else:
-            log.info("consumer made", extra={"consumer": self.name, "reads": config.deliver_policy})
+            log.info("consumer created", extra={"consumer": self.name, "reads": config.deliver_policy})
         return info
 
     async def fetch(self, batch: int) -> list[Msg]:
@@ -158,15 +158,17 @@ class StartConsumer:
         # Somebody may have changed it.
         self.ack_wait_seconds = min([config.ack_wait or self.ack_wait_seconds, *(config.backoff or ())])
         edited, slow = breaks_step(config, STREAM), slows_step(config, MOST)
-        remedy = f"nats consumer rm {STREAM} {self.name} has the step make it anew, where it was"
-        self.problem = paused(info, STREAM) or (
-            f"somebody has edited the consumer {self.name}: {edited}; {remedy}" if edited else ""
+        remedy = (
+            f"to have the step recreate it at the same position, run: nats consumer rm {STREAM} {self.name}"
         )
-        found = self.problem or (f"somebody has edited the consumer {self.name}: {slow}" if slow else "")
+        self.problem = paused(info, STREAM) or (
+            f"somebody edited the consumer {self.name}: {edited}; {remedy}" if edited else ""
+        )
+        found = self.problem or (f"somebody edited the consumer {self.name}: {slow}" if slow else "")
         if found and found != self._warned:
             log.warning(found)
         elif self._warned and not found:
-            log.info("the consumer is as it should be again", extra={"consumer": self.name})
+            log.info("the configuration of the consumer is correct again", extra={"consumer": self.name})
         self._warned = found
 
     def _at_once(self, batch: int) -> int:
@@ -182,7 +184,7 @@ class StartConsumer:
         answer, terms = judge(Terms(self._most), CONFLICT, refusal)
         if answer is not Answer.ADAPTED:
             raise APIError(code=int(CONFLICT), description=refusal)
-        log.warning("asking NATS for less at a time: %s", refusal)
+        log.warning("requesting less from NATS at a time: %s", refusal)
         self._most = terms.batch
 
     def _listen(self, subscription: Subscription) -> None:

@@ -101,7 +101,9 @@ class Judge:
         elif isinstance(ended, _Late):
             reason, verdict = "timeout", NoVerdict(f"the step took longer than {self._timeout_seconds:g} s")
             if not ended.stopped:
-                log.warning("the function did not stop when its time was over, and goes on", extra=extra)
+                log.warning(
+                    "the step function did not stop after its timeout and is still running", extra=extra
+                )
         elif isinstance(ended, BaseException):
             reason = "cancelled" if isinstance(ended, asyncio.CancelledError) else "exception"
             verdict = failure(ended, start)

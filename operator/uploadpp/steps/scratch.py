@@ -178,7 +178,7 @@ def remove_stale(parent: Path | None = None) -> int:
         parent = parent or Path(tempfile.gettempdir())
         removed = sum(_remove_if_stale(path) for path in list(parent.iterdir()) if _NAME.fullmatch(path.name))
     if removed:
-        log.info("removed folders that a killed process had left", extra={"folders": removed})
+        log.info("removed folders left behind by a killed process", extra={"folders": removed})
     return removed
 
 

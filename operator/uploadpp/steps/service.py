@@ -120,12 +120,12 @@ class StepService:
             start = decode_start(message.data, self._step, sequence)
         except BadMessageError as error:
             self._metrics.bad_messages.inc()
-            log.warning("passed over a message: %s", error, extra={"sequence": sequence})
+            log.warning("skipped a message: %s", error, extra={"sequence": sequence})
             start = None
         except Exception:
             # It would end this process, and then each next one that is given the message.
             self._metrics.bad_messages.inc()
-            log.exception("passed over a message; please report this", extra={"sequence": sequence})
+            log.exception("skipped a message; this is a bug, please report it", extra={"sequence": sequence})
             start = None
         message.data = b""  # it may have a megabyte, and a thousand may wait for the end of the same work
         if start is None:
@@ -149,7 +149,7 @@ class StepService:
         self._tasks.discard(task)
         self._room.set()
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("work ended without an answer", exc_info=error)
+            log.error("the work on an upload ended without an answer", exc_info=error)
 
     async def _do(self, job: Job) -> None:
         self._metrics.starts.inc()
@@ -187,7 +187,7 @@ class StepService:
             times = min(times, noted + FIRST_NOTED - 1)
         if times < MOST_DELIVERIES:
             return None
-        why = f"the step has ended {times} times, or was interrupted, while it worked on this upload"
+        why = f"the step crashed or was interrupted {times} times while it worked on this upload"
         log.error(why, extra={"step": self._step, "upload": job.start.upload_id})
         self._metrics.failures.labels(self._step, "interrupted").inc()
         return NoVerdict(why)
@@ -213,7 +213,7 @@ class StepService:
             answer = encode_answer(shorter, verdict, now)
             if self._fits(answer):
                 return answer, verdict
-        return self._shortest(start, "the answer is larger than NATS takes")
+        return self._shortest(start, "the answer is larger than NATS accepts")
 
     def _fits(self, answer: Outgoing) -> bool:
         return len(answer.body) + HEADER_BYTES <= self._bus.max_payload
@@ -229,15 +229,15 @@ class StepService:
             try:
                 await self._bus.publish(answer)
             except APIError as error:
-                log.warning("the answer is not stored yet: %s", error)
+                log.warning("the answer is not stored, retrying: %s", error)
                 if error.err_code == TOO_LARGE:  # it never will be
-                    answer, verdict = self._shortest(start, "the answer is larger than the stream takes")
+                    answer, verdict = self._shortest(start, "the answer is larger than the stream accepts")
                 await asyncio.sleep(AGAIN_SECONDS)
             except nats.errors.MaxPayloadError:  # another server, which takes less
-                answer, verdict = self._shortest(start, "the answer is larger than NATS takes")
+                answer, verdict = self._shortest(start, "the answer is larger than NATS accepts")
                 await asyncio.sleep(AGAIN_SECONDS)
             except (nats.errors.Error, TimeoutError) as error:
-                log.warning("the answer is not stored yet: %s", str(error) or type(error).__name__)
+                log.warning("the answer is not stored, retrying: %s", str(error) or type(error).__name__)
                 await asyncio.sleep(AGAIN_SECONDS)
             else:
                 return verdict
@@ -246,10 +246,12 @@ class StepService:
         self._draining = True
         await self._bus.starts.close()
         if self._tasks:
-            log.info("ending what was begun", extra={"step": self._step, "uploads": len(self._tasks)})
+            log.info("finishing work in progress", extra={"step": self._step, "uploads": len(self._tasks)})
             _, late = await asyncio.wait(self._tasks, timeout=self._terms.drain_seconds)
             for task in late:
                 task.cancel()
             if late:
-                log.warning("giving work back", extra={"step": self._step, "uploads": len(late)})
+                log.warning(
+                    "returning unfinished work to NATS", extra={"step": self._step, "uploads": len(late)}
+                )
                 await asyncio.gather(*late, return_exceptions=True)

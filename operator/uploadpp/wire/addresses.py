@@ -11,9 +11,9 @@ _HOST = re.compile(r"\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._%-]+)?\]|[A-Z
 _PORT = re.compile(r":([0-9]*)", re.ASCII)
 _PLACE = "write host:port, such as nats:9233"
 _ODD = {
-    " \t\r\n": "has a space or the end of a line in it; addresses are separated by commas",
-    ";": "has a semicolon in it; addresses are separated by commas",
-    "\"'": "has a quotation mark in it; write it without quotation marks",
+    " \t\r\n": "contains a space or a line break; separate addresses with commas",
+    ";": "contains a semicolon; separate addresses with commas",
+    "\"'": "contains a quotation mark; write it without quotation marks",
 }
 """What people take for a separator, or what a shell would have taken away."""
 
@@ -79,7 +79,7 @@ def _split(place: str) -> tuple[str, int]:
             raise ValueError(text)
     place = place.removesuffix("/")
     if any(char in place for char in "/?#"):
-        raise ValueError(f"has something behind its port; {_PLACE}")
+        raise ValueError(f"has text after its port; {_PLACE}")
     if ("[" in place) != ("]" in place):
         raise ValueError("has only one bracket; an IPv6 address is written as in [::1]:4222")
     if not place.startswith("[") and place.count(":") > 1:
@@ -107,7 +107,7 @@ def check_addresses(value: tuple[str, ...]) -> tuple[str, ...]:
     """
     for number, each in enumerate(value, start=1):
         if not each:
-            raise ValueError("needs addresses of NATS such as nats:9233, without empty ones")
+            raise ValueError("must list NATS addresses such as nats:9233, without empty entries")
         try:
             parse_address(each)
         except ValueError as error:

@@ -129,7 +129,7 @@ class SafeClient(Client):
         """What we tell about ourselves; the first secret bytes of a connection."""
         if self._tls is not None and not self._encrypted():
             raise TlsMissingError(
-                f"TLS is asked for and {self._shown()} does not offer it; nothing secret was sent"
+                f"TLS is required, but {self._shown()} does not offer it; no credentials were sent"
             )
         if self.nkey is not None:
             self._public_nkey = self.nkey.public_key()
@@ -178,7 +178,7 @@ class SafeClient(Client):
     async def _pass_over(self, what: str) -> None:
         level = logging.DEBUG if what in self._odd else logging.WARNING
         self._odd.add(what)
-        log.log(level, "the %s of a message cannot be read; it is passed over", what)
+        log.log(level, "cannot read the %s of a message; skipping it", what)
 
     async def _process_err(self, err_msg: str) -> None:
         """An error of the server in a running connection.

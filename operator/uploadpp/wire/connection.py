@@ -135,7 +135,7 @@ async def connect(options: NatsOptions, client: SafeClient | None = None) -> Saf
     async def on_reconnect() -> None:
         nonlocal told
         told = ""
-        log.info("NATS connection is back")
+        log.info("reconnected to NATS")
 
     await made.connect(
         servers=[each.url for each in options.addresses],

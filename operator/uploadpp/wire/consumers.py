@@ -64,7 +64,10 @@ def parse_name(name: str) -> tuple[Shard, int] | None:
             return Shard(index, count), epoch
     if _LIKE_OURS.fullmatch(name) and name not in _warned and len(_warned) < MAX_WARNED:
         _warned.add(name)
-        log.warning("a consumer is ignored: it is called like ours and is not ours", extra={"consumer": name})
+        log.warning(
+            "ignoring a consumer that has the name of one of ours but was not created by the operator",
+            extra={"consumer": name},
+        )
     return None
 
 

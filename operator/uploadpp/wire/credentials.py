@@ -99,7 +99,7 @@ def read_token(path: str) -> str:
     """
     token = _read(path).strip()
     if not token:
-        raise CredentialsError(f"{path}: holds no token")
+        raise CredentialsError(f"{path}: contains no token")
     return token
 
 
@@ -126,7 +126,7 @@ def _block(path: str, begin: str, end: str) -> str:
     lines = [line.strip() for line in _read(path).splitlines()]
     starts = [number for number, line in enumerate(lines) if begin.strip("-") in line]
     if not starts:
-        raise CredentialsError(f"{path}: holds no {begin.strip('-')!r}")
+        raise CredentialsError(f"{path}: does not contain {begin.strip('-')!r}")
     rest = lines[starts[0] + 1 :]
     stop = next((number for number, line in enumerate(rest) if end.strip("-") in line), None)
     found = "".join(rest[:stop])

@@ -19,8 +19,8 @@ def paused(info: ConsumerInfo, stream: str) -> str:
     if not info.paused:
         return ""
     return (
-        f"the consumer {info.name} is paused until {info.config.pause_until}, and nothing is "
-        f"read; nats consumer resume {stream} {info.name} ends that"
+        f"the consumer {info.name} is paused until {info.config.pause_until}, so nothing is read; "
+        f"to resume it, run: nats consumer resume {stream} {info.name}"
     )
 
 
@@ -28,11 +28,11 @@ def unreadable(config: ConsumerConfig, subject: str) -> str:
     """What of a consumer keeps messages, or their bodies, from its reader; empty when nothing does."""
     filters = [each for each in (config.filter_subject, *(config.filter_subjects or ())) if each]
     if filters and not {subject, "*", ">"}.intersection(filters):
-        return f"its filter {', '.join(filters)} leaves {subject} out"
+        return f"its filter {', '.join(filters)} does not include {subject}"
     if config.headers_only:
-        return "it hands out headers only (headers_only)"
+        return "it delivers headers only (headers_only)"
     if config.deliver_subject:
-        return f"it sends messages to {config.deliver_subject} (deliver_subject) and cannot be asked for any"
+        return f"it is a push consumer (deliver_subject {config.deliver_subject}) and does not answer pulls"
     return ""
 
 
@@ -44,7 +44,7 @@ def hinders_owner(config: ConsumerConfig, subject: str, window: int, ack_wait_se
         return f"only {config.max_ack_pending} messages may be unacknowledged (max_ack_pending)"
     waits = [config.ack_wait or ack_wait_seconds, *(config.backoff or ())]
     if min(waits) < ack_wait_seconds:
-        return f"messages are sent again after {min(waits):g} s (ack_wait, backoff)"
+        return f"messages are redelivered after {min(waits):g} s (ack_wait, backoff)"
     return ""
 
 
@@ -56,23 +56,25 @@ def breaks_step(config: ConsumerConfig, subject: str) -> str:
         return f"its ack_policy is {config.ack_policy} and must be explicit: starts would be lost"
     if config.max_deliver and config.max_deliver > 0:
         return (
-            f"a start is handed out {config.max_deliver} times at most (max_deliver): one whose process ends "
-            "meanwhile would be lost"
+            f"a start is delivered at most {config.max_deliver} times (max_deliver): a start whose process "
+            "crashes would be lost"
         )
     waits = [config.ack_wait or SHORTEST_ACK_WAIT_SECONDS, *(config.backoff or ())]
     if min(waits) < SHORTEST_ACK_WAIT_SECONDS:
-        return f"work is given to another after {min(waits):g} s (ack_wait, backoff), before it can be done"
+        return (
+            f"a start is redelivered after {min(waits):g} s (ack_wait, backoff), before its work can be done"
+        )
     return ""
 
 
 def slows_step(config: ConsumerConfig, batch: int) -> str:
     """What of a step's consumer makes it slow, or removes it one day; empty when nothing."""
     if config.max_ack_pending and 0 < config.max_ack_pending < batch:
-        return f"only {config.max_ack_pending} messages may be in work at once (max_ack_pending)"
+        return f"only {config.max_ack_pending} starts may be worked on at once (max_ack_pending)"
     if config.inactive_threshold:
         return (
-            f"it is removed when no process of the step reads for {config.inactive_threshold:g} s "
-            "(inactive_threshold), and starts of that time are then lost"
+            f"NATS deletes it after {config.inactive_threshold:g} s without a reader (inactive_threshold), "
+            "and starts that are published meanwhile are lost"
         )
     return ""
 

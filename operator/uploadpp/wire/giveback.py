@@ -100,7 +100,7 @@ def _is_used(info: ConsumerInfo) -> bool:
 def _position(info: ConsumerInfo) -> int:
     at = acknowledged(info)
     if not isinstance(at, int):
-        raise TypeError(f"NATS does not say where the consumer {info.name} begins")
+        raise TypeError(f"NATS does not report where the consumer {info.name} begins")
     return at
 
 

@@ -111,7 +111,7 @@ async def consumers_of(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
         found += page
         names.update(each.name for each in page)
         if len(names) == known or len(names) > MOST_CONSUMERS:
-            raise NatsError("nats: the list of consumers has no end: is it the server that answers?")
+            raise NatsError("nats: the list of consumers does not end; is it the server that responds?")
     return found
 
 
@@ -121,7 +121,7 @@ def reading(what: str) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise NatsError(f"nats: the answer of JetStream about {what} cannot be read") from error
+        raise NatsError(f"nats: the JetStream response about {what} cannot be read") from error
 
 
 def readable(answer: dict[str, Any], depth: int = 0) -> dict[str, Any]:

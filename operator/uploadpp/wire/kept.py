@@ -208,12 +208,12 @@ def read(text: str, prefix: str, stream: str, marks: Marks) -> Kept | None:
     try:
         found = _parse(text, marks)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        log.warning("the position in the Lease is not used: it cannot be read: %s", error)
+        log.warning("ignoring the position in the Lease: it cannot be read: %s", error)
         return None
     life = found.incarnation.removeprefix(stream)
     if found.prefix == prefix and found.incarnation.startswith(stream) and _LATER_LIFE.fullmatch(life):
         return found
-    log.warning("the position in the Lease is not used: it is of another stream or shard")
+    log.warning("ignoring the position in the Lease: it belongs to another stream or shard")
     return None
 
 
@@ -232,7 +232,7 @@ def _parse(text: str, marks: Marks) -> Kept:
     kept = Kept(body["stream"], body["consumers"], epoch, first or since, since, unsigned, stored, noted)
     signature = body.get(SIGNATURE)
     if (signature is not None or noted is not None) and not marks.proves(str(signature), PURPOSE, kept.text):
-        raise ValueError("it is not signed with a key of ours")
+        raise ValueError("it is not signed with one of our keys")
     return kept
 
 

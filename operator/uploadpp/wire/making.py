@@ -11,12 +11,12 @@ from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 log = logging.getLogger(__name__)
 
 NO_JETSTREAM = (
-    "nobody answers for JetStream (503): switch it on at this server or in its cluster; that of another "
+    "JetStream is not available (503): enable it on this server or in its cluster; JetStream in another "
     "domain, behind a leaf node, is not used"
 )
 NO_ANSWERS = (
-    "the stream {0} answers nothing that is published (no_ack), so nobody is told whether it is stored; "
-    "nats stream edit {0} --ack ends that"
+    "the stream {0} does not acknowledge messages (no_ack), so the operator cannot tell whether they are "
+    "stored; to change that, run: nats stream edit {0} --ack"
 )
 NO_PLACE = "maximum consumers limit"
 NO_PLACE_CODE = 10026
@@ -29,8 +29,8 @@ class NoPlaceError(APIError):
     def __init__(self, error: APIError, stream: str, consumer: str) -> None:
         super().__init__(error.code, error.description, error.err_code)
         self._words = (
-            f"NATS: {error.description}: the stream {stream} has no place for the consumer {consumer}; raise "
-            "max_consumers of the stream or the account, or remove a consumer that is not needed any more"
+            f"NATS: {error.description}: the stream {stream} has no room for the consumer {consumer}; raise "
+            "max_consumers of the stream or the account, or delete a consumer that is no longer needed"
         )
 
     def __str__(self) -> str:
@@ -85,7 +85,7 @@ async def _make_stream(js: JetStreamContext, name: str, config: StreamConfig) ->
         except NotFoundError:
             raise error from None  # what the server said is the reason, not that there is no stream
     else:
-        log.info("stream made", extra={"stream": name})
+        log.info("stream created", extra={"stream": name})
 
 
 async def make(js: JetStreamContext, stream: str, config: ConsumerConfig) -> ConsumerInfo:
@@ -109,7 +109,7 @@ async def make(js: JetStreamContext, stream: str, config: ConsumerConfig) -> Con
                 raise NatsError("NATS is older than 2.10: it does not keep the metadata of consumers")
             if made.config.inactive_threshold:
                 log.warning(
-                    "the stream's consumer_limits delete our consumer when no operator reads for %d s",
+                    "the stream's consumer_limits delete the operator's consumer after %d s without a reader",
                     made.config.inactive_threshold,
                     extra={"consumer": config.name},
                 )

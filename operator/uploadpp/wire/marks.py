@@ -117,10 +117,10 @@ class Marks:
         if why not in self._told:
             self._told.add(why)
             log.warning(
-                "an event with a mark like ours is not ours and is ignored (%s): it is forged, from another"
-                " installation on this stream, or from a replica with another sealing key; from now on"
-                " uploadpp_foreign_marks_total counts them",
-                "no signature" if why is Unproven.UNSIGNED else "signed with a key that is not ours",
+                "ignoring an event with a mark that this installation did not sign (%s): the event is forged,"
+                " from another installation on this stream, or from a replica with another sealing key;"
+                " further ones are only counted (uploadpp_foreign_marks_total)",
+                "no signature" if why is Unproven.UNSIGNED else "signed with an unknown key",
             )
 
 

@@ -30,7 +30,7 @@ MAX_WORDS = 256
 TOO_LARGE = 10054
 """The stream takes no message of this size (`max_msg_size`), now or later."""
 NOBODY = (
-    f"no stream stores what is published on {STREAM} (503): a stream of that name which is a mirror or has "
+    f"no stream stores messages on the subject {STREAM} (503); a stream of that name that is a mirror or has "
     "other subjects does not"
 )
 HEADER_BYTES = 80
@@ -158,7 +158,7 @@ class Publisher:
             late = [entry for entry in self._in_flight.values() if 0 < entry.sent_at < overdue]
             if not late or not self._may_resend():
                 continue
-            log.warning("publishing again what was not acknowledged", extra={"messages": len(late)})
+            log.warning("publishing unacknowledged messages again", extra={"messages": len(late)})
             self._queue.extend(late)
             self._wake.set()
 
@@ -188,7 +188,7 @@ class Publisher:
                 headers={"Nats-Msg-Id": event_id},
             )
         except (ConnectionClosedError, ConnectionDrainingError, OutboundBufferLimitError, OSError) as error:
-            log.warning("not published yet: %s", type(error).__name__)  # run_resends() tries again
+            log.warning("not published, retrying: %s", type(error).__name__)  # run_resends() tries again
         except Exception as error:  # noqa: BLE001 -- one event never keeps those of other uploads from going out
             self._in_flight.pop(event_id, None)
             entry.refused(f"the event cannot be sent: {type(error).__name__}")
@@ -212,7 +212,7 @@ class Publisher:
             status = (message.headers or {}).get("Status")
             why = clean(str(error.get("description") or (NOBODY if status == "503" else status)), MAX_WORDS)
             if error.get("err_code") == TOO_LARGE and (entry := self._in_flight.pop(event_id, None)):
-                entry.refused(f"the stream takes no event of this size (max_msg_size): {why}")
+                entry.refused(f"the stream does not accept an event of this size (max_msg_size): {why}")
                 return
-            self._refusal = f"the stream did not take an event: {why}"
+            self._refusal = f"the stream rejected an event: {why}"
             log.warning(self._refusal)

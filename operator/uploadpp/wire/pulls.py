@@ -118,7 +118,7 @@ def judge(terms: Terms, status: str, description: str) -> tuple[Answer, Terms]:
 def words(status: str, description: str) -> str:
     """A status as a person may read it."""
     if status == "503":
-        return "nobody answers a pull (503): JetStream is not available, or the consumer is gone"
+        return "no response to a pull request (503): JetStream is not available, or the consumer is gone"
     if "Consumer Deleted" in description:
         return f"the consumer is gone ({status} {description})"
-    return f"NATS refuses a pull: {status} {description}"
+    return f"NATS rejected a pull request: {status} {description}"

@@ -45,7 +45,7 @@ class TailLostError(LogLostError):
     """
 
     def __init__(self, lost_after: datetime) -> None:
-        super().__init__("the stream has lost messages that were read already")
+        super().__init__("the stream has lost messages that were already read")
         self.lost_after = lost_after
 
 
@@ -135,7 +135,7 @@ class LogReader:
         """Why nothing can be read, in words; empty when a message would reach us."""
         if self._refusal or not self._begun or not self._client.is_connected:
             return self._refusal
-        return "" if self.hears else f"no sign of the consumer for {self.silent_for:.0f} s"
+        return "" if self.hears else f"no heartbeat from the consumer for {self.silent_for:.0f} s"
 
     async def run(self) -> None:
         """Read until cancelled.
@@ -214,7 +214,7 @@ class LogReader:
         except NotFoundError:
             return  # removed by an age limit, or the stream is new: its consumer is then gone as well
         except (NatsError, TimeoutError) as error:
-            raise LogLostError(f"cannot look at the stream: {error}") from error
+            raise LogLostError(f"cannot get stream info: {error}") from error
         if stored is not None and abs(stored.timestamp() * 1000 - stored_at) > 1:
             raise TailLostError(lost_after)
 
@@ -247,14 +247,14 @@ class LogReader:
         if floor <= max(self.asked, first - 1):
             return ""
         return (
-            f"somebody else acknowledged messages {max(asked + 1, first)} to {floor} for the consumer "
+            f"another client acknowledged messages {max(asked + 1, first)} to {floor} for the consumer "
             f"{self._consumer}: uploads may be lost at the next start; "
-            f"only the operator may publish to $JS.ACK.{STREAM}.{self._consumer}.>"
+            f"permit only the operator to publish to $JS.ACK.{STREAM}.{self._consumer}.>"
         )
 
     def _check_edits(self, mine: ConsumerInfo) -> None:
         if edited := hinders_owner(mine.config, STREAM, self._window, ACK_WAIT_SECONDS):
-            self._fail(f"somebody has edited the consumer {self._consumer}: {edited}")
+            self._fail(f"somebody edited the consumer {self._consumer}: {edited}")
 
     async def _acknowledge(self) -> None:
         subject, reply = self._last_ack
@@ -329,7 +329,9 @@ class LogReader:
         try:
             await self._handler(raw)
         except Exception:
-            log.exception("the handler of the log failed", extra={"sequence": raw.sequence})
+            log.exception(
+                "cannot handle a message; this is a bug, please report it", extra={"sequence": raw.sequence}
+            )
             self._fail("the handler failed")
         self.processing = 0
 
@@ -338,7 +340,7 @@ class LogReader:
         try:
             self._check_edits(await self._client.jetstream().consumer_info(STREAM, self._consumer))
         except (NatsError, TimeoutError) as error:
-            self._fail(f"cannot look at the consumer: {error}")
+            self._fail(f"cannot get consumer info: {error}")
         return self._lost.done()
 
     async def _on_status(self, message: Msg) -> None:
@@ -348,7 +350,7 @@ class LogReader:
             self._refusal = ""
             # What was on its way when a connection died is not sent again before the ack wait is over.
             if count(headers.get("Nats-Last-Consumer", "")) > self._delivered:
-                self._fail("messages were lost on their way")
+                self._fail("messages were lost in transit")
             self._idle = self._pending > 0
             return
         if (left := left_of(headers)) is not None:
@@ -363,7 +365,7 @@ class LogReader:
         if answer is Answer.AGAIN:  # at the next check
             self._refusal = words(status, description)
         elif terms != self._terms:
-            log.warning("asking NATS for less at a time: %s", description)
+            log.warning("requesting less from NATS at a time: %s", description)
             self._agree(terms)
             await self._pull()
 

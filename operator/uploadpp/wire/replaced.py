@@ -130,7 +130,7 @@ async def advance(client: Client, name: str) -> int | None:
     answer = await _ask(client, f"CREATE.{STREAM}.{name}", body)
     if "error" in answer:
         said = answer["error"].get("description") if isinstance(answer["error"], dict) else ""
-        raise NatsError(f"the consumer {name} cannot be made anew: {clean(str(said))}")
+        raise NatsError(f"the consumer {name} cannot be recreated: {clean(str(said))}")
     delivered = answer.get("delivered")
     return int(delivered.get("stream_seq", 0)) if delivered else 0
 
@@ -142,7 +142,7 @@ async def _take_away(client: Client, name: str) -> dict[str, Any] | None:
         return None
     config = answer.get("config")
     if not isinstance(config, dict):
-        raise NatsError(f"the consumer {name} cannot be moved: its settings cannot be read")
+        raise NatsError(f"the consumer {name} cannot be moved: its configuration cannot be read")
     deleted = await _ask(client, f"DELETE.{STREAM}.{name}", None)
     return None if "error" in deleted else {**config, "name": name}
 

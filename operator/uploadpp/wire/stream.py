@@ -144,7 +144,9 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
         where, lost = lost_after, True
     if lost:
         incarnation = next_incarnation(incarnation)
-        log.warning("the stream has lost messages; going on with what it has", extra={"stream": incarnation})
+        log.warning(
+            "the stream has lost messages; continuing with those that it has", extra={"stream": incarnation}
+        )
     epoch = next_epoch(lease_epoch, [each.epoch for each in mine] + ([kept.epoch] if kept else []))
     name = f"{shard.consumer_prefix}{epoch}"
     unsigned = last.unsigned_until(info.state.last_seq)
@@ -367,7 +369,7 @@ async def _first_ever(
     if start_from is StartFrom.AUTO:
         legacy = [await _position(js, c, state) for c in consumers if c.name in LEGACY_DURABLES]
         if legacy:
-            log.info("continuing behind the service we replace", extra={"position": max(legacy)})
+            log.info("continuing at the position of the replaced service", extra={"position": max(legacy)})
             return max(legacy) + 1
     return max(state.first_seq, 1)
 

@@ -105,7 +105,7 @@ def test_s6_a_pipe_whose_writer_is_not_done_is_given_up(
     os.mkfifo(pipe)
     writing = os.open(pipe, os.O_RDWR)
     try:
-        assert "not done within 0.05 s" in problem(pipe)
+        assert "did not finish within 0.05 s" in problem(pipe)
     finally:
         os.close(writing)
 
@@ -139,4 +139,4 @@ def test_s6_what_a_credential_plugin_writes_is_bounded(tmp_path: Path, script: s
 def test_s6_what_a_credential_plugin_is_told_is_bounded(tmp_path: Path, aside: str, extension: str) -> None:
     told = f"extensions: [{{name: client.authentication.k8s.io/exec, extension: {extension}}}]"
     path = kubeconfig(tmp_path, more=aside, cluster=told, user=program(tmp_path, "exit 1", told=True))
-    assert "cannot be handed over" in problem(path)
+    assert "cannot be passed on" in problem(path)

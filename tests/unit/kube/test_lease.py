@@ -167,7 +167,7 @@ async def test_rights_that_are_gone(
     assert found == [False, True, False]
     server.refuses = True
     await lease.release()
-    assert "our permissions are gone, as when the release is uninstalled" in caplog.text
+    assert "the permissions were removed, as when the release is uninstalled" in caplog.text
 
 
 async def test_release_leaves_a_successor_alone(

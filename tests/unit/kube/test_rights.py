@@ -42,7 +42,7 @@ async def test_missing_rights_are_named() -> None:
     assert await told(server) == ""
     server.lacking = {"create ", "patch status"}
     problem = await told(server)
-    assert "no right to create uploadpostprocessings, patch uploadpostprocessings/status (" in problem
+    assert "no permission to create uploadpostprocessings, patch uploadpostprocessings/status (" in problem
 
 
 @pytest.mark.parametrize(

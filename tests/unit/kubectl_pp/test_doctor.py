@@ -32,7 +32,7 @@ def test_what_keeps_uploads_from_moving_is_bad(line: str, verdict: Verdict, word
     ("status", "body", "said"),
     [
         (200, b"OK\n", ""),
-        (503, b"holding: the replaced service runs\n", "holding: the replaced service runs"),
+        (503, b"on hold: the replaced service is running\n", "on hold: the replaced service is running"),
         (503, b"cannot publish: \x1b[2Jx", "cannot publish: \\x1b[2Jx"),
         (503, b'{"kind":"Status","message":"error trying to reach service"}', None),
         (503, b"<html>", None),

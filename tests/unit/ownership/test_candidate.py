@@ -66,7 +66,7 @@ async def test_a_holder_of_whom_nothing_is_heard_is_named(
     look(candidate, clock, 3)
     assert candidate.problem == "", "it may just have begun"
     look(candidate, clock, 1)
-    assert f"standing by for {HOLDER}, of which nothing was heard on NATS for 20 s" in candidate.problem
+    assert f"standing by for {HOLDER}, which has sent no heartbeat on NATS for 20 s" in candidate.problem
     assert "Lease uploadpp-shard-0" in candidate.problem
     clock.now += 3
     await heartbeat(membership)

@@ -78,7 +78,7 @@ async def test_it_is_said_once_and_once_when_it_is_there(
     caplog.clear()
     site.services.append(durable_name("mine"))
     assert await site.look(2) == []
-    assert [record.getMessage() for record in caplog.records] == ["the service of step mine is there"]
+    assert [record.getMessage() for record in caplog.records] == ["a service listens for step mine"]
 
 
 async def test_looking_goes_on_when_nats_does_not_answer(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

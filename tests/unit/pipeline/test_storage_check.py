@@ -86,7 +86,7 @@ async def test_a_refused_connection_proves_nothing_and_is_said_once(
         closed.bind(("127.0.0.1", 0))  # bound and not listening
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/data/secret-token"
         assert [await check.ask(url), await check.ask(url)] == [None, None]
-    assert caplog.text.count("the storage cannot be asked") == 1
+    assert caplog.text.count("cannot check whether the storage still has") == 1
     assert "secret-token" not in caplog.text
 
 

@@ -44,5 +44,5 @@ async def test_after_a_conflict_the_lease_is_always_asked_for() -> None:
     lease = Lease((True,))
     await guard(lease).confirm_ownership()
     assert lease.confirmed == 1
-    with pytest.raises(UnavailableError, match="cannot be told"):
+    with pytest.raises(UnavailableError, match="cannot verify"):
         await guard(Lease((False,))).confirm_ownership()

@@ -28,8 +28,8 @@ class Refused:
 SECOND = 1000
 SAME = object()
 """We make of it what Go makes of it."""
-COMMAS = Refused("write commas between the steps, as in virusscan,policies")
-NAMES = Refused("has quotation marks or brackets; write only names")
+COMMAS = Refused("separate steps with commas, as in virusscan,policies")
+NAMES = Refused("contains quotation marks or brackets; write only names")
 EMPTY = Refused("has an empty name between its commas; remove the comma, or name the step")
 UNIT = Refused("is not a duration such as 5s or 1h30m")
 SWITCH = Refused("is not a boolean; use true or false")
@@ -156,7 +156,7 @@ def test_which_variable_counts(environment: dict[str, str], field: str, value: o
 BRACKETS = Refused("an IPv6 address is written in brackets, as in [::1]:4222")
 ONE_BRACKET = Refused("has only one bracket; an IPv6 address is written as in [::1]:4222")
 NO_HOST = Refused("names no host; write host:port, such as nats:9233")
-BEHIND = Refused("has something behind its port; write host:port")
+BEHIND = Refused("has text after its port; write host:port")
 BAD_PORT = Refused("has a port that is not a number; write host:port")
 SCHEME = Refused("its scheme must be nats or tls, as in nats://host:4222")
 ADDRESSES: list[tuple[str, list[str], Any]] = [
@@ -187,8 +187,8 @@ ADDRESSES: list[tuple[str, list[str], Any]] = [
     ("nats://", [":4222"], NO_HOST),
     ("me:pw@", [":4222"], NO_HOST),
     ("@host", ["host:4222"], Refused("has no user or token in front of its @")),
-    ("a:1;b:2", ["a:1;b:2"], Refused("has a semicolon in it; addresses are separated by commas")),
-    ("a:1 b:2", [], Refused("has a space or the end of a line in it; addresses are separated by commas")),
+    ("a:1;b:2", ["a:1;b:2"], Refused("contains a semicolon; separate addresses with commas")),
+    ("a:1 b:2", [], Refused("contains a space or a line break; separate addresses with commas")),
     ('"host:1"', [], Refused("write it without quotation marks")),
     ("host:port", [], BAD_PORT),
     ("host:99999", ["host:99999"], Refused("between 1 and 65535")),

@@ -107,8 +107,8 @@ def test_an_address_in_use_is_an_error_and_leaves_nothing_open() -> None:
     ("address", "why", "remedy"),
     [
         ("192.0.2.1:0", "Cannot assign requested address", "choose an address of this machine"),
-        ("nowhere.invalid:0", "the host is not known", "none as in :9255"),
-        ("busy", "Address already in use", "end the process that listens there"),
+        ("nowhere.invalid:0", "unknown host", "omit it, as in :9255"),
+        ("busy", "Address already in use", "stop the process that listens there"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_said_with_the_remedy(address: str, why: str, remedy: str) -> None:

@@ -123,7 +123,7 @@ def test_the_same_warning_is_said_now_and_then() -> None:
     assert said("passed over", upload="a") == said("passed over", upload="b") == "passed over"
     assert said("x", level=logging.INFO) == said("x", level=logging.INFO) == "x"
     now[0] += REPEAT_SECONDS
-    assert said("no lease: %s", "away") == "no lease: away (2 times more since it was last said)"
+    assert said("no lease: %s", "away") == "no lease: away (2 more times since it was last logged)"
     assert said("no lease: %s", "away") == ""
     now[0] += REPEAT_SECONDS
     assert said("no lease: %s", "403") == "no lease: 403"

@@ -81,7 +81,7 @@ def test_settings_of_traces_stop_nothing_while_none_are_sent(text: str) -> None:
     broken = {"OCIS_TRACING_ENDPOINT": text, "OC_TRACING_TYPE": "agent"}
     assert not read(broken).tracing_enabled
     assert read({**broken, "OCIS_TRACING_ENABLED": "true", "OC_TRACING_TYPE": "jaeger"}).tracing_enabled
-    with pytest.raises(ConfigurationError, match="OC_TRACING_TYPE: 'agent' is not known; use otlp"):
+    with pytest.raises(ConfigurationError, match="OC_TRACING_TYPE: 'agent' is not supported; use otlp"):
         read({**broken, "OCIS_TRACING_ENABLED": "true"})
     with pytest.raises(ConfigurationError, match="OCIS_TRACING_ENDPOINT: "):
         read({"OCIS_TRACING_ENDPOINT": text, "OCIS_TRACING_ENABLED": "true"})
@@ -93,7 +93,7 @@ def test_spaces_count_as_nothing(variable: str) -> None:
 
 
 def test_a_token_of_spaces_opens_nothing() -> None:
-    with pytest.raises(ConfigurationError, match="POSTPROCESSING_DEBUG_TOKEN: holds only spaces"):
+    with pytest.raises(ConfigurationError, match="POSTPROCESSING_DEBUG_TOKEN: contains only spaces"):
         read({"POSTPROCESSING_DEBUG_TOKEN": "  "})
     assert read({"POSTPROCESSING_DEBUG_TOKEN": "secret\n"}).debug_token == "secret"
     spaces = {"OC_EVENTS_AUTH_USERNAME": "u", "OC_EVENTS_AUTH_PASSWORD": "  "}
@@ -143,7 +143,9 @@ def test_any_text_is_used_or_refused_in_one_short_line(name: str, text: str) -> 
 
 
 def test_a_lease_ends_within_an_hour() -> None:
-    with pytest.raises(ConfigurationError, match="UPLOADPP_LEASE_DURATION='2h': is too long; at most 1h"):
+    with pytest.raises(
+        ConfigurationError, match="UPLOADPP_LEASE_DURATION='2h': is too long; the maximum is 1h"
+    ):
         read({"UPLOADPP_LEASE_DURATION": "2h"})
 
 
@@ -168,7 +170,7 @@ def test_files_of_tls_stop_nothing_while_it_is_off(
     options = nats_options(settings, "me")
     assert not options.wants_tls
     assert (options.tls_ca_file, options.tls_cert_file, options.tls_key_file) == ("", "", "")
-    assert sum("counts for nothing" in note for note in notes(settings, {})) == 3
+    assert sum("has no effect" in note for note in notes(settings, {})) == 3
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_defaults_are_those_of_the_peer() -> None:
             r"UPLOADPP_STEP_SETTINGS\.delay\.timeoutSeconds: ",
         ),
         ({"UPLOADPP_STEP_SETTINGS": '{"delay":{"timeout":1}}'}, r"SETTINGS\.delay\.timeout: Extra"),
-        ({"UPLOADPP_STEP_SETTINGS": '{"delay":{"maxInFlight":1}}'}, "SETTINGS: 'delay' has no service"),
+        ({"UPLOADPP_STEP_SETTINGS": '{"delay":{"maxInFlight":1}}'}, "SETTINGS: 'delay' cannot have"),
         (
             {
                 "POSTPROCESSING_STEPS": "a",
@@ -167,7 +167,7 @@ def test_defaults_are_those_of_the_peer() -> None:
             {"UPLOADPP_SHARDS": "3.0"},
             "UPLOADPP_SHARDS='3.0': should be a valid integer, without a decimal point",
         ),
-        ({"UPLOADPP_LEASE_DURATION": "10ms"}, "UPLOADPP_LEASE_DURATION='10ms': .*at least 1s"),
+        ({"UPLOADPP_LEASE_DURATION": "10ms"}, "UPLOADPP_LEASE_DURATION='10ms': .*the minimum is 1s"),
         ({"UPLOADPP_STALL_AFTER": "0"}, "UPLOADPP_STALL_AFTER='0': is too short"),
         ({"UPLOADPP_START_FROM": "middle"}, "UPLOADPP_START_FROM='middle': should be 'auto'"),
         ({"OCIS_EVENTS_ENDPOINT": " , "}, "OCIS_EVENTS_ENDPOINT: needs addresses"),
@@ -182,9 +182,9 @@ def test_defaults_are_those_of_the_peer() -> None:
         ),
         (
             {"OC_EVENTS_AUTH_USERNAME": "mary"},
-            "OC_EVENTS_AUTH_USERNAME and POSTPROCESSING_EVENTS_AUTH_PASSWORD go together",
+            "OC_EVENTS_AUTH_USERNAME and POSTPROCESSING_EVENTS_AUTH_PASSWORD must be set together",
         ),
-        ({"UPLOADPP_NATS_TLS_CERT_FILE": "x"}, "UPLOADPP_NATS_TLS_CERT_FILE and .*KEY_FILE go together"),
+        ({"UPLOADPP_NATS_TLS_CERT_FILE": "x"}, "TLS_CERT_FILE and .*KEY_FILE must be set together"),
     ],
 )
 def test_mistake(environment: dict[str, str], words: str) -> None:
@@ -253,7 +253,7 @@ def test_notes() -> None:
     assert any("released at once" in note for note in notes(read({}), {}))
     found = notes(read({}, steps="a"), {"OCIS_PERSISTENT_STORE": "x", "POSTPROCESSING_STORE_TABLE": "y"})
     assert len(found) == 2
-    assert all("no longer matters" in note for note in found)
+    assert all("has no effect" in note for note in found)
 
 
 def test_settings_of_a_step() -> None:
@@ -301,8 +301,8 @@ def test_unusable_file(tmp_path: Path, variable: str, content: str | None, words
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "is needed: a file with a key made by `uploadpp generate-key`"),
-        (b"", "holds no key"),
+        (None, "is required: a file with a key from `uploadpp generate-key`"),
+        (b"", "contains no key"),
         (b"\xff\xfe", "not a text file"),
     ],
 )
@@ -341,7 +341,7 @@ def test_s2_a_namespace_is_a_name_and_nothing_else(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It becomes a part of request paths, and of subjects of NATS."""
-    with pytest.raises(ConfigurationError, match=r"UPLOADPP_NAMESPACE=.*: a namespace must be") as found:
+    with pytest.raises(ConfigurationError, match=r"UPLOADPP_NAMESPACE=.*: a namespace must have") as found:
         namespace_of(read({"UPLOADPP_NAMESPACE": name}))
     assert len(str(found.value)) < 300
     assert "\n" not in str(found.value)
@@ -355,7 +355,7 @@ def test_s2_a_namespace_is_a_name_and_nothing_else(
     }
     (tmp_path / "config").write_text(json.dumps(config))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
-    with pytest.raises(ConfigurationError, match=r"KUBECONFIG's context=.*: a namespace must be"):
+    with pytest.raises(ConfigurationError, match=r"KUBECONFIG's context=.*: a namespace must have"):
         namespace_of(read({}))
 
 

@@ -32,7 +32,7 @@ async def test_a_stall_is_on_metrics_and_its_stack_in_the_log(caplog: pytest.Log
         watch.stop()
         log.removeHandler(handler)
     (record,) = [each for each in caplog.records if each.name == log.name]
-    assert "stood still" in record.getMessage()
+    assert "has been blocked" in record.getMessage()
     assert vars(record)["processing"] == "sequence 7"
     assert "in stand_still" in (record.stack_info or "")
     assert "hunter2" not in (record.stack_info or "").replace('stand_still(told, "hunter2")', "")

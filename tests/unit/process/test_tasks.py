@@ -81,7 +81,7 @@ async def test_s2_work_that_fails_begins_anew_and_is_named(
         while len(begun) < 3:  # noqa: ASYNC110
             await asyncio.sleep(0)
     assert not task.done()
-    assert caplog.text.count("begins anew") == 2
+    assert caplog.text.count("will be restarted") == 2
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -176,7 +176,7 @@ async def test_discovery_that_comes_late(
     monkeypatch.setattr(kopf_session, "DISCOVERY_SECONDS", 0.2)
     server.offered = False
     watch.start()
-    await until(watch, f"the API server does not offer {PLURAL}.{GROUP}")
+    await until(watch, f"the API server does not serve {PLURAL}.{GROUP}")
     server.offered = True
     await until(watch, "")
 
@@ -248,7 +248,7 @@ async def test_a_line_that_is_not_an_event_is_passed_over(
     assert not watch.ended.done()
     await watch.stop()
     assert sorted(told) == ["first", "last"]
-    assert "passed over" in caplog.text
+    assert "skipped a line" in caplog.text
 
 
 async def test_it_says_when_it_begins_anew_and_leaves_the_listing_to_us(

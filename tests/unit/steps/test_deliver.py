@@ -336,7 +336,7 @@ def test_what_cannot_be_sent_is_a_retry_here_too() -> None:
         async with Bench(large, max_payload=20_000) as bench:
             return await bench.send(b"x").delivery()
 
-    assert outcomes(asyncio.run(delivered())) == ("retry", "the answer is larger than NATS takes", True)
+    assert outcomes(asyncio.run(delivered())) == ("retry", "the answer is larger than NATS accepts", True)
 
 
 def test_the_address_of_the_bytes_is_in_no_answer() -> None:

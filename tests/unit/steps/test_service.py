@@ -87,5 +87,5 @@ async def test_s1_a_file_on_which_each_process_ends_is_a_retry_in_the_end(before
     (body,) = bus.published.values()
     answer = Event.of(body).payload
     assert answer["Outcome"] == outcome
-    said = "the step has ended 5 times, or was interrupted, while it worked on this upload"
+    said = "the step crashed or was interrupted 5 times while it worked on this upload"
     assert answer["Result"] == {"ErrorMsg": said if outcome == "retry" else "done"}

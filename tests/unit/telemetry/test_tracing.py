@@ -61,7 +61,7 @@ def test_an_address_that_is_none_stops_the_start(text: str) -> None:
 
 def test_what_means_something_else_here_is_said() -> None:
     assert notes(settings(), {}) == []
-    assert "only otlp" in notes(settings(tracing_enabled=True, tracing_type="jaeger"), {})[0]
+    assert "must be otlp" in notes(settings(tracing_enabled=True, tracing_type="jaeger"), {})[0]
     (note,) = notes(settings(tracing_enabled=True), {"OTEL_TRACES_EXPORTER": "zipkin"})
     assert note.startswith("traces are not sent: OTEL_TRACES_EXPORTER has zipkin")
     (note,) = notes(settings(), {"OTEL_TRACES_EXPORTER": "otlp,console"})
@@ -69,7 +69,7 @@ def test_what_means_something_else_here_is_said() -> None:
     grpc = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
     assert notes(settings(), grpc) == []
     assert "http/protobuf" in notes(settings(tracing_enabled=True), grpc)[0]
-    for url, words in (("otel:4318", "a URL is needed"), ("http://otel:4317", "for gRPC")):
+    for url, words in (("otel:4318", "use a URL such as"), ("http://otel:4317", "for gRPC")):
         (note,) = notes(settings(), {"OTEL_EXPORTER_OTLP_ENDPOINT": url})
         assert words in note
     assert notes(settings(), {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318"}) == []

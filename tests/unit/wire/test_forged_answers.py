@@ -183,5 +183,5 @@ async def test_s8_a_list_of_consumers_without_end_ends(name: str, monkeypatch: p
         found = {**CONSUMER, "name": name.format(asked["offset"])}
         return json.dumps({"consumers": [found]}).encode()
 
-    with pytest.raises(NatsError, match="no end"):
+    with pytest.raises(NatsError, match="does not end"):
         await consumers_of(Stranger(page).js, STREAM)

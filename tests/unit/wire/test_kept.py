@@ -63,7 +63,7 @@ def test_a_note_that_somebody_has_changed_is_not_used(
     """With a later time, for example, uploads would be skipped."""
     body = orjson.loads(NOTED.signed(MARKS)) | change
     assert read(json.dumps(body), PREFIX, STREAM, MARKS) is None
-    assert "is not used" in caplog.text
+    assert "ignoring the position in the Lease" in caplog.text
 
 
 def test_a_note_of_a_replica_with_another_key_is_not_used() -> None:
@@ -210,7 +210,7 @@ def test_of_another_stream_or_shard_it_is_not_used(
 )
 def test_what_makes_no_sense_is_not_used(change: dict[str, object], caplog: pytest.LogCaptureFixture) -> None:
     assert read(orjson.dumps(orjson.loads(KEPT.text) | change).decode(), PREFIX, STREAM, MARKS) is None
-    assert "is not used" in caplog.text
+    assert "ignoring the position in the Lease" in caplog.text
 
 
 @pytest.mark.parametrize("text", ["x", "null", "[]", "7", "{}", '"first"', "\ud800"])
@@ -235,7 +235,7 @@ def test_a_refusal_for_want_of_a_place_names_the_remedy(error: APIError) -> None
     found = explained(error, "main-queue", "uploadpp-0-e1")
     assert isinstance(found, NoPlaceError)
     assert (
-        f"NATS: {error.description}: the stream main-queue has no place for the consumer uploadpp-0-e1"
+        f"NATS: {error.description}: the stream main-queue has no room for the consumer uploadpp-0-e1"
         in str(found)
     )
     assert "raise max_consumers of the stream or the account" in str(found)

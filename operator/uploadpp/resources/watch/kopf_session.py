@@ -27,8 +27,8 @@ from uploadpp.kube.store import GROUP, PLURAL
 from uploadpp.resources.watch.foreign_answers import ForeignAnswerError, check
 from uploadpp.resources.watch.watch_filter import ExpiredWatch, IsOwnWrite, OwnWriteFilter
 
-STARTING = "it has not asked for the resources yet"
-UNKNOWN = f"the API server does not offer {PLURAL}.{GROUP}; is the CRD installed?"
+STARTING = "it has not requested the resources yet"
+UNKNOWN = f"the API server does not serve {PLURAL}.{GROUP}; is the CRD installed?"
 NOBODY = "nobody"
 """Were there a resource of that name, it would be listed."""
 LONGEST_PAUSE_SECONDS = 5.0

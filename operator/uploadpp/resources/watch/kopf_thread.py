@@ -84,7 +84,7 @@ class Watch:
         error: BaseException | None = None
         try:
             while run(self._run_kopf()):
-                log.warning("the watch has not started: %s Trying again", UNKNOWN)
+                log.warning("the watch has not started, retrying: %s", UNKNOWN)
         except Exception as failure:  # noqa: BLE001 -- whatever ends the watch ends the ownership
             error = failure
         self._call(self._end, error)

@@ -129,20 +129,18 @@ class OwnWriteFilter:
             known = kind in CHANGES
         except (ValueError, KeyError, TypeError, AttributeError):
             if line.strip():
-                log.warning(
-                    "a line of the watch is not an event and is passed over", extra={"bytes": len(line)}
-                )
+                log.warning("skipped a line of the watch that is not an event", extra={"bytes": len(line)})
             return b""
         try:
             return b"" if known and self._is_own_write(resource) else line
         except Exception:
-            log.exception("an event of the watch is passed on unseen", extra={"resource": meta["name"]})
+            log.exception("cannot inspect a watch event; passing it on", extra={"resource": meta["name"]})
             return line
 
     def _error(self, status: Json) -> bytes:
         """An error that the watch ends with: whatever it is, all is listed and the watch begins anew."""
         if status.get("code") != HTTPStatus.GONE:
             words = " ".join(str(status.get("message", ""))[:MOST_SAID].split())
-            log.warning("the watch has ended and begins anew: %s", words or "an error without words")
+            log.warning("the watch ended and is being restarted: %s", words or "no error message")
             self._failed = True
         return EXPIRED
