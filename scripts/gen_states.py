@@ -14,9 +14,9 @@ PAGE = Path(__file__).parent.parent / "docs" / "states.md"
 FEW = 4
 INTRODUCTION = """# States
 
-Generated from `core/machine.py` by `make gen`; do not edit. The stage is the reason of the condition
-`Succeeded` and what the STATUS column shows. An input that is not in the table for a stage changes
-nothing and says why.
+Generated from `core/machine.py` by `make gen`; do not edit. The stage of an upload is the reason of its
+condition `Succeeded`, and the STATUS column shows it. If the table has no row for an input in a stage,
+the input changes nothing, and the decision says why.
 """
 
 
