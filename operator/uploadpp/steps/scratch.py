@@ -39,10 +39,10 @@ class Scratch:
         """
         parent = parent or Path(tempfile.gettempdir())
         self._owner = owner
-        fresh = Path(tempfile.mkdtemp(prefix=_UNLOCKED_PREFIX, dir=parent))
-        lock = os.open(fresh / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        self.path = fresh.rename(parent / f"{PREFIX}{fresh.name.removeprefix(_UNLOCKED_PREFIX)}")
+        made = _make(parent)
+        while made is None:
+            made = _make(parent)
+        lock, self.path = made
         self._close = weakref.finalize(self, _close, lock, self.path)
 
     @property
@@ -65,6 +65,22 @@ class Scratch:
     def close(self) -> None:
         """Remove everything."""
         self._close()
+
+
+def _make(parent: Path) -> tuple[int, Path] | None:
+    """A new folder and the descriptor of its lock; None when it was removed before it was locked.
+
+    Raises:
+        OSError: there is no place for it.
+    """
+    fresh = Path(tempfile.mkdtemp(prefix=_UNLOCKED_PREFIX, dir=parent))
+    lock = os.open(fresh / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        return lock, fresh.rename(parent / f"{PREFIX}{fresh.name.removeprefix(_UNLOCKED_PREFIX)}")
+    except FileNotFoundError:  # another process that starts has locked it first, and removed it as stale
+        os.close(lock)
+        return None
 
 
 def _close(lock: int, path: Path) -> None:

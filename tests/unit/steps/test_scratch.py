@@ -1,5 +1,6 @@
 """Files of users go with the process that worked on them, however it ends."""
 
+import fcntl
 import os
 import signal
 import stat
@@ -37,6 +38,26 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> No
     assert (folder / "file").exists()
     assert remove_stale(tmp_path) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_another_process_takes_for_stale_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes start at once: one looks for stale folders before the other has locked its own."""
+    lock = fcntl.flock
+    removed: list[int] = []
+
+    def slowly(descriptor: int, operation: int) -> None:
+        if not removed and not operation & fcntl.LOCK_NB:
+            removed.append(0)
+            removed[0] = remove_stale(tmp_path)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", slowly)
+    scratch = Scratch(None, tmp_path)
+    assert removed == [1]
+    assert scratch.intact
+    assert remove_stale(tmp_path) == 0
 
 
 def test_only_our_own_is_removed(tmp_path: Path) -> None:
