@@ -79,7 +79,8 @@ def _stuck(upload: Upload) -> list[Hint]:
             f"The file is larger than the step {step} may get (maxFilesize)."
             if large
             else (
-                f"The step {step} has no retry left, and its onExhausted is Hold. Its last message is above."
+                f"The step {step} has no retries left, and its onExhausted is Hold. Its last message is "
+                "above."
             )
         )
         return [

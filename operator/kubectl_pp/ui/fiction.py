@@ -169,7 +169,9 @@ class Fiction:
             "finishTime": iso(at),
         }
         self.state, self.since = "Held", at
-        self.message = f"step virusscan has no retry left: {_ERRORS[0]}; resume, restart or cancel the upload"
+        self.message = (
+            f"step virusscan has no retries left: {_ERRORS[0]}; resume, restart or cancel the upload"
+        )
 
     def back_off(self, random: Random, now: float) -> None:
         """The scanner was not reached."""
@@ -185,7 +187,7 @@ class Fiction:
             "finishTime": iso(at),
         }
         self.state, self.since, self.next = "BackingOff", at, now + random.uniform(10, 200)
-        self.message = f"step virusscan failed: {error}; the operator starts it again automatically"
+        self.message = f"step virusscan failed: {error}; the operator retries it automatically"
         self.version += 1
 
     def advance(self, random: Random, now: float) -> bool:

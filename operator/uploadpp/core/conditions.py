@@ -105,7 +105,7 @@ def conditions(upload: Upload, unserved: Unserved | None = None) -> tuple[Condit
             Condition(ConditionType.STALLED, ConditionStatus.TRUE, reason, upload.message, upload.stalled_at),
         )
     if upload.control.desired is DesiredState.SUSPENDED and not ended:
-        message = "set spec.desiredState to Active to go on"
+        message = "set spec.desiredState to Active to continue"
         found.append(
             Condition(ConditionType.SUSPENDED, ConditionStatus.TRUE, "Requested", message, upload.since),
         )
@@ -115,7 +115,7 @@ def conditions(upload: Upload, unserved: Unserved | None = None) -> tuple[Condit
 
 
 def _unserved(unserved: Unserved) -> Condition:
-    text = f"no service listens for step {unserved.step}; start one, and it answers what has waited"
+    text = f"no service listens for step {unserved.step}; uploads wait until one is started"
     return Condition(ConditionType.UNSERVED, ConditionStatus.TRUE, NO_SERVICE, text, unserved.since)
 
 
@@ -150,24 +150,26 @@ def _waits(upload: Upload) -> str:
         case Stage.RUNNING:
             text = f"waiting for step {step} to answer (attempt {upload.step.attempts})"
         case Stage.DELAYING:
-            text = "waiting until the configured delay is over"
+            text = "waiting for the configured delay to end"
         case Stage.BACKING_OFF:
-            text = f"step {step} failed{_said(upload.step)}; the operator starts it again automatically"
+            text = f"step {step} failed{_said(upload.step)}; the operator retries it automatically"
         case Stage.SUSPENDED:
-            text = "suspended; set spec.desiredState to Active to go on"
+            text = "suspended; set spec.desiredState to Active to continue"
         case Stage.AWAITING_URL:
             text = _asked(upload)
         case Stage.AWAITING_READY:
             text = f"the storage was told to {_order(upload.outcome)}; waiting for its UploadReady"
         case Stage.RELEASE_BACKING_OFF:
-            tried = f"the storage failed to release the file (try {upload.releases})"
+            tried = f"the storage failed to release the file (attempt {upload.releases})"
             text = f"{tried}; the operator asks it again automatically"
         case Stage.HELD if upload.is_held_unbegun:
             return "not begun"
         case Stage.HELD if upload.step.reason is StepReason.TOO_LARGE:
             text = f"step {step} was not started{_said(upload.step)}; resume, restart or cancel the upload"
         case _:
-            text = f"step {step} has no retry left{_said(upload.step)}; resume, restart or cancel the upload"
+            text = (
+                f"step {step} has no retries left{_said(upload.step)}; resume, restart or cancel the upload"
+            )
     return text
 
 
@@ -182,8 +184,8 @@ def _awaited(upload: Upload) -> str:
 def _asked(upload: Upload) -> str:
     """What the storage was asked for with RestartPostprocessing."""
     if upload.cursor == len(upload.plan):
-        return "the storage was asked to announce the upload, which is known from this resource alone"
-    return f"step {upload.current_step} needs a fresh download URL, which the storage was asked for"
+        return "the storage was asked to announce the upload, which is known only from this resource"
+    return f"step {upload.current_step} needs a fresh download URL; waiting for the storage to send one"
 
 
 def _said(step: StepStatus) -> str:
@@ -211,11 +213,11 @@ def _end(upload: Upload) -> str:
         step, name = upload.steps[decider], upload.plan[decider].name
         if step.reason is StepReason.FINISHED_ELSEWHERE:
             return f"another service told the storage to {_order(upload.outcome)} during step {name}"
-        did = f"answered {step.outcome}" if step.reason is StepReason.REJECTED else "had no retry left"
+        did = f"answered {step.outcome}" if step.reason is StepReason.REJECTED else "had no retries left"
         return f"step {name} {did}{_said(step)}"
     if upload.outcome is not None and upload.stage in {Stage.ABORTED, Stage.DELETED}:
         return f"the storage was told to {_order(upload.outcome)}"
     return {
-        Stage.CANCELLED: "cancelled as asked",
+        Stage.CANCELLED: "cancelled as requested",
         Stage.UPLOAD_FAILED: "the storage failed to release the file; resume to try again",
     }.get(upload.stage, f"ended: {upload.stage}")

@@ -11,8 +11,8 @@ from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.states import Outcome, RestartMode, Stage
 
 HOW_TO_GO_ON = (
-    "if it is over already, running it can lose the file; resume, restart or cancel the upload "
-    "(resume and restart run it from the first step, cancel ends it and tells the storage nothing)"
+    "if it has already ended, running it can lose the file; resume, restart or cancel the upload "
+    "(resume and restart run it from the first step, cancel ends it without telling the storage)"
 )
 
 
@@ -44,28 +44,28 @@ def rejected(step: str, outcome: str, message: str) -> Notice:
 
 def retry_scheduled(step: str, attempt: int, message: str, wait: Millis) -> Notice:
     """An attempt has failed, and another one follows."""
-    text = f"{step}: attempt {attempt} failed{_because(message)}; next in {wait / 1000:g} s"
+    text = f"{step}: attempt {attempt} failed{_because(message)}; next attempt in {wait / 1000:g} s"
     return _warning("RetryScheduled", text)
 
 
 def held_exhausted(step: str, attempts: int, message: str) -> Notice:
-    """A step has no retry left, and its upload waits for a person."""
+    """A step has no retries left, and its upload waits for a person."""
     return _warning("Held", f"{_exhausted(step, attempts, message)}; held until it is resumed")
 
 
 def retries_exhausted(plan: StepPlan, attempts: int, message: str) -> Notice:
-    """A step has no retry left, and its `onExhausted` says how the upload ends or goes on."""
+    """A step has no retries left, and its `onExhausted` says how the upload ends or goes on."""
     text = f"{_exhausted(plan.name, attempts, message)}; outcome {plan.on_exhausted.lower()}"
     return _warning("RetriesExhausted", text)
 
 
 def too_large(step: str, message: str, *, held: bool) -> Notice:
     """The file is larger than the maxFilesize of a step."""
-    return _warning("TooLarge", f"{step}: {message}; {'held until it is resumed' if held else 'left out'}")
+    return _warning("TooLarge", f"{step}: {message}; {'held until it is resumed' if held else 'skipped'}")
 
 
 def _exhausted(step: str, attempts: int, message: str) -> str:
-    return f"{step}: no retry left after {attempts} attempts{_because(message)}"
+    return f"{step}: no retries left after {attempts} attempts{_because(message)}"
 
 
 def _because(message: str) -> str:
@@ -77,20 +77,20 @@ def _because(message: str) -> str:
 
 def upload_failed(failures: int) -> Notice:
     """The storage has failed to release the file once too often."""
-    text = f"the storage failed to release the file {failures} times; resume, restart or cancel it"
+    text = f"the storage failed to release the file {failures} times; resume, restart or cancel the upload"
     return _warning("UploadFailed", text)
 
 
 def released_elsewhere(outcome: Outcome | None) -> Notice:
     """The storage has released a file that we did not release."""
-    order = f"although it was told {outcome}" if outcome else "before postprocessing was over"
-    text = f"the storage released the file {order}; an earlier order, or does another service drive it?"
-    return _warning("ReleasedElsewhere", text)
+    order = f"although it was told {outcome}" if outcome else "before postprocessing ended"
+    text = f"the storage released the file {order}; did it follow an earlier order, or does another service"
+    return _warning("ReleasedElsewhere", f"{text} process this upload?")
 
 
 def released_unanswered(steps: Sequence[str]) -> Notice:
     """The storage was told to release a file, and of some steps no answer is known."""
-    text = f"the storage was told to release the file, and no answer is known of {', '.join(steps)}"
+    text = f"the storage was told to release the file, but no answer is known from {', '.join(steps)}"
     return _warning("ReleasedUnanswered", text)
 
 
@@ -102,7 +102,7 @@ def released_out_of_order(earlier: str, waited: Millis) -> Notice:
 
 def upload_missing(observed: str) -> Notice:
     """The storage says for the first time that it does not have the upload."""
-    return _warning("UploadMissing", f"{observed} The storage is asked again before the upload ends")
+    return _warning("UploadMissing", f"{observed} The operator asks again before it ends the upload")
 
 
 def gone(observed: str) -> Notice:
@@ -112,7 +112,7 @@ def gone(observed: str) -> Notice:
 
 def release_failed(failures: int, wait: Millis) -> Notice:
     """The storage has failed to release the file, and is asked again."""
-    text = f"the storage failed to release the file (try {failures}); next try in {wait / 1000:g} s"
+    text = f"the storage failed to release the file (attempt {failures}); next attempt in {wait / 1000:g} s"
     return _warning("ReleaseFailed", text)
 
 
@@ -128,15 +128,15 @@ def step_stalled(step: str, silent: Millis) -> Notice:
 def release_stalled(outcome: Outcome | None, *, may_send_again: bool) -> Notice:
     """The storage has not said what became of the outcome."""
     text = f"the storage has not answered PostprocessingFinished({outcome}) with UploadReady"
-    why = "was the file deleted meanwhile, has the answer got lost, or are asynchronous uploads off?"
+    why = "was the file deleted, was the answer lost, or are asynchronous uploads off?"
     again = "resume sends it again, " if may_send_again else ""
-    return _stalled(f"{text}; {why} {again}cancel ends the upload here")
+    return _stalled(f"{text}; {why} {again}cancel ends the upload without asking the storage")
 
 
 def url_stalled() -> Notice:
     """The storage has sent no fresh URL."""
     return _stalled(
-        "the storage does not answer RestartPostprocessing; is the upload still there? resume asks again"
+        "the storage does not answer RestartPostprocessing; does it still have the upload? resume asks again"
     )
 
 
@@ -150,7 +150,7 @@ def release_unanswered(outcome: Outcome | None, silent: Millis, *, may_send_agai
 def url_unanswered(silent: Millis) -> Notice:
     """The upload ends, because the storage has sent no fresh URL for too long."""
     text = f"the storage has not answered RestartPostprocessing {_for(silent)}"
-    return _warning(Stage.UNANSWERED, f"{text}; resume begins again and asks again")
+    return _warning(Stage.UNANSWERED, f"{text}; resume starts over and asks again")
 
 
 def _stalled(text: str) -> Notice:
@@ -171,24 +171,26 @@ def held_unbegun(why: str) -> Notice:
 
 def cancelled(outcome: Outcome) -> Notice:
     """A cancel was carried out."""
-    return _normal("Cancelled", f"cancelled as asked; outcome {outcome}")
+    return _normal("Cancelled", f"cancelled as requested; outcome {outcome}")
 
 
 def cancel_too_late(outcome: Outcome | None) -> Notice:
     """A cancel comes after the storage was told an outcome."""
-    text = f"PostprocessingFinished({outcome}) is already out; cancelled only if that fails"
+    text = f"PostprocessingFinished({outcome}) was already sent; the upload is cancelled only if that fails"
     return _warning("CancelTooLate", text)
 
 
 def step_resumed(step: str, token: str) -> Notice:
     """A resume of all uploads in a step was sent."""
-    return _normal("StepResumed", f"all uploads in step {step}, as asked by restart token {token}")
+    return _normal(
+        "StepResumed", f"resumed all uploads in step {step}, as requested by restart token {token}"
+    )
 
 
 def restarted(mode: RestartMode, token: str) -> Notice:
     """A resume or restart was carried out."""
     word = "Resumed" if mode is RestartMode.RESUME else "Restarted"
-    return _normal(word, f"as asked by restart token {token}")
+    return _normal(word, f"as requested by restart token {token}")
 
 
 def restart_refused(why: str) -> Notice:
@@ -203,5 +205,5 @@ def finished_elsewhere(outcome: Outcome) -> Notice:
     """Another service has told the storage an outcome."""
     orders = {Outcome.CONTINUE: "release the file", Outcome.DELETE: "delete the upload"}
     order = orders.get(outcome, "abort the upload")
-    text = f"another service told the storage to {order} before our postprocessing was over"
+    text = f"another service told the storage to {order} before postprocessing ended"
     return _warning("FinishedElsewhere", text)

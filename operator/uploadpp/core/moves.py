@@ -237,7 +237,7 @@ def back_off(
 
 
 def exhausted(upload: Upload, now: Millis, config: Config, *, reason: StepReason, message: str) -> Decision:
-    """The step has no retry left: do what its `onExhausted` says (F12)."""
+    """The step has no retries left: do what its `onExhausted` says (F12)."""
     plan, attempts = upload.plan[upload.cursor], upload.step.attempts
     if plan.on_exhausted is OnExhausted.HOLD:
         kept = end_step(upload, StepState.HELD, now, outcome=Outcome.RETRY, reason=reason, message=message)
@@ -298,7 +298,7 @@ def end(upload: Upload, stage: Stage, now: Millis, config: Config, message: str 
 
 def end_untold(upload: Upload, now: Millis, config: Config) -> Decision:
     """End a cancelled upload of which the storage may have been told something already."""
-    text = "cancelled as asked; the storage was not told, as it may have been told an outcome before"
+    text = "cancelled as requested; the storage was not told, because it may already have received an outcome"
     return end(upload, Stage.CANCELLED, now, config, message=text)
 
 

@@ -9,14 +9,16 @@ from uploadpp.core.commands import Notice, NoticeType
 
 LEGACY_ADVICE = (
     "the postprocessing service of ocis/OpenCloud is still running; switch it off "
-    "(OCIS_EXCLUDE_RUN_SERVICES=postprocessing or OC_EXCLUDE_RUN_SERVICES=postprocessing, or in a chart "
-    "services.postprocessing.image set to the operator's)"
+    "(OCIS_EXCLUDE_RUN_SERVICES=postprocessing or OC_EXCLUDE_RUN_SERVICES=postprocessing, or in its chart "
+    "services.postprocessing.image set to the operator's image)"
 )
 MISSED_ADVICE = (
-    "the stream removed them (its limits, or a purge); uploads that were announced in them are not known "
-    "here, and the storage has to announce them again"
+    "the limits of the stream or a purge removed them; uploads announced in them are unknown to the "
+    "operator until the storage announces them again"
 )
-SET_ASIDE = "a message that ends the operator was set aside; it stays in the stream, please report it"
+SET_ASIDE = (
+    "a message that crashes the operator was set aside; it remains in the stream; please report this bug"
+)
 
 
 def _warning(reason: str, text: str) -> Notice:
@@ -40,7 +42,7 @@ def message_set_aside(details: Mapping[str, object]) -> Notice:
 
 def uploads_not_recorded(reason: str, error: Exception) -> Notice:
     """The API server refuses the states of uploads."""
-    return _warning("UploadsNotRecorded", f"uploads go on, but cannot be recorded ({reason}): {error}")
+    return _warning("UploadsNotRecorded", f"uploads continue, but cannot be recorded ({reason}): {error}")
 
 
 def replaced_service_runs(what: str) -> Notice:
@@ -53,7 +55,7 @@ def replaced_service_runs(what: str) -> Notice:
 
 def operator_failed(error: Exception) -> Notice:
     """Our own code failed on an upload."""
-    text = f"the operator failed on this upload ({type(error).__name__}); its log says where"
+    text = f"internal error on this upload ({type(error).__name__}); see the log of the operator"
     return _warning("OperatorFailed", text)
 
 
@@ -64,18 +66,18 @@ def left_alone(error: Exception) -> Notice:
 
 def cannot_be_handled(error: Exception) -> Notice:
     """Our own code failed on a resource."""
-    text = f"the operator cannot handle this resource ({type(error).__name__}); its log says more"
+    text = f"internal error on this resource ({type(error).__name__}); see the log of the operator"
     return _warning("LeftAlone", text)
 
 
 def overruled(upload_id: str, name: str) -> str:
     """Why a person's resource is left alone: the storage has announced its upload, under this name."""
-    return f"the storage announced upload {upload_id} itself: it runs as configured, as {name}"
+    return f"the storage announced upload {upload_id} itself; it runs as configured, in resource {name}"
 
 
 def already_begun(steps: Sequence[str]) -> Notice:
     """A person's resource asks for other steps than those with which the upload runs."""
-    text = f"the storage announced the upload itself: it runs with the steps {', '.join(steps)}"
+    text = f"the storage announced the upload itself; it runs with the steps {', '.join(steps)}"
     return _warning("AlreadyBegun", text)
 
 

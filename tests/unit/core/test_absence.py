@@ -144,12 +144,12 @@ def test_an_upload_that_stays_absent_ends_as_gone_and_nothing_more_is_sent(
 
 LOST = "the storage does not have the upload: HTTP 404 for its download URL."
 ORDERED = (
-    f"{LOST} Either it has carried out PostprocessingFinished({{}}) and its UploadReady got lost, "
-    "or was the file, its folder or its space deleted before that?"
+    f"{LOST} Either it has carried out PostprocessingFinished({{}}) and its UploadReady was lost, "
+    "or the file, its folder or its space was deleted before that."
 )
 UNORDERED = (
-    f"{LOST} Was the file deleted meanwhile, or are asynchronous uploads off? They need "
-    "OCIS_ASYNC_UPLOADS=true (ocis) or OC_ASYNC_UPLOADS=true (OpenCloud) in the storage."
+    f"{LOST} Either the file was deleted, or asynchronous uploads are off: set OCIS_ASYNC_UPLOADS=true "
+    "(ocis) or OC_ASYNC_UPLOADS=true (OpenCloud) in the storage."
 )
 
 

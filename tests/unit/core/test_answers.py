@@ -58,7 +58,7 @@ def test_retry_starts_the_step_again_after_the_back_off() -> None:
     assert isinstance(notice, RetryNotice)
     assert (notice.failures, notice.backoff) == (1, 5_000)
     assert [(n.type, n.reason) for n in decision.notices] == [(NoticeType.WARNING, "RetryScheduled")]
-    assert decision.notices[0].message == "a: attempt 1 failed (busy); next in 5 s"
+    assert decision.notices[0].message == "a: attempt 1 failed (busy); next attempt in 5 s"
     step = story.upload.step
     assert (story.upload.stage, step.state, step.retries) == (Stage.BACKING_OFF, StepState.BACKING_OFF, 1)
     assert (step.outcome, step.message, step.reason) == ("retry", "busy", None)
@@ -115,7 +115,7 @@ def test_nobody_answers_for_delay() -> None:
 
 
 def spent(policy: OnExhausted) -> Story:
-    """The first of two steps has no retry left."""
+    """The first of two steps has no retries left."""
     story = begun(StepPlan(name="a", max_retries=1, on_exhausted=policy), "b")
     story.answers("retry")
     story.timer()
@@ -128,7 +128,7 @@ def test_out_of_retries_ends_the_upload(outcome: str) -> None:
     story = spent(OnExhausted(outcome.capitalize()))
     assert story.published[-1] == f"finish {outcome} 1"
     assert story.notices[-1].reason == "RetriesExhausted"
-    assert story.notices[-1].message == f"a: no retry left after 2 attempts (busy); outcome {outcome}"
+    assert story.notices[-1].message == f"a: no retries left after 2 attempts (busy); outcome {outcome}"
     step = story.upload.steps[0]
     assert (step.state, step.reason) == (StepState.FAILED, StepReason.RETRIES_EXHAUSTED)
     story.ready(failed=True)
@@ -228,7 +228,7 @@ def test_a_release_while_a_step_runs_ends_the_upload_with_a_warning() -> None:
     assert (story.upload.stage, story.upload.outcome) == (Stage.COMPLETED, Outcome.CONTINUE)
     assert story.upload.steps[0].reason is StepReason.RELEASED_ELSEWHERE
     assert (decision.notices[0].type, decision.commands) == (NoticeType.WARNING, ())
-    assert "before postprocessing was over" in story.upload.message
+    assert "before postprocessing ended" in story.upload.message
     assert story.answers("continue", step="a").ignored is Ignored.NOT_RUNNING
 
 

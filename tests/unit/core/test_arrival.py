@@ -213,7 +213,7 @@ def test_a_fresh_url_does_not_begin_what_a_person_has_to_decide_about() -> None:
     before = story.upload
     decision = story.arrives(FRESH_URL, user=RESTART_USER)
     assert decision.ignored is Ignored.HELD
-    assert decision.why == "whether the upload is over already has to be said by a person"
+    assert decision.why == "a person has to decide whether the upload has already ended"
     kept = before.origin.with_url_of(story.upload.origin)
     assert placeless(story.upload) == placeless(evolve(before, origin=kept))
     story.resumed()
@@ -237,7 +237,9 @@ def test_what_the_spec_of_a_resource_without_status_asks_for_counts_as_done(
 ) -> None:
     story = without_status(Control(restart=restart, generation=3))
     assert (story.upload.stage, story.upload.since) == (Stage.HELD, story.now)
-    assert story.upload.message.startswith("the operator made this resource, but it has no status, as after")
+    assert story.upload.message.startswith(
+        "the operator created this resource, but it has no status, as after"
+    )
     assert (story.upload.observed_generation, story.upload.observed_token) == (3, token)
     story.edited(story.upload.control)
     assert (story.upload.stage, story.published) == (Stage.HELD, [])

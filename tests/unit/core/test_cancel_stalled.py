@@ -19,7 +19,7 @@ def stalled(answer: str) -> Story:
 @pytest.mark.parametrize("answer", ["continue", "abort", "delete"])
 def test_cancel_ends_what_the_storage_does_not_answer_for(answer: str, policy: CancelPolicy) -> None:
     story = stalled(answer)
-    assert "cancel ends the upload here" in describe(story.upload)
+    assert "cancel ends the upload without asking the storage" in describe(story.upload)
     before = list(story.published)
     story.wanted(DesiredState.CANCELLED, policy)
     assert (story.upload.stage, story.published) == (Stage.CANCELLED, before)

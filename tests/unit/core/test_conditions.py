@@ -119,7 +119,7 @@ def test_suspended_is_shown_until_the_end() -> None:
         ConditionType.SUSPENDED,
         TRUE,
         "Requested",
-        "set spec.desiredState to Active to go on",
+        "set spec.desiredState to Active to continue",
         story.upload.since,
     )
     story.answers("delete")
@@ -161,15 +161,15 @@ def told(*events: str, policy: OnExhausted = OnExhausted.HOLD) -> str:
     ("events", "sentence"),
     [
         ((), "waiting for step a to answer (attempt 1)"),
-        (("delay",), "waiting until the configured delay is over"),
-        (("retry:busy",), "step a failed: busy; the operator starts it again automatically"),
-        (("retry",), "step a failed; the operator starts it again automatically"),
+        (("delay",), "waiting for the configured delay to end"),
+        (("retry:busy",), "step a failed: busy; the operator retries it automatically"),
+        (("retry",), "step a failed; the operator retries it automatically"),
         (
             ("retry", "tick", "retry:busy"),
-            "step a has no retry left: busy; resume, restart or cancel the upload",
+            "step a has no retries left: busy; resume, restart or cancel the upload",
         ),
-        (("suspend", "continue"), "suspended; set spec.desiredState to Active to go on"),
-        (("expired",), "step a needs a fresh download URL, which the storage was asked for"),
+        (("suspend", "continue"), "suspended; set spec.desiredState to Active to continue"),
+        (("expired",), "step a needs a fresh download URL; waiting for the storage to send one"),
         (("continue",), "the storage was told to release the file; waiting for its UploadReady"),
         (
             ("abort",),
@@ -179,11 +179,11 @@ def told(*events: str, policy: OnExhausted = OnExhausted.HOLD) -> str:
         (("continue", "ok"), "all steps passed; the storage released the file"),
         (("abort:Eicar", "failed"), "step a answered abort: Eicar"),
         (("delete", "failed"), "step a answered delete"),
-        (("cancel", "failed"), "cancelled as asked"),
+        (("cancel", "failed"), "cancelled as requested"),
         (("clean",), "the storage's sessions command removed the upload"),
         (
             ("continue", "failed"),
-            "the storage failed to release the file 1 times; resume, restart or cancel it",
+            "the storage failed to release the file 1 times; resume, restart or cancel the upload",
         ),
         (
             ("refused",),
@@ -201,7 +201,7 @@ def test_what_a_person_reads(events: tuple[str, ...], sentence: str) -> None:
 
 @pytest.mark.parametrize("policy", [OnExhausted.ABORT, OnExhausted.DELETE])
 def test_out_of_retries_is_said_with_the_last_words(policy: OnExhausted) -> None:
-    assert told("retry", "tick", "retry:busy", "failed", policy=policy) == "step a had no retry left: busy"
+    assert told("retry", "tick", "retry:busy", "failed", policy=policy) == "step a had no retries left: busy"
 
 
 def test_a_file_that_was_released_without_a_verdict_is_not_said_to_have_passed() -> None:
@@ -234,7 +234,7 @@ def test_releases_are_counted_while_they_are_tried_again() -> None:
     story = begun()
     story.ready(failed=True)
     assert describe(story.upload) == (
-        "the storage failed to release the file (try 1); the operator asks it again automatically"
+        "the storage failed to release the file (attempt 1); the operator asks it again automatically"
     )
 
 
@@ -255,7 +255,7 @@ def test_who_is_known_from_a_resource_alone_is_asked_for() -> None:
     story.state = evolve(story.upload, plan=(), origin=evolve(story.upload.origin, by_hand=True))
     story.edited(Control())
     assert describe(story.upload) == (
-        "the storage was asked to announce the upload, which is known from this resource alone"
+        "the storage was asked to announce the upload, which is known only from this resource"
     )
 
 
@@ -285,13 +285,13 @@ def test_who_is_held_before_it_has_begun_says_why_and_how_to_go_on() -> None:
     story = Story(config_of("a"))
     story.arrives(user=RESTART_USER)
     assert describe(story.upload) == (
-        "not begun; the storage announces this upload again, and how it went before is not known here; "
-        "if it is over already, running it can lose the file; resume, restart or cancel the upload "
-        "(resume and restart run it from the first step, cancel ends it and tells the storage nothing)"
+        "not begun; the storage announces this upload again, and its earlier history is unknown; "
+        "if it has already ended, running it can lose the file; resume, restart or cancel the upload "
+        "(resume and restart run it from the first step, cancel ends it without telling the storage)"
     )
     story.wanted(DesiredState.CANCELLED)
     assert describe(story.upload) == (
-        "cancelled as asked; the storage was not told, as it may have been told an outcome before"
+        "cancelled as requested; the storage was not told, because it may already have received an outcome"
     )
 
 
@@ -305,7 +305,7 @@ def test_that_no_service_listens_stands_before_the_stage_and_changes_nothing_els
     story = begun("a", "b")
     unserved = Unserved("a", Millis(story.now + 7))
     first, *others = conditions(story.upload, unserved)
-    text = "no service listens for step a; start one, and it answers what has waited"
+    text = "no service listens for step a; uploads wait until one is started"
     assert first == Condition(ConditionType.UNSERVED, TRUE, "NoService", text, unserved.since)
     assert tuple(others) == conditions(story.upload)
     assert conditions(story.upload, Unserved("b", story.now)) == conditions(story.upload)

@@ -111,7 +111,7 @@ def test_cancel_ends_the_upload_as_asked(stage: Stage, policy: CancelPolicy, out
     decision = story.wanted(CANCELLED, policy)
     assert story.published[-1] == f"finish {outcome} {releases + 1}"
     assert [(n.type, n.reason) for n in decision.notices] == [(NoticeType.NORMAL, "Cancelled")]
-    assert decision.notices[0].message == f"cancelled as asked; outcome {outcome}"
+    assert decision.notices[0].message == f"cancelled as requested; outcome {outcome}"
     assert story.upload.next_attempt_at is None
     story.ready(failed=True)
     assert story.upload.stage is Stage.CANCELLED
@@ -165,7 +165,7 @@ def test_a_new_token_is_a_new_run_and_an_old_one_is_nothing() -> None:
     assert (story.upload.run, story.upload.restarts, story.upload.observed_token) == (2, 1, "t1")
     assert decision.commands[0].mark.token == "t1"
     assert [(n.type, n.reason, n.message) for n in decision.notices] == [
-        (NoticeType.NORMAL, "Restarted", "as asked by restart token t1")
+        (NoticeType.NORMAL, "Restarted", "as requested by restart token t1")
     ]
     assert story.restarted("t1").commands == ()
     assert story.upload.run == 2
@@ -233,7 +233,7 @@ def test_a_wish_for_a_step_needs_one() -> None:
     story.cleaned()
     decision = story.restarted("t1", RestartMode.RESUME_STEP)
     assert decision.commands == ()
-    assert "this upload is Cleaned: choose one" in decision.notices[0].message
+    assert "this upload is Cleaned; set the token" in decision.notices[0].message
 
 
 def test_restart_with_an_expired_url_asks_for_a_fresh_one_first() -> None:

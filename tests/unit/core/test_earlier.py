@@ -122,7 +122,7 @@ def test_without_any_step_a_release_before_the_announcement_is_not_ours_either()
     """The order that we would have given at once was never published."""
     story = announced(RELEASED, steps=())
     assert [notice.reason for notice in story.notices] == ["ReleasedElsewhere"]
-    assert "before postprocessing was over" in story.upload.message
+    assert "before postprocessing ended" in story.upload.message
 
 
 def test_without_any_step_another_service_has_told_the_storage_what_we_would_have_told_it() -> None:
@@ -245,7 +245,7 @@ def test_what_was_cleaned_before_the_storage_announces_again_was_an_earlier_uplo
 ) -> None:
     story = announced(*earlier, user=RESTART_USER)
     assert story.upload.is_held_unbegun
-    assert story.upload.message.startswith("the storage announces this upload again, and how it went before")
+    assert story.upload.message.startswith("the storage announces this upload again, and its earlier history")
     assert story.upload.since == story.now
 
 

@@ -233,7 +233,7 @@ def test_an_outcome_told_by_another_service_cuts_the_current_step_short(word: st
         outcome,
         2,
     )
-    text = f"another service told the storage to {verb} before our postprocessing was over"
+    text = f"another service told the storage to {verb} before postprocessing ended"
     assert story.upload.message == text
     assert decision.notices == (Notice(NoticeType.WARNING, "FinishedElsewhere", text),)
 

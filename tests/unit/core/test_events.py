@@ -58,31 +58,34 @@ def restarted(
 TOLD: list[tuple[Callable[[], AnyDecision], str]] = [
     (
         lambda: begun("a").answers("retry"),
-        "Warning RetryScheduled: a: attempt 1 failed; next in 5 s",
+        "Warning RetryScheduled: a: attempt 1 failed; next attempt in 5 s",
     ),
     (
         lambda: begun(StepPlan(name="a", timeout=Millis(60_000), backoff=Millis(1_500))).timer(),
-        "Warning RetryScheduled: a: attempt 1 failed (no answer within 60 s); next in 1.5 s",
+        "Warning RetryScheduled: a: attempt 1 failed (no answer within 60 s); next attempt in 1.5 s",
     ),
     (
         lambda: begun(StepPlan(name="a", timeout=Millis(1_500), max_retries=0)).timer(),
-        "Warning RetriesExhausted: a: no retry left after 1 attempts (no answer within 1.5 s); outcome abort",
+        (
+            "Warning RetriesExhausted: a: no retries left after 1 attempts (no answer within 1.5 s); "
+            "outcome abort"
+        ),
     ),
     (
         lambda: begun("a").answers("?"),
         (
             "Warning InvalidOutcome: a answered '?', which is not an outcome; treated as retry\n"
             "Warning RetryScheduled: a: attempt 1 failed "
-            "(a answered '?', which is not an outcome; treated as retry); next in 5 s"
+            "(a answered '?', which is not an outcome; treated as retry); next attempt in 5 s"
         ),
     ),
     (
         lambda: spent(OnExhausted.HOLD),
-        "Warning Held: a: no retry left after 2 attempts (busy); held until it is resumed",
+        "Warning Held: a: no retries left after 2 attempts (busy); held until it is resumed",
     ),
     (
         lambda: spent(OnExhausted.CONTINUE),
-        "Warning RetriesExhausted: a: no retry left after 2 attempts (busy); outcome continue",
+        "Warning RetriesExhausted: a: no retries left after 2 attempts (busy); outcome continue",
     ),
     (
         lambda: begun("a").answers("delete", message="Eicar"),
@@ -91,17 +94,20 @@ TOLD: list[tuple[Callable[[], AnyDecision], str]] = [
     # the storage
     (
         lambda: released(failed=True),
-        "Warning ReleaseFailed: the storage failed to release the file (try 1); next try in 1.5 s",
+        "Warning ReleaseFailed: the storage failed to release the file (attempt 1); next attempt in 1.5 s",
     ),
     (
         lambda: released(failed=True, max_releases=0),
-        "Warning UploadFailed: the storage failed to release the file 1 times; resume, restart or cancel it",
+        (
+            "Warning UploadFailed: the storage failed to release the file 1 times; "
+            "resume, restart or cancel the upload"
+        ),
     ),
     (
         lambda: begun("a").ready(),
         (
-            "Warning ReleasedElsewhere: the storage released the file before postprocessing was over; "
-            "an earlier order, or does another service drive it?"
+            "Warning ReleasedElsewhere: the storage released the file before postprocessing ended; "
+            "did it follow an earlier order, or does another service process this upload?"
         ),
     ),
     # nobody answers
@@ -117,44 +123,44 @@ TOLD: list[tuple[Callable[[], AnyDecision], str]] = [
         (
             "Warning Stalled: "
             "the storage has not answered PostprocessingFinished(continue) with UploadReady; "
-            "was the file deleted meanwhile, has the answer got "
-            "lost, or are asynchronous uploads off? resume sends it again, cancel ends the upload here"
+            "was the file deleted, was the answer lost, or are asynchronous uploads off? "
+            "resume sends it again, cancel ends the upload without asking the storage"
         ),
     ),
     (
         lambda: stalled("abort"),
         (
             "Warning Stalled: the storage has not answered PostprocessingFinished(abort) with UploadReady; "
-            "was the file deleted meanwhile, has the answer got "
-            "lost, or are asynchronous uploads off? cancel ends the upload here"
+            "was the file deleted, was the answer lost, or are asynchronous uploads off? "
+            "cancel ends the upload without asking the storage"
         ),
     ),
     (
         without_url,
         (
             "Warning Stalled: the storage does not answer RestartPostprocessing; "
-            "is the upload still there? resume asks again"
+            "does it still have the upload? resume asks again"
         ),
     ),
     # people
     (
         lambda: cancelled(CancelPolicy.DELETE),
-        "Normal Cancelled: cancelled as asked; outcome delete",
+        "Normal Cancelled: cancelled as requested; outcome delete",
     ),
     (
         lambda: cancelled(CancelPolicy.ABORT, "continue"),
         (
-            "Warning CancelTooLate: PostprocessingFinished(continue) is already out; "
-            "cancelled only if that fails"
+            "Warning CancelTooLate: PostprocessingFinished(continue) was already sent; "
+            "the upload is cancelled only if that fails"
         ),
     ),
     (
         lambda: restarted(RestartMode.RESTART),
-        "Normal Restarted: as asked by restart token t1",
+        "Normal Restarted: as requested by restart token t1",
     ),
     (
         lambda: restarted(RestartMode.RESUME),
-        "Normal Resumed: as asked by restart token t1",
+        "Normal Resumed: as requested by restart token t1",
     ),
     (
         lambda: restarted(RestartMode.RESTART, from_step="x"),
@@ -164,14 +170,14 @@ TOLD: list[tuple[Callable[[], AnyDecision], str]] = [
         lambda: restarted(RestartMode.RESTART, "abort"),
         (
             "Warning RestartRefused: a restart after abort can lose the bytes in the storage; "
-            "mode ForceRestart does it all the same"
+            "use mode ForceRestart to restart anyway"
         ),
     ),
     (
         lambda: restarted(RestartMode.RESTART, "delete"),
         (
             "Warning RestartRefused: "
-            "the storage no longer holds the upload; mode ForceRestart tries all the same"
+            "the storage no longer holds the upload; use mode ForceRestart to try anyway"
         ),
     ),
     (
@@ -179,7 +185,7 @@ TOLD: list[tuple[Callable[[], AnyDecision], str]] = [
         (
             "Warning RestartRefused: "
             "the upload is cancelled; set spec.desiredState to Active in the same change\n"
-            "Normal Cancelled: cancelled as asked; outcome abort"
+            "Normal Cancelled: cancelled as requested; outcome abort"
         ),
     ),
     (

@@ -35,7 +35,7 @@ def test_a_step_is_left_out_for_a_larger_file() -> None:
     step = story.upload.steps[0]
     assert (step.state, step.reason) == (StepState.SKIPPED, StepReason.TOO_LARGE)
     assert step.message == "48213 bytes are more than its maxFilesize, 48212"
-    text = "a: 48213 bytes are more than its maxFilesize, 48212; left out"
+    text = "a: 48213 bytes are more than its maxFilesize, 48212; skipped"
     assert story.notices == [Notice(NoticeType.WARNING, "TooLarge", text)]
 
 

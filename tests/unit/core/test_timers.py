@@ -112,8 +112,8 @@ def test_a_missing_upload_ready_is_asked_for_again_and_then_reported(outcome: st
     assert story.published[1:] == [f"finish {outcome} {n}" for n in (1, 2, 3)]
     assert story.upload.stalled_at == story.now
     assert story.upload.message.endswith(
-        f"({outcome}) with UploadReady; was the file deleted meanwhile, has the answer got "
-        "lost, or are asynchronous uploads off? resume sends it again, cancel ends the upload here"
+        f"({outcome}) with UploadReady; was the file deleted, was the answer lost, or are asynchronous "
+        "uploads off? resume sends it again, cancel ends the upload without asking the storage"
     )
     assert story.notices[-1].reason == "Stalled"
     assert wake_at(story.upload, story.config) == story.now + story.config.unanswered_after
@@ -223,7 +223,7 @@ def test_a_storage_that_never_sends_a_url_is_waited_for_no_longer() -> None:
     story.timer()
     early(story)
     decision = story.timer()
-    text = "the storage has not answered RestartPostprocessing for 660 s; resume begins again and asks again"
+    text = "the storage has not answered RestartPostprocessing for 660 s; resume starts over and asks again"
     assert decision.notices == (Notice(NoticeType.WARNING, "Unanswered", text),)
     assert (story.upload.stage, story.upload.message) == (Stage.UNANSWERED, text)
     (step,) = story.upload.steps

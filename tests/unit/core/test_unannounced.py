@@ -27,7 +27,7 @@ def made(config: object = NO_STEPS, desired: DesiredState = DesiredState.ACTIVE)
 def test_without_steps_the_storage_is_asked_first() -> None:
     story = made()
     assert (story.upload.stage, story.published) == (Stage.AWAITING_URL, ["restart finished 1"])
-    assert "known from this resource alone" in describe(story.upload)
+    assert "known only from this resource" in describe(story.upload)
     story.arrives(FRESH_URL, user=RESTART_USER)
     assert (story.upload.stage, story.published[1:]) == (Stage.AWAITING_READY, ["finish continue 1"])
 

@@ -37,7 +37,7 @@ def test_a_wish_for_a_step_goes_out_with_its_token_and_says_so() -> None:
     assert decision.commands == (
         ResumeStep(Mark(Kind.RESUME, story.upload.received_at, 2, 1, "t1", "t1"), "a"),
     )
-    text = "all uploads in step a, as asked by restart token t1"
+    text = "resumed all uploads in step a, as requested by restart token t1"
     assert decision.notices == (Notice(NoticeType.NORMAL, "StepResumed", text),)
 
 
@@ -63,7 +63,10 @@ def test_a_suspended_upload_asks_for_its_own_step_only() -> None:
     story = suspended()
     decision = story.restarted("t1", RESUME_STEP, "a", desired=SUSPENDED)
     assert decision.commands == ()
-    assert decision.notices[0].message == "this upload is Suspended: choose one in the step that is meant"
+    assert (
+        decision.notices[0].message
+        == "this upload is Suspended; set the token on an upload that is in the step"
+    )
     decision = story.restarted("t2", RESUME_STEP, "b", desired=SUSPENDED)
     assert [command.step for command in decision.commands if isinstance(command, ResumeStep)] == ["b"]
 
@@ -72,7 +75,10 @@ def test_an_upload_that_was_not_looked_at_yet_starts_and_asks_for_no_others() ->
     wish = RestartRequest(token="t1", mode=RESUME_STEP, from_step="a")
     story = by_hand(Control(restart=wish))
     decision = story.edited(story.upload.control)
-    assert decision.notices[0].message == "this upload is Pending: choose one in the step that is meant"
+    assert (
+        decision.notices[0].message
+        == "this upload is Pending; set the token on an upload that is in the step"
+    )
     assert story.published == ["start a 1"]
 
 

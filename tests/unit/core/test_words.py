@@ -162,7 +162,7 @@ CASES = [
         lambda story: story.arrives(FRESH_URL),
         Ignored.UPLOAD_ABORTED,
         "processing an aborted upload again would lose its bytes (F13); "
-        "use spec.restart with mode ForceRestart if that is wanted",
+        "to do that anyway, use spec.restart with mode ForceRestart",
     ),
     Case(
         lambda: answered("delete"),

@@ -60,12 +60,12 @@ def test_what_failed_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     story = begun(StepPlan(name="a", max_retries=1, backoff=Millis(5_000)))
     story.answers("retry", message="busy")
-    assert told(story, caplog) == ["INFO RetryScheduled: a: attempt 1 failed (busy); next in 5 s"]
+    assert told(story, caplog) == ["INFO RetryScheduled: a: attempt 1 failed (busy); next attempt in 5 s"]
     assert fields(caplog)["attempt"] == 1
     story.timer()
     story.answers("retry", message="busy")
     story.ready(failed=True)
-    assert told(story, caplog, []) == ["WARNING RetriesExhausted: step a had no retry left: busy"]
+    assert told(story, caplog, []) == ["WARNING RetriesExhausted: step a had no retries left: busy"]
 
 
 def test_what_waits_for_somebody_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -76,14 +76,14 @@ def test_what_waits_for_somebody_is_a_warning(caplog: pytest.LogCaptureFixture) 
     assert line.startswith("WARNING Stalled: step a has not answered for 60 s")
     held = begun(StepPlan(name="a", max_retries=0, on_exhausted=OnExhausted.HOLD))
     held.answers("retry")
-    assert told(held, caplog)[0].startswith("WARNING Held: a: no retry left after 1 attempts")
+    assert told(held, caplog)[0].startswith("WARNING Held: a: no retries left after 1 attempts")
 
 
 def test_wishes_of_people_are_on_record(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     story = begun("a")
     story.restarted("token-1")
-    assert told(story, caplog) == ["INFO Restarted: as asked by restart token token-1"]
+    assert told(story, caplog) == ["INFO Restarted: as requested by restart token token-1"]
 
 
 def test_an_upload_without_steps(caplog: pytest.LogCaptureFixture) -> None:

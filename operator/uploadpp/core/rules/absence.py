@@ -50,9 +50,9 @@ def _observed(upload: Upload, seen: Absent) -> str:
     if upload.stage is Stage.AWAITING_READY and upload.outcome is not Outcome.ABORT:
         return (
             f"{text} Either it has carried out PostprocessingFinished({upload.outcome}) and its UploadReady "
-            "got lost, or was the file, its folder or its space deleted before that?"
+            "was lost, or the file, its folder or its space was deleted before that."
         )
     return (
-        f"{text} Was the file deleted meanwhile, or are asynchronous uploads off? They need "
-        "OCIS_ASYNC_UPLOADS=true (ocis) or OC_ASYNC_UPLOADS=true (OpenCloud) in the storage."
+        f"{text} Either the file was deleted, or asynchronous uploads are off: set OCIS_ASYNC_UPLOADS=true "
+        "(ocis) or OC_ASYNC_UPLOADS=true (OpenCloud) in the storage."
     )

@@ -19,8 +19,8 @@ from uploadpp.core.rules.earlier import Decide, told_before
 from uploadpp.core.rules.order import placed
 from uploadpp.core.states import DesiredState, Ignored, Outcome, Stage
 
-ANNOUNCED_AGAIN = "the storage announces this upload again, and how it went before is not known here"
-RESTORED = "the operator made this resource, but it has no status, as after a restore from a backup"
+ANNOUNCED_AGAIN = "the storage announces this upload again, and its earlier history is unknown"
+RESTORED = "the operator created this resource, but it has no status, as after a restore from a backup"
 
 
 def first_arrival(
@@ -100,14 +100,14 @@ def arrival_again(upload: Upload, arrived: BytesReceived, now: Millis, config: C
     if upload.control.desired is DesiredState.CANCELLED:
         return ignore(renewed, Ignored.UPLOAD_ENDED, "the upload is cancelled")
     if upload.is_held_unbegun:
-        return ignore(renewed, Ignored.HELD, "whether the upload is over already has to be said by a person")
+        return ignore(renewed, Ignored.HELD, "a person has to decide whether the upload has already ended")
     if upload.stage is not Stage.CLEANED:
         if forbids_second_abort(upload):
             return ignore(
                 renewed,
                 Ignored.UPLOAD_ABORTED,
                 "processing an aborted upload again would lose its bytes (F13); "
-                "use spec.restart with mode ForceRestart if that is wanted",
+                "to do that anyway, use spec.restart with mode ForceRestart",
             )
         if upload.outcome is Outcome.DELETE or upload.stage is Stage.COMPLETED:
             return ignore(renewed, Ignored.UPLOAD_ENDED, "the storage has already carried out the outcome")

@@ -201,14 +201,14 @@ def _refusal(upload: Upload, wish: RestartRequest) -> str:
         return "the upload is cancelled; set spec.desiredState to Active in the same change"
     step = wish.from_step or upload.current_step
     if of_step and (not step or (upload.stage in UNMOVED and step != upload.current_step)):
-        return f"this upload is {upload.stage}: choose one in the step that is meant"
+        return f"this upload is {upload.stage}; set the token on an upload that is in the step"
     if wish.mode is not RestartMode.RESTART:
         return ""
     if upload.stage is Stage.CLEANED or upload.stage is Stage.COMPLETED or upload.outcome is Outcome.DELETE:
-        return "the storage no longer holds the upload; mode ForceRestart tries all the same"
+        return "the storage no longer holds the upload; use mode ForceRestart to try anyway"
     if forbids_second_abort(upload):
         return (
-            "a restart after abort can lose the bytes in the storage; mode ForceRestart does it all the same"
+            "a restart after abort can lose the bytes in the storage; use mode ForceRestart to restart anyway"
         )
     return ""
 
