@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,27 @@ def test_every_field_case_names_tests_that_exist() -> None:
         assert now, case
         assert named, case
         assert named <= known, (case, named - known)
+
+
+def twice(keys: list[frozenset[str]]) -> list[list[str]]:
+    """The keys that come more than once: a merge has kept an entry in an earlier wording, too."""
+    return [sorted(key) for key, count in Counter(keys).items() if count > 1]
+
+
+def test_no_field_case_is_listed_twice() -> None:
+    cases = [(row[0], re.findall(r"`(test_\w+)`", row[3])) for row in tables("findings.md")[2]]
+    assert twice([frozenset((case, *named)) for case, named in cases if len(named) > 1]) == []
+
+
+def test_no_failure_is_listed_twice() -> None:
+    failures = [row[0] for table in tables("failure-modes.md") for row in table]
+    assert twice([frozenset((failure,)) for failure in failures]) == []
+
+
+def test_no_change_is_listed_twice() -> None:
+    changes = re.findall(r"^- .*?(?=^[-#]|\Z)", (ROOT / "CHANGELOG.md").read_text(), re.DOTALL | re.MULTILINE)
+    names = [frozenset(re.findall(r"`([^`]+)`", re.sub(r"\s+", " ", change))) for change in changes]
+    assert twice([each for each in names if len(each) > 2]) == []
 
 
 def test_the_threat_model_names_tests_that_exist() -> None:
