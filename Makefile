@@ -18,8 +18,10 @@ dev: binaries ## a control plane, NATS and the operator in the background (STEPS
 dev-down: venv ## stop what `make dev` started
 	@$(PYTHON) -m e2e.dev down
 
-test: check coverage binaries test-binaries ## all checks and all tests
-	@scripts/test
+test: venv ## all checks and all tests
+	@scripts/check & checks=$$!; scripts/coverage; covered=$$?; wait $$checks && exit $$covered
+	@$(MAKE) --no-print-directory binaries test-binaries
+	@scripts/test $$(scripts/coverage --paths | sed 's/^/--ignore=/')
 
 burst: binaries ## 16,000 uploads at once, none lost (a minute, on a machine with nothing else to do)
 	@BURST_UPLOADS=$(or $(BURST_UPLOADS),16000) scripts/test -n 0 tests/integration/test_burst.py
