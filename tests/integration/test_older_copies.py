@@ -22,6 +22,8 @@ LEASE_SECONDS = 2
 RENEWALS_SECONDS = 1.5
 """So long after something has happened the Lease says so."""
 STEPS = ("policies", "virusscan")
+LOST = 100
+"""More than the API server writes of its own accord when it starts."""
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +35,16 @@ def cluster() -> Iterator[LocalCluster]:
 
 
 @pytest.fixture
-def operator(cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str) -> Operator:
-    quick = {"UPLOADPP_LEASE_DURATION": f"{LEASE_SECONDS}s"}
-    return Operator(instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace, environment=quick))
+def lease_seconds() -> int:
+    return LEASE_SECONDS
+
+
+@pytest.fixture
+def operator(
+    cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str, lease_seconds: int
+) -> Operator:
+    lease = {"UPLOADPP_LEASE_DURATION": f"{lease_seconds}s"}
+    return Operator(instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace, environment=lease))
 
 
 @dataclass
@@ -154,6 +163,26 @@ async def test_etcd(
         assert said[each].finished == ("continue",)
     for each in ("old-aborts", "new-aborts"):
         assert said[each].finished == ("abort",)
+
+
+@pytest.mark.parametrize("lease_seconds", [120])
+async def test_etcd_without_the_last_creations(
+    cluster: LocalCluster, operator: Operator, services: Services, kubectl: Kubectl, tmp_path: Path
+) -> None:
+    """The copy is younger than the last renewal, so only the version of a list shows that it is one."""
+    await start_working(operator)
+    await asyncio.to_thread(save, cluster.etcd, cluster.etcd.data, tmp_path / "etcd")
+    lost = dict.fromkeys([f"new-waits-{n}" for n in range(LOST)], "Running")
+    await services.upload(*lost)
+    await until_reasons(kubectl, lost)
+    await asyncio.to_thread(put_etcd_back, cluster, tmp_path / "etcd")
+    await until_reasons(kubectl, lost)
+    services.begun, services.holds = True, False
+    await services.again()
+    await until_reasons(kubectl, dict.fromkeys(lost, "Completed"))
+    said = await histories(services.js)
+    assert all(said[each].finished == ("continue",) for each in lost)
+    assert "resource deleted" not in operator.log.read_text()
 
 
 @pytest.mark.parametrize("way", ["stopped, without a note", "stopped, and others have spoken", "working"])

@@ -58,6 +58,10 @@ class ConflictError(ApiError):
     """The object exists already, or is not in the state the request was made for."""
 
 
+class OlderStoreError(Exception):
+    """A list is from before a write that the API server has confirmed: etcd was put back from a copy."""
+
+
 class RefusedError(ApiError):
     """The API server has answered and does not take this object; that can last, and can end."""
 

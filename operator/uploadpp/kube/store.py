@@ -20,6 +20,7 @@ from uploadpp.kube.errors import (
     ExpiredError,
     MissingKindError,
     NotFoundError,
+    OlderStoreError,
     Refusal,
     RefusedError,
     TooLargeAnswerError,
@@ -143,12 +144,18 @@ class Store:
         page = await self._api.request("GET", self._path, params={"limit": "1"})
         return len(page.get("items", [])) + int(page.get("metadata", {}).get("remainingItemCount", 0))
 
-    async def list_all(self, selector: str = "", fields: str = "") -> AsyncIterator[Json]:
+    async def list_all(self, selector: str = "", fields: str = "", newest: int = 0) -> AsyncIterator[Json]:
         """Every resource that a label and a field selector leave, in pages.
 
         When the rest of a list has expired it is read from the start, so a resource may come twice.
 
+        Args:
+            selector: of labels; all resources when empty.
+            fields: a field selector; all resources when empty.
+            newest: the highest version that a resource is known to have had; 0 when none is known.
+
         Raises:
+            OlderStoreError: the list is from before that version.
             RefusedError: the CRD in the cluster does not know a field that is asked for.
         """
         token, limit, attempts = "", min(FIRST_PAGE, PAGE), 1
@@ -173,7 +180,11 @@ class Store:
                     raise
                 limit = max(1, limit // 4)
                 continue
-            token = page.get("metadata", {}).get("continue", "")
+            meta = page.get("metadata", {})
+            version = meta.get("resourceVersion", "")
+            if not token and version.isdecimal() and 0 < int(version) < newest:
+                raise OlderStoreError(f"GET {self._path}: version {version}, {newest} was written before")
+            token = meta.get("continue", "")
             items: list[Json] = page.pop("items", None) or []
             if items:
                 limit = max(1, min(PAGE, PAGE_BYTES * len(items) // sum(map(_size, items))))

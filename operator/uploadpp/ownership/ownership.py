@@ -15,6 +15,7 @@ from typing import Any
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.sharding import Shard
 from uploadpp.core.tracing import trace_of
+from uploadpp.kube.errors import OlderStoreError
 from uploadpp.kube.lease import Lease
 from uploadpp.ownership.dependencies import Dependencies
 from uploadpp.ownership.drain import ended, release_lease, wait_for_writes, wait_until_drained
@@ -40,6 +41,7 @@ from uploadpp.wire.stream_message import StreamMessage
 log = logging.getLogger(__name__)
 
 DEAF_MS = 1000
+PUT_BACK = "etcd was put back from an older copy"
 LEAVING_SECONDS, REST_SECONDS = 0.2, 2.0
 
 
@@ -304,7 +306,10 @@ class Ownership:
             while True:
                 done, _ = await asyncio.wait({*mine, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    task.result()  # raises what ended it
+                    try:
+                        task.result()  # raises what ended it
+                    except OlderStoreError as error:
+                        raise self._lease.gone_back(f"{error}: {PUT_BACK}") from error
                 if done & mine:
                     return not stop.is_set()
                 raise RuntimeError(f"a task that should run forever ended: {done}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uploadpp.core.commands import Notice
+from uploadpp.kube.errors import OlderStoreError
 from uploadpp.kube.lease import LeaseLostError
 from uploadpp.pipeline import event_texts
 from uploadpp.pipeline.fence import FencedError
@@ -29,7 +30,7 @@ SAID = 1000
 """So many faults are remembered, so that none is said again and again."""
 AFTER_FAULT_MS = 60_000
 """A timer about which our own code fails is tried again so much later."""
-ENDS = (LeaseLostError, FencedError)
+ENDS = (LeaseLostError, FencedError, OlderStoreError)
 """What ends the ownership of all uploads, not only the work on one."""
 Post = Callable[[str, str, Notice], None]
 

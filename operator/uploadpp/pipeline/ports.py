@@ -40,8 +40,8 @@ class Resources(Protocol):
     async def count(self) -> int:
         """How many resources there are."""
 
-    def list_all(self, selector: str = "", fields: str = "") -> AsyncIterator[Json]:
-        """Every resource that the selectors of labels and fields leave."""
+    def list_all(self, selector: str = "", fields: str = "", newest: int = 0) -> AsyncIterator[Json]:
+        """Every resource that the selectors of labels and fields leave, in a list from `newest` or later."""
 
     async def get(self, name: str) -> Json | None:
         """One resource, None when it is not there."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis
 from uploadpp.core.naming import resource_name
-from uploadpp.kube.errors import ApiError
-from uploadpp.kube.store import stored
+from uploadpp.kube.errors import ApiError, OlderStoreError
+from uploadpp.kube.store import stored, version_of
 from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.deferred import Deferral, DeferredMessage, DeferredMessages
 from uploadpp.pipeline.faults import Faults
@@ -104,6 +104,7 @@ class Vanished:
                     await self._wake.wait()
             self._wake.clear()
             asked, began = list(self._doubts.values()), loop.time()
+            newest = max((version_of(d.tracked.stored) for d in asked if d.tracked.stored), default=0)
             taken = await self._are_taken() if asked else None
             if taken is False:
                 self._missing_until = loop.time() + AFTERWARDS_SECONDS
@@ -113,24 +114,32 @@ class Vanished:
                 if taken is False or (taken is None and age >= UNDECIDED_SECONDS):
                     self._decide(doubt, router, keep=True)
                 elif taken and age >= SECOND_LOOK_SECONDS:
-                    await self._look_again(doubt, router)
+                    await self._look_again(doubt, router, newest)
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _look_again(self, doubt: _Doubt, router: Router) -> None:
-        """Forget an upload whose resource is gone. A fault of ours on one keeps nobody from the others."""
+    async def _look_again(self, doubt: _Doubt, router: Router, newest: int) -> None:
+        """Forget an upload whose resource is gone. A fault of ours on one keeps nobody from the others.
+
+        Raises:
+            OlderStoreError: nobody has deleted it: etcd was put back to before version `newest`.
+        """
         try:
-            if not await self._is_there(doubt, router):
+            if not await self._is_there(doubt, router, newest):
                 self._decide(doubt, router, keep=False)
+        except OlderStoreError:
+            raise
         except Exception as error:  # noqa: BLE001 -- logged in `Faults.report`
             self._faults.report(doubt.tracked, error)
             if self._doubts.get(doubt.tracked.upload.id) is doubt:
                 self._decide(doubt, router, keep=True)
 
-    async def _is_there(self, doubt: _Doubt, router: Router) -> bool:
+    async def _is_there(self, doubt: _Doubt, router: Router, newest: int) -> bool:
         """Whether it is not gone at all: of what has another label now the watch says that it is deleted."""
         tracked = doubt.tracked
         try:
-            found = await self._resources.get(tracked.name)
+            # A list, because it tells the version of the store also when the resource is not in it.
+            listing = self._resources.list_all(fields=f"metadata.name={tracked.name}", newest=newest)
+            found = next(iter([each async for each in listing]), None)
         except ApiError as error:
             log.debug("cannot tell whether a resource was deleted: %s", error)
             return True  # it is asked for again

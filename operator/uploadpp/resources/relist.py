@@ -13,7 +13,7 @@ import logging
 
 from uploadpp.core.sharding import BUCKET_LABEL
 from uploadpp.kube.errors import ApiError, RefusedError
-from uploadpp.kube.store import stored
+from uploadpp.kube.store import stored, version_of
 from uploadpp.pipeline.ports import Resources, Watching
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.pipeline.write_guard import WriteGuard
@@ -104,7 +104,8 @@ class Lister:
         before = [(e.name, e.stored) for e in known if e.stored is not None] + self._finished.stored
         versions = {each.uid: each for _, each in before}
         listed: set[str] = set()
-        async for resource in self._resources.list_all(self._selector):
+        newest = max(map(version_of, versions.values()), default=0)
+        async for resource in self._resources.list_all(self._selector, newest=newest):
             uid = resource["metadata"]["uid"]
             listed.add(uid)
             self._guard.check_not_older(versions.get(uid), stored(resource))

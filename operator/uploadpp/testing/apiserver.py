@@ -134,9 +134,10 @@ class ApiServer:
         found = [each for each in self.resources.values() if _selected(each, params.get("fieldSelector", ""))]
         if params.get("labelSelector", "").endswith(f"!{BUCKET_LABEL}"):
             found = [each for each in found if BUCKET_LABEL not in each["metadata"].get("labels", {})]
+        meta = {"resourceVersion": str(self._version)}
         if params.get("limit") == "1":
-            return {"items": found[:1], "metadata": {"remainingItemCount": max(len(found) - 1, 0)}}
-        return {"items": found, "metadata": {}}
+            return {"items": found[:1], "metadata": {**meta, "remainingItemCount": max(len(found) - 1, 0)}}
+        return {"items": found, "metadata": meta}
 
     def _get(self, name: str) -> Json:
         try:

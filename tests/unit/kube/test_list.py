@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from uploadpp.kube.errors import ExpiredError
+from uploadpp.kube.errors import ExpiredError, OlderStoreError
 from uploadpp.kube.store import PAGE, PAGE_BYTES, Store
 
 METADATA: dict[str, Callable[[str], dict[str, Any]]] = {
@@ -21,9 +21,12 @@ METADATA: dict[str, Callable[[str], dict[str, Any]]] = {
 class Pages:
     """Answers lists, and says from time to time that the rest is not available any more."""
 
-    def __init__(self, count: int, size: int, expiries: int = 0, where: str = "annotations") -> None:
+    def __init__(
+        self, count: int, size: int, expiries: int = 0, where: str = "annotations", version: str = ""
+    ) -> None:
         self._count, self._size, self._expiries = count, size, expiries
         self._metadata = METADATA[where]("x" * size)
+        self._version = version
         self.limits: list[int] = []
 
     async def request(self, method: str, path: str, params: dict[str, str]) -> dict[str, Any]:
@@ -35,7 +38,8 @@ class Pages:
         self.limits.append(limit)
         end = min(start + limit, self._count)
         items = [{"metadata": {"name": str(n), **self._metadata}} for n in range(start, end)]
-        return {"items": items, "metadata": {"continue": str(end) if end < self._count else ""}}
+        token = str(end) if end < self._count else ""
+        return {"items": items, "metadata": {"continue": token, "resourceVersion": self._version}}
 
 
 async def names(pages: Pages) -> list[str]:
@@ -75,3 +79,15 @@ async def test_s2_a_resource_of_a_crd_that_takes_all_stops_no_list(spec: object)
             return page
 
     assert len(await names(Odd(200, 10))) == 200
+
+
+@pytest.mark.parametrize(("version", "newest"), [("7", 0), ("7", 7), ("", 9), ("opaque", 9)])
+async def test_a_list_from_after_what_is_known_is_read(version: str, newest: int) -> None:
+    store = Store(cast("Any", Pages(2, 10, version=version)), "ocis")
+    assert len([each async for each in store.list_all(newest=newest)]) == 2
+
+
+async def test_a_list_from_before_a_write_is_not_read() -> None:
+    store = Store(cast("Any", Pages(2, 10, version="7")), "ocis")
+    with pytest.raises(OlderStoreError, match="version 7, 8 was written before"):
+        _ = [each async for each in store.list_all(newest=8)]

@@ -1,6 +1,7 @@
 """Resources that are not there any more: forgotten when a person has deleted them, else recorded anew."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from uploadpp.core.inputs import CleanUpload, StepFinished
 from uploadpp.core.model import Millis
 from uploadpp.core.sharding import BUCKET_LABEL, Shard, bucket_label
 from uploadpp.core.states import Outcome
-from uploadpp.kube.errors import ApiError, UnavailableError
+from uploadpp.kube.errors import ApiError, OlderStoreError, UnavailableError
 from uploadpp.kube.store import Stored
 from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.tracked_upload import TrackedUpload
@@ -37,6 +38,7 @@ class Cluster(Side):
         super().__init__(shard)
         self.answers = list(answers)
         self.there: dict[str, dict[str, Any]] = {}
+        self.version = 100
         self.labelled: list[tuple[str, str, str]] = []
         for name in ("a", "b"):
             self.inputs.listed(driven(name, name))
@@ -49,8 +51,13 @@ class Cluster(Side):
             raise answer
         return answer
 
-    async def get(self, name: str) -> dict[str, Any] | None:
-        return self.there.get(name)
+    async def list_all(self, selector: str = "", fields: str = "", newest: int = 0) -> AsyncIterator[Any]:
+        del selector
+        if self.version < newest:
+            raise OlderStoreError(f"GET: version {self.version}")
+        found = self.there.get(fields.removeprefix("metadata.name="))
+        if found is not None:
+            yield found
 
     async def write_bucket(self, name: str, version: str, bucket: str) -> Stored:
         self.labelled.append((name, version, bucket))
@@ -101,6 +108,18 @@ async def test_it_is_forgotten_only_when_such_resources_are_taken(
         assert (tracked.stored, tracked.storable, tracked.name) == (None, True, "a")
         assert "a" in cluster.stored
         assert tracked.upload.control.generation == tracked.upload.observed_generation == 1
+
+
+async def test_what_an_older_copy_of_etcd_does_not_have_is_not_forgotten() -> None:
+    cluster = Cluster(HERE)
+    tracked = cluster.tracked()
+    assert tracked is not None
+    assert tracked.stored is not None
+    cluster.version = int(tracked.stored.version) - 1
+    cluster.inputs.gone("a", "uid-a")
+    with pytest.raises(OlderStoreError):
+        await asyncio.wait_for(cluster.vanished.run(cluster.router), 10)
+    assert cluster.tracked() is tracked
 
 
 async def test_what_is_told_after_the_crd_was_missing_has_gone_with_it() -> None:

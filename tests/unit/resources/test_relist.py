@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from uploadpp.kube.errors import RefusedError, UnavailableError
+from uploadpp.kube.errors import OlderStoreError, RefusedError, UnavailableError
 from uploadpp.kube.lease import LeaseLostError
 from uploadpp.kube.store import Stored
 from uploadpp.pipeline.write_guard import WriteGuard
@@ -29,6 +29,7 @@ class Shelves:
         self.in_memory: list[object] = []
         self.gone: list[str] = []
         self.version = "7"
+        self.at = 10
         self.lost: Exception | None = None
         lease = SimpleNamespace(gone_back=LeaseLostError)
         self.check_not_older = WriteGuard(cast("Any", lease)).check_not_older
@@ -42,7 +43,9 @@ class Shelves:
     async def count(self) -> int:
         return self.kept
 
-    async def list_all(self, selector: str = "", fields: str = "") -> AsyncIterator[Any]:
+    async def list_all(self, selector: str = "", fields: str = "", newest: int = 0) -> AsyncIterator[Any]:
+        if self.at < newest:
+            raise OlderStoreError(f"GET: version {self.at}")
         self.asked.append((selector, fields))
         if self.refused is not None and fields:
             raise self.refused
@@ -108,14 +111,15 @@ async def test_whoever_was_not_listed_is_known_once_the_watch_has_begun(*, missi
     running.cancel()
 
 
-@pytest.mark.parametrize("shown_by", ["the Lease", "a resource"])
+@pytest.mark.parametrize("shown_by", ["the Lease", "a resource", "the list"])
 async def test_what_an_older_copy_of_etcd_does_not_have_is_not_gone(shown_by: str) -> None:
     shelves = Shelves(0)
     shelves.stored = [("a", Stored("the same in each", "8", 1)), ("b", Stored("not in the copy", "9", 1))]
-    shelves.version = "8" if shown_by == "the Lease" else "7"
+    shelves.version = "7" if shown_by == "a resource" else "8"
+    shelves.at = 8 if shown_by == "the list" else 10
     shelves.lost = LeaseLostError("the Lease has gone back") if shown_by == "the Lease" else None
     watch = SimpleNamespace(opened=asyncio.Event(), take_kind_was_missing=lambda: False)
     watch.opened.set()
-    with pytest.raises(LeaseLostError):
+    with pytest.raises((LeaseLostError, OlderStoreError)):
         await shelves.listing().run(cast("Any", watch), 3600)
     assert shelves.gone == []
