@@ -19,7 +19,7 @@ from uploadpp.core.inputs import (
     StartedElsewhere,
 )
 from uploadpp.core.model import LogPosition, Millis, Upload
-from uploadpp.core.replay import Position, apply, recount, renumbered, wanted
+from uploadpp.core.replay import Position, apply, is_counted, recount, renumbered, wanted
 from uploadpp.core.rules.control import concerns
 from uploadpp.core.states import Outcome
 
@@ -45,7 +45,8 @@ def catch_up(
 ) -> Known:
     """The upload after all that was said, up to the position `last` of the log."""
     upload = known.upload
-    held = {command.mark.event_id(upload_id): command for command in known.missing}
+    plan = upload.plan if upload is not None else ()
+    held = {command.mark.event_id(upload_id): (command, plan) for command in known.missing}
     for each in said:
         if (
             isinstance(each.event, Resume)
@@ -59,14 +60,16 @@ def catch_up(
         decision = apply(upload, upload_id, each.event, at, each.at, config)
         if decision.met is not None:
             held.pop(decision.met.event_id(upload_id), None)
-        held |= {command.mark.event_id(upload_id): command for command in decision.commands}
         upload = decision.upload
+        plan = upload.plan if upload is not None else ()
+        held |= {command.mark.event_id(upload_id): (command, plan) for command in decision.commands}
     if upload is None:
         return Known(None)
-    kept = [each for each in held.values() if wanted(upload, each)]
-    dropped = [each.mark for each in held.values() if each not in kept]
+    kept = [each for each, _ in held.values() if wanted(upload, each)]
+    dropped = [(each.mark, plan) for each, plan in held.values() if each not in kept]
     if dropped:
-        upload = recount(upload, dropped, [each.mark for each in kept])
+        counted = [mark for mark, plan in dropped if is_counted(upload, mark, plan)]
+        upload = recount(upload, counted, [each.mark for each in kept])
         kept = [evolve(each, mark=renumbered(upload, each.mark)) for each in kept]
     log = LogPosition(stream, max(last, upload.log.sequence), upload.log.start)
     return Known(evolve(upload, log=log), tuple(kept))

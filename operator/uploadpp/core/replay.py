@@ -13,7 +13,7 @@ from uploadpp.core.decision import AnyDecision, Decision, UnknownDecision, ignor
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived, Input, Published, Resume, StepFinished, UploadReady
 from uploadpp.core.machine import decide
-from uploadpp.core.model import LogPosition, Millis, Upload
+from uploadpp.core.model import LogPosition, Millis, StepPlan, Upload
 from uploadpp.core.rules.arrival import with_later_url
 from uploadpp.core.states import Ignored, Stage
 
@@ -100,8 +100,18 @@ def wanted(upload: Upload, command: Command) -> bool:
             awaited = upload.stage is Stage.AWAITING_READY and upload.outcome == mark.detail
             return awaited and upload.finishes == mark.number
         case RequestRestart():
-            return upload.stage is Stage.AWAITING_URL and upload.url_requests == mark.number
+            awaited = upload.stage is Stage.AWAITING_URL and upload.current_step == mark.detail
+            return awaited and upload.url_requests == mark.number
     return True
+
+
+def is_counted(upload: Upload, mark: Mark, plan: tuple[StepPlan, ...]) -> bool:
+    """Whether a held command is in the counters of its upload; `plan` is the one it was decided by.
+
+    An event of ours may have told another plan since. Requests for a URL are then counted from that event on:
+    they have one number for all steps, and the same number may be in the log for a step of the other plan.
+    """
+    return mark.kind is not Kind.RESTART or plan == upload.plan
 
 
 def recount(upload: Upload, dropped: Collection[Mark], kept: Collection[Mark]) -> Upload:

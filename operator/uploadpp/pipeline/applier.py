@@ -249,6 +249,7 @@ class Applier:
         message: PendingMessage | None,
     ) -> None:
         upload = tracked.upload if tracked else None
+        plan = upload.plan if upload is not None else ()
         traceparent = None
         if self._tracing is not None and upload is not None:
             traceparent = self._tracing.traceparent(upload, command.mark)
@@ -258,7 +259,7 @@ class Applier:
             message = None  # the upload's checkpoint holds the log back, not the command
         elif message is not None:
             message.open += 1
-        replaced = self._outbox.put(PendingCommand(tracked, command, outgoing, message))
+        replaced = self._outbox.put(PendingCommand(tracked, command, outgoing, message, plan))
         if replaced is not None:
             self._acks.release(replaced)
 

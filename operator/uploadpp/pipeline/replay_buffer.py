@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from uploadpp.core.commands import Command
 from uploadpp.core.evolve import evolve
-from uploadpp.core.model import Millis
-from uploadpp.core.replay import recount, renumbered, wanted
+from uploadpp.core.model import Millis, StepPlan
+from uploadpp.core.replay import is_counted, recount, renumbered, wanted
 from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.wire.encode import Outgoing, encode
@@ -15,12 +15,16 @@ from uploadpp.wire.marks import Marks
 
 @dataclass(frozen=True, slots=True)
 class PendingCommand:
-    """A command decided during replay; `tracked` is None when the upload is not known."""
+    """A command decided during replay; `tracked` is None when the upload is not known.
+
+    `plan` are the steps that the upload had then.
+    """
 
     tracked: TrackedUpload | None
     command: Command
     outgoing: Outgoing
     message: PendingMessage | None
+    plan: tuple[StepPlan, ...] = ()
 
 
 def add_pending(kept: dict[str, PendingCommand], pending: PendingCommand) -> PendingMessage | None:
@@ -70,11 +74,12 @@ def _filter_superseded(
     if tracked.gone:
         return {}
     kept = {number: each for number, each in pending.items() if wanted(tracked.upload, each.command)}
-    gone = [each.command.mark for number, each in pending.items() if number not in kept]
+    gone = [each for number, each in pending.items() if number not in kept]
     if not gone:
         return kept
     tracked.unpublished -= len(gone)
-    tracked.upload = recount(tracked.upload, gone, [each.command.mark for each in kept.values()])
+    counted = [each.command.mark for each in gone if is_counted(tracked.upload, each.command.mark, each.plan)]
+    tracked.upload = recount(tracked.upload, counted, [each.command.mark for each in kept.values()])
     return {number: _renumbered(each, tracked, now, marks) for number, each in kept.items()}
 
 

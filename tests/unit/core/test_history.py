@@ -14,8 +14,9 @@ from uploadpp.core.inputs import (
     StepFinished,
 )
 from uploadpp.core.model import LogPosition, Millis, Upload
+from uploadpp.core.plan_text import Planned
 from uploadpp.core.states import Outcome, Stage
-from uploadpp.testing.builders import START, UPLOAD_ID, arrival
+from uploadpp.testing.builders import FRESH_URL, START, UPLOAD_ID, arrival
 from uploadpp.testing.plans import config, step
 
 CONFIG = config(step("virusscan"), step("policies"))
@@ -174,3 +175,21 @@ def test_a_start_in_place_of_ours_may_come_when_ours_is_not_missing() -> None:
     said = [Said(10, Millis(START + 9), StartedElsewhere("virusscan", 10))]
     known = catch_up(before, UPLOAD_ID, said, 20, "main-queue@1", CONFIG)
     assert (upload_of(known).log.start, known.missing) == (10, ())
+
+
+def test_a_request_for_a_url_counts_by_the_plan_that_the_log_tells() -> None:
+    """It was decided for the first step that is configured now, and is in the log for that of the plan."""
+    planned = Planned(config(step("policies"), step("virusscan")).steps)
+    request, start = (Mark(kind, START, 1, 1, "policies") for kind in (Kind.RESTART, Kind.START))
+    said = [
+        Said(1, START, arrival(expires_at=START)),
+        Said(2, Millis(START + 1_000), Published(request, 2, planned), request.event_id(UPLOAD_ID)),
+        Said(3, Millis(START + 2_000), arrival(FRESH_URL)),
+        Said(4, Millis(START + 3_000), Published(start, 4, planned), start.event_id(UPLOAD_ID)),
+    ]
+    asked = catch_up(Known(None), UPLOAD_ID, said[:2], 2, "stream", CONFIG)
+    assert (upload_of(asked).stage, asked.missing) == (Stage.AWAITING_URL, ())
+    known = catch_up(Known(None), UPLOAD_ID, said, 4, "stream", CONFIG)
+    upload = upload_of(known)
+    assert (upload.stage, upload.current_step, known.missing) == (Stage.RUNNING, "policies", ())
+    assert upload.url_requests == 1

@@ -5,7 +5,7 @@ import pytest
 from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis
-from uploadpp.core.replay import recount, renumbered
+from uploadpp.core.replay import is_counted, recount, renumbered
 from uploadpp.core.states import Outcome, Stage
 from uploadpp.testing.builders import FRESH_URL, START, Story, begun, by_hand, config_of
 
@@ -131,3 +131,14 @@ def test_what_is_taken_back_is_not_waited_for(kept: list[Mark], start: int | Non
     upload = resumed(1).upload
     unpublished = evolve(upload, log=evolve(upload.log, start=None))
     assert recount(unpublished, starts(1), kept).log.start == start
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps", "counted"),
+    [(Kind.RESTART, "ab", True), (Kind.RESTART, "ba", False), (Kind.START, "ba", True)],
+)
+def test_requests_for_a_url_by_another_plan_are_not_in_the_counter(
+    kind: Kind, steps: str, *, counted: bool
+) -> None:
+    upload = begun("a", "b").upload
+    assert is_counted(upload, mark(kind, 1, "a"), config_of(*steps).steps) is counted

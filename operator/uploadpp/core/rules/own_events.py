@@ -48,7 +48,9 @@ def published(upload: Upload, echo: Published, now: Millis, config: Config) -> D
         return _met(upload, echo, now, config) if fits or known else of_another_plan(upload, mark)
     begun = by_plan(upload, mark, planned, now, config)
     decision = _met(begun.upload, echo, now, config)
-    return begun if decision.ignored is not None else decision
+    if decision.ignored is None:
+        return decision
+    return evolve(begun, commands=tuple(each for each in begun.commands if each.mark != mark))
 
 
 def _met(upload: Upload, echo: Published, now: Millis, config: Config) -> Decision:
