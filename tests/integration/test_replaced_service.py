@@ -93,10 +93,10 @@ async def test_it_holds_until_the_old_service_is_gone_and_goes_on_from_the_log(
     events = [(each["involvedObject"]["kind"], each["message"]) for each in posted(kubectl)]
     assert len(events) == 1
     assert events[0][0] == "Lease"
-    assert "holding" in events[0][1]
+    assert "on hold" in events[0][1]
     assert "services.postprocessing.image" in events[0][1]
     (going_on,) = [
-        line for line in log_lines(operator.log.read_text()) if "is stopped; resuming" in line["message"]
+        line for line in log_lines(operator.log.read_text()) if "has stopped; resuming" in line["message"]
     ]
     assert (going_on["StartedElsewhere"], going_on["FinishedElsewhere"]) == (2, 2)
 
@@ -146,7 +146,7 @@ async def test_a_second_replica_holds_as_well(make: Make, nats: NatsServer) -> N
         async with OldService(nats.url, *STEPS):
             await until(lambda: held(first, second))
             await asyncio.to_thread(first.stop)
-            await until_unready(second, "holding")
+            await until_unready(second, "on hold")
             await driver.say(new_message("ResumePostprocessing", resume("nobody")))
         await until_unready(second, "")
         await driver.upload("a")
@@ -197,7 +197,7 @@ async def test_a_service_that_returns_by_mistake_begins_with_new_events(
         if setting != "Keep":
             await until(lambda: nothing_old(driver, old.durable, removed=setting == "Remove"), 60)
         async with OldService(nats.url, *STEPS, pulls=pulls) as again:
-            await until_unready(operator, "holding")
+            await until_unready(operator, "on hold")
             await driver.upload("new")
             await driver.until_released("new")
         if setting == "Keep":

@@ -194,7 +194,7 @@ async def test_a_stream_that_answers_nothing_is_named_and_gets_each_answer_once(
         await process.begun.wait()
         await js.update_stream(config.evolve(no_ack=True, duplicate_window=0.1))
         process.may_answer.set()
-        await _until_problem(process, "the stream main-queue answers nothing")
+        await _until_problem(process, "the stream main-queue does not acknowledge")
         assert await _outcomes(js, 1) == ["continue"]
         async with _process(nats, answers=True) as another:
             await _until_problem(another, "nats stream edit main-queue --ack")

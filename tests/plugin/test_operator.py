@@ -224,7 +224,7 @@ def test_doctor_has_the_operators_own_words_while_it_holds(
     async def doctor_beside_the_old_service() -> list[str]:
         async with OldService(nats.url):
             async with asyncio.timeout(30):
-                while "holding" not in (said := await asyncio.to_thread(examine)):  # noqa: ASYNC110
+                while "on hold" not in (said := await asyncio.to_thread(examine)):  # noqa: ASYNC110
                     await asyncio.sleep(0.2)
         async with asyncio.timeout(30):
             while "is ready" not in (after := await asyncio.to_thread(examine)):  # noqa: ASYNC110
