@@ -91,7 +91,7 @@ class Settings(BaseModel):
     steps: Steps = env(
         "POSTPROCESSING_STEPS",
         default=(),
-        description="Steps in order, separated by commas: virusscan, policies, delay, or words of your own.",
+        description="Steps in order, separated by commas: virusscan, policies, delay, or names of your own.",
     )
     delay: Duration = env(
         "POSTPROCESSING_DELAY",
@@ -99,12 +99,12 @@ class Settings(BaseModel):
         description="Length of the step delay, which is appended as the last step if it is not listed.",
     )
     max_retries: Number = env(
-        "POSTPROCESSING_MAX_RETRIES", default=14, ge=0, le=1000, description="Retries of each step."
+        "POSTPROCESSING_MAX_RETRIES", default=14, ge=0, le=1000, description="Number of retries of each step."
     )
     retry_backoff_duration: Duration = env(
         "POSTPROCESSING_RETRY_BACKOFF_DURATION",
         default=5_000,
-        description="Wait before the first retry; doubled for each further one.",
+        description="Wait before the first retry; it doubles with each further one.",
     )
     max_backoff: Duration = env(
         "UPLOADPP_MAX_BACKOFF", default=43_200_000, description="Longest wait before a retry."
@@ -112,13 +112,13 @@ class Settings(BaseModel):
     on_exhausted: Annotated[OnExhausted, BeforeValidator(capitalised)] = env(
         "UPLOADPP_ON_EXHAUSTED",
         default=OnExhausted.ABORT,
-        description="What happens when a step has no retry left: abort, hold, continue or delete.",
+        description="What happens when a step has no retries left: abort, hold, continue or delete.",
     )
     stall_after: Duration = env(
         "UPLOADPP_STALL_AFTER",
         default=600_000,
         gt=0,
-        description="A step without an answer for this long is reported.",
+        description="An upload whose step has not answered for this long is reported as Stalled.",
     )
     step_settings: dict[str, StepSettings] = env(
         "UPLOADPP_STEP_SETTINGS",
@@ -136,15 +136,15 @@ class Settings(BaseModel):
         "UPLOADPP_UNANSWERED_AFTER",
         default=86_400_000,
         gt=0,
-        description="An upload ends this long after it was reported that the storage does not answer for it.",
+        description="An upload ends this long after it was reported that the storage does not answer.",
     )
     order_timeout: Duration = env(
-        "UPLOADPP_ORDER_TIMEOUT", default=600_000, description="Longest wait for earlier uploads of a file."
+        "UPLOADPP_ORDER_TIMEOUT", default=600_000, description="Maximum wait for earlier uploads of a file."
     )
     storage_check: Annotated[StorageChecks, BeforeValidator(lower)] = env(
         "UPLOADPP_STORAGE_CHECK",
         default=StorageChecks.ASK,
-        description="ask: look for uploads that the storage may have lost at their download URL. off: never.",
+        description="ask: request the download URL of uploads that the storage may have lost. off: never.",
     )
     storage_check_interval: Duration = env(
         "UPLOADPP_STORAGE_CHECK_INTERVAL", default=10_000, gt=0, description="Time between two checks."
@@ -164,7 +164,7 @@ class Settings(BaseModel):
     release_backoff: Duration = env(
         "UPLOADPP_RELEASE_BACKOFF",
         default=30_000,
-        description="Wait before a failed release is tried again; doubled.",
+        description="Wait before a failed release is retried; it doubles with each further one.",
     )
     ttl_completed: Duration = env(
         "UPLOADPP_TTL_COMPLETED", default=600_000, description="How long a completed upload is kept."
@@ -176,7 +176,7 @@ class Settings(BaseModel):
         "UPLOADPP_MAX_ENDED",
         default=10_000,
         ge=0,
-        description="Maximum number of ended uploads that are kept; those closest to expiry go first.",
+        description="Maximum number of ended uploads to keep; those closest to expiry are deleted first.",
     )
     max_recorded: Number = env(
         "UPLOADPP_MAX_RECORDED",
@@ -188,7 +188,7 @@ class Settings(BaseModel):
         "UPLOADPP_SHOW",
         empty=True,
         default=frozenset({ShownField.FILENAME, ShownField.FILESIZE}),
-        description="What a resource shows: filename, filesize, userID, spaceID, storageID, opaqueID.",
+        description="Fields that resources show: filename, filesize, userID, spaceID, storageID, opaqueID.",
     )
 
     # NATS
@@ -232,13 +232,13 @@ class Settings(BaseModel):
     nats_tls_handshake_first: Switch = env(
         "UPLOADPP_NATS_TLS_HANDSHAKE_FIRST",
         default=False,
-        description="Start TLS before the server's first line; the server needs handshake_first.",
+        description="Start TLS before the server sends its INFO; the server needs handshake_first.",
     )
     nats_inbox_prefix: str = env(
         "UPLOADPP_NATS_INBOX_PREFIX",
         default="_INBOX",
         pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
-        description="Prefix of the subjects on which NATS answers (docs/nats.md).",
+        description="Prefix of the reply subjects (docs/nats.md).",
     )
     nats_creds_file: File = env(
         "UPLOADPP_NATS_CREDS_FILE", default=None, description="NATS credentials file (JWT and seed)."
@@ -248,19 +248,19 @@ class Settings(BaseModel):
     start_from: Annotated[StartFrom, BeforeValidator(lower)] = env(
         "UPLOADPP_START_FROM",
         default=StartFrom.AUTO,
-        description="Where the first start reads: auto (behind the replaced service, else all), all, new.",
+        description="Where the first start reads: auto (from the replaced service on, or all), all, new.",
     )
     on_replaced_service: Annotated[OnReplacedService, BeforeValidator(capitalised)] = env(
         "UPLOADPP_ON_REPLACED_SERVICE",
         default=OnReplacedService.HOLD,
-        description="What happens when the replaced service comes back: hold (nothing is started or finished "
-        "until it is gone), continue (both drive the uploads).",
+        description="What happens when the replaced service comes back: hold (start and finish nothing until "
+        "it stops), continue (both process the uploads).",
     )
     replaced_consumer: Annotated[ReplacedConsumer, BeforeValidator(capitalised)] = env(
         "UPLOADPP_REPLACED_CONSUMER",
         default=ReplacedConsumer.ADVANCE,
-        description="What becomes of the replaced service's consumer while nobody reads there: advance (is "
-        "moved to the end of the stream, so that the service would begin with new events), remove, keep.",
+        description="What happens to the replaced service's consumer while nobody reads from it: advance (to "
+        "the end of the stream, so that the service would begin with new events), remove, keep.",
     )
     stream_max_age: Duration = env(
         "UPLOADPP_STREAM_MAX_AGE",
@@ -272,7 +272,7 @@ class Settings(BaseModel):
     namespace: str = env(
         "UPLOADPP_NAMESPACE",
         default="",
-        description="Namespace of the resources; in a Pod its own by default.",
+        description="Namespace of the resources. Default: the Pod's own.",
     )
     pod_uid: str = env(
         "UPLOADPP_POD_UID",
@@ -297,9 +297,9 @@ class Settings(BaseModel):
     sealing_key_file: File = env(
         "UPLOADPP_SEALING_KEY_FILE",
         default=None,
-        description="File with Fernet keys, one a line, the current one first.",
+        description="File with Fernet keys, one per line, the current one first.",
     )
-    writers: Number = env("UPLOADPP_WRITERS", default=16, ge=1, le=256, description="API writes in flight.")
+    writers: Number = env("UPLOADPP_WRITERS", default=16, ge=1, le=256, description="Concurrent API writes.")
 
     # Process
     debug_addr: Address = env(
@@ -324,13 +324,13 @@ class Settings(BaseModel):
     tracing_enabled: Switch = env(
         *_ocis("TRACING_ENABLED", "POSTPROCESSING_TRACING_ENABLED"),
         default=False,
-        description="Send traces; the standard variables OTEL_EXPORTER_OTLP_* switch it on as well "
+        description="Send traces. The standard variables OTEL_EXPORTER_OTLP_* enable them as well "
         "(docs/tracing.md).",
     )
     tracing_type: Annotated[str, BeforeValidator(lower)] = env(
         *_ocis("TRACING_TYPE", "POSTPROCESSING_TRACING_TYPE"),
         default=TracingType.OTLP,
-        description="otlp; with jaeger no traces are sent.",
+        description="otlp. With jaeger, no traces are sent.",
     )
     tracing_endpoint: Annotated[str, AfterValidator(read_collector_if_possible)] = env(
         *_ocis("TRACING_ENDPOINT", "POSTPROCESSING_TRACING_ENDPOINT"),

@@ -32,12 +32,12 @@ class StallMetrics:
     def __init__(self, registry: CollectorRegistry, prefix: str = "uploadpp_loop") -> None:
         self.longest = Gauge(
             f"{prefix}_longest_stall_seconds",
-            "Longest time that one callback has blocked the event loop since the start.",
+            "Longest time since the start that one callback blocked the event loop.",
             registry=registry,
         )
         self.stalls = Histogram(
             f"{prefix}_stall_seconds",
-            "Times of 0.1 s and more for which one callback blocked the event loop.",
+            "Time that one callback blocked the event loop, if 0.1 s or longer.",
             buckets=BUCKETS,
             registry=registry,
         )

@@ -35,12 +35,12 @@ class StepMetrics:
         info.labels(step, __version__).set(1)
         self.starts = counter("starts", "Starts of this step that were received for the first time.")
         self.repeated = counter(
-            "repeated", "Starts received again while their work runs or is done; not worked on twice."
+            "repeated", "Starts received again while their work is running or done. They are not repeated."
         )
         self.redelivered = counter(
             "redelivered", "Starts that NATS delivered again because a process was busy or died."
         )
-        self.bad_messages = counter("bad_messages", "Messages that could not be understood.")
+        self.bad_messages = counter("bad_messages", "Malformed messages.")
         self.running = gauge("running", "Uploads being worked on.")
         self.unread = gauge("unread", "Messages in the stream that were not read yet.")
         self.bytes = counter("downloaded_bytes", "Bytes downloaded.")

@@ -96,7 +96,7 @@ class Metrics:
             "log_events", "Messages of the stream that concern postprocessing, by kind of input.", "input"
         )
         self.ignored = counter("inputs_ignored", "Inputs that changed nothing, by reason.", "reason")
-        self.bad_messages = counter("bad_messages", "Messages that could not be understood.", "defect")
+        self.bad_messages = counter("bad_messages", "Malformed messages, by defect.", "defect")
         self.foreign_marks = counter(
             "foreign_marks",
             "Events with a mark that this operator has not signed, by reason. The mark is ignored.",
@@ -112,7 +112,7 @@ class Metrics:
         )
         self.messages_set_aside = Counter(
             "uploadpp_messages_set_aside",
-            "Messages that were skipped because they end the process.",
+            "Messages that were skipped because they crash the process.",
             registry=r,
         )
         self.messages_missed = Counter(
@@ -132,16 +132,16 @@ class Metrics:
         self.slots = gauge("step_slots", "Slots at a step with maxInFlight.", "step")
         self.slots_used = gauge(
             "step_slots_used",
-            "Slots taken; uploads that wait for one are in uploadpp_uploads as Queued.",
+            "Slots in use. Uploads that wait for one are in uploadpp_uploads with stage Queued.",
             "step",
         )
         self.queue_seconds = seconds(
-            "step_queue_seconds", "How long uploads waited for a slot at a step with maxInFlight.", "step"
+            "step_queue_seconds", "Time that uploads waited for a slot at a step with maxInFlight.", "step"
         )
         self.retries = counter("step_retries", "Retries of steps.", "step")
         self.legacy = Gauge(
             "uploadpp_replaced_service_members",
-            "Consumers of the replaced service that have a reader; while there is one, the operator holds.",
+            "Consumers of the replaced service with a reader. While there is one, the operator is on hold.",
             registry=r,
         )
         self.stalled = Gauge("uploadpp_uploads_stalled", "Uploads with the condition Stalled.", registry=r)
@@ -149,7 +149,7 @@ class Metrics:
             "checkpoint_writes", "Requests to the API server, by verb and result.", "verb", "result"
         )
         self.refused = counter(
-            "records_refused", "Writes of uploads that failed and are tried again, by reason.", "reason"
+            "records_refused", "Writes of uploads that failed and are retried, by reason.", "reason"
         )
         self.unrecorded = Gauge(
             "uploadpp_uploads_unrecorded",
@@ -168,34 +168,36 @@ class Metrics:
         )
         self.texts = Gauge(
             "uploadpp_upload_texts_characters",
-            "Long texts (users, names, URLs) that came with the uploads in memory; 64 Mi are allowed.",
+            "Characters of long texts (users, names, URLs) of uploads in memory. The limit is 64 Mi.",
             registry=r,
         )
         self.wrong_key = Gauge(
             "uploadpp_sealing_key_wrong",
-            "1 while this replica lacks the key with which resources are sealed; /readyz says which.",
+            "1 while this replica lacks the key that sealed the resources. /readyz shows which key.",
             registry=r,
         )
         self.differing = Gauge(
             "uploadpp_settings_differ",
-            "1 while this replica stands by for an owner that runs other steps.",
+            "1 while this replica is on standby with other steps than the owner.",
             registry=r,
         )
         self.write_seconds = seconds(
             "checkpoint_write_seconds",
-            "How long the API server took for a successful write, by verb.",
+            "Duration of successful writes to the API server, by verb.",
             "verb",
         )
         self.unsaved = Gauge(
-            "uploadpp_checkpoint_lag_uploads", "Uploads whose state is newer than etcd's.", registry=r
+            "uploadpp_checkpoint_lag_uploads", "Uploads whose state is newer than their resource.", registry=r
         )
         self.unacked = Gauge(
             "uploadpp_log_unacknowledged", "Messages read and not yet acknowledged.", registry=r
         )
-        self.unread = Gauge("uploadpp_log_unread", "Messages in the log that were not read yet.", registry=r)
+        self.unread = Gauge(
+            "uploadpp_log_unread", "Messages in the stream that were not read yet.", registry=r
+        )
         self.log_lag = Gauge(
             "uploadpp_log_lag_seconds",
-            "Age of the message that was read last, while there are unread ones; otherwise 0.",
+            "Age of the last message read while there are unread messages, otherwise 0.",
             registry=r,
         )
         self.listeners = gauge(
@@ -206,7 +208,7 @@ class Metrics:
         self.ages = UploadAges(r, self.steps.label)
         self.loop = StallMetrics(r)
         self.owner = gauge("shard_owned", "1 while this process owns the shard.", "shard")
-        self.epoch = gauge("shard_epoch", "Epoch of the ownership.", "shard")
+        self.epoch = gauge("shard_epoch", "Epoch of the owner; it rises with each take-over.", "shard")
         ProcessCollector(registry=r)
         self._begin_at_zero()
 
