@@ -1,8 +1,10 @@
 """Refuses words that were replaced: docs/glossary.md says which ones are used."""
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,9 +24,59 @@ REPLACED = {
     r"\bleave the line of column names\b": "omit the header row",
     r"\bsays? more of an?\b": "for details of",
 }
+MESSAGES = {
+    r"\btrying again\b|\btried again\b": "retrying, retried",
+    r"\banew\b": "again, or recreated",
+    r"\bpassed over\b": "skipped, or set aside",
+    r"\bgo(?:es|ing)? on\b": "continue",
+    r"\bno retry (?:is )?left\b": "no retries left",
+    r"\bas asked\b": "as requested",
+    r"\bcannot be told\b": "cannot tell, or cannot verify",
+    r"\bst(?:ood|ands?) still\b": "blocked",
+    r"\bput back from\b": "restored from",
+    r"\bone a line\b": "one per line",
+    r"\bbecomes? of\b": "happens to",
+    r"\bholds? no\b": "contains no",
+    r"\bno right to\b": "no permission to",
+    r"\bwhoever\b": "name the subject",
+    r"\bfor good\b": "permanently",
+    r"\bsomebody else\b": "another client",
+    r"\b(?:came|comes?) with\b": "of, or has",
+    r"\bend of (?:a|the) line\b": "line break",
+    r"\bnobody answers\b": "no response, or not available",
+    r"\bforgotten\b": "dropped from memory, or no longer tracked",
+    r"\bas a rule\b": "usually",
+    r"\ball the same\b": "anyway",
+}
+"""Refused only in texts that administrators read: messages, help texts, the chart and the alerts."""
+MESSAGES_IN = ("operator/uploadpp/", "charts/", "docs/monitoring/")
 SUFFIXES = {".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".json", ".sh", ".tpl", ".js", ".html", ""}
 # Recorded events, and the text of a licence, are words of others.
 OF_OTHERS = {"LICENSE", "tests/data/wire-samples.jsonl", "scripts/words.py"}
+
+
+def messages(name: str, text: str) -> Iterator[tuple[int, str]]:
+    """The texts of a file that administrators read, with their lines: no docstrings, comments or doubles."""
+    if not name.startswith(MESSAGES_IN) or "/testing/" in name:
+        return
+    if not name.endswith(".py"):
+        yield from enumerate(text.splitlines(), 1)
+        return
+    tree = ast.parse(text)
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            yield node.lineno, node.value
+
+
+def found_in(name: str, text: str) -> Iterator[str]:
+    """A line for each refused word of a file: where it is, the word, and what to write instead."""
+    for lines, replaced in ((enumerate(text.splitlines(), 1), REPLACED), (messages(name, text), MESSAGES)):
+        pattern = re.compile("|".join(f"({each})" for each in replaced), re.IGNORECASE)
+        advice = list(replaced.values())
+        for number, line in lines:
+            for match in pattern.finditer(line):
+                yield f"{name}:{number}: {match[0]!r}: {advice[(match.lastindex or 1) - 1]}"
 
 
 def main() -> int:
@@ -36,17 +88,14 @@ def main() -> int:
         text=True,
         check=True,
     )
-    pattern = re.compile("|".join(f"({each})" for each in REPLACED), re.IGNORECASE)
-    advice = list(REPLACED.values())
     found = 0
     for name in listed.stdout.splitlines():
         path = ROOT / name
         if name in OF_OTHERS or path.suffix not in SUFFIXES or not path.is_file():
             continue
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-            for match in pattern.finditer(line):
-                found += 1
-                print(f"{name}:{number}: {match[0]!r}: {advice[(match.lastindex or 1) - 1]}")
+        for line in found_in(name, path.read_text(encoding="utf-8", errors="replace")):
+            found += 1
+            print(line)
     return found > 0
 
 

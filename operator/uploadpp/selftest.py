@@ -142,7 +142,7 @@ class Selftest:
         while True:
             resource = await self._store.get(self._id)
             if resource is None:
-                raise SelftestError(f"UploadPostprocessing {self._id} was removed by somebody else")
+                raise SelftestError(f"UploadPostprocessing {self._id} was deleted by another client")
             conditions = resource.get("status", {}).get("conditions", [])
             if any(each.get("reason") in RELEASED for each in conditions):
                 return self._say("the operator released the file and recorded it in the resource")

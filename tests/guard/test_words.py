@@ -7,7 +7,8 @@ import pytest
 
 from e2e.paths import REPO
 
-REPLACED: dict[str, str] = runpy.run_path(str(REPO / "scripts" / "words.py"))["REPLACED"]
+WORDS = runpy.run_path(str(REPO / "scripts" / "words.py"))
+REPLACED: dict[str, str] = WORDS["REPLACED"]
 
 
 def refused(line: str) -> bool:
@@ -44,3 +45,32 @@ def test_replaced_words_are_refused(line: str) -> None:
 )
 def test_good_english_is_not(line: str) -> None:
     assert not refused(line)
+
+
+MESSAGE = "upload passed " + "over"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("operator/uploadpp/x.py", f'log.warning("{MESSAGE}")\n'),
+        ("operator/uploadpp/x.py", f'text = f"{MESSAGE}: {{why}}"\n'),
+        ("charts/upload-postprocessing/values.yaml", f"# -- An {MESSAGE}.\n"),
+        ("docs/monitoring/alerts.yaml", f"description: '{MESSAGE}'\n"),
+    ],
+)
+def test_messages_that_read_as_translated_are_refused(name: str, text: str) -> None:
+    assert list(WORDS["found_in"](name, text)) == [f"{name}:1: {MESSAGE[7:]!r}: skipped, or set aside"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("operator/uploadpp/x.py", f'"""{MESSAGE}"""\n'),
+        ("operator/uploadpp/x.py", f"x = 1  # {MESSAGE}\n"),
+        ("operator/uploadpp/testing/x.py", f'text = "{MESSAGE}"\n'),
+        ("docs/findings.md", f"{MESSAGE}\n"),
+    ],
+)
+def test_only_texts_for_administrators_are_messages(name: str, text: str) -> None:
+    assert not list(WORDS["found_in"](name, text))

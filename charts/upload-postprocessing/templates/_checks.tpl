@@ -37,7 +37,7 @@
 {{- if and $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor.enabled and metrics.podMonitor.enabled: every Pod would be scraped twice; set only one" -}}
 {{- end -}}
-{{- if regexMatch "^[a-z]+://[^/]*:4317(/|$)" ($v.tracing.endpoint | default "") }}{{ fail "tracing.endpoint: 4317 is the collector's port for gRPC; the one for HTTP is 4318 as a rule" }}{{ end -}}
+{{- if regexMatch "^[a-z]+://[^/]*:4317(/|$)" ($v.tracing.endpoint | default "") }}{{ fail "tracing.endpoint: 4317 is usually the collector's port for gRPC, and 4318 the one for HTTP" }}{{ end -}}
 {{- if and $v.tracing.headers.existingSecret (not $v.tracing.endpoint) }}{{ fail "tracing.headers.existingSecret has no effect without tracing.endpoint" }}{{ end -}}
 {{- $set := merge (include "upp.variables" . | fromYaml) (dict "UPLOADPP_NAMESPACE" "" "UPLOADPP_POD_UID" "" "POSTPROCESSING_EVENTS_AUTH_USERNAME" "" "POSTPROCESSING_EVENTS_AUTH_PASSWORD" "" "POSTPROCESSING_DEBUG_TOKEN" "" "OTEL_EXPORTER_OTLP_HEADERS" "" "UPLOADPP_NATS_CREDS_FILE" "" "UPLOADPP_NATS_NKEY_FILE" "" "UPLOADPP_NATS_TOKEN_FILE" "") -}}
 {{- include "upp.checkExtras" (dict "where" "" "values" $v "set" $set) -}}

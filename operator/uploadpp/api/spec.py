@@ -108,8 +108,8 @@ class RetryPolicy(ApiModel):
     max_backoff_seconds: Wait | None = Field(None, description="Longest pause. Absent: 43200 (12 hours).")
     on_exhausted: OnExhausted | None = Field(
         None,
-        description="What happens when no retry is left. Abort: the upload ends, and the storage keeps its "
-        "bytes. Hold: the upload waits for a person. Continue: the next step starts. Delete: the storage "
+        description="What happens when no retries are left. Abort: the upload ends, and the storage keeps "
+        "its bytes. Hold: the upload waits for a person. Continue: the next step starts. Delete: the storage "
         "deletes the upload. Absent: Abort.",
     )
 

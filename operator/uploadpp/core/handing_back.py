@@ -40,7 +40,7 @@ class Kept(NamedTuple):
     over: bool = False
 
 
-BY_HAND = "a person has to decide: `postprocessing resume -u {id}` goes on there"
+BY_HAND = "a person has to decide; `postprocessing resume -u {id}` continues it there"
 
 
 def give_back(known: Known, now: Millis, config: Config) -> GivenBack | Kept:

@@ -26,7 +26,7 @@ from uploadpp.wire.stream import LEGACY_DURABLES
 
 EXITS = (
     "Exit status: 0 all is done; 1 it was interrupted, run it again; 2 the configuration cannot be used; "
-    "3 done, but some uploads were left and are listed; 4 nothing was done, because somebody else is at work."
+    "3 done, but some uploads were left and are listed; 4 nothing was done: another process is at work."
 )
 DATABASE_VARIABLE, TABLE_VARIABLE = "POSTPROCESSING_STORE_DATABASE", "POSTPROCESSING_STORE_TABLE"
 

@@ -339,4 +339,4 @@ class Applier:
     ) -> None:
         """Our own code failed on what an upload was to publish: nothing must wait for it."""
         self._faults.report(tracked, error)
-        self._refused(tracked, message, "what it was to publish cannot be told")
+        self._refused(tracked, message, "the event to publish cannot be determined")

@@ -34,7 +34,7 @@ class PoliciesOptions(BaseModel):
         repeat=True,
         default=(),
         description="A rule such as 'delete extension=exe,bat'; the first that matches counts. Conditions: "
-        "name, extension, mime, user, larger-than, smaller-than. One a line in the variable.",
+        "name, extension, mime, user, larger-than, smaller-than. One per line in the variable.",
     )
     rules_file: File = env(
         "UPLOADPP_STEP_RULES_FILE",

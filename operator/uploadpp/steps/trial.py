@@ -272,7 +272,7 @@ class Blocked:
         if self._seconds < BLOCKED_SECONDS:
             return []
         what = f"the step kept its process busy for {self._seconds:.1f} s without a pause"
-        return [f"{what}: no other upload goes on meanwhile. Use asyncio.to_thread for what blocks"]
+        return [f"{what}: no other upload is processed meanwhile. Use asyncio.to_thread for what blocks"]
 
 
 @contextlib.asynccontextmanager

@@ -157,7 +157,7 @@ def test_a_person_decides_about_what_rests() -> None:
     found = given(resting)
     assert (found.record.current, found.nudge) == ("policies", Nudge.NOTHING)
     assert found.remark == (
-        f"Suspended: a person has to decide: `postprocessing resume -u {running.id}` goes on there"
+        f"Suspended: a person has to decide; `postprocessing resume -u {running.id}` continues it there"
     )
 
 
