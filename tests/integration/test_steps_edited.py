@@ -41,7 +41,7 @@ async def pause(bench: StepBench, until: str) -> None:
 
 
 EDITS: dict[str, dict[str, object]] = {
-    "filter other leaves main-queue out": {"filter_subject": "other"},
+    "filter other does not include main-queue": {"filter_subject": "other"},
     "headers only": {"headers_only": True},
 }
 

@@ -178,7 +178,7 @@ def test_wait_says_how_it_ended(pp: Plugin, writer: Writer, nats: NatsServer) ->
     assert pp("wait", "good", "bad").code == 1
     refused = pp("restart", "good")
     assert refused.code == 1
-    assert "no longer holds the upload; restart --force" in refused.out
+    assert "no longer holds the upload; use restart --force" in refused.out
     assert "RestartRefused" in pp("events", "good").out
     assert "RestartRefused" in pp("status", "good").out
 
