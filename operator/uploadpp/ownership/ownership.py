@@ -41,7 +41,7 @@ from uploadpp.wire.stream_message import StreamMessage
 log = logging.getLogger(__name__)
 
 DEAF_MS = 1000
-PUT_BACK = "etcd was put back from an older copy"
+PUT_BACK = "etcd was restored from an older copy"
 LEAVING_SECONDS, REST_SECONDS = 0.2, 2.0
 
 
