@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 import orjson
 
+from uploadpp.core.nesting import shallow
 from uploadpp.kube.errors import (
     ApiError,
     ConflictError,
@@ -115,7 +116,7 @@ def read_answer(method: str, path: str, body: object, status: int, data: bytes) 
     if status >= HTTPStatus.MULTIPLE_CHOICES:
         raise foreign(method, path, status, "is a redirect")
     try:
-        answer = orjson.loads(data)
+        answer = _read_json(data)
     except orjson.JSONDecodeError as error:
         raise foreign(method, path, status, f"is not JSON: {_shown(data)!r}") from error
     if not isinstance(answer, dict):
@@ -123,6 +124,18 @@ def read_answer(method: str, path: str, body: object, status: int, data: bytes) 
     if wrong := _mismatch(method, Target.of(path), body, answer):
         raise foreign(method, path, status, wrong)
     return answer
+
+
+def _read_json(data: bytes) -> object:
+    """What a body says. A status may hold lists in lists by the thousand, which orjson does not read.
+
+    Raises:
+        orjson.JSONDecodeError: it is not JSON.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return orjson.loads(shallow(data))
 
 
 def foreign(method: str, path: str, status: int, what: str) -> UnavailableError:

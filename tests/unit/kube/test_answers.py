@@ -51,6 +51,18 @@ def changed(value: dict[str, Any], **members: object) -> dict[str, Any]:
     return {**value, **members}
 
 
+@pytest.mark.parametrize("levels", [100, 900, 1100, 9000])
+def test_s2_what_is_nested_without_end_hides_no_other(levels: int) -> None:
+    """Whoever may write a status can nest lists as deep as the API server reads: 10,000 levels."""
+    deep = b'{"metadata":%s,"status":{"x":%s}}' % (
+        orjson.dumps({**META, "name": "deep"}),
+        b"[" * levels + b"]" * levels,
+    )
+    body = orjson.dumps(LIST).replace(b'"items":[', b'"items":[' + deep + b",")
+    found = read_answer("GET", RESOURCES, None, 200, body)
+    assert [each["metadata"]["name"] for each in found["items"]] == ["deep", "u1"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "answer"),
     [

@@ -1,6 +1,7 @@
 """Answers to kopf that the API server has not given: they end nothing, and say what they are."""
 
 import asyncio
+import copy
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -230,6 +231,16 @@ async def test_a_line_without_an_end_is_not_kept(monkeypatch: pytest.MonkeyPatch
 )
 async def test_lines_that_would_end_kopf_are_passed_over(line: bytes) -> None:
     assert [data async for data in filtered(line + b"\n", 100).iter_chunked(1)] == []
+
+
+@pytest.mark.parametrize("levels", [90, 300, 1100, 9000])
+async def test_s2_kopf_is_given_nothing_that_is_nested_without_end(levels: int) -> None:
+    """It copies what it is given, and would end at the depth of Python's stack."""
+    deep = b'{"type":"ADDED","object":{"metadata":{"name":"theirs"},"status":{"x":%s}}}\n' % (
+        b"[" * levels + b"]" * levels
+    )
+    (told,) = [data async for data in filtered(deep, 1000).iter_chunked(1)]
+    assert copy.deepcopy(orjson.loads(told))["object"]["metadata"] == {"name": "theirs"}
 
 
 async def test_any_error_is_told_as_a_position_that_is_too_old() -> None:

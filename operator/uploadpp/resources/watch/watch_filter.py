@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import aiohttp
 import orjson
 
+from uploadpp.core.nesting import shallow
 from uploadpp.kube.bodies import MOST_BYTES
 from uploadpp.pipeline.ports import Json
 
@@ -114,6 +115,7 @@ class OwnWriteFilter:
 
     def _news(self, line: bytes) -> bytes:
         """What kopf is given of a line; nothing when it could not read it: that would end its watch."""
+        line = shallow(line)  # kopf copies what it is given, with a level of its stack for each of ours
         try:
             event = orjson.loads(line)
             kind, resource = event["type"], event["object"]
