@@ -12,7 +12,8 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from kubectl_pp import fields
+from kubectl_pp import bodies, fields
+from kubectl_pp.bodies import SILENT_SECONDS, closed_on_error, read_json
 from kubectl_pp.errors import ConflictError, ExpiredError, MissingError, PluginError, UnavailableError
 from kubectl_pp.pages import read as bounded
 from kubectl_pp.proxy import Proxy
@@ -26,8 +27,6 @@ METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
-MOST_EVENT_BYTES = 16 << 20
-"""Of an event of a watch: ten times what etcd takes of an object."""
 MAX_PAUSE_SECONDS = 5
 BUSY_TRIES = 8
 LIST_TRIES = 3
@@ -169,29 +168,29 @@ class Client:
         Raises:
             ExpiredError: the version to watch from is too old.
         """
-        connection = _UnixConnection(self.socket(), None)
+        connection = _UnixConnection(self.socket(), SILENT_SECONDS)
         wanted: list[fields.Condition] = []
         if self._lacks_fields:
             params, wanted = fields.split(params)
         try:
             query = urlencode({**params, "watch": "1", "allowWatchBookmarks": "true"})
             connection.request("GET", f"{path}?{query}", headers={"Accept": JSON})
-            response = connection.getresponse()
-            if response.status >= HTTPStatus.BAD_REQUEST:
-                error = _error("GET", path, response, response.read())
-                self._lacks_fields = self._lacks_fields or fields.is_lacking(error)
-                raise error
-            while line := response.readline(MOST_EVENT_BYTES + 1):
-                if len(line) > MOST_EVENT_BYTES:
-                    raise UnavailableError(
-                        "an event of the watch does not end", "is there a proxy in between?"
-                    )
-                event = _object(line)
-                if event["type"] == "ERROR":
-                    raise ExpiredError(event["object"].get("message", "the watch has ended"))
-                if event["type"] != "BOOKMARK" and not all(each.holds(event["object"]) for each in wanted):
-                    event["type"] = "DELETED"  # as a server says of what is not selected any more
-                yield event
+            with closed_on_error(connection.getresponse()) as response:
+                if response.status >= HTTPStatus.BAD_REQUEST:
+                    error = _error("GET", path, response, self._whole(response))
+                    self._lacks_fields = self._lacks_fields or fields.is_lacking(error)
+                    raise error
+                for line in bodies.lines(response):
+                    event = _object(line)
+                    if event["type"] == "ERROR":
+                        raise ExpiredError(event["object"].get("message", "the watch has ended"))
+                    if event["type"] != "BOOKMARK" and not all(
+                        each.holds(event["object"]) for each in wanted
+                    ):
+                        event["type"] = "DELETED"  # as a server says of what is not selected any more
+                    yield event
+        except socket.timeout as error:
+            raise ExpiredError(f"nothing was heard for {SILENT_SECONDS:g} s") from error
         except (OSError, HTTPException) as error:
             raise UnavailableError(f"the watch was interrupted: {error}") from error
         finally:
@@ -203,6 +202,14 @@ class Client:
             if not self._socket:
                 self._socket = self._proxy.socket()
         return self._socket
+
+    @property
+    def _patience(self) -> float:
+        """Seconds for the next byte."""
+        return SILENT_SECONDS if self._timeout is None else self._timeout
+
+    def _whole(self, response: HTTPResponse) -> bytes:
+        return bodies.whole(response, self._timeout)
 
     def _request(
         self,
@@ -225,12 +232,12 @@ class Client:
         params: dict[str, str] | None,
         body: Json | None,
         headers: dict[str, str],
-        read: Callable[[HTTPResponse], bytes] = HTTPResponse.read,
+        read: Callable[[HTTPResponse], bytes] | None = None,
     ) -> bytes:
         target = f"{path}?{urlencode(params)}" if params else path
         data = None if body is None else json.dumps(body).encode()
         for attempt in range(BUSY_TRIES):
-            response, content = self._once(method, target, data, headers, read)
+            response, content = self._once(method, target, data, headers, read or self._whole)
             if response.status < HTTPStatus.BAD_REQUEST:
                 return content
             if response.status not in BUSY or attempt == BUSY_TRIES - 1:
@@ -250,24 +257,28 @@ class Client:
         for fresh in (False, True):
             connection: _UnixConnection | None = getattr(self._local, "connection", None)
             if connection is None or fresh:
-                connection = self._local.connection = _UnixConnection(self.socket(), self._timeout)
+                connection = self._local.connection = _UnixConnection(self.socket(), self._patience)
             try:
                 connection.request(method, target, data, headers)
-                response = connection.getresponse()
-                return response, read(response)
+                with closed_on_error(connection.getresponse()) as response:
+                    return response, read(response)
             except PluginError:
-                self._local.connection = None  # what is left of the answer is not read
+                self._drop(connection)  # what is left of the answer is not read
                 raise
             except socket.timeout as error:  # before 3.10 that is not a TimeoutError
-                self._local.connection = None
+                self._drop(connection)
                 raise UnavailableError(
-                    f"no answer from the API server within {self._timeout:g} s", "see --request-timeout"
+                    f"no answer from the API server within {self._patience:g} s", "see --request-timeout"
                 ) from error
             except (OSError, HTTPException) as error:
-                self._local.connection = None
+                self._drop(connection)
                 if fresh:
                     raise UnavailableError(f"kubectl proxy does not respond: {error}") from error
         raise AssertionError
+
+    def _drop(self, connection: _UnixConnection) -> None:
+        connection.close()
+        self._local.connection = None
 
 
 _MARKS = frozenset({"metadata", "object", "gitVersion", "resources"})
@@ -281,7 +292,7 @@ def _object(content: bytes) -> Json:
         UnavailableError: it is not from the API server, such as the login page of a proxy.
     """
     try:
-        found = json.loads(content)
+        found = read_json(content)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not _MARKS & found.keys():

@@ -79,7 +79,7 @@ class Reflector:
             PluginError: the first list failed.
         """
         try:
-            change = self._queue.get(timeout=timeout)
+            change = self._queue.get(timeout=None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
         except queue.Empty:
             return None
         if change.kind is Kind.LOST and self._first and change.error is not None:

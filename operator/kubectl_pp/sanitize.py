@@ -28,47 +28,57 @@ NUMBERS = frozenset(
 """All other fields are texts."""
 
 
-def sanitized(status: object) -> Json:
+MOST_LEVELS = 4
+"""Of objects in each other that are read. Ours have two."""
+MOST_ITEMS = 1000
+"""Of a list: the CRD takes fewer steps, and what is looked for among them is looked for often."""
+MOST_NUMBER = 2**63
+"""What the API server counts with. Longer ones, of a proxy, fit into no float."""
+
+
+def sanitized(status: object, levels: int = MOST_LEVELS) -> Json:
     """A status, one of its conditions or steps, without what nobody could read."""
-    if not isinstance(status, dict):
+    if not isinstance(status, dict) or not levels:
         return {}
-    read = {name: _field(name, value) for name, value in status.items()}
+    read = {name: _field(name, value, levels - 1) for name, value in status.items()}
     return {name: value for name, value in read.items() if value is not None}
 
 
-def _field(name: str, value: object) -> object:
+def _field(name: str, value: object, levels: int) -> object:
     if name in OBJECTS:
-        return sanitized(value)
+        return sanitized(value, levels)
     if name in LISTS:
-        return (
-            [sanitized(each) for each in value if isinstance(each, dict)] if isinstance(value, list) else None
-        )
+        return [sanitized(each, levels) for each in _objects(value)] if isinstance(value, list) else None
     if name in NUMBERS:
-        return value if isinstance(value, int) else None
+        return _number(value)
     return harmless(value) if isinstance(value, str) else None
+
+
+def _objects(values: "list[Any]") -> "list[Json]":
+    return [each for each in values[:MOST_ITEMS] if isinstance(each, dict)]
+
+
+def _number(value: object) -> "int | None":
+    return value if isinstance(value, int) and -MOST_NUMBER <= value < MOST_NUMBER else None
 
 
 _OBJECTS = frozenset({"upload", "urlSecretRef", "retryPolicy", "restart"})
 _SPEC_NUMBERS = NUMBERS | {"filesize", "maxInFlight"}
 
 
-def sanitized_spec(spec: object) -> Json:
+def sanitized_spec(spec: object, levels: int = MOST_LEVELS) -> Json:
     """A spec, or an object in it, without what is of another type than in the CRD. Texts stay as they are."""
-    if not isinstance(spec, dict):
+    if not isinstance(spec, dict) or not levels:
         return {}
-    read = {name: _spec_field(name, value) for name, value in spec.items()}
+    read = {name: _spec_field(name, value, levels - 1) for name, value in spec.items()}
     return {name: value for name, value in read.items() if value is not None}
 
 
-def _spec_field(name: str, value: object) -> object:
+def _spec_field(name: str, value: object, levels: int) -> object:
     if name == "steps":
-        return (
-            [sanitized_spec(each) for each in value if isinstance(each, dict)]
-            if isinstance(value, list)
-            else None
-        )
+        return [sanitized_spec(each, levels) for each in _objects(value)] if isinstance(value, list) else None
     if name in _OBJECTS:
-        return sanitized_spec(value)
+        return sanitized_spec(value, levels)
     if name in _SPEC_NUMBERS or isinstance(value, bool):
-        return value if isinstance(value, int) else None
+        return _number(value)
     return value if isinstance(value, str) else None

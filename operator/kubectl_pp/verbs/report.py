@@ -107,15 +107,9 @@ class _Report:
     def _try(self, what: str, read: Callable[[], None]) -> None:
         try:
             read()
-        except (
-            PluginError,
-            OSError,
-            subprocess.SubprocessError,
-            ValueError,
-            LookupError,
-            TypeError,
-        ) as error:
-            self.bundle.lacks(what, self._redaction.text(str(error)))
+        except Exception as error:  # noqa: BLE001 -- one odd answer must not keep all others out of the archive
+            said = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+            self.bundle.lacks(what, self._redaction.text(said))
 
     def _server(self) -> str:
         try:

@@ -111,7 +111,7 @@ class Cluster(Client):
                 parent = found
                 for name in place[:-1]:
                     parent = parent[name]
-                parent[place[-1]] = value
+                parent[place[-1]] = copy.deepcopy(value)  # the next one may be put into it
         return Answered(), json.dumps(found).encode()
 
 

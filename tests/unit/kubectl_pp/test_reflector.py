@@ -71,6 +71,15 @@ def until_snapshot(feed: Reflector) -> Iterator[Change]:
             return
 
 
+def test_any_length_of_time_can_be_waited() -> None:
+    class Slow(ApiServer):
+        def retried(self, attempt: Callable[[], Any]) -> Any:  # noqa: ANN401 -- as the client's
+            time.sleep(0.3)
+            return attempt()
+
+    assert feed_of(Slow(pages=1)).get(1e30) is not None
+
+
 def test_a_list_waits_for_its_consumer() -> None:
     server = ApiServer()
     feed = feed_of(server)
