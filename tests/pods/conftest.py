@@ -10,7 +10,10 @@ import pytest_asyncio
 from e2e.cluster.provider import choose_provider
 from tests.driver import Driver
 from tests.pods.site import Site
+from uploadpp.testing.events import STREAM
 
+SERVICES = ("antivirus", "policies")
+"""The groups by which the services of ocis and OpenCloud listen; the operator looks for them."""
 _measured: list[str] = []
 
 
@@ -44,8 +47,10 @@ def site(clock: Clock) -> Iterator[Site]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def driver(site: Site) -> AsyncIterator[Driver]:
-    """Storage and steps."""
+    """Storage and steps, with the consumers that services of these steps have."""
     async with Driver(site.nats_url) as playing:
+        for group in SERVICES:
+            await playing.js.subscribe(STREAM, group, durable=group)
         yield playing
 
 
