@@ -228,7 +228,8 @@ def whoever_waits_says_for_what(move: Move, scene: Scene) -> str:
         return ""
     text = describe(after)
     if after.stage in AWAITING:
-        return "" if after.stalled_at is not None and "?" in text else f"waits forever in silence: {text}"
+        says_why = "?" in text or "The operator asks again" in text
+        return "" if after.stalled_at is not None and says_why else f"waits forever in silence: {text}"
     if after.stage is Stage.PENDING:
         before = move.before.upload
         return "" if before is not None and before.stage is Stage.PENDING else "back to Pending"
