@@ -136,7 +136,7 @@ async def test_deleting_a_resource_forgets_its_upload(
     kubectl("wait", "--for=create", "--timeout=30s", "upp/gone")
     kubectl("delete", "upp", "gone", "--wait=true")
     async with asyncio.timeout(20):
-        while "forgotten" not in operator.log.read_text():  # noqa: ASYNC110 -- nothing else tells
+        while "stops tracking" not in operator.log.read_text():  # noqa: ASYNC110 -- nothing else tells
             await asyncio.sleep(0.1)
     await driver.say(_answer("gone"))
     driver.silent = False
