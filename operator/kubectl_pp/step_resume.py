@@ -48,11 +48,10 @@ class StepResume:
         results = [self._alone(upload) for upload in uploads]
         todo = {result.upload.namespace for result in results if result.disposition is Disposition.APPLIED}
         proofs: dict[tuple[str, str], str] = {}
-        stop = threading.Event()
         broken: UnavailableError | None = None
-        with Interrupt(stop) as interrupt:
+        with Interrupt(threading.Event()) as interrupt:
             for namespace in sorted(todo):
-                if stop.is_set():
+                if interrupt.came:
                     break
                 mine = [
                     r.upload
