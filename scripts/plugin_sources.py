@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OPERATOR = ROOT / "operator"
-SHARED = ("naming", "nesting", "states", "text")
+SHARED = ("lines", "naming", "nesting", "states", "text")
 PAGE = "kubectl_pp/ui/page"
 """What `kubectl pp ui` serves."""
 

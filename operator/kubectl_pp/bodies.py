@@ -1,4 +1,4 @@
-"""Answers of the cluster within bounds: what stands in between may send without an end, or byte by byte."""
+"""Reads responses within limits of time and size: a proxy may send one byte by byte, or without an end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from http.client import HTTPResponse, IncompleteRead
 
 from kubectl_pp.errors import ExpiredError, UnavailableError
+from uploadpp.core.lines import LineBuffer
 from uploadpp.core.nesting import shallow
 
 SILENT_SECONDS = 90.0
@@ -38,7 +39,12 @@ def closed_on_error(response: HTTPResponse) -> Iterator[HTTPResponse]:
 
 
 def whole(response: HTTPResponse, limit: float | None) -> bytes:
-    """The body. `limit` is how many seconds it may take, and more as long as it comes fast enough.
+    """The body.
+
+    Args:
+        response: as it begins.
+        limit: the seconds it may take, plus one for each `LEAST_BYTES_PER_SECOND` that arrived. None is
+            `PATIENCE_SECONDS`.
 
     Raises:
         UnavailableError: it does not end.
@@ -66,20 +72,14 @@ def lines(response: HTTPResponse) -> Iterator[bytes]:
         ExpiredError: one does not end: behind it nothing would be heard, so all has to be listed again.
         OSError, HTTPException: the connection broke.
     """
-    rest, since = bytearray(), time.monotonic()
+    begun = LineBuffer()
     while part := response.read1(PART):
-        if not rest:
-            since = time.monotonic()
-        first, *others = part.split(b"\n")
-        rest += first
-        if others:
-            others.insert(0, bytes(rest))
-            rest, since = bytearray(others.pop()), time.monotonic()
-            yield from filter(None, others)
-        if len(rest) > MOST_EVENT_BYTES or (rest and time.monotonic() - since > EVENT_SECONDS):
+        yield from filter(None, begun.feed(part, time.monotonic()))
+        too_slow = begun and begun.age(time.monotonic()) > EVENT_SECONDS
+        if too_slow or len(begun) > MOST_EVENT_BYTES:
             raise ExpiredError("an event of the watch does not end")
-    if rest:
-        yield bytes(rest)
+    if begun:
+        yield begun.rest
 
 
 def read_json(content: bytes) -> object:

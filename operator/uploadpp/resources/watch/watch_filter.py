@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import aiohttp
 import orjson
 
+from uploadpp.core.lines import LineBuffer
 from uploadpp.core.nesting import shallow
 from uploadpp.kube.bodies import MOST_BYTES
 from uploadpp.pipeline.ports import Json
@@ -52,39 +53,16 @@ class ExpiredWatch:
         yield EXPIRED + b"\n"
 
 
-class _Begun:
-    """A line that has begun. What is there of it is not copied for each byte that comes."""
+def _check(begun: LineBuffer) -> None:
+    """Restart the watch when an incomplete line cannot be the API server's: it hides all later events.
 
-    def __init__(self) -> None:
-        self._rest = bytearray()
-        self._since = 0.0
-
-    def lines(self, data: bytes) -> list[bytes]:
-        """The lines that have ended with this."""
-        if not self._rest:
-            self._since = time.monotonic()
-        first, *lines = data.split(b"\n")
-        self._rest += first
-        if lines:
-            lines.insert(0, bytes(self._rest))
-            self._rest, self._since = bytearray(lines.pop()), time.monotonic()
-        return lines
-
-    def check(self) -> None:
-        """Have the watch begin anew when the line is none of the API server's: behind it nothing is heard.
-
-        Raises:
-            aiohttp.ClientPayloadError: it is too long, or takes too long.
-        """
-        if len(self._rest) > MOST_BYTES:
-            raise aiohttp.ClientPayloadError("a line of the watch is longer than any event")
-        if self._rest and time.monotonic() - self._since > LINE_SECONDS:
-            raise aiohttp.ClientPayloadError("a line of the watch does not end")
-
-    @property
-    def rest(self) -> bytes:
-        """What is there of it."""
-        return bytes(self._rest)
+    Raises:
+        aiohttp.ClientPayloadError: it is too long, or takes too long.
+    """
+    if len(begun) > MOST_BYTES:
+        raise aiohttp.ClientPayloadError("a line of the watch is longer than any event")
+    if begun and begun.age(time.monotonic()) > LINE_SECONDS:
+        raise aiohttp.ClientPayloadError("a line of the watch does not end")
 
 
 class OwnWriteFilter:
@@ -101,15 +79,15 @@ class OwnWriteFilter:
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         """Whole lines that are news, as soon as they are there, and at the end what is left."""
-        begun = _Begun()
+        begun = LineBuffer()
         async for data in self._content.iter_chunked(size):
-            lines = begun.lines(data)
+            lines = begun.feed(data, time.monotonic())
             news = [found for line in lines if (found := self._news(line))]
             if self._failed:
                 await asyncio.sleep(ERROR_PAUSE_SECONDS)
             if news:
                 yield b"\n".join([*news, b""])
-            begun.check()
+            _check(begun)
         if found := self._news(begun.rest):
             yield found
 
