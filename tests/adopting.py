@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import sys
 import time
@@ -13,7 +14,7 @@ import nats as nats_client
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, KeyValueConfig
-from nats.js.errors import NoKeysError
+from nats.js.errors import KeyNotFoundError
 
 from e2e.cluster.kubectl import Kubectl
 from e2e.demo.wire import STREAM, Event, decode, ensure_stream, go_json
@@ -240,12 +241,13 @@ class Site:
 async def records(js: JetStreamContext) -> set[str]:
     """The uploads of which the service has a record."""
     bucket = await js.key_value(BUCKET)
-    try:
-        keys = await bucket.keys()
-    except NoKeysError:
-        return set()
-    values = [await bucket.get(key) for key in keys]
-    return {json.loads(value.value or b"")["key"] for value in values}
+    # keys() of the client finds nothing when the server sends them faster than it answers about its consumer.
+    subjects = (await js.stream_info(f"KV_{BUCKET}", subjects_filter=">")).state.subjects or {}
+    found: list[bytes] = []
+    for subject in subjects:
+        with contextlib.suppress(KeyNotFoundError):
+            found.append((await bucket.get(subject.removeprefix(f"$KV.{BUCKET}."))).value or b"")
+    return {json.loads(value)["key"] for value in found}
 
 
 PLAIN = {"UPLOADPP_LEASE_DURATION": "1s"}

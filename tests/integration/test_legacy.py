@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import nats as nats_client
 import pytest
+from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from e2e.cluster.instance import Instance
@@ -114,11 +115,19 @@ async def test_its_settings_are_those_it_had(nats: NatsServer, durable: str) -> 
         await client.close()
 
 
+async def until_read(client: Client) -> None:
+    """The server notices in its own time that somebody reads."""
+    async with asyncio.timeout(10):
+        while not (await client.jetstream().consumer_info(STREAM, "postprocessing")).push_bound:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
 async def test_nothing_is_moved_under_somebody_who_reads(nats: NatsServer) -> None:
     ours, theirs = [await nats_client.connect(nats.url) for _ in range(2)]
     try:
         await ensure_stream(ours.jetstream())
         await theirs.jetstream().subscribe(STREAM, "postprocessing", durable="postprocessing")
+        await until_read(ours)
         before = (await ours.jetstream().consumer_info(STREAM, "postprocessing")).created
         assert await advance(ours, "postprocessing") is None
         assert not await remove(ours, "postprocessing")
