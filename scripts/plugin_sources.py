@@ -9,11 +9,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OPERATOR = ROOT / "operator"
-SHARED = ("lines", "naming", "nesting", "states", "text")
+SHARED = ("core/lines", "core/naming", "core/nesting", "core/states", "core/text", "http/heads")
 PAGE = "kubectl_pp/ui/page"
 """What `kubectl pp ui` serves."""
 
-_IMPORT = re.compile(r"^(\s*from )uploadpp(?:\.core)?((?:\.\w+)? import )", re.MULTILINE)
+_IMPORT = re.compile(r"^(\s*from )uploadpp(?:\.core|\.http)?((?:\.\w+)? import )", re.MULTILINE)
 _POSSESSIVE = re.compile(r"(?<=[+*}])\+")
 _EMPTY = '"""What the plugin shares with the operator; scripts/plugin_sources.py copies it."""\n\n'
 
@@ -26,8 +26,8 @@ def sources() -> dict[str, bytes]:
     version = (OPERATOR / "uploadpp/__init__.py").read_text().split("\n\n", 1)[1]
     found["kubectl_pp/shared/__init__.py"] = (_EMPTY + version).encode()
     for name in SHARED:
-        text = (OPERATOR / f"uploadpp/core/{name}.py").read_text()
-        found[f"kubectl_pp/shared/{name}.py"] = for_old_pythons(text).encode()
+        text = (OPERATOR / f"uploadpp/{name}.py").read_text()
+        found[f"kubectl_pp/shared/{name.rpartition('/')[2]}.py"] = for_old_pythons(text).encode()
     for path in sorted((OPERATOR / PAGE).iterdir()):
         found[f"{PAGE}/{path.name}"] = path.read_bytes()
     return found
@@ -46,7 +46,7 @@ def shared_imports(text: str) -> str:
 
 
 def for_old_pythons(text: str) -> str:
-    """Code of the core with a substitute for `StrEnum`, and without the possessive quantifiers of 3.11.
+    """Code of the operator with a substitute for `StrEnum`, and without the possessive quantifiers of 3.11.
 
     No pattern there has anything behind such a quantifier that could fail, so the copy matches the same.
     """

@@ -17,6 +17,7 @@ from kubectl_pp.bodies import SILENT_SECONDS, closed_on_error, read_json
 from kubectl_pp.errors import ConflictError, ExpiredError, MissingError, PluginError, UnavailableError
 from kubectl_pp.pages import read as bounded
 from kubectl_pp.proxy import Proxy
+from uploadpp.http.heads import BoundedResponse
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -41,6 +42,8 @@ _PLAIN_ERRORS: dict[int, type[PluginError]] = {
 
 class _UnixConnection(HTTPConnection):
     """HTTP over the proxy's socket."""
+
+    response_class = BoundedResponse
 
     def __init__(self, path: str, timeout: float | None) -> None:
         super().__init__("localhost", timeout=timeout)
@@ -147,16 +150,18 @@ class Client:
         params = {"fieldManager": "kubectl-pp"} | ({"dryRun": "All"} if dry_run else {})
         return self._request("PATCH", path, params, body)
 
-    def pages(self, path: str, params: dict[str, str], accept: str = JSON) -> Iterator[Json]:
-        """A list in pages.
+    def pages(
+        self, path: str, params: dict[str, str], accept: str = JSON, limit: int = PAGE
+    ) -> Iterator[Json]:
+        """A list in pages of so many objects.
 
         Raises:
             ExpiredError: the list went out of date between two pages.
         """
         token = ""
         while True:
-            limit = {"limit": str(PAGE)} if self.paged else {}
-            page = self.select(path, {**params, **limit, **({"continue": token} if token else {})}, accept)
+            size = {"limit": str(limit)} if self.paged else {}
+            page = self.select(path, {**params, **size, **({"continue": token} if token else {})}, accept)
             yield page
             token = page.get("metadata", {}).get("continue", "")
             if not token:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 import time
-from http.client import HTTPException
-from typing import Protocol
+from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPSConnection
+from typing import IO, Any, Protocol
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
 from kubectl_pp.errors import UnavailableError, UsageError
 from kubectl_pp.screen import harmless
+from uploadpp.http.heads import BoundedResponse
 
 PORT = 9255
 TIMEOUT_SECONDS = 5
@@ -30,6 +31,40 @@ class Body(Protocol):
     def read1(self, n: int) -> bytes:
         """What is there, at most so much; nothing at the end."""
         ...
+
+
+class _Connection(HTTPConnection):
+    response_class = BoundedResponse
+
+
+class _SecureConnection(HTTPSConnection):
+    response_class = BoundedResponse
+
+
+class _Http(HTTPHandler):
+    """Reads no head without an end."""
+
+    def http_open(self, req: Request) -> Any:  # noqa: ANN401 -- the library's
+        """Ask."""
+        return self.do_open(_Connection, req)
+
+
+class _Https(HTTPSHandler):
+    """The same over TLS."""
+
+    def https_open(self, req: Request) -> Any:  # noqa: ANN401 -- the library's
+        """Ask."""
+        return self.do_open(_SecureConnection, req)
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """The library reads the body of a redirect to its end, and goes wherever it leads."""
+
+    def http_error_302(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage) -> Any:  # noqa: ANN401 -- the library's
+        """Take it for an answer."""
+        raise HTTPError(req.full_url, code, msg, headers, fp)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def path_of(namespace: str, pod: str, page: str, port: int = PORT) -> str:
@@ -68,10 +103,23 @@ def fetch(url: str) -> tuple[int, bytes]:
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"--metrics-url {url} is not an http or https URL")
     try:
-        with urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 -- checked just above
+        with _OPENER.open(url, timeout=TIMEOUT_SECONDS) as response:
             return response.status, read(response)
     except HTTPError as error:
         with error:
-            return error.code, error.read(MOST_BYTES)
+            return error.code, _short(error)
     except (OSError, ValueError, HTTPException) as error:
         raise UnavailableError(f"{url} cannot be read: {error}") from error
+
+
+def _short(error: HTTPError) -> bytes:
+    """What an answer says that is not a page.
+
+    Raises:
+        UnavailableError: it does not end.
+    """
+    body: Any = error.fp
+    return read(body)
+
+
+_OPENER = build_opener(_Http, _Https, _NoRedirects)

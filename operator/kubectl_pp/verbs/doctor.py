@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kubectl_pp import deployments, metrics, operators
+from kubectl_pp import deployments, foreign, metrics, operators
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, PluginError, UnavailableError
@@ -17,7 +17,7 @@ from kubectl_pp.upload import BASE, GROUP, PLURAL, VERSION, Stage, Upload
 from kubectl_pp.words import state
 
 LEASES = "uploadpp-shard-"
-_OURS = re.compile(rf"{LEASES}(?:[1-5]?[0-9]|6[0-3])")
+OURS = re.compile(rf"{LEASES}(?:[1-5]?[0-9]|6[0-3])")
 """An operator has 64 shards at most. Of other names there may be any number, and each holder is asked."""
 NAMED = 5
 _RIGHTS = (
@@ -118,11 +118,10 @@ def shards(context: Context, namespace: str) -> Shards:
     """Read the operator's Leases; without the right to do so a finding says that."""
     path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
     try:
-        found = context.client.items(path, {})
+        leases = foreign.named(context.client, path, OURS.fullmatch)
     except UnavailableError as error:
         text = f"cannot read the operator's Lease: {error}"
         return Shards([], [Finding(Verdict.WARNING, text, error.remedy)], set())
-    leases = [lease for lease in found if _OURS.fullmatch(lease["metadata"]["name"])]
     if not leases:
         text = f"no operator has run in {namespace} yet: there is no Lease {LEASES}0"
         remedy = "install it with its Helm chart, or name its namespace with --operator-namespace"

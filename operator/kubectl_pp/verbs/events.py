@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from kubectl_pp import selection
+from kubectl_pp import foreign, selection
 from kubectl_pp.client import Client, Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode
@@ -14,6 +14,12 @@ from kubectl_pp.times import human, parse_age
 from kubectl_pp.upload import KIND, Upload
 from kubectl_pp.view import event_time
 
+MOST_SAID = 4096
+_FIELDS = frozenset(
+    {"metadata", "type", "reason", "message", "involvedObject", "count", "series", "source"}
+    | {"firstTimestamp", "lastTimestamp", "eventTime", "reportingComponent"}
+)
+_OF_METADATA = frozenset({"name", "namespace", "uid", "creationTimestamp"})
 HEAD = ("LAST SEEN", "TYPE", "REASON", "UPLOAD", "COUNT", "MESSAGE")
 
 
@@ -23,10 +29,24 @@ def events_of(client: Client, namespace: str | None, upload: Upload | None = Non
     selector = f"involvedObject.kind={KIND}"
     if upload is not None:
         selector += f",involvedObject.name={upload.name}"
-    found = client.items(path, {"fieldSelector": selector})
+    found = foreign.read(client, path, {"fieldSelector": selector}, _bounded)
     if upload is not None:
         found = [e for e in found if e["involvedObject"].get("uid") in (None, "", upload.meta.get("uid"))]
     return sorted(found, key=event_time)
+
+
+def _bounded(event: Json) -> Json:
+    """What is shown of an Event. The API server takes a megabyte, and does not mind in which field."""
+    found = {name: _cut(value) for name, value in event.items() if name in _FIELDS}
+    if isinstance(meta := found.get("metadata"), dict):
+        found["metadata"] = {name: value for name, value in meta.items() if name in _OF_METADATA}
+    return found
+
+
+def _cut(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: each[:MOST_SAID] if isinstance(each, str) else each for name, each in value.items()}
+    return value[:MOST_SAID] if isinstance(value, str) else value
 
 
 def run(context: Context) -> int:

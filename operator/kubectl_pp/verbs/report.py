@@ -11,11 +11,12 @@ import re
 import subprocess
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from kubectl_pp import selection
+from kubectl_pp import foreign, selection
 from kubectl_pp.bundle import Bundle
 from kubectl_pp.client import TABLE, Json
 from kubectl_pp.context import Context
@@ -25,7 +26,7 @@ from kubectl_pp.proxy import kubectl_path
 from kubectl_pp.redaction import MAX_NAMES, POD_KEYS, UPLOAD_KEYS, Redaction, without_keys
 from kubectl_pp.sorting import rank
 from kubectl_pp.upload import GROUP, PLURAL, VERSION, collection
-from kubectl_pp.verbs.doctor import LEASES, findings
+from kubectl_pp.verbs.doctor import OURS, findings
 from kubectl_pp.verbs.events import events_of
 from kubectl_pp.verbs.logs import STEP_PODS
 from uploadpp import __version__
@@ -160,8 +161,7 @@ class _Report:
 
     def _leases(self) -> None:
         path = f"/apis/coordination.k8s.io/v1/namespaces/{self._operators}/leases"
-        found = self._client.items(path, {})
-        self._json("leases.json", [each for each in found if each["metadata"]["name"].startswith(LEASES)])
+        self._json("leases.json", foreign.named(self._client, path, OURS.fullmatch))
 
     def _crd(self) -> None:
         name = f"{PLURAL}.{GROUP}"
@@ -172,8 +172,8 @@ class _Report:
     def _values(self) -> None:
         """The values that the release of the chart was given: Helm keeps them in a Secret."""
         path = f"/api/v1/namespaces/{self._operators}/secrets"
-        found = self._client.items(path, {"labelSelector": "owner=helm,status=deployed"})
-        releases = [release for secret in found if (release := release_of_chart(secret)) is not None]
+        params = {"labelSelector": "owner=helm,status=deployed"}
+        releases = foreign.read(self._client, path, params, release_of_chart)
         for release in releases:
             self._json(f"values-{re.sub('[^a-z0-9.-]', '_', release['name'])}.json", release)
         if not releases:
@@ -244,7 +244,26 @@ def _joined(lines: Iterable[str]) -> str:
 
 
 def release_of_chart(secret: Json) -> Json | None:
-    """Name, version and given values of a release, if it is of our chart or of one that contains it."""
+    """Name, version and given values of a release, if it is of our chart or of one that contains it.
+
+    Anybody who may make Secrets can make one that looks like a release; it hides no other.
+    """
+    try:
+        return _release(secret)
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OSError,
+        EOFError,
+        zlib.error,
+        RecursionError,
+    ):
+        return None
+
+
+def _release(secret: Json) -> Json | None:
     packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
     with gzip.GzipFile(fileobj=io.BytesIO(packed)) as file:
         release = json.loads(file.read(MAX_RELEASE))

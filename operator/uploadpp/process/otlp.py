@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import requests
@@ -28,11 +29,14 @@ from opentelemetry.trace import (
     TraceFlags,
     set_span_in_context,
 )
+from requests.adapters import HTTPAdapter
+from urllib3.connectionpool import HTTPConnectionPool
 
 from uploadpp import __version__
 from uploadpp.core import tracing as core
 from uploadpp.core.text import clean
 from uploadpp.core.tracing import Span, Trace
+from uploadpp.http.heads import BoundedResponse
 from uploadpp.wire.envelope import TOPIC
 
 FLUSH_SECONDS = 5.0
@@ -63,8 +67,36 @@ def _say_it_alike(record: logging.LogRecord) -> bool:
     return True
 
 
+@cache
+def _bounded(kind: type) -> type:
+    """A kind of connection that reads no head without an end."""
+    return type(kind.__name__, (kind,), {"response_class": BoundedResponse})
+
+
+class _Adapter(HTTPAdapter):
+    """Opens such connections."""
+
+    def get_connection_with_tls_context(
+        self,
+        request: requests.PreparedRequest,
+        verify: bool | str,  # noqa: FBT001 -- theirs
+        proxies: Mapping[str, str] | None = None,
+        cert: str | tuple[str, str] | None = None,
+    ) -> HTTPConnectionPool:
+        """The pool of connections to a collector."""
+        known = dict(proxies) if proxies is not None else None
+        pool = super().get_connection_with_tls_context(request, verify, known, cert)
+        pool.ConnectionCls = _bounded(pool.ConnectionCls)
+        return pool
+
+
 class BoundedSession(requests.Session):
     """Reads so much of an answer and no more: what a collector has to say is short."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _Adapter())
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # noqa: ANN401 -- theirs
         """Send a request; a redirect is not followed, because it could lead anywhere."""

@@ -2,9 +2,10 @@
 
 import logging
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from nats.js.api import ConsumerInfo
+from nats.js.api import AckPolicy, ConsumerInfo
 
 from uploadpp.core.sharding import BUCKETS, Shard
 
@@ -22,6 +23,7 @@ MAX_EPOCH = 10**12
 _OURS = re.compile(r"uploadpp-(0|[1-9]\d?)(?:of([1-9]\d?))?-e(0|[1-9]\d{0,12})")
 _LIKE_OURS = re.compile(r"uploadpp-\d.*")
 MAX_WARNED = 100
+MOST_SAID = 10
 _warned: set[str] = set()
 
 
@@ -71,10 +73,33 @@ def parse_name(name: str) -> tuple[Shard, int] | None:
     return None
 
 
-def next_epoch(lease_epoch: int, known: list[int]) -> int:
-    """Higher than all before. Whoever makes a consumer of the highest epoch does not lock us out."""
+def is_impostor(info: ConsumerInfo) -> bool:
+    """Whether a consumer that is called like ours cannot be ours: a setting that is never changed differs.
+
+    Where it stands says nothing of what we have read.
+    """
+    return info.config.ack_policy != AckPolicy.ALL or info.config.deliver_subject is not None
+
+
+def impostors(consumers: Iterable[ConsumerInfo]) -> list[str]:
+    """The names of such consumers; a warning says that there are any."""
+    found = [each.name for each in consumers if is_impostor(each) and parse_name(each.name) is not None]
+    if found:
+        log.warning(
+            "removing consumers with the name of one of ours that the operator did not create; permit only "
+            "the operator to create consumers on the stream",
+            extra={"consumers": ", ".join(found[:MOST_SAID]), "count": len(found)},
+        )
+    return found
+
+
+def next_epoch(lease_epoch: int, known: Collection[int]) -> int:
+    """Higher than all before. Whoever makes consumers of the highest epochs does not lock us out."""
     highest = max((each for each in known if each < MAX_EPOCH), default=0)
-    return min(max(lease_epoch, highest + 1), MAX_EPOCH - 1)
+    epoch = max(lease_epoch, highest + 1)
+    while epoch >= MAX_EPOCH or epoch in known:  # no owner has come so far: the highest free one will do
+        epoch = min(epoch, MAX_EPOCH) - 1
+    return epoch
 
 
 def start_of_layout(ours: list[OurConsumer], shard: Shard) -> int | None:

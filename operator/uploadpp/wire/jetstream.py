@@ -77,6 +77,11 @@ class SafeJetStream(JetStreamContext):
         with reading("a consumer"):
             return _whole(await super().add_consumer(*given, **params))
 
+    async def delete_consumer(self, stream: str, consumer: str) -> bool:
+        """Remove a consumer."""
+        with reading(consumer):
+            return bool(await super().delete_consumer(stream, consumer))
+
     async def get_msg(self, *given: Any, **params: Any) -> RawStreamMsg:  # noqa: ANN401 -- the library's
         """A message of a stream."""
         with reading("a message"):

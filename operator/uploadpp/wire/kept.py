@@ -163,7 +163,9 @@ def is_outdated(kept: Kept, ours: Iterable[OurConsumer], shard: Shard) -> bool:
     if not mine:
         return kept.epoch > 0 and any(known.shard.count != shard.count for known in ours)
     last = max(mine, key=lambda known: known.epoch)
-    return kept.noted is None or (kept.epoch > 0 if last.epoch == 0 else not last.has_notes)
+    if kept.noted is None or last.epoch == 0:
+        return kept.noted is None or kept.epoch > 0
+    return not any(known.has_notes and known.epoch >= kept.epoch for known in mine)
 
 
 class Notes:

@@ -1,7 +1,10 @@
 """Making the stream, and consumers within the limits that a server, an account or a stream has."""
 
+import asyncio
 import logging
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -20,6 +23,8 @@ NO_ANSWERS = (
 )
 NO_PLACE = "maximum consumers limit"
 NO_PLACE_CODE = 10026
+AT_ONCE = 16
+"""So many consumers are removed at a time: strangers may have made thousands."""
 _MAX_PENDING = re.compile(r"max ack pending exceeds \w+ limit of (\d+)")
 
 
@@ -125,3 +130,22 @@ async def make_unless_there(js: JetStreamContext, stream: str, config: ConsumerC
             await js.consumer_info(stream, config.name or "")
         except NotFoundError:
             raise error from None  # what the server said is the reason, not that there is no consumer
+
+
+async def remove(js: JetStreamContext, stream: str, names: Iterable[str]) -> None:
+    """Remove consumers; those that are gone already are fine.
+
+    Raises:
+        NatsError, TimeoutError: one is not known to be gone. Others may be.
+    """
+    left = iter(names)
+
+    async def work() -> None:
+        for name in left:
+            with suppress(NotFoundError):
+                await js.delete_consumer(stream, name)
+
+    ends = await asyncio.gather(*(work() for _ in range(AT_ONCE)), return_exceptions=True)
+    for end in ends:
+        if isinstance(end, BaseException):
+            raise end

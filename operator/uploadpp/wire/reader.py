@@ -63,6 +63,7 @@ class LogReader:
         self._followers = followers
         self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{place.consumer}"
         self._consumer = place.consumer
+        self._from_ours = f".{STREAM}.{place.consumer}."
         self._window = place.window
         self._inbox = client.new_inbox()
         self._credit = 0
@@ -299,7 +300,9 @@ class LogReader:
         if not message.reply.startswith("$JS.ACK."):
             await self._on_status(message)
             return
-        if message.subject == self._inbox:  # by a client: what is handed over has the stream's subject
+        # What is handed over has the stream's subject, or a client has sent it. And a push consumer that
+        # somebody makes may deliver to any inbox: what lies between would count as removed.
+        if message.subject == self._inbox or self._from_ours not in message.reply:
             return
         try:
             raw = parse(message)

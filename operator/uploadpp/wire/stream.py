@@ -5,9 +5,7 @@ Each owner of a shard reads through a durable consumer of its own epoch, which i
 the acknowledged position of the one before. Deleting that one is what stops a zombie.
 """
 
-import contextlib
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -32,6 +30,8 @@ from uploadpp.wire.consumers import (
     OWNER_KEY,
     SIGNED_KEY,
     OurConsumer,
+    impostors,
+    is_impostor,
     next_epoch,
     parse_name,
     start_of_layout,
@@ -48,7 +48,7 @@ from uploadpp.wire.kept import (
     next_incarnation,
     stored_at,
 )
-from uploadpp.wire.making import NoPlaceError, ensure, make, make_unless_there
+from uploadpp.wire.making import NoPlaceError, ensure, make, make_unless_there, remove
 from uploadpp.wire.positions import acknowledged, first_of, last_before, last_sign_of
 
 log = logging.getLogger(__name__)
@@ -125,6 +125,7 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
     """
     info = await js.stream_info(STREAM)
     consumers = await list_consumers(js)
+    await remove(js, STREAM, impostors(consumers))
     before = await _known(js, consumers, info.state)
     kept = notes.read(shard.consumer_prefix, _incarnation(info)) if notes is not None else None
     note = None if kept is None or is_outdated(kept, before, shard) else kept
@@ -132,7 +133,8 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
     start = _Start(info.state, consumers, before, start_from, note, other_past=other_past)
     await _reserve_places(js, shard, start, owner, _incarnation(info), notes=notes)
     mine = [known for known in await _ours(js, info.state) if known.shard == shard]
-    last = max(mine, key=lambda each: each.epoch)
+    # Whoever noted where we are is the one to go by; others may only be called like ours.
+    last = max(mine, key=lambda each: (note is not None and each.epoch == note.epoch, each.epoch))
     incarnation = last.incarnation or _incarnation(info)
     unmade = not any(known.shard == shard for known in before)  # made just now, at the note if there is one
     if note is not None and not unmade:
@@ -147,7 +149,7 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
         log.warning(
             "the stream has lost messages; continuing with those that it has", extra={"stream": incarnation}
         )
-    epoch = next_epoch(lease_epoch, [each.epoch for each in mine] + ([kept.epoch] if kept else []))
+    epoch = next_epoch(lease_epoch, {each.epoch for each in mine} | ({kept.epoch} if kept else set()))
     name = f"{shard.consumer_prefix}{epoch}"
     unsigned = last.unsigned_until(info.state.last_seq)
     config, old = _consumer(name, incarnation, where, owner, unsigned), tuple(each.info.name for each in mine)
@@ -158,7 +160,7 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
         if notes is None:
             raise
         await notes.keep(Kept(incarnation, shard.consumer_prefix, last.epoch, where, seen, unsigned))
-        await _delete(js, old)
+        await remove(js, STREAM, old)
         made, old, rewrite = await make(js, STREAM, config), (), True
     window = made.config.max_ack_pending or MAX_ACK_PENDING
     first, pending = first_of(made), made.num_pending or 0
@@ -200,14 +202,8 @@ async def end_predecessors(js: JetStreamContext, place: ConsumerPosition) -> int
 
     What an owner has sent before it notices is sent under the same id as ours would be.
     """
-    await _delete(js, place.predecessors)
+    await remove(js, STREAM, place.predecessors)
     return (await js.stream_info(STREAM)).state.last_seq if place.predecessors else 0
-
-
-async def _delete(js: JetStreamContext, names: Iterable[str]) -> None:
-    for name in names:
-        with contextlib.suppress(NotFoundError):
-            await js.delete_consumer(STREAM, name)
 
 
 class _Start(NamedTuple):
@@ -273,10 +269,10 @@ async def _reserve_places(
                     moment = max(last_sign_of(known.info) for known in ours)
                     await alone.keep(Kept(incarnation, shard.consumer_prefix, 0, first, moment, unsigned))
                 gone = spare or others
-                await _delete(js, gone)
+                await remove(js, STREAM, gone)
                 others, spare = [name for name in others if name not in gone], []
             anchored = True
-    await _delete(js, others)
+    await remove(js, STREAM, others)
 
 
 async def _fits(js: JetStreamContext, config: ConsumerConfig, *, last_try: bool) -> bool:
@@ -351,7 +347,7 @@ async def _known(
     return [
         OurConsumer(*known, info, await _position(js, info, state))
         for info in consumers
-        if (known := parse_name(info.name)) is not None
+        if (known := parse_name(info.name)) is not None and not is_impostor(info)
     ]
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from kubectl_pp import metrics, pages
 from kubectl_pp.client import Client
 from kubectl_pp.errors import PluginError, UnavailableError
-from kubectl_pp.verbs.doctor import _OURS
+from kubectl_pp.verbs.doctor import OURS
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_s6_steps_by_the_thousand_are_not_all_told() -> None:
     "name", ["uploadpp-shard-x", "uploadpp-shard-64", "uploadpp-shard-007", "uploadpp-shard-0x"]
 )
 def test_s6_only_leases_that_an_operator_can_have_are_asked_about(name: str) -> None:
-    assert _OURS.fullmatch(name) is None
-    assert all(_OURS.fullmatch(f"uploadpp-shard-{n}") for n in range(64))
+    assert OURS.fullmatch(name) is None
+    assert all(OURS.fullmatch(f"uploadpp-shard-{n}") for n in range(64))
 
 
 @contextmanager

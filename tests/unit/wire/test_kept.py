@@ -104,7 +104,8 @@ def test_where_an_owner_begins(
         ([], False),
         ([("uploadpp-0-e7", True)], False),
         ([("uploadpp-0-e9", True)], False),  # of owners that etcd has forgotten
-        ([("uploadpp-0-e7", True), ("uploadpp-0-e9", False)], True),  # an earlier version has read on
+        ([("uploadpp-0-e9", False)], True),  # an earlier version has read on
+        ([("uploadpp-0-e7", True), ("uploadpp-0-e9", False)], False),  # it would have removed the other one
         ([("uploadpp-0of2-e3", True)], True),  # so has another number of shards
         ([("uploadpp-0-e0", True), ("uploadpp-0of2-e3", True)], True),
         ([("uploadpp-0-e0", True)], True),  # made for us where we have to begin

@@ -1,0 +1,160 @@
+"""Consumers that strangers make on the stream: any client may that is permitted to (S6, S8)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from e2e.cluster.nats import NatsServer
+from uploadpp.core.sharding import Shard
+from uploadpp.process.clock import wall_clock
+from uploadpp.wire.connection import NatsOptions, connect
+from uploadpp.wire.consumers import MAX_EPOCH
+from uploadpp.wire.kept import Notes
+from uploadpp.wire.marks import Marks
+from uploadpp.wire.reader import LogLostError, LogReader
+from uploadpp.wire.stream import STREAM, StartFrom, ensure_stream, list_consumers, take_over
+from uploadpp.wire.stream_message import StreamMessage
+
+pytestmark = pytest.mark.each_nats
+SHARD = Shard(0)
+
+
+@pytest.fixture
+async def client(nats: NatsServer) -> AsyncIterator[Client]:
+    client = await connect(NatsOptions(servers=(nats.url,)))
+    await ensure_stream(client.jetstream())
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def reading(
+    client: Client, go_on: asyncio.Event
+) -> AsyncIterator[tuple[LogReader, list[StreamMessage]]]:
+    """A reader that works on its first message until it is told to go on."""
+    seen: list[StreamMessage] = []
+
+    async def take(raw: StreamMessage) -> None:
+        await go_on.wait()
+        seen.append(raw)
+
+    reader = LogReader(client, await take_over(client.jetstream(), SHARD, 1), take)
+    task = asyncio.create_task(reader.run())
+    try:
+        yield reader, seen
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, LogLostError):
+            await task
+
+
+@pytest.mark.parametrize("epoch", [MAX_EPOCH - 2, MAX_EPOCH - 1, MAX_EPOCH])
+async def test_s8_a_consumer_of_the_highest_epoch_locks_nobody_out(client: Client, epoch: int) -> None:
+    js = client.jetstream()
+    await js.publish(STREAM, b"{}")
+    name = f"uploadpp-0-e{epoch}"
+    await js.add_consumer(STREAM, ConsumerConfig(name=name, durable_name=name, ack_policy=AckPolicy.EXPLICIT))
+    for lease in (1, 2, 3):
+        place = await take_over(js, SHARD, lease)
+        assert place.consumer != name
+        assert place.first == 1
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2, 500])
+@pytest.mark.parametrize("settings", [{"ack_policy": AckPolicy.EXPLICIT}, {"deliver_subject": "elsewhere"}])
+async def test_s8_a_consumer_called_like_ours_has_nothing_skipped(
+    client: Client, epoch: int, settings: dict[str, Any]
+) -> None:
+    """It stands at the end of the stream, and what nobody has read stands before it."""
+    js = client.jetstream()
+    for _ in range(5):
+        await js.publish(STREAM, b"{}")
+    place = await take_over(js, SHARD, 1) if epoch != 1 else None
+    name = f"uploadpp-0-e{epoch}"
+    await js.add_consumer(
+        STREAM,
+        ConsumerConfig(
+            **{
+                "name": name,
+                "durable_name": name,
+                "deliver_policy": DeliverPolicy.NEW,
+                "ack_policy": AckPolicy.ALL,
+            }
+            | settings
+        ),
+    )
+    again = await take_over(js, SHARD, 2)
+    assert (again.first, again.backlog) == (1, 5)
+    assert again.consumer != name or epoch == 2
+    assert [each.name for each in await list_consumers(js)] == [again.consumer]
+    assert place is None or place.consumer == "uploadpp-0-e1"
+
+
+class Lease:
+    """What the Lease of a shard keeps."""
+
+    def __init__(self) -> None:
+        self.kept = ""
+
+    async def keep(self, position: str) -> None:
+        self.kept = position
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"uploadpp.io/notes": "yes"}, {"uploadpp.io/incarnation": "main-queue@20990101T000000.000000+7"}],
+    ids=["no notes", "notes", "another stream"],
+)
+async def test_s8_where_there_is_a_note_it_counts_whatever_a_consumer_says(
+    client: Client, more: dict[str, str]
+) -> None:
+    """Even one that looks like ours in everything."""
+    js, notes = client.jetstream(), Notes(Lease(), Marks([b"key"]), wall_clock)
+    place = await take_over(js, SHARD, 1, StartFrom.ALL, notes=notes)
+    for _ in range(5):
+        await js.publish(STREAM, b"{}")
+    ours = (await js.consumer_info(STREAM, place.consumer)).config
+    theirs = ours.evolve(
+        name="uploadpp-0-e500",
+        durable_name="uploadpp-0-e500",
+        deliver_policy=DeliverPolicy.NEW,
+        opt_start_seq=None,
+        metadata={"uploadpp.io/incarnation": place.stream, **more},
+    )
+    await js.add_consumer(STREAM, theirs)
+    again = await take_over(js, SHARD, 2, notes=notes)
+    assert (again.first, again.backlog, again.stream) == (1, 5, place.stream)
+    assert [each.name for each in await list_consumers(js)] == [again.consumer]
+
+
+async def test_s8_what_another_consumer_delivers_to_our_inbox_is_not_the_log(client: Client) -> None:
+    """Its messages are those of the stream, in another order: what lies between would count as removed."""
+    js, go_on = client.jetstream(), asyncio.Event()
+    async with reading(client, go_on) as (reader, seen):
+        for number in range(1500):  # more than is asked for at a time
+            await client.publish(STREAM, b"%d" % number)
+        await client.flush()
+        while (await js.consumer_info(STREAM, reader._consumer)).num_pending == 1500:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        config = ConsumerConfig(
+            name="stranger",
+            durable_name="stranger",
+            deliver_subject=reader._inbox,
+            deliver_policy=DeliverPolicy.NEW,
+            ack_policy=AckPolicy.EXPLICIT,
+        )
+        await js.add_consumer(STREAM, config)
+        await js.publish(STREAM, b"last")
+        await asyncio.sleep(0.1)
+        go_on.set()
+        async with asyncio.timeout(20):
+            while not seen or seen[-1].data != b"last":  # noqa: ASYNC110 -- a test may poll
+                await asyncio.sleep(0.02)
+        assert [raw.sequence for raw in seen] == list(range(1, 1502))
