@@ -1,7 +1,7 @@
 """What a server may send before the body, for the HTTP client of the standard library.
 
 That client reads any number of answers such as `100 Continue`, and waits for each byte of a head anew: a
-server that never comes to the point holds it for ever. Standard library only, and no import of ours: the
+server that never comes to the point holds it forever. Standard library only, and no import of ours: the
 operator and `kubectl pp` share this file.
 """
 
