@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import nats as nats_client
 import pytest
@@ -17,6 +18,8 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from e2e.cluster.nats import NatsServer
 from uploadpp.core.sharding import Shard
 from uploadpp.process.clock import wall_clock
+from uploadpp.wire import stream
+from uploadpp.wire.consumers import ConsumersGoneError
 from uploadpp.wire.kept import STORED_SLACK, Notes
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.positions import last_before
@@ -147,6 +150,26 @@ async def test_what_was_purged_below_and_beyond_the_position(js: JetStreamContex
     await fill(js, 1)
     place = await take_over(js, SHARD, 3)
     assert (place.first, place.backlog) == (11, 1)
+
+
+async def test_a_stream_that_is_made_anew_during_a_take_over(
+    js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its consumers were there a moment ago: the error says so, and the next try finds the new stream."""
+    await fill(js, 3)
+    await take_over(js, SHARD, 1)
+    reserve = stream._reserve_places
+
+    async def and_then_made_anew(*positional: Any, **named: Any) -> None:  # noqa: ANN401 -- passed on
+        await reserve(*positional, **named)
+        await js.delete_stream(STREAM)
+        await ensure_stream(js)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stream, "_reserve_places", and_then_made_anew)
+        with pytest.raises(ConsumersGoneError, match="were deleted during the take-over"):
+            await take_over(js, SHARD, 2)
+    assert (await take_over(js, SHARD, 2)).first == 1
 
 
 async def test_the_position_survives_a_restart_of_the_server(nats: NatsServer, js: JetStreamContext) -> None:

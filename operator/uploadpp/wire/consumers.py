@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerInfo
 
 from uploadpp.core.sharding import BUCKETS, Shard
@@ -91,6 +92,24 @@ def impostors(consumers: Iterable[ConsumerInfo]) -> list[str]:
             extra={"consumers": ", ".join(found[:MOST_SAID]), "count": len(found)},
         )
     return found
+
+
+class ConsumersGoneError(NatsError):
+    """Somebody deleted the consumers of a shard, or the stream, before their new owner had read them."""
+
+
+def latest_of(mine: list[OurConsumer], shard: Shard, noted: int | None) -> OurConsumer:
+    """The consumer of the last owner of this shard.
+
+    Whoever `noted` its epoch is the one to go by; others may only be called like ours.
+
+    Raises:
+        ConsumersGoneError: there is none any more, although there was one a moment ago.
+    """
+    if not mine:
+        gone = f"the consumers {shard.consumer_prefix}* of the stream were deleted during the take-over"
+        raise ConsumersGoneError(f"NATS: {gone}; starting over")
+    return max(mine, key=lambda each: (each.epoch == noted, each.epoch))
 
 
 def next_epoch(lease_epoch: int, known: Collection[int]) -> int:

@@ -32,6 +32,7 @@ from uploadpp.wire.consumers import (
     OurConsumer,
     impostors,
     is_impostor,
+    latest_of,
     next_epoch,
     parse_name,
     start_of_layout,
@@ -122,6 +123,9 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
 
     The `notes` say up to where the log is in etcd, whatever was put back from an older copy. They also hold
     the position where NATS has no place for one consumer more, while there is none.
+
+    Raises:
+        ConsumersGoneError: the consumers went after they were listed; a second call finds what is there.
     """
     info = await js.stream_info(STREAM)
     consumers = await list_consumers(js)
@@ -133,8 +137,7 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
     start = _Start(info.state, consumers, before, start_from, note, other_past=other_past)
     await _reserve_places(js, shard, start, owner, _incarnation(info), notes=notes)
     mine = [known for known in await _ours(js, info.state) if known.shard == shard]
-    # Whoever noted where we are is the one to go by; others may only be called like ours.
-    last = max(mine, key=lambda each: (note is not None and each.epoch == note.epoch, each.epoch))
+    last = latest_of(mine, shard, None if note is None else note.epoch)
     incarnation = last.incarnation or _incarnation(info)
     unmade = not any(known.shard == shard for known in before)  # made just now, at the note if there is one
     if note is not None and not unmade:
