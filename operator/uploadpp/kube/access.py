@@ -100,6 +100,8 @@ class Plugin:
     version: str
     hint: str = ""
     cluster: Callable[[], dict[str, Any]] | None = None
+    asks_person: bool = False
+    """Whether it cannot do without a terminal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

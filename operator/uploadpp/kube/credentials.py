@@ -7,19 +7,18 @@ once when the API server answers 401. Two threads use the same object; renewing 
 import asyncio
 import logging
 import os
-import re
 import ssl
 import tempfile
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import aiohttp
-
+from uploadpp.http.certificates import client_context, show_own, switch_verification_off
 from uploadpp.kube.access import Access, ConfigError, Source, read_file
 from uploadpp.kube.kubeconfig import load_kubeconfig
 from uploadpp.kube.plugin import Issued, run_plugin
@@ -32,7 +31,6 @@ REREAD_SECONDS = 60.0
 LEAST_SECONDS = 2.0
 """A refused request has credentials renewed no more often than this."""
 RETRY_SECONDS = 5.0
-_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*+-----END CERTIFICATE-----")
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -141,7 +139,9 @@ class Credentials:
         if access.token_file is not None:
             token = _token_in(access.token_file, token)
         if not token and access.basic is not None:
-            return (("Authorization", aiohttp.encode_basic_auth(*access.basic)), *access.headers)
+            # As Go does it: in UTF-8, and with a colon in the name as well.
+            login = b64encode(":".join(access.basic).encode()).decode()
+            return (("Authorization", f"Basic {login}"), *access.headers)
         token = token or self._issued.token
         if not token.isascii() or any(letter.isspace() for letter in token):
             raise ConfigError("the token for the API server has characters that are not allowed in a token")
@@ -180,49 +180,25 @@ class _NamedContext(ssl.SSLContext):
 
 
 def tls_context(access: Access, authority: bytes, certificate: bytes, key: bytes) -> ssl.SSLContext:
-    """What a connection needs, without Python's stricter checks of certificates that Go does not make.
+    """What a connection needs.
 
     Raises:
         ConfigError: a certificate or a key cannot be used.
     """
-    context = (
-        _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
-        if access.server_name
-        else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    )
+    # For Go, too, an empty file means those that the system knows.
+    known = authority or None
+    try:
+        context = client_context(known, _NamedContext if access.server_name else ssl.SSLContext)
+    except ssl.SSLError:
+        raise ConfigError("the certificate-authority is not a certificate in PEM form") from None
     if isinstance(context, _NamedContext):
         context.name = access.server_name
-    context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
     context.set_alpn_protocols(["http/1.1"])
-    try:
-        if access.insecure:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        elif authority:  # for Go, too, an empty file means those that the system knows
-            _load_authorities(context, authority)
-        else:
-            context.load_default_certs()
-    except (ssl.SSLError, ValueError):
-        raise ConfigError("the certificate-authority is not a certificate in PEM form") from None
+    if access.insecure:
+        switch_verification_off(context)
     if certificate:
         _load_certificate(context, certificate, key)
     return context
-
-
-def _load_authorities(context: ssl.SSLContext, bundle: bytes) -> None:
-    """Trust the certificates of a bundle. As in Go one that cannot be read is passed over, like comments.
-
-    Raises:
-        ValueError: there is none.
-    """
-    # Python takes only ASCII, and comments are in all languages.
-    blocks, loaded = _CERTIFICATE.findall(bundle.decode("ascii", "ignore")), 0
-    for block in blocks:
-        with suppress(ssl.SSLError, ValueError):
-            context.load_verify_locations(cadata=block)
-            loaded += 1
-    if not loaded:
-        raise ValueError("no certificate")
 
 
 def _load_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
@@ -231,10 +207,9 @@ def _load_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(certificate.rstrip() + b"\n" + key)
-        # Without the password of a key Python would ask a person for it.
-        context.load_cert_chain(path, password=lambda: b"")
-    except (ssl.SSLError, OSError) as error:
-        reason = getattr(error, "reason", None) or type(error).__name__
+        show_own(context, path, "")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
         raise ConfigError(f"client-certificate and client-key cannot be used: {reason}") from None
     finally:
         with suppress(OSError):
@@ -251,12 +226,14 @@ def in_cluster(environment: Mapping[str, str], folder: Path = ACCOUNT) -> Access
     if not host or not port:
         raise ConfigError("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not both set")
     read_file(folder / "token")
-    namespace = folder / "namespace"
+    namespace, authority = folder / "namespace", folder / "ca.crt"
+    trusted = authority.exists()  # for client-go, too, those of the system do where the file is missing
     return Access(
         server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
         namespace=namespace.read_text().strip() if namespace.exists() else "",
-        authority=Source(path=folder / "ca.crt"),
+        authority=Source(path=authority) if trusted else None,
         token_file=folder / "token",
+        notes=() if trusted else (f"{authority} is missing: the system's authorities are trusted",),
     )
 
 

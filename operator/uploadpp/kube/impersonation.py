@@ -9,6 +9,14 @@ _TOKEN = frozenset(string.ascii_letters + string.digits + "!#$&'*+-.^_`|~")
 """What may stand in a header's name (RFC 7230), without the percent sign, which begins an escape."""
 
 
+FIELDS = {
+    "Impersonate-User": "as",
+    "Impersonate-Uid": "as-uid",
+    "Impersonate-Group": "as-groups",
+    "Impersonate-Extra-": "as-user-extra",
+}
+
+
 class User(Protocol):
     """The part of `kube.kubeconfig.Entry` that is needed here."""
 
@@ -44,6 +52,10 @@ def impersonation(user: User) -> tuple[tuple[str, str], ...]:
     for key, values in extra.items():
         escaped = "".join(_escaped(each) for each in str(key).encode())
         headers += [(f"Impersonate-Extra-{escaped}", each) for each in _texts(user, "as-user-extra", values)]
+    for header, value in headers:
+        if any(char < " " or char == "\x7f" for char in value):
+            field = FIELDS[next(each for each in FIELDS if header.startswith(each))]
+            raise user.error(field, "has a control character, which no HTTP header can hold")
     return tuple(headers)
 
 

@@ -7,9 +7,10 @@ honoured is named, never passed over.
 
 import binascii
 import os
+import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import yaml
 
 from uploadpp.kube.access import Access, ConfigError, Plugin, Source, read_regular
+from uploadpp.kube.goyaml import documents
 from uploadpp.kube.impersonation import impersonation
 
 T = TypeVar("T")
@@ -53,21 +55,6 @@ EXEC_EXTENSION = "client.authentication.k8s.io/exec"
 INTERACTIVE = ("Never", "IfAvailable", "Always")
 PIPE_SECONDS = 10.0
 """How long a shell may take to hand over a kubeconfig in a pipe."""
-MOST_MERGED = 10_000
-"""Fields that `<<` adds to objects. Each alias may double them, so a short file could fill the memory."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which merging is bounded."""
-
-    merged = 0
-
-    def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Put what `<<` names into an object."""
-        super().flatten_mapping(node)
-        self.merged += len(node.value)
-        if self.merged > MOST_MERGED:
-            raise yaml.MarkedYAMLError(problem="too much is merged", problem_mark=node.start_mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +88,9 @@ class Entry:
 
     def child(self, key: str) -> "Entry | None":
         """An object, None when absent."""
-        value: Json = self.get(key, dict, "an object", {})
-        return Entry(f"{self.name}.{key}", value, self.file) if value else None
+        if self.values.get(key) is None:
+            return None
+        return Entry(f"{self.name}.{key}", self.get(key, dict, "an object", {}), self.file)
 
     def source(self, key: str) -> Source | None:
         """What a file holds, or the field `…-data` in its place."""
@@ -162,7 +150,7 @@ def _read(path: Path) -> Json | None:
         raise ConfigError(f"kubeconfig {path}: {error}") from None
     try:
         # Of several documents kubectl reads the first. Windows' shells write UTF-16, which YAML may be.
-        content = next(iter(yaml.load_all(text, _Loader)), None)
+        content = next(documents(text), None)
     except yaml.YAMLError as error:
         # The text of the error quotes the file, which holds credentials.
         mark = getattr(error, "problem_mark", None)
@@ -172,7 +160,7 @@ def _read(path: Path) -> Json | None:
         raise ConfigError(f"kubeconfig {path}: is nested too deeply") from None
     except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError):
         # The words of these errors quote values.
-        raise ConfigError(f"kubeconfig {path}: has a date or a number that cannot be one") from None
+        raise ConfigError(f"kubeconfig {path}: has a number that cannot be one") from None
     content = content or {}
     if not isinstance(content, dict):
         raise ConfigError(f"kubeconfig {path}: is not an object")
@@ -213,7 +201,7 @@ def _access(context: Entry, cluster: Entry, user: Entry | None) -> Access:
     if not server:
         raise cluster.error("server", "is missing")
     user = user or Entry("user", {}, context.file)
-    if "auth-provider" in user.values:
+    if user.values.get("auth-provider") is not None:
         raise user.error("auth-provider", "is not supported; use exec or a token instead")
     certificate, key = user.source("client-certificate"), user.source("client-key")
     if (certificate is None) is not (key is None):
@@ -224,22 +212,45 @@ def _access(context: Entry, cluster: Entry, user: Entry | None) -> Access:
         raise user.error(
             "token" if token else "tokenFile", "and username are both set; kubectl takes only one of them"
         )
-    return Access(
+    plain = Access(
         server=_whole(cluster, server),
         namespace=context.text("namespace"),
         authority=authority,
         insecure=insecure,
         server_name=cluster.text("tls-server-name"),
-        proxy_url=cluster.text("proxy-url"),
+        proxy_url=_proxy_url(cluster),
+        headers=impersonation(user),
+        notes=_unknown(cluster, CLUSTER_FIELDS) + _unknown(user, USER_FIELDS),
+    )
+    plugin = _plugin(user, cluster)
+    if not plain.server.startswith("https:"):
+        given = any((certificate, token, token_file, any(basic), plugin))
+        return replace(plain, notes=(*plain.notes, *([_no_credentials(cluster)] if given else [])))
+    access = replace(
+        plain,
         certificate=certificate,
         key=key,
         token=token,
         token_file=user.file.parent / token_file if token_file else None,
         basic=basic if any(basic) else None,
-        headers=impersonation(user),
-        plugin=_plugin(user, cluster),
-        notes=_unknown(cluster, CLUSTER_FIELDS) + _unknown(user, USER_FIELDS),
+        plugin=plugin,
     )
+    if access.asks_plugin and plugin is not None and plugin.asks_person:
+        raise user.error("exec.interactiveMode", "is Always, but nobody can answer an operator's questions")
+    return access
+
+
+def _no_credentials(cluster: Entry) -> str:
+    """What kubectl does as well: whoever listens on the way would have them."""
+    return str(cluster.error("server", "is not https, so no credentials are sent"))
+
+
+def _proxy_url(cluster: Entry) -> str:
+    """The proxy as it is given; unlike in HTTPS_PROXY, kubectl guesses nothing about it."""
+    url = cluster.text("proxy-url")
+    if url and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url):
+        raise cluster.error("proxy-url", "must begin with http:// or https://")
+    return url
 
 
 def _whole(cluster: Entry, server: str) -> str:
@@ -273,8 +284,6 @@ def _plugin(user: Entry, cluster: Entry) -> Plugin | None:
         raise spec.error("command", "is missing")
     if mode not in INTERACTIVE and (mode or version.endswith("/v1")):
         raise spec.error("interactiveMode", f"must be one of {', '.join(INTERACTIVE)}")
-    if mode == "Always":
-        raise spec.error("interactiveMode", "is Always, but nobody can answer an operator's questions")
     if os.sep in command:
         command = str(spec.file.parent / command)
     arguments: list[Any] = spec.get("args", list, "a list", [])
@@ -287,6 +296,7 @@ def _plugin(user: Entry, cluster: Entry) -> Plugin | None:
         version=version,
         hint=spec.text("installHint"),
         cluster=_cluster_info(cluster) if spec.flag("provideClusterInfo") else None,
+        asks_person=mode == "Always",
     )
 
 

@@ -201,7 +201,8 @@ def nats_options(settings: Settings, name: str) -> NatsOptions:
     try:
         tls_context(options)
     except OSError as error:
-        raise ConfigurationError(f"the certificates for NATS cannot be used: {error}") from None
+        named = ", ".join(f"{variables_of(setting)[-1]}={path}" for setting, path in files.items() if path)
+        raise ConfigurationError(f"{named}: cannot be used: {error.strerror or error}") from None
     return options
 
 

@@ -120,7 +120,7 @@ class Program:
         try:
             self._tls = tls_context(insecure=options.download_insecure, ca_file=options.download_ca_file)
         except OSError as error:
-            text = f"UPLOADPP_STEP_DOWNLOAD_CA_FILE={options.download_ca_file}: {error}"
+            text = f"UPLOADPP_STEP_DOWNLOAD_CA_FILE={options.download_ca_file}: {error.strerror or error}"
             raise ConfigurationError(text) from None
         self._otlp = open_otlp(settings, step.name, {})
         self._metrics = StepMetrics(step.name)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
+from uploadpp.http.certificates import client_context, read_bundle, switch_verification_off
 from uploadpp.http.responses import Connector
 from uploadpp.storage.sources import Source, SourceError, check_source, read_url, redirected
 
@@ -25,10 +26,9 @@ def tls_context(*, insecure: bool, ca_file: Path | None) -> ssl.SSLContext:
     Raises:
         OSError: the file cannot be used.
     """
-    context = ssl.create_default_context(cafile=ca_file)
+    context = client_context(read_bundle(ca_file))
     if insecure and ca_file is None:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+        switch_verification_off(context)
     return context
 
 

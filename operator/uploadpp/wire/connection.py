@@ -8,6 +8,7 @@ from typing import Any
 
 from nats.errors import Error as NatsError
 
+from uploadpp.http.certificates import client_context, read_bundle, show_own, switch_verification_off
 from uploadpp.wire.addresses import Address, parse_address
 from uploadpp.wire.client import SafeClient
 from uploadpp.wire.credentials import CredsFile, NkeyFile, read_token
@@ -62,13 +63,12 @@ def tls_context(options: NatsOptions) -> ssl.SSLContext | None:
 
 
 def _context(options: NatsOptions) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=options.tls_ca_file or None)
+    context = client_context(read_bundle(options.tls_ca_file))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if options.tls_insecure and not options.tls_ca_file:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+        switch_verification_off(context)
     if options.tls_cert_file:
-        context.load_cert_chain(options.tls_cert_file, options.tls_key_file or None)
+        show_own(context, options.tls_cert_file, options.tls_key_file)
     return context
 
 

@@ -26,7 +26,7 @@ def kubeconfig(
     path.write_text(
         f"{more}\napiVersion: v1\nkind: Config\ncurrent-context: {context}\n"
         "contexts: [{name: c, context: {cluster: k, user: u}}]\n"
-        f"clusters: [{{name: k, cluster: {{server: 'http://127.0.0.1:1', {cluster}}}}}]\n"
+        f"clusters: [{{name: k, cluster: {{server: 'https://127.0.0.1:1', {cluster}}}}}]\n"
         f"users: [{{name: u, user: {{{user}}}}}]\n"
     )
     return path
@@ -52,8 +52,8 @@ def problem(path: str | Path) -> str:
 @pytest.mark.parametrize(
     "text",
     [
-        *(BOMB, "[" * 100_000, "a: " + "{b: " * 2000, "d: 2026-99-99", "d: " + "9" * 6000, "d: !!float x"),
-        *("d: !!bool x", "d: 1:" + "59:" * 400 + "59.5", "d: !!python/object/apply:os.system [id]", "\x00"),
+        *(BOMB, "[" * 100_000, "a: " + "{b: " * 2000, "d: " + "9" * 6000, "d: !!float x"),
+        *("d: !!bool x", "d: !!binary \u00e4", 'd: "\\ud800"', "\x00"),
     ],
 )
 def test_s6_whatever_a_kubeconfig_holds_it_is_read_or_an_error(tmp_path: Path, text: str) -> None:
@@ -78,9 +78,7 @@ def test_s6_only_files_that_end_are_read(tmp_path: Path) -> None:
     ):
         assert words in problem(odd).lower().replace("isadirectoryerror", "directory")
         assert words in problem(kubeconfig(tmp_path, user=f"tokenFile: {odd}")).lower()
-        of_cluster = kubeconfig(tmp_path, cluster=f"certificate-authority: {odd}")
-        of_cluster.write_text(of_cluster.read_text().replace("http:", "https:"))
-        assert words in problem(of_cluster).lower()
+        assert words in problem(kubeconfig(tmp_path, cluster=f"certificate-authority: {odd}")).lower()
     assert "regular" in problem(kubeconfig(tmp_path, user=f"tokenFile: {pipe}"))
     assert "null byte" in problem(kubeconfig(tmp_path, user='tokenFile: "a\\0b"'))
 
@@ -133,9 +131,7 @@ def test_s6_what_a_credential_plugin_writes_is_bounded(tmp_path: Path, script: s
     assert words in problem(kubeconfig(tmp_path, user=program(tmp_path, script)))
 
 
-@pytest.mark.parametrize(
-    ("aside", "extension"), [("", "&r [*r]"), (LOUD, "*a11"), ("", "2026-01-01"), ("", "{? 2026-01-01 : x}")]
-)
+@pytest.mark.parametrize(("aside", "extension"), [("", "&r [*r]"), (LOUD, "*a11")])
 def test_s6_what_a_credential_plugin_is_told_is_bounded(tmp_path: Path, aside: str, extension: str) -> None:
     told = f"extensions: [{{name: client.authentication.k8s.io/exec, extension: {extension}}}]"
     path = kubeconfig(tmp_path, more=aside, cluster=told, user=program(tmp_path, "exit 1", told=True))

@@ -1,0 +1,74 @@
+"""YAML as kubectl reads it: numbers, true and false have a type of their own, all other scalars are texts.
+
+To Python's reader `2024-01-01` is a date and `10:20` a number of minutes, and it knows no tags of others.
+"""
+
+from base64 import b64decode
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+MOST_MERGED = 10_000
+"""Fields that `<<` adds to objects. Each alias may double them, so a short file could fill the memory."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which merging is bounded."""
+
+    merged = 0
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Put what `<<` names into an object."""
+        super().flatten_mapping(node)
+        self.merged += len(node.value)
+        if self.merged > MOST_MERGED:
+            raise yaml.MarkedYAMLError(problem="too much is merged", problem_mark=node.start_mark)
+
+
+def documents(text: bytes) -> Iterator[Any]:
+    """The documents of a file, read one by one.
+
+    Raises:
+        yaml.YAMLError, RecursionError: it is not YAML.
+        ValueError, ArithmeticError, LookupError, TypeError, AttributeError: a value cannot be one.
+    """
+    found: Iterator[Any] = yaml.load_all(text, _Loader)
+    return found
+
+
+def _text(loader: yaml.SafeLoader, node: yaml.Node) -> str:
+    found = str(loader.construct_scalar(node))  # type: ignore[arg-type]
+    if any("\ud800" <= char <= "\udfff" for char in found):
+        raise yaml.MarkedYAMLError(problem="half a character", problem_mark=node.start_mark)
+    return found
+
+
+def _bytes(loader: yaml.SafeLoader, node: yaml.Node) -> str:
+    return b64decode(_text(loader, node)).decode()
+
+
+def _any(loader: yaml.SafeLoader, node: yaml.Node) -> object:
+    """What has a tag that nobody knows."""
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return _text(loader, node)
+
+
+def _integer(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> object:
+    return node.value if ":" in node.value else loader.construct_yaml_int(node)
+
+
+def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> object:
+    return node.value if ":" in node.value else loader.construct_yaml_float(node)
+
+
+_TAG = "tag:yaml.org,2002:"
+for _name in ("str", "timestamp", "value"):
+    _Loader.add_constructor(f"{_TAG}{_name}", _text)
+_Loader.add_constructor(f"{_TAG}binary", _bytes)
+_Loader.add_constructor(f"{_TAG}int", _integer)
+_Loader.add_constructor(f"{_TAG}float", _float)
+_Loader.add_constructor(None, _any)
