@@ -137,12 +137,50 @@ def parse(verb: Verb, words: list[str]) -> Namespace:
         _add(parser, flag)
     if verb.names is not Names.NONE:
         parser.add_argument("names", nargs=_NARGS[verb.names])
-    options = parser.parse_intermixed_args(words)
+    options = parser.parse_intermixed_args(_plain(verb, words))
     options.verb = verb.name
+    names = getattr(options, "names", None)
+    if isinstance(names, list):
+        options.names = [name.removeprefix(_HIDDEN) for name in names]
+    elif names:
+        options.names = names.removeprefix(_HIDDEN)
     if getattr(options, "namespace", None) and options.all_namespaces:
         raise UsageError("-n and -A are mutually exclusive")
     _check_narrowing(verb, options)
     return options
+
+
+_HIDDEN = "\0"
+"""Before a name that begins with a dash. No argument of a program holds it."""
+_ON = frozenset({"1", "t", "T", "true", "TRUE", "True"})
+_OFF = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+"""What kubectl takes as the value of a switch."""
+_DRY_RUN = {"server": _ON, "client": _ON, "none": _OFF}
+
+
+def _plain(verb: Verb, words: list[str]) -> list[str]:
+    """The words without what argparse cannot read: `--switch=true`, and `--` before names.
+
+    Raises:
+        UsageError: a switch has another value.
+    """
+    switches = {name: flag for flag in verb.flags if not flag.metavar for name in flag.names}
+    found: list[str] = []
+    for at, word in enumerate(words):
+        if word == "--":
+            return found + [f"{_HIDDEN}{name}" if name.startswith("-") else name for name in words[at + 1 :]]
+        name, equals, value = word.partition("=")
+        flag = switches.get(name)
+        if flag is None or not equals:
+            found.append(word)
+            continue
+        meant = _DRY_RUN.get(value) if flag.key == "dry_run" else None
+        if value not in _ON | _OFF and meant is None:
+            raise UsageError(f"{name}: {value!r} is neither true nor false", f"{name}, or leave it out")
+        found = [each for each in found if each not in flag.names]
+        if value in _ON or meant is _ON:
+            found.append(name)
+    return found
 
 
 def _check_narrowing(verb: Verb, options: Namespace) -> None:

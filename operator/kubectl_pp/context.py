@@ -7,7 +7,7 @@ from argparse import Namespace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from kubectl_pp.flags import kubectl_arguments
+from kubectl_pp.flags import kubectl_arguments, same_cluster
 from kubectl_pp.screen import Screen
 from kubectl_pp.times import parse_duration
 
@@ -90,13 +90,18 @@ class Context:
         """The namespace asked for; None is all of them."""
         return None if self.options.all_namespaces else self.default_namespace
 
-    def command(self, text: str) -> str:
-        """A command to suggest, for the same place."""
-        place = ""
-        if self.options.context:
-            place += f" --context {self.options.context}"
+    def command(self, text: str, namespace: str = "") -> str:
+        """A command to suggest, for the same place; `namespace` is that of the upload it is about.
+
+        Its words are quoted already.
+        """
+        from shlex import quote  # noqa: PLC0415 -- for suggestions only
+
+        place = same_cluster(vars(self.options))
         if self.options.namespace:
-            place += f" -n {self.options.namespace}"
+            place += f" -n {quote(self.options.namespace)}"
+        elif self.options.all_namespaces:
+            place += f" -n {quote(namespace)}" if namespace else " -A"
         return f"kubectl pp {text}{place}"
 
     def close(self) -> None:

@@ -233,6 +233,31 @@ METRICS = Group(
 ALWAYS = (SCOPE, CONNECTION, DISPLAY)
 
 
+UNSAID = frozenset(
+    {"--token", "--username", "--password", "--proxy-url"}
+    | {"--request-timeout", "--cache-dir", "--disable-compression"}
+)
+"""What a suggested command leaves out: what may be secret, and what makes no difference to it."""
+
+
+def same_cluster(options: dict[str, object]) -> str:
+    """The flags that lead a suggested command to the same cluster as the same person, quoted for a shell."""
+    from shlex import quote  # noqa: PLC0415 -- for suggestions only
+
+    found: list[str] = []
+    for flag in CONNECTION.flags:
+        value = options.get(flag.key)
+        if flag.long in UNSAID or not value or "@" in str(value if flag.key == "server" else ""):
+            continue
+        if value is True:
+            found.append(flag.long)
+            continue
+        found += [
+            f"{flag.long} {quote(str(each))}" for each in (value if isinstance(value, list) else [value])
+        ]
+    return "".join(f" {each}" for each in found)
+
+
 def kubectl_arguments(options: dict[str, object]) -> list[str]:
     """The flags that are kubectl's own, as kubectl wants them."""
     found: list[str] = []

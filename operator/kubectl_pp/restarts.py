@@ -44,7 +44,7 @@ def ask_again(context: Context) -> int:
             uploads = selection.find_named(context, [options.upload_id])
         except MissingError as error:
             if not options.create:
-                create = context.command(f"{options.verb} -u {options.upload_id} --create")
+                create = context.command(f"{options.verb} -u {shlex.quote(options.upload_id)} --create")
                 error.remedy += f"; or ask the storage for it: {create}"
                 raise
             return _create(context, options.upload_id)

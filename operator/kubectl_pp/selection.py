@@ -11,6 +11,7 @@ from typing import TypeVar
 from kubectl_pp.client import JSON, TABLE, Client, Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, MissingError, UsageError
+from kubectl_pp.flags import same_cluster
 from kubectl_pp.times import parse_age
 from kubectl_pp.upload import Stage, Upload, collection
 
@@ -237,7 +238,8 @@ def _find(context: Context, name: str) -> Iterator[Upload]:
     if not found:
         raise MissingError(
             f"no upload {name} {_where(namespace)}",
-            "see `kubectl pp list -A`; ended uploads are deleted after their time to live",
+            f"see `kubectl pp list -A{same_cluster(vars(context.options))}`; ended uploads are deleted after "
+            "their time to live",
         )
     yield from found
 
@@ -265,7 +267,8 @@ def _latest(context: Context) -> Upload:
         with contextlib.suppress(MissingError):
             uploads.append(Upload(context.client.get(f"{collection(place)}/{name}")))
     if not uploads:
-        raise MissingError(f"no upload {_where(context.namespace)}", "kubectl pp list -A")
+        everywhere = f"kubectl pp list -A{same_cluster(vars(context.options))}"
+        raise MissingError(f"no upload {_where(context.namespace)}", everywhere)
     return max(uploads, key=lambda upload: upload.newest)
 
 

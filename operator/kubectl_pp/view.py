@@ -33,7 +33,9 @@ def render(context: Context, upload: Upload, events: list[Json] | None, now: flo
         for hint in advice:
             lines += wrap(hint.text, width, "  ")
             if hint.command:
-                lines.append("    " + screen.paint(context.command(hint.command), Color.BUSY))
+                lines.append(
+                    "    " + screen.paint(context.command(hint.command, upload.namespace), Color.BUSY)
+                )
     return lines
 
 

@@ -5,22 +5,18 @@ from __future__ import annotations
 from argparse import Namespace
 from shlex import quote
 
+from kubectl_pp.flags import same_cluster
 from kubectl_pp.sanitize import Json
 from kubectl_pp.selection import escaped
 from kubectl_pp.ui.filters import Filter
 from kubectl_pp.ui.model import Found
-
-_FLAGS = (("kubeconfig", "--kubeconfig"), ("context", "--context"), ("cluster", "--cluster"))
 
 
 class Commands:
     """For the place that the page looks at."""
 
     def __init__(self, options: Namespace, namespace: str | None) -> None:
-        found = [
-            f"{flag} {quote(str(value))}" for key, flag in _FLAGS if (value := getattr(options, key, None))
-        ]
-        self._place = "".join(f" {each}" for each in found)
+        self._place = same_cluster(vars(options))
         self._namespace = namespace
 
     def verb(self, text: str, namespace: str) -> str:

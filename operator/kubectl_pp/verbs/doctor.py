@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
+from shlex import quote
 from typing import NamedTuple
 
 from kubectl_pp import deployments, foreign, metrics, operators
@@ -10,6 +11,7 @@ from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, PluginError, UnavailableError
 from kubectl_pp.findings import Finding, Verdict, lines
+from kubectl_pp.flags import same_cluster
 from kubectl_pp.screen import harmless
 from kubectl_pp.tally import Tally
 from kubectl_pp.times import human, parse_time
@@ -161,7 +163,8 @@ def _judge(context: Context, namespace: str, lease: Json) -> tuple[Finding, str]
 
 
 def _look_at(context: Context, namespace: str) -> str:
-    return f"kubectl get pods -n {namespace} -l {context.options.operator_selector}, and their logs"
+    place = f"-n {quote(namespace)} -l {quote(context.options.operator_selector)}"
+    return f"kubectl get pods {place}{same_cluster(vars(context.options))}, and their logs"
 
 
 def _stuck(context: Context, uploads: list[Upload]) -> Iterator[Finding]:
@@ -176,7 +179,7 @@ def _stuck(context: Context, uploads: list[Upload]) -> Iterator[Finding]:
         if len(group) > 1:
             text = f"{len(group):,} uploads are stuck for the same reason; the oldest: {text}"
         verdict = Verdict.WARNING if first.stage == Stage.HELD else Verdict.BAD
-        yield Finding(verdict, text, context.command(f"status {first.name}"))
+        yield Finding(verdict, text, context.command(f"status {first.name}", first.namespace))
     if len(alike) > NAMED:
         more = sum(len(group) for group in list(alike.values())[NAMED:])
         yield Finding(Verdict.WARNING, f"{more:,} more are stuck", context.command("list --stalled"))

@@ -4,8 +4,10 @@ import pytest
 
 from kubectl_pp.catalog import BY_NAME, Names, Verb
 from kubectl_pp.cli import NARROWING, SELECTORS, parse
+from kubectl_pp.context import Context
 from kubectl_pp.errors import UsageError
 from kubectl_pp.flags import Flag
+from kubectl_pp.screen import Screen
 
 CHOICES = [(verb, flag) for verb in BY_NAME.values() for flag in verb.flags if flag.key in NARROWING]
 CHANGING = {"cancel", "prune", "restart", "resume", "suspend", "unsuspend"}
@@ -48,3 +50,75 @@ def test_an_empty_selector_is_none_unless_something_is_changed(verb: Verb) -> No
                 parse(verb, words)
         else:
             assert getattr(parse(verb, words), flag.key) == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "value"),
+    [
+        (["--all-namespaces=true"], "all_namespaces", True),
+        (["-A=1"], "all_namespaces", True),
+        (["--insecure-skip-tls-verify=true"], "insecure_skip_tls_verify", True),
+        (
+            ["--insecure-skip-tls-verify", "--insecure-skip-tls-verify=false"],
+            "insecure_skip_tls_verify",
+            False,
+        ),
+        (
+            ["--insecure-skip-tls-verify=False", "--insecure-skip-tls-verify=T"],
+            "insecure_skip_tls_verify",
+            True,
+        ),
+        (["--wait=false"], "wait", False),
+        (["--dry-run=server"], "dry_run", True),
+        (["--dry-run=client"], "dry_run", True),
+        (["--dry-run=none"], "dry_run", False),
+    ],
+    ids=str,
+)
+def test_a_switch_may_have_a_value_as_in_kubectl(words: list[str], key: str, value: bool) -> None:  # noqa: FBT001 -- parametrised
+    assert getattr(parse(BY_NAME["cancel"], [*words, "x"]), key) is value
+
+
+@pytest.mark.parametrize("word", ["--all=", "--all=yes", "--dry-run=all", "-A=none"])
+def test_a_switch_with_another_value_is_refused(word: str) -> None:
+    with pytest.raises(UsageError, match="is neither true nor false"):
+        parse(BY_NAME["cancel"], [word])
+
+
+def test_a_name_may_begin_with_a_dash() -> None:
+    assert parse(BY_NAME["status"], ["-A", "--", "-x", "y", "--all=true"]).names == ["-x", "y", "--all=true"]
+    assert parse(BY_NAME["help"], ["--", "-x"]).names == "-x"
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ([], ""),
+        (["-n", "files"], " -n files"),
+        (["-A"], " -n 'name of the upload'"),
+        (["--context", "admin@my cluster$(id)"], " --context 'admin@my cluster$(id)'"),
+        (
+            ["--kubeconfig=/home/x/two words", "--cluster=c", "--user=u"],
+            " --kubeconfig '/home/x/two words' --cluster c --user u",
+        ),
+        (
+            [
+                "--as=jane",
+                "--as-group=a",
+                "--as-group=b",
+                "--server=https://x:1",
+                "--insecure-skip-tls-verify",
+            ],
+            " --as jane --as-group a --as-group b --server https://x:1 --insecure-skip-tls-verify",
+        ),
+        (["--token=secret", "--password=secret", "--server=https://u:secret@x", "--username=u"], ""),
+    ],
+)
+def test_a_suggested_command_is_for_the_same_cluster(words: list[str], command: str) -> None:
+    """It is meant to be copied: without --kubeconfig it changed uploads elsewhere, or found none."""
+    context = Context(parse(BY_NAME["status"], [*words, "x"]), Screen())
+    assert context.command("resume x", "name of the upload") == f"kubectl pp resume x{command}"
+
+
+def test_a_suggestion_about_no_upload_is_for_all_namespaces() -> None:
+    assert Context(parse(BY_NAME["doctor"], ["-A"]), Screen()).command("stats") == "kubectl pp stats -A"
