@@ -17,6 +17,7 @@ from uploadpp.steps.archives import (
     zip_type_by_names,
 )
 from uploadpp.steps.markup import Guess, markup_of
+from uploadpp.steps.media import media_of
 from uploadpp.steps.upload import Content
 
 HEAD_BYTES = 8192
@@ -84,8 +85,10 @@ def _guess_head(head: bytes) -> Guess:
     known: str | None = filetype.guess_mime(head) if head else None
     # Short signatures also begin words: "BM" is a bitmap, and a car.
     if known is not None and (text is None or known in _BEGIN_AS_TEXT):
-        return Guess(known, sure=True)
+        return media_of(head, known) or Guess(known, sure=True)
     if text is None:
+        if (media := media_of(head, known)) is not None:
+            return media
         found = b"%PDF-" in head[:PDF_BYTES]
         return Guess("application/pdf", sure=True) if found else Guess(UNKNOWN, sure=False)
     return Guess("text/x-script", sure=True) if text.lstrip().startswith("#!") else markup_of(text)

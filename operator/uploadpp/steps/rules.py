@@ -4,6 +4,7 @@ import shlex
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar
+from unicodedata import normalize
 
 import yaml
 from pydantic import (
@@ -31,13 +32,18 @@ class RuleError(ValueError):
     """A rule cannot be used; the text says which and why."""
 
 
+def _folded(text: str) -> str:
+    """A text in which small and capital letters are alike, and both forms of an umlaut: macOS writes two."""
+    return normalize("NFC", text.casefold())
+
+
 def _words(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
 def _extensions(value: object) -> object:
     value = _words(value)
-    return [str(each).lstrip(".").casefold() for each in value] if isinstance(value, list) else value
+    return [_folded(str(each)).lstrip(".") for each in value] if isinstance(value, list) else value
 
 
 def _size(value: object) -> object:
@@ -86,7 +92,7 @@ class Rule(BaseModel):
         application/octet-stream, which means just that.
         """
         # Windows ignores dots and blanks at the end of a name, and so must we.
-        filename = upload.filename.casefold().rstrip(". ")
+        filename = _folded(upload.filename).rstrip(". ")
         user = upload.user
         return all(
             (
@@ -119,7 +125,7 @@ class Rule(BaseModel):
 
 
 def _any(patterns: tuple[str, ...], value: str) -> bool:
-    return any(fnmatchcase(value.casefold(), pattern.casefold()) for pattern in patterns)
+    return any(fnmatchcase(_folded(value), _folded(pattern)) for pattern in patterns)
 
 
 class Rules(BaseModel):

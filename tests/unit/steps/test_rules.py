@@ -32,6 +32,9 @@ MARY = User(id="0a1b", username="Mary", mail="mary@example.test")
         ("delete name=*.tmp,~$*", "~$report.docx", 1, True),
         ("delete name=thumbs.db", "Thumbs.db", 1, True),
         ("delete name=*.tmp", "a.txt", 1, False),
+        ("delete name=*gesch\u00e4ft*", "Gescha\u0308ft.txt", 1, True),  # as macOS writes it
+        ("delete name=*gescha\u0308ft*", "GESCH\u00c4FT.txt", 1, True),
+        ("delete extension=\u00fc", "a.u\u0308", 1, True),
         ("delete larger-than=1k", "a", 1024, False),
         ("delete larger-than=1k", "a", 1025, True),
         ("delete smaller-than=10", "a", 9, True),
