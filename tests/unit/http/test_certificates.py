@@ -156,6 +156,7 @@ def test_a_bundle_without_certificate_is_never_that_of_the_system(
         (SERVER.pem, ALONE.key_pem(), "the key is not that of the certificate"),
         (SERVER.pem, b"-----BEGIN PRIVATE KEY-----\nAAAA\n", "damaged, encrypted or not in PEM form"),
     ],
+    ids=["encrypted", "of another certificate", "damaged"],
 )
 def test_what_cannot_be_shown_is_named_and_nobody_is_asked(
     tmp_path: Path, certificate: bytes, key: bytes, words: str
