@@ -19,6 +19,7 @@ import yaml
 from uploadpp.kube.access import Access, ConfigError, Plugin, Source, read_regular
 from uploadpp.kube.goyaml import documents
 from uploadpp.kube.impersonation import impersonation
+from uploadpp.kube.proxy import is_this_computer
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -222,7 +223,7 @@ def _access(context: Entry, cluster: Entry, user: Entry | None) -> Access:
         notes=_unknown(cluster, CLUSTER_FIELDS) + _unknown(user, USER_FIELDS),
     )
     plugin = _plugin(user, cluster)
-    if not plain.server.startswith("https:"):
+    if not plain.server.startswith("https:") and not is_this_computer(urlsplit(plain.server).hostname or ""):
         given = any((certificate, token, token_file, any(basic), plugin))
         return replace(plain, notes=(*plain.notes, *([_no_credentials(cluster)] if given else [])))
     access = replace(
@@ -240,7 +241,7 @@ def _access(context: Entry, cluster: Entry, user: Entry | None) -> Access:
 
 
 def _no_credentials(cluster: Entry) -> str:
-    """What kubectl does as well: whoever listens on the way would have them."""
+    """What kubectl says as well, even of this computer: whoever listens on the way would have them."""
     return str(cluster.error("server", "is not https, so no credentials are sent"))
 
 

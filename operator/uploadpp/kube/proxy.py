@@ -74,13 +74,19 @@ def _has_host(value: str) -> bool:
 def is_excepted(host: str, port: str, exceptions: str) -> bool:
     """Whether a server is reached without a proxy. This computer never needs one."""
     host = host.strip().lower()
-    address = _address(host)
-    if host == "localhost" or (address is not None and _plain(address).is_loopback):
+    if is_this_computer(host):
         return True
+    address = _address(host)
     for term in (part.strip().lower() for part in exceptions.split(",")):
         if term == "*" or (term and _matches(term, host, port, address)):
             return True
     return False
+
+
+def is_this_computer(host: str) -> bool:
+    """Whether a host in lower case is reached without a network."""
+    address = _address(host)
+    return host == "localhost" or (address is not None and _plain(address).is_loopback)
 
 
 def _matches(term: str, host: str, port: str, address: Address | None) -> bool:

@@ -51,12 +51,17 @@ def headers(path: str) -> dict[str, str]:
 )
 def test_without_tls_no_credentials_are_sent(tmp_path: Path, user: dict[str, Any]) -> None:
     """They were, so whoever listens between here and `http://api.example:8080` had them."""
-    path = written(tmp_path, {**user, "as": "jane"}, "http://127.0.0.1:1")
+    path = written(tmp_path, {**user, "as": "jane"}, "http://api.example:8080")
     assert headers(path) == {"Impersonate-User": "jane"}
     (note,) = loaded(path).notes
     assert note.endswith("is not https, so no credentials are sent")
     assert "secret" not in note
-    assert loaded(written(tmp_path, {}, "http://127.0.0.1:1")).notes == ()
+    assert loaded(written(tmp_path, {}, "http://api.example:8080")).notes == ()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "LOCALHOST"])
+def test_on_this_computer_nobody_listens_on_the_way(tmp_path: Path, host: str) -> None:
+    assert "Authorization" in headers(written(tmp_path, {"token": "t"}, f"http://{host}:1"))
 
 
 @pytest.mark.parametrize("name", ["mary:ann", "j\u00f6rg", "\u044e\u0437\u0435\u0440"])
