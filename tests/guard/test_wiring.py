@@ -68,7 +68,6 @@ OF_LIBRARIES = {
         "parser": "argparse.ArgumentParser",
         "subscription": "nats.js.JetStreamContext.PullSubscription",
     },
-    "storage": {"context": "ssl.SSLContext"},
     "wire": {"context": "ssl.SSLContext"},
 }
 DOUBLES = "testing"

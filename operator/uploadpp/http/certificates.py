@@ -9,28 +9,73 @@ import re
 import ssl
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 MOST_BYTES = 4 << 20
 """Of a bundle. All authorities of a system take 250 kB."""
 _BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*+-----END CERTIFICATE-----")
 
 
-def client_context(authorities: bytes | None, kind: type[ssl.SSLContext] = ssl.SSLContext) -> ssl.SSLContext:
-    """Verifies servers against a bundle in PEM form; None is the authorities of the system.
+class ClientContext(ssl.SSLContext):
+    """What a client needs for a connection by TLS."""
 
-    Raises:
-        ssl.SSLError: there is no certificate in the bundle.
-    """
-    context = kind(ssl.PROTOCOL_TLS_CLIENT)
-    # Python 3.13 switches both on by default: the first refuses certificates without key identifiers, which
-    # Go takes. The second makes each certificate of the bundle an anchor, as all of them are for Go.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    if authorities is not None:
-        _trust(context, authorities)
-    else:
-        context.load_default_certs()
-    return context
+    def __new__(cls) -> Self:
+        """Without what is trusted: see `trusting`."""
+        return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+
+    @classmethod
+    def trusting(cls, authorities: bytes | None) -> Self:
+        """Verifies servers against a bundle in PEM form; None is the authorities of the system.
+
+        Raises:
+            ssl.SSLError: there is no certificate in the bundle.
+        """
+        context = cls()
+        context._verify_as_go()
+        if authorities is not None:
+            context._trust(authorities)
+        else:
+            context.load_default_certs()
+        return context
+
+    def trust_anybody(self) -> None:
+        """Take any certificate of a server."""
+        self.check_hostname = False
+        self.verify_mode = ssl.CERT_NONE
+
+    def show(self, certificate: str, key: str) -> None:
+        """Show servers our own certificate; `key` is the file of its key, empty if it is in the same file.
+
+        Raises:
+            OSError: they cannot be used; `strerror` says why.
+        """
+        try:
+            # Without a password Python would ask a person at the terminal for that of an encrypted key.
+            self.load_cert_chain(certificate, key or None, lambda: b"")
+        except ssl.SSLError as error:
+            why = "the key is not that of the certificate"
+            if error.reason != "KEY_VALUES_MISMATCH":
+                why = "the certificate or the key is damaged, encrypted or not in PEM form"
+            raise ssl.SSLError(error.errno, why) from None
+
+    def _verify_as_go(self) -> None:
+        """Python 3.13 sets both flags by default.
+
+        The first refuses certificates without key identifiers, which Go takes. The second makes each
+        certificate of the bundle an anchor, as all of them are for Go.
+        """
+        self.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        self.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+
+    def _trust(self, bundle: bytes) -> None:
+        loaded = 0
+        # Python takes only ASCII, and comments are in all languages.
+        for block in _BLOCK.findall(bundle.decode("ascii", "ignore")):
+            with suppress(ssl.SSLError, ValueError):  # one that cannot be read is skipped, like comments
+                self.load_verify_locations(cadata=block)
+                loaded += 1
+        if not loaded:
+            raise ssl.SSLError(errno.EINVAL, "contains no certificate in PEM form")
 
 
 def read_bundle(path: str | Path | None) -> bytes | None:
@@ -43,36 +88,3 @@ def read_bundle(path: str | Path | None) -> bytes | None:
         return None
     with Path(path).open("rb") as file:
         return file.read(MOST_BYTES)
-
-
-def _trust(context: ssl.SSLContext, bundle: bytes) -> None:
-    loaded = 0
-    # Python takes only ASCII, and comments are in all languages.
-    for block in _BLOCK.findall(bundle.decode("ascii", "ignore")):
-        with suppress(ssl.SSLError, ValueError):  # one that cannot be read is passed over, like comments
-            context.load_verify_locations(cadata=block)
-            loaded += 1
-    if not loaded:
-        raise ssl.SSLError(errno.EINVAL, "contains no certificate in PEM form")
-
-
-def switch_verification_off(context: ssl.SSLContext) -> None:
-    """Take any certificate of a server."""
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-
-
-def show_own(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    """Show servers our own certificate; `key` is the file of its key, empty if the certificate's file has it.
-
-    Raises:
-        OSError: they cannot be used; `strerror` says why.
-    """
-    try:
-        # Without a password Python would ask a person at the terminal for that of an encrypted key.
-        context.load_cert_chain(certificate, key or None, lambda: b"")
-    except ssl.SSLError as error:
-        why = "the key is not that of the certificate"
-        if error.reason != "KEY_VALUES_MISMATCH":
-            why = "the certificate or the key is damaged, encrypted or not in PEM form"
-        raise ssl.SSLError(error.errno, why) from None

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from uploadpp.http.certificates import client_context, show_own, switch_verification_off
+from uploadpp.http.certificates import ClientContext
 from uploadpp.kube.access import Access, ConfigError, Source, read_file
 from uploadpp.kube.kubeconfig import load_kubeconfig
 from uploadpp.kube.plugin import Issued, run_plugin
@@ -161,7 +161,7 @@ def _token_in(path: Path, otherwise: str) -> str:
     return token or otherwise
 
 
-class _NamedContext(ssl.SSLContext):
+class _NamedContext(ClientContext):
     """Expects another name in the server's certificate than that of its address (`tls-server-name`)."""
 
     name = ""
@@ -188,26 +188,26 @@ def tls_context(access: Access, authority: bytes, certificate: bytes, key: bytes
     # For Go, too, an empty file means those that the system knows.
     known = authority or None
     try:
-        context = client_context(known, _NamedContext if access.server_name else ssl.SSLContext)
+        context = (_NamedContext if access.server_name else ClientContext).trusting(known)
     except ssl.SSLError:
         raise ConfigError("the certificate-authority is not a certificate in PEM form") from None
     if isinstance(context, _NamedContext):
         context.name = access.server_name
     context.set_alpn_protocols(["http/1.1"])
     if access.insecure:
-        switch_verification_off(context)
+        context.trust_anybody()
     if certificate:
         _load_certificate(context, certificate, key)
     return context
 
 
-def _load_certificate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+def _load_certificate(context: ClientContext, certificate: bytes, key: bytes) -> None:
     """Python takes a certificate only from a file: one that only we can read, and only for this moment."""
     handle, path = tempfile.mkstemp(prefix="uploadpp-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(certificate.rstrip() + b"\n" + key)
-        show_own(context, path, "")
+        context.show(path, "")
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigError(f"client-certificate and client-key cannot be used: {reason}") from None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from uploadpp.http.certificates import client_context, read_bundle, switch_verification_off
+from uploadpp.http.certificates import ClientContext, read_bundle
 from uploadpp.http.responses import Connector
 from uploadpp.storage.sources import Source, SourceError, check_source, read_url, redirected
 
@@ -26,9 +26,9 @@ def tls_context(*, insecure: bool, ca_file: Path | None) -> ssl.SSLContext:
     Raises:
         OSError: the file cannot be used.
     """
-    context = client_context(read_bundle(ca_file))
+    context = ClientContext.trusting(read_bundle(ca_file))
     if insecure and ca_file is None:
-        switch_verification_off(context)
+        context.trust_anybody()
     return context
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from nats.errors import Error as NatsError
 
-from uploadpp.http.certificates import client_context, read_bundle, show_own, switch_verification_off
+from uploadpp.http.certificates import ClientContext, read_bundle
 from uploadpp.wire.addresses import Address, parse_address
 from uploadpp.wire.client import SafeClient
 from uploadpp.wire.credentials import CredsFile, NkeyFile, read_token
@@ -63,12 +63,12 @@ def tls_context(options: NatsOptions) -> ssl.SSLContext | None:
 
 
 def _context(options: NatsOptions) -> ssl.SSLContext:
-    context = client_context(read_bundle(options.tls_ca_file))
+    context = ClientContext.trusting(read_bundle(options.tls_ca_file))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if options.tls_insecure and not options.tls_ca_file:
-        switch_verification_off(context)
+        context.trust_anybody()
     if options.tls_cert_file:
-        show_own(context, options.tls_cert_file, options.tls_key_file)
+        context.show(options.tls_cert_file, options.tls_key_file)
     return context
 
 

@@ -98,8 +98,8 @@ def test_a_name_may_begin_with_a_dash() -> None:
         (["-A"], " -n 'name of the upload'"),
         (["--context", "admin@my cluster$(id)"], " --context 'admin@my cluster$(id)'"),
         (
-            ["--kubeconfig=/home/x/two words", "--cluster=c", "--user=u"],
-            " --kubeconfig '/home/x/two words' --cluster c --user u",
+            ["--kubeconfig=/srv/two words", "--cluster=c", "--user=u"],
+            " --kubeconfig '/srv/two words' --cluster c --user u",
         ),
         (
             [
