@@ -1,5 +1,7 @@
 """The Deployments of operator and step services as `doctor` sees them: what keeps them from having Pods."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 
 from kubectl_pp import operators
@@ -10,6 +12,8 @@ from kubectl_pp.findings import Finding, Verdict
 from kubectl_pp.screen import harmless
 
 STEP_LABEL = "uploadpp.io/step"
+JOBS = "app.kubernetes.io/component in (adopt, release)"
+"""Those that take uploads over and hand them back: no operator runs beside them."""
 
 
 def look(context: Context, namespace: str) -> Iterator[Finding]:
@@ -21,7 +25,7 @@ def look(context: Context, namespace: str) -> Iterator[Finding]:
     except PluginError:
         return
     for each in own:
-        yield from _operator(each)
+        yield from _operator(context, each)
     for each in services:
         yield from _service(client, namespace, each)
 
@@ -30,18 +34,45 @@ def _list(client: Client, namespace: str, selector: str) -> list[Json]:
     return client.items(f"/apis/apps/v1/namespaces/{namespace}/deployments", {"labelSelector": selector})
 
 
-def _operator(deployment: Json) -> Iterator[Finding]:
+def _operator(context: Context, deployment: Json) -> Iterator[Finding]:
     name, namespace = deployment["metadata"]["name"], deployment["metadata"]["namespace"]
     if deployment["spec"].get("replicas", 1) == 0:
-        yield Finding(
-            Verdict.BAD,
-            f"no operator is running: Deployment {name} is scaled to 0",
+        text = f"no operator is running: Deployment {name} is scaled to 0"
+        remedy = (
             f"helm upgrade with adopt.enabled=false and handBack.enabled=false, or "
-            f"kubectl scale deployment {name} -n {namespace} --replicas=1",
+            f"kubectl scale deployment {name} -n {namespace} --replicas=1"
         )
+        if job := _last_job(context, namespace):
+            text += f"; {_told(context.client, job)}"
+            logs = f"kubectl logs job/{job['metadata']['name']} -n {namespace}"
+            remedy = f"{logs}; to start the operator, {remedy}"
+        yield Finding(Verdict.BAD, text, remedy)
     elif refused := _refused(deployment):
         remedy = f"kubectl describe deployment {name} -n {namespace}"
         yield Finding(Verdict.BAD, f"Deployment {name} cannot create its Pods: {refused}", remedy)
+
+
+def _last_job(context: Context, namespace: str) -> Json | None:
+    """The newest Job that takes uploads over or hands them back; older ones stay in the cluster as well."""
+    selector = f"{context.options.operator_selector},{JOBS}"
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    try:
+        found = context.client.items(path, {"labelSelector": selector})
+    except PluginError:
+        return None
+    return max(found, key=lambda each: str(each["metadata"]["creationTimestamp"]), default=None)
+
+
+def _told(client: Client, job: Json) -> str:
+    """What has become of a Job."""
+    name, namespace, status = job["metadata"]["name"], job["metadata"]["namespace"], job.get("status") or {}
+    conditions = {each["type"]: each for each in status.get("conditions", ()) if each.get("status") == "True"}
+    if "Complete" in conditions:
+        return f"Job {name} is done"
+    if "Failed" in conditions:
+        return f"Job {name} has failed: {harmless(str(conditions['Failed'].get('message', '')))}"
+    why = operators.first_trouble(client, namespace, f"batch.kubernetes.io/job-name={name}")
+    return f"Job {name} has not ended yet" + (f": {why}" if why else "")
 
 
 def _service(client: Client, namespace: str, deployment: Json) -> Iterator[Finding]:

@@ -15,9 +15,13 @@ from kubectl_pp.errors import PluginError
 from kubectl_pp.findings import Finding, Verdict
 from kubectl_pp.screen import harmless
 from kubectl_pp.times import human, parse_time
+from kubectl_pp.view import event_time
 
 KEY_FILE = "sealing.key"
 KEY_ANNOTATION = "uploadpp.io/sealing-key"
+BEING_CREATED = ("ContainerCreating", "PodInitializing")
+CREATION_SECONDS = 60.0
+UNREADY = "its readiness probe fails; you may not ask the Pod for the reason (pods/proxy)"
 
 
 def look(context: Context, namespace: str, holders: set[str]) -> Iterator[Finding]:
@@ -36,13 +40,15 @@ def look(context: Context, namespace: str, holders: set[str]) -> Iterator[Findin
     for name in sorted({*pods, *holders}):
         works = name in owned or not owned
         pod = pods.get(name)
-        stuck = _why_it_does_not_run(pod) if pod is not None else ""
+        stuck = _trouble(client, namespace, pod) if pod is not None else ""
         if stuck:
             text = f"Pod {name} is not running: {stuck}"
             remedy = f"kubectl describe pod {name} -n {namespace}"
             yield Finding(Verdict.BAD if works else Verdict.WARNING, text, remedy)
             continue
         said = _ask(client, namespace, name)
+        if said is None and pod is not None and _is_unready(pod):
+            said = UNREADY
         yield from _verdict(said, f"operator {name}", f"kubectl logs -n {namespace} {name}", works=works)
 
 
@@ -52,7 +58,7 @@ def first_trouble(client: Client, namespace: str, selector: str) -> str:
         pods = _pods(client, namespace, selector)
     except PluginError:
         return ""
-    found = [(name, _why_it_does_not_run(pod)) for name, pod in sorted(pods.items())]
+    found = [(name, _trouble(client, namespace, pod)) for name, pod in sorted(pods.items())]
     found += [(name, _ask(client, namespace, name, _port(pod)) or "") for name, pod in sorted(pods.items())]
     return next((f"{name}: {why}" for name, why in found if why), "")
 
@@ -93,12 +99,51 @@ def _pods(client: Client, namespace: str, selector: str) -> dict[str, Json]:
     }
 
 
+def _trouble(client: Client, namespace: str, pod: Json) -> str:
+    """Why a Pod does not run, in the words of scheduler and kubelet; empty when nobody says so."""
+    why = _why_it_does_not_run(pod)
+    return why or (_newest_warning(client, namespace, pod) if _is_being_created(pod) else "")
+
+
+def _is_being_created(pod: Json) -> bool:
+    """Whether the kubelet prepares it: a Secret that is missing is then in its Events alone."""
+    status: dict[str, Any] = pod.get("status") or {}
+    return status.get("phase") == "Pending" and any(
+        ((each.get("state") or {}).get("waiting") or {}).get("reason") in BEING_CREATED
+        for each in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+    )
+
+
+def _newest_warning(client: Client, namespace: str, pod: Json) -> str:
+    """The last Warning about a Pod, and how long it has been created; empty for the first seconds."""
+    name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+    selector = f"involvedObject.kind=Pod,involvedObject.name={name},involvedObject.uid={uid},type=Warning"
+    try:
+        events = client.items(f"/api/v1/namespaces/{namespace}/events", {"fieldSelector": selector})
+    except PluginError:
+        events = []
+    if events:
+        newest = max(events, key=event_time)
+        return harmless(f"{newest.get('reason', '')}: {newest.get('message', '')}")
+    age = _age(pod) or 0.0
+    return f"it has been in creation for {human(age)}" if age > CREATION_SECONDS else ""
+
+
+def _is_unready(pod: Json) -> bool:
+    """Whether it runs and its readiness probe says no."""
+    status: dict[str, Any] = pod.get("status") or {}
+    unready = any(
+        each.get("type") == "Ready" and each.get("status") == "False" for each in status.get("conditions", ())
+    )
+    return unready and status.get("phase") == "Running"
+
+
 def _why_it_does_not_run(pod: Json) -> str:
     """In the words of scheduler and kubelet; empty when its containers run."""
     status: dict[str, Any] = pod.get("status") or {}
     for each in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
         waiting = (each.get("state") or {}).get("waiting")
-        if waiting and waiting.get("reason") != "ContainerCreating":
+        if waiting and waiting.get("reason") not in BEING_CREATED:
             ended = (each.get("lastState") or {}).get("terminated") or {}
             words = filter(None, [waiting.get("reason"), waiting.get("message"), ended.get("message")])
             return harmless(": ".join(map(str, words)))

@@ -28,7 +28,7 @@ rm -rf "$dir"
 """
 _PATHS = (
     "^/apis/uploadpp[.]io(/|$)|^/version$|^/api/v1/namespaces/[^/]+/(events|pods|secrets)|^/api/v1/(events|namespaces)$"
-    "|^/apis/apps/v1/namespaces/[^/]+/deployments$"
+    "|^/apis/(apps/v1/namespaces/[^/]+/deployments|batch/v1/namespaces/[^/]+/jobs)$"
     "|^/apis/coordination[.]k8s[.]io/v1/|^/apis/authorization[.]k8s[.]io/v1/selfsubjectaccessreviews$"
     "|^/apis/apiextensions[.]k8s[.]io/v1/customresourcedefinitions/"
 )

@@ -189,3 +189,108 @@ def test_a_step_says_why_it_is_not_ready(
     pod("scan-1", STEP, "clamd at tcp:clamd:3310 does not answer")
     words = "the step service virusscan has no ready Pod: scan-1: clamd at tcp:clamd:3310 does not answer"
     until_named(pp, words)
+
+
+def told(writer: Writer, pp: Plugin, name: str, spec: Json, status: Json) -> Json:
+    """A Pod of the operator as the kubelet would describe it."""
+    path = f"/api/v1/namespaces/{pp.namespace}/pods"
+    body = {"metadata": {"name": name, "labels": LABELS}, "spec": spec}
+    made = writer.request("POST", path, body)
+    writer.request("PATCH", f"{path}/{name}/status", {"status": status})
+    return made
+
+
+def test_a_secret_that_is_missing(pp: Plugin, writer: Writer) -> None:
+    """The Pod itself only says that it is being created, forever; its Events say why."""
+    waiting = {"waiting": {"reason": "ContainerCreating"}}
+    container = {"name": "operator", "image": "none", "imageID": "", "ready": False, "restartCount": 0}
+    status = {"phase": "Pending", "containerStatuses": [{**container, "state": waiting}]}
+    pod = told(writer, pp, "some", {"containers": [{"name": "operator", "image": "none"}]}, status)
+    assert "Pod some" not in pp("doctor", COLUMNS="300").out
+    missing = 'MountVolume.SetUp failed for volume "credentials" : secret "nats-ca" not found'
+    about = {"kind": "Pod", "namespace": pp.namespace, "name": "some", "uid": pod["metadata"]["uid"]}
+    for number, message in enumerate(("an older one", missing)):
+        event = {
+            "metadata": {"name": f"some.{number}"},
+            "involvedObject": about,
+            "type": "Warning",
+            "reason": "FailedMount",
+            "message": message,
+            "lastTimestamp": f"2026-11-28T10:00:0{number}Z",
+        }
+        writer.request("POST", f"/api/v1/namespaces/{pp.namespace}/events", event)
+    until_named(pp, f"Pod some is not running: FailedMount: {missing}")
+
+
+VIEWER = (
+    "uploadpostprocessings.uploadpp.io,pods,pods/log,events,"
+    "leases.coordination.k8s.io,deployments.apps,jobs.batch"
+)
+
+
+def test_who_may_not_ask_the_pods_is_told_that_the_operator_is_not_ready(
+    pp: Plugin, writer: Writer, kubectl: Kubectl
+) -> None:
+    """Somebody with the role `view`: the Lease is held and renewed, and nothing else can be read."""
+    leases = f"/apis/coordination.k8s.io/v1/namespaces/{pp.namespace}/leases"
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
+    lease = {"holderIdentity": "some_1", "leaseDurationSeconds": 3600, "renewTime": now}
+    writer.request("POST", leases, {"metadata": {"name": "uploadpp-shard-0"}, "spec": lease})
+    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    told(writer, pp, "some", {"containers": [{"name": "operator", "image": "none"}]}, status)
+    verbs = "--verb=get,list,watch,create,patch"
+    kubectl("create", "role", "viewer", verbs, f"--resource={VIEWER}", f"--namespace={pp.namespace}")
+    kubectl("create", "rolebinding", "viewer", "--role=viewer", "--user=jane", f"--namespace={pp.namespace}")
+    well = pp("doctor", "--as=jane", COLUMNS="300")
+    assert well.code == 0, well.out
+    unready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+    writer.request("PATCH", f"/api/v1/namespaces/{pp.namespace}/pods/some/status", unready)
+    until_named(pp, "operator some does not process uploads: its readiness probe fails", "--as=jane")
+
+
+ENDED = {"startTime": "2026-11-28T10:00:00Z"}
+REACHED = "Job has reached the specified backoff limit"
+FINISHED = {
+    "done": (
+        {
+            **ENDED,
+            "succeeded": 1,
+            "completionTime": "2026-11-28T10:00:09Z",
+            "conditions": [{"type": each, "status": "True"} for each in ("SuccessCriteriaMet", "Complete")],
+        },
+        "Job second is done",
+    ),
+    "failed": (
+        {
+            **ENDED,
+            "failed": 1,
+            "conditions": [
+                {"type": each, "status": "True", "message": REACHED} for each in ("FailureTarget", "Failed")
+            ],
+        },
+        f"Job second has failed: {REACHED}",
+    ),
+    "running": ({}, "Job second has not ended yet: second-x: Unschedulable: no node"),
+}
+
+
+@pytest.mark.parametrize(("status", "words"), FINISHED.values(), ids=FINISHED)
+def test_the_job_that_no_operator_runs_beside(pp: Plugin, writer: Writer, status: Json, words: str) -> None:
+    path = f"/apis/apps/v1/namespaces/{pp.namespace}/deployments"
+    writer.request("POST", path, deployment("some", LABELS, 0, {})[0])
+    spec = {"restartPolicy": "Never", "containers": [{"name": "release", "image": "none"}]}
+    jobs = f"/apis/batch/v1/namespaces/{pp.namespace}/jobs"
+    for name, component in (("first", "adopt"), ("second", "release")):
+        labels = {**LABELS, "app.kubernetes.io/component": component}
+        body = {"metadata": {"name": name, "labels": labels}, "spec": {"template": {"spec": spec}}}
+        writer.request("POST", jobs, body)
+        time.sleep(1.1)  # the second one is newer
+    if status:
+        writer.request("PATCH", f"{jobs}/second/status", {"status": status})
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no node"}
+    pods = f"/api/v1/namespaces/{pp.namespace}/pods"
+    labels = {"batch.kubernetes.io/job-name": "second"}
+    writer.request("POST", pods, {"metadata": {"name": "second-x", "labels": labels}, "spec": spec})
+    writer.request("PATCH", f"{pods}/second-x/status", {"status": {"conditions": [unscheduled]}})
+    said = until_named(pp, f"no operator is running: Deployment some is scaled to 0; {words}")
+    assert f"kubectl logs job/second -n {pp.namespace}; to start the operator, helm upgrade" in said

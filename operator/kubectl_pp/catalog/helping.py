@@ -8,9 +8,9 @@ HELPING: tuple[Verb, ...] = (
         "doctor",
         "find out what is wrong",
         "Checks the cluster, the CRD, your permissions, the operator's Lease, Deployment and Pods, their "
-        "/readyz, the sealing key, the metrics, the step services of the chart, and stuck uploads. Each "
-        "finding names its remedy. If uploads do not progress, it prints the operator's reason and exits "
-        "with 1.",
+        "/readyz, the Jobs that adopt uploads or hand them back, the sealing key, the metrics, the step "
+        "services of the chart, and stuck uploads. Each finding names its remedy. If uploads do not "
+        "progress, it prints the operator's reason and exits with 1.",
         groups=(
             AGENT,
             METRICS,

@@ -126,7 +126,7 @@ def shards(context: Context, namespace: str) -> Shards:
         return Shards([], [Finding(Verdict.WARNING, text, error.remedy)], set())
     if not leases:
         text = f"no operator has run in {namespace} yet: there is no Lease {LEASES}0"
-        remedy = "install it with its Helm chart, or name its namespace with --operator-namespace"
+        remedy = "if it is not there, install its Helm chart, or name its namespace: --operator-namespace"
         return Shards([], [Finding(Verdict.BAD, text, remedy)], set())
     judged = [_judge(context, namespace, lease) for lease in leases]
     holders = {holder for finding, holder in judged if finding.verdict is Verdict.GOOD}

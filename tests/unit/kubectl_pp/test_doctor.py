@@ -1,10 +1,17 @@
 """What `doctor` makes of the operator's metrics and of what its Pods answer, without a cluster."""
 
+import time
+from typing import Any, cast
+
 import pytest
 
+from kubectl_pp.client import Client
+from kubectl_pp.errors import UnavailableError
 from kubectl_pp.findings import Verdict
 from kubectl_pp.metrics import by_step, judge, parse
-from kubectl_pp.operators import _why_it_does_not_run, _words
+from kubectl_pp.operators import _trouble, _why_it_does_not_run, _words
+
+Json = dict[str, Any]
 
 
 @pytest.mark.parametrize(
@@ -50,9 +57,31 @@ def test_why_a_pod_does_not_run() -> None:
     assert _why_it_does_not_run({"status": {"conditions": [unscheduled]}}) == "Unschedulable: no node"
     creating = {"state": {"waiting": {"reason": "ContainerCreating"}}}
     assert _why_it_does_not_run({"status": {"containerStatuses": [creating]}}) == ""
+    initializing = {"state": {"waiting": {"reason": "PodInitializing"}}}
+    assert _why_it_does_not_run({"status": {"containerStatuses": [initializing]}}) == ""
     init = {"state": {"waiting": {"reason": "ErrImagePull"}}}
     assert _why_it_does_not_run({"status": {"initContainerStatuses": [init]}}) == "ErrImagePull"
     assert _why_it_does_not_run({}) == ""
+
+
+class Blind:
+    """A client of somebody who may not list Events."""
+
+    def items(self, path: str, params: dict[str, str]) -> list[Json]:
+        raise UnavailableError(f"{path} {params}")
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(30, ""), (7300, "it has been in creation for 121m")])
+def test_a_pod_that_is_created_for_long_is_named_without_its_events(seconds: int, said: str) -> None:
+    made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - seconds))
+    creating = {"state": {"waiting": {"reason": "ContainerCreating"}}}
+    pod = {
+        "metadata": {"name": "some", "uid": "1", "creationTimestamp": made},
+        "status": {"phase": "Pending", "containerStatuses": [creating]},
+    }
+    assert _trouble(cast("Client", Blind()), "ocis", pod) == said
+    pod["status"] = {"phase": "Running", "containerStatuses": [creating]}
+    assert _trouble(cast("Client", Blind()), "ocis", pod) == ""
 
 
 def test_a_metric_is_read_by_step() -> None:
