@@ -73,6 +73,31 @@ def test_each_page_has_a_check_and_a_way_back(page: Path) -> None:
     )
     for each in needed:
         assert each in commands
-    for waiting in re.findall(r"^kubectl .*(?:rollout status| wait ).*$", commands, re.MULTILINE):
-        assert "--timeout=" in waiting, "it would wait without a word of what is missing"
     assert f"({page.name})" in (DOCS / "migration.md").read_text()
+
+
+ADOPTING = DOCS / "adopting.md"
+CHANGES = ("helm install ", "helm upgrade ", "docker compose up ")
+LOOKS = ("kubectl -n ", "kubectl pp ", "helm test ", "docker compose exec ")
+
+
+def commands(page: Path) -> list[str]:
+    """What is typed, one after the other; a command and what is run if it fails are one."""
+    found = re.findall(r"^ *```sh\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL)
+    typed = re.sub(r"(\|\||\\)\n +", r"\1 ", "\n".join(found))
+    return [line.strip() for line in typed.splitlines() if line.strip() and not line.strip().startswith("#")]
+
+
+@pytest.mark.parametrize("page", [*PAGES, ADOPTING], ids=lambda page: page.name)
+def test_whoever_waits_is_told_what_is_missing(page: Path) -> None:
+    """Each wait has an end, and says then why; each change has a look after it."""
+    typed = commands(page)
+    assert sum(each.startswith(CHANGES) for each in typed) >= 4
+    for each in typed:
+        words = each.split(" || ")[0]
+        if re.search(r"rollout status| wait --for", words):
+            assert "--timeout=" in words, each
+        if re.search(r"rollout status| wait --for| --wait\b", words):
+            assert re.search(r" \|\| kubectl -n \S+ (logs|get events) ", each), each
+    for each, following in zip(typed, [*typed[1:], ""], strict=True):
+        assert not each.startswith(CHANGES) or "||" in each or following.startswith(LOOKS), each
