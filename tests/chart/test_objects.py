@@ -168,6 +168,44 @@ def test_extras_reach_the_pods() -> None:
     }
 
 
+def test_what_few_people_set_reaches_its_object() -> None:
+    nats = {
+        "auth": {"userPassword": {"existingSecret": "login", "passwordKey": "pass"}},
+        "tls": {
+            "enabled": True,
+            "handshakeFirst": True,
+            "client": {"existingSecret": "client", "certKey": "own.crt", "keyKey": "own.key"},
+        },
+    }
+    objects = render(
+        {
+            "runtimeClassName": "gvisor",
+            "nats": nats,
+            "networkPolicy": {"enabled": True, "storagePorts": [8443]},
+            "metrics": {"prometheusRule": {"enabled": True, "runbookUrl": "https://wiki.test/uploads"}},
+            "probes": {"startup": {"failureThreshold": 99}, "liveness": {"periodSeconds": 77}},
+            "deploymentAnnotations": {"reloader.stakater.com/auto": "true"},
+        }
+    )
+    assert [each["runtimeClassName"] for each in pods(objects)] == ["gvisor"] * 2
+    sources = json.dumps(pods(objects)[0]["volumes"])
+    assert '"key": "own.crt", "path": "nats-client.crt"' in sources
+    assert '"key": "own.key", "path": "nats-client.key"' in sources
+    (password,) = [each for each in container(objects)["env"] if each["name"].endswith("_AUTH_PASSWORD")]
+    assert password["valueFrom"]["secretKeyRef"] == {"name": "login", "key": "pass"}
+    assert environment(objects)["UPLOADPP_NATS_TLS_HANDSHAKE_FIRST"] == "true"
+    opened = [
+        port["port"] for rule in the(objects, "NetworkPolicy")["spec"]["egress"] for port in rule["ports"]
+    ]
+    assert 8443 in opened
+    for rule in the(objects, "PrometheusRule")["spec"]["groups"][0]["rules"]:
+        assert rule["annotations"]["runbook_url"].startswith("https://wiki.test/uploads#uploadpp")
+    assert container(objects)["startupProbe"]["failureThreshold"] == 99
+    assert container(objects)["livenessProbe"]["periodSeconds"] == 77
+    annotations = the(objects, "Deployment")["metadata"]["annotations"]
+    assert annotations == {"reloader.stakater.com/auto": "true"}
+
+
 def test_the_role_names_every_lease_a_shard_can_have() -> None:
     rules = the(render(MINIMAL), "Role")["rules"]
     named = next(rule for rule in rules if rule.get("resourceNames"))
