@@ -17,6 +17,7 @@ from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.cluster.natsversions import NEWEST, OLDEST, default_version
 from e2e.operator_process import leave_out_ours
+from tests import crds
 from tests.stepbench import StepBench
 
 # What the shell has for an operator would configure those of the tests, and what is read in this process.
@@ -129,6 +130,13 @@ def namespace(cluster: LocalCluster) -> str:
     name = f"test-{secrets.token_hex(4)}"
     Kubectl(cluster.kubeconfig)("create", "namespace", name)
     return name
+
+
+@pytest.fixture
+def open_status(cluster: LocalCluster) -> Iterator[None]:
+    """For the length of a test, the API server takes any status."""
+    with crds.open_status(cluster):
+        yield
 
 
 @pytest.fixture

@@ -13,7 +13,13 @@ from e2e.cluster.kubectl import Kubectl, KubectlError
 from e2e.cluster.local import LocalCluster
 from uploadpp.api import API_VERSION, CRD_NAME, KIND
 from uploadpp.api.codec import ALL_SHOWN, from_resource, to_resource, to_status
-from uploadpp.api.field_types import MAX_SEALED
+from uploadpp.api.field_types import MAX_SEALED, ApiModel, api_name
+from uploadpp.api.status import (
+    ConditionModel,
+    LogPositionModel,
+    StepStatusModel,
+    UploadPostprocessingStatus,
+)
 from uploadpp.core.config import Config
 from uploadpp.core.inputs import StepFinished
 from uploadpp.core.model import Origin, Upload
@@ -109,9 +115,53 @@ def test_nothing_is_lost_in_the_api_server(kubectl: Kubectl) -> None:
     assert stored == upload._replace(plan_fixed=True)
 
 
-def test_kubectl_explains_the_status_although_it_is_not_checked(kubectl: Kubectl) -> None:
-    words = set(re.findall(r"\w+", kubectl("explain", "upp.status")))
-    assert set(to_status(after(*PASSED))) <= words
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("upp.status", UploadPostprocessingStatus),
+        ("upp.status.steps", StepStatusModel),
+        ("upp.status.conditions", ConditionModel),
+        ("upp.status.log", LogPositionModel),
+    ],
+)
+def test_kubectl_explains_every_field_of_the_status(
+    kubectl: Kubectl, path: str, fields: type[ApiModel]
+) -> None:
+    explained = kubectl("explain", path)
+    for name, field in fields.model_fields.items():
+        shown = re.search(rf"^  {api_name(name)}\t<(.+?)>", explained, re.MULTILINE)
+        assert shown, name
+        assert " ".join((field.description or "").split()) in " ".join(explained.split()), name
+
+
+@pytest.mark.parametrize(
+    ("status", "complaint"),
+    [
+        ({"run": "1"}, "status.run: Invalid value"),
+        ({"steps": [{"name": "virusscan", "state": "Flying"}]}, "status.steps[0].state: Unsupported value"),
+        ({"steps": [{"state": "Running"}]}, "status.steps[0].name: Required value"),
+        ({"conditions": [{"type": "Succeeded"}]}, "status.conditions[0].status: Required value"),
+        ({"completionTime": "yesterday"}, "status.completionTime: Invalid value"),
+        ({"log": {"sequence": -1}}, "status.log.sequence: Invalid value"),
+        ({"message": "x" * 1025}, "status.message: Too long"),
+    ],
+)
+def test_a_status_that_makes_no_sense_is_refused_with_the_field(
+    kubectl: Kubectl, status: dict[str, Any], complaint: str
+) -> None:
+    upload = after(ARRIVAL)
+    store(kubectl, upload)
+    patch = json.dumps({"status": status})
+    with pytest.raises(KubectlError, match=re.escape(complaint)):
+        kubectl("patch", "upp", upload.id, "--subresource=status", "--type=merge", f"--patch={patch}")
+
+
+def test_a_field_that_the_status_does_not_have_is_named_and_not_kept(kubectl: Kubectl) -> None:
+    upload = after(ARRIVAL)
+    store(kubectl, upload)
+    words = ("patch", "upp", upload.id, "--subresource=status", "--type=merge")
+    kubectl(*words, '--patch={"status":{"odd":1}}')
+    assert "odd" not in kubectl.json("get", "upp", upload.id)["status"]
 
 
 def test_kubectl_waits_for_conditions(four: Kubectl) -> None:

@@ -15,6 +15,7 @@ from tests.driver import Driver, start_working
 from uploadpp.api import API_VERSION, KIND
 
 
+@pytest.mark.usefixtures("open_status")
 @pytest.mark.parametrize("levels", [300, 950, 1100, 9000])
 async def test_s2_a_status_that_is_nested_without_end_stops_nobody(
     cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str, kubectl: Kubectl, levels: int

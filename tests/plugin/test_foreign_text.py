@@ -12,6 +12,7 @@ from tests.plugin.resources import Writer, at
 from tests.plugin.terminal import Terminal
 from tests.plugin.test_shells import BASH_COMPLETION, CLEAR, shell
 
+pytestmark = pytest.mark.usefixtures("open_status")
 HOSTILE = (
     "a\x1b]0;title\x07b\x9b31mc\u202etxt.exe\u2066d\x00e\tf\rg\nh\x7fi\u200bj\u2028k\u00adl\U000e0041m\ue000n\x1b[2Jo"
 ).replace("\x00", "")  # the API server refuses NUL

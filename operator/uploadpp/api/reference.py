@@ -41,8 +41,8 @@ spec:
 ```
 
 Durations are whole seconds, and times are RFC 3339. A *fixed* field cannot be changed once it is set. A merge
-patch replaces a list as a whole. The API server validates the spec but not the status, which makes a status
-write a quarter cheaper ([why](adr/0002-resource-shape.md)).
+patch replaces a list as a whole. The API server validates the spec and the status, and drops fields that it
+does not know. `kubectl explain {SHORT_NAME}.status.steps` shows what this page says.
 """
 
 

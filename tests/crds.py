@@ -1,0 +1,60 @@
+"""The CRD with a status that takes anything, as it was before the API server checked it.
+
+What somebody wrote then is still stored, and whoever may change the CRD can open it again.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from e2e.cluster.kubectl import Kubectl, KubectlError
+from e2e.cluster.local import LocalCluster
+from e2e.cluster.waiting import wait_until
+from uploadpp.api import API_VERSION, CRD_NAME, KIND
+from uploadpp.api.v1alpha1 import SELECTABLE
+
+STATUS = "/spec/versions/0/schema/openAPIV3Schema/properties/status"
+PROBE = "probe-of-the-status"
+
+
+def opened(status: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a status without checks, but for what selectors need."""
+    selectable = {path.removeprefix(".status.") for path in SELECTABLE}
+    return {
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": True,
+        "x-kubernetes-map-type": "atomic",
+        "properties": {name: field for name, field in status["properties"].items() if name in selectable},
+    }
+
+
+@contextmanager
+def open_status(cluster: LocalCluster) -> Iterator[None]:
+    """The CRD of this pytest worker's cluster with an open status, for a while."""
+    kubectl = Kubectl(cluster.kubeconfig, "default")
+    crd = kubectl.json("get", "crd", CRD_NAME)
+    shipped = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    probe = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": PROBE}}
+    nonsense = '--patch={"status":{"run":"x"}}'
+
+    def takes_nonsense() -> bool:
+        words = ("patch", "upp", PROBE, "--subresource=status", "--type=merge", "--dry-run=server")
+        try:
+            kubectl(*words, nonsense)
+        except KubectlError:
+            return False
+        return True
+
+    def change(schema: dict[str, Any], *, takes: bool) -> None:
+        patch = json.dumps([{"op": "replace", "path": STATUS, "value": schema}])
+        kubectl("patch", "crd", CRD_NAME, "--type=json", "--patch-file=/dev/stdin", stdin=patch)
+        assert wait_until(lambda: takes_nonsense() is takes, 30)
+
+    kubectl("create", "-f", "-", stdin=json.dumps({**probe, "spec": {"upload": {"id": PROBE}}}))
+    try:
+        change(opened(shipped), takes=True)
+        yield
+    finally:
+        change(shipped, takes=False)
+        kubectl("delete", "upp", PROBE)
