@@ -80,7 +80,7 @@ binaries: venv # find or build etcd, kube-apiserver, kubectl
 	@$(PYTHON) -m e2e.cluster.binaries
 
 test-binaries: venv # find or build what only tests need
-	@$(PYTHON) -m e2e.cluster.binaries helm promtool krew nats-server-oldest chromium python-oldest
+	@$(PYTHON) -m e2e.cluster.binaries helm promtool prometheus krew nats-server-oldest chromium python-oldest
 
 node-binaries: venv # find or build what only real Pods need (20 minutes the first time)
 	@test "$${UPLOADPP_CLUSTER:-node}" != node || $(PYTHON) -m e2e.cluster.binaries \

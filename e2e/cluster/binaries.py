@@ -45,7 +45,7 @@ def resolve(name: str) -> Binary:
         BinaryUnavailableError: it cannot be had here.
     """
     tool = TOOLS[name]
-    found = _first(tool, (_from_assets, _from_venv, _from_path, _from_cache))
+    found = available(name)
     if found is not None:
         return found
     with _one_at_a_time(tool):
@@ -53,6 +53,11 @@ def resolve(name: str) -> Binary:
     if found is None:
         raise BinaryUnavailableError(f"{name} {_dotted(tool)} or newer is needed: put it on PATH")
     return found
+
+
+def available(name: str) -> Binary | None:
+    """The program of that name if it is here; None if it would have to be built or downloaded."""
+    return _first(TOOLS[name], (_from_assets, _from_venv, _from_path, _from_cache))
 
 
 def _first(tool: Tool, sources: tuple[Callable[[Tool], Binary | None], ...]) -> Binary | None:

@@ -69,6 +69,7 @@ def _pinned_version(go_mod: Path, module: str) -> str:
 
 _CONTROL_PLANE = REPO / "e2e" / "controlplane"
 _NODE = REPO / "e2e" / "node"
+_NO_CLOUDS = "remove_all_sd"  # no service discovery, which brings the libraries of all clouds along
 _KUBERNETES_STAMP = "k8s.io/component-base/version"
 
 TOOLS = {
@@ -165,8 +166,28 @@ TOOLS = {
             package="github.com/prometheus/prometheus/cmd/promtool",
             pinned_by="github.com/prometheus/prometheus",
             stamp="github.com/prometheus/common/version.Version",
-            tags="remove_all_sd",  # no service discovery, which brings the libraries of all clouds along
+            tags=_NO_CLOUDS,
             minutes=2,
+        ),
+        Tool(
+            "prometheus",
+            minimum=(2, 40, 0),
+            module=REPO / "e2e" / "promtool",
+            package="github.com/prometheus/prometheus/cmd/prometheus",
+            pinned_by="github.com/prometheus/prometheus",
+            stamp="github.com/prometheus/common/version.Version",
+            tags=_NO_CLOUDS,
+            minutes=1,  # after promtool, of which it has most packages
+        ),
+        Tool(
+            "k9s",
+            minimum=(0, 50, 0),
+            version_args=("version", "--short"),
+            module=REPO / "e2e" / "k9s",
+            package="github.com/derailed/k9s",
+            pinned_by="github.com/derailed/k9s",
+            stamp="github.com/derailed/k9s/cmd.version",
+            minutes=6,
         ),
     )
 }

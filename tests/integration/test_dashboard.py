@@ -3,7 +3,6 @@
 import asyncio
 import json
 import runpy
-import shutil
 import time
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
@@ -15,7 +14,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from e2e.cluster.binaries import resolve
+from e2e.cluster.binaries import available, resolve
 from e2e.cluster.http import get
 from e2e.cluster.instance import Instance
 from e2e.cluster.local import LocalCluster
@@ -166,7 +165,7 @@ class Prometheus(Service):
 
     def argv(self) -> list[str]:
         return [
-            shutil.which("prometheus") or "prometheus",
+            str(resolve("prometheus").path),
             f"--config.file={self._folder / 'prometheus.yaml'}",
             f"--storage.tsdb.path={self._folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port()}",
@@ -185,7 +184,7 @@ class Prometheus(Service):
         return result
 
 
-@pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not on PATH")
+@pytest.mark.skipif(available("prometheus") is None, reason="make test-binaries builds prometheus")
 async def test_with_a_prometheus_that_scrapes(
     installation: Installation, instance: Instance, tmp_path: Path
 ) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from e2e.cluster.binaries import available
 from e2e.paths import REPO
 from tests.plugin.conftest import Plugin
 from tests.plugin.resources import Writer, at
 from tests.plugin.test_list import PASSED
 
-MISSING = [name for name in ("k9s", "tmux") if shutil.which(name) is None]
+K9S = available("k9s")
+MISSING = [*(["k9s"] if K9S is None else []), *(["tmux"] if shutil.which("tmux") is None else [])]
 # k9s asks GitHub for its newest release unless it is told not to.
 SETTINGS = "k9s: {skipLatestRevCheck: true, ui: {logoless: true, splashless: true}}\n"
 TIMEOUT = 60.0
@@ -38,7 +40,7 @@ class Screen:
         }
         self._environment = {**pp.environment, **own}
         k9s = [
-            shutil.which("k9s") or "k9s",
+            str(K9S.path if K9S else "k9s"),
             "--context=local",
             "-n",
             pp.namespace,
@@ -90,7 +92,7 @@ def screen(pp: Plugin, writer: Writer, tmp_path: Path) -> Iterator[Screen]:
         found.tmux("kill-server")
 
 
-@pytest.mark.skipif(bool(MISSING), reason=f"not on PATH: {', '.join(MISSING)}")
+@pytest.mark.skipif(bool(MISSING), reason=f"missing: {', '.join(MISSING)} (docs/testing.md)")
 def test_columns_and_verbs_in_k9s(screen: Screen, writer: Writer) -> None:
     shown = screen.until("<shift-x> +Cancel")
     assert re.search(r"NAME\S* +STEP +STATUS +RETRIES +PROGRESS +NEXT +FILENAME +SIZE +AGE", shown)
