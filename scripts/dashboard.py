@@ -9,6 +9,8 @@ import yaml
 SOURCE = Path("docs/monitoring/dashboard.yaml")
 GRID = 24
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+PAGES = "https://github.com/uploadpp/upload-postprocessing/blob/main/docs"
+RUNBOOK = f"{PAGES}/runbook.md"
 
 
 def render_dashboard(root: Path) -> str:
@@ -54,12 +56,40 @@ def _panel(source: dict[str, Any]) -> dict[str, Any]:
         "type": "timeseries" if stat is None else "stat",
         "title": source["title"],
         "description": source["text"],
+        **_links(source),
         "datasource": DATASOURCE,
         "fieldConfig": {"defaults": defaults, "overrides": []},
         "targets": [
             {"refId": chr(ord("A") + n), "expr": _filled(expr), "legendFormat": legend}
             for n, (expr, legend) in queries
         ],
+    }
+
+
+def _links(source: dict[str, Any]) -> dict[str, Any]:
+    """The sections of the runbook for the alerts that watch what a panel shows."""
+    alerts = source.get("alerts", [])
+    links = [{"title": f"Runbook: {name}", "url": _section(name), "targetBlank": True} for name in alerts]
+    return {"links": links} if links else {}
+
+
+def _section(alert: str) -> str:
+    return f"{RUNBOOK}#{alert.lower()}"
+
+
+def _link(title: str, url: str) -> dict[str, Any]:
+    """A link beside the title of the dashboard."""
+    return {
+        "type": "link",
+        "title": title,
+        "url": url,
+        "tooltip": "",
+        "icon": "doc",
+        "tags": [],
+        "asDropdown": False,
+        "targetBlank": True,
+        "includeVars": False,
+        "keepTime": False,
     }
 
 
@@ -71,6 +101,7 @@ def _table(source: dict[str, Any]) -> dict[str, Any]:
         "type": "table",
         "title": source["title"],
         "description": source["text"],
+        **_links(source),
         "datasource": DATASOURCE,
         "fieldConfig": {
             "defaults": {},
@@ -127,6 +158,11 @@ def _frame(panels: list[dict[str, Any]]) -> dict[str, Any]:
         "title": "Upload postprocessing",
         "description": "Is anything stuck, where, since when, and is it us, a step or the storage?",
         "tags": ["ocis", "opencloud", "uploadpp"],
+        "links": [
+            _link("Runbook", RUNBOOK),
+            _link("Metrics", f"{PAGES}/metrics.md"),
+            _link("kubectl pp", f"{PAGES}/kubectl-pp.md"),
+        ],
         "schemaVersion": 39,
         "editable": True,
         "refresh": "30s",

@@ -69,7 +69,7 @@ def _unforeseen(error: Exception) -> PluginError:
         and "kubectl_pp" in trace.tb_next.tb_frame.f_code.co_filename
     ):
         trace = trace.tb_next
-    frame = trace.tb_frame.f_code.co_filename.rpartition("/")[2] if trace else "?"
+    frame = os.path.basename(trace.tb_frame.f_code.co_filename) if trace else "?"  # noqa: PTH119 -- pathlib is slow to load
     where = f"{frame}:{trace.tb_lineno if trace else 0}"
     return UnavailableError(
         f"cannot read a response of the cluster ({where}: {type(error).__name__}: {error})",

@@ -32,6 +32,8 @@ _PATHS = (
     "|^/apis/coordination[.]k8s[.]io/v1/|^/apis/authorization[.]k8s[.]io/v1/selfsubjectaccessreviews$"
     "|^/apis/apiextensions[.]k8s[.]io/v1/customresourcedefinitions/"
 )
+WINDOWS = "nt"
+"""What `os.name` is on Windows."""
 _LONGEST_FOLDER = 80
 """Bytes. The path of a socket has room for 104 (macOS) or 108 (Linux), and we add 22."""
 _LAST_SHELL_FD = 9
@@ -43,8 +45,13 @@ def kubectl_path() -> str:
     """Where kubectl is.
 
     Raises:
-        UnavailableError: it is not on PATH.
+        UnavailableError: it is not on PATH, or we run on Windows and could not talk to it.
     """
+    if os.name == WINDOWS:
+        raise UnavailableError(
+            "kubectl pp needs a Unix socket to reach a cluster, and Python has none on Windows",
+            "run it in WSL; `kubectl pp ui --demo` and `kubectl pp completion powershell` work here",
+        )
     for folder in os.get_exec_path():
         path = f"{folder or '.'}/kubectl"
         if os.access(path, os.X_OK):

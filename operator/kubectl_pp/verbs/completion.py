@@ -1,14 +1,17 @@
 """`completion`: kubectl completes plugins through a program `kubectl_complete-NAME` on PATH."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
 
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, PluginError, UsageError
+from kubectl_pp.proxy import WINDOWS
 
 PROGRAM = "kubectl_complete-pp"
 SCRIPT = '#!/bin/sh\n# kubectl calls this to complete `kubectl pp`.\nexec kubectl-pp __complete "$@"\n'
+BATCH = "@rem kubectl calls this to complete `kubectl pp`.\n@kubectl-pp __complete %*\n"
 SHELLS = {
     "bash": "type _get_comp_words_by_ref >/dev/null 2>&1 || "
     "echo 'kubectl completion needs the package bash-completion' >&2\n"
@@ -38,11 +41,17 @@ def run(context: Context) -> int:
     return ExitCode.OK
 
 
+def program(system: str) -> tuple[str, str]:
+    """Name and text of what kubectl calls; `system` is `os.name`. Windows runs files by their extension."""
+    return (f"{PROGRAM}.cmd", BATCH) if system == WINDOWS else (PROGRAM, SCRIPT)
+
+
 def _install(context: Context) -> None:
     folder = Path(context.options.install or Path(sys.argv[0]).resolve().parent)
-    path = folder / PROGRAM
+    name, text = program(os.name)
+    path = folder / name
     try:
-        path.write_text(SCRIPT)
+        path.write_text(text)
         path.chmod(0o755)
     except OSError as error:
         raise PluginError(

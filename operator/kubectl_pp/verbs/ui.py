@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from html import escape
+from pathlib import Path, PurePath
 
 from kubectl_pp import selection
 from kubectl_pp.context import Context
@@ -70,7 +71,12 @@ def _open(url: str, folder: str) -> None:
     """Open the browser by a file in that folder. Command lines are public, so the token is not in one."""
     import webbrowser  # noqa: PLC0415 -- takes 20 ms to load
 
-    path = f"{folder}/open.html"
+    path = Path(folder, "open.html")
     with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:  # noqa: PTH123 -- with its mode
         file.write(f'<!doctype html><meta http-equiv="refresh" content="0;url={escape(url)}">')
-    webbrowser.open(f"file://{path}")
+    webbrowser.open(address_of(path))
+
+
+def address_of(path: PurePath) -> str:
+    """The address of a file, as browsers take it: with a slash before the drive, and blanks escaped."""
+    return path.as_uri()
