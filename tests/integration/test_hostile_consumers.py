@@ -1,20 +1,24 @@
 """Consumers that strangers make on the stream: any client may that is permitted to (S6, S8)."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from e2e.cluster.nats import NatsServer
 from uploadpp.core.sharding import Shard
 from uploadpp.process.clock import wall_clock
+from uploadpp.wire import listing
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.consumers import MAX_EPOCH
 from uploadpp.wire.kept import Notes
+from uploadpp.wire.listing import MOST_ITEMS, MOST_UNKNOWN
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.reader import LogLostError, LogReader
 from uploadpp.wire.stream import STREAM, StartFrom, ensure_stream, list_consumers, take_over
@@ -158,3 +162,62 @@ async def test_s8_what_another_consumer_delivers_to_our_inbox_is_not_the_log(cli
             while not seen or seen[-1].data != b"last":  # noqa: ASYNC110 -- a test may poll
                 await asyncio.sleep(0.02)
         assert [raw.sequence for raw in seen] == list(range(1, 1502))
+
+
+async def make_large(client: Client, count: int, prefix: str = "x") -> None:
+    """Consumers with a megabyte of settings each."""
+    for begin in range(0, count, 8):
+        numbers = range(begin, min(begin + 8, count))
+        await asyncio.gather(*(_make_large(client, f"{prefix}{number}") for number in numbers))
+
+
+async def _make_large(client: Client, name: str) -> None:
+    waits = [10**9 + 7] * 80_000
+    config = {"durable_name": name, "ack_policy": "explicit", "max_deliver": 10**6, "backoff": waits}
+    body = json.dumps({"stream_name": STREAM, "config": config | {"ack_wait": waits[0]}}).encode()
+    answer = await client.request(f"$JS.API.CONSUMER.CREATE.{STREAM}.{name}", body, timeout=30)
+    assert "error" not in json.loads(answer.data), answer.data[:500]
+
+
+async def test_s6_consumers_whose_list_no_connection_survives_cut_nobody_off(client: Client) -> None:
+    """The server ends a connection for which 64 MiB wait, and so it was at each look."""
+    js = client.jetstream()
+    await js.publish(STREAM, b"{}")
+    await make_large(client, 70)
+    await make_large(client, 10, "uploadpp-0-e9")
+    with suppress(NatsError, TimeoutError):  # as at a start, which is tried again
+        await list_consumers(js)
+    async with asyncio.timeout(60):
+        while not client.is_connected:  # noqa: ASYNC110 -- a test may poll
+            await asyncio.sleep(0.1)
+        place = await take_over(js, SHARD, 1)
+        assert (place.first, place.backlog) == (1, 1)
+        found = await list_consumers(client.jetstream())
+    assert place.consumer in {each.name for each in found}
+    assert len(found) == 1 + MOST_UNKNOWN
+    assert not any(each.name.startswith("uploadpp-0-e9") for each in found)
+    reconnects = client.stats["reconnects"]
+    await list_consumers(client.jetstream())
+    assert client.stats["reconnects"] == reconnects, "names are listed from now on"
+
+
+async def test_s6_large_consumers_do_not_stay_in_memory(client: Client) -> None:
+    await make_large(client, 3)
+    for each in await list_consumers(client.jetstream()):
+        assert len(each.config.backoff or ()) <= MOST_ITEMS
+
+
+async def test_where_names_are_listed_all_that_matter_are_found(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "LARGE_BYTES", 100_000)
+    monkeypatch.setattr(listing, "MOST_UNKNOWN", 2)
+    js = client.jetstream()
+    names = ["antivirus", "postprocessing-pull", "uploadpp-step-x", "uploadpp-0-e1", "a", "b", "c"]
+    for name in names:
+        await js.add_consumer(STREAM, ConsumerConfig(durable_name=name, ack_policy=AckPolicy.ALL))
+    await make_large(client, 1, "z")
+    for _ in range(2):
+        found = {each.name for each in await list_consumers(client.jetstream())}
+        assert found >= set(names[:4])
+        assert len(found) == 6

@@ -18,6 +18,7 @@ from nats.js.api import Header
 
 from uploadpp.wire.credentials import CredsFile, NkeyFile
 from uploadpp.wire.jetstream import SafeJetStream
+from uploadpp.wire.listing import ListMemory
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class SafeClient(Client):
         self.creds = creds
         self.nkey = nkey
         self.logins = logins or {}
+        self.lists = ListMemory()
         self._words = ""
         self._refused: dict[str, float] = {}
         self._next_try = 0.0

@@ -5,15 +5,18 @@ server hands them on. The library reads no time with a fraction and an offset we
 that UTC cannot hold, and raises. One such consumer would then keep everybody from listing them all.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, ConsumerInfo, RawStreamMsg, StreamConfig, StreamInfo, StreamState
+from nats.js.errors import APIError, ServiceUnavailableError
 from nats.js.manager import JetStreamManager
 
 _TIMES = frozenset({"created", "last_active", "leader_since", "opt_start_time", "pause_until", "time", "ts"})
@@ -31,15 +34,44 @@ _KINDS: dict[str, type] = (
     | dict.fromkeys(("ack_floor", "delivered", "message", "state"), dict)
 )
 """Fields that we go by. Anybody who may subscribe to `$JS.API.>` may answer instead of the server."""
-_LISTS: dict[str, type] = {"backoff": int, "filter_subjects": str, "consumers": dict}
+_LISTS: dict[str, tuple[type, ...]] = {"backoff": (int,), "filter_subjects": (str,), "consumers": (dict, str)}
 MOST_NESTED = 32
-MOST_CONSUMERS = 100_000
 _LATE = "5000"
 """A time that no date can hold in UTC is one of the two, and they are far apart."""
 
 
+class Lists(Protocol):
+    """What a client has learned of the size of lists (`wire.listing.ListMemory`)."""
+
+    @property
+    def is_large(self) -> bool:
+        """Whether only names are to be listed."""
+
+    def large(self) -> None:
+        """The list is large."""
+
+    def cut_off(self) -> bool:
+        """The connection was lost while we waited for the list; returns whether that is no accident."""
+
+    def fine(self) -> None:
+        """The list has come."""
+
+
 class SafeJetStream(JetStreamContext):
     """The library's, for answers that hold anything. What cannot be read is an error of NATS."""
+
+    largest = 0
+    """Bytes of the largest answer."""
+
+    @property
+    def connections(self) -> int:
+        """How often the connection was made anew; one that is lost counts."""
+        return int(self._nc.stats["reconnects"]) + (not self._nc.is_connected)
+
+    @property
+    def lists(self) -> "Lists | None":
+        """What the client has learned of the size of lists."""
+        return getattr(self._nc, "lists", None)
 
     @property
     def _jsm(self) -> JetStreamManager:
@@ -47,9 +79,16 @@ class SafeJetStream(JetStreamContext):
 
     async def _api_request(self, req_subject: str, req: bytes = b"", timeout: float = 5) -> dict[str, Any]:  # noqa: ASYNC109 -- the library's
         with reading(req_subject):
-            answer: Any = await super()._api_request(req_subject, req, timeout)
+            try:
+                message = await self._nc.request(req_subject, req, timeout=timeout)
+            except NoRespondersError as error:
+                raise ServiceUnavailableError from error
+            self.largest = max(self.largest, len(message.data))
+            answer: Any = json.loads(message.data)
             if not isinstance(answer, dict):
                 raise TypeError
+            if "error" in answer:
+                raise APIError.from_error(answer["error"])
             return readable(answer)
 
     async def stream_info(self, name: str, subjects_filter: str | None = None) -> StreamInfo:
@@ -71,6 +110,18 @@ class SafeJetStream(JetStreamContext):
         """A page of the consumers of a stream."""
         with reading(stream):
             return [_whole(each) for each in await super().consumers_info(stream, offset)]
+
+    async def consumer_names(self, stream: str, offset: int) -> list[str]:
+        """A page of the names of the consumers of a stream."""
+        request = json.dumps({"offset": offset}).encode()
+        with reading(stream):
+            answer = await self._api_request(
+                f"{self._prefix}.CONSUMER.NAMES.{stream}", request, self._timeout
+            )
+            names = answer.get("consumers") or []
+            if not all(isinstance(each, str) for each in names):
+                raise TypeError
+            return list(names)
 
     async def add_consumer(self, *given: Any, **params: Any) -> ConsumerInfo:  # noqa: ANN401 -- the library's
         """Make a consumer."""
@@ -101,23 +152,6 @@ def _whole_stream(info: Any) -> StreamInfo:  # noqa: ANN401 -- as above
         raise TypeError
     whole: StreamInfo = info
     return whole
-
-
-async def consumers_of(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
-    """All consumers of a stream, whoever made them.
-
-    Raises:
-        NatsError: the pages have no end, as when somebody else than the server answers.
-    """
-    found: list[ConsumerInfo] = []
-    names: set[str] = set()
-    while page := await js.consumers_info(stream, offset=len(found)):
-        known = len(names)
-        found += page
-        names.update(each.name for each in page)
-        if len(names) == known or len(names) > MOST_CONSUMERS:
-            raise NatsError("nats: the list of consumers does not end; is it the server that responds?")
-    return found
 
 
 @contextmanager
@@ -156,8 +190,8 @@ def readable(answer: dict[str, Any], depth: int = 0) -> dict[str, Any]:
     return answer
 
 
-def _is_list_of(kind: type, value: object) -> bool:
-    return isinstance(value, list) and all(type(each) is kind for each in value)
+def _is_list_of(kinds: tuple[type, ...], value: object) -> bool:
+    return isinstance(value, list) and all(type(each) in kinds for each in value)
 
 
 def _check_words(value: object) -> None:

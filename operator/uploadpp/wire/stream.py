@@ -37,7 +37,6 @@ from uploadpp.wire.consumers import (
     parse_name,
     start_of_layout,
 )
-from uploadpp.wire.jetstream import consumers_of
 from uploadpp.wire.kept import (
     STORED_SLACK,
     Kept,
@@ -49,6 +48,7 @@ from uploadpp.wire.kept import (
     next_incarnation,
     stored_at,
 )
+from uploadpp.wire.listing import consumers_of
 from uploadpp.wire.making import NoPlaceError, ensure, make, make_unless_there, remove
 from uploadpp.wire.positions import acknowledged, first_of, last_before, last_sign_of
 

@@ -14,8 +14,9 @@ from nats.js.api import ConsumerConfig, ConsumerInfo
 from uploadpp.core.sharding import Shard
 from uploadpp.wire.consumers import parse_name, strangers
 from uploadpp.wire.edited import breaks_step, hinders_owner, paused, slows_step
-from uploadpp.wire.jetstream import SafeJetStream, consumers_of
+from uploadpp.wire.jetstream import SafeJetStream
 from uploadpp.wire.listeners import unserved
+from uploadpp.wire.listing import consumers_of
 from uploadpp.wire.positions import acknowledged, first_of, last_sign_of
 from uploadpp.wire.replaced import Readers, advance, find, is_behind, remove
 from uploadpp.wire.stream import STREAM, StartFrom, reads_behind, take_over
@@ -177,7 +178,7 @@ async def test_s8_whatever_an_answer_is_it_is_an_error_of_nats(body: bytes) -> N
 
 @pytest.mark.parametrize("name", ["the same", "ever new {}"])
 async def test_s8_a_list_of_consumers_without_end_ends(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uploadpp.wire.jetstream.MOST_CONSUMERS", 100)
+    monkeypatch.setattr("uploadpp.wire.listing.MOST_CONSUMERS", 100)
 
     def page(_: str, asked: dict[str, Any]) -> bytes:
         found = {**CONSUMER, "name": name.format(asked["offset"])}

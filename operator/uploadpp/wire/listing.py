@@ -1,0 +1,149 @@
+"""All consumers of a stream, however many and however large others have made them.
+
+The server puts 256 consumers into one answer, each with up to a megabyte of settings. It cuts a client off
+for which 64 MiB wait, and again when that asks again. So where the list is large, the names are listed, and
+only those consumers are asked for that may matter.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import ConsumerInfo
+from nats.js.errors import NotFoundError
+
+from uploadpp.wire.jetstream import SafeJetStream
+from uploadpp.wire.listeners import OTHERS, OURS, SERVICES
+
+log = logging.getLogger(__name__)
+
+MOST_CONSUMERS = 100_000
+LARGE_BYTES = 8 << 20
+"""Of one answer with 256 consumers at most. One of ours has half a kilobyte."""
+LARGE_SECONDS = 600.0
+"""For so long only names are listed, once the list was large."""
+MOST_UNKNOWN = 64
+"""So many consumers are asked for of whose service we know nothing. Each may be that of a step."""
+AT_ONCE = 16
+MOST_TEXT, MOST_ITEMS = 4096, 64
+_KNOWN = OTHERS | {*SERVICES.values()}
+
+
+class ListMemory:
+    """What a client has learned of the size of the list."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until = float("-inf")
+        self._was_cut_off = False
+
+    @property
+    def is_large(self) -> bool:
+        """Whether only names are to be listed."""
+        return self._clock() < self._until
+
+    def large(self) -> None:
+        """The list is large."""
+        log.warning(
+            "the list of consumers is large, so only their names are listed for %.0f minutes; permit only "
+            "those who need it to create consumers on the stream",
+            LARGE_SECONDS / 60,
+        )
+        self._was_cut_off, self._until = False, self._clock() + LARGE_SECONDS
+
+    def cut_off(self) -> bool:
+        """The connection was lost while we waited for the list; returns whether that is no accident."""
+        again, self._was_cut_off = self._was_cut_off, True
+        return again
+
+    def fine(self) -> None:
+        """The list has come."""
+        self._was_cut_off = False
+
+
+class _LargeListError(Exception):
+    """The answer is so large that the next one may be too large."""
+
+
+async def consumers_of(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
+    """All consumers of a stream, whoever made them; of very large ones only those that may matter.
+
+    Raises:
+        NatsError, TimeoutError: JetStream does not answer, or the pages have no end, as when somebody else
+            than the server answers.
+    """
+    if not isinstance(js, SafeJetStream) or js.lists is None:
+        return [each async for each in _listed(js, stream)]
+    if js.lists.is_large:
+        return await _by_name(js, stream)
+    connections = js.connections
+    try:
+        found = [each async for each in _listed(js, stream)]
+    except _LargeListError:
+        pass
+    except (NatsError, TimeoutError):
+        if js.connections == connections or not js.lists.cut_off():
+            raise
+    else:
+        js.lists.fine()
+        return found
+    js.lists.large()
+    return await _by_name(js, stream)
+
+
+async def _listed(js: JetStreamContext, stream: str) -> AsyncIterator[ConsumerInfo]:
+    names: set[str] = set()
+    offset = 0
+    while page := await js.consumers_info(stream, offset=offset):
+        known = len(names)
+        names.update(each.name for each in page)
+        offset += len(page)
+        if len(names) == known or len(names) > MOST_CONSUMERS:
+            raise NatsError("nats: the list of consumers does not end; is it the server that responds?")
+        if isinstance(js, SafeJetStream) and js.largest > LARGE_BYTES and js.lists is not None:
+            raise _LargeListError
+        for each in page:
+            yield shortened(each)
+
+
+async def _by_name(js: SafeJetStream, stream: str) -> list[ConsumerInfo]:
+    names: dict[str, None] = {}
+    while page := await js.consumer_names(stream, len(names)):
+        known = len(names)
+        names.update(dict.fromkeys(page))
+        if len(names) == known or len(names) > MOST_CONSUMERS:
+            raise NatsError("nats: the list of consumers does not end; is it the server that responds?")
+    chosen = [name for name in names if _matters(name)]
+    chosen += [name for name in names if not _matters(name)][:MOST_UNKNOWN]
+    found: list[ConsumerInfo] = []
+    left = iter(chosen)
+
+    async def work() -> None:
+        for name in left:
+            with suppress(NotFoundError):
+                found.append(shortened(await js.consumer_info(stream, name)))
+
+    ends = await asyncio.gather(*(work() for _ in range(AT_ONCE)), return_exceptions=True)
+    for end in ends:
+        if isinstance(end, BaseException):
+            raise end
+    return found
+
+
+def _matters(name: str) -> bool:
+    """Whether a consumer may be ours, that of a step, or that of a service that we know."""
+    return name.startswith(OURS) or name.removesuffix("-pull") in _KNOWN
+
+
+def shortened(info: ConsumerInfo) -> ConsumerInfo:
+    """What is known of a consumer, without texts and lists that are longer than any of ours."""
+    config = info.config
+    metadata = [(n, t) for n, t in (config.metadata or {}).items() if len(n) + len(t) <= MOST_TEXT]
+    config.metadata = dict(metadata[:MOST_ITEMS]) or None
+    config.description = (config.description or "")[:MOST_TEXT] or None
+    config.backoff = config.backoff[:MOST_ITEMS] if config.backoff else config.backoff
+    return info
