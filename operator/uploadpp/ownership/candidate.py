@@ -179,7 +179,7 @@ class ShardCandidate:
         """Anybody who may write Leases can keep one renewed; only a replica that works heartbeats as well."""
         lease = self._lease
         waits = lease is not None and self.ownership is None and lease.held_elsewhere
-        deaf = not self._deps.client.is_connected
+        deaf = not self._deps.client.is_connected or self._membership.is_deaf
         heard = lease is None or self._membership.is_alive(lease.holder)
         self._unheard = self._unheard + 1 if waits and not deaf and not heard else 0
 

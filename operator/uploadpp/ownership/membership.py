@@ -23,6 +23,7 @@ from nats.errors import Error as NatsError
 from uploadpp.core.sharding import BUCKETS, Shard, shares
 from uploadpp.kube.sightings import Sightings
 from uploadpp.ownership.shard_layouts import Layouts
+from uploadpp.wire.limited import LimitedSubscription
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +116,9 @@ class Membership:
     ) -> None:
         self._client = client
         self._subject = f"uploadpp.{namespace}.replicas-of-{shards}"
-        self._all = f"uploadpp.{namespace}.*"
+        self._heard = LimitedSubscription(
+            client, f"uploadpp.{namespace}.*", self._hear, MAX_HEARTBEAT_BYTES, clock
+        )
         self._identity = identity
         self._shards = shards
         self._clock = clock
@@ -173,6 +176,11 @@ class Membership:
         """Whether a replica was heard a moment ago."""
         heard = self._others.get(replica)
         return heard is not None and self._clock() - heard.at < ALIVE_SECONDS
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether nobody can be heard, because a client publishes without end where replicas talk."""
+        return self._heard.is_flooded
 
     def surplus(self) -> int:
         """How many shards more we own than we should."""
@@ -232,10 +240,10 @@ class Membership:
     async def run(self, candidates: Sequence[Working]) -> None:
         """Tell, listen and balance what these own, until cancelled."""
         self._candidates = candidates
-        subscription = await self._client.subscribe(self._all, cb=self._hear)
         try:
             while True:
                 self._news.clear()
+                await self._heard.keep()
                 if self._client.is_connected:
                     await self._say()
                 self.balance()
@@ -244,8 +252,7 @@ class Membership:
                     async with asyncio.timeout(HEARTBEAT_SECONDS - HURRY_SECONDS):
                         await self._news.wait()
         finally:
-            if not self._client.is_closed:
-                await subscription.unsubscribe()
+            await self._heard.close()
 
     async def _say(self, free: int | None = None) -> None:
         body: dict[str, object] = {"replica": self._identity, "owned": self.owned}

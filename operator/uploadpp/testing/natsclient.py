@@ -44,11 +44,13 @@ class Subscription:
         self._waiting: deque[Msg] = deque()
         self._busy = False
         self.closed = False
+        self._received = 0
 
     def put(self, message: Msg) -> None:
         """A message has come."""
         if self.closed:
             return
+        self._received += 1
         self._waiting.append(message)
         if not self._busy:
             self._busy = True
@@ -59,9 +61,9 @@ class Subscription:
             await self._callback(self._waiting.popleft())
         self._busy = False
 
-    async def unsubscribe(self) -> None:
-        """No more messages."""
-        self.closed = True
+    async def unsubscribe(self, limit: int = 0) -> None:
+        """No more messages; with a limit only later."""
+        self.closed = not limit
 
 
 class SimulatedClient:
