@@ -51,7 +51,7 @@ class Lists(Protocol):
         """The list is large."""
 
     def cut_off(self) -> bool:
-        """The connection was lost while we waited for the list; returns whether that is no accident."""
+        """The connection was lost while we waited for the list; returns whether that has happened before."""
 
     def fine(self) -> None:
         """The list has come."""

@@ -56,7 +56,7 @@ class ListMemory:
         self._was_cut_off, self._until = False, self._clock() + LARGE_SECONDS
 
     def cut_off(self) -> bool:
-        """The connection was lost while we waited for the list; returns whether that is no accident."""
+        """The connection was lost while we waited for the list; returns whether that has happened before."""
         again, self._was_cut_off = self._was_cut_off, True
         return again
 
