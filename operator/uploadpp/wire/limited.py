@@ -1,4 +1,4 @@
-"""A subscription to a subject on which anybody may publish, and as much as he likes.
+"""A subscription to a subject on which anybody may publish, and as much as the server takes.
 
 The server is told after how many messages it ends, so it stops a flood for us: one client that publishes as
 fast as it can would otherwise take all of our time, and then our connection. It is made anew before it has
