@@ -30,6 +30,8 @@ MAX_REFUSALS = 16
 REMEDY = "grant it to the user we log in as; docs/nats.md lists what is needed"
 STORED = b"$JS.ACK."
 """What the reply subject of a message from a stream begins with; what the server says itself has none."""
+MOST_HEADER_BYTES = 16 << 10
+"""Ours have a hundred bytes. Those of a message may have a megabyte, which takes a quarter of a second."""
 PERMISSIONS = "permissions violation"
 STALE = "stale connection"
 AUTHORIZATION = ("authorization violation", "authentication expired", "authentication timeout")
@@ -167,6 +169,9 @@ class SafeClient(Client):
         The library takes each message with a status for a word of the server, also one from the stream.
         """
         if not headers:
+            return None
+        if len(headers) > MOST_HEADER_BYTES:
+            await self._pass_over("headers")
             return None
         try:
             found = await super()._process_headers(headers)
