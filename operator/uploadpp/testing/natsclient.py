@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import (
+    AckPolicy,
     ConsumerConfig,
     ConsumerInfo,
     RawStreamMsg,
@@ -317,7 +318,7 @@ class JetStream:
         await self._machine.travel()
 
     def _info(self, consumer: Consumer) -> ConsumerInfo:
-        config = ConsumerConfig(name=consumer.name, metadata=consumer.metadata)
+        config = ConsumerConfig(name=consumer.name, metadata=consumer.metadata, ack_policy=AckPolicy.ALL)
         acked_at = None if consumer.acked_at is None else _moment(consumer.acked_at)
         return ConsumerInfo(
             consumer.name,

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 
 from nats.errors import Error as NatsError
@@ -132,7 +132,7 @@ async def make_unless_there(js: JetStreamContext, stream: str, config: ConsumerC
             raise error from None  # what the server said is the reason, not that there is no consumer
 
 
-async def remove(js: JetStreamContext, stream: str, names: Iterable[str]) -> None:
+async def remove(js: JetStreamContext, stream: str, names: Collection[str]) -> None:
     """Remove consumers; those that are gone already are fine.
 
     Raises:
@@ -145,6 +145,9 @@ async def remove(js: JetStreamContext, stream: str, names: Iterable[str]) -> Non
             with suppress(NotFoundError):
                 await js.delete_consumer(stream, name)
 
+    if len(names) < AT_ONCE:
+        await work()
+        return
     ends = await asyncio.gather(*(work() for _ in range(AT_ONCE)), return_exceptions=True)
     for end in ends:
         if isinstance(end, BaseException):

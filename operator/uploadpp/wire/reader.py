@@ -313,7 +313,10 @@ class LogReader:
         self._credit -= 1
         self._refusal = ""
         if raw.delivered > self._delivered + 1:
-            self._fail(f"a gap before sequence {raw.sequence}")
+            self._fail(
+                f"a gap before sequence {raw.sequence}: the connection has lost messages, or another client "
+                f"pulls from the consumer {self._consumer}, which only the operator should be permitted to"
+            )
             return
         self._delivered = max(self._delivered, raw.delivered)
         skipped = raw.sequence > self._sequence + 1
