@@ -1,7 +1,9 @@
 """Streams that somebody else has configured, filled, or made anew while the operator works."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from nats.js.api import DiscardPolicy, StreamConfig
@@ -122,3 +124,47 @@ async def test_what_others_do_to_the_stream_stops_nothing(
     await driver.upload(*uploads, pause=0.2)
     await driver.until_released(*uploads)
     await until_reasons(kubectl, dict.fromkeys(["u1", *uploads], "Completed"))
+
+
+ODD: dict[str, tuple[dict[str, Any], str]] = {
+    "of another subject": ({"subjects": ["elsewhere"]}, "takes no messages on main-queue"),
+    "renamed": ({"subject_transform": {"src": STREAM, "dest": "main-queue.x"}}, "under another subject"),
+    "sealed": ({"sealed": True}, "is sealed"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_a_stream_that_takes_no_events_is_named(driver: Driver, operator: Operator, odd: str) -> None:
+    """Nothing has to be published to notice it: no upload can be announced either."""
+    changes, words = ODD[odd]
+    await start_working(operator)
+    await driver.upload("u1")
+    await driver.until_released("u1")
+    config = json.loads((await driver.client.request(f"$JS.API.STREAM.INFO.{STREAM}", b"")).data)["config"]
+
+    async def change(wanted: dict[str, Any]) -> None:
+        body = json.dumps(wanted).encode()
+        answer = json.loads((await driver.client.request(f"$JS.API.STREAM.UPDATE.{STREAM}", body)).data)
+        assert "error" not in answer, answer
+
+    async def is_named() -> bool:
+        return words in await asyncio.to_thread(problem, operator)
+
+    await change({**config, **changes})
+    await until(is_named, 45)
+    if "sealed" in changes:
+        await driver.js.delete_stream(STREAM)
+    else:
+        await change(config)
+    await until_works(driver, operator)
+
+
+async def until_works(driver: Driver, operator: Operator) -> None:
+    """It has noticed that all is well again, and works."""
+
+    async def is_ready() -> bool:
+        return (await asyncio.to_thread(problem, operator)).strip() == "OK"
+
+    await until(is_ready, 45)
+    await driver.upload("u2")
+    await driver.until_released("u2")

@@ -19,7 +19,7 @@ from nats.js.errors import APIError, NotFoundError
 from uploadpp.steps.begun import BegunNotes
 from uploadpp.wire.edited import breaks_step, looks_cut_off, paused, slows_step
 from uploadpp.wire.listeners import durable_name
-from uploadpp.wire.making import explained, no_answers
+from uploadpp.wire.making import explained, no_answers, unusable
 from uploadpp.wire.pulls import Answer, Terms, judge
 from uploadpp.wire.stream import STREAM, ensure_stream
 
@@ -72,7 +72,7 @@ class StartConsumer:
         """
         js = self._client.jetstream()
         await ensure_stream(js, max_age_seconds)
-        self.problem = await no_answers(js, STREAM)
+        self.problem = await no_answers(js, STREAM) or unusable((await js.stream_info(STREAM)).config, STREAM)
         if self.problem:  # an answer would be sent again and again, and none is known to be stored
             raise nats.errors.Error(self.problem)
         try:

@@ -63,6 +63,25 @@ async def no_answers(js: JetStreamContext, stream: str) -> str:
     return NO_ANSWERS.format(stream) if (await js.stream_info(stream)).config.no_ack else ""
 
 
+def unusable(config: StreamConfig, stream: str) -> str:
+    """That a stream takes no event, or hands it to nobody, and what ends that; empty when it is in order."""
+    all_of_it = {stream, "*", ">"}
+    if config.sealed:
+        return f"the stream {stream} is sealed and never takes a message again; remove it, and the operator creates another"
+    if config.subjects and all_of_it.isdisjoint(config.subjects):
+        return (
+            f"the stream {stream} takes no messages on {stream}; "
+            f"to change that, run: nats stream edit {stream} --subjects {stream}"
+        )
+    transform = config.subject_transform
+    if transform is not None and transform.src in {*all_of_it, ""} and transform.dest not in all_of_it:
+        return (
+            f"the stream {stream} stores messages under another subject (subject_transform), "
+            "where services do not find them; remove that setting"
+        )
+    return ""
+
+
 async def ensure(js: JetStreamContext, config: StreamConfig) -> None:
     """Make a stream when it is missing; leave it as it is when it is there.
 

@@ -21,6 +21,7 @@ from uploadpp.core.model import Millis
 from uploadpp.core.text import clean
 from uploadpp.wire.edited import hinders_owner, looks_cut_off, paused
 from uploadpp.wire.followers import NOBODY, Followers
+from uploadpp.wire.making import unusable
 from uploadpp.wire.positions import acknowledged
 from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, count, judge, left_of, words
 from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, ConsumerPosition
@@ -230,7 +231,7 @@ class LogReader:
         await self._acknowledge()
 
     async def overtaken(self, consumers: list[ConsumerInfo]) -> str:
-        """That somebody else has acknowledged what we have not, or has paused our consumer, in words.
+        """That others have acknowledged what we have not, or paused or edited what we read, in words.
 
         Purging the stream looks like an acknowledgement, and is none. An edited consumer ends the reading:
         the next owner makes one as it has to be.
@@ -241,10 +242,11 @@ class LogReader:
             self._check_edits(mine)
             if pause := paused(mine, STREAM):
                 return pause
+        info = await self._client.jetstream().stream_info(STREAM)
         floor = acknowledged(mine) if mine is not None else None
         if not isinstance(floor, int) or floor <= asked:
-            return ""
-        first = (await self._client.jetstream().stream_info(STREAM)).state.first_seq
+            return unusable(info.config, STREAM)
+        first = info.state.first_seq
         if floor <= max(self.asked, first - 1):
             return ""
         return (
