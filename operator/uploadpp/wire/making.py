@@ -67,7 +67,7 @@ def unusable(config: StreamConfig, stream: str) -> str:
     """That a stream takes no event, or hands it to nobody, and what ends that; empty when it is in order."""
     all_of_it = {stream, "*", ">"}
     if config.sealed:
-        return f"the stream {stream} is sealed and never takes a message again; remove it to have another made"
+        return f"the stream {stream} is sealed: it takes no message ever again; remove it to have another"
     if config.subjects and all_of_it.isdisjoint(config.subjects):
         return (
             f"the stream {stream} takes no messages on {stream}; "
