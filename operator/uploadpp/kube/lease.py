@@ -170,8 +170,8 @@ class Lease:
             await self._rest(min(1.0, self._duration / 10))
         return None
 
-    async def held_by_another_layout(self, name: str) -> bool:
-        """Whether a Lease is held, and alive as far as we have watched it, for another number of shards."""
+    async def held_by_another_layout(self, name: str) -> str:
+        """Who holds a Lease for another number of shards and is alive, as far as we saw; empty for nobody."""
         started = self._clock()
         try:
             other = await self._get(name)
@@ -180,12 +180,12 @@ class Lease:
             raise
         record = self._record(other)
         if other is None or record is None or not record.holder or record.holder == self._identity:
-            return False
+            return ""
         if (other["metadata"].get("annotations") or {}).get(SHARDS_ANNOTATION, "1") == str(
             self._claimant.shards
         ):
-            return False
-        return self._claim(name, record, started) is Claim.WAIT
+            return ""
+        return record.holder if self._claim(name, record, started) is Claim.WAIT else ""
 
     async def hold(self) -> None:
         """Renew until cancelled.

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from nats.errors import Error as NatsError
 
@@ -46,9 +47,17 @@ EXPECTED_ENDS = (
 )
 
 
+BLOCKED = "replicas with a different number of shards are still running; waiting for them to stop"
 COMPARE_SECONDS = 5.0
 UNHEARD_LOOKS = 4
 """So many looks in a row without a word of the holder: whoever works heartbeats once a second."""
+
+
+class _Other(NamedTuple):
+    """A replica with another number of shards."""
+
+    lease: str
+    holder: str
 
 
 class ShardCandidate:
@@ -86,7 +95,7 @@ class ShardCandidate:
             return self.ownership.problem
         if wrong := self._unfit or self._differs()[0]:
             return wrong
-        if self._lease is not None and self._lease.held_elsewhere:
+        if self._lease is not None and (self._lease.held_elsewhere or self._blocked_by):
             return self._lease.silence or self._nobody(self._lease)
         # First what is wrong now, then why we had to start over: that may be minutes ago.
         return (self._lease.problem if self._lease is not None else "") or self.state
@@ -100,9 +109,11 @@ class ShardCandidate:
     def report(self) -> list[str]:
         """What can be done here and what cannot, a line each."""
         where = f"shard-{self.shard.index}/"
+        other = self._blocked_by
         states = self.ownership.abilities.states() if self.ownership is not None else []
         problem, holder = self.problem, self._lease.holder if self._lease is not None else ""
         ok = "owned" if states else f"standing by for {holder}"
+        ok = f"waiting for {other.holder}, which has another number of shards" if other else ok
         whole = f"[-]{where}work failed: {problem}" if problem else f"[+]{where}work ok: {ok}"
         return [*(told(state, where) for state in states), whole]
 
@@ -165,30 +176,45 @@ class ShardCandidate:
         finally:
             comparing.cancel()
 
+    @property
+    def _blocked_by(self) -> "_Other | None":
+        """Who works with another number of shards, so that we may not begin; None when nobody does."""
+        if self.ownership is not None or self._lease is None or self._lease.held_elsewhere:
+            return None
+        return next((_Other(*each) for each in self._membership.layouts.holders.items()), None)
+
     def _nobody(self, lease: Lease) -> str:
         """That the holder of the Lease may be nobody who works, in words; empty while it is heard."""
         if self._unheard < UNHEARD_LOOKS:
             return ""
+        other = self._blocked_by
+        waits = f"standing by for {lease.holder}"
+        if other is not None:
+            waits = f"waiting for a replica with another number of shards to stop: {other.holder}"
         return (
-            f"standing by for {lease.holder}, which has sent no heartbeat on NATS for "
-            f"{self._unheard * COMPARE_SECONDS:.0f} s; if that replica is not running, another client renews "
-            f"the Lease {lease.name}"
+            f"{waits}, which has sent no heartbeat on NATS for {self._unheard * COMPARE_SECONDS:.0f} s; if "
+            "that replica is not running, another client renews the Lease "
+            f"{other.lease if other is not None else lease.name}"
         )
 
     def _listen(self) -> None:
         """Anybody who may write Leases can keep one renewed; only a replica that works heartbeats as well."""
-        lease = self._lease
-        waits = lease is not None and self.ownership is None and lease.held_elsewhere
+        lease, other = self._lease, self._blocked_by
+        waits = lease is not None and self.ownership is None and (lease.held_elsewhere or other is not None)
         deaf = not self._deps.client.is_connected or self._membership.is_deaf
-        heard = lease is None or self._membership.is_alive(lease.holder)
+        holder = other.holder if other is not None else lease.holder if lease is not None else ""
+        heard = not holder or self._membership.is_alive(holder)
         self._unheard = self._unheard + 1 if waits and not deaf and not heard else 0
 
     async def _compare(self) -> None:
         """Say once that the owner has other settings than we, or may be nobody."""
-        said = ""
+        said, other = "", None
         while True:
             await asyncio.sleep(COMPARE_SECONDS)
             self._listen()
+            before, other = other, self._blocked_by
+            if other is not None and before is None:
+                log.warning(BLOCKED, extra={"lease": other.lease, "holder": other.holder})
             if self._unheard == UNHEARD_LOOKS and self._lease is not None:
                 log.warning(self._nobody(self._lease), extra={"shard": self.shard.index})
             found = "; ".join(filter(None, self._differs()))
@@ -272,10 +298,7 @@ class ShardCandidate:
                 if not others:
                     return epoch
                 await lease.release()
-                log.warning(
-                    "replicas with a different number of shards are still running; waiting for them to stop",
-                    extra={"leases": others},
-                )
+                log.warning(BLOCKED, extra={"leases": others})
                 await asyncio.sleep(1 + random.random())  # noqa: S311 -- only to not meet again
         finally:
             looking.cancel()

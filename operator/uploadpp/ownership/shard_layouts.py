@@ -32,7 +32,8 @@ class Layouts:
         self._clock = clock
         self._looking = asyncio.Lock()
         self._looked_at = float("-inf")
-        self._held: list[str] = []
+        self.holders: dict[str, str] = {}
+        """The Leases that were found when we last looked, and who holds them."""
 
     async def held(self, lease: Lease, fresh_seconds: float = FRESH_SECONDS) -> list[str]:
         """Leases that living replicas with another number of shards hold, as of so many seconds ago at most.
@@ -44,9 +45,10 @@ class Layouts:
             if self._clock() - self._looked_at > fresh_seconds:
                 counts = await other_layouts(self._client.jetstream(), self._shard)
                 names = [Shard(index).lease_name for index in range(max(counts, default=0))]
-                self._held = [name for name in names if await lease.held_by_another_layout(name)]
+                found = [(name, await lease.held_by_another_layout(name)) for name in names]
+                self.holders = {name: holder for name, holder in found if holder}
                 self._looked_at = self._clock()
-            return self._held
+            return list(self.holders)
 
     async def watch(self, lease: Lease) -> None:
         """Look from time to time, until cancelled."""

@@ -114,7 +114,7 @@ async def test_who_lacks_the_key_leaves_a_free_shard_to_others_at_first(
     async def held(_lease: object) -> list[str]:
         return []
 
-    membership.layouts = cast("Any", SimpleNamespace(held=held))
+    membership.layouts = cast("Any", SimpleNamespace(held=held, holders={}))
     candidate._deps.seals = cast("Any", SimpleNamespace(fingerprints=("kours",)))  # type: ignore[misc]
     candidate._lease.owners_annotations = {KEY_ANNOTATION: sealed_with}  # type: ignore[union-attr]
     candidate._lease.held_elsewhere = False  # type: ignore[union-attr]

@@ -33,9 +33,9 @@ class Site:
             raise self.fault
         return [cast("ConsumerInfo", SimpleNamespace(name=name)) for name in self.consumers]
 
-    async def held_by_another_layout(self, name: str) -> bool:
+    async def held_by_another_layout(self, name: str) -> str:
         self.asked.append(name)
-        return name in self.held_leases
+        return "somebody" if name in self.held_leases else ""
 
     async def held(self, fresh_seconds: float = FRESH_SECONDS) -> list[str]:
         return await self.layouts.held(cast("Any", self), fresh_seconds)
