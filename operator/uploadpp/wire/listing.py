@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -143,7 +144,9 @@ def shortened(info: ConsumerInfo) -> ConsumerInfo:
     """What is known of a consumer, without texts and lists that are longer than any of ours."""
     config = info.config
     metadata = [(n, t) for n, t in (config.metadata or {}).items() if len(n) + len(t) <= MOST_TEXT]
-    config.metadata = dict(metadata[:MOST_ITEMS]) or None
-    config.description = (config.description or "")[:MOST_TEXT] or None
-    config.backoff = config.backoff[:MOST_ITEMS] if config.backoff else config.backoff
-    return info
+    shorter = config.evolve(
+        metadata=dict(metadata[:MOST_ITEMS]) or None,
+        description=(config.description or "")[:MOST_TEXT] or None,
+        backoff=config.backoff[:MOST_ITEMS] if config.backoff else config.backoff,
+    )
+    return replace(info, config=shorter)
