@@ -10,6 +10,7 @@ import shlex
 
 import pytest
 
+from e2e.cluster.helm import CHART
 from e2e.paths import REPO
 from tests.driver import Driver, histories, reasons, until
 from tests.goservice import GoService
@@ -28,8 +29,7 @@ def command(site: Site, words: str) -> list[str]:
     """The command of the page that has these words, for our release and chart."""
     blocks = "\n".join(re.findall(r"^ *```sh\n(.*?)^ *```", _PAGE, re.MULTILINE | re.DOTALL))
     (line,) = [each.strip() for each in blocks.splitlines() if words in each]
-    line = line.replace("upp-upload-postprocessing", RELEASE).replace(" upp ", f" {RELEASE} ")
-    typed = shlex.split(line.replace("CHART", str(REPO / "charts" / "upload-postprocessing")))
+    typed = shlex.split(line.replace("oci://ghcr.io/uploadpp/charts/upload-postprocessing", str(CHART)))
     return [*typed, *site.image_values()] if "install" in typed else typed
 
 
@@ -78,7 +78,7 @@ async def test_the_page_takes_uploads_over_and_gives_them_back(site: Site, drive
 
         # In.
         await type_in(site, "helm install")
-        said = await type_in(site, "job/upp-upload-postprocessing-adopt")
+        said = await type_in(site, "job/upload-postprocessing-adopt")
         assert f"{COUNT} uploads adopted\n  Running: {COUNT}\n" in said
         assert not site.pods()
         found = reasons(await asyncio.to_thread(site.kubectl.json, "get", "upp"))
@@ -95,7 +95,7 @@ async def test_the_page_takes_uploads_over_and_gives_them_back(site: Site, drive
         await driver.upload(*second)
         await until_started(driver, second, 1)
         await type_in(site, "handBack.enabled=true")
-        said = await type_in(site, "job/upp-upload-postprocessing-release")
+        said = await type_in(site, "job/upload-postprocessing-release")
         assert f"{COUNT} uploads given back\n  Running: {COUNT}\n" in said
         assert not set(second) & set(reasons(await asyncio.to_thread(site.kubectl.json, "get", "upp")))
         await service.start()
