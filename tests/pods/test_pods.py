@@ -20,6 +20,8 @@ together = pytest.mark.asyncio(loop_scope="session")  # with the fixture `driver
 
 LONG_LEASE = {"leaseDurationSeconds": 120}
 """Whoever has to wait for the end of this Lease is found out: the uploads would not be done in time."""
+NEVER = 1000990000
+"""A user of nobody, as OpenShift gives to each project."""
 FEW = 6
 """Lines about what cannot be done any more, however many uploads there are."""
 
@@ -56,6 +58,21 @@ async def test_uploads_go_through(site: Site, driver: Driver, clock: Clock) -> N
     clock.note("longest wait of an upload for its first step, undisturbed", done.longest_wait_seconds)
     assert f"{done.ids[0]}.pdf" in site.kubectl("get", "upp", done.ids[0], "--output=wide")
     assert "Completed" in site.kubectl("describe", "upp", done.ids[0])
+
+
+@together
+async def test_it_works_as_a_user_that_the_cluster_has_chosen(
+    site: Site, driver: Driver, clock: Clock
+) -> None:
+    """As OpenShift does: a user that the image does not know, of the group root."""
+    anybody = {"runAsUser": NEVER, "runAsGroup": 0, "fsGroup": NEVER}
+    done = await under_load(site, driver, lambda: site.upgrade(podSecurityContext=anybody))
+    clock.note("longest wait during helm upgrade to another user", done.longest_wait_seconds)
+    (pod,) = site.pods()
+    status = site.kubectl("exec", pod, "--", "cat", "/proc/1/status")
+    found = dict(line.split(":", 1) for line in status.splitlines())
+    assert found["Uid"].split() == [str(NEVER)] * 4
+    assert int(found["CapBnd"], 16) == 0
 
 
 @together
