@@ -177,7 +177,8 @@ async def test_a_paused_owner_wakes_up_as_a_zombie(
         assert judge(await histories(driver.js), [*first, *second, *third]) == {}
         now = {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in items(kubectl)}
         assert {name: now[name] for name in versions} == versions
-        assert samples(owner.metrics(), "uploadpp_shard_owned") == {'shard="0"': 0}
+        # On a busy machine the standby may fail to renew in a second, and this one may own the shard again.
+        assert "the ownership ended" in owner.log.read_text()
 
 
 def items(kubectl: Kubectl) -> list[dict[str, Any]]:
