@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from e2e.cluster.nats import NatsServer
 from uploadpp.core.sharding import Shard
 from uploadpp.process.clock import wall_clock
+from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire import listing
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.consumers import MAX_EPOCH
@@ -162,6 +164,26 @@ async def test_s8_what_another_consumer_delivers_to_our_inbox_is_not_the_log(cli
             while not seen or seen[-1].data != b"last":  # noqa: ASYNC110 -- a test may poll
                 await asyncio.sleep(0.02)
         assert [raw.sequence for raw in seen] == list(range(1, 1502))
+
+
+async def test_s8_a_step_takes_no_start_from_another_consumer(client: Client) -> None:
+    """It would do the work of weeks again."""
+    js = client.jetstream()
+    for _ in range(5):
+        await js.publish(STREAM, b"{}")
+    step = StartConsumer(client, "scan", timedelta(0), 30)
+    await step.open(None)
+    config = ConsumerConfig(
+        durable_name="stranger",
+        deliver_subject=step._subscription._deliver,  # type: ignore[union-attr]
+        ack_policy=AckPolicy.NONE,
+    )
+    await js.add_consumer(STREAM, config)
+    assert await step.fetch(64) == []
+    last = (await js.publish(STREAM, b"{}")).seq
+    found = [message for _ in range(3) for message in await step.fetch(64)]
+    assert [message.metadata.sequence.stream for message in found] == [last]
+    await step.close()
 
 
 async def make_large(client: Client, count: int, prefix: str = "x") -> None:

@@ -128,8 +128,7 @@ class StartConsumer:
         self._heard = False
         try:
             found = await self._subscription.fetch(self._at_once(batch), timeout=FETCH_SECONDS)
-            # A client that publishes to our inbox would have us acknowledge at a subject that it names.
-            messages = [each for each in found if each.subject != self._subscription._deliver]  # noqa: SLF001
+            messages = [each for each in found if self._is_ours(each)]
         except TimeoutError:
             messages = []
             if not self._heard:  # NATS 2.10 says nothing about a consumer that is gone
@@ -142,6 +141,15 @@ class StartConsumer:
             self._adapt(self._refusal)
         self._refusal = ""
         return messages
+
+    def _is_ours(self, message: Msg) -> bool:
+        """Whether our consumer has delivered it.
+
+        A client that publishes to our inbox would have us acknowledge at a subject that it names. A push
+        consumer that delivers there would have us do old work again.
+        """
+        inbox = self._subscription._deliver if self._subscription is not None else ""  # noqa: SLF001 -- as below
+        return message.subject != inbox and f".{STREAM}.{self.name}." in message.reply
 
     async def _look(self) -> ConsumerInfo:
         """See what has become of our consumer.
