@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -108,3 +109,29 @@ def test_every_guarantee_names_tests_that_exist(row: list[str]) -> None:
         path, _, test = each.partition("::")
         assert ROOT / path in ALL_TESTS, each
         assert not test or test in ALL_TESTS[ROOT / path], each
+
+
+def test_every_way_to_install_names_what_there_is() -> None:
+    """One table; the tests of chart, plugin, packages and steps try the ways themselves."""
+    page = (ROOT / "docs" / "install.md").read_text()
+    table = page.split("## Every way to install\n\n", 1)[1].split("\n\n")[0]
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make (\w+)", table):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        assert tomllib.load(file)["project"]["requires-python"] == ">=3.11"
+    assert 'requires-python = ">=3.9"' in (ROOT / "operator/kubectl_pp/wheel.toml").read_text()
+    for way in (
+        "helm install",
+        "crds/",
+        "uv tool install",
+        "pipx install",
+        "krew install",
+        "curl -L",
+        "pip install",
+    ):
+        assert way in table, way
+    for package in re.findall(r"dist/(\w+)-\*\.whl", table):
+        assert (ROOT / "operator" / package).is_dir()
+    for package in re.findall(r"install ([a-z-]+)`", table):
+        assert package in {"uploadpp", "kubectl-pp"}

@@ -36,6 +36,19 @@ def test_what_is_kept_up_to_date_by_its_text_is_found() -> None:
         assert re.search(match.replace("(?<", "(?P<"), (REPO / file).read_text())
 
 
+def test_actions_are_pinned_by_digest() -> None:
+    """A tag can be moved to other code; the comment says which version the digest is."""
+    used = [
+        (name, line.strip())
+        for name in tracked(".github/workflows/*")
+        for line in (REPO / name).read_text().splitlines()
+        if re.match(r"\s*(- )?uses:", line)
+    ]
+    assert len(used) > 10
+    for name, line in used:
+        assert re.fullmatch(r"(- )?uses: [\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)+", line), (name, line)
+
+
 def test_the_owners_of_everything_are_named() -> None:
     assert re.search(r"^\* +@\S+", OWNERS.read_text(), re.MULTILINE)
 

@@ -1,5 +1,6 @@
 """The packages for pip and uv: installed where there is nothing else, and started by the real kubectl."""
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -56,6 +57,17 @@ def test_the_plugin_alone(pp: Plugin, writer: Writer, packages: dict[str, Path],
         check=True,
     )
     assert [line.split("==")[0].split(" @")[0] for line in listed.stdout.splitlines()] == ["kubectl-pp"]
+
+
+def test_as_a_tool_of_uv(pp: Plugin, packages: dict[str, Path], tmp_path: Path) -> None:
+    """`uv tool install`, the first way that docs/install.md names."""
+    programs, tools = tmp_path / "bin", tmp_path / "tools"
+    folders = {"UV_TOOL_DIR": str(tmp_path / "uv"), "UV_TOOL_BIN_DIR": str(programs)}
+    install = [*UV, "tool", "install", "--quiet", "--offline", "--no-index", "--python", sys.executable]
+    subprocess.run([*install, str(packages["kubectl_pp"])], env={**os.environ, **folders}, check=True)
+    assert {each.name for each in programs.iterdir()} == {"kubectl-pp", "kubectl_complete-pp"}
+    shown = pp("version", PATH=f"{programs}:{tools}:/usr/bin:/bin")
+    assert shown.out == f"kubectl-pp {__version__} (uploadpp.io/v1alpha1)\n"
 
 
 def test_both_in_one_environment(packages: dict[str, Path], tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from e2e.cluster.ports import free_port
 from kubectl_pp.context import Context
 from kubectl_pp.errors import UnavailableError
 from kubectl_pp.reflector import Change, Kind
@@ -94,6 +95,18 @@ def test_the_browser_is_not_told_the_token_on_its_command_line(built: Path, tmp_
         running.send_signal(signal.SIGINT)
         running.communicate(timeout=20)
     assert not list(tmp_path.glob("kubectl-pp-ui.*"))
+
+
+def test_a_port_that_is_given_is_used(built: Path, tmp_path: Path) -> None:
+    """For a bookmark, or a tunnel. The token in the path is another one each time."""
+    port = free_port()
+    tokens = set()
+    for _ in range(2):
+        with demo(built, tmp_path, "--port", str(port)) as (url, _):
+            address = urlsplit(url)
+            assert (address.hostname, address.port) == ("127.0.0.1", port)
+            tokens.add(address.path)
+    assert len(tokens) == 2
 
 
 def test_two_pages_have_two_addresses_and_one_port_has_one_page(built: Path, tmp_path: Path) -> None:

@@ -48,11 +48,11 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 class Page:
-    """The page with made-up uploads that stand still."""
+    """The page with made-up uploads that stand still, unless another demo is given."""
 
-    def __init__(self, window: Browser) -> None:
+    def __init__(self, window: Browser, demo: Demo | None = None) -> None:
         self.window = window
-        self.demo = Demo(160, moving=False)
+        self.demo = demo or Demo(160, moving=False)
         self.demo.start()
         place = {"demo": True, "namespace": "ocis", "context": "", "selected": False}
         self.server = Server(Answers(self.demo, Commands(Namespace(), "ocis"), place))
@@ -73,13 +73,17 @@ class Page:
         """The upload with this file name."""
         return next(each for each in self.demo._uploads.values() if each.file == file)
 
+    def close(self) -> None:
+        """End the server."""
+        self.server.shutdown()
+        self.server.server_close()
+
 
 @pytest.fixture(scope="module")
 def page(window: Browser) -> Iterator[Page]:
     made = Page(window)
     yield made
-    made.server.shutdown()
-    made.server.server_close()
+    made.close()
 
 
 def test_from_the_overview_to_a_copied_command_and_back_by_keyboard(page: Page) -> None:
@@ -271,6 +275,35 @@ def blocked(window: Browser) -> list[str]:
         each["params"]["entry"]["text"] for each in window.events if each["method"] == "Log.entryAdded"
     ]
     return [text for text in entries if "Content Security Policy" in text or "Trusted" in text]
+
+
+FRAMES = """new Promise((done) => {
+    let count = 0
+    const began = performance.now()
+    const next = (now) => { count += 1; now - began < 2000 ? requestAnimationFrame(next) : done(count) }
+    requestAnimationFrame(next)
+})"""
+
+
+def test_five_thousand_uploads_that_move_are_fifty_rows_and_smooth(window: Browser) -> None:
+    """Frames are compared with those of an empty page then: other processes use the processor, too."""
+    window.look()
+    window.open("about:blank#")
+    possible = window.run(FRAMES)
+    page = Page(window, Demo(5000))
+    try:
+        page.open()
+        found = int(window.run(FOUND).split()[0].replace(",", ""))
+        assert found >= 5000
+        drawn = window.run(FRAMES)
+        assert window.run(ROWS) == 50
+        assert window.run("document.querySelectorAll('*').length") < 2500
+        window.call("HeapProfiler.collectGarbage")
+        assert window.call("Runtime.getHeapUsage")["usedSize"] < 20e6
+        assert drawn > possible / 2, (drawn, possible)
+    finally:
+        page.demo.close()
+        page.close()
 
 
 def test_with_a_real_cluster(pp: Plugin, writer: Writer, window: Browser) -> None:
