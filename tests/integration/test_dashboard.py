@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import random
 import runpy
 import time
 from asyncio.subprocess import PIPE, STDOUT
@@ -23,7 +25,9 @@ from e2e.cluster.service import Service
 from e2e.demo.storage import Storage
 from e2e.operator_process import Operator, OperatorOptions
 from e2e.paths import REPO
+from tests.dashboardpage import page
 from tests.driver import start_working
+from tests.plugin.browser import browser
 from tests.stepbench import StepBench, StepProcess, until
 
 EXPRESSIONS: list[str] = runpy.run_path(str(REPO / "scripts" / "dashboard.py"))["expressions"](REPO)
@@ -46,6 +50,7 @@ SETTINGS = {
     "UPLOADPP_STEP_SETTINGS": json.dumps({"mine": {"maxInFlight": 3}}),
 }
 PATIENCE = 60.0
+PICTURE_SECONDS = 200.0
 
 
 class Installation:
@@ -66,6 +71,11 @@ class Installation:
             self._working = True
         passed = [await self._storage.upload("plan.pdf", b"hello") for _ in range(2)]
         await until(lambda: all(map(self._storage.actions, passed)))
+
+    async def begin(self, count: int) -> None:
+        """Some uploads that are worked on for a while."""
+        for _ in range(count):
+            await self._storage.upload("slow.pdf", b"slow")
 
     def scrape(self) -> dict[tuple[str, ...], float]:
         """The samples of all, with the labels that Prometheus and the chart's monitors add."""
@@ -175,6 +185,15 @@ class Prometheus(Service):
         get(f"http://127.0.0.1:{self.port()}/-/ready")
         return True
 
+    def range(self, expression: str, seconds: float) -> list[Any]:
+        """The series of an expression over the last seconds."""
+        now = time.time()
+        asked = {"query": expression, "start": now - seconds, "end": now, "step": max(1, seconds // 100)}
+        answer = json.loads(get(f"http://127.0.0.1:{self.port()}/api/v1/query_range?{urlencode(asked)}"))
+        assert answer["status"] == "success", answer
+        result: list[Any] = answer["data"]["result"]
+        return result
+
     def query(self, expression: str) -> list[Any]:
         """The samples of an expression now."""
         text = get(f"http://127.0.0.1:{self.port()}/api/v1/query?{urlencode({'query': expression})}")
@@ -195,3 +214,38 @@ async def test_with_a_prometheus_that_scrapes(
     while empty := [each for each in empty if not server.query(each) and not may_be_empty(each)]:
         assert time.monotonic() < deadline, empty
         await installation.work()
+
+
+@pytest.mark.skipif(not os.environ.get("UPDATE_PICTURES"), reason="UPDATE_PICTURES=1 takes it")
+@pytest.mark.timeout(900)
+async def test_picture(installation: Installation, instance: Instance, tmp_path: Path) -> None:
+    """The panels of the docs' picture have data from minutes of work."""
+    server = Prometheus(instance, tmp_path, installation.targets)
+    await asyncio.to_thread(server.start)
+    began = time.monotonic()
+    while time.monotonic() - began < PICTURE_SECONDS:
+        await installation.work()
+        await asyncio.sleep(random.random())  # noqa: S311 -- so that lines are not straight
+    await installation.begin(5)  # more than there are slots
+    await asyncio.sleep(12)
+
+    def ask(expression: str) -> list[Any]:
+        return server.range(expression.replace("$namespace", ".*"), PICTURE_SECONDS - 10)
+
+    dashboard = json.loads((REPO / "docs/monitoring/dashboard.json").read_text())
+    drawn = await asyncio.to_thread(page, dashboard, ask, "Is it the storage?")
+    assert drawn.count("No data") <= 2
+    await asyncio.to_thread(shoot, drawn, tmp_path)
+
+
+def shoot(html: str, folder: Path) -> None:
+    """The page as docs/pictures/dashboard.png."""
+    (folder / "page.html").write_text(html)
+    packed = runpy.run_path(str(REPO / "scripts/pictures.py"))["packed"]
+    profile = folder / "profile"
+    profile.mkdir()
+    with browser(profile) as window:
+        window.look(width=1124, height=1720)
+        window.open((folder / "page.html").as_uri())
+        window.picture(folder / "page.png")
+    (REPO / "docs/pictures/dashboard.png").write_bytes(packed((folder / "page.png").read_bytes()))
