@@ -30,6 +30,7 @@ LARGE_SECONDS = 600.0
 MOST_UNKNOWN = 64
 """So many consumers are asked for of whose service we know nothing. Each may be that of a step."""
 AT_ONCE = 16
+ATTEMPTS = 3
 MOST_TEXT, MOST_ITEMS = 4096, 64
 _KNOWN = OTHERS | {*SERVICES.values()}
 
@@ -70,6 +71,13 @@ class _LargeListError(Exception):
     """The answer is so large that the next one may be too large."""
 
 
+class _NewsError(NatsError):
+    """A page has nothing new: consumers were made or removed while we read, or somebody else answers."""
+
+    def __str__(self) -> str:
+        return "nats: the list of consumers does not end; is it the server that responds?"
+
+
 async def consumers_of(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
     """All consumers of a stream, whoever made them; of very large ones only those that may matter.
 
@@ -77,6 +85,13 @@ async def consumers_of(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
         NatsError, TimeoutError: JetStream does not answer, or the pages have no end, as when somebody else
             than the server answers.
     """
+    for _ in range(ATTEMPTS - 1):
+        with suppress(_NewsError):
+            return await _consumers_of(js, stream)
+    return await _consumers_of(js, stream)
+
+
+async def _consumers_of(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
     if not isinstance(js, SafeJetStream) or js.lists is None:
         return [each async for each in _listed(js, stream)]
     if js.lists.is_large:
@@ -104,7 +119,7 @@ async def _listed(js: JetStreamContext, stream: str) -> AsyncIterator[ConsumerIn
         names.update(each.name for each in page)
         offset += len(page)
         if len(names) == known or len(names) > MOST_CONSUMERS:
-            raise NatsError("nats: the list of consumers does not end; is it the server that responds?")
+            raise _NewsError
         if isinstance(js, SafeJetStream) and js.largest > LARGE_BYTES and js.lists is not None:
             raise _LargeListError
         for each in page:
@@ -117,7 +132,7 @@ async def _by_name(js: SafeJetStream, stream: str) -> list[ConsumerInfo]:
         known = len(names)
         names.update(dict.fromkeys(page))
         if len(names) == known or len(names) > MOST_CONSUMERS:
-            raise NatsError("nats: the list of consumers does not end; is it the server that responds?")
+            raise _NewsError
     chosen = [name for name in names if _matters(name)]
     chosen += [name for name in names if not _matters(name)][:MOST_UNKNOWN]
     found: list[ConsumerInfo] = []

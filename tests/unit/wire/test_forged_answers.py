@@ -186,3 +186,14 @@ async def test_s8_a_list_of_consumers_without_end_ends(name: str, monkeypatch: p
 
     with pytest.raises(NatsError, match="does not end"):
         await consumers_of(Stranger(page).js, STREAM)
+
+
+async def test_s8_consumers_that_come_and_go_while_they_are_listed_end_no_ownership() -> None:
+    """A page may then begin with what the one before had at its end."""
+    pages = [["a", "b"], ["b"], ["a", "b", "c"], []]
+
+    def page(_: str, _asked: dict[str, Any]) -> bytes:
+        return json.dumps({"consumers": [{**CONSUMER, "name": name} for name in pages.pop(0)]}).encode()
+
+    found = await consumers_of(Stranger(page).js, STREAM)
+    assert [each.name for each in found] == ["a", "b", "c"]
