@@ -166,6 +166,27 @@ async def test_s8_what_another_consumer_delivers_to_our_inbox_is_not_the_log(cli
         assert [raw.sequence for raw in seen] == list(range(1, 1502))
 
 
+async def test_s8_who_pulls_from_our_consumer_is_suspected(client: Client) -> None:
+    """The messages that it takes are missing in the log; the next owner has all of them."""
+    js = client.jetstream()
+    await js.publish(STREAM, b"1")
+
+    async def take(raw: StreamMessage) -> None:
+        del raw
+
+    place = await take_over(js, SHARD, 1)
+    thief = await client.subscribe(inbox := client.new_inbox())
+    request = json.dumps({"batch": 1, "expires": 10**10}).encode()
+    await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{place.consumer}", request, reply=inbox)
+    assert (await thief.next_msg(5)).data == b"1"
+    await js.publish(STREAM, b"2")
+    async with asyncio.timeout(20):
+        with pytest.raises(LogLostError, match=f"another client pulls from the consumer {place.consumer}"):
+            await LogReader(client, place, take).run()
+    again = await take_over(js, SHARD, 2)
+    assert (again.first, again.backlog) == (1, 2)
+
+
 async def test_s8_a_step_takes_no_start_from_another_consumer(client: Client) -> None:
     """It would do the work of weeks again."""
     js = client.jetstream()
