@@ -295,3 +295,72 @@ def test_no_login_stands_in_plain_text(values: Object, message: str) -> None:
     with pytest.raises(HelmError) as refused:
         render(values)
     assert message in str(refused.value)
+
+
+# -- What other charts mean by the same names ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ({"global": {"imagePullSecrets": "a"}}, ["a"]),
+        ({"global": {"imagePullSecrets": {"name": "a"}}}, ["a"]),
+        ({"imagePullSecrets": ["a", {"name": "b"}]}, ["a", "b"]),
+        ({"imagePullSecrets": ["a"], "global": {"imagePullSecrets": [{"name": "a"}, "b"]}}, ["a", "b"]),
+        ({"global": {"imagePullSecrets": None}}, []),
+    ],
+    ids=str,
+)
+def test_pull_secrets_may_be_names_or_objects(values: Object, names: list[str]) -> None:
+    objects = render({**values, "stepServices": {"own": {"policies": {"rules": []}}}})
+    pods = [each["spec"]["template"]["spec"] for each in of_kind(objects, "Deployment")]
+    for pod in (*pods, the(objects, "Pod")["spec"]):
+        assert [each["name"] for each in pod.get("imagePullSecrets", [])] == names
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"global": {"imagePullSecrets": [1]}}, "global.imagePullSecrets: must be a list of names"),
+        (
+            {"podSecurityContext": {"enabled": False}},
+            "podSecurityContext.enabled: Kubernetes has no such field",
+        ),
+        ({"securityContext": {"enabled": True}}, "securityContext.enabled: Kubernetes has no such field"),
+        (
+            {
+                "stepServices": {
+                    "own": {"policies": {"rules": []}, "podSecurityContext": {"enabled": False}},
+                }
+            },
+            "stepServices.own.podSecurityContext.enabled: Kubernetes has no such field",
+        ),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_a_switch_of_other_charts_is_not_passed_over(values: Object, message: str) -> None:
+    """It reached the Pod, where the API server ignores it, or refuses it from Helm 4 on."""
+    with pytest.raises(HelmError) as refused:
+        render(values)
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("upload-postprocessing", "0.2.0-feature-of-a-branch.20261129120000+gabcdef0"),
+        ("files-of-the-whole-company-upload-postprocessing-of-production", "0.1.0-alpha.1"),
+        ("upload-postprocessing", "0.1.0-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.b"),
+    ],
+)
+def test_whatever_a_build_is_called_its_labels_are_labels(tmp_path: Path, name: str, version: str) -> None:
+    """An alias of a parent chart, or the version of a branch, made a label of more than 63 characters."""
+    chart = tmp_path / "chart"
+    shutil.copytree(CHART, chart)
+    about = yaml.safe_load((chart / "Chart.yaml").read_text())
+    (chart / "Chart.yaml").write_text(
+        yaml.safe_dump({**about, "name": name, "version": version, "appVersion": version})
+    )
+    for each in Helm(NAMESPACE).render(RELEASE, KEY, chart):
+        for value in each["metadata"].get("labels", {}).values():
+            assert re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]{0,61})?[A-Za-z0-9]", value), value

@@ -44,7 +44,16 @@
 {{- if and (not $v.serviceAccount.create) (not $v.serviceAccount.name) $v.rbac.create -}}
 {{- fail "serviceAccount.create is false and serviceAccount.name empty: the operator's rights would go to the account `default`, that is to every Pod of the namespace; name an account" -}}
 {{- end -}}
+{{- include "upp.contextChecks" (list "" $v) -}}
 {{- include "upp.stepChecks" . -}}
+{{- end }}
+
+{{- /* (list WHERE VALUES). Other charts have a switch there. Kubernetes has not: the contexts would stay in force. */ -}}
+{{- define "upp.contextChecks" -}}
+{{- $where := index . 0 -}}
+{{- range $name := list "podSecurityContext" "securityContext" "containerSecurityContext" -}}
+{{- if hasKey (get (index $ 1) $name | default dict) "enabled" }}{{ fail (printf "%s%s.enabled: Kubernetes has no such field; set single fields to null, or openshift.enabled to true where the cluster chooses users" $where $name) }}{{ end -}}
+{{- end -}}
 {{- end }}
 
 {{- /* Variables, volumes and mounts that would come twice: `where` stands before the value's name, `set` are the chart's variables. */ -}}

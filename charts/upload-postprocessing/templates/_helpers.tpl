@@ -37,11 +37,16 @@ app.kubernetes.io/name: {{ include "upp.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
+{{- /* A text as a label takes it: versions of builds have a plus, an alias or a branch may make them long. */ -}}
+{{- define "upp.labelValue" -}}
+{{- . | replace "+" "_" | trunc 63 | trimAll "-_." -}}
+{{- end }}
+
 {{- /* Labels that objects find each other by, or that Helm itself reads: no value changes them. */ -}}
 {{- define "upp.fixedLabels" -}}
 {{ include "upp.selector" . }}
 app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") | quote }}
+helm.sh/chart: {{ include "upp.labelValue" (printf "%s-%s" .Chart.Name .Chart.Version) | quote }}
 {{- end }}
 
 {{- /* Labels of one object, as one map, so that no key comes twice: (list . FIXED OWN). The first that has a key
@@ -49,7 +54,7 @@ counts: what is fixed, the values of this object, commonLabels, our defaults. */
 {{- define "upp.labels" -}}
 {{- $ := index . 0 -}}
 {{- $fixed := merge (dict) (index . 1) (include "upp.fixedLabels" $ | fromYaml) -}}
-{{- $defaults := dict "app.kubernetes.io/version" $.Chart.AppVersion "app.kubernetes.io/part-of" "upload-postprocessing" -}}
+{{- $defaults := dict "app.kubernetes.io/version" (include "upp.labelValue" $.Chart.AppVersion) "app.kubernetes.io/part-of" "upload-postprocessing" -}}
 {{- toYaml (merge $fixed (index . 2 | default dict) ($.Values.commonLabels | default dict) $defaults) -}}
 {{- end }}
 

@@ -1,8 +1,11 @@
 {{- define "upp.pullSecrets" -}}
-{{- /* Other charts list names there, or objects. */}}
-{{- $secrets := .Values.imagePullSecrets | default list }}
-{{- range (.Values.global | default dict).imagePullSecrets }}
-{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}
+{{- /* Charts list names there, or objects; one name may stand alone. */}}
+{{- $secrets := list }}
+{{- $shared := (.Values.global | default dict).imagePullSecrets | default list }}
+{{- range concat (.Values.imagePullSecrets | default list) (kindIs "slice" $shared | ternary $shared (list $shared)) }}
+{{- $secret := kindIs "string" . | ternary (dict "name" .) . }}
+{{- if not (kindIs "map" $secret) }}{{ fail "global.imagePullSecrets: must be a list of names, or of objects with a name" }}{{ end }}
+{{- $secrets = append $secrets $secret }}
 {{- end }}
 {{- with uniq $secrets }}
 imagePullSecrets:

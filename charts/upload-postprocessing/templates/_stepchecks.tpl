@@ -14,6 +14,7 @@
 {{- fail (printf "%s serves %q, which externalSteps lists too: two services would do the work twice, and the first answer would count; remove one of them" $where $service.step) -}}
 {{- end -}}
 {{- include "upp.stepKindChecks" (list $where $service) -}}
+{{- include "upp.contextChecks" (list (printf "%s." $where) $service) -}}
 {{- with $service.autoscaling -}}
 {{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) }}{{ fail (printf "%s.autoscaling.minReplicas is more than maxReplicas" $where) }}{{ end -}}
 {{- if and .enabled (not (dig "requests" "cpu" "" ($service.resources | default dict))) }}{{ fail (printf "%s.autoscaling: the use of CPU is compared with resources.requests.cpu; set that" $where) }}{{ end -}}
