@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from kubectl_pp.catalog import ALIASES, BY_NAME, Names, Verb
-from kubectl_pp.context import Context
+from kubectl_pp.context import Context, check_namespace
 from kubectl_pp.errors import ExitCode, PluginError, UnavailableError, UsageError
 from kubectl_pp.flags import ALWAYS, Flag
 from kubectl_pp.screen import Color, Screen, safe
@@ -83,6 +83,7 @@ def complete() -> int:
 
 
 def _run(words: list[str]) -> int:
+    _check_encoding(words)
     verb, rest = split(words)
     if verb is None or "-h" in rest or "--help" in rest:
         from kubectl_pp.help import page  # noqa: PLC0415 -- loaded for help only
@@ -144,6 +145,8 @@ def parse(verb: Verb, words: list[str]) -> Namespace:
         options.names = [name.removeprefix(_HIDDEN) for name in names]
     elif names:
         options.names = names.removeprefix(_HIDDEN)
+    for flag in (each for each in verb.flags if each.key in ("namespace", "operator_namespace")):
+        check_namespace(getattr(options, flag.key), flag.long)
     if getattr(options, "namespace", None) and options.all_namespaces:
         raise UsageError("-n and -A are mutually exclusive")
     _check_narrowing(verb, options)
@@ -156,6 +159,21 @@ _ON = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _OFF = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 """What kubectl takes as the value of a switch."""
 _DRY_RUN = {"server": _ON, "client": _ON, "none": _OFF}
+
+
+def _check_encoding(words: list[str]) -> None:
+    """What is not UTF-8 fits into no request.
+
+    Raises:
+        UsageError: a word is not.
+    """
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{word.encode(errors='replace').decode()!r} is not UTF-8", "check the locale"
+            ) from None
 
 
 def _plain(verb: Verb, words: list[str]) -> list[str]:

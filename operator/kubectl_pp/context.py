@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from argparse import Namespace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from kubectl_pp.errors import UsageError
 from kubectl_pp.flags import kubectl_arguments, same_cluster
 from kubectl_pp.screen import Screen
 from kubectl_pp.times import parse_duration
@@ -37,6 +39,16 @@ def _pod_namespace() -> str:
             return file.read().strip()
     except OSError:
         return ""
+
+
+def check_namespace(name: str | None, source: str) -> None:
+    """Refuse what kubectl refuses: a namespace is a part of the paths of requests.
+
+    Raises:
+        UsageError: it is not the name of a namespace.
+    """
+    if name and not (re.fullmatch(r"[A-Za-z0-9._-]{1,63}", name) and name.strip(".")):
+        raise UsageError(f"{source}: {name!r} is not the name of a namespace", "kubectl get namespaces")
 
 
 class Context:
@@ -82,6 +94,7 @@ class Context:
         self._asking = None
         found = asking.communicate()[0].strip()
         if found:
+            check_namespace(found, "the namespace of the context")
             return found
         return _pod_namespace() or "default"
 

@@ -16,6 +16,8 @@ from kubectl_pp.times import parse_age
 from kubectl_pp.upload import Stage, Upload, collection
 
 LATEST = "@latest"
+KINDS = frozenset({"uploadpostprocessing", "uploadpostprocessings", "upp"})
+"""What may stand in front of a name, as in kubectl: upp/NAME."""
 FEW = 50
 """So many uploads are sooner read one by one than found among all that are completed."""
 SAME_SECOND = 100
@@ -229,7 +231,9 @@ def _find(context: Context, name: str) -> Iterator[Upload]:
     if name == LATEST:
         yield _latest(context)
         return
-    name = name.removeprefix("uploadpostprocessing.uploadpp.io/")
+    kind, slash, rest = name.partition("/")
+    if slash and kind.lower().partition(".")[0] in KINDS:
+        name = rest
     if "/" in name:
         raise UsageError(f"{name!r} is not a name", "give only the name or the upload id")
     found = _by_field(client, namespace, "metadata.name", name) or _by_field(

@@ -1,11 +1,14 @@
 """Choices on the command line that a variable of the shell has left empty."""
 
+import subprocess
+
 import pytest
 
+from kubectl_pp import selection
 from kubectl_pp.catalog import BY_NAME, Names, Verb
-from kubectl_pp.cli import NARROWING, SELECTORS, parse
+from kubectl_pp.cli import NARROWING, SELECTORS, main, parse
 from kubectl_pp.context import Context
-from kubectl_pp.errors import UsageError
+from kubectl_pp.errors import ExitCode, UsageError
 from kubectl_pp.flags import Flag
 from kubectl_pp.screen import Screen
 
@@ -122,3 +125,50 @@ def test_a_suggested_command_is_for_the_same_cluster(words: list[str], command: 
 
 def test_a_suggestion_about_no_upload_is_for_all_namespaces() -> None:
     assert Context(parse(BY_NAME["doctor"], ["-A"]), Screen()).command("stats") == "kubectl pp stats -A"
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b", "a b", " default", "\u00fc", "../x", "a?x=y", "a#x", "a%2Fb", "..", "a" * 64]
+)
+@pytest.mark.parametrize("flag", ["-n", "--operator-namespace"])
+def test_what_is_not_a_namespace_is_in_no_request(flag: str, name: str) -> None:
+    """It became a part of the path: with `-n a/b` the CRD seemed to be missing, with `a#x` all uploads."""
+    with pytest.raises(UsageError, match="is not the name of a namespace"):
+        parse(BY_NAME["doctor"], [f"{flag}={name}" if flag.startswith("--") else flag + name])
+
+
+def test_a_context_with_an_odd_namespace_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = Context(parse(BY_NAME["list"], []), Screen())
+    asked = subprocess.Popen(["echo", "a/b"], stdout=subprocess.PIPE, text=True)
+    monkeypatch.setattr(context, "_asking", asked)
+    with pytest.raises(UsageError, match="the namespace of the context: 'a/b'"):
+        _ = context.default_namespace
+
+
+@pytest.mark.parametrize(
+    "words", [["status", "\udcff"], ["list", "--step", "\udcff"], ["list", "-n", "\udcff"]]
+)
+def test_what_is_not_utf_8_is_said(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == ExitCode.USAGE
+    assert "is not UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["upp/x", "uploadpostprocessing/x", "uploadpostprocessings/x", "uploadpostprocessing.uploadpp.io/x"],
+)
+def test_a_name_may_have_its_kind_as_in_kubectl(name: str) -> None:
+    asked: list[str] = []
+
+    class Client:
+        def items(self, path: str, params: dict[str, str]) -> list[object]:
+            asked.append(f"{path} {params['fieldSelector']}")
+            return [{"metadata": {"name": "x", "namespace": "n"}}]
+
+    context = Context(parse(BY_NAME["status"], ["-n", "n", name]), Screen())
+    context.__dict__["client"] = Client()
+    (found,) = selection.find_named(context, [name])
+    assert found.name == "x"
+    assert asked[0].endswith("metadata.name=x")
+    with pytest.raises(UsageError, match="is not a name"):
+        selection.find_named(context, ["pods/x"])
