@@ -29,6 +29,7 @@ from opentelemetry.trace import (
     TraceFlags,
     set_span_in_context,
 )
+from opentelemetry.util.re import parse_env_headers
 from requests.adapters import HTTPAdapter
 from urllib3.connectionpool import HTTPConnectionPool
 
@@ -42,6 +43,10 @@ from uploadpp.wire.envelope import TOPIC
 FLUSH_SECONDS = 5.0
 MAX_ANSWER_BYTES = 64 * 1024
 ANSWER_SECONDS = 10.0
+WRONG_HEADER = (
+    "OTEL_EXPORTER_OTLP_HEADERS: an entry is not sent, because it is not name=value, such as "
+    "authorization=Bearer%20TOKEN; commas separate several of them"
+)
 SCOPE = InstrumentationScope("uploadpp", __version__)
 _KINDS = {
     core.SpanKind.RUN: SpanKind.CONSUMER,
@@ -90,6 +95,12 @@ class _Adapter(HTTPAdapter):
         return pool
 
 
+def _without_the_value(record: logging.LogRecord) -> bool:
+    """Say what is wrong with a header for the collector, and not the header: it is a key or a password."""
+    record.msg, record.args = WRONG_HEADER, None
+    return True
+
+
 class BoundedSession(requests.Session):
     """Reads so much of an answer and no more: what a collector has to say is short."""
 
@@ -135,6 +146,7 @@ class Otlp:
         self._resource = Resource.create({**attributes, **name, "service.version": __version__})
         self.provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
         logging.getLogger(OTLPSpanExporter.__module__).addFilter(_say_it_alike)
+        logging.getLogger(parse_env_headers.__module__).addFilter(_without_the_value)
         self._processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, session=BoundedSession()))
         self.provider.add_span_processor(self._processor)
 

@@ -125,3 +125,16 @@ def test_spans_use_the_words_of_the_conventions_for_messaging(
     well, failed = (dict(each.attributes or {}) for each in told)
     assert well == expected
     assert failed == {**expected, "error.type": "RetriesExhausted"}
+
+
+@pytest.mark.parametrize(
+    "value", ["Authorization: Bearer s3cret", "api-key s3cret", "a=b,s3cret", "x=y\ns3cret", "ü=s3cret"]
+)
+def test_a_header_that_cannot_be_sent_is_not_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
+    """It is the key for the collector, and a colon in place of `=` is a common mistake."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", value)
+    otlp.Otlp("http://127.0.0.1:1/v1/traces", "test", {}).close()
+    assert "s3cret" not in caplog.text
+    assert "OTEL_EXPORTER_OTLP_HEADERS: an entry is not sent" in caplog.text
