@@ -1,10 +1,11 @@
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from uploadpp.api.crd import custom_resource_definition, outputs
+from uploadpp.api.crd import custom_resource_definition, outputs, render_crd
 from uploadpp.api.schema import structural
 from uploadpp.api.stage_docs import STAGES
 from uploadpp.api.v1alpha1 import UploadPostprocessing
@@ -32,6 +33,11 @@ each_field = pytest.mark.parametrize(("path", "schema"), OURS, ids=[path for pat
 @pytest.mark.parametrize("path", outputs(ROOT), ids=lambda path: path.name)
 def test_generated_files_are_up_to_date(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == outputs(ROOT)[path], "run `make gen`"
+
+
+def test_the_file_repeats_itself_instead_of_pointing_elsewhere() -> None:
+    """An enum that two fields share is written in both: people read and patch this file."""
+    assert not re.search(r": [&*]\w+$", render_crd(), re.MULTILINE)
 
 
 @each_field
