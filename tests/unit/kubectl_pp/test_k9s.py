@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from e2e.cluster.tools import TOOLS
 from e2e.paths import REPO
 from kubectl_pp.catalog import BY_NAME
 from uploadpp.api import PLURAL
@@ -59,3 +60,10 @@ def test_columns_are_those_of_the_crd() -> None:
     known = {column["name"].upper() for column in version["additionalPrinterColumns"]}
     assert set(view[1]["columns"]) <= known | {"NAME", "NAMESPACE"}
     assert view[1]["sortColumn"].partition(":")[0] in view[1]["columns"]
+
+
+def test_the_page_names_the_version_that_tests_build() -> None:
+    """tests/plugin/test_k9s.py presses the keys in it."""
+    named = re.search(r"with k9s (\d+\.\d+\.\d+)\.", (REPO / "docs/k9s.md").read_text())
+    assert named
+    assert TOOLS["k9s"].pinned == f"v{named[1]}"
