@@ -43,7 +43,7 @@ def test_it_does_the_same_on_python_3_9(pp: Plugin, writer: Writer, tmp_path: Pa
         ["list", "--step"],
         ["wait", "over", "evil"],
         ["status", "nobody"],
-        ["list", "--request-timeout=1ms"],
+        ["list", "--request-timeout=1us"],
     ):
         new, old = pp(*words), pp(*words, PATH=path)
         assert "Traceback" not in old.err
