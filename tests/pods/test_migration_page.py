@@ -68,13 +68,15 @@ class Newcomer:
 
 @pytest.fixture
 def old(site: Site) -> Iterator[OldChart]:
-    """The release of the other chart, with the service itself."""
+    """The release of the other chart, with the service. The operator is not there, before and after."""
+    uninstall(site)
     admin = Kubectl(site.kubeconfig)
     admin("create", "namespace", "old-page")
     chart = OldChart(site, "old-page", PRODUCTS["ocis"])
     chart.install()
     yield chart
     admin("delete", "namespace", "old-page", "--wait=false")
+    uninstall(site)
 
 
 def uninstall(site: Site) -> None:
@@ -98,7 +100,6 @@ def values_file(site: Site, title: str) -> str:
 async def test_the_page_leads_there_and_back_and_says_what_is_missing(
     site: Site, driver: Driver, old: OldChart
 ) -> None:
-    await asyncio.to_thread(uninstall, site)
     for each in await driver.js.consumers_info(STREAM):
         if each.name.startswith("uploadpp-"):
             await driver.js.delete_consumer(STREAM, each.name)
