@@ -93,8 +93,8 @@ class Site:
 
     def _watch_endings(self) -> None:
         """Note how each Pod's process ends: the Pod is gone a moment later."""
-        code = "{.status.containerStatuses[*].state.terminated.exitCode}"
-        shown = f"--output=jsonpath={{.metadata.name}} {code}{{'\\n'}}"
+        ended = "{.status.containerStatuses[*].state.terminated"
+        shown = f"--output=jsonpath={{.metadata.name}} {ended}.exitCode}} {ended}.reason}}{{'\\n'}}"
         watch = ["get", "pods", f"--selector={POD_SELECTOR}", "--watch", shown]
         self._endings = self._in_background("endings", *watch)
 
@@ -117,9 +117,10 @@ class Site:
         return self._in_background(f"{pod}.log", "logs", "--follow", pod)
 
     def exit_statuses(self) -> dict[str, str]:
-        """How the processes of the Pods that are gone have ended."""
+        """How the processes of the Pods that are gone have ended, of those that had begun."""
         lines = (line.split() for line in self._endings.read_text().splitlines())
-        return {words[0]: words[1] for words in lines if len(words) == len(("name", "status"))}
+        ended = (words for words in lines if len(words) == len(("name", "status", "reason")))
+        return {name: status for name, status, reason in ended if reason != "ContainerStatusUnknown"}
 
     def stop(self) -> None:
         """Remove what was made."""
