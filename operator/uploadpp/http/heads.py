@@ -1,8 +1,9 @@
 """What a server may send before the body, for the HTTP client of the standard library.
 
-That client reads any number of answers such as `100 Continue`, and waits for each byte of a head anew: a
-server that never comes to the point holds it forever. Standard library only, and no import of ours: the
-operator and `kubectl pp` share this file.
+That client reads any number of answers such as `100 Continue`, and its timeout begins again with each byte
+of a head. A server that never completes a response would block it forever.
+
+Standard library only, and no import of ours: the operator and `kubectl pp` share this file.
 """
 
 import io
@@ -21,7 +22,7 @@ class EndlessHeadError(HTTPException):
 
 
 class _Timed(io.RawIOBase):
-    """The bytes of a connection, as long as a head may take."""
+    """Reads from a connection, and fails when the head of a response takes too long."""
 
     def __init__(self, raw: io.RawIOBase) -> None:
         self._raw = raw

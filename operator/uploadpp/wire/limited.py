@@ -1,8 +1,8 @@
 """A subscription to a subject on which anybody may publish, and as much as the server takes.
 
 The server is told after how many messages it ends, so it stops a flood for us: one client that publishes as
-fast as it can would otherwise take all of our time, and then our connection. It is made anew before it has
-ended, or some seconds later where they came too fast.
+fast as it can would otherwise take all of our time, and then our connection. A new subscription replaces
+this one before it ends. After a flood, we wait some seconds before we subscribe again.
 """
 
 import logging

@@ -5,7 +5,6 @@ for which 64 MiB wait, and again when that asks again. So where the list is larg
 only those consumers are asked for that may matter.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,10 +14,10 @@ from dataclasses import replace
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerInfo
-from nats.js.errors import NotFoundError
 
 from uploadpp.wire.jetstream import SafeJetStream
 from uploadpp.wire.listeners import OTHERS, OURS, SERVICES
+from uploadpp.wire.workers import for_each
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +28,6 @@ LARGE_SECONDS = 600.0
 """For so long only names are listed, once the list was large."""
 MOST_UNKNOWN = 64
 """So many consumers are asked for of whose service we know nothing. Each may be that of a step."""
-AT_ONCE = 16
 ATTEMPTS = 3
 MOST_TEXT, MOST_ITEMS = 4096, 64
 _KNOWN = OTHERS | {*SERVICES.values()}
@@ -71,7 +69,7 @@ class _LargeListError(Exception):
     """The answer is so large that the next one may be too large."""
 
 
-class _NewsError(NatsError):
+class _EndlessListError(NatsError):
     """A page has nothing new: consumers were made or removed while we read, or somebody else answers."""
 
     def __str__(self) -> str:
@@ -86,7 +84,7 @@ async def consumers_of(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
             than the server answers.
     """
     for _ in range(ATTEMPTS - 1):
-        with suppress(_NewsError):
+        with suppress(_EndlessListError):
             return await _consumers_of(js, stream)
     return await _consumers_of(js, stream)
 
@@ -119,7 +117,7 @@ async def _listed(js: JetStreamContext, stream: str) -> AsyncIterator[ConsumerIn
         names.update(each.name for each in page)
         offset += len(page)
         if len(names) == known or len(names) > MOST_CONSUMERS:
-            raise _NewsError
+            raise _EndlessListError
         if isinstance(js, SafeJetStream) and js.largest > LARGE_BYTES and js.lists is not None:
             raise _LargeListError
         for each in page:
@@ -132,21 +130,15 @@ async def _by_name(js: SafeJetStream, stream: str) -> list[ConsumerInfo]:
         known = len(names)
         names.update(dict.fromkeys(page))
         if len(names) == known or len(names) > MOST_CONSUMERS:
-            raise _NewsError
+            raise _EndlessListError
     chosen = [name for name in names if _matters(name)]
     chosen += [name for name in names if not _matters(name)][:MOST_UNKNOWN]
     found: list[ConsumerInfo] = []
-    left = iter(chosen)
 
-    async def work() -> None:
-        for name in left:
-            with suppress(NotFoundError):
-                found.append(shortened(await js.consumer_info(stream, name)))
+    async def look(name: str) -> None:
+        found.append(shortened(await js.consumer_info(stream, name)))
 
-    ends = await asyncio.gather(*(work() for _ in range(AT_ONCE)), return_exceptions=True)
-    for end in ends:
-        if isinstance(end, BaseException):
-            raise end
+    await for_each(chosen, look)
     return found
 
 

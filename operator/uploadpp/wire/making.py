@@ -1,15 +1,16 @@
 """Making the stream, and consumers within the limits that a server, an account or a stream has."""
 
-import asyncio
 import logging
 import re
 from collections.abc import Collection
-from contextlib import suppress
+from functools import partial
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, ConsumerInfo, StreamConfig
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+
+from uploadpp.wire.workers import AT_ONCE, for_each
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +24,6 @@ NO_ANSWERS = (
 )
 NO_PLACE = "maximum consumers limit"
 NO_PLACE_CODE = 10026
-AT_ONCE = 16
-"""So many consumers are removed at a time: strangers may have made thousands."""
 _MAX_PENDING = re.compile(r"max ack pending exceeds \w+ limit of (\d+)")
 
 
@@ -157,17 +156,9 @@ async def remove(js: JetStreamContext, stream: str, names: Collection[str]) -> N
     Raises:
         NatsError, TimeoutError: one is not known to be gone. Others may be.
     """
-    left = iter(names)
+    workers = 1 if len(names) < AT_ONCE else AT_ONCE
+    await for_each(names, partial(_remove_one, js, stream), workers)
 
-    async def work() -> None:
-        for name in left:
-            with suppress(NotFoundError):
-                await js.delete_consumer(stream, name)
 
-    if len(names) < AT_ONCE:
-        await work()
-        return
-    ends = await asyncio.gather(*(work() for _ in range(AT_ONCE)), return_exceptions=True)
-    for end in ends:
-        if isinstance(end, BaseException):
-            raise end
+async def _remove_one(js: JetStreamContext, stream: str, name: str) -> None:
+    await js.delete_consumer(stream, name)
