@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from e2e.cluster.helm import Helm
+import pytest
+
+from e2e.cluster.helm import Helm, HelmError
 
 RELEASE = "upp"
 NAMESPACE = "ocis"
@@ -122,6 +124,13 @@ def render(values: Mapping[str, Any]) -> list[Object]:
     key = {"sealingKey": {"existingSecret": "sealing"}}
     found: list[Object] = json.loads(_rendered(json.dumps(key | dict(values))))
     return found
+
+
+def refusal(values: Mapping[str, Any]) -> str:
+    """What the chart says when it refuses these values; the test fails if it takes them."""
+    with pytest.raises(HelmError) as refused:
+        render(values)
+    return str(refused.value)
 
 
 @cache

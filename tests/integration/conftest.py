@@ -1,4 +1,6 @@
-"""An installation whose uploads change hands."""
+"""What several of these tests share."""
+
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -9,6 +11,20 @@ from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
 from tests.adopting import SETTINGS, STEPS, Site, World
 from tests.goservice import GoService
+from uploadpp.wire.client import SafeClient
+from uploadpp.wire.connection import NatsOptions, connect
+from uploadpp.wire.stream import ensure_stream
+
+
+@pytest.fixture
+async def client(nats: NatsServer) -> AsyncIterator[SafeClient]:
+    """Connected as the operator connects; the stream is there."""
+    client = await connect(NatsOptions(servers=(nats.url,)))
+    await ensure_stream(client.jetstream())
+    try:
+        yield client
+    finally:
+        await client.close()
 
 
 @pytest.fixture
@@ -20,7 +36,7 @@ def site(
     kubectl: Kubectl,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Site:
-    """Everything of it, nothing started."""
+    """An installation whose uploads change hands: everything of it, nothing started."""
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
     operator = Operator(
         instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace, STEPS, SETTINGS)

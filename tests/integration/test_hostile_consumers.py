@@ -12,32 +12,20 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from e2e.cluster.nats import NatsServer
 from uploadpp.core.sharding import Shard
 from uploadpp.process.clock import wall_clock
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire import listing
-from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.consumers import MAX_EPOCH
 from uploadpp.wire.kept import Notes
 from uploadpp.wire.listing import MOST_ITEMS, MOST_UNKNOWN
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.reader import LogLostError, LogReader
-from uploadpp.wire.stream import STREAM, StartFrom, ensure_stream, list_consumers, take_over
+from uploadpp.wire.stream import STREAM, StartFrom, list_consumers, take_over
 from uploadpp.wire.stream_message import StreamMessage
 
 pytestmark = pytest.mark.each_nats
 SHARD = Shard(0)
-
-
-@pytest.fixture
-async def client(nats: NatsServer) -> AsyncIterator[Client]:
-    client = await connect(NatsOptions(servers=(nats.url,)))
-    await ensure_stream(client.jetstream())
-    try:
-        yield client
-    finally:
-        await client.close()
 
 
 @asynccontextmanager

@@ -1,26 +1,15 @@
 """Consumers of others on the stream, with settings that nobody has foreseen."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from e2e.cluster.nats import NatsServer
 from uploadpp.core.sharding import Shard
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire.client import SafeClient
-from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.replaced import find
-from uploadpp.wire.stream import STREAM, StartFrom, ensure_stream, list_consumers, reads_behind, take_over
-
-
-@pytest.fixture
-async def client(nats: NatsServer) -> AsyncIterator[SafeClient]:
-    client = await connect(NatsOptions(servers=(nats.url,)))
-    await ensure_stream(client.jetstream())
-    yield client
-    await client.close()
+from uploadpp.wire.stream import STREAM, StartFrom, list_consumers, reads_behind, take_over
 
 
 async def make(client: SafeClient, name: str, **settings: object) -> None:

@@ -51,16 +51,6 @@ def status(text: str) -> bytes:
     return b"%d %d\r\n%b\r\n" % (len(headers), len(headers), headers)
 
 
-@pytest.fixture
-async def client(nats: NatsServer) -> AsyncIterator[Client]:
-    client = await connect(NatsOptions(servers=(nats.url,)))
-    await ensure_stream(client.jetstream())
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
 @asynccontextmanager
 async def forging(server: NatsServer) -> AsyncIterator[asyncio.StreamWriter]:
     """Somebody who writes the protocol by hand."""
