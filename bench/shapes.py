@@ -61,17 +61,20 @@ def _status(version: Json) -> Json:
     return fields
 
 
-def _open_status(version: Json) -> None:
-    """The status without checks, but for what selectors need."""
-    properties = version["schema"]["openAPIV3Schema"]["properties"]
-    fields = properties["status"]["properties"]
+def opened(status: Json) -> Json:
+    """The schema of a status that takes anything, but for the fields that selectors need."""
     selectable = {path.removeprefix(".status.") for path in SELECTABLE}
-    properties["status"] = {
+    return {
         "type": "object",
         "x-kubernetes-preserve-unknown-fields": True,
         "x-kubernetes-map-type": "atomic",
-        "properties": {name: field for name, field in fields.items() if name in selectable},
+        "properties": {name: field for name, field in status["properties"].items() if name in selectable},
     }
+
+
+def _open_status(version: Json) -> None:
+    properties = version["schema"]["openAPIV3Schema"]["properties"]
+    properties["status"] = opened(properties["status"])
 
 
 def _list_maps(version: Json) -> None:

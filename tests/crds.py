@@ -8,25 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from bench.shapes import opened
 from e2e.cluster.kubectl import Kubectl, KubectlError
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.waiting import wait_until
 from uploadpp.api import API_VERSION, CRD_NAME, KIND
-from uploadpp.api.v1alpha1 import SELECTABLE
 
 STATUS = "/spec/versions/0/schema/openAPIV3Schema/properties/status"
 PROBE = "probe-of-the-status"
-
-
-def opened(status: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a status without checks, but for what selectors need."""
-    selectable = {path.removeprefix(".status.") for path in SELECTABLE}
-    return {
-        "type": "object",
-        "x-kubernetes-preserve-unknown-fields": True,
-        "x-kubernetes-map-type": "atomic",
-        "properties": {name: field for name, field in status["properties"].items() if name in selectable},
-    }
 
 
 @contextmanager
