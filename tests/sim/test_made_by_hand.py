@@ -4,6 +4,7 @@ import pytest
 
 from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.commands import Kind
+from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.machine import Machine
 from uploadpp.testing.people import PERSON
 from uploadpp.testing.plans import config, step
@@ -18,13 +19,7 @@ def world(
     process = sim.start()
     sim.kernel.run_until(1.0)
     process.faults.watch_late = 1.0
-    resource = {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "metadata": {"name": "up-1", "namespace": "uploads", "labels": {}},
-        "spec": {"upload": {"id": "up-1"}, **spec},
-    }
-    sim.server.create(PERSON, resource)
+    sim.server.create(PERSON, resource(**spec))
     sim.doings.tokens["up-1"] += 1
     sim.kernel.run_until(1.5)
     process.machine.crash_at = process.machine.boundaries + crash_at if crash_at else None
@@ -34,6 +29,15 @@ def world(
     sim.world.upload("up-1")
     sim.settle()
     return sim, sim.result()
+
+
+def resource(**spec: object) -> dict[str, object]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": "up-1", "namespace": "uploads", "labels": {}},
+        "spec": {"upload": {"id": "up-1"}, **spec},
+    }
 
 
 def lose_the_answer_to(sim: Simulation, machine: Machine, lost: str) -> None:
@@ -85,3 +89,25 @@ def test_what_a_person_has_made_is_not_ours_once_we_have_sealed_it(caplog: pytes
     assert "DELETE /up-1" not in result.trace.text(), result.report()
     upload = sim.checks.read(sim.server.resources["up-1"])
     assert [plan.name for plan in upload.plan] == ["virusscan", "policies"]
+
+
+def test_the_end_is_not_acknowledged_while_the_resource_of_a_person_cannot_be_claimed() -> None:
+    sim = Simulation(1, config(step("virusscan"), ttl=3600))
+    process = sim.start(ApiFaults(refused="PATCH"))
+    sim.checks.refused.add("PATCH")
+    sim.kernel.run_until(1.0)
+    process.faults.watch_late = 1.0
+    sim.server.create(PERSON, resource())
+    sim.world.script = ["abort"]
+    sim.world.upload("up-1")
+    sim.kernel.run_until(20.0)
+    assert len(sim.journal.marks(Kind.FINISH, "up-1")) == 1
+    assert max(c.floor for c in sim.stream.consumers.values()) < sim.stream.last, (
+        "a restart would find a resource that has not begun"
+    )
+    process.machine.kill()
+    sim.start()
+    sim.settle()
+    result = sim.result()
+    assert not result.violations, result.report()
+    assert len(sim.journal.marks(Kind.FINISH, "up-1")) == 1, result.report()

@@ -31,6 +31,9 @@ def test_a_seed_repeats_itself() -> None:
         pytest.param(7_104_052, id="two resumes within a second for an upload that is not known"),
         pytest.param(20_019_700, id="a URL was requested for the first step of another plan"),
         pytest.param(40_002_295, id="the stream was made anew while its consumers were taken over"),
+        pytest.param(
+            80_006_810, id="announced again while the status of a resource made by hand was refused"
+        ),
         pytest.param(20_003_061, id="the first upload of a file was cancelled before it began"),
     ],
 )

@@ -105,12 +105,30 @@ class Applier:
         if isinstance(event, BytesReceived) and (why := uploads.text_budget.refuses(event.origin)):
             self._faults.upload(upload_id, why)
             return
-        tracked, at = uploads.by_id(upload_id), Position(self._acks.stream, sequence)
-        said_before: list[PendingMessage] = []
+        tracked, waiting = uploads.by_id(upload_id), []
         if tracked is not None and arrival.overrules(tracked.upload, event):
+            waiting = tracked.take_waiting()
             uploads.forget(tracked)
             self._lifecycle.on_overruled(tracked)
             tracked = None
+        try:
+            tracked = self._apply(tracked, upload_id, event, sequence, timestamp, message)
+            if tracked is not None:
+                for each in waiting:  # they told of the same upload
+                    tracked.defer_ack(each)
+        finally:
+            self._acks.release_all(waiting)
+
+    def _apply(
+        self,
+        tracked: TrackedUpload | None,
+        upload_id: str,
+        event: Input,
+        sequence: int,
+        timestamp: Millis,
+        message: PendingMessage,
+    ) -> TrackedUpload | None:
+        said_before: list[PendingMessage] = []
         if tracked is None and isinstance(event, BytesReceived):
             event, said_before = self.unknown.recall(upload_id, event, timestamp)
         elif tracked is None:
@@ -121,11 +139,13 @@ class Applier:
             and (tracked is None or not tracked.upload.run)
         ):
             event = self._lines.announced(event, sequence, timestamp)
+        at = Position(self._acks.stream, sequence)
         decision = apply(tracked.upload if tracked else None, upload_id, event, at, timestamp, self._config)
         tracked = self._carry_out(tracked, upload_id, event, decision, timestamp, message)
         if tracked is not None:
             for each in said_before:
                 tracked.defer_ack(each)
+        return tracked
 
     # -- what does not come from the log --------------------------------------------------
 

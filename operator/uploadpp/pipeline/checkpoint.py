@@ -328,6 +328,7 @@ class Checkpoint:
         meta, upload = existing["metadata"], tracked.upload
         if existing["spec"]["upload"]["id"] != upload.id or "deletionTimestamp" in meta:
             raise RefusedError(f"{tracked.name} belongs to another upload, or is being deleted", Refusal.NAME)
+        tracked.maybe_made = True  # should this fail, the resource would begin the upload after a restart
         announced = existing["spec"]["upload"].get("receivedTime") == format_time(upload.received_at)
         if announced and existing["spec"].get("sealed") and not existing.get("status"):  # we have made it
             altered = altered_in(self._encoder.resource(upload), existing)
@@ -362,16 +363,14 @@ class Checkpoint:
             return
         now = stored(current)
         self._guard.check_not_older(known, now)
-        if tracked.stored is not None and (tracked.stored.uid, tracked.stored.version) == (
-            now.uid,
-            now.version,
-        ):
+        held = tracked.stored
+        if held is not None and (held.uid, held.version) == (now.uid, now.version):
             raise RefusedError(str(conflict))  # nothing has changed: it only looks like a conflict
-        if tracked.stored is not None and tracked.stored.uid != now.uid:
+        if held is not None and held.uid != now.uid:
             self._uploads.forget(tracked)
             self._handler.seen(current)
             return
-        first, tracked.stored = tracked.stored is None, now
+        first, tracked.stored = held is None, now
         if first:
             self._handler.claimed(tracked, current)
         else:

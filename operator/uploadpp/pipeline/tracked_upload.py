@@ -64,7 +64,7 @@ class TrackedUpload:
     notices: tuple[Notice, ...] = ()
     """What is said on the resource after the next write: an Event names a resource that is there."""
     _waiting: list[PendingMessage] = field(default_factory=list)
-    """Messages that led to versions etcd does not have, in the order in which they were read."""
+    """Messages that led to versions etcd does not have."""
     _versions: list[int] = field(default_factory=list)
     """For each of these the version that has to be saved first. It never falls from one to the next."""
     queued: bool = False
@@ -113,7 +113,12 @@ class TrackedUpload:
     @property
     def first_deferred(self) -> int:
         """The sequence of the first message that waits for it; 0 when none does."""
-        return self._waiting[0].sequence if self._waiting else 0
+        return min((message.sequence for message in self._waiting), default=0)
+
+    def take_waiting(self) -> list[PendingMessage]:
+        """All messages that wait for it. Another upload in its place is to take them over."""
+        waiting, self._waiting, self._versions = self._waiting, [], []
+        return waiting
 
     def take_covered(self) -> list[PendingMessage]:
         """The messages that the stored version covers; all of them when nothing is to be stored."""

@@ -148,7 +148,7 @@ class Simulation:
             quiet = self.kernel.now - max(self.checks.written_at, self._disturbed_until) >= REST_SECONDS
             if quiet and not unrest(self.server, self.checks):
                 return
-        if self.kernel.now - self.checks.written_at < REST_SECONDS:
+        if not self.checks.violations and self.kernel.now - self.checks.written_at < REST_SECONDS:
             self.checks.broken(Promise.QUIET_AT_REST, "the API server is still written to")
 
     def result(self) -> Result:
