@@ -22,6 +22,8 @@ from uploadpp.steps.mime import UNKNOWN
 from uploadpp.steps.sizes import parse_size
 from uploadpp.steps.upload import Upload
 
+MAX_NAME = 1024
+"""Characters of a name that both forms of an umlaut are alike in; storages take 255 bytes."""
 ALIASES = {"larger-than": "largerThan", "smaller-than": "smallerThan"}
 
 
@@ -33,8 +35,12 @@ class RuleError(ValueError):
 
 
 def _folded(text: str) -> str:
-    """A text in which small and capital letters are alike, and both forms of an umlaut: macOS writes two."""
-    return normalize("NFC", text.casefold())
+    """A text in which small and capital letters are alike, and both forms of an umlaut: macOS writes two.
+
+    Marks in the wrong order are sorted in quadratic time, so a text longer than any name keeps its form.
+    """
+    folded = text.casefold()
+    return normalize("NFC", folded) if len(folded) <= MAX_NAME else folded
 
 
 def _words(value: object) -> object:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.hostile import MOST, slowdown
 from uploadpp.core.states import Outcome
 from uploadpp.process.configuration import ConfigurationError
 from uploadpp.steps import Abort, Continue, Delete, Upload, User
@@ -211,3 +212,19 @@ def test_a_rule_that_cannot_be_used_is_said_in_short_with_its_source(rule: str) 
     assert str(error.value).isprintable()
     with pytest.raises(ConfigurationError, match=r"^--rules-file or UPLOADPP_STEP_RULES_FILE: /nowhere"):
         PoliciesOptions(rules_file=Path("/nowhere")).rules()
+
+
+@pytest.mark.parametrize(
+    "part", ["\u0301\u0316", "\u0315\u0300\u05ae", "a\u0316\u0301", "\u1100\u1161", "*", "."]
+)
+def test_s1_a_name_of_any_length_is_matched_in_time_that_grows_with_it(part: str) -> None:
+    """Whoever may publish can make it a megabyte long. Sorting the marks on one letter took minutes."""
+    name = part * (500_000 // len(part)) + ".exe"
+    user = User(id=name, username=name, mail=name)
+    rules = [parse_rule(f"delete {each}") for each in ("extension=exe", "name=*x*e", "user=*x*y")]
+    upload = Upload.of(b"x", name, user)
+
+    def match(_: str) -> None:
+        assert [rule.matches(upload, "") for rule in rules] == [True, True, False]
+
+    assert slowdown(match, name) < MOST
