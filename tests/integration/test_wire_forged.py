@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import pytest
 from nats.aio.client import Client
@@ -15,6 +16,8 @@ from e2e.paths import REPO
 from uploadpp.core.sharding import Shard
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire.connection import NatsOptions, connect
+from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.reader import LogLostError, LogReader
 from uploadpp.wire.stream import STREAM, ensure_stream, take_over
 from uploadpp.wire.stream_message import StreamMessage
@@ -186,3 +189,39 @@ async def test_s8_the_permissions_that_are_written_down_keep_others_out(
     finally:
         await operator.close()
         await stranger.close()
+
+
+async def test_s8_whoever_takes_the_id_of_an_event_does_not_keep_it_out(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody can compute the ids of our events, and the stream takes one message of each."""
+    monkeypatch.setattr("uploadpp.wire.publisher.RESEND_SECONDS", 0.1)
+    js = client.jetstream()
+    await ensure_stream(js)
+    taken = await js.publish(STREAM, b"anything", headers={"Nats-Msg-Id": "e-1"})
+
+    async def allowed() -> None:
+        """Everything may be published."""
+
+    stored: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+
+    def note(event_id: str, at: int) -> None:
+        stored.put_nowait((event_id, at))
+
+    publisher = Publisher(client, allowed, lambda: True)
+    running = [asyncio.create_task(work) for work in (publisher.run(), publisher.run_resends())]
+    for event_id in ("e-1", "e-2"):
+        outgoing = Outgoing(event_id, b"event of ours: signed", b"signed")
+        publisher.publish(outgoing, partial(note, event_id), pytest.fail)
+    try:
+        async with asyncio.timeout(20):
+            found = dict([await stored.get(), await stored.get()])
+        assert sorted(found.values()) == [taken.seq + 1, taken.seq + 2]
+        async with reading(client, 1) as (_, seen, task):
+            await read_on(client, seen, task)
+        ids = {raw.sequence: raw.message_id for raw in seen if raw.data == b"event of ours: signed"}
+        assert ids == {at: event_id for event_id, at in found.items()}
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

@@ -14,7 +14,7 @@ from secrets import token_bytes
 from uploadpp.core.commands import Command, Mark
 from uploadpp.core.decision import AnyDecision, Decision
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import BytesReceived, Follows, Foremost, Granted, Input, Published, Tick
+from uploadpp.core.inputs import BytesReceived, Follows, Foremost, Granted, Input, Published, Resume, Tick
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis
 from uploadpp.core.naming import resource_name
@@ -92,7 +92,8 @@ class Applier:
 
     def meet(self, event_id: str, event: Input, sequence: int, timestamp: Millis) -> None:
         """One of our events is in the log: it need not go out, or not again."""
-        pending = self._outbox.meet(event_id, sequence)
+        meet = self._outbox.meet_resume if isinstance(event, Resume) else self._outbox.meet
+        pending = meet(event_id, sequence)
         if pending is not None:
             planned = event.planned if isinstance(event, Published) else None
             self.published(pending, sequence, timestamp, planned)

@@ -54,6 +54,8 @@ class Outbox:
         self._on_refused = on_refused
         self._on_misplaced = on_misplaced
         self._sent = SentEvents()
+        self._resumes: set[str] = set()
+        """Resumes of a step that were sent and are not known to be stored; `_sent` holds all others."""
         self._pending: dict[str, PendingCommand] | None = {}
 
     @property
@@ -74,7 +76,9 @@ class Outbox:
     def _send(self, pending: PendingCommand) -> None:
         kind = pending.command.mark.kind
         self._metrics.published.labels(kind).inc()
-        if pending.tracked is not None and kind is not Kind.RESUME:  # that one is news to all
+        if kind is Kind.RESUME:  # that one is news to all
+            self._resumes.add(pending.outgoing.event_id)
+        elif pending.tracked is not None:
             self._sent.add(pending.outgoing, pending.tracked)
         self._bus.publish(
             pending.outgoing,
@@ -83,6 +87,7 @@ class Outbox:
         )
 
     def _stored(self, pending: PendingCommand, sequence: int) -> None:
+        self._resumes.discard(pending.outgoing.event_id)
         self._sent.acked(pending.outgoing.event_id, sequence)
         self._on_published(pending, sequence)
 
@@ -105,6 +110,12 @@ class Outbox:
         if pending is None:
             self._bus.confirm(event_id, sequence)
         return pending
+
+    def meet_resume(self, event_id: str, sequence: int) -> PendingCommand | None:
+        """The same of a resume of all uploads in a step. Its id is not signed: it stands for no other."""
+        kept = (self._pending or {}).get(event_id)
+        is_one = kept.command.mark.kind is Kind.RESUME if kept is not None else event_id in self._resumes
+        return self.meet(event_id, sequence) if is_one else None
 
     def withdraw(self, event_id: str) -> PendingCommand | None:
         """A command that need not go out any more, if it is still kept."""

@@ -45,12 +45,13 @@ NOBODY = NoMark()
 class Event(NamedTuple):
     """A message that concerns us: whose it is, and what it means.
 
-    `upload_id` is empty only for a Resume of all uploads in a step.
+    `upload_id` is empty only for a Resume of all uploads in a step. `event_id` is that of an event of ours;
+    it is empty for those of others, who may write any id into them.
     """
 
     upload_id: str
     input: Input
-    event_id: str
+    event_id: str = ""
 
 
 def decode(
@@ -114,11 +115,11 @@ def _own(envelope: Envelope, mark: Mark, sequence: int, proofs: Proofs) -> Event
     if not proofs.is_ours(metadata, sequence, envelope.event_type, upload_id, metadata[MARK_KEY], plan):
         return None
     if is_for_all:
-        return _resume(envelope, Millis(0), mark.token)
+        return _resume(envelope, Millis(0), mark.token, metadata.get("eventid", ""))
     if not upload_id:
         return None
-    own = Published(mark, sequence, _planned(envelope))
-    return Event(upload_id, own, envelope.metadata.get("eventid", ""))
+    # Not the id that the envelope says, which nobody has signed.
+    return Event(upload_id, Published(mark, sequence, _planned(envelope)), mark.event_id(upload_id))
 
 
 def _planned(envelope: Envelope) -> Planned | None:
@@ -201,7 +202,7 @@ def _bytes_received(envelope: Envelope, now: Millis) -> Event:
         traceparent=metadata.get("traceparent", ""),
     )
     file = file_info(filename, size, values.get("executinguser"), values.get("resourceid"))
-    return Event(upload_id, BytesReceived(origin, file), metadata.get("eventid", ""))
+    return Event(upload_id, BytesReceived(origin, file))
 
 
 def file_info(filename: str, filesize: int, user: object, resource_id: object) -> FileInfo:
@@ -258,7 +259,7 @@ def _step_finished(envelope: Envelope, now: Millis) -> Event | None:
         redact(message, MAX_MESSAGE) if message else "",
         _is_scan(result),
     )
-    return Event(upload_id, answer, envelope.metadata.get("eventid", ""))
+    return Event(upload_id, answer)
 
 
 def _is_scan(result: dict[str, Any]) -> bool:
@@ -276,10 +277,10 @@ def _upload_ready(envelope: Envelope, now: Millis) -> Event | None:
     failed = fields.get("failed")
     if not isinstance(failed, bool | None):
         raise BadMessageError(Defect.WRONG_TYPE, "Failed is not a boolean", envelope.event_type)
-    return Event(upload_id, UploadReady(bool(failed)), envelope.metadata.get("eventid", ""))
+    return Event(upload_id, UploadReady(bool(failed)))
 
 
-def _resume(envelope: Envelope, now: Millis, token: str = "") -> Event | None:
+def _resume(envelope: Envelope, now: Millis, token: str = "", event_id: str = "") -> Event | None:
     del now
     fields = _fields(envelope)
     upload_id = _upload_id(envelope, fields, required=False)
@@ -287,7 +288,7 @@ def _resume(envelope: Envelope, now: Millis, token: str = "") -> Event | None:
     if not upload_id and not step:
         return None
     # With both, the id is what the sender meant; the peer drops it (F16).
-    return Event(upload_id, Resume("" if upload_id else step, token), envelope.metadata.get("eventid", ""))
+    return Event(upload_id, Resume("" if upload_id else step, token), event_id)
 
 
 def _elsewhere(envelope: Envelope, sequence: int) -> Event | None:
@@ -304,13 +305,13 @@ def _elsewhere(envelope: Envelope, sequence: int) -> Event | None:
             event = FinishedElsewhere(_name(envelope, fields, "Outcome"), sequence)
         case _:
             event = RetriedElsewhere()
-    return Event(upload_id, event, envelope.metadata.get("eventid", ""))
+    return Event(upload_id, event)
 
 
 def _clean(envelope: Envelope, now: Millis) -> Event:
     del now
     upload_id = _upload_id(envelope, _fields(envelope), required=True)
-    return Event(upload_id, CleanUpload(), envelope.metadata.get("eventid", ""))
+    return Event(upload_id, CleanUpload())
 
 
 _READERS: dict[str, Callable[[Envelope, Millis], Event | None]] = {

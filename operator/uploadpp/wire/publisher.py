@@ -1,13 +1,15 @@
 """Publishing with acknowledgement: many in flight, each until the stream has it.
 
-A publication is sent again only when it stays unanswered, always with the same
-`Nats-Msg-Id`, and only once everything in the log has been read: had it arrived, it would
-have come back to us by then (the server remembers ids for two minutes only).
+A publication is sent again only when it stays unanswered, with the same `Nats-Msg-Id`, and
+only once everything in the log has been read: had it arrived, it would have come back to us
+by then (the server remembers ids for two minutes only). That the stream has a message of this
+id already proves nothing: the message may be of somebody else.
 """
 
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -17,11 +19,13 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError, ConnectionDrainingError, OutboundBufferLimitError
 from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
 
 from uploadpp.core.text import clean
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.making import no_answers
 from uploadpp.wire.stream import STREAM
+from uploadpp.wire.stream_message import AGAIN, MESSAGE_ID
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +51,10 @@ class _InFlight:
     on_stored: OnStored
     on_refused: OnRefused
     sent_at: float = field(default=0.0)
+    message_id: str = ""
+    """Another `Nats-Msg-Id` than its own, which somebody has taken."""
+    taken_by: int = 0
+    """The sequence of a message that the stream has of this id; 0 when it has said nothing of one."""
     others: tuple[tuple[OnStored, OnRefused], ...] = ()
     """The callbacks of those who published the same event while it was on its way."""
 
@@ -154,10 +162,17 @@ class Publisher:
             await asyncio.sleep(1)
             if self._only_met or self._no_answers:
                 await self._look()
-            overdue = asyncio.get_running_loop().time() - RESEND_SECONDS
-            late = [entry for entry in self._in_flight.values() if 0 < entry.sent_at < overdue]
-            if not late or not self._may_resend():
-                continue
+            await self._resend_late()
+
+    async def _resend_late(self) -> None:
+        overdue = asyncio.get_running_loop().time() - RESEND_SECONDS
+        late = [entry for entry in self._in_flight.values() if 0 < entry.sent_at < overdue]
+        if not late or not self._may_resend():
+            return
+        for entry in late:
+            await self._judge_duplicate(entry)
+        late = [entry for entry in late if entry.outgoing.event_id in self._in_flight]
+        if late:
             log.warning("publishing unacknowledged messages again", extra={"messages": len(late)})
             self._queue.extend(late)
             self._wake.set()
@@ -169,6 +184,33 @@ class Publisher:
             self._no_answers = await no_answers(self._client.jetstream(), STREAM)
         if self._no_answers and self._no_answers != known:
             log.warning(self._no_answers)
+
+    async def _judge_duplicate(self, entry: _InFlight) -> None:
+        """The stream has a message of this id, and the log has not shown it to be this event.
+
+        Everybody can compute our ids: a message of somebody else's may have been stored under this one.
+        What is removed already may have been ours, and nothing is sent twice for that.
+        """
+        sequence, entry.taken_by = entry.taken_by, 0
+        if not sequence:
+            return
+        event_id = entry.outgoing.event_id
+        try:
+            found = await self._client.jetstream().get_msg(STREAM, seq=sequence)
+        except NotFoundError:
+            self.confirm(event_id, sequence)
+        except (NatsError, TimeoutError):
+            return  # the answer to the next repetition says it again
+        else:
+            if entry.outgoing.signature in (found.data or b""):
+                self.confirm(event_id, sequence)
+                return
+            entry.message_id = f"{event_id}{AGAIN}{secrets.token_hex(8)}"
+            log.warning(
+                "message %d has the id of an event of the operator, which the stream therefore dropped; "
+                "publishing the event under another id",
+                sequence,
+            )
 
     async def _send(self, entry: _InFlight) -> None:
         event_id = entry.outgoing.event_id
@@ -185,7 +227,7 @@ class Publisher:
                 STREAM,
                 body,
                 reply=f"{self._inbox}.{event_id}",
-                headers={"Nats-Msg-Id": event_id},
+                headers={MESSAGE_ID: entry.message_id or event_id},
             )
         except (ConnectionClosedError, ConnectionDrainingError, OutboundBufferLimitError, OSError) as error:
             log.warning("not published, retrying: %s", type(error).__name__)  # run_resends() tries again
@@ -203,7 +245,10 @@ class Publisher:
         sequence = answer.get("seq")
         if type(sequence) is int and 0 < sequence < 2**63 and "error" not in answer:
             self._refusal, self._stored_at = "", asyncio.get_running_loop().time()
-            self.confirm(event_id, sequence)
+            if answer.get("duplicate") and (entry := self._in_flight.get(event_id)):
+                entry.taken_by = sequence  # if it is ours, the log shows it
+            else:
+                self.confirm(event_id, sequence)
             self._only_met = 0
         else:
             # No stream, no space, no responder: stays in flight, run_resends() tries again.

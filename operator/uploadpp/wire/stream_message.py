@@ -8,12 +8,15 @@ from uploadpp.core.model import Millis
 
 ACK_TOKENS = 9
 ACK_TOKENS_WITH_DOMAIN = 12
+MESSAGE_ID, AGAIN = "Nats-Msg-Id", "+"
+"""The header by which the stream knows repetitions, and what stands in it before a random number."""
 
 
 class StreamMessage(NamedTuple):
     """One message as it stands in the log; `timestamp` is when the server stored it.
 
-    `message_id` is its `Nats-Msg-Id`: of what goes through JetStream with acknowledgement, like our own.
+    `message_id` is its `Nats-Msg-Id`: of what goes through JetStream with acknowledgement, like our own. Of
+    an event that had to be sent under another one, because its own was taken, it is the first.
     """
 
     sequence: int
@@ -54,5 +57,5 @@ def parse(message: Msg) -> StreamMessage:
         raise ValueError(message.reply)
     at = _positions(tokens)
     sequence, delivered, nanos, pending = map(int, tokens[at : at + 4])
-    message_id = message.headers.get("Nats-Msg-Id", "") if message.headers else ""
+    message_id = message.headers.get(MESSAGE_ID, "").partition(AGAIN)[0] if message.headers else ""
     return StreamMessage(sequence, Millis(nanos // 1_000_000), delivered, pending, message.data, message_id)

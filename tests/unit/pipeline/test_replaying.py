@@ -1,12 +1,16 @@
 """What the pipeline makes of the log after a crash."""
 
+import re
+
 import pytest
 
+from uploadpp.core.commands import Kind, Mark, ResumeStep
 from uploadpp.core.config import Config
-from uploadpp.core.model import Millis, StepPlan, Upload
+from uploadpp.core.model import Millis, Origin, StepPlan, Upload
+from uploadpp.pipeline.replay_buffer import PendingCommand
 from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
-from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.encode import Outgoing, encode
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.stream_message import StreamMessage
 
@@ -81,9 +85,54 @@ def test_a_message_of_our_id_that_we_have_not_sent_is_no_echo() -> None:
     assert outbox.confirmed == [(start.event_id, 3)]
 
 
-def begun_by(config: Config) -> tuple[bytes, Outgoing]:
+@pytest.mark.parametrize("replaying", [True, False], ids=["replay", "live"])
+@pytest.mark.parametrize("theirs", ["a resume of theirs", "a start of ours", "a resume of ours"])
+def test_s8_an_event_id_that_somebody_has_written_stands_for_nothing(theirs: str, *, replaying: bool) -> None:
+    """The id is not signed: a copy of an event of ours, or any event, may name what was not sent yet."""
+    outbox = KeptEvents()
+    bench = make(outbox, THEN)
+    event_id = Mark(Kind.START, THEN, 1, 1, "a").event_id(UPLOAD)
+    if theirs == "a start of ours":
+        forged = begun_by(CONFIG, UploadID='"another"')[1].body
+    else:
+        asked = Upload(id="another", received_at=THEN, origin=Origin(), plan=CONFIG.steps)
+        command = ResumeStep(Mark(Kind.RESUME, THEN, 1, 1, "t", "t"), "x")
+        forged = encode(command, "another", asked, THEN, None, BOTH).body
+        if theirs == "a resume of theirs":
+            forged = message("ResumePostprocessing", '{"UploadID":"","Step":"x"}', eventid="e-1")
+    forged = re.sub(rb'"eventid":"[^"]+"', b'"eventid":"%b"' % event_id.encode(), forged)
+    if not replaying:
+        bench.act()
+    bench.read(1, message("BytesReceived", arrival()))
+    bench.read(2, forged)
+    if replaying:
+        bench.act()
+    assert [each.event_id for each in outbox.sent] == [event_id]
+    assert event_id not in dict(outbox.confirmed)
+    assert bench.tracked(UPLOAD).unpublished == 1
+
+
+def test_a_resume_of_ours_that_the_log_shows_is_not_sent_again() -> None:
+    """The operator was asked for it by an edit, and died before it was told that the stream has it."""
+    tracked, mark = None, Mark(Kind.RESUME, THEN, 1, 1, "t", "t")
+    asked = Upload(id="another", received_at=THEN, origin=Origin(), plan=CONFIG.steps)
+    outgoing = encode(ResumeStep(mark, "x"), "another", asked, THEN, None, BOTH)
+    for live in (True, False):
+        outbox = KeptEvents()
+        bench = make(outbox, THEN)
+        if live:
+            bench.act()
+        bench.applier._outbox.put(PendingCommand(tracked, ResumeStep(mark, "x"), outgoing, None))
+        bench.read(1, outgoing.body, message_id=outgoing.event_id)
+        assert outbox.confirmed == ([(outgoing.event_id, 1)] if live else [])
+        if not live:
+            bench.act()
+            assert outbox.sent == []
+
+
+def begun_by(config: Config, **members: str) -> tuple[bytes, Outgoing]:
     """An announcement, and the start that an owner with other settings has made of it."""
-    received, outbox = message("BytesReceived", arrival()), KeptEvents()
+    received, outbox = message("BytesReceived", arrival(**members)), KeptEvents()
     live = make(outbox, THEN, config)
     live.act()
     live.router.on_message(StreamMessage(1, THEN, 1, 0, received))

@@ -8,9 +8,14 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import MaxPayloadError, OutboundBufferLimitError
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js.api import RawStreamMsg
+from nats.js.errors import NotFoundError
 
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.publisher import Publisher
+from uploadpp.wire.stream import STREAM
+from uploadpp.wire.stream_message import parse
 
 
 class Connection:
@@ -130,3 +135,62 @@ async def test_an_odd_answer_stores_nothing_and_fails_nothing(answer: Any) -> No
     await publisher._on_ack(good)
     assert told == [("a", 7)]
     await asyncio.sleep(0)
+
+
+class Stored:
+    """A stream with one message, or none; it is asked for by its position."""
+
+    def __init__(self, found: bytes | Exception) -> None:
+        self.found = found
+
+    async def get_msg(self, stream: str, seq: int) -> RawStreamMsg:
+        assert (stream, seq) == (STREAM, 7)
+        if isinstance(self.found, Exception):
+            raise self.found
+        return RawStreamMsg(data=self.found)
+
+
+@pytest.mark.parametrize(
+    ("found", "ends_as", "sent"),
+    [
+        (b'{"signature":"ours"}', [("a", 7)], []),
+        (NotFoundError(), [("a", 7)], []),
+        (b"somebody else's", [], ["a+"]),
+        (NatsTimeoutError(), [], ["a"]),
+    ],
+    ids=["ours", "removed", "theirs", "unknown"],
+)
+async def test_s8_a_message_of_the_same_id_is_not_the_event(
+    monkeypatch: pytest.MonkeyPatch, found: bytes | Exception, ends_as: list[object], sent: list[str]
+) -> None:
+    """Everybody can compute the id, and publish under it first. The stream then drops ours."""
+    monkeypatch.setattr("uploadpp.wire.publisher.RESEND_SECONDS", 0)
+    connection, told, ids = Connection({}), list[tuple[str, int]](), list[str]()
+    publisher = Publisher(cast("Client", connection), allowed, lambda: True)
+    monkeypatch.setattr(connection, "jetstream", lambda: Stored(found), raising=False)
+
+    async def note(_subject: str, _body: bytes, reply: str, headers: dict[str, str]) -> None:
+        assert reply == "_INBOX.x.a"
+        ids.append(headers["Nats-Msg-Id"])
+
+    monkeypatch.setattr(connection, "publish", note)
+    publisher.publish(Outgoing("a", b"", b"ours"), lambda at: told.append(("a", at)), pytest.fail)
+    await publisher.send_queued()
+    answer = b'{"stream":"main-queue","seq":7,"duplicate":true}'
+    await publisher._on_ack(Msg(cast("Client", None), "_INBOX.x.a", data=answer))
+    assert told == []
+    await publisher._resend_late()
+    await publisher.send_queued()
+    assert told == ends_as
+    assert [each[:2] for each in ids[1:]] == sent
+    assert len(publisher) == len(sent)
+    await publisher._on_ack(Msg(cast("Client", None), "_INBOX.x.a", data=b'{"seq":9}'))
+    assert told == (ends_as or [("a", 9)])
+    assert len(publisher) == 0
+
+
+def test_whatever_id_an_event_was_sent_under_it_is_known_by_its_own() -> None:
+    for header in ("e-1", "e-1+0123456789abcdef"):
+        reply = "$JS.ACK.main-queue.uploadpp-0-e1.1.9.9.1000000.0"
+        raw = parse(Msg(cast("Client", None), STREAM, reply, b"", {"Nats-Msg-Id": header}))
+        assert raw.message_id == "e-1"
