@@ -242,8 +242,7 @@ def _find(context: Context, name: str) -> Iterator[Upload]:
     if not found:
         raise MissingError(
             f"no upload {name} {_where(namespace)}",
-            f"see `kubectl pp list -A{same_cluster(vars(context.options))}`; ended uploads are deleted after "
-            "their time to live",
+            f"see `{_list_everywhere(context)}`; ended uploads are deleted after their time to live",
         )
     yield from found
 
@@ -271,14 +270,18 @@ def _latest(context: Context) -> Upload:
         with contextlib.suppress(MissingError):
             uploads.append(Upload(context.client.get(f"{collection(place)}/{name}")))
     if not uploads:
-        everywhere = f"kubectl pp list -A{same_cluster(vars(context.options))}"
-        raise MissingError(f"no upload {_where(context.namespace)}", everywhere)
+        raise MissingError(f"no upload {_where(context.namespace)}", _list_everywhere(context))
     return max(uploads, key=lambda upload: upload.newest)
 
 
 def _by_field(client: Client, namespace: str | None, field: str, value: str) -> list[Upload]:
     found = client.items(collection(namespace), {"fieldSelector": f"{field}={escaped(value)}"})
     return [Upload(item) for item in found]
+
+
+def _list_everywhere(context: Context) -> str:
+    """The command that lists the uploads of all namespaces of this cluster."""
+    return f"kubectl pp list -A{same_cluster(vars(context.options))}"
 
 
 def _where(namespace: str | None) -> str:
@@ -311,7 +314,6 @@ def choose(context: Context) -> tuple[list[Upload], str]:
 def nothing_matched(context: Context) -> int:
     """Say that nothing was done, and why."""
     options = context.options
-    place = "in any namespace" if context.namespace is None else f"in namespace {context.namespace}"
     step = f" in step {options.step}" if options.step else ""
-    context.screen.note(f"nothing matched: no such upload{step} {place}")
+    context.screen.note(f"nothing matched: no such upload{step} {_where(context.namespace)}")
     return ExitCode.OK
