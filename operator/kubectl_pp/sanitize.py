@@ -4,7 +4,10 @@ What is of another type than the operator writes is left out, and texts are made
 no checks.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from kubectl_pp.screen import harmless
 
@@ -36,49 +39,57 @@ MOST_NUMBER = 2**63
 """What the API server counts with. Longer ones, of a proxy, fit into no float."""
 
 
-def sanitized(status: object, levels: int = MOST_LEVELS) -> Json:
-    """A status, one of its conditions or steps, without what nobody could read."""
-    if not isinstance(status, dict) or not levels:
+class _Shape(NamedTuple):
+    """The types of fields, by name. A field in none of these sets is a text."""
+
+    objects: frozenset[str]
+    lists: frozenset[str]
+    numbers: frozenset[str]
+    text: Callable[[str], str]
+    """Makes a text safe to show, or leaves it as it is."""
+
+
+_STATUS = _Shape(OBJECTS, LISTS, NUMBERS, harmless)
+_SPEC = _Shape(
+    objects=frozenset({"upload", "urlSecretRef", "retryPolicy", "restart"}),
+    lists=frozenset({"steps"}),
+    numbers=NUMBERS | {"filesize", "maxInFlight"},
+    text=str,
+)
+
+
+def sanitized_status(status: object) -> Json:
+    """A status without fields of another type than the operator writes. Texts are safe to show."""
+    return _object(status, _STATUS, MOST_LEVELS)
+
+
+def sanitized_spec(spec: object) -> Json:
+    """A spec without fields of another type than in the CRD. Texts stay as they are."""
+    return _object(spec, _SPEC, MOST_LEVELS)
+
+
+def _object(value: object, shape: _Shape, levels: int) -> Json:
+    if not isinstance(value, dict) or not levels:
         return {}
-    read = {name: _field(name, value, levels - 1) for name, value in status.items()}
-    return {name: value for name, value in read.items() if value is not None}
+    read = {name: _field(name, each, shape, levels - 1) for name, each in value.items()}
+    return {name: each for name, each in read.items() if each is not None}
 
 
-def _field(name: str, value: object, levels: int) -> object:
-    if name in OBJECTS:
-        return sanitized(value, levels)
-    if name in LISTS:
-        return [sanitized(each, levels) for each in _objects(value)] if isinstance(value, list) else None
-    if name in NUMBERS:
+def _field(name: str, value: object, shape: _Shape, levels: int) -> object:
+    if name in shape.lists:
+        return _items(value, shape, levels)
+    if name in shape.objects:
+        return _object(value, shape, levels)
+    if name in shape.numbers:
         return _number(value)
-    return harmless(value) if isinstance(value, str) else None
+    return shape.text(value) if isinstance(value, str) else None
 
 
-def _objects(values: "list[Any]") -> "list[Json]":
-    return [each for each in values[:MOST_ITEMS] if isinstance(each, dict)]
+def _items(values: object, shape: _Shape, levels: int) -> list[Json] | None:
+    if not isinstance(values, list):
+        return None
+    return [_object(each, shape, levels) for each in values[:MOST_ITEMS] if isinstance(each, dict)]
 
 
-def _number(value: object) -> "int | None":
+def _number(value: object) -> int | None:
     return value if isinstance(value, int) and -MOST_NUMBER <= value < MOST_NUMBER else None
-
-
-_OBJECTS = frozenset({"upload", "urlSecretRef", "retryPolicy", "restart"})
-_SPEC_NUMBERS = NUMBERS | {"filesize", "maxInFlight"}
-
-
-def sanitized_spec(spec: object, levels: int = MOST_LEVELS) -> Json:
-    """A spec, or an object in it, without what is of another type than in the CRD. Texts stay as they are."""
-    if not isinstance(spec, dict) or not levels:
-        return {}
-    read = {name: _spec_field(name, value, levels - 1) for name, value in spec.items()}
-    return {name: value for name, value in read.items() if value is not None}
-
-
-def _spec_field(name: str, value: object, levels: int) -> object:
-    if name == "steps":
-        return [sanitized_spec(each, levels) for each in _objects(value)] if isinstance(value, list) else None
-    if name in _OBJECTS:
-        return sanitized_spec(value, levels)
-    if name in _SPEC_NUMBERS or isinstance(value, bool):
-        return _number(value)
-    return value if isinstance(value, str) else None

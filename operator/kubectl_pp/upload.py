@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubectl_pp.sanitize import Json, sanitized, sanitized_spec
+from kubectl_pp.sanitize import Json, sanitized_spec, sanitized_status
 from kubectl_pp.screen import Color, Icon, harmless
 from kubectl_pp.times import parse_time
 from uploadpp.core.naming import resource_name
@@ -73,7 +73,7 @@ class Upload:
         self.meta: Json = meta if isinstance(meta, dict) else {}
         self.meta.pop("managedFields", None)  # kubectl hides them as well
         self.spec: Json = sanitized_spec(raw.get("spec"))
-        self.status: Json = sanitized(raw.get("status"))
+        self.status: Json = sanitized_status(raw.get("status"))
         self.file: Json = self.spec.get("upload", {})
         self.name = str(self.meta.get("name", ""))
         self.namespace = str(self.meta.get("namespace", ""))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubectl_pp.sanitize import LISTS, NUMBERS, OBJECTS, sanitized
+from kubectl_pp.sanitize import LISTS, NUMBERS, OBJECTS, sanitized_status
 from kubectl_pp.upload import Upload
 from uploadpp.api.codec import to_status
 from uploadpp.api.schema import structural
@@ -50,7 +50,7 @@ def test_it_knows_the_types_that_the_operator_writes() -> None:
 @pytest.mark.parametrize("count", range(1, len(PASSED) + 1))
 def test_of_what_the_operator_writes_nothing_is_left_out(count: int) -> None:
     status = to_status(after(*PASSED[:count]))
-    assert sanitized(status) == status
+    assert sanitized_status(status) == status
 
 
 @given(WHATEVER)
