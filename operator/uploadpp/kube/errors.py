@@ -6,9 +6,9 @@ from enum import StrEnum
 MOST_WORDS = 200
 """Characters of what the system says of a connection."""
 MEANINGS = {
-    "TimeoutError": "no complete answer in time",
-    "ClientPayloadError": "the answer ends too soon, or is none of an API server",
-    "ClientResponseError": "the answer is not HTTP",
+    "TimeoutError": "no complete response in time",
+    "ClientPayloadError": "the response ends too early, or does not come from an API server",
+    "ClientResponseError": "the response is not HTTP",
 }
 """What the library's errors mean that bring no words of the system."""
 

@@ -55,7 +55,7 @@ def run_step(flags: Mapping[str, Any]) -> int:
     """
     name = flags.get("name") or os.environ.get(NAME_VARIABLE, "")
     if not name:
-        raise ConfigurationError(f"the name of the step is needed, as an argument or in {NAME_VARIABLE}")
+        raise ConfigurationError(f"no step name given; set it as an argument or in {NAME_VARIABLE}")
     try:
         step = Step(name, _work(flags), CONCURRENCY, TIMEOUT_SECONDS)
     except ValueError as error:
@@ -73,13 +73,13 @@ def _work(flags: Mapping[str, Any]) -> Work:
         what = (
             f"only one of {' and '.join(chosen)} can be used"
             if chosen
-            else f"one of {', '.join(given)} is needed"
+            else f"one of {', '.join(given)} is required"
         )
         raise ConfigurationError(f"what the step does: {what}")
     _check_given(flags, chosen[0])
     name = flags.get("name") or os.environ.get(NAME_VARIABLE, "")
     if command.exit_unscanned and name != VIRUSSCAN:
-        raise ConfigurationError(f"--exit-unscanned goes with a step named {VIRUSSCAN}; leave it out")
+        raise ConfigurationError(f"--exit-unscanned applies only to a step named {VIRUSSCAN}; omit it")
     if command.exec:
         return Command(command).check
     if virusscan.clamd is not None:
@@ -92,4 +92,4 @@ def _check_given(flags: Mapping[str, Any], chosen: str) -> None:
     for mode, model in _MODES.items():
         for name in model.model_fields:
             if mode != chosen and flags.get(name):
-                raise ConfigurationError(f"{flag_of(name)} goes with {mode}, not with {chosen}; leave it out")
+                raise ConfigurationError(f"{flag_of(name)} applies only to {mode}, not to {chosen}; omit it")

@@ -91,36 +91,36 @@ class CommandOptions(BaseModel):
     exec: str = env(
         "UPLOADPP_STEP_EXEC",
         default="",
-        description="Run this command for each file, which is its standard input, or the file that stands "
-        "where {path} is in the command. No shell; write sh -c '…' for one.",
+        description="Run this command for each file. It reads the file from standard input, or from the path "
+        "that replaces {path}. No shell is involved; for one, write sh -c '…'.",
     )
     exit: Annotated[dict[int, Outcome], BeforeValidator(_pairs)] = env(
         "UPLOADPP_STEP_EXIT",
         repeat=True,
         default={},
-        description="What an exit status means, such as 1=delete; 0 is continue and any other retry unless "
-        "you say so. Separate several with commas in the variable.",
+        description="Outcome of an exit status, such as 1=delete. Default: 0 is continue, and every other "
+        "status is retry. Separate several with commas in the variable.",
     )
 
     exit_unscanned: Annotated[tuple[int, ...], BeforeValidator(_statuses)] = env(
         "UPLOADPP_STEP_EXIT_UNSCANNED",
         repeat=True,
         default=(),
-        description="As virusscan: exit statuses that say that the file could not be looked at, such as 2 of "
-        "clamdscan. It is then reported neither as clean nor as infected; --exit says what happens to it.",
+        description="For the step virusscan: exit statuses which mean that the file could not be scanned, "
+        "such as 2 of clamdscan. It is then reported neither as clean nor as infected; --exit sets its outcome.",
     )
     pass_env: Annotated[tuple[str, ...], BeforeValidator(_names)] = env(
         "UPLOADPP_STEP_PASS_ENV",
         repeat=True,
         default=(),
-        description="Name of a variable that the command gets as well. Without it, it gets PATH, HOME, USER, "
-        "the language, the time zone, and what is known of the upload. Separate several with commas.",
+        description="Name of an additional variable for the command. By default it gets PATH, HOME, USER, "
+        "the language, the time zone, and the data of the upload. Separate several with commas.",
     )
     user: Annotated[Identity | None, BeforeValidator(_identity)] = env(
         "UPLOADPP_STEP_USER",
         default=None,
-        description="Run the command as this user, UID or UID:GID, who can then read no file of the step; "
-        "needs the right to change users.",
+        description="Run the command as this user (UID or UID:GID), who cannot read the files of the step. "
+        "Requires the permission to change users.",
     )
 
     @field_validator("user")

@@ -56,30 +56,30 @@ class ServiceOptions(BaseModel):
         default=None,
         ge=1,
         le=1000,
-        description="Uploads worked on at once; the step's own number by default.",
+        description="Number of uploads to process concurrently. Default: what the step defines.",
     )
     timeout: Duration | None = env(
         "UPLOADPP_STEP_TIMEOUT",
         default=None,
-        description="Time for one upload, 0 for no limit; the step's own by default.",
+        description="Timeout for one upload; 0 means no limit. Default: what the step defines.",
     )
     start_with: Annotated[str, AfterValidator(_since)] = env(
         "UPLOADPP_STEP_START_WITH",
         default=NEW,
-        description="What the very first process of the step begins with: new starts, all that the stream "
-        "holds, or those of the last, say, 2h.",
+        description="Where the first process of the step begins to read: new (new starts), all (everything "
+        "in the stream), or a period such as 2h (starts of the last two hours).",
     )
     ack_wait: Duration = env(
         "UPLOADPP_STEP_ACK_WAIT",
         default=30_000,
         ge=1_000,
-        description="How long after its last sign of life a process's work is given to another; counts when "
-        "the consumer is made.",
+        description="Time without a heartbeat after which another process gets the work. Takes effect when "
+        "the consumer is created.",
     )
     drain: Duration = env(
         "UPLOADPP_STEP_DRAIN",
         default=25_000,
-        description="Time to end what was begun when told to stop; less than the Pod's grace period.",
+        description="Time to finish work in progress after SIGTERM; less than the Pod's grace period.",
     )
     download_insecure: Switch = env(
         "OCIS_INSECURE",
@@ -91,20 +91,20 @@ class ServiceOptions(BaseModel):
     download_ca_file: File = env(
         "UPLOADPP_STEP_DOWNLOAD_CA_FILE",
         default=None,
-        description="PEM file of the authority of the download URL; forces verification.",
+        description="PEM file with the CA certificate of the download URL; enables verification.",
     )
     download_from: Sources = env(
         "UPLOADPP_STEP_DOWNLOAD_FROM",
         repeat=True,
         default=(),
-        description="Download only from URLs that begin like this, such as https://ocis:9200/data/, and "
-        "follow redirects there; by default from anywhere, without redirects. Separate several with commas.",
+        description="Download only from URLs with this prefix, such as https://ocis:9200/data/, and follow "
+        "redirects only there. Default: any URL, without redirects. Separate several with commas.",
     )
     max_size: Annotated[int | None, BeforeValidator(_size), Field(gt=0)] = env(
         "UPLOADPP_STEP_MAX_SIZE",
         default=None,
-        description="The most bytes of a file, such as 10G; a larger one is a retry. By default what is "
-        "announced, and 1 GiB where no size is.",
+        description="Maximum size of a file, such as 10G; the step answers retry for larger files. "
+        "Default: the announced size, or 1 GiB if none is announced.",
     )
     debug_addr: Address = env(
         "UPLOADPP_STEP_DEBUG_ADDR",

@@ -39,12 +39,12 @@ class PoliciesOptions(BaseModel):
     rules_file: File = env(
         "UPLOADPP_STEP_RULES_FILE",
         default=None,
-        description="YAML or JSON file with a list `rules`, which come after those given as flags.",
+        description="YAML or JSON file with a list `rules`. Rules given as flags are tried first.",
     )
     default: Final | None = env(
         "UPLOADPP_STEP_DEFAULT",
         default=None,
-        description="What happens to an upload that no rule matches; continue, unless the file says else.",
+        description="Outcome of an upload that no rule matches. Default: what the file sets, else continue.",
     )
 
     @property

@@ -165,7 +165,7 @@ def read_trial(flags: Mapping[str, Any]) -> Trial | None:
     given = [name for name in ONLY_HERE if flags.get(name)]
     if not files:
         if given:
-            raise ConfigurationError(f"--{given[0]} goes with --try; leave it out")
+            raise ConfigurationError(f"--{given[0]} applies only to --try; omit it")
         return None
     if len(files) > 1 and "filename" in given:
         raise ConfigurationError("--filename goes with one file; leave it out, or try one file at a time")

@@ -95,8 +95,8 @@ class VirusscanOptions(BaseModel):
     suspicious: Infected | None = env(
         "UPLOADPP_STEP_SUSPICIOUS",
         default=None,
-        description="What to do with what clamd finds but does not call malware: PUA, macros, phishing, "
-        "structured data. delete, abort or continue (released, but marked); as --infected by default.",
+        description="What to do with findings that clamd does not call malware (PUA, macros, phishing, "
+        "structured data): delete, abort, or continue (released, but marked). Default: as --infected.",
     )
 
     @model_validator(mode="after")

@@ -101,7 +101,7 @@ async def test_s8_answers_before_the_answer_are_counted(
             writer.write(f"HTTP/1.1 {before}\r\n\r\n".encode() * 3000)
             await writer.drain()
 
-    with pytest.raises(UnavailableError, match="ends too soon, or is none of an API server"):
+    with pytest.raises(UnavailableError, match="ends too early, or does not come from an API server"):
         await asyncio.wait_for(serving(early).get("u1"), 5)
 
 
@@ -118,7 +118,7 @@ async def test_a_chunk_for_each_byte_ends_with_the_time_of_the_request(
             await writer.drain()
 
     began = asyncio.get_running_loop().time()
-    with pytest.raises(UnavailableError, match=r"no complete answer in time|has more than"):
+    with pytest.raises(UnavailableError, match=r"no complete response in time|has more than"):
         await serving(chunks)._api.request("GET", "/version", timeout=1)
     assert asyncio.get_running_loop().time() - began < 5
 
@@ -126,11 +126,11 @@ async def test_a_chunk_for_each_byte_ends_with_the_time_of_the_request(
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (b"Content-Length: 99\r\n\r\n{}", "ends too soon"),
+        (b"Content-Length: 99\r\n\r\n{}", "ends too early"),
         (b"Content-Length: 1\r\n\r\n{}", "is not JSON|is not HTTP"),
         (b"Content-Length: -1\r\n\r\n{}", "is not HTTP"),
         (b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", "is not HTTP"),
-        (b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", "ends too soon|is none of"),
+        (b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", "ends too early|does not come"),
         (b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n{}", "is none of|not HTTP"),
         (b"X: x\r\n" * 100_000, "is not HTTP"),
         (b"X: " + b"x" * 1_000_000, "is not HTTP"),
@@ -170,7 +170,7 @@ async def test_an_answer_that_drips_ends_with_the_time_of_the_request(
         return await request(*args, **{**kwargs, "timeout": 0.3})
 
     monkeypatch.setattr(store._api, "request", hurried)
-    with pytest.raises(UnavailableError, match="no complete answer in time"):
+    with pytest.raises(UnavailableError, match="no complete response in time"):
         await store.get("u1")
     await asyncio.wait_for(gone.wait(), 5)
 

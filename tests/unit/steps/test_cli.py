@@ -25,8 +25,8 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ([], f"the name of the step is needed, as an argument or in {NAME_VARIABLE}"),
-        (["mine"], "one of --exec, --clamd, --rule or --rules-file is needed"),
+        ([], f"no step name given; set it as an argument or in {NAME_VARIABLE}"),
+        (["mine"], "one of --exec, --clamd, --rule or --rules-file is required"),
         (
             ["mine", "--exec=true", "--rule=delete name=x"],
             "only one of --exec and --rule or --rules-file can",
@@ -37,12 +37,21 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
         (["mine", "--rules-file=/nowhere.yaml"], "/nowhere.yaml: No such file"),
         (
             ["mine", "--clamd=/c", "--exit=1=delete"],
-            "--exit goes with --exec, not with --clamd; leave it out",
+            "--exit applies only to --exec, not to --clamd; omit it",
         ),
-        (["mine", "--exec=true", "--oversize=abort"], "--oversize goes with --clamd, not with --exec"),
-        (["mine", "--rule=delete name=x", "--pass-env=X"], "--pass-env goes with --exec, not with --rule or"),
-        (["mine", "--exec=true", "--default=delete"], "--default goes with --rule or --rules-file, not with"),
-        (["mine", "--exec=true", "--exit-unscanned=2"], "--exit-unscanned goes with a step named virusscan"),
+        (["mine", "--exec=true", "--oversize=abort"], "--oversize applies only to --clamd, not to --exec"),
+        (
+            ["mine", "--rule=delete name=x", "--pass-env=X"],
+            "--pass-env applies only to --exec, not to",
+        ),
+        (
+            ["mine", "--exec=true", "--default=delete"],
+            "--default applies only to --rule or --rules-file",
+        ),
+        (
+            ["mine", "--exec=true", "--exit-unscanned=2"],
+            "--exit-unscanned applies only to a step named",
+        ),
         (["mine", "--exec=true", "--user=root"], "--user='root': 'root' is not a user such as 65534"),
         (["mine", "--exec=true", "--concurrency=0"], "--concurrency='0': "),
         (["mine", "--exec=true", "--timeout=5"], "a unit such as s, m or h is missing"),

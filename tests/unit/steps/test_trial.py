@@ -239,8 +239,8 @@ def test_a_file_that_is_gone_by_its_turn_is_named(file: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("flags", "problem"),
     [
-        (["--filename=x"], "--filename goes with --try; leave it out"),
-        (["--redelivered"], "--redelivered goes with --try; leave it out"),
+        (["--filename=x"], "--filename applies only to --try; omit it"),
+        (["--redelivered"], "--redelivered applies only to --try; omit it"),
         (["--try", "{file}", "{file}", "--filename=x"], "--filename goes with one file"),
     ],
 )
