@@ -41,7 +41,7 @@ node-down: venv ## stop what `make node` started
 test-unit: venv ## the fast tests only, no servers
 	@scripts/test -m "not integration"
 
-check: venv ## linters, types, import contracts, file sizes
+check: venv ## linters, types, import contracts, file sizes, words
 	@scripts/check
 
 format: venv ## rewrite the code the way the linters want it

@@ -107,7 +107,7 @@ class CommandOptions(BaseModel):
         repeat=True,
         default=(),
         description="For the step virusscan: exit statuses which mean that the file could not be scanned, "
-        "such as 2 of clamdscan. It is then reported neither as clean nor as infected; --exit sets its outcome.",
+        "such as 2 of clamdscan. It is reported as neither clean nor infected; --exit sets its outcome.",
     )
     pass_env: Annotated[tuple[str, ...], BeforeValidator(_names)] = env(
         "UPLOADPP_STEP_PASS_ENV",
