@@ -6,6 +6,7 @@ from typing import Any
 
 from chart_values import Value, closed
 
+from uploadpp.api.field_types import MONTH, YEAR
 from uploadpp.core.model import FINISHED_STEP
 from uploadpp.core.states import Outcome
 from uploadpp.process.settings import MAX_STEP_NAME
@@ -20,6 +21,13 @@ SIZE = {
 WORDS = {"type": ["string", "array"], "items": {"type": "string"}}
 FINAL = [each.value for each in Outcome if each is not Outcome.RETRY]
 CONDITIONS = ("name", "extension", "mime", "user", "largerThan", "smallerThan")
+LONGEST = {
+    "timeoutSeconds": YEAR,
+    "stallAfterSeconds": YEAR,
+    "backoffSeconds": MONTH,
+    "maxBackoffSeconds": MONTH,
+}
+"""What a resource can hold; the operator would not start with more."""
 STATUS = r"^(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])$"
 DEFAULTS = "stepServiceDefaults"
 
@@ -62,7 +70,8 @@ def step_name() -> dict[str, Any]:
         "type": "string",
         "minLength": 1,
         "maxLength": MAX_STEP_NAME,
-        "pattern": r"^[^, \t\r\n]+$",
+        # Neither blanks of any kind nor what people take for a separator or a quotation mark.
+        "pattern": "^[^,;\"'\\[\\]\\s\u00a0\u2000-\u200a\u2028\u2029\u202f\u3000\uff1b\uff0c\u3001]+$",
         "not": {"const": FINISHED_STEP},
     }
 
@@ -71,6 +80,8 @@ def step_schema() -> dict[str, Any]:
     """An item of `steps`: a name, and the operator's own settings of one step."""
     model = StepSettings.model_json_schema()
     settings = {key: _plain(each, model["$defs"]) for key, each in model["properties"].items()}
+    for key, longest in LONGEST.items():
+        settings[key]["maximum"] = longest
     return closed({"name": step_name(), **settings}, ["name"])
 
 

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from e2e.cluster.helm import Helm, HelmError
-from tests.chart.rendering import NAMESPACE, RELEASE
+from tests.chart.rendering import NAMESPACE, RELEASE, environment, refusal, render
+from uploadpp.process.configuration import read_settings
+from uploadpp.process.operator_config import core_config
 
 SECRET = {"existingSecret": "s"}
 
@@ -72,6 +74,121 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     ({"serviceAccount": {"create": False}}, "serviceAccount.create is false"),
 ]
+
+
+# What the operator or a step would refuse, so that its Pod would be restarted again and again.
+TOO_LONG = 9_223_372_037  # seconds: 292 years, the longest duration that Go has
+NEVER_STARTS: list[tuple[dict[str, Any], str]] = [
+    *(
+        ({"nats": {"endpoints": [address]}}, "/nats/endpoints/0")
+        for address in (
+            *(
+                "http://nats:4222",
+                "ws://nats:80",
+                "a;b:1",
+                "'nats':1",
+                "nats:1;b:2",
+                "nats/x:1",
+                "n\u00e4ts:1",
+            ),
+            *("::1:4222", "[::1:4222", "$(X):1", "nats:4222?x:1", ":4222"),
+        )
+    ),
+    ({"nats": {"endpoints": ["nats:0"]}}, "nats.endpoints: 0 is not a port"),
+    ({"nats": {"endpoints": ["nats:4222", "b:99999"]}}, "nats.endpoints: 99999 is not a port"),
+    *(
+        ({"storageCheck": {"from": [url]}}, "/storageCheck/from/0")
+        for url in (
+            *("https://h?x", "https://h#f", "https://h;b", "https://h\\x", "https://[h/", "https://h:x/"),
+            *("http:///x", "http://", "https://h/a?b", "https://a b/", "https://h/;"),
+        )
+    ),
+    ({"storageCheck": {"from": ["https://user:pw@h/"]}}, "storageCheck.from: a URL must not contain a login"),
+    ({"storageCheck": {"from": ["https://h:99999/"]}}, "storageCheck.from: 99999 is not a port"),
+    ({"storageCheck": {"from": ["https://h/a//b"]}}, "can be read in more than one way"),
+    ({"storageCheck": {"from": ["https://h/%2F"]}}, "can be read in more than one way"),
+    ({"storageCheck": {"from": ["https://h//x"]}}, "can be read in more than one way"),
+    *(
+        ({"tracing": {"endpoint": url}}, "/tracing/endpoint")
+        for url in ("http://:4318", "http://c:x", "http://*:4318", "http://[::1", "http://co%6c:1")
+    ),
+    ({"tracing": {"endpoint": "http://c:99999"}}, "tracing.endpoint: 99999 is not a port"),
+    *(
+        ({"steps": [{"name": name}]}, "/steps/0/name")
+        for name in (
+            "a;b",
+            "a'b",
+            'a"b',
+            "a[b]",
+            "a\uff0cb",
+            "a\u3001b",
+            "a\u00a0b",
+            "a\u2028b",
+            "a\u3000b",
+            "a b",
+        )
+    ),
+    ({"steps": [{"name": "delay", "maxInFlight": 1}]}, "the step delay cannot have maxInFlight"),
+    ({"shards": 4, "steps": [{"name": "a", "maxInFlight": 3}]}, 'maxInFlight of "a" is divided among 4'),
+    (
+        {"steps": [{"name": f"n{n}"} for n in range(32)], "delaySeconds": 5},
+        "delaySeconds appends the step delay",
+    ),
+    ({"steps": [{"name": "a", "timeoutSeconds": 31_536_001}]}, "/steps/0/timeoutSeconds"),
+    ({"steps": [{"name": "a", "stallAfterSeconds": 31_536_001}]}, "/steps/0/stallAfterSeconds"),
+    ({"steps": [{"name": "a", "maxBackoffSeconds": 2_592_001}]}, "/steps/0/maxBackoffSeconds"),
+    ({"stallAfterSeconds": TOO_LONG}, "/stallAfterSeconds"),
+    ({"retryPolicy": {"maxBackoffSeconds": TOO_LONG}}, "/retryPolicy/maxBackoffSeconds"),
+    ({"release": {"orderTimeoutSeconds": TOO_LONG}}, "/release/orderTimeoutSeconds"),
+    ({"release": {"unansweredAfterSeconds": TOO_LONG}}, "/release/unansweredAfterSeconds"),
+    ({"storageCheck": {"intervalSeconds": TOO_LONG}}, "/storageCheck/intervalSeconds"),
+    ({"ttlSeconds": {"failed": TOO_LONG}}, "/ttlSeconds/failed"),
+    ({"nats": {"streamMaxAgeSeconds": TOO_LONG}}, "/nats/streamMaxAgeSeconds"),
+    ({"stepServiceDefaults": {"timeoutSeconds": TOO_LONG}}, "/stepServiceDefaults/timeoutSeconds"),
+    (
+        {"stepServices": {"v": {"virusscan": {"clamd": "tcp:h:99999"}}}},
+        "stepServices.v.virusscan.clamd: 99999 is not a port",
+    ),
+    (
+        {"stepServices": {"p": {"policies": {"rules": []}, "maxFileSize": "0k"}}},
+        "stepServices.p.maxFileSize: no file has 0 bytes at most",
+    ),
+]
+STARTS: list[dict[str, Any]] = [
+    *(
+        {"nats": {"endpoints": [address]}}
+        for address in ("tls://nats:4222", "[::1]:65535", "tcp://a_b.c-d:1", "[fe80::1%eth0]:4222")
+    ),
+    *(
+        {"storageCheck": {"from": [url]}}
+        for url in ("https://h", "http://[::1]:9200/", "https://h:1/a/b.c/d%20e/", "https://*.example.org")
+    ),
+    *({"tracing": {"endpoint": url}} for url in ("http://c", "https://[::1]:65535/v1?a=b", "http://C:4318/")),
+    {"steps": [{"name": name} for name in ("Ours/1", "a\u00fc", "x" * 63, "a$b", "a:b")]},
+    {"steps": [{"name": "a", "timeoutSeconds": 31_536_000, "stallAfterSeconds": 31_536_000}]},
+    {"steps": [{"name": "a", "backoffSeconds": 0, "maxBackoffSeconds": 2_592_000, "maxInFlight": 1}]},
+    {"shards": 4, "steps": [{"name": "a", "maxInFlight": 4}]},
+    {"steps": [{"name": f"n{n}"} for n in range(31)] + [{"name": "delay"}], "delaySeconds": 5},
+    {
+        "stallAfterSeconds": TOO_LONG - 1,
+        "retryPolicy": {"maxBackoffSeconds": 2_592_000},
+        "release": {"readyAfterSeconds": TOO_LONG - 1, "orderTimeoutSeconds": TOO_LONG - 1},
+        "ttlSeconds": {"failed": TOO_LONG - 1, "completed": 0},
+    },
+]
+"""The first and the last of what is taken: with each of them the operator starts."""
+
+
+@pytest.mark.parametrize(
+    ("values", "message"), NEVER_STARTS, ids=[f"{n} {each[1]}" for n, each in enumerate(NEVER_STARTS)]
+)
+def test_with_what_the_chart_takes_the_operator_starts(values: dict[str, Any], message: str) -> None:
+    assert message in refusal({"networkPolicy": {"enabled": True}, **values})
+
+
+@pytest.mark.parametrize("values", STARTS, ids=range(len(STARTS)))
+def test_no_more_is_refused_than_the_operator_refuses(values: dict[str, Any]) -> None:
+    core_config(read_settings({}, environment(render({"networkPolicy": {"enabled": True}, **values}))))
 
 
 @pytest.mark.parametrize(("values", "message"), REFUSED, ids=[message for _, message in REFUSED])

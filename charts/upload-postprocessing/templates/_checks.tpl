@@ -13,6 +13,18 @@
 {{- fail "retryPolicy.backoffSeconds is longer than retryPolicy.maxBackoffSeconds" -}}
 {{- end -}}
 {{- if eq (toString $v.enabled) "false" }}{{ fail "enabled: false has an effect only where a parent chart names it as this chart's condition; to remove the operator uninstall the release" }}{{ end -}}
+{{- if and (gt (int64 $v.delaySeconds) 0) (ge (len ($v.steps | default list)) 32) (not (hasKey $seen "delay")) }}{{ fail "steps: there are 32, the most there can be, and delaySeconds appends the step delay; remove one of them" }}{{ end -}}
+{{- range $v.steps -}}
+{{- if and .maxInFlight (eq .name "delay") }}{{ fail "steps: the step delay cannot have maxInFlight, because it has no service" }}{{ end -}}
+{{- if and .maxInFlight (lt (int64 .maxInFlight) (int64 $v.shards)) }}{{ fail (printf "steps: maxInFlight of %q is divided among %d shards, so it must be at least %d" .name (int64 $v.shards) (int64 $v.shards)) }}{{ end -}}
+{{- end -}}
+{{- range $v.nats.endpoints }}{{ include "upp.checkPort" (list "nats.endpoints" .) }}{{ end -}}
+{{- range $v.storageCheck.from -}}
+{{- if regexMatch "^[a-z]+://[^/]*@" . }}{{ fail "storageCheck.from: a URL must not contain a login, which everybody who reads the Deployment would see; download URLs have none" }}{{ end -}}
+{{- if regexMatch "(?i)^[a-z]+://[^/]*(/.*)?(//|%2f|%5c)" . }}{{ fail (printf "storageCheck.from: the path of %s can be read in more than one way; write it without empty parts and encoded slashes" .) }}{{ end -}}
+{{- include "upp.checkPort" (list "storageCheck.from" (regexFind "^[a-z]+://[^/]*" .)) -}}
+{{- end -}}
+{{- include "upp.checkPort" (list "tracing.endpoint" (regexFind "^[a-z]+://[^/]*" ($v.tracing.endpoint | default ""))) -}}
 {{- range $v.nats.endpoints -}}
 {{- if contains "@" . }}{{ fail "nats.endpoints: an address must not contain a login, which everybody who reads the Deployment would see; use nats.auth" }}{{ end -}}
 {{- end -}}
@@ -82,4 +94,10 @@
 {{- if hasKey $mounted $path }}{{ fail (printf "%sextraVolumeMounts: %s is mounted already, by %s; choose another path" $where $path (get $mounted $path)) }}{{ end -}}
 {{- $_ := set $mounted $path "extraVolumeMounts" -}}
 {{- end -}}
+{{- end }}
+
+{{- /* (list WHERE ADDRESS): the port at the end of an address, if it has one. */ -}}
+{{- define "upp.checkPort" -}}
+{{- $port := regexFind ":[0-9]+/?$" (index . 1) | trimPrefix ":" | trimSuffix "/" -}}
+{{- if and $port (or (lt (int $port) 1) (gt (int $port) 65535)) }}{{ fail (printf "%s: %s is not a port; the last one is 65535" (first .) $port) }}{{ end -}}
 {{- end }}

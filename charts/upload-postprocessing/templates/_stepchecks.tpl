@@ -37,7 +37,9 @@
 {{- range $index, $rule := dig "policies" "rules" list $service -}}
 {{- if not (omit $rule "outcome" "message") }}{{ fail (printf "%s.policies.rules[%d]: a rule needs a condition: name, extension, mime, user, largerThan or smallerThan; for what no rule matches set default" $where $index) }}{{ end -}}
 {{- end -}}
+{{- if regexMatch "^0+([.]0+)? *[A-Za-z]*$" (toString ($service.maxFileSize | default "")) }}{{ fail (printf "%s.maxFileSize: no file has 0 bytes at most; leave it empty for the announced size" $where) }}{{ end -}}
 {{- with $service.virusscan -}}
+{{- include "upp.checkPort" (list (printf "%s.virusscan.clamd" $where) (hasPrefix "tcp:" .clamd | ternary .clamd "")) -}}
 {{- if and (eq (.oversize | default "") "partial") (not .maxScanSize) (not $service.sidecar) }}{{ fail (printf "%s.virusscan.oversize: partial needs maxScanSize, the size of the part that is scanned" $where) }}{{ end -}}
 {{- end -}}
 {{- with $service.command -}}
