@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -54,10 +55,24 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write("\n")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more when it exits
+        _drop_output()
         return ExitCode.FAILED
+    except OSError as error:
+        if error.filename is None and error.errno in _FULL:
+            _drop_output()
+            return _report(PluginError(f"cannot write the output: {error.strerror}"))
+        return _report(_unforeseen(error))
     except Exception as error:  # noqa: BLE001 -- what stands in its place in an answer is not known beforehand
         return _report(_unforeseen(error))
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+"""Why a file takes no more of what is printed."""
+
+
+def _drop_output() -> None:
+    """Print nothing more: else Python complains once more when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _unforeseen(error: Exception) -> PluginError:
@@ -89,6 +104,7 @@ def _run(words: list[str]) -> int:
         from kubectl_pp.help import page  # noqa: PLC0415 -- loaded for help only
 
         sys.stdout.write(page(verb, Screen().width))
+        sys.stdout.flush()
         return ExitCode.OK
     options = parse(verb, rest)
     context = Context(options, Screen(options.color, ascii_only=options.ascii))

@@ -268,5 +268,10 @@ def kubectl_arguments(options: dict[str, object]) -> list[str]:
         elif isinstance(value, list):
             found += [f"{flag.long}={each}" for each in value]
         elif value and flag.default != value:
-            found.append(f"{flag.long}={value}")
+            found.append(f"{flag.long}={_with_scheme(value) if flag.key == 'server' else value}")
     return found
+
+
+def _with_scheme(server: object) -> str:
+    """An address without a scheme is plain HTTP to kubectl; only `kubectl proxy` refuses it."""
+    return str(server) if "://" in str(server) else f"http://{server}"

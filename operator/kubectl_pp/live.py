@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from kubectl_pp.screen import Screen, safe
+from kubectl_pp.screen import WRAPPED_WIDTH, Screen, crop, safe
 
 FRAMES_PER_SECOND = 8
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
@@ -45,7 +45,9 @@ class Live:
         parts = [_BEGIN]
         for y, line in enumerate(shown):
             if y >= len(old) or old[y] != line:
-                parts.append(f"\x1b[{y + 1};1H{self._screen.fit(safe(line))}{_CLEAR_LINE}")
+                # A line that is too long would continue on the next one, which may not be drawn again.
+                shown_part = self._screen.fit(crop(safe(line), size[0] or WRAPPED_WIDTH))
+                parts.append(f"\x1b[{y + 1};1H{shown_part}{_CLEAR_LINE}")
         if len(shown) < len(old) or not old:
             parts.append(f"\x1b[{len(shown) + 1};1H{_CLEAR_BELOW}")
         # First: whoever presses Ctrl-C while it is written has seen it, and finds it left behind.

@@ -90,9 +90,12 @@ class Proxy:
         if not line.startswith(_SERVING):
             self._drain.join(1)
             said = " ".join(self._words) or f"kubectl proxy said {line!r}"
-            raise UnavailableError(
-                said.removeprefix("error: "), "check --kubeconfig and --context, or `kubectl config view`"
-            )
+            remedy = "check --kubeconfig and --context, or `kubectl config view`"
+            if "first path segment in URL" in said:
+                remedy = (
+                    "begin the server in the kubeconfig with https:// or http://: kubectl proxy needs that"
+                )
+            raise UnavailableError(said.removeprefix("error: "), remedy)
         return line.removeprefix(_SERVING)
 
     def close(self) -> None:
@@ -107,7 +110,7 @@ class Proxy:
         while chunk := os.read(self._shell.stderr.fileno(), 4096):
             if _KLOG.match(chunk):
                 continue
-            if chunk.startswith((b"error:", b"Error")):
+            if chunk.startswith((b"error:", b"Error", b"Unable to connect")):
                 self._words.append(chunk.decode(errors="replace").strip())
                 continue
             sys.stderr.buffer.write(chunk)

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from typing import TextIO
+from unicodedata import category, east_asian_width
 
 from kubectl_pp.older import StrEnum
 from uploadpp.core.text import clean
@@ -50,6 +51,7 @@ _PRETTY = {
 }
 _OURS = re.compile(r"(\n|\x1b\[(?:0|1|2|3[1236])m)")
 """What `paint` writes, and the ends of lines."""
+_EMOJI_VARIANT = "\ufe0f"
 _PLAIN = str.maketrans({"…": "~", "“": '"', "”": '"'})
 
 
@@ -67,7 +69,7 @@ class Screen:
     def width(self) -> int | None:
         """Columns of the terminal; None when lines may be as long as they are."""
         columns = os.environ.get("COLUMNS", "")
-        if columns.isdigit() and int(columns):
+        if columns.isdecimal() and int(columns):
             return max(int(columns), MIN_WIDTH)
         if not self.tty:
             return None
@@ -80,7 +82,7 @@ class Screen:
     def height(self) -> int:
         """Lines of the terminal."""
         lines = os.environ.get("LINES", "")
-        if lines.isdigit() and int(lines):
+        if lines.isdecimal() and int(lines):
             return int(lines)
         try:
             return os.get_terminal_size(self.out.fileno()).lines
@@ -141,11 +143,52 @@ def safe(text: str) -> str:
     return "".join(part if index % 2 else clean(part, len(text)) for index, part in enumerate(parts))
 
 
+def columns_of(text: str) -> int:
+    """The columns of a terminal that a text takes: Chinese and emoji take two, marks on letters none."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def _columns(char: str) -> int:
+    if category(char) in {"Mn", "Me"}:
+        return char == _EMOJI_VARIANT  # it makes the symbol before it as wide as an emoji
+    return 2 if east_asian_width(char) in {"W", "F"} else 1
+
+
 def clip(text: str, width: int) -> str:
     """At most `width` columns; the cut is shown."""
-    if len(text) <= width:
+    if columns_of(text) <= width:
         return text
-    return text[: max(width - 1, 0)] + "…"
+    return _beginning(text, width - 1) + "…"
+
+
+def _beginning(text: str, width: int) -> str:
+    """As many characters as `width` columns hold."""
+    taken = 0
+    for at, char in enumerate(text):
+        taken += _columns(char)
+        if taken > width:
+            return text[:at]
+    return text
+
+
+def crop(line: str, width: int) -> str:
+    """A line in our own colours, of at most `width` columns; the cut is shown."""
+    if len(line) <= width and line.isascii():
+        return line
+    parts = _OURS.split(line)
+    left = width - sum(map(columns_of, parts[::2]))
+    if left >= 0:
+        return line
+    left = width - 1
+    found: list[str] = []
+    for index, part in enumerate(parts):
+        if index % 2:
+            found.append(part)
+        elif left >= 0:
+            shown = _beginning(part, left)
+            left = left - columns_of(shown) if shown == part else -1
+            found.append(shown if shown == part else f"{shown}…")
+    return "".join(found)
 
 
 def wrap(text: str, width: int | None, indent: str = "") -> list[str]:
@@ -154,7 +197,7 @@ def wrap(text: str, width: int | None, indent: str = "") -> list[str]:
         return [indent + text]
     room, lines = max(width - len(indent), 20), [""]
     for word in text.split(" "):
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > room:
+        if lines[-1] and columns_of(lines[-1]) + 1 + columns_of(word) > room:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
     return [indent + line for line in lines]

@@ -217,3 +217,51 @@ def test_any_temporary_folder_will_do(pp: Plugin, tmp_path: Path, kind: str) -> 
         folder.mkdir()
     found = pp("list", TMPDIR="" if kind == "empty" else str(folder))
     assert (found.code, found.err) == (0, f"No uploads found in {pp.namespace} namespace.\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "list",
+        "list -o json",
+        "list --help",
+        "status some",
+        "stats",
+        "doctor",
+        "watch",
+        "watch some",
+        "completion bash",
+    ],
+)
+def test_a_full_disk_is_said(pp: Plugin, writer: Writer, words: str) -> None:
+    """It has nothing to do with the cluster, nor with a proxy in between."""
+    writer.put(at("some", ago_minutes=1))
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            ["kubectl", "pp", *words.split()],
+            env=pp.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "error: cannot write the output: No space left on device\n")
+
+
+def test_a_server_may_have_no_scheme_as_in_kubectl(pp: Plugin, tmp_path: Path) -> None:
+    """kubectl takes it for plain HTTP; `kubectl proxy` alone does not."""
+    assert "connection refused" in pp("list", "--server=127.0.0.1:1").err
+    path = tmp_path / "kubeconfig"
+    config = yaml.safe_load(path.read_text())
+    for each in config["clusters"]:
+        each["cluster"] = {"server": "127.0.0.1:1"}
+    path.write_text(yaml.safe_dump(config))
+    found = pp("list")
+    assert found.err.count("error: ") == 1
+    assert "begin the server in the kubeconfig with https:// or http://" in found.err
+
+
+def test_columns_that_are_no_number_count_as_not_set(pp: Plugin, writer: Writer) -> None:
+    writer.put(at("some", ago_minutes=1))
+    assert pp("status", "some", COLUMNS="\u00b2", LINES="\u00b2").code == 0

@@ -1,12 +1,14 @@
 """`watch` on a terminal: a frame that fits, redrawn in place, and left behind at the end."""
 
 import re
+import unicodedata
 
 import pytest
 
 from tests.plugin.conftest import Plugin
 from tests.plugin.resources import Writer, at
 from tests.plugin.terminal import ROWS, Terminal
+from uploadpp.core.evolve import evolve
 
 LEAVE = "\x1b[?1049l"
 
@@ -43,3 +45,38 @@ def test_one_upload_until_it_ends(pp: Plugin, writer: Writer) -> None:
     writer.set_status("some", {**status, "conditions": over})
     watching.until(re.escape(LEAVE) + r"(?s:.*)Completed")
     watching.interrupt()
+
+
+WIDE = (
+    "\u6f22\u5b57\u306e\u5831\u544a\u66f8" * 30 + ".pdf",
+    "\U0001f600 \u26a0\ufe0f " * 40,
+    "e\u0301" * 200,
+    "x" * 300,
+)
+"""Characters of two columns, emoji, letters with marks, and one long word."""
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("named", [False, True], ids=["board", "named"])
+def test_no_line_is_wider_than_the_terminal(pp: Plugin, writer: Writer, columns: int, *, named: bool) -> None:
+    """It would go on in the line below, which is not drawn again."""
+    for number, name in enumerate(WIDE):
+        upload = at(f"u{number}", ago_minutes=number + 1)
+        writer.put(evolve(upload, file=upload.file._replace(filename=name)))
+    names = [f"u{number}" for number in range(len(WIDE))]
+    for chosen in [[name] for name in names] if named else [[]]:
+        watching = Terminal(pp, "kubectl", "pp", "watch", *chosen, columns=columns)
+        watching.until("File:" if named else "4 in postprocessing")
+        watching.until(r"\x1b\[\?2026l")
+        watching.interrupt()
+        frames, _, _ = watching.seen.rpartition(LEAVE)
+        drawn = re.findall(r"\x1b\[\d+;1H(.*?)\x1b\[[KJ]", frames)
+        lines = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in drawn]
+        assert max(map(width, lines)) <= columns
+
+
+def width(line: str) -> int:
+    """Columns of a terminal, computed by other rules than ours: of pairs of a character and a variant."""
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in line)
+    marks = sum(unicodedata.combining(each) > 0 for each in line)
+    return len(line) + wide - marks
