@@ -1,7 +1,9 @@
 """`uploadpp`, also `python -m uploadpp`: run the operator, a step or one of the tools."""
 
 import argparse
+import errno
 import gc
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 
 from uploadpp import __version__, standin
-from uploadpp.core.text import clean_lines
+from uploadpp.core.text import clean, clean_lines
 from uploadpp.migration.cli import add_commands, run_adopt, run_release
 from uploadpp.ownership.app import App
 from uploadpp.process.configuration import ConfigurationError, add_flags, read_settings
@@ -21,6 +23,8 @@ from uploadpp.steps import cli, scaffold
 CONFIGURATION_EXIT = 2
 NEW_STEP = "step new"
 GC_THRESHOLDS = (20_000, 20, 20)
+NO_MORE = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+"""Why whatever takes our output takes no more of it."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,11 +63,20 @@ def main(arguments: list[str] | None = None) -> int:
     if command == standin.SERVICE:
         return standin.main(["uploadpp", command, *options["arguments"]])
     try:
-        return COMMANDS[command](options)
+        status = COMMANDS[command](options)
+        sys.stdout.flush()
     except ConfigurationError as error:
         for line in clean_lines(str(error)).split("\n"):
             sys.stderr.write(f"uploadpp: {line}\n")
         return CONFIGURATION_EXIT
+    except OSError as error:
+        if command == "run" or error.filename is not None or error.errno not in NO_MORE:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more when it exits
+        if error.errno != errno.EPIPE:
+            sys.stderr.write(f"uploadpp: cannot write the output: {error.strerror}\n")
+        return 1
+    return status
 
 
 def _run(flags: dict[str, str | None]) -> int:
@@ -86,7 +99,7 @@ def _selftest(options: dict[str, Any]) -> int:
     try:
         run(selftest(settings, timeout))
     except SelftestError as error:
-        sys.stderr.write(f"uploadpp: the test failed: {error}\n")
+        sys.stderr.write(f"uploadpp: the test failed: {clean(str(error))}\n")
         return 1
     return 0
 

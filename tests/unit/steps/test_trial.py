@@ -331,3 +331,27 @@ def test_the_help_has_the_exit_statuses(capsys: pytest.CaptureFixture[str]) -> N
     said = capsys.readouterr().out
     assert "  5    delete\n" in said
     assert "--uploader WHO" in said
+
+
+def test_where_the_output_finds_no_room_it_is_said(file: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "uploadpp",
+        "step",
+        "mine",
+        "--rule=delete extension=exe",
+        "--try",
+        str(file),
+    ]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "uploadpp: cannot write the output: No space left on device\n",
+    )
+    reader, writer = os.pipe()
+    os.close(reader)  # as after `| head`
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
