@@ -35,7 +35,7 @@ _PASSED = frozenset({StepState.SUCCEEDED, StepState.SKIPPED})
 _AFTER_STEPS = RELEASING | {Stage.SUSPENDED, Stage.AWAITING_URL, Stage.AWAITING_TURN}
 
 FINISHED_STEP = "finished"
-"""`currentStep` once all steps are over, a word reserved by the peer."""
+"""`currentStep` once all steps are over, a word that the legacy service reserves."""
 
 DELAY_STEP = "delay"
 """The step the operator runs itself."""

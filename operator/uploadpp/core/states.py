@@ -146,7 +146,7 @@ class Outcome(Word):
 
 
 class OnExhausted(Word):
-    """What happens when a step has used up its retries; ABORT is what the peer does (F12)."""
+    """What happens when a step has used up its retries; the legacy service aborts (F12)."""
 
     ABORT = "Abort"
     HOLD = "Hold"

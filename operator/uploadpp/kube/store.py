@@ -183,7 +183,9 @@ class Store:
             meta = page.get("metadata", {})
             version = meta.get("resourceVersion", "")
             if not token and version.isdecimal() and 0 < int(version) < newest:
-                raise OlderStoreError(f"GET {self._path}: version {version}, {newest} was written before")
+                raise OlderStoreError(
+                    f"GET {self._path}: version {version} is older than our write, {newest}"
+                )
             token = meta.get("continue", "")
             items: list[Json] = page.pop("items", None) or []
             if items:

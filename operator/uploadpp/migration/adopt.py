@@ -120,7 +120,7 @@ class Adoption:
         wanted = {wrapped.record.id for _, wrapped in entries}
         history = await read_history(site.js, moment, site.marks, wanted)
         self._report.position = {
-            "the operator reads on behind": behind,
+            "the operator continues after": behind,
             "the log was read up to": history.last,
             "the log was read from": format_time(since),
         }

@@ -99,7 +99,7 @@ class Release:
             self._last = place.behind
             self._report.position = {
                 "the operator has read up to": place.read_by_us,
-                "the service reads on behind": place.behind,
+                "the service continues after": place.behind,
                 "through the consumer": consumer,
             }
             history = await read_history(site.js, place.read_by_us + 1, site.marks)

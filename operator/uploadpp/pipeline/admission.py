@@ -122,7 +122,10 @@ class StepAdmission:
             if upload.stage is Stage.QUEUED and not upload.message and tracked in self._at:
                 slots = self._slots[upload.current_step]
                 others = slots.waiting - 1
-                text = f"{_counted(slots.limit, 'slot')}, {_counted(others, 'other')} waited when it came"
+                queued = (
+                    f"{_counted(others, 'other upload')} {'was' if others == 1 else 'were'} queued before"
+                )
+                text = f"{_counted(slots.limit, 'slot')}, {queued}"
                 tracked.upload = evolve(upload, message=text)
         self._came.clear()
 

@@ -37,7 +37,7 @@ class TextBudget:
         if more <= LARGE or self.held + more <= self._budget:
             return ""
         return (
-            f"its users, names and URL have {more} characters, and those of other uploads already take  "
+            f"its users, names and URL have {more} characters, and those of other uploads take "
             f"{self.held} of {self._budget} already"
         )
 

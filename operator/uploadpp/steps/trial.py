@@ -168,7 +168,7 @@ def read_trial(flags: Mapping[str, Any]) -> Trial | None:
             raise ConfigurationError(f"--{given[0]} applies only to --try; omit it")
         return None
     if len(files) > 1 and "filename" in given:
-        raise ConfigurationError("--filename goes with one file; leave it out, or try one file at a time")
+        raise ConfigurationError("--filename needs a single file; omit it, or try one file at a time")
     for path in files:
         _check(path)
     return Trial(

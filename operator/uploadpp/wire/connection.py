@@ -58,7 +58,7 @@ class NatsOptions:
 
 
 def tls_context(options: NatsOptions) -> ssl.SSLContext | None:
-    """The TLS settings; a root CA switches verification on whatever `tls_insecure` says, as in the peer."""
+    """The TLS settings. As in the legacy service, a root CA enables verification despite `tls_insecure`."""
     return _context(options) if options.wants_tls else None
 
 

@@ -287,7 +287,7 @@ def _resume(envelope: Envelope, now: Millis, token: str = "", event_id: str = ""
     step = _name(envelope, fields, "Step")
     if not upload_id and not step:
         return None
-    # With both, the id is what the sender meant; the peer drops it (F16).
+    # With both, the id is what the sender meant; the legacy service drops it (F16).
     return Event(upload_id, Resume("" if upload_id else step, token), event_id)
 
 

@@ -1,4 +1,4 @@
-"""Commands of the core to events on the wire: exactly the fields and order the peer sends.
+"""Commands of the core to events on the wire: exactly the fields and order that the legacy service sends.
 
 What came with BytesReceived is put back as the very text it was.
 """

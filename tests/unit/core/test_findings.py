@@ -218,7 +218,7 @@ def test_f21_a_missing_service_is_reported_and_can_time_out() -> None:
 
 
 def test_f22_an_answer_to_an_old_state_is_not_applied_to_a_new_one() -> None:
-    """The peer's workers read, decide and write one record side by side; here the log has one order."""
+    """Workers of the legacy service write one record side by side; here the log has one order."""
     story = begun("a", "b")
     story.answers("continue")
     story.sequence = 2

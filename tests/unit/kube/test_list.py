@@ -89,5 +89,5 @@ async def test_a_list_from_after_what_is_known_is_read(version: str, newest: int
 
 async def test_a_list_from_before_a_write_is_not_read() -> None:
     store = Store(cast("Any", Pages(2, 10, version="7")), "ocis")
-    with pytest.raises(OlderStoreError, match="version 7, 8 was written before"):
+    with pytest.raises(OlderStoreError, match="version 7 is older than our write, 8"):
         _ = [each async for each in store.list_all(newest=8)]

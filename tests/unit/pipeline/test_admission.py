@@ -75,8 +75,8 @@ def test_who_waits_is_told_how_many_there_are(bench: Bench) -> None:
     assert messages == [
         "",
         "",
-        "2 slots, 0 others waited when it came",
-        "2 slots, 1 other waited when it came",
+        "2 slots, 0 other uploads were queued before",
+        "2 slots, 1 other upload was queued before",
     ]
 
 

@@ -241,7 +241,7 @@ def test_a_file_that_is_gone_by_its_turn_is_named(file: Path, capsys: pytest.Cap
     [
         (["--filename=x"], "--filename applies only to --try; omit it"),
         (["--redelivered"], "--redelivered applies only to --try; omit it"),
-        (["--try", "{file}", "{file}", "--filename=x"], "--filename goes with one file"),
+        (["--try", "{file}", "{file}", "--filename=x"], "--filename needs a single file"),
     ],
 )
 def test_flags_that_do_not_go_together_are_named(

@@ -36,7 +36,7 @@ UNMOVED = {Stage.PENDING, Stage.SUSPENDED}
 
 
 def resume_unknown(now: Millis) -> UnknownDecision:
-    """Ask the storage to announce an upload that we do not know, as the peer does.
+    """Ask the storage to announce an upload that we do not know, as the legacy service does.
 
     Two within a second are the same request with the same event id, of which the stream keeps one.
     """
