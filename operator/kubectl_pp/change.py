@@ -188,7 +188,7 @@ class Batch:
     def _one(self, upload: Upload) -> Result:
         for _ in range(CONFLICTS):
             if not self._still(upload):
-                return Result(Disposition.LEFT, upload, "it has moved on")
+                return Result(Disposition.LEFT, upload, "it no longer matches")
             wish = self._decide(upload)
             if isinstance(wish, Skip):
                 return Result(Disposition.REFUSED if wish.refused else Disposition.LEFT, upload, wish.why)

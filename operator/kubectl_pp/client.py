@@ -195,7 +195,7 @@ class Client:
                         event["type"] = "DELETED"  # as a server says of what is not selected any more
                     yield event
         except socket.timeout as error:
-            raise ExpiredError(f"nothing was heard for {SILENT_SECONDS:g} s") from error
+            raise ExpiredError(f"no data for {SILENT_SECONDS:g} s") from error
         except (OSError, HTTPException) as error:
             raise UnavailableError(f"the watch was interrupted: {error}") from error
         finally:

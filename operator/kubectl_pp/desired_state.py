@@ -38,7 +38,7 @@ def _decide(context: Context, upload: Upload, desired: DesiredState, word: str) 
     if upload.ended:
         return Skip(f"it has ended: {upload.stage}", refused=desired is DesiredState.CANCELLED)
     if upload.desired == desired:
-        return Skip(f"it is {word} already" if desired is not DesiredState.ACTIVE else "it is not suspended")
+        return Skip(f"it is already {word}" if desired is not DesiredState.ACTIVE else "it is not suspended")
     if upload.desired == DesiredState.CANCELLED:
         return Skip("it is being cancelled", refused=True)
     if desired is not DesiredState.CANCELLED:

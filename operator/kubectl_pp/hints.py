@@ -46,8 +46,8 @@ def hints(upload: Upload, now: float) -> list[Hint]:
 def _unserved(upload: Upload) -> list[Hint]:
     return [
         Hint(
-            f"Start the service of step {upload.step}, or connect it to the same NATS: it answers what has "
-            "waited. If it runs, does it listen for exactly this word?"
+            f"Start the service of step {upload.step}, or connect it to the same NATS: it then answers "
+            "the uploads that waited. If it runs, does it listen for exactly this name?"
         ),
         Hint(
             "If it has been started and did not get this upload, start the step once more:",
@@ -65,7 +65,7 @@ def _stuck(upload: Upload) -> list[Hint]:
         return [
             Hint(
                 f"No service has answered the step {step}. Is one running that listens for "
-                "exactly this word, and is it connected to the same NATS? Look at its logs."
+                "exactly this name, and is it connected to the same NATS? Look at its logs."
             ),
             Hint("When it runs again, start the step once more:", f"resume {name}"),
             Hint("For all uploads that wait for it:", f"resume -s {quote(step)}"),
@@ -150,9 +150,9 @@ def _moving(upload: Upload, now: float) -> list[Hint]:
             Hint("To cut it short:", f"resume {name}"),
         ]
     if upload.stage == Stage.SUSPENDED:
-        return [Hint("It is suspended. To let it go on:", f"unsuspend {name}")]
+        return [Hint("It is suspended. To continue it:", f"unsuspend {name}")]
     if upload.desired == DesiredState.SUSPENDED:
-        return [Hint("It is suspended after the current step. To let it go on:", f"unsuspend {name}")]
+        return [Hint("It is suspended after the current step. To continue it:", f"unsuspend {name}")]
     return [Hint("Nothing: the storage was asked and will answer.")] if upload.stage in _ASKED else []
 
 
@@ -186,12 +186,12 @@ def _unanswered(upload: Upload) -> Hint:
 def _ended(upload: Upload) -> list[Hint]:
     name = upload.name
     if upload.stage == Stage.COMPLETED:
-        return [Hint("Nothing: the file is where its user wanted it.")]
+        return [Hint("Nothing: the storage has released the file.")]
     if upload.stage == Stage.UPLOAD_FAILED:
         return [
             Hint(
-                "All steps passed, but the storage failed to release the file, and no try is "
-                "left. The log of storage-users says why."
+                "All steps passed, but the storage failed to release the file, and no "
+                "retries are left. The log of storage-users says why."
             ),
             Hint("When the cause is fixed, ask it again:", f"resume {name}"),
         ]
@@ -204,7 +204,7 @@ def _ended(upload: Upload) -> list[Hint]:
                 "deleted. If this happens to every upload, asynchronous uploads are off: set "
                 "OCIS_ASYNC_UPLOADS or OC_ASYNC_UPLOADS to true in storage-users."
             ),
-            Hint("If the storage has it all the same:", f"restart {name}"),
+            Hint("If the storage still has it:", f"restart {name}"),
         ]
     if upload.stage == Stage.UNANSWERED:
         return [_unanswered(upload)]
@@ -214,7 +214,9 @@ def _ended(upload: Upload) -> list[Hint]:
         Stage.RETRIES_EXHAUSTED: (
             "A step failed more often than its retries allow. Its last message is above."
         ),
-        Stage.STEP_TIMED_OUT: "A step did not answer in time. Is its service running? Is timeoutSeconds low?",
+        Stage.STEP_TIMED_OUT: (
+            "A step did not answer in time. Is its service running? Is timeoutSeconds too low?"
+        ),
         Stage.ABORTED: "A step rejected the file. If that is right, there is nothing to do.",
         Stage.CANCELLED: "It was cancelled by a person.",
     }

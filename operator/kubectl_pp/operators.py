@@ -126,7 +126,7 @@ def _newest_warning(client: Client, namespace: str, pod: Json) -> str:
         newest = max(events, key=event_time)
         return harmless(f"{newest.get('reason', '')}: {newest.get('message', '')}")
     age = _age(pod) or 0.0
-    return f"it has been in creation for {human(age)}" if age > CREATION_SECONDS else ""
+    return f"its containers have been starting for {human(age)}" if age > CREATION_SECONDS else ""
 
 
 def _is_unready(pod: Json) -> bool:

@@ -122,7 +122,7 @@ def test_all_asks_first(pp: Plugin, writer: Writer) -> None:
     done = pp("suspend", "--all", "--yes", "-o", "name")
     assert done.out.split() == [f"uploadpostprocessing.uploadpp.io/upload-{i}" for i in range(2)]
     assert writer.get("upload-1")["spec"]["desiredState"] == "Suspended"
-    assert "unchanged: it is suspended already" in pp("suspend", "upload-0").out
+    assert "unchanged: it is already suspended" in pp("suspend", "upload-0").out
     assert "refused" not in pp("cancel", "upload-0", "--delete").out
     assert writer.get("upload-0")["spec"]["cancelPolicy"] == "Delete"
     later = pp("unsuspend", "upload-0")

@@ -87,7 +87,7 @@ def test_what_has_begun_again_meanwhile_stays(pp: Plugin, writer: Writer) -> Non
     writer.set_status("old-good", {**status, "completionTime": None, "outcome": None})
     terminal.type("y\n")
     assert terminal.end() == 0
-    assert "unchanged: it has moved on" in terminal.seen
+    assert "unchanged: it no longer matches" in terminal.seen
     assert names(writer) == {"old-good", "other"}
 
 

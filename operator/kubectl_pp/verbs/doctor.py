@@ -126,7 +126,7 @@ def shards(context: Context, namespace: str) -> Shards:
         return Shards([], [Finding(Verdict.WARNING, text, error.remedy)], set())
     if not leases:
         text = f"no operator has run in {namespace} yet: there is no Lease {LEASES}0"
-        remedy = "if it is not there, install its Helm chart, or name its namespace: --operator-namespace"
+        remedy = "install its Helm chart; if it runs in another namespace, set --operator-namespace"
         return Shards([], [Finding(Verdict.BAD, text, remedy)], set())
     judged = [_judge(context, namespace, lease) for lease in leases]
     holders = {holder for finding, holder in judged if finding.verdict is Verdict.GOOD}
@@ -155,7 +155,7 @@ def _judge(context: Context, namespace: str, lease: Json) -> tuple[Finding, str]
         text = f"no operator is running: {where} was released {human(silent)} ago"
         return Finding(Verdict.BAD, text, _look_at(context, namespace)), ""
     if silent > 2 * float(spec.get("leaseDurationSeconds", 15)):
-        text = f"the operator is not alive: {holder} has not renewed {where} for {human(silent)}"
+        text = f"the operator does not respond: {holder} has not renewed {where} for {human(silent)}"
         return Finding(Verdict.BAD, text, _look_at(context, namespace)), holder
     epoch = spec.get("leaseTransitions", 0)
     text = f"operator {holder} holds {where} (epoch {epoch}), renewed {human(silent)} ago"

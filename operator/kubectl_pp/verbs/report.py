@@ -151,7 +151,7 @@ class _Report:
             self._redaction.learn(resource)
         if not self._redaction.has_room:
             self.bundle.lacks(
-                "some stand-ins", f"more than {MAX_NAMES:,} names: logs may have the others as they are"
+                "some stand-ins", f"more than {MAX_NAMES:,} names: logs may contain the others unchanged"
             )
         self._json("uploads.json", found, UPLOAD_KEYS)
         self._json("counts.json", {"uploads": len(names), "by status": dict(counts)})

@@ -71,7 +71,9 @@ class Blind:
         raise UnavailableError(f"{path} {params}")
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(30, ""), (7300, "it has been in creation for 121m")])
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(30, ""), (7300, "its containers have been starting for 121m")]
+)
 def test_a_pod_that_is_created_for_long_is_named_without_its_events(seconds: int, said: str) -> None:
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - seconds))
     creating = {"state": {"waiting": {"reason": "ContainerCreating"}}}
