@@ -165,7 +165,7 @@ CASES: list[tuple[str, object, str]] = [
     *[("life", Outbox, name) for name in ("put", "_send")],
     *[("life", Uploads, name) for name in ("add", "evict", "forget", "saved", "schedule", "note_end")],
     *[("life", Followers, name) for name in ("on_storable", "on_ended", "on_forgotten")],
-    *[("life", replay_buffer, name) for name in ("wanted",)],
+    *[("life", replay_buffer, name) for name in ("resolve",)],
     *[("life", FinishedUploads, name) for name in ("evict", "_over", "_put", "drop", "defer", "_found")],
     *[("life", checkpoint, name) for name in ("to_status", "to_resource")],
     *[("life", Checkpoint, name) for name in ("_write", "_create", "_post_notices", "_stored")],

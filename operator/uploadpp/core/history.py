@@ -19,7 +19,7 @@ from uploadpp.core.inputs import (
     StartedElsewhere,
 )
 from uploadpp.core.model import LogPosition, Millis, Upload
-from uploadpp.core.replay import Position, apply, is_counted, recount, renumbered, wanted
+from uploadpp.core.replay import Held, Position, apply, resolve
 from uploadpp.core.rules.control import concerns
 from uploadpp.core.states import Outcome
 
@@ -46,7 +46,7 @@ def catch_up(
     """The upload after all that was said, up to the position `last` of the log."""
     upload = known.upload
     plan = upload.plan if upload is not None else ()
-    held = {command.mark.event_id(upload_id): (command, plan) for command in known.missing}
+    held = {command.mark.event_id(upload_id): Held(command, plan) for command in known.missing}
     for each in said:
         if (
             isinstance(each.event, Resume)
@@ -62,17 +62,12 @@ def catch_up(
             held.pop(decision.met.event_id(upload_id), None)
         upload = decision.upload
         plan = upload.plan if upload is not None else ()
-        held |= {command.mark.event_id(upload_id): (command, plan) for command in decision.commands}
+        held |= {command.mark.event_id(upload_id): Held(command, plan) for command in decision.commands}
     if upload is None:
         return Known(None)
-    kept = [each for each, _ in held.values() if wanted(upload, each)]
-    dropped = [(each.mark, plan) for each, plan in held.values() if each not in kept]
-    if dropped:
-        counted = [mark for mark, plan in dropped if is_counted(upload, mark, plan)]
-        upload = recount(upload, counted, [each.mark for each in kept])
-        kept = [evolve(each, mark=renumbered(upload, each.mark)) for each in kept]
+    upload, resolved = resolve(upload, list(held.values()))
     log = LogPosition(stream, max(last, upload.log.sequence), upload.log.start)
-    return Known(evolve(upload, log=log), tuple(kept))
+    return Known(evolve(upload, log=log), tuple(each for each in resolved if each is not None))
 
 
 def as_of_others(said: Iterable[Said]) -> list[Said]:

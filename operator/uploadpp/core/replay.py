@@ -4,7 +4,7 @@
 a crash; the answer is the same in both cases, which is what makes replay exact (law 2.3).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, overload
 
 from uploadpp.core.commands import Command, Finish, Kind, Mark, RequestRestart, StartStep
@@ -23,6 +23,13 @@ class Position(NamedTuple):
 
     stream: str
     sequence: int
+
+
+class Held(NamedTuple):
+    """A command that was decided during a replay, and the plan that its upload had then."""
+
+    command: Command
+    plan: tuple[StepPlan, ...]
 
 
 @overload
@@ -105,13 +112,29 @@ def wanted(upload: Upload, command: Command) -> bool:
     return True
 
 
-def is_counted(upload: Upload, mark: Mark, plan: tuple[StepPlan, ...]) -> bool:
-    """Whether a held command is in the counters of its upload; `plan` is the one it was decided by.
+def resolve(upload: Upload, held: Sequence[Held]) -> tuple[Upload, list[Command | None]]:
+    """What the held commands of an upload come to at the end of a replay.
 
-    An event of ours may have told another plan since. Requests for a URL are then counted from that event on:
+    Returns:
+        The upload with counters that leave out what is dropped. For each held command the command to publish,
+        with the number that it has after the recount; None for a command that is dropped.
+    """
+    commands = [each.command if wanted(upload, each.command) else None for each in held]
+    dropped = [each for each, command in zip(held, commands, strict=True) if command is None]
+    if not dropped:
+        return upload, commands
+    counted = [each.command.mark for each in dropped if _is_counted(upload, each)]
+    upload = recount(upload, counted, [command.mark for command in commands if command is not None])
+    return upload, [command and _renumbered(upload, command) for command in commands]
+
+
+def _is_counted(upload: Upload, held: Held) -> bool:
+    """Whether a held command is in the counters of its upload.
+
+    An own event may have brought another plan since. Requests for a URL are then counted from that event on:
     they have one number for all steps, and the same number may be in the log for a step of the other plan.
     """
-    return mark.kind is not Kind.RESTART or plan == upload.plan
+    return held.command.mark.kind is not Kind.RESTART or held.plan == upload.plan
 
 
 def recount(upload: Upload, dropped: Collection[Mark], kept: Collection[Mark]) -> Upload:
@@ -131,10 +154,11 @@ def recount(upload: Upload, dropped: Collection[Mark], kept: Collection[Mark]) -
     return upload
 
 
-def renumbered(upload: Upload, mark: Mark) -> Mark:
-    """The mark of a held command that is still wanted, after a recount."""
+def _renumbered(upload: Upload, command: Command) -> Command:
+    """A held command that is still wanted, after a recount; itself if its number is the same."""
+    mark = command.mark
     count = _count(upload, mark.kind, mark.detail)
-    return evolve(mark, number=count) if count else mark
+    return evolve(command, mark=evolve(mark, number=count)) if count and count != mark.number else command
 
 
 def _is_of(upload: Upload, mark: Mark, kind: Kind, detail: str) -> bool:

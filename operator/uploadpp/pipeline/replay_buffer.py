@@ -4,9 +4,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from uploadpp.core.commands import Command
-from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis, StepPlan
-from uploadpp.core.replay import is_counted, recount, renumbered, wanted
+from uploadpp.core.replay import Held, resolve
 from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.wire.encode import Outgoing, encode
@@ -73,21 +72,22 @@ def _filter_superseded(
     """What of one upload is to be sent; what a later decision has replaced no longer counts."""
     if tracked.gone:
         return {}
-    kept = {number: each for number, each in pending.items() if wanted(tracked.upload, each.command)}
-    gone = [each for number, each in pending.items() if number not in kept]
-    if not gone:
-        return kept
-    tracked.unpublished -= len(gone)
-    counted = [each.command.mark for each in gone if is_counted(tracked.upload, each.command.mark, each.plan)]
-    tracked.upload = recount(tracked.upload, counted, [each.command.mark for each in kept.values()])
-    return {number: _renumbered(each, tracked, now, marks) for number, each in kept.items()}
+    held = [Held(each.command, each.plan) for each in pending.values()]
+    tracked.upload, resolved = resolve(tracked.upload, held)
+    tracked.unpublished -= resolved.count(None)
+    return {
+        number: _as(command, each, tracked, now, marks)
+        for (number, each), command in zip(pending.items(), resolved, strict=True)
+        if command is not None
+    }
 
 
-def _renumbered(pending: PendingCommand, tracked: TrackedUpload, now: Millis, marks: Marks) -> PendingCommand:
-    mark = renumbered(tracked.upload, pending.command.mark)
-    if mark == pending.command.mark:
+def _as(
+    command: Command, pending: PendingCommand, tracked: TrackedUpload, now: Millis, marks: Marks
+) -> PendingCommand:
+    """The pending command with the number that it has now."""
+    if command is pending.command:
         return pending
-    command = evolve(pending.command, mark=mark)
     outgoing = encode(command, tracked.upload.id, tracked.upload, now, None, marks)
     return replace(pending, command=command, outgoing=outgoing)
 

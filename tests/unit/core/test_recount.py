@@ -2,10 +2,10 @@
 
 import pytest
 
-from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.commands import Command, Finish, Kind, Mark, RequestRestart, RetryNotice, StartStep
 from uploadpp.core.evolve import evolve
-from uploadpp.core.model import Millis
-from uploadpp.core.replay import is_counted, recount, renumbered
+from uploadpp.core.model import Millis, Upload
+from uploadpp.core.replay import Held, recount, resolve
 from uploadpp.core.states import Outcome, Stage
 from uploadpp.testing.builders import FRESH_URL, START, Story, begun, by_hand, config_of
 
@@ -20,6 +20,11 @@ def starts(*numbers: int, run: int = 1) -> list[Mark]:
     return [mark(Kind.START, number, "a", run) for number in numbers]
 
 
+def held(upload: Upload, *commands: Command) -> list[Held]:
+    """Commands that were decided by the present plan of the upload."""
+    return [Held(command, upload.plan) for command in commands]
+
+
 def resumed(times: int) -> Story:
     story = begun("a", "b")
     for _ in range(times):
@@ -30,9 +35,18 @@ def resumed(times: int) -> Story:
 def test_a_start_that_another_has_replaced_is_taken_back() -> None:
     upload = resumed(2).upload
     assert upload.step.attempts == 3
-    counted = recount(upload, starts(1, 2), starts(3))
+    counted, commands = resolve(upload, held(upload, *map(StartStep, starts(1, 2, 3))))
+    assert counted == recount(upload, starts(1, 2), starts(3))
     assert (counted.step.attempts, counted.step.started_at) == (1, upload.step.started_at)
-    assert renumbered(counted, starts(3)[0]) == starts(1)[0]
+    assert commands == [None, None, StartStep(starts(1)[0])]
+
+
+def test_without_a_dropped_command_nothing_is_recounted() -> None:
+    upload = resumed(0).upload
+    unpublished = evolve(upload, log=evolve(upload.log, start=None))
+    start = StartStep(starts(1)[0])
+    assert resolve(unpublished, held(upload, start)) == (unpublished, [start])
+    assert resolve(unpublished, []) == (unpublished, [])
 
 
 def test_what_is_in_the_log_still_counts() -> None:
@@ -58,9 +72,10 @@ def test_the_storage_was_told_as_often_as_it_was() -> None:
     story = begun()
     story.resumed()
     finishes = [mark(Kind.FINISH, number, "continue") for number in (1, 2)]
-    held = evolve(story.upload, log=evolve(story.upload.log, start=None))
-    counted = recount(held, finishes[:1], finishes[1:])
-    assert (counted.finishes, renumbered(counted, finishes[1])) == (1, finishes[0])
+    upload = evolve(story.upload, log=evolve(story.upload.log, start=None))
+    orders = [Finish(each, Outcome.CONTINUE) for each in finishes]
+    counted, commands = resolve(upload, held(upload, *orders))
+    assert (counted.finishes, commands) == (1, [None, orders[0]])
 
 
 def test_what_the_storage_was_told_counts_even_if_it_did_something_else() -> None:
@@ -120,9 +135,10 @@ def test_what_belongs_to_an_earlier_upload_of_the_id_takes_nothing_back() -> Non
 
 def test_a_notice_has_no_counter() -> None:
     upload = resumed(0).upload
-    notice = mark(Kind.RETRY, 2, "a")
-    assert recount(upload, [notice], []) == upload
-    assert renumbered(upload, notice) == notice
+    notice = RetryNotice(mark(Kind.RETRY, 2, "a"), 1, Millis(1))
+    assert recount(upload, [notice.mark], []) == upload
+    dropped = StartStep(mark(Kind.START, 1, "b"))
+    assert resolve(upload, held(upload, notice, dropped))[1] == [notice, None]
 
 
 @pytest.mark.parametrize(("kept", "start"), [([], 0), (starts(2), None)])
@@ -133,12 +149,19 @@ def test_what_is_taken_back_is_not_waited_for(kept: list[Mark], start: int | Non
     assert recount(unpublished, starts(1), kept).log.start == start
 
 
-@pytest.mark.parametrize(
-    ("kind", "steps", "counted"),
-    [(Kind.RESTART, "ab", True), (Kind.RESTART, "ba", False), (Kind.START, "ba", True)],
-)
-def test_requests_for_a_url_by_another_plan_are_not_in_the_counter(
-    kind: Kind, steps: str, *, counted: bool
-) -> None:
-    upload = begun("a", "b").upload
-    assert is_counted(upload, mark(kind, 1, "a"), config_of(*steps).steps) is counted
+@pytest.mark.parametrize(("steps", "left"), [("ab", 0), ("ba", 1)])
+def test_requests_for_a_url_by_another_plan_are_not_in_the_counter(steps: str, left: int) -> None:
+    story = Story(config_of("a", "b"))
+    story.arrives(expires_at=Millis(START))
+    story.cleaned()
+    assert story.upload.url_requests == 1
+    request = Held(RequestRestart(mark(Kind.RESTART, 1, "a")), config_of(*steps).steps)
+    counted, commands = resolve(story.upload, [request])
+    assert (counted.url_requests, commands) == (left, [None])
+
+
+def test_a_start_by_another_plan_is_in_the_counter() -> None:
+    story = begun("a", "b")
+    story.cleaned()
+    start = Held(StartStep(mark(Kind.START, 1, "a")), config_of("b", "a").steps)
+    assert resolve(story.upload, [start])[0].steps[0].attempts == 0
