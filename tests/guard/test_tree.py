@@ -56,7 +56,7 @@ def test_the_texts_of_events_are_in_one_file_on_each_side() -> None:
         for path in sorted((ROOT / "operator/uploadpp").rglob("*.py"))
         if re.search(r"\bNotice\(", path.read_text())
     ]
-    assert made == ["core/event_texts.py", "pipeline/event_texts.py"]
+    assert made == ["core/event_texts.py", "pipeline/fault_event_texts.py"]
 
 
 def test_no_trace_of_one_machine() -> None:

@@ -1,7 +1,7 @@
 """The texts of the Events that people see on a resource, as far as the core decides about them.
 
 A text that stays on the resource as its message is the same one, so callers take it from the notice. What
-other parts report is in `pipeline.event_texts`.
+other parts report is in `pipeline.fault_event_texts`.
 """
 
 from collections.abc import Sequence

@@ -16,7 +16,7 @@ from nats.js.api import ConsumerInfo
 
 from uploadpp.core.commands import Notice
 from uploadpp.core.inputs import ELSEWHERE
-from uploadpp.pipeline import event_texts
+from uploadpp.pipeline import fault_event_texts
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.consumers import strangers
 from uploadpp.wire.replaced import (
@@ -156,7 +156,7 @@ class LegacyService:
                 told_at = loop.time()
                 log.error(
                     "%s; the operator waits until then",
-                    event_texts.LEGACY_ADVICE if members else self.problem,
+                    fault_event_texts.LEGACY_ADVICE if members else self.problem,
                 )
             told = self.problem
             if members and not self.waited_for:
@@ -191,7 +191,7 @@ class LegacyService:
                 if self._beside:
                     log.error(
                         "%s; every step runs twice, and a second abort may delete the bytes of a file",
-                        event_texts.LEGACY_ADVICE,
+                        fault_event_texts.LEGACY_ADVICE,
                     )
                 else:
                     log.error(self.problem)
@@ -228,7 +228,7 @@ class LegacyService:
 
     def _announce(self, what: str) -> None:
         if self._tell is not None:
-            self._tell(event_texts.replaced_service_runs(what))
+            self._tell(fault_event_texts.replaced_service_runs(what))
 
     async def _look_at_others(self, consumers: list[ConsumerInfo]) -> None:
         alive = self._alive(strangers(consumers, self._owner))

@@ -15,7 +15,7 @@ from pathlib import Path
 from uploadpp.core.commands import Notice
 from uploadpp.kube.errors import OlderStoreError
 from uploadpp.kube.lease import LeaseLostError
-from uploadpp.pipeline import event_texts
+from uploadpp.pipeline import fault_event_texts
 from uploadpp.pipeline.fence import FencedError
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import UNEXPECTED, Metrics
@@ -119,7 +119,7 @@ class Faults:
         extra = {"upload": upload_id, "resource": name}
         log.error("internal error on an upload: %s; other uploads continue", where, extra=extra)
         if uid and self._post is not None:
-            self._post(name, uid, event_texts.operator_failed(error))
+            self._post(name, uid, fault_event_texts.operator_failed(error))
 
     def upload(self, upload_id: str, why: str) -> None:
         """An upload that the API server or NATS will never take."""

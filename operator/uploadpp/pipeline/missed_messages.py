@@ -11,7 +11,7 @@ from time import monotonic
 from prometheus_client import Counter
 
 from uploadpp.core.commands import Notice
-from uploadpp.pipeline import event_texts
+from uploadpp.pipeline import fault_event_texts
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,6 @@ class Missed:
             return
         self._quiet_until = now + QUIET_SECONDS
         count, self._untold = self._untold, 0
-        notice = event_texts.messages_missed(count, first, last)
+        notice = fault_event_texts.messages_missed(count, first, last)
         log.error(notice.message)
         self._tell(notice)

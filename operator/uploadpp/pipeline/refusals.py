@@ -19,7 +19,7 @@ from zlib import crc32
 
 from uploadpp.core.commands import Notice
 from uploadpp.kube.errors import ApiError, Refusal, UnavailableError
-from uploadpp.pipeline import event_texts
+from uploadpp.pipeline import fault_event_texts
 from uploadpp.pipeline.tracked_upload import Refused, TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
 
@@ -190,7 +190,7 @@ class Refusals:
             extra={"upload": tracked.upload.id, "reason": error.reason},
         )
         if not away:
-            self._news(event_texts.uploads_not_recorded(error.reason, error))
+            self._news(fault_event_texts.uploads_not_recorded(error.reason, error))
 
 
 def _is_for(tracked: TrackedUpload, reason: Refusal) -> bool:

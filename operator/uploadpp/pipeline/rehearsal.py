@@ -20,7 +20,7 @@ from typing import NoReturn
 from prometheus_client import Counter
 
 from uploadpp.core.commands import Notice
-from uploadpp.pipeline import event_texts
+from uploadpp.pipeline import fault_event_texts
 from uploadpp.pipeline.acks import AckTracker
 from uploadpp.wire.stream_message import StreamMessage
 
@@ -199,5 +199,5 @@ class Rehearsal:
             "sha256": hashlib.sha256(raw.data).hexdigest(),
             "type": kind[1].decode() if kind is not None else "unknown",
         }
-        log.error(event_texts.SET_ASIDE, extra=extra)
-        self._tell(event_texts.message_set_aside(extra))
+        log.error(fault_event_texts.SET_ASIDE, extra=extra)
+        self._tell(fault_event_texts.message_set_aside(extra))

@@ -18,7 +18,7 @@ from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION, resource_
 from uploadpp.core.states import Stage
 from uploadpp.kube.sealing import ForeignSealError, SealError, UnknownKeyError, sealed_with
 from uploadpp.kube.store import Stored, stored, version_of
-from uploadpp.pipeline import event_texts
+from uploadpp.pipeline import fault_event_texts
 from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.ports import Json, Notices, Seals
 from uploadpp.pipeline.shared import Shared
@@ -197,7 +197,7 @@ class ResourceEventHandler:
         planned = [step.name for step in tracked.upload.plan]
         if "steps" in resource["spec"] and listed != planned:
             uid = resource["metadata"]["uid"]
-            self._notices.post(tracked.name, uid, event_texts.already_begun(planned))
+            self._notices.post(tracked.name, uid, fault_event_texts.already_begun(planned))
         try:
             control = control_of(resource)
         except InvalidResourceError as error:

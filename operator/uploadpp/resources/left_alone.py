@@ -3,7 +3,7 @@
 import logging
 
 from uploadpp.core.naming import resource_name
-from uploadpp.pipeline import event_texts
+from uploadpp.pipeline import fault_event_texts
 from uploadpp.pipeline.faults import Faults
 from uploadpp.pipeline.ports import Json, Notices
 from uploadpp.pipeline.tracked_upload import TrackedUpload
@@ -28,7 +28,7 @@ class LeftAlone:
             return
         self._said.add(uid)
         log.error("resource ignored: %s", error, extra={"resource": name})
-        self._notices.post(name, uid, event_texts.left_alone(error))
+        self._notices.post(name, uid, fault_event_texts.left_alone(error))
 
     def failed(self, name: str, uid: str, error: Exception) -> None:
         """Our own code failed on a resource."""
@@ -39,7 +39,7 @@ class LeftAlone:
         log.error(
             "resource ignored: this is a bug, please report it", exc_info=error, extra={"resource": name}
         )
-        self._notices.post(name, uid, event_texts.cannot_be_handled(error))
+        self._notices.post(name, uid, fault_event_texts.cannot_be_handled(error))
 
     def overruled(self, tracked: TrackedUpload) -> None:
         """The storage announces an upload that was only known from a person's resource."""
@@ -50,7 +50,7 @@ class LeftAlone:
             self._forgotten.restore(tracked.stored.uid)  # it will be that of the upload
             return
         loser = {"metadata": {"name": tracked.name, "uid": tracked.stored.uid}}
-        self.report(loser, ValueError(event_texts.overruled(tracked.upload.id, own)))
+        self.report(loser, ValueError(fault_event_texts.overruled(tracked.upload.id, own)))
 
     def gone(self, uid: str) -> None:
         """The resource was deleted: a new one of the same uid does not come, so nothing is remembered."""

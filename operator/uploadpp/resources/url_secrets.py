@@ -11,7 +11,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Origin
 from uploadpp.kube.errors import ApiError, NotFoundError
-from uploadpp.pipeline import event_texts
+from uploadpp.pipeline import fault_event_texts
 from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.ports import Json, Notices, Resources
 from uploadpp.pipeline.shared import Shared
@@ -70,7 +70,7 @@ class UrlSecretReader:
         except ApiError as error:
             log.warning("cannot read the URL from the Secret: %s", error, extra={"upload": tracked.upload.id})
             if tracked.stored is not None and not tracked.gone:
-                notice = event_texts.url_secret_unreadable(_words(error))
+                notice = fault_event_texts.url_secret_unreadable(_words(error))
                 self._notices.post(tracked.name, tracked.stored.uid, notice)
             return ""
 
