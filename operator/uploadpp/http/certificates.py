@@ -38,13 +38,13 @@ class ClientContext(ssl.SSLContext):
             context.load_default_certs()
         return context
 
-    def trust_anybody(self) -> None:
+    def skip_verification(self) -> None:
         """Take any certificate of a server."""
         self.check_hostname = False
         self.verify_mode = ssl.CERT_NONE
 
-    def show(self, certificate: str, key: str) -> None:
-        """Show servers our own certificate; `key` is the file of its key, empty if it is in the same file.
+    def present(self, certificate: str, key: str) -> None:
+        """Present a client certificate; `key` is the file of its key, empty if it is in the same file.
 
         Raises:
             OSError: they cannot be used; `strerror` says why.

@@ -195,7 +195,7 @@ def tls_context(access: Access, authority: bytes, certificate: bytes, key: bytes
         context.name = access.server_name
     context.set_alpn_protocols(["http/1.1"])
     if access.insecure:
-        context.trust_anybody()
+        context.skip_verification()
     if certificate:
         _load_certificate(context, certificate, key)
     return context
@@ -207,7 +207,7 @@ def _load_certificate(context: ClientContext, certificate: bytes, key: bytes) ->
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(certificate.rstrip() + b"\n" + key)
-        context.show(path, "")
+        context.present(path, "")
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigError(f"client-certificate and client-key cannot be used: {reason}") from None

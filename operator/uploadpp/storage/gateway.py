@@ -28,7 +28,7 @@ def tls_context(*, insecure: bool, ca_file: Path | None) -> ssl.SSLContext:
     """
     context = ClientContext.trusting(read_bundle(ca_file))
     if insecure and ca_file is None:
-        context.trust_anybody()
+        context.skip_verification()
     return context
 
 

@@ -66,9 +66,9 @@ def _context(options: NatsOptions) -> ssl.SSLContext:
     context = ClientContext.trusting(read_bundle(options.tls_ca_file))
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if options.tls_insecure and not options.tls_ca_file:
-        context.trust_anybody()
+        context.skip_verification()
     if options.tls_cert_file:
-        context.show(options.tls_cert_file, options.tls_key_file)
+        context.present(options.tls_cert_file, options.tls_key_file)
     return context
 
 
