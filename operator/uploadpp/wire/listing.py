@@ -7,9 +7,11 @@ only those consumers are asked for that may matter.
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from operator import attrgetter
+from typing import TypeVar
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -31,6 +33,7 @@ MOST_UNKNOWN = 64
 ATTEMPTS = 3
 MOST_TEXT, MOST_ITEMS = 4096, 64
 _KNOWN = OTHERS | {*SERVICES.values()}
+T = TypeVar("T")
 
 
 class ListMemory:
@@ -91,12 +94,12 @@ async def consumers_of(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
 
 async def _consumers_of(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
     if not isinstance(js, SafeJetStream) or js.lists is None:
-        return [each async for each in _listed(js, stream)]
+        return await _listed(js, stream)
     if js.lists.is_large:
         return await _by_name(js, stream)
     connections = js.connections
     try:
-        found = [each async for each in _listed(js, stream)]
+        found = await _listed(js, stream)
     except _LargeListError:
         pass
     except (NatsError, TimeoutError):
@@ -109,28 +112,47 @@ async def _consumers_of(js: JetStreamContext, stream: str) -> list[ConsumerInfo]
     return await _by_name(js, stream)
 
 
-async def _listed(js: JetStreamContext, stream: str) -> AsyncIterator[ConsumerInfo]:
+async def _read_pages(
+    page_at: Callable[[int], Awaitable[list[T]]], name_of: Callable[[T], str], take: Callable[[list[T]], None]
+) -> None:
+    """Hand each page of a list of consumers to `take`.
+
+    Args:
+        page_at: returns the page that begins after so many entries; an empty one is the end.
+        name_of: the name of the consumer that an entry is about.
+        take: called once for each page, in order.
+
+    Raises:
+        _EndlessListError: a page has nothing new, or the list is too long.
+    """
     names: set[str] = set()
     offset = 0
-    while page := await js.consumers_info(stream, offset=offset):
+    while page := await page_at(offset):
         known = len(names)
-        names.update(each.name for each in page)
+        names.update(map(name_of, page))
         offset += len(page)
         if len(names) == known or len(names) > MOST_CONSUMERS:
             raise _EndlessListError
+        take(page)
+
+
+async def _listed(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
+    found: list[ConsumerInfo] = []
+
+    def take(page: list[ConsumerInfo]) -> None:
         if isinstance(js, SafeJetStream) and js.largest > LARGE_BYTES and js.lists is not None:
             raise _LargeListError
-        for each in page:
-            yield shortened(each)
+        found.extend(map(shortened, page))
+
+    await _read_pages(lambda offset: js.consumers_info(stream, offset=offset), attrgetter("name"), take)
+    return found
 
 
 async def _by_name(js: SafeJetStream, stream: str) -> list[ConsumerInfo]:
     names: dict[str, None] = {}
-    while page := await js.consumer_names(stream, len(names)):
-        known = len(names)
-        names.update(dict.fromkeys(page))
-        if len(names) == known or len(names) > MOST_CONSUMERS:
-            raise _EndlessListError
+    await _read_pages(
+        lambda offset: js.consumer_names(stream, offset), str, lambda page: names.update(dict.fromkeys(page))
+    )
     chosen = [name for name in names if _matters(name)]
     chosen += [name for name in names if not _matters(name)][:MOST_UNKNOWN]
     found: list[ConsumerInfo] = []
