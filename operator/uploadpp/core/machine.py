@@ -30,7 +30,17 @@ from uploadpp.core.inputs import (
     UploadReady,
 )
 from uploadpp.core.model import Millis, Upload
-from uploadpp.core.rules import absence, answers, arrival, control, elsewhere, order, own_events, timers, turn
+from uploadpp.core.rules import (
+    absence,
+    admission,
+    answers,
+    arrival,
+    control,
+    elsewhere,
+    order,
+    own_events,
+    timers,
+)
 from uploadpp.core.states import ENDED, IN_STEP, UNHEARD, Ignored, Stage
 
 RuleFunction = Callable[[Upload, Any, Millis, Config], Decision]
@@ -102,7 +112,7 @@ TABLE: tuple[Row, ...] = (
         {Stage.AWAITING_READY},
     ),
     _row(Absent, absence.ASKED_ABOUT, absence.absent, {Stage.GONE}),
-    _row(Granted, {Stage.QUEUED}, turn.granted, STARTED - {Stage.QUEUED} | {Stage.AWAITING_READY}),
+    _row(Granted, {Stage.QUEUED}, admission.granted, STARTED - {Stage.QUEUED} | {Stage.AWAITING_READY}),
     _row(Follows, IN_STEP | {Stage.PENDING}, order.follows),
     _row(Foremost, {Stage.AWAITING_TURN}, order.foremost, {Stage.AWAITING_READY, Stage.SUSPENDED}),
     _row(Tick, {Stage.RUNNING}, timers.check_running, AFTER_FAILURE),

@@ -25,11 +25,11 @@ from uploadpp.core.moves import (
     request_url,
     start_step,
 )
+from uploadpp.core.rules.admission import granted
 from uploadpp.core.rules.control import spec_changed
 from uploadpp.core.rules.order import foremost
 from uploadpp.core.rules.planning import by_plan, of_another_plan, withdrawn
 from uploadpp.core.rules.timers import fire, wake_at
-from uploadpp.core.rules.turn import granted
 from uploadpp.core.states import DesiredState, Ignored, OnTooLarge, Outcome, Stage, StepReason, StepState
 
 

@@ -7,8 +7,8 @@ from uploadpp.core.model import Millis, Upload
 from uploadpp.core.moves import as_edited, begin_step
 
 
-def granted(upload: Upload, place: Granted, now: Millis, config: Config) -> Decision:
+def granted(upload: Upload, grant: Granted, now: Millis, config: Config) -> Decision:
     """Start the step; a resource that was edited while nobody looked has another end of waiting."""
-    del place
+    del grant
     edited = as_edited(upload, now, config)
     return edited if edited is not None else begin_step(upload, upload.cursor, now, config)
