@@ -49,7 +49,7 @@ Decide = Callable[[Upload], Union[Patch, Delete, Skip]]
 
 
 class Disposition(Enum):
-    """What became of the wish for one upload."""
+    """What became of the request for one upload."""
 
     APPLIED = "asked"
     LEFT = "left"
@@ -189,11 +189,13 @@ class Batch:
         for _ in range(CONFLICTS):
             if not self._still(upload):
                 return Result(Disposition.LEFT, upload, "it no longer matches")
-            wish = self._decide(upload)
-            if isinstance(wish, Skip):
-                return Result(Disposition.REFUSED if wish.refused else Disposition.LEFT, upload, wish.why)
+            request = self._decide(upload)
+            if isinstance(request, Skip):
+                return Result(
+                    Disposition.REFUSED if request.refused else Disposition.LEFT, upload, request.why
+                )
             try:
-                return Result(Disposition.APPLIED, self._carry_out(wish, upload), wish.word)
+                return Result(Disposition.APPLIED, self._carry_out(request, upload), request.word)
             except ConflictError:
                 try:
                     upload = Upload(self._client.get(upload.path()))
@@ -207,12 +209,12 @@ class Batch:
                 return Result(Disposition.REFUSED, upload, str(error))
         return Result(Disposition.REFUSED, upload, "the resource keeps changing; try again")
 
-    def _carry_out(self, wish: Patch | Delete, upload: Upload) -> Upload:
+    def _carry_out(self, request: Patch | Delete, upload: Upload) -> Upload:
         uid, version = upload.meta["uid"], upload.meta["resourceVersion"]
-        if isinstance(wish, Delete):
+        if isinstance(request, Delete):
             self._client.delete(upload.path(), uid, version, dry_run=self._dry_run)
             return upload
-        body: Json = {"metadata": {"uid": uid, "resourceVersion": version}, "spec": wish.spec}
+        body: Json = {"metadata": {"uid": uid, "resourceVersion": version}, "spec": request.spec}
         return Upload(self._client.patch(upload.path(), body, dry_run=self._dry_run))
 
 

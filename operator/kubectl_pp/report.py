@@ -88,7 +88,7 @@ def _until_answered(
 
 
 def _is_carried_out(batch_result: BatchResult, latest: dict[tuple[str, str], Upload]) -> bool:
-    """Whether one wish for many was granted."""
+    """Whether one request for many was granted."""
     proofs = [(latest[key], token) for key, token in batch_result.proofs.items() if key in latest]
     return bool(proofs) and all(u.observed_token == token and not u.refusal for u, token in proofs)
 

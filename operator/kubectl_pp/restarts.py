@@ -59,24 +59,24 @@ def ask_again(context: Context) -> int:
         context.screen.note(
             f"{len(uploads):,} uploads; if this is interrupted, continue with --repeat={token}"
         )
-    wishes = _Wishes(context, token, old=old)
-    batch_result = _by_step(context, wishes, uploads, version, token) if wishes.of_step else None
+    requests = _Requests(context, token, old=old)
+    batch_result = _by_step(context, requests, uploads, version, token) if requests.of_step else None
     if batch_result is None:
-        batch_result = Batch(context, wishes.decide, wishes.still).run(uploads, options.verb)
+        batch_result = Batch(context, requests.decide, requests.still).run(uploads, options.verb)
     return conclude(context, batch_result, BulkReport(options.verb, again, limit))
 
 
 def _by_step(
-    context: Context, wishes: _Wishes, uploads: list[Upload], version: str, token: str
+    context: Context, requests: _Requests, uploads: list[Upload], version: str, token: str
 ) -> BatchResult | None:
-    """Ask by one wish for the whole step; None when each upload has to be asked."""
-    wish = StepResume(context, context.options.step, token, wishes.decide)
-    if context.options.repeat and wish.was_made(context.namespace):
+    """Ask by one request for the whole step; None when each upload has to be asked."""
+    request = StepResume(context, context.options.step, token, requests.decide)
+    if context.options.repeat and request.was_made(context.namespace):
         return BatchResult([Result(Disposition.LEFT, u, ASKED_BEFORE) for u in uploads], acted_on)
     if len(uploads) < MANY:
         return None
     try:
-        return wish.make(uploads, version)
+        return request.make(uploads, version)
     except UnavailableError:
         raise
     except PluginError as error:
@@ -107,7 +107,7 @@ def _old_language(context: Context) -> bool:
     return old and not (options.verb == "restart" and (options.restart or options.from_step or options.force))
 
 
-class _Wishes:
+class _Requests:
     """What to ask of each upload."""
 
     def __init__(self, context: Context, token: str, *, old: bool) -> None:

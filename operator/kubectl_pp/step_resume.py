@@ -1,4 +1,4 @@
-"""Resuming everything that is in a step by one wish, which the operator hands on through its log.
+"""Resuming everything that is in a step by one request, which the operator hands on through its log.
 
 A patch for each upload costs the API server as much as the statuses that answer it, and more
 than all the rest; 5,000 of them are a matter of minutes on a small cluster.
@@ -15,11 +15,11 @@ from kubectl_pp.upload import DesiredState, Outcome, Upload, collection
 from uploadpp.core.states import RestartMode
 
 MANY = 50
-"""Fewer uploads get a patch each: then every one of them shows the wish it answers."""
+"""Fewer uploads get a patch each: then every one of them shows the request it answers."""
 
 
 class StepResume:
-    """The wish that all uploads in a step go on."""
+    """The request that all uploads in a step go on."""
 
     def __init__(self, context: Context, step: str, token: str, decide: Decide) -> None:
         self._client = context.client
@@ -29,11 +29,11 @@ class StepResume:
         self._decide = decide
 
     def was_made(self, namespace: str | None) -> bool:
-        """Whether an upload has this very wish already, in whatever step it is by now."""
+        """Whether an upload has this very request already, in whatever step it is by now."""
         found = self._client.items(collection(namespace), {})
-        wishes = (item["spec"].get("restart", {}) for item in found)
+        requests = (item["spec"].get("restart", {}) for item in found)
         same = {"token": self._token, "mode": RestartMode.RESUME_STEP}
-        return any(same.items() <= wish.items() for wish in wishes)
+        return any(same.items() <= request.items() for request in requests)
 
     def make(self, uploads: list[Upload], version: str) -> BatchResult:
         """Ask for it, once in each namespace.
@@ -43,7 +43,7 @@ class StepResume:
             version: of that list.
 
         Raises:
-            PluginError: the CRD is older than such wishes.
+            PluginError: the CRD is older than such requests.
         """
         results = [self._alone(upload) for upload in uploads]
         todo = {result.upload.namespace for result in results if result.disposition is Disposition.APPLIED}
@@ -75,23 +75,23 @@ class StepResume:
         return BatchResult(results, has_moved, interrupt.came, version=version, proofs=proofs)
 
     def _alone(self, upload: Upload) -> Result:
-        """What the wish means for one of them."""
+        """What the request means for one of them."""
         if upload.desired == DesiredState.SUSPENDED:
             return Result(Disposition.LEFT, upload, "it is suspended; unsuspend continues it")
         if upload.outcome == Outcome.ABORT:
             text = "an abort is not repeated: that would make the storage remove the bytes"
             return Result(Disposition.REFUSED, upload, text)
-        wish = self._decide(upload)
-        if isinstance(wish, Skip):
-            return Result(Disposition.REFUSED if wish.refused else Disposition.LEFT, upload, wish.why)
-        return Result(Disposition.APPLIED, upload, wish.word)
+        request = self._decide(upload)
+        if isinstance(request, Skip):
+            return Result(Disposition.REFUSED if request.refused else Disposition.LEFT, upload, request.why)
+        return Result(Disposition.APPLIED, upload, request.word)
 
     def _ask(self, uploads: list[Upload]) -> Upload:
-        """Write the wish into one of them, it does not matter which; returns that one."""
-        wish = {"token": self._token, "mode": RestartMode.RESUME_STEP, "fromStep": self._step}
+        """Write the request into one of them, it does not matter which; returns that one."""
+        request = {"token": self._token, "mode": RestartMode.RESUME_STEP, "fromStep": self._step}
         for upload in uploads[: CONFLICTS * 10]:
             identity = {"uid": upload.meta["uid"], "resourceVersion": upload.meta["resourceVersion"]}
-            body = {"metadata": identity, "spec": {"restart": wish}}
+            body = {"metadata": identity, "spec": {"restart": request}}
             try:
                 self._client.patch(upload.path(), body, dry_run=self._dry_run)
             except (ConflictError, MissingError):

@@ -155,13 +155,13 @@ class Upload:
 
     @property
     def refusal(self) -> str:
-        """Why a wish was refused; empty when it was not."""
+        """Why a request was refused; empty when it was not."""
         text = self.message
         return text.removeprefix("restart refused: ") if text.startswith("restart refused: ") else ""
 
     @property
     def observed_token(self) -> str:
-        """The last wish in spec.restart that the operator has acted on."""
+        """The last request in spec.restart that the operator has acted on."""
         return str(self.status.get("observedToken", ""))
 
     @property

@@ -53,7 +53,7 @@ def test_interrupted_and_repeated(pp: Plugin, writer: Writer) -> None:
 
 @pytest.mark.timeout(180)
 def test_a_whole_step_is_one_wish(pp: Plugin, writer: Writer) -> None:
-    """However many uploads there are; and the same wish is never made twice."""
+    """However many uploads there are; and the same request is never made twice."""
     writer.put_all([at(f"upload-{i:03}", ago_minutes=5) for i in range(100)])
     writer.put(at("elsewhere", StepFinished("virusscan", "continue"), ago_minutes=5))
     process = pp.start("restart", "-s", "virusscan")
@@ -65,9 +65,9 @@ def test_a_whole_step_is_one_wish(pp: Plugin, writer: Writer) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    (wish,) = [item["spec"]["restart"] for item in writer.list() if "restart" in item["spec"]]
+    (request,) = [item["spec"]["restart"] for item in writer.list() if "restart" in item["spec"]]
     token = first.strip().rpartition("=")[2]
-    assert wish == {"token": token, "mode": "ResumeStep", "fromStep": "virusscan"}
+    assert request == {"token": token, "mode": "ResumeStep", "fromStep": "virusscan"}
 
     asked = next(i["metadata"]["name"] for i in writer.list() if "restart" in i["spec"])
     writer.set_status(asked, {**writer.get(asked)["status"], "currentStep": "policies"})

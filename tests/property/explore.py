@@ -70,7 +70,7 @@ ZERO = Millis(0)
 OVER = {StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED}
 OUTCOMES = ("continue", "retry", "abort", "delete", "nonsense")
 RESTART = RestartRequest(token="", mode=RestartMode.RESTART)
-WISHES = (
+REQUESTS = (
     RestartRequest(token="", mode=RestartMode.RESUME),
     RestartRequest(token="", mode=RestartMode.RESUME_STEP),
     RESTART,
@@ -222,8 +222,8 @@ def _controls(upload: Upload) -> Iterator[Control]:
     for desired in DesiredState:
         yield evolve(now, desired=desired)
     yield evolve(now, desired=DesiredState.CANCELLED, cancel_policy=CancelPolicy.DELETE)
-    for wish in WISHES:
-        fresh = evolve(wish, token=f"t{generation}")
+    for request in REQUESTS:
+        fresh = evolve(request, token=f"t{generation}")
         yield evolve(now, restart=fresh, desired=DesiredState.ACTIVE)
     yield evolve(now, restart=evolve(RESTART, token=f"t{generation}"), desired=upload.control.desired)
 

@@ -202,9 +202,9 @@ OTHERS: tuple[Input, ...] = (
 @st.composite
 def controls(draw: st.DrawFn, now: Control, number: int) -> Control:
     """What a person may make of the spec."""
-    wish = RestartRequest(token=f"t{number}", mode=draw(st.sampled_from(RestartMode)))
-    wish = evolve(wish, from_step=draw(st.sampled_from(["", "", "b", "absent"])))
-    restart = draw(st.sampled_from([now.restart, wish]))
+    request = RestartRequest(token=f"t{number}", mode=draw(st.sampled_from(RestartMode)))
+    request = evolve(request, from_step=draw(st.sampled_from(["", "", "b", "absent"])))
+    restart = draw(st.sampled_from([now.restart, request]))
     desired = draw(st.sampled_from(DesiredState))
     if now.desired is DesiredState.CANCELLED and restart is now.restart:
         desired = DesiredState.CANCELLED  # the API server admits nothing else
@@ -234,7 +234,7 @@ def replayed(life: Life, moment: Moment | None, log: list[Entry]) -> Replay:
 def same(one: Upload | None, other: Upload | None) -> bool:
     """Whether two states are the same but for times and words, and one thing the log cannot tell.
 
-    Whether a wish was granted or refused before something else took its place is not published.
+    Whether a request was granted or refused before something else took its place is not published.
     """
     if one is None or other is None:
         return False

@@ -195,9 +195,9 @@ class Comparison(RuleBasedStateMachine):
         mode = draw(st.sampled_from(RestartMode))
         step = draw(st.sampled_from(["", "", "a", "b", "absent"]))
         self.tokens += 1
-        wish = RestartRequest(token=f"t{self.tokens}", mode=mode, from_step=step)
-        self.story.edited(evolve(self.story.upload.control, restart=wish, desired=DesiredState.ACTIVE))
-        self.hear(self.book.restarted(mode, wish.token, step, self.now))
+        request = RestartRequest(token=f"t{self.tokens}", mode=mode, from_step=step)
+        self.story.edited(evolve(self.story.upload.control, restart=request, desired=DesiredState.ACTIVE))
+        self.hear(self.book.restarted(mode, request.token, step, self.now))
 
     def look_again(self, draw: Draw) -> None:
         """The spec is looked at again, as after downtime."""

@@ -63,7 +63,7 @@ class UploadReady:
 class Resume:
     """ResumePostprocessing; `step` set means: only uploads in that step.
 
-    `token` is that of `spec.restart` when it was a wish there that we have published.
+    `token` is that of `spec.restart` when it was a request there that we have published.
     """
 
     step: str = ""

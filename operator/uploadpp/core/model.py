@@ -162,7 +162,7 @@ class StepStatus(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartRequest:
-    """A person's wish in `spec.restart`; a new token is a new wish."""
+    """A person's request in `spec.restart`; a new token is a new request."""
 
     token: str
     mode: RestartMode = RestartMode.RESTART

@@ -223,8 +223,8 @@ class Story:
         desired: DesiredState = DesiredState.ACTIVE,
     ) -> AnyDecision:
         """`spec.restart` was set."""
-        wish = RestartRequest(token=token, mode=mode, from_step=from_step)
-        return self.edited(evolve(self.upload.control, restart=wish, desired=desired))
+        request = RestartRequest(token=token, mode=mode, from_step=from_step)
+        return self.edited(evolve(self.upload.control, restart=request, desired=desired))
 
 
 def mark_of(story: Story, kind: Kind, number: int, detail: str = "", token: str = "", run: int = 1) -> Mark:

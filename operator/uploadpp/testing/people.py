@@ -67,11 +67,11 @@ class People:
     def _restart(self, upload: str) -> None:
         self._tokens += 1
         mode = self._random.choice(list(RestartMode))
-        wish = {"token": f"t{self._tokens}", "mode": mode.value}
+        request = {"token": f"t{self._tokens}", "mode": mode.value}
         names = [plan.name for plan in self._sim.config.steps]
         if names and self._random.random() < 0.3:  # noqa: PLR2004
-            wish["fromStep"] = self._random.choice(names)
-        if self._edit(upload, restart=wish, desiredState=DesiredState.ACTIVE.value):
+            request["fromStep"] = self._random.choice(names)
+        if self._edit(upload, restart=request, desiredState=DesiredState.ACTIVE.value):
             self._sim.doings.tokens[upload] += 1
             self._sim.doings.again.add(upload)
 

@@ -96,14 +96,14 @@ def _ask(sim: Simulation, case: str) -> None:
         later(3.0, sim.world.announce, "up-1")
     elif case == "cleaned, then announced while suspended":
 
-        def wish(desired: DesiredState) -> None:
+        def want(desired: DesiredState) -> None:
             if "up-1" in sim.server.resources:
                 sim.server.edit("person", "up-1", desiredState=desired.value)
 
         later(2.0, sim.journal.publish, "CleanUpload", {"UploadID": "up-1"})
-        later(2.5, wish, DesiredState.SUSPENDED)
+        later(2.5, want, DesiredState.SUSPENDED)
         later(3.0, sim.world.announce, "up-1")
-        later(40.0, wish, DesiredState.ACTIVE)
+        later(40.0, want, DesiredState.ACTIVE)
 
 
 def crashes(case: str, seconds: float, pod: str = "", places: int | None = None) -> Iterator[Result]:

@@ -344,7 +344,7 @@ def test_what_a_restart_passed_over_stays_as_it_was_when_a_later_step_is_met() -
     [(None, "Waiting Waiting"), (0, "Waiting Waiting"), (1, "Skipped Waiting"), (2, "Skipped Skipped")],
 )
 def test_what_a_later_run_has_left_out_is_what_its_events_say(first: int | None, states: str) -> None:
-    """The wish for it is gone from the spec; an earlier version did not say where the run began."""
+    """The request for it is gone from the spec; an earlier version did not say where the run began."""
     story = begun("a", "b", "c")
     planned = None if first is None else Planned(story.upload.plan, first)
     echo = Published(mark_of(story, Kind.START, 1, "c", run=2), SEQUENCE, planned)

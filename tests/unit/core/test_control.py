@@ -137,7 +137,7 @@ def test_cancel_is_too_late_once_the_order_is_out_and_says_so() -> None:
 
 
 def test_what_is_out_already_as_the_cancel_would_have_it_is_not_too_late() -> None:
-    """The same wish is met again after our own change of the spec."""
+    """The same request is met again after our own change of the spec."""
     story = begun("a")
     story.wanted(CANCELLED)
     again = story.tell(SpecChanged(evolve(story.upload.control, generation=9)))
@@ -208,8 +208,8 @@ def test_mode_resume_step_asks_all_uploads_of_the_step_through_the_log() -> None
 def test_a_wish_for_a_step_that_is_met_in_the_log_is_not_sent_again() -> None:
     """Killed after publishing: the status that says so was not written, and may be long outdated."""
     story = begun("a", "b")
-    wish = RestartRequest(token="t1", mode=RestartMode.RESUME_STEP)
-    story.state = evolve(story.upload, control=Control(restart=wish, generation=2))
+    request = RestartRequest(token="t1", mode=RestartMode.RESUME_STEP)
+    story.state = evolve(story.upload, control=Control(restart=request, generation=2))
     story.answers("continue")
     story.tell(Resume("a", "t1"))  # the upload was in `a` when it was asked for
     assert (story.upload.current_step, story.upload.step.attempts) == ("b", 1)

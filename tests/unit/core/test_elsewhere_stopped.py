@@ -161,8 +161,8 @@ def edited_during_a_replay(control: Control) -> Story:
 
 
 def test_a_start_after_a_delay_counts_until_a_restart_is_looked_at() -> None:
-    wish = RestartRequest(token="again")
-    story = edited_during_a_replay(Control(restart=wish, generation=2))
+    request = RestartRequest(token="again")
+    story = edited_during_a_replay(Control(restart=request, generation=2))
     assert (story.upload.stage, story.upload.current_step) == (Stage.RUNNING, "b")
     decision = decide(story.upload, UPLOAD_ID, SpecChanged(story.upload.control), story.now, story.config)
     assert decision.upload is not None

@@ -152,8 +152,8 @@ def test_cancel_ends_it_and_tells_the_storage_nothing(policy: CancelPolicy) -> N
 
 
 def test_what_a_restored_spec_asks_for_is_not_done_again() -> None:
-    wish = RestartRequest(token="t1", mode=RestartMode.FORCE_RESTART)
-    story = looked_at(Control(restart=wish))
+    request = RestartRequest(token="t1", mode=RestartMode.FORCE_RESTART)
+    story = looked_at(Control(restart=request))
     assert (story.upload.stage, story.published) == (Stage.HELD, [])
     assert looked_at(Control(desired=DesiredState.CANCELLED)).published == []
     assert looked_at(Control(desired=DesiredState.CANCELLED)).upload.stage is Stage.CANCELLED

@@ -94,12 +94,12 @@ def test_texts_are_not_run_together() -> None:
 
 
 def test_a_forged_event_is_what_anybody_may_say() -> None:
-    """A Resume is for everybody to send; that a wish was carried out only we can say."""
-    wish = ResumeStep(Mark(Kind.RESUME, NOW, 1, 1, "t1", "t1"), "virusscan")
-    assert read(sent(wish, Marks([KEY])), Marks([KEY])) == Resume("virusscan", "t1")
-    assert read(sent(wish, Marks([FOREIGN])), Marks([KEY])) == Resume("virusscan", "")
-    other = sent(ResumeStep(wish.mark, "policies"), Marks([FOREIGN]))
-    other["Metadata"][SIGNATURE_KEY] = sent(wish, Marks([KEY]))["Metadata"][SIGNATURE_KEY]
+    """A Resume is for everybody to send; that a request was carried out only we can say."""
+    request = ResumeStep(Mark(Kind.RESUME, NOW, 1, 1, "t1", "t1"), "virusscan")
+    assert read(sent(request, Marks([KEY])), Marks([KEY])) == Resume("virusscan", "t1")
+    assert read(sent(request, Marks([FOREIGN])), Marks([KEY])) == Resume("virusscan", "")
+    other = sent(ResumeStep(request.mark, "policies"), Marks([FOREIGN]))
+    other["Metadata"][SIGNATURE_KEY] = sent(request, Marks([KEY]))["Metadata"][SIGNATURE_KEY]
     assert read(other, Marks([KEY])) == Resume("policies", "")
 
 

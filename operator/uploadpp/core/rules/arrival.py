@@ -68,11 +68,11 @@ def arrival_of_pending(upload: Upload, arrived: BytesReceived, now: Millis, conf
 
 def hold_restored(upload: Upload, now: Millis, config: Config) -> Decision:
     """The resource has lost its status: what its spec asks for may have been carried out long ago."""
-    wish = upload.control.restart
+    request = upload.control.restart
     seen = evolve(
         upload,
         observed_generation=upload.control.generation,
-        observed_token=wish.token if wish is not None else "",
+        observed_token=request.token if request is not None else "",
     )
     if upload.control.desired is DesiredState.CANCELLED:
         return end_untold(seen, now, config)

@@ -32,7 +32,7 @@ FOLDED = {Stage.RUNNING, Stage.AWAITING_READY}
 """Stages in which a Resume publishes something again: in a loop it would do so for each upload each time."""
 
 UNMOVED = {Stage.PENDING, Stage.SUSPENDED}
-"""Stages that the desired state may lead out of: that comes before a wish for others."""
+"""Stages that the desired state may lead out of: that comes before a request for others."""
 
 
 def resume_unknown(now: Millis) -> UnknownDecision:
@@ -44,21 +44,21 @@ def resume_unknown(now: Millis) -> UnknownDecision:
     return UnknownDecision((RequestRestart(Mark(Kind.RESTART, second, 0, 1)),))
 
 
-def resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decision:
+def resume(upload: Upload, request: Resume, now: Millis, config: Config) -> Decision:
     """Do again what the upload waits for, with the pending timer cancelled (F15, F17)."""
-    if not has_pending_step_resume(upload, wish.token):
-        if wish.step and upload.stage in FOLDED and now - upload.since < FOLD_MS:
+    if not has_pending_step_resume(upload, request.token):
+        if request.step and upload.stage in FOLDED and now - upload.since < FOLD_MS:
             why = "it was started less than a second ago, which is what the resume asks for"
             return ignore(upload, Ignored.DUPLICATE, why)
-        return _resume(upload, wish, now, config)
-    # The wish in the spec is in the log, and what it led to was not stored before a crash.
-    granted = evolve(upload, observed_token=wish.token, restarts=upload.restarts + 1)
-    decision = _resume(granted, wish, now, config)
+        return _resume(upload, request, now, config)
+    # The request in the spec is in the log, and what it led to was not stored before a crash.
+    granted = evolve(upload, observed_token=request.token, restarts=upload.restarts + 1)
+    decision = _resume(granted, request, now, config)
     return Decision(granted) if decision.ignored else decision
 
 
-def _resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decision:
-    refusal = _nothing_to_resume(upload, wish)
+def _resume(upload: Upload, request: Resume, now: Millis, config: Config) -> Decision:
+    refusal = _nothing_to_resume(upload, request)
     if refusal is not None:
         return ignore(upload, *refusal)
     match upload.stage:
@@ -78,9 +78,9 @@ def _resume(upload: Upload, wish: Resume, now: Millis, config: Config) -> Decisi
 
 
 def has_pending_step_resume(upload: Upload, token: str) -> bool:
-    """Whether an upload has a wish for its whole step, of this token, that was not carried out yet."""
-    wish = upload.control.restart
-    pending = wish is not None and wish.mode is RestartMode.RESUME_STEP and wish.token == token
+    """Whether an upload has a request for its whole step, of this token, that was not carried out yet."""
+    request = upload.control.restart
+    pending = request is not None and request.mode is RestartMode.RESUME_STEP and request.token == token
     return pending and upload.observed_token != token
 
 
@@ -89,9 +89,9 @@ def concerns(upload: Upload, event: Resume) -> bool:
     return upload.current_step == event.step or has_pending_step_resume(upload, event.token)
 
 
-def _nothing_to_resume(upload: Upload, wish: Resume) -> tuple[Ignored, str] | None:
-    if wish.step and wish.step != upload.current_step:
-        return Ignored.OTHER_STEP, f"the upload is not in step {wish.step}"
+def _nothing_to_resume(upload: Upload, request: Resume) -> tuple[Ignored, str] | None:
+    if request.step and request.step != upload.current_step:
+        return Ignored.OTHER_STEP, f"the upload is not in step {request.step}"
     if upload.stage.in_step and upload.control.desired is DesiredState.SUSPENDED:
         return Ignored.SUSPENDED, "the upload is suspended; set spec.desiredState to Active"
     if upload.stage in UNHEARD | {Stage.PENDING} and upload.control.desired is DesiredState.CANCELLED:
@@ -159,29 +159,29 @@ def _cancelled(upload: Upload, now: Millis, config: Config) -> Decision:
     return cancel(upload, now)
 
 
-def restart(upload: Upload, wish: RestartRequest, now: Millis, config: Config) -> Decision:
+def restart(upload: Upload, request: RestartRequest, now: Millis, config: Config) -> Decision:
     """Answer a new `spec.restart` token: resume, a new run, or a refusal that says why (F13)."""
-    asked = evolve(upload, observed_token=wish.token)
-    refusal = _refusal(asked, wish)
+    asked = evolve(upload, observed_token=request.token)
+    refusal = _refusal(asked, request)
     if refusal:
         return _refused(asked, refusal, now, config)
     granted = evolve(asked, restarts=asked.restarts + 1)
-    if wish.mode is RestartMode.RESUME_STEP:
+    if request.mode is RestartMode.RESUME_STEP:
         # This upload too goes on when the event comes back: one message, and so done for all or for none.
-        step = wish.from_step or upload.current_step
-        mark = Mark(Kind.RESUME, granted.received_at, granted.run, 1, wish.token, wish.token)
-        return Decision(granted, (ResumeStep(mark, step),), (event_texts.step_resumed(step, wish.token),))
-    if wish.mode is RestartMode.RESUME:
+        step = request.from_step or upload.current_step
+        mark = Mark(Kind.RESUME, granted.received_at, granted.run, 1, request.token, request.token)
+        return Decision(granted, (ResumeStep(mark, step),), (event_texts.step_resumed(step, request.token),))
+    if request.mode is RestartMode.RESUME:
         decision = _resume(granted, Resume(), now, config)
         if decision.ignored:
             return _refused(asked, decision.why, now, config)
     else:
         names = [step.name for step in granted.plan]
-        first = names.index(wish.from_step) if wish.from_step else 0
+        first = names.index(request.from_step) if request.from_step else 0
         if _has_just_begun(granted, first, now):
             return Decision(granted)
         decision = begin_run(granted, now, config, first)
-    notice = event_texts.restarted(wish.mode, wish.token)
+    notice = event_texts.restarted(request.mode, request.token)
     return evolve(decision, notices=(notice, *decision.notices))
 
 
@@ -192,17 +192,17 @@ def _has_just_begun(upload: Upload, first: int, now: Millis) -> bool:
     return begun and recent and upload.restarts > 1 and upload.step.attempts == 1
 
 
-def _refusal(upload: Upload, wish: RestartRequest) -> str:
-    of_step = wish.mode is RestartMode.RESUME_STEP
+def _refusal(upload: Upload, request: RestartRequest) -> str:
+    of_step = request.mode is RestartMode.RESUME_STEP
     names = [*(step.name for step in upload.plan), *([FINISHED_STEP] if of_step else [])]
-    if wish.from_step and wish.from_step not in names:
-        return f"spec.restart.fromStep: the upload has no step {wish.from_step!r}"
+    if request.from_step and request.from_step not in names:
+        return f"spec.restart.fromStep: the upload has no step {request.from_step!r}"
     if upload.control.desired is DesiredState.CANCELLED:
         return "the upload is cancelled; set spec.desiredState to Active in the same change"
-    step = wish.from_step or upload.current_step
+    step = request.from_step or upload.current_step
     if of_step and (not step or (upload.stage in UNMOVED and step != upload.current_step)):
         return f"this upload is {upload.stage}; set the token on an upload that is in the step"
-    if wish.mode is not RestartMode.RESTART:
+    if request.mode is not RestartMode.RESTART:
         return ""
     if upload.stage is Stage.CLEANED or upload.stage is Stage.COMPLETED or upload.outcome is Outcome.DELETE:
         return "the storage no longer holds the upload; use mode ForceRestart to try anyway"

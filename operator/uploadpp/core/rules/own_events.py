@@ -155,7 +155,7 @@ def _caught_up(upload: Upload, echo: Published, now: Millis, config: Config) -> 
 
 
 def _cause(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | None:
-    """The state after the timer, wish in the spec or grant that led to `mark`, if one of them does.
+    """The state after the timer, request in the spec or grant that led to `mark`, if one of them does.
 
     A person may have suspended or cancelled the upload since, when nobody was there to see it. That hides
     what had led to the event: without this, a `delay` that was over would count as never passed.

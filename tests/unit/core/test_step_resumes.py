@@ -25,8 +25,8 @@ def suspended() -> Story:
 def wishing() -> Story:
     """The spec asks for a whole step, and the status does not say yet that it was carried out."""
     story = begun("a", "b")
-    wish = RestartRequest(token="t1", mode=RESUME_STEP)
-    story.state = evolve(story.upload, control=Control(restart=wish, generation=2))
+    request = RestartRequest(token="t1", mode=RESUME_STEP)
+    story.state = evolve(story.upload, control=Control(restart=request, generation=2))
     return story
 
 
@@ -59,7 +59,7 @@ def test_a_wish_for_a_step_that_is_met_elsewhere_is_noted_all_the_same() -> None
 
 
 def test_a_suspended_upload_asks_for_its_own_step_only() -> None:
-    """Its desired state may lead it out of the stage, and that comes before a wish for others."""
+    """Its desired state may lead it out of the stage, and that comes before a request for others."""
     story = suspended()
     decision = story.restarted("t1", RESUME_STEP, "a", desired=SUSPENDED)
     assert decision.commands == ()
@@ -72,8 +72,8 @@ def test_a_suspended_upload_asks_for_its_own_step_only() -> None:
 
 
 def test_an_upload_that_was_not_looked_at_yet_starts_and_asks_for_no_others() -> None:
-    wish = RestartRequest(token="t1", mode=RESUME_STEP, from_step="a")
-    story = by_hand(Control(restart=wish))
+    request = RestartRequest(token="t1", mode=RESUME_STEP, from_step="a")
+    story = by_hand(Control(restart=request))
     decision = story.edited(story.upload.control)
     assert (
         decision.notices[0].message
