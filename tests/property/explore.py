@@ -166,9 +166,9 @@ def _survivors(
         return
     upload = evolve(node.upload, control=decision.upload.control)
     for command in decision.commands:
-        echo = come_back(command, 1, decision.upload)
-        told = decide(upload, UPLOAD_ID, echo, now, config)
-        yield Move(Node(upload, now), echo, now, told)
+        own_event = come_back(command, 1, decision.upload)
+        told = decide(upload, UPLOAD_ID, own_event, now, config)
+        yield Move(Node(upload, now), own_event, now, told)
         upload = told.upload
 
 

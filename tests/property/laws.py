@@ -352,9 +352,9 @@ def our_own_events_tell_the_same_story(move: Move, scene: Scene) -> str:
         return ""
     live, replayed = after, evolve(before, control=after.control)
     for command in move.decision.commands:
-        echo = come_back(command, 7, after)
-        live = decide(live, live.id, echo, move.now, config).upload
-        replayed = decide(replayed, live.id, echo, move.now, config).upload
+        own_event = come_back(command, 7, after)
+        live = decide(live, live.id, own_event, move.now, config).upload
+        replayed = decide(replayed, live.id, own_event, move.now, config).upload
     if not move.decision.commands or dateless(live) == dateless(replayed):
         return ""
     return f"replay ends in {replayed.stage}, not in {live.stage}:\n{dateless(live)}\n{dateless(replayed)}"

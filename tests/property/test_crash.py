@@ -81,10 +81,10 @@ class Life(Story):
         self.last = decision
         super()._take(decision)
 
-    def echo(self, command: Command) -> AnyDecision:
+    def read_own_event(self, command: Command) -> AnyDecision:
         """One of our commands comes back."""
         self._id = command.mark.event_id(UPLOAD_ID)
-        return super().echo(command)
+        return super().read_own_event(command)
 
     def _apply(self, event: Input) -> AnyDecision:
         at = Position(STREAM, self.sequence)

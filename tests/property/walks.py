@@ -203,7 +203,7 @@ def _echoed(
     """The states after our own commands have come back through the log."""
     for command in commands:
         sequence += 1
-        echo = Published(command.mark, sequence)
-        decision = apply(upload, "upload-1", echo, Position(stream, sequence), now, config)
+        own_event = Published(command.mark, sequence)
+        decision = apply(upload, "upload-1", own_event, Position(stream, sequence), now, config)
         upload = decision.upload
         yield upload

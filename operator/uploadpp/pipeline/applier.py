@@ -298,11 +298,12 @@ class Applier:
         if tracked is None or tracked.gone:
             return
         tracked.unpublished -= 1
-        echo, at = Published(pending.command.mark, sequence, planned), Position(self._acks.stream, sequence)
+        own_event = Published(pending.command.mark, sequence, planned)
+        at = Position(self._acks.stream, sequence)
         now = self._clock() if at_time is None else at_time
         try:
-            decision = apply(tracked.upload, tracked.upload.id, echo, at, now, self._config)
-            self._carry_out(tracked, tracked.upload.id, echo, decision, now, None)
+            decision = apply(tracked.upload, tracked.upload.id, own_event, at, now, self._config)
+            self._carry_out(tracked, tracked.upload.id, own_event, decision, now, None)
             if decision.ignored is not None:  # a timer may have been due before it was published
                 self._uploads.schedule(tracked)
         except Exception as error:  # noqa: BLE001 -- logged there; whoever calls serves all uploads

@@ -95,7 +95,7 @@ def arrival(url: str = URL, *, user: str = USER, expires_at: Millis | None = Non
 class Story:
     """One upload under one configuration.
 
-    Every command comes back through the log at once, unless `echoing` is switched off.
+    Every command comes back through the log at once, unless `reads_own_events` is switched off.
     What was published so far is in `commands`, what people were told in `notices`.
     """
 
@@ -112,7 +112,7 @@ class Story:
         self.now = now
         self.sequence = 0
         self.stream = STREAM
-        self.echoing = True
+        self.reads_own_events = True
         self.commands: list[Command] = []
         self.notices: list[Notice] = []
 
@@ -143,7 +143,7 @@ class Story:
         self._take(decision)
         return decision
 
-    def echo(self, command: Command) -> AnyDecision:
+    def read_own_event(self, command: Command) -> AnyDecision:
         """One of our commands comes back through the log."""
         self.sequence += 1
         decision = self._apply(come_back(command, self.sequence, self.state))
@@ -160,9 +160,9 @@ class Story:
         self.state = decision.upload
         self.commands += decision.commands
         self.notices += decision.notices
-        if self.echoing and decision.upload is not None:
+        if self.reads_own_events and decision.upload is not None:
             for command in decision.commands:
-                self.echo(command)
+                self.read_own_event(command)
 
     # -- what the world says ----------------------------------------------------------------
 

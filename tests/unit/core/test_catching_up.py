@@ -45,7 +45,7 @@ def proven(story: Story, mark: Mark, after: int = 0) -> Upload:
 
 def unechoed(*steps: str | StepPlan, expires_at: Millis | None = None) -> Story:
     story = Story(config_of(*steps))
-    story.echoing = False
+    story.reads_own_events = False
     story.arrives(expires_at=expires_at)
     return story
 
@@ -119,7 +119,7 @@ def test_the_time_of_a_delay_does_not() -> None:
 def test_a_release_that_failed_before_its_order_came_back_keeps_its_time() -> None:
     story = unechoed()
     order = story.commands[0].mark
-    story.echo(story.commands[0])
+    story.read_own_event(story.commands[0])
     story.ready(failed=True)
     before = evolve(story.upload, log=evolve(story.upload.log, start=None))
     story.state = before
@@ -131,7 +131,7 @@ def test_a_release_that_failed_before_its_order_came_back_keeps_its_time() -> No
 
 def test_a_command_is_known_whatever_token_its_run_answers() -> None:
     story = begun("a")
-    story.echoing = False
+    story.reads_own_events = False
     story.restarted("t1")
     assert proven(story, story.commands[-1].mark).log.start == SEQUENCE
 
@@ -313,7 +313,7 @@ def test_a_token_of_a_wish_that_is_gone_counts_once() -> None:
 def test_steps_before_one_that_was_started_stay_open_unless_a_rule_leaves_them_out() -> None:
     """Somebody has suspended the upload before its first status was written; the log has more of it."""
     story = Story(config_of("a", StepPlan(name="b", max_filesize=1), "c", "d"))
-    story.echoing = False
+    story.reads_own_events = False
     story.arrives()
     story.wanted(DesiredState.SUSPENDED)
     told = proven(story, mark_of(story, Kind.START, 1, "d"))
@@ -347,8 +347,8 @@ def test_what_a_later_run_has_left_out_is_what_its_events_say(first: int | None,
     """The request for it is gone from the spec; an earlier version did not say where the run began."""
     story = begun("a", "b", "c")
     planned = None if first is None else Planned(story.upload.plan, first)
-    echo = Published(mark_of(story, Kind.START, 1, "c", run=2), SEQUENCE, planned)
-    told = decide(story.upload, story.upload.id, echo, story.now, story.config).upload
+    own_event = Published(mark_of(story, Kind.START, 1, "c", run=2), SEQUENCE, planned)
+    told = decide(story.upload, story.upload.id, own_event, story.now, story.config).upload
     assert told is not None
     assert (told.current_step, told.stage, told.left_out_by_restart) == ("c", Stage.RUNNING, first or 0)
     assert " ".join(step.state for step in told.steps[:2]) == states
@@ -389,7 +389,7 @@ def test_a_delay_is_over_although_a_fresh_url_would_be_asked_for_by_now() -> Non
 @pytest.mark.parametrize(("echoing", "after"), [(True, 8_000), (False, 9_000)], ids=["not over", "not begun"])
 def test_a_delay_that_is_not_over_stays_open(*, echoing: bool, after: int) -> None:
     story = Story(config_of(StepPlan(name="delay", delay=Millis(9_000)), "a", "b"))
-    story.echoing = echoing
+    story.reads_own_events = echoing
     story.arrives()
     told = proven(story, mark_of(story, Kind.START, 1, "b"), after)
     assert (told.steps[0].state, told.steps[0].attempts) == (StepState.WAITING, int(echoing))

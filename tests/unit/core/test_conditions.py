@@ -274,7 +274,7 @@ def test_an_end_that_another_service_told_says_during_which_step() -> None:
 def test_an_end_that_no_step_has_decided_says_what_the_storage_was_told(outcome: str, order: str) -> None:
     """By another service, once all steps had passed."""
     story = Story(config_of())
-    story.echoing = False
+    story.reads_own_events = False
     story.arrives()
     story.tell(FinishedElsewhere(outcome, story.sequence + 1))
     story.ready(failed=True)

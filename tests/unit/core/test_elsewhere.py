@@ -31,7 +31,7 @@ def finishes(story: Story, outcome: str, *, after: Millis = Millis(1_000)) -> An
 def unheard(*steps: str | StepPlan, **settings: Millis | int | dict[str, int]) -> Story:
     """An upload that has arrived; what it publishes from now on is held, as during a replay."""
     story = Story(config_of(*steps, **settings))
-    story.echoing = False
+    story.reads_own_events = False
     story.arrives()
     return story
 
@@ -142,7 +142,7 @@ def test_a_start_in_any_other_wait_is_a_new_attempt(stage: Stage) -> None:
 
 def test_a_start_takes_the_place_of_our_notice_of_a_retry() -> None:
     story = begun("a")
-    story.echoing = False
+    story.reads_own_events = False
     story.answers("retry")
     assert starts(story, "a").met == held_mark(story)
     assert story.upload.next_attempt_at is None
@@ -190,7 +190,7 @@ def test_a_delay_that_has_begun_is_not_begun_again() -> None:
 
 def test_the_notice_of_a_retry_is_not_published_twice() -> None:
     story = begun("a")
-    story.echoing = False
+    story.reads_own_events = False
     story.answers("retry")
     before = story.upload
     decision = story.tell(RetriedElsewhere())
@@ -253,14 +253,14 @@ def test_all_that_is_left_is_to_wait_for_the_storage(stage: Stage, outcome: str)
 
 def test_an_outcome_takes_the_place_of_our_notice_of_a_retry() -> None:
     story = begun("a")
-    story.echoing = False
+    story.reads_own_events = False
     story.answers("retry")
     assert finishes(story, "continue").met == held_mark(story)
 
 
 def test_an_outcome_is_the_one_that_we_would_have_told() -> None:
     story = begun("a")
-    story.echoing = False
+    story.reads_own_events = False
     story.answers("continue")
     before = story.upload
     decision = finishes(story, "continue", after=Millis(30_000))
@@ -274,7 +274,7 @@ def test_an_outcome_is_the_one_that_we_would_have_told() -> None:
 
 def test_a_clock_that_is_behind_does_not_lengthen_the_wait_for_the_storage() -> None:
     story = begun("a")
-    story.echoing = False
+    story.reads_own_events = False
     story.answers("continue")
     since = story.upload.since
     finishes(story, "continue", after=BACKWARDS)
@@ -284,7 +284,7 @@ def test_a_clock_that_is_behind_does_not_lengthen_the_wait_for_the_storage() -> 
 def test_another_outcome_than_the_one_we_have_not_told_yet_is_what_counts() -> None:
     """Ours never goes out, so both are the first."""
     story = begun("a")
-    story.echoing = False
+    story.reads_own_events = False
     story.answers("continue")
     decision = finishes(story, "abort")
     after = story.upload

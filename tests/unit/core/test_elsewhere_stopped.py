@@ -132,7 +132,7 @@ def test_a_start_in_place_of_ours_that_is_not_out_counts_however_late(sort: str)
     """No timer runs before a start is out."""
     plan = StepPlan(name="a", timeout=SECOND, max_retries=0, on_exhausted=OnExhausted.HOLD)
     story = Story(config_of(plan if sort == "service" else DELAY, "b"))
-    story.echoing = False
+    story.reads_own_events = False
     story.arrives()
     story.state = evolve(story.upload, control=SUSPENDED)
     decision = story.tell(StartedElsewhere(story.upload.current_step, 50), after=Millis(60_000))

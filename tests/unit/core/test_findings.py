@@ -139,7 +139,7 @@ def test_f14_abort_is_sent_once_whatever_happens() -> None:
     story.restarted("t1", RestartMode.RESUME)
     story.restarted("t2")
     story.arrives(FRESH_URL)
-    story.echo(story.commands[-1])
+    story.read_own_event(story.commands[-1])
     story.ready(failed=True)
     story.resumed()
     assert [short(command) for command in of_kind(story, Kind.FINISH)] == ["finish abort 1"]

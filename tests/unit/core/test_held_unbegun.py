@@ -113,7 +113,7 @@ def test_our_own_event_in_the_log_begins_it() -> None:
     before = begun("a", "b")
     story = restored()
     story.state = evolve(story.upload, received_at=before.upload.received_at)
-    story.echo(before.commands[0])
+    story.read_own_event(before.commands[0])
     assert story.upload.stage is Stage.RUNNING
 
 

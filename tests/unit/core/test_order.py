@@ -79,7 +79,7 @@ def test_a_release_that_the_log_shows_is_the_end_of_the_wait() -> None:
     story.tell(Foremost())
     replayed = Story(story.config, before, story.now)
     replayed.sequence = story.sequence
-    replayed.echo(story.commands[-1])
+    replayed.read_own_event(story.commands[-1])
     assert (replayed.upload.stage, replayed.commands) == (Stage.AWAITING_READY, [])
 
 

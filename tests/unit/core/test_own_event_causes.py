@@ -55,7 +55,7 @@ def test_a_delay_counts_from_the_arrival_also_by_a_plan_that_is_known_only_later
     """Its event may go out long after it was decided; the next step starts right behind it then."""
     by_plan = Planned(config_of(DELAY, "b").steps)
     story = Story(config_of("b"))
-    story.echoing = False
+    story.reads_own_events = False
     story.arrives()
     story.now = Millis(story.now + 10_000)
     mark = mark_of(story, Kind.START, 1, "delay")

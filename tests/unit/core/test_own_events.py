@@ -26,7 +26,7 @@ QUICK = StepPlan(name="a", timeout=Millis(60_000), max_retries=1, backoff=Millis
 def unproven(*steps: str | StepPlan) -> Story:
     """An upload whose commands have not come back."""
     story = Story(config_of(*steps))
-    story.echoing = False
+    story.reads_own_events = False
     story.arrives()
     return story
 
@@ -41,7 +41,7 @@ def test_the_place_of_a_command_is_what_answers_are_compared_with() -> None:
 
 def test_a_command_seen_twice_keeps_its_first_place() -> None:
     story = unproven("a")
-    story.echo(story.commands[0])
+    story.read_own_event(story.commands[0])
     assert meet(story, story.commands[0].mark, 900) is None
 
 
@@ -212,13 +212,13 @@ def test_an_unexplained_release_is_believed() -> None:
 def test_what_was_published_wins_over_what_replay_would_have_decided() -> None:
     """A timer was faster than an answer that lay unread in the log; replay reads the answer first."""
     story = unproven("a")
-    story.echo(story.commands[0])
+    story.read_own_event(story.commands[0])
     story.answers("abort")
     assert story.upload.log.start is None
     told = meet(story, mark_of(story, Kind.FINISH, 1, "continue"))
     assert told is not None
     assert (told.outcome, told.finishes) == (Outcome.CONTINUE, 1)
-    story.echo(story.commands[-1])
+    story.read_own_event(story.commands[-1])
     assert meet(story, mark_of(story, Kind.FINISH, 1, "continue")) is None, "the first one stands"
 
 
@@ -380,7 +380,7 @@ def test_the_settings_of_a_step_may_differ_where_the_steps_are_the_same() -> Non
 
 def test_a_command_is_known_whatever_plan_it_tells() -> None:
     story = begun("a", "b")
-    story.echoing = False
+    story.reads_own_events = False
     story.answers("continue")
     assert story.upload.log.start is None
     told = tell(story, Kind.START, 1, "b", "x", "b")

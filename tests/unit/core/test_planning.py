@@ -15,7 +15,7 @@ from uploadpp.testing.builders import FRESH_URL, Story, begun, config_of, short
 
 def unpublished(story: Story) -> Story:
     """The same story; what it publishes from now on is held."""
-    story.echoing = False
+    story.reads_own_events = False
     return story
 
 

@@ -29,7 +29,7 @@ OLD_LIST = ("policies", "virusscan")
 def read_by(config: Config, *inputs: object) -> Story:
     """What an owner with other settings makes of a log that begins with BytesReceived."""
     story = Story(config)
-    story.echoing = False
+    story.reads_own_events = False
     story.arrives()
     for each in inputs:
         story.tell(each)  # type: ignore[arg-type]
@@ -51,8 +51,8 @@ def ours(
     return Published(mark, 0, planned)
 
 
-def at(echo: Published, sequence: int) -> Published:
-    return evolve(echo, sequence=sequence)
+def at(own_event: Published, sequence: int) -> Published:
+    return evolve(own_event, sequence=sequence)
 
 
 def names(upload: Upload) -> list[str]:
@@ -81,7 +81,7 @@ def test_an_upload_that_only_the_log_knows_keeps_its_steps(now: tuple[str, ...])
     assert names(story.upload) == [*OLD_LIST]
     assert story.published[-1] == "start virusscan 1"
     assert [step.state for step in story.upload.steps] == [StepState.SUCCEEDED, StepState.RUNNING]
-    story.echo(story.commands[-1])
+    story.read_own_event(story.commands[-1])
     story.answers("continue")
     assert story.published[-1] == "finish continue 1"
 
@@ -224,7 +224,7 @@ def test_an_event_without_a_plan_proves_no_success() -> None:
     assert story.published[-1] == "start virusscan 1", "which nobody has started so far"
     assert [step.state for step in story.upload.steps] == [StepState.RUNNING, StepState.SUCCEEDED]
     assert story.upload.step.attempts == 1
-    story.echo(story.commands[-1])
+    story.read_own_event(story.commands[-1])
     story.answers("continue")
     assert story.published[-1] == "finish continue 1"
 

@@ -92,7 +92,7 @@ def test_an_order_that_never_went_out_does_not_count_once_the_storage_has_releas
     word: str,
 ) -> None:
     story = Story(config_of("a"))
-    story.echoing = False
+    story.reads_own_events = False
     story.arrives()
     story.state = evolve(story.upload, log=evolve(story.upload.log, start=2))
     story.answers(word)

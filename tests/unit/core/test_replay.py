@@ -62,14 +62,14 @@ def test_an_input_that_was_applied_before_is_not_applied_again() -> None:
 @pytest.mark.parametrize("answer", [StepFinished("a", "continue"), UploadReady(failed=True)])
 def test_an_answer_before_the_command_is_none(answer: StepFinished | UploadReady) -> None:
     story = Story(config_of("a"))
-    story.echoing = False
+    story.reads_own_events = False
     story.arrives()
     if isinstance(answer, UploadReady):
-        story.echo(story.commands[-1])
+        story.read_own_event(story.commands[-1])
         story.answers("continue")
     assert story.tell(answer).ignored is Ignored.BEFORE_START
     story.sequence += 10
-    story.echo(story.commands[-1])
+    story.read_own_event(story.commands[-1])
     at = Position(STREAM, story.sequence - 5)
     assert apply(story.upload, UPLOAD_ID, answer, at, story.now, story.config).ignored is Ignored.BEFORE_START
     assert story.tell(answer).ignored is None
@@ -83,7 +83,7 @@ def test_resume_of_a_step_is_answered_by_a_start_that_came_later() -> None:
     assert decision.ignored is Ignored.ALREADY_APPLIED
     assert story.resumed("a").ignored is None
     unproven = Story(config_of("a"))
-    unproven.echoing = False
+    unproven.reads_own_events = False
     unproven.arrives()
     assert unproven.resumed("a").ignored is None
 

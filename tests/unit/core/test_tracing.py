@@ -230,7 +230,7 @@ def test_what_changes_nothing_ends_nothing() -> None:
     story = begun("a")
     story.tell(Tick())
     story.answers("continue", step="other")
-    story.echo(story.commands[0])
+    story.read_own_event(story.commands[0])
     assert story.spans == []
 
 

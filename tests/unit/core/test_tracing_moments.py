@@ -53,11 +53,11 @@ def test_waits_of_two_kinds_are_two_spans_although_they_begin_at_once() -> None:
 
 def test_an_order_that_went_out_late_is_still_the_same_order() -> None:
     story = begun("a")
-    story.echoing = False
+    story.reads_own_events = False
     story.answers("continue")
     decided = story.upload
     story.now = Millis(story.now + LATER)
-    story.echo(story.commands[-1])
+    story.read_own_event(story.commands[-1])
     assert story.upload.since == decided.since + LATER
     assert finished_spans(decided, story.upload, story.now) == []
     ordered = story.upload
@@ -67,11 +67,11 @@ def test_an_order_that_went_out_late_is_still_the_same_order() -> None:
 
 def test_an_attempt_begins_when_its_start_is_on_the_wire() -> None:
     story = Story(config_of("a"))
-    story.echoing = False
+    story.reads_own_events = False
     story.arrives()
     decided = story.upload
     story.now = Millis(story.now + LATER)
-    story.echo(story.commands[-1])
+    story.read_own_event(story.commands[-1])
     started = story.upload
     assert finished_spans(decided, started, story.now) == []
     story.answers("continue")

@@ -50,7 +50,7 @@ def without_url() -> Story:
 def unechoed() -> Story:
     """The start of the step has not come back yet."""
     story = Story(config_of("a"))
-    story.echoing = False
+    story.reads_own_events = False
     story.arrives()
     return story
 

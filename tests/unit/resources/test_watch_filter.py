@@ -36,19 +36,19 @@ def filtered(text: bytes, size: int) -> OwnWriteFilter:
 
 BOOKMARK = orjson.dumps({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "7"}}}) + b"\n"
 NEWS = [line("ADDED", "theirs"), line("DELETED", "ours"), BOOKMARK]
-ECHOES = [line("ADDED", "ours"), line("MODIFIED", "ours")]
+OWN = [line("ADDED", "ours"), line("MODIFIED", "ours")]
 
 
 @pytest.mark.parametrize("size", [1, 50, 10_000])
 async def test_only_what_is_news_is_passed_on_however_it_is_cut(size: int) -> None:
-    text = b"".join([ECHOES[0], NEWS[0], ECHOES[1], NEWS[1], *ECHOES, *NEWS[2:], line("MODIFIED", "theirs")])
+    text = b"".join([OWN[0], NEWS[0], OWN[1], NEWS[1], *OWN, *NEWS[2:], line("MODIFIED", "theirs")])
     told = [data async for data in filtered(text, size).iter_chunked(1 << 20)]
     assert b"".join(told) == b"".join([*NEWS, line("MODIFIED", "theirs")])
     assert all(data.endswith(b"\n") for data in told)
 
 
 async def test_nothing_is_passed_on_where_there_is_no_news() -> None:
-    assert [data async for data in filtered(b"".join(ECHOES), 64).iter_chunked(1)] == []
+    assert [data async for data in filtered(b"".join(OWN), 64).iter_chunked(1)] == []
 
 
 async def test_what_is_cut_off_at_the_end_is_passed_over() -> None:

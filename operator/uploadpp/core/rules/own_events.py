@@ -33,36 +33,36 @@ from uploadpp.core.rules.timers import fire, wake_at
 from uploadpp.core.states import DesiredState, Ignored, OnTooLarge, Outcome, Stage, StepReason, StepState
 
 
-def published(upload: Upload, echo: Published, now: Millis, config: Config) -> Decision:
+def published(upload: Upload, event: Published, now: Millis, config: Config) -> Decision:
     """Note the position of a known command, or catch up with one that is ahead of us."""
-    mark, planned = echo.mark, echo.planned
+    mark, planned = event.mark, event.planned
     if mark.received_at != upload.received_at:
         return ignore(upload, Ignored.ALREADY_APPLIED, "a command for an earlier upload of the same id")
     if mark.kind is Kind.RESUME:
         return ignore(upload, Ignored.ALREADY_APPLIED, "our own event, which the log hands out as a Resume")
     if planned is None or planned.plan == upload.plan:
-        return _met(upload, echo, now, config)
+        return _met(upload, event, now, config)
     if upload.plan_fixed:
         fits = [step.name for step in planned.plan] == [step.name for step in upload.plan]
         known = (mark.run, mark.number, mark.detail) == _last(upload, mark.kind)
-        return _met(upload, echo, now, config) if fits or known else of_another_plan(upload, mark)
+        return _met(upload, event, now, config) if fits or known else of_another_plan(upload, mark)
     begun = by_plan(upload, mark, planned, now, config)
-    decision = _met(begun.upload, echo, now, config)
+    decision = _met(begun.upload, event, now, config)
     if decision.ignored is None:
         return decision
     return evolve(begun, commands=tuple(each for each in begun.commands if each.mark != mark))
 
 
-def _met(upload: Upload, echo: Published, now: Millis, config: Config) -> Decision:
+def _met(upload: Upload, event: Published, now: Millis, config: Config) -> Decision:
     """An event that was published by the plan of the upload, as far as it tells."""
-    mark = echo.mark
-    fixed = upload.plan_fixed or echo.planned is not None
+    mark = event.mark
+    fixed = upload.plan_fixed or event.planned is not None
     known = upload if fixed is upload.plan_fixed else evolve(upload, plan_fixed=fixed)
     if (mark.run, mark.number, mark.detail) == _last(upload, mark.kind):
         if mark.kind is Kind.RETRY or mark.kind is Kind.RESTART or upload.log.start is not None:
             return ignore(known, Ignored.ALREADY_APPLIED, "our own event, known")
-        return Decision(_out(_requested(known, mark, now, config), echo, now))
-    decision = _caught_up(upload, echo, now, config)
+        return Decision(_out(_requested(known, mark, now, config), event, now))
+    decision = _caught_up(upload, event, now, config)
     if decision is None:
         counted = _counted(known, mark)
         if counted is not known:
@@ -70,7 +70,7 @@ def _met(upload: Upload, echo: Published, now: Millis, config: Config) -> Decisi
         return ignore(known, Ignored.ALREADY_APPLIED, "our own event, from before")
     ahead = evolve(decision.upload, plan_fixed=fixed)
     if mark.kind in {Kind.START, Kind.FINISH}:
-        ahead = evolve(ahead, log=ahead.log.with_start(echo.sequence))
+        ahead = evolve(ahead, log=ahead.log.with_start(event.sequence))
     return evolve(decision, upload=ahead)
 
 
@@ -97,15 +97,15 @@ def _counted(upload: Upload, mark: Mark) -> Upload:
     return upload
 
 
-def _out(upload: Upload, echo: Published, now: Millis) -> Upload:
+def _out(upload: Upload, event: Published, now: Millis) -> Upload:
     """The command is on the wire: only now can somebody answer, so the time for that runs from here.
 
     After an outage it goes out much later than it was decided.
     """
-    log = upload.log.with_start(echo.sequence)
-    if echo.mark.kind is Kind.FINISH and upload.stage is Stage.AWAITING_READY:
+    log = upload.log.with_start(event.sequence)
+    if event.mark.kind is Kind.FINISH and upload.stage is Stage.AWAITING_READY:
         return evolve(upload, log=log, since=Millis(max(upload.since, now)))
-    if echo.mark.kind is Kind.START and upload.stage is Stage.RUNNING:
+    if event.mark.kind is Kind.START and upload.stage is Stage.RUNNING:
         started = Millis(max(upload.step.started_at or upload.since, now))
         step = evolve(upload.step, started_at=started)
         return evolve(upload, log=log, steps=upload.steps_with(upload.cursor, step))
@@ -128,9 +128,9 @@ def _last(upload: Upload, kind: Kind) -> tuple[int, int, str] | None:
     return upload.run, number, detail
 
 
-def _caught_up(upload: Upload, echo: Published, now: Millis, config: Config) -> Decision | None:
-    """The state after the command that `echo` proves; None when it is not ahead of ours."""
-    mark = echo.mark
+def _caught_up(upload: Upload, event: Published, now: Millis, config: Config) -> Decision | None:
+    """The state after the command that `event` proves; None when it is not ahead of ours."""
+    mark = event.mark
     names = [plan.name for plan in upload.plan]
     at_end = mark.kind is Kind.FINISH or (mark.kind is Kind.RESTART and mark.detail == FINISHED_STEP)
     if mark.run < upload.run or not (at_end or mark.detail in names):
@@ -145,7 +145,7 @@ def _caught_up(upload: Upload, echo: Published, now: Millis, config: Config) -> 
     if mark.token and mark.token != upload.observed_token:
         base = evolve(base, observed_token=mark.token, restarts=base.restarts + 1)
     if mark.run > upload.run:
-        first = echo.planned.first if echo.planned else 0
+        first = event.planned.first if event.planned else 0
         base = withdrawn(begin_run(evolve(base, run=mark.run - 1), now, config, first).upload)
     if mark.kind is Kind.FINISH:
         return _over(base, mark, now)

@@ -3,7 +3,7 @@
 Each event that kopf is given costs a task, two copies and a handler's call, and while its thread is at
 that the events of the log wait: at 140 uploads a second half of their latency was this.
 
-Knows nothing of what makes an event an echo: `resources.event_handler` does.
+Knows nothing of what makes an event one of our own writes: `resources.event_handler` does.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ IsOwnWrite = Callable[[Json], bool]
 """Whether a resource, as the watch has it, is nothing new. Asked in kopf's thread: it may change nothing."""
 
 CHANGES = frozenset({"ADDED", "MODIFIED"})
-"""What may be an echo; others are deletions, positions and errors."""
+"""What may be an own write; others are deletions, positions and errors."""
 EXPIRED = orjson.dumps({"type": "ERROR", "object": {"kind": "Status", "code": HTTPStatus.GONE}})
 """What has kopf list anew. Any other error in a watch would end kopf."""
 ERROR_PAUSE_SECONDS = 1.0
