@@ -7,11 +7,11 @@ import pytest
 from uploadpp.core.commands import Kind
 from uploadpp.core.slots import Slots
 from uploadpp.pipeline import admission
+from uploadpp.testing.configs import config, step
 from uploadpp.testing.invariants import Promise
-from uploadpp.testing.plans import config, step
+from uploadpp.testing.scenarios import NAP_SECONDS, SHORT_SECONDS, tear
 from uploadpp.testing.simulation import Result, Simulation
 from uploadpp.testing.trace import logged_in
-from uploadpp.testing.worlds import NAP_SECONDS, SHORT_SECONDS, tear
 
 UPLOADS = 6
 PLAN = config(step("virusscan", timeout=6), step("policies"), places={"virusscan": 1, "policies": 2}, ttl=100)

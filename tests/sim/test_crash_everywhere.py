@@ -2,7 +2,7 @@
 
 import pytest
 
-from uploadpp.testing.worlds import (
+from uploadpp.testing.scenarios import (
     CASES,
     LONG_SECONDS,
     NAP_SECONDS,

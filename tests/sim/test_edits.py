@@ -4,9 +4,9 @@ import pytest
 
 from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.commands import Kind
-from uploadpp.testing.people import PERSON
-from uploadpp.testing.plans import config, step
+from uploadpp.testing.configs import config, step
 from uploadpp.testing.simulation import Result, Simulation
+from uploadpp.testing.user_actions import PERSON
 
 
 def test_s5_what_was_sealed_for_one_upload_is_never_announced_for_another() -> None:

@@ -8,9 +8,9 @@ from uploadpp.core.commands import Kind
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.resources.finished import FinishedUploads
 from uploadpp.testing.apiserver import Json
+from uploadpp.testing.configs import config, step
 from uploadpp.testing.events import resume, step_finished
 from uploadpp.testing.operator_process import OperatorProcess
-from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
 
 UPLOAD = "up-1"

@@ -7,7 +7,7 @@ import pytest
 
 from uploadpp.pipeline.write_throttle import PATIENCE_SECONDS
 from uploadpp.testing.apiclient import SimulatedApi
-from uploadpp.testing.plans import config, step
+from uploadpp.testing.configs import config, step
 from uploadpp.testing.simulation import Simulation
 from uploadpp.testing.trace import logged_in
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
+from uploadpp.testing.configs import config, step
 from uploadpp.testing.operator_process import OperatorProcess
-from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
 from uploadpp.testing.trace import logged_in
 

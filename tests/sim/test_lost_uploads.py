@@ -8,8 +8,8 @@ from uploadpp.core.commands import Kind
 from uploadpp.core.config import Config
 from uploadpp.core.model import Upload
 from uploadpp.core.states import Stage
+from uploadpp.testing.configs import config, step
 from uploadpp.testing.events import resume
-from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
 
 ONE = config(step("virusscan"), ttl=10_000)

@@ -5,10 +5,10 @@ import pytest
 from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.commands import Kind
 from uploadpp.testing.apiclient import ApiFaults
-from uploadpp.testing.machine import Machine
-from uploadpp.testing.people import PERSON
-from uploadpp.testing.plans import config, step
+from uploadpp.testing.configs import config, step
+from uploadpp.testing.host import Machine
 from uploadpp.testing.simulation import Result, Simulation
+from uploadpp.testing.user_actions import PERSON
 
 
 def world(

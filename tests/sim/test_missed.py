@@ -2,7 +2,7 @@
 
 import pytest
 
-from uploadpp.testing.plans import config, step
+from uploadpp.testing.configs import config, step
 from uploadpp.testing.simulation import Simulation
 
 

@@ -6,13 +6,13 @@ import pytest
 
 from uploadpp.core.naming import resource_name
 from uploadpp.core.states import Stage
-from uploadpp.testing.journal import Record
+from uploadpp.testing.configs import config, step
 from uploadpp.testing.oldservice import OldService
-from uploadpp.testing.plans import config, step
+from uploadpp.testing.services import Behaviour
 from uploadpp.testing.simulation import Simulation
 from uploadpp.testing.stream import Consumer
+from uploadpp.testing.stream_recorder import Record
 from uploadpp.testing.trace import logged_in
-from uploadpp.testing.world import Behaviour
 from uploadpp.wire.replaced import Policy, ReplacedConsumer
 from uploadpp.wire.stream import LEGACY_DURABLES
 

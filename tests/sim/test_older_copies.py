@@ -2,7 +2,7 @@
 
 import pytest
 
-from uploadpp.testing.worlds import PUT_BACK, store_put_back
+from uploadpp.testing.scenarios import PUT_BACK, store_put_back
 
 COPIED = (1.05, 2.0, 3.5, 12.0)
 """Before the first renewal, and later; the upload is begun, between steps, backing off, over."""

@@ -33,11 +33,11 @@ from uploadpp.resources.forgotten import ForgottenResources
 from uploadpp.resources.lifecycle import Followers
 from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.telemetry.metrics import Metrics
+from uploadpp.testing.configs import config, step
 from uploadpp.testing.events import resume, upload_ready
-from uploadpp.testing.people import PERSON
-from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
 from uploadpp.testing.trace import logged_in
+from uploadpp.testing.user_actions import PERSON
 
 VICTIM = "victim"
 OTHERS = ("anna", "bert", "carl", "dora")

@@ -10,11 +10,11 @@ from uploadpp.core.inputs import Foremost
 from uploadpp.core.states import DesiredState, Outcome, Stage
 from uploadpp.pipeline.file_order import FileLines
 from uploadpp.pipeline.tracked_upload import TrackedUpload
+from uploadpp.testing.configs import config, step
 from uploadpp.testing.invariants import Promise
-from uploadpp.testing.plans import config, step
+from uploadpp.testing.scenarios import NAP_SECONDS, SHORT_SECONDS, tear
 from uploadpp.testing.simulation import Simulation
 from uploadpp.testing.trace import logged_in
-from uploadpp.testing.worlds import NAP_SECONDS, SHORT_SECONDS, tear
 
 UPLOADS = ("up-1", "up-2", "up-3")
 PLAN = config(step("virusscan"), ttl=100)

@@ -7,9 +7,9 @@ from base64 import b64encode
 import pytest
 
 from uploadpp.pipeline import router
+from uploadpp.testing.configs import config, step
 from uploadpp.testing.events import upload_ready
 from uploadpp.testing.operator_process import OperatorProcess
-from uploadpp.testing.plans import config, step
 from uploadpp.testing.simulation import Simulation
 from uploadpp.testing.trace import logged_in
 from uploadpp.wire import decode as wire

@@ -18,10 +18,9 @@ from uploadpp.pipeline.checkpoint import Checkpoint
 from uploadpp.pipeline.fence import Fence
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.testing.apiserver import ApiServer, Json
+from uploadpp.testing.configs import config, step
 from uploadpp.testing.invariants import Promise
-from uploadpp.testing.plans import config, step
-from uploadpp.testing.simulation import Result
-from uploadpp.testing.worlds import (
+from uploadpp.testing.scenarios import (
     LONG_SECONDS,
     crashes,
     one_upload_cannot_be_stored,
@@ -29,6 +28,7 @@ from uploadpp.testing.worlds import (
     rollout,
     stray_answer_in_the_backlog,
 )
+from uploadpp.testing.simulation import Result
 from uploadpp.wire import decode as wire_decode
 
 Patch = pytest.MonkeyPatch

@@ -9,12 +9,12 @@ import pytest
 from uploadpp.core.commands import Kind
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.apiserver import RESOURCES
+from uploadpp.testing.configs import config, step
 from uploadpp.testing.events import step_finished
 from uploadpp.testing.operator_process import OperatorProcess
-from uploadpp.testing.plans import config, step
+from uploadpp.testing.scenarios import LONG_SECONDS, TWO
 from uploadpp.testing.simulation import Result, Simulation
 from uploadpp.testing.trace import logged_in
-from uploadpp.testing.worlds import LONG_SECONDS, TWO
 
 REFUSALS = ["POST", "PATCH status", "PATCH", "DELETE"]
 

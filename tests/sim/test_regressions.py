@@ -4,11 +4,11 @@ import pytest
 
 from uploadpp.core.commands import Kind
 from uploadpp.testing.apiclient import ApiFaults
+from uploadpp.testing.configs import config, step
 from uploadpp.testing.events import step_finished
 from uploadpp.testing.operator_process import ACK_SECONDS
-from uploadpp.testing.plans import config, step
+from uploadpp.testing.scenarios import LONG_SECONDS, one_upload
 from uploadpp.testing.simulation import Simulation
-from uploadpp.testing.worlds import LONG_SECONDS, one_upload
 from uploadpp.wire.reader import LogReader
 
 

@@ -3,7 +3,7 @@
 from uploadpp.core.commands import Mark
 from uploadpp.core.model import DELAY_STEP, StepPlan
 from uploadpp.core.states import OnExhausted, OnTooLarge, Outcome
-from uploadpp.testing.journal import Journal, Record
+from uploadpp.testing.stream_recorder import Journal, Record
 
 
 def first_plan(journal: Journal, upload: str, mark: Mark) -> tuple[StepPlan, ...] | None:

@@ -8,7 +8,7 @@ from typing import Any
 from uploadpp.kube.errors import ApiError, Refusal, RefusedError, UnavailableError
 from uploadpp.resources.watch.kopf_handlers import Sink
 from uploadpp.testing.apiserver import LEASES, RESOURCES, ApiServer, Change, Json, Verb
-from uploadpp.testing.machine import Machine
+from uploadpp.testing.host import Machine
 
 TIMEOUT_SECONDS = 15.0
 Reply = tuple[Json, ApiError | None]

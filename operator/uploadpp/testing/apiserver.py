@@ -16,8 +16,8 @@ from uploadpp.core.model import Millis
 from uploadpp.core.sharding import BUCKET_LABEL
 from uploadpp.kube.errors import ConflictError, NotFoundError, RefusedError
 from uploadpp.kube.store import GROUP, PLURAL, VERSION
-from uploadpp.testing.kernel import Kernel
 from uploadpp.testing.stream import millis
+from uploadpp.testing.virtual_loop import Kernel
 
 Json = dict[str, Any]
 Listener = Callable[["Change"], None]

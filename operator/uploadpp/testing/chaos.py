@@ -7,9 +7,9 @@ from functools import partial
 from uploadpp.core.naming import resource_name
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.operator_process import OperatorProcess
-from uploadpp.testing.people import People
+from uploadpp.testing.services import Behaviour
 from uploadpp.testing.simulation import Simulation
-from uploadpp.testing.world import Behaviour
+from uploadpp.testing.user_actions import People
 
 TROUBLED_SECONDS = 40.0
 NORMAL_LAG = 0.001

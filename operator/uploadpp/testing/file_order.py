@@ -8,8 +8,8 @@ from uploadpp.core.sharding import bucket_of
 from uploadpp.core.states import Outcome
 from uploadpp.testing.answers import first_answer_of
 from uploadpp.testing.invariants import Checks
-from uploadpp.testing.journal import Journal, Record
-from uploadpp.testing.world import World
+from uploadpp.testing.services import World
+from uploadpp.testing.stream_recorder import Journal, Record
 
 CLOCKS_DIFFER_MS = 65_000
 """The clocks of operators are set on and back by chaos; who waits until a moment may wait less by this."""

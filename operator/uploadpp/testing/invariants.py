@@ -17,9 +17,9 @@ from uploadpp.core.sharding import Shard
 from uploadpp.core.states import DesiredState, Outcome, Stage, StepState
 from uploadpp.testing.answers import first_plan, has_answered, unanswered
 from uploadpp.testing.apiserver import ApiServer, Change, Json, Verb
-from uploadpp.testing.journal import Journal, Record
 from uploadpp.testing.operator_process import PlainSeals
 from uploadpp.testing.stream import Stream, millis
+from uploadpp.testing.stream_recorder import Journal, Record
 from uploadpp.testing.trace import Trace
 from uploadpp.wire.consumers import parse_name
 from uploadpp.wire.decode import decode

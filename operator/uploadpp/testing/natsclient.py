@@ -23,7 +23,7 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, NotFoundError
 
-from uploadpp.testing.machine import Machine
+from uploadpp.testing.host import Machine
 from uploadpp.testing.stream import EPOCH, Consumer, Stream
 from uploadpp.wire.stream import STREAM
 

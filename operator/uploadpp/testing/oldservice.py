@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP
 from uploadpp.testing.events import finished, start_step
-from uploadpp.testing.journal import Journal, Record
-from uploadpp.testing.kernel import Kernel
+from uploadpp.testing.stream_recorder import Journal, Record
+from uploadpp.testing.virtual_loop import Kernel
 
 SOON_SECONDS = 0.002
 BACKOFF_SECONDS = 1.0

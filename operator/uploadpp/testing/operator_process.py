@@ -29,7 +29,7 @@ from uploadpp.resources.relist import SOON_READ
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.apiclient import ApiFaults, SimulatedApi, SimulatedWatch
 from uploadpp.testing.apiserver import NAMESPACE, ApiServer
-from uploadpp.testing.machine import Machine
+from uploadpp.testing.host import Machine
 from uploadpp.testing.natsclient import SimulatedClient
 from uploadpp.testing.stream import Stream
 from uploadpp.wire.marks import Marks

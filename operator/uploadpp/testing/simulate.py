@@ -13,11 +13,11 @@ from random import Random
 
 from uploadpp.core.evolve import evolve
 from uploadpp.testing.chaos import Chaos
+from uploadpp.testing.configs import any_config, configs_of
 from uploadpp.testing.invariants import Promise
-from uploadpp.testing.kernel import RunawayError
-from uploadpp.testing.plans import any_config, configs_of
 from uploadpp.testing.simulation import Result, Simulation
 from uploadpp.testing.trace import logged_in
+from uploadpp.testing.virtual_loop import RunawayError
 
 BATCH = 50
 SHOWN = 20

@@ -14,15 +14,15 @@ from uploadpp.ownership.ownership import Ownership
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.apiserver import ApiServer
 from uploadpp.testing.file_order import overtaken
+from uploadpp.testing.final_checks import check_end, unrest
+from uploadpp.testing.host import Machine
 from uploadpp.testing.invariants import Checks, Doings, Promise, Violation
-from uploadpp.testing.journal import Journal, Record
-from uploadpp.testing.kernel import Kernel
-from uploadpp.testing.machine import Machine
 from uploadpp.testing.operator_process import OperatorProcess
-from uploadpp.testing.outcome import check_end, unrest
+from uploadpp.testing.services import World
 from uploadpp.testing.stream import Stream
+from uploadpp.testing.stream_recorder import Journal, Record
 from uploadpp.testing.trace import Trace
-from uploadpp.testing.world import World
+from uploadpp.testing.virtual_loop import Kernel
 
 REST_STEP_SECONDS = 10.0
 REST_SECONDS = 45.0

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from uploadpp.testing.kernel import Kernel
+from uploadpp.testing.virtual_loop import Kernel
 
 EPOCH = datetime(2026, 10, 2, 8, 0, tzinfo=UTC)
 DEDUPLICATION_SECONDS = 120.0

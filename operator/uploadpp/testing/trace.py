@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from uploadpp.testing.kernel import Kernel, Loop
+from uploadpp.testing.virtual_loop import Kernel, Loop
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, FileInfo, Millis, Origin, Upload
 from uploadpp.core.states import DesiredState, Outcome, Stage
 from uploadpp.testing.builders import after, arrival
-from uploadpp.testing.plans import config, step
+from uploadpp.testing.configs import config, step
 
 CONFIG = config(step("virusscan"), step("delay"), step("policies"))
 ARRIVAL = arrival()

@@ -17,7 +17,7 @@ from uploadpp.core.model import LogPosition, Millis, Upload
 from uploadpp.core.plan_text import Planned
 from uploadpp.core.states import Outcome, Stage
 from uploadpp.testing.builders import FRESH_URL, START, UPLOAD_ID, arrival
-from uploadpp.testing.plans import config, step
+from uploadpp.testing.configs import config, step
 
 CONFIG = config(step("virusscan"), step("policies"))
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from uploadpp.core.config import Config
 from uploadpp.core.states import DesiredState, OnExhausted
 from uploadpp.testing.apiclient import ApiFaults
+from uploadpp.testing.configs import config, step
 from uploadpp.testing.events import resume, step_finished
-from uploadpp.testing.machine import Machine
-from uploadpp.testing.plans import config, step
+from uploadpp.testing.host import Machine
 from uploadpp.testing.simulation import Result, Simulation
 from uploadpp.testing.trace import logged_in
 

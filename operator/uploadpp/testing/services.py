@@ -11,10 +11,10 @@ import orjson
 
 from uploadpp.core.model import DELAY_STEP, RESTARTED_BY
 from uploadpp.testing.events import bytes_received, step_finished, upload_ready
-from uploadpp.testing.journal import Journal, Payload, Record
-from uploadpp.testing.kernel import Kernel
 from uploadpp.testing.stream import EPOCH
+from uploadpp.testing.stream_recorder import Journal, Payload, Record
 from uploadpp.testing.trace import Trace
+from uploadpp.testing.virtual_loop import Kernel
 
 SOON_SECONDS = (0.001, 0.05)
 LATE_SECONDS = (0.5, 12.0)

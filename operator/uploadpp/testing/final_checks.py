@@ -11,9 +11,9 @@ from uploadpp.core.sharding import Shard
 from uploadpp.core.states import DesiredState, Stage
 from uploadpp.testing.apiserver import ApiServer
 from uploadpp.testing.invariants import Checks, Promise, foreign, is_bare_end, shard_of
-from uploadpp.testing.journal import Journal
+from uploadpp.testing.services import World
 from uploadpp.testing.stream import Stream
-from uploadpp.testing.world import World
+from uploadpp.testing.stream_recorder import Journal
 
 WAITING_FOR_A_PERSON = frozenset({Stage.HELD, Stage.SUSPENDED})
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from random import Random
 
 from uploadpp.core.model import Millis
-from uploadpp.testing.kernel import Kernel
 from uploadpp.testing.stream import millis
 from uploadpp.testing.trace import Trace
+from uploadpp.testing.virtual_loop import Kernel
 
 SHORT_SECONDS = 0.001
 
