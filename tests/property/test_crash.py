@@ -30,7 +30,16 @@ from uploadpp.core.model import Control, Millis, RestartRequest, StepPlan, Uploa
 from uploadpp.core.replay import Position, apply, wanted
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, OnTooLarge, RestartMode, Stage
-from uploadpp.testing.builders import FRESH_URL, SECOND, START, STREAM, UPLOAD_ID, URL, Story, arrival
+from uploadpp.testing.builders import (
+    FRESH_URL,
+    SECOND,
+    START,
+    STREAM,
+    UPLOAD_ID,
+    URL,
+    UploadScenario,
+    arrival,
+)
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "300"))
 LIFE = Millis(1_000_000)
@@ -58,7 +67,7 @@ class Moment:
     """Whether a timer or a person changed the upload without publishing anything."""
 
 
-class Life(Story):
+class Life(UploadScenario):
     """A story that writes the log down, and every moment at which the state may be stored."""
 
     def __init__(self, config: Config) -> None:

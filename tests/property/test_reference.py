@@ -14,7 +14,7 @@ from uploadpp.core.inputs import Follows, Foremost, SpecChanged, Tick
 from uploadpp.core.model import Millis, RestartRequest, StepPlan
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, Outcome, RestartMode, Stage
-from uploadpp.testing.builders import FRESH_URL, START, URL, Story, arrival
+from uploadpp.testing.builders import FRESH_URL, START, URL, UploadScenario, arrival
 
 SECOND = 1000
 NAMES = ("a", "b", "delay", "c")
@@ -69,7 +69,7 @@ class Comparison(RuleBasedStateMachine):
             for name in steps
         )
         places = dict.fromkeys(limited, 1)
-        self.story = Story(
+        self.story = UploadScenario(
             Config(steps=tuple(plans), max_in_flight=places, max_finish_resends=2, max_releases=2)
         )
         self.book = Book(steps, retries, policy.lower(), timeout, limited=limited, follows=follows)

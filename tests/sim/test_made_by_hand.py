@@ -6,7 +6,7 @@ from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.commands import Kind
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.configs import config, step
-from uploadpp.testing.host import Machine
+from uploadpp.testing.host import SimulatedHost
 from uploadpp.testing.simulation import Result, Simulation
 from uploadpp.testing.user_actions import PERSON
 
@@ -40,7 +40,7 @@ def resource(**spec: object) -> dict[str, object]:
     }
 
 
-def lose_the_answer_to(sim: Simulation, machine: Machine, lost: str) -> None:
+def lose_the_answer_to(sim: Simulation, machine: SimulatedHost, lost: str) -> None:
     """One request is carried out, and nothing is heard of it."""
     boundary, faults = machine.boundary, sim.processes[0].faults
 

@@ -3,10 +3,10 @@
 from uploadpp.core.commands import Mark
 from uploadpp.core.model import DELAY_STEP, StepPlan
 from uploadpp.core.states import OnExhausted, OnTooLarge, Outcome
-from uploadpp.testing.stream_recorder import Journal, Record
+from uploadpp.testing.stream_recorder import Record, StreamRecorder
 
 
-def first_plan(journal: Journal, upload: str, mark: Mark) -> tuple[StepPlan, ...] | None:
+def first_plan(journal: StreamRecorder, upload: str, mark: Mark) -> tuple[StepPlan, ...] | None:
     """The plan that our first event for this arrival of an upload tells."""
     plans = (
         record.planned.plan
@@ -17,7 +17,7 @@ def first_plan(journal: Journal, upload: str, mark: Mark) -> tuple[StepPlan, ...
     return next(plans, None)
 
 
-def has_answered(journal: Journal, upload: str, step: str, received_at: int, run: int) -> bool:
+def has_answered(journal: StreamRecorder, upload: str, step: str, received_at: int, run: int) -> bool:
     """Whether a step has answered `continue` after its start in a run; a delay only has to be started."""
     started = _first_start(journal, upload, step, received_at, run)
     if started is None or step == DELAY_STEP:
@@ -30,7 +30,7 @@ def has_answered(journal: Journal, upload: str, step: str, received_at: int, run
     )
 
 
-def first_answer_of(journal: Journal, upload: str, step: str) -> float | None:
+def first_answer_of(journal: StreamRecorder, upload: str, step: str) -> float | None:
     """When a step has answered `continue` for the first time; None when it has not."""
     answers = journal.of("PostprocessingStepFinished", upload)
     moments = (
@@ -39,7 +39,7 @@ def first_answer_of(journal: Journal, upload: str, step: str) -> float | None:
     return next(moments, None)
 
 
-def unanswered(journal: Journal, record: Record) -> list[str]:
+def unanswered(journal: StreamRecorder, record: Record) -> list[str]:
     """The steps that a release of ours has left out without an answer, and without a rule."""
     mark, planned = record.mark, record.planned
     if mark is None or planned is None:
@@ -55,7 +55,7 @@ def unanswered(journal: Journal, record: Record) -> list[str]:
     return missing
 
 
-def _first_start(journal: Journal, upload: str, step: str, received_at: int, run: int) -> int | None:
+def _first_start(journal: StreamRecorder, upload: str, step: str, received_at: int, run: int) -> int | None:
     """Where the log starts a step in a run; a start of another service is one in any run (docs/adr/0017)."""
     for record in journal.of("StartPostprocessingStep", upload):
         mark = record.mark

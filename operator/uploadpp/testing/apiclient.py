@@ -8,7 +8,7 @@ from typing import Any
 from uploadpp.kube.errors import ApiError, Refusal, RefusedError, UnavailableError
 from uploadpp.resources.watch.kopf_handlers import Sink
 from uploadpp.testing.apiserver import LEASES, RESOURCES, ApiServer, Change, Json, Verb
-from uploadpp.testing.host import Machine
+from uploadpp.testing.host import SimulatedHost
 
 TIMEOUT_SECONDS = 15.0
 Reply = tuple[Json, ApiError | None]
@@ -39,7 +39,7 @@ class ApiFaults:
 class SimulatedApi:
     """Requests of one process (stands for `kube.api.Api`)."""
 
-    def __init__(self, machine: Machine, server: ApiServer, faults: ApiFaults) -> None:
+    def __init__(self, machine: SimulatedHost, server: ApiServer, faults: ApiFaults) -> None:
         self._machine = machine
         self._server = server
         self._faults = faults
@@ -161,7 +161,7 @@ def _summary(body: Any) -> str:  # noqa: ANN401 -- JSON
 class SimulatedWatch:
     """Watch events of one ownership (stands for `resources.watch.kopf_thread.Watch`)."""
 
-    def __init__(self, machine: Machine, server: ApiServer, faults: ApiFaults, sink: Sink) -> None:
+    def __init__(self, machine: SimulatedHost, server: ApiServer, faults: ApiFaults, sink: Sink) -> None:
         self._machine = machine
         self._server = server
         self._faults = faults

@@ -17,7 +17,7 @@ from uploadpp.core.sharding import BUCKET_LABEL
 from uploadpp.kube.errors import ConflictError, NotFoundError, RefusedError
 from uploadpp.kube.store import GROUP, PLURAL, VERSION
 from uploadpp.testing.stream import millis
-from uploadpp.testing.virtual_loop import Kernel
+from uploadpp.testing.virtual_loop import VirtualScheduler
 
 Json = dict[str, Any]
 Listener = Callable[["Change"], None]
@@ -80,7 +80,7 @@ def _selected(resource: Json, selector: str) -> bool:
 class ApiServer:
     """The resources and Leases of one namespace."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: VirtualScheduler) -> None:
         self._kernel = kernel
         self._version = 100
         self._made = 0

@@ -92,7 +92,7 @@ def arrival(url: str = URL, *, user: str = USER, expires_at: Millis | None = Non
     return BytesReceived(origin, FileInfo(filename="plan.pdf", filesize=48_213))
 
 
-class Story:
+class UploadScenario:
     """One upload under one configuration.
 
     Every command comes back through the log at once, unless `reads_own_events` is switched off.
@@ -227,12 +227,14 @@ class Story:
         return self.edited(evolve(self.upload.control, restart=request, desired=desired))
 
 
-def mark_of(story: Story, kind: Kind, number: int, detail: str = "", token: str = "", run: int = 1) -> Mark:
+def mark_of(
+    story: UploadScenario, kind: Kind, number: int, detail: str = "", token: str = "", run: int = 1
+) -> Mark:
     """The mark of a command for the upload of a story."""
     return Mark(kind, story.upload.received_at, run, number, detail, token)
 
 
-def meet(story: Story, mark: Mark, sequence: int = 50, *, after: Millis = ZERO) -> Upload | None:
+def meet(story: UploadScenario, mark: Mark, sequence: int = 50, *, after: Millis = ZERO) -> Upload | None:
     """The state after one of our events was met in the log; None when it says nothing new."""
     now = Millis(story.now + after)
     decision = decide(story.upload, story.upload.id, Published(mark, sequence), now, story.config)
@@ -259,9 +261,9 @@ def placeless(upload: Upload) -> Upload:
     return evolve(upload, log=LogPosition(), plan_fixed=False)
 
 
-def begun(*steps: str | StepPlan, **settings: Millis | int | Mapping[str, int]) -> Story:
+def begun(*steps: str | StepPlan, **settings: Millis | int | Mapping[str, int]) -> UploadScenario:
     """A story whose upload has arrived."""
-    story = Story(config_of(*steps, **settings))
+    story = UploadScenario(config_of(*steps, **settings))
     story.arrives()
     return story
 
@@ -272,22 +274,22 @@ def after(*events: Input, upload_id: str = UPLOAD_ID, config: Config = CONFIG) -
     Raises:
         LookupError: they make no upload.
     """
-    story = Story(config, now=Millis(NOW - SECOND), upload_id=upload_id)
+    story = UploadScenario(config, now=Millis(NOW - SECOND), upload_id=upload_id)
     story.stream, story.sequence = OTHER_STREAM, 99
     for event in events:
         story.tell(event)
     return story.upload
 
 
-def of_kind(story: Story, kind: Kind) -> list[Command]:
+def of_kind(story: UploadScenario, kind: Kind) -> list[Command]:
     """The commands of one kind that were published so far."""
     return [command for command in story.commands if command.mark.kind is kind]
 
 
-def by_hand(control: Control | None = None, *, url: str = URL) -> Story:
+def by_hand(control: Control | None = None, *, url: str = URL) -> UploadScenario:
     """A resource that a person has applied, not yet looked at."""
     config = config_of("a", "b")
-    story = Story(config)
+    story = UploadScenario(config)
     story.state = Upload(
         id=UPLOAD_ID,
         received_at=START,

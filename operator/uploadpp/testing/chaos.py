@@ -9,7 +9,7 @@ from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.operator_process import OperatorProcess
 from uploadpp.testing.services import Behaviour
 from uploadpp.testing.simulation import Simulation
-from uploadpp.testing.user_actions import People
+from uploadpp.testing.user_actions import UserActions
 
 TROUBLED_SECONDS = 40.0
 NORMAL_LAG = 0.001
@@ -38,7 +38,7 @@ class Chaos:
         for upload in UPLOADS[: random.choice([1, 1, 2, 3])]:
             at = random.uniform(0, TROUBLED_SECONDS / 2)
             sim.kernel.after(at, partial(sim.world.upload, upload, file=sim.shared_file))
-        people = People(sim)
+        people = UserActions(sim)
         for _ in range(random.choice([0, 0, 1, 2, 4])):
             sim.kernel.after(random.uniform(0, TROUBLED_SECONDS), people.act)
         for _ in range(random.choice([0, 1, 1, 2, 4])):

@@ -8,15 +8,20 @@ from uploadpp.core.sharding import bucket_of
 from uploadpp.core.states import Outcome
 from uploadpp.testing.answers import first_answer_of
 from uploadpp.testing.invariants import Checks
-from uploadpp.testing.services import World
-from uploadpp.testing.stream_recorder import Journal, Record
+from uploadpp.testing.services import FakeServices
+from uploadpp.testing.stream_recorder import Record, StreamRecorder
 
 CLOCKS_DIFFER_MS = 65_000
 """The clocks of operators are set on and back by chaos; who waits until a moment may wait less by this."""
 
 
 def overtaken(
-    record: Record, journal: Journal, world: World, checks: Checks, config: Config, shards: Sequence[int]
+    record: Record,
+    journal: StreamRecorder,
+    world: FakeServices,
+    checks: Checks,
+    config: Config,
+    shards: Sequence[int],
 ) -> list[str]:
     """The earlier uploads of its file that a release has overtaken although it has not waited long enough.
 
@@ -44,7 +49,7 @@ def overtaken(
     ]
 
 
-def _arrived(journal: Journal, upload: str) -> Record | None:
+def _arrived(journal: StreamRecorder, upload: str) -> Record | None:
     return next(iter(journal.of("BytesReceived", upload)), None)
 
 
@@ -52,7 +57,7 @@ def _steps(record: Record) -> list[str]:
     return [step.name for step in record.planned.plan] if record.planned is not None else []
 
 
-def _is_over(upload: str, journal: Journal, checks: Checks, config: Config) -> bool:
+def _is_over(upload: str, journal: StreamRecorder, checks: Checks, config: Config) -> bool:
     """Whether an upload has been over, as far as the stream says so, or people had a hand in it."""
     if upload in checks.doings.deleted | checks.doings.strays | checks.gone:
         return True

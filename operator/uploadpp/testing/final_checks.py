@@ -11,9 +11,9 @@ from uploadpp.core.sharding import Shard
 from uploadpp.core.states import DesiredState, Stage
 from uploadpp.testing.apiserver import ApiServer
 from uploadpp.testing.invariants import Checks, Promise, foreign, is_bare_end, shard_of
-from uploadpp.testing.services import World
+from uploadpp.testing.services import FakeServices
 from uploadpp.testing.stream import Stream
-from uploadpp.testing.stream_recorder import Journal
+from uploadpp.testing.stream_recorder import StreamRecorder
 
 WAITING_FOR_A_PERSON = frozenset({Stage.HELD, Stage.SUSPENDED})
 
@@ -30,7 +30,9 @@ def unrest(server: ApiServer, checks: Checks) -> list[str]:
     return [f"{u.id} is {u.stage}: {describe(u)}" for u in uploads if not at_rest(u)]
 
 
-def check_end(checks: Checks, stream: Stream, server: ApiServer, journal: Journal, world: World) -> None:
+def check_end(
+    checks: Checks, stream: Stream, server: ApiServer, journal: StreamRecorder, world: FakeServices
+) -> None:
     """Check what has become of everything."""
     for text in unrest(server, checks):
         checks.broken(Promise.NO_UPLOAD_LOST, text)
@@ -69,7 +71,7 @@ def check_end(checks: Checks, stream: Stream, server: ApiServer, journal: Journa
             checks.broken(Promise.STORAGE_AGREES, f"{session.id} is Completed, but was not released")
 
 
-def _check_begun(checks: Checks, journal: Journal, upload: Upload) -> None:
+def _check_begun(checks: Checks, journal: StreamRecorder, upload: Upload) -> None:
     """What was thrown away and then announced with a fresh URL has begun again."""
     if upload.stage is not Stage.CLEANED or upload.control.desired is DesiredState.CANCELLED:
         return
@@ -80,7 +82,7 @@ def _check_begun(checks: Checks, journal: Journal, upload: Upload) -> None:
         checks.broken(Promise.NO_UPLOAD_LOST, text)
 
 
-def _check_sent(checks: Checks, journal: Journal, upload: Upload) -> None:
+def _check_sent(checks: Checks, journal: StreamRecorder, upload: Upload) -> None:
     """How often a step was started and the storage told is what is in the stream."""
     sent = Counter(
         (mark.kind, mark.detail if mark.kind is Kind.START else "")
@@ -96,7 +98,7 @@ def _check_sent(checks: Checks, journal: Journal, upload: Upload) -> None:
             checks.broken(Promise.COUNTERS_RIGHT, text)
 
 
-def _check_counters(checks: Checks, journal: Journal, upload: Upload) -> None:
+def _check_counters(checks: Checks, journal: StreamRecorder, upload: Upload) -> None:
     """Retries are what was published as such in this run (a resume of a held step starts from zero)."""
     if upload.id in checks.doings.tokens or journal.of("ResumePostprocessing", upload.id):
         return

@@ -11,15 +11,15 @@ from random import Random
 from uploadpp.core.model import Millis
 from uploadpp.testing.stream import millis
 from uploadpp.testing.trace import Trace
-from uploadpp.testing.virtual_loop import Kernel
+from uploadpp.testing.virtual_loop import VirtualScheduler
 
 SHORT_SECONDS = 0.001
 
 
-class Machine:
+class SimulatedHost:
     """One process and its surroundings."""
 
-    def __init__(self, name: str, kernel: Kernel, trace: Trace, random: Random) -> None:
+    def __init__(self, name: str, kernel: VirtualScheduler, trace: Trace, random: Random) -> None:
         self.name = name
         self.kernel = kernel
         self.trace = trace

@@ -19,7 +19,7 @@ from uploadpp.testing.answers import first_plan, has_answered, unanswered
 from uploadpp.testing.apiserver import ApiServer, Change, Json, Verb
 from uploadpp.testing.operator_process import PlainSeals
 from uploadpp.testing.stream import Stream, millis
-from uploadpp.testing.stream_recorder import Journal, Record
+from uploadpp.testing.stream_recorder import Record, StreamRecorder
 from uploadpp.testing.trace import Trace
 from uploadpp.wire.consumers import parse_name
 from uploadpp.wire.decode import decode
@@ -62,7 +62,7 @@ class Violation:
 
 
 @dataclass(slots=True)
-class Doings:
+class ExternalActions:
     """What people did, which explains what would be wrong without it."""
 
     tokens: Counter[str] = field(default_factory=Counter)
@@ -81,10 +81,10 @@ class Checks:
         self,
         stream: Stream,
         server: ApiServer,
-        journal: Journal,
+        journal: StreamRecorder,
         trace: Trace,
         config: Config,
-        doings: Doings,
+        doings: ExternalActions,
     ) -> None:
         self._stream = stream
         self._server = server
@@ -337,7 +337,7 @@ class Checks:
 FOREIGN = {Kind.START: "StartPostprocessingStep", Kind.FINISH: "PostprocessingFinished"}
 
 
-def foreign(journal: Journal, kind: Kind, upload: str) -> list[Record]:
+def foreign(journal: StreamRecorder, kind: Kind, upload: str) -> list[Record]:
     """What another service has published for an upload in our place."""
     return [record for record in journal.of(FOREIGN.get(kind, ""), upload) if record.mark is None]
 

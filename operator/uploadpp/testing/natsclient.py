@@ -23,7 +23,7 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, NotFoundError
 
-from uploadpp.testing.host import Machine
+from uploadpp.testing.host import SimulatedHost
 from uploadpp.testing.stream import EPOCH, Consumer, Stream
 from uploadpp.wire.stream import STREAM
 
@@ -39,7 +39,7 @@ Callback = Callable[[Msg], Awaitable[None]]
 class Subscription:
     """Messages for one subject, handed over one after another."""
 
-    def __init__(self, machine: Machine, callback: Callback) -> None:
+    def __init__(self, machine: SimulatedHost, callback: Callback) -> None:
         self._machine = machine
         self._callback = callback
         self._waiting: deque[Msg] = deque()
@@ -70,7 +70,7 @@ class Subscription:
 class SimulatedClient:
     """The connection of one process. What is on its way when it breaks is lost."""
 
-    def __init__(self, machine: Machine, stream: Stream) -> None:
+    def __init__(self, machine: SimulatedHost, stream: Stream) -> None:
         self._machine = machine
         self._stream = stream
         self._subscriptions: dict[str, Subscription] = {}
@@ -96,7 +96,7 @@ class SimulatedClient:
         return self._stream
 
     @property
-    def machine(self) -> Machine:
+    def machine(self) -> SimulatedHost:
         """Where it runs."""
         return self._machine
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP
 from uploadpp.testing.events import finished, start_step
-from uploadpp.testing.stream_recorder import Journal, Record
-from uploadpp.testing.virtual_loop import Kernel
+from uploadpp.testing.stream_recorder import Record, StreamRecorder
+from uploadpp.testing.virtual_loop import VirtualScheduler
 
 SOON_SECONDS = 0.002
 BACKOFF_SECONDS = 1.0
@@ -28,7 +28,7 @@ class _Record:
 class OldService:
     """Drives uploads for as long as it is `running`; what comes meanwhile is never read."""
 
-    def __init__(self, kernel: Kernel, journal: Journal, config: Config) -> None:
+    def __init__(self, kernel: VirtualScheduler, journal: StreamRecorder, config: Config) -> None:
         self._kernel = kernel
         self._journal = journal
         self._steps = {plan.name: plan for plan in config.steps}

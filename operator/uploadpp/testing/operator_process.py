@@ -29,7 +29,7 @@ from uploadpp.resources.relist import SOON_READ
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.apiclient import ApiFaults, SimulatedApi, SimulatedWatch
 from uploadpp.testing.apiserver import NAMESPACE, ApiServer
-from uploadpp.testing.host import Machine
+from uploadpp.testing.host import SimulatedHost
 from uploadpp.testing.natsclient import SimulatedClient
 from uploadpp.testing.stream import Stream
 from uploadpp.wire.marks import Marks
@@ -65,7 +65,7 @@ class PlainSeals:
 class TracedNotices:
     """Kubernetes Events go into the trace."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: SimulatedHost) -> None:
         self._machine = machine
 
     def post(self, name: str, uid: str, notice: Notice, about: About = UPLOAD) -> None:
@@ -78,7 +78,7 @@ class OperatorProcess:
     """One process of the operator."""
 
     def __init__(
-        self, machine: Machine, stream: Stream, server: ApiServer, faults: ApiFaults, config: Config
+        self, machine: SimulatedHost, stream: Stream, server: ApiServer, faults: ApiFaults, config: Config
     ) -> None:
         self.machine = machine
         self.client = SimulatedClient(machine, stream)

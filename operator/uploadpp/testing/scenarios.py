@@ -7,7 +7,7 @@ from uploadpp.core.states import DesiredState, OnExhausted
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.configs import config, step
 from uploadpp.testing.events import resume, step_finished
-from uploadpp.testing.host import Machine
+from uploadpp.testing.host import SimulatedHost
 from uploadpp.testing.simulation import Result, Simulation
 from uploadpp.testing.trace import logged_in
 
@@ -71,7 +71,9 @@ def one_upload(  # noqa: PLR0913 -- each is a fault of its own
         return sim.result()
 
 
-def tear(sim: Simulation, machine: Machine, *, crash_at: int, pause_at: int, down: float, nap: float) -> None:
+def tear(
+    sim: Simulation, machine: SimulatedHost, *, crash_at: int, pause_at: int, down: float, nap: float
+) -> None:
     """Crash a machine at a boundary, or pause it at one; 0 is for never. Another process follows.
 
     It follows `down` seconds after the crash; the pause lasts `nap` seconds.

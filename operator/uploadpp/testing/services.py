@@ -12,9 +12,9 @@ import orjson
 from uploadpp.core.model import DELAY_STEP, RESTARTED_BY
 from uploadpp.testing.events import bytes_received, step_finished, upload_ready
 from uploadpp.testing.stream import EPOCH
-from uploadpp.testing.stream_recorder import Journal, Payload, Record
+from uploadpp.testing.stream_recorder import Payload, Record, StreamRecorder
 from uploadpp.testing.trace import Trace
-from uploadpp.testing.virtual_loop import Kernel
+from uploadpp.testing.virtual_loop import VirtualScheduler
 
 SOON_SECONDS = (0.001, 0.05)
 LATE_SECONDS = (0.5, 12.0)
@@ -52,10 +52,12 @@ class Session:
     """Whether bytes were removed without anybody asking for it."""
 
 
-class World:
+class FakeServices:
     """Storage and step services."""
 
-    def __init__(self, kernel: Kernel, trace: Trace, journal: Journal, random: Random) -> None:
+    def __init__(
+        self, kernel: VirtualScheduler, trace: Trace, journal: StreamRecorder, random: Random
+    ) -> None:
         self._kernel = kernel
         self._trace = trace
         self._journal = journal

@@ -15,14 +15,14 @@ from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.apiserver import ApiServer
 from uploadpp.testing.file_order import overtaken
 from uploadpp.testing.final_checks import check_end, unrest
-from uploadpp.testing.host import Machine
-from uploadpp.testing.invariants import Checks, Doings, Promise, Violation
+from uploadpp.testing.host import SimulatedHost
+from uploadpp.testing.invariants import Checks, ExternalActions, Promise, Violation
 from uploadpp.testing.operator_process import OperatorProcess
-from uploadpp.testing.services import World
+from uploadpp.testing.services import FakeServices
 from uploadpp.testing.stream import Stream
-from uploadpp.testing.stream_recorder import Journal, Record
+from uploadpp.testing.stream_recorder import Record, StreamRecorder
 from uploadpp.testing.trace import Trace
-from uploadpp.testing.virtual_loop import Kernel
+from uploadpp.testing.virtual_loop import VirtualScheduler
 
 REST_STEP_SECONDS = 10.0
 REST_SECONDS = 45.0
@@ -49,19 +49,19 @@ class Simulation:
     """One world with its operators."""
 
     def __init__(self, seed: int, config: Config) -> None:
-        self.kernel = Kernel()
+        self.kernel = VirtualScheduler()
         self.random = Random(seed)  # noqa: S311 -- a game of dice, not a secret
         self.shared_file = "shared" if seed % 2 else ""
         """The file of all uploads in a run by chance; by default each has its own."""
         self.trace = Trace(self.kernel)
         self.stream = Stream(self.kernel)
         self.server = ApiServer(self.kernel)
-        self.journal = Journal(self.stream, self.trace)
-        self.world = World(self.kernel, self.trace, self.journal, self.random)
+        self.journal = StreamRecorder(self.stream, self.trace)
+        self.world = FakeServices(self.kernel, self.trace, self.journal, self.random)
         self.config = config
         self.configs: Sequence[Config] = (config,)
         """How a process is configured that is started: like one of these, by chance."""
-        self.doings = Doings()
+        self.doings = ExternalActions()
         self.checks = Checks(self.stream, self.server, self.journal, self.trace, config, self.doings)
         self.processes: list[OperatorProcess] = []
         self.shards: Sequence[int] = (1,)
@@ -82,7 +82,7 @@ class Simulation:
 
     def start(self, faults: ApiFaults | None = None) -> OperatorProcess:
         """Start an operator process, with an API server that fails it so often."""
-        machine = Machine(f"operator-{len(self.processes) + 1}", self.kernel, self.trace, self.random)
+        machine = SimulatedHost(f"operator-{len(self.processes) + 1}", self.kernel, self.trace, self.random)
         config = self.configs[0] if len(self.configs) == 1 else self.random.choice(self.configs)
         process = OperatorProcess(machine, self.stream, self.server, faults or ApiFaults(), config)
         if config is not self.config:
@@ -96,7 +96,7 @@ class Simulation:
         process.start()
         return process
 
-    async def _ask(self, machine: Machine, url: str) -> int | None:
+    async def _ask(self, machine: SimulatedHost, url: str) -> int | None:
         await machine.travel()
         status = self.world.status_of(url)
         if status == HTTPStatus.NOT_FOUND:

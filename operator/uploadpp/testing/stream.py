@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from uploadpp.testing.virtual_loop import Kernel
+from uploadpp.testing.virtual_loop import VirtualScheduler
 
 EPOCH = datetime(2026, 10, 2, 8, 0, tzinfo=UTC)
 DEDUPLICATION_SECONDS = 120.0
@@ -60,7 +60,7 @@ class Consumer:
 class Stream:
     """The stream `main-queue` and its consumers."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: VirtualScheduler) -> None:
         self._kernel = kernel
         self.created = EPOCH
         self.messages: list[Message] = []

@@ -45,7 +45,7 @@ class Record:
         return " ".join([self.type, self.upload, *words])
 
 
-class Journal:
+class StreamRecorder:
     """The records, in order."""
 
     def __init__(self, stream: Stream, trace: Trace) -> None:

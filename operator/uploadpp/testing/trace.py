@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from uploadpp.testing.virtual_loop import Kernel, Loop
+from uploadpp.testing.virtual_loop import Loop, VirtualScheduler
 
 
 @dataclass(slots=True)
 class Trace:
     """Numbered lines: when, who, what."""
 
-    kernel: Kernel
+    kernel: VirtualScheduler
     lines: list[tuple[float, str, str]] = field(default_factory=list)
 
     def add(self, actor: str, what: str) -> None:

@@ -10,7 +10,7 @@ from uploadpp.testing.simulation import Simulation
 PERSON = "person"
 
 
-class People:
+class UserActions:
     """Does one thing at a time, by chance, to some upload."""
 
     def __init__(self, sim: Simulation) -> None:

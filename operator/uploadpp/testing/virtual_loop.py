@@ -59,7 +59,7 @@ class Handle:
             self.loop.call_exception_handler({"message": f"in {self._call!r}", "exception": error})
 
 
-class Kernel:
+class VirtualScheduler:
     """The clock (seconds since the start of the run) and everything that is still to happen."""
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ class Kernel:
 class Loop(asyncio.AbstractEventLoop):
     """The event loop of one process."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: VirtualScheduler) -> None:
         self._kernel = kernel
         self.name = "world"
         self.dead = False

@@ -12,12 +12,12 @@ from uploadpp.core.model import Millis
 from uploadpp.core.rules.absence import is_doubtful
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import DesiredState, Ignored, RestartMode, Stage, StepReason, StepState
-from uploadpp.testing.builders import FRESH_URL, START, Story, begun, of_kind
+from uploadpp.testing.builders import FRESH_URL, START, UploadScenario, begun, of_kind
 
 DAY_MS = 86_400_000
 
 
-def overdue(answer: str = "continue", resends: int = 1) -> Story:
+def overdue(answer: str = "continue", resends: int = 1) -> UploadScenario:
     """An upload whose PostprocessingFinished was not answered in time."""
     story = begun("a", max_finish_resends=resends)
     story.answers(answer)
@@ -25,23 +25,23 @@ def overdue(answer: str = "continue", resends: int = 1) -> Story:
     return story
 
 
-def without_url() -> Story:
+def without_url() -> UploadScenario:
     """An upload that the storage was asked to announce again, in vain."""
-    story = Story(begun("a").config)
+    story = UploadScenario(begun("a").config)
     story.arrives(expires_at=START)
     while story.upload.stalled_at is None:
         story.timer()
     return story
 
 
-def silent() -> Story:
+def silent() -> UploadScenario:
     """An upload whose step does not answer."""
     story = begun("a", "b")
     story.timer()
     return story
 
 
-def retried(message: str = "unexpected status code from Download 404") -> Story:
+def retried(message: str = "unexpected status code from Download 404") -> UploadScenario:
     story = begun("a", "b")
     story.answers("retry", message=message)
     return story
@@ -85,7 +85,7 @@ def retried(message: str = "unexpected status code from Download 404") -> Story:
         "delaying",
     ],
 )
-def test_the_storage_is_asked_about_what_it_may_have_lost(story: Story, doubtful: bool) -> None:  # noqa: FBT001
+def test_the_storage_is_asked_about_what_it_may_have_lost(story: UploadScenario, doubtful: bool) -> None:  # noqa: FBT001
     assert is_doubtful(story.upload) is doubtful
 
 
@@ -126,7 +126,7 @@ def test_the_first_404_says_so_and_names_the_settings_of_both_storages() -> None
     "make", [overdue, without_url, retried, silent], ids=["unconfirmed", "no URL", "retried", "silent"]
 )
 def test_an_upload_that_stays_absent_ends_as_gone_and_nothing_more_is_sent(
-    make: Callable[..., Story],
+    make: Callable[..., UploadScenario],
 ) -> None:
     story = make()
     before = list(story.published)
@@ -164,7 +164,9 @@ UNORDERED = (
     ],
     ids=["released", "deleted", "aborted", "no URL", "retried"],
 )
-def test_people_are_told_what_may_have_become_of_a_lost_upload(lost: Callable[[], Story], text: str) -> None:
+def test_people_are_told_what_may_have_become_of_a_lost_upload(
+    lost: Callable[[], UploadScenario], text: str
+) -> None:
     """An abort keeps the bytes, so it explains nothing."""
     story = lost()
     decision = story.absent()
@@ -231,26 +233,26 @@ def test_the_end_is_not_sooner_than_its_time() -> None:
     assert early.ignored is Ignored.NOTHING_DUE
 
 
-def unanswered(answer: str = "continue") -> Story:
+def unanswered(answer: str = "continue") -> UploadScenario:
     story = overdue(answer, resends=0)
     while story.upload.stage is not Stage.UNANSWERED:
         story.timer()
     return story
 
 
-def gone(answer: str = "continue") -> Story:
+def gone(answer: str = "continue") -> UploadScenario:
     story = overdue(answer)
     story.absent()
     return story
 
 
-def gone_in_step() -> Story:
+def gone_in_step() -> UploadScenario:
     story = retried()
     story.absent()
     return story
 
 
-def unanswered_in_step() -> Story:
+def unanswered_in_step() -> UploadScenario:
     story = without_url()
     story.timer()
     return story
@@ -260,7 +262,7 @@ def unanswered_in_step() -> Story:
 
 
 @pytest.mark.parametrize("make", [unanswered, gone])
-def test_a_late_confirmation_counts(make: Callable[..., Story]) -> None:
+def test_a_late_confirmation_counts(make: Callable[..., UploadScenario]) -> None:
     story = make()
     story.ready()
     assert story.upload.stage is Stage.COMPLETED
@@ -293,7 +295,7 @@ def test_the_storage_may_release_what_was_gone_before_any_order(failed: bool, st
 
 
 @pytest.mark.parametrize("make", [unanswered, gone, gone_in_step])
-def test_an_upload_that_is_announced_again_begins_again(make: Callable[..., Story]) -> None:
+def test_an_upload_that_is_announced_again_begins_again(make: Callable[..., UploadScenario]) -> None:
     story = make()
     story.arrives(FRESH_URL)
     assert (story.upload.stage, story.upload.run) == (Stage.RUNNING, 2)
@@ -308,14 +310,14 @@ def test_after_an_abort_an_announcement_begins_nothing() -> None:
 
 
 @pytest.mark.parametrize("make", [unanswered, gone])
-def test_resume_sends_the_order_again(make: Callable[..., Story]) -> None:
+def test_resume_sends_the_order_again(make: Callable[..., UploadScenario]) -> None:
     story = make()
     story.resumed()
     assert (story.upload.stage, story.published[-1][:15]) == (Stage.AWAITING_READY, "finish continue")
 
 
 @pytest.mark.parametrize("make", [unanswered, gone])
-def test_nothing_is_sent_again_after_an_abort(make: Callable[..., Story]) -> None:
+def test_nothing_is_sent_again_after_an_abort(make: Callable[..., UploadScenario]) -> None:
     story = make("abort")
     sent = len(of_kind(story, Kind.FINISH))
     assert story.resumed().ignored is Ignored.UPLOAD_ABORTED
@@ -330,14 +332,16 @@ def test_a_resume_of_all_in_step_finished_reaches_what_is_unanswered_but_not_wha
 
 
 @pytest.mark.parametrize("make", [gone_in_step, unanswered_in_step])
-def test_resume_begins_again_what_the_storage_was_told_nothing_about(make: Callable[..., Story]) -> None:
+def test_resume_begins_again_what_the_storage_was_told_nothing_about(
+    make: Callable[..., UploadScenario],
+) -> None:
     story = make()
     story.resumed()
     assert story.upload.run == 2
 
 
 @pytest.mark.parametrize("make", [unanswered, gone, gone_in_step, unanswered_in_step])
-def test_what_is_cancelled_after_its_end_is_not_resumed(make: Callable[..., Story]) -> None:
+def test_what_is_cancelled_after_its_end_is_not_resumed(make: Callable[..., UploadScenario]) -> None:
     story = make()
     sent = list(story.published)
     assert story.wanted(DesiredState.CANCELLED).commands == ()

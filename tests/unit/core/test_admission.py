@@ -10,14 +10,14 @@ from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, Millis, StepPlan
 from uploadpp.core.slots import holds_slot
 from uploadpp.core.states import DesiredState, Ignored, Stage, StepState
-from uploadpp.testing.builders import FRESH_URL, SECOND, START, UPLOAD_ID, Story, config_of
+from uploadpp.testing.builders import FRESH_URL, SECOND, START, UPLOAD_ID, UploadScenario, config_of
 
 LIMITED = StepPlan(name="a", timeout=Millis(60 * SECOND))
 
 
-def queued(*, expires_at: Millis | None = None) -> Story:
+def queued(*, expires_at: Millis | None = None) -> UploadScenario:
     """An upload that waits for a slot at its first step."""
-    story = Story(config_of(LIMITED, "b", max_in_flight={"a": 2}))
+    story = UploadScenario(config_of(LIMITED, "b", max_in_flight={"a": 2}))
     story.arrives(expires_at=expires_at)
     assert story.upload.stage is Stage.QUEUED
     return story
@@ -111,7 +111,7 @@ def test_a_url_that_comes_too_late_puts_the_upload_back_into_the_queue() -> None
 
 
 def test_a_stalled_step_gives_its_place_back() -> None:
-    story = Story(config_of("a", max_in_flight={"a": 1}))
+    story = UploadScenario(config_of("a", max_in_flight={"a": 1}))
     story.arrives()
     story.granted()
     assert holds_slot(story.upload)
@@ -150,7 +150,7 @@ def test_a_place_is_not_used_against_what_was_asked_for_while_nobody_looked(
 
 
 def test_who_was_suspended_while_queued_goes_on_with_the_step_it_was_queued_for() -> None:
-    story = Story(config_of("b", LIMITED, max_in_flight={"a": 2}))
+    story = UploadScenario(config_of("b", LIMITED, max_in_flight={"a": 2}))
     story.arrives()
     story.answers("continue")
     story.state = evolve(story.upload, control=Control(desired=DesiredState.SUSPENDED, generation=2))
@@ -167,7 +167,7 @@ def test_a_start_met_in_the_log_proves_the_grant_and_what_led_to_it() -> None:
     story.timer()
     story.granted()
     (start,) = story.commands[-1:]
-    replayed = Story(story.config, stored, now=story.now)
+    replayed = UploadScenario(story.config, stored, now=story.now)
     assert replayed.tell(Published(start.mark, 9)).commands == ()
     assert (replayed.upload.stage, replayed.upload.step.attempts) == (Stage.RUNNING, 2)
 

@@ -5,12 +5,12 @@ from uploadpp.core.inputs import Published
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, StepPlan, StepStatus
 from uploadpp.core.states import OnExhausted, Outcome, Stage, StepReason, StepState
-from uploadpp.testing.builders import SECOND, UPLOAD_ID, Story, config_of, placeless
+from uploadpp.testing.builders import SECOND, UPLOAD_ID, UploadScenario, config_of, placeless
 
 
-def limited() -> Story:
+def limited() -> UploadScenario:
     """Both steps have few places."""
-    story = Story(config_of("a", "b", max_in_flight={"a": 2, "b": 2}))
+    story = UploadScenario(config_of("a", "b", max_in_flight={"a": 2, "b": 2}))
     story.arrives()
     return story
 
@@ -47,7 +47,7 @@ def test_a_grant_is_told_by_the_start_that_it_led_to() -> None:
 def test_a_step_that_timed_out_before_the_grant_is_no_step_that_passed() -> None:
     """None of it was stored: the timer tells how one step ended, the grant how the next began."""
     a = StepPlan(name="a", timeout=Millis(SECOND), max_retries=0, on_exhausted=OnExhausted.CONTINUE)
-    live, replayed = (Story(config_of(a, "b", max_in_flight={"b": 1})) for _ in range(2))
+    live, replayed = (UploadScenario(config_of(a, "b", max_in_flight={"b": 1})) for _ in range(2))
     for story in (live, replayed):
         story.arrives()
     live.timer()

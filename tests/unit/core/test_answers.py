@@ -13,7 +13,7 @@ from uploadpp.core.states import (
     StepReason,
     StepState,
 )
-from uploadpp.testing.builders import Story, begun, placeless
+from uploadpp.testing.builders import UploadScenario, begun, placeless
 
 
 def test_continue_leads_to_the_next_step_and_then_to_the_release() -> None:
@@ -114,7 +114,7 @@ def test_nobody_answers_for_delay() -> None:
     assert story.upload.stage is Stage.DELAYING
 
 
-def spent(policy: OnExhausted) -> Story:
+def spent(policy: OnExhausted) -> UploadScenario:
     """The first of two steps has no retries left."""
     story = begun(StepPlan(name="a", max_retries=1, on_exhausted=policy), "b")
     story.answers("retry")

@@ -16,7 +16,7 @@ from uploadpp.testing.builders import (
     UPLOAD_ID,
     URL,
     USER,
-    Story,
+    UploadScenario,
     arrival,
     begun,
     config_of,
@@ -24,7 +24,7 @@ from uploadpp.testing.builders import (
 )
 
 
-def made_by_hand(story: Story, **changes: object) -> Upload:
+def made_by_hand(story: UploadScenario, **changes: object) -> Upload:
     plain = Upload(id=UPLOAD_ID, received_at=START, since=START, plan=story.config.steps)
     return evolve(plain, **changes)
 
@@ -127,7 +127,7 @@ def test_a_new_url_for_a_suspended_upload_waits() -> None:
 
 
 def test_a_resource_without_status_starts_and_learns_who_and_where() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.state = made_by_hand(story)
     story.arrives()
     assert story.published == ["start a 1"]
@@ -136,7 +136,7 @@ def test_a_resource_without_status_starts_and_learns_who_and_where() -> None:
 
 
 def test_a_resource_without_status_that_is_cancelled_starts_nothing() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.state = made_by_hand(story, control=Control(desired=DesiredState.CANCELLED))
     story.arrives()
     assert story.published == ["finish abort 1"]
@@ -144,7 +144,7 @@ def test_a_resource_without_status_that_is_cancelled_starts_nothing() -> None:
 
 @pytest.mark.parametrize("origin", [Origin(url=URL), Origin(executing_user=USER)])
 def test_what_was_known_of_the_user_is_kept(origin: Origin) -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.state = made_by_hand(story, origin=origin)
     story.arrives(FRESH_URL, user=RESTART_USER)
     assert story.upload.origin.executing_user == origin.executing_user
@@ -152,7 +152,7 @@ def test_what_was_known_of_the_user_is_kept(origin: Origin) -> None:
 
 
 def test_an_expired_url_is_renewed_before_the_step_starts() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.arrives(expires_at=START)
     assert (story.upload.stage, story.upload.current_step) == (Stage.AWAITING_URL, "a")
     assert story.arrives(expires_at=START).ignored is Ignored.DUPLICATE
@@ -163,14 +163,14 @@ def test_an_expired_url_is_renewed_before_the_step_starts() -> None:
 
 
 def test_a_renewed_url_is_used_even_if_it_expires_soon() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.arrives(expires_at=START)
     story.arrives(FRESH_URL, expires_at=START)
     assert story.upload.stage is Stage.RUNNING
 
 
 def test_a_renewed_url_waits_while_suspended() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.arrives(expires_at=START)
     story.wanted(DesiredState.SUSPENDED)
     story.arrives(FRESH_URL)
@@ -198,7 +198,7 @@ def test_the_file_is_what_first_arrived() -> None:
 @pytest.mark.parametrize("expires_at", [None, START], ids=["running", "awaiting a fresh URL"])
 def test_an_announcement_from_before_the_url_we_have_is_a_duplicate(expires_at: Millis | None) -> None:
     """The fresh URL was stored, its run not yet, when the operator was killed: all of it is read again."""
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.arrives(expires_at=expires_at)
     stage = story.upload.stage
     stored = evolve(story.upload.origin, url=FRESH_URL, url_received_at=Millis(START + 1))
@@ -208,7 +208,7 @@ def test_an_announcement_from_before_the_url_we_have_is_a_duplicate(expires_at: 
 
 
 def test_a_fresh_url_does_not_begin_what_a_person_has_to_decide_about() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.arrives(user=RESTART_USER)
     before = story.upload
     decision = story.arrives(FRESH_URL, user=RESTART_USER)
@@ -223,9 +223,9 @@ def test_a_fresh_url_does_not_begin_what_a_person_has_to_decide_about() -> None:
 ASKED = RestartRequest(token="t1", mode=RestartMode.FORCE_RESTART)
 
 
-def without_status(control: Control) -> Story:
+def without_status(control: Control) -> UploadScenario:
     """A resource of ours that has lost its status, and whose upload the storage announces once more."""
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.state = made_by_hand(story, control=control, lost_status=True)
     story.arrives(FRESH_URL, user=RESTART_USER)
     return story
@@ -251,9 +251,9 @@ def test_a_cancelled_resource_without_status_ends_with_the_announcement() -> Non
     assert story.upload.expires_at == story.now + story.config.ttl_failed
 
 
-def ahead(*, announced: bool = False) -> Story:
+def ahead(*, announced: bool = False) -> UploadScenario:
     """A resource that somebody has made before the storage announced the upload, or after it did."""
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.state = made_by_hand(story, origin=Origin(by_hand=not announced))
     story.edited(Control())
     return story
@@ -288,7 +288,7 @@ def test_the_answer_to_our_question_is_not_the_announcement() -> None:
 
 def test_a_step_that_nothing_proves_over_comes_before_the_release_when_the_storage_has_answered() -> None:
     """An earlier process had asked at the end of all steps; what they had answered is not in the log."""
-    story = Story(config_of(StepPlan(name="delay", delay=Millis(60_000)), "b"))
+    story = UploadScenario(config_of(StepPlan(name="delay", delay=Millis(60_000)), "b"))
     story.state = made_by_hand(story, origin=Origin(by_hand=True))
     story.edited(Control())
     mark = Mark(Kind.RESTART, story.upload.received_at, story.upload.run, 1, "finished")

@@ -4,10 +4,10 @@ import pytest
 
 from uploadpp.core.conditions import describe
 from uploadpp.core.states import CancelPolicy, DesiredState, Stage
-from uploadpp.testing.builders import Story, begun
+from uploadpp.testing.builders import UploadScenario, begun
 
 
-def stalled(answer: str) -> Story:
+def stalled(answer: str) -> UploadScenario:
     story = begun("a", max_finish_resends=1)
     story.answers(answer)
     while story.upload.stalled_at is None:

@@ -17,7 +17,7 @@ from uploadpp.testing.builders import (
     FRESH_URL,
     SECOND,
     START,
-    Story,
+    UploadScenario,
     begun,
     config_of,
     mark_of,
@@ -28,13 +28,13 @@ QUICK = StepPlan(name="a", timeout=Millis(60_000), max_retries=1, backoff=Millis
 SEQUENCE = 50
 
 
-def meet(story: Story, mark: Mark, after: int = 0) -> Decision:
+def meet(story: UploadScenario, mark: Mark, after: int = 0) -> Decision:
     """One of our commands is met in the log, some time after what happened last."""
     now = Millis(story.now + after)
     return decide(story.upload, story.upload.id, Published(mark, SEQUENCE), now, story.config)
 
 
-def proven(story: Story, mark: Mark, after: int = 0) -> Upload:
+def proven(story: UploadScenario, mark: Mark, after: int = 0) -> Upload:
     """The state that the mark of a command proves."""
     decision = meet(story, mark, after)
     assert decision.ignored is None
@@ -43,15 +43,15 @@ def proven(story: Story, mark: Mark, after: int = 0) -> Upload:
     return decision.upload
 
 
-def unechoed(*steps: str | StepPlan, expires_at: Millis | None = None) -> Story:
-    story = Story(config_of(*steps))
+def unechoed(*steps: str | StepPlan, expires_at: Millis | None = None) -> UploadScenario:
+    story = UploadScenario(config_of(*steps))
     story.reads_own_events = False
     story.arrives(expires_at=expires_at)
     return story
 
 
-def awaiting_url() -> Story:
-    story = Story(config_of("a", "b"))
+def awaiting_url() -> UploadScenario:
+    story = UploadScenario(config_of("a", "b"))
     story.arrives(expires_at=START)
     return story
 
@@ -136,31 +136,31 @@ def test_a_command_is_known_whatever_token_its_run_answers() -> None:
     assert proven(story, story.commands[-1].mark).log.start == SEQUENCE
 
 
-def backing_off() -> Story:
+def backing_off() -> UploadScenario:
     story = begun("a", "b")
     story.answers("retry")
     return story
 
 
-def second_attempt() -> Story:
+def second_attempt() -> UploadScenario:
     story = backing_off()
     story.timer()
     return story
 
 
-def with_fresh_url() -> Story:
+def with_fresh_url() -> UploadScenario:
     story = awaiting_url()
     story.arrives(FRESH_URL)
     return story
 
 
-def finished() -> Story:
+def finished() -> UploadScenario:
     story = begun("a", "b")
     story.answers("delete")
     return story
 
 
-def cleaned() -> Story:
+def cleaned() -> UploadScenario:
     story = begun("a", "b")
     story.cleaned()
     return story
@@ -188,7 +188,7 @@ RESUMED = "our own event, which the log hands out as a Resume"
     ids=lambda value: getattr(value, "__name__", value),
 )
 def test_what_is_known_and_what_is_from_before(
-    situation: Callable[[], Story], kind: Kind, number: int, detail: str, why: str
+    situation: Callable[[], UploadScenario], kind: Kind, number: int, detail: str, why: str
 ) -> None:
     story = situation()
     decision = meet(story, mark_of(story, kind, number, detail))
@@ -208,18 +208,18 @@ def test_a_timer_is_told_in_every_detail() -> None:
         replayed.state, replayed.now = told, live.now
 
 
-def delaying() -> Story:
+def delaying() -> UploadScenario:
     return begun(StepPlan(name="delay", delay=Millis(9_000)), "a")
 
 
-def releasing_again() -> Story:
+def releasing_again() -> UploadScenario:
     story = begun()
     story.ready(failed=True)
     return story
 
 
 @pytest.mark.parametrize("situation", [delaying, backing_off, releasing_again, begun, awaiting_url])
-def test_no_timer_has_fired_before_it_was_due(situation: Callable[[], Story]) -> None:
+def test_no_timer_has_fired_before_it_was_due(situation: Callable[[], UploadScenario]) -> None:
     """The clock of the stream may be behind ours, which the timer went by."""
     live, replayed = situation(), situation()
     live.timer()
@@ -312,7 +312,7 @@ def test_a_token_of_a_wish_that_is_gone_counts_once() -> None:
 
 def test_steps_before_one_that_was_started_stay_open_unless_a_rule_leaves_them_out() -> None:
     """Somebody has suspended the upload before its first status was written; the log has more of it."""
-    story = Story(config_of("a", StepPlan(name="b", max_filesize=1), "c", "d"))
+    story = UploadScenario(config_of("a", StepPlan(name="b", max_filesize=1), "c", "d"))
     story.reads_own_events = False
     story.arrives()
     story.wanted(DesiredState.SUSPENDED)
@@ -357,7 +357,7 @@ def test_what_a_later_run_has_left_out_is_what_its_events_say(first: int | None,
 # -- what was over by then -------------------------------------------------------------------
 
 
-def passed_over() -> Story:
+def passed_over() -> UploadScenario:
     """A step whose time is over is passed over."""
     return begun(evolve(QUICK, max_retries=0, on_exhausted=OnExhausted.CONTINUE), "b")
 
@@ -365,7 +365,7 @@ def passed_over() -> Story:
 @pytest.mark.parametrize("desired", [DesiredState.SUSPENDED, DesiredState.CANCELLED])
 @pytest.mark.parametrize("situation", [delaying, passed_over, backing_off])
 def test_an_edit_that_nobody_had_seen_hides_no_timer(
-    situation: Callable[[], Story], desired: DesiredState
+    situation: Callable[[], UploadScenario], desired: DesiredState
 ) -> None:
     """Suspended after the next step was started: what is before it has had its end all the same."""
     live, replayed = situation(), situation()
@@ -379,7 +379,7 @@ def test_an_edit_that_nobody_had_seen_hides_no_timer(
 
 def test_a_delay_is_over_although_a_fresh_url_would_be_asked_for_by_now() -> None:
     """The clock of the stream, by which the start is met, is ahead of ours."""
-    story = Story(config_of(StepPlan(name="delay", delay=Millis(9_000)), "a"))
+    story = UploadScenario(config_of(StepPlan(name="delay", delay=Millis(9_000)), "a"))
     story.arrives(expires_at=Millis(START + 12_000))
     told = proven(story, mark_of(story, Kind.START, 1, "a"), 10_900)
     assert (told.stage, told.current_step) == (Stage.RUNNING, "a")
@@ -388,7 +388,7 @@ def test_a_delay_is_over_although_a_fresh_url_would_be_asked_for_by_now() -> Non
 
 @pytest.mark.parametrize(("echoing", "after"), [(True, 8_000), (False, 9_000)], ids=["not over", "not begun"])
 def test_a_delay_that_is_not_over_stays_open(*, echoing: bool, after: int) -> None:
-    story = Story(config_of(StepPlan(name="delay", delay=Millis(9_000)), "a", "b"))
+    story = UploadScenario(config_of(StepPlan(name="delay", delay=Millis(9_000)), "a", "b"))
     story.reads_own_events = echoing
     story.arrives()
     told = proven(story, mark_of(story, Kind.START, 1, "b"), after)

@@ -14,12 +14,20 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import FinishedElsewhere
 from uploadpp.core.model import Control, Millis, StepPlan, Upload
 from uploadpp.core.states import DesiredState, OnExhausted, RestartMode, Stage
-from uploadpp.testing.builders import RESTART_USER, START, UPLOAD_ID, Story, begun, by_hand, config_of
+from uploadpp.testing.builders import (
+    RESTART_USER,
+    START,
+    UPLOAD_ID,
+    UploadScenario,
+    begun,
+    by_hand,
+    config_of,
+)
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
 
-def found(story: Story) -> dict[ConditionType, Condition]:
+def found(story: UploadScenario) -> dict[ConditionType, Condition]:
     return {condition.type: condition for condition in conditions(story.upload)}
 
 
@@ -77,8 +85,8 @@ STALLS = {
 }
 
 
-def stalled(stage: Stage) -> Story:
-    story = Story(config_of("a", max_finish_resends=0, max_url_requests=0, max_releases=0))
+def stalled(stage: Stage) -> UploadScenario:
+    story = UploadScenario(config_of("a", max_finish_resends=0, max_url_requests=0, max_releases=0))
     story.arrives(expires_at=START if stage is Stage.AWAITING_URL else None)
     if stage in {Stage.AWAITING_READY, Stage.UPLOAD_FAILED}:
         story.answers("continue")
@@ -133,7 +141,7 @@ REFUSED = "restart refused: spec.restart.fromStep: the upload has no step 'absen
 def told(*events: str, policy: OnExhausted = OnExhausted.HOLD) -> str:
     """What a person reads after some events."""
     step = StepPlan(name="a", max_retries=1, on_exhausted=policy, delay=Millis(1))
-    story = Story(config_of(StepPlan(name="delay") if "delay" in events else step, max_releases=0))
+    story = UploadScenario(config_of(StepPlan(name="delay") if "delay" in events else step, max_releases=0))
     story.arrives(expires_at=START if "expired" in events else None)
     for event in events:
         match event:
@@ -273,7 +281,7 @@ def test_an_end_that_another_service_told_says_during_which_step() -> None:
 )
 def test_an_end_that_no_step_has_decided_says_what_the_storage_was_told(outcome: str, order: str) -> None:
     """By another service, once all steps had passed."""
-    story = Story(config_of())
+    story = UploadScenario(config_of())
     story.reads_own_events = False
     story.arrives()
     story.tell(FinishedElsewhere(outcome, story.sequence + 1))
@@ -282,7 +290,7 @@ def test_an_end_that_no_step_has_decided_says_what_the_storage_was_told(outcome:
 
 
 def test_who_is_held_before_it_has_begun_says_why_and_how_to_go_on() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.arrives(user=RESTART_USER)
     assert describe(story.upload) == (
         "not begun; the storage announces this upload again, and its earlier history is unknown; "

@@ -17,7 +17,7 @@ from uploadpp.core.states import (
     StepReason,
     StepState,
 )
-from uploadpp.testing.builders import START, Story, begun, by_hand, config_of, short
+from uploadpp.testing.builders import START, UploadScenario, begun, by_hand, config_of, short
 
 HELD = StepPlan(name="a", max_retries=0, on_exhausted=OnExhausted.HOLD)
 SUSPENDED, ACTIVE, CANCELLED = DesiredState.SUSPENDED, DesiredState.ACTIVE, DesiredState.CANCELLED
@@ -66,9 +66,9 @@ def test_a_verdict_is_carried_out_while_suspended() -> None:
 # -- cancel ---------------------------------------------------------------------------------
 
 
-def in_stage(stage: Stage) -> Story:
+def in_stage(stage: Stage) -> UploadScenario:
     """An upload that waits for something, in a stage."""
-    story = Story(config_of(HELD, "b"))
+    story = UploadScenario(config_of(HELD, "b"))
     if stage is Stage.PENDING:
         return by_hand()
     story.arrives(expires_at=START if stage is Stage.AWAITING_URL else None)
@@ -237,7 +237,7 @@ def test_a_wish_for_a_step_needs_one() -> None:
 
 
 def test_restart_with_an_expired_url_asks_for_a_fresh_one_first() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.arrives(expires_at=Millis(START + 3_600_000))
     story.now = Millis(START + 3_600_000)
     story.restarted("t1")
@@ -245,7 +245,7 @@ def test_restart_with_an_expired_url_asks_for_a_fresh_one_first() -> None:
 
 
 def test_restart_from_a_step_with_an_expired_url_asks_for_that_step() -> None:
-    story = Story(config_of("a", "b"))
+    story = UploadScenario(config_of("a", "b"))
     story.arrives(expires_at=Millis(START + 3_600_000))
     story.now = Millis(START + 3_600_000)
     story.restarted("t1", from_step="b")

@@ -7,7 +7,7 @@ from uploadpp.core.inputs import BytesReceived, CleanUpload, FinishedElsewhere, 
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.rules.earlier import FACTS
 from uploadpp.core.states import Outcome, Stage, StepReason, StepState
-from uploadpp.testing.builders import RESTART_USER, START, Story, arrival, config_of
+from uploadpp.testing.builders import RESTART_USER, START, UploadScenario, arrival, config_of
 
 RELEASED, FAILED, CLEANED = UploadReady(failed=False), UploadReady(failed=True), CleanUpload()
 TOLD = {word: FinishedElsewhere(word, 7) for word in ("continue", "abort", "delete")}
@@ -45,9 +45,9 @@ def announced(
     steps: tuple[str | StepPlan, ...] = ("a", "b"),
     user: str = "null",
     expires_at: Millis | None = None,
-) -> Story:
+) -> UploadScenario:
     """A new upload of which something was said before; what it publishes comes back through the log."""
-    story = Story(config_of(*steps))
+    story = UploadScenario(config_of(*steps))
     story.sequence = 100
     seen = arrival(user=user, expires_at=expires_at)
     story.tell(BytesReceived(seen.origin, seen.file, earlier))
@@ -157,7 +157,7 @@ def test_people_are_told_of_all_that_was_said_before(said: str, reasons: list[st
 @pytest.mark.parametrize("said", ["continue twice", "continue, abort", "failed twice"])
 def test_a_last_word_that_changes_nothing_does_not_make_the_announcement_one(said: str) -> None:
     """What is ignored makes no upload known: it would never be recorded."""
-    story = Story(config_of("a", "b"))
+    story = UploadScenario(config_of("a", "b"))
     story.sequence = 100
     seen = arrival()
     decision = story.tell(BytesReceived(seen.origin, seen.file, SAID[said][0]))
@@ -165,7 +165,7 @@ def test_a_last_word_that_changes_nothing_does_not_make_the_announcement_one(sai
 
 
 def test_a_release_that_failed_too_often_before_may_still_succeed() -> None:
-    story = Story(config_of("a", max_releases=0))
+    story = UploadScenario(config_of("a", max_releases=0))
     story.sequence = 100
     seen = arrival()
     story.tell(BytesReceived(seen.origin, seen.file, (TOLD["continue"], FAILED, RELEASED)))

@@ -12,7 +12,7 @@ from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, Millis, RestartRequest
 from uploadpp.core.rules.control import concerns
 from uploadpp.core.states import CancelPolicy, DesiredState, Ignored, Outcome, RestartMode, Stage
-from uploadpp.testing.builders import Story, begun, config_of
+from uploadpp.testing.builders import UploadScenario, begun, config_of
 
 
 def test_no_number_is_no_moment() -> None:
@@ -36,7 +36,7 @@ def test_a_delay_that_another_service_starts_too_is_ours_alone() -> None:
 @pytest.mark.parametrize("token", ["t2", "", "t1"])
 def test_a_request_counts_as_seen_when_its_command_is_met(token: str) -> None:
     """The replay came to the same abort by the cancellation alone; the log knows of the request."""
-    story = Story(config_of())
+    story = UploadScenario(config_of())
     story.arrives()
     control = Control(
         desired=DesiredState.CANCELLED,

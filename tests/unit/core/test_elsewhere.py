@@ -10,7 +10,7 @@ from uploadpp.core.model import Control, Millis, StepPlan, Upload
 from uploadpp.core.rules.elsewhere import understood
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import Ignored, OnExhausted, Outcome, Stage, StepReason, StepState
-from uploadpp.testing.builders import START, UPLOAD_ID, Story, arrival, begun, config_of, placeless
+from uploadpp.testing.builders import START, UPLOAD_ID, UploadScenario, arrival, begun, config_of, placeless
 
 DELAY = StepPlan(name="delay", delay=Millis(10_000))
 VERDICTS = {"continue": Stage.COMPLETED, "abort": Stage.ABORTED, "delete": Stage.DELETED}
@@ -18,27 +18,27 @@ BACKWARDS = Millis(-5_000)
 """The time until the next message, by the clock of a server that is behind."""
 
 
-def starts(story: Story, step: str, *, after: Millis = Millis(1_000)) -> AnyDecision:
+def starts(story: UploadScenario, step: str, *, after: Millis = Millis(1_000)) -> AnyDecision:
     """Another service starts a step."""
     return story.tell(StartedElsewhere(step, story.sequence + 1), after=after)
 
 
-def finishes(story: Story, outcome: str, *, after: Millis = Millis(1_000)) -> AnyDecision:
+def finishes(story: UploadScenario, outcome: str, *, after: Millis = Millis(1_000)) -> AnyDecision:
     """Another service tells the storage an outcome."""
     return story.tell(FinishedElsewhere(outcome, story.sequence + 1), after=after)
 
 
-def unheard(*steps: str | StepPlan, **settings: Millis | int | dict[str, int]) -> Story:
+def unheard(*steps: str | StepPlan, **settings: Millis | int | dict[str, int]) -> UploadScenario:
     """An upload that has arrived; what it publishes from now on is held, as during a replay."""
-    story = Story(config_of(*steps, **settings))
+    story = UploadScenario(config_of(*steps, **settings))
     story.reads_own_events = False
     story.arrives()
     return story
 
 
-def in_stage(stage: Stage) -> Story:
+def in_stage(stage: Stage) -> UploadScenario:
     """An upload that is in a stage at the first of its two steps."""
-    story = Story(config_of(StepPlan(name="a", max_retries=0, on_exhausted=OnExhausted.HOLD), "b"))
+    story = UploadScenario(config_of(StepPlan(name="a", max_retries=0, on_exhausted=OnExhausted.HOLD), "b"))
     match stage:
         case Stage.QUEUED:
             story.config = config_of("a", "b", max_in_flight={"a": 1})
@@ -58,7 +58,7 @@ def in_stage(stage: Stage) -> Story:
     return story
 
 
-def releasing(*, failures: int = 0) -> Story:
+def releasing(*, failures: int = 0) -> UploadScenario:
     """An upload whose release has gone out, and has failed so many times."""
     story = begun("a", max_releases=2)
     story.answers("continue")
@@ -69,7 +69,7 @@ def releasing(*, failures: int = 0) -> Story:
     return story
 
 
-def held_mark(story: Story) -> Mark:
+def held_mark(story: UploadScenario) -> Mark:
     """The command that was decided last and is not out."""
     return story.commands[-1].mark
 
@@ -168,7 +168,7 @@ def test_a_start_of_another_step_changes_nothing(step: str, named: str) -> None:
 
 def test_nothing_starts_once_all_steps_are_over() -> None:
     """The storage is asked whether it has the file, and no step is current."""
-    story = Story(config_of())
+    story = UploadScenario(config_of())
     nameless = evolve(arrival('""').origin, by_hand=True)
     story.state = Upload(id=UPLOAD_ID, received_at=START, origin=nameless)
     story.edited(Control())

@@ -7,17 +7,17 @@ from uploadpp.core.decision import AnyDecision
 from uploadpp.core.inputs import FinishedElsewhere, StartedElsewhere
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.states import Ignored, Stage, StepReason, StepState
-from uploadpp.testing.builders import START, Story, arrival, begun, config_of, placeless
+from uploadpp.testing.builders import START, UploadScenario, arrival, begun, config_of, placeless
 
 DELAY = StepPlan(name="delay", delay=Millis(10_000))
 
 
-def starts(story: Story, step: str, *, after: Millis) -> AnyDecision:
+def starts(story: UploadScenario, step: str, *, after: Millis) -> AnyDecision:
     """Another service starts a step."""
     return story.tell(StartedElsewhere(step, story.sequence + 1), after=after)
 
 
-def finishes(story: Story, outcome: str, *, after: Millis) -> AnyDecision:
+def finishes(story: UploadScenario, outcome: str, *, after: Millis) -> AnyDecision:
     """Another service tells the storage an outcome."""
     return story.tell(FinishedElsewhere(outcome, story.sequence + 1), after=after)
 
@@ -50,7 +50,7 @@ def test_a_start_of_a_step_further_on_leaves_the_delay_to_its_timer() -> None:
 
 def test_a_start_leaves_the_delay_to_its_timer_while_a_fresh_url_has_to_be_asked_for() -> None:
     """The question would never be asked if the delay ended here."""
-    story = Story(config_of(DELAY, "b"))
+    story = UploadScenario(config_of(DELAY, "b"))
     story.tell(arrival(expires_at=Millis(START + DELAY.delay)))
     assert starts(story, "b", after=DELAY.delay).ignored is Ignored.NOT_CURRENT_STEP
     story.timer()

@@ -22,32 +22,41 @@ from uploadpp.core.states import (
     StepReason,
     StepState,
 )
-from uploadpp.testing.builders import SECOND, START, UPLOAD_ID, Story, arrival, begun, config_of, placeless
+from uploadpp.testing.builders import (
+    SECOND,
+    START,
+    UPLOAD_ID,
+    UploadScenario,
+    arrival,
+    begun,
+    config_of,
+    placeless,
+)
 
 DELAY = StepPlan(name="delay", delay=Millis(10_000))
 SUSPENDED = Control(desired=DesiredState.SUSPENDED, generation=2)
 
 
-def delayed_and_suspended() -> Story:
+def delayed_and_suspended() -> UploadScenario:
     """The delay runs to its end, and no step is started after it."""
     story = begun(DELAY, "b")
     story.wanted(DesiredState.SUSPENDED)
     return story
 
 
-def suspended_while_nobody_looked() -> Story:
+def suspended_while_nobody_looked() -> UploadScenario:
     """The resource says Suspended, as it is read at a start; the delay began before."""
     story = begun(DELAY, "b")
     story.state = evolve(story.upload, control=SUSPENDED)
     return story
 
 
-def too_large_after_a_delay() -> Story:
+def too_large_after_a_delay() -> UploadScenario:
     """A person has to say whether the step sees the file."""
     return begun(DELAY, StepPlan(name="b", max_filesize=10, on_too_large=OnTooLarge.HOLD))
 
 
-def backing_off_and_suspended() -> Story:
+def backing_off_and_suspended() -> UploadScenario:
     """The attempt was over when it was suspended, or is over since."""
     story = begun("b")
     story.answers("retry")
@@ -55,13 +64,13 @@ def backing_off_and_suspended() -> Story:
     return story
 
 
-def out_of_time_and_held() -> Story:
+def out_of_time_and_held() -> UploadScenario:
     """The last attempt has not answered, and a person decides what becomes of it."""
     plan = StepPlan(name="b", timeout=Millis(60_000), max_retries=0, on_exhausted=OnExhausted.HOLD)
     return begun(plan)
 
 
-def left_by_its_timeout_and_suspended() -> Story:
+def left_by_its_timeout_and_suspended() -> UploadScenario:
     """The step is passed over when it has not answered, and the next one is not started."""
     plan = StepPlan(name="a", timeout=Millis(60_000), max_retries=0, on_exhausted=OnExhausted.CONTINUE)
     story = begun(plan, "b")
@@ -69,7 +78,7 @@ def left_by_its_timeout_and_suspended() -> Story:
     return story
 
 
-STOPPED: dict[str, tuple[Callable[[], Story], Stage]] = {
+STOPPED: dict[str, tuple[Callable[[], UploadScenario], Stage]] = {
     "suspended after a delay": (delayed_and_suspended, Stage.SUSPENDED),
     "suspended while nobody looked": (suspended_while_nobody_looked, Stage.SUSPENDED),
     "held after a delay": (too_large_after_a_delay, Stage.HELD),
@@ -80,7 +89,7 @@ STOPPED: dict[str, tuple[Callable[[], Story], Stage]] = {
 """An upload whose next timer stops it at its step `b`, and where it stands after that."""
 
 
-def due(story: Story) -> Millis:
+def due(story: UploadScenario) -> Millis:
     """How long it is until the timer of the upload is due."""
     moment = wake_at(story.upload, story.config)
     assert moment is not None
@@ -90,7 +99,7 @@ def due(story: Story) -> Millis:
 @pytest.mark.parametrize("late", [0, 1, 60_000])
 @pytest.mark.parametrize(("stopped", "stage"), STOPPED.values(), ids=STOPPED)
 def test_a_start_after_the_timer_was_due_starts_nothing(
-    stopped: Callable[[], Story], stage: Stage, late: int
+    stopped: Callable[[], UploadScenario], stage: Stage, late: int
 ) -> None:
     story = stopped()
     before, out = story.upload, len(story.commands)
@@ -105,7 +114,7 @@ def test_a_start_after_the_timer_was_due_starts_nothing(
 
 @pytest.mark.parametrize(("stopped", "stage"), STOPPED.values(), ids=STOPPED)
 def test_it_stands_where_it_would_had_the_timer_been_read_first(
-    stopped: Callable[[], Story], stage: Stage
+    stopped: Callable[[], UploadScenario], stage: Stage
 ) -> None:
     first, second = stopped(), stopped()
     moment = due(first)
@@ -131,7 +140,7 @@ def test_a_start_before_the_timer_is_due_counts() -> None:
 def test_a_start_in_place_of_ours_that_is_not_out_counts_however_late(sort: str) -> None:
     """No timer runs before a start is out."""
     plan = StepPlan(name="a", timeout=SECOND, max_retries=0, on_exhausted=OnExhausted.HOLD)
-    story = Story(config_of(plan if sort == "service" else DELAY, "b"))
+    story = UploadScenario(config_of(plan if sort == "service" else DELAY, "b"))
     story.reads_own_events = False
     story.arrives()
     story.state = evolve(story.upload, control=SUSPENDED)
@@ -143,7 +152,9 @@ def test_a_start_in_place_of_ours_that_is_not_out_counts_however_late(sort: str)
 
 @pytest.mark.parametrize("stopped", [stopped for stopped, _ in STOPPED.values()], ids=STOPPED)
 @pytest.mark.parametrize("outcome", ["continue", "abort"])
-def test_what_was_told_to_the_storage_counts_all_the_same(stopped: Callable[[], Story], outcome: str) -> None:
+def test_what_was_told_to_the_storage_counts_all_the_same(
+    stopped: Callable[[], UploadScenario], outcome: str
+) -> None:
     """It cannot be taken back."""
     story = stopped()
     out = len(story.commands)
@@ -152,7 +163,7 @@ def test_what_was_told_to_the_storage_counts_all_the_same(stopped: Callable[[], 
     assert len(story.commands) == out
 
 
-def edited_during_a_replay(control: Control) -> Story:
+def edited_during_a_replay(control: Control) -> UploadScenario:
     """The resource was edited while nobody looked; its edit is looked at once the log is read."""
     story = begun(DELAY, "b")
     story.state = evolve(story.upload, control=control)
@@ -202,7 +213,7 @@ def test_a_step_that_is_reported_as_stalled_by_a_timer_goes_on_by_a_start() -> N
 
 def test_a_start_of_a_step_whose_url_nobody_answers_for_any_more_starts_nothing() -> None:
     """The upload is over by then; a person may resume it."""
-    story = Story(config_of("b", max_url_requests=1))
+    story = UploadScenario(config_of("b", max_url_requests=1))
     story.tell(arrival(expires_at=Millis(START + 1)))
     story.timer()
     assert (story.upload.stage, story.upload.stalled_at) == (Stage.AWAITING_URL, story.now)

@@ -7,7 +7,7 @@ import pytest
 from uploadpp.core.decision import AnyDecision
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, RestartMode
-from uploadpp.testing.builders import START, Story, begun, config_of
+from uploadpp.testing.builders import START, UploadScenario, begun, config_of
 
 
 def spent(policy: OnExhausted) -> AnyDecision:
@@ -18,7 +18,7 @@ def spent(policy: OnExhausted) -> AnyDecision:
     return story.answers("retry", message="busy")
 
 
-def answered(*outcomes: str) -> Story:
+def answered(*outcomes: str) -> UploadScenario:
     """The only step, so far."""
     story = begun("a")
     for outcome in outcomes:
@@ -40,7 +40,7 @@ def stalled(outcome: str) -> AnyDecision:
 
 
 def without_url() -> AnyDecision:
-    story = Story(config_of("a", max_url_requests=1))
+    story = UploadScenario(config_of("a", max_url_requests=1))
     story.arrives(expires_at=START)
     return story.timer()
 

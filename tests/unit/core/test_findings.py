@@ -16,7 +16,7 @@ from uploadpp.testing.builders import (
     RESTART_USER,
     START,
     USER,
-    Story,
+    UploadScenario,
     begun,
     config_of,
     of_kind,
@@ -233,7 +233,7 @@ def test_f24_a_restart_keeps_the_user() -> None:
 
 
 def test_f33_an_expired_url_is_renewed_instead_of_burning_retries() -> None:
-    story = Story(config_of(StepPlan(name="a", backoff=Millis(3_600_000))))
+    story = UploadScenario(config_of(StepPlan(name="a", backoff=Millis(3_600_000))))
     story.arrives(expires_at=Millis(START + 3_600_000))
     story.answers("retry")
     story.timer()
@@ -257,7 +257,7 @@ def test_f23_a_command_met_in_the_log_is_not_decided_again() -> None:
     stored = story.upload
     story.timer()
     story.timer()
-    replayed = Story(story.config, stored, now=story.now)
+    replayed = UploadScenario(story.config, stored, now=story.now)
     for sequence, command in enumerate(story.commands[1:], 3):
         assert isinstance(command.mark, Mark)
         assert replayed.tell(Published(command.mark, sequence)).commands == ()

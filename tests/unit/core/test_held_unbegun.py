@@ -16,7 +16,7 @@ from uploadpp.testing.builders import (
     START,
     UPLOAD_ID,
     URL,
-    Story,
+    UploadScenario,
     arrival,
     begun,
     config_of,
@@ -25,11 +25,11 @@ from uploadpp.testing.builders import (
 CONFIG = config_of("a", "b")
 
 
-def restored(control: Control | None = None) -> Story:
+def restored(control: Control | None = None) -> UploadScenario:
     """A resource that the operator made, as somebody has created it again: without its status."""
     made = Upload(id=UPLOAD_ID, received_at=START, plan=CONFIG.steps, control=control or Control())
     resource = to_resource(made, namespace="uploads", shown=ALL_SHOWN, sealed="sealed")
-    return Story(CONFIG, from_resource(resource, CONFIG, arrival().origin))
+    return UploadScenario(CONFIG, from_resource(resource, CONFIG, arrival().origin))
 
 
 def stored_and_read(upload: Upload) -> Upload:
@@ -38,7 +38,7 @@ def stored_and_read(upload: Upload) -> Upload:
     return from_resource(resource, Config(), upload.origin)
 
 
-def looked_at(control: Control | None = None) -> Story:
+def looked_at(control: Control | None = None) -> UploadScenario:
     """The same, once the replay is over and nothing was in the log."""
     story = restored(control)
     story.edited(story.upload.control)
@@ -68,7 +68,7 @@ def test_a_status_of_another_resource_is_held(stage: Stage, uid: str, manager: s
             before.wanted(DesiredState.SUSPENDED)
             before.answers("continue")
     assert before.upload.stage is stage
-    story = Story(CONFIG, of_a_backup(before.upload, uid, manager))
+    story = UploadScenario(CONFIG, of_a_backup(before.upload, uid, manager))
     story.edited(story.upload.control)
     story.answers("continue", "a")
     assert (story.upload.stage, story.published) == (Stage.HELD, [])
@@ -125,7 +125,9 @@ def test_another_announcement_does_not_begin_it() -> None:
 
 
 def test_a_hand_made_resource_begins() -> None:
-    story = Story(CONFIG, Upload(id=UPLOAD_ID, received_at=START, plan=CONFIG.steps, origin=arrival().origin))
+    story = UploadScenario(
+        CONFIG, Upload(id=UPLOAD_ID, received_at=START, plan=CONFIG.steps, origin=arrival().origin)
+    )
     story.edited(Control())
     assert story.published == ["start a 1"]
 

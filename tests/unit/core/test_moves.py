@@ -7,9 +7,9 @@ import pytest
 from uploadpp.core.commands import Kind
 from uploadpp.core.moves import forbids_second_abort
 from uploadpp.core.states import CancelPolicy, DesiredState, Outcome, RestartMode, Stage
-from uploadpp.testing.builders import FRESH_URL, Story, begun, of_kind
+from uploadpp.testing.builders import FRESH_URL, UploadScenario, begun, of_kind
 
-AGAIN: dict[str, Callable[[Story], object]] = {
+AGAIN: dict[str, Callable[[UploadScenario], object]] = {
     "its timer": lambda story: story.timer(),
     "a resume": lambda story: story.resumed(),
     "a new announcement": lambda story: story.arrives(FRESH_URL),
@@ -23,7 +23,7 @@ AGAIN: dict[str, Callable[[Story], object]] = {
 """What could lead to another PostprocessingFinished."""
 
 
-def aborted() -> Story:
+def aborted() -> UploadScenario:
     """An upload of which the storage was told `abort`, and has not answered."""
     story = begun("a")
     story.answers("abort")

@@ -7,14 +7,14 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Follows, Foremost, SpecChanged, Tick
 from uploadpp.core.model import Control, FileOrder, Millis
 from uploadpp.core.states import DesiredState, Ignored, Stage
-from uploadpp.testing.builders import SECOND, Story, arrival, begun, by_hand, config_of
+from uploadpp.testing.builders import SECOND, UploadScenario, arrival, begun, by_hand, config_of
 
 EARLIER = Follows("up-0", 7)
 
 
-def waiting() -> Story:
+def waiting() -> UploadScenario:
     """An upload that has passed its only step and follows another one of its file."""
-    story = Story(config_of("a", order_timeout=Millis(60 * SECOND)))
+    story = UploadScenario(config_of("a", order_timeout=Millis(60 * SECOND)))
     story.tell(evolve(arrival(), follows=EARLIER))
     story.answers("continue")
     assert story.upload.stage is Stage.AWAITING_TURN
@@ -30,7 +30,7 @@ def test_the_release_waits_for_its_turn() -> None:
 
 @pytest.mark.parametrize("outcome", ["abort", "delete"])
 def test_what_is_not_released_does_not_wait(outcome: str) -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.tell(evolve(arrival(), follows=EARLIER))
     story.answers(outcome)
     assert story.published[-1] == f"finish {outcome} 1"
@@ -77,7 +77,7 @@ def test_a_release_that_the_log_shows_is_the_end_of_the_wait() -> None:
     story = waiting()
     before = story.upload
     story.tell(Foremost())
-    replayed = Story(story.config, before, story.now)
+    replayed = UploadScenario(story.config, before, story.now)
     replayed.sequence = story.sequence
     replayed.read_own_event(story.commands[-1])
     assert (replayed.upload.stage, replayed.commands) == (Stage.AWAITING_READY, [])

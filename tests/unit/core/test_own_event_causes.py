@@ -8,13 +8,13 @@ from uploadpp.core.inputs import Published
 from uploadpp.core.model import Control, Millis, StepPlan
 from uploadpp.core.plan_text import Planned
 from uploadpp.core.states import DesiredState, Stage, StepReason, StepState
-from uploadpp.testing.builders import Story, begun, config_of, mark_of, meet
+from uploadpp.testing.builders import UploadScenario, begun, config_of, mark_of, meet
 
 DELAY = StepPlan(name="delay", delay=Millis(2_000))
 UNSEEN = [DesiredState.SUSPENDED, DesiredState.CANCELLED]
 
 
-def edited_unseen(story: Story, desired: DesiredState) -> None:
+def edited_unseen(story: UploadScenario, desired: DesiredState) -> None:
     """A person edits the spec while no operator looks."""
     story.state = evolve(story.upload, control=Control(desired=desired, generation=2))
 
@@ -33,7 +33,7 @@ def test_an_edit_that_nobody_has_seen_does_not_hide_that_a_delay_was_over(desire
 
 @pytest.mark.parametrize("desired", UNSEEN)
 def test_an_edit_that_nobody_has_seen_does_not_hide_that_a_slot_was_granted(desired: DesiredState) -> None:
-    story = Story(config_of("a", max_in_flight={"a": 1}))
+    story = UploadScenario(config_of("a", max_in_flight={"a": 1}))
     story.arrives()
     edited_unseen(story, desired)
     told = meet(story, mark_of(story, Kind.START, 1, "a"))
@@ -54,7 +54,7 @@ def test_an_edit_that_nobody_has_seen_does_not_hide_that_the_upload_had_been_act
 def test_a_delay_counts_from_the_arrival_also_by_a_plan_that_is_known_only_later() -> None:
     """Its event may go out long after it was decided; the next step starts right behind it then."""
     by_plan = Planned(config_of(DELAY, "b").steps)
-    story = Story(config_of("b"))
+    story = UploadScenario(config_of("b"))
     story.reads_own_events = False
     story.arrives()
     story.now = Millis(story.now + 10_000)

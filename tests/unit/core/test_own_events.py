@@ -18,14 +18,14 @@ from uploadpp.core.states import (
     StepReason,
     StepState,
 )
-from uploadpp.testing.builders import RESTART_USER, START, Story, begun, config_of, mark_of, meet
+from uploadpp.testing.builders import RESTART_USER, START, UploadScenario, begun, config_of, mark_of, meet
 
 QUICK = StepPlan(name="a", timeout=Millis(60_000), max_retries=1, backoff=Millis(1_000))
 
 
-def unproven(*steps: str | StepPlan) -> Story:
+def unproven(*steps: str | StepPlan) -> UploadScenario:
     """An upload whose commands have not come back."""
-    story = Story(config_of(*steps))
+    story = UploadScenario(config_of(*steps))
     story.reads_own_events = False
     story.arrives()
     return story
@@ -51,7 +51,7 @@ def test_notices_and_requests_have_no_place(kind: Kind) -> None:
     if kind is Kind.RETRY:
         story.answers("retry")
     else:
-        story = Story(config_of("a"))
+        story = UploadScenario(config_of("a"))
         story.arrives(expires_at=START)
     assert meet(story, story.commands[-1].mark) is None
 
@@ -87,7 +87,7 @@ def test_a_retry_from_before_or_of_another_step_means_nothing() -> None:
 
 
 def test_a_request_for_a_url_is_ahead_only_by_its_number() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.arrives(expires_at=START)
     told = meet(story, mark_of(story, Kind.RESTART, 2, "a"))
     assert told is not None
@@ -279,7 +279,7 @@ def test_a_start_from_before_does_not_bring_back_a_step_that_was_left_open() -> 
 
 
 def test_an_upload_that_ended_before_its_first_run_has_no_attempts_to_count() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.arrives(user=RESTART_USER)
     story.wanted(DesiredState.CANCELLED)
     assert (story.upload.stage, story.upload.steps) == (Stage.CANCELLED, ())
@@ -354,7 +354,7 @@ def test_a_refused_request_of_a_cancelled_upload_ends_it_where_the_storage_is_si
 # -- the plan that an event tells --------------------------------------------------------------
 
 
-def tell(story: Story, kind: Kind, number: int, detail: str, *steps: str | StepPlan) -> Upload:
+def tell(story: UploadScenario, kind: Kind, number: int, detail: str, *steps: str | StepPlan) -> Upload:
     """The state after an event of ours that was published by a plan with these steps."""
     mark, planned = mark_of(story, kind, number, detail), Planned(config_of(*steps).steps)
     decision = decide(story.upload, story.upload.id, Published(mark, 50, planned), story.now, story.config)

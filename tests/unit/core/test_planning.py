@@ -10,18 +10,18 @@ from uploadpp.core.model import Millis, StepStatus, Upload
 from uploadpp.core.plan_text import Planned
 from uploadpp.core.rules.planning import by_plan, of_another_plan, withdrawn
 from uploadpp.core.states import Ignored, Stage, StepReason, StepState
-from uploadpp.testing.builders import FRESH_URL, Story, begun, config_of, short
+from uploadpp.testing.builders import FRESH_URL, UploadScenario, begun, config_of, short
 
 
-def unpublished(story: Story) -> Story:
+def unpublished(story: UploadScenario) -> UploadScenario:
     """The same story; what it publishes from now on is held."""
     story.reads_own_events = False
     return story
 
 
-def of_earlier_version(*steps: str) -> Story:
+def of_earlier_version(*steps: str) -> UploadScenario:
     """An upload whose first step was started by an event without a plan, and has answered."""
-    story = unpublished(Story(config_of(*steps)))
+    story = unpublished(UploadScenario(config_of(*steps)))
     story.arrives()
     story.tell(Published(story.commands[0].mark, story.sequence + 1))
     story.answers("continue")
@@ -29,7 +29,7 @@ def of_earlier_version(*steps: str) -> Story:
     return story
 
 
-def told(story: Story, *steps: str, run: int = 1, first: int = 0) -> Decision:
+def told(story: UploadScenario, *steps: str, run: int = 1, first: int = 0) -> Decision:
     """What an event of a run makes of the upload, by a plan with these steps."""
     mark = Mark(Kind.START, story.upload.received_at, run, 1, steps[0] if steps else "")
     planned = Planned(config_of(*steps).steps, first)
@@ -45,7 +45,7 @@ def changed(decision: Decision) -> Upload:
 
 
 def test_a_first_start_that_is_not_in_the_log_has_not_been() -> None:
-    story = unpublished(Story(config_of("a", "b")))
+    story = unpublished(UploadScenario(config_of("a", "b")))
     story.arrives()
     assert withdrawn(story.upload).steps == (StepStatus(),) * 2
 
@@ -69,7 +69,7 @@ def test_a_planned_first_start_that_is_not_in_the_log_has_no_time() -> None:
 
 def test_attempts_of_another_service_are_not_ours() -> None:
     """Our numbers begin with our first event, whatever another service has started before."""
-    story = unpublished(Story(config_of("a")))
+    story = unpublished(UploadScenario(config_of("a")))
     story.arrives()
     story.tell(StartedElsewhere("a", story.sequence + 1))
     story.answers("retry")
@@ -92,7 +92,7 @@ def test_nothing_else_is_taken_back(outcome: str) -> None:
 @pytest.mark.parametrize("run", [1, 2])
 def test_an_upload_that_has_answered_nothing_begins_again_by_the_plan(run: int) -> None:
     """Also when the event belongs to an earlier run: the plan is the same in all of them."""
-    story = unpublished(Story(config_of("x")))
+    story = unpublished(UploadScenario(config_of("x")))
     story.arrives()
     if run == 2:
         story.arrives(FRESH_URL)
@@ -110,7 +110,7 @@ def test_an_upload_that_has_answered_nothing_begins_again_by_the_plan(run: int) 
 def test_the_steps_that_a_run_left_out_are_left_out_in_that_run_only(
     run: int, state: StepState, start: str
 ) -> None:
-    story = unpublished(Story(config_of("x")))
+    story = unpublished(UploadScenario(config_of("x")))
     story.arrives()
     story.arrives(FRESH_URL)
     assert story.upload.run == 2
@@ -121,7 +121,7 @@ def test_the_steps_that_a_run_left_out_are_left_out_in_that_run_only(
 
 
 def test_an_upload_that_has_not_begun_keeps_its_stage() -> None:
-    story = Story(config_of("x"))
+    story = UploadScenario(config_of("x"))
     story.arrives(user='{"id":{"opaque_id":"postprocessing-restart"}}')
     assert story.upload.is_held_unbegun
     decision = told(story, "a", "b")
@@ -213,7 +213,7 @@ def test_no_start_counts_once_the_upload_has_ended() -> None:
 @pytest.mark.parametrize("stage", [Stage.RUNNING, Stage.SUSPENDED])
 def test_an_upload_that_went_out_late_began_when_it_was_announced(stage: Stage) -> None:
     """A delay was over when its start went out after an outage; one that was suspended began only then."""
-    story = unpublished(Story(config_of("x")))
+    story = unpublished(UploadScenario(config_of("x")))
     story.arrives()
     announced, story.now = story.now, Millis(story.now + 60_000)
     story.state = evolve(story.upload, stage=stage)

@@ -18,7 +18,7 @@ from uploadpp.core.states import (
     StepReason,
     StepState,
 )
-from uploadpp.testing.builders import FRESH_URL, START, Story, arrival, begun, by_hand, config_of
+from uploadpp.testing.builders import FRESH_URL, START, UploadScenario, arrival, begun, by_hand, config_of
 
 SCAN = StepPlan(
     name="virusscan", timeout=Millis(3_000), require_result=RequiredResult.SCAN, on_exhausted=OnExhausted.HOLD
@@ -26,9 +26,9 @@ SCAN = StepPlan(
 OLD_LIST = ("policies", "virusscan")
 
 
-def read_by(config: Config, *inputs: object) -> Story:
+def read_by(config: Config, *inputs: object) -> UploadScenario:
     """What an owner with other settings makes of a log that begins with BytesReceived."""
-    story = Story(config)
+    story = UploadScenario(config)
     story.reads_own_events = False
     story.arrives()
     for each in inputs:
@@ -229,7 +229,7 @@ def test_an_event_without_a_plan_proves_no_success() -> None:
     assert story.published[-1] == "finish continue 1"
 
 
-def upgraded(*now: str) -> Story:
+def upgraded(*now: str) -> UploadScenario:
     """`b` was started by an earlier version, and has answered; then this one started `a`."""
     plan = ("a", "b", "c")
     return read_by(

@@ -16,7 +16,7 @@ from uploadpp.core.states import (
     StepReason,
     StepState,
 )
-from uploadpp.testing.builders import Story, begun
+from uploadpp.testing.builders import UploadScenario, begun
 
 SIZE = 48_213
 LEFT_OUT = StepPlan(name="a", max_filesize=SIZE - 1)
@@ -87,7 +87,7 @@ def test_a_suspended_upload_is_not_judged_by_its_size_before_it_goes_on() -> Non
     assert story.upload.steps[1].state is StepState.WAITING
 
 
-def scanned(*, proof: bool) -> Story:
+def scanned(*, proof: bool) -> UploadScenario:
     """A scanner has answered."""
     story = begun(SCAN, "b")
     story.tell(StepFinished("virusscan", "continue", scanned=proof))

@@ -18,40 +18,40 @@ from uploadpp.core.states import (
     StepReason,
     StepState,
 )
-from uploadpp.testing.builders import SECOND, START, UPLOAD_ID, Story, begun, config_of
+from uploadpp.testing.builders import SECOND, START, UPLOAD_ID, UploadScenario, begun, config_of
 
 BEGAN = Millis(START + SECOND)
 OUT, LATE = StepReason.RETRIES_EXHAUSTED, StepReason.TIMED_OUT
 
 
-def answered(outcome: str, *, retries: int = 14, policy: OnExhausted = OnExhausted.ABORT) -> Story:
+def answered(outcome: str, *, retries: int = 14, policy: OnExhausted = OnExhausted.ABORT) -> UploadScenario:
     """The first of two steps has answered."""
     story = begun(StepPlan(name="a", max_retries=retries, on_exhausted=policy), "b")
     story.answers(outcome, message="busy")
     return story
 
 
-def timed_out(*, retries: int = 14, policy: OnExhausted = OnExhausted.ABORT) -> Story:
+def timed_out(*, retries: int = 14, policy: OnExhausted = OnExhausted.ABORT) -> UploadScenario:
     """The first of two steps has not answered in time."""
     story = begun(StepPlan(name="a", timeout=Millis(2_000), max_retries=retries, on_exhausted=policy), "b")
     story.timer()
     return story
 
 
-def waited() -> Story:
+def waited() -> UploadScenario:
     story = begun(StepPlan(name="delay", delay=Millis(2_000)), "b")
     story.timer()
     return story
 
 
-def after(happens: Callable[[Story], object]) -> Story:
+def after(happens: Callable[[UploadScenario], object]) -> UploadScenario:
     """Something happens while the first of two steps is running."""
     story = begun("a", "b")
     happens(story)
     return story
 
 
-ENDS: dict[str, tuple[Callable[[], Story], StepStatus]] = {
+ENDS: dict[str, tuple[Callable[[], UploadScenario], StepStatus]] = {
     "passed": (
         lambda: answered("continue"),
         StepStatus(state=StepState.SUCCEEDED, outcome="continue", message="busy"),
@@ -139,8 +139,10 @@ def test_no_step_is_current_once_the_end_is_decided(end: str) -> None:
     ],
     ids=lambda value: str(value) if isinstance(value, Stage) else "",
 )
-def test_it_is_written_since_when_an_upload_waits(stage: Stage, happens: Callable[[Story], object]) -> None:
-    story = Story(config_of("a", max_releases=int(stage is not Stage.UPLOAD_FAILED)))
+def test_it_is_written_since_when_an_upload_waits(
+    stage: Stage, happens: Callable[[UploadScenario], object]
+) -> None:
+    story = UploadScenario(config_of("a", max_releases=int(stage is not Stage.UPLOAD_FAILED)))
     story.arrives(expires_at=START if stage is Stage.AWAITING_URL else None)
     if stage is Stage.SUSPENDED:
         story.wanted(DesiredState.SUSPENDED)
@@ -153,7 +155,7 @@ def test_it_is_written_since_when_an_upload_waits(stage: Stage, happens: Callabl
 # -- commands --------------------------------------------------------------------------------
 
 
-def second_run(story: Story) -> Story:
+def second_run(story: UploadScenario) -> UploadScenario:
     """The same once more, as a person has asked by token."""
     story.restarted("t1", RestartMode.FORCE_RESTART)
     return story
@@ -174,7 +176,7 @@ def test_a_command_says_whose_it_is() -> None:
 
 
 def test_a_request_for_a_url_says_whose_it_is_and_is_counted_in_each_run() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.arrives(expires_at=START)
     story.timer()
     assert [command.mark for command in second_run(story).commands] == [

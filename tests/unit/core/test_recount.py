@@ -7,7 +7,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.replay import Held, recount, resolve
 from uploadpp.core.states import Outcome, Stage
-from uploadpp.testing.builders import FRESH_URL, START, Story, begun, by_hand, config_of
+from uploadpp.testing.builders import FRESH_URL, START, UploadScenario, begun, by_hand, config_of
 
 ARRIVED = begun().upload.received_at
 
@@ -25,7 +25,7 @@ def held(upload: Upload, *commands: Command) -> list[Held]:
     return [Held(command, upload.plan) for command in commands]
 
 
-def resumed(times: int) -> Story:
+def resumed(times: int) -> UploadScenario:
     story = begun("a", "b")
     for _ in range(times):
         story.resumed()
@@ -91,7 +91,7 @@ def test_what_the_storage_was_told_counts_even_if_it_did_something_else() -> Non
 def test_an_order_that_never_went_out_does_not_count_once_the_storage_has_released_the_file(
     word: str,
 ) -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.reads_own_events = False
     story.arrives()
     story.state = evolve(story.upload, log=evolve(story.upload.log, start=2))
@@ -109,7 +109,7 @@ def test_an_outcome_that_the_log_has_overruled_takes_nothing_back() -> None:
 
 
 def test_requests_for_a_url_are_counted_alike() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.arrives(expires_at=Millis(START))
     story.resumed()
     assert (story.upload.stage, story.upload.url_requests) == (Stage.AWAITING_URL, 2)
@@ -118,7 +118,7 @@ def test_requests_for_a_url_are_counted_alike() -> None:
 
 
 def test_requests_for_a_url_are_counted_whatever_the_step() -> None:
-    story = Story(config_of("a", "b"))
+    story = UploadScenario(config_of("a", "b"))
     story.arrives(expires_at=START)
     story.arrives(FRESH_URL, expires_at=START)
     story.answers("continue")
@@ -151,7 +151,7 @@ def test_what_is_taken_back_is_not_waited_for(kept: list[Mark], start: int | Non
 
 @pytest.mark.parametrize(("steps", "left"), [("ab", 0), ("ba", 1)])
 def test_requests_for_a_url_by_another_plan_are_not_in_the_counter(steps: str, left: int) -> None:
-    story = Story(config_of("a", "b"))
+    story = UploadScenario(config_of("a", "b"))
     story.arrives(expires_at=Millis(START))
     story.cleaned()
     assert story.upload.url_requests == 1

@@ -15,7 +15,7 @@ from uploadpp.testing.builders import (
     STREAM,
     UPLOAD_ID,
     URL,
-    Story,
+    UploadScenario,
     arrival,
     begun,
     config_of,
@@ -61,7 +61,7 @@ def test_an_input_that_was_applied_before_is_not_applied_again() -> None:
 
 @pytest.mark.parametrize("answer", [StepFinished("a", "continue"), UploadReady(failed=True)])
 def test_an_answer_before_the_command_is_none(answer: StepFinished | UploadReady) -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.reads_own_events = False
     story.arrives()
     if isinstance(answer, UploadReady):
@@ -82,7 +82,7 @@ def test_resume_of_a_step_is_answered_by_a_start_that_came_later() -> None:
     decision = apply(story.upload, UPLOAD_ID, Resume(step="a"), at, story.now, story.config)
     assert decision.ignored is Ignored.ALREADY_APPLIED
     assert story.resumed("a").ignored is None
-    unproven = Story(config_of("a"))
+    unproven = UploadScenario(config_of("a"))
     unproven.reads_own_events = False
     unproven.arrives()
     assert unproven.resumed("a").ignored is None
@@ -129,7 +129,7 @@ def test_an_unknown_upload_gets_the_position_of_its_arrival() -> None:
     assert (nothing.upload, nothing.ignored) == (None, Ignored.UNKNOWN_UPLOAD)
 
 
-def marked(story: Story, kind: Kind, number: int, detail: str = "", run: int = 1) -> Mark:
+def marked(story: UploadScenario, kind: Kind, number: int, detail: str = "", run: int = 1) -> Mark:
     return Mark(kind, story.upload.received_at, run, number, detail)
 
 
@@ -160,7 +160,7 @@ def test_a_held_finish_is_wanted_while_it_is_awaited() -> None:
 
 
 def test_a_held_request_is_wanted_while_the_url_is_missing() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.arrives(expires_at=START)
     assert wanted(story.upload, RequestRestart(marked(story, Kind.RESTART, 1, "a")))
     assert not wanted(story.upload, RequestRestart(marked(story, Kind.RESTART, 2, "a")))
@@ -174,7 +174,7 @@ def test_a_held_notice_is_a_record_of_its_run_and_always_wanted() -> None:
     assert story.upload.stage is Stage.RUNNING
 
 
-def read_again(story: Story, url: str, came_at: int) -> Decision:
+def read_again(story: UploadScenario, url: str, came_at: int) -> Decision:
     """An announcement that was applied and is read again."""
     event = arrival(url)
     event = evolve(event, origin=evolve(event.origin, url_received_at=Millis(came_at)))

@@ -13,7 +13,7 @@ from uploadpp.core.states import (
     OnExhausted,
     Stage,
 )
-from uploadpp.testing.builders import START, Story, begun, by_hand, config_of, placeless
+from uploadpp.testing.builders import START, UploadScenario, begun, by_hand, config_of, placeless
 
 HELD = StepPlan(name="a", max_retries=0, on_exhausted=OnExhausted.HOLD)
 SUSPENDED, ACTIVE, CANCELLED = DesiredState.SUSPENDED, DesiredState.ACTIVE, DesiredState.CANCELLED
@@ -67,7 +67,7 @@ def test_resume_of_another_step_means_nothing() -> None:
 
 
 def test_resume_asks_for_the_url_again() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.arrives(expires_at=START)
     story.resumed()
     assert story.published == ["restart a 1", "restart a 2"]

@@ -18,28 +18,28 @@ from uploadpp.core.states import (
     StepReason,
     StepState,
 )
-from uploadpp.testing.builders import START, Story, begun, config_of, of_kind
+from uploadpp.testing.builders import START, UploadScenario, begun, config_of, of_kind
 
 SLOW = StepPlan(name="scan", timeout=Millis(3_000), max_retries=2, backoff=Millis(5_000))
 HELD = evolve(SLOW, max_retries=0, on_exhausted=OnExhausted.HOLD)
 PASSED = evolve(SLOW, max_retries=0, on_exhausted=OnExhausted.CONTINUE)
 
 
-def timed_out(*steps: str | StepPlan) -> Story:
+def timed_out(*steps: str | StepPlan) -> UploadScenario:
     story = begun(*steps)
     story.timer()
     return story
 
 
-def backing_off() -> Story:
+def backing_off() -> UploadScenario:
     return timed_out(SLOW, "b")
 
 
-def held() -> Story:
+def held() -> UploadScenario:
     return timed_out(HELD, "b")
 
 
-def suspended() -> Story:
+def suspended() -> UploadScenario:
     """Its next attempt is due, and nothing starts."""
     story = timed_out(SLOW, "b")
     story.wanted(DesiredState.SUSPENDED)
@@ -47,9 +47,9 @@ def suspended() -> Story:
     return story
 
 
-def queued() -> Story:
+def queued() -> UploadScenario:
     """Its next attempt is due, and there is no place at the step."""
-    story = Story(config_of(SLOW, "b", max_in_flight={"scan": 1}))
+    story = UploadScenario(config_of(SLOW, "b", max_in_flight={"scan": 1}))
     story.arrives()
     story.granted()
     story.timer()
@@ -57,16 +57,16 @@ def queued() -> Story:
     return story
 
 
-def awaiting_url() -> Story:
+def awaiting_url() -> UploadScenario:
     """Its next attempt is due, and the URL is about to expire."""
-    story = Story(config_of(SLOW, "b"))
+    story = UploadScenario(config_of(SLOW, "b"))
     story.arrives(expires_at=Millis(START + 8_000))
     story.timer()
     story.timer()
     return story
 
 
-SITUATIONS: dict[Stage, Callable[[], Story]] = {
+SITUATIONS: dict[Stage, Callable[[], UploadScenario]] = {
     Stage.BACKING_OFF: backing_off,
     Stage.HELD: held,
     Stage.SUSPENDED: suspended,
@@ -76,14 +76,14 @@ SITUATIONS: dict[Stage, Callable[[], Story]] = {
 
 
 @pytest.fixture(params=SITUATIONS, ids=str)
-def slow(request: pytest.FixtureRequest) -> Story:
+def slow(request: pytest.FixtureRequest) -> UploadScenario:
     """An upload whose current step has not answered in time."""
     story = SITUATIONS[request.param]()
     assert (story.upload.stage, story.upload.current_step) == (request.param, "scan")
     return story
 
 
-def test_a_late_continue_counts(slow: Story) -> None:
+def test_a_late_continue_counts(slow: UploadScenario) -> None:
     slow.answers("continue", message="clean")
     first = slow.upload.steps[0]
     assert (first.state, first.attempts, first.retries) == (StepState.SUCCEEDED, 1, 0)
@@ -96,7 +96,7 @@ def test_a_late_continue_counts(slow: Story) -> None:
 
 
 @pytest.mark.parametrize("verdict", ["abort", "delete"])
-def test_what_it_has_found_counts(slow: Story, verdict: str) -> None:
+def test_what_it_has_found_counts(slow: UploadScenario, verdict: str) -> None:
     slow.answers(verdict, message="Eicar")
     assert slow.published[-1] == f"finish {verdict} 1"
     first = slow.upload.steps[0]
@@ -104,14 +104,14 @@ def test_what_it_has_found_counts(slow: Story, verdict: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["retry", "what?", ""])
-def test_that_it_wants_to_be_tried_again_is_known(slow: Story, word: str) -> None:
+def test_that_it_wants_to_be_tried_again_is_known(slow: UploadScenario, word: str) -> None:
     before = slow.upload.steps
     decision = slow.answers(word)
     assert decision.ignored is Ignored.NOT_RUNNING
     assert slow.upload.steps == before
 
 
-def test_an_answer_of_another_step_means_nothing(slow: Story) -> None:
+def test_an_answer_of_another_step_means_nothing(slow: UploadScenario) -> None:
     assert slow.answers("delete", "b").ignored is Ignored.NOT_RUNNING
     assert slow.answers("delete", "absent").ignored is Ignored.NOT_RUNNING
 
@@ -166,7 +166,7 @@ def test_only_the_retry_that_was_not_needed_is_given_back() -> None:
 
 
 def test_a_step_that_was_resumed_has_no_retry_to_give_back() -> None:
-    story = Story(config_of(HELD, max_in_flight={"scan": 1}))
+    story = UploadScenario(config_of(HELD, max_in_flight={"scan": 1}))
     story.arrives()
     story.granted()
     story.timer()
@@ -203,7 +203,7 @@ def test_what_is_found_by_a_step_that_was_passed_over_counts(next_step: str | St
 
 
 def test_the_turn_of_a_step_that_waits_for_its_place_does_not_come() -> None:
-    story = Story(config_of(PASSED, "b", max_in_flight={"b": 1}))
+    story = UploadScenario(config_of(PASSED, "b", max_in_flight={"b": 1}))
     story.arrives()
     story.timer()
     assert story.upload.stage is Stage.QUEUED

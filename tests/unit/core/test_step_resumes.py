@@ -7,13 +7,13 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Resume
 from uploadpp.core.model import Control, Millis, RestartRequest
 from uploadpp.core.states import DesiredState, Ignored, RestartMode, Stage
-from uploadpp.testing.builders import SECOND, Story, begun, by_hand
+from uploadpp.testing.builders import SECOND, UploadScenario, begun, by_hand
 
 RESUME, RESUME_STEP = RestartMode.RESUME, RestartMode.RESUME_STEP
 SUSPENDED, ACTIVE = DesiredState.SUSPENDED, DesiredState.ACTIVE
 
 
-def suspended() -> Story:
+def suspended() -> UploadScenario:
     """An upload that waits before its second step."""
     story = begun("a", "b")
     story.wanted(SUSPENDED)
@@ -22,7 +22,7 @@ def suspended() -> Story:
     return story
 
 
-def wishing() -> Story:
+def wishing() -> UploadScenario:
     """The spec asks for a whole step, and the status does not say yet that it was carried out."""
     story = begun("a", "b")
     request = RestartRequest(token="t1", mode=RESUME_STEP)
@@ -110,7 +110,7 @@ def test_a_resume_of_who_is_queued_is_refused_and_leaves_it_in_the_queue() -> No
 # -- twice within a second, as in a loop -------------------------------------------------------
 
 
-def restarted(story: Story, token: str, *, after: int, from_step: str = "") -> list[str]:
+def restarted(story: UploadScenario, token: str, *, after: int, from_step: str = "") -> list[str]:
     """What is published for a restart that is asked for some time after the last message."""
     before = len(story.published)
     story.now = Millis(story.now - SECOND + after)

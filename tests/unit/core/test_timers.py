@@ -8,12 +8,12 @@ from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.rules.timers import fire, wake_at
 from uploadpp.core.states import Ignored, OnExhausted, Stage, StepReason, StepState
-from uploadpp.testing.builders import START, Story, begun, config_of
+from uploadpp.testing.builders import START, UploadScenario, begun, config_of
 
 STALL = StepPlan(name="a", stall_after=Millis(60_000))
 
 
-def early(story: Story) -> None:
+def early(story: UploadScenario) -> None:
     """One millisecond before a timer is due, it does nothing."""
     due = wake_at(story.upload, story.config)
     assert due is not None
@@ -86,7 +86,7 @@ def test_a_back_off_is_not_cut_short() -> None:
 
 
 def test_a_back_off_longer_than_the_url_lives_asks_for_a_fresh_one() -> None:
-    story = Story(config_of(StepPlan(name="a", backoff=Millis(3_600_000))))
+    story = UploadScenario(config_of(StepPlan(name="a", backoff=Millis(3_600_000))))
     story.arrives(expires_at=Millis(START + 3_600_000))
     story.answers("retry")
     story.timer()
@@ -155,7 +155,7 @@ def test_after_a_resume_by_hand_a_missing_answer_is_reported_again() -> None:
 
 
 def test_a_missing_url_is_asked_for_again_and_then_reported() -> None:
-    story = Story(config_of("a", max_url_requests=2))
+    story = UploadScenario(config_of("a", max_url_requests=2))
     story.arrives(expires_at=START)
     early(story)
     story.timer()
@@ -216,7 +216,7 @@ def test_a_storage_that_never_confirms_an_outcome_is_waited_for_no_longer(outcom
 
 
 def test_a_storage_that_never_sends_a_url_is_waited_for_no_longer() -> None:
-    story = Story(
+    story = UploadScenario(
         config_of("a", max_url_requests=1, url_after=Millis(60_000), unanswered_after=Millis(600_000))
     )
     story.arrives(expires_at=START)
@@ -242,9 +242,11 @@ TIMED = [
 ]
 
 
-def waiting(stage: Stage) -> Story:
+def waiting(stage: Stage) -> UploadScenario:
     """An upload that has come to a stage with a timer."""
-    story = Story(config_of(StepPlan(name="delay", delay=Millis(7_000)) if stage is Stage.DELAYING else "a"))
+    story = UploadScenario(
+        config_of(StepPlan(name="delay", delay=Millis(7_000)) if stage is Stage.DELAYING else "a")
+    )
     story.arrives(expires_at=START if stage is Stage.AWAITING_URL else None)
     if stage is Stage.BACKING_OFF:
         story.answers("retry")

@@ -24,13 +24,13 @@ from uploadpp.core.tracing import (
     run_span,
     trace_of,
 )
-from uploadpp.testing.builders import FRESH_URL, SECOND, START, UPLOAD_ID, Story, arrival, config_of
+from uploadpp.testing.builders import FRESH_URL, SECOND, START, UPLOAD_ID, UploadScenario, arrival, config_of
 
 TRACE, PARENT = 0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-class Traced(Story):
+class Traced(UploadScenario):
     """A story that keeps the spans of each move, also of those that our own events make."""
 
     def __init__(self, config: Config) -> None:

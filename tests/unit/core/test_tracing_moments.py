@@ -5,13 +5,13 @@ from uploadpp.core.inputs import Resume, SpecChanged
 from uploadpp.core.model import Control, Millis
 from uploadpp.core.states import DesiredState, Stage
 from uploadpp.core.tracing import SUPERSEDED, Span, command_span, finished_spans
-from uploadpp.testing.builders import SECOND, START, UPLOAD_ID, Story, begun, config_of, of_kind
+from uploadpp.testing.builders import SECOND, START, UPLOAD_ID, UploadScenario, begun, config_of, of_kind
 
 AT_ONCE = Millis(0)
 LATER = Millis(40 * SECOND)
 
 
-def resumed_at_once(story: Story) -> Span:
+def resumed_at_once(story: UploadScenario) -> Span:
     """The span that ends when an upload is resumed in the millisecond in which it began to wait."""
     before = story.upload
     story.tell(Resume(), after=AT_ONCE)
@@ -33,7 +33,7 @@ def test_each_order_to_the_storage_has_a_span_however_short_it_was() -> None:
 
 
 def test_each_request_for_a_url_has_a_span_however_short_it_was() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.arrives(expires_at=START)
     assert story.upload.stage is Stage.AWAITING_URL
     assert resumed_at_once(story).id == command_span(UPLOAD_ID, of_kind(story, Kind.RESTART)[0].mark)
@@ -66,7 +66,7 @@ def test_an_order_that_went_out_late_is_still_the_same_order() -> None:
 
 
 def test_an_attempt_begins_when_its_start_is_on_the_wire() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.reads_own_events = False
     story.arrives()
     decided = story.upload

@@ -14,13 +14,13 @@ from uploadpp.core.tracing import (
     run_span,
     trace_of,
 )
-from uploadpp.testing.builders import FRESH_URL, SECOND, START, UPLOAD_ID, Story, begun, config_of
+from uploadpp.testing.builders import FRESH_URL, SECOND, START, UPLOAD_ID, UploadScenario, begun, config_of
 
 BEGAN = Millis(START + SECOND)
 SAID = {"uploadpp.upload": UPLOAD_ID, "uploadpp.run": 1}
 
 
-def ended(story: Story, before: Upload) -> list[Span]:
+def ended(story: UploadScenario, before: Upload) -> list[Span]:
     """The spans that ended since a state."""
     return finished_spans(before, story.upload, story.now)
 
@@ -89,7 +89,7 @@ def test_what_is_said_of_a_release() -> None:
 
 
 def test_what_is_said_of_a_wait_for_a_url() -> None:
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.arrives(expires_at=START)
     before = story.upload
     story.arrives(FRESH_URL)

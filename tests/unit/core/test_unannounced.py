@@ -9,14 +9,22 @@ from uploadpp.core.inputs import Absent, StartedElsewhere, StepFinished
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, Millis, Origin, StepPlan, Upload
 from uploadpp.core.states import DesiredState, Stage
-from uploadpp.testing.builders import FRESH_URL, RESTART_USER, START, UPLOAD_ID, Story, come_back, config_of
+from uploadpp.testing.builders import (
+    FRESH_URL,
+    RESTART_USER,
+    START,
+    UPLOAD_ID,
+    UploadScenario,
+    come_back,
+    config_of,
+)
 
 NO_STEPS = config_of()
 DELAYED = config_of(StepPlan(name="delay", delay=Millis(1000)))
 
 
-def made(config: object = NO_STEPS, desired: DesiredState = DesiredState.ACTIVE) -> Story:
-    story = Story(config)  # type: ignore[arg-type]
+def made(config: object = NO_STEPS, desired: DesiredState = DesiredState.ACTIVE) -> UploadScenario:
+    story = UploadScenario(config)  # type: ignore[arg-type]
     story.state = Upload(
         id=UPLOAD_ID, received_at=START, since=START, plan=story.config.steps, origin=Origin(by_hand=True)
     )

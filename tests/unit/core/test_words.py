@@ -17,7 +17,7 @@ from uploadpp.testing.builders import (
     START,
     STREAM,
     UPLOAD_ID,
-    Story,
+    UploadScenario,
     begun,
     by_hand,
     config_of,
@@ -27,7 +27,7 @@ from uploadpp.testing.builders import (
 SUSPENDED, CANCELLED = DesiredState.SUSPENDED, DesiredState.CANCELLED
 
 
-def answered(*outcomes: str) -> Story:
+def answered(*outcomes: str) -> UploadScenario:
     """The two steps of an upload, so far."""
     story = begun("a", "b")
     for outcome in outcomes:
@@ -35,45 +35,45 @@ def answered(*outcomes: str) -> Story:
     return story
 
 
-def released(*, failed: bool = False) -> Story:
+def released(*, failed: bool = False) -> UploadScenario:
     story = answered("continue", "continue")
     story.ready(failed=failed)
     return story
 
 
-def without_url() -> Story:
-    story = Story(config_of("a"))
+def without_url() -> UploadScenario:
+    story = UploadScenario(config_of("a"))
     story.arrives(expires_at=START)
     return story
 
 
-def unechoed() -> Story:
+def unechoed() -> UploadScenario:
     """The start of the step has not come back yet."""
-    story = Story(config_of("a"))
+    story = UploadScenario(config_of("a"))
     story.reads_own_events = False
     story.arrives()
     return story
 
 
-def wanted(desired: DesiredState) -> Story:
+def wanted(desired: DesiredState) -> UploadScenario:
     story = begun("a", "b")
     story.wanted(desired)
     return story
 
 
-def cancelled_late() -> Story:
+def cancelled_late() -> UploadScenario:
     """Cancelled while the release was on its way."""
     story = answered("continue", "continue")
     story.wanted(CANCELLED)
     return story
 
 
-def read(story: Story, event: Input, sequence: int) -> AnyDecision:
+def read(story: UploadScenario, event: Input, sequence: int) -> AnyDecision:
     """A message is read from a place in the log."""
     return apply(story.upload, UPLOAD_ID, event, Position(STREAM, sequence), story.now, story.config)
 
 
-def met(story: Story, received_at: Millis) -> AnyDecision:
+def met(story: UploadScenario, received_at: Millis) -> AnyDecision:
     """The start of step a is met in the log."""
     return read(story, Published(Mark(Kind.START, received_at, 1, 1, "a"), 99), 99)
 
@@ -82,8 +82,8 @@ def met(story: Story, received_at: Millis) -> AnyDecision:
 class Case:
     """An input that changes nothing."""
 
-    situation: Callable[[], Story]
-    event: Callable[[Story], AnyDecision]
+    situation: Callable[[], UploadScenario]
+    event: Callable[[UploadScenario], AnyDecision]
     ignored: Ignored
     why: str
 

@@ -9,10 +9,12 @@ from uploadpp.core.commands import Notice
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.states import OnExhausted
 from uploadpp.telemetry.upload_log import log_transition
-from uploadpp.testing.builders import UPLOAD_ID, Story, begun, config_of
+from uploadpp.testing.builders import UPLOAD_ID, UploadScenario, begun, config_of
 
 
-def told(story: Story, caplog: pytest.LogCaptureFixture, notices: list[Notice] | None = None) -> list[str]:
+def told(
+    story: UploadScenario, caplog: pytest.LogCaptureFixture, notices: list[Notice] | None = None
+) -> list[str]:
     """Level and message of what is said about an upload as it is now."""
     caplog.clear()
     log_transition(story.upload, story.notices if notices is None else notices)
@@ -88,7 +90,7 @@ def test_wishes_of_people_are_on_record(caplog: pytest.LogCaptureFixture) -> Non
 
 def test_an_upload_without_steps(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    story = Story(config_of())
+    story = UploadScenario(config_of())
     story.arrives()
     assert told(story, caplog) == ["DEBUG AwaitingReady"]
     assert fields(caplog) == {"upload": UPLOAD_ID, "run": 1}
