@@ -71,7 +71,7 @@ class Ownership:
         self._replayed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._volition: list[asyncio.Task[None]] = []
-        self._place: ConsumerPosition | None = None
+        self._position: ConsumerPosition | None = None
         self._note: PositionNote | None = None
         self._reading: list[asyncio.Task[None]] = []
         self._recording: list[asyncio.Task[None]] = []
@@ -160,34 +160,37 @@ class Ownership:
         # Before listing: what a predecessor still acknowledges must be in what we list.
         where = (self._js, self._shard, epoch, deps.start_from, deps.lost_after, deps.owner)
         notes = Notes(lease, deps.marks, deps.clock)
-        place = self._place = await take_over(*where, handed_over=lease.handed_over, notes=notes)
-        if place.note is not None:
-            self._note = PositionNote(place.note, notes.text, deps.clock)
+        position = self._position = await take_over(*where, handed_over=lease.handed_over, notes=notes)
+        if position.note is not None:
+            self._note = PositionNote(position.note, notes.text, deps.clock)
             lease.follow(self._note)
         components = self._components
-        components.fence.bind(self._js, place)
-        components.applier.begin(deps.marks.reading(place.unsigned_until, deps.metrics.count_foreign))
-        components.acks.start(place.stream, place.first - 1, place.window)
-        await components.lister.initial_list(deps.soon_read + place.backlog)
+        components.fence.bind(self._js, position)
+        components.applier.begin(deps.marks.reading(position.unsigned_until, deps.metrics.count_foreign))
+        components.acks.start(position.stream, position.first - 1, position.window)
+        await components.lister.initial_list(deps.soon_read + position.backlog)
         components.handler.keys.settle()
         components.handler.versions.settle()
-        await check_past(self._js, place, self.uploads)
-        deps.metrics.epoch.labels(self._label).set(place.epoch)
-        known = {"resources": len(components.uploads) + len(components.finished), "messages": place.backlog}
-        log.info("replaying the log", extra={"consumer": place.consumer, **known})
+        await check_past(self._js, position, self.uploads)
+        deps.metrics.epoch.labels(self._label).set(position.epoch)
+        known = {
+            "resources": len(components.uploads) + len(components.finished),
+            "messages": position.backlog,
+        }
+        log.info("replaying the log", extra={"consumer": position.consumer, **known})
         self.entered = True
-        self._start_reading(place)
+        self._start_reading(position)
 
-    def _start_reading(self, place: ConsumerPosition) -> None:
+    def _start_reading(self, position: ConsumerPosition) -> None:
         components = self._components
         missed = Missed(self._deps.metrics.messages_missed, components.news)
         followers = Followers(on_missed=missed, on_drained=self._replayed.set)
-        self._reader = LogReader(self._deps.client, place, self._on_raw, followers)
+        self._reader = LogReader(self._deps.client, position, self._on_raw, followers)
         self.abilities.reads_through(self._reader)
-        if place.missed:
-            missed(place.first - place.missed, place.first - 1)
+        if position.missed:
+            missed(position.first - position.missed, position.first - 1)
         self._legacy.also_check(self._reader.overtaken)
-        if place.backlog == 0:
+        if position.backlog == 0:
             self._replayed.set()
         self._reading = [self._spawn(self._reader.run()), self._spawn(components.publisher.run())]
         self._spawn(components.finished.run(self._deps.store, components.handler, components.router))
@@ -195,9 +198,9 @@ class Ownership:
     async def _catch_up(self) -> None:
         """Read the log to its end; if it was handed over, then once more without its last owner."""
         await self._replayed.wait()
-        if self._place is None or self._reader is None or not self._place.predecessors:
+        if self._position is None or self._reader is None or not self._position.predecessors:
             return
-        self._replay_to = await end_predecessors(self._js, self._place)
+        self._replay_to = await end_predecessors(self._js, self._position)
         if self._reader.sequence < self._replay_to:
             self._replayed.clear()
             with contextlib.suppress(TimeoutError):  # messages may have been removed from the stream

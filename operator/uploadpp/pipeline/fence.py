@@ -32,12 +32,12 @@ class Fence:
         self._lease = lease
         self._clock = clock
         self._js: JetStreamContext | None = None
-        self._place: ConsumerPosition | None = None
+        self._position: ConsumerPosition | None = None
         self._confirmed_at = float("-inf")
 
-    def bind(self, js: JetStreamContext, place: ConsumerPosition) -> None:
-        """From now on the consumer at `place` is ours."""
-        self._js, self._place = js, place
+    def bind(self, js: JetStreamContext, position: ConsumerPosition) -> None:
+        """From now on the consumer at `position` is ours."""
+        self._js, self._position = js, position
 
     async def pass_through(self) -> None:
         """Return when we may publish.
@@ -58,14 +58,14 @@ class Fence:
         return self._lease.valid
 
     async def _still_reading(self) -> bool:
-        if self._js is None or self._place is None:
+        if self._js is None or self._position is None:
             return False
         try:
-            exists = await consumer_exists(self._js, self._place)
+            exists = await consumer_exists(self._js, self._position)
         except (NatsError, TimeoutError) as error:
             log.warning("cannot verify the Lease or the consumer: %s", error)
             return False
         if not exists:
-            raise FencedError(f"the consumer {self._place.consumer} is gone")
+            raise FencedError(f"the consumer {self._position.consumer} is gone")
         self._confirmed_at = self._clock()
         return True

@@ -57,15 +57,15 @@ class LogReader:
     """Hands every message of a place to a handler, one after another."""
 
     def __init__(
-        self, client: Client, place: ConsumerPosition, handler: Handler, followers: Followers = NOBODY
+        self, client: Client, position: ConsumerPosition, handler: Handler, followers: Followers = NOBODY
     ) -> None:
         self._client = client
         self._handler = handler
         self._followers = followers
-        self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{place.consumer}"
-        self._consumer = place.consumer
-        self._from_ours = f".{STREAM}.{place.consumer}."
-        self._window = place.window
+        self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{position.consumer}"
+        self._consumer = position.consumer
+        self._from_ours = f".{STREAM}.{position.consumer}."
+        self._window = position.window
         self._inbox = client.new_inbox()
         self._credit = 0
         self._terms = Terms()
@@ -74,21 +74,21 @@ class LogReader:
         self._refusal = ""
         self._begun = False
         self._delivered = 0
-        self._sequence = place.first - 1
+        self._sequence = position.first - 1
         self._heard = 0.0
         self._last_reply = ""
         self._last_ack = ("", "")
         self._ack_inbox = client.new_inbox()
-        self.acknowledged = place.first - 1
+        self.acknowledged = position.first - 1
         """What the server has said to be acknowledged, as a sequence."""
         self.processing = 0
         """The sequence of the message that the handler works on; 0 while it works on none."""
-        self.asked = place.first - 1
+        self.asked = position.first - 1
         """What we have asked the server to take as acknowledged."""
         self._idle = False
         self._last_stored_at = 0
         self._reconnects = client.stats["reconnects"]
-        self._pending = place.backlog
+        self._pending = position.backlog
         self._loop = asyncio.get_running_loop()
         self._lost: asyncio.Future[None] = self._loop.create_future()
         self._subscription: Subscription | None = None

@@ -181,13 +181,15 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
         stored,
         notes.now if notes else None,
     )
-    place = ConsumerPosition(incarnation, name, epoch, first, pending, old, window, unsigned, missed, begun)
+    position = ConsumerPosition(
+        incarnation, name, epoch, first, pending, old, window, unsigned, missed, begun
+    )
     if not handed_over:
-        await end_predecessors(js, place)
-        place = replace(place, predecessors=())
+        await end_predecessors(js, position)
+        position = replace(position, predecessors=())
     if notes is not None and rewrite:
         await notes.keep(begun)  # raises when another owner has come meanwhile
-    return place
+    return position
 
 
 def _missed(first: int, where: int | datetime, floor: int, *, restored: bool) -> int:
@@ -200,13 +202,13 @@ def _missed(first: int, where: int | datetime, floor: int, *, restored: bool) ->
     return max(first - max(where if restored else max(where, floor + 1), 1), 0)
 
 
-async def end_predecessors(js: JetStreamContext, place: ConsumerPosition) -> int:
+async def end_predecessors(js: JetStreamContext, position: ConsumerPosition) -> int:
     """Take the consumers of earlier owners away; returns the last sequence that they can have caused.
 
     What an owner has sent before it notices is sent under the same id as ours would be.
     """
-    await remove(js, STREAM, place.predecessors)
-    return (await js.stream_info(STREAM)).state.last_seq if place.predecessors else 0
+    await remove(js, STREAM, position.predecessors)
+    return (await js.stream_info(STREAM)).state.last_seq if position.predecessors else 0
 
 
 class _Start(NamedTuple):
@@ -314,10 +316,10 @@ async def other_layouts(js: JetStreamContext, shard: Shard) -> set[int]:
     return {known[0].count for known in names if known is not None} - {shard.count}
 
 
-async def consumer_exists(js: JetStreamContext, place: ConsumerPosition) -> bool:
+async def consumer_exists(js: JetStreamContext, position: ConsumerPosition) -> bool:
     """Whether our consumer is still there; a take-over by somebody else removes it."""
     try:
-        await js.consumer_info(STREAM, place.consumer)
+        await js.consumer_info(STREAM, position.consumer)
     except NotFoundError:
         return False
     return True
