@@ -17,9 +17,9 @@ from uploadpp.process.clock import wall_clock
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire import listing
 from uploadpp.wire.consumers import MAX_EPOCH
-from uploadpp.wire.kept import Notes
 from uploadpp.wire.listing import MOST_ITEMS, MOST_UNKNOWN
 from uploadpp.wire.marks import Marks
+from uploadpp.wire.noted_position import Notes
 from uploadpp.wire.reader import LogLostError, LogReader
 from uploadpp.wire.stream import STREAM, StartFrom, list_consumers, take_over
 from uploadpp.wire.stream_message import StreamMessage

@@ -14,8 +14,8 @@ from e2e.cluster.nats import NatsServer
 from uploadpp.core.commands import Notice
 from uploadpp.ownership.legacy_service import LegacyNews, LegacyService, ReplacedServiceError
 from uploadpp.telemetry.metrics import Metrics
-from uploadpp.wire import replaced
-from uploadpp.wire.replaced import Policy, Readers, advance, find, is_behind, remove
+from uploadpp.wire import legacy_consumers
+from uploadpp.wire.legacy_consumers import Policy, Readers, advance, find, is_behind, remove
 from uploadpp.wire.stream import LEGACY_DURABLES, STREAM, ensure_stream
 
 pytestmark = pytest.mark.each_nats
@@ -175,7 +175,7 @@ async def test_a_place_that_cannot_be_made_again_is_made_by_the_service(
     instance: Instance, nats_version: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Said in the log; the work goes on, and the service makes a consumer when it starts."""
-    monkeypatch.setattr(replaced, "REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(legacy_consumers, "REQUEST_SECONDS", 0.5)
     server = NatsServer(instance, version=nats_version, name="narrow", config=WITHOUT_CREATE)
     server.start()
     theirs = await nats_client.connect(server.url, user="all", password="all")

@@ -13,7 +13,7 @@ from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.kube.api import Api
 from uploadpp.kube.credentials import find_credentials
 from uploadpp.kube.errors import ConflictError, NotFoundError, RefusedError, UnavailableError
-from uploadpp.kube.eventlog import EventLog
+from uploadpp.kube.events import EventLog
 from uploadpp.kube.store import Store, stored
 from uploadpp.resources.relist import NEEDED
 from uploadpp.testing.builders import PASSED, after

@@ -8,7 +8,7 @@ import pytest
 from uploadpp.core.sharding import Shard
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire.client import SafeClient
-from uploadpp.wire.replaced import find
+from uploadpp.wire.legacy_consumers import find
 from uploadpp.wire.stream import STREAM, StartFrom, list_consumers, reads_behind, take_over
 
 

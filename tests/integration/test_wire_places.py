@@ -16,9 +16,9 @@ from uploadpp.ownership.position_note import PositionNote
 from uploadpp.process.clock import wall_clock
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire.connection import NatsOptions, connect
-from uploadpp.wire.kept import Notes
-from uploadpp.wire.making import NoPlaceError
+from uploadpp.wire.creation import NoPlaceError
 from uploadpp.wire.marks import Marks
+from uploadpp.wire.noted_position import Notes
 from uploadpp.wire.positions import acknowledged
 from uploadpp.wire.stream import STREAM, ConsumerPosition, StartFrom, take_over
 

@@ -20,8 +20,8 @@ from uploadpp.core.sharding import Shard
 from uploadpp.process.clock import wall_clock
 from uploadpp.wire import stream
 from uploadpp.wire.consumers import ConsumersGoneError
-from uploadpp.wire.kept import STORED_SLACK, Notes
 from uploadpp.wire.marks import Marks
+from uploadpp.wire.noted_position import STORED_SLACK, Notes
 from uploadpp.wire.positions import last_before
 from uploadpp.wire.stream import STREAM, ConsumerPosition, StartFrom, ensure_stream, take_over
 

@@ -13,7 +13,7 @@ from uploadpp.testing.simulation import Simulation
 from uploadpp.testing.stream import Consumer
 from uploadpp.testing.stream_recorder import Record
 from uploadpp.testing.trace import logged_in
-from uploadpp.wire.replaced import Policy, ReplacedConsumer
+from uploadpp.wire.legacy_consumers import Policy, ReplacedConsumer
 from uploadpp.wire.stream import LEGACY_DURABLES
 
 RUNS = 25

@@ -22,10 +22,10 @@ from uploadpp.process.configuration import ConfigurationError
 from uploadpp.process.operator_config import core_config, namespace_of, sealing_keys
 from uploadpp.process.settings import Settings
 from uploadpp.wire.bucket import Names
+from uploadpp.wire.creation import no_answers
 from uploadpp.wire.giveback import PULL, readers
-from uploadpp.wire.making import no_answers
+from uploadpp.wire.legacy_consumers import Readers
 from uploadpp.wire.marks import Marks
-from uploadpp.wire.replaced import Readers
 from uploadpp.wire.stream import STREAM, list_consumers
 
 AT_ONCE = 16

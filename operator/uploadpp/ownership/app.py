@@ -22,7 +22,7 @@ from uploadpp.kube.api import Api
 from uploadpp.kube.claimant import Claimant
 from uploadpp.kube.cluster import cluster_of
 from uploadpp.kube.credentials import Credentials, find_credentials
-from uploadpp.kube.eventlog import EventLog
+from uploadpp.kube.events import EventLog
 from uploadpp.kube.lease import Lease
 from uploadpp.kube.rights import Rights
 from uploadpp.kube.sealing import Sealer
@@ -50,8 +50,8 @@ from uploadpp.telemetry.metrics import Metrics
 from uploadpp.telemetry.tracing import Tracing
 from uploadpp.wire.client import trouble
 from uploadpp.wire.connection import connect, make_client
+from uploadpp.wire.legacy_consumers import Policy
 from uploadpp.wire.marks import Marks
-from uploadpp.wire.replaced import Policy
 
 log = logging.getLogger(__name__)
 

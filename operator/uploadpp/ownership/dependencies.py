@@ -19,8 +19,8 @@ from uploadpp.resources.watch.kopf_handlers import Sink
 from uploadpp.resources.watch.watch_filter import IsOwnWrite
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.telemetry.tracing import Tracing
+from uploadpp.wire.legacy_consumers import DEFAULT_POLICY, Policy
 from uploadpp.wire.marks import Marks
-from uploadpp.wire.replaced import DEFAULT_POLICY, Policy
 from uploadpp.wire.stream import StartFrom
 
 ACK_SECONDS = 0.05

@@ -19,7 +19,7 @@ from uploadpp.core.inputs import ELSEWHERE
 from uploadpp.pipeline import fault_event_texts
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.consumers import strangers
-from uploadpp.wire.replaced import (
+from uploadpp.wire.legacy_consumers import (
     LOOK_SECONDS,
     ONLY_REPORT,
     OnReplacedService,

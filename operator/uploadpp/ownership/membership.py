@@ -23,7 +23,7 @@ from nats.errors import Error as NatsError
 from uploadpp.core.sharding import BUCKETS, Shard, shares
 from uploadpp.kube.sightings import Sightings
 from uploadpp.ownership.shard_layouts import Layouts
-from uploadpp.wire.limited import LimitedSubscription
+from uploadpp.wire.bounded_subscription import LimitedSubscription
 
 log = logging.getLogger(__name__)
 

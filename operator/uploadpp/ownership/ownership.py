@@ -33,7 +33,7 @@ from uploadpp.pipeline.write_throttle import LoadSample, MessageRate, max_writer
 from uploadpp.process.tasks import end_tasks
 from uploadpp.wire.client import trouble
 from uploadpp.wire.followers import Followers
-from uploadpp.wire.kept import Notes
+from uploadpp.wire.noted_position import Notes
 from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import ConsumerPosition, end_predecessors, take_over
 from uploadpp.wire.stream_message import StreamMessage

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from uploadpp.core.model import Millis
-from uploadpp.wire.kept import STORED_SLACK, Kept, moment
+from uploadpp.wire.noted_position import STORED_SLACK, Kept, moment
 
 MOST = 1000
 FEW = 16

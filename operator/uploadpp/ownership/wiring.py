@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from uploadpp.core.commands import Notice
 from uploadpp.core.sharding import Shard
-from uploadpp.kube.eventlog import LEASE
+from uploadpp.kube.events import LEASE
 from uploadpp.kube.lease import Lease
 from uploadpp.ownership.dependencies import Dependencies
 from uploadpp.pipeline.acks import AckTracker

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from uploadpp.core.commands import Notice
 from uploadpp.core.model import Origin
-from uploadpp.kube.eventlog import UPLOAD, About
+from uploadpp.kube.events import UPLOAD, About
 from uploadpp.kube.store import Stored
 from uploadpp.wire.encode import Outgoing
 
@@ -79,7 +79,7 @@ class Seals(Protocol):
 
 
 class Notices(Protocol):
-    """Posts Kubernetes Events (`kube.eventlog.EventLog`)."""
+    """Posts Kubernetes Events (`kube.events.EventLog`)."""
 
     def post(self, name: str, uid: str, notice: Notice, about: About = UPLOAD) -> None:
         """Queue a notice."""

@@ -33,7 +33,7 @@ from uploadpp.process.setting_types import (
 )
 from uploadpp.process.step_settings import StepSettings
 from uploadpp.wire.addresses import check_addresses
-from uploadpp.wire.replaced import OnReplacedService, ReplacedConsumer
+from uploadpp.wire.legacy_consumers import OnReplacedService, ReplacedConsumer
 from uploadpp.wire.stream import StartFrom
 
 MAX_STEPS = 32

@@ -9,8 +9,8 @@ from nats.js import JetStreamContext
 
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire.client import trouble
+from uploadpp.wire.creation import no_answers
 from uploadpp.wire.encode import Outgoing
-from uploadpp.wire.making import no_answers
 from uploadpp.wire.stream import STREAM
 
 PUBLISH_SECONDS = 5.0

@@ -17,9 +17,9 @@ from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
 from uploadpp.steps.begun import BegunNotes
-from uploadpp.wire.edited import breaks_step, looks_cut_off, paused, slows_step
+from uploadpp.wire.consumer_edits import breaks_step, looks_cut_off, paused, slows_step
+from uploadpp.wire.creation import explained, no_answers, unusable
 from uploadpp.wire.listeners import durable_name
-from uploadpp.wire.making import explained, no_answers, unusable
 from uploadpp.wire.pulls import Answer, Terms, judge
 from uploadpp.wire.stream import STREAM, ensure_stream
 

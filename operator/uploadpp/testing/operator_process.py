@@ -17,7 +17,7 @@ from uploadpp.core.model import Origin
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.api import Api
 from uploadpp.kube.claimant import Claimant
-from uploadpp.kube.eventlog import UPLOAD, About
+from uploadpp.kube.events import UPLOAD, About
 from uploadpp.kube.lease import Lease
 from uploadpp.kube.sealing import ForeignSealError
 from uploadpp.kube.store import Store
@@ -32,8 +32,8 @@ from uploadpp.testing.apiserver import NAMESPACE, ApiServer
 from uploadpp.testing.host import SimulatedHost
 from uploadpp.testing.natsclient import SimulatedClient
 from uploadpp.testing.stream import Stream
+from uploadpp.wire.legacy_consumers import Policy, ReplacedConsumer
 from uploadpp.wire.marks import Marks
-from uploadpp.wire.replaced import Policy, ReplacedConsumer
 from uploadpp.wire.stream import StartFrom
 from uploadpp.wire.stream_message import StreamMessage
 

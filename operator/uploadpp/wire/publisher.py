@@ -22,8 +22,8 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
 from uploadpp.core.text import clean
+from uploadpp.wire.creation import no_answers
 from uploadpp.wire.encode import Outgoing
-from uploadpp.wire.making import no_answers
 from uploadpp.wire.stream import STREAM
 from uploadpp.wire.stream_message import AGAIN, MESSAGE_ID
 

@@ -19,9 +19,9 @@ from nats.js.errors import NotFoundError
 
 from uploadpp.core.model import Millis
 from uploadpp.core.text import clean
-from uploadpp.wire.edited import hinders_owner, looks_cut_off, paused
+from uploadpp.wire.consumer_edits import hinders_owner, looks_cut_off, paused
+from uploadpp.wire.creation import unusable
 from uploadpp.wire.followers import NOBODY, Followers
-from uploadpp.wire.making import unusable
 from uploadpp.wire.positions import acknowledged
 from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, count, judge, left_of, words
 from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, ConsumerPosition

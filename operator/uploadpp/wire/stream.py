@@ -37,7 +37,9 @@ from uploadpp.wire.consumers import (
     parse_name,
     start_of_layout,
 )
-from uploadpp.wire.kept import (
+from uploadpp.wire.creation import NoPlaceError, ensure, make, make_unless_there, remove
+from uploadpp.wire.listing import consumers_of
+from uploadpp.wire.noted_position import (
     STORED_SLACK,
     Kept,
     Notes,
@@ -48,8 +50,6 @@ from uploadpp.wire.kept import (
     next_incarnation,
     stored_at,
 )
-from uploadpp.wire.listing import consumers_of
-from uploadpp.wire.making import NoPlaceError, ensure, make, make_unless_there, remove
 from uploadpp.wire.positions import acknowledged, first_of, last_before, last_sign_of
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from uploadpp.core.model import Millis
 from uploadpp.ownership.position_note import MOST, PositionNote
-from uploadpp.wire.kept import STORED_SLACK, Kept, moment
+from uploadpp.wire.noted_position import STORED_SLACK, Kept, moment
 
 SEEN = datetime(2026, 10, 2, 9, 0, tzinfo=UTC)
 BEGUN = Kept("main-queue@?", "uploadpp-0-e", 7, 101, SEEN)

@@ -12,7 +12,7 @@ from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.config import Config
 from uploadpp.core.model import StepPlan
 from uploadpp.core.sharding import Shard
-from uploadpp.kube.eventlog import LEASE, About
+from uploadpp.kube.events import LEASE, About
 from uploadpp.ownership.dependencies import Dependencies
 from uploadpp.ownership.wiring import Components, Hearing, wire
 from uploadpp.telemetry.metrics import Metrics

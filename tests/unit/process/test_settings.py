@@ -23,7 +23,7 @@ from uploadpp.process.operator_config import core_config, namespace_of, notes, s
 from uploadpp.process.setting_types import StorageChecks
 from uploadpp.process.settings import Settings, TracingType
 from uploadpp.storage.sources import Source
-from uploadpp.wire.replaced import OnReplacedService, ReplacedConsumer
+from uploadpp.wire.legacy_consumers import OnReplacedService, ReplacedConsumer
 from uploadpp.wire.stream import StartFrom
 
 # A value that is not the default, as text and as what it must become.

@@ -12,13 +12,13 @@ from nats.errors import Error as NatsError
 from nats.js.api import ConsumerConfig, ConsumerInfo
 
 from uploadpp.core.sharding import Shard
+from uploadpp.wire.consumer_edits import breaks_step, hinders_owner, paused, slows_step
 from uploadpp.wire.consumers import parse_name, strangers
-from uploadpp.wire.edited import breaks_step, hinders_owner, paused, slows_step
 from uploadpp.wire.jetstream import SafeJetStream
+from uploadpp.wire.legacy_consumers import Readers, advance, find, is_behind, remove
 from uploadpp.wire.listeners import unserved
 from uploadpp.wire.listing import consumers_of
 from uploadpp.wire.positions import acknowledged, first_of, last_sign_of
-from uploadpp.wire.replaced import Readers, advance, find, is_behind, remove
 from uploadpp.wire.stream import STREAM, StartFrom, reads_behind, take_over
 
 CONSUMER: dict[str, Any] = {

@@ -5,7 +5,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from uploadpp.wire.edited import breaks_step, hinders_owner, looks_cut_off, slows_step
+from uploadpp.wire.consumer_edits import breaks_step, hinders_owner, looks_cut_off, slows_step
 
 SUBJECT = "main-queue"
 WAIT = 3600.0

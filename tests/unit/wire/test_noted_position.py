@@ -13,9 +13,9 @@ from nats.js.errors import APIError, NotFoundError
 
 from uploadpp.core.sharding import Shard
 from uploadpp.wire.consumers import NOTES_KEY, OurConsumer, parse_name
-from uploadpp.wire.kept import MAX_BYTES, Kept, beginning, has_other_past, is_outdated, read
-from uploadpp.wire.making import NoPlaceError, explained
+from uploadpp.wire.creation import NoPlaceError, explained
 from uploadpp.wire.marks import Marks
+from uploadpp.wire.noted_position import MAX_BYTES, Kept, beginning, has_other_past, is_outdated, read
 
 STREAM, PREFIX = "main-queue@20261002T080000.000000", "uploadpp-0-e"
 MARKS = Marks([b"key"])
