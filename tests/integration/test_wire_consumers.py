@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from nats.js.errors import APIError
 
 from uploadpp.core.sharding import Shard
 from uploadpp.steps.consumer import StartConsumer
@@ -65,3 +66,19 @@ async def test_s8_what_a_consumer_says_of_the_stream_is_checked(client: SafeClie
     assert place.epoch == 8
     assert place.stream.startswith(f"{STREAM}@2")
     assert len(place.stream) < 128
+
+
+async def test_a_late_take_over_does_not_move_the_consumer_of_the_owner(client: SafeClient) -> None:
+    """A replica that was paused makes a consumer whose name is taken by now; the simulation relies on it."""
+    js = client.jetstream()
+    for number in range(3):
+        await js.publish(STREAM, b"%d" % number)
+    place = await take_over(js, Shard(), 1)
+    subscription = await js.pull_subscribe_bind(place.consumer, STREAM)
+    await (await subscription.fetch(2))[-1].ack_sync()
+    config = (await js.consumer_info(STREAM, place.consumer)).config
+    found = await js.add_consumer(STREAM, config)
+    assert found.ack_floor is not None
+    assert found.ack_floor.stream_seq == 2
+    with pytest.raises(APIError, match="start sequence can not be updated"):
+        await js.add_consumer(STREAM, config.evolve(opt_start_seq=2))

@@ -21,7 +21,7 @@ from nats.js.api import (
     StreamInfo,
     StreamState,
 )
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import APIError, NotFoundError, ServerError
 
 from uploadpp.testing.host import SimulatedHost
 from uploadpp.testing.stream import EPOCH, Consumer, Stream
@@ -282,10 +282,18 @@ class JetStream:
             raise APIError(400, "maximum consumers limit reached", 10026)
         since = config.opt_start_time
         start = self._stream.since(since) if since else config.opt_start_seq
-        made = self._stream.add_consumer(config.name or "", start or 1)
+        made = self._stream.consumers.get(config.name or "")
+        if made is None:
+            made = self._stream.add_consumer(config.name or "", start or 1)
+            text = f"made consumer {made.name} from {made.next_sequence}"
+        elif made.asked == (start or 1):  # as the real server: it stays where it is, with other metadata
+            text = f"found consumer {made.name} at {made.next_sequence}"
+        else:
+            await self._machine.travel()
+            raise ServerError(500, "start sequence can not be updated", 10012)
         made.metadata = dict(config.metadata or {})
         info = self._info(made)
-        self._machine.trace.add(self._machine.name, f"made consumer {made.name} from {made.next_sequence}")
+        self._machine.trace.add(self._machine.name, text)
         self._machine.boundary("after making its consumer")
         await self._machine.travel()
         return info

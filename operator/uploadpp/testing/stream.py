@@ -48,6 +48,8 @@ class Consumer:
     next_sequence: int
     floor: int
     delivered: int = 0
+    asked: int = 0
+    """The sequence at which it was to start, which may have been removed from the stream by then."""
     pulls: list[Pull] = field(default_factory=list)
     made_at: float = 0.0
     heard_at: float = 0.0
@@ -116,9 +118,9 @@ class Stream:
 
     def add_consumer(self, name: str, start: int) -> Consumer:
         """Make a consumer that starts at a sequence."""
-        start = max(start, self.first)
+        asked, start = start, max(start, self.first)
         now = self._kernel.now
-        consumer = Consumer(name, start, start - 1, made_at=now, heard_at=now)
+        consumer = Consumer(name, start, start - 1, asked=asked, made_at=now, heard_at=now)
         self.consumers[name] = consumer
         return consumer
 
