@@ -10,7 +10,7 @@ from types import FrameType
 
 from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.router import Router
-from uploadpp.testing.plans import config, step
+from uploadpp.testing.configs import config, step
 from uploadpp.testing.simulation import Simulation
 
 ANSWER = b"events.PostprocessingStepFinished"
