@@ -13,6 +13,7 @@ from cryptography.fernet import Fernet
 from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.nats import NatsServer
+from e2e.cluster.waiting import wait_until
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import bytes_received
 from tests.integration.test_rights import Account
@@ -80,6 +81,8 @@ def test_what_keeps_uploads_from_moving_is_named(
     kubectl(
         "create", "rolebinding", "operator", "--role=operator", f"--serviceaccount={pp.namespace}:operator"
     )
+    # Without its rights, which take a moment to come back, it could not give its Lease back.
+    assert wait_until(lambda: "the operator does not" not in pp("doctor", metrics).out, PATIENCE_SECONDS)
 
     operator.stop()
     until_named(pp, "no operator is running: Lease ", metrics)
