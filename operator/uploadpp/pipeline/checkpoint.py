@@ -328,7 +328,7 @@ class Checkpoint:
         meta, upload = existing["metadata"], tracked.upload
         if existing["spec"]["upload"]["id"] != upload.id or "deletionTimestamp" in meta:
             raise RefusedError(f"{tracked.name} belongs to another upload, or is being deleted", Refusal.NAME)
-        tracked.maybe_made = True  # should this fail, the resource would begin the upload after a restart
+        tracked.maybe_made = True  # if this fails, a restart would begin the upload from that resource
         announced = existing["spec"]["upload"].get("receivedTime") == format_time(upload.received_at)
         if announced and existing["spec"].get("sealed") and not existing.get("status"):  # we have made it
             altered = altered_in(self._encoder.resource(upload), existing)

@@ -23,7 +23,7 @@ from uploadpp.steps.sizes import parse_size
 from uploadpp.steps.upload import Upload
 
 MAX_NAME = 1024
-"""Characters of a name that both forms of an umlaut are alike in; storages take 255 bytes."""
+"""Longest name, in characters, for which both forms of an umlaut are equal; storages take 255 bytes."""
 ALIASES = {"larger-than": "largerThan", "smaller-than": "smallerThan"}
 
 

@@ -286,7 +286,7 @@ class JetStream:
         if made is None:
             made = self._stream.add_consumer(config.name or "", start or 1)
             text = f"made consumer {made.name} from {made.next_sequence}"
-        elif made.asked == (start or 1):  # as the real server: it stays where it is, with other metadata
+        elif made.asked == (start or 1):  # as NATS does: the position stays, the metadata is replaced
             text = f"found consumer {made.name} at {made.next_sequence}"
         else:
             await self._machine.travel()

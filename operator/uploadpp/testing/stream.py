@@ -49,7 +49,7 @@ class Consumer:
     floor: int
     delivered: int = 0
     asked: int = 0
-    """The sequence at which it was to start, which may have been removed from the stream by then."""
+    """The start sequence that was requested; the stream may have removed that message already."""
     pulls: list[Pull] = field(default_factory=list)
     made_at: float = 0.0
     heard_at: float = 0.0

@@ -2,8 +2,8 @@
 
 A publication is sent again only when it stays unanswered, with the same `Nats-Msg-Id`, and
 only once everything in the log has been read: had it arrived, it would have come back to us
-by then (the server remembers ids for two minutes only). That the stream has a message of this
-id already proves nothing: the message may be of somebody else.
+by then (the server remembers ids for two minutes only). When the stream reports a duplicate,
+that proves nothing: somebody else may have published a message under this id.
 """
 
 import asyncio
@@ -52,9 +52,9 @@ class _InFlight:
     on_refused: OnRefused
     sent_at: float = field(default=0.0)
     message_id: str = ""
-    """Another `Nats-Msg-Id` than its own, which somebody has taken."""
+    """The `Nats-Msg-Id` to send it under when somebody has taken its own; empty for its own."""
     taken_by: int = 0
-    """The sequence of a message that the stream has of this id; 0 when it has said nothing of one."""
+    """The sequence of the message that the stream already has under this id; 0 when it reported none."""
     others: tuple[tuple[OnStored, OnRefused], ...] = ()
     """The callbacks of those who published the same event while it was on its way."""
 
@@ -188,8 +188,8 @@ class Publisher:
     async def _judge_duplicate(self, entry: _InFlight) -> None:
         """The stream has a message of this id, and the log has not shown it to be this event.
 
-        Everybody can compute our ids: a message of somebody else's may have been stored under this one.
-        What is removed already may have been ours, and nothing is sent twice for that.
+        Anybody can compute our ids, so the message may be somebody else's. If the stream no longer has it, it
+        may have been this event: the event then counts as published, because it must not be sent twice.
         """
         sequence, entry.taken_by = entry.taken_by, 0
         if not sequence:
