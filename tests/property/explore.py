@@ -41,7 +41,6 @@ from uploadpp.core.model import (
     StepStatus,
     Upload,
 )
-from uploadpp.core.moves import begin_run
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import (
     UNHEARD,
@@ -55,6 +54,7 @@ from uploadpp.core.states import (
     Stage,
     StepState,
 )
+from uploadpp.core.transitions import begin_run
 from uploadpp.testing.builders import (
     FRESH_URL,
     RESTART_USER,

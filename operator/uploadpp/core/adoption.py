@@ -34,10 +34,10 @@ from uploadpp.core.model import (
     StepStatus,
     Upload,
 )
-from uploadpp.core.moves import enter, finish
 from uploadpp.core.retry import backoff
 from uploadpp.core.rules.elsewhere import understood
 from uploadpp.core.states import Outcome, Stage, StepReason, StepState
+from uploadpp.core.transitions import enter, finish
 
 MAX_STEPS, MAX_STEP_NAME = 32, 63
 SLACK_MS = 1_000

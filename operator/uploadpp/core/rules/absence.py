@@ -10,8 +10,8 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Absent
 from uploadpp.core.model import Millis, Upload
-from uploadpp.core.moves import end, end_step
 from uploadpp.core.states import Ignored, Outcome, Stage, StepReason, StepState
+from uploadpp.core.transitions import end, end_step
 
 ASKED_ABOUT = frozenset({Stage.RUNNING, Stage.BACKING_OFF, Stage.AWAITING_READY, Stage.AWAITING_URL})
 SIGNS = ("404", "410", "not found", "download")

@@ -4,7 +4,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
 from uploadpp.core.inputs import Granted
 from uploadpp.core.model import Millis, Upload
-from uploadpp.core.moves import as_edited, begin_step
+from uploadpp.core.transitions import as_edited, begin_step
 
 
 def granted(upload: Upload, grant: Granted, now: Millis, config: Config) -> Decision:

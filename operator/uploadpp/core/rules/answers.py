@@ -8,7 +8,10 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import CleanUpload, StepFinished, UploadReady
 from uploadpp.core.model import MAX_MESSAGE, Millis, StepPlan, Upload
-from uploadpp.core.moves import (
+from uploadpp.core.retry import backoff
+from uploadpp.core.states import DesiredState, Ignored, Outcome, RequiredResult, Stage, StepReason, StepState
+from uploadpp.core.text import clean as clean_text
+from uploadpp.core.transitions import (
     back_off,
     cancel,
     end,
@@ -18,9 +21,6 @@ from uploadpp.core.moves import (
     finish,
     proceed,
 )
-from uploadpp.core.retry import backoff
-from uploadpp.core.states import DesiredState, Ignored, Outcome, RequiredResult, Stage, StepReason, StepState
-from uploadpp.core.text import clean as clean_text
 
 MAX_WORD = 63
 """Characters of a word of others in a message: as many as the name of a step may have."""

@@ -5,7 +5,10 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived, CleanUpload, Input
 from uploadpp.core.model import FileOrder, Millis, Origin, Upload
-from uploadpp.core.moves import (
+from uploadpp.core.rules.earlier import Decide, told_before
+from uploadpp.core.rules.order import placed
+from uploadpp.core.states import DesiredState, Ignored, Outcome, Stage
+from uploadpp.core.transitions import (
     begin_run,
     cancel,
     end_untold,
@@ -15,9 +18,6 @@ from uploadpp.core.moves import (
     queue,
     start_step,
 )
-from uploadpp.core.rules.earlier import Decide, told_before
-from uploadpp.core.rules.order import placed
-from uploadpp.core.states import DesiredState, Ignored, Outcome, Stage
 
 ANNOUNCED_AGAIN = "the storage announces this upload again, and its earlier history is unknown"
 RESTORED = "the operator created this resource, but it has no status, as after a restore from a backup"

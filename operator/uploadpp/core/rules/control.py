@@ -7,15 +7,6 @@ from uploadpp.core.decision import Decision, UnknownDecision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Resume, SpecChanged
 from uploadpp.core.model import FINISHED_STEP, Millis, RestartRequest, Upload
-from uploadpp.core.moves import (
-    approach,
-    begin_run,
-    cancel,
-    end_untold,
-    finish,
-    forbids_second_abort,
-    proceed,
-)
 from uploadpp.core.rules.arrival import hold_restored
 from uploadpp.core.states import (
     UNHEARD,
@@ -25,6 +16,15 @@ from uploadpp.core.states import (
     RestartMode,
     Stage,
     StepReason,
+)
+from uploadpp.core.transitions import (
+    approach,
+    begin_run,
+    cancel,
+    end_untold,
+    finish,
+    forbids_second_abort,
+    proceed,
 )
 
 FOLD_MS = 1_000

@@ -10,7 +10,7 @@ from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import CleanUpload, FinishedElsewhere, Input, UploadReady
 from uploadpp.core.model import Millis, Upload
-from uploadpp.core.moves import begin_run, hold_unbegun
+from uploadpp.core.transitions import begin_run, hold_unbegun
 
 FACTS = (UploadReady, FinishedElsewhere, CleanUpload)
 """What is worth remembering of an upload that is not known."""

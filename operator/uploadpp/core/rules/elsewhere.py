@@ -12,9 +12,9 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import FinishedElsewhere, RetriedElsewhere, StartedElsewhere
 from uploadpp.core.model import Millis, Upload
-from uploadpp.core.moves import end_step, enter, start_step
 from uploadpp.core.rules.timers import end_delay_if_due, fire, wake_at
 from uploadpp.core.states import IN_STEP, Ignored, Outcome, Stage, StepReason, StepState
+from uploadpp.core.transitions import end_step, enter, start_step
 
 AT_WORK = frozenset({Stage.RUNNING, Stage.DELAYING})
 STARTABLE = IN_STEP - {Stage.HELD, Stage.SUSPENDED}

@@ -11,8 +11,8 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Follows, Foremost, Tick
 from uploadpp.core.model import FileOrder, Millis, Upload
-from uploadpp.core.moves import as_edited, finish
 from uploadpp.core.states import Ignored, Outcome
+from uploadpp.core.transitions import as_edited, finish
 
 
 def follows(upload: Upload, seen: Follows, now: Millis, config: Config) -> Decision:

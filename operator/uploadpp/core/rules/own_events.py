@@ -15,7 +15,13 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Foremost, Granted, Published, SpecChanged
 from uploadpp.core.model import FINISHED_STEP, Millis, Upload
-from uploadpp.core.moves import (
+from uploadpp.core.rules.admission import granted
+from uploadpp.core.rules.control import spec_changed
+from uploadpp.core.rules.order import foremost
+from uploadpp.core.rules.planning import by_plan, of_another_plan, withdrawn
+from uploadpp.core.rules.timers import fire, wake_at
+from uploadpp.core.states import DesiredState, Ignored, OnTooLarge, Outcome, Stage, StepReason, StepState
+from uploadpp.core.transitions import (
     back_off,
     begin_run,
     end_step,
@@ -25,12 +31,6 @@ from uploadpp.core.moves import (
     request_url,
     start_step,
 )
-from uploadpp.core.rules.admission import granted
-from uploadpp.core.rules.control import spec_changed
-from uploadpp.core.rules.order import foremost
-from uploadpp.core.rules.planning import by_plan, of_another_plan, withdrawn
-from uploadpp.core.rules.timers import fire, wake_at
-from uploadpp.core.states import DesiredState, Ignored, OnTooLarge, Outcome, Stage, StepReason, StepState
 
 
 def published(upload: Upload, event: Published, now: Millis, config: Config) -> Decision:

@@ -9,9 +9,9 @@ from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis, StepStatus, Upload
-from uploadpp.core.moves import begin_run, proceed
 from uploadpp.core.plan_text import Planned
 from uploadpp.core.states import Ignored, Stage, StepState
+from uploadpp.core.transitions import begin_run, proceed
 
 
 def withdrawn(upload: Upload) -> Upload:

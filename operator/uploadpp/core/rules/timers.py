@@ -9,7 +9,9 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Tick
 from uploadpp.core.model import Millis, Upload
-from uploadpp.core.moves import (
+from uploadpp.core.rules.order import waited_long_enough
+from uploadpp.core.states import Ignored, Outcome, Stage, StepReason, StepState
+from uploadpp.core.transitions import (
     back_off,
     end,
     end_step,
@@ -18,8 +20,6 @@ from uploadpp.core.moves import (
     proceed,
     request_url,
 )
-from uploadpp.core.rules.order import waited_long_enough
-from uploadpp.core.states import Ignored, Outcome, Stage, StepReason, StepState
 
 
 def wake_at(upload: Upload, config: Config) -> Millis | None:

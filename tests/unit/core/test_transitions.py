@@ -1,12 +1,12 @@
-"""The moves that rules are made of; above all the one that must never be made twice."""
+"""The transitions that rules are made of; above all the one that must never be made twice."""
 
 from collections.abc import Callable
 
 import pytest
 
 from uploadpp.core.commands import Kind
-from uploadpp.core.moves import forbids_second_abort
 from uploadpp.core.states import CancelPolicy, DesiredState, Outcome, RestartMode, Stage
+from uploadpp.core.transitions import forbids_second_abort
 from uploadpp.testing.builders import FRESH_URL, UploadScenario, begun, of_kind
 
 AGAIN: dict[str, Callable[[UploadScenario], object]] = {

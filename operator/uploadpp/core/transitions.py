@@ -1,4 +1,4 @@
-"""The moves that rules are made of: start a step, back off, finish, end.
+"""The transitions that rules are made of: start a step, back off, finish, end.
 
 Each takes a state and returns a Decision; none of them asks which input caused it.
 """
