@@ -18,10 +18,10 @@ from e2e.cluster.natsversions import OLDEST
 from uploadpp.core.sharding import Shard
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.encode import Outgoing
-from uploadpp.wire.followers import Followers
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.pulls import Terms
 from uploadpp.wire.reader import LogLostError, LogReader
+from uploadpp.wire.reader_callbacks import ReaderCallbacks
 from uploadpp.wire.stream import STREAM, ConsumerPosition, ensure_stream, take_over
 from uploadpp.wire.stream_message import StreamMessage
 
@@ -45,11 +45,11 @@ class Reading:
     def __init__(self, client: Client, place: ConsumerPosition) -> None:
         self.drained = asyncio.Event()
         self.missed: list[tuple[int, int]] = []
-        followers = Followers(
+        callbacks = ReaderCallbacks(
             on_drained=self.drained.set,
             on_missed=lambda first, last: self.missed.append((first, last)),
         )
-        self.reader = LogReader(client, place, self._take, followers)
+        self.reader = LogReader(client, place, self._take, callbacks)
         self.reader._terms = QUICK
 
     async def _take(self, raw: StreamMessage) -> None:

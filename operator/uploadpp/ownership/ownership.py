@@ -32,9 +32,9 @@ from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.write_throttle import LoadSample, MessageRate, max_writers
 from uploadpp.process.tasks import end_tasks
 from uploadpp.wire.client import trouble
-from uploadpp.wire.followers import Followers
 from uploadpp.wire.noted_position import Notes
 from uploadpp.wire.reader import LogReader
+from uploadpp.wire.reader_callbacks import ReaderCallbacks
 from uploadpp.wire.stream import ConsumerPosition, end_predecessors, take_over
 from uploadpp.wire.stream_message import StreamMessage
 
@@ -184,8 +184,8 @@ class Ownership:
     def _start_reading(self, position: ConsumerPosition) -> None:
         components = self._components
         missed = Missed(self._deps.metrics.messages_missed, components.news)
-        followers = Followers(on_missed=missed, on_drained=self._replayed.set)
-        self._reader = LogReader(self._deps.client, position, self._on_raw, followers)
+        callbacks = ReaderCallbacks(on_missed=missed, on_drained=self._replayed.set)
+        self._reader = LogReader(self._deps.client, position, self._on_raw, callbacks)
         self.abilities.reads_through(self._reader)
         if position.missed:
             missed(position.first - position.missed, position.first - 1)

@@ -21,9 +21,9 @@ from uploadpp.core.model import Millis
 from uploadpp.core.text import clean
 from uploadpp.wire.consumer_edits import hinders_owner, looks_cut_off, paused
 from uploadpp.wire.creation import unusable
-from uploadpp.wire.followers import NOBODY, Followers
 from uploadpp.wire.positions import acknowledged
 from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, count, judge, left_of, words
+from uploadpp.wire.reader_callbacks import NO_CALLBACKS, ReaderCallbacks
 from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, ConsumerPosition
 from uploadpp.wire.stream_message import StreamMessage, parse, reply_at
 
@@ -57,11 +57,15 @@ class LogReader:
     """Hands every message of a place to a handler, one after another."""
 
     def __init__(
-        self, client: Client, position: ConsumerPosition, handler: Handler, followers: Followers = NOBODY
+        self,
+        client: Client,
+        position: ConsumerPosition,
+        handler: Handler,
+        callbacks: ReaderCallbacks = NO_CALLBACKS,
     ) -> None:
         self._client = client
         self._handler = handler
-        self._followers = followers
+        self._followers = callbacks
         self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{position.consumer}"
         self._consumer = position.consumer
         self._from_ours = f".{STREAM}.{position.consumer}."

@@ -1,17 +1,17 @@
-"""Who is told when the stream has removed messages before they were read."""
+"""What the reader reports besides messages: that it has reached the end, and that messages are missing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Followers:
-    """What is done about them."""
+class ReaderCallbacks:
+    """What to call, and when."""
 
     on_drained: Callable[[], None] = lambda: None
-    """The server has nothing more for us although it had."""
+    """When the server has no more messages for the reader, although it had some before."""
     on_missed: Callable[[int, int], None] = lambda *_: None
-    """Given the first and last sequence of those that are gone."""
+    """When the stream removed messages before they were read; with their first and last sequence."""
 
 
-NOBODY = Followers()
+NO_CALLBACKS = ReaderCallbacks()
