@@ -30,7 +30,7 @@ from uploadpp.resources.deletions import Vanished
 from uploadpp.resources.event_handler import ResourceEventHandler
 from uploadpp.resources.finished import FinishedUploads
 from uploadpp.resources.forgotten import ForgottenResources
-from uploadpp.resources.lifecycle import Followers
+from uploadpp.resources.lifecycle import LifecycleHandlers
 from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.configs import config, step
@@ -164,7 +164,7 @@ CASES: list[tuple[str, object, str]] = [
     *[("life", Router, name) for name in ("_arrived",)],
     *[("life", Outbox, name) for name in ("put", "_send")],
     *[("life", Uploads, name) for name in ("add", "evict", "forget", "saved", "schedule", "note_end")],
-    *[("life", Followers, name) for name in ("on_storable", "on_ended", "on_forgotten")],
+    *[("life", LifecycleHandlers, name) for name in ("on_storable", "on_ended", "on_forgotten")],
     *[("life", replay_buffer, name) for name in ("resolve",)],
     *[("life", FinishedUploads, name) for name in ("evict", "_over", "_put", "drop", "defer", "_found")],
     *[("life", checkpoint, name) for name in ("to_status", "to_resource")],

@@ -40,7 +40,7 @@ from uploadpp.resources.event_handler import Collaborators, ResourceEventHandler
 from uploadpp.resources.finished import FinishedUploads
 from uploadpp.resources.forgotten import ForgottenResources
 from uploadpp.resources.left_alone import LeftAlone
-from uploadpp.resources.lifecycle import Followers
+from uploadpp.resources.lifecycle import LifecycleHandlers
 from uploadpp.resources.relist import Lister
 from uploadpp.resources.ttl import TTLController
 from uploadpp.resources.url_secrets import UrlSecretReader
@@ -117,7 +117,7 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
     queue, ended, forgotten = WriteQueue(acks, refusals), EndedUploads(), ForgottenResources()
     lost_uploads = LostUploads(shared, Questions(deps.ask, deps.ask_seconds), hearing.hears)
     left_alone = LeftAlone(faults, deps.events, forgotten)
-    lifecycle = Followers(queue, lost_uploads, ended, forgotten, left_alone)
+    lifecycle = LifecycleHandlers(queue, lost_uploads, ended, forgotten, left_alone)
 
     # The table, and those who may keep a message back before it is applied to an upload.
     uploads = Uploads(shared, limited, ordered, lifecycle)

@@ -14,7 +14,7 @@ from uploadpp.pipeline.tracked_upload import TrackedUpload
 
 
 class Lifecycle(Protocol):
-    """What has to be done at the turning points of an upload (`resources.lifecycle.Followers`)."""
+    """What has to be done at the turning points of an upload (`resources.lifecycle.LifecycleHandlers`)."""
 
     def on_storable(self, tracked: TrackedUpload) -> None:
         """Its present state may be written."""

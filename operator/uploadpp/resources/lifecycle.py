@@ -11,8 +11,8 @@ from uploadpp.resources.left_alone import LeftAlone
 
 
 @dataclass(frozen=True, slots=True)
-class Followers:
-    """Those who follow the uploads of one shard (`pipeline.uploads.Lifecycle`)."""
+class LifecycleHandlers:
+    """The handlers for the uploads of one shard (implements `pipeline.uploads.Lifecycle`)."""
 
     queue: WriteQueue
     lost: LostUploads
