@@ -37,7 +37,7 @@ from uploadpp.migration.site import (
 from uploadpp.process.clock import wall_clock
 from uploadpp.wire.bucket import Bucket, BucketError, Entry, Wrapped, decode_entry
 from uploadpp.wire.encode import encode
-from uploadpp.wire.giveback import keep_place, ours
+from uploadpp.wire.handing_back import keep_place, ours
 from uploadpp.wire.history import History, oldest, read_history
 from uploadpp.wire.stream import STREAM, reads_behind
 

@@ -36,7 +36,7 @@ from uploadpp.migration.site import (
 from uploadpp.process.clock import wall_clock
 from uploadpp.wire.bucket import Bucket, BucketError, decode_entry
 from uploadpp.wire.envelope import encode_envelope
-from uploadpp.wire.giveback import begin_here, keep_place, leave, ours, places, prepared
+from uploadpp.wire.handing_back import begin_here, keep_place, leave, ours, places, prepared
 from uploadpp.wire.history import History, read_history
 from uploadpp.wire.origin import origin_from_spec
 from uploadpp.wire.rawjson import go_string

@@ -23,7 +23,7 @@ from uploadpp.process.operator_config import core_config, namespace_of, sealing_
 from uploadpp.process.settings import Settings
 from uploadpp.wire.bucket import Names
 from uploadpp.wire.creation import no_answers
-from uploadpp.wire.giveback import PULL, readers
+from uploadpp.wire.handing_back import PULL, readers
 from uploadpp.wire.legacy_consumers import Readers
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.stream import STREAM, list_consumers
