@@ -1,4 +1,4 @@
-"""Admission webhooks that deny, change, hang and fail: no upload is lost, and it is said (law 2.7)."""
+"""Admission webhooks that deny, change, hang and fail: no upload is lost, and it is said (invariant 2.7)."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Killed anywhere, the log tells the same story again, and nothing goes out a second time (law 2.3)."""
+"""Killed anywhere, the log tells the same story again, and nothing goes out a second time (invariant 2.3)."""
 
 import os
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.property.laws import dateless
+from tests.property.invariants import dateless
 from uploadpp.core.commands import Command, Kind, Mark
 from uploadpp.core.config import Config
 from uploadpp.core.decision import AnyDecision, UnknownDecision
@@ -337,7 +337,7 @@ def test_the_wish_of_an_upload_that_stays_queued_goes_out_now() -> None:
 
 
 def test_an_answer_may_be_given_and_lost_any_number_of_times() -> None:
-    """The example of the laws above, in full: a step times out, is tried again, and passes."""
+    """The example of the invariants above, in full: a step times out, is tried again, and passes."""
     life = Life(Config(steps=(StepPlan(name="a", timeout=Millis(60_000)),)))
     life.arrives()
     life.timer()

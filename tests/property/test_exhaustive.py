@@ -1,4 +1,4 @@
-"""Every order of events, for up to three steps and two retries: no law of the core is ever broken."""
+"""Every order of events, for up to three steps and two retries: no invariant of the core is ever broken."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.property.explore import Move, moves, scenes
-from tests.property.laws import LAWS, LAWS_OF_THE_IGNORED, row_of, target_of
+from tests.property.invariants import INVARIANTS, INVARIANTS_OF_THE_IGNORED, row_of, target_of
 from uploadpp.core.machine import TABLE
 from uploadpp.core.states import Stage
 
@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.timeout(900),  # one search for all tests, a minute and a half of work on an idle machine
 ]
 SHOWN = 3
-"""So many counterexamples of a law are kept."""
+"""How many counterexamples of one invariant are kept."""
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Findings:
 
 @pytest.fixture(scope="module")
 def findings() -> Findings:
-    """One search through all scenes, every law tried on every move."""
+    """One search through all scenes, every invariant tried on every move."""
     found = Findings()
     for scene in scenes():
         for move in moves(scene):
@@ -37,8 +37,8 @@ def findings() -> Findings:
             row, target = row_of(move), target_of(move)
             if row is not None and target is not None:
                 found.reached[TABLE.index(row)].add(target)
-            for name in LAWS if move.decision.ignored is None else LAWS_OF_THE_IGNORED:
-                wrong = LAWS[name](move, scene)
+            for name in INVARIANTS if move.decision.ignored is None else INVARIANTS_OF_THE_IGNORED:
+                wrong = INVARIANTS[name](move, scene)
                 if wrong and len(found.broken[name]) < SHOWN:
                     found.broken[name].append(f"{scene.name}: {wrong}\n{_tell(move)}")
     return found
@@ -48,9 +48,9 @@ def _tell(move: Move) -> str:
     return f"  before: {move.before.upload}\n  event: {move.event}\n  after: {move.decision}"
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_no_move_breaks_the_law(law: str, findings: Findings) -> None:
-    assert findings.broken[law] == []
+@pytest.mark.parametrize("invariant", INVARIANTS)
+def test_no_move_breaks_the_invariant(invariant: str, findings: Findings) -> None:
+    assert findings.broken[invariant] == []
 
 
 def test_every_target_that_the_table_declares_is_reached(findings: Findings) -> None:

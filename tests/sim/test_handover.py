@@ -1,4 +1,4 @@
-"""Law 2.8: a planned hand-over pauses no upload for more than a second, in virtual time."""
+"""Invariant 2.8: a planned hand-over pauses no upload for more than a second, in virtual time."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the API server refuses: no upload is lost, nothing is done twice (law 2.7)."""
+"""What the API server refuses: no upload is lost, nothing is done twice (invariant 2.7)."""
 
 import asyncio
 from collections.abc import Iterator

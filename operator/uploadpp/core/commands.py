@@ -69,7 +69,7 @@ class Mark(NamedTuple):
         return cls(kind, Millis(int(received_at)), int(run), int(number), detail, token)
 
     def event_id(self, upload_id: str) -> str:
-        """The deterministic `eventid` and `Nats-Msg-Id` (law 2.1)."""
+        """The deterministic `eventid` and `Nats-Msg-Id` (invariant 2.1)."""
         name = f"{upload_id}\0{self.received_at}\0{self.run}\0{self.kind}\0{self.detail}\0{self.number}"
         return _uuid5(name)
 

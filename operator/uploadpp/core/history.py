@@ -1,7 +1,7 @@
 """What the log says of one upload, carried out on a state without publishing anything.
 
-It is the replay of a take-over (law 2.3) for tools that run while no operator does: `uploadpp adopt` and
-`uploadpp release`. The commands that the log does not show as published are left over at the end.
+It is the replay of a take-over (invariant 2.3), for tools that run while no operator does: `uploadpp adopt`
+and `uploadpp release`. The commands that the log does not show as published are left over at the end.
 """
 
 from collections.abc import Iterable

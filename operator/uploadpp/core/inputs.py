@@ -79,7 +79,7 @@ class CleanUpload:
 class Published:
     """One of our own commands, met in the log: proof that it went out.
 
-    It proves that something was begun, never how a step has ended (law 2.9).
+    It proves that something was begun, never how a step has ended (invariant 2.9).
     `sequence` is its position, which later answers are compared with; `planned` is the plan that
     it was published by, which events of earlier versions do not tell.
     """

@@ -141,7 +141,7 @@ class StepPlan:
         return not (out_of_retries and self.on_exhausted is OnExhausted.CONTINUE)
 
     def is_passed(self, step: "StepStatus") -> bool:
-        """Whether an upload may go on from the step: it has answered, or a rule has left it out (law 2.9)."""
+        """Whether the upload may continue after the step: answered or left out by a rule (invariant 2.9)."""
         if step.state in _PASSED:
             return True
         return step.state is StepState.FAILED and not self.ends_with(step.reason)

@@ -1,7 +1,7 @@
 """Applying the log: the positions that make each input count once (docs/replay.md has an example).
 
 `apply` is what the reader calls for every message that concerns an upload, live or after
-a crash; the answer is the same in both cases, which is what makes replay exact (law 2.3).
+a crash; the answer is the same in both cases, which is what makes replay exact (invariant 2.3).
 """
 
 from collections.abc import Collection, Sequence
@@ -68,7 +68,7 @@ def apply(
 def _moved(log: LogPosition, event: Input, at: Position) -> LogPosition:
     """The position once a message has been applied."""
     if log.stream != at.stream:
-        # Positions of another incarnation mean nothing here: whatever comes is news (law 2.6).
+        # Positions of another incarnation mean nothing here: whatever comes is news (invariant 2.6).
         log = LogPosition(stream=at.stream, start=0 if log.stream else log.start)
     # Our own events do not count: an acknowledged publication may be ahead of unread inputs.
     return log if isinstance(event, Published) else LogPosition(log.stream, at.sequence, log.start)

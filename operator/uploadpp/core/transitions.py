@@ -66,7 +66,7 @@ def begin_run(upload: Upload, now: Millis, config: Config, index: int = 0) -> De
 
 
 def proceed(upload: Upload, index: int, now: Millis, config: Config) -> Decision:
-    """Go on with the step at `index` or the next one not passed; release the file when all are (law 2.9)."""
+    """Continue with the first step from `index` on not passed; after the last, release (invariant 2.9)."""
     index = upload.next_step(index)
     if upload.control.desired is DesiredState.SUSPENDED:
         return Decision(enter(upload, Stage.SUSPENDED, now, cursor=index))

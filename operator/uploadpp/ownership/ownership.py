@@ -1,6 +1,6 @@
 """One ownership of a shard, from the Lease to its end.
 
-    Lease → new epoch consumer → list → replay → act          (law 2.3, docs/adr/0003)
+    Lease → new epoch consumer → list → replay → act          (invariant 2.3, docs/adr/0003)
 
 Crash-only: whatever goes wrong (Lease taken, consumer gone, watch dead) ends the ownership
 and everything in memory with it; the next one starts from what is stored.
@@ -254,7 +254,7 @@ class Ownership:
         deps.metrics.owner.labels(self._label).set(1)
 
     async def _hand_over(self, holding: asyncio.Task[None]) -> None:
-        """End the ownership without a pause for the uploads (law 2.8, docs/adr/0025).
+        """End the ownership without a pause for the uploads (invariant 2.8, docs/adr/0025).
 
         When nobody can take over, all is driven and stored first. Otherwise what is not stored is left to
         the successor's replay, and messages are answered until its consumer has taken the place of ours.

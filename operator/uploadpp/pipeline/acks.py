@@ -1,4 +1,4 @@
-"""Which part of the log may be acknowledged: the contiguous prefix that is in etcd (law 2.3).
+"""Which part of the log may be acknowledged: the contiguous prefix that is in etcd (invariant 2.3).
 
 The window holds the messages that are read and not acknowledged. A message leaves it when it has nothing left
 to wait for (`open` is zero) and the same is true of all messages before it:

@@ -1,9 +1,9 @@
-"""One input of one upload: decide, take the new state over, and send what was decided (law 2).
+"""One input of one upload: decide, take the new state over, and send what was decided (invariant 2).
 
     reader → router → applier → outbox → stream,  and  applier → write queue → checkpoint → acknowledgement
 
 All methods are synchronous: what one does cannot be torn by another. During a replay the outbox keeps
-the commands; what the log shows to be published already is dropped (law 2.3, docs/replay.md).
+the commands; what the log shows to be published already is dropped (invariant 2.3, docs/replay.md).
 """
 
 import logging

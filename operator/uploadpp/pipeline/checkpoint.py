@@ -1,4 +1,4 @@
-"""Writing states to the API server, coalesced: at most one write per upload in flight (law 2.2).
+"""Writing states to the API server, coalesced: at most one write per upload in flight (invariant 2.2).
 
 A bounded number of writers takes uploads in the order they became storable, as many at a
 time as `pipeline.write_throttle` allows. Whatever happens to an upload while it waits or is being

@@ -1,4 +1,4 @@
-"""What cannot be processed: logged once per kind, counted, kept for a look, passed over (law 2.7).
+"""What cannot be processed: logged once per kind, counted, kept for a look, passed over (invariant 2.7).
 
 Every loop that serves many uploads does the work on each of them inside `Faults.isolated`: an exception that
 nobody has foreseen ends the work on that upload, is said on its resource, and the others go on.

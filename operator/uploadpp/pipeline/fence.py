@@ -1,4 +1,4 @@
-"""May we still publish? Asked before every publication (law 2.4).
+"""May we still publish? Asked before every publication (invariant 2.4).
 
 With a valid Lease nobody else can be the owner. Without one (the API server is unavailable, or
 we were paused) our consumer answers: whoever takes over deletes it.

@@ -1,7 +1,7 @@
 """What was decided goes out: kept while the log is replayed, then published, and met again in the log.
 
 A replay decides anew what was decided before. Only at its end is it known which commands the stream has
-already, so until then none is published (law 2.3; docs/replay.md has an example).
+already, so until then none is published (invariant 2.3; docs/replay.md has an example).
 
 A command is in one of three places:
 

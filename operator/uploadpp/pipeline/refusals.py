@@ -1,4 +1,4 @@
-"""Uploads whose state could not be written: tried again, ever more rarely, and loud (law 2.7).
+"""Uploads whose state could not be written: tried again, ever more rarely, and loud (invariant 2.7).
 
 Theory of operation. A write that fails, for whatever reason, is *parked*: its upload goes on in
 memory, its messages stay unacknowledged, and no writer waits for it. Each further failure doubles

@@ -59,7 +59,7 @@ class Router:
                     self._on_event(event, raw.sequence, raw.timestamp, message)
         except BadMessageError as error:
             self._faults.bad_message(raw.sequence, error)
-        except Exception as error:  # noqa: BLE001 -- no message may ever stop the log (law 2.7)
+        except Exception as error:  # noqa: BLE001 -- no message may ever stop the log (invariant 2.7)
             tracked = self._uploads.by_id(event.upload_id) if event is not None else None
             self._faults.unexpected(raw.sequence, error, event.upload_id if event else "", tracked)
         self._acks.release(message)

@@ -1,7 +1,8 @@
 """One upload in memory: its state, and how much of it is published and stored.
 
 Memory is ahead of etcd by `version - saved` changes, and ahead of the stream by `unpublished` commands. Etcd
-is never ahead of the stream: a state is written only when each command that led to it is there (law 2.1).
+is never ahead of the stream: a state is written only when all commands that led to it are there (invariant
+2.1).
 
 An upload of one step, from its announcement at position 7 to its first record:
 

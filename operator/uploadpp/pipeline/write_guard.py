@@ -1,4 +1,7 @@
-"""May we still write? Asked before a resource is created, and when a write met somebody else's (law 2.4)."""
+"""Whether this process may still write (invariant 2.4).
+
+Asked before a resource is created, and after a write that conflicted with another client's.
+"""
 
 from uploadpp.kube.errors import UnavailableError
 from uploadpp.kube.lease import Lease

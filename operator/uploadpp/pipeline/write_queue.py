@@ -1,4 +1,4 @@
-"""Uploads that wait to be written, in the order in which they became storable (law 2.2).
+"""Uploads that wait to be written, in the order in which they became storable (invariant 2.2).
 
 An upload stands in here once, however often it changes: the writer takes its newest state. `queued` is set
 from `put` until that state is written. An upload that could not be written is parked (`pipeline.refusals`)

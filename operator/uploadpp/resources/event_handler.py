@@ -101,7 +101,7 @@ class ResourceEventHandler:
 
     @contextmanager
     def _one(self, resource: Json) -> Iterator[None]:
-        """Whatever is wrong with one resource ends nothing but the work on this one (law 2.7)."""
+        """Whatever is wrong with one resource ends nothing but the work on this one (invariant 2.7)."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 -- logged in `LeftAlone.failed`

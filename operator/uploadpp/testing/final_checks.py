@@ -44,7 +44,7 @@ def check_end(
     if floor < stream.last:
         checks.broken(Promise.QUIET_AT_REST, f"acknowledged up to {floor} of {stream.last}")
     for session in world.sessions.values():
-        # What only a stream knew that has forgotten it, nobody can know (law 2.6).
+        # What only a stream knew that has forgotten it, nobody can know (invariant 2.6).
         known = not stream.lost or session.id in checks.stored_aborts
         if session.destroyed and known and session.id not in checks.doings.again:
             checks.broken(Promise.BYTES_KEPT, f"{session.id}: its bytes are gone")

@@ -114,8 +114,8 @@ def beginning(
 ) -> Beginning:
     """Where to begin: behind what the consumer has acknowledged or what is noted, whichever is earlier.
 
-    More of the log than necessary costs time and nothing else (law 2.3). A time when the stream has another
-    past: what was stored after the last message that we know of is new.
+    Reading more of the log than necessary only costs time (invariant 2.3). It is a time if the stream is
+    another incarnation: what was stored after the last known message is new.
     """
     if note is not None and other_past:
         return Beginning(note.seen, lost=True)

@@ -40,7 +40,7 @@ class LogLostError(Exception):
 
 
 class TailLostError(LogLostError):
-    """The stream no longer holds what it gave us: it acknowledged before it was on disk (law 2.6).
+    """The stream no longer holds what it gave us: it acknowledged before it was on disk (invariant 2.6).
 
     `lost_after` is when the last message that we know of was stored.
     """

@@ -1,4 +1,4 @@
-"""The stream and our place in it: incarnations, epochs, take-over (law 2.4).
+"""The stream and our place in it: incarnations, epochs, take-over (invariant 2.4).
 
 The stream belongs to everybody and is never changed; it is made when it is missing.
 Each owner of a shard reads through a durable consumer of its own epoch, which is made at

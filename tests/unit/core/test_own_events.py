@@ -183,7 +183,7 @@ def test_a_retry_beyond_the_last_proves_that_somebody_had_resumed() -> None:
 
 
 def test_that_a_later_step_was_started_does_not_end_those_before_it() -> None:
-    """They are gone back to before the file is released (law 2.9)."""
+    """They are gone back to before the file is released (invariant 2.9)."""
     story = begun("a", "b", "c")
     story.state = meet(story, mark_of(story, Kind.START, 1, "c"))
     story.sequence = 50

@@ -1,4 +1,4 @@
-"""An upload keeps the plan it began with, also while only the log knows it (law 2.9)."""
+"""An upload keeps the plan it began with, also while only the log knows it (invariant 2.9)."""
 
 import pytest
 

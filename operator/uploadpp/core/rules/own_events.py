@@ -2,10 +2,10 @@
 
 Usually it says what we know, and only its position is new. After a crash it may be ahead
 of the checkpoint: then a timer or a person had caused it and the status had not been
-written yet. The log wins, so that nothing goes out a second time (law 2.3).
+written yet. The log wins, so that nothing goes out a second time (invariant 2.3).
 
 It proves that a step was started. That a step before has succeeded it does not prove: such a
-step stays open, and is gone back to (law 2.9, docs/adr/0015).
+step stays open, and is gone back to (invariant 2.9, docs/adr/0015).
 """
 
 from uploadpp.core import event_texts

@@ -100,7 +100,7 @@ def release_again(upload: Upload, tick: Tick, now: Millis, config: Config) -> De
 
 
 def watch_release(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
-    """UploadReady is missing: send again what is safe to send again (law 2.5), then report, then end."""
+    """UploadReady is missing: repeat what is safe to repeat (invariant 2.5), then report it, then end."""
     del tick
     if now < (wake_at(upload, config) or 0):
         return _not_due(upload)

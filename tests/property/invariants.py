@@ -1,6 +1,6 @@
 """What must hold for every single move of an upload, whatever led to it.
 
-Each law looks at one move and returns what is wrong with it, in words; empty when nothing is.
+Each invariant looks at one move and returns what is wrong with it, in words; empty when nothing is.
 """
 
 import re
@@ -28,7 +28,7 @@ from uploadpp.core.slots import holds_slot
 from uploadpp.core.states import STALLED, DesiredState, Outcome, Stage, StepReason, StepState
 from uploadpp.testing.builders import come_back
 
-Law = Callable[[Move, Scene], str]
+Invariant = Callable[[Move, Scene], str]
 REASON = re.compile(r"[A-Za-z]{1,64}")
 AWAITING = {Stage.RUNNING, Stage.AWAITING_READY, Stage.AWAITING_URL}
 ROWS: dict[tuple[type, Stage], Row] = {(row.input, stage): row for row in TABLE for stage in row.stages}
@@ -187,7 +187,7 @@ def only_the_current_step_counts(move: Move, _: Scene) -> str:
 
 
 def no_release_without_answers(move: Move, _: Scene) -> str:
-    """The storage is told `continue` for the first time when every step is passed (law 2.9)."""
+    """The storage is told `continue` for the first time when every step is passed (invariant 2.9)."""
     after = move.decision.upload
     for command in move.decision.commands:
         if after is not None and isinstance(command, Finish) and command.outcome is Outcome.CONTINUE:
@@ -346,7 +346,7 @@ def dateless(upload: Upload) -> Upload:
 
 
 def our_own_events_tell_the_same_story(move: Move, scene: Scene) -> str:
-    """A timer, an edit or a grant of which only the published command survived a crash (law 2.3)."""
+    """A timer, an edit or a grant of which only the published command survived a crash (invariant 2.3)."""
     before, after, config = move.before.upload, move.decision.upload, scene.config
     if before is None or after is None or not isinstance(move.event, Tick | SpecChanged | Granted | Foremost):
         return ""
@@ -360,9 +360,9 @@ def our_own_events_tell_the_same_story(move: Move, scene: Scene) -> str:
     return f"replay ends in {replayed.stage}, not in {live.stage}:\n{dateless(live)}\n{dateless(replayed)}"
 
 
-LAWS: dict[str, Law] = {
-    law.__name__: law
-    for law in (
+INVARIANTS: dict[str, Invariant] = {
+    invariant.__name__: invariant
+    for invariant in (
         only_declared_targets,
         ignored_means_untouched,
         counters_only_grow,
@@ -385,5 +385,5 @@ LAWS: dict[str, Law] = {
     )
 }
 
-LAWS_OF_THE_IGNORED = (ignored_means_untouched.__name__, a_due_timer_does_something.__name__)
+INVARIANTS_OF_THE_IGNORED = (ignored_means_untouched.__name__, a_due_timer_does_something.__name__)
 """What remains to be said when nothing has changed."""
