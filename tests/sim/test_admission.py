@@ -8,7 +8,7 @@ from uploadpp.core.commands import Kind
 from uploadpp.core.slots import Slots
 from uploadpp.pipeline import admission
 from uploadpp.testing.configs import config, step
-from uploadpp.testing.invariants import Promise
+from uploadpp.testing.invariants import Invariant
 from uploadpp.testing.scenarios import NAP_SECONDS, SHORT_SECONDS, tear
 from uploadpp.testing.simulation import Result, Simulation
 from uploadpp.testing.trace import logged_in
@@ -58,15 +58,15 @@ def test_paused_at_every_boundary() -> None:
         assert not result.violations, f"paused at {at}\n{result.report()}"
 
 
-def broken(result: Result) -> Counter[Promise]:
-    return Counter(violation.promise for violation in result.violations)
+def broken(result: Result) -> Counter[Invariant]:
+    return Counter(violation.invariant for violation in result.violations)
 
 
-def test_the_promise_breaks_when_one_too_many_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_invariant_breaks_when_one_too_many_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "share_of", lambda limit, _: limit + 1)
-    assert broken(crowded().result())[Promise.PLACES_KEPT] >= 1
+    assert broken(crowded().result())[Invariant.SLOTS_KEPT] >= 1
 
 
-def test_the_promise_breaks_when_nobody_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_invariant_breaks_when_nobody_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Slots, "grant", lambda _: None)
-    assert broken(crowded().result())[Promise.NO_UPLOAD_LOST] >= 1
+    assert broken(crowded().result())[Invariant.NO_UPLOAD_LOST] >= 1

@@ -18,7 +18,7 @@ NOTHING = config(ttl=10_000)
 
 @pytest.fixture
 def sims() -> Iterator[list[Simulation]]:
-    """Worlds that are ended after the test, without a broken promise."""
+    """Worlds that are ended after the test, without a broken invariant."""
     made: list[Simulation] = []
     yield made
     for sim in made:

@@ -11,7 +11,7 @@ from uploadpp.core.states import DesiredState, Outcome, Stage
 from uploadpp.pipeline.file_order import FileLines
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.testing.configs import config, step
-from uploadpp.testing.invariants import Promise
+from uploadpp.testing.invariants import Invariant
 from uploadpp.testing.scenarios import NAP_SECONDS, SHORT_SECONDS, tear
 from uploadpp.testing.simulation import Simulation
 from uploadpp.testing.trace import logged_in
@@ -115,14 +115,14 @@ def test_whoever_ends_is_waited_for_no_longer() -> None:
     assert "ReleasedOutOfOrder" not in result.trace.text()
 
 
-def test_the_promise_breaks_when_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_invariant_breaks_when_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     def at_once(self: FileLines, tracked: TrackedUpload) -> Foremost | None:
         del self
         return Foremost() if tracked.upload.stage is Stage.AWAITING_TURN else None
 
     monkeypatch.setattr(FileLines, "_place", at_once)
-    found = {violation.promise for violation in one_file().result().violations}
-    assert Promise.RELEASED_IN_ORDER in found
+    found = {violation.invariant for violation in one_file().result().violations}
+    assert Invariant.RELEASED_IN_ORDER in found
 
 
 def test_an_upload_that_is_never_told_is_released_after_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Every protection is needed: without it, the same worlds break a promise, and it is said which.
+"""Every protection is needed: without it, the same worlds break an invariant, and it is said which.
 
 A protection is taken away by a patch; what is left is run in the world named beside it.
 """
@@ -19,7 +19,7 @@ from uploadpp.pipeline.fence import Fence
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.testing.apiserver import ApiServer, Json
 from uploadpp.testing.configs import config, step
-from uploadpp.testing.invariants import Promise
+from uploadpp.testing.invariants import Invariant
 from uploadpp.testing.scenarios import (
     LONG_SECONDS,
     crashes,
@@ -177,37 +177,37 @@ WORLDS: dict[str, Callable[[], Iterable[Result]]] = {
     "a rollout that reorders the steps": lambda: rollout(*REORDERED),
     "a rollout that adds a step": lambda: rollout(*ADDED),
 }
-CASES: list[tuple[Callable[[Patch], None], str, Promise]] = [
-    (nothing_is_held, "crashes while a step is retried", Promise.NO_DOUBLE_START),
-    (nothing_is_dropped, "crashes while a step does not answer", Promise.NO_DOUBLE_START),
-    (no_sequence_check, "crashes around a resume", Promise.NO_START_WITHOUT_CAUSE),
-    (no_start_position, "a stray answer in the backlog", Promise.EACH_STEP_ANSWERED),
-    (no_compare_and_set, "long pauses", Promise.STATUS_NEVER_BACK),
-    (checkpoint_before_publication, "crashes while a step is retried", Promise.STATUS_BEHIND_STREAM),
-    (acknowledge_before_checkpoint, "one upload cannot be stored", Promise.ACK_BEHIND_STATUS),
-    (no_fence, "long pauses", Promise.NO_DOUBLE_START),
-    (a_url_is_read_only_once, "crashes around a fresh URL", Promise.ACK_BEHIND_STATUS),
-    (a_url_goes_first, "crashes around a run that waits", Promise.NO_UPLOAD_LOST),
-    (no_floor_for_the_reaper, "one upload cannot be stored", Promise.REMOVED_ONCE),
-    (as_it_was, "a rollout that reorders the steps", Promise.EACH_STEP_ANSWERED),
-    (as_it_was, "a rollout that adds a step", Promise.SUCCEEDED_BY_ANSWER),
-    (a_plan_that_stays_at_home, "a rollout that reorders the steps", Promise.PLAN_KEPT),
+CASES: list[tuple[Callable[[Patch], None], str, Invariant]] = [
+    (nothing_is_held, "crashes while a step is retried", Invariant.NO_DOUBLE_START),
+    (nothing_is_dropped, "crashes while a step does not answer", Invariant.NO_DOUBLE_START),
+    (no_sequence_check, "crashes around a resume", Invariant.NO_START_WITHOUT_CAUSE),
+    (no_start_position, "a stray answer in the backlog", Invariant.EACH_STEP_ANSWERED),
+    (no_compare_and_set, "long pauses", Invariant.STATUS_NEVER_BACK),
+    (checkpoint_before_publication, "crashes while a step is retried", Invariant.STATUS_BEHIND_STREAM),
+    (acknowledge_before_checkpoint, "one upload cannot be stored", Invariant.ACK_BEHIND_STATUS),
+    (no_fence, "long pauses", Invariant.NO_DOUBLE_START),
+    (a_url_is_read_only_once, "crashes around a fresh URL", Invariant.ACK_BEHIND_STATUS),
+    (a_url_goes_first, "crashes around a run that waits", Invariant.NO_UPLOAD_LOST),
+    (no_floor_for_the_reaper, "one upload cannot be stored", Invariant.REMOVED_ONCE),
+    (as_it_was, "a rollout that reorders the steps", Invariant.EACH_STEP_ANSWERED),
+    (as_it_was, "a rollout that adds a step", Invariant.SUCCEEDED_BY_ANSWER),
+    (a_plan_that_stays_at_home, "a rollout that reorders the steps", Invariant.PLAN_KEPT),
 ]
 
 
-def first_broken(world: str) -> set[Promise]:
-    """The promise that each run of a world breaks first."""
-    return {violation.promise for result in WORLDS[world]() for violation in result.violations[:1]}
+def first_broken(world: str) -> set[Invariant]:
+    """The invariant that each run of a world breaks first."""
+    return {violation.invariant for result in WORLDS[world]() for violation in result.violations[:1]}
 
 
 @pytest.mark.parametrize("world", WORLDS)
-def test_with_all_of_them_every_promise_is_kept(world: str) -> None:
+def test_with_all_of_them_every_invariant_holds(world: str) -> None:
     assert first_broken(world) == set()
 
 
-@pytest.mark.parametrize(("remove", "world", "promise"), CASES, ids=[case[0].__name__ for case in CASES])
-def test_without_it_a_promise_is_broken(
-    remove: Callable[[Patch], None], world: str, promise: Promise, monkeypatch: Patch
+@pytest.mark.parametrize(("remove", "world", "invariant"), CASES, ids=[case[0].__name__ for case in CASES])
+def test_without_it_an_invariant_is_broken(
+    remove: Callable[[Patch], None], world: str, invariant: Invariant, monkeypatch: Patch
 ) -> None:
     remove(monkeypatch)
-    assert promise in first_broken(world)
+    assert invariant in first_broken(world)

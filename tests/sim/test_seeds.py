@@ -9,7 +9,7 @@ FIRST_SEEDS = range(1_000_000, 1_000_800, RUNS)
 
 
 @pytest.mark.parametrize("first", FIRST_SEEDS)
-def test_every_promise_is_kept(first: int) -> None:
+def test_every_invariant_holds(first: int) -> None:
     for seed in range(first, first + RUNS):
         result = simulate(seed)
         assert not result.violations, f"python -m uploadpp.testing.simulate --seed {seed}\n{result.report()}"

@@ -14,7 +14,7 @@ def test_the_uploads_of_a_run_are_not_all_of_one_shard() -> None:
 
 
 @pytest.mark.parametrize("shards", [(2,), (3,), (1, 2, 3)], ids=["two", "three", "changing"])
-def test_every_promise_is_kept(shards: tuple[int, ...]) -> None:
+def test_every_invariant_holds(shards: tuple[int, ...]) -> None:
     layouts = set()
     for seed in range(2_000_000, 2_000_000 + RUNS):
         result = simulate(seed, shards)
@@ -27,7 +27,7 @@ def test_every_promise_is_kept(shards: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("shards", "places"), [((1,), 1), ((2,), 2), ((1, 2), 2)], ids=["one", "two", "changing"]
 )
-def test_every_promise_is_kept_where_nats_has_no_place_to_spare(shards: tuple[int, ...], places: int) -> None:
+def test_every_invariant_holds_where_nats_has_no_place_to_spare(shards: tuple[int, ...], places: int) -> None:
     """The old consumer goes before the new one is made, and operators die in between as anywhere else."""
     for seed in range(3_000_000, 3_000_000 + RUNS // 2):
         result = simulate(seed, shards, places)

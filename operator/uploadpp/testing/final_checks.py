@@ -10,7 +10,7 @@ from uploadpp.core.naming import resource_name
 from uploadpp.core.sharding import Shard
 from uploadpp.core.states import DesiredState, Stage
 from uploadpp.testing.apiserver import ApiServer
-from uploadpp.testing.invariants import Checks, Promise, foreign, is_bare_end, shard_of
+from uploadpp.testing.invariants import Checks, Invariant, foreign, is_bare_end, shard_of
 from uploadpp.testing.services import FakeServices
 from uploadpp.testing.stream import Stream
 from uploadpp.testing.stream_recorder import StreamRecorder
@@ -35,19 +35,19 @@ def check_end(
 ) -> None:
     """Check what has become of everything."""
     for text in unrest(server, checks):
-        checks.broken(Promise.NO_UPLOAD_LOST, text)
+        checks.broken(Invariant.NO_UPLOAD_LOST, text)
     floors: dict[Shard | None, int] = {}
     for consumer in stream.consumers.values():
         shard = shard_of(consumer.name)
         floors[shard] = max(floors.get(shard, 0), consumer.floor)
     floor = min(floors.values(), default=0)
     if floor < stream.last:
-        checks.broken(Promise.QUIET_AT_REST, f"acknowledged up to {floor} of {stream.last}")
+        checks.broken(Invariant.QUIET_AT_REST, f"acknowledged up to {floor} of {stream.last}")
     for session in world.sessions.values():
         # What only a stream knew that has forgotten it, nobody can know (invariant 2.6).
         known = not stream.lost or session.id in checks.stored_aborts
         if session.destroyed and known and session.id not in checks.doings.again:
-            checks.broken(Promise.BYTES_KEPT, f"{session.id}: its bytes are gone")
+            checks.broken(Invariant.BYTES_KEPT, f"{session.id}: its bytes are gone")
     if stream.lost:
         return
     checks.check_stored(0, stream.last, "is in the stream", Shard())
@@ -56,7 +56,7 @@ def check_end(
         if resource is None:
             known = session.id in checks.existed or checks.may_be_unrecorded(session.id)
             if session.urls and not known:
-                checks.broken(Promise.NO_UPLOAD_LOST, f"{session.id} never had a resource")
+                checks.broken(Invariant.NO_UPLOAD_LOST, f"{session.id} never had a resource")
             continue
         upload = checks.read(resource)
         _check_sent(checks, journal, upload)
@@ -68,7 +68,7 @@ def check_end(
             and not session.released
             and session.id not in checks.doings.strays
         ):
-            checks.broken(Promise.STORAGE_AGREES, f"{session.id} is Completed, but was not released")
+            checks.broken(Invariant.STORAGE_AGREES, f"{session.id} is Completed, but was not released")
 
 
 def _check_begun(checks: Checks, journal: StreamRecorder, upload: Upload) -> None:
@@ -79,7 +79,7 @@ def _check_begun(checks: Checks, journal: StreamRecorder, upload: Upload) -> Non
     announced = {r.payload["URL"]: r.sequence for r in reversed(journal.of("BytesReceived", upload.id))}
     if max(announced.values(), default=0) > cleaned:
         text = f"{upload.id} is Cleaned, but was announced with a fresh URL after that"
-        checks.broken(Promise.NO_UPLOAD_LOST, text)
+        checks.broken(Invariant.NO_UPLOAD_LOST, text)
 
 
 def _check_sent(checks: Checks, journal: StreamRecorder, upload: Upload) -> None:
@@ -95,7 +95,7 @@ def _check_sent(checks: Checks, journal: StreamRecorder, upload: Upload) -> None
         others = len(foreign(journal, what[0], upload.id))
         if not sent[what] <= count <= sent[what] + others:
             text = f"{upload.id}: counts {count} of {' '.join(what)}, {sent[what]} are in the stream"
-            checks.broken(Promise.COUNTERS_RIGHT, text)
+            checks.broken(Invariant.COUNTERS_RIGHT, text)
 
 
 def _check_counters(checks: Checks, journal: StreamRecorder, upload: Upload) -> None:
@@ -118,4 +118,4 @@ def _check_counters(checks: Checks, journal: StreamRecorder, upload: Upload) -> 
         over = {m for m in marks if m.number == step.attempts and step.state in OVER}
         if not len(marks - over) <= step.retries <= len(marks):
             text = f"{upload.id}: {plan.name} counts {step.retries} retries, {len(marks)} are in the stream"
-            checks.broken(Promise.COUNTERS_RIGHT, text)
+            checks.broken(Invariant.COUNTERS_RIGHT, text)

@@ -1,4 +1,4 @@
-"""The promises, checked while a run goes on: each has a name, and a sentence when it is broken."""
+"""The invariants, checked while a run goes on: each has a name, and a sentence when it is broken."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ from uploadpp.wire.envelope import BadMessageError
 from uploadpp.wire.marks import AnyMark
 
 
-class Promise(StrEnum):
+class Invariant(StrEnum):
     """What must hold in every run."""
 
     NO_DOUBLE_START = "no step is started twice in one attempt"
@@ -42,7 +42,7 @@ class Promise(StrEnum):
     STORAGE_AGREES = "what the resource says is what the storage did"
     REMOVED_ONCE = "an upload whose resource was removed after its end does not come back by itself"
     QUIET_AT_REST = "at rest nothing is written, and everything is acknowledged"
-    PLACES_KEPT = "no more uploads are at a step than it has places"
+    SLOTS_KEPT = "no more uploads are at a step than it has slots"
     EACH_STEP_ANSWERED = "no file is released unless each step of its plan has answered or a rule left it out"
     PLAN_KEPT = "an upload keeps the plan that it began with"
     SUCCEEDED_BY_ANSWER = "a step has succeeded only by its own answer"
@@ -52,13 +52,13 @@ class Promise(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A promise that was broken."""
+    """An invariant that was broken."""
 
-    promise: Promise
+    invariant: Invariant
     text: str
 
     def __str__(self) -> str:
-        return f"{self.promise.name}: {self.promise}: {self.text}"
+        return f"{self.invariant.name}: {self.invariant}: {self.text}"
 
 
 @dataclass(slots=True)
@@ -111,10 +111,10 @@ class Checks:
         server.checks.append(self._on_change)
         stream.on_ack.append(self._on_ack)
 
-    def broken(self, promise: Promise, text: str) -> None:
-        """Note that a promise was broken."""
-        self._trace.add("CHECK", f"{promise.name}: {text}")
-        self.violations.append(Violation(promise, text))
+    def broken(self, invariant: Invariant, text: str) -> None:
+        """Note that an invariant was broken."""
+        self._trace.add("CHECK", f"{invariant.name}: {text}")
+        self.violations.append(Violation(invariant, text))
 
     # -- the stream -----------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class Checks:
             return
         key = (record.upload, mark)
         if key in self._published and not self._stream.lost and mark.kind in {Kind.START, Kind.FINISH}:
-            what = Promise.NO_DOUBLE_START if mark.kind is Kind.START else Promise.ONE_FINISH
+            what = Invariant.NO_DOUBLE_START if mark.kind is Kind.START else Invariant.ONE_FINISH
             self.broken(what, f"{record.text()} is in the stream a second time")
         self._published.add(key)
         if self._stream.lost:
@@ -153,7 +153,8 @@ class Checks:
             asked += sum(m.detail == step for m in journal.marks(Kind.RETRY, upload))
         if starts > asked:
             self.broken(
-                Promise.NO_START_WITHOUT_CAUSE, f"{upload}: {step} started {starts} times for {asked} causes"
+                Invariant.NO_START_WITHOUT_CAUSE,
+                f"{upload}: {step} started {starts} times for {asked} causes",
             )
 
     def _check_finish(self, upload: str, mark: Mark) -> None:
@@ -163,20 +164,20 @@ class Checks:
             if (m.received_at, m.run) == (mark.received_at, mark.run)
         ]
         if sum(m.detail == Outcome.ABORT for m in same_run) > 1:
-            self.broken(Promise.ONE_FINISH, f"{upload}: abort sent twice in run {mark.run}")
+            self.broken(Invariant.ONE_FINISH, f"{upload}: abort sent twice in run {mark.run}")
         if len({m.detail for m in same_run if m.number == 1}) > 1:
-            self.broken(Promise.ONE_FINISH, f"{upload}: run {mark.run} finished with two outcomes")
+            self.broken(Invariant.ONE_FINISH, f"{upload}: run {mark.run} finished with two outcomes")
         if mark.number < max(m.number for m in same_run):
-            self.broken(Promise.ONE_FINISH, f"{upload}: finish {mark.number} after a later one")
+            self.broken(Invariant.ONE_FINISH, f"{upload}: finish {mark.number} after a later one")
 
     def _check_release(self, record: Record, mark: Mark) -> None:
         missing = unanswered(self._journal, record) if mark.detail == Outcome.CONTINUE else []
         if missing:
-            self.broken(Promise.EACH_STEP_ANSWERED, f"{record.text()}: no answer of {', '.join(missing)}")
+            self.broken(Invariant.EACH_STEP_ANSWERED, f"{record.text()}: no answer of {', '.join(missing)}")
         plan = first_plan(self._journal, record.upload, mark)
         if plan is not None and record.planned is not None and plan != record.planned.plan:
             began, ends = (plan_text(each) for each in (plan, record.planned.plan))
-            self.broken(Promise.PLAN_KEPT, f"{record.text()}: began with {began}, ends with {ends}")
+            self.broken(Invariant.PLAN_KEPT, f"{record.text()}: began with {began}, ends with {ends}")
 
     # -- statuses -------------------------------------------------------------------------
 
@@ -202,7 +203,7 @@ class Checks:
             self._removed.add(arrival)
             self._check_removal(resource)
         elif change.verb is Verb.ADDED and arrival in self._removed and not self._stream.lost:
-            self.broken(Promise.REMOVED_ONCE, f"{upload_id} has a resource again")
+            self.broken(Invariant.REMOVED_ONCE, f"{upload_id} has a resource again")
         elif change.status and change.before is not None and not self._stream.lost:
             after = self.read(resource)
             if after.stage.ended:
@@ -215,7 +216,7 @@ class Checks:
     def _check_removal(self, resource: Json) -> None:
         upload = self.read(resource)
         if not upload.stage.ended:
-            self.broken(Promise.NO_UPLOAD_LOST, f"{upload.id} was removed while {upload.stage}")
+            self.broken(Invariant.NO_UPLOAD_LOST, f"{upload.id} was removed while {upload.stage}")
 
     def _check_published(self, upload: Upload) -> None:
         """What a status says to be going on must be in the stream; what never came to be may be missing."""
@@ -239,31 +240,31 @@ class Checks:
                 continue  # another service may have published it
             if (m.kind, m.received_at, m.run, m.number, m.detail) not in known:
                 text = f"{upload.id}: {m.kind} {m.detail} #{m.number} of run {m.run} is not in the stream"
-                self.broken(Promise.STATUS_BEHIND_STREAM, text)
+                self.broken(Invariant.STATUS_BEHIND_STREAM, text)
 
     def _check_succeeded(self, upload: Upload) -> None:
         for plan, step in zip(upload.plan, upload.steps, strict=False):
             if step.state is StepState.SUCCEEDED and not has_answered(
                 self._journal, upload.id, plan.name, upload.received_at, upload.run
             ):
-                self.broken(Promise.SUCCEEDED_BY_ANSWER, f"{upload.id}: {plan.name} is Succeeded")
+                self.broken(Invariant.SUCCEEDED_BY_ANSWER, f"{upload.id}: {plan.name} is Succeeded")
 
     def _check_progress(self, before: Upload, after: Upload) -> None:
         old, new = before.log, after.log
         if old.stream == new.stream and new.sequence < old.sequence:
             text = f"{after.id}: log.sequence from {old.sequence} to {new.sequence}"
-            self.broken(Promise.STATUS_NEVER_BACK, text)
+            self.broken(Invariant.STATUS_NEVER_BACK, text)
         if after.run < before.run:
-            self.broken(Promise.STATUS_NEVER_BACK, f"{after.id}: run from {before.run} to {after.run}")
+            self.broken(Invariant.STATUS_NEVER_BACK, f"{after.id}: run from {before.run} to {after.run}")
         if after.run != before.run:
             return
         for plan, one, two in zip(after.plan, before.steps, after.steps, strict=False):
             if two.attempts < one.attempts:
                 text = f"{after.id}: attempts of {plan.name} from {one.attempts} to {two.attempts}"
-                self.broken(Promise.STATUS_NEVER_BACK, text)
+                self.broken(Invariant.STATUS_NEVER_BACK, text)
         if after.finishes < before.finishes:
             text = f"{after.id}: finishes from {before.finishes} to {after.finishes}"
-            self.broken(Promise.STATUS_NEVER_BACK, text)
+            self.broken(Invariant.STATUS_NEVER_BACK, text)
 
     # -- the acknowledged position --------------------------------------------------------
 
@@ -282,7 +283,7 @@ class Checks:
             why = self._would_move(record)
             if why:
                 text = f"{record.sequence}: {record.text()} {word}, but {why}"
-                self.broken(Promise.ACK_BEHIND_STATUS, text)
+                self.broken(Invariant.ACK_BEHIND_STATUS, text)
 
     def _would_move(self, record: Record) -> str:
         """What a message would still do to the stored state; empty when nothing."""

@@ -14,7 +14,7 @@ from random import Random
 from uploadpp.core.evolve import evolve
 from uploadpp.testing.chaos import Chaos
 from uploadpp.testing.configs import any_config, configs_of
-from uploadpp.testing.invariants import Promise
+from uploadpp.testing.invariants import Invariant
 from uploadpp.testing.simulation import Result, Simulation
 from uploadpp.testing.trace import logged_in
 from uploadpp.testing.virtual_loop import RunawayError
@@ -35,12 +35,12 @@ def simulate(seed: int, shards: Sequence[int] = (1,), places: int | None = None)
         try:
             Chaos(sim).run()
         except RunawayError as error:
-            sim.checks.broken(Promise.QUIET_AT_REST, str(error))
+            sim.checks.broken(Invariant.QUIET_AT_REST, str(error))
         return sim.result()
 
 
 def failing(seeds: range) -> list[tuple[int, str]]:
-    """The seeds whose runs break a promise, and what was broken first."""
+    """The seeds whose runs break an invariant, and what was broken first."""
     results = ((seed, simulate(seed)) for seed in seeds)
     return [(seed, str(result.violations[0])) for seed, result in results if result.violations]
 

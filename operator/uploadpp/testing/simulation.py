@@ -16,7 +16,7 @@ from uploadpp.testing.apiserver import ApiServer
 from uploadpp.testing.file_order import overtaken
 from uploadpp.testing.final_checks import check_end, unrest
 from uploadpp.testing.host import SimulatedHost
-from uploadpp.testing.invariants import Checks, ExternalActions, Promise, Violation
+from uploadpp.testing.invariants import Checks, ExternalActions, Invariant, Violation
 from uploadpp.testing.operator_process import OperatorProcess
 from uploadpp.testing.services import FakeServices
 from uploadpp.testing.stream import Stream
@@ -117,7 +117,7 @@ class Simulation:
         for ownership in self._ownerships:
             taken = [u.id for u in ownership.uploads if u.current_step == step and holds_slot(u)]
             if len(taken) > limit:
-                self.checks.broken(Promise.PLACES_KEPT, f"{taken} are at {step}, which has {limit}")
+                self.checks.broken(Invariant.SLOTS_KEPT, f"{taken} are at {step}, which has {limit}")
 
     @property
     def _ownerships(self) -> list[Ownership]:
@@ -138,7 +138,7 @@ class Simulation:
         over = {upload.id for upload in known.values() if upload.stage.ended} | self.checks.stored_ends
         for each in earlier:
             if each not in over:
-                self.checks.broken(Promise.RELEASED_IN_ORDER, f"{record.text()} ahead of {each}")
+                self.checks.broken(Invariant.RELEASED_IN_ORDER, f"{record.text()} ahead of {each}")
 
     def settle(self) -> None:
         """Let everything come to rest, and see that it stays there."""
@@ -149,14 +149,14 @@ class Simulation:
             if quiet and not unrest(self.server, self.checks):
                 return
         if not self.checks.violations and self.kernel.now - self.checks.written_at < REST_SECONDS:
-            self.checks.broken(Promise.QUIET_AT_REST, "the API server is still written to")
+            self.checks.broken(Invariant.QUIET_AT_REST, "the API server is still written to")
 
     def result(self) -> Result:
         """End everything and look at what has become of it."""
         if not self.checks.violations:
             check_end(self.checks, self.stream, self.server, self.journal, self.world)
         for failure in self.kernel.failures:
-            self.checks.broken(Promise.NO_EXCEPTION, failure)
+            self.checks.broken(Invariant.NO_EXCEPTION, failure)
         boundaries = sum(process.machine.boundaries for process in self.processes)
         for process in self.processes:
             process.machine.loop.kill()
