@@ -43,7 +43,7 @@ LABEL org.opencontainers.image.title="upload-postprocessing" \
       org.opencontainers.image.revision="${REVISION}"
 COPY LICENSE /usr/share/doc/upload-postprocessing/
 COPY --from=packages /opt/uploadpp /opt/uploadpp
-# Takes the place of the replaced service in charts that cannot leave it out: docs/adr/0042.
+# Takes the place of the legacy service in charts that cannot leave it out: docs/adr/0042.
 COPY operator/stand-in /usr/bin/ocis
 COPY operator/stand-in /usr/bin/opencloud
 ENV PATH=/opt/uploadpp/bin:$PATH \

@@ -24,7 +24,7 @@ CONFIGURATION = """\
 
 `uploadpp run` reads variables and flags. A flag overrides every variable. If a setting has several variables,
 the first one in the table that is set counts. The names that begin with `POSTPROCESSING_`, `OCIS_` and `OC_`
-are those of the replaced service, so you can keep its environment.
+are those of the legacy service, so you can keep its environment.
 
 * If the operator cannot read a value, it does not start, and names the variable.
 * An empty variable counts as not set, except for `UPLOADPP_SHOW`.
@@ -35,7 +35,7 @@ are those of the replaced service, so you can keep its environment.
 * Addresses to listen on are also those of Go: `:9255` means all addresses of IPv4 and IPv6, `0.0.0.0:9255`
   those of IPv4.
 
-The replaced service silently keeps its default if it cannot read a value. The operator differs from it on
+The legacy service silently keeps its default if it cannot read a value. The operator differs from it on
 purpose in the cases [listed below](#where-the-operator-reads-a-value-differently).
 
 """
@@ -43,7 +43,7 @@ purpose in the cases [listed below](#where-the-operator-reads-a-value-differentl
 DIFFERENCES = """
 ## Where the operator reads a value differently
 
-Every other value of these variables has the same meaning as in the replaced service (ocis 5 and later,
+Every other value of these variables has the same meaning as in the legacy service (ocis 5 and later,
 OpenCloud).
 
 """
@@ -181,7 +181,7 @@ def render_configuration() -> str:
         + CONFIGURATION
         + _table(("flag", "variables", "default", "meaning"), rows)
         + DIFFERENCES
-        + _table(("value", "replaced service", "operator"), DIFFERENT)
+        + _table(("value", "legacy service", "operator"), DIFFERENT)
         + STEPS
         + _table(("member", "values"), own)
         + PLACES

@@ -1,4 +1,4 @@
-"""The service we replace, played on a real NATS as its sources say it works, with its defects.
+"""The legacy service, played on a real NATS as its sources say it works, with its defects.
 
 It shares no code with the operator. What it reads from its bucket is checked as Go's decoder would. It
 acknowledges a message before it works on it, keeps its timers in memory, and `kill` forgets both. In newer

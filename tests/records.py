@@ -1,4 +1,4 @@
-"""Records of the service we replace, and the log beside them, for tests of what becomes of them."""
+"""Records of the legacy service, and the log beside them, for tests of what becomes of them."""
 
 from dataclasses import replace
 from typing import Any

@@ -18,7 +18,7 @@ MANY_UNREAD = 1000
 MANY_UNSAVED = 1000
 _BROKEN = (
     (
-        "uploadpp_replaced_service_members",
+        "uploadpp_legacy_service_members",
         "the postprocessing service of ocis/OpenCloud is running: the operator waits until it is gone",
         "switch it off: services.postprocessing.image in its chart, or OC(IS)_EXCLUDE_RUN_SERVICES",
     ),

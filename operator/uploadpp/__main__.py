@@ -48,10 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
     add_commands(commands)
     cli.add_arguments(commands.add_parser("step", help="serve a step: a command, a virus scan, or rules"))
     commands.add_parser("generate-key", help="print a new sealing key")
-    replaced = commands.add_parser(
-        standin.SERVICE, help="take the place of the old service's process: answer its probes"
+    stand_in = commands.add_parser(
+        standin.SERVICE, help="take the place of the legacy service's process: answer its probes"
     )
-    replaced.add_argument("arguments", nargs=argparse.REMAINDER, help="as in `ocis postprocessing server`")
+    stand_in.add_argument("arguments", nargs=argparse.REMAINDER, help="as in `ocis postprocessing server`")
     words = sys.argv[1:] if arguments is None else arguments
     options: dict[str, Any] = {"command": NEW_STEP, "arguments": words[2:]}
     if not scaffold.is_asked_for(words):

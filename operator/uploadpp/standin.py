@@ -34,7 +34,7 @@ ABOUT = (
     "postprocessing service"
 )
 METRICS = f"""\
-# HELP uploadpp_stand_in_info A process that stands in for the replaced service; it drives no uploads.
+# HELP uploadpp_stand_in_info A process that stands in for the legacy service; it drives no uploads.
 # TYPE uploadpp_stand_in_info gauge
 uploadpp_stand_in_info{{version="{__version__}"}} 1
 """

@@ -62,7 +62,7 @@ def test_the_stand_in_is_of_the_version_of_the_chart() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 def test_each_page_has_a_check_and_a_way_back(page: Path) -> None:
     text = page.read_text()
-    assert text.index("install") < text.index("Switch the old service off") < text.index("The way back")
+    assert text.index("install") < text.index("Switch the legacy service off") < text.index("The way back")
     commands = "\n".join(blocks(page, "sh"))
     needed = (
         "kubectl pp doctor",

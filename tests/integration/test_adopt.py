@@ -1,4 +1,4 @@
-"""Uploads go from the service we replace to the operator, back, and to the operator again."""
+"""Uploads go from the legacy service to the operator, back, and to the operator again."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Findings about the service we replace (docs/findings.md) that only real servers can show."""
+"""Findings about the legacy service (docs/findings.md) that only real servers can show."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The replaced service is noticed whenever it comes, not only at our start."""
+"""The legacy service is noticed whenever it comes, not only at our start."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from e2e.cluster.instance import Instance
 from e2e.cluster.nats import NatsServer
 from uploadpp.core.commands import Notice
-from uploadpp.ownership.legacy_service import LegacyNews, LegacyService, ReplacedServiceError
+from uploadpp.ownership.legacy_service import LegacyNews, LegacyService, LegacyServiceError
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire import legacy_consumers
 from uploadpp.wire.legacy_consumers import Policy, Readers, advance, find, is_behind, remove
@@ -37,7 +37,7 @@ async def test_it_comes_back_and_goes_again(nats: NatsServer, caplog: pytest.Log
         running = asyncio.create_task(service.run())
         await theirs.jetstream().subscribe(STREAM, "postprocessing", durable="postprocessing")
         await until(service, problem=True)
-        assert metrics.registry.get_sample_value("uploadpp_replaced_service_members") == 1
+        assert metrics.registry.get_sample_value("uploadpp_legacy_service_members") == 1
         async with asyncio.timeout(10):  # it is said a moment later
             while not any("EXCLUDE_RUN_SERVICES" in r.message for r in caplog.records):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
@@ -49,7 +49,7 @@ async def test_it_comes_back_and_goes_again(nats: NatsServer, caplog: pytest.Log
         await until(service, problem=True)
         await theirs.close()
         await until(service, problem=False)
-        assert metrics.registry.get_sample_value("uploadpp_replaced_service_members") == 0
+        assert metrics.registry.get_sample_value("uploadpp_legacy_service_members") == 0
         running.cancel()
     finally:
         for each in (ours, theirs):
@@ -67,10 +67,10 @@ async def test_it_ends_the_work_when_it_is_to_hold(nats: NatsServer) -> None:
         await asyncio.wait_for(service.wait(), 10)
         running = asyncio.create_task(service.run())
         await theirs.jetstream().subscribe(STREAM, "postprocessing", durable="postprocessing")
-        with pytest.raises(ReplacedServiceError, match="on hold: the replaced service is running") as found:
+        with pytest.raises(LegacyServiceError, match="on hold: the legacy service is running") as found:
             await asyncio.wait_for(running, 10)
         assert found.value.members == ("postprocessing",)
-        assert [notice.reason for notice in news] == ["ReplacedServiceRuns"]
+        assert [notice.reason for notice in news] == ["LegacyServiceRuns"]
     finally:
         await theirs.close()
         await ours.close()

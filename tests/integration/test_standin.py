@@ -101,7 +101,7 @@ def nobody_came(listening: socket.socket) -> bool:
         ("ocis", "OCIS", {"POSTPROCESSING_STEPS": "virusscan"}),
         ("ocis", "OCIS", {f"OCIS_{name}": value for name, value in EXTERNAL_NATS.items()}),
         ("opencloud", "OC", {}),
-        # What the old service would have refused or ignored does not keep the Pod from starting.
+        # What the legacy service would have refused or ignored does not keep the Pod from starting.
         ("opencloud", "OC", {"POSTPROCESSING_LOG_LEVEL": "loud", "POSTPROCESSING_WORKERS": "many"}),
     ],
     ids=["ocis", "ocis-virusscan", "ocis-external-nats", "opencloud", "opencloud-odd-values"],

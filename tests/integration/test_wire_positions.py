@@ -58,7 +58,7 @@ async def read(js: JetStreamContext, durable: str, count: int, acknowledge: int)
 
 
 @pytest.mark.parametrize("start_from", [StartFrom.AUTO, StartFrom.NEW])
-async def test_the_old_service_has_acknowledged_everything(
+async def test_the_legacy_service_has_acknowledged_everything(
     js: JetStreamContext, start_from: StartFrom
 ) -> None:
     await legacy(js, DeliverPolicy.NEW)
@@ -89,7 +89,7 @@ async def test_a_new_layout_after_one_that_acknowledged_nothing(js: JetStreamCon
 
 @pytest.mark.parametrize("delivered", [0, 3])
 @pytest.mark.parametrize("policy", [DeliverPolicy.NEW, DeliverPolicy.ALL])
-async def test_the_old_service_acknowledged_nothing(
+async def test_the_legacy_service_acknowledged_nothing(
     js: JetStreamContext, policy: DeliverPolicy, delivered: int
 ) -> None:
     await fill(js, 10)
@@ -101,7 +101,7 @@ async def test_the_old_service_acknowledged_nothing(
     assert place.first == (11 if policy is DeliverPolicy.NEW else 1)
 
 
-async def test_the_old_service_was_asked_twice_for_the_same(js: JetStreamContext) -> None:
+async def test_the_legacy_service_was_asked_twice_for_the_same(js: JetStreamContext) -> None:
     """Redeliveries count as deliveries: they say nothing about the position."""
     await fill(js, 10)
     config = ConsumerConfig(
@@ -119,7 +119,7 @@ async def test_the_old_service_was_asked_twice_for_the_same(js: JetStreamContext
     assert (await take_over(js, SHARD, 1)).first == 11
 
 
-async def test_of_two_old_services_the_one_that_is_further_counts(js: JetStreamContext) -> None:
+async def test_of_two_legacy_services_the_one_that_is_further_counts(js: JetStreamContext) -> None:
     await legacy(js, DeliverPolicy.NEW, "postprocessing")
     await fill(js, 4)
     await read(js, "postprocessing", 4, 4)

@@ -20,7 +20,7 @@ from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import bytes_received
-from tests.oldservice import OldService
+from tests.legacyservice import FakeLegacyService
 from tests.plugin.conftest import Plugin
 from tests.plugin.resources import Json, Writer
 from uploadpp.testing.events import new_message, step_finished, upload_ready
@@ -221,8 +221,8 @@ def test_doctor_has_the_operators_own_words_while_it_holds(
 ) -> None:
     """Its Lease is held and renewed, its metrics look well, and no upload moves."""
 
-    async def doctor_beside_the_old_service() -> list[str]:
-        async with OldService(nats.url):
+    async def doctor_beside_the_legacy_service() -> list[str]:
+        async with FakeLegacyService(nats.url):
             async with asyncio.timeout(30):
                 while "on hold" not in (said := await asyncio.to_thread(examine)):  # noqa: ASYNC110
                     await asyncio.sleep(0.2)
@@ -235,11 +235,11 @@ def test_doctor_has_the_operators_own_words_while_it_holds(
         found = pp("doctor", "--metrics-url", f"{operator.url}/metrics", COLUMNS="300")
         return f"{found.code} {found.out}"
 
-    held, after = asyncio.run(doctor_beside_the_old_service())
+    held, after = asyncio.run(doctor_beside_the_legacy_service())
     assert held.startswith("1 ")
-    assert "does not process uploads: on hold: the replaced service is running (postprocessing)" in held
+    assert "does not process uploads: on hold: the legacy service is running (postprocessing)" in held
     assert "switch it off: services.postprocessing.image" in held
-    assert "replaced service" not in after
+    assert "legacy service" not in after
     assert "all owners have the sealing key" in after
 
 

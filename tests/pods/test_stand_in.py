@@ -1,4 +1,4 @@
-"""The old service's Deployment with our image in it: install, upgrade and rollback, beside the operator.
+"""The legacy service's Deployment with our image in it: install, upgrade and rollback, beside the operator.
 
 The chart is one of our own, with the shape that ocis-charts and opencloud-microservices render: command,
 variables, probe, security context, autoscaler and disruption budget.
@@ -108,7 +108,7 @@ except urllib.error.HTTPError as error:
     print(error.read().decode())
 """
 """Asks the operator itself: its log says the same thing only once in half a minute."""
-HOLDING = "the replaced service is running"
+HOLDING = "the legacy service is running"
 
 
 def unready(site: Site) -> str:
@@ -117,7 +117,7 @@ def unready(site: Site) -> str:
 
 
 @together
-async def test_one_value_switches_the_old_service_off_and_on(
+async def test_one_value_switches_the_legacy_service_off_and_on(
     site: Site, driver: Driver, clock: Clock, old: OldChart
 ) -> None:
     old.install()

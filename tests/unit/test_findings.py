@@ -1,4 +1,4 @@
-"""What the service we replace does wrong around its state machine (docs/findings.md).
+"""What the legacy service does wrong around its state machine (docs/findings.md).
 
 Each test has the number of the finding; those of the state machine itself are in core/.
 """

@@ -36,8 +36,8 @@ UPLOADPP_SHOW: {{ join "," $v.show | quote }}
 POSTPROCESSING_EVENTS_ENDPOINT: {{ join "," $v.nats.endpoints | quote }}
 UPLOADPP_NATS_INBOX_PREFIX: {{ $v.nats.inboxPrefix | quote }}
 UPLOADPP_START_FROM: {{ $v.nats.startFrom }}
-UPLOADPP_ON_REPLACED_SERVICE: {{ $v.replacedService.onReturn }}
-UPLOADPP_REPLACED_CONSUMER: {{ $v.replacedService.consumer }}
+UPLOADPP_ON_LEGACY_SERVICE: {{ $v.legacyService.onReturn }}
+UPLOADPP_LEGACY_CONSUMER: {{ $v.legacyService.consumer }}
 UPLOADPP_STREAM_MAX_AGE: {{ printf "%ds" (int64 $v.nats.streamMaxAgeSeconds) }}
 UPLOADPP_LEASE_DURATION: {{ printf "%ds" (int64 $v.leaseDurationSeconds) }}
 UPLOADPP_SHARDS: {{ $v.shards | quote }}

@@ -1,4 +1,4 @@
-"""What an entry of the bucket of the service we replace becomes (docs/adr/0045).
+"""What an entry of the bucket of the legacy service becomes (docs/adr/0045).
 
 That service keeps one record of each upload and its timers in memory. A record is written before the
 event that it stands for is published, and it says the step behind a delay while the delay still lasts.
@@ -66,7 +66,7 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What the service we replace has stored of an upload."""
+    """What the legacy service has stored of an upload."""
 
     id: str
     origin: Origin = field(default=Origin(), repr=False)

@@ -1,4 +1,4 @@
-"""What an upload becomes in the bucket of the service we replace, when it is given back (docs/adr/0046).
+"""What an upload becomes in the bucket of the legacy service, when it is given back (docs/adr/0046).
 
 That service acts on events only: it starts nothing because of a record. So whatever waits for a timer, a
 place or a URL here gets an event as well, on which the service does at once what is due.
@@ -44,7 +44,7 @@ BY_HAND = "a person has to decide; `postprocessing resume -u {id}` continues it 
 
 
 def give_back(known: Known, now: Millis, config: Config) -> GivenBack | Kept:
-    """What the service we replace gets of an upload."""
+    """What the legacy service gets of an upload."""
     upload = known.upload
     if upload is None:
         return Kept("the log does not announce it")

@@ -1,1 +1,1 @@
-"""Taking uploads over from the service we replace, and giving them back, while no operator runs."""
+"""Taking uploads over from the legacy service, and giving them back, while no operator runs."""

@@ -1,4 +1,4 @@
-"""`uploadpp adopt`: make resources of the uploads that the service we replace has in its bucket.
+"""`uploadpp adopt`: make resources of the uploads that the legacy service has in its bucket.
 
     read bucket and log → decide (pure) → publish what is missing → create → status → mark the entry
 
@@ -31,7 +31,7 @@ from uploadpp.migration.site import (
     all_of,
     alone,
     check_key,
-    check_old_service,
+    check_legacy_service,
     check_stream,
 )
 from uploadpp.process.clock import wall_clock
@@ -95,7 +95,7 @@ class Adoption:
         """
         site, report, wait = self._site, self._report, self._options.wait_seconds
         await check_stream(site)
-        await check_old_service(site, report, force=self._options.force, wait_seconds=wait)
+        await check_legacy_service(site, report, force=self._options.force, wait_seconds=wait)
         async with alone(site, report, wait):
             found = await self._look()
             if not self._options.dry_run and not await ours(site.js):

@@ -33,19 +33,19 @@ DATABASE_VARIABLE, TABLE_VARIABLE = "POSTPROCESSING_STORE_DATABASE", "POSTPROCES
 
 def add_commands(commands: Any) -> None:  # noqa: ANN401 -- what argparse does not name
     """Add both to the commands of `uploadpp`."""
-    adopt = _command(commands, "adopt", "create resources for the uploads that the old service has in flight")
+    adopt = _command(commands, "adopt", "create resources for uploads in flight at the legacy service")
     adopt.add_argument(
         "--look-back",
         default="24h",
         metavar="DURATION",
         help="how far back the stream is read to find out what happened to them (default 24h)",
     )
-    release = _command(commands, "release", "hand the uploads in flight back to the old service")
+    release = _command(commands, "release", "hand the uploads in flight back to the legacy service")
     release.add_argument(
         "--consumer",
         choices=LEGACY_DURABLES,
         default="",
-        help="name of the old service's consumer, if NATS has none",
+        help="name of the legacy service's consumer, if NATS has none",
     )
 
 
@@ -60,13 +60,15 @@ def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:  #
     parser.add_argument(
         "--dry-run", action="store_true", help="change nothing, and report what would be done"
     )
-    parser.add_argument("--force", action="store_true", help="continue although the old service seems to run")
-    waiting = "how long to wait until the old service and the operator have stopped (default 0s)"
+    parser.add_argument(
+        "--force", action="store_true", help="continue even if the legacy service seems to run"
+    )
+    waiting = "how long to wait until the legacy service and the operator have stopped (default 0s)"
     parser.add_argument("--wait", default="0s", metavar="DURATION", help=waiting)
     parser.add_argument(
         "-o", "--output", choices=list(OutputFormat), default=OutputFormat.TEXT, type=OutputFormat
     )
-    database = f"bucket of the old service [{DATABASE_VARIABLE}; default {DATABASE}]"
+    database = f"bucket of the legacy service [{DATABASE_VARIABLE}; default {DATABASE}]"
     parser.add_argument("--database", default=os.environ.get(DATABASE_VARIABLE) or DATABASE, help=database)
     table = f"prefix of its keys [{TABLE_VARIABLE}]"
     parser.add_argument("--table", default=os.environ.get(TABLE_VARIABLE, ""), help=table)

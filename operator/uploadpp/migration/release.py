@@ -1,4 +1,4 @@
-"""`uploadpp release`: give the uploads under way back to the service we replace.
+"""`uploadpp release`: give the uploads under way back to the legacy service.
 
     place of the service → read resources and log up to there → write bucket → nudge → delete resource → leave
 
@@ -30,7 +30,7 @@ from uploadpp.migration.site import (
     all_of,
     alone,
     check_key,
-    check_old_service,
+    check_legacy_service,
     check_stream,
 )
 from uploadpp.process.clock import wall_clock
@@ -89,7 +89,7 @@ class Release:
         """
         site, report, wait = self._site, self._report, self._options.wait_seconds
         await check_stream(site)
-        await check_old_service(site, report, force=self._options.force, wait_seconds=wait)
+        await check_legacy_service(site, report, force=self._options.force, wait_seconds=wait)
         async with alone(site, report, wait):
             consumer = await self._consumer()
             resources = [each async for each in site.store.list_all()]

@@ -104,8 +104,8 @@ async def check_stream(site: Site) -> None:
         raise RefusedToRunError(why)
 
 
-async def check_old_service(site: Site, report: Report, *, force: bool, wait_seconds: float = 0) -> None:
-    """See that the service we replace does not run.
+async def check_legacy_service(site: Site, report: Report, *, force: bool, wait_seconds: float = 0) -> None:
+    """See that the legacy service does not run.
 
     Raises:
         RefusedToRunError: it does, and neither `force` nor a dry run lets us go on all the same.

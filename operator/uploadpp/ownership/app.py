@@ -56,7 +56,7 @@ from uploadpp.wire.marks import Marks
 log = logging.getLogger(__name__)
 
 SERVICE = "postprocessing"
-"""What traces call us: the name of the service we replace."""
+"""What traces call us: the name of the legacy service."""
 
 
 class App:
@@ -272,7 +272,7 @@ class App:
             max_ended=self._settings.max_ended,
             max_recorded=self._settings.max_recorded,
             start_from=self._settings.start_from,
-            replaced=Policy(self._settings.on_replaced_service, self._settings.replaced_consumer),
+            legacy_policy=Policy(self._settings.on_legacy_service, self._settings.legacy_consumer),
             watch=partial(Watch, credentials=credentials),
             ask=self._storage.ask if self._storage is not None else None,
             ask_seconds=self._settings.storage_check_interval / 1000,

@@ -16,7 +16,7 @@ from uploadpp.kube.claimant import Claimant
 from uploadpp.kube.errors import ApiError
 from uploadpp.kube.lease import Lease, LeaseLostError
 from uploadpp.ownership.dependencies import Dependencies
-from uploadpp.ownership.legacy_service import ReplacedServiceError
+from uploadpp.ownership.legacy_service import LegacyServiceError
 from uploadpp.ownership.membership import PATIENCE_SECONDS, Membership
 from uploadpp.ownership.ownership import Ownership
 from uploadpp.ownership.readiness import told
@@ -40,7 +40,7 @@ EXPECTED_ENDS = (
     LogLostError,
     WrongKeyError,
     LaterVersionError,
-    ReplacedServiceError,
+    LegacyServiceError,
     ApiError,
     NatsError,
     TimeoutError,
@@ -235,7 +235,7 @@ class ShardCandidate:
                 self.wrong_key = self.state if isinstance(error, WrongKeyError) else ""
                 self.too_old = self.state if isinstance(error, LaterVersionError) else ""
                 log.warning("the ownership ended: %s", error, extra={"shard": self.shard.index})
-                self._held_for = error.members if isinstance(error, ReplacedServiceError) else ()
+                self._held_for = error.members if isinstance(error, LegacyServiceError) else ()
                 if isinstance(error, TailLostError):
                     self._lost_after = error.lost_after
             except Exception as error:

@@ -46,7 +46,7 @@ class Dependencies:
     max_ended: int = 10_000
     max_recorded: int = 100_000
     start_from: StartFrom
-    replaced: Policy = DEFAULT_POLICY
+    legacy_policy: Policy = DEFAULT_POLICY
     ack_seconds: float = ACK_SECONDS
     resync_seconds: float = RESYNC_SECONDS
     soon_read: int = SOON_READ
@@ -54,7 +54,7 @@ class Dependencies:
     monotonic: Callable[[], float] = time.monotonic
     watch: Callable[[Sink, str, str, IsOwnWrite], Watching]
     lost_after: datetime | None = None
-    held_for: tuple[str, ...] = ()  # the consumers of the replaced service because of which we stopped
+    held_for: tuple[str, ...] = ()  # the consumers of the legacy service because of which we stopped
     rehearse: Rehearse = rehearse
     tracing: Tracing | None = None
     ask: Ask | None = None  # the storage, about uploads that it may have lost; None asks nothing

@@ -1,4 +1,4 @@
-"""Who else drives the stream: the service we replace, or another installation of ours (F14).
+"""Who else drives the stream: the legacy service, or another installation of ours (F14).
 
 Before we begin we wait until nobody does. When the service comes back while we work, the ownership ends:
 the next one waits again, and then replays what the service has done meanwhile (docs/adr/0043).
@@ -22,10 +22,10 @@ from uploadpp.wire.consumers import strangers
 from uploadpp.wire.legacy_consumers import (
     LOOK_SECONDS,
     ONLY_REPORT,
-    OnReplacedService,
+    LegacyConsumer,
+    OnLegacyService,
     Policy,
     Readers,
-    ReplacedConsumer,
     advance,
     find,
     is_behind,
@@ -36,18 +36,17 @@ from uploadpp.wire.stream import list_consumers
 log = logging.getLogger(__name__)
 
 FULL_SECONDS = 30.0
-"""So often all consumers are listed, for other installations; the old service is looked for each time."""
+"""So often all consumers are listed, for other installations; the legacy service is looked for each time."""
 REPEAT_SECONDS = 30.0
 QUIET_LOOKS = 3
 """A place has no reader when so many looks in a row find none: a service may be between two requests."""
 MOVE_SECONDS = 10.0
-"""The least time between two moves of the old service's place."""
+"""The least time between two moves of the legacy service's place."""
 IDLE_SECONDS = 30.0
 """A place of another installation at which nobody reads for so long is taken over: it has moved or gone."""
-BESIDE = "the replaced service also processes this stream ({})"
+BESIDE = "the legacy service also processes this stream ({})"
 HOLDING = (
-    "on hold: the replaced service is running ({}); no step is started and no upload is finished until it "
-    "stops"
+    "on hold: the legacy service is running ({}); no step is started and no upload is finished until it stops"
 )
 OTHERS = "another installation of the operator reads this stream ({}); stop one of the two"
 Check = Callable[[list[ConsumerInfo]], Awaitable[str]]
@@ -64,8 +63,8 @@ class Reader(Protocol):
         """What is read."""
 
 
-class ReplacedServiceError(Exception):
-    """The service we replace is back: the ownership ends, and the next one waits until it is gone."""
+class LegacyServiceError(Exception):
+    """The legacy service is back: the ownership ends, and the next one waits until it is gone."""
 
     def __init__(self, members: list[str]) -> None:
         super().__init__(HOLDING.format(", ".join(members)))
@@ -77,7 +76,7 @@ class LegacyNews(NamedTuple):
 
     tell: Callable[[Notice], None] | None = None
     waited_for: tuple[str, ...] = ()
-    """The consumers of the old service because of which the ownership before has ended."""
+    """The consumers of the legacy service because of which the ownership before has ended."""
 
 
 async def _nothing(consumers: list[ConsumerInfo]) -> str:
@@ -86,7 +85,7 @@ async def _nothing(consumers: list[ConsumerInfo]) -> str:
 
 
 class LegacyService:
-    """Looks for members of the replaced service, and for other installations."""
+    """Looks for members of the legacy service, and for other installations."""
 
     def __init__(  # noqa: PLR0913 -- what is looked at, how often, and what comes of it
         self,
@@ -115,7 +114,7 @@ class LegacyService:
         tallies = [(each.__name__, metrics.events.labels(each.__name__)) for each in ELSEWHERE]
         self._seen = [(name, tally, tally.value) for name, tally in tallies]
         self.waited_for = news.waited_for
-        """The consumers of the old service for which we hold, or have held."""
+        """The consumers of the legacy service for which we hold, or have held."""
         self._check: Check = _nothing
         self._reader: Reader | None = None
         self._replayed_to = 0
@@ -168,7 +167,7 @@ class LegacyService:
         """Look for whoever comes while we drive the stream, until cancelled.
 
         Raises:
-            ReplacedServiceError: the old service has come, and we are to hold.
+            LegacyServiceError: the legacy service has come, and we are to hold.
         """
         loop = asyncio.get_running_loop()
         listed_at, told_at = float("-inf"), float("-inf")
@@ -184,7 +183,7 @@ class LegacyService:
                     await self._look_at_others(await list_consumers(self._js))
                 await self._move(consumers)
             except (NatsError, TimeoutError) as error:
-                log.warning("cannot check for the replaced service: %s", type(error).__name__)
+                log.warning("cannot check for the legacy service: %s", type(error).__name__)
                 continue
             if self.problem and now - told_at >= REPEAT_SECONDS:
                 told_at = now
@@ -201,7 +200,7 @@ class LegacyService:
         self._check = check
 
     def go_on(self, reader: Reader | None) -> None:
-        """The log has been read to its end, and with it what the old service has done while we held.
+        """The log has been read to its end, and with it what the legacy service has done while we held.
 
         With a `reader` it is ours to see to that service's place, once all of that is in etcd.
         """
@@ -209,10 +208,10 @@ class LegacyService:
         if not self.waited_for:
             return
         done = {name: int(tally.value - before) for name, tally, before in self._seen}
-        log.info("the replaced service has stopped; resuming from the event stream", extra=done)
+        log.info("the legacy service has stopped; resuming from the event stream", extra=done)
 
     def _members(self, consumers: list[ConsumerInfo]) -> list[str]:
-        """The old service's consumers that somebody reads through."""
+        """The legacy service's consumers that somebody reads through."""
         members = self._readers.among(consumers)
         self._quiet = 0 if members else self._quiet + 1
         self._metrics.legacy.set(len(members))
@@ -221,14 +220,14 @@ class LegacyService:
     def _judge(self, members: list[str]) -> None:
         names = ", ".join(members)
         self._beside = BESIDE.format(names) if members else ""
-        if members and self._policy.on_return is OnReplacedService.HOLD:
-            holding = ReplacedServiceError(members)
+        if members and self._policy.on_return is OnLegacyService.HOLD:
+            holding = LegacyServiceError(members)
             self._announce(str(holding))
             raise holding
 
     def _announce(self, what: str) -> None:
         if self._tell is not None:
-            self._tell(fault_event_texts.replaced_service_runs(what))
+            self._tell(fault_event_texts.legacy_service_runs(what))
 
     async def _look_at_others(self, consumers: list[ConsumerInfo]) -> None:
         alive = self._alive(strangers(consumers, self._owner))
@@ -238,9 +237,9 @@ class LegacyService:
     async def _move(self, consumers: list[ConsumerInfo]) -> None:
         """Have a service that comes back by mistake begin with new events."""
         now, wanted = asyncio.get_running_loop().time(), self._policy.consumer
-        removes = wanted is ReplacedConsumer.REMOVE
+        removes = wanted is LegacyConsumer.REMOVE
         old = [each.name for each in consumers if removes or is_behind(each)]
-        if wanted is ReplacedConsumer.KEEP or self._client is None or not old:
+        if wanted is LegacyConsumer.KEEP or self._client is None or not old:
             return
         stored = self._reader is not None and self._reader.acknowledged >= self._replayed_to
         if self._quiet < QUIET_LOOKS or now - self._moved_at < MOVE_SECONDS or not stored:
@@ -249,13 +248,13 @@ class LegacyService:
         for name in old:
             try:
                 if removes and await remove(self._client, name):
-                    log.info("removed the consumer of the replaced service", extra={"consumer": name})
+                    log.info("removed the consumer of the legacy service", extra={"consumer": name})
                 elif not removes and (at := await advance(self._client, name)) is not None:
                     log.debug(
-                        "moved the consumer of the replaced service", extra={"consumer": name, "position": at}
+                        "moved the consumer of the legacy service", extra={"consumer": name, "position": at}
                     )
             except (NatsError, TimeoutError) as error:
-                log.warning("cannot move the consumer of the replaced service: %s", str(error) or "no answer")
+                log.warning("cannot move the consumer of the legacy service: %s", str(error) or "no answer")
 
     def _alive(self, others: dict[str, list[ConsumerInfo]]) -> list[str]:
         """Those who wait for messages, or have moved since we looked last."""

@@ -58,9 +58,9 @@ class Ownership:
         components = wire(deps, lease, shard, Hearing(hears=self._hears, may_resend=self._may_resend))
         self._components, self._uploads, self._acks = components, components.uploads, components.acks
         self.limit = components.limit
-        looking = (self._js, deps.metrics, deps.replaced.look_seconds, deps.owner)
+        looking = (self._js, deps.metrics, deps.legacy_policy.look_seconds, deps.owner)
         told = LegacyNews(components.news, deps.held_for)
-        self._legacy = LegacyService(*looking, policy=deps.replaced, client=deps.client, news=told)
+        self._legacy = LegacyService(*looking, policy=deps.legacy_policy, client=deps.client, news=told)
         process, counter = components.router.on_message, deps.metrics.messages_set_aside
         self._rehearsal = Rehearsal(deps.rehearse, process, components.acks, counter, components.news)
         window = FullWindow(components.overfull, components.refusals, deps.monotonic)

@@ -45,9 +45,9 @@ def uploads_not_recorded(reason: str, error: Exception) -> Notice:
     return _warning("UploadsNotRecorded", f"uploads continue, but cannot be recorded ({reason}): {error}")
 
 
-def replaced_service_runs(what: str) -> Notice:
+def legacy_service_runs(what: str) -> Notice:
     """The legacy service drives the stream as well; `what` says what follows from it."""
-    return _warning("ReplacedServiceRuns", f"{what}; {LEGACY_ADVICE}")
+    return _warning("LegacyServiceRuns", f"{what}; {LEGACY_ADVICE}")
 
 
 # -- on the resource of an upload -------------------------------------------------------------

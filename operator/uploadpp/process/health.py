@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics (port 9255, as the service we replace).
+"""/healthz, /readyz and /metrics (port 9255, as the legacy service).
 
 Healthy means that the process works on what it should; ready means that it owns its shard
 and reads the log, or stands by to take over. Unlike the legacy service's, they look.

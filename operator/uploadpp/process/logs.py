@@ -42,7 +42,7 @@ class LogFormat(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """The levels of the service we replace; FATAL and PANIC are its names for critical."""
+    """The levels of the legacy service; FATAL and PANIC are its names for critical."""
 
     PANIC = "panic"
     FATAL = "fatal"

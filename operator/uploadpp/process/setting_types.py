@@ -74,7 +74,7 @@ def read_address(value: str) -> str:
 
 
 def read_collector(value: str) -> str:
-    """A URL; the port of gRPC, which the service we replace speaks, becomes that of HTTP beside it."""
+    """A URL; the port of gRPC, which the legacy service speaks, becomes that of HTTP beside it."""
     value = value.strip()
     if not value:
         return value

@@ -1,6 +1,6 @@
 """The configuration: one model, read from the environment and from flags.
 
-Names of the service we replace are honoured, in both dialects (OCIS_ and OC_); where
+Names of the legacy service are honoured, in both dialects (OCIS_ and OC_); where
 several are set the last one counts, as there. What cannot be parsed stops the start.
 """
 
@@ -33,7 +33,7 @@ from uploadpp.process.setting_types import (
 )
 from uploadpp.process.step_settings import StepSettings
 from uploadpp.wire.addresses import check_addresses
-from uploadpp.wire.legacy_consumers import OnReplacedService, ReplacedConsumer
+from uploadpp.wire.legacy_consumers import LegacyConsumer, OnLegacyService
 from uploadpp.wire.stream import StartFrom
 
 MAX_STEPS = 32
@@ -76,7 +76,7 @@ def _ocis(suffix: str, own: str) -> tuple[str, ...]:
 
 
 class TracingType(StrEnum):
-    """Where the service we replace can send traces; of these we speak OTLP, over HTTP."""
+    """Where the legacy service can send traces; of these we speak OTLP, over HTTP."""
 
     OTLP = "otlp"
     JAEGER = "jaeger"
@@ -248,18 +248,18 @@ class Settings(BaseModel):
     start_from: Annotated[StartFrom, BeforeValidator(lower)] = env(
         "UPLOADPP_START_FROM",
         default=StartFrom.AUTO,
-        description="Where the first start reads: auto (from the replaced service on, or all), all, new.",
+        description="Where the first start reads: auto (from the legacy service on, or all), all, new.",
     )
-    on_replaced_service: Annotated[OnReplacedService, BeforeValidator(capitalised)] = env(
-        "UPLOADPP_ON_REPLACED_SERVICE",
-        default=OnReplacedService.HOLD,
-        description="What happens when the replaced service comes back: hold (start and finish nothing until "
+    on_legacy_service: Annotated[OnLegacyService, BeforeValidator(capitalised)] = env(
+        "UPLOADPP_ON_LEGACY_SERVICE",
+        default=OnLegacyService.HOLD,
+        description="What happens when the legacy service comes back: hold (start and finish nothing until "
         "it stops), continue (both process the uploads).",
     )
-    replaced_consumer: Annotated[ReplacedConsumer, BeforeValidator(capitalised)] = env(
-        "UPLOADPP_REPLACED_CONSUMER",
-        default=ReplacedConsumer.ADVANCE,
-        description="What happens to the replaced service's consumer while nobody reads from it: advance (to "
+    legacy_consumer: Annotated[LegacyConsumer, BeforeValidator(capitalised)] = env(
+        "UPLOADPP_LEGACY_CONSUMER",
+        default=LegacyConsumer.ADVANCE,
+        description="What happens to the legacy service's consumer while nobody reads from it: advance (to "
         "the end of the stream, so that the service would begin with new events), remove, keep.",
     )
     stream_max_age: Duration = env(

@@ -1,4 +1,4 @@
-"""Whether traces are sent, and where to: the standard variables, or those of the service we replace.
+"""Whether traces are sent, and where to: the standard variables, or those of the legacy service.
 
 Nothing of OpenTelemetry is loaded unless they are.
 """

@@ -140,8 +140,8 @@ class Metrics:
         )
         self.retries = counter("step_retries", "Retries of steps.", "step")
         self.legacy = Gauge(
-            "uploadpp_replaced_service_members",
-            "Consumers of the replaced service with a reader. While there is one, the operator is on hold.",
+            "uploadpp_legacy_service_members",
+            "Consumers of the legacy service with a reader. While there is one, the operator is on hold.",
             registry=r,
         )
         self.stalled = Gauge("uploadpp_uploads_stalled", "Uploads with the condition Stalled.", registry=r)

@@ -32,7 +32,7 @@ from uploadpp.testing.apiserver import NAMESPACE, ApiServer
 from uploadpp.testing.host import SimulatedHost
 from uploadpp.testing.natsclient import SimulatedClient
 from uploadpp.testing.stream import Stream
-from uploadpp.wire.legacy_consumers import Policy, ReplacedConsumer
+from uploadpp.wire.legacy_consumers import LegacyConsumer, Policy
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.stream import StartFrom
 from uploadpp.wire.stream_message import StreamMessage
@@ -42,7 +42,7 @@ ACK_SECONDS = 0.4
 RESYNC_SECONDS = 30.0
 WRITERS = 3
 ASK_SECONDS = 2.0
-REPLACED = Policy(consumer=ReplacedConsumer.KEEP, look_seconds=30.0)
+LEGACY_POLICY = Policy(consumer=LegacyConsumer.KEEP, look_seconds=30.0)
 _METRICS = Metrics()
 MARKS = Marks([b"the key of all simulated processes"])
 
@@ -94,7 +94,7 @@ class OperatorProcess:
         self.ask: Ask | None = None
         self.poison = b""
         """Messages that hold this end every process; a copy shows which those are."""
-        self.replaced = REPLACED
+        self.legacy_policy = LEGACY_POLICY
         self.pod = ""
         """The UID of its Pod: a process that is started in the one of another does not wait for its Lease."""
 
@@ -157,7 +157,7 @@ class OperatorProcess:
             shown=ALL_SHOWN,
             writers=WRITERS,
             start_from=StartFrom.ALL,
-            replaced=self.replaced,
+            legacy_policy=self.legacy_policy,
             ack_seconds=ACK_SECONDS,
             resync_seconds=RESYNC_SECONDS,
             soon_read=self.soon_read,

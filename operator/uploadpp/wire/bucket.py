@@ -1,4 +1,4 @@
-"""The bucket in which the service we replace keeps one record of each upload.
+"""The bucket in which the legacy service keeps one record of each upload.
 
 It is a key-value bucket of JetStream, written by go-micro: the key is the upload's id in base32, the value
 wraps the record in `{"key", "data", "metadata"}`. The service itself neither writes nor reads the metadata.

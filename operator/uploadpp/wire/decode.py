@@ -292,7 +292,7 @@ def _resume(envelope: Envelope, now: Millis, token: str = "", event_id: str = ""
 
 
 def _elsewhere(envelope: Envelope, sequence: int) -> Event | None:
-    """What the service we replace has published, which puts no mark on it."""
+    """What the legacy service has published, which puts no mark on it."""
     fields = _fields(envelope)
     upload_id = _upload_id(envelope, fields, required=False)
     if not upload_id:

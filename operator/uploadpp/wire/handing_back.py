@@ -1,4 +1,4 @@
-"""Giving the stream back: the consumer of the service we replace is made where it shall read on, ours go."""
+"""Giving the stream back: the consumer of the legacy service is made where it shall read on, ours go."""
 
 import contextlib
 from uuid import uuid4

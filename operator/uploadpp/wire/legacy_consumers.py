@@ -1,4 +1,4 @@
-"""The consumers of the service that we replace: who reads there, and where they stand (docs/adr/0043)."""
+"""The consumers of the legacy service: who reads there, and where they stand (docs/adr/0043)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ SERVERS_OWN = "_nats."
 STARTS = ("opt_start_seq", "opt_start_time")
 
 
-class OnReplacedService(StrEnum):
-    """What we do when the service that we replace comes back while we drive the stream."""
+class OnLegacyService(StrEnum):
+    """What we do when the legacy service comes back while we drive the stream."""
 
     HOLD = "Hold"
     CONTINUE = "Continue"
 
 
-class ReplacedConsumer(StrEnum):
+class LegacyConsumer(StrEnum):
     """What becomes of that service's place in the stream while nobody reads there."""
 
     KEEP = "Keep"
@@ -45,13 +45,13 @@ LOOK_SECONDS = 1.0
 class Policy:
     """What the settings say about that service."""
 
-    on_return: OnReplacedService = OnReplacedService.HOLD
-    consumer: ReplacedConsumer = ReplacedConsumer.ADVANCE
+    on_return: OnLegacyService = OnLegacyService.HOLD
+    consumer: LegacyConsumer = LegacyConsumer.ADVANCE
     look_seconds: float = LOOK_SECONDS
 
 
 DEFAULT_POLICY = Policy()
-ONLY_REPORT = Policy(OnReplacedService.CONTINUE, ReplacedConsumer.KEEP)
+ONLY_REPORT = Policy(OnLegacyService.CONTINUE, LegacyConsumer.KEEP)
 
 
 async def find(js: JetStreamContext) -> list[ConsumerInfo]:

@@ -64,7 +64,7 @@ MAX_ACK_PENDING = 250_000
 class StartFrom(StrEnum):
     """Where the very first consumer starts reading.
 
-    AUTO continues behind the service we replace if its consumer is there, and reads
+    AUTO continues behind the legacy service if its consumer is there, and reads
     everything if it is not: then nobody has worked on those uploads.
     """
 
@@ -326,7 +326,7 @@ async def consumer_exists(js: JetStreamContext, position: ConsumerPosition) -> b
 
 
 def legacy_members(consumers: list[ConsumerInfo]) -> list[str]:
-    """Durables of the service we replace that somebody is bound to: two drivers would ruin uploads (F14)."""
+    """Durables of the legacy service that somebody is bound to: two drivers would ruin uploads (F14)."""
     return [
         c.name for c in consumers if c.name in LEGACY_DURABLES and (c.push_bound or (c.num_waiting or 0) > 0)
     ]
@@ -370,7 +370,7 @@ async def _first_ever(
     if start_from is StartFrom.AUTO:
         legacy = [await _position(js, c, state) for c in consumers if c.name in LEGACY_DURABLES]
         if legacy:
-            log.info("continuing at the position of the replaced service", extra={"position": max(legacy)})
+            log.info("continuing at the position of the legacy service", extra={"position": max(legacy)})
             return max(legacy) + 1
     return max(state.first_seq, 1)
 

@@ -1,4 +1,4 @@
-"""What every kind of entry in the bucket of the service we replace becomes."""
+"""What every kind of entry in the bucket of the legacy service becomes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the service we replace does wrong (docs/findings.md), tried on the core.
+"""What the legacy service does wrong (docs/findings.md), tried on the core.
 
 Each test has the number of the finding and fails on the behaviour described there.
 """

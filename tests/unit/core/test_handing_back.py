@@ -1,4 +1,4 @@
-"""What an upload of every stage becomes when it is given back to the service we replace."""
+"""What an upload of every stage becomes when it is given back to the legacy service."""
 
 from typing import NamedTuple
 

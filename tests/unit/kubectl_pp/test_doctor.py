@@ -17,7 +17,7 @@ Json = dict[str, Any]
 @pytest.mark.parametrize(
     ("line", "verdict", "words"),
     [
-        ("uploadpp_replaced_service_members 1.0", Verdict.BAD, "is running"),
+        ("uploadpp_legacy_service_members 1.0", Verdict.BAD, "is running"),
         ("uploadpp_sealing_key_wrong 1.0", Verdict.BAD, "does not have the key"),
         ("uploadpp_settings_differ 1.0", Verdict.WARNING, "other steps"),
         (
@@ -39,7 +39,7 @@ def test_what_keeps_uploads_from_moving_is_bad(line: str, verdict: Verdict, word
     ("status", "body", "said"),
     [
         (200, b"OK\n", ""),
-        (503, b"on hold: the replaced service is running\n", "on hold: the replaced service is running"),
+        (503, b"on hold: the legacy service is running\n", "on hold: the legacy service is running"),
         (503, b"cannot publish: \x1b[2Jx", "cannot publish: \\x1b[2Jx"),
         (503, b'{"kind":"Status","message":"error trying to reach service"}', None),
         (503, b"<html>", None),

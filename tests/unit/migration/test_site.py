@@ -1,4 +1,4 @@
-"""Whether the service we replace still runs, as `uploadpp adopt` and `release` look for it."""
+"""Whether the legacy service still runs, as `uploadpp adopt` and `release` look for it."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ from nats.js.api import ConsumerConfig, ConsumerInfo, SequenceInfo
 
 from uploadpp.migration import site as module
 from uploadpp.migration.report import RefusedToRunError, Report
-from uploadpp.migration.site import Site, check_old_service
+from uploadpp.migration.site import Site, check_legacy_service
 from uploadpp.wire.stream import STREAM
 
 SITE = cast("Site", SimpleNamespace(js=None))
@@ -36,7 +36,7 @@ async def look(monkeypatch: pytest.MonkeyPatch, *seen: ConsumerInfo) -> int:
 
     monkeypatch.setattr(module, "list_consumers", listed)
     monkeypatch.setattr(module, "QUIET_SECONDS", 0.0)
-    await check_old_service(SITE, Report("adopt"), force=False)
+    await check_legacy_service(SITE, Report("adopt"), force=False)
     return looks
 
 

@@ -14,7 +14,7 @@ from uploadpp.telemetry.metrics import Metrics
 
 
 class Stream:
-    """Has no consumers; counts the looks for those of the old service."""
+    """Has no consumers; counts the looks for those of the legacy service."""
 
     looks = 0
 
@@ -29,7 +29,7 @@ class Stream:
 
 
 class Occupied(Stream):
-    """The old service reads there."""
+    """The legacy service reads there."""
 
     async def consumers_info(self, stream: str, offset: int = 0) -> list[ConsumerInfo]:
         config = ConsumerConfig(durable_name="postprocessing")

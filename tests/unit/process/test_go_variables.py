@@ -1,4 +1,4 @@
-"""Our variables against what the Go sources of the replaced service make of them.
+"""Our variables against what the Go sources of the legacy service make of them.
 
 The column "Go" was printed by the decoder of the service itself, `pkg/config/envdecode` of OpenCloud at
 ebba8614 (13 February 2025) with the `Config` of its `services/postprocessing`, compiled with Go 1.26.8. The

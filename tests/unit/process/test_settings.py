@@ -23,7 +23,7 @@ from uploadpp.process.operator_config import core_config, namespace_of, notes, s
 from uploadpp.process.setting_types import StorageChecks
 from uploadpp.process.settings import Settings, TracingType
 from uploadpp.storage.sources import Source
-from uploadpp.wire.legacy_consumers import OnReplacedService, ReplacedConsumer
+from uploadpp.wire.legacy_consumers import LegacyConsumer, OnLegacyService
 from uploadpp.wire.stream import StartFrom
 
 # A value that is not the default, as text and as what it must become.
@@ -55,8 +55,8 @@ VALUES: dict[str, tuple[str, Any]] = {
     "nats_tls_handshake_first": ("true", True),
     "nats_inbox_prefix": ("_INBOX_us.own", "_INBOX_us.own"),
     "start_from": ("NEW", StartFrom.NEW),
-    "on_replaced_service": ("continue", OnReplacedService.CONTINUE),
-    "replaced_consumer": ("REMOVE", ReplacedConsumer.REMOVE),
+    "on_legacy_service": ("continue", OnLegacyService.CONTINUE),
+    "legacy_consumer": ("REMOVE", LegacyConsumer.REMOVE),
     "stream_max_age": ("168h", 604_800_000),
     "namespace": ("team", "team"),
     "pod_uid": ("6f1c1a52-9d0e", "6f1c1a52-9d0e"),

@@ -1,6 +1,6 @@
 """What another service did to an upload: the log tells of it as it tells of our own events.
 
-The service we replace publishes the same events without a mark. It may have driven an upload
+The legacy service publishes the same events without a mark. It may have driven an upload
 before us, between two periods of ours, or beside us. What it started is started, and what
 it told the storage cannot be taken back. Neither says that a step has passed: only the answer does.
 """

@@ -1,4 +1,4 @@
-"""The service that we replace comes back while the operator drives its uploads, and goes again."""
+"""The legacy service comes back while the operator drives its uploads, and goes again."""
 
 import asyncio
 import urllib.error
@@ -14,7 +14,7 @@ from e2e.cluster.nats import NatsServer
 from e2e.cluster.natsversions import NEWEST, OLDEST
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import Driver, histories, log_lines, samples, start_working, until, until_reasons
-from tests.oldservice import OldService
+from tests.legacyservice import FakeLegacyService
 from uploadpp.testing.events import STREAM, new_message, resume, step_finished
 
 STEPS = ("virusscan",)
@@ -59,10 +59,10 @@ def answer(upload: str) -> bytes:
 
 
 @pytest.mark.each_nats
-async def test_it_holds_until_the_old_service_is_gone_and_goes_on_from_the_log(
+async def test_it_holds_until_the_legacy_service_is_gone_and_goes_on_from_the_log(
     make: Make, nats: NatsServer, nats_version: str, kubectl: Kubectl
 ) -> None:
-    """Nothing is started, nothing is finished; what the old service did meanwhile counts."""
+    """Nothing is started, nothing is finished; what the legacy service did meanwhile counts."""
     operator = make()
     async with Driver(nats.url) as driver:
         await start_working(operator)
@@ -70,12 +70,12 @@ async def test_it_holds_until_the_old_service_is_gone_and_goes_on_from_the_log(
         ours = [f"ours-{number}" for number in range(5)]
         await driver.upload(*ours)
         await until(lambda: started(driver, *ours))
-        async with OldService(nats.url, *STEPS, pulls=nats_version == NEWEST) as old:
-            await until_unready(operator, f"on hold: the replaced service is running ({old.durable})")
-            assert samples(operator.metrics(), "uploadpp_replaced_service_members") == {"": 1}
+        async with FakeLegacyService(nats.url, *STEPS, pulls=nats_version == NEWEST) as old:
+            await until_unready(operator, f"on hold: the legacy service is running ({old.durable})")
+            assert samples(operator.metrics(), "uploadpp_legacy_service_members") == {"": 1}
             assert samples(operator.metrics(), "uploadpp_shard_owned") == {'shard="0"': 0}
             driver.silent = False
-            for upload in ours:  # which the old service does not know
+            for upload in ours:  # which the legacy service does not know
                 await driver.say(answer(upload))
             await driver.upload("theirs-0", "theirs-1")
             await driver.until_released("theirs-0", "theirs-1")
@@ -101,7 +101,7 @@ async def test_it_holds_until_the_old_service_is_gone_and_goes_on_from_the_log(
     assert (going_on["StartedElsewhere"], going_on["FinishedElsewhere"]) == (2, 2)
 
 
-async def test_it_holds_when_nats_comes_back_with_the_old_service(make: Make, nats: NatsServer) -> None:
+async def test_it_holds_when_nats_comes_back_with_the_legacy_service(make: Make, nats: NatsServer) -> None:
     """As where both run in one binary: we are connected again at the same moment."""
     operator = make(UPLOADPP_SHARDS="3")
     async with Driver(nats.url) as driver:
@@ -111,7 +111,7 @@ async def test_it_holds_when_nats_comes_back_with_the_old_service(make: Make, na
         await driver.upload(*ours)
         await until(lambda: started(driver, *ours))
         await asyncio.to_thread(nats.restart, kill=True)
-        async with OldService(nats.url, *STEPS):
+        async with FakeLegacyService(nats.url, *STEPS):
             await until(lambda: held(operator), 30)
             driver.silent = False
             for upload in ours:
@@ -133,9 +133,9 @@ async def started(driver: Driver, *uploads: str) -> bool:
 
 
 def posted(kubectl: Kubectl) -> list[dict[str, dict[str, str]]]:
-    """The Events about the old service."""
+    """The Events about the legacy service."""
     found: list[dict[str, dict[str, str]]] = kubectl.json("get", "events")["items"]
-    return [each for each in found if str(each["reason"]) == "ReplacedServiceRuns"]
+    return [each for each in found if str(each["reason"]) == "LegacyServiceRuns"]
 
 
 async def test_a_second_replica_holds_as_well(make: Make, nats: NatsServer) -> None:
@@ -143,7 +143,7 @@ async def test_a_second_replica_holds_as_well(make: Make, nats: NatsServer) -> N
     first, second = make("operator-1"), make("operator-2")
     async with Driver(nats.url) as driver:
         await start_working(first, second)
-        async with OldService(nats.url, *STEPS):
+        async with FakeLegacyService(nats.url, *STEPS):
             await until(lambda: held(first, second))
             await asyncio.to_thread(first.stop)
             await until_unready(second, "on hold")
@@ -157,15 +157,15 @@ async def test_a_second_replica_holds_as_well(make: Make, nats: NatsServer) -> N
 async def held(*operators: Operator) -> bool:
     """Whether one of them holds, and none works."""
     texts = [each.metrics() for each in operators]
-    members = sum(sum(samples(text, "uploadpp_replaced_service_members").values()) for text in texts)
+    members = sum(sum(samples(text, "uploadpp_legacy_service_members").values()) for text in texts)
     return bool(members) and not sum(sum(samples(text, "uploadpp_shard_owned").values()) for text in texts)
 
 
 async def test_it_goes_on_beside_it_when_it_is_told_to(make: Make, nats: NatsServer) -> None:
-    operator = make(UPLOADPP_ON_REPLACED_SERVICE="Continue")
+    operator = make(UPLOADPP_ON_LEGACY_SERVICE="Continue")
     async with Driver(nats.url) as driver:
         await start_working(operator)
-        async with OldService(nats.url):  # without steps it releases at once
+        async with FakeLegacyService(nats.url):  # without steps it releases at once
             await until_unready(operator, "also processes this stream (postprocessing)")
             assert samples(operator.metrics(), "uploadpp_shard_owned") == {'shard="0"': 1}
             await driver.upload("both")
@@ -182,10 +182,10 @@ async def test_a_service_that_returns_by_mistake_begins_with_new_events(
     make: Make, nats: NatsServer, nats_version: str, kubectl: Kubectl, setting: str
 ) -> None:
     """Unless its place is kept: then it is given all that has happened since it was switched off."""
-    operator = make(UPLOADPP_REPLACED_CONSUMER=setting)
+    operator = make(UPLOADPP_LEGACY_CONSUMER=setting)
     pulls = nats_version == NEWEST
     async with Driver(nats.url) as driver:
-        async with OldService(nats.url, *STEPS, pulls=pulls) as old:
+        async with FakeLegacyService(nats.url, *STEPS, pulls=pulls) as old:
             await driver.upload("before")
             await driver.until_released("before")
         await driver.upload("between")  # read by nobody yet
@@ -196,7 +196,7 @@ async def test_a_service_that_returns_by_mistake_begins_with_new_events(
         await until_reasons(kubectl, dict.fromkeys(["between", *uploads], "Completed"))
         if setting != "Keep":
             await until(lambda: nothing_old(driver, old.durable, removed=setting == "Remove"), 60)
-        async with OldService(nats.url, *STEPS, pulls=pulls) as again:
+        async with FakeLegacyService(nats.url, *STEPS, pulls=pulls) as again:
             await until_unready(operator, "on hold")
             await driver.upload("new")
             await driver.until_released("new")

@@ -1,4 +1,4 @@
-"""The service we replace has driven the same stream: before us, between two periods of ours, or beside us."""
+"""The legacy service has driven the same stream: before us, between two periods of ours, or beside us."""
 
 from random import Random
 
@@ -7,13 +7,13 @@ import pytest
 from uploadpp.core.naming import resource_name
 from uploadpp.core.states import Stage
 from uploadpp.testing.configs import config, step
-from uploadpp.testing.oldservice import OldService
+from uploadpp.testing.legacy_service import FakeLegacyService
 from uploadpp.testing.services import Behaviour
 from uploadpp.testing.simulation import Simulation
 from uploadpp.testing.stream import Consumer
 from uploadpp.testing.stream_recorder import Record
 from uploadpp.testing.trace import logged_in
-from uploadpp.wire.legacy_consumers import Policy, ReplacedConsumer
+from uploadpp.wire.legacy_consumers import LegacyConsumer, Policy
 from uploadpp.wire.stream import LEGACY_DURABLES
 
 RUNS = 25
@@ -27,9 +27,9 @@ UPLOADS = 6
 WORDS = {"continue": 8.0, "retry": 3.0, "abort": 2.0, "delete": 1.0, "": 1.0}
 
 
-LOOKS = Policy(consumer=ReplacedConsumer.KEEP)
+LOOKS = Policy(consumer=LegacyConsumer.KEEP)
 NOTICED_SECONDS = 3.0
-"""Within so many seconds the operator has seen that the old service is there, whatever else it waits for."""
+"""Within so many seconds the operator has noticed the legacy service, whatever else it waits for."""
 
 
 class Handover:
@@ -45,7 +45,7 @@ class Handover:
             late=random.choice([0.0, 0.2]),
             release_fails=random.choice([0.0, 0.2]),
         )
-        self.old = OldService(self.sim.kernel, self.sim.journal, self.sim.config)
+        self.old = FakeLegacyService(self.sim.kernel, self.sim.journal, self.sim.config)
         self.over: set[str] = set()
 
     def uploads(self, first: int, seconds: float) -> None:
@@ -58,7 +58,7 @@ class Handover:
         self.sim.kernel.run_until(self.sim.kernel.now + seconds)
 
     def take_over(self) -> None:
-        """The old service ends, ours begins, and perhaps dies at once."""
+        """The legacy service ends, ours begins, and perhaps dies at once."""
         self.old.stop()
         sim = self.sim
         self.over |= {s.id for s in sim.world.sessions.values() if s.released or not s.open}
@@ -70,7 +70,7 @@ class Handover:
             process.machine.on_crash = lambda: sim.restart_after(self.random.choice([0.2, 30.0]))
 
     def comes_back(self) -> Consumer:
-        """The old service is started again beside us, and begins with new events."""
+        """The legacy service is started again beside us, and begins with new events."""
         place = self.sim.stream.add_consumer(LEGACY_DURABLES[0], self.sim.stream.last + 1)
         place.bound = self.old.running = True
         return place
@@ -147,7 +147,7 @@ def test_it_comes_back_while_we_work_and_goes_again(first: int) -> None:
         world = Handover(seed, {"continue": 8.0, "": 1.0})
         with logged_in(world.sim.trace):
             process = world.sim.start()
-            process.replaced = LOOKS
+            process.legacy_policy = LOOKS
             world.uploads(0, 6.0)
             world.passes(world.random.uniform(0.5, 10.0))
             place = world.comes_back()
@@ -157,9 +157,9 @@ def test_it_comes_back_while_we_work_and_goes_again(first: int) -> None:
             world.passes(world.random.uniform(0.5, 20.0))
             if world.random.random() < 0.3:
                 process.machine.kill()
-                world.sim.start().replaced = LOOKS
+                world.sim.start().legacy_policy = LOOKS
                 world.passes(5.0)
-            assert not world.ours(), "published while the old service runs"
+            assert not world.ours(), "published while the legacy service runs"
             world.old.stop()
             del world.sim.stream.consumers[place.name]
             world.check()

@@ -1,4 +1,4 @@
-"""The service that we replace, on a real NATS: it drives what it is told of, and remembers nothing we do.
+"""The legacy service, on a real NATS: it drives what it is told of, and remembers nothing we do.
 
 It reads as the real ones do: through the push consumer `postprocessing` with a queue group, acknowledging
 before it works, or in newer versions through the pull consumer `postprocessing-pull`.
@@ -18,7 +18,7 @@ from e2e.demo.wire import decode, encode
 STREAM = "main-queue"
 
 
-class OldService:
+class FakeLegacyService:
     """One process of it, for as long as the context lasts."""
 
     def __init__(self, url: str, *steps: str, pulls: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The service we replace, as far as the log shows it: it drives what it reads, and remembers nothing we do.
+"""The legacy service, as far as the log shows it: it drives what it reads, and remembers nothing we do.
 
 Its timers live in memory. Unlike the real one it finishes an upload once, however often a step
 answers: what it destroys itself is not what these worlds are about.
@@ -25,7 +25,7 @@ class _Record:
     finished: bool = False
 
 
-class OldService:
+class FakeLegacyService:
     """Drives uploads for as long as it is `running`; what comes meanwhile is never read."""
 
     def __init__(self, kernel: VirtualScheduler, journal: StreamRecorder, config: Config) -> None:
