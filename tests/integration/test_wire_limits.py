@@ -13,7 +13,7 @@ from nats.js.errors import APIError
 from e2e.cluster.instance import Instance
 from e2e.cluster.nats import NatsServer
 from uploadpp.core.sharding import Shard
-from uploadpp.ownership.legacy_service import LegacyService
+from uploadpp.ownership.legacy_service import LegacyServiceWatch
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.connection import NatsOptions, connect
@@ -174,7 +174,7 @@ async def test_two_installations_on_one_stream(
         js = await made(client)
         await fill(js, 10)
         place = await take_over(js, SHARD, 1, StartFrom.ALL, owner="first in cluster a")
-        second = LegacyService(js, Metrics(), owner="second in cluster b", idle_seconds=1.5)
+        second = LegacyServiceWatch(js, Metrics(), owner="second in cluster b", idle_seconds=1.5)
         async with reading(client, place) as reader:
             waiting = asyncio.create_task(second.wait())
             await until(lambda: "first in cluster a" in second.problem)
@@ -182,7 +182,7 @@ async def test_two_installations_on_one_stream(
             await until(lambda: reader.sequence == 10)
             await reader.acknowledge(6, 6)
             await client.flush()
-            own = LegacyService(js, Metrics(), owner="first in cluster a")
+            own = LegacyServiceWatch(js, Metrics(), owner="first in cluster a")
             await asyncio.wait_for(own.wait(), 5)
             assert own.problem == ""
             await asyncio.sleep(2)
@@ -198,7 +198,7 @@ async def test_the_first_is_told_of_a_second(instance: Instance, nats_version: s
     async with limited(instance, nats_version, "") as client:
         js = await made(client)
         await take_over(js, SHARD, 1, owner="first")
-        service = LegacyService(js, Metrics(), look_seconds=0.05, owner="first")
+        service = LegacyServiceWatch(js, Metrics(), look_seconds=0.05, owner="first")
         task = asyncio.create_task(service.run())
         place = await take_over(js, SHARD, 2, owner="second")
         async with reading(client, place):
@@ -212,4 +212,4 @@ async def test_consumers_from_before_owners_were_written_down_are_ours(
     async with limited(instance, nats_version, "") as client:
         js = await made(client)
         async with reading(client, await take_over(js, SHARD, 1)):
-            await asyncio.wait_for(LegacyService(js, Metrics(), owner="me").wait(), 5)
+            await asyncio.wait_for(LegacyServiceWatch(js, Metrics(), owner="me").wait(), 5)

@@ -84,7 +84,7 @@ async def _nothing(consumers: list[ConsumerInfo]) -> str:
     return ""
 
 
-class LegacyService:
+class LegacyServiceWatch:
     """Looks for members of the legacy service, and for other installations."""
 
     def __init__(  # noqa: PLR0913 -- what is looked at, how often, and what comes of it

@@ -19,7 +19,7 @@ from uploadpp.kube.errors import OlderStoreError
 from uploadpp.kube.lease import Lease
 from uploadpp.ownership.dependencies import Dependencies
 from uploadpp.ownership.drain import ended, release_lease, wait_for_writes, wait_until_drained
-from uploadpp.ownership.legacy_service import LegacyNews, LegacyService
+from uploadpp.ownership.legacy_service import LegacyNews, LegacyServiceWatch
 from uploadpp.ownership.membership import Membership
 from uploadpp.ownership.past import check_past
 from uploadpp.ownership.position_note import PositionNote
@@ -60,7 +60,7 @@ class Ownership:
         self.limit = components.limit
         looking = (self._js, deps.metrics, deps.legacy_policy.look_seconds, deps.owner)
         told = LegacyNews(components.news, deps.held_for)
-        self._legacy = LegacyService(*looking, policy=deps.legacy_policy, client=deps.client, news=told)
+        self._legacy = LegacyServiceWatch(*looking, policy=deps.legacy_policy, client=deps.client, news=told)
         process, counter = components.router.on_message, deps.metrics.messages_set_aside
         self._rehearsal = Rehearsal(deps.rehearse, process, components.acks, counter, components.news)
         window = FullWindow(components.overfull, components.refusals, deps.monotonic)

@@ -9,7 +9,7 @@ from nats.js.api import ConsumerConfig, ConsumerInfo
 from nats.js.errors import NotFoundError
 
 from uploadpp.ownership import legacy_service
-from uploadpp.ownership.legacy_service import FULL_SECONDS, LegacyService
+from uploadpp.ownership.legacy_service import FULL_SECONDS, LegacyServiceWatch
 from uploadpp.telemetry.metrics import Metrics
 
 
@@ -42,7 +42,9 @@ async def test_whom_we_wait_for_is_said_again(
 ) -> None:
     """The log holds back what it has said within half a minute, also before the hold began."""
     monkeypatch.setattr(legacy_service, "REPEAT_SECONDS", 0.02)
-    waiting = asyncio.create_task(LegacyService(cast("Any", Occupied()), Metrics(), look_seconds=0.01).wait())
+    waiting = asyncio.create_task(
+        LegacyServiceWatch(cast("Any", Occupied()), Metrics(), look_seconds=0.01).wait()
+    )
     async with asyncio.timeout(10):
         while len([each for each in caplog.records if "still running" in each.message]) < 3:  # noqa: ASYNC110 -- nothing tells
             await asyncio.sleep(0.005)
@@ -51,7 +53,7 @@ async def test_whom_we_wait_for_is_said_again(
 
 async def test_what_is_wrong_is_looked_at_until_it_is_mended() -> None:
     stream, wrong = Stream(), ["paused", "paused", "paused"]
-    service = LegacyService(cast("Any", stream), Metrics(), look_seconds=0.01)
+    service = LegacyServiceWatch(cast("Any", stream), Metrics(), look_seconds=0.01)
 
     async def check(_: list[ConsumerInfo]) -> str:
         return wrong.pop() if wrong else ""

@@ -12,7 +12,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from e2e.cluster.instance import Instance
 from e2e.cluster.nats import NatsServer
 from uploadpp.core.commands import Notice
-from uploadpp.ownership.legacy_service import LegacyNews, LegacyService, LegacyServiceError
+from uploadpp.ownership.legacy_service import LegacyNews, LegacyServiceError, LegacyServiceWatch
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire import legacy_consumers
 from uploadpp.wire.legacy_consumers import Policy, Readers, advance, find, is_behind, remove
@@ -21,7 +21,7 @@ from uploadpp.wire.stream import LEGACY_DURABLES, STREAM, ensure_stream
 pytestmark = pytest.mark.each_nats
 
 
-async def until(service: LegacyService, *, problem: bool) -> None:
+async def until(service: LegacyServiceWatch, *, problem: bool) -> None:
     async with asyncio.timeout(20):
         while bool(service.problem) is not problem:  # noqa: ASYNC110 -- a test may poll
             await asyncio.sleep(0.02)
@@ -32,7 +32,7 @@ async def test_it_comes_back_and_goes_again(nats: NatsServer, caplog: pytest.Log
     metrics = Metrics()
     try:
         await ensure_stream(ours.jetstream(timeout=1))
-        service = LegacyService(ours.jetstream(timeout=1), metrics, look_seconds=0.05)
+        service = LegacyServiceWatch(ours.jetstream(timeout=1), metrics, look_seconds=0.05)
         await asyncio.wait_for(service.wait(), 10)
         running = asyncio.create_task(service.run())
         await theirs.jetstream().subscribe(STREAM, "postprocessing", durable="postprocessing")
@@ -63,7 +63,9 @@ async def test_it_ends_the_work_when_it_is_to_hold(nats: NatsServer) -> None:
     try:
         await ensure_stream(ours.jetstream())
         told = LegacyNews(news.append)
-        service = LegacyService(ours.jetstream(), Metrics(), look_seconds=0.05, policy=Policy(), news=told)
+        service = LegacyServiceWatch(
+            ours.jetstream(), Metrics(), look_seconds=0.05, policy=Policy(), news=told
+        )
         await asyncio.wait_for(service.wait(), 10)
         running = asyncio.create_task(service.run())
         await theirs.jetstream().subscribe(STREAM, "postprocessing", durable="postprocessing")
@@ -185,7 +187,9 @@ async def test_a_place_that_cannot_be_made_again_is_made_by_the_service(
         await ensure_stream(js)
         await js.pull_subscribe(STREAM, durable="postprocessing-pull", stream=STREAM)
         await js.publish(STREAM, b"an old event")
-        service = LegacyService(ours.jetstream(), Metrics(), look_seconds=0.05, policy=Policy(), client=ours)
+        service = LegacyServiceWatch(
+            ours.jetstream(), Metrics(), look_seconds=0.05, policy=Policy(), client=ours
+        )
         await asyncio.wait_for(service.wait(), 10)
         service.go_on(Read())
         running = asyncio.create_task(service.run())
