@@ -105,7 +105,7 @@ DIFFERENT = (
     ),
     ("a space behind a comma between addresses", "cannot connect", "ignores the space"),
 )
-"""`tests/unit/process/test_go_variables.py` holds both sides to it."""
+"""`tests/unit/process/test_settings_go_variables.py` holds both sides to it."""
 
 STEPS = """
 ## Settings of one step

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from uploadpp.process.settings import Settings
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 def test_nothing_generated_is_out_of_date() -> None:

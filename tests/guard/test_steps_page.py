@@ -17,7 +17,7 @@ from uploadpp.steps.testing.delivery import Delivery
 from uploadpp.steps.testing.loopback import Download
 from uploadpp.steps.trial import Exit, add_try_flags
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "steps.md").read_text()
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "steps.md").read_text()
 
 
 def blocks(language: str) -> list[str]:

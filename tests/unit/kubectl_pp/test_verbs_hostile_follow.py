@@ -24,7 +24,7 @@ from kubectl_pp.ui.model import Model
 from kubectl_pp.ui.stream import Stream
 from kubectl_pp.upload import Upload
 from tests.property.test_hostile_input import DRIVEN, paths
-from tests.unit.kubectl_pp.test_hostile_answers import (
+from tests.unit.kubectl_pp.test_verbs_hostile_answers import (
     GOOD,
     KINDS,
     ODD,

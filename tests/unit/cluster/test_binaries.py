@@ -216,7 +216,7 @@ golang.build = build
 binaries.resolve("etcd")
 """
     command = [sys.executable, "-c", script, str(sandbox / "builds")]
-    both = [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for _ in range(2)]
+    both = [subprocess.Popen(command, cwd=Path(__file__).parents[3]) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     assert (sandbox / "builds").read_text() == "x"
 
