@@ -13,7 +13,7 @@ import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.pipeline.test_replaying import CONFIG, NOW
+from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from tests.unit.resources.test_event_handler import Side, resource
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.inputs import CleanUpload, StepFinished, UploadReady

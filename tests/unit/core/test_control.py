@@ -6,6 +6,7 @@ from uploadpp.core.commands import NoticeType, ResumeStep
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Resume, SpecChanged
 from uploadpp.core.model import Control, Millis, RestartRequest, StepPlan
+from uploadpp.core.rules.control import concerns
 from uploadpp.core.states import (
     CancelPolicy,
     DesiredState,
@@ -358,3 +359,14 @@ def test_outcome_of_a_release_after_resume_is_what_was_decided() -> None:
     story = begun()
     story.resumed()
     assert story.upload.outcome is Outcome.CONTINUE
+
+
+def test_a_resume_of_a_step_concerns_who_is_in_it_or_has_asked_for_it() -> None:
+    upload = begun("a", "b").upload
+    asked = evolve(
+        upload,
+        control=Control(restart=RestartRequest(token="t1", mode=RestartMode.RESUME_STEP), generation=2),
+    )
+    assert concerns(upload, Resume(step="a"))
+    assert not concerns(upload, Resume(step="b", token="t1"))
+    assert concerns(asked, Resume(step="b", token="t1"))

@@ -5,6 +5,7 @@ import pytest
 from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.decision import AnyDecision
 from uploadpp.core.inputs import FinishedElsewhere, StartedElsewhere
+from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.states import Ignored, Stage, StepReason, StepState
 from uploadpp.testing.builders import START, UploadScenario, arrival, begun, config_of, placeless
@@ -113,3 +114,11 @@ def test_only_a_release_waits_for_the_end_of_a_delay(outcome: str, cut: str) -> 
     names = [plan.name for plan in story.upload.plan]
     reasons = dict(zip(names, [step.reason for step in story.upload.steps], strict=True))
     assert [name for name in names if reasons[name] is StepReason.FINISHED_ELSEWHERE] == [cut]
+
+
+def test_a_delay_that_another_service_starts_too_is_ours_alone() -> None:
+    story = begun("delay")
+    decision = decide(story.upload, story.upload.id, StartedElsewhere("delay", 60), story.now, story.config)
+    assert story.upload.stage is Stage.DELAYING
+    assert decision.ignored is Ignored.DUPLICATE
+    assert decision.upload == story.upload

@@ -2,6 +2,7 @@
 
 import pytest
 
+from uploadpp.core.evolve import evolve
 from uploadpp.core.lease_claim import Claim, Record, claim, identity, pod_of, record_of
 
 OWN_SECONDS = 15.0
@@ -154,3 +155,52 @@ class TestRecordOf:
     def test_words_of_another_type_are_told_apart_as_text(self, value: object) -> None:
         found = record_of({"holderIdentity": value, "renewTime": value}, OWN_SECONDS)
         assert (found.holder, found.renewed) == (str(value), str(value))
+
+
+RECORD = Record(holder="other", renewed="r", duration_seconds=15, transitions=1)
+
+
+@pytest.mark.parametrize(
+    ("record", "now", "answer"),
+    [
+        (None, 0, Claim.TAKE),
+        (evolve(RECORD, holder=""), 0, Claim.TAKE),
+        (evolve(RECORD, holder="me"), 99, Claim.KEEP),
+        (RECORD, 24.9, Claim.WAIT),
+        (RECORD, 25, Claim.TAKE),
+    ],
+)
+def test_a_lease_is_taken_when_its_holder_was_silent_for_long_enough(
+    record: Record | None, now: float, answer: Claim
+) -> None:
+    assert claim(record, "me", seen_at=10, now=now) is answer
+
+
+@pytest.mark.parametrize(
+    ("holder", "me", "expected"),
+    [
+        (identity("a", "pod-1", "x"), identity("a", "pod-1", "y"), Claim.TAKE),
+        (identity("a", "pod-1", "x"), identity("a", "pod-1", "x"), Claim.KEEP),
+        (identity("a", "pod-1", "x"), identity("a", "pod-2", "y"), Claim.WAIT),
+        (identity("a", "pod-1", "x"), identity("a", "", "y"), Claim.WAIT),
+        (identity("a", "", "x"), identity("a", "pod-1", "y"), Claim.WAIT),
+        (identity("a", "", "x"), identity("a", "", "y"), Claim.WAIT),
+        (identity("a_b.c", "", "x"), identity("a_b.c", "", "y"), Claim.WAIT),
+    ],
+)
+def test_only_a_holder_of_our_own_pod_is_not_waited_for(holder: str, me: str, expected: Claim) -> None:
+    """The kubelet has seen its end; no other Pod ever has that UID."""
+    assert claim(evolve(RECORD, holder=holder), me, seen_at=0, now=0) is expected
+
+
+@pytest.mark.parametrize(
+    ("host", "pod", "name"),
+    [
+        ("node-1", "", "node-1_x7"),
+        ("node-1", "6f1c-2b", "node-1_6f1c-2b.x7"),
+        ("a_b.c", "d.e", "a_b.c_d.e.x7"),
+    ],
+)
+def test_a_holder_is_named_after_its_pod_if_it_has_one(host: str, pod: str, name: str) -> None:
+    assert identity(host, pod, "x7") == name
+    assert pod_of(name) == pod

@@ -11,6 +11,7 @@ from uploadpp.core.lease_claim import identity, pod_of
 from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION, is_label, resource_name
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.paths import api_path
+from uploadpp.testing.builders import UPLOAD_ID
 
 ODD = (
     "../../etc/passwd",
@@ -95,3 +96,32 @@ def test_a_holder_has_a_name_that_the_others_listen_to(host: str) -> None:
 def test_names_that_stand_in_resources_never_change() -> None:
     """Another version has written them, or will read them."""
     assert (ADOPTED_ANNOTATION, ENDED_ANNOTATION) == ("uploadpp.io/adopted", "uploadpp.io/ended")
+
+
+@pytest.mark.parametrize(
+    ("upload_id", "plain"),
+    [
+        (UPLOAD_ID, True),
+        ("a", True),
+        ("a" * 63, True),
+        ("a" * 64, False),
+        ("A", False),
+        ("-a", False),
+        ("a-", False),
+        ("a/b", False),
+        ("", False),
+        ("u-1", False),
+        ("größe", False),
+    ],
+    ids=range(11),
+)
+def test_names_of_resources(upload_id: str, *, plain: bool) -> None:
+    name = resource_name(upload_id)
+    assert (name == upload_id) is plain
+    assert plain or (name.startswith("u-") and len(name) == 34)
+    assert resource_name(upload_id + "x") != name
+
+
+def test_the_name_of_a_resource_never_changes() -> None:
+    """An upload is found by it after an update of the operator."""
+    assert resource_name("größe") == "u-d353a2671b67afff0941ae456e5c76e9"

@@ -1,13 +1,16 @@
 """Events of ours that are ahead of what was stored: what had led to them is found, whatever hides it."""
 
+from dataclasses import replace
+
 import pytest
 
-from uploadpp.core.commands import Kind
+from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Published
-from uploadpp.core.model import Control, Millis, StepPlan
+from uploadpp.core.machine import decide
+from uploadpp.core.model import Control, Millis, RestartRequest, StepPlan
 from uploadpp.core.plan_text import Planned
-from uploadpp.core.states import DesiredState, Stage, StepReason, StepState
+from uploadpp.core.states import CancelPolicy, DesiredState, Outcome, Stage, StepReason, StepState
 from uploadpp.testing.builders import UploadScenario, begun, config_of, mark_of, meet
 
 DELAY = StepPlan(name="delay", delay=Millis(2_000))
@@ -75,3 +78,27 @@ def test_a_delay_that_is_over_has_not_failed_to_answer() -> None:
         (StepState.SUCCEEDED, None),
         (StepState.SKIPPED, StepReason.UNANSWERED),
     ]
+
+
+@pytest.mark.parametrize("token", ["t2", "", "t1"])
+def test_a_request_counts_as_seen_when_its_command_is_met(token: str) -> None:
+    """The replay came to the same abort by the cancellation alone; the log knows of the request."""
+    story = UploadScenario(config_of())
+    story.arrives()
+    control = Control(
+        desired=DesiredState.CANCELLED,
+        cancel_policy=CancelPolicy.ABORT,
+        restart=RestartRequest(token="t2"),
+        generation=2,
+    )
+    aborted = evolve(
+        story.upload, control=control, outcome=Outcome.ABORT, finishes=2, stage=Stage.AWAITING_READY
+    )
+    mark = Mark(Kind.FINISH, aborted.received_at, aborted.run, 2, Outcome.ABORT, token)
+    unproven = evolve(aborted, log=evolve(aborted.log, start=None))
+    decision = decide(unproven, unproven.id, Published(mark, 70), story.now, replace(story.config))
+    assert decision.commands == ()
+    assert decision.upload is not None
+    assert decision.upload.log.start == 70
+    seen = ("t2", 2) if token == "t2" else ("", 1)
+    assert (decision.upload.observed_token, decision.upload.observed_generation) == seen

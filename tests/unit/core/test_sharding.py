@@ -3,6 +3,7 @@
 import pytest
 
 from uploadpp.core.sharding import BUCKETS, Shard, bucket_label, bucket_of, shares
+from uploadpp.testing.builders import UPLOAD_ID
 
 COUNTS = (1, 2, 3, 5, 63, 64)
 IDS = tuple(f"upload-{number}" for number in range(500))
@@ -90,3 +91,30 @@ class TestShares:
 
     def test_are_the_same_whatever_order_the_replicas_are_seen_in(self) -> None:
         assert shares({"a": 1, "b": 1}, 3) == shares({"b": 1, "a": 1}, 3) == {"a": 2, "b": 1}
+
+
+def test_every_upload_belongs_to_one_shard() -> None:
+    ids = [f"upload-{n}" for n in range(200)]
+    for count in (1, 2, 5):
+        owners = [[i for i in range(count) if Shard(i, count).owns(each)] for each in ids]
+        assert all(len(each) == 1 for each in owners)
+        assert {each[0] for each in owners} == set(range(count))
+    assert {bucket_of(each) for each in ids} <= set(range(BUCKETS))
+
+
+def test_the_bucket_of_an_upload_never_changes() -> None:
+    """It is a label of its resource, and other versions look for it there."""
+    assert BUCKETS == 64
+    known = {"": 2, "a": 18, "größe": 39, UPLOAD_ID: 19}
+    assert {each: bucket_of(each) for each in known} == known
+
+
+def test_names_of_a_shard() -> None:
+    assert (Shard().selector, Shard().lease_name, Shard().consumer_prefix) == (
+        "",
+        "uploadpp-shard-0",
+        "uploadpp-0-e",
+    )
+    second = Shard(1, 2)
+    assert second.selector.startswith("uploadpp.io/bucket notin (00,02,04,")
+    assert (second.lease_name, second.consumer_prefix) == ("uploadpp-shard-1", "uploadpp-1of2-e")

@@ -15,7 +15,7 @@ import pytest
 
 from kubectl_pp import client as module
 from kubectl_pp import selection
-from kubectl_pp.client import Client
+from kubectl_pp.client import Client, pause
 from kubectl_pp.errors import PluginError, UnavailableError
 from kubectl_pp.proxy import Proxy
 from kubectl_pp.screen import Screen
@@ -153,3 +153,18 @@ def test_a_field_that_nobody_can_select_by_is_an_error_as_in_kubectl() -> None:
         pytest.raises(PluginError, match=r"spec\.nonsense"),
     ):
         client.items("/x", {"fieldSelector": "spec.nonsense=1"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        ("1", 1.0),
+        ("3600", 5.0),
+        ("9" * 5000, 5.0),
+        ("-1", 0.2),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 0.2),
+        (None, 0.2),
+    ],
+)
+def test_no_server_makes_us_wait_for_long(asked: str | None, seconds: float) -> None:
+    assert pause(asked, 1) == seconds

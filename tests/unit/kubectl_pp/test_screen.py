@@ -1,8 +1,13 @@
 """How much of a line a terminal has room for."""
 
-import pytest
+from unicodedata import category
 
-from kubectl_pp.screen import clip, columns_of, crop, wrap
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubectl_pp.screen import MAX_SHOWN, clip, columns_of, crop, harmless, safe, wrap
+from uploadpp.core.text import clean
 
 
 @pytest.mark.parametrize(
@@ -58,3 +63,22 @@ def test_lines_are_broken_by_columns() -> None:
         "    \u6f22\u5b57\u66f8 \u6f22\u5b57\u66f8 \u6f22\u5b57\u66f8",
         "    x",
     ]
+
+
+def test_nothing_of_a_file_name_reaches_the_terminal() -> None:
+    assert harmless("a\x1b[2J\r\n\x07\x9bb") == "a\\x1b[2J\\r\\n\\x07\\x9bb"
+
+
+@given(st.text(alphabet="ab \t"), st.integers(20, 60))
+def test_wrapped_text_is_the_text(text: str, width: int) -> None:
+    lines = wrap(text, width)
+    assert " ".join(lines).split() == text.split()
+    assert all(len(line) <= width or " " not in line for line in lines)
+    assert len(clip(text, 10)) <= 10
+
+
+@given(st.text(max_size=300))
+def test_the_plugin_and_the_operator_show_text_alike(text: str) -> None:
+    assert harmless(text) == clean(text, MAX_SHOWN)
+    shown = safe(text).replace("\n", "")
+    assert "\x1b[" in text or all(char.isprintable() or category(char) == "Zs" for char in shown)

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.ownership.test_wiring import World
-from tests.unit.pipeline.test_replaying import NOW
+from tests.unit.pipeline.test_router_replay import NOW
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.errors import OlderStoreError
 from uploadpp.kube.lease import LeaseLostError

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.pipeline.test_replaying import CONFIG, NOW
+from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.api.codec import ALL_SHOWN
 from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.config import Config

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.pipeline.test_replaying import CONFIG, NOW
+from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Absent, Input
 from uploadpp.core.states import Stage

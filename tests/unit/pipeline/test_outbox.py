@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.pipeline.test_replaying import CONFIG, NOW
+from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.commands import Kind, Mark, StartStep
 from uploadpp.core.model import Millis
 from uploadpp.pipeline.acks import PendingMessage

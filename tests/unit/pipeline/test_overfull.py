@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.pipeline.test_replaying import CONFIG, NOW
+from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.inputs import CleanUpload
 from uploadpp.kube.errors import ApiError, Refusal, RefusedError
 from uploadpp.kube.store import Stored

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import pytest
 
-from tests.unit.pipeline.test_replaying import CONFIG, NOW
+from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.model import Millis
 from uploadpp.core.sharding import Shard
 from uploadpp.core.states import Stage

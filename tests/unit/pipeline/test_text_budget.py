@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from tests.unit.pipeline.test_replaying import NOW, make
+from tests.unit.pipeline.test_router_replay import NOW, make
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Origin
 from uploadpp.pipeline.text_budget import BUDGET, COUNTED, LARGE, TextBudget

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.pipeline.test_replaying import CONFIG, NOW
+from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.kube.errors import Refusal
 from uploadpp.kube.store import Stored
 from uploadpp.pipeline.acks import PendingMessage

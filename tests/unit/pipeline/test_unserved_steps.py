@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.pipeline.test_replaying import CONFIG, NOW
+from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.conditions import Unserved
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis

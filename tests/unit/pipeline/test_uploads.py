@@ -1,6 +1,6 @@
 """The table of uploads: coming, going, and who is told."""
 
-from tests.unit.pipeline.test_replaying import CONFIG, NOW
+from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.inputs import CleanUpload
 from uploadpp.core.naming import resource_name
 from uploadpp.testing.events import UPLOAD, arrival, message

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.pipeline.test_replaying import CONFIG, NOW
+from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.sharding import BUCKET_LABEL, bucket_label
 from uploadpp.kube.errors import RefusedError
 from uploadpp.kube.store import Stored

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.pipeline.test_replaying import BOTH, CONFIG, NOW
+from tests.unit.pipeline.test_router_replay import BOTH, CONFIG, NOW
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.conditions import Unserved
 from uploadpp.core.model import Millis, Origin, Upload

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from tests.unit.pipeline.test_replaying import CONFIG, NOW
+from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.naming import resource_name
 from uploadpp.kube.store import Stored
 from uploadpp.resources import forgotten as forgotten_module

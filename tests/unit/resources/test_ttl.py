@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.pipeline.test_replaying import NOW
+from tests.unit.pipeline.test_router_replay import NOW
 from tests.unit.resources.test_event_handler import Side, driven
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import CleanUpload
