@@ -14,10 +14,10 @@ from e2e.cluster.nats import NatsServer
 from e2e.cluster.service import Service
 from e2e.demo.clamav import ClamavUnavailableError, ClamdServer
 from e2e.demo.screen import Screen
-from e2e.demo.steps.scanners import StandIn
+from e2e.demo.steps.scanners import STAND_IN
 from e2e.demo.steps.service import READY
 from e2e.demo.stories import FAULTS, SETTINGS, STEP_PACE, Wave
-from e2e.operator_process import Operator, OperatorOptions
+from e2e.operator_process import Operator, OperatorOptions, plain_environment
 from e2e.paths import REPO
 
 NAMESPACE = "demo"
@@ -27,10 +27,9 @@ FOLDER = Path(os.environ.get("UPLOADPP_DEMO_FOLDER") or REPO / ".demo")  # tests
 class StepService(Service):
     """A step service as a process."""
 
-    port_names = ()
-
-    def __init__(self, instance: Instance, step: str, *arguments: str) -> None:
+    def __init__(self, instance: Instance, step: str, nats: NatsServer, *arguments: str) -> None:
         super().__init__(instance, step)
+        self._nats = nats
         self._arguments = arguments
 
     def argv(self) -> list[str]:
@@ -38,8 +37,15 @@ class StepService(Service):
         return [sys.executable, "-m", f"e2e.demo.steps.{self.name}", *self._arguments]
 
     def environment(self) -> Mapping[str, str]:
-        """Ours, where the code is, and how slowly to work."""
-        return {**os.environ, "PYTHONPATH": str(REPO), "STEP_PACE": STEP_PACE}
+        """Ours, where the code and NATS are, how slowly to work, and where the kit serves its probes."""
+        return {
+            **plain_environment(),
+            "PYTHONPATH": str(REPO),
+            "STEP_PACE": STEP_PACE,
+            "OCIS_EVENTS_ENDPOINT": self._nats.address,
+            "UPLOADPP_STEP_DEBUG_ADDR": f"127.0.0.1:{self.port()}",
+            "UPLOADPP_LOG_FORMAT": "text",
+        }
 
     def ready(self) -> bool:
         """Whether it has said that it listens."""
@@ -89,14 +95,14 @@ class Stage:
         try:
             clamd = ClamdServer(self.instance)
         except ClamavUnavailableError as error:
-            self._screen.say(f"  scanner: {StandIn.name} ({error})")
+            self._screen.say(f"  scanner: {STAND_IN} ({error})")
         else:
             clamd.start()
-            scan.append(f"--clamd={clamd.socket}")
+            scan.append(f"--clamd=unix:{clamd.socket}")
             self._screen.say("  scanner: ClamAV (a clamd of our own, which knows the EICAR test virus)")
         services = (
-            StepService(self.instance, "policies", self.nats.url),
-            StepService(self.instance, "virusscan", self.nats.url, *scan),
+            StepService(self.instance, "policies", self.nats, self.nats.url),
+            StepService(self.instance, "virusscan", self.nats, *scan),
         )
         for service in services:
             service.launch()

@@ -5,7 +5,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +19,13 @@ from e2e.cluster.nats import NatsServer
 from e2e.cluster.waiting import wait_until
 from e2e.demo.sessions import Place
 from e2e.demo.steps.policies import check
-from e2e.demo.steps.scanners import StandIn, eicar
+from e2e.demo.steps.scanners import eicar
 from e2e.demo.steps.service import serving
-from e2e.demo.steps.virusscan import VirusScan
 from e2e.demo.storage import Storage
 from e2e.demo.wire import Event, read_all
 from e2e.operator_process import Operator, OperatorOptions
+from e2e.paths import REPO
+from tests.stepbench import StepProcess
 
 KILLS = 12
 ROUNDS = 6
@@ -127,17 +128,6 @@ def expected(kind: Kind) -> Result:
     )
 
 
-class SlowScanner(StandIn):
-    """Takes its time, so that kills meet running steps."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-
-    async def scan(self, content: AsyncIterator[bytes]) -> str:
-        await asyncio.sleep(self._chance.uniform(0, 0.4))
-        return await super().scan(content)
-
-
 def file_name(name: str, kind: Kind) -> str:
     """The file name of an upload; each has its own, because faults of the scanner go by it."""
     return name + kind.extension
@@ -201,11 +191,7 @@ async def run_uploads(
 ) -> dict[str, Result]:
     """Send all uploads and say what became of each, with the operator killed meanwhile or not."""
     chance = random.Random(SEED)  # noqa: S311  # repeatable, not secret
-    scan = VirusScan(SlowScanner(chance), {file_name(n, k): k.failing_scans for n, k in UPLOADS})
-    async with (
-        serving(storage.nats_url, "policies", check),
-        serving(storage.nats_url, "virusscan", scan.check),
-    ):
+    async with serving(storage.nats_url, "policies", check):
         uploading = asyncio.create_task(upload_all(storage, SPAN if kill else 1.0))
         if kill:
             working_lives = await kill_often(operator, storage, chance)
@@ -231,6 +217,15 @@ def result(upload: str, events: Sequence[Event], storage: Storage, status: str) 
     )
 
 
+@pytest.fixture
+def scanner(instance: Instance, nats: NatsServer) -> StepProcess:
+    """A step of the kit, not started yet. It takes its time, so that kills meet running steps."""
+    faults = [f"--fault={file_name(name, kind)}:{kind.failing_scans}" for name, kind in UPLOADS]
+    environment = {"PYTHONPATH": str(REPO), "STEP_PACE": "0.2"}
+    argv = ["-m", "e2e.demo.steps.virusscan", *faults]
+    return StepProcess(instance, nats, argv, name="virusscan", environment=environment)
+
+
 async def make_stream(nats: NatsServer) -> None:
     """A stream that forgets message ids at once: exactly once must not be the server's merit."""
     client = await nats_client.connect(nats.url)
@@ -253,9 +248,16 @@ def operator(
 
 @pytest.mark.parametrize("kill", [False, True])
 async def test_kills_change_nothing(
-    operator: Operator, nats: NatsServer, kubectl: Kubectl, tmp_path: Path, *, kill: bool
+    operator: Operator,
+    scanner: StepProcess,
+    nats: NatsServer,
+    kubectl: Kubectl,
+    tmp_path: Path,
+    *,
+    kill: bool,
 ) -> None:
     await make_stream(nats)
+    await asyncio.to_thread(scanner.start)
     async with Storage(tmp_path, nats.url) as storage:
         found = await run_uploads(operator, storage, kubectl, kill=kill)
     wrong = {name: found[name] for name, kind in UPLOADS if found[name] != expected(kind)}

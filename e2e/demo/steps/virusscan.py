@@ -1,70 +1,43 @@
-"""The step `virusscan`: downloads the file and gives it to a scanner. Only a clear "clean" is clean."""
+"""The step `virusscan`, made with the kit: a clamd scans the file, or a stand-in where there is none.
+
+Its own arguments are below. All others are those of every step of the kit: `--help` lists them.
+"""
 
 import argparse
 import asyncio
-import logging
+import os
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from http import HTTPStatus
-from pathlib import Path
 
-import aiohttp
-
-from e2e.demo.steps.scanners import Clamd, ScanError, Scanner, StandIn
-from e2e.demo.steps.service import Answer, serve_forever, set_up_logging
-from e2e.demo.wire import Event
+from e2e.demo.steps.scanners import stand_in
+from uploadpp.steps import Retry, Step, Upload, Verdict
+from uploadpp.steps.clamd import Address
+from uploadpp.steps.decorator import CONCURRENCY, TIMEOUT_SECONDS
+from uploadpp.steps.judge import Work
+from uploadpp.steps.virusscan import Virusscan, VirusscanOptions
 
 STEP = "virusscan"
-_DOWNLOAD_TIMEOUT = aiohttp.ClientTimeout(total=300, sock_read=30)
-_log = logging.getLogger(__name__)
+BUSY = "the scanner is busy (a fault switched on by hand)"
 
 
-class VirusScan:
-    """One scanner at work.
+def virusscan(scan: Work = stand_in, faults: Mapping[str, int] | None = None, pace: float = 0.0) -> Step:
+    """The step, for a scanner.
 
-    `faults` is for demonstrations and tests: the first scans of a file of that name fail so often.
+    Args:
+        scan: what looks at a file.
+        faults: file names, and how many of their first scans fail; for demonstrations and tests.
+        pace: seconds that every scan takes longer, for people who want to watch.
     """
+    failures_left = Counter(faults or {})
 
-    def __init__(self, scanner: Scanner, faults: Mapping[str, int] | None = None) -> None:
-        self.scanner = scanner
-        self._failures_left = Counter(faults or {})
+    async def check(upload: Upload) -> Verdict:
+        await asyncio.sleep(pace)
+        if failures_left[upload.filename] > 0:
+            failures_left[upload.filename] -= 1
+            return Retry(BUSY)
+        return await scan(upload)
 
-    async def check(self, event: Event) -> Answer:
-        """Answer one start: infected means delete, and everything that went wrong means retry."""
-        try:
-            signature = await self._scan(event)
-        except (aiohttp.ClientError, TimeoutError, OSError, ScanError) as error:
-            # The text of some of these errors holds the URL, which is a secret.
-            reason = str(error) if isinstance(error, ScanError) else type(error).__name__
-            _log.warning("scan failed: %s", reason)
-            return Answer("retry", _result(event, error=reason))
-        return Answer("delete" if signature else "continue", _result(event, signature=signature))
-
-    async def _scan(self, event: Event) -> str:
-        filename = event.payload["Filename"]
-        if self._failures_left[filename] > 0:
-            self._failures_left[filename] -= 1
-            raise ScanError("the scanner is busy (a fault switched on by hand)")
-        async with (
-            aiohttp.ClientSession(timeout=_DOWNLOAD_TIMEOUT) as http,
-            http.get(event.payload["URL"]) as response,
-        ):
-            if response.status != HTTPStatus.OK:
-                raise ScanError(f"download answered {response.status}")
-            return await self.scanner.scan(response.content.iter_chunked(1 << 16))
-
-
-def _result(event: Event, *, signature: str = "", error: str = "") -> dict[str, object]:
-    """A VirusscanResult."""
-    return {
-        "Infected": bool(signature),
-        "Description": signature,
-        "Scandate": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-        "ResourceID": event.payload.get("ResourceID"),
-        "ErrorMsg": error,
-        "Timestamp": None,
-    }
+    return Step(STEP, check, CONCURRENCY, TIMEOUT_SECONDS)
 
 
 def _fault(text: str) -> tuple[str, int]:
@@ -74,17 +47,13 @@ def _fault(text: str) -> tuple[str, int]:
 
 def main() -> None:
     """Run as a process."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("nats_url")
-    parser.add_argument(
-        "--clamd", type=Path, metavar="SOCKET", help="of a clamd; without it a stand-in scans"
-    )
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--clamd", type=Address.parse, metavar="ADDRESS", help="without it a stand-in scans")
     parser.add_argument("--fault", type=_fault, action="append", default=[], metavar="FILENAME:TIMES")
-    options = parser.parse_args()
-    set_up_logging()
-    scanner = Clamd(options.clamd) if options.clamd else StandIn()
-    _log.info("scanner: %s", scanner.name)
-    asyncio.run(serve_forever(options.nats_url, STEP, VirusScan(scanner, dict(options.fault)).check))
+    options, of_the_kit = parser.parse_known_args()
+    scan = Virusscan(options.clamd, VirusscanOptions()).check if options.clamd else stand_in
+    pace = float(os.environ.get("STEP_PACE") or 0)
+    virusscan(scan, dict(options.fault), pace).run(of_the_kit)
 
 
 if __name__ == "__main__":
