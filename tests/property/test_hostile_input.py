@@ -13,7 +13,6 @@ import orjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from tests.unit.resources.test_event_handler import Side, resource
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.inputs import CleanUpload, StepFinished, UploadReady
@@ -21,6 +20,7 @@ from uploadpp.core.states import OnExhausted, Outcome, StepState
 from uploadpp.telemetry.metrics import UNEXPECTED
 from uploadpp.testing.builders import ARRIVAL, after
 from uploadpp.testing.events import message
+from uploadpp.testing.pipelines import CONFIG, NOW
 from uploadpp.wire.decode import MAX_ID
 from uploadpp.wire.envelope import decode_envelope
 from uploadpp.wire.stream_message import StreamMessage

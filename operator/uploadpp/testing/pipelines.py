@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from uploadpp.core.commands import Notice
 from uploadpp.core.config import Config
-from uploadpp.core.model import Millis, Upload
+from uploadpp.core.model import Millis, StepPlan, Upload
 from uploadpp.core.sharding import Shard
 from uploadpp.pipeline.acks import AckTracker, PendingMessage
 from uploadpp.pipeline.admission import StepAdmission
@@ -28,6 +28,10 @@ from uploadpp.wire.marks import Marks
 from uploadpp.wire.stream_message import StreamMessage
 
 STREAM = "main-queue@1"
+THEN = Millis(1_795_000_000_000)
+NOW = Millis(THEN + 3_600_000)
+CONFIG = Config(steps=(StepPlan(name="a"), StepPlan(name="b")))
+MARKS = Marks([b"of both"])
 
 
 @dataclass

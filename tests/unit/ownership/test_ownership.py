@@ -7,13 +7,13 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.ownership.test_wiring import World
-from tests.unit.pipeline.test_router_replay import NOW
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.errors import OlderStoreError
 from uploadpp.kube.lease import LeaseLostError
 from uploadpp.ownership.ownership import DEAF_MS, PUT_BACK, Ownership
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.testing.builders import UPLOAD_ID, begun
+from uploadpp.testing.pipelines import NOW
 
 
 class FakeLease(SimpleNamespace):

@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.api.codec import ALL_SHOWN
 from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.config import Config
@@ -17,6 +16,7 @@ from uploadpp.ownership.dependencies import Dependencies
 from uploadpp.ownership.wiring import Components, Hearing, wire
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.operator_process import MARKS, PlainSeals
+from uploadpp.testing.pipelines import CONFIG, NOW
 from uploadpp.wire.stream import StartFrom
 
 

@@ -2,14 +2,13 @@
 
 import pytest
 
-from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.inputs import CleanUpload
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.states import Stage
 from uploadpp.pipeline import applier as module
 from uploadpp.testing.builders import config_of
 from uploadpp.testing.events import UPLOAD, arrival, message
-from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+from uploadpp.testing.pipelines import CONFIG, NOW, KeptEvents, PipelineBench
 
 RECEIVED = message("BytesReceived", arrival())
 UNKNOWN = message("ResumePostprocessing", f'{{"UploadID":"{UPLOAD}"}}')

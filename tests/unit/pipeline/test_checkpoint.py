@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.api.codec import ALL_SHOWN
 from uploadpp.core.model import Origin
 from uploadpp.core.naming import resource_name
@@ -27,7 +26,7 @@ from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.write_guard import WriteGuard
 from uploadpp.pipeline.write_queue import WriteQueue
 from uploadpp.testing.events import UPLOAD, arrival, message
-from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+from uploadpp.testing.pipelines import CONFIG, NOW, KeptEvents, PipelineBench
 
 NAME = resource_name(UPLOAD)
 Json = dict[str, Any]

@@ -5,14 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Absent, Input
 from uploadpp.core.states import Stage
 from uploadpp.pipeline.lost_uploads import ENOUGH, LostUploads, Questions
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.testing.events import UPLOAD, arrival, message
-from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+from uploadpp.testing.pipelines import CONFIG, NOW, KeptEvents, PipelineBench
 
 
 class Storage:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.commands import Kind, Mark, StartStep
 from uploadpp.core.model import Millis
 from uploadpp.pipeline.acks import PendingMessage
@@ -11,7 +10,7 @@ from uploadpp.pipeline.replay_buffer import PendingCommand
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.events import UPLOAD, arrival, message
-from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+from uploadpp.testing.pipelines import CONFIG, NOW, KeptEvents, PipelineBench
 from uploadpp.wire.encode import encode
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.stream_message import StreamMessage

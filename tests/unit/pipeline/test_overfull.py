@@ -4,14 +4,13 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.inputs import CleanUpload
 from uploadpp.kube.errors import ApiError, Refusal, RefusedError
 from uploadpp.kube.store import Stored
 from uploadpp.pipeline.overfull import Overfull
 from uploadpp.pipeline.tracked_upload import Refused
 from uploadpp.testing.events import arrival, message
-from uploadpp.testing.pipelines import STREAM, KeptEvents, PipelineBench
+from uploadpp.testing.pipelines import CONFIG, NOW, STREAM, KeptEvents, PipelineBench
 
 NAMES = ("a", "b", "c")
 

@@ -4,7 +4,6 @@ from collections.abc import Collection
 
 import pytest
 
-from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.model import Millis
 from uploadpp.core.sharding import Shard
 from uploadpp.core.states import Stage
@@ -13,7 +12,7 @@ from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.deferred import DeferredMessage, DeferredMessages
 from uploadpp.pipeline.router import Router
 from uploadpp.testing.events import UPLOAD, arrival, message
-from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+from uploadpp.testing.pipelines import CONFIG, NOW, KeptEvents, PipelineBench
 from uploadpp.wire.decode import Event
 
 RECEIVED = message("BytesReceived", arrival())

@@ -9,20 +9,13 @@ from uploadpp.core.config import Config
 from uploadpp.core.model import Millis, Origin, StepPlan, Upload
 from uploadpp.pipeline.replay_buffer import PendingCommand
 from uploadpp.testing.events import UPLOAD, arrival, message
-from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+from uploadpp.testing.pipelines import CONFIG, MARKS, NOW, THEN, KeptEvents, PipelineBench
 from uploadpp.wire.encode import Outgoing, encode
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.stream_message import StreamMessage
 
-THEN = Millis(1_795_000_000_000)
-NOW = Millis(THEN + 3_600_000)
-CONFIG = Config(steps=(StepPlan(name="a"), StepPlan(name="b")))
 
-
-BOTH = Marks([b"of both"])
-
-
-def make(bus: KeptEvents, now: Millis, config: Config = CONFIG, marks: Marks = BOTH) -> PipelineBench:
+def make(bus: KeptEvents, now: Millis, config: Config = CONFIG, marks: Marks = MARKS) -> PipelineBench:
     return PipelineBench(config, bus, lambda: now, marks=marks)
 
 
@@ -97,7 +90,7 @@ def test_s8_an_event_id_that_somebody_has_written_stands_for_nothing(theirs: str
     else:
         asked = Upload(id="another", received_at=THEN, origin=Origin(), plan=CONFIG.steps)
         command = ResumeStep(Mark(Kind.RESUME, THEN, 1, 1, "t", "t"), "x")
-        forged = encode(command, "another", asked, THEN, None, BOTH).body
+        forged = encode(command, "another", asked, THEN, None, MARKS).body
         if theirs == "a resume of theirs":
             forged = message("ResumePostprocessing", '{"UploadID":"","Step":"x"}', eventid="e-1")
     forged = re.sub(rb'"eventid":"[^"]+"', b'"eventid":"%b"' % event_id.encode(), forged)
@@ -116,7 +109,7 @@ def test_a_resume_of_ours_that_the_log_shows_is_not_sent_again() -> None:
     """The operator was asked for it by an edit, and died before it was told that the stream has it."""
     tracked, mark = None, Mark(Kind.RESUME, THEN, 1, 1, "t", "t")
     asked = Upload(id="another", received_at=THEN, origin=Origin(), plan=CONFIG.steps)
-    outgoing = encode(ResumeStep(mark, "x"), "another", asked, THEN, None, BOTH)
+    outgoing = encode(ResumeStep(mark, "x"), "another", asked, THEN, None, MARKS)
     for live in (True, False):
         outbox = KeptEvents()
         bench = make(outbox, THEN)

@@ -5,14 +5,13 @@ from itertools import count
 
 import pytest
 
-from tests.unit.pipeline.test_router_replay import NOW, make
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Origin
 from uploadpp.pipeline.text_budget import BUDGET, COUNTED, LARGE, TextBudget
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.testing.builders import ARRIVAL, after
 from uploadpp.testing.events import arrival, message
-from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+from uploadpp.testing.pipelines import CONFIG, NOW, KeptEvents, PipelineBench
 from uploadpp.wire.decode import MAX_NAME, decode
 from uploadpp.wire.encode import Outgoing
 
@@ -65,7 +64,7 @@ def test_a_renewed_url_takes_the_place_of_the_last_one() -> None:
 
 def test_s6_announcements_of_a_megabyte_stop_no_ordinary_upload() -> None:
     """A thousand of them once took a gigabyte, in this process and in each that replays them."""
-    bench = make(KeptEvents(), NOW)
+    bench = PipelineBench(CONFIG, KeptEvents(), lambda: NOW)
     length = 700_000
     for number in range(200):
         send(bench, f"large-{number}", length)
@@ -84,7 +83,7 @@ def test_s6_announcements_of_a_megabyte_stop_no_ordinary_upload() -> None:
 @pytest.mark.parametrize("phase", ["replay", "acting"])
 def test_s6_bodies_of_a_megabyte_do_not_wait_to_be_sent(phase: str) -> None:
     outbox = KeptEvents()
-    bench = make(outbox, NOW)
+    bench = PipelineBench(CONFIG, outbox, lambda: NOW)
     if phase == "acting":
         bench.act()
     for number in range(20):

@@ -2,13 +2,12 @@
 
 import pytest
 
-from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.kube.errors import Refusal
 from uploadpp.kube.store import Stored
 from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.tracked_upload import Refused, TrackedUpload
 from uploadpp.testing.events import UPLOAD, arrival, message
-from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+from uploadpp.testing.pipelines import CONFIG, NOW, KeptEvents, PipelineBench
 
 ANSWER = message(
     "PostprocessingStepFinished", f'{{"UploadID":"{UPLOAD}","FinishedStep":"a","Outcome":"continue"}}'

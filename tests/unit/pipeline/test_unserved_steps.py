@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.conditions import Unserved
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis
@@ -13,7 +12,7 @@ from uploadpp.pipeline.tracked_upload import Refused, TrackedUpload
 from uploadpp.pipeline.unserved_steps import GRACE_MS, RARELY, WRITES, UnservedSteps
 from uploadpp.pipeline.write_queue import WriteQueue
 from uploadpp.testing.events import arrival, message
-from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+from uploadpp.testing.pipelines import CONFIG, NOW, KeptEvents, PipelineBench
 
 STEP = CONFIG.steps[0].name
 

@@ -1,10 +1,9 @@
 """The table of uploads: coming, going, and who is told."""
 
-from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.inputs import CleanUpload
 from uploadpp.core.naming import resource_name
 from uploadpp.testing.events import UPLOAD, arrival, message
-from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+from uploadpp.testing.pipelines import CONFIG, NOW, KeptEvents, PipelineBench
 
 NAME = resource_name(UPLOAD)
 

@@ -5,14 +5,13 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.sharding import BUCKET_LABEL, bucket_label
 from uploadpp.kube.errors import RefusedError
 from uploadpp.kube.store import Stored
 from uploadpp.resources import bucket_labels
 from uploadpp.resources.bucket_labels import BucketLabels
 from uploadpp.testing.events import arrival, message
-from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+from uploadpp.testing.pipelines import CONFIG, NOW, KeptEvents, PipelineBench
 
 
 class Desk:

@@ -5,7 +5,6 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.pipeline.test_router_replay import BOTH, CONFIG, NOW
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.conditions import Unserved
 from uploadpp.core.model import Millis, Origin, Upload
@@ -24,7 +23,7 @@ from uploadpp.resources.left_alone import LeftAlone
 from uploadpp.resources.ttl import TTLController
 from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.testing.builders import ARRIVAL, after
-from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+from uploadpp.testing.pipelines import CONFIG, MARKS, NOW, KeptEvents, PipelineBench
 
 VICTIM = "zvictim"
 
@@ -49,7 +48,7 @@ class Side:
     def __init__(self, shard: Shard | None = None) -> None:
         self.outbox = KeptEvents()
         me = cast("Any", self)
-        bench = PipelineBench(CONFIG, self.outbox, lambda: NOW, lifecycle=me, shard=shard, marks=BOTH)
+        bench = PipelineBench(CONFIG, self.outbox, lambda: NOW, lifecycle=me, shard=shard, marks=MARKS)
         self.bench, self.uploads, self.applier, self.acks = bench, bench.uploads, bench.applier, bench.acks
         self.told, self.stored, self.ended = bench.told, bench.turns.storable, bench.turns.ended
         self.forgotten = ForgottenResources()

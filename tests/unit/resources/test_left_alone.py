@@ -2,7 +2,6 @@
 
 from typing import Any, cast
 
-from tests.unit.pipeline.test_router_replay import CONFIG, NOW
 from uploadpp.core.naming import resource_name
 from uploadpp.kube.store import Stored
 from uploadpp.resources import forgotten as forgotten_module
@@ -10,7 +9,7 @@ from uploadpp.resources.ended import EndedUploads
 from uploadpp.resources.forgotten import ForgottenResources
 from uploadpp.resources.left_alone import LeftAlone
 from uploadpp.testing.events import UPLOAD, arrival, message
-from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+from uploadpp.testing.pipelines import CONFIG, NOW, KeptEvents, PipelineBench
 
 
 class Desk:

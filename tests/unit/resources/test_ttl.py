@@ -5,7 +5,6 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.pipeline.test_router_replay import NOW
 from tests.unit.resources.test_event_handler import Side, driven
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import CleanUpload
@@ -15,6 +14,7 @@ from uploadpp.resources import ttl
 from uploadpp.resources.ended import EndedUploads
 from uploadpp.resources.finished import FinishedUpload
 from uploadpp.resources.ttl import TTLController
+from uploadpp.testing.pipelines import NOW
 
 
 class Cluster(Side):
