@@ -60,7 +60,7 @@ class Refusal(StrEnum):
 
     @property
     def is_fine(self) -> bool:
-        """Whether nothing is left to do for a person: somebody drives the upload, or it is over."""
+        """Whether a person need not do anything: somebody drives the upload, or it has ended."""
         return self in {Refusal.IN_THE_LOG, Refusal.HAS_RESOURCE, Refusal.OVER, Refusal.ADOPTED_BEFORE}
 
 
@@ -87,7 +87,7 @@ class Ground(NamedTuple):
     last: int
     """The last position that was read."""
     behind: int
-    """The operator reads on by itself from the position behind this one."""
+    """The operator continues automatically at the next position."""
     since: Millis
     """All messages from this moment on were read."""
     now: Millis
@@ -108,7 +108,7 @@ class Adopted(NamedTuple):
 
 
 def adopt(record: Record, said: Sequence[Said], ground: Ground, config: Config) -> Adopted | Left:
-    """What becomes of an upload; `said` is what the log says of it, in order."""
+    """What happens to an upload; `said` are its messages in the log, in order."""
     if _is_read_anyway(said, ground):
         return Left(Refusal.IN_THE_LOG, "the operator reads its BytesReceived from the log itself")
     if wrong := _wrong_steps(record, config):
@@ -319,7 +319,7 @@ def _backing_off(upload: Upload, record: Record, failed_at: Millis) -> Upload:
 
 
 def _believed(upload: Upload, record: Record) -> Upload:
-    """The event that the record stands for is taken for published: the log does not reach back so far."""
+    """Treat the event that the record stands for as published: the log does not reach back that far."""
     known = _untold(upload, record).upload
     assert known is not None  # noqa: S101 -- it always has one
     log = known.log.with_start(0)
@@ -359,7 +359,7 @@ def _plan(record: Record, config: Config) -> tuple[StepPlan, ...]:
 
 
 def _settled(known: Known) -> Adopted | Left:
-    """The state as the operator can take it over: what is not published is left to it, but for an end."""
+    """The state as the operator can take it over. It publishes what is missing, except for an end."""
     upload = known.upload
     assert upload is not None  # noqa: S101 -- it began with one
     if upload.stage.ended:

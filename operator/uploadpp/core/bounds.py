@@ -17,6 +17,6 @@ LAST_MOMENT = Millis(253_402_300_799_999)
 def moment(milliseconds: float) -> Millis:
     """The nearest point in time that a date can hold."""
     if type(milliseconds) is int and FIRST_MOMENT <= milliseconds <= LAST_MOMENT:
-        return Millis(milliseconds)  # as always but for hostile ones
+        return Millis(milliseconds)  # always true, except for hostile numbers
     nearest = min(max(milliseconds, FIRST_MOMENT), LAST_MOMENT)  # first: a huge whole number has no float
     return Millis(0 if isnan(nearest) else int(nearest))

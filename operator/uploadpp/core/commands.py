@@ -20,7 +20,7 @@ _NAMESPACE_BYTES = NAMESPACE.bytes
 _VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 
 MAX_COUNT = 2**31
-"""The resource has 32 bits for runs and attempts; who claims more did not get it from us."""
+"""A resource has 32 bits for runs and attempts, so a mark with a larger number is not ours."""
 
 
 class Kind(Word):
@@ -114,7 +114,7 @@ class RequestRestart:
 
 @dataclass(frozen=True, slots=True)
 class ResumeStep:
-    """Publish ResumePostprocessing for a step: all uploads in it go on, in whichever shard they are."""
+    """Publish ResumePostprocessing for a step: all uploads at it continue, in every shard."""
 
     mark: Mark
     step: str

@@ -130,7 +130,7 @@ def _acknowledged(upload: Upload) -> Condition:
 
 
 def _where(upload: Upload) -> str:
-    """The stage; that nobody answers is more important, and the reason of `Stalled` tells the stage then."""
+    """The stage, or that nobody answers, which matters more: the reason of `Stalled` then gives the stage."""
     return STALLED if upload.stalled_at is not None and not upload.stage.ended else upload.stage
 
 

@@ -11,8 +11,8 @@ from uploadpp.core.states import Ignored
 class Decision(NamedTuple):
     """The new state of an upload, and what has to be published because of it.
 
-    When nothing happens `ignored` says why and `why` says it in words; `upload` is then what
-    `decide` was given, but for a later URL that came with it. `met` is a command of ours that
+    If nothing happens, `ignored` is the reason and `why` explains it; `upload` is then what
+    `decide` was given, except for a newer URL in the input. `met` is a command of ours that
     another service has published in our place: while it is held it need not go out any more.
     """
 
@@ -26,7 +26,7 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UnknownDecision:
-    """What is done about an upload that is not known and stays so: at most, the storage is asked for it."""
+    """The decision about an upload that stays unknown: at most, the storage is asked to announce it."""
 
     commands: tuple[Command, ...] = ()
     ignored: Ignored | None = None

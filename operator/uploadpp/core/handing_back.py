@@ -1,7 +1,7 @@
 """What an upload becomes in the bucket of the legacy service, when it is given back (docs/adr/0046).
 
 That service acts on events only: it starts nothing because of a record. So whatever waits for a timer, a
-place or a URL here gets an event as well, on which the service does at once what is due.
+slot or a URL here gets an event as well, on which the service does at once what is due.
 """
 
 from enum import StrEnum

@@ -16,12 +16,12 @@ from typing import TypeGuard
 MAX_HOST = 253
 _NOT_OF_HOSTS = re.compile(r"[^A-Za-z0-9._-]++")
 LONGEST_FACTOR = 3
-"""A holder is waited for no longer than so many times our own lease time, whatever its Lease says."""
+"""We wait for a holder at most this many times our own lease duration, whatever its Lease says."""
 
 LONGEST_SECONDS = 1_000_000
 
 MAX_TRANSITIONS = 1_000_000_000
-"""More transitions than this are not ours: the API server takes no more than 2**31 - 1, and we add one."""
+"""A larger number of transitions is not ours: the API server accepts at most 2**31 - 1, and we add one."""
 
 
 @dataclass(frozen=True, slots=True)

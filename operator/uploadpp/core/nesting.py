@@ -1,14 +1,14 @@
-"""JSON in which lists stand in lists by the thousand, as far as it can be read.
+"""Makes JSON readable whose lists are nested thousands of levels deep.
 
-Readers of JSON take a level of their own stack for each, and refuse the whole text when that ends: one
-object would hide all others in its list. Standard library only, and no import of ours: the operator and
+JSON readers use a level of their own stack for each, and refuse the whole text when the stack is used up. One
+object would then hide all others in its list. Standard library only, and no import of ours: the operator and
 `kubectl pp` share this file.
 """
 
 import re
 
 MOST_LEVELS = 100
-"""Of lists and objects in each other. A page of a list of ours has about a dozen."""
+"""Levels of nested lists and objects. A page of our own lists has about a dozen."""
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{\]}]', re.DOTALL)
 _OPEN = frozenset(b"[{")
 _CLOSE = frozenset(b"]}")

@@ -45,8 +45,8 @@ def apply(
 ) -> AnyDecision:
     """Decide about a message of the log, unless its turn has passed.
 
-    What is ignored moves the position too: were it read again after a later checkpoint, it
-    would meet another state, and perhaps a use (a Resume sent while the upload was suspended).
+    An ignored message moves the position too. If it were read again after a later checkpoint, it would
+    meet another state and might take effect (a Resume sent while the upload was suspended).
 
     `now` is the stream's timestamp of the message in ms.
     """
@@ -68,7 +68,7 @@ def apply(
 def _moved(log: LogPosition, event: Input, at: Position) -> LogPosition:
     """The position once a message has been applied."""
     if log.stream != at.stream:
-        # Positions of another incarnation mean nothing here: whatever comes is news (invariant 2.6).
+        # Positions of another incarnation mean nothing here: every message counts (invariant 2.6).
         log = LogPosition(stream=at.stream, start=0 if log.stream else log.start)
     # Our own events do not count: an acknowledged publication may be ahead of unread inputs.
     return log if isinstance(event, Published) else LogPosition(log.stream, at.sequence, log.start)

@@ -1,4 +1,4 @@
-"""Who may be at a step, who waits for a slot there, and who is next: fair, and never idle for nothing.
+"""Fair queueing for the slots of a step: which upload holds one, which waits, and which is next.
 
 Of the users with something queued, the one who holds the fewest slots is next; among
 equals the one who has had none for longest; and of that user's uploads the oldest. So whatever one
@@ -19,7 +19,7 @@ T = TypeVar("T", bound=Hashable)
 
 Order = tuple[int, ...]
 SPARE = 64
-"""A heap is cleaned once it holds so many removed members more than others."""
+"""A heap is cleaned once it holds this many more removed members than others."""
 
 
 class Queue(Generic[T]):
@@ -34,7 +34,7 @@ class Queue(Generic[T]):
         return len(self._live)
 
     def put(self, member: T, order: Order) -> None:
-        """Add a member, or give it another place."""
+        """Add a member, or move it."""
         number = self._live[member] = next(self._count)
         heapq.heappush(self._heap, (order, number, member))
         if len(self._heap) > 2 * len(self._live) + SPARE:
@@ -83,7 +83,7 @@ class Slots(Generic[T]):
         return len(self._user_of) - len(self._holders)
 
     def wait(self, member: T, user: str, order: Order) -> None:
-        """A member waits; `order` is its place among those of the same user."""
+        """A member waits; `order` is its position among those of the same user."""
         if member in self._user_of and member not in self._holders:
             return
         self.leave(member)

@@ -63,7 +63,7 @@ ENDED = frozenset(
     },
 )
 UNHEARD = frozenset({Stage.GONE, Stage.UNANSWERED})
-"""Ends that the storage has not told us: what it says later counts, and a person may try again."""
+"""Ends without an answer of the storage: a later one counts, and a person may retry."""
 
 IN_STEP = frozenset(
     {

@@ -1,4 +1,4 @@
-"""Text of others, on its way to a terminal, a log, an Event, a label or a status.
+"""Makes text from outside safe for a terminal, a log, an Event, a label or a status.
 
 `clean` is the one function that makes such text harmless to look at; `redact` takes URLs and
 tokens out of it. Both cut the text before they look at it, and no pattern here can go back over

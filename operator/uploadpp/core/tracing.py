@@ -1,7 +1,7 @@
 """Traces: the life of an upload as spans, each a function of two states that follow each other.
 
 Nothing is kept while a span is open: where it began stands in the state, and its id is that of
-the event that opened it, so whoever owns the upload when it ends can tell the whole of it, also
+the event that opened it, so the owner of the upload at that time can report all of it, also
 after a crash. Attributes hold words of ours and ids, never what came from a user.
 """
 

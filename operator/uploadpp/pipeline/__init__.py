@@ -1,1 +1,1 @@
-"""The way of a message: read, decided upon, published, written to the API server, acknowledged."""
+"""The path of a message: it is read, decided upon, published, written to the API server and acknowledged."""

@@ -37,7 +37,7 @@ class PendingMessage:
     its present state is not in etcd, and each command that belongs to no upload adds one while it is not in
     the stream. Whoever keeps a message for later adds one too. Only `AckTracker.release` counts down.
 
-    Ten of these are a third of what an upload in flight takes in memory: a field more is felt.
+    Ten of these take a third of the memory of an upload in flight, so every field counts.
     """
 
     sequence: int
@@ -64,7 +64,7 @@ class AckTracker:
         self.noted = 0
         """Up to where the Lease says it too: nothing before is ever read again."""
         self.most = MAX_ACK_PENDING
-        """So many messages may be unacknowledged before the server hands out no more."""
+        """With this many unacknowledged messages, the server delivers no more."""
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -76,7 +76,7 @@ class AckTracker:
 
     @property
     def is_half_full(self) -> bool:
-        """Whether half of the messages that may wait do so."""
+        """Whether the window is half full."""
         return 2 * len(self._messages) >= self.most
 
     def start(self, stream: str, ack_floor: int, most: int = MAX_ACK_PENDING) -> None:
@@ -103,14 +103,14 @@ class AckTracker:
         return message
 
     def release(self, message: PendingMessage) -> None:
-        """One of the things a message waited for is done."""
+        """Count down `open` of a message: one thing that it waited for is done."""
         message.open -= 1
         while self._messages and self._messages[0].open == 0:
             self._ack_floor = self._messages.popleft().sequence
             self._moved = True
 
     def release_all(self, messages: Iterable[PendingMessage]) -> None:
-        """One of the things that each of these waited for is done."""
+        """Count down `open` of each of these messages."""
         for message in messages:
             self.release(message)
 

@@ -1,4 +1,4 @@
-"""Messages whose turn comes later, because their upload is not at hand yet.
+"""Deferred messages: their upload is not in memory yet.
 
 A finished upload has to be read back first (`resources.finished`). Of an upload whose resource is gone it has
 to become clear whether it is forgotten (`resources.deletions`). Both keep its messages meanwhile, and hand

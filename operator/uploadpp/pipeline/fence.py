@@ -1,4 +1,4 @@
-"""May we still publish? Asked before every publication (invariant 2.4).
+"""Whether this process may still publish, checked before every publication (invariant 2.4).
 
 With a valid Lease nobody else can be the owner. Without one (the API server is unavailable, or
 we were paused) our consumer answers: whoever takes over deletes it.
@@ -22,7 +22,7 @@ RETRY_SECONDS = 0.5
 
 
 class FencedError(Exception):
-    """Somebody else has taken over; nothing may be published any more."""
+    """Another owner has taken over; nothing may be published any more."""
 
 
 class Fence:

@@ -1,8 +1,8 @@
 """Which of the uploads of one file is released first, in one shard (docs/adr/0052).
 
-A line is the uploads of one file that are under way, in the order in which they were announced. Mostly it is
-one upload long, and then nothing is done about it. Where an upload stands is read off its state, so there is
-nothing to remember over a crash. An upload that has been over is in no line, whatever becomes of it.
+A line is the uploads of one file that are under way, in the order in which they were announced. Usually it is
+one upload long, and then there is nothing to do. The position of an upload follows from its state, so nothing
+has to survive a crash. An upload that has ended once is in no line, even if it is continued.
 """
 
 from bisect import bisect_left
@@ -114,7 +114,7 @@ class FileLines:
             self.doubtful.append(tracked)
 
     def left(self, tracked: TrackedUpload) -> None:
-        """An upload is over, or forgotten: nobody waits for it any more."""
+        """An upload has ended, or is forgotten: no other one waits for it any more."""
         file = self._file_of.pop(tracked, None)
         if file is None:
             return
@@ -176,7 +176,7 @@ def _index(line: list[TrackedUpload], tracked: TrackedUpload) -> int:
 
 
 def _file(file: FileInfo, origin: Origin) -> File | None:
-    """The file of an upload; None when nobody says. A resource may show less than was announced."""
+    """The file of an upload; None if it is not known. A resource may show less than was announced."""
     if file.opaque_id and file.space_id:
         return file.space_id[:MAX_ID], file.opaque_id[:MAX_ID]
     try:

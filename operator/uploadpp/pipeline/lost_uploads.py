@@ -26,9 +26,9 @@ from uploadpp.pipeline.uploads import Uploads
 Apply = Callable[[TrackedUpload, Input], None]
 ABSENT = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
 ENOUGH = 3
-"""So many answers in a row that the upload is absent, and it is believed."""
+"""This many answers in a row that the upload is absent are believed."""
 AT_ONCE = 4
-"""So many uploads are asked about at a time."""
+"""Maximum number of concurrent requests."""
 LONGEST_PAUSE_SECONDS = 600.0
 
 
@@ -116,7 +116,7 @@ class LostUploads:
                 self._plan(doubt, LONGEST_PAUSE_SECONDS)
 
     async def _asked(self, doubt: _Doubt, ask: Ask | None, apply: Apply) -> bool:
-        """Ask about an upload; False when there is no reason to any more."""
+        """Ask about an upload; False if there is no longer a reason to."""
         if ask is None or not doubt.stands or self._has_expired(doubt.origin):
             return False
         status = await ask(json.loads(doubt.origin.url))

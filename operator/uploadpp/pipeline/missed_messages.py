@@ -1,7 +1,7 @@
 """Messages that the stream has removed before they were read: by its limits, a purge, or one by one.
 
-What was announced in them nobody here knows, and what was answered in them is not heard any more. It is
-not ours to mend, so it is said: in the log, as an Event, and by a counter.
+Uploads that were announced in them are unknown, and answers in them are lost. The operator cannot repair
+that, so it reports it: in the log, as an Event, and by a counter.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Ends that cannot be recorded, once half the window waits for them (docs/adr/0036).
+"""Makes room in the window if half of it waits for ends that cannot be recorded (docs/adr/0036).
 
 The messages of an upload that has ended wait as long as its resource says that it is still under way: after
 a restart that would be believed. While the API server refuses the status, and lets resources be
@@ -34,7 +34,7 @@ class Overfull:
 
     @property
     def is_half_full(self) -> bool:
-        """Whether half of the messages that may wait do so."""
+        """Whether the window is half full."""
         return self._acks.is_half_full
 
     async def run(self) -> None:
@@ -79,6 +79,6 @@ class Overfull:
 
 
 def _is_wrong(tracked: TrackedUpload) -> bool:
-    """Whether its resource says that an upload is under way that is over, and may say so for long."""
+    """Whether the resource of an ended upload says that it is in flight, and may say so for long."""
     refused = tracked.refused is not None and tracked.refused.reason is not Refusal.UNREACHABLE
     return refused and tracked.upload.stage.ended and tracked.storable

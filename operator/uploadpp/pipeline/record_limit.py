@@ -38,7 +38,7 @@ class RecordLimit:
 
     @property
     def characters(self) -> int:
-        """What long texts that came with the uploads in memory take."""
+        """The memory of long texts that came with uploads."""
         return self._uploads.text_budget.held
 
     def check(self) -> None:

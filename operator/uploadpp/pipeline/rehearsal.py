@@ -1,4 +1,4 @@
-"""Messages on which owners end: found in a child process, and set aside (docs/adr/0026).
+"""Finds messages that end the process, by processing them in a child first (docs/adr/0026).
 
 Python cannot end its own endless loop, and nothing survives a crash in C. When two owners in a row have
 ended before they were past the same part of the log, the next one has each message processed by a copy
@@ -27,9 +27,9 @@ from uploadpp.wire.stream_message import StreamMessage
 log = logging.getLogger(__name__)
 
 REHEARSE_AFTER = 2
-"""So many owners in a row must have ended."""
+"""This many owners in a row must have ended."""
 CHUNK = 500
-"""So many messages one child rehearses."""
+"""Number of messages that one child processes."""
 CPU_SECONDS = 3.0
 """More than any message may take; the largest take a tenth of a second."""
 STILL_SECONDS = 10.0
@@ -38,7 +38,7 @@ ORPHAN_SECONDS = 120
 LOOK_SECONDS = 0.01
 GREEDY_KB = 256 * 1024
 MOST_BYTES = 2 * GREEDY_KB * 1024
-"""So much memory more than its parent has a child may take."""
+"""Memory that a child may take beyond its parent's."""
 MOST_FILES = 65_536
 _EVENT_TYPE = re.compile(rb'"eventtype":"(events\.\w{1,64})"')
 HEAD_BYTES = 4096
@@ -170,7 +170,7 @@ class Rehearsal:
         self._tell = tell
         self._waiting: list[StreamMessage] = []
         self.last = 0
-        """The sequence of the last message that was set aside."""
+        """The sequence of the last message that was skipped."""
 
     async def take(self, raw: StreamMessage, heard: Callable[[], None]) -> None:
         """Process a message, perhaps together with those that follow; all when it is the last one."""

@@ -1,4 +1,4 @@
-"""Commands decided during replay: what becomes of them once the log is read to its end (invariant 2.3)."""
+"""Commands decided during a replay, and what happens to them at its end (invariant 2.3)."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What this owner has sent and not met in the log: a message that is just that is not news."""
+"""Events that this owner has sent and not yet seen in the log: when they come back, nothing is new."""
 
 from uploadpp.core.evolve import evolve
 from uploadpp.pipeline.tracked_upload import TrackedUpload

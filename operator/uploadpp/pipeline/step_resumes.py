@@ -16,7 +16,7 @@ from uploadpp.core.rules.control import FOLD_MS
 REMEMBERED = 100
 """Names of steps. Invented ones push each other out."""
 MOST_CHANGES = 10_000
-"""With more than these all uploads are looked at again."""
+"""After more changes than this, all uploads are checked again."""
 
 
 class _Look(NamedTuple):

@@ -22,7 +22,7 @@ HEADERS = {"Range": "bytes=0-0", **IDENTITY}
 
 
 def open_check(settings: Settings) -> "StorageCheck | None":
-    """What asks the storage; None when nothing is to be asked.
+    """What asks the storage; None if it is not to be asked.
 
     Raises:
         ConfigurationError: the authority's file cannot be used.

@@ -30,7 +30,7 @@ class TextBudget:
         """Characters that long texts take."""
 
     def refuses(self, origin: Origin) -> str:
-        """Why an announcement cannot be taken into memory; empty when it can."""
+        """Why an announcement cannot be kept in memory; empty if it can."""
         if not (texts := self._long(origin)):
             return ""
         more = sum(len(text) for text in texts if text not in self._texts)

@@ -11,10 +11,10 @@ from uploadpp.pipeline.tracked_upload import TrackedUpload
 log = logging.getLogger(__name__)
 
 LONGEST_SLEEP_SECONDS = 5.0
-"""The clock may be set; a timer is never later than this because of it."""
+"""If the clock is set, a timer is at most this late."""
 
 SPARE = 1024
-"""So many more than twice the timers may stand in the heap before it is tidied up; looked at as often."""
+"""How many entries the heap may have beyond twice the number of timers, and how often that is checked."""
 
 
 class Timers:
@@ -32,11 +32,11 @@ class Timers:
 
     @property
     def held(self) -> int:
-        """How many arrangements are in memory, with those that count no more."""
+        """How many entries are in memory, including outdated ones."""
         return len(self._heap)
 
     def set(self, tracked: TrackedUpload, at: Millis | None) -> None:
-        """Wake an upload at a time, instead of any earlier arrangement; None cancels."""
+        """Wake an upload at a time, in place of any timer that it has; None cancels."""
         if at is None:
             self._due.pop(tracked, None)
             return

@@ -77,7 +77,7 @@ class TrackedUpload:
     creating: bool = False
     """Whether its creation is on its way in a form that does not tell the end."""
     unserved: Unserved | None = None
-    """What its resource shows of the service of its step, from the next write on. Nothing goes by it."""
+    """What its resource shows about the service of its step, from the next write on. No decision uses it."""
     gone: bool = False
     """Whether it is forgotten: nothing is published, written or awaited for it any more."""
 
@@ -93,7 +93,7 @@ class TrackedUpload:
 
     @property
     def is_unrecorded_end(self) -> bool:
-        """Whether it has ended, and the API server refuses to take its resource: nothing waits for that.
+        """Whether it has ended and the API server refuses its resource: then nothing waits for that.
 
         With a resource it is another matter: that would say after a restart that the upload is still running.
         """

@@ -1,4 +1,4 @@
-"""What the log says of uploads that are not known: remembered for a while, in case they are announced late.
+"""Messages about unknown uploads, kept for a while in case the uploads are announced late.
 
 The storage publishes from several threads, so UploadReady may stand before BytesReceived. The
 messages are acknowledged a few seconds later than others, so that a crash in between loses nothing.
@@ -16,7 +16,7 @@ REMEMBERED = 10_000
 REMEMBERED_MS = 600_000
 UNACKNOWLEDGED_MS = 5_000
 MOST_FACTS = 4
-"""Of one upload; there are three that mean something, and one of them may come twice."""
+"""Facts about one upload. There are three that matter, and one of them may come twice."""
 
 
 @dataclass(slots=True)

@@ -19,11 +19,11 @@ from uploadpp.pipeline.write_queue import WriteQueue
 
 LOOK_SECONDS = 2.0
 GRACE_MS = 5_000
-"""So long an upload has waited at its step before that is worth a write."""
+"""Time that an upload must have waited at its step before that is worth a write."""
 WRITES = 50
 """Writes in one look, of all shards together. 10,000 uploads take less time than they need to stall."""
 RARELY = 30
-"""One look in so many is at all uploads although nothing is known to be wrong."""
+"""Every how many looks all uploads are checked, although nothing is known to be wrong."""
 
 UnservedNames = Callable[[], frozenset[str] | None]
 """The steps that no service listens for; None while that is not known yet."""

@@ -9,10 +9,10 @@ how busy things are.
 from dataclasses import dataclass
 
 QUIET_SECONDS = 0.005
-"""So long after a message events count as coming in."""
+"""For this long after a message, events count as coming in."""
 
 PATIENCE_SECONDS = 0.5
-"""So long a state may wait for events to pause; people look at resources, and may look at old ones."""
+"""How long a state may wait for events to pause. People look at resources, so they should not be old."""
 
 EASE_SECONDS = 0.25
 """One more writer for each of these that the oldest state has waited beyond that."""
@@ -24,7 +24,7 @@ BUSY_RATE = 3000.0
 """Messages a second, at a tenth of a millisecond each."""
 
 RATE_SECONDS = 0.1
-"""How long messages are counted for it."""
+"""The period over which the rate of messages is measured."""
 
 MAX_WINDOW = 200_000
 """With more messages unacknowledged than this all writers work, before the server stops handing them out."""
@@ -70,7 +70,7 @@ class MessageRate:
         self._counted_at = 0.0
 
     def seen(self, now: float, count: int) -> None:
-        """So many have come by this time in seconds."""
+        """Note how many have come by this time in seconds."""
         if count != self._count:
             self._count, self._came_at = count, now
         self.quiet_seconds = now - self._came_at
@@ -81,16 +81,16 @@ class MessageRate:
 
 
 REMOVALS_FLOOR = 10
-"""So many a second are not noticed, and what is over goes soon where little happens."""
+"""At least this many per second: they disturb nothing, and a quiet installation is cleaned up soon."""
 
 REMOVALS_SHARE = 1.2
-"""More than come: otherwise etcd would fill."""
+"""Removals per upload that ends. With fewer than one, etcd would fill up."""
 
 BACKLOG_SECONDS = 1800.0
-"""A part of what is overdue: 50,000 at once are spread over an hour and more."""
+"""The backlog is spread over about this time: 50,000 overdue resources take an hour and more."""
 
 ENDINGS_SECONDS = 60.0
-"""How long endings are counted for their rate."""
+"""The period over which the rate of endings is measured."""
 
 
 def removals(overdue: int, endings: float) -> int:
@@ -104,18 +104,18 @@ def removals(overdue: int, endings: float) -> int:
 
 
 class Endings:
-    """How many uploads a second end, as a mean that forgets."""
+    """How many uploads end per second, as an exponential mean."""
 
     def __init__(self) -> None:
         self._count = 0
         self._rate = 0.0
 
     def seen(self, count: int = 1) -> None:
-        """So many more have ended."""
+        """Note that this many more have ended."""
         self._count += count
 
     def rate(self, seconds: float) -> float:
-        """The rate; so long ago it was last asked for."""
+        """The rate; the argument is the time since the last call."""
         share = min(seconds / ENDINGS_SECONDS, 1.0)
         self._rate += (self._count / seconds - self._rate) * share
         self._count = 0

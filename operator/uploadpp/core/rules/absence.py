@@ -15,11 +15,11 @@ from uploadpp.core.transitions import end, end_step
 
 ASKED_ABOUT = frozenset({Stage.RUNNING, Stage.BACKING_OFF, Stage.AWAITING_READY, Stage.AWAITING_URL})
 SIGNS = ("404", "410", "not found", "download")
-"""What steps say when they do not get the file; a step that says nothing may mean that as well."""
+"""Words in the message of a step that could not get the file. A step without a message may mean that too."""
 
 
 def is_doubtful(upload: Upload) -> bool:
-    """Whether the storage may have lost the upload: somebody else has seen a sign of it, or it is silent."""
+    """Whether the storage may have lost the upload: a step saw a sign of it, or the storage is silent."""
     match upload.stage:
         case Stage.AWAITING_READY:
             return upload.stalled_at is not None or upload.finishes - 1 > upload.releases
@@ -32,7 +32,7 @@ def is_doubtful(upload: Upload) -> bool:
 
 
 def absent(upload: Upload, seen: Absent, now: Millis, config: Config) -> Decision:
-    """Say so at once, and end the upload when it lasts: nobody can answer for it any more."""
+    """Report it at once, and end the upload if it persists: nobody can answer for it any more."""
     text = _observed(upload, seen)
     if not seen.lasting:
         notice = event_texts.upload_missing(text)

@@ -91,7 +91,7 @@ def understood(word: str) -> Outcome:
 
 
 def _stopped(upload: Upload, now: Millis, config: Config) -> Stage | None:
-    """Where the upload waits or has ended by a timer that was due by then, though none has told us so far.
+    """The state after a timer that was due by then and has not run yet.
 
     Only a timer that publishes nothing: what it publishes is in the log, before what follows it there.
     """
@@ -107,7 +107,7 @@ def _stopped(upload: Upload, now: Millis, config: Config) -> Stage | None:
 def _after_delay(
     upload: Upload, event: StartedElsewhere | FinishedElsewhere, now: Millis, config: Config
 ) -> Decision | None:
-    """A delay that was over by then, though no timer has told us, as during a replay."""
+    """A delay that had ended by then, although its timer has not run, as during a replay."""
     rung = end_delay_if_due(upload, now, config)
     if rung is None:
         return None
@@ -119,7 +119,7 @@ def _after_delay(
 
 
 def _retry(upload: Upload) -> Mark | None:
-    """The notice of a retry that we would have made; somebody else has decided what becomes of it."""
+    """The retry notice that we would have published; another service has decided what happens next."""
     if upload.stage is not Stage.BACKING_OFF:
         return None
     return Mark(Kind.RETRY, upload.received_at, upload.run, upload.step.attempts, upload.current_step)

@@ -32,14 +32,14 @@ def placed(order: FileOrder, seen: Follows) -> FileOrder:
 
 
 def foremost(upload: Upload, seen: Foremost, now: Millis, config: Config) -> Decision:
-    """Release the file; a resource that was edited while nobody looked has another end of waiting."""
+    """Release the file, unless an edit that nobody has seen yet suspends or cancels the upload."""
     del seen
     edited = as_edited(upload, now, config)
     return edited if edited is not None else finish(upload, Outcome.CONTINUE, now)
 
 
 def waited_long_enough(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
-    """The earlier upload takes too long: the file is released all the same, and people are told."""
+    """The earlier upload takes too long: release the file anyway, and report it."""
     del tick
     if now < upload.since + config.order_timeout:
         return ignore(upload, Ignored.NOTHING_DUE, "no timer is due")

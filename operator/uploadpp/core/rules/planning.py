@@ -29,8 +29,8 @@ def withdrawn(upload: Upload) -> Upload:
 def by_plan(upload: Upload, mark: Mark, planned: Planned, now: Millis, config: Config) -> Decision:
     """The upload as it is if it has begun by a plan, with what it would publish.
 
-    What is decided anew is decided as of the moment at which it was: an event may go out long after that,
-    and a `delay` that was over by then did not begin with the event.
+    A decision that is made again keeps its first date: its event may have been published long after it, and a
+    `delay` that had ended by then did not begin with the event.
     """
     plan, since = planned.plan, Millis(min(upload.since, now))
     base = evolve(upload, plan=plan, plan_fixed=True)
@@ -61,9 +61,9 @@ def by_plan(upload: Upload, mark: Mark, planned: Planned, now: Millis, config: C
 
 
 def of_another_plan(upload: Upload, mark: Mark) -> Decision:
-    """Somebody has begun the upload by other steps at the same time: what was met first counts.
+    """Another owner began the upload with other steps at the same time: the first event in the log counts.
 
-    A step was started all the same, so its next start has to have the next number.
+    A step was started anyway, so its next start gets the next number.
     """
     why = "our own event, by other steps than those that the upload had begun with"
     names = [plan.name for plan in upload.plan]
