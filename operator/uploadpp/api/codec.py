@@ -1,4 +1,4 @@
-"""An upload to and from its resource; what the rest of the operator imports."""
+"""Converts an upload to its resource and back; what the rest of the operator imports."""
 
 from uploadpp.api.decode import control_of, from_resource, shown_unserved
 from uploadpp.api.encode import ALL_SHOWN, ShownField, to_resource, to_spec, to_status

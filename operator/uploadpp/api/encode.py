@@ -21,7 +21,7 @@ MAX_INT64 = 2**63 - 1
 MAX_FILENAME = 1024
 MAX_ID = 256
 LEFT = "Left"
-"""What is said of an upload that is released in no order any more."""
+"""The order in the status of an upload that is no longer released in order."""
 UNORDERED = FileOrder()
 OVER = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED})
 
@@ -29,7 +29,7 @@ Json = dict[str, Any]
 
 
 class ShownField(StrEnum):
-    """What of a file may be readable for everyone who may list the resources."""
+    """The fields of a file that everyone who may list the resources may read."""
 
     FILENAME = "filename"
     FILESIZE = "filesize"
@@ -168,7 +168,7 @@ def _encode_step(name: str, step: StepStatus) -> Json:
 
 
 def _filled(**values: object) -> Json:
-    """Only the fields that say something."""
+    """Without the fields that are empty."""
     return {name: value for name, value in values.items() if value}
 
 

@@ -14,7 +14,7 @@ INT64 = {"format": "int64"}
 YEAR = 31_536_000
 MONTH = 2_592_000
 MAX_SEALED = 1_250_000
-"""Characters. A message of NATS is 1 MB by default and grows by a third when it is sealed without shrinking.
+"""Characters. A NATS message has 1 MB by default. Sealed, it grows by a third if it cannot be compressed.
 
 A request to etcd is 1.5 MiB at most, with 256 KiB of annotations and the status beside the sealed part.
 """
@@ -23,14 +23,14 @@ Identifier = Annotated[str, Field(max_length=256)]
 Message = Annotated[str, Field(max_length=1024)]
 MAX_STEP_NAME = 63
 STEP_NAME = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
-"""Step names end up in shells, terminals, labels and metrics, so a resource takes only harmless ones."""
+"""Step names end up in shells, terminals, labels and metrics, so a resource accepts only harmless ones."""
 _STEP_NAME = re.compile(STEP_NAME.strip("^$"))
 _WORD = re.compile(r"[^, \t\r\n]+")
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 OBJECT_NAME = rf"^{_LABEL}(\.{_LABEL})*$"
-"""DNS-1123 subdomain: what Kubernetes takes as the name of nearly every object."""
+"""A DNS-1123 subdomain, which Kubernetes requires for the names of nearly all objects."""
 DATA_KEY = "^[-._a-zA-Z0-9]+$"
-"""What Kubernetes takes as a key in the data of a Secret."""
+"""The keys that Kubernetes accepts in the data of a Secret."""
 
 StepName = Annotated[str, Field(min_length=1, max_length=MAX_STEP_NAME)]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=OBJECT_NAME)]
@@ -45,7 +45,7 @@ Wait = Annotated[int, Field(ge=0, le=MONTH, json_schema_extra=INT32)]
 
 
 def is_step_name(name: str) -> bool:
-    """Whether a resource takes this as the name of a step in its spec."""
+    """Whether the spec of a resource accepts this as the name of a step."""
     return len(name) <= MAX_STEP_NAME and _STEP_NAME.fullmatch(name) is not None
 
 

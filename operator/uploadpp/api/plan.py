@@ -36,7 +36,7 @@ OF_STEP = {
 
 
 def is_listed(plan: tuple[StepPlan, ...]) -> bool:
-    """Whether a spec may list the steps: the API server would refuse some names."""
+    """Whether a spec can list the steps: the API server refuses some names."""
     return all(is_step_name(step.name) for step in plan)
 
 
@@ -110,7 +110,7 @@ def decode_plan(
 
 
 def _overlay(plan: StepPlan, values: FieldReader, names: Iterable[str], name: str = "") -> StepPlan:
-    """The plan with what is set in `values`, and perhaps a name, in place of its own."""
+    """The plan, with the values that are set in `values` (and perhaps a name) in place of its own."""
     changes: dict[str, Any] = {"name": name} if name else {}
     for each in names if values else ():
         if each in values:

@@ -71,7 +71,7 @@ class LogPositionModel(ApiModel):
 
 
 class FileOrderModel(ApiModel):
-    """The place of the upload among the uploads of the same file that are in flight."""
+    """The position of the upload among the uploads of the same file that are in flight."""
 
     after: Annotated[str, Field(max_length=128)] | None = Field(
         None, description="Id of the upload that is released before this one. Absent: there was none."

@@ -1,1 +1,1 @@
-"""What every HTTP client of ours needs, whoever answers."""
+"""What all HTTP clients of the operator and the plugin need."""

@@ -1,4 +1,4 @@
-"""How certificates of servers are verified, and our own one is shown: as programs in Go do it.
+"""Verifies certificates of servers, and presents a client certificate, as programs in Go do.
 
 A bundle that kubectl or another service of ocis can use is used here as well: one that holds only an
 intermediate authority or the server's own certificate, and one with parts that nobody can read.
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 MOST_BYTES = 4 << 20
-"""Of a bundle. All authorities of a system take 250 kB."""
+"""Maximum size of a bundle. All authorities of a system take 250 kB."""
 _BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*+-----END CERTIFICATE-----")
 
 
@@ -39,7 +39,7 @@ class ClientContext(ssl.SSLContext):
         return context
 
     def skip_verification(self) -> None:
-        """Take any certificate of a server."""
+        """Accept any server certificate."""
         self.check_hostname = False
         self.verify_mode = ssl.CERT_NONE
 
@@ -50,7 +50,7 @@ class ClientContext(ssl.SSLContext):
             OSError: they cannot be used; `strerror` says why.
         """
         try:
-            # Without a password Python would ask a person at the terminal for that of an encrypted key.
+            # Without a password, Python would prompt for that of an encrypted key.
             self.load_cert_chain(certificate, key or None, lambda: b"")
         except ssl.SSLError as error:
             why = "the key is not that of the certificate"
@@ -69,7 +69,7 @@ class ClientContext(ssl.SSLContext):
 
     def _trust(self, bundle: bytes) -> None:
         loaded = 0
-        # Python takes only ASCII, and comments are in all languages.
+        # Python accepts only ASCII, but comments may be in any language.
         for block in _BLOCK.findall(bundle.decode("ascii", "ignore")):
             with suppress(ssl.SSLError, ValueError):  # one that cannot be read is skipped, like comments
                 self.load_verify_locations(cadata=block)

@@ -12,13 +12,13 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 MOST_ANSWERS = 8
-"""Answers to one request; there is one, and perhaps a `100 Continue` before it."""
+"""Maximum number of responses to one request: usually one, perhaps with a `100 Continue` before it."""
 HEAD_SECONDS = 30.0
 """From the first byte of an answer to the end of its head. Before that byte the socket's timeout counts."""
 
 
 class EndlessHeadError(HTTPException):
-    """A server sends one answer before the answer after another, or a head that does not end."""
+    """A server sends one interim response after another, or a head that does not end."""
 
 
 class _Timed(io.RawIOBase):
@@ -50,11 +50,11 @@ class _Timed(io.RawIOBase):
         return found
 
     def head_is_over(self) -> None:
-        """Whoever reads the body sees to its time."""
+        """The time for the body is limited by its reader."""
         self._in_head = False
 
     def close(self) -> None:
-        """Close the connection's side as well."""
+        """Close the connection too."""
         self._raw.close()
         super().close()
 

@@ -15,11 +15,11 @@ from aiohttp.client_proto import ResponseHandler
 MOST_ANSWERS = 8
 """Answers to one request; there is one, and perhaps a `100 Continue` or `103 Early Hints` before it."""
 PIECE_BYTES = 16 * 1024
-"""So much is looked at before the answers in it are counted."""
+"""Bytes that are parsed at a time, before the responses in them are counted."""
 
 
 class FewAnswers(ResponseHandler):
-    """A connection that is closed when it brings too many answers."""
+    """A connection that is closed if it delivers too many responses."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)

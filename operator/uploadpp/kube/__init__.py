@@ -1,1 +1,1 @@
-"""The API-server side: the checkpoint store, the Lease, Events, sealing. Knows no NATS."""
+"""The API server: the checkpoint store, the Lease, Events, sealing. Does not know NATS."""

@@ -12,7 +12,7 @@ from typing import Any
 from uploadpp.core.text import clean
 
 MOST_BYTES = 4 << 20
-"""Of a kubeconfig, a token or a certificate. What is larger is none of them."""
+"""Maximum size of a kubeconfig, a token or a certificate. A larger file is none of these."""
 MOST_WORDS = 1000
 
 
@@ -122,7 +122,7 @@ class Access:
     headers: tuple[tuple[str, str], ...] = ()
     plugin: Plugin | None = None
     notes: tuple[str, ...] = ()
-    """What a person should know of fields that are not honoured."""
+    """Warnings about fields that are not honoured."""
 
     @property
     def asks_plugin(self) -> bool:

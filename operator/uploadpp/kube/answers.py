@@ -1,4 +1,4 @@
-"""What an HTTP answer says, and whether the API server has said it.
+"""What an HTTP response says, and whether it came from the API server.
 
 Between us and the API server there may be proxies and load balancers that answer in its place:
 with a login page and 200, with `{}`, with a 404 of their own. Only what has the form of the API
@@ -29,7 +29,7 @@ from uploadpp.kube.errors import (
 )
 
 LONGEST_RETRY_AFTER_SECONDS = 5.0
-"""A server that is overloaded may ask for a pause; one that asks for an hour would stop all writers."""
+"""Longest pause that a server may ask for. A pause of an hour would stop all writers."""
 DEFAULT_RETRY_AFTER_SECONDS = 1.0
 SHOWN = 80
 """Characters of an answer that is not the API server's: enough to recognise a proxy's page."""
@@ -139,7 +139,7 @@ def _read_json(data: bytes) -> object:
 
 
 def foreign(method: str, path: str, status: int, what: str) -> UnavailableError:
-    """The error that an answer is which did not come from the API server."""
+    """The error for a response that did not come from the API server."""
     return UnavailableError(
         f"{method} {path}: the answer ({status}) {what}; "
         "something between the operator and the API server sent it"
@@ -147,7 +147,7 @@ def foreign(method: str, path: str, status: int, what: str) -> UnavailableError:
 
 
 def _mismatch(method: str, target: Target, body: object, answer: Json) -> str:  # noqa: PLR0911 -- a line for each
-    """What shows that an answer is not about what was asked for; empty when nothing does."""
+    """Why a response is not about what was asked for; empty if it is."""
     kind, metadata = answer.get("kind"), answer.get("metadata")
     if method == "DELETE" and kind == "Status":
         return "" if answer.get("status") == "Success" else "is a Status without success"
@@ -172,7 +172,7 @@ def _mismatch(method: str, target: Target, body: object, answer: Json) -> str:  
 
 
 def _wrong_in_list(answer: Json) -> str:
-    """What no list of the API server has; empty when there is nothing.
+    """What in a list cannot be from the API server; empty if nothing.
 
     One such object makes the list void: were it left out, its upload would count as deleted.
     """
@@ -184,7 +184,7 @@ def _wrong_in_list(answer: Json) -> str:
 
 
 def _wrong_in_object(answer: object) -> str:
-    """What the metadata of no object of the API server has; empty when there is nothing.
+    """What in the metadata cannot be from the API server; empty if nothing.
 
     The API server keeps to these types whatever somebody writes, also for a CRD that takes anything.
     """
@@ -233,7 +233,7 @@ def _is_text(value: object) -> bool:
 
 
 def error_of(method: str, path: str, status: int, headers: Mapping[str, str], data: bytes) -> ApiError:
-    """The error that an answer is, in the words of the API server and what can be done about it."""
+    """The error for a response, in the words of the API server, with a remedy."""
     said = _status_of(data)
     words = " ".join(str(said.get("message", ""))[:MOST_SAID].split()) if said is not None else _shown(data)
     text = f"{method} {path}: {status} {words}{_remedy(status, words)}"

@@ -1,4 +1,4 @@
-"""Who competes for a Lease."""
+"""A process that competes for a Lease."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
@@ -7,13 +7,13 @@ from uploadpp.kube.sightings import Sightings
 
 
 class Bid(Protocol):
-    """Decides whether a Lease that can be had should be taken."""
+    """Decides whether a free Lease should be taken."""
 
     async def wants(self, free_seconds: float) -> bool:
         """Whether to take it; it could have been taken for so long."""
 
     def outbid(self) -> None:
-        """It was not taken after all, or somebody else has it."""
+        """It was not taken after all, or another process has it."""
 
 
 class Claimant(NamedTuple):
@@ -27,7 +27,7 @@ class Claimant(NamedTuple):
     is_alive: Callable[[str], bool] = lambda _: False
     """Whether a holder has been heard lately by other means."""
     bid: Bid | None = None
-    """Decides whether to take the Lease; None takes it whenever that is possible."""
+    """Decides whether to take a free Lease; None always takes it."""
 
 
 ANYBODY = Claimant()

@@ -1,4 +1,4 @@
-"""Which cluster this is, without a right beyond our namespace: its authority's certificate tells."""
+"""Identifies the cluster by its authority's certificate, which needs no permission beyond our namespace."""
 
 import re
 import ssl

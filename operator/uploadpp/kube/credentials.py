@@ -27,9 +27,9 @@ from uploadpp.kube.proxy import Proxy, proxy_to
 log = logging.getLogger(__name__)
 
 REREAD_SECONDS = 60.0
-"""As often client-go reads a token file again."""
+"""The interval at which client-go reads a token file again."""
 LEAST_SECONDS = 2.0
-"""A refused request has credentials renewed no more often than this."""
+"""After a refused request, credentials are renewed at most this often."""
 RETRY_SECONDS = 5.0
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -162,7 +162,7 @@ def _token_in(path: Path, otherwise: str) -> str:
 
 
 class _NamedContext(ClientContext):
-    """Expects another name in the server's certificate than that of its address (`tls-server-name`)."""
+    """Expects a name other than the address in the server's certificate (`tls-server-name`)."""
 
     name = ""
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a request to the API server, as far as callers act differently."""
+"""Errors of requests to the API server, one type for each way in which callers react."""
 
 import os
 from enum import StrEnum
@@ -14,18 +14,18 @@ MEANINGS = {
 
 
 class Refusal(StrEnum):
-    """Why the API server does not take something; a label of `uploadpp_records_refused_total`."""
+    """Why the API server refuses an object; a label of `uploadpp_records_refused_total`."""
 
     POLICY = "Policy"
     """A ValidatingAdmissionPolicy denies it."""
     WEBHOOK = "Webhook"
     """An admission webhook denies it, or does not answer."""
     CHANGED = "Changed"
-    """It is taken, but a webhook or another writer has changed what we wrote."""
+    """It was accepted, but a webhook or another client changed what we wrote."""
     QUOTA = "Quota"
     """A ResourceQuota is used up."""
     PERMISSION = "Permission"
-    """We may not, or our credentials are unknown."""
+    """We lack the permission, or our credentials are not accepted."""
     SCHEMA = "Schema"
     """It does not fit the CRD in the cluster."""
     SIZE = "Size"
@@ -59,11 +59,11 @@ class ConflictError(ApiError):
 
 
 class OlderStoreError(Exception):
-    """A list is from before a write that the API server has confirmed: etcd was put back from a copy."""
+    """A list is older than a write that the API server has confirmed: etcd was restored from a backup."""
 
 
 class RefusedError(ApiError):
-    """The API server has answered and does not take this object; that can last, and can end."""
+    """The API server has refused this object. That may last, and it may end."""
 
 
 class UnavailableError(ApiError):
@@ -91,7 +91,7 @@ class MissingKindError(UnavailableError):
 
 
 class ForbiddenError(UnavailableError):
-    """We lack a permission, or are not known any more."""
+    """We lack a permission, or our credentials are no longer accepted."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text, reason=Refusal.PERMISSION)

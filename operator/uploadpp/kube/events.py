@@ -1,4 +1,4 @@
-"""Kubernetes Events: few, for people, best effort.
+"""Posts Kubernetes Events: few, for people, best effort.
 
 They go through a bounded queue at a bounded rate; the same words about the same resource
 raise a count instead of making a new object. Losing one loses no upload.
@@ -75,7 +75,7 @@ class EventLog:
             await asyncio.sleep(1 / PER_SECOND)
 
     def _complain(self, error: ApiError) -> None:
-        """Warn at most once a minute: a missing permission ends every one of them."""
+        """Warn at most once a minute: without the permission, every Event fails."""
         self.dropped += 1
         now = asyncio.get_running_loop().time()
         level = logging.WARNING if now >= self._quiet_until else logging.DEBUG

@@ -34,11 +34,11 @@ MARGIN = 0.2
 """Share of the lease time in which we stop acting although others must still wait."""
 
 SLOW_SECONDS = 2.0
-"""A renewal that takes longer than this is said."""
+"""A renewal that takes longer than this is logged."""
 READ_SECONDS = 1.0
-"""So long it counts that the Lease bore our name when we read it, though it could not be renewed."""
+"""How long a read of the Lease with our name in it counts, if it could not be renewed."""
 RELEASE_SECONDS = 2.0
-"""So long a release may take: whoever waits for our end is not kept waiting by the API server."""
+"""How long a release may take, so that a slow API server does not delay the end of the process."""
 
 
 class LeaseLostError(Exception):
@@ -86,9 +86,9 @@ class Lease:
         """Whether its last owner has handed it over, when we took it."""
         self.held_elsewhere = False
         self.holder = ""
-        """Who has it, when we last looked."""
+        """The holder when we last looked."""
         self.forbidden = False
-        """Whether we had no right to renew it when we last tried."""
+        """Whether we lacked the permission to renew it when we last tried."""
 
     @property
     def valid(self) -> bool:
@@ -105,7 +105,7 @@ class Lease:
 
     @property
     def doubt(self) -> str:
-        """What keeps us from renewing it, in words; empty when the API server answered lately."""
+        """Why it cannot be renewed; empty if the API server answered recently."""
         silent = self._clock() - self._renewed_at
         if self._doubt or silent < self._duration / 4 + SLOW_SECONDS:
             return self._doubt
@@ -123,14 +123,14 @@ class Lease:
 
     @property
     def silence(self) -> str:
-        """Says so when the holder has not renewed it for longer than we would; otherwise empty."""
+        """A warning if the holder has not renewed it within our own lease duration; otherwise empty."""
         seconds = self._sightings.silence(self._name)
         if not self.held_elsewhere or seconds <= self._duration:
             return ""
         return f"standing by for {self.holder}, which has not renewed for {seconds:.0f} s"
 
     def hurry(self) -> None:
-        """Look again at once: somebody says that it is free."""
+        """Check the Lease now: another replica says that it is free."""
         if self._resting is not None:
             self._resting.cancel()
 

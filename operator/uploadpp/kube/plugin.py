@@ -13,9 +13,9 @@ from uploadpp.api.timestamps import parse_time
 from uploadpp.kube.access import ConfigError, Plugin
 
 SECONDS = 60.0
-"""Nobody waits longer for a plugin."""
+"""Timeout for a plugin."""
 QUOTED = 200
-"""So much of what a failed plugin has written is quoted."""
+"""Characters of a failed plugin's output that an error quotes."""
 MOST_BYTES = 1 << 20
 """Of an answer, and of what a plugin is told of the cluster."""
 KIND = "ExecCredential"

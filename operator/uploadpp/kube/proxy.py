@@ -1,4 +1,4 @@
-"""Which proxy leads to the API server, by the rules of Go's net/http, which kubectl goes by.
+"""Chooses the proxy for the API server, by the rules of Go's net/http, as kubectl does.
 
 `proxy-url` of the kubeconfig always counts. Otherwise HTTPS_PROXY or HTTP_PROXY do, unless NO_PROXY names
 the server: by address, range of addresses, domain, or any of those with a port.

@@ -1,4 +1,4 @@
-"""Whether we have the rights that recording takes, before an upload needs them.
+"""Checks the permissions for recording uploads before an upload needs them.
 
 The API server answers a SelfSubjectAccessReview for everybody who is logged in (`system:basic-user`), so
 the Role needs nothing for it. It stores nothing either.
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 15.0
 LACKING_SECONDS = 2.0
-"""So often while something is missing: what has been granted is to be seen soon."""
+"""Interval while a permission is missing, so that a grant is noticed soon."""
 GROUP, PLURAL = "uploadpp.io", "uploadpostprocessings"
 NEEDED = (("create", ""), ("patch", ""), ("patch", "status"), ("delete", ""))
 
@@ -28,7 +28,7 @@ class Rights:
         self._namespace = namespace
         self._path = api_path("apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews")
         self.problem = ""
-        """Which rights are missing, in words; empty when none is, or when that cannot be told."""
+        """Which permissions are missing; empty if none is, or if that is unknown."""
 
     async def run(self) -> None:
         """Ask again and again, until cancelled."""

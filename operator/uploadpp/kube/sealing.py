@@ -38,7 +38,7 @@ _FIELDS = (
     "by_hand",
 )
 _OPTIONAL = 2
-"""So many of the last are missing in what old versions have sealed. The id stands behind all of them."""
+"""How many of the last fields may be missing in data that earlier versions sealed. The id follows them."""
 
 LEAST_COMPRESSED = 1024
 """Bytes. Below that some hundred bytes of etcd would cost a tenth of the operator's CPU for a write."""

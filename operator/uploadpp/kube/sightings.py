@@ -1,4 +1,4 @@
-"""For how long each Lease has not been renewed, as one process sees it."""
+"""Records for how long each Lease has not been renewed, as one process sees it."""
 
 from dataclasses import dataclass
 

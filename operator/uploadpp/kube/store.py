@@ -32,11 +32,11 @@ GROUP = "uploadpp.io"
 VERSION = "v1alpha1"
 PLURAL = "uploadpostprocessings"
 PAGE = 500
-"""Most resources that are read at a time."""
+"""Maximum number of resources in one page."""
 FIRST_PAGE = 50
-"""Nothing is known of their size yet."""
+"""Size of the first page, while the size of resources is unknown."""
 PAGE_BYTES = 4_000_000
-"""Anybody who may make resources could make all of them a megabyte long."""
+"""Maximum bytes of a page. Anybody who may create resources can make each of them a megabyte."""
 ATTEMPTS = 3
 PROBE = "is-the-crd-there"
 SEALED = "sealed"
@@ -79,7 +79,7 @@ class Stored:
 
 
 def stored(resource: Json) -> Stored:
-    """What matters of a resource for the next compare-and-set."""
+    """What the next compare-and-set needs to know about a resource."""
     meta = resource["metadata"]
     return Stored(meta["uid"], meta["resourceVersion"], meta.get("generation", 1))
 
@@ -140,7 +140,7 @@ class Store:
         self._params = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Ignore"}
 
     async def count(self) -> int:
-        """How many resources there are, of whichever shard."""
+        """Number of resources of all shards."""
         page = await self._api.request("GET", self._path, params={"limit": "1"})
         return len(page.get("items", [])) + int(page.get("metadata", {}).get("remainingItemCount", 0))
 

@@ -1,1 +1,1 @@
-"""The storage's data gateway, as each process of ours asks it."""
+"""Downloads from the storage's data gateway, for the operator and for steps."""

@@ -1,4 +1,4 @@
-"""From where files may be downloaded: prefixes of URLs, compared after both were read alike.
+"""Where files may be downloaded from: URL prefixes, compared after both sides were parsed alike.
 
 URLs are read by yarl, which is also what the HTTP client connects by: two readers would not always
 agree about where a URL leads.
@@ -18,7 +18,7 @@ UNREADABLE = (ValueError, TypeError, LookupError)
 
 
 class SourceError(ValueError):
-    """A URL that is not used. The text does not hold it."""
+    """A URL that must not be used. The text does not contain it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ _ODD = {
     ";": "contains a semicolon; separate addresses with commas",
     "\"'": "contains a quotation mark; write it without quotation marks",
 }
-"""What people take for a separator, or what a shell would have taken away."""
+"""Characters that people use as separators, and quotes that a shell would have removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Address:
 
     @property
     def shown(self) -> str:
-        """What a person may read."""
+        """The address as a person may see it."""
         return f"{self.host}:{self.port}"
 
     @property

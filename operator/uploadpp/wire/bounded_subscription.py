@@ -18,17 +18,17 @@ from nats.errors import BadSubscriptionError
 log = logging.getLogger(__name__)
 
 MOST = 64
-"""Messages until it ends. They are a megabyte each at worst."""
+"""Maximum number of messages before it ends. At worst, each has a megabyte."""
 MOST_A_SECOND = 400
-"""More is a flood: 64 replicas at their start say less."""
+"""A higher rate is a flood: 64 starting replicas send less."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 LONGEST_SECONDS = 60.0
-"""It is made anew after so long at the latest: what the client drops, it does not tell."""
+"""It is renewed after this time at the latest, because the client does not report dropped messages."""
 QUIET_SECONDS = 60.0
 
 
 class LimitedSubscription:
-    """Hears what is said on a subject, but for floods."""
+    """Listens on a subject, and ends floods."""
 
     def __init__(
         self,
@@ -48,10 +48,10 @@ class LimitedSubscription:
         self._begun = self._ended = self._pause = 0.0
         self._said_at = float("-inf")
         self.is_flooded = False
-        """Whether nothing is heard at the moment, because too much was said."""
+        """Whether it is paused at the moment, because of a flood."""
 
     async def keep(self) -> None:
-        """See to it that more is heard; to be called about once a second.
+        """Renew the subscription if necessary; call this about once a second.
 
         Raises:
             NatsError: the connection is closed.
@@ -80,7 +80,7 @@ class LimitedSubscription:
 
     @property
     def _used(self) -> int:
-        """How many messages have come. Some of the last ones the library drops."""
+        """How many messages have arrived. The library may drop some of the last ones."""
         return self._subscription._received if self._subscription is not None else 0  # noqa: SLF001 -- nothing else tells
 
     async def _take(self, message: Msg) -> None:

@@ -23,7 +23,7 @@ from uploadpp.wire.listing import ListMemory
 log = logging.getLogger(__name__)
 
 REFUSAL_SECONDS = 30.0
-"""How long after its last sign a refused permission counts: what needs it is tried again more often."""
+"""How long a refused permission counts after it was last reported. What needs it is retried more often."""
 AGAIN_SECONDS = 10.0
 """A refused subscription is asked for again so often, by a new connection."""
 MAX_REFUSALS = 16
@@ -70,7 +70,7 @@ class SafeClient(Client):
 
     @property
     def problem(self) -> str:
-        """What keeps us from working, in words; empty when nothing does."""
+        """Why NATS cannot be used; empty if it can."""
         if not self.is_connected:
             return f"NATS is not connected: {self._words}" if self._words else "NATS is not connected"
         return "; ".join(self.refused)
@@ -83,7 +83,7 @@ class SafeClient(Client):
 
     @property
     def silent_seconds(self) -> float:
-        """How long there has been no connection."""
+        """Seconds without a connection."""
         return time.monotonic() - self.disconnected_at if self.disconnected_at is not None else 0.0
 
     def lost(self) -> None:
@@ -240,7 +240,7 @@ class SafeClient(Client):
 
 
 def trouble(client: Client) -> str:
-    """What keeps a client from working, in words; empty when nothing does."""
+    """Why a client cannot be used; empty if it can."""
     if isinstance(client, SafeClient):
         return client.problem
     return "" if client.is_connected else "NATS is not connected"

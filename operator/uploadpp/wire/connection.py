@@ -47,7 +47,7 @@ class NatsOptions:
 
     @property
     def shown(self) -> str:
-        """The servers as a person may read them."""
+        """The servers as a person may see them."""
         return ",".join(each.shown for each in self.addresses)
 
     @property

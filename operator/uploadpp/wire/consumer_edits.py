@@ -1,6 +1,6 @@
 """What people and tools do to consumers: pause them, or change how they hand out messages.
 
-Everything of a consumer but its place and the way of acknowledging can be changed while it is read
+Everything about a consumer except its position and its way of acknowledging can be changed while it is read
 (`nats consumer edit`, a controller that keeps streams by its own files). The server tells the reader
 nothing of it.
 """
@@ -9,7 +9,7 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo
 
 SHORTEST_ACK_WAIT_SECONDS = 0.5
-"""With less time, work is given to another before anybody could say that it is being done."""
+"""With a shorter ack wait, work is redelivered before its process can report progress."""
 SIZE_HEADER = "Nats-Msg-Size"
 """What a server puts into a message whose body it leaves out. A publisher may do so as well."""
 
@@ -25,7 +25,7 @@ def paused(info: ConsumerInfo, stream: str) -> str:
 
 
 def unreadable(config: ConsumerConfig, subject: str) -> str:
-    """What of a consumer keeps messages, or their bodies, from its reader; empty when nothing does."""
+    """Which setting of a consumer keeps messages or their bodies from its reader; empty if none does."""
     filters = [each for each in (config.filter_subject, *(config.filter_subjects or ())) if each]
     if filters and not {subject, "*", ">"}.intersection(filters):
         return f"its filter {', '.join(filters)} does not include {subject}"
@@ -37,7 +37,7 @@ def unreadable(config: ConsumerConfig, subject: str) -> str:
 
 
 def hinders_owner(config: ConsumerConfig, subject: str, window: int, ack_wait_seconds: float) -> str:
-    """What of the operator's consumer is not as the operator made it, and matters; empty when nothing."""
+    """Which setting of the operator's consumer was changed in a way that matters; empty if none was."""
     if problem := unreadable(config, subject):
         return problem
     if config.max_ack_pending and 0 < config.max_ack_pending < window:
@@ -49,7 +49,7 @@ def hinders_owner(config: ConsumerConfig, subject: str, window: int, ack_wait_se
 
 
 def breaks_step(config: ConsumerConfig, subject: str) -> str:
-    """What of a step's consumer loses work, or does it several times; empty when nothing."""
+    """Which setting of a step's consumer loses work or repeats it; empty if none does."""
     if problem := unreadable(config, subject):
         return problem
     if config.ack_policy is not None and config.ack_policy != AckPolicy.EXPLICIT:
@@ -68,7 +68,7 @@ def breaks_step(config: ConsumerConfig, subject: str) -> str:
 
 
 def slows_step(config: ConsumerConfig, batch: int) -> str:
-    """What of a step's consumer makes it slow, or removes it one day; empty when nothing."""
+    """Which setting of a step's consumer slows it down or will delete it; empty if none does."""
     if config.max_ack_pending and 0 < config.max_ack_pending < batch:
         return f"only {config.max_ack_pending} starts may be worked on at once (max_ack_pending)"
     if config.inactive_threshold:

@@ -1,4 +1,4 @@
-"""Consumers of ours: how they are called, and what their metadata says."""
+"""The operator's consumers: their names and their metadata."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""Making the stream, and consumers within the limits that a server, an account or a stream has."""
+"""Creates the stream, and consumers within the limits of the server, the account and the stream."""
 
 import logging
 import re
@@ -28,7 +28,7 @@ _MAX_PENDING = re.compile(r"max ack pending exceeds \w+ limit of (\d+)")
 
 
 class NoPlaceError(APIError):
-    """The stream or the account has as many consumers as it may have."""
+    """The stream or the account has reached its limit of consumers."""
 
     def __init__(self, error: APIError, stream: str, consumer: str) -> None:
         super().__init__(error.code, error.description, error.err_code)

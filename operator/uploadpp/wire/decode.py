@@ -28,7 +28,7 @@ from uploadpp.wire.urls import expiry_of
 
 MAX_ID = 128
 _HEAD = 4 * 48
-"""So many characters of base64 hold any id and what stands before it."""
+"""This many base64 characters contain any id and what precedes it."""
 _PAYLOAD, _ID, _NAME = b',"Payload":"', b'{"UploadID":"', b'"uploadid"'
 MAX_MESSAGE = 256
 MAX_NAME = 256

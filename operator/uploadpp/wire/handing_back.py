@@ -1,4 +1,4 @@
-"""Giving the stream back: the consumer of the legacy service is made where it shall read on, ours go."""
+"""Hands the stream back: creates the legacy service's consumer where it is to continue, and deletes ours."""
 
 import contextlib
 from uuid import uuid4
@@ -110,7 +110,7 @@ async def ours(js: JetStreamContext) -> list[str]:
 
 
 async def leave(js: JetStreamContext) -> list[str]:
-    """Remove our own consumers: whoever starts next continues behind the service, as at the first start."""
+    """Remove our own consumers: the next operator continues behind the service, as at a first start."""
     names = await ours(js)
     for name in names:
         await js.delete_consumer(STREAM, name)

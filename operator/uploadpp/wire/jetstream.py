@@ -1,4 +1,4 @@
-"""JetStream's API, whose answers hold what others have written.
+"""JetStream's API, made safe for answers that contain what other clients have written.
 
 Anybody who may make a consumer on the stream, by whatever name, chooses the times in its settings, and the
 server hands them on. The library reads no time with a fraction and an offset west of Greenwich, nor one
@@ -65,7 +65,7 @@ class SafeJetStream(JetStreamContext):
 
     @property
     def connections(self) -> int:
-        """How often the connection was made anew; one that is lost counts."""
+        """Number of reconnects, including a connection that is lost at the moment."""
         return int(self._nc.stats["reconnects"]) + (not self._nc.is_connected)
 
     @property

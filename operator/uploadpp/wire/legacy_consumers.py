@@ -1,4 +1,4 @@
-"""The consumers of the legacy service: who reads there, and where they stand (docs/adr/0043)."""
+"""The consumers of the legacy service: whether they have a reader, and their positions (docs/adr/0043)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ STARTS = ("opt_start_seq", "opt_start_time")
 
 
 class OnLegacyService(StrEnum):
-    """What we do when the legacy service comes back while we drive the stream."""
+    """What happens when the legacy service comes back while the operator processes uploads."""
 
     HOLD = "Hold"
     CONTINUE = "Continue"
 
 
 class LegacyConsumer(StrEnum):
-    """What becomes of that service's place in the stream while nobody reads there."""
+    """What happens to that service's consumer while nobody reads from it."""
 
     KEEP = "Keep"
     ADVANCE = "Advance"
@@ -96,7 +96,7 @@ def _progress(consumer: ConsumerInfo) -> tuple[int, int]:
 
 
 def is_behind(consumer: ConsumerInfo) -> bool:
-    """Whether a service that comes back would be given something old."""
+    """Whether a service that comes back would receive old messages."""
     return bool(consumer.num_pending or consumer.num_ack_pending)
 
 

@@ -1,4 +1,4 @@
-"""Which services listen on the stream: a step that nobody serves is named before an upload waits for it.
+"""Finds out which services listen on the stream, so that a step without one is named before uploads wait.
 
 Services of ocis and OpenCloud read through a durable consumer that has the name of the service. A
 consumer that has members may serve any step whose service we do not know by name.

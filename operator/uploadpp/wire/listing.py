@@ -27,9 +27,9 @@ MOST_CONSUMERS = 100_000
 LARGE_BYTES = 8 << 20
 """Of one answer with 256 consumers at most. One of ours has half a kilobyte."""
 LARGE_SECONDS = 600.0
-"""For so long only names are listed, once the list was large."""
+"""How long only names are listed after the list was large."""
 MOST_UNKNOWN = 64
-"""So many consumers are asked for of whose service we know nothing. Each may be that of a step."""
+"""Maximum number of consumers of unknown services that are asked for. Each may be that of a step."""
 ATTEMPTS = 3
 MOST_TEXT, MOST_ITEMS = 4096, 64
 _KNOWN = OTHERS | {*SERVICES.values()}

@@ -1,4 +1,4 @@
-"""Marks that only we can have made: each is signed with a key that is derived from the sealing keys.
+"""Signs marks with a key that is derived from the sealing keys, so that nobody else can make one.
 
 Everybody who may publish on `main-queue` can write our metadata. Without a signature of ours an
 event is what an event of its type from anybody is (docs/adr/0016).
@@ -28,7 +28,7 @@ class Unproven(StrEnum):
 
 
 class Proofs(Protocol):
-    """Says whether a mark is ours."""
+    """Verifies marks."""
 
     def is_ours(self, metadata: dict[str, str], sequence: int, *signed: str) -> bool:
         """Whether the signature in the metadata is for what was `signed`, at a position of the stream."""

@@ -1,4 +1,4 @@
-"""A position that is written down in the Lease (docs/adr/0032, docs/adr/0051).
+"""The position that is noted in the Lease (docs/adr/0032, docs/adr/0051).
 
 Each owner notes there up to where the log is in etcd. So a copy of etcd says itself where reading has to
 go on, whatever the consumer says; and a stream that does not hold what is noted has another past than ours.

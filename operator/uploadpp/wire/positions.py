@@ -1,4 +1,4 @@
-"""How far a consumer has acknowledged, whatever version of the server says it.
+"""How far a consumer has acknowledged, for all versions of the server.
 
 NATS 2.10 to 2.12 say `ack_floor.stream_seq = 0` until something is acknowledged. Newer ones say where the
 consumer began. Taken at its word, a zero means: read everything again.

@@ -178,7 +178,7 @@ class Publisher:
             self._wake.set()
 
     async def _look(self) -> None:
-        """See whether the stream answers at all: of one that does not, only the log tells what it has."""
+        """Check whether the stream answers at all. If it does not, only the log shows what it has."""
         known, self._only_met = self._no_answers, 0
         with contextlib.suppress(NatsError, TimeoutError):
             self._no_answers = await no_answers(self._client.jetstream(), STREAM)

@@ -1,4 +1,4 @@
-"""What a server says to a pull, and what to ask for next: its words are read, not guessed."""
+"""What a server answers to a pull, and what to ask for next."""
 
 import re
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ DONE = "batch completed"
 SPENT = "exceeds maxbytes"
 """What the server says when the next message does not fit into what a pull may still bring."""
 SHORTEST_SECONDS = 0.05
-"""With less, we would do nothing but ask."""
+"""With a shorter one, we would only send requests."""
 MOST_DIGITS = 19
 _BATCH = re.compile(r"MaxRequestBatch of ([0-9]{1,9})(?![0-9])")
 _EXPIRES = re.compile(

@@ -54,7 +54,7 @@ Handler = Callable[[StreamMessage], Awaitable[None]]
 
 
 class LogReader:
-    """Hands every message of a place to a handler, one after another."""
+    """Hands every message of a consumer to a handler, one after another."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class LogReader:
         self._credit = 0
         self._terms = Terms()
         self._low = self._terms.credit // 2
-        """With so little credit left it is time to pull again."""
+        """At this credit or less, it is time to pull again."""
         self._refusal = ""
         self._begun = False
         self._delivered = 0
@@ -114,7 +114,7 @@ class LogReader:
 
     @property
     def delivered(self) -> int:
-        """How many messages have come."""
+        """Number of messages received."""
         return self._delivered
 
     def lag_seconds(self, now: Millis) -> float:
@@ -275,7 +275,7 @@ class LogReader:
             self.acknowledged = max(self.acknowledged, min(told, self.asked))  # no more than we asked for
 
     def waits(self) -> None:
-        """What comes waits for the handler: the server is not the one that is silent."""
+        """Messages wait for the handler: it is not the server that is silent."""
         self._heard = self._loop.time()
 
     async def stop(self) -> None:
@@ -288,7 +288,7 @@ class LogReader:
             await subscription.unsubscribe()
 
     def _agree(self, terms: Terms) -> None:
-        """Pull on these terms from now on."""
+        """Use these terms for pulls from now on."""
         self._terms, self._low = terms, terms.credit // 2
 
     async def _pull(self) -> None:

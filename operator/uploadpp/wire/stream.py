@@ -1,4 +1,4 @@
-"""The stream and our place in it: incarnations, epochs, take-over (invariant 2.4).
+"""The stream and our position in it: incarnations, epochs, take-over (invariant 2.4).
 
 The stream belongs to everybody and is never changed; it is made when it is missing.
 Each owner of a shard reads through a durable consumer of its own epoch, which is made at
@@ -58,7 +58,7 @@ STREAM = "main-queue"
 LEGACY_DURABLES = ("postprocessing", "postprocessing-pull")
 ACK_WAIT_SECONDS = 3600
 MAX_ACK_PENDING = 250_000
-"""So many messages may be unacknowledged, ten for each upload: the bound of memory when etcd is slow."""
+"""Maximum number of unacknowledged messages, ten per upload. It limits memory while etcd is slow."""
 
 
 class StartFrom(StrEnum):
@@ -85,11 +85,11 @@ class ConsumerPosition:
     predecessors: tuple[str, ...] = ()
     """Consumers of earlier owners that still read; see `end_predecessors`."""
     window: int = MAX_ACK_PENDING
-    """So many messages may be unacknowledged."""
+    """Maximum number of unacknowledged messages."""
     unsigned_until: int = 0
     """The last position at which an event of ours may be that has no signature (docs/adr/0016)."""
     missed: int = 0
-    """So many messages before the first one were removed from the stream before any of us read them."""
+    """Number of messages before the first one that the stream removed before any owner read them."""
     note: Kept | None = field(default=None, compare=False)
     """What is to be noted of it (docs/adr/0051)."""
 
@@ -193,7 +193,7 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
 
 
 def _missed(first: int, where: int | datetime, floor: int, *, restored: bool) -> int:
-    """How many messages that nobody has read are not in the stream any more.
+    """How many unread messages are no longer in the stream.
 
     Some behind the note were read. They count where etcd was put back: what they led to is not there.
     """

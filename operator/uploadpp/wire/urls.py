@@ -1,4 +1,4 @@
-"""What a download URL says about itself: only when it expires. The URL is a bearer credential."""
+"""When a download URL expires. The URL is a bearer credential, and nothing else is read from it."""
 
 import binascii
 from base64 import urlsafe_b64decode

@@ -1,4 +1,4 @@
-"""Many requests to NATS, some of them at a time: others may have made consumers by the thousand."""
+"""Sends many requests to NATS, a few at a time: other clients may have created thousands of consumers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
