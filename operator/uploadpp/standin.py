@@ -47,7 +47,7 @@ class _Metrics:
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> int:
-    """Do what the service's program would be asked for; returns the exit status.
+    """Run the command of the legacy service; returns the exit status.
 
     `arguments` are those of the process, with the name that it was started under.
     """
@@ -102,7 +102,7 @@ def _serve(environment: Mapping[str, str]) -> int:
 
 
 def _level(text: str) -> LogLevel:
-    """A level that is not known does not keep the Pod from starting."""
+    """An unknown level does not keep the Pod from starting."""
     return LogLevel(text.lower()) if text.lower() in set(LogLevel) else LogLevel.INFO
 
 

@@ -1,1 +1,1 @@
-"""Taking uploads over from the legacy service, and giving them back, while no operator runs."""
+"""Adopts uploads from the legacy service, and hands them back, while no operator runs."""

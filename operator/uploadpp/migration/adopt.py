@@ -1,4 +1,4 @@
-"""`uploadpp adopt`: make resources of the uploads that the legacy service has in its bucket.
+"""`uploadpp adopt`: create resources for the uploads that the legacy service has in its bucket.
 
     read bucket and log → decide (pure) → publish what is missing → create → status → mark the entry
 
@@ -42,9 +42,9 @@ from uploadpp.wire.history import History, oldest, read_history
 from uploadpp.wire.stream import STREAM, reads_behind
 
 OVERLAP_MS = 5_000
-"""So much more of the log is read than the oldest record needs."""
+"""The log is read this much further back than the oldest record needs."""
 LOST_MS = 600_000
-"""In so much of the log before now uploads are looked for that the service has taken and lost."""
+"""How far back in the log to look for uploads that the service has read and lost."""
 
 
 @dataclass(frozen=True, slots=True)

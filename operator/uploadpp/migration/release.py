@@ -1,4 +1,4 @@
-"""`uploadpp release`: give the uploads under way back to the legacy service.
+"""`uploadpp release`: hand the uploads in flight back to the legacy service.
 
     place of the service → read resources and log up to there → write bucket → nudge → delete resource → leave
 

@@ -1,4 +1,4 @@
-"""What `uploadpp adopt` and `uploadpp release` say: a page for people, or JSON for programs."""
+"""The report of `uploadpp adopt` and `uploadpp release`: a page for people, or JSON for programs."""
 
 import json
 import sys
@@ -18,12 +18,12 @@ class Exit(IntEnum):
 
     DONE = 0
     FAILED = 1
-    """It could not be carried through; run it again."""
+    """It could not be completed; run it again."""
     CONFIGURATION = 2
     INCOMPLETE = 3
     """It is done, but some uploads could not be taken over or given back; they are listed."""
     REFUSED = 4
-    """Nothing was done: somebody else is at work. The remedy is said."""
+    """Nothing was done: the legacy service or an operator runs. The report names the remedy."""
 
 
 class OutputFormat(StrEnum):

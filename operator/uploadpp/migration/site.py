@@ -29,7 +29,7 @@ from uploadpp.wire.marks import Marks
 from uploadpp.wire.stream import STREAM, list_consumers
 
 AT_ONCE = 16
-"""So many uploads are worked on at the same time."""
+"""Maximum number of uploads that are processed concurrently."""
 CONNECT_SECONDS = 30.0
 LOOK_SECONDS = 1.0
 QUIET_LOOKS, QUIET_SECONDS = 3, 0.5

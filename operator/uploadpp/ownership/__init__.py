@@ -1,1 +1,1 @@
-"""One process among several: who owns which shard, and what an ownership is made of."""
+"""One process among several: which process owns which shard, and the parts of an ownership."""

@@ -226,7 +226,7 @@ class App:
         )
 
     async def _listen(self) -> None:
-        """See that we can still hear."""
+        """Check that the connection to NATS still works."""
         while True:
             await asyncio.sleep(1)
             if self._client is not None and self._client.is_closed and not self._stop.is_set():
@@ -238,7 +238,7 @@ class App:
                 self._stop.set()
 
     async def _leave(self, membership: Membership) -> None:
-        """Tell the others when we are told to stop."""
+        """Tell the other replicas when this process is told to stop."""
         await self._stop.wait()
         with contextlib.suppress(NatsError):
             await membership.leave()

@@ -50,7 +50,7 @@ EXPECTED_ENDS = (
 BLOCKED = "replicas with a different number of shards are still running; waiting for them to stop"
 COMPARE_SECONDS = 5.0
 UNHEARD_LOOKS = 4
-"""So many looks in a row without a word of the holder: whoever works heartbeats once a second."""
+"""This many checks in a row without a heartbeat of the holder, which sends one per second."""
 
 
 class _Other(NamedTuple):
@@ -90,7 +90,7 @@ class ShardCandidate:
 
     @property
     def problem(self) -> str:
-        """What keeps this candidate from working or standing by; empty when nothing does."""
+        """Why this candidate can neither work nor stand by; empty if it can."""
         if self.ownership is not None and (self.ownership.entered or not self._unfit):
             return self.ownership.problem
         if wrong := self._unfit or self._differs()[0]:
@@ -152,7 +152,7 @@ class ShardCandidate:
         return begins
 
     def hurry(self) -> None:
-        """Look at the Lease now: somebody says that it is free."""
+        """Check the Lease now: another replica says that it is free."""
         if self.ownership is None and self._lease is not None:
             self._lease.hurry()
 
@@ -165,7 +165,7 @@ class ShardCandidate:
         return self._membership.claims(self.shard.index, free_seconds)
 
     def outbid(self) -> None:
-        """It was not taken after all."""
+        """The Lease was not taken after all."""
         self._membership.unclaim(self.shard.index)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -178,7 +178,7 @@ class ShardCandidate:
 
     @property
     def _blocked_by(self) -> "_Other | None":
-        """Who works with another number of shards, so that we may not begin; None when nobody does."""
+        """A replica with another number of shards, which keeps this one from beginning; None without one."""
         if self.ownership is not None or self._lease is None or self._lease.held_elsewhere:
             return None
         return next((_Other(*each) for each in self._membership.layouts.holders.items()), None)

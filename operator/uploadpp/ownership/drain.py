@@ -1,4 +1,4 @@
-"""The end of an ownership: wait until what was decided is in the log and in etcd, if that is possible."""
+"""The end of an ownership: waits until everything decided is in the log and in etcd, if that is possible."""
 
 import asyncio
 import contextlib
@@ -10,16 +10,16 @@ from uploadpp.ownership.membership import Membership
 
 LONGEST_SECONDS = 10.0
 ASK_SECONDS = 0.5
-"""How often to ask whether we still have any rights: `helm uninstall` takes them away while we are ending."""
+"""How often to check that we still have permissions: `helm uninstall` removes them while we are ending."""
 
 
 FINISH_SECONDS = 0.5
-"""So long what is on its way is waited for when somebody takes over: it saves the successor conflicts."""
+"""How long to wait for pending writes when a successor takes over: that saves it conflicts."""
 
 
 FLUSH_SECONDS = 0.5
 DRIVE_ON_SECONDS = (2.0, 8.0)
-"""So long messages are answered until a successor has the Lease, and then until it has caught up."""
+"""How long messages are answered: until a successor has the Lease, and then until it has caught up."""
 
 
 class InFlight(Protocol):

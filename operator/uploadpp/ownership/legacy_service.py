@@ -1,4 +1,4 @@
-"""Who else drives the stream: the legacy service, or another installation of ours (F14).
+"""Detects who else processes the stream: the legacy service, or another installation of the operator (F14).
 
 Before we begin we wait until nobody does. When the service comes back while we work, the ownership ends:
 the next one waits again, and then replays what the service has done meanwhile (docs/adr/0043).
@@ -36,14 +36,14 @@ from uploadpp.wire.stream import list_consumers
 log = logging.getLogger(__name__)
 
 FULL_SECONDS = 30.0
-"""So often all consumers are listed, for other installations; the legacy service is looked for each time."""
+"""Interval of listing all consumers to find other installations. Each look checks the legacy service."""
 REPEAT_SECONDS = 30.0
 QUIET_LOOKS = 3
-"""A place has no reader when so many looks in a row find none: a service may be between two requests."""
+"""A consumer has no reader if this many looks in a row find none: a service may be between two requests."""
 MOVE_SECONDS = 10.0
-"""The least time between two moves of the legacy service's place."""
+"""Minimum time between two moves of the legacy service's consumer."""
 IDLE_SECONDS = 30.0
-"""A place of another installation at which nobody reads for so long is taken over: it has moved or gone."""
+"""A consumer of another installation without a reader for this long is taken over: it moved or is gone."""
 BESIDE = "the legacy service also processes this stream ({})"
 HOLDING = (
     "on hold: the legacy service is running ({}); no step is started and no upload is finished until it stops"
@@ -122,7 +122,7 @@ class LegacyServiceWatch:
 
     @property
     def problem(self) -> str:
-        """That somebody drives the stream beside us, in words; empty when nobody does."""
+        """Which other service processes the stream too; empty if none does."""
         return "; ".join(filter(None, [self._beside, self._elsewhere, self._found]))
 
     async def wait(self) -> None:
@@ -164,7 +164,7 @@ class LegacyServiceWatch:
             await asyncio.sleep(min(LOOK_SECONDS, self._look_seconds, self._idle_seconds / 5))
 
     async def run(self) -> None:
-        """Look for whoever comes while we drive the stream, until cancelled.
+        """Look for such a service while we process the stream, until cancelled.
 
         Raises:
             LegacyServiceError: the legacy service has come, and we are to hold.

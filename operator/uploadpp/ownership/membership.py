@@ -1,4 +1,4 @@
-"""Which replicas are there, and how many shards each has: only to spread the work.
+"""Which replicas exist, and how many shards each owns. It only serves to spread the work.
 
 Replicas tell each other through plain NATS messages, once a second and whenever something changes.
 Anybody on the bus can say such things, so they are checked, bounded and forgotten soon, and nothing
@@ -30,16 +30,16 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 1.0
 GONE_SECONDS = 2.5
 ALIVE_SECONDS = 2.0
-"""A holder that was heard so lately is alive; shorter than any sensible Lease."""
+"""A holder that was heard within this time is alive. Shorter than any sensible Lease duration."""
 SETTLE_SECONDS = 1.0
-"""Nothing moves before everybody's numbers have stayed the same for so long."""
+"""No shard moves before the numbers of all replicas have been stable for this long."""
 PATIENCE_SECONDS = 3.0
-"""So long a free shard is left to replicas that should have it; then anybody takes it."""
+"""How long a free shard is left to the replicas that should own it. Then any replica takes it."""
 VAIN_SECONDS = 10.0
-"""A shard that comes back so soon after it was handed over was wanted by nobody."""
+"""If a shard comes back this soon after it was handed over, no other replica could take it."""
 FIRST_PENALTY_SECONDS, LONGEST_PENALTY_SECONDS = 30.0, 900.0
 HURRY_SECONDS = 0.1
-"""Words of others make us look at a Lease or say something no more often than this."""
+"""Messages of others make this replica check a Lease or send something at most this often."""
 MAX_HEARTBEAT_BYTES = 1024
 MAX_REPLICAS = 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,319}")
@@ -140,14 +140,14 @@ class Membership:
     # -- what we own ----------------------------------------------------------------------
 
     def took(self, shard: int) -> None:
-        """We own a shard more."""
+        """This replica has taken a shard."""
         self._changed(self.owned + 1)
         if self._clock() - self._given.pop(shard, float("-inf")) < VAIN_SECONDS:
             self._keep_until = self._clock() + self._penalty
             self._penalty = min(self._penalty * 2, LONGEST_PENALTY_SECONDS)
 
     def lost(self, shard: int) -> None:
-        """We own a shard less."""
+        """This replica has given up a shard."""
         self._giving.discard(shard)
         self._changed(self.owned - 1)
 
@@ -173,7 +173,7 @@ class Membership:
         return all(each.leaving for each in self._lately().values())
 
     def is_alive(self, replica: str) -> bool:
-        """Whether a replica was heard a moment ago."""
+        """Whether a replica was heard recently."""
         heard = self._others.get(replica)
         return heard is not None and self._clock() - heard.at < ALIVE_SECONDS
 
@@ -183,7 +183,7 @@ class Membership:
         return self._heard.is_flooded
 
     def surplus(self) -> int:
-        """How many shards more we own than we should."""
+        """How many shards this replica owns beyond its share."""
         return max(0, self.owned - self._share())
 
     def _share(self) -> int:
@@ -226,11 +226,11 @@ class Membership:
                 await self._client.flush()
 
     async def say_free(self, shard: int) -> None:
-        """Tell who stands by that a shard can be had: it need not wait for its next look."""
+        """Tell standbys that a shard is free, so that they need not wait for their next look."""
         await self._say(shard)
 
     async def leave(self) -> None:
-        """Tell that we are about to end and take nothing any more."""
+        """Announce that this replica is about to end and takes no more shards."""
         self._leaving = True
         if self._client.is_connected:
             await self._say()

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 STILL_SECONDS = 5.0
-"""So long no message comes although some are there, before the window is called full."""
+"""How long no message arrives although there are some, before the window is called full."""
 
 
 class Ability(StrEnum):
@@ -28,7 +28,7 @@ class State(NamedTuple):
     problem: str
     """What is wrong, in words; empty when nothing is."""
     proven_seconds: float | None
-    """So long ago it was last seen to work; None when it was not needed yet."""
+    """Seconds since it was last seen to work; None if it was not needed yet."""
 
 
 class Unread(Protocol):
@@ -145,7 +145,7 @@ class FullWindow:
         self._since = 0.0
 
     def problem(self, reader: Unread) -> str:
-        """What is wrong, in words; to be asked again and again."""
+        """What is wrong; to be called again and again."""
         if reader.problem:
             return reader.problem
         now, unread, words = self._clock(), reader.unread, self._waiting.words

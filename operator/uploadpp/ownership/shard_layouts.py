@@ -1,4 +1,6 @@
-"""Are replicas with another number of shards alive? Then nobody may begin: both would own the same uploads.
+"""Detects live replicas with another number of shards.
+
+While there is one, no owner may begin: both would own the same uploads.
 
 Their consumers tell the numbers, their Leases whether they live. Looked at all the time while a replica
 stands by, so that their time does not begin only when ours is over.

@@ -1,4 +1,4 @@
-"""Names steps that nobody serves, within seconds of a start instead of when the first upload stalls."""
+"""Finds steps without a service, within seconds of a start instead of when the first upload stalls."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 FIRST_LOOKS_SECONDS = 2.0
 LOOK_SECONDS = 15.0
 ABSENT_LOOKS = 3
-"""A service is missing when so many looks in a row do not find it: it may be between two requests."""
+"""A service is missing if this many looks in a row do not find it: it may be between two requests."""
 ANSWERED_SECONDS = 600.0
 """A step that has answered within this time is served, by whatever means."""
 
@@ -43,11 +43,11 @@ class Listeners:
         metrics.watch_answers(self._steps)
         self._looks = 0
         self.missing: list[str] = []
-        """Steps that nobody serves, in the configured order."""
+        """Steps without a service, in the configured order."""
 
     @property
     def unserved(self) -> frozenset[str] | None:
-        """Steps that nobody serves; None before enough looks."""
+        """Steps without a service; None before enough looks."""
         return frozenset(self.missing) if self._looks >= ABSENT_LOOKS else None
 
     async def run(self) -> None:
@@ -85,7 +85,7 @@ class Listeners:
 
 
 def advice(step: str) -> str:
-    """What to do about a step that nobody serves."""
+    """The remedy for a step without a service."""
     service = SERVICES.get(step)
     wanted = f"the service {service}" if service else "a service"
     return (

@@ -1,1 +1,1 @@
-"""What every process has, be it the operator, a step or a tool: settings, logs, probes, an event loop."""
+"""What the operator, the steps and the tools share: settings, logs, probes, an event loop."""

@@ -1,4 +1,4 @@
-"""Reading settings, and turning them into what the core and the clients take."""
+"""Reads settings, and converts them for the core and the clients."""
 
 import argparse
 import json
@@ -17,7 +17,7 @@ from uploadpp.wire.connection import NatsOptions, tls_context
 from uploadpp.wire.credentials import CredentialsError, CredsFile, NkeyFile, read_token
 
 MAX_SHOWN = 200
-"""Characters of a value that a message quotes."""
+"""Maximum number of characters of a value that a message quotes."""
 
 
 M = TypeVar("M", bound=BaseModel)

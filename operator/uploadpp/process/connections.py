@@ -23,7 +23,7 @@ MAX_HEAD_BYTES = 16 * 1024
 MAX_EMPTY = 16
 """Bytes of empty lines that may come before a request."""
 AT_ONCE = 128
-"""Connections that are accepted before the loop does something else: some milliseconds."""
+"""Maximum number of connections to accept in a row: that takes a few milliseconds."""
 PAUSE_SECONDS = 0.5
 SWEEP_SECONDS = 0.25
 END = b"\r\n\r\n"
@@ -38,7 +38,7 @@ class Stage(IntEnum):
     ANSWERING = 1
     """It does not take its answer as fast as it is sent."""
     ANSWERED = 2
-    """It has its answer, and makes room first."""
+    """It has its answer, and is closed first."""
 
 
 SECONDS = {Stage.WAITING: 5.0, Stage.ANSWERING: 10.0, Stage.ANSWERED: 1.0}
@@ -133,7 +133,7 @@ class Connections:
                 if error.errno in _NONE_LEFT:
                     self._pause(listener, error)
                     return
-                continue  # this one has gone already
+                continue  # this client has already disconnected
             sock.settimeout(0)
             self._begin(Connection(sock, str(address[0])))
 
@@ -158,7 +158,7 @@ class Connections:
             self._sweeping = self._loop.call_later(SWEEP_SECONDS, self._sweep)
 
     def _least(self) -> Connection:
-        """Who makes room: one that has its answer, else the oldest of the address that has most."""
+        """The connection to close: one that has its answer, else the oldest of the address with the most."""
         most: dict[Connection, None] = max(self._of.values(), key=len)
         return next(iter(self._answered or most))
 
@@ -177,7 +177,7 @@ class Connections:
         self._sweeping = self._loop.call_later(SWEEP_SECONDS, self._sweep) if self._open else None
 
     def _listen_to(self, connection: Connection, *, reading: bool, writing: bool) -> None:
-        """Have the loop say when something can be read or written; it costs more than all else here."""
+        """Watch for data to read or room to write. This costs more than everything else here."""
         loop, sock = self._loop, connection.sock
         if reading and not connection.reading:
             loop.add_reader(sock, self._read, connection)

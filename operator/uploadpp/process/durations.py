@@ -51,7 +51,7 @@ def parse_duration(text: str) -> int:
 
 
 def _hint(rest: str) -> str:
-    """What is wrong with the part of a duration that cannot be read, where that is known."""
+    """What is wrong with the unreadable part of a duration, if that is known."""
     if rest.replace(".", "").isdigit():
         return " (a unit such as s, m or h is missing)"
     if _LONG_UNIT.match(rest):

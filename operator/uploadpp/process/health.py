@@ -1,7 +1,7 @@
 """/healthz, /readyz and /metrics (port 9255, as the legacy service).
 
 Healthy means that the process works on what it should; ready means that it owns its shard
-and reads the log, or stands by to take over. Unlike the legacy service's, they look.
+and reads the log, or stands by to take over. Unlike those of the legacy service, the probes check.
 
 Any Pod that reaches the port may send what it likes: `process/connections.py` bounds what that costs.
 """
@@ -20,10 +20,10 @@ from uploadpp.process.connections import Connections
 log = logging.getLogger(__name__)
 
 Check = Callable[[], str]
-"""Returns what is wrong, in words; empty when nothing is."""
+"""Returns what is wrong; empty if nothing is."""
 
 METRICS_SHARE = 0.2
-"""Of the loop's time that scrapes may take: a text is served again until it is so much older."""
+"""Share of the loop's time that scrapes may take. Until then, the same text is served again."""
 MAX_PROBLEM = 4096
 TEXT = "text/plain; charset=utf-8"
 
@@ -47,7 +47,7 @@ class Answer(NamedTuple):
 
 
 class BadRequestError(Exception):
-    """A request that is not answered as asked; the answer says why."""
+    """A request that is refused; the response says why."""
 
     def __init__(self, status: HTTPStatus, why: str, more: str = "") -> None:
         super().__init__(why)
@@ -167,7 +167,7 @@ class HealthServer:
         return self._text
 
     def _may_read(self, request: Request) -> bool:
-        """Whether it brings the token, in a comparison that takes as long for any other one."""
+        """Whether the request has the token, compared in constant time."""
         given = request.authorization[0] if len(request.authorization) == 1 else b""
         scheme, _, token = given.partition(b" ")
         return compare_digest(token.strip(), self._token) and scheme.lower() == b"bearer"

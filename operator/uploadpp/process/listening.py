@@ -5,10 +5,10 @@ import errno
 import socket
 
 BACKLOG = 4096
-"""Connections that wait to be accepted; the kernel may allow fewer. A probe that finds no place fails."""
+"""Maximum backlog of connections; the kernel may allow fewer. A probe beyond it fails."""
 LAST_PORT = 65_535
 _NOT_HERE = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}
-"""What it means that this machine has no such family or address."""
+"""Errors that mean that this machine has no such address family or address."""
 
 _REMEDIES = {
     errno.EADDRINUSE: "stop the process that listens there, or choose another port",

@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 REPEAT_SECONDS = 30.0
 REMEMBERED = 500
 MAX_LOGGED = 8192
-"""Characters of a message, and of each thing that is added to it; what is behind them is not read."""
+"""Maximum number of characters of a message, and of each extra field; the rest is not read."""
 TRACE_LINES = 200
 MAX_ABOUT = 256
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _MAX_BITS = 64
-"""Of a whole number in a log; Python refuses to write thousands of digits."""
+"""Maximum digits of an integer in a log; Python refuses to write thousands of digits."""
 
 
 class LogFormat(StrEnum):
@@ -70,7 +70,7 @@ def redact(text: str) -> str:
 
 
 def _text(value: object) -> str:
-    """The value as text; what refuses to be text does not end whoever logs it."""
+    """The value as text. A value that cannot be converted does not raise."""
     try:
         return str(value)
     except Exception as error:  # noqa: BLE001 -- code of others
@@ -116,7 +116,7 @@ class RedactingFilter(logging.Filter):
 
 
 class RepeatFilter(logging.Filter):
-    """Lets the same warning through only now and then, with how often it was meant to be said since."""
+    """Lets the same warning through only now and then, with the number of times it was suppressed since."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class RepeatFilter(logging.Filter):
         self._said: dict[tuple[object, ...], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it is time to say it (again)."""
+        """Whether it is time to log it (again)."""
         if record.levelno < logging.WARNING:
             return True
         text, now = _message(record)[:MAX_LOGGED], self._clock()

@@ -1,4 +1,4 @@
-"""What the settings mean to the operator and its tools: what they tell the core, the namespace, the keys."""
+"""What the operator and its tools derive from the settings: configuration of the core, namespace, keys."""
 
 import os
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ STORE_VARIABLES = ("POSTPROCESSING_STORE", "OCIS_PERSISTENT_STORE", "OC_PERSISTE
 
 
 def notes(settings: Settings, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """What a person should know about settings that are valid but do less or more than they say."""
+    """Warnings about settings that are valid but do less or more than they seem to."""
     found = []
     if settings.delay and DELAY_STEP not in settings.steps:
         found.append(
@@ -141,7 +141,7 @@ def core_config(settings: Settings) -> Config:
 
 
 def _check_resource(steps: tuple[StepPlan, ...]) -> None:
-    """Hold the steps against the models that the CRD is made of, before the first upload does."""
+    """Validate the steps against the models of the CRD at the start, not at the first upload."""
     for step in steps:
         if not is_usable_step(step.name):
             raise ConfigurationError(

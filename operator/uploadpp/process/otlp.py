@@ -102,7 +102,7 @@ def _without_the_value(record: logging.LogRecord) -> bool:
 
 
 class BoundedSession(requests.Session):
-    """Reads so much of an answer and no more: what a collector has to say is short."""
+    """Reads a response up to a limit: the responses of a collector are short."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""How the text of a variable or a flag becomes a value: as services in Go read it."""
+"""Types of settings. Text of a variable or a flag is parsed as services in Go parse it."""
 
 import re
 from enum import StrEnum
@@ -23,7 +23,7 @@ _NOT_IN_A_STEP = {
     ";\uff1b\uff0c\u3001": "contains a semicolon or a similar character; separate steps with commas",
     "\"'[]": "contains quotation marks or brackets; write only names, separated by commas",
 }
-"""What people write into lists of steps beside names. It would be a part of a name."""
+"""Separators that people use in lists of steps by mistake. They would become part of a name."""
 
 
 def read_duration(value: object) -> object:
@@ -32,7 +32,7 @@ def read_duration(value: object) -> object:
 
 
 def read_list(value: object) -> object:
-    """Words between commas; nothing between two of them is passed over."""
+    """Words between commas; empty ones are skipped."""
     if not isinstance(value, str):
         return value
     return [word for item in value.split(",") if (word := item.strip())]
@@ -42,8 +42,8 @@ def read_steps(value: object) -> object:
     """Words between commas; a comma at the end is harmless.
 
     An empty word before another one is an error: what stands there may be a variable that is not set, and
-    without its step files would be released unscanned. Another separator is an error, too: as in the service
-    we replace it would be a single step, which nobody serves and for which each upload would wait.
+    without its step files would be released unscanned. Another separator is an error, too: as in the legacy
+    service, it would be a single step, which nobody serves and for which each upload would wait.
 
     Raises:
         ValueError: such a word.
@@ -88,7 +88,7 @@ def read_collector(value: str) -> str:
 
 
 def read_collector_if_possible(value: str) -> str:
-    """What is wrong with it only matters when traces are sent."""
+    """Errors in it only matter if traces are sent."""
     try:
         return read_collector(value)
     except ValueError:
@@ -116,11 +116,11 @@ def read_file(value: object) -> object:
     """A path, or None."""
     if isinstance(value, str) and ("\0" in value or len(value) > MAX_PATH):
         raise ValueError(f"is not a path: it holds a NUL or more than {MAX_PATH} characters")
-    return value or None  # charts like to set what they leave open to nothing
+    return value or None  # charts often set unused variables to an empty string
 
 
 def read_token(value: str) -> str:
-    """A secret; the end of the line it was read from is none of it."""
+    """A secret, without the line break at its end."""
     token = value.strip()
     if value and not token:
         raise ValueError("contains only spaces; set a token, or leave it empty")

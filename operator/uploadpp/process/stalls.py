@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 0.1
 STALL_SECONDS = 1.0
-"""From here on the stack is logged."""
+"""After a stall of this length, the stack is logged."""
 QUIET_SECONDS = 60.0
-"""Between two stacks in the log."""
+"""Minimum time between two stacks in the log."""
 BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 

@@ -1,4 +1,4 @@
-"""Waiting for something, but never longer than until we are told to stop."""
+"""Waits for something, but no longer than until the process is told to stop."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 async def or_stop(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
-    """The result of some work; None when we are told to stop first, and then the work is cancelled."""
+    """The result of some work; None if the process is told to stop first. The work is then cancelled."""
     task = asyncio.ensure_future(work)
     stopped = asyncio.ensure_future(stop.wait())
     try:

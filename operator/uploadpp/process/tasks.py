@@ -9,7 +9,7 @@ log = logging.getLogger(__name__)
 
 FIRST_SECONDS, AGAIN_SECONDS = 5.0, 1.0
 PAUSE_SECONDS = 5.0
-"""After a failure of work that never ends, before it begins anew."""
+"""Pause before work that never ends is restarted after a failure."""
 TRIES = 5
 
 
@@ -33,7 +33,7 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 
 async def never_ending(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Do some work beside the uploads; when it fails it begins anew, and the log says why. Until cancelled.
+    """Do some work in the background until cancelled. If it fails, it is restarted, and the log says why.
 
     Nobody waits for such a task: an exception would end it for good, and unseen.
     """

@@ -1,4 +1,4 @@
-"""Whether traces are sent, and where to: the standard variables, or those of the legacy service.
+"""Whether and where to traces are sent, by the standard variables or by those of the legacy service.
 
 Nothing of OpenTelemetry is loaded unless they are.
 """
@@ -25,7 +25,7 @@ _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT
 
 
 def endpoint(settings: Settings, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The URL that traces are sent to; None when none are made."""
+    """The URL that traces are sent to; None without tracing."""
     exporters = _exporters(environment)
     disabled = environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
     if disabled or (exporters and OTLP not in exporters):
@@ -45,7 +45,7 @@ def _exporters(environment: Mapping[str, str]) -> list[str]:
 
 
 def notes(settings: Settings, environment: Mapping[str, str] = os.environ) -> list[str]:
-    """What a person should know about settings of traces that mean something else here."""
+    """Warnings about settings of tracing that mean something else here."""
     found = []
     if settings.tracing_enabled and settings.tracing_type == TracingType.JAEGER:
         found.append("traces are not sent: OCIS_TRACING_TYPE must be otlp, which Jaeger accepts as well")
@@ -71,7 +71,7 @@ def notes(settings: Settings, environment: Mapping[str, str] = os.environ) -> li
 
 
 def open_otlp(settings: Settings, service: str, attributes: Mapping[str, str]) -> "Otlp | None":
-    """The way to the collector; None when no traces are made.
+    """The client for the collector; None without tracing.
 
     Raises:
         ConfigurationError: OpenTelemetry is not installed.

@@ -1,1 +1,1 @@
-"""Resources as inputs, and what becomes of them: listed, edited, deleted, kept for a while, removed."""
+"""Resources as inputs, and their life: listed, edited, deleted, kept for a while, removed."""

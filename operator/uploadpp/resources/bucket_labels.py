@@ -1,4 +1,4 @@
-"""Puts the label back by which a resource belongs to a shard (`core.sharding.BUCKET_LABEL`).
+"""Restores the label by which a resource belongs to a shard (`core.sharding.BUCKET_LABEL`).
 
 With another label the owner of its upload is not told of a resource any more, and the owner of another shard
 is. Whoever meets such a resource has it mended.
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 0.05
 LABEL_SECONDS = 30.0
-"""A label is put back no more often than this."""
+"""A label is restored at most this often."""
 REMEMBERED = 10_000
 
 
@@ -38,7 +38,7 @@ class BucketLabels:
         return len(self._wrong)
 
     def check(self, resource: Json, upload_id: str) -> None:
-        """Have the label of a resource put back, if it is not that of its upload."""
+        """Restore the label of a resource, if it is not that of its upload."""
         label = (resource["metadata"].get("labels") or {}).get(BUCKET_LABEL)
         if label is None or label == bucket_label(upload_id) or len(self._wrong) >= REMEMBERED:
             return
@@ -47,7 +47,7 @@ class BucketLabels:
         self._wake.set()
 
     async def run(self) -> None:
-        """Put labels back, until cancelled."""
+        """Restore labels, until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()

@@ -1,4 +1,4 @@
-"""Resources that are not there any more: deleted by a person, or gone with their kind (docs/adr/0034).
+"""Resources that no longer exist: deleted by a person, or removed with the CRD or namespace (docs/adr/0034).
 
 A person who deletes a resource wants its upload forgotten. When the CRD or the namespace is removed, every
 resource goes with it, and nobody has decided anything about the uploads. So before an upload that is
@@ -32,11 +32,11 @@ log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 0.05
 SECOND_LOOK_SECONDS = 1.0
-"""One API server of several may learn later than the others that a CRD is being removed."""
+"""With several API servers, one may learn later than the others that a CRD is being removed."""
 AFTERWARDS_SECONDS = 5.0
-"""What is told so soon after the CRD was not there has gone with it; it may be back already."""
+"""A deletion reported this soon after the CRD was missing came with it. The CRD may be back already."""
 UNDECIDED_SECONDS = 10.0
-"""When nobody can tell for so long, the upload goes on: what is forgotten cannot be had back."""
+"""If the reason stays unknown for this long, the upload continues: a forgotten one cannot be recovered."""
 
 
 @dataclass(slots=True, eq=False)
@@ -74,14 +74,14 @@ class Vanished:
         return len(self._doubts)
 
     def defer(self, event: Event, sequence: int, timestamp: Millis, message: PendingMessage) -> bool:
-        """Keep a message until it is clear what becomes of its upload; others may be of finished uploads."""
+        """Keep a message until the fate of its upload is clear; others may be about finished uploads."""
         if event.upload_id not in self._doubts:
             return self._finished.defer(event, sequence, timestamp, message)
         self._deferred.keep(DeferredMessage(event, sequence, timestamp, message))
         return True
 
     def doubt(self, tracked: TrackedUpload, *, with_kind: bool = False) -> None:
-        """A resource is not there any more; `with_kind` says that its kind was not there either."""
+        """A resource no longer exists; `with_kind` says that the CRD was missing too."""
         if tracked.gone or tracked.upload.id in self._doubts:
             return
         if tracked.upload.stage.ended and not tracked.dirty:
@@ -96,7 +96,7 @@ class Vanished:
             self._wake.set()
 
     async def run(self, router: Router) -> None:
-        """Find out why resources are gone, until cancelled; `router` is given the messages back."""
+        """Find out why resources are gone, until cancelled; `router` gets their messages back."""
         loop = asyncio.get_running_loop()
         while True:
             with contextlib.suppress(TimeoutError):
@@ -152,7 +152,7 @@ class Vanished:
         return True
 
     async def _are_taken(self) -> bool | None:
-        """Whether the API server takes such resources; None when it cannot be told."""
+        """Whether the API server accepts such resources; None if that is unknown."""
         try:
             return await self._resources.takes_new()
         except ApiError as error:
@@ -160,7 +160,7 @@ class Vanished:
             return None
 
     def _decide(self, doubt: _Doubt, router: Router, *, keep: bool | None) -> None:
-        """What becomes of an upload: recorded anew, forgotten, or, with None, nothing at all."""
+        """Decide about an upload: record it again, forget it, or, with None, change nothing."""
         tracked = doubt.tracked
         del self._doubts[tracked.upload.id]
         with self._faults.isolated(tracked):

@@ -7,7 +7,7 @@ from uploadpp.pipeline.write_throttle import Endings
 
 
 class EndedUploads:
-    """Those of one shard. `resources.ttl` looks at them once a second, and has evicted those that can be."""
+    """Those of one shard. `resources.ttl` checks them once a second and evicts what can be evicted."""
 
     def __init__(self) -> None:
         self._waiting: dict[TrackedUpload, None] = {}
@@ -29,5 +29,5 @@ class EndedUploads:
         del self._waiting[tracked]
 
     def rate(self, seconds: float) -> float:
-        """How many a second end; so long ago it was last asked for."""
+        """How many end per second; the argument is the time since the last call."""
         return self._endings.rate(seconds)

@@ -1,4 +1,4 @@
-"""Resources as inputs: the first listing, what people make, edit and delete, and resyncs."""
+"""Resources as inputs: the first list, what people create, edit and delete, and relists."""
 
 import logging
 from collections import OrderedDict
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 WRITTEN_BACK = 10_000
 WRITE_BACK_SECONDS = 30.0
-"""So often at most a status is written over what somebody else makes of it."""
+"""A status is restored at most this often if another client keeps changing it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class ResourceEventHandler:
 
     @contextmanager
     def _one(self, resource: Json) -> Iterator[None]:
-        """Whatever is wrong with one resource ends nothing but the work on this one (invariant 2.7)."""
+        """An error about one resource only ends the work on that resource (invariant 2.7)."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 -- logged in `LeftAlone.failed`
@@ -142,12 +142,12 @@ class ResourceEventHandler:
         tracked, evicted = self._uploads.by_name(name), self._finished.get(name)
         if evicted is not None:
             if evicted.stored.uid == now.uid and now.generation == evicted.stored.generation:
-                evicted.stored = now  # a label, or something else that is not for us
+                evicted.stored = now  # a label, or something else that does not concern us
                 return
             self._finished.drop(evicted)
         if tracked is not None and tracked.stored is not None and tracked.stored.uid != now.uid:
             if version_of(now) < version_of(tracked.stored):
-                return  # a late word of an earlier resource of that name
+                return  # a late event about an earlier resource of that name
             self._uploads.forget(tracked)
             tracked = None
         if tracked is None:
@@ -212,11 +212,11 @@ class ResourceEventHandler:
             self._take(resource)
 
     def vanished(self, tracked: TrackedUpload) -> None:
-        """A write has found the resource of an upload gone."""
+        """A write has found that the resource of an upload no longer exists."""
         self._vanished.doubt(tracked)
 
     def deleted(self, resource: Json) -> None:
-        """A resource is gone, says the watch."""
+        """The watch reports that a resource was deleted."""
         with self._one(resource):
             name, uid = resource["metadata"]["name"], resource["metadata"]["uid"]
             self._left_alone.gone(uid)
@@ -224,7 +224,7 @@ class ResourceEventHandler:
             self._forgotten.remember(uid)  # a listing that is under way may still have it
 
     def gone(self, name: str, uid: str, *, with_kind: bool = False) -> None:
-        """A resource is gone; `with_kind` says that its kind was not there for a while."""
+        """A resource was deleted; `with_kind` says that the CRD was missing for a while."""
         try:
             self._gone(name, uid, with_kind=with_kind)
         except Exception as error:  # noqa: BLE001 -- logged in `failed`

@@ -1,4 +1,4 @@
-"""Uploads that are over: of each only what removing it takes stays in memory.
+"""Finished uploads: of each, only what is needed to delete its resource stays in memory.
 
 An upload may be evicted once its end is stored and no message about it can be read again.
 A message that concerns it nevertheless (a late answer, a duplicate, a request) reloads
@@ -39,11 +39,11 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 AT_ONCE = 16
-"""So many are reloaded at a time."""
+"""Maximum number of concurrent reloads."""
 SETTLE_SECONDS = 10.0
-"""So long the end of a replay waits for those that are being reloaded."""
+"""How long the end of a replay waits for uploads that are being reloaded."""
 LOOKED_AT = 2000
-"""So many that have expired are looked at in a round; more at once would keep the loop busy."""
+"""Maximum number of expired uploads checked in a round; more at once would block the event loop."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,12 +58,12 @@ class FinishedUpload:
     stored: Stored
     expires_at: Millis | None
     not_before: Millis = Millis(0)
-    """Its removal was refused, and is tried again then."""
+    """When its removal, which was refused, is retried."""
     refusals: int = 0
 
 
 class ReloadHandler(Protocol):
-    """Told what was found when an upload is reloaded (`resources.event_handler.ResourceEventHandler`)."""
+    """Called with the result when an upload is reloaded (`resources.event_handler.ResourceEventHandler`)."""
 
     def on_reloaded(self, resource: Json) -> None:
         """Take the upload into memory again."""
@@ -73,7 +73,7 @@ class ReloadHandler(Protocol):
 
 
 class FinishedUploads:
-    """The uploads of one shard that are over."""
+    """The finished uploads of one shard."""
 
     def __init__(self, shared: Shared, uploads: Uploads) -> None:
         self._shard = shared.shard
@@ -86,7 +86,7 @@ class FinishedUploads:
         self._heap: list[tuple[Millis, int, FinishedUpload]] = []
         self._overdue: deque[FinishedUpload] = deque()
         self._unnoted: deque[tuple[int, FinishedUpload]] = deque()
-        """Those that the next owner may still read of, with the position up to which it may: they stay."""
+        """Uploads that the next owner may still read about, with the last position of that. They are kept."""
         self._count = 0
         self._deferred = DeferredMessages()
         self._asked_for: asyncio.Queue[str] = asyncio.Queue()
@@ -94,7 +94,7 @@ class FinishedUploads:
         self._late: set[str] = set()
         """Those that could not be read when the replay was over."""
         self.is_complete = True
-        """Whether every upload that is over and has a resource is known here."""
+        """Whether every finished upload with a resource is known here."""
         self._moved = asyncio.Event()
 
     def __len__(self) -> int:
@@ -127,13 +127,13 @@ class FinishedUploads:
         self.is_complete = False
 
     def complete(self) -> None:
-        """Every upload that is over and has a resource is known here now."""
+        """From now on, every finished upload with a resource is known here."""
         self.is_complete = True
 
     # -- coming and going -----------------------------------------------------------------
 
     def evict(self, tracked: TrackedUpload) -> bool:
-        """Take an upload over from the table, if it is over and nothing of it is under way."""
+        """Take over an upload from the table, if it has ended and nothing about it is pending."""
         upload = tracked.upload
         idle = not (tracked.dirty or tracked.queued or tracked.unpublished or tracked.notices)
         if not (upload.stage.ended and idle and tracked.stored and self._acks.is_read(upload.log)):
@@ -153,7 +153,7 @@ class FinishedUploads:
         return True
 
     def admits(self, resource: Json) -> bool:
-        """Take in a listed resource whose upload is over, without reading the rest of it."""
+        """Add a listed resource whose upload has ended, without parsing the rest of it."""
         try:
             evicted = self._over(resource)
         except ValueError:
@@ -222,7 +222,7 @@ class FinishedUploads:
         return len(self._overdue)
 
     def due(self, most: int) -> list[FinishedUpload]:
-        """So many of those, the first to expire first."""
+        """That many of those, in the order in which they expire."""
         due: list[FinishedUpload] = []
         while self._overdue and len(due) < most:
             evicted = self._overdue.popleft()
@@ -231,7 +231,7 @@ class FinishedUploads:
         return due
 
     def later(self, evicted: FinishedUpload) -> None:
-        """It could not be removed yet."""
+        """Its removal failed; retry it later."""
         if self._by_name.get(evicted.name) is evicted and evicted.expires_at is not None:
             self._count += 1
             at = max(evicted.expires_at, evicted.not_before)
@@ -290,7 +290,7 @@ class FinishedUploads:
                 group.create_task(self._work(resources, handler, router))
 
     async def _work(self, resources: Resources, handler: ReloadHandler, router: Router) -> None:
-        """Reload one after another. One that cannot be read is tried again later, after the others."""
+        """Reload one after another. One that cannot be read is retried later, after the others."""
         while True:
             upload_id = await self._asked_for.get()
             try:

@@ -1,4 +1,4 @@
-"""Resources that we are done with: what a watch or a listing still says of them is late."""
+"""Resources that are done with: later events of a watch or entries of a list about them are ignored."""
 
 from collections import OrderedDict
 
@@ -17,16 +17,16 @@ class ForgottenResources:
         return uid in self._uids
 
     def remember(self, uid: str) -> None:
-        """Believe no word of this resource any more."""
+        """Ignore this resource from now on."""
         self._uids[uid] = None
         if len(self._uids) > REMEMBERED:
             self._uids.popitem(last=False)
 
     def done_with(self, tracked: TrackedUpload) -> None:
-        """Believe no word of the resource of an upload any more."""
+        """Ignore the resource of an upload from now on."""
         if tracked.stored is not None:
             self.remember(tracked.stored.uid)
 
     def restore(self, uid: str) -> None:
-        """A resource that was said to be gone is there."""
+        """A resource that was reported as deleted exists after all."""
         self._uids.pop(uid, None)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from uploadpp.kube.sealing import UnknownKeyError
 
 SEVERAL = 3
-"""So many uploads that another key has sealed, and it is our key that is wrong."""
+"""If another key has sealed this many uploads, our key is wrong."""
 KEY_ANNOTATION = "uploadpp.io/sealing-key"
 STEPS_ANNOTATION = "uploadpp.io/steps"
 REMEDY = "add that key to the file in UPLOADPP_SEALING_KEY_FILE, or delete those resources"

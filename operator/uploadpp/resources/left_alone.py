@@ -1,4 +1,4 @@
-"""Resources with which the operator can do nothing: said once of each, in the log and on the resource."""
+"""Resources that the operator cannot use: reported once for each, in the log and on the resource."""
 
 import logging
 

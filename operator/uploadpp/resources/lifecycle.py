@@ -1,4 +1,4 @@
-"""What is done at the turning points of an upload, and by whom: the one place where that is written down."""
+"""What happens when an upload can be written, ends, or is forgotten, and which objects do it."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class LifecycleHandlers:
         self.ended.add(tracked)
 
     def on_forgotten(self, tracked: TrackedUpload) -> None:
-        """What is still told of its resource is late."""
+        """Later events about its resource are ignored."""
         self.forgotten.done_with(tracked)
 
     def on_overruled(self, tracked: TrackedUpload) -> None:

@@ -1,4 +1,4 @@
-"""Removing resources whose time to live is over, gently: it is the least urgent thing we do."""
+"""Deletes resources whose time to live has expired, slowly: nothing is less urgent."""
 
 import asyncio
 import logging
@@ -18,15 +18,15 @@ log = logging.getLogger(__name__)
 PERIOD_SECONDS = 1.0
 MOST_AT_ONCE = 16
 FAILURES_IN_A_ROUND = 16
-"""So many refused removals, and the others are left for the next round."""
+"""After this many refused removals, the others wait for the next round."""
 LONGEST_PAUSE_MS = 600_000
 QUIET_MS = 60_000
 EASE = 50
-"""One more at once for so many a second: one after another they would take longer than that."""
+"""One more concurrent removal for this many per second: sequential removals would be too slow."""
 
 
 class TTLController:
-    """Puts uploads that have ended away, and removes them from the API server when it is time.
+    """Evicts uploads that have ended, and deletes their resources when their time to live has expired.
 
     An upload is kept until the stream has the acknowledgement of its last input: were it gone
     before, a replay would take its BytesReceived for a new one.
@@ -114,7 +114,7 @@ class TTLController:
             self._inputs.gone(evicted.name, uid)
 
     def _refused(self, evicted: FinishedUpload, error: ApiError) -> None:
-        """Try it again ever more rarely: whatever forbids the removal may do so for long."""
+        """Retry with growing pauses: whatever forbids the removal may do so for long."""
         self._failures += 1
         evicted.refusals += 1
         pause = min(1000 * 2 ** min(evicted.refusals, 20), LONGEST_PAUSE_MS)

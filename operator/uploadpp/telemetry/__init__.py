@@ -1,1 +1,1 @@
-"""What the operator says of its work: metrics, traces, and the lines about an upload in the log."""
+"""What the operator reports about its work: metrics, traces, and log lines about uploads."""

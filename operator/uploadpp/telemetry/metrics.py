@@ -36,13 +36,13 @@ UNEXPECTED = "Unexpected"
 """A message on which our own code failed, among the defects of messages."""
 MAX_STEP_NAMES, MAX_STEP_NAME = 100, 63
 OTHER = "other"
-"""The label of all steps beyond so many."""
+"""The label for all steps beyond the maximum."""
 WRITES = ("create", "status", "patch")
 FAILED_WRITES = ("conflict", "refused", "unavailable")
 
 
 class StepNames:
-    """The names of steps as a label: clean, and never more than so many of them.
+    """Step names as label values: clean, and limited in number.
 
     Steps of resources that people make are words of theirs, and each would be a series that stays.
     """
@@ -217,7 +217,7 @@ class Metrics:
         self.foreign_marks.labels(why).inc()
 
     def _begin_at_zero(self) -> None:
-        """Show what never happened: Prometheus sees no increase in a counter that begins with 1."""
+        """Export counters that are still 0: Prometheus sees no increase in a counter that begins with 1."""
         for reason in Ignored:
             self.ignored.labels(reason)
         for defect in (*Defect, UNEXPECTED):
@@ -238,7 +238,7 @@ class Metrics:
             self.writes.labels("any", failure)
 
     def _begin_step_at_zero(self, step: str) -> None:
-        """Show a step before its first answer, for the same reason."""
+        """Export the counters of a step before its first answer, for the same reason."""
         if step not in self._begun:
             self._begun.add(step)
             self.duration.labels(step, Outcome.CONTINUE)

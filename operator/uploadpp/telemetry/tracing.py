@@ -15,7 +15,7 @@ Emit = Callable[[Trace, Span], None]
 
 
 class Tracing:
-    """Tells spans as they end."""
+    """Reports spans when they end."""
 
     def __init__(self, sampled: Sampled, emit: Emit) -> None:
         self._sampled = sampled

@@ -1,4 +1,4 @@
-"""How long uploads have been where they are: computed when somebody asks, so no event pays for it."""
+"""How long uploads have been in their stages. Computed at each scrape, so that it costs no event anything."""
 
 from collections.abc import Callable, Iterable
 
@@ -52,7 +52,7 @@ def oldest(uploads: Iterable[Upload]) -> dict[StageAndStep, tuple[Millis, Millis
 
 
 class UploadAges(Collector):
-    """The ages as metrics, without a series for a place where nobody is."""
+    """The ages as metrics, without a series for a stage and step without uploads."""
 
     _labelnames = LABELS
 

@@ -1,4 +1,4 @@
-"""What the log says about an upload: a line at its end, and one for what a person should know before.
+"""Log lines about an upload: one at its end, and one for each thing that a person should know before.
 
 Everything else is on the level debug: a busy system cannot afford more, and the resource has the steps.
 """
@@ -16,11 +16,11 @@ log = logging.getLogger(__name__)
 TOLD_BY_THE_END = frozenset({"Rejected", "RetriesExhausted", "UploadFailed", "Gone", "Unanswered"})
 """Reasons of notices that say no more than the line about the upload's end."""
 EXPECTED = frozenset({"RetryScheduled", "ReleaseFailed"})
-"""Warnings to who looks at that upload, but nothing that anybody needs to act on yet."""
+"""Warnings that need no action yet."""
 
 
 def log_transition(upload: Upload, notices: Iterable[Notice]) -> None:
-    """Say what has become of an upload that has just come into a stage, or about which there is news."""
+    """Log that an upload has reached a stage, or that there is news about it."""
     for notice in notices:
         expected = notice.type is NoticeType.NORMAL or notice.reason in EXPECTED
         level = logging.INFO if expected else logging.WARNING

@@ -20,7 +20,7 @@ PAGE = 500
 BACK_OFF_SECONDS = (1.0, 2.0, 3.0, 5.0, 10.0)
 """The pauses before a request is tried again; the last one from then on."""
 SILENT_SECONDS = 75.0
-"""A watch in which nothing comes for so long is opened again: the API server sends a sign each minute."""
+"""A watch without events for this long is reopened: the API server sends a bookmark each minute."""
 
 
 class EndlessBackOff:

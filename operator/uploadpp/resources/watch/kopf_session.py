@@ -34,7 +34,7 @@ NOBODY = "nobody"
 LONGEST_PAUSE_SECONDS = 5.0
 """Kopf logs in again at once when it is refused; the pauses are made here."""
 ANSWER_SECONDS = 15.0
-"""So long kopf waits for an answer; a watch is answered when it opens."""
+"""How long kopf waits for a response; a watch gets one when it opens."""
 SHORT_SECONDS = 5.0
 SHORT_PAUSE_SECONDS = 1.0
 """Kopf asks again at once when a watch ends. One that was short is followed by a pause."""
