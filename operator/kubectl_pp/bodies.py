@@ -13,17 +13,17 @@ from uploadpp.core.lines import LineBuffer
 from uploadpp.core.nesting import shallow
 
 SILENT_SECONDS = 90.0
-"""Nobody waits longer for the next byte. The API server ends a request after 60 s, and a watch in which
+"""Timeout for the next byte. The API server ends a request after 60 s, and a watch in which
 nothing happens says so each minute."""
 PATIENCE_SECONDS = 60.0
 LEAST_BYTES_PER_SECOND = 16 << 10
-"""The least average speed after that."""
+"""Minimum average speed after that."""
 MOST_BYTES = 512 << 20
-"""Of an answer. A page of 500 uploads has about 2 MB, all of 50,000 at once 150 MB."""
+"""Maximum size of a response. A page of 500 uploads has about 2 MB, all of 50,000 at once 150 MB."""
 EVENT_SECONDS = 15.0
 """From the first byte of an event of a watch to its last. The API server writes each at once."""
 MOST_EVENT_BYTES = 16 << 20
-"""Of an event of a watch: ten times what etcd takes of an object."""
+"""Maximum size of a watch event: ten times the maximum of an object in etcd."""
 PART = 64 << 10
 IN_BETWEEN = "is there a proxy in between?"
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 FOLDER = "kubectl-pp-report"
 MAX_FILE = 2_000_000
 MAX_ALL = 20_000_000
-"""Bytes, before they are compressed."""
+"""Maximum bytes of the archive's content, before compression."""
 
 
 class Bundle:

@@ -33,14 +33,14 @@ class Patch(NamedTuple):
 
 
 class Skip(NamedTuple):
-    """Why an upload is left alone; `refused` when the person will not like that."""
+    """Why an upload is skipped; `refused` if that is not what the person wanted."""
 
     why: str
     refused: bool = False
 
 
 class Delete(NamedTuple):
-    """That the resource goes."""
+    """Delete the resource."""
 
     word: str = "deleted"
 
@@ -49,7 +49,7 @@ Decide = Callable[[Upload], Union[Patch, Delete, Skip]]
 
 
 class Disposition(Enum):
-    """What became of the request for one upload."""
+    """What happened to the request for one upload."""
 
     APPLIED = "asked"
     LEFT = "left"
@@ -66,7 +66,7 @@ class Result(NamedTuple):
 
 
 class BatchResult(NamedTuple):
-    """All that was asked for, and what is known about it."""
+    """All requests, and what is known about them."""
 
     results: list[Result]
     answered: Callable[[Upload, Upload], bool]
@@ -172,7 +172,7 @@ class Batch:
             done.put(None)
 
     def _whatever_it_holds(self, upload: Upload) -> Result:
-        """What came of one; one that cannot be read does not keep a thread from the others.
+        """The result for one upload. One that cannot be read does not stop the thread.
 
         Raises:
             UnavailableError: the cluster cannot be asked at all.
@@ -228,7 +228,7 @@ class Progress:
         self._shown = False
 
     def tell(self, count: int) -> None:
-        """Say how far it is, if that was not just said."""
+        """Show the progress, unless it was just shown."""
         now = time.monotonic()
         if now < self._told + self._every:
             return
@@ -238,7 +238,7 @@ class Progress:
         sys.stderr.flush()
 
     def end(self) -> None:
-        """Leave nothing behind."""
+        """Remove the progress line."""
         if self._shown and self._live:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()

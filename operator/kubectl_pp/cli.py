@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
-"""Why a file takes no more of what is printed."""
+"""Why a file accepts no more output."""
 
 
 def _drop_output() -> None:
@@ -76,7 +76,7 @@ def _drop_output() -> None:
 
 
 def _unforeseen(error: Exception) -> PluginError:
-    """An answer that cannot be read: of a proxy in place of the API server, or it is a fault of ours."""
+    """A response that cannot be read: from a proxy in place of the API server, or because of our bug."""
     trace = error.__traceback__
     while (
         trace is not None
@@ -178,7 +178,7 @@ _DRY_RUN = {"server": _ON, "client": _ON, "none": _OFF}
 
 
 def _check_encoding(words: list[str]) -> None:
-    """What is not UTF-8 fits into no request.
+    """Text that is not UTF-8 cannot be part of a request.
 
     Raises:
         UsageError: a word is not.

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-"""Of an object its metadata alone."""
+"""The media type for an object's metadata alone."""
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
@@ -120,7 +120,7 @@ class Client:
             self.paged = True
 
     def text(self, path: str) -> str:
-        """What is not JSON, such as metrics."""
+        """A response that is not JSON, such as metrics."""
         return self._send("GET", path, None, None, {}, bounded).decode(errors="replace")
 
     def probe(self, path: str) -> tuple[int, bytes]:
@@ -308,7 +308,7 @@ def _object(content: bytes) -> Json:
 
 
 def _error(method: str, path: str, response: HTTPResponse, content: bytes) -> PluginError:
-    """What the API server (JSON) or kubectl (plain text) says, as something to act on."""
+    """An error of the API server (JSON) or kubectl (plain text), with a remedy."""
     try:
         status = json.loads(content)
         text, reason = str(status.get("message", "")), str(status.get("reason", ""))
@@ -353,7 +353,7 @@ def _no_crd() -> UnavailableError:
 
 
 def pause(retry_after: str | None, attempt: int) -> float:
-    """Seconds before the next attempt: what a server asks for, as far as a person would wait for it."""
+    """Seconds before the next attempt: what the server asks for, limited to what a person would wait."""
     asked = retry_after or ""
     if asked.isascii() and asked.isdecimal():
         return float(min(int(asked[:9]), MAX_PAUSE_SECONDS))

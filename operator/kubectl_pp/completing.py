@@ -21,7 +21,7 @@ from kubectl_pp.screen import Screen, harmless
 
 MOST = 100
 _SHELL_SAFE = re.compile(r"[A-Za-z0-9@._:=/-]+")
-"""Candidates with any other character are not offered: some shells expand what is in them."""
+"""Candidates with any other character are not offered: some shells would expand them."""
 REQUEST_TIMEOUT = "3s"
 NO_FILES, FILES = 4, 0
 

@@ -42,7 +42,7 @@ def _pod_namespace() -> str:
 
 
 def check_namespace(name: str | None, source: str) -> None:
-    """Refuse what kubectl refuses: a namespace is a part of the paths of requests.
+    """Refuse namespaces that kubectl refuses: a namespace is part of request paths.
 
     Raises:
         UsageError: it is not the name of a namespace.
@@ -71,7 +71,7 @@ class Context:
         from kubectl_pp.proxy import Proxy  # noqa: PLC0415 -- see above
 
         given = self.options.request_timeout
-        # To kubectl nothing, and less than nothing, is no limit.
+        # For kubectl, zero and negative values mean no limit.
         none = not given or given.startswith("-")
         limit = None if none else parse_duration(given, "--request-timeout") or None
         self._proxy = Proxy(self.kubectl_arguments)
@@ -118,7 +118,7 @@ class Context:
         return f"kubectl pp {text}{place}"
 
     def close(self) -> None:
-        """End whatever we started; once more does no harm."""
+        """End everything that was started. Calling it twice does no harm."""
         asking, self._asking = self._asking, None
         if asking is not None:
             asking.kill()

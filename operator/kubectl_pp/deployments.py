@@ -17,7 +17,7 @@ JOBS = "app.kubernetes.io/component in (adopt, release)"
 
 
 def look(context: Context, namespace: str) -> Iterator[Finding]:
-    """What is wrong with them; nothing where they cannot be listed, because Leases and metrics still tell."""
+    """What is wrong with them; nothing if they cannot be listed: Leases and metrics are still checked."""
     client = context.client
     try:
         own = _list(client, namespace, context.options.operator_selector)
@@ -64,7 +64,7 @@ def _last_job(context: Context, namespace: str) -> Json | None:
 
 
 def _told(client: Client, job: Json) -> str:
-    """What has become of a Job."""
+    """The state of a Job."""
     name, namespace, status = job["metadata"]["name"], job["metadata"]["namespace"], job.get("status") or {}
     conditions = {each["type"]: each for each in status.get("conditions", ()) if each.get("status") == "True"}
     if "Complete" in conditions:
@@ -91,7 +91,7 @@ def _service(client: Client, namespace: str, deployment: Json) -> Iterator[Findi
 
 
 def _refused(deployment: Json) -> str:
-    """Why the API server takes no Pod of it, such as a quota, in its words; empty when it does."""
+    """Why the API server refuses its Pods, such as a quota, in its words; empty if it does not."""
     for each in (deployment.get("status") or {}).get("conditions", ()):
         if each.get("type") == "ReplicaFailure" and each.get("status") == "True":
             return harmless(str(each.get("message", "")))

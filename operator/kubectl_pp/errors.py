@@ -50,7 +50,7 @@ class MissingError(PluginError):
 
 
 class UnavailableError(PluginError):
-    """The cluster cannot be asked at all."""
+    """The cluster cannot be reached."""
 
     def __init__(self, text: str, remedy: str = "") -> None:
         super().__init__(text, remedy, ExitCode.UNAVAILABLE)
@@ -61,4 +61,4 @@ class ConflictError(PluginError):
 
 
 class ExpiredError(PluginError):
-    """A list or watch is too old to go on with; it starts over."""
+    """A list or watch is too old to continue; it starts over."""

@@ -16,7 +16,7 @@ SELECTABLE = (
     "spec.upload.spaceID",
     "spec.upload.userID",
 )
-"""What the CRD of our version lets select. An older one knows fewer."""
+"""The selectable fields of our CRD version. An older CRD has fewer."""
 ALWAYS = ("metadata.name", "metadata.namespace")
 _UNSUPPORTED = re.compile(r"field label not supported: (\S+)")
 _TERM = re.compile(r"((?:\\.|[^\\,])*)(?:,|$)", re.DOTALL)
@@ -62,7 +62,7 @@ def is_lacking(error: PluginError) -> bool:
 
 
 def split(params: dict[str, str]) -> tuple[dict[str, str], list[Condition]]:
-    """Parameters that every API server takes, and what is left to be looked at here."""
+    """Parameters that every API server accepts, and the conditions that must be checked here."""
     every = conditions(params.get("fieldSelector", ""))
     kept = [each for each in every if each.path in ALWAYS]
     words = [f"{each.path}{'=' if each.equal else '!='}{each.value}" for each in kept]

@@ -1,4 +1,4 @@
-"""What `doctor` says of one thing it looked at."""
+"""The result of one check of `doctor`."""
 
 from enum import Enum
 from typing import NamedTuple

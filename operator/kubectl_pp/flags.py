@@ -237,7 +237,7 @@ UNSAID = frozenset(
     {"--token", "--username", "--password", "--proxy-url"}
     | {"--request-timeout", "--cache-dir", "--disable-compression"}
 )
-"""What a suggested command leaves out: what may be secret, and what makes no difference to it."""
+"""Flags that a suggested command omits: they may be secret, or make no difference to it."""
 
 
 def same_cluster(options: dict[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""Lists of objects that others make: there may be thousands, of a megabyte each."""
+"""Lists of objects that other people create: there may be thousands, of a megabyte each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from kubectl_pp.client import TABLE, Client, Json
 
 PAGE = 50
-"""Objects that are in memory at a time."""
+"""Maximum number of objects in memory at a time."""
 MOST_KEPT = 20_000
 
 

@@ -1,4 +1,4 @@
-"""What a person can do about an upload; pure, and written for somebody who sees it for the first time."""
+"""Advice about an upload; pure, and written for people who see such an upload for the first time."""
 
 from shlex import quote
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A screenful that is redrawn in place, at most so often, and only where it changed."""
+"""A screen that is redrawn in place, at a limited rate, and only where it changed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Live:
                 parts.append(f"\x1b[{y + 1};1H{shown_part}{_CLEAR_LINE}")
         if len(shown) < len(old) or not old:
             parts.append(f"\x1b[{len(shown) + 1};1H{_CLEAR_BELOW}")
-        # First: whoever presses Ctrl-C while it is written has seen it, and finds it left behind.
+        # First: a person who presses Ctrl-C while it is written has seen it, and finds it on the screen.
         self._drawn, self._size, self._at = shown, size, time.monotonic()
         if len(parts) > 1:
             self._write("".join([*parts, _END]))

@@ -28,7 +28,7 @@ _BROKEN = (
         "add that key to its Secret, on a line after the current one, and restart the operator",
     ),
 )
-"""Metrics that are 0 where all is well."""
+"""Metrics that are 0 if all is well."""
 _LABELLED = ("uploadpp_build_info", "uploadpp_step_listeners")
 
 
@@ -57,7 +57,7 @@ def read(client: Client, namespace: str, holder: str, url: str | None) -> str:
 
 
 def unreadable(error: Exception) -> Finding:
-    """What to say where `read` has failed."""
+    """The finding if `read` has failed."""
     why = str(error).splitlines()[0]
     text = f"cannot read the operator's metrics: {why}"
     return Finding(Verdict.NOTE, text, "give its address with --metrics-url")
@@ -77,7 +77,7 @@ def parse(text: str) -> dict[str, float]:
 
 
 def number(text: str) -> float:
-    """A value; 0 for what is not a number, such as of a Pod that is not the operator's."""
+    """A value; 0 if it is not a number, as from a Pod that is not the operator's."""
     try:
         value = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What Pythons before 3.11 lack, in as far as the plugin needs it."""
+"""What the plugin needs and Python before 3.11 lacks."""
 
 import enum
 import sys

@@ -53,7 +53,7 @@ def look(context: Context, namespace: str, holders: set[str]) -> Iterator[Findin
 
 
 def first_trouble(client: Client, namespace: str, selector: str) -> str:
-    """Why a Pod among these does not run or is not ready, in words; empty when none of them says."""
+    """Why one of these Pods does not run or is not ready; empty if none gives a reason."""
     try:
         pods = _pods(client, namespace, selector)
     except PluginError:
@@ -100,7 +100,7 @@ def _pods(client: Client, namespace: str, selector: str) -> dict[str, Json]:
 
 
 def _trouble(client: Client, namespace: str, pod: Json) -> str:
-    """Why a Pod does not run, in the words of scheduler and kubelet; empty when nobody says so."""
+    """Why a Pod does not run, in the words of scheduler and kubelet; empty if they give no reason."""
     why = _why_it_does_not_run(pod)
     return why or (_newest_warning(client, namespace, pod) if _is_being_created(pod) else "")
 
@@ -160,7 +160,7 @@ def _port(pod: Json) -> int:
 
 
 def _ask(client: Client, namespace: str, pod: str, port: int = pages.PORT) -> str | None:
-    """What a Pod's /readyz says is wrong; empty when nothing is, None when it cannot be asked."""
+    """What is wrong according to a Pod's /readyz; empty if nothing, None if it cannot be read."""
     try:
         status, body = client.probe(pages.path_of(namespace, pod, "readyz", port))
     except PluginError:

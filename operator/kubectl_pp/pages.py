@@ -1,4 +1,4 @@
-"""Pages that a Pod serves: what is in them, and whose they are, others may have chosen.
+"""Reads pages that a Pod serves. Other people may have chosen their content, and the Pod.
 
 Whoever may write Leases names the Pod that is asked with the rights of the person who runs the plugin.
 """
@@ -19,7 +19,7 @@ from uploadpp.http.heads import BoundedResponse
 PORT = 9255
 TIMEOUT_SECONDS = 5
 SECONDS = 15.0
-"""So long a whole page may take."""
+"""Timeout for a whole page."""
 MOST_BYTES = 16 << 20
 PART = 64 << 10
 _POD = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
@@ -42,7 +42,7 @@ class _SecureConnection(HTTPSConnection):
 
 
 class _Http(HTTPHandler):
-    """Reads no head without an end."""
+    """Limits the head of a response."""
 
     def http_open(self, req: Request) -> Any:  # noqa: ANN401 -- the library's
         """Ask."""
@@ -58,17 +58,17 @@ class _Https(HTTPSHandler):
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """The library reads the body of a redirect to its end, and goes wherever it leads."""
+    """Does not follow redirects: the library would read their bodies to the end, and go anywhere."""
 
     def http_error_302(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage) -> Any:  # noqa: ANN401 -- the library's
-        """Take it for an answer."""
+        """Treat it as the response."""
         raise HTTPError(req.full_url, code, msg, headers, fp)
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def path_of(namespace: str, pod: str, page: str, port: int = PORT) -> str:
-    """Where the API server hands on to a page of a Pod.
+    """The path at which the API server proxies a page of a Pod.
 
     Raises:
         UnavailableError: no Pod can have the name. It would be part of another request.

@@ -42,7 +42,7 @@ _KLOG = re.compile(rb"[EWIF]\d{4} ")
 
 
 def kubectl_path() -> str:
-    """Where kubectl is.
+    """The path of kubectl.
 
     Raises:
         UnavailableError: it is not on PATH, or we run on Windows and could not talk to it.

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from uploadpp.core.text import clean, redact
 
 MAX_TEXT = 2048
-"""Characters of one text of a report."""
+"""Maximum number of characters of one text in a report."""
 SECRET = "<removed>"  # noqa: S105 -- what stands in its place
 UPLOAD_KEYS = frozenset({"token", "observedToken"})
 """Keys of an upload that only name a request for a restart."""
@@ -37,7 +37,7 @@ _HARMLESS_KEYS = frozenset(
     }
     | {"topologyKey", "urlRequests", "urlSecretRef"}
 )
-"""Keys that look as if they held a secret and hold the name of one, or a number."""
+"""Keys that look like a secret but contain the name of one, or a number."""
 _REFERENCES = frozenset({"existingSecret", "secretName"})
 """What is kept of an object under a key that looks like a secret."""
 _NAMES = frozenset(
@@ -202,7 +202,7 @@ def _holds_secret(key: str) -> bool:
 
 
 def _references(value: object) -> object:
-    """What may be seen of the value of a secret: whether there is one, and where it is kept."""
+    """What is shown of a secret: whether it is set, and where it is kept."""
     if isinstance(value, dict):
         return {
             clean(str(name)): clean(each)

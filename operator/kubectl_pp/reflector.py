@@ -69,7 +69,7 @@ class Reflector:
         self._first = True
         self._stopped = False
         self.heard = 0.0
-        """When the API server has last said anything, be it that nothing is new."""
+        """When the API server last sent anything, including bookmarks."""
         threading.Thread(target=self._run, daemon=True).start()
 
     def get(self, timeout: float | None) -> Change | None:
@@ -88,7 +88,7 @@ class Reflector:
         return change
 
     def stop(self) -> None:
-        """Do not go on after what is under way; nobody listens any more."""
+        """Stop after the current request; nobody listens any more."""
         self._stopped = True
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""After a change: wait for the operator's answers, and say of each upload what became of it."""
+"""After a change: waits for the operator's answers, and reports what happened to each upload."""
 
 import sys
 import time
@@ -14,10 +14,10 @@ from kubectl_pp.upload import QUALIFIED, Upload
 from kubectl_pp.words import state
 
 ANSWER_SECONDS = 5.0
-"""How long nothing at all may happen to the uploads before we say that nobody answers."""
+"""How long nothing may happen to the uploads before the report says that nobody answers."""
 
 SHOWN_SECONDS = 10.0
-"""How long resources may take to show what the operator has done, before we go on without them."""
+"""How long to wait for resources to show what the operator did, before continuing without them."""
 
 
 class BulkReport(NamedTuple):
@@ -25,7 +25,7 @@ class BulkReport(NamedTuple):
 
     verb: str
     again: str
-    """The command that goes on after an interruption."""
+    """The command that continues after an interruption."""
     limit: float
     """Seconds that --wait may last; 0 is any number."""
 

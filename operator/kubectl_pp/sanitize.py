@@ -32,9 +32,9 @@ NUMBERS = frozenset(
 
 
 MOST_LEVELS = 4
-"""Of objects in each other that are read. Ours have two."""
+"""Maximum nesting of objects that are read. Ours have two levels."""
 MOST_ITEMS = 1000
-"""Of a list: the CRD takes fewer steps, and what is looked for among them is looked for often."""
+"""Maximum length of a list. The CRD allows fewer steps, and lists are searched often."""
 MOST_NUMBER = 2**63
 """What the API server counts with. Longer ones, of a proxy, fit into no float."""
 

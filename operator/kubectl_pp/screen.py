@@ -13,7 +13,7 @@ from uploadpp.core.text import clean
 
 WRAPPED_WIDTH = 100
 MAX_SHOWN = 8192
-"""Characters of a text of others; the log has lines as long as that."""
+"""Maximum length of text from outside; log lines may be this long."""
 MIN_WIDTH = 40
 
 
@@ -94,11 +94,11 @@ class Screen:
         return f"\x1b[{color}m{text}\x1b[0m" if self.color and color and text else text
 
     def icon(self, icon: Icon) -> str:
-        """The icon, as far as the terminal has it."""
+        """The icon, or its plain form if the terminal lacks it."""
         return _PRETTY[icon] if self.utf8 else icon.value
 
     def fit(self, text: str) -> str:
-        """Our own typography, as far as the terminal has it."""
+        """Our own typography, or its plain form if the terminal lacks it."""
         return text if self.utf8 else text.translate(_PLAIN)
 
     def line(self, text: str = "") -> None:
@@ -110,7 +110,7 @@ class Screen:
         self.out.write("".join(self.fit(safe(text)) + "\n" for text in texts))
 
     def note(self, text: str) -> None:
-        """Say something that is not a result."""
+        """Print something that is not a result."""
         self.out.flush()
         sys.stderr.write(self.fit(safe(text)) + "\n")
         sys.stderr.flush()

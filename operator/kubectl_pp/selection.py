@@ -17,9 +17,9 @@ from kubectl_pp.upload import Stage, Upload, collection
 
 LATEST = "@latest"
 KINDS = frozenset({"uploadpostprocessing", "uploadpostprocessings", "upp"})
-"""What may stand in front of a name, as in kubectl: upp/NAME."""
+"""Prefixes of a name, as in kubectl: upp/NAME."""
 FEW = 50
-"""So many uploads are sooner read one by one than found among all that are completed."""
+"""Up to this many uploads are read one by one, which is faster than listing all completed ones."""
 SAME_SECOND = 100
 """Uploads that are looked at to find the newest; creation times have whole seconds only."""
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 def params(options: Namespace) -> dict[str, str]:
-    """The part the API server filters."""
+    """The part that the API server filters."""
     fields = [options.field_selector] if getattr(options, "field_selector", None) else []
     for key, path in (
         ("step", "status.currentStep"),
@@ -81,7 +81,7 @@ def narrowed(base: dict[str, str], field_selector: str) -> dict[str, str]:
 
 
 def tests(options: Namespace) -> list[Test]:
-    """The part we filter.
+    """The part that the plugin filters.
 
     Raises:
         UsageError: a value cannot be read.
@@ -312,7 +312,7 @@ def choose(context: Context) -> tuple[list[Upload], str]:
 
 
 def nothing_matched(context: Context) -> int:
-    """Say that nothing was done, and why."""
+    """Report that nothing was done, and why."""
     options = context.options
     step = f" in step {options.step}" if options.step else ""
     context.screen.note(f"nothing matched: no such upload{step} {_where(context.namespace)}")

@@ -87,7 +87,7 @@ def _part(found: re.Match[str]) -> Part:
 
 
 def value_at(item: object, path: list[Part]) -> Any:  # noqa: ANN401 -- whatever stands there
-    """What stands there; None where nothing does."""
+    """The value at the path; None if there is none."""
     for part in path:
         if isinstance(part, str):
             item = item.get(part) if isinstance(item, dict) else None
@@ -146,7 +146,7 @@ def path_of(by: str) -> list[Part]:
 
 
 def no_column(by: str, names: list[str]) -> UsageError:
-    """What to say of a column that is not there."""
+    """The error for an unknown column."""
     remedy = (
         f"--sort-by takes one of {', '.join(names)}, or the path of a field such as .spec.upload.filesize"
     )

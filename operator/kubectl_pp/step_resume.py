@@ -15,7 +15,7 @@ from kubectl_pp.upload import DesiredState, Outcome, Upload, collection
 from uploadpp.core.states import RestartMode
 
 MANY = 50
-"""Fewer uploads get a patch each: then every one of them shows the request it answers."""
+"""With fewer uploads, each gets a patch of its own and shows the request that it answers."""
 
 
 class StepResume:
@@ -36,7 +36,7 @@ class StepResume:
         return any(same.items() <= request.items() for request in requests)
 
     def make(self, uploads: list[Upload], version: str) -> BatchResult:
-        """Ask for it, once in each namespace.
+        """Send the request, once in each namespace.
 
         Args:
             uploads: those in the step, as listed.
@@ -101,7 +101,7 @@ class StepResume:
 
 
 def has_moved(now: Upload, before: Upload) -> bool:
-    """Whether something has become of an upload since it was listed."""
+    """Whether an upload has changed since it was listed."""
     return _place(now) != _place(before)
 
 

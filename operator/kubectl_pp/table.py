@@ -50,5 +50,5 @@ def cell(value: object) -> str:
 
 
 def columns(cells: Iterable[Sequence[object]]) -> list[list[str]]:
-    """Rows of anything as rows of text."""
+    """Converts the cells of rows to text."""
     return [[cell(value) for value in row] for row in cells]

@@ -1,4 +1,4 @@
-"""Counts of uploads. Of those that have ended only the state is read, as a row of the server's table."""
+"""Counts uploads. Of ended ones only the state is read, as a row of the server's table."""
 
 from collections import Counter
 from collections.abc import Callable

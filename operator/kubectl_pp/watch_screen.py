@@ -141,7 +141,7 @@ class WatchScreen:
 
 
 def _seconds(length: float) -> str:
-    """A length of time that changes once a second, so that the eye can rest."""
+    """A duration that changes at most once a second, so that the screen is calm."""
     return human(float(int(length))) if length >= 1 else "0s"
 
 

@@ -1,4 +1,4 @@
-"""Where an upload stands, in a few words; used wherever one line has to do."""
+"""Describes the state of an upload in a few words, where only one line is available."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def painted(upload: Upload, screen: Screen) -> str:
 
 
 def silence(upload: Upload) -> str:
-    """In which way nobody answers; empty when somebody may."""
+    """Why no answer is expected: `no service`, for example. Empty if one may come."""
     if upload.ended or upload.stage == Stage.HELD:
         return ""
     return "no service" if upload.unserved else "stalled" if upload.stuck else ""
 
 
 def next_try(upload: Upload, now: float) -> str:
-    """When it goes on by itself; empty when no time is set."""
+    """When it continues automatically; empty if no time is set."""
     at = upload.time("nextAttemptTime")
     if at is None:
         return ""

@@ -14,12 +14,12 @@ from kubectl_pp.ui.model import Model
 from kubectl_pp.upload import KIND, Upload
 
 COUNT = 160
-"""In flight."""
+"""Number of uploads in flight."""
 TICK_SECONDS = 0.5
 SLOTS = {"virusscan": 8}
 SEED = 7
 PICTURES = 0.1
-"""How many of the uploads that arrive are pictures."""
+"""Share of pictures among the uploads."""
 NAMESPACE = "ocis"
 
 

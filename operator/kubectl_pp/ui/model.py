@@ -95,7 +95,7 @@ class Model:
             self._news()
 
     def hear(self) -> None:
-        """The API server is there, and nothing is new."""
+        """The API server answers, and nothing is new."""
         with self.changed:
             self.heard = time.time()
 
@@ -115,7 +115,7 @@ class Model:
             self.changed.notify_all()
 
     def read_by(self, more: int) -> None:
-        """One page more, or one less."""
+        """A page was opened or closed."""
         with self.changed:
             self.readers += more
 

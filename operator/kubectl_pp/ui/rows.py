@@ -6,7 +6,7 @@ from kubectl_pp.upload import Stage, Upload, stage_color, stage_icon
 from kubectl_pp.words import current
 
 LONG_SECONDS = 300
-"""So long in one stage is worth a look, although nothing is wrong yet."""
+"""An upload that is in one stage for this long is worth a look, although nothing is wrong yet."""
 MAX_RETRIES = 14
 """The default of maxRetries."""
 _MAX_WHY = 160

@@ -113,7 +113,7 @@ class Server(ThreadingHTTPServer):
         return f"http://{LOOPBACK}:{self.server_port}/{self.token}/"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A browser that has gone away is nothing to tell of."""
+        """A browser that disconnects is not an error."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -241,4 +241,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 -- http.server's name
-        """Nothing: each line would hold the token."""
+        """Log nothing: each line would contain the token."""

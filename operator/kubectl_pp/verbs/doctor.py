@@ -1,4 +1,4 @@
-"""`doctor`: is everything in order, and if not, what to do."""
+"""`doctor`: checks the installation, and names remedies."""
 
 import re
 import time
@@ -46,7 +46,7 @@ def run(context: Context) -> int:
 
 
 def findings(context: Context) -> Iterator[Finding]:
-    """Look at one thing after the other."""
+    """Run one check after the other."""
     client = context.client
     try:
         version = client.get("/version")
@@ -168,7 +168,7 @@ def _look_at(context: Context, namespace: str) -> str:
 
 
 def _stuck(context: Context, uploads: list[Upload]) -> Iterator[Finding]:
-    """One finding for all that wait for the same."""
+    """One finding for all uploads that wait for the same thing."""
     alike: dict[tuple[str, str], list[Upload]] = {}
     for upload in uploads:
         alike.setdefault((upload.stage, upload.step), []).append(upload)

@@ -36,7 +36,7 @@ def events_of(client: Client, namespace: str | None, upload: Upload | None = Non
 
 
 def _bounded(event: Json) -> Json:
-    """What is shown of an Event. The API server takes a megabyte, and does not mind in which field."""
+    """Limits what is shown of an Event. The API server accepts a megabyte, in any field."""
     found = {name: _cut(value) for name, value in event.items() if name in _FIELDS}
     if isinstance(meta := found.get("metadata"), dict):
         found["metadata"] = {name: value for name, value in meta.items() if name in _OF_METADATA}

@@ -17,7 +17,7 @@ from kubectl_pp.times import parse_age
 STEP_PODS = "app.kubernetes.io/component=step"
 """The label of the Pods of `stepServices` of the chart."""
 MOST_BYTES = 1 << 20
-"""Of a line; what follows is passed over, for a line need not end."""
+"""Maximum length of a line; the rest is skipped, because a line need not end."""
 _MOST_SAID = 8192
 _LEVELS = {"ERROR": Color.BAD, "CRITICAL": Color.BAD, "WARNING": Color.WAITING}
 _KNOWN = ("time", "level", "message", "logger", "exc_info")

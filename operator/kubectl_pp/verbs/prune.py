@@ -21,7 +21,7 @@ KEPT = ("name", "namespace", "uid", "resourceVersion")
 
 
 def run(context: Context) -> int:
-    """Remove what is over; returns the exit code."""
+    """Delete what has ended; returns the exit code."""
     options = context.options
     if not options.older:
         raise UsageError(

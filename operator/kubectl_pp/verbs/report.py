@@ -1,4 +1,4 @@
-"""`report`: all that helps somebody else to find out what is wrong, in one archive, without secrets."""
+"""`report`: everything that helps others to find the cause of a problem, in one archive, without secrets."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _write(name: str, content: bytes) -> None:
 
 
 class _Report:
-    """Reads one thing after the other. What cannot be read is noted, and the rest is read all the same."""
+    """Reads one thing after the other. What cannot be read is noted, and the rest is read anyway."""
 
     def __init__(self, context: Context) -> None:
         self._context = context

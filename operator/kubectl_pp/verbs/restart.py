@@ -1,4 +1,4 @@
-"""`restart`: begin a new run, or do what the command did that it replaces."""
+"""`restart`: begins a new run, or does what `ocis postprocessing restart` does."""
 
 from kubectl_pp.context import Context
 from kubectl_pp.restarts import ask_again

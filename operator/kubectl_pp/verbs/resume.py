@@ -1,4 +1,4 @@
-"""`resume`: begin the current step again, now."""
+"""`resume`: starts the current step again, now."""
 
 from kubectl_pp.context import Context
 from kubectl_pp.restarts import ask_again

@@ -1,4 +1,4 @@
-"""`status`: what is happening to this upload, and what can I do."""
+"""`status`: what happens to an upload, and what a person can do about it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(context: Context) -> int:
 
 
 def readable_events(context: Context, upload: Upload) -> list[Json] | None:
-    """The upload's Events; None where they may not be read: the rest is worth seeing all the same."""
+    """The upload's Events; None if they may not be read: the rest is still worth seeing."""
     try:
         return events_of(context.client, upload.namespace, upload)
     except PluginError:

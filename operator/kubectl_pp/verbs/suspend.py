@@ -1,4 +1,4 @@
-"""`suspend`: let the running step end and start no other one."""
+"""`suspend`: lets the running step end, and starts no other one."""
 
 from kubectl_pp.context import Context
 from kubectl_pp.desired_state import change_all

@@ -1,4 +1,4 @@
-"""`unsuspend`: take a suspension back."""
+"""`unsuspend`: ends a suspension."""
 
 from kubectl_pp.context import Context
 from kubectl_pp.desired_state import change_all
@@ -6,5 +6,5 @@ from kubectl_pp.upload import DesiredState
 
 
 def run(context: Context) -> int:
-    """Let the chosen uploads go on."""
+    """Let the chosen uploads continue."""
     return change_all(context, DesiredState.ACTIVE, "unsuspended")

@@ -17,7 +17,7 @@ from kubectl_pp.watch_screen import WatchScreen
 from kubectl_pp.words import silence, state
 
 REFRESH_SECONDS = 1.0
-"""Ages move even when nothing else does."""
+"""Ages change even if nothing else does."""
 
 
 def run(context: Context) -> int:
@@ -83,7 +83,7 @@ def _line(context: Context, upload: Upload, words: str) -> None:
 def _watch_board(context: Context) -> int:
     board = WatchScreen(context.screen, namespaces=context.namespace is None)
     checks, feed, lost = selection.tests(context.options), _feed(context), ""
-    first = feed.get(None)  # what is wrong from the start is said on the normal screen
+    first = feed.get(None)  # an error at the start is printed on the normal screen
     with Live(context.screen) as live:
         change = first
         while True:
