@@ -31,7 +31,7 @@ def fit(verdict: object, step: str) -> Verdict:
 
 
 def failure(error: BaseException, start: Start) -> NoVerdict:
-    """What an exception of the step means: it has to be done again."""
+    """The verdict for an exception of the step: a retry."""
     try:
         text = str(error) or "no message"
     except Exception:  # noqa: BLE001 -- an author's own exception
@@ -59,7 +59,7 @@ def _result(verdict: Verdict, message: str, start: Start) -> str:
     if result is None and message and start.step == VIRUSSCAN:
         result = VirusscanResult(error=message, scanned_at=None)
     if isinstance(result, VirusscanResult):
-        # A storage passes over what has an error, so only a retry's message becomes one.
+        # A storage ignores a result with an error, so only the message of a retry becomes one.
         error = result.error or (message if verdict.outcome is Outcome.RETRY else "")
         description = _without_secrets(result.description, start)
         return (

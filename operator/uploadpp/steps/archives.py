@@ -36,7 +36,7 @@ _CONTENT_TYPES = "[content_types].xml"
 _MIME = re.compile(
     rb"application/(?:epub\+zip|(?:vnd\.|x-)[A-Za-z0-9][A-Za-z0-9.+-]{0,100})|image/openraster"
 )
-"""What archives say of themselves. One that says to be a picture or a text is an archive."""
+"""Types that archives may declare. One that claims to be a picture or a text counts as an archive."""
 _ODF = re.compile(rb"application/vnd\.oasis\.opendocument\.[a-z-]{1,40}")
 _OOXML = "application/vnd.openxmlformats-officedocument."
 _FOLDERS = (
@@ -182,7 +182,7 @@ def _entries(table: bytes, shift: int) -> Iterator[Entry]:
 
 
 def _long_numbers(extra: bytes, short: tuple[int, int, int]) -> tuple[int, int]:
-    """Compressed size and place of an entry, of 64 bits where the fields of 32 bits say so."""
+    """Compressed size and offset of an entry, with 64 bits if the 32-bit fields say so."""
     size, compressed, offset = short
     at = 0
     while at + 4 <= len(extra) and _ELSEWHERE_32 in short:

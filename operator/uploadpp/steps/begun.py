@@ -1,4 +1,4 @@
-"""Work that was begun and never ended: what may end each process that begins it.
+"""Counts work that was begun and never ended: it may end each process that begins it.
 
 The server counts how often it has delivered a start, but not why. A process that stops gives its work back,
 and so does one that has no room for it. Neither says anything about the file. So a process that begins a
@@ -57,7 +57,7 @@ class BegunNotes:
         return await self._change(sequence, 1)
 
     async def take_back(self, sequence: int) -> None:
-        """Its work was given back."""
+        """The work was given back: remove the note."""
         await self._change(sequence, -1)
 
     async def _change(self, sequence: int, by: int) -> int | None:

@@ -1,4 +1,4 @@
-"""What a step needs of NATS. Tests of a step have one in memory: see testing/memory.py."""
+"""What a step needs from NATS. Tests of a step use one in memory: see testing/memory.py."""
 
 from typing import Protocol
 
@@ -46,7 +46,7 @@ class Starts(Protocol):
         ...
 
     async def close(self) -> None:
-        """Ask for nothing more."""
+        """Stop fetching."""
         ...
 
 

@@ -20,7 +20,7 @@ MAX_FILE_BYTES = 2**31 - 3
 """clamd says OK to larger files without a look at them, whatever its configuration says (INT_MAX - 2)."""
 CONNECT_SECONDS = 10
 MORE_SECONDS = 1.0
-"""How long there may be more after a reply; clamd hangs up at once."""
+"""How long to wait for more after a reply; clamd disconnects at once."""
 
 
 class ScanError(Exception):
@@ -172,7 +172,7 @@ class _Exchange:
         try:
             await asyncio.wait({answering, sending}, return_when=asyncio.FIRST_COMPLETED)
             if answering.done() and not self._sent_all:
-                sending.cancel()  # the rest of the file may be long in coming, and nobody wants it
+                sending.cancel()  # the rest of the file may take long to download, and is not needed
                 await asyncio.wait({sending})
             complete = not sending.cancelled() and await sending
             reply = await answering
@@ -185,7 +185,7 @@ class _Exchange:
             await asyncio.wait({answering, sending})
 
     def _stop_sending(self, _: asyncio.Task[str]) -> None:
-        """Who has answered and does not read on must not hold us."""
+        """Do not wait for a clamd that has answered and reads no more."""
         with contextlib.suppress(OSError):
             self._connection.shutdown(socket.SHUT_RDWR)
 
@@ -227,7 +227,7 @@ def verdict(reply: str, *, complete: bool) -> str:
     records = [record.strip("\r\n") for record in reply.rstrip("\0\r\n").split("\0")]
     reported = [name for record in records for name in _signatures(record)]
     if reported:
-        order = list(Kind)  # what was found outweighs what could not be looked at
+        order = list(Kind)  # a finding outweighs what could not be scanned
         return _judged(min(reported, key=lambda name: order.index(kind_of(name))))
     if any("size limit exceeded" in record for record in records):
         raise TooLargeError("the file is larger than clamd's StreamMaxLength")

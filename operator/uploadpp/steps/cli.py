@@ -88,7 +88,7 @@ def _work(flags: Mapping[str, Any]) -> Work:
 
 
 def _check_given(flags: Mapping[str, Any], chosen: str) -> None:
-    """Refuse flags of another kind of step; nothing would come of them."""
+    """Refuse flags of another kind of step: they would have no effect."""
     for mode, model in _MODES.items():
         for name in model.model_fields:
             if mode != chosen and flags.get(name):

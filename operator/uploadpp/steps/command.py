@@ -27,14 +27,14 @@ PATH = "{path}"
 MAX_STATUS = 255
 MAX_VALUE = 4096
 COMPLAINTS = 20
-"""Lines of what a command says on standard error that are logged, the last ones."""
+"""How many of the last lines on a command's standard error are logged."""
 PASSED_ON = re.compile(r"PATH|HOME|USER|LOGNAME|LANG|LANGUAGE|LC_[A-Z]+|TZ|LD_LIBRARY_PATH")
-"""The variables that a command gets without being told of."""
+"""The variables that every command gets."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 SHOWN = 40
-"""Characters of a value that cannot be used which its error shows."""
+"""Maximum number of characters of an invalid value that its error shows."""
 
 
 def _is_status(word: str) -> bool:
@@ -188,7 +188,7 @@ class Command:
                 log.info("the command said: %s", redact(line), extra=extra)
 
     def _place(self) -> Scratch:
-        """Our folder; a new one when somebody has removed it, as programs that tidy /tmp up do."""
+        """Our folder; a new one if it was removed, as by programs that clean up /tmp."""
         if self._scratch is None or not self._scratch.intact:
             self._scratch = Scratch(self._options.user.uid if self._options.user else None)
         return self._scratch

@@ -26,18 +26,18 @@ from uploadpp.wire.stream import STREAM, ensure_stream
 log = logging.getLogger(__name__)
 
 FETCH_SECONDS = 1.0
-"""Short, because who is told to stop first waits for what it has asked for."""
+"""Short, because a process that is told to stop first waits for what it has requested."""
 CONFLICT = "409"
 MOST = 64
 """Messages asked for at once; fewer where the server allows fewer, or takes large ones."""
 MOST_BYTES = 32 << 20
-"""The most that is asked for at once. The server cuts a client off that leaves 64 MiB unread, by default."""
+"""Maximum bytes requested at once. By default, the server disconnects a client with 64 MiB unread."""
 LOOK_SECONDS, LOOK_AGAIN_SECONDS = 10.0, 2.0
-"""So often it is looked whether somebody has paused or edited our consumer; the server does not say so."""
+"""Interval of checking whether somebody paused or edited our consumer; the server does not report it."""
 
 
 class StartConsumer:
-    """Our place in the stream."""
+    """The consumer of one step."""
 
     def __init__(self, client: Client, step: str, since: timedelta | None, ack_wait_seconds: float) -> None:
         """`since` says how old starts may be that the first consumer of the step reads.
@@ -56,7 +56,7 @@ class StartConsumer:
         self._looked_at = float("-inf")
         self._warned = ""
         self.problem = ""
-        """What somebody has done to our consumer, and the remedy; empty when nothing that matters."""
+        """How our consumer was changed in a way that matters, with the remedy; empty if it was not."""
         self._subscription: JetStreamContext.PullSubscription | None = None
 
     @property
@@ -152,7 +152,7 @@ class StartConsumer:
         return message.subject != inbox and f".{STREAM}.{self.name}." in message.reply
 
     async def _look(self) -> ConsumerInfo:
-        """See what has become of our consumer.
+        """Check the state of our consumer.
 
         Raises:
             nats.errors.Error: it is gone, or JetStream does not answer.
@@ -163,7 +163,7 @@ class StartConsumer:
 
     def _judge(self, info: ConsumerInfo) -> None:
         config, self._looked_at = info.config, time.monotonic()
-        # Somebody may have changed it.
+        # Another client may have changed it.
         self.ack_wait_seconds = min([config.ack_wait or self.ack_wait_seconds, *(config.backoff or ())])
         edited, slow = breaks_step(config, STREAM), slows_step(config, MOST)
         remedy = (

@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 10
 SILENCE_SECONDS = 60
 ANSWER_SECONDS = 60
-"""Until the headers of the last response are there."""
+"""Timeout until the headers of the last response."""
 PATIENCE_SECONDS = 60
 LEAST_BYTES_PER_SECOND = 1024
-"""The least average speed after PATIENCE_SECONDS; time that the step itself takes is not counted."""
+"""Minimum average speed after PATIENCE_SECONDS, without the time that the step itself takes."""
 TOO_SLOW = "the download is too slow"
 MAX_ENCODING = 20
 

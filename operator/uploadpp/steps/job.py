@@ -39,9 +39,9 @@ class Job:
         return self.messages[0].metadata.sequence.stream if self.messages else 0
 
     async def in_progress(self) -> None:
-        """Tell the server that we are at it."""
+        """Tell the server that work is in progress."""
         for message in list(self.messages):
-            with contextlib.suppress(nats.errors.Error):  # the next beat may get through
+            with contextlib.suppress(nats.errors.Error):  # the next heartbeat may get through
                 await message.in_progress()
 
     async def done(self) -> None:
@@ -50,9 +50,9 @@ class Job:
             await self.messages.pop().ack()
 
     async def give_back(self) -> None:
-        """Let another process have it at once."""
+        """Give the work back, so that another process gets it at once."""
         while self.messages:
-            with contextlib.suppress(nats.errors.Error):  # then it gets it when the ack wait is over
+            with contextlib.suppress(nats.errors.Error):  # then it gets the work after the ack wait
                 await self.messages.pop().nak()
 
 

@@ -35,7 +35,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class _Late:
-    """The time was over before the function was done."""
+    """The function did not end within its timeout."""
 
     stopped: bool
 
@@ -135,7 +135,7 @@ class Judge:
         return asyncio.CancelledError() if task.cancelled() else task.result()
 
     async def _stop(self, task: asyncio.Task[object]) -> bool:
-        """Whether it stopped when it was told to."""
+        """Whether it stopped when it was cancelled."""
         self._left.add(task)  # the loop alone would forget it
         task.add_done_callback(self._left.discard)
         task.cancel()

@@ -1,4 +1,4 @@
-"""What a text is that may be HTML, SVG or other XML: by its first element, whatever stands before that."""
+"""Tells HTML, SVG and other XML apart, by the first element."""
 
 import re
 from typing import NamedTuple

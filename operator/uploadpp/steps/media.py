@@ -1,4 +1,4 @@
-"""What sound, video and pictures are whose containers are alike: by what the container says of its content.
+"""Tells sound, video and pictures in the same containers apart, by what the container says about its content.
 
 The first bytes of a photo of a camera and of a film are the same, and so are those of a song and of a film in
 the containers of Ogg, Matroska and Microsoft. A rule about films must not delete photos or music.

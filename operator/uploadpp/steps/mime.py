@@ -1,4 +1,4 @@
-"""What a file is by its content; its name says nothing, anybody can change it."""
+"""Finds the type of a file by its content. The name proves nothing: anybody can change it."""
 
 import io
 import tempfile

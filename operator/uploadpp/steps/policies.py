@@ -21,7 +21,7 @@ def _lines(value: object) -> object:
 
 
 MAX_SAID = 20
-"""Lines about rules that cannot be used."""
+"""Maximum number of lines about invalid rules."""
 
 
 class PoliciesOptions(BaseModel):

@@ -30,7 +30,7 @@ from uploadpp.steps.testing.delivery import Delivery
 from uploadpp.steps.upload import SOMEBODY, DownloadError, Upload, User
 
 BLOCKED_SECONDS = 1.0
-"""A function that keeps the loop for longer is told so."""
+"""A function that blocks the event loop for longer gets a warning."""
 LOOK_SECONDS = 0.1
 MAX_TRACE = 100
 """Lines of a traceback."""
@@ -253,7 +253,7 @@ async def _one(place: Bench, trial: Trial, path: Path, number: int) -> Result:
 
 
 class Blocked:
-    """How long the function has kept the loop to itself at most."""
+    """The longest time for which the function blocked the event loop."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
@@ -268,7 +268,7 @@ class Blocked:
                 self._seconds = max(self._seconds, time.monotonic() - began - LOOK_SECONDS)
 
     def notes(self) -> list[str]:
-        """What a person should know of it."""
+        """Warnings for the author of the step."""
         if self._seconds < BLOCKED_SECONDS:
             return []
         what = f"the step kept its process busy for {self._seconds:.1f} s without a pause"

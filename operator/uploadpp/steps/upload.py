@@ -13,11 +13,11 @@ CHUNK_BYTES = 64 * 1024
 UNKNOWN_SIZE_BYTES = 1 << 30
 """The most bytes of a file whose size is not announced."""
 SPARE_BYTES = 64 << 20
-"""What stays free on a disk that a file is saved to."""
+"""Bytes that stay free on a disk when a file is saved."""
 
 
 class DownloadError(Exception):
-    """The bytes could not be had, or not all of them. The text holds no URL."""
+    """The bytes could not be downloaded, or not all of them. The text contains no URL."""
 
 
 class Reader(Protocol):

@@ -71,13 +71,13 @@ class Continue(Verdict):
 
 
 class Retry(Verdict):
-    """It could not be found out: start the step again later, as often as the operator is told to."""
+    """No result this time: start the step again later, up to the configured number of retries."""
 
     outcome = Outcome.RETRY
 
 
 class NoVerdict(Retry):
-    """What counts in place of a verdict that was not given or cannot be sent; only the kit makes it."""
+    """Replaces a verdict that was not given or cannot be sent. Only the kit creates it."""
 
 
 class Abort(Verdict):
