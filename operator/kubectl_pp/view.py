@@ -122,7 +122,7 @@ def _step_words(upload: Upload, step: Step, now: float) -> str:
             return f"queued for {human(now - upload.since)}" + (f", {tries}" if step.attempts else "")
         return "not started" if step.name == upload.step else "waiting for its turn"
     if step.state == StepState.BACKING_OFF:
-        after = next_try(upload, now) or "tries again"
+        after = next_try(upload, now) or "retries"
         return f"failed ({step.reason or step.outcome or 'retry'}), {after}, {tries}"
     if step.state == StepState.SKIPPED:
         return "left out"

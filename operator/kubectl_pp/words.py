@@ -45,7 +45,7 @@ def next_try(upload: Upload, now: float) -> str:
     at = upload.time("nextAttemptTime")
     if at is None:
         return ""
-    what = "goes on" if upload.stage == Stage.DELAYING else "tries again"
+    what = "continues" if upload.stage == Stage.DELAYING else "retries"
     if at <= now:
         return f"{what} now (due {human(now - at)} ago)"
     return f"{what} in {human(at - now)}, at {clock(at)}"

@@ -1,4 +1,4 @@
-"""Stands in for the postprocessing service that the operator replaces.
+"""Stands in for the legacy service.
 
 Charts of ocis and OpenCloud cannot leave that service out. With our image in its place its Deployment stays
 as it is: the command starts, the probes are answered, and nothing else is done. It connects to nothing.

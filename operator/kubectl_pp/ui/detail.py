@@ -17,7 +17,7 @@ EVENTS_SHOWN = 20
 _WORDS: dict[str, str] = {
     StepState.RUNNING: "running",
     StepState.WAITING: "waiting for its turn",
-    StepState.BACKING_OFF: "failed, tries again",
+    StepState.BACKING_OFF: "failed, retries",
     StepState.HELD: "held",
     StepState.SKIPPED: "left out",
 }

@@ -46,7 +46,7 @@ class Model:
         self.answers: dict[str, deque[tuple[float, float]]] = {}
         """Of each step: when it has answered, and after how many seconds."""
         self.unwell: frozenset[str] = frozenset()
-        """Steps that nobody answers for."""
+        """Steps that do not answer."""
         self.operator: Json = {}
         self.readers = 0
         """Pages that are open; what costs requests is asked for them only."""
@@ -134,7 +134,7 @@ class Model:
         return ""
 
     def silent_steps(self) -> frozenset[str]:
-        """The steps that nobody answers for, as the operator or as stalled uploads say."""
+        """The steps that do not answer, according to the operator or to stalled uploads."""
         with self.changed:
             stalled = {row.step for row in self.flying.values() if row.stuck and row.stage == Stage.RUNNING}
             return self.unwell | stalled

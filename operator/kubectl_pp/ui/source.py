@@ -44,7 +44,7 @@ class Source(Protocol):
 
 
 class Cluster:
-    """One list and one watch, and for open pages what the operator says of itself."""
+    """One list and one watch, and for open pages what the operator reports."""
 
     def __init__(self, context: Context, again: Callable[[], Context]) -> None:
         self.model = Model()
@@ -131,7 +131,7 @@ class Cluster:
         self._feed = _feed(self._context)
 
     def _look(self) -> None:
-        """Ask what the operator says of itself, while somebody looks."""
+        """Ask the operator for its report, while a page is open."""
         while not self._closed.wait(_TICK_SECONDS):
             if not self.model.readers:
                 continue

@@ -85,7 +85,7 @@ def lines_of(output: IO[bytes], most: int = MOST_BYTES) -> Iterator[bytes]:
 
 
 def _listen(errors: IO[bytes], said: bytearray) -> None:
-    """Keep the beginning of what kubectl says of itself. All is read, or kubectl would wait for us."""
+    """Keep the beginning of kubectl's own messages. All is read, or kubectl would wait for us."""
     while part := errors.read(_MOST_SAID):
         said.extend(part[: _MOST_SAID - len(said)])
 

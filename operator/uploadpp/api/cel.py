@@ -43,7 +43,7 @@ FIXED: Rule = {
 }
 KEPT_SEALED: Rule = {
     "rule": "has(self.sealed) || !has(oldSelf.sealed)",
-    "message": "sealed cannot be removed once it is there; the operator writes and replaces it",
+    "message": "sealed cannot be removed once it is set; the operator writes and replaces it",
     "reason": FORBIDDEN,
     "fieldPath": ".sealed",
 }

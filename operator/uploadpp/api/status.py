@@ -39,7 +39,7 @@ class StepStatusModel(ApiModel):
     state: StepState = Field(
         description="Waiting: the step has not started. Running: its service was told to start. BackingOff: "
         "the last attempt failed and another one follows. Held: it failed, and the upload waits for a "
-        "person. Succeeded, Failed, Skipped: the step is over.",
+        "person. Succeeded, Failed, Skipped: the step has ended.",
     )
     attempts: Count | None = Field(None, description="How often the step was started. Absent: 0.")
     retries: Count | None = Field(None, description="How often the step failed and was retried. Absent: 0.")
@@ -47,7 +47,7 @@ class StepStatusModel(ApiModel):
     finish_time: Time | None = Field(None, description="When the last attempt ended.")
     outcome: Outcome | None = Field(None, description="The last answer of its service.")
     reason: StepReason | None = Field(None, description="Why the step failed or was cut short, in one word.")
-    message: Message | None = Field(None, description="What its service said about it.")
+    message: Message | None = Field(None, description="The message of its service.")
 
 
 class PlannedStep(Step):
@@ -106,7 +106,7 @@ class UploadPostprocessingStatus(ApiModel):
     )
     progress: Annotated[str, Field(max_length=8, pattern="^[0-9]+/[0-9]+$")] | None = Field(
         None,
-        description="Number of steps that are over, and of all steps.",
+        description="Number of steps that have ended, and of all steps.",
     )
     outcome: Outcome | None = Field(None, description="The outcome that was sent to the storage.")
     retry_count: Count | None = Field(None, description="Retries of all steps in the current run.")
@@ -164,7 +164,7 @@ class UploadPostprocessingStatus(ApiModel):
         "resource was restored from a backup.",
     )
     order: FileOrderModel | None = Field(
-        None, description="Its place among the uploads of the same file. Absent: it was the only one."
+        None, description="Its position among the uploads of the same file. Absent: there was no other."
     )
     log: LogPositionModel | None = Field(
         None, description="The position up to which the event stream is applied."

@@ -363,7 +363,7 @@ def _settled(known: Known) -> Adopted | Left:
     upload = known.upload
     assert upload is not None  # noqa: S101 -- it began with one
     if upload.stage.ended:
-        return Left(Refusal.OVER, f"the log says that it is over: {describe(upload)}")
+        return Left(Refusal.OVER, f"according to the log it has ended: {describe(upload)}")
     finishes = tuple(each for each in known.missing if isinstance(each, Finish))
     starts = any(isinstance(each, StartStep | RequestRestart) for each in known.missing)
     if starts or upload.stage is Stage.AWAITING_URL:

@@ -281,4 +281,5 @@ def test_an_end_that_was_carried_out(word: str, named: str) -> None:
 def test_an_end_that_the_log_tells() -> None:
     found = left(record(), (5, start("virusscan")), (9, CleanUpload()))
     assert found.reason is Refusal.OVER
-    assert found.why == ("the log says that it is over: the storage's sessions command removed the upload")
+    words = "according to the log it has ended: the storage's sessions command removed the upload"
+    assert found.why == words

@@ -1,4 +1,4 @@
-"""Wishes in the spec, to the letter: what is published for them, and what a refusal leaves undone."""
+"""Requests in the spec, to the letter: what is published for them, and what a refusal leaves undone."""
 
 import pytest
 

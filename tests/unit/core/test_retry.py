@@ -15,7 +15,7 @@ def test_back_off_doubles_up_to_its_limit(failures: int, base: int, cap: int) ->
     assert backoff(failures, Millis(base), Millis(cap)) == min(expected, cap)
 
 
-def test_back_off_of_the_peer() -> None:
+def test_back_off_of_the_legacy_service() -> None:
     """5 s, doubled; the first fourteen take 22 h 45 m 15 s together."""
     waits = [backoff(n, Millis(5_000), Millis(43_200_000)) for n in range(1, 15)]
     assert waits[:3] == [5_000, 10_000, 20_000]

@@ -84,7 +84,7 @@ def test_traces_are_named_where_they_are_known(captured: Callable[[], str]) -> N
 
 
 @pytest.mark.parametrize("level", LogLevel)
-def test_levels_of_the_peer(captured: Callable[[], str], level: LogLevel) -> None:
+def test_levels_of_the_legacy_service(captured: Callable[[], str], level: LogLevel) -> None:
     set_up(level, LogFormat.TEXT)
     log = logging.getLogger("uploadpp.test")
     for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):

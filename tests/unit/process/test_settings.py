@@ -119,7 +119,7 @@ def test_own_variable_counts_more_than_those_of_the_product(name: str) -> None:
     assert {each.partition("_")[0] for each in others} == {"OCIS", "OC"}
 
 
-def test_defaults_are_those_of_the_peer() -> None:
+def test_defaults_are_those_of_the_legacy_service() -> None:
     settings = read({})
     assert (settings.steps, settings.delay, settings.max_retries) == ((), 0, 14)
     assert settings.retry_backoff_duration == 5000

@@ -111,6 +111,6 @@ def test_fields_and_conditions_of_a_later_version_are_passed_over() -> None:
     status["mood"] = {"of": ["the", "day"]}
     status["steps"][0]["colour"] = "green"
     status["log"]["depth"] = 7
-    made["spec"]["wish"] = "luck"
+    made["spec"]["luck"] = "good"
     made["metadata"]["annotations"] = {"uploadpp.io/of-tomorrow": "yes"}
     assert from_resource(made, CONFIG, Origin()) == known

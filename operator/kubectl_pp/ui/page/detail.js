@@ -75,7 +75,7 @@ function page(upload) {
   ].filter(Boolean);
 }
 
-/** The state, why, and when it goes on. */
+/** The state, why, and when it continues. */
 function standing(upload) {
   const parts = [
     shape(upload.look),
@@ -85,7 +85,7 @@ function standing(upload) {
   ];
   const next = [];
   if (upload.next !== null) {
-    const word = upload.delaying ? "goes on " : "tries again ";
+    const word = upload.delaying ? "continues " : "retries ";
     next.push(
       el(
         "p",
@@ -111,7 +111,7 @@ function standing(upload) {
 function failures(left) {
   if (left === null) return "";
   return left === 0
-    ? "; no retry is left: the next failure ends the step"
+    ? "; no retries left: the next failure ends the step"
     : `; ${left} more ${left === 1 ? "failure" : "failures"} allowed at this step`;
 }
 

@@ -22,7 +22,7 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** Text that somebody else wrote: its direction cannot reach what stands beside it. */
+/** Text from outside: its direction does not affect the text beside it. */
 export const foreign = (text) => el("bdi", {}, String(text));
 
 export const byId = (id) => document.getElementById(id);

@@ -17,13 +17,13 @@ const ALL = [...FILTERS, "start", "open"];
 const EMPTY = {
   "": "Nothing is in postprocessing. An upload appears here as soon as the operator has received it; those that have ended are under succeeded and failed.",
   attention:
-    "Nothing needs attention. Uploads that are stalled or held, at a step without a service, or queued for a step nobody answers for, would be here.",
+    "Nothing needs attention. Uploads that are stalled or held, at a step without a service, or queued for a step that does not answer, would be here.",
   retrying:
     "Nothing is backing off. Uploads would be here while they wait for the next attempt of a step that has failed.",
   long: "Nothing waits long. Uploads that are in one stage for more than 5 minutes would be here.",
   failed:
-    "Nothing has failed. Uploads that ended without being released stay here until their time to live is over.",
-  succeeded: "Nothing has ended yet. Released uploads stay here until their time to live is over.",
+    "Nothing has failed. Uploads that ended without being released stay here until their time to live expires.",
+  succeeded: "Nothing has ended yet. Released uploads stay here until their time to live expires.",
   all: "There are no uploads.",
 };
 

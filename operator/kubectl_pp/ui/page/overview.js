@@ -1,4 +1,4 @@
-// Steps, and what the operator says of itself.
+// Steps, and what the operator reports.
 
 import { byId, el, foreign, setText, shape, svg } from "./dom.js";
 import { go, read } from "./filters.js";
@@ -57,7 +57,7 @@ function card(step) {
           "p",
           { class: "bad" },
           shape("held bad"),
-          " nobody answers for this step; is a service for it running?",
+          " this step does not answer; is a service for it running?",
         )
       : null,
   );

@@ -50,7 +50,7 @@ const SAY = {
   until: (at, start) => calm(at - start),
 };
 
-/** A moment that goes on by itself: `ago` or `in`. The absolute time is in its title. */
+/** A moment that is updated automatically: `ago` or `in`. The absolute time is in its title. */
 export function moment(at, form) {
   return el(
     "time",
