@@ -98,8 +98,8 @@ def test_what_moves_on_meanwhile_is_left_alone(pp: Plugin, writer: Writer) -> No
         writer.set_status(f"upload-{i:02}", {**status, "currentStep": "policies"})
     out, _ = process.communicate(timeout=60)
     asked = {line.split()[0].rpartition("/")[2] for line in out.splitlines() if " asked: " in line}
-    wished = {item["metadata"]["name"] for item in writer.list() if "restart" in item["spec"]}
-    assert asked == wished
+    changed = {item["metadata"]["name"] for item in writer.list() if "restart" in item["spec"]}
+    assert asked == changed
     assert {item["status"]["currentStep"] for item in writer.list()} == {"policies"}
 
 

@@ -34,7 +34,7 @@ SAID = {
     "get deployment postprocessing": " 1/1 ",
     "helm test": "Phase:          Succeeded",
     "kubectl pp doctor": "is ready",
-    f"logs job/{RELEASE}-release": "uploads given back",
+    f"logs job/{RELEASE}-release": "uploads handed back",
 }
 """What the page promises about a command."""
 

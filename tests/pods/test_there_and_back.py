@@ -1,4 +1,4 @@
-"""docs/adopting.md, typed on a cluster with real Pods: uploads are taken over, given back and taken again.
+"""docs/adopting.md, typed on a cluster with real Pods: uploads are taken over, handed back and taken again.
 
 The Jobs of the chart run as the page says, with the rights that the chart gives them.
 """
@@ -96,7 +96,7 @@ async def test_the_page_takes_uploads_over_and_gives_them_back(site: Site, drive
         await until_started(driver, second, 1)
         await type_in(site, "handBack.enabled=true")
         said = await type_in(site, "job/upload-postprocessing-release")
-        assert f"{COUNT} uploads given back\n  Running: {COUNT}\n" in said
+        assert f"{COUNT} uploads handed back\n  Running: {COUNT}\n" in said
         assert not set(second) & set(reasons(await asyncio.to_thread(site.kubectl.json, "get", "upp")))
         await service.start()
         driver.serves = lambda _step: True

@@ -123,7 +123,7 @@ class Release:
         """Make the place of the service, before all else; our own one says how far we have read."""
         js, ready = self._site.js, await prepared(self._site.js, consumer)
         read_by_us, self._stream = await reads_behind(js, self._site.settings.start_from)
-        if not await ours(js):  # no operator has run since the adoption, or all is given back
+        if not await ours(js):  # no operator has run since the adoption, or all is handed back
             seen = [each.log.sequence for each, _ in uploads.values() if not each.stage.ended]
             read_by_us = min([read_by_us if ready is None else ready, *seen])
             if ready is None and not self._options.dry_run:

@@ -21,7 +21,7 @@ class Exit(IntEnum):
     """It could not be completed; run it again."""
     CONFIGURATION = 2
     INCOMPLETE = 3
-    """It is done, but some uploads could not be taken over or given back; they are listed."""
+    """It is done, but some uploads could not be adopted or handed back; they are listed."""
     REFUSED = 4
     """Nothing was done: the legacy service or an operator runs. The report names the remedy."""
 
@@ -49,7 +49,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def add(self, upload_id: str, **what: object) -> None:
-        """An upload that was taken over or given back."""
+        """An upload that was adopted or handed back."""
         self.done.append({"id": upload_id, **what})
 
     def leave(self, upload_id: str, reason: str, why: str, *, fine: bool) -> None:
@@ -80,7 +80,7 @@ class Report:
 
     def _text(self) -> str:
         would = "would be " if self.dry_run else ""
-        word = {"adopt": "adopted", "release": "given back"}[self.command]
+        word = {"adopt": "adopted", "release": "handed back"}[self.command]
         lines = [f"note: {each}" for each in self.notes]
         lines += [f"{name}: {value}" for name, value in self.position.items()]
         lines.append(f"{len(self.done)} uploads {would}{word}")

@@ -17,7 +17,7 @@ SHORT_SECONDS = 0.001
 
 
 class SimulatedHost:
-    """One process and its surroundings."""
+    """One process and the machine around it."""
 
     def __init__(self, name: str, kernel: VirtualScheduler, trace: Trace, random: Random) -> None:
         self.name = name

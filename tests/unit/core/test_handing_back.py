@@ -1,4 +1,4 @@
-"""What an upload of every stage becomes when it is given back to the legacy service."""
+"""What an upload of every stage becomes when it is handed back to the legacy service."""
 
 from typing import NamedTuple
 
