@@ -6,12 +6,14 @@ The server's refusals are kept in its words. No answer of a server ends the clie
 
 import asyncio
 import logging
+import re
 import ssl
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.aio.transport import TcpTransport
 from nats.errors import Error as NatsError
 from nats.js.api import Header
@@ -19,6 +21,7 @@ from nats.js.api import Header
 from uploadpp.wire.credentials import CredsFile, NkeyFile
 from uploadpp.wire.jetstream import SafeJetStream
 from uploadpp.wire.listing import ListMemory
+from uploadpp.wire.stream_message import MESSAGE_ID
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +31,12 @@ AGAIN_SECONDS = 10.0
 """A refused subscription is asked for again so often, by a new connection."""
 MAX_REFUSALS = 16
 REMEDY = "grant it to the user we log in as; docs/nats.md lists what is needed"
-STORED = b"$JS.ACK."
+STORED = "$JS.ACK."
 """What the reply subject of a message from a stream begins with; what the server says itself has none."""
 MOST_HEADER_BYTES = 16 << 10
 """Ours have a hundred bytes. Those of a message may have a megabyte, which takes a quarter of a second."""
+_ONLY_ID = re.compile(rb"NATS/1\.0\r\n%b: ([!-~]{1,256})\r\n\r\n" % MESSAGE_ID.encode())
+"""What most messages of a stream have as headers. Read here, because the library takes much longer."""
 PERMISSIONS = "permissions violation"
 STALE = "stale connection"
 AUTHORIZATION = ("authorization violation", "authentication expired", "authentication timeout")
@@ -61,7 +66,6 @@ class SafeClient(Client):
         self._words = ""
         self._refused: dict[str, float] = {}
         self._next_try = 0.0
-        self._reply = b""
         self._odd: set[str] = set()
         self.disconnected_at: float | None = time.monotonic()
         """When the connection was lost; None while there is one."""
@@ -151,38 +155,42 @@ class SafeClient(Client):
         if self.is_connected and not (task is not None and task.cancelling()):
             await self._process_op_err(NatsError("nats: the connection is not read any more"))
 
-    def _process_msg(
-        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
-    ) -> Coroutine[Any, Any, None]:
-        """A message has come. An exception here would end the reading of the connection for good.
-
-        Whoever publishes chooses headers and reply subject, and a part of the subject where we listen to all.
-        """
-        if not (subject.isascii() and reply.isascii()):
-            return self._pass_over("subject")  # the library could not decode it; ours are all ASCII
-        self._reply = reply
-        return super()._process_msg(sid, subject, reply, data, headers)
-
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
-        """The headers of a message; none when they cannot be read.
+        """The headers of a message; none when they cannot be read. Whoever publishes chooses them.
 
-        The library takes each message with a status for a word of the server, also one from the stream.
+        An exception here, or below, would end the reading of the connection for good.
         """
         if not headers:
             return None
+        if usual := _ONLY_ID.fullmatch(headers):
+            return {MESSAGE_ID: usual[1].decode()}
         if len(headers) > MOST_HEADER_BYTES:
-            await self._pass_over("headers")
+            self._pass_over("headers")
             return None
         try:
-            found = await super()._process_headers(headers)
+            return await super()._process_headers(headers)
         except Exception:  # noqa: BLE001 -- whatever the library stumbles over
-            await self._pass_over("headers")
+            self._pass_over("headers")
             return None
-        if found and Header.STATUS in found and self._reply.startswith(STORED):
-            del found[Header.STATUS]
-        return found
 
-    async def _pass_over(self, what: str) -> None:
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg | None:
+        """A message as it is handed over; None for one that is skipped.
+
+        Whoever publishes chooses the reply subject, and a part of the subject where we listen to all. The
+        library takes each message with a status for a word of the server, also one from the stream.
+        """
+        try:
+            message = Msg(self, subject.decode("ascii"), reply.decode("ascii"), data, headers, _sid=sid)
+        except UnicodeDecodeError:
+            self._pass_over("subject")  # ours are all ASCII
+            return None
+        if headers and Header.STATUS in headers and message.reply.startswith(STORED):
+            del headers[Header.STATUS]
+        return message
+
+    def _pass_over(self, what: str) -> None:
         level = logging.DEBUG if what in self._odd else logging.WARNING
         self._odd.add(what)
         log.log(level, "cannot read the %s of a message; skipping it", what)

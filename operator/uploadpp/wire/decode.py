@@ -148,7 +148,7 @@ def _text(envelope: Envelope, fields: dict[str, Any], name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise BadMessageError(Defect.WRONG_TYPE, f"{name} is not a string", envelope.event_type)
-    return whole(value)
+    return value if value.isascii() else whole(value)
 
 
 def _name(envelope: Envelope, fields: dict[str, Any], name: str) -> str:
@@ -239,7 +239,9 @@ def _object(value: object) -> dict[str, Any]:
 
 def _word(value: dict[str, Any], name: str) -> str:
     word = value.get(name)
-    return whole(word) if isinstance(word, str) else ""
+    if not isinstance(word, str):
+        return ""
+    return word if word.isascii() else whole(word)
 
 
 def _step_finished(envelope: Envelope, now: Millis) -> Event | None:

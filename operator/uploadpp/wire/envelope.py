@@ -1,8 +1,7 @@
 """The go-micro envelope around every event."""
 
-import binascii
 import re
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -60,8 +59,8 @@ class Envelope(NamedTuple):
         # Go's decoder skips line ends, which Python's own base64 module likes to write.
         text = "".join(self.payload.split()) if "\n" in self.payload else self.payload
         try:
-            raw = b64decode(text, validate=True)
-        except (binascii.Error, ValueError) as error:
+            raw = a2b_base64(text, strict_mode=True)
+        except ValueError as error:
             raise BadMessageError(
                 Defect.BAD_BASE64, "Payload is not standard base64", self.event_type
             ) from error
@@ -118,4 +117,4 @@ def encode_envelope(
         f'"Metadata":{{"eventtype":"{event_type}","eventid":"{event_id}"{extra}}},'
         f'"ID":"{event_id}","Topic":"{TOPIC}","Payload":"'
     )
-    return body.encode() + b64encode(payload.encode()) + b'"}'
+    return body.encode() + b2a_base64(payload.encode(), newline=False) + b'"}'
