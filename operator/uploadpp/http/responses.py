@@ -39,7 +39,9 @@ class FewAnswers(ResponseHandler):
         """Bytes have come. Those of a body go on at once, what may be answers only bit by bit."""
         at = 0
         while at < len(data) or not at:  # without bytes the library goes on with what it has
-            end = len(data) if self._is_in_a_body else at + PIECE_BYTES
+            end = at + PIECE_BYTES
+            if end < len(data) and self._is_in_a_body:
+                end = len(data)
             super().data_received(data[at:end])
             at = max(end, 1)
             if self._answers > MOST_ANSWERS:

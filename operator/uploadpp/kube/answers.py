@@ -68,6 +68,7 @@ NO_SUCH_PATH = "404 page not found"
 """What the API server answers without the CRD, and not as a Status."""
 CRD_LEAVES = "custom resource definition is terminating"
 NAMESPACE_LEAVES = "because it is being terminated"
+_TEXTS = frozenset({str})
 _NO_NAMESPACE = re.compile(r'namespaces "[^"]+" not found')
 
 Json = dict[str, Any]
@@ -191,22 +192,20 @@ def _wrong_in_object(answer: object) -> str:
     metadata = answer.get("metadata") if isinstance(answer, dict) else None
     if not isinstance(metadata, dict):
         return "has an object without metadata"
-    if not _is_identity(metadata.get("uid")) or not _is_identity(metadata.get("resourceVersion")):
+    uid, version, name = metadata.get("uid"), metadata.get("resourceVersion"), metadata.get("name")
+    if not (isinstance(uid, str) and isinstance(version, str)):
         return "has no uid or resourceVersion"
-    if not _is_text(metadata.get("name")) or not isinstance(metadata.get("generation"), int | None):
+    if not (0 < len(uid) <= LONGEST_IDENTITY and 0 < len(version) <= LONGEST_IDENTITY):
+        return "has no uid or resourceVersion"
+    if not (isinstance(name, str) and name) or not isinstance(metadata.get("generation"), int | None):
         return "has no name, or a generation that is not a number"
     if not _are_texts(metadata.get("labels")) or not _are_texts(metadata.get("annotations")):
         return "has labels or annotations that are not strings"
     return ""
 
 
-def _is_identity(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_IDENTITY
-
-
 def _are_texts(value: object) -> bool:
-    texts = value.values() if isinstance(value, dict) else ()
-    return isinstance(value, dict | None) and all(isinstance(text, str) for text in texts)
+    return value is None or (isinstance(value, dict) and _TEXTS.issuperset(map(type, value.values())))
 
 
 def _is_verdict(answer: Json) -> bool:
@@ -226,10 +225,6 @@ def _is_made_of(body: object, answer: Json) -> bool:
         made = spec.get("upload") if isinstance(spec, dict) else None
         return isinstance(made, dict) and made.get("id") == upload.get("id")
     return bool(answer["metadata"].get("name") == body.get("metadata", {}).get("name"))
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
 
 
 def error_of(method: str, path: str, status: int, headers: Mapping[str, str], data: bytes) -> ApiError:

@@ -5,10 +5,12 @@ CPU of the request itself. `kube.credentials` says where to and as whom.
 """
 
 import logging
+from functools import lru_cache
 from http import HTTPStatus
 from io import BytesIO
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import aiohttp
 import orjson
@@ -85,13 +87,13 @@ class Api:
         credentials = await self._credentials.current()
         headers = CIMultiDict(credentials.headers)
         headers["Content-Type"] = content_type
+        query = _query(tuple(params.items())) if params else ""
         try:
             async with self._session.request(
                 method,
-                URL(self._base + path, encoded=True),  # `kube.paths` has encoded the names
+                URL(f"{self._base}{path}{query}", encoded=True),  # `kube.paths` has encoded the names
                 data=_payload(body),
                 headers=headers,
-                params=params,
                 ssl=credentials.context or True,
                 proxy_headers=self._proxy_headers,
                 timeout=aiohttp.ClientTimeout(total=timeout),
@@ -109,6 +111,12 @@ class Api:
                 raise error_of(method, path, response.status, response.headers, data)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise UnavailableError(f"{method} {path}: {words_of(error)}") from error
+
+
+@lru_cache(maxsize=32)
+def _query(params: tuple[tuple[str, str], ...]) -> str:
+    """The end of a URL. Nearly all requests have the same."""
+    return f"?{urlencode(params)}"
 
 
 def _payload(body: object) -> bytes | BytesIO | None:

@@ -4,12 +4,15 @@ Names come from resources that others write. A name with a slash would ask for a
 object than the one it names, perhaps one of another namespace.
 """
 
+import re
 from urllib.parse import quote
 
 from uploadpp.kube.errors import NotFoundError
 
 _NOT_NAMES = frozenset({"", ".", ".."})
 """What a server would take for a step along the path instead of a name."""
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]+")
+"""Nearly all names: nothing in them is encoded."""
 
 
 def api_path(*names: str) -> str:
@@ -21,4 +24,4 @@ def api_path(*names: str) -> str:
     for name in names:
         if name in _NOT_NAMES:
             raise NotFoundError(f"not a valid object name: {name!r}")
-    return "".join("/" + quote(name, safe="") for name in names)
+    return "".join([f"/{name if _PLAIN.fullmatch(name) else quote(name, safe='')}" for name in names])

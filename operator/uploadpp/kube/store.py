@@ -92,19 +92,21 @@ def version_of(of: Stored) -> int:
 def altered_in(resource: Json, made: Json) -> str:
     """What of a resource that we have made is not as we wrote it; empty when all is."""
     spec, kept = resource["spec"], made["spec"]
+    label = resource["metadata"].get("labels", {}).get(BUCKET_LABEL)
+    if (made["metadata"].get("labels") or {}).get(BUCKET_LABEL, label) != label:
+        return f"metadata.labels.{BUCKET_LABEL}"
+    if kept == spec:  # nearly always, and much cheaper than field by field
+        return ""
     binding = {field: spec[field] for field in BINDING if field in spec}
     binding["upload"] = {field: spec["upload"][field] for field in BINDING_OF_FILE if field in spec["upload"]}
     if found := difference(binding, kept, "spec"):
         return found
-    label = resource["metadata"].get("labels", {}).get(BUCKET_LABEL)
-    if (made["metadata"].get("labels") or {}).get(BUCKET_LABEL, label) != label:
-        return f"metadata.labels.{BUCKET_LABEL}"
     return "" if kept.get(SEALED) == spec.get(SEALED) else "spec.sealed"
 
 
 def difference(written: object, kept: object, path: str) -> str:
     """The first field that was not kept as it was written; what was added does not count."""
-    if written == kept:  # nearly always, and much cheaper than field by field
+    if written == kept:
         return ""
     if isinstance(written, dict) and isinstance(kept, dict):
         parts = (difference(value, kept.get(name), f"{path}.{name}") for name, value in written.items())
@@ -246,6 +248,8 @@ class Store:
         path = self._path + api_path(name, "status")
         answer = await self._patch(path, name, version, "/status", status)
         kept = _part(answer, "status")
+        if kept == status:  # nearly always
+            return stored(answer)
         lost = next((field for field in ESSENTIAL if kept.get(field) != status.get(field)), "")
         lost = lost and (difference(status.get(lost), kept.get(lost), f"status.{lost}") or f"status.{lost}")
         return replace(stored(answer), altered=lost) if lost else stored(answer)
