@@ -135,3 +135,18 @@ def test_every_way_to_install_names_what_there_is() -> None:
         assert (ROOT / "operator" / package).is_dir()
     for package in re.findall(r"install ([a-z-]+)`", table):
         assert package in {"uploadpp", "kubectl-pp"}
+
+
+@pytest.mark.parametrize("page", ["docs/glossary.md", "CONTRIBUTING.md"])
+def test_files_and_names_that_a_page_sends_readers_to_exist(page: str) -> None:
+    """A path is one of the operator, the plugin or the tree; a `name` in a path is defined there."""
+    text = (ROOT / page).read_text()
+    bases = (ROOT / "operator" / "uploadpp", ROOT / "operator", ROOT)
+    named = set(re.findall(r"`((?:\w+/)+\w+\.py)`", text))
+    lost = [each for each in named if not any((base / each).exists() for base in bases)]
+    assert lost == []
+    defined = re.findall(r"`(\w+)` in `((?:\w+/)+\w+\.py)`", text)
+    assert defined
+    for name, path in defined:
+        (source,) = [(base / path).read_text() for base in bases if (base / path).exists()]
+        assert re.search(rf"^(?:def|class) {name}\b", source, re.MULTILINE), f"{path} has no {name}"
