@@ -55,7 +55,7 @@ from uploadpp.pipeline.write_throttle import QUIET_SECONDS
 log = logging.getLogger(__name__)
 
 CONFLICTS_IN_A_ROW = 5
-"""So many conflicts, and whatever changes the resource all the time is given way to for a while."""
+"""After this many conflicts in a row, give way for a while to whatever keeps changing the resource."""
 CREATE, STATUS, SEALED = "create", "status", "spec.sealed"
 
 
@@ -81,21 +81,21 @@ class ResourceEncoder:
 
 
 class ResourceHandler(Protocol):
-    """Told when a resource is not what we left it as (`resources.event_handler.ResourceEventHandler`)."""
+    """Called when a resource is not as we left it (`resources.event_handler.ResourceEventHandler`)."""
 
     def seen(self, resource: Json) -> None:
         """The resource as it is now."""
 
     def claimed(self, tracked: TrackedUpload, resource: Json) -> None:
-        """The resource was there before we could make it."""
+        """The resource existed before we could create it."""
 
     def vanished(self, tracked: TrackedUpload) -> None:
-        """The resource is not there any more."""
+        """The resource no longer exists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
-    """Where states are written to, and what is allowed there."""
+    """Where states are written to, and whether they may be."""
 
     resources: Resources
     notices: Notices
@@ -137,12 +137,12 @@ class Checkpoint:
 
     @property
     def in_flight(self) -> int:
-        """How many writes are on their way."""
+        """Number of writes in progress."""
         return self._writing
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits and nothing is being written; what was refused may take very long."""
+        """Whether nothing waits and nothing is being written. Refused uploads do not count."""
         return not self._queue and not self._writing
 
     async def run(self, max_writers: Callable[[float], int]) -> None:
@@ -392,7 +392,7 @@ def _changed(name: str, altered: str) -> str:
 
 
 def _unencodable(error: Exception) -> RefusedError:
-    """What keeps us from making a resource, without quoting it."""
+    """Why a resource cannot be created, without quoting it."""
     if isinstance(error, TooLargeError):
         return RefusedError(str(error), Refusal.SIZE)
     text = f"cannot be encoded: {type(error).__name__}; this is a bug, please report it"

@@ -1,7 +1,7 @@
-"""What cannot be processed: logged once per kind, counted, kept for a look, passed over (invariant 2.7).
+"""Faults and dead letters: logged once per kind, counted, kept for inspection, skipped (invariant 2.7).
 
-Every loop that serves many uploads does the work on each of them inside `Faults.isolated`: an exception that
-nobody has foreseen ends the work on that upload, is said on its resource, and the others go on.
+Every loop that serves many uploads does the work on each of them inside `Faults.isolated`: an unexpected
+exception ends the work on that upload and is reported on its resource, and the others continue.
 """
 
 import logging
@@ -25,19 +25,19 @@ log = logging.getLogger(__name__)
 
 KEPT = 100
 KINDS = 200
-"""How many kinds of defect are told apart before they are no longer logged one by one."""
+"""Maximum number of kinds of defect that are logged one by one."""
 SAID = 1000
-"""So many faults are remembered, so that none is said again and again."""
+"""Maximum number of faults that are remembered, so that none is reported repeatedly."""
 AFTER_FAULT_MS = 60_000
-"""A timer about which our own code fails is tried again so much later."""
+"""A timer on which our own code fails is retried after this time."""
 ENDS = (LeaseLostError, FencedError, OlderStoreError)
-"""What ends the ownership of all uploads, not only the work on one."""
+"""Errors that end the ownership of all uploads, not only the work on one."""
 Post = Callable[[str, str, Notice], None]
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Where to find something that was passed over, and why it was. Never its content."""
+    """Where to find a dead letter, and why it is one. Never its content."""
 
     what: str
     where: str
@@ -45,7 +45,7 @@ class DeadLetter:
 
 
 class Faults:
-    """Bounded list of the last things passed over."""
+    """Reports faults, and keeps a bounded list of the last dead letters."""
 
     def __init__(
         self,
@@ -96,14 +96,14 @@ class Faults:
             self.report(tracked, error)
 
     def report(self, tracked: TrackedUpload | None, error: Exception) -> None:
-        """Our own code failed on an upload: say it once, in the log and on its resource."""
+        """Our own code failed on an upload: report it once, in the log and on its resource."""
         name, uid = (tracked.name, tracked.stored.uid if tracked.stored else "") if tracked else ("", "")
         self.resource_fault(name, uid, error, tracked.upload.id if tracked else "")
         if tracked is not None and self._gave_up is not None:
             self._gave_up(tracked)
 
     def count(self) -> None:
-        """Our own code failed, which is said elsewhere."""
+        """Our own code failed, which is reported elsewhere."""
         self._metrics.faults.inc()
 
     def resource_fault(self, name: str, uid: str, error: Exception, upload_id: str = "") -> None:
@@ -122,7 +122,7 @@ class Faults:
             self._post(name, uid, fault_event_texts.operator_failed(error))
 
     def upload(self, upload_id: str, why: str) -> None:
-        """An upload that the API server or NATS will never take."""
+        """An upload that the API server or NATS will never accept."""
         self._metrics.set_aside.inc()
         self.dead_letters.append(DeadLetter("upload", upload_id, why))
         log.error("upload set aside: %s", why, extra={"upload": upload_id})
@@ -141,7 +141,7 @@ class Faults:
 
 
 def _where(error: Exception) -> str:
-    """Where our code failed. Frames only: the words of an exception may quote the message."""
+    """Where our code failed. Frames only, because the text of an exception may quote the message."""
     frames = traceback.extract_tb(error.__traceback__)[-4:]
     at = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames))
     return f"{type(error).__name__} at {at}"

@@ -1,4 +1,4 @@
-"""What was decided goes out: kept while the log is replayed, then published, and met again in the log.
+"""The outbox: keeps commands during a replay, then publishes them, and recognizes them in the log.
 
 A replay decides anew what was decided before. Only at its end is it known which commands the stream has
 already, so until then none is published (invariant 2.3; docs/replay.md has an example).
@@ -133,8 +133,8 @@ class Outbox:
     ) -> dict[str, int]:
         """The log is read to its end: publish what it does not show as published.
 
-        `failed` is called when our own code fails on a command. Tells how many were kept, and
-        how many go out.
+        `failed` is called when our own code fails on a command. Returns how many were kept, and
+        how many are published.
         """
         pending, self._pending = self._pending or {}, None
         sent = send_all(pending.values(), now, marks, self._send, failed)

@@ -1,4 +1,4 @@
-"""What the applier and the checkpoint need of the world.
+"""What the applier and the checkpoint need from outside.
 
 The real ones live in `wire` and `kube`, the doubles for simulation in `uploadpp.testing`.
 """

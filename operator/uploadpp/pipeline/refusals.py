@@ -1,4 +1,4 @@
-"""Uploads whose state could not be written: tried again, ever more rarely, and loud (invariant 2.7).
+"""Uploads whose state could not be written: retried with growing pauses, and reported (invariant 2.7).
 
 Theory of operation. A write that fails, for whatever reason, is *parked*: its upload goes on in
 memory, its messages stay unacknowledged, and no writer waits for it. Each further failure doubles
@@ -28,16 +28,16 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 30.0
 LONGEST_PAUSE_AWAY_SECONDS = 5.0
-"""While the API server does not answer at all: it is back for everything at once."""
+"""Pause while the API server does not answer at all: once it is back, everything can be written."""
 PROBES_PER_SECOND = 4.0
 IN_A_ROW = 8
-"""So many failures of one verb without a success, and new uploads are not tried any more."""
+"""After this many failures of one verb without a success, new uploads are not tried any more."""
 LASTING_SECONDS = 2.0
-"""A failure shorter than this is no reason to be called not ready."""
+"""A failure that is shorter than this does not make the process unready."""
 REPEAT_SECONDS = 600.0
-"""So often at most the same reason is logged and posted again."""
+"""The same reason is logged and posted at most this often."""
 KEPT_AFTER_END_SECONDS = 600.0
-"""So long an upload that has ended without a resource is still tried to be recorded."""
+"""How long the operator tries to record an upload that has ended without a resource."""
 MOST_KEPT_AFTER_END = 10_000
 
 
@@ -79,7 +79,7 @@ class Refusals:
 
     @property
     def written_ago(self) -> float | None:
-        """Seconds since the API server last took a state; None before the first."""
+        """Seconds since the API server last accepted a state; None before the first."""
         return None if self._written_at is None else self._clock() - self._written_at
 
     @property
@@ -90,7 +90,7 @@ class Refusals:
 
     @property
     def disabled(self) -> str:
-        """Why nothing can be recorded at present; empty when something can, or when nothing is to be."""
+        """Why nothing can be recorded at present; empty if something can, or if nothing has to be."""
         now = self._clock()
         for verb, since in self._failing_since.items():
             lasts = now - since >= LASTING_SECONDS and bool(self._heap)
@@ -99,7 +99,7 @@ class Refusals:
         return ""
 
     def blocks(self, verb: str) -> bool:
-        """Whether a first attempt would be in vain, as far as the last ones tell."""
+        """Whether a first attempt would probably fail, judging by the last ones."""
         return self._failures[verb] >= IN_A_ROW and bool(self._heap)
 
     def park(self, tracked: TrackedUpload, verb: str, error: ApiError | None = None) -> None:

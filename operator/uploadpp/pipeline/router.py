@@ -1,4 +1,4 @@
-"""A message of the log: whose it is, whether its turn has come, and what becomes of it if it is broken.
+"""Routes messages of the log: finds their uploads, defers them if necessary, and handles broken ones.
 
 Every message is added to the window before anything else, and released at the end, whatever happened in
 between: it is acknowledged once nothing waits for it any more (`pipeline.acks`).
@@ -29,7 +29,7 @@ class Evicted(Protocol):
     """The uploads that are not in memory any more (`resources.finished.FinishedUploads`)."""
 
     def at(self, step: str, among: Collection[str] | None = None) -> list[str]:
-        """The ids of those that are still at a step: of these ids, unless that is None."""
+        """The ids of those that are still at a step; only of ids in `among`, unless that is None."""
 
 
 class Router:

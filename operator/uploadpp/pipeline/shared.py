@@ -15,7 +15,7 @@ from uploadpp.telemetry.tracing import Tracing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """The shard, how it is configured, and what every room of its pipeline uses."""
+    """The shard, its configuration, and what every part of its pipeline uses."""
 
     config: Config
     shard: Shard

@@ -44,7 +44,7 @@ class WriteQueue:
         self._wake.set()
 
     def note_end(self, tracked: TrackedUpload) -> None:
-        """An upload that cannot be recorded: if it has ended, nothing waits for that any more."""
+        """An upload cannot be recorded: if it has ended, nothing waits for that any more."""
         if tracked.is_unrecorded_end:
             self._acks.release_all(tracked.take_covered())
             self._refusals.ended(tracked)
@@ -54,7 +54,7 @@ class WriteQueue:
         return self._waiting.popleft()[1]
 
     def begin_round(self) -> None:
-        """What comes from here on ends the next `wait`."""
+        """Uploads that come from now on end the next `wait`."""
         self._wake.clear()
 
     def wake(self) -> None:

@@ -23,7 +23,7 @@ Decide = Callable[[Upload, str, Input, Millis, Config], Decision]
 def told_before(
     upload: Upload, earlier: tuple[Input, ...], now: Millis, config: Config, decide: Decide
 ) -> Decision:
-    """Where an upload stands that begins here, given what came before its announcement.
+    """The state of an upload that begins here, given what came before its announcement.
 
     The first fact meets an upload that has begun, of which nothing is out. The others count as `decide`
     says, as they would had the upload been known. People are told of all of them.
@@ -37,7 +37,7 @@ def told_before(
 
 
 def _unpublished(upload: Upload, now: Millis, config: Config) -> Upload:
-    """The upload as it begins. What that publishes never goes out, and so does not count."""
+    """The upload as it begins. What that would publish is never published, and so does not count."""
     begun = begin_run(upload, now, config).upload
     never = tuple(evolve(step, attempts=0, started_at=None) for step in begun.steps)
     return evolve(begun, steps=never, url_requests=0)
