@@ -37,7 +37,7 @@ from uploadpp.migration.site import (
 from uploadpp.process.clock import wall_clock
 from uploadpp.wire.bucket import Bucket, BucketError, Entry, Wrapped, decode_entry
 from uploadpp.wire.encode import encode
-from uploadpp.wire.handing_back import keep_place, ours
+from uploadpp.wire.handing_back import keep_position, own_consumers
 from uploadpp.wire.history import History, oldest, read_history
 from uploadpp.wire.stream import STREAM, reads_behind
 
@@ -98,8 +98,8 @@ class Adoption:
         await check_legacy_service(site, report, force=self._options.force, wait_seconds=wait)
         async with alone(site, report, wait):
             found = await self._look()
-            if not self._options.dry_run and not await ours(site.js):
-                await keep_place(site.js, found.ground.behind, found.ground.stream)
+            if not self._options.dry_run and not await own_consumers(site.js):
+                await keep_position(site.js, found.ground.behind, found.ground.stream)
             work = [self._entry(found, *each) for each in found.entries]
             await all_of(work + [self._unrecorded(found, *each) for each in found.history.announced.items()])
 

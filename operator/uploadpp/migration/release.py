@@ -36,7 +36,14 @@ from uploadpp.migration.site import (
 from uploadpp.process.clock import wall_clock
 from uploadpp.wire.bucket import Bucket, BucketError, decode_entry
 from uploadpp.wire.envelope import encode_envelope
-from uploadpp.wire.handing_back import begin_here, keep_place, leave, ours, places, prepared
+from uploadpp.wire.handing_back import (
+    delete_own,
+    keep_position,
+    move_to_end,
+    own_consumers,
+    prepared,
+    service_consumers,
+)
 from uploadpp.wire.history import History, read_history
 from uploadpp.wire.origin import origin_from_spec
 from uploadpp.wire.rawjson import go_string
@@ -110,7 +117,7 @@ class Release:
             await self._leave()
 
     async def _consumer(self) -> str:
-        known = [self._options.consumer] if self._options.consumer else await places(self._site.js)
+        known = [self._options.consumer] if self._options.consumer else await service_consumers(self._site.js)
         if len(known) == 1:
             return known[0]
         found = f"has the consumers {' and '.join(known)}" if known else "has no consumer on the stream"
@@ -123,16 +130,16 @@ class Release:
         """Make the place of the service, before all else; our own one says how far we have read."""
         js, ready = self._site.js, await prepared(self._site.js, consumer)
         read_by_us, self._stream = await reads_behind(js, self._site.settings.start_from)
-        if not await ours(js):  # no operator has run since the adoption, or all is handed back
+        if not await own_consumers(js):  # no operator has run since the adoption, or all is handed back
             seen = [each.log.sequence for each, _ in uploads.values() if not each.stage.ended]
             read_by_us = min([read_by_us if ready is None else ready, *seen])
             if ready is None and not self._options.dry_run:
-                await keep_place(js, read_by_us, self._stream)
+                await keep_position(js, read_by_us, self._stream)
         if self._options.dry_run:
             end = (await js.stream_info(STREAM)).state.last_seq
             return Beginning(end if ready is None else ready, read_by_us)
         await self._bucket.make()
-        return Beginning(await begin_here(js, consumer), read_by_us)
+        return Beginning(await move_to_end(js, consumer), read_by_us)
 
     async def _leave(self) -> None:
         """Give our own place in the log up, so that the operator begins behind the service next time."""
@@ -142,7 +149,7 @@ class Release:
             )
             self._report.notes.append(text)
         elif not self._options.dry_run:
-            await leave(self._site.js)
+            await delete_own(self._site.js)
 
     # -- reading --------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from uploadpp.process.operator_config import core_config, namespace_of, sealing_
 from uploadpp.process.settings import Settings
 from uploadpp.wire.bucket import Names
 from uploadpp.wire.creation import no_answers
-from uploadpp.wire.handing_back import PULL, readers
+from uploadpp.wire.handing_back import PULL, own_with_reader
 from uploadpp.wire.legacy_consumers import Readers
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.stream import STREAM, list_consumers
@@ -170,7 +170,7 @@ async def alone(site: Site, report: Report, wait_seconds: float = 0) -> AsyncIte
     """
 
     async def running() -> str:
-        return ", ".join(await readers(site.js))
+        return ", ".join(await own_with_reader(site.js))
 
     found = await _until_gone(running, 0 if report.dry_run else wait_seconds)
     if report.dry_run:

@@ -27,7 +27,7 @@ NO_PLACE_CODE = 10026
 _MAX_PENDING = re.compile(r"max ack pending exceeds \w+ limit of (\d+)")
 
 
-class NoPlaceError(APIError):
+class ConsumerLimitError(APIError):
     """The stream or the account has reached its limit of consumers."""
 
     def __init__(self, error: APIError, stream: str, consumer: str) -> None:
@@ -44,7 +44,7 @@ class NoPlaceError(APIError):
 def explained(error: APIError, stream: str, consumer: str) -> APIError:
     """The error, with the remedy when it says that there is no place for a consumer."""
     full = error.err_code == NO_PLACE_CODE or NO_PLACE in (error.description or "")
-    return NoPlaceError(error, stream, consumer) if full else error
+    return ConsumerLimitError(error, stream, consumer) if full else error
 
 
 def limit_of(error: APIError) -> int | None:
@@ -115,7 +115,7 @@ async def make(js: JetStreamContext, stream: str, config: ConsumerConfig) -> Con
     """Make a consumer, with fewer unacknowledged messages where a server or a stream has a limit for them.
 
     Raises:
-        NoPlaceError: there are as many consumers as there may be.
+        ConsumerLimitError: there are as many consumers as there may be.
     """
     while True:
         try:

@@ -17,7 +17,7 @@ RELEASED = "uploadpp.io/released"
 """In the metadata of a consumer that `uploadpp release` has made: our own consumers at that time."""
 
 
-async def places(js: JetStreamContext) -> list[str]:
+async def service_consumers(js: JetStreamContext) -> list[str]:
     """Names of the consumers that the service has on the stream."""
     return [each.name for each in await list_consumers(js) if each.name in LEGACY_DURABLES]
 
@@ -34,7 +34,7 @@ async def prepared(js: JetStreamContext, name: str) -> int | None:
     return _position(known)
 
 
-async def begin_here(js: JetStreamContext, name: str) -> int:
+async def move_to_end(js: JetStreamContext, name: str) -> int:
     """Make the service read on from the end of the stream; returns the last position that it does not read.
 
     It compares the policy of its consumer with its own, which is `new`, and refuses to start with another
@@ -48,7 +48,7 @@ async def begin_here(js: JetStreamContext, name: str) -> int:
     return _position(await js.add_consumer(STREAM, _config(name, await _lives(js))))
 
 
-async def keep_place(js: JetStreamContext, behind: int, life: str) -> None:
+async def keep_position(js: JetStreamContext, behind: int, life: str) -> None:
     """Make a consumer of ours that says how far we have read, where no operator has made one.
 
     None of ours has published so far, so nothing without a signature is believed.
@@ -104,19 +104,19 @@ def _position(info: ConsumerInfo) -> int:
     return at
 
 
-async def ours(js: JetStreamContext) -> list[str]:
+async def own_consumers(js: JetStreamContext) -> list[str]:
     """Names of our own consumers."""
     return sorted(each.name for each in await _mine(js))
 
 
-async def leave(js: JetStreamContext) -> list[str]:
+async def delete_own(js: JetStreamContext) -> list[str]:
     """Remove our own consumers: the next operator continues behind the service, as at a first start."""
-    names = await ours(js)
+    names = await own_consumers(js)
     for name in names:
         await js.delete_consumer(STREAM, name)
     return names
 
 
-async def readers(js: JetStreamContext) -> list[str]:
+async def own_with_reader(js: JetStreamContext) -> list[str]:
     """Our own consumers that somebody reads from at the moment: an operator that runs."""
     return [each.name for each in await _mine(js) if (each.num_waiting or 0) > 0]

@@ -37,7 +37,7 @@ from uploadpp.wire.consumers import (
     parse_name,
     start_of_layout,
 )
-from uploadpp.wire.creation import NoPlaceError, ensure, make, make_unless_there, remove
+from uploadpp.wire.creation import ConsumerLimitError, ensure, make, make_unless_there, remove
 from uploadpp.wire.listing import consumers_of
 from uploadpp.wire.noted_position import (
     STORED_SLACK,
@@ -159,7 +159,7 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
     rewrite = lost or note is None
     try:
         made = await make(js, STREAM, config)
-    except NoPlaceError:
+    except ConsumerLimitError:
         if notes is None:
             raise
         await notes.keep(Kept(incarnation, shard.consumer_prefix, last.epoch, where, seen, unsigned))
@@ -284,7 +284,7 @@ async def _fits(js: JetStreamContext, config: ConsumerConfig, *, last_try: bool)
     """Make a consumer; False when there is no place for it, unless that was the last try."""
     try:
         await make_unless_there(js, STREAM, config)
-    except NoPlaceError:
+    except ConsumerLimitError:
         if last_try:
             raise
         return False

@@ -13,7 +13,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from uploadpp.core.sharding import Shard
 from uploadpp.wire.consumers import NOTES_KEY, OurConsumer, parse_name
-from uploadpp.wire.creation import NoPlaceError, explained
+from uploadpp.wire.creation import ConsumerLimitError, explained
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.noted_position import MAX_BYTES, Kept, beginning, has_other_past, is_outdated, read
 
@@ -234,7 +234,7 @@ def test_nothing_kept_is_nothing_said(caplog: pytest.LogCaptureFixture) -> None:
 )
 def test_a_refusal_for_want_of_a_place_names_the_remedy(error: APIError) -> None:
     found = explained(error, "main-queue", "uploadpp-0-e1")
-    assert isinstance(found, NoPlaceError)
+    assert isinstance(found, ConsumerLimitError)
     assert (
         f"NATS: {error.description}: the stream main-queue has no room for the consumer uploadpp-0-e1"
         in str(found)

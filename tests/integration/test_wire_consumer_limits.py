@@ -16,7 +16,7 @@ from uploadpp.ownership.position_note import PositionNote
 from uploadpp.process.clock import wall_clock
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire.connection import NatsOptions, connect
-from uploadpp.wire.creation import NoPlaceError
+from uploadpp.wire.creation import ConsumerLimitError
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.noted_position import Notes
 from uploadpp.wire.positions import acknowledged
@@ -153,10 +153,10 @@ async def test_killed_in_between(
             return True
 
         full.delete_consumer = taken  # type: ignore[method-assign]
-        with pytest.raises(NoPlaceError, match=r"maximum consumers limit reached.*raise max_consumers"):
+        with pytest.raises(ConsumerLimitError, match=r"maximum consumers limit reached.*raise max_consumers"):
             await take_over(full, Shard(), 6, start_from, notes=notes_of(note))
         assert await ours(full) == []
-        with pytest.raises(NoPlaceError):
+        with pytest.raises(ConsumerLimitError):
             await take_over(full, Shard(), 7, start_from, notes=notes_of(note))
         await full.delete_consumer(STREAM, "step")
     note.dies = ""
@@ -214,9 +214,9 @@ async def test_another_number_of_shards(
 async def test_without_a_place_the_servers_words_and_the_remedy(full: JetStreamContext, note: Note) -> None:
     await full.add_consumer(STREAM, ConsumerConfig(name="third", durable_name="third"))
     for keeper in (notes_of(note), None):
-        with pytest.raises(NoPlaceError) as found:
+        with pytest.raises(ConsumerLimitError) as found:
             await take_over(full, Shard(), 1, notes=keeper)
         assert "maximum consumers limit reached" in str(found.value)
         assert "no room for the consumer uploadpp-0-e0; raise max_consumers" in str(found.value)
-    with pytest.raises(NoPlaceError, match="no room for the consumer uploadpp-step-other; raise"):
+    with pytest.raises(ConsumerLimitError, match="no room for the consumer uploadpp-step-other; raise"):
         await StartConsumer(full._nc, "other", None, 30).open(None)
