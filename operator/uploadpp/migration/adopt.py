@@ -2,8 +2,8 @@
 
     read bucket and log → decide (pure) → publish what is missing → create → status → mark the entry
 
-Whatever ends it in between, running it again goes on: the log shows what is published, the resource what
-is made, and the mark in the entry what is done (docs/adr/0045).
+If it is interrupted, running it again continues: the log shows what is published, the resource what is
+created, and the mark in the entry what is done (docs/adr/0045).
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class AdoptOptions(Options):
 
 @dataclass(slots=True)
 class Found:
-    """What there is: entries of the bucket, resources, and what the log says."""
+    """What exists: entries of the bucket, resources, and messages of the log."""
 
     entries: list[tuple[Entry, Wrapped]]
     resources: dict[str, Json]
@@ -65,7 +65,7 @@ class Found:
     ground: Ground
 
     def taken(self, record: Record) -> Left | None:
-        """Why an upload gets no resource although it could: there is one."""
+        """Why an upload gets no resource although it could: it already has one."""
         name = self.by_upload.get(record.id, "")
         resource = self.resources.get(name)
         if resource is None or _is_unfinished(resource):

@@ -1,9 +1,9 @@
 """`uploadpp release`: hand the uploads in flight back to the legacy service.
 
-    place of the service → read resources and log up to there → write bucket → nudge → delete resource → leave
+    consumer of the service → resources and log up to there → bucket → nudge → delete resource → delete own
 
-The service reads on behind a place that is made first, so all that comes later is its own. Whatever ends it
-in between, running it again goes on from the same place (docs/adr/0046).
+The service continues at a position that is fixed first, so everything later is its own. If the command is
+interrupted, running it again continues from the same position (docs/adr/0046).
 """
 
 import asyncio
@@ -58,7 +58,7 @@ class ReleaseOptions(Options):
 
 
 class Beginning(NamedTuple):
-    """Where the service reads on, and how far we have read."""
+    """Where the service continues, and how far we have read."""
 
     behind: int
     read_by_us: int
@@ -72,7 +72,7 @@ class UnderWay(NamedTuple):
 
     @property
     def is_unrecorded(self) -> bool:
-        """Whether only the log says that it is over: a returning operator would not read that."""
+        """Whether only the log says that it has ended: a returning operator would not read that."""
         return self.resource is not None and "completionTime" not in (self.resource.get("status") or {})
 
 
@@ -127,7 +127,7 @@ class Release:
         )
 
     async def _begin(self, consumer: str, uploads: dict[str, tuple[Upload, Json]]) -> Beginning:
-        """Make the place of the service, before all else; our own one says how far we have read."""
+        """Create the consumer of the service, before all else; our own one keeps how far we have read."""
         js, ready = self._site.js, await prepared(self._site.js, consumer)
         read_by_us, self._stream = await reads_behind(js, self._site.settings.start_from)
         if not await own_consumers(js):  # no operator has run since the adoption, or all is handed back
@@ -142,7 +142,7 @@ class Release:
         return Beginning(await move_to_end(js, consumer), read_by_us)
 
     async def _leave(self) -> None:
-        """Give our own place in the log up, so that the operator begins behind the service next time."""
+        """Delete our own consumers, so that the next operator begins behind the service."""
         if self._report.exit is not Exit.DONE:
             text = (
                 "the operator keeps its position, because some uploads stay; run the command again for them"
@@ -183,7 +183,7 @@ class Release:
         return found
 
     def _at(self, known: Known, upload_id: str, history: History) -> Known:
-        """An upload as it is where the service begins to read."""
+        """An upload as it is at the position where the service begins to read."""
         said = [each for each in history.of(upload_id) if each.sequence <= self._last]
         return catch_up(known, upload_id, said, self._last, self._stream, self._site.config)
 
@@ -219,7 +219,7 @@ class Release:
             )
 
     async def _nudge(self, upload_id: str, given: GivenBack) -> None:
-        """Publish what makes the service go on; once, however often we are run."""
+        """Publish what makes the service continue; only once, however often the command is run."""
         event_id = str(uuid5(NAMESPACE, f"{upload_id}\0{given.nudge}\0{self._stream}\0{self._last}"))
         if not given.nudge or event_id in self._said:
             return
@@ -240,7 +240,7 @@ class Release:
         return True
 
     async def _forget(self, current: dict[str, UnderWay]) -> None:
-        """Delete entries of uploads that the operator has ended: the service must not meet them again."""
+        """Delete entries of uploads that the operator has ended: the service must not process them again."""
         if not await self._bucket.exists():
             return
         under_way = {each["id"] for each in self._report.done} | {

@@ -1,4 +1,4 @@
-"""What both commands need: NATS, the API server, the key, and that no operator runs meanwhile."""
+"""What both commands need: NATS, the API server, the key, and that no operator runs at the same time."""
 
 import asyncio
 import contextlib
@@ -95,7 +95,7 @@ async def all_of(work: Iterable[Coroutine[Any, Any, None]]) -> None:
 
 
 async def check_stream(site: Site) -> None:
-    """See that the stream says what it has stored.
+    """Check that the stream acknowledges what it stores.
 
     Raises:
         RefusedToRunError: it does not.
@@ -105,10 +105,10 @@ async def check_stream(site: Site) -> None:
 
 
 async def check_legacy_service(site: Site, report: Report, *, force: bool, wait_seconds: float = 0) -> None:
-    """See that the legacy service does not run.
+    """Check that the legacy service does not run.
 
     Raises:
-        RefusedToRunError: it does, and neither `force` nor a dry run lets us go on all the same.
+        RefusedToRunError: it does, and neither `force` nor a dry run allows to continue.
     """
     among = Readers()
 
@@ -127,7 +127,7 @@ async def check_legacy_service(site: Site, report: Report, *, force: bool, wait_
 
 
 async def _until_gone(look: Callable[[], Awaitable[str]], seconds: float, looks: int = 1) -> str:
-    """What is still there when the time is over; empty as soon as so many looks in a row find nothing."""
+    """What is still there after the timeout; empty as soon as that many looks in a row find nothing."""
     loop = asyncio.get_running_loop()
     end, quiet = loop.time() + seconds, 0
     while True:
@@ -139,7 +139,7 @@ async def _until_gone(look: Callable[[], Awaitable[str]], seconds: float, looks:
 
 
 def check_key(site: Site, resources: list[Json]) -> None:
-    """See that our key opens what is there already: the operator would not find its way otherwise.
+    """Check that our key opens existing resources: otherwise the operator could not use them.
 
     Raises:
         ConfigurationError: it is another key.
@@ -162,7 +162,7 @@ def check_key(site: Site, resources: list[Json]) -> None:
 
 @contextlib.asynccontextmanager
 async def alone(site: Site, report: Report, wait_seconds: float = 0) -> AsyncIterator[None]:
-    """Hold the Leases of all shards, so that no operator begins meanwhile; a dry run only looks.
+    """Hold the Leases of all shards, so that no operator starts meanwhile; a dry run only checks them.
 
     Raises:
         RefusedToRunError: an operator runs.
@@ -203,7 +203,7 @@ async def alone(site: Site, report: Report, wait_seconds: float = 0) -> AsyncIte
 
 
 async def _acquire(lease: Lease, seconds: float) -> None:
-    """Take a Lease; the one of an operator that has died is waited for."""
+    """Take a Lease; wait for that of an operator that has died."""
     try:
         async with asyncio.timeout(seconds):
             await lease.acquire()

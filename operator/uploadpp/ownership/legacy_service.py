@@ -202,7 +202,7 @@ class LegacyServiceWatch:
     def go_on(self, reader: Reader | None) -> None:
         """The log has been read to its end, and with it what the legacy service has done while we held.
 
-        With a `reader` it is ours to see to that service's place, once all of that is in etcd.
+        With a `reader`, this owner looks after that service's consumer, once all of that is in etcd.
         """
         self._reader, self._replayed_to = reader, reader.sequence if reader is not None else 0
         if not self.waited_for:

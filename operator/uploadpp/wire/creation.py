@@ -42,7 +42,7 @@ class ConsumerLimitError(APIError):
 
 
 def explained(error: APIError, stream: str, consumer: str) -> APIError:
-    """The error, with the remedy when it says that there is no place for a consumer."""
+    """The error, with the remedy if it says that a limit of consumers is reached."""
     full = error.err_code == NO_PLACE_CODE or NO_PLACE in (error.description or "")
     return ConsumerLimitError(error, stream, consumer) if full else error
 
@@ -140,7 +140,7 @@ async def make(js: JetStreamContext, stream: str, config: ConsumerConfig) -> Con
 
 
 async def make_unless_there(js: JetStreamContext, stream: str, config: ConsumerConfig) -> None:
-    """Make a consumer; another replica may have been faster, and then its position counts."""
+    """Create a consumer. If another replica was faster, its position counts."""
     try:
         await make(js, stream, config)
     except APIError as error:

@@ -23,9 +23,9 @@ async def service_consumers(js: JetStreamContext) -> list[str]:
 
 
 async def prepared(js: JetStreamContext, name: str) -> int | None:
-    """The position behind which the service reads on, where we have made its place and it has not begun.
+    """The position after which the service continues, if we have created its consumer and it has not begun.
 
-    An operator that has begun since has driven uploads beyond that place, and has other consumers.
+    An operator that has begun since has driven uploads beyond that position, and has other consumers.
     """
     known, mine = await _info(js, name), await _lives(js)
     said = (known.config.metadata or {}).get(RELEASED) if known is not None else None
@@ -35,10 +35,10 @@ async def prepared(js: JetStreamContext, name: str) -> int | None:
 
 
 async def move_to_end(js: JetStreamContext, name: str) -> int:
-    """Make the service read on from the end of the stream; returns the last position that it does not read.
+    """Make the service continue at the end of the stream; returns the last position that it does not read.
 
-    It compares the policy of its consumer with its own, which is `new`, and refuses to start with another
-    one. So the consumer is made anew. One that is prepared already stays.
+    The service compares the policy of its consumer with its own, which is `new`, and refuses to start with
+    another one. So the consumer is recreated. One that is prepared already stays.
     """
     known = await prepared(js, name)
     if known is not None:
@@ -49,9 +49,9 @@ async def move_to_end(js: JetStreamContext, name: str) -> int:
 
 
 async def keep_position(js: JetStreamContext, behind: int, life: str) -> None:
-    """Make a consumer of ours that says how far we have read, where no operator has made one.
+    """Create a consumer of ours that keeps how far we have read, if no operator has created one.
 
-    None of ours has published so far, so nothing without a signature is believed.
+    No operator has published so far, so nothing without a signature is trusted.
     """
     name = f"{Shard().consumer_prefix}0"
     config = ConsumerConfig(
@@ -81,7 +81,7 @@ def _config(name: str, mine: str) -> ConsumerConfig:
 
 
 async def _lives(js: JetStreamContext) -> str:
-    """Our own consumers and when they were made: others than before once somebody has taken over."""
+    """Our own consumers and their creation times: they change once another owner has taken over."""
     return " ".join(sorted(f"{each.name}@{each.created.timestamp():.6f}" for each in await _mine(js)))
 
 
@@ -118,5 +118,5 @@ async def delete_own(js: JetStreamContext) -> list[str]:
 
 
 async def own_with_reader(js: JetStreamContext) -> list[str]:
-    """Our own consumers that somebody reads from at the moment: an operator that runs."""
+    """Our own consumers with a reader: an operator runs."""
     return [each.name for each in await _mine(js) if (each.num_waiting or 0) > 0]

@@ -68,7 +68,7 @@ async def find(js: JetStreamContext) -> list[ConsumerInfo]:
 class Readers:
     """Tells which of those consumers somebody reads through.
 
-    A service that pulls may be seen between two of its requests. Then its place has moved since.
+    A service that pulls may be seen between two of its requests. Then its position has moved since.
     """
 
     def __init__(self) -> None:
@@ -101,12 +101,12 @@ def is_behind(consumer: ConsumerInfo) -> bool:
 
 
 async def remove(client: Client, name: str) -> bool:
-    """Take such a consumer away; False when somebody reads there by now, or it is gone."""
+    """Delete such a consumer; False if it has a reader by now, or is gone."""
     return await _take_away(client, name) is not None
 
 
 async def advance(client: Client, name: str) -> int | None:
-    """Make such a consumer anew at the end of the stream, with the settings that it has.
+    """Recreate such a consumer at the end of the stream, with the settings that it has.
 
     Its position cannot be changed otherwise, and the service refuses a consumer that does not deliver from
     `new` on. Returns its position; None when somebody reads there by now, or it is gone.
@@ -136,7 +136,7 @@ async def advance(client: Client, name: str) -> int | None:
 
 
 async def _take_away(client: Client, name: str) -> dict[str, Any] | None:
-    """Delete a consumer, unless somebody reads there; returns its settings as the server has them."""
+    """Delete a consumer, unless it has a reader; returns its settings as the server has them."""
     answer = await _ask(client, f"INFO.{STREAM}.{name}", None)
     if "error" in answer or answer.get("push_bound") or answer.get("num_waiting"):
         return None

@@ -122,7 +122,7 @@ async def take_over(  # noqa: PLR0913 -- where to begin has several sources
     that we know of: then what follows is a new incarnation, read from that time on.
 
     The `notes` say up to where the log is in etcd, whatever was put back from an older copy. They also hold
-    the position where NATS has no place for one consumer more, while there is none.
+    the position if NATS has reached its limit of consumers and the shard has none.
 
     Raises:
         ConsumersGoneError: the consumers went after they were listed; a second call finds what is there.
@@ -203,7 +203,7 @@ def _missed(first: int, where: int | datetime, floor: int, *, restored: bool) ->
 
 
 async def end_predecessors(js: JetStreamContext, position: ConsumerPosition) -> int:
-    """Take the consumers of earlier owners away; returns the last sequence that they can have caused.
+    """Delete the consumers of earlier owners; returns the last sequence that they can have caused.
 
     What an owner has sent before it notices is sent under the same id as ours would be.
     """
@@ -281,7 +281,7 @@ async def _reserve_places(
 
 
 async def _fits(js: JetStreamContext, config: ConsumerConfig, *, last_try: bool) -> bool:
-    """Make a consumer; False when there is no place for it, unless that was the last try."""
+    """Create a consumer; False if a limit is reached, unless that was the last attempt."""
     try:
         await make_unless_there(js, STREAM, config)
     except ConsumerLimitError:
