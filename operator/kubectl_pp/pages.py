@@ -1,6 +1,7 @@
 """Reads pages that a Pod serves. Other people may have chosen their content, and the Pod.
 
-Whoever may write Leases names the Pod that is asked with the rights of the person who runs the plugin.
+Anybody who may write Leases chooses the Pod that is asked, with the permissions of the person who runs the
+plugin.
 """
 
 from __future__ import annotations

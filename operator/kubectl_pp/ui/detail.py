@@ -1,4 +1,4 @@
-"""All that the page says of one upload. Times go as they are: the page counts from them by itself."""
+"""Everything that the page shows of one upload. Times are sent as they are: the page computes ages."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The HTTP server of the page: loopback only, read-only, a secret in each path, nothing for other origins.
 
-Whoever can guess neither the port nor the token gets the same 404 for each address. A page of
+A client that does not know the token gets the same 404 for each address. A page of
 another site cannot read answers (no CORS), cannot reach us under a name of its own (Host), and is
 refused by what browsers say of where a request comes from (Sec-Fetch-Site).
 """
@@ -87,7 +87,7 @@ class Server(ThreadingHTTPServer):
         self._lock = Lock()
 
     def process_request(self, request: socket | tuple[bytes, socket], client_address: object) -> None:
-        """Make room first: whoever sends a byte now and then would keep a thread without end."""
+        """Make room first: a client that sends a byte now and then would keep a thread forever."""
         with self._lock:
             self._strangers[request] = None
             oldest = next(iter(self._strangers)) if len(self._strangers) > STRANGERS else None

@@ -26,7 +26,7 @@ NARROWEST_STEP = 6
 
 
 class _Form(NamedTuple):
-    """How uploads are printed whole: each by itself, so that not all of them are in memory at once."""
+    """How whole uploads are printed: one at a time, so that not all of them are in memory at once."""
 
     text: Callable[[Upload], str]
     print_all: Callable[[Iterable[str]], None]
@@ -105,7 +105,7 @@ def run(context: Context) -> int:
 
 
 def _limit(context: Context) -> int:
-    """How many uploads are printed; 0 is all of them. Only a table on a terminal ends by itself.
+    """How many uploads are printed; 0 is all of them. Only a table on a terminal has a default limit.
 
     Raises:
         UsageError: it is not a number.

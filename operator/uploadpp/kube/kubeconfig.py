@@ -241,7 +241,7 @@ def _access(context: Entry, cluster: Entry, user: Entry | None) -> Access:
 
 
 def _no_credentials(cluster: Entry) -> str:
-    """What kubectl says as well, even of this computer: whoever listens on the way would have them."""
+    """Kubectl refuses this too, even for this computer: anybody who listens on the way could read them."""
     return str(cluster.error("server", "is not https, so no credentials are sent"))
 
 

@@ -1,6 +1,6 @@
 """Ownership of a shard through a `coordination.k8s.io` Lease (invariant 2.4).
 
-The number of transitions is the epoch. Whoever was paused finds `valid` false before it
+The number of transitions is the epoch. A process that was paused finds `valid` false before it
 does anything else, because it is a comparison of our own clock with the last renewal.
 """
 

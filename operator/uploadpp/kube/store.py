@@ -295,7 +295,7 @@ class Store:
     async def secret(self, name: str, key: str) -> str:
         """A URL from a Secret that its owner has marked for this.
 
-        Whoever may make a resource chooses the name. So only Secrets with the label are read, and only
+        Anybody who may create a resource chooses the name. So only Secrets with the label are read, and only
         values that are web addresses leave this function.
 
         Raises:

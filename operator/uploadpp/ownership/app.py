@@ -230,7 +230,7 @@ class App:
         while True:
             await asyncio.sleep(1)
             if self._client is not None and self._client.is_closed and not self._stop.is_set():
-                # The client has given up for good, as when its user has expired: a new process may not.
+                # The client has given up, as when its user has expired. A new process may succeed.
                 log.critical(
                     "the NATS connection is permanently closed; exiting so that the process is restarted"
                 )

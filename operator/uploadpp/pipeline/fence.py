@@ -1,7 +1,7 @@
 """Whether this process may still publish, checked before every publication (invariant 2.4).
 
 With a valid Lease nobody else can be the owner. Without one (the API server is unavailable, or
-we were paused) our consumer answers: whoever takes over deletes it.
+we were paused) our consumer answers: a new owner deletes it.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
 """Connections to a port that any Pod can reach: one short request each, and one answer.
 
-Whoever connects may send what it likes, or nothing, and as often as it likes. A request that is there
+A client may send anything, or nothing, as often as it likes. A request that is there
 when its connection is accepted is answered at once, so a probe never waits among those who have not
-asked for anything. All others wait in one of a few places, for seconds. When none is left, the oldest
-connection of the address that holds most of them is closed: who has one connection keeps it.
+asked for anything. All others wait in one of a few slots, for seconds. When no slot is left, the oldest
+connection of the address with the most connections is closed, so a client with one connection keeps it.
 """
 
 import asyncio

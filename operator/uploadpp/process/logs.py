@@ -94,7 +94,7 @@ def _is_number(value: object) -> bool:
 
 
 def _redact_lines(text: str) -> str:
-    """Each line of a traceback by itself, so that a long message does not hide where it came from."""
+    """Each line of a traceback separately, so that a long message does not hide where it came from."""
     return clean_lines(text, TRACE_LINES, redact)
 
 

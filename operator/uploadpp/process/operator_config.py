@@ -148,7 +148,7 @@ def _check_resource(steps: tuple[StepPlan, ...]) -> None:
                 f"steps.{step.name!r}: a step name must have 1 to {MAX_STEP_NAME} characters, without spaces "
                 "and commas"
             )
-    # An odd name is left out of the spec, but the numbers of its step are checked all the same.
+    # An odd name is left out of the spec, but the numbers of its step are checked anyway.
     named = tuple(replace(step, name=f"step-{index}") for index, step in enumerate(steps))
     try:
         UploadPostprocessingSpec.model_validate(

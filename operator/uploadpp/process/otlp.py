@@ -1,7 +1,7 @@
 """Sending spans with OpenTelemetry, over HTTP. Imported only where tracing is switched on.
 
 Everything but the endpoint is configured by the standard variables (OTEL_EXPORTER_OTLP_*, OTEL_BSP_*,
-OTEL_TRACES_SAMPLER, OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME), which the SDK reads by itself.
+OTEL_TRACES_SAMPLER, OTEL_RESOURCE_ATTRIBUTES, OTEL_SERVICE_NAME), which the SDK reads.
 """
 
 import logging
@@ -151,7 +151,7 @@ class Otlp:
         self.provider.add_span_processor(self._processor)
 
     def sampled(self, trace: Trace) -> bool:
-        """What OTEL_TRACES_SAMPLER says: by default, what whoever began the trace has decided."""
+        """The sampler of OTEL_TRACES_SAMPLER: by default, the decision of the service that began it."""
         parent = None
         if trace.parent:
             remote = SpanContext(trace.id, trace.parent, is_remote=True, trace_flags=TraceFlags(trace.flags))

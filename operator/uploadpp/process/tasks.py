@@ -35,7 +35,7 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
 async def never_ending(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Do some work in the background until cancelled. If it fails, it is restarted, and the log says why.
 
-    Nobody waits for such a task: an exception would end it for good, and unseen.
+    Nobody waits for such a task: an exception would end it, unnoticed.
     """
     while True:
         try:

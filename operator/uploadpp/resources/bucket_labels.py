@@ -1,7 +1,7 @@
 """Restores the label by which a resource belongs to a shard (`core.sharding.BUCKET_LABEL`).
 
 With another label the owner of its upload is not told of a resource any more, and the owner of another shard
-is. Whoever meets such a resource has it mended.
+is. Any owner that sees such a resource restores it.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Listing resources: before the log is replayed, and again whenever a watch begins anew.
 
-Where many are kept that are over, those are read when we are at work again: until then the operator asks for
-whoever is not known (docs/adr/0014).
+If many finished ones are kept, those are read after the start. Until then the operator asks for each upload
+that it does not know (docs/adr/0014).
 
 Kopf tells what happens to resources from a moment on; what is older, and what it has missed, is found
 here. Of its own listing it gets nothing (`resources.watch.kopf_session`).
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 AGAIN_SECONDS = 5.0
 
 SOON_READ = 500
-"""So many resources, and another for each message to replay, are sooner read than asked for one by one."""
+"""Up to this many resources, plus one per message to replay, listing is faster than single requests."""
 
 NEEDED = (
     ("", "status.completionTime="),

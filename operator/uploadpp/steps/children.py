@@ -158,7 +158,7 @@ def _signal_group(leader: int, number: signal.Signals) -> None:
 
 
 async def _exited(process: "subprocess.Popen[bytes]") -> None:
-    """Wait for the end of a process, whoever still holds its pipes."""
+    """Wait for the end of a process, even if others still hold its pipes."""
     try:
         descriptor = os.pidfd_open(process.pid)
     except (AttributeError, OSError):  # an old kernel, or not Linux

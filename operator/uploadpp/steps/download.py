@@ -1,6 +1,6 @@
 """Downloads through the signed URL. It is a bearer credential: it gets into no log and no error.
 
-Whoever may publish on the stream can name any URL, and whoever serves it can send anything: so a
+Anybody who may publish on the stream can name any URL, and its server can send anything: so a
 download ends at the first byte too many, at a trickle, and where it may not lead.
 """
 

@@ -1,6 +1,6 @@
 """The HTTP client for download URLs.
 
-A URL is a bearer credential, and whoever may publish on the stream can name any: it gets into no log
+A URL is a bearer credential, and anybody who may publish on the stream can name any: it gets into no log
 and no error, and leads only to where it may. What a server says to one request is not for the next.
 """
 

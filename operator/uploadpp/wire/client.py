@@ -1,7 +1,7 @@
 """The NATS client, with what the library leaves out.
 
 TLS that was asked for is insisted on before anything secret is sent. Files are read again at each connection.
-The server's refusals are kept in its words. No answer of a server ends the client for good.
+The server's refusals are kept in its words. No answer of a server ends the client permanently.
 """
 
 import asyncio
@@ -156,9 +156,9 @@ class SafeClient(Client):
             await self._process_op_err(NatsError("nats: the connection is not read any more"))
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
-        """The headers of a message; none when they cannot be read. Whoever publishes chooses them.
+        """The headers of a message; none if they cannot be read. The publisher chooses them.
 
-        An exception here, or below, would end the reading of the connection for good.
+        An exception here, or below, would permanently end the reading of the connection.
         """
         if not headers:
             return None
@@ -198,7 +198,7 @@ class SafeClient(Client):
     async def _process_err(self, err_msg: str) -> None:
         """An error of the server in a running connection.
 
-        The library gives up for good on most of them. They all pass: expired credentials are renewed on disk.
+        The library gives up on most of them. They all are temporary: expired credentials are renewed on disk.
         """
         if STALE in err_msg:
             await super()._process_err(err_msg)

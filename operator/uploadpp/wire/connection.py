@@ -86,7 +86,7 @@ def _renewed(options: NatsOptions) -> ssl.SSLContext:
 
 
 def make_client(options: NatsOptions) -> SafeClient:
-    """A client that is not connected yet: whoever wants to know why not can ask it."""
+    """A client that is not connected yet, and that says why."""
     return SafeClient(
         partial(_renewed, options) if options.wants_tls else None,
         CredsFile(options.creds_file) if options.creds_file else None,
@@ -115,7 +115,7 @@ def _credentials(options: NatsOptions, client: SafeClient) -> dict[str, Any]:
 
 
 async def connect(options: NatsOptions, client: SafeClient | None = None) -> SafeClient:
-    """Connect, waiting as long as it takes; the client then reconnects forever by itself."""
+    """Connect, waiting as long as it takes. The client then reconnects automatically, forever."""
     made = client if client is not None else make_client(options)
     told = ""
 

@@ -101,7 +101,7 @@ class ConsumersGoneError(NatsError):
 def latest_of(mine: list[OurConsumer], shard: Shard, noted: int | None) -> OurConsumer:
     """The consumer of the last owner of this shard.
 
-    Whoever `noted` its epoch is the one to go by; others may only be called like ours.
+    The one whose epoch is `noted` counts; others may only have names like ours.
 
     Raises:
         ConsumersGoneError: there is none any more, although there was one a moment ago.
@@ -113,7 +113,7 @@ def latest_of(mine: list[OurConsumer], shard: Shard, noted: int | None) -> OurCo
 
 
 def next_epoch(lease_epoch: int, known: Collection[int]) -> int:
-    """Higher than all before. Whoever makes consumers of the highest epochs does not lock us out."""
+    """Higher than all before. A stranger's consumer of the highest epoch does not lock us out."""
     highest = max((each for each in known if each < MAX_EPOCH), default=0)
     epoch = max(lease_epoch, highest + 1)
     while epoch >= MAX_EPOCH or epoch in known:  # no owner has come so far: the highest free one will do

@@ -34,7 +34,7 @@ MAX_MESSAGE = 256
 MAX_NAME = 256
 """Characters of the name of a step or an outcome; real ones have 63 at most."""
 SHARED, MAX_SHARED, SHARED_LONG = 4096, 2048, 16
-"""So many texts of up to so many characters are shared, and so many longer ones."""
+"""How many texts of up to how many characters are shared, and how many longer ones."""
 MAX_UINT64 = 2**64 - 1
 _OBJECTS = ("ExecutingUser", "ImpersonatingUser", "SpaceOwner", "ResourceID")
 
@@ -91,7 +91,7 @@ def _is_elsewhere(data: bytes, owns: Callable[[str], bool]) -> bool:
 
     Only messages in the form that Go writes are looked at: the payload comes last, and the id first in it.
     A quote behind a comma opens a name, a text without backslashes holds no quotes, and the last of equal
-    names counts. So whoever reads all of it reads the same id, or finds that it cannot be read.
+    names counts. So a full parse finds the same id, or fails.
     """
     at = data.find(_PAYLOAD) + len(_PAYLOAD)
     if at < len(_PAYLOAD) or not data.endswith(b'"}'):

@@ -29,7 +29,7 @@ INACTIVE_SECONDS = 30.0
 async def read_to_end(
     js: JetStreamContext, stream: str, subject: str, config: ConsumerConfig
 ) -> AsyncIterator[Msg]:
-    """The messages that a stream has at the moment, in order, through a consumer that ends by itself."""
+    """The messages that a stream has at the moment, in order, through a consumer that expires."""
     config = config.evolve(ack_policy=AckPolicy.NONE, inactive_threshold=INACTIVE_SECONDS)
     reader = await js.pull_subscribe(subject, stream=stream, config=config)
     try:

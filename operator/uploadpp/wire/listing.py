@@ -80,7 +80,7 @@ class _EndlessListError(NatsError):
 
 
 async def consumers_of(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
-    """All consumers of a stream, whoever made them; of very large ones only those that may matter.
+    """All consumers of a stream, including strangers'; of a very large list only those that may matter.
 
     Raises:
         NatsError, TimeoutError: JetStream does not answer, or the pages have no end, as when somebody else

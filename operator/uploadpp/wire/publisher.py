@@ -38,7 +38,7 @@ NOBODY = (
     "other subjects does not"
 )
 HEADER_BYTES = 80
-"""For `Nats-Msg-Id`. The server counts it, the client does not; whoever exceeds the limit is cut off."""
+"""For `Nats-Msg-Id`. The server counts it, the client does not. A client over the limit is disconnected."""
 
 OnStored = Callable[[int], None]
 OnRefused = Callable[[str], None]

@@ -333,7 +333,7 @@ def legacy_members(consumers: list[ConsumerInfo]) -> list[str]:
 
 
 async def list_consumers(js: JetStreamContext) -> list[ConsumerInfo]:
-    """All consumers of the stream, whoever made them."""
+    """All consumers of the stream, including strangers'."""
     return await consumers_of(js, STREAM)
 
 

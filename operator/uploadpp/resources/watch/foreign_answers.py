@@ -1,7 +1,7 @@
 """What kopf is given to read of the API server's answers: nothing that would end it.
 
 Kopf takes an error that it does not expect, or an answer without the parts that it looks for, for a
-reason to end for good, waits as long as it is told to, and follows redirects with our credentials. So
+reason to end, waits as long as it is told to, and follows redirects with our credentials. So
 what the API server has not said becomes a failed connection here, which kopf survives.
 """
 
