@@ -1,4 +1,4 @@
-"""Writes the list of survivors in docs/mutation.md from scripts/mutation_survivors.toml.
+"""Writes why faults survive into docs/mutation.md, from scripts/mutation_survivors.toml.
 
 `--check` writes nothing and fails when the page is out of date.
 """
@@ -13,9 +13,9 @@ BEGIN, END = "<!-- survivors: written by `make gen` -->\n", "<!-- end of survivo
 
 
 def section(kind: Survivors) -> str:
-    """One reason, and the faults that it explains."""
-    lines = "\n".join(kind.lines)
-    return f"**{kind.title}**\n\n{kind.reason}\n\n```\n{lines}\n```\n"
+    """One reason, and how many faults it explains."""
+    count = len(kind.lines)
+    return f"**{kind.title}** ({count} fault{'s' * (count != 1)})\n\n{kind.reason}\n"
 
 
 def main() -> int:
