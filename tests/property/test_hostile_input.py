@@ -92,7 +92,7 @@ def changed(draw: st.DrawFn) -> dict[str, Any]:
             del parent[path[-1]]
         else:
             parent[path[-1]] = value
-    for name in ("name", "uid", "resourceVersion"):  # what `kube.answers` and etcd see to
+    for name in ("name", "uid", "resourceVersion"):  # what `kube.responses` and etcd see to
         meta = found.get("metadata")
         found["metadata"] = meta = meta if isinstance(meta, dict) else {}
         if not isinstance(meta.get(name), str) or not meta[name]:

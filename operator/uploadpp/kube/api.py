@@ -19,10 +19,10 @@ from yarl import URL
 
 from uploadpp.api.decode import STATUS_MANAGER
 from uploadpp.http.responses import Connector
-from uploadpp.kube.answers import error_of, read_answer
 from uploadpp.kube.bodies import read_body
 from uploadpp.kube.credentials import Credentials
 from uploadpp.kube.errors import UnavailableError, words_of
+from uploadpp.kube.responses import error_of, read_answer
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from uploadpp.kube.answers import read_answer
 from uploadpp.kube.errors import ApiError, ForbiddenError, UnavailableError
+from uploadpp.kube.responses import read_answer
 from uploadpp.kube.rights import Rights
 
 PATH = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"

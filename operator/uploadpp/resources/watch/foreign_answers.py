@@ -10,9 +10,9 @@ from http import HTTPStatus
 import aiohttp
 import orjson
 
-from uploadpp.kube.answers import error_of, foreign
 from uploadpp.kube.bodies import read_body
 from uploadpp.kube.errors import ApiError, ExpiredError, ForbiddenError, MissingKindError
+from uploadpp.kube.responses import error_of, foreign
 
 LISTS = frozenset({"versions", "groups", "resources", "items"})
 """Each answer that kopf asks for, but for a watch, has one of these."""

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from uploadpp.kube.answers import read_answer
 from uploadpp.kube.errors import UnavailableError
 from uploadpp.kube.leasenotes import went_back
+from uploadpp.kube.responses import read_answer
 from uploadpp.kube.store import _part, stored, version_of
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/ocis/leases"

@@ -8,13 +8,6 @@ import orjson
 import pytest
 
 from uploadpp.kube.access import Access
-from uploadpp.kube.answers import (
-    CRD_LEAVES,
-    LONGEST_RETRY_AFTER_SECONDS,
-    NAMESPACE_LEAVES,
-    error_of,
-    read_answer,
-)
 from uploadpp.kube.api import Api
 from uploadpp.kube.credentials import Credentials
 from uploadpp.kube.errors import (
@@ -26,6 +19,13 @@ from uploadpp.kube.errors import (
     Refusal,
     RefusedError,
     UnavailableError,
+)
+from uploadpp.kube.responses import (
+    CRD_LEAVES,
+    LONGEST_RETRY_AFTER_SECONDS,
+    NAMESPACE_LEAVES,
+    error_of,
+    read_answer,
 )
 from uploadpp.kube.store import ESSENTIAL, Store, stored
 
