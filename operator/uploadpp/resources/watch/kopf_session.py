@@ -24,7 +24,7 @@ from uploadpp.http.responses import Connector
 from uploadpp.kube.credentials import Credentials
 from uploadpp.kube.errors import ExpiredError, MissingKindError, words_of
 from uploadpp.kube.store import GROUP, PLURAL
-from uploadpp.resources.watch.foreign_answers import ForeignAnswerError, check
+from uploadpp.resources.watch.foreign_responses import ForeignResponseError, check
 from uploadpp.resources.watch.watch_filter import ExpiredWatch, IsOwnWrite, OwnWriteFilter
 
 STARTING = "it has not requested the resources yet"
@@ -169,7 +169,7 @@ class KopfSession:
         error, now = failed.exception, time.monotonic()
         if isinstance(error, asyncio.CancelledError):
             return
-        if isinstance(error, ForeignAnswerError):
+        if isinstance(error, ForeignResponseError):
             self.trouble, self._answered_at = str(error), now
             return
         if self._failing_since is None:

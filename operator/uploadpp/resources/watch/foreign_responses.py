@@ -18,7 +18,7 @@ LISTS = frozenset({"versions", "groups", "resources", "items"})
 """Each answer that kopf asks for, but for a watch, has one of these."""
 
 
-class ForeignAnswerError(aiohttp.ClientConnectionError):
+class ForeignResponseError(aiohttp.ClientConnectionError):
     """An answer that kopf must not see; the text says why, and what was answered."""
 
 
@@ -26,7 +26,7 @@ async def check(answer: aiohttp.ClientResponse, *, is_watch: bool) -> ApiError |
     """Read an answer, but for an open watch, and judge it. Returns the error that kopf may see.
 
     Raises:
-        ForeignAnswerError: kopf may not see it.
+        ForeignResponseError: kopf may not see it.
     """
     method, path, status = answer.method, answer.url.path, answer.status
     try:
@@ -48,7 +48,7 @@ async def check(answer: aiohttp.ClientResponse, *, is_watch: bool) -> ApiError |
         ):
             return error
         answer.close()
-        raise ForeignAnswerError(str(error)) from error
+        raise ForeignResponseError(str(error)) from error
     return None
 
 
