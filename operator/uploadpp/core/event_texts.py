@@ -1,6 +1,6 @@
-"""The texts of the Events that people see on a resource, as far as the core decides about them.
+"""The texts of the Kubernetes Events that a decision causes.
 
-A text that stays on the resource as its message is the same one, so callers take it from the notice. What
+If such a text also stays on the resource as its message, callers take it from the notice. What
 other parts report is in `pipeline.fault_event_texts`.
 """
 
@@ -89,7 +89,7 @@ def released_elsewhere(outcome: Outcome | None) -> Notice:
 
 
 def released_unanswered(steps: Sequence[str]) -> Notice:
-    """The storage was told to release a file, and of some steps no answer is known."""
+    """The storage was told to release a file, although some steps have no known answer."""
     text = f"the storage was told to release the file, but no answer is known from {', '.join(steps)}"
     return _warning("ReleasedUnanswered", text)
 
@@ -165,7 +165,7 @@ def _for(silent: Millis) -> str:
 
 
 def held_unbegun(why: str) -> Notice:
-    """Whether the upload is over already has to be said by a person."""
+    """A person has to say whether the upload has already ended."""
     return _warning("Held", f"{why}; {HOW_TO_GO_ON}")
 
 

@@ -35,7 +35,7 @@ _PASSED = frozenset({StepState.SUCCEEDED, StepState.SKIPPED})
 _AFTER_STEPS = RELEASING | {Stage.SUSPENDED, Stage.AWAITING_URL, Stage.AWAITING_TURN}
 
 FINISHED_STEP = "finished"
-"""`currentStep` once all steps are over, a word that the legacy service reserves."""
+"""`currentStep` once all steps have ended; the legacy service reserves this word."""
 
 DELAY_STEP = "delay"
 """The step the operator runs itself."""
@@ -67,12 +67,12 @@ class Origin(NamedTuple):
     extra_info: str | None = None
     traceparent: str = ""
     announced_at: Millis | None = None
-    """When BytesReceived came, where somebody else had made the resource, which says another time."""
+    """When BytesReceived came, if a person had created the resource, which shows another time."""
     by_hand: bool = False
-    """Whether the upload is known from somebody's resource alone: the storage has not announced it to us."""
+    """Whether the upload is only known from a person's resource: the storage has not announced it."""
 
     def __repr__(self) -> str:
-        """Nothing of it, lest it end up in a log."""
+        """Shows none of it, so that it cannot end up in a log."""
         return "Origin(…)"
 
     @property
@@ -203,14 +203,14 @@ class LogPosition(NamedTuple):
 
 
 class FileOrder(NamedTuple):
-    """Where an upload stands among those of the same file (docs/adr/0052). Mostly it is the only one."""
+    """The position of an upload among those of the same file (docs/adr/0052). Usually it is the only one."""
 
     after: str = ""
     """The upload that is released before it; empty where none was under way when it arrived."""
     arrival: int = 0
     """The position of its announcement in the log, where another upload of the file was under way."""
     left: bool = False
-    """Whether it has been over: when it goes on after all, nobody waits for it, and it waits for nobody."""
+    """Whether it had ended before. If it is continued, no upload waits for it, and it waits for none."""
 
 
 class Upload(NamedTuple):
@@ -222,9 +222,9 @@ class Upload(NamedTuple):
     file: FileInfo = FileInfo()
     plan: tuple[StepPlan, ...] = ()
     plan_fixed: bool = False
-    """Whether the resource or an event of ours in the log says the plan: then it never changes."""
+    """Whether the resource or an own event in the log contains the plan. Then the plan never changes."""
     plan_in_status: bool = False
-    """Whether the status says the plan, because the spec says none, or another."""
+    """Whether the status contains the plan, because the spec has none or another one."""
     control: Control = Control()
 
     stage: Stage = Stage.PENDING
@@ -248,11 +248,11 @@ class Upload(NamedTuple):
     log: LogPosition = LogPosition()
     order: FileOrder = FileOrder()
     lost_status: bool = False
-    """Pending, although the operator made the resource: it writes a status at once, so perhaps a backup."""
+    """Pending, although the operator created the resource: it always writes a status, so perhaps a backup."""
 
     @property
     def current_step(self) -> str:
-        """The step being worked on, `finished` once all are over, empty before and after."""
+        """The current step; `finished` once all have ended, empty before and after."""
         stage = self.stage
         if stage in IN_STEP and self.cursor < len(self.plan):
             return self.plan[self.cursor].name
@@ -264,7 +264,7 @@ class Upload(NamedTuple):
 
     @property
     def is_held_unbegun(self) -> bool:
-        """Whether a person has to say first that the upload is not over already."""
+        """Whether a person has to say first that the upload has not already ended."""
         return self.stage is Stage.HELD and self.run == 0
 
     @property

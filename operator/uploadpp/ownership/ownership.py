@@ -84,7 +84,7 @@ class Ownership:
 
     @property
     def problem(self) -> str:
-        """What keeps this ownership from working, in words; empty when nothing does."""
+        """Why this ownership does not work; empty if it does."""
         if self._reader is None or not self._replayed.is_set():
             return self._legacy.problem or self.abilities.problem or "replaying the log"
         watching = self._watch.problem if self._watch is not None else "the watch has not started"
@@ -112,7 +112,7 @@ class Ownership:
 
     @property
     def lag_seconds(self) -> float:
-        """How far what we read lies in the past; 0 when all is read."""
+        """Age of the last message read; 0 if all are read."""
         return self._reader.lag_seconds(self._deps.clock()) if self._reader is not None else 0.0
 
     @property
@@ -220,7 +220,7 @@ class Ownership:
             self._replayed.set()
 
     def _act(self) -> None:
-        """Replay is over: from here on everything decided goes out."""
+        """The replay has ended: from now on, everything decided is published."""
         deps, components = self._deps, self._components
         components.applier.act()
         self._legacy.go_on(self._reader if self._shard.index == 0 else None)

@@ -92,10 +92,10 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
     acks, timers, metrics = AckTracker(), Timers(deps.clock), deps.metrics
 
     def news(notice: Notice) -> None:
-        """Say something about the shard, which is said on its Lease."""
+        """Post an Event about the shard, on its Lease."""
         deps.events.post(lease.name, lease.uid, notice, LEASE)
 
-    # What is told, and what only keeps something.
+    # What is called back, and what only holds state.
     fence = Fence(lease, deps.monotonic)
     publisher = Publisher(deps.client, fence.pass_through, hearing.may_resend)
     admission = StepAdmission(deps.config, shard, metrics)

@@ -1,7 +1,7 @@
 """Grants slots at steps with `maxInFlight` to the uploads of one shard (docs/adr/0010).
 
-Who holds a slot is read off where each upload stands, after every move of it: there is no
-counter that could go wrong, and nothing to remember over a crash.
+Who holds a slot is computed from the stage of each upload, after every change of it: no counter can go
+wrong, and nothing has to survive a crash.
 """
 
 import logging
@@ -76,7 +76,7 @@ class StepAdmission:
             self._slots[known[0]].leave(tracked)
 
     def gave_up(self, tracked: TrackedUpload) -> None:
-        """Our own code has failed on an upload: perhaps it never moves, and others wait for its slot."""
+        """Free the slot of an upload on which our own code failed: it may never leave its step."""
         try:
             self.left(tracked)
         except Exception:
@@ -131,7 +131,7 @@ class StepAdmission:
 
 
 def user_of(upload: Upload) -> str:
-    """Whose share of the slots an upload takes; nobody's is a share as well."""
+    """The user whose share of the slots an upload takes. Uploads without a user share one."""
     if upload.file.user_id:
         return upload.file.user_id
     try:

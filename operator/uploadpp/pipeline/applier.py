@@ -91,7 +91,7 @@ class Applier:
         return True
 
     def meet(self, event_id: str, event: Input, sequence: int, timestamp: Millis) -> None:
-        """One of our events is in the log: it need not go out, or not again."""
+        """An own event is in the log: it need not be published, or not again."""
         meet = self._outbox.meet_resume if isinstance(event, Resume) else self._outbox.meet
         pending = meet(event_id, sequence)
         if pending is not None:
@@ -170,7 +170,7 @@ class Applier:
             self._uploads.schedule(tracked)
 
     def on_granted(self, tracked: TrackedUpload) -> None:
-        """A slot at the step it is queued for is its own."""
+        """The upload got a slot at the step for which it is queued."""
         try:
             self.on_input(tracked, Granted())
         except Exception as error:
@@ -178,7 +178,7 @@ class Applier:
             raise  # its slot goes to another
 
     def on_order(self, tracked: TrackedUpload, event: Follows | Foremost) -> None:
-        """Who is released before it has changed."""
+        """Another upload of the file is now released before this one, or none."""
         with self._faults.isolated(tracked):
             self.on_input(tracked, event)
 
@@ -310,7 +310,7 @@ class Applier:
             self._faults.report(tracked, error)
 
     def _published_elsewhere(self, tracked: TrackedUpload, mark: Mark) -> None:
-        """Another service has said what we keep: it need not go out."""
+        """Another service has published what we keep: ours need not go out."""
         if self._outbox.withdraw(mark.event_id(tracked.upload.id)) is not None:
             tracked.unpublished -= 1
 
@@ -345,7 +345,7 @@ class Applier:
 
     @contextmanager
     def late(self, upload_id: str) -> Iterator[None]:
-        """As during a replay, for the one upload whose messages belong to it and come only now."""
+        """Process deferred messages of one upload as during the replay that they belong to."""
         self._outbox.keep()
         yield
         self._outbox.open(self._clock(), self.marks, self._left_out)

@@ -1,4 +1,4 @@
-"""The texts of the Events that pipeline, resources and ownership report.
+"""The texts of the Kubernetes Events that pipeline, resources and ownership report.
 
 Those about what was decided on an upload are in `core.event_texts`.
 """

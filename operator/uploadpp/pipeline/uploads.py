@@ -1,4 +1,4 @@
-"""The table of uploads in memory: they come, are written, end, are evicted or forgotten here."""
+"""The table of uploads in memory: uploads are added, written, ended, evicted and forgotten here."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -23,7 +23,7 @@ class Lifecycle(Protocol):
         """It has ended, and its end is stored."""
 
     def on_forgotten(self, tracked: TrackedUpload) -> None:
-        """It has left memory for good."""
+        """It has left memory and is not reloaded."""
 
     def on_overruled(self, tracked: TrackedUpload) -> None:
         """The storage has announced an upload that only a person's resource had told of; it was forgotten."""
@@ -101,7 +101,7 @@ class Uploads:
         self._by_name[name] = tracked
 
     def evict(self, tracked: TrackedUpload) -> None:
-        """An upload that is over leaves memory."""
+        """A finished upload leaves memory."""
         self._timers.set(tracked, None)
         self._remove(tracked)
 
@@ -153,5 +153,5 @@ class Uploads:
             self._lifecycle.on_ended(tracked)
 
     def let_go(self, tracked: TrackedUpload) -> None:
-        """Messages that need not wait for a record any more, because it is there or none is to come."""
+        """Release messages that need not wait for a record any more: it exists, or there will be none."""
         self._acks.release_all(tracked.take_covered())

@@ -23,7 +23,7 @@ from uploadpp.core.transitions import (
 )
 
 MAX_WORD = 63
-"""Characters of a word of others in a message: as many as the name of a step may have."""
+"""Maximum length of another service's word in a message, as for the name of a step."""
 
 
 def step_finished(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
@@ -88,7 +88,7 @@ def answer_of_delay(upload: Upload, answer: StepFinished, now: Millis, config: C
 
 
 def late_answer(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
-    """No attempt is running (F6, F18): an answer counts only where the last one has run out of time."""
+    """No attempt is running (F6, F18): a late answer counts only if the last attempt had timed out."""
     return _after_timeout(upload, answer, now, config) or answer_to_nothing(upload, answer, now, config)
 
 
@@ -100,9 +100,9 @@ def answer_to_nothing(upload: Upload, answer: StepFinished, now: Millis, config:
 
 
 def _after_timeout(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision | None:
-    """What a step says whose attempt had run out of time; None when it is nothing new.
+    """The decision about a late answer to an attempt that had timed out; None if it is nothing new.
 
-    It had not failed, it was slow. That it wants to be tried again is known already.
+    The step was slow, it had not failed. A `retry` changes nothing, because one is already planned.
     """
     pairs = zip(upload.plan, upload.steps, strict=False)  # none of them before the first run
     reasons = {plan.name: (index, step.reason) for index, (plan, step) in enumerate(pairs)}

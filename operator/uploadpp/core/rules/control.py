@@ -148,7 +148,7 @@ def _towards_desired(upload: Upload, now: Millis, config: Config) -> Decision:
 
 def _cancelled(upload: Upload, now: Millis, config: Config) -> Decision:
     unanswered = upload.stage is Stage.AWAITING_READY and upload.stalled_at is not None
-    if upload.is_held_unbegun or unanswered:  # a second word to the storage could destroy the bytes
+    if upload.is_held_unbegun or unanswered:  # a second outcome could make the storage destroy the bytes
         return end_untold(upload, now, config)
     if upload.stage is Stage.AWAITING_READY and upload.outcome is upload.control.cancel_outcome:
         return Decision(upload)
@@ -214,7 +214,7 @@ def _refusal(upload: Upload, request: RestartRequest) -> str:
 
 
 def _refused(upload: Upload, why: str, now: Millis, config: Config) -> Decision:
-    """Say no to a restart; the rest of the change is carried out all the same."""
+    """Refuse a restart; the rest of the change is carried out anyway."""
     notice = event_texts.restart_refused(why)
     decision = _towards_desired(upload, now, config)
     refused = decision.upload

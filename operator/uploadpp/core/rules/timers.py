@@ -23,7 +23,7 @@ from uploadpp.core.transitions import (
 
 
 def wake_at(upload: Upload, config: Config) -> Millis | None:
-    """When the upload wants a Tick; None when nothing but an input can move it."""
+    """When the upload needs a Tick; None if only an input can move it."""
     stage = upload.stage  # asked for with every change of an upload: `match` costs twice as much
     if stage is Stage.RUNNING:
         plan, started = upload.plan[upload.cursor], upload.step.started_at or upload.since
@@ -137,7 +137,7 @@ RULES: dict[Stage, Callable[[Upload, Tick, Millis, Config], Decision]] = {
 
 
 def _give_up(upload: Upload, now: Millis, config: Config) -> Decision:
-    """The storage has been silent for so long that nobody waits for it any more; it is told nothing."""
+    """The storage has been silent for too long: end the upload without telling the storage."""
     silent = Millis(now - upload.since)
     if upload.stage is Stage.AWAITING_URL:
         notice = event_texts.url_unanswered(silent)
