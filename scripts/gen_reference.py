@@ -162,6 +162,18 @@ those that arrived before it was set.
 * Shards divide the slots. With 3 shards and 8 slots they have 3, 3 and 2, and each is fair among its own
   uploads. A limit below the number of shards is refused.
 * A lower limit stops no upload that is already at the step. It holds when enough of them have passed.
+
+`breakerAfter` is off by default. With 5, the step counts as not well when 5 uploads in a row have failed
+there: with `retry`, a time-out, or no answer for `stallAfterSeconds`. Then its breaker opens: uploads that
+reach the step are `Queued`, and one upload after another is sent to the step as a probe, with pauses that
+double from `backoffSeconds` to 5 minutes. The first good answer (`continue`, `abort` or `delete`) closes the
+breaker, and the queued uploads continue in order. The failures that opened the breaker and those while it is
+open take no retries ([ADR 55](adr/0055-a-step-that-is-not-well.md)).
+
+* Choose a number that is larger than the number of files on which the step may fail in a row although it is
+  well, such as 5. It must be smaller than the number of uploads that may be lost to `maxRetries: 0`.
+* Each shard has its own breaker, and counts its own uploads.
+* Without `timeoutSeconds`, silence is noticed after `stallAfterSeconds`.
 """
 
 

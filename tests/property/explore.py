@@ -14,17 +14,20 @@ from uploadpp.core.decision import AnyDecision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     Absent,
+    BreakerOpened,
     CleanUpload,
     FinishedElsewhere,
     Follows,
     Foremost,
     Granted,
     Input,
+    Published,
     Resume,
     RetriedElsewhere,
     SpecChanged,
     StartedElsewhere,
     StepFinished,
+    StreakEnded,
     Tick,
     UploadReady,
 )
@@ -39,6 +42,7 @@ from uploadpp.core.model import (
     RestartRequest,
     StepPlan,
     StepStatus,
+    Streak,
     Upload,
 )
 from uploadpp.core.rules.timers import wake_at
@@ -67,6 +71,8 @@ from uploadpp.testing.builders import (
 )
 
 ZERO = Millis(0)
+SICKENING, SICK = Streak(START, START, 1), Streak(START, START, 2, START)
+"""Streaks before and after they have opened a breaker."""
 OVER = {StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED}
 OUTCOMES = ("continue", "retry", "abort", "delete", "nonsense")
 RESTART = RestartRequest(token="", mode=RestartMode.RESTART)
@@ -121,7 +127,9 @@ class Scene:
                 edited = evolve(made, control=Control(desired=desired))
                 yield Node(edited, START)
                 yield Node(evolve(edited, lost_status=True), START)
-                if self.config.max_in_flight:  # queued, and edited while the operator was unavailable
+                if (
+                    self.config.max_in_flight or self.config.breaker_after
+                ):  # queued, and edited while the operator was unavailable
                     queued = begin_run(made, START, self.config).upload
                     yield Node(evolve(queued, control=edited.control), START)
                 known = evolve(made, origin=arrival().origin, order=FileOrder(after="earlier"))
@@ -166,10 +174,17 @@ def _survivors(
         return
     upload = evolve(node.upload, control=decision.upload.control)
     for command in decision.commands:
-        own_event = come_back(command, 1, decision.upload)
+        own_event = told_of(event, come_back(command, 1, decision.upload))
         told = decide(upload, UPLOAD_ID, own_event, now, config)
         yield Move(Node(upload, now), own_event, now, told)
         upload = told.upload
+
+
+def told_of(event: Input, own_event: Input) -> Input:
+    """An own event that is met in a replay, with the streak that its cause was told of."""
+    if isinstance(event, Tick) and isinstance(own_event, Published):
+        return evolve(own_event, streak=event.streak)
+    return own_event
 
 
 def _events(node: Node, scene: Scene) -> Iterator[Input]:
@@ -205,6 +220,15 @@ def _events(node: Node, scene: Scene) -> Iterator[Input]:
     yield Resume(step="absent")
     yield Tick()
     yield Granted()
+    if scene.config.breaker_after and step:
+        for streak in (SICKENING, SICK):
+            yield StepFinished(step, "retry", streak=streak)
+            yield Tick(streak)
+        yield BreakerOpened(step, SICK, "waiting for a slot")
+        yield BreakerOpened("absent", SICK)
+        yield StreakEnded(step)
+        yield StreakEnded(step, opened=True)
+        yield StreakEnded("absent")
     if scene.follows:
         yield Foremost()
         if scene.hand_made:
@@ -287,7 +311,9 @@ def _meaning_of_steps(upload: Upload) -> tuple[StepStatus, ...]:
 def _meaning_of_step(step: StepStatus) -> StepStatus:
     retries = 0 if step.state in OVER else step.retries
     attempts = 0 if step.state in OVER else min(step.attempts, 1)  # a file may be too large for the first
-    return StepStatus(state=step.state, attempts=attempts, retries=retries, reason=step.reason)
+    own = step.streak
+    streak = own and Streak(ZERO, ZERO, 0, _flag(own.opened_at), min(own.counted, 1))
+    return StepStatus(step.state, attempts, retries, reason=step.reason, streak=streak)
 
 
 def _flag(at: int | None) -> Millis | None:
@@ -310,9 +336,15 @@ def _for_small(name: str, above: OnTooLarge, *, scan: bool = False) -> StepPlan:
     return StepPlan(name=name, max_retries=1, max_filesize=1, on_too_large=above, require_result=result)
 
 
-def _config(*plans: StepPlan, places: Iterable[str] = ()) -> Config:
-    limits = dict.fromkeys(places, 1)
-    return Config(steps=plans, max_in_flight=limits, max_finish_resends=1, max_releases=1, max_url_requests=2)
+def _config(*plans: StepPlan, places: Iterable[str] = (), breakers: Iterable[str] = ()) -> Config:
+    return Config(
+        steps=plans,
+        max_in_flight=dict.fromkeys(places, 1),
+        breaker_after=dict.fromkeys(breakers, 2),
+        max_finish_resends=1,
+        max_releases=1,
+        max_url_requests=2,
+    )
 
 
 def scenes() -> Iterable[Scene]:
@@ -332,6 +364,9 @@ def scenes() -> Iterable[Scene]:
         Scene("URL expired from the start", _config(_plan("a", 1, hold)), url_life=-1, hand_made=True),
         Scene("URL expires", _config(delay, _plan("a", 0, go_on, 900), _plan("b", 0, abort)), url_life=90),
         Scene("places", _config(_plan("a", 1, hold, 60), places="a"), hand_made=True),
+        Scene("breaker", _config(_plan("a", 1, hold, 60), breakers="a")),
+        Scene("breaker and places", _config(_plan("a", 1, go_on), places="a", breakers="a")),
+        Scene("breaker later", _config(delay, _plan("b", 1, go_on, 900), breakers="b")),
         Scene("places later", _config(_plan("a", 1, go_on, 60), _plan("b", 0, hold), places="b")),
         Scene("slow, URL expires", _config(_plan("a", 1, abort, 60), _plan("b", 0, abort)), url_life=66),
         Scene("slow, too large later", _config(_plan("a", 1, abort, 60), _for_small("b", OnTooLarge.HOLD))),

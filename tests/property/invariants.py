@@ -6,7 +6,8 @@ Each invariant looks at one move and returns what is wrong with it, in words; em
 import re
 from collections.abc import Callable
 
-from tests.property.explore import Move, Scene
+from tests.property.breaker_invariants import an_open_breaker_takes_no_retry
+from tests.property.explore import Move, Scene, told_of
 from uploadpp.core.commands import Command, Finish, RequestRestart, ResumeStep, RetryNotice, StartStep
 from uploadpp.core.conditions import ConditionStatus, ConditionType, conditions, describe
 from uploadpp.core.evolve import evolve
@@ -246,7 +247,7 @@ def a_place_is_taken_by_who_is_granted_it(move: Move, scene: Scene) -> str:
     before, after = move.before.upload, move.decision.upload
     if isinstance(move.event, Granted) and before is not None and before.stage is Stage.QUEUED:
         return "" if after is not None and after.stage is not Stage.QUEUED else "granted, and still waiting"
-    if after is None or after.current_step not in scene.config.max_in_flight or not holds_slot(after):
+    if after is None or not scene.config.has_queue(after.current_step) or not holds_slot(after):
         return ""
     held = before is not None and holds_slot(before) and before.current_step == after.current_step
     return (
@@ -352,7 +353,7 @@ def our_own_events_tell_the_same_story(move: Move, scene: Scene) -> str:
         return ""
     live, replayed = after, evolve(before, control=after.control)
     for command in move.decision.commands:
-        own_event = come_back(command, 7, after)
+        own_event = told_of(move.event, come_back(command, 7, after))
         live = decide(live, live.id, own_event, move.now, config).upload
         replayed = decide(replayed, live.id, own_event, move.now, config).upload
     if not move.decision.commands or dateless(live) == dateless(replayed):
@@ -377,6 +378,7 @@ INVARIANTS: dict[str, Invariant] = {
         nothing_starts_unless_active,
         whoever_waits_says_for_what,
         a_place_is_taken_by_who_is_granted_it,
+        an_open_breaker_takes_no_retry,
         a_release_awaits_its_turn,
         a_due_timer_does_something,
         conditions_are_well_formed,

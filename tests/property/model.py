@@ -180,6 +180,15 @@ class Book:
             return self.go_on(at)
         return self.order(self.on_exhausted, why, at)
 
+    def fails_while_open(self, at: int) -> list[str]:
+        """The current step wants to be tried again, and its breaker is open: that takes no retry."""
+        step, number = self.current(), len(self.of("start", self.current()))
+        if self.suspended:
+            self.note("wait", at)
+        else:
+            self.note("queue", at, step)
+        return [f"retry {step} {number}"]
+
     def arrives(self, url: str, at: int) -> list[str]:
         """BytesReceived."""
         if not self.facts:

@@ -7,6 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.property.invariants import dateless
+from uploadpp.core.breaker import Breaker
 from uploadpp.core.commands import Command, Kind, Mark
 from uploadpp.core.config import Config
 from uploadpp.core.decision import AnyDecision, UnknownDecision
@@ -26,12 +27,13 @@ from uploadpp.core.inputs import (
     UploadReady,
 )
 from uploadpp.core.machine import decide
-from uploadpp.core.model import Control, Millis, RestartRequest, StepPlan, Upload
+from uploadpp.core.model import Control, Millis, RestartRequest, StepPlan, Streak, Upload
 from uploadpp.core.replay import Position, apply, wanted
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, OnTooLarge, RestartMode, Stage
 from uploadpp.testing.builders import (
     FRESH_URL,
+    NOT_FROM_THE_LOG,
     SECOND,
     START,
     STREAM,
@@ -76,15 +78,27 @@ class Life(UploadScenario):
         self.moments: list[Moment] = []
         self.last: AnyDecision = UnknownDecision()
         self._id = ""
+        self.streak: Streak | None = None
 
     def tell(self, event: Input, *, after: Millis = SECOND) -> AnyDecision:
         """Something happens."""
+        event = self._with_streak(event, Millis(self.now + after))
         decision = super().tell(event, after=after)
-        told = isinstance(event, Tick | SpecChanged | Granted | Follows | Foremost)
+        told = isinstance(event, NOT_FROM_THE_LOG)
         if self.state is not None:
             silent = told and decision.ignored is None and not decision.commands
             self.moments.append(Moment(self.upload, len(self.log), silent))
         return decision
+
+    def _with_streak(self, event: Input, now: Millis) -> Input:
+        """The event as the pipeline would hand it over; the other uploads at the step are well."""
+        upload, self.streak = self.state, None
+        if not isinstance(event, StepFinished | Tick) or upload is None or upload.stage is not Stage.RUNNING:
+            return event
+        if upload.current_step in self.config.breaker_after:
+            own = upload.step.streak
+            self.streak = Breaker(self.config.breaker_after[upload.current_step], own).failure(own, now)
+        return evolve(event, streak=self.streak)
 
     def _take(self, decision: AnyDecision) -> None:
         self.last = decision
@@ -97,6 +111,8 @@ class Life(UploadScenario):
 
     def _apply(self, event: Input) -> AnyDecision:
         at = Position(STREAM, self.sequence)
+        if isinstance(event, Published):
+            event = evolve(event, streak=self.streak)
         self.log.append(Entry(event, at, self.now, self._id))
         self._id = ""
         return super()._apply(event)
@@ -157,6 +173,7 @@ def configs(draw: st.DrawFn) -> Config:
     return Config(
         steps=tuple(draw(plans(name)) for name in names),
         max_in_flight=dict.fromkeys(limited, 1),
+        breaker_after=draw(st.sampled_from([{}, {}, {"a": 1}, {"a": 2, "b": 1}])),
         max_finish_resends=1,
         max_releases=1,
     )
@@ -311,7 +328,7 @@ def _check_what_goes_out(life: Life) -> None:
     owner = replayed(life, before, life.log)
     if owner.upload is not None:
         owner.look(SpecChanged(life.upload.control), life.now)
-        owner.look(Tick(), life.now)
+        owner.look(Tick(life.streak), life.now)
         if life.upload.stage is not Stage.QUEUED:  # else nobody has granted a slot
             owner.look(Granted(), life.now)
         if life.upload.stage is not Stage.AWAITING_TURN:

@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.property.model import RELEASING, Book
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import Follows, Foremost, SpecChanged, Tick
-from uploadpp.core.model import Millis, RestartRequest, StepPlan
+from uploadpp.core.inputs import Follows, Foremost, SpecChanged, StepFinished, Tick
+from uploadpp.core.model import Millis, RestartRequest, StepPlan, Streak
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, Outcome, RestartMode, Stage
 from uploadpp.testing.builders import FRESH_URL, START, URL, UploadScenario, arrival
@@ -44,7 +44,7 @@ class Comparison(RuleBasedStateMachine):
         retries=st.integers(0, 2),
         policy=st.sampled_from(OnExhausted),
         timeout=st.sampled_from([0, 0, 40, 1000]),
-        limited=st.frozensets(st.sampled_from(["a", "b", "c"]), max_size=2),
+        queues=st.tuples(*[st.frozensets(st.sampled_from(["a", "b", "c"]), max_size=2)] * 2),
         follows=st.booleans(),
     )
     def arrive(
@@ -53,7 +53,7 @@ class Comparison(RuleBasedStateMachine):
         retries: int,
         policy: OnExhausted,
         timeout: int,
-        limited: frozenset[str],
+        queues: tuple[frozenset[str], frozenset[str]],
         *,
         follows: bool,
     ) -> None:
@@ -68,16 +68,26 @@ class Comparison(RuleBasedStateMachine):
             )
             for name in steps
         )
-        places = dict.fromkeys(limited, 1)
-        self.story = UploadScenario(
-            Config(steps=tuple(plans), max_in_flight=places, max_finish_resends=2, max_releases=2)
+        limited, guarded = queues
+        config = Config(
+            steps=tuple(plans),
+            max_in_flight=dict.fromkeys(limited, 1),
+            breaker_after=dict.fromkeys(guarded, 2),
+            max_finish_resends=2,
+            max_releases=2,
         )
-        self.book = Book(steps, retries, policy.lower(), timeout, limited=limited, follows=follows)
+        self.story = UploadScenario(config)
+        queued = limited | guarded
+        self.book = Book(steps, retries, policy.lower(), timeout, limited=queued, follows=follows)
         self.tokens = 0
         self.heard: list[str] = []
         earlier = Follows("earlier", 1) if follows else None
         self.story.tell(evolve(arrival(URL), follows=earlier), after=Millis(0))
         self.hear(self.book.arrives(URL, self.now))
+
+    def others(self, step: str) -> list[str]:
+        """The other steps."""
+        return [name for name in self.book.steps if name != step]
 
     @property
     def now(self) -> int:
@@ -129,6 +139,13 @@ class Comparison(RuleBasedStateMachine):
     def current_step_answers(self, outcome: str) -> None:
         """The running step answers."""
         step = self.story.upload.current_step
+        if outcome in {"retry", "?"} and step in self.story.config.breaker_after:
+            counts = self.book.retries(step)
+            open_since = Streak(self.story.now, self.story.now, 2, self.story.now)
+            self.story.tell(StepFinished(step, outcome, streak=open_since))
+            self.hear(self.book.fails_while_open(self.now))
+            assert self.story.upload.retry_count == counts + sum(map(self.book.retries, self.others(step)))
+            return
         self.story.answers(outcome)
         self.hear(self.book.answers(step, outcome, self.now))
 

@@ -9,6 +9,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     Absent,
+    BreakerOpened,
     BytesReceived,
     CleanUpload,
     Granted,
@@ -17,6 +18,7 @@ from uploadpp.core.inputs import (
     Resume,
     SpecChanged,
     StepFinished,
+    StreakEnded,
     Tick,
     UploadReady,
 )
@@ -28,6 +30,7 @@ from uploadpp.core.model import (
     Origin,
     RestartRequest,
     StepPlan,
+    Streak,
     Upload,
 )
 from uploadpp.core.replay import Position, apply
@@ -80,6 +83,7 @@ configs = st.builds(
     Config,
     steps=plans(),
     max_in_flight=st.sampled_from([{}, {"virusscan": 1}]),
+    breaker_after=st.sampled_from([{}, {"virusscan": 1}]),
     max_finish_resends=st.integers(0, 2),
     max_releases=st.integers(0, 2),
     max_url_requests=st.integers(0, 2),
@@ -117,13 +121,22 @@ controls = st.builds(
     generation=st.integers(1, 9),
 )
 CURRENT = "<the current step>"
+streaks = st.builds(
+    Streak,
+    since=st.just(START),
+    last=st.integers(START, START + 9_999).map(Millis),
+    uploads=st.integers(1, 9),
+    opened_at=st.none() | st.just(START),
+)
 answers = st.builds(
     StepFinished,
     step=st.sampled_from([*[CURRENT] * 9, "virusscan", "policies"]),
     outcome=st.sampled_from(["continue", "retry", "abort", "delete", "nonsense"]),
     message=st.just("") | texts | st.just("long " * 1000),
     scanned=st.booleans(),
+    streak=st.none() | streaks,
 )
+SICK = Streak(START, START, 2, START)
 inputs: st.SearchStrategy[Input] = st.one_of(
     st.builds(BytesReceived, origin=origins, file=files),
     answers,
@@ -136,6 +149,8 @@ inputs: st.SearchStrategy[Input] = st.one_of(
     st.just(Tick()),
     st.just(Tick()),
     st.just(Granted()),
+    st.builds(Tick, streak=streaks),
+    st.sampled_from([BreakerOpened("virusscan", SICK, "not well"), StreakEnded("virusscan", opened=True)]),
     st.builds(Absent, status=st.sampled_from([404, 410]), lasting=st.booleans()),
     st.sampled_from([*[Tick()] * 9, CleanUpload()]),
 )
@@ -178,7 +193,7 @@ def _steps(draw: st.DrawFn, upload: Upload | None, config: Config) -> Iterator[U
         due = wake_at(upload, config) if upload is not None and isinstance(event, Tick) else None
         now = Millis(max(now + draw(st.integers(0, 5_000)), due or 0))
         at = Position(stream, sequence)
-        if isinstance(event, Tick | SpecChanged | Granted | Absent):
+        if isinstance(event, Tick | SpecChanged | Granted | Absent | BreakerOpened | StreakEnded):
             decision = decide(upload, "upload-1", event, now, config)
         else:
             decision = apply(upload, "upload-1", event, at, now, config)

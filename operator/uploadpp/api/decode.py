@@ -20,6 +20,7 @@ from uploadpp.core.model import (
     RestartRequest,
     StepPlan,
     StepStatus,
+    Streak,
     Upload,
 )
 from uploadpp.core.states import (
@@ -221,6 +222,18 @@ def _decode_step(step: FieldReader) -> StepStatus:
         outcome=step.text("outcome"),
         reason=step.optional_word("reason", StepReason),
         message=step.text("message"),
+        streak=_decode_streak(step.child("streak")) if "streak" in step else None,
+    )
+
+
+def _decode_streak(streak: FieldReader) -> Streak:
+    since = streak.time("startTime") or Millis(0)
+    return Streak(
+        since=since,
+        last=streak.time("lastTime") or since,
+        uploads=streak.number("uploads"),
+        opened_at=streak.time("openTime"),
+        counted=streak.number("counted"),
     )
 
 

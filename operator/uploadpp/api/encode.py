@@ -12,7 +12,7 @@ from uploadpp.api import API_VERSION, KIND
 from uploadpp.api.plan import encode_plan, hidden_steps
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.conditions import Condition, Unserved, conditions
-from uploadpp.core.model import FileOrder, Millis, StepStatus, Upload
+from uploadpp.core.model import FileOrder, Millis, StepStatus, Streak, Upload
 from uploadpp.core.naming import LABELS, resource_name
 from uploadpp.core.sharding import BUCKET_LABEL, bucket_label
 from uploadpp.core.states import CancelPolicy, DesiredState, StepState
@@ -164,6 +164,17 @@ def _encode_step(name: str, step: StepStatus) -> Json:
         outcome=step.outcome,
         reason=step.reason,
         message=step.message,
+        streak=None if step.streak is None else _encode_streak(step.streak),
+    )
+
+
+def _encode_streak(streak: Streak) -> Json:
+    return _filled(
+        startTime=_time(streak.since),
+        lastTime=_time(streak.last),
+        uploads=streak.uploads,
+        openTime=_time(streak.opened_at),
+        counted=streak.counted,
     )
 
 

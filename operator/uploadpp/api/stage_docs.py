@@ -4,7 +4,7 @@ from uploadpp.core.states import NO_SERVICE, STALLED, Stage
 
 STAGES: dict[Stage, str] = {
     Stage.PENDING: "The operator has not started the upload yet.",
-    Stage.QUEUED: "It waits for a slot at a step with `maxInFlight`.",
+    Stage.QUEUED: "It waits for a slot at a step (`maxInFlight`), or until it is well (`breakerAfter`).",
     Stage.RUNNING: "A step was told to start and has not answered.",
     Stage.DELAYING: "The upload waits in the step `delay`.",
     Stage.BACKING_OFF: "A step failed. The operator starts it again at `status.nextAttemptTime`.",

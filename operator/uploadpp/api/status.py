@@ -32,6 +32,18 @@ class ConditionModel(ApiModel):
     )
 
 
+class StreakModel(ApiModel):
+    """The failures of the step in a row, of all uploads, when this upload failed. For the step's breaker."""
+
+    start_time: Time | None = Field(None, description="When the first of them happened.")
+    last_time: Time | None = Field(None, description="When this upload failed.")
+    uploads: Count | None = Field(None, description="How many uploads had failed by then.")
+    open_time: Time | None = Field(None, description="When the breaker opened. Absent: it had not.")
+    counted: Count | None = Field(
+        None, description="How many retries they have taken from this upload. Absent: 0."
+    )
+
+
 class StepStatusModel(ApiModel):
     """What has happened to one step in the current run."""
 
@@ -48,6 +60,9 @@ class StepStatusModel(ApiModel):
     outcome: Outcome | None = Field(None, description="The last answer of its service.")
     reason: StepReason | None = Field(None, description="Why the step failed or was cut short, in one word.")
     message: Message | None = Field(None, description="The message of its service.")
+    streak: StreakModel | None = Field(
+        None, description="The last failure, if the step has a breaker and no upload had a good answer since."
+    )
 
 
 class PlannedStep(Step):

@@ -18,6 +18,8 @@ class Config:
     steps: tuple[StepPlan, ...] = ()
     max_in_flight: Mapping[str, int] = field(default_factory=dict)
     """Step to how many uploads may be at its service at once; who comes to such a step is queued."""
+    breaker_after: Mapping[str, int] = field(default_factory=dict)
+    """Step to how many uploads must fail there in a row to open its breaker; who comes there is queued."""
     ready_after: Millis = Millis(10 * MINUTE)
     """How long the storage may take to answer PostprocessingFinished with UploadReady."""
     unanswered_after: Millis = Millis(24 * 60 * MINUTE)
@@ -37,3 +39,7 @@ class Config:
     """How long a release may wait for an earlier upload of the same file; 0 is for releases in any order."""
     ttl_completed: Millis = Millis(10 * MINUTE)
     ttl_failed: Millis = Millis(7 * 24 * 60 * MINUTE)
+
+    def has_queue(self, step: str) -> bool:
+        """Whether an upload waits to be granted the step."""
+        return step in self.max_in_flight or step in self.breaker_after

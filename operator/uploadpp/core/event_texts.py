@@ -48,6 +48,12 @@ def retry_scheduled(step: str, attempt: int, message: str, wait: Millis) -> Noti
     return _warning("RetryScheduled", text)
 
 
+def awaits_recovery(step: str, attempt: int, message: str) -> Notice:
+    """An attempt has failed while the breaker of its step is open."""
+    text = f"{step}: attempt {attempt} failed{_because(message)}; its breaker is open, so it takes no retry"
+    return _warning("AwaitingRecovery", text)
+
+
 def held_exhausted(step: str, attempts: int, message: str) -> Notice:
     """A step has no retries left, and its upload waits for a person."""
     return _warning("Held", f"{_exhausted(step, attempts, message)}; held until it is resumed")

@@ -7,7 +7,7 @@ the reader's question (`core.replay`), not the machine's.
 from dataclasses import dataclass, field
 
 from uploadpp.core.commands import Mark
-from uploadpp.core.model import Control, FileInfo, Origin
+from uploadpp.core.model import Control, FileInfo, Origin, Streak
 from uploadpp.core.plan_text import Planned
 
 
@@ -43,13 +43,15 @@ class BytesReceived:
 class StepFinished:
     """A step service has answered. `outcome` is its word, unchecked.
 
-    `scanned` says whether its result proves that a scan was done.
+    `scanned` says whether its result proves that a scan was done. `streak` is that of the step if the answer
+    is a failure; None where the step has no breaker.
     """
 
     step: str
     outcome: str
     message: str = ""
     scanned: bool = False
+    streak: Streak | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,14 @@ class Published:
 
     It proves that something was begun, never how a step has ended (invariant 2.9).
     `sequence` is its position, which later answers are compared with; `planned` is the plan that
-    it was published by, which events of earlier versions do not tell.
+    it was published by, which events of earlier versions do not tell. `streak` is that of the step if a
+    time-out had led to it.
     """
 
     mark: Mark
     sequence: int
     planned: Planned | None = None
+    streak: Streak | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +138,31 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """The time `wake_at` returned has come."""
+    """The time `wake_at` returned has come. `streak` is that of the step if it has not answered until now."""
+
+    streak: Streak | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
     """A slot at the step the upload is queued for is free, and it is this upload's turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerOpened:
+    """The breaker of a step has opened: the upload is part of the streak, or waits; `why` is for people."""
+
+    step: str
+    streak: Streak
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StreakEnded:
+    """A step has given a good answer to some upload. `opened` says whether the breaker had been open."""
+
+    step: str
+    opened: bool = False
 
 
 Input = (
@@ -156,6 +179,8 @@ Input = (
     | Absent
     | Tick
     | Granted
+    | BreakerOpened
+    | StreakEnded
     | Follows
     | Foremost
 )

@@ -13,6 +13,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.decision import AnyDecision, Decision, UnknownDecision, ignore
 from uploadpp.core.inputs import (
     Absent,
+    BreakerOpened,
     BytesReceived,
     CleanUpload,
     FinishedElsewhere,
@@ -26,6 +27,7 @@ from uploadpp.core.inputs import (
     SpecChanged,
     StartedElsewhere,
     StepFinished,
+    StreakEnded,
     Tick,
     UploadReady,
 )
@@ -39,6 +41,7 @@ from uploadpp.core.rules import (
     elsewhere,
     order,
     own_events,
+    recovery,
     timers,
 )
 from uploadpp.core.states import ENDED, IN_STEP, UNHEARD, Ignored, Stage
@@ -102,7 +105,7 @@ TABLE: tuple[Row, ...] = (
     _row(CleanUpload, ACTIVE, answers.clean, {Stage.CLEANED}),
     _row(Resume, ALL, control.resume, BEGUN),
     _row(SpecChanged, ALL, control.spec_changed, BEGUN | {Stage.CANCELLED}),
-    _row(Published, ALL, own_events.published, AFTER_FAILURE - WAITING),
+    _row(Published, ALL, own_events.published, AFTER_FAILURE - WAITING | {Stage.QUEUED, Stage.SUSPENDED}),
     _row(StartedElsewhere, elsewhere.STARTABLE, elsewhere.started_elsewhere, {Stage.RUNNING}),
     _row(RetriedElsewhere, {Stage.BACKING_OFF}, elsewhere.retried_elsewhere),
     _row(
@@ -113,6 +116,8 @@ TABLE: tuple[Row, ...] = (
     ),
     _row(Absent, absence.ASKED_ABOUT, absence.absent, {Stage.GONE}),
     _row(Granted, {Stage.QUEUED}, admission.granted, STARTED - {Stage.QUEUED} | {Stage.AWAITING_READY}),
+    _row(BreakerOpened, IN_STEP, recovery.breaker_opened, {Stage.QUEUED, Stage.SUSPENDED}),
+    _row(StreakEnded, IN_STEP, recovery.streak_ended),
     _row(Follows, IN_STEP | {Stage.PENDING}, order.follows),
     _row(Foremost, {Stage.AWAITING_TURN}, order.foremost, {Stage.AWAITING_READY, Stage.SUSPENDED}),
     _row(Tick, {Stage.RUNNING}, timers.check_running, AFTER_FAILURE),

@@ -147,6 +147,21 @@ class StepPlan:
         return step.state is StepState.FAILED and not self.ends_with(step.reason)
 
 
+class Streak(NamedTuple):
+    """The failures of a step since its last good answer, as of the last one of an upload (`core.breaker`)."""
+
+    since: Millis
+    """The first failure of the streak."""
+    last: Millis
+    """The failure of this upload."""
+    uploads: int
+    """How many uploads are part of the streak."""
+    opened_at: Millis | None = None
+    """When the breaker opened; None while it had not."""
+    counted: int = 0
+    """How many retries the streak has taken from this upload."""
+
+
 class StepStatus(NamedTuple):
     """What has happened to one step in this run (`status.steps[]`)."""
 
@@ -158,6 +173,7 @@ class StepStatus(NamedTuple):
     outcome: str = ""
     reason: StepReason | None = None
     message: str = ""
+    streak: Streak | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

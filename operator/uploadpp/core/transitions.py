@@ -6,6 +6,7 @@ Each takes a state and returns a Decision; none of them asks which input caused 
 from typing import Any
 
 from uploadpp.core import event_texts
+from uploadpp.core.breaker import given_back, noted
 from uploadpp.core.commands import (
     Finish,
     Kind,
@@ -17,7 +18,16 @@ from uploadpp.core.commands import (
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve, evolved
-from uploadpp.core.model import DELAY_STEP, FINISHED_STEP, MAX_MESSAGE, FileOrder, Millis, StepStatus, Upload
+from uploadpp.core.model import (
+    DELAY_STEP,
+    FINISHED_STEP,
+    MAX_MESSAGE,
+    FileOrder,
+    Millis,
+    StepStatus,
+    Streak,
+    Upload,
+)
 from uploadpp.core.retry import backoff
 from uploadpp.core.states import (
     ENDED,
@@ -126,8 +136,8 @@ def left_out(upload: Upload, index: int) -> StepStatus:
 
 
 def approach(upload: Upload, index: int, now: Millis, config: Config) -> Decision:
-    """Go to a step, into its queue first if its places are limited."""
-    if upload.plan[index].name in config.max_in_flight:
+    """Go to a step, into its queue first if it has one."""
+    if config.has_queue(upload.plan[index].name):
         return queue(upload, index, now)
     return begin_step(upload, index, now, config)
 
@@ -154,6 +164,7 @@ def start_step(upload: Upload, index: int, now: Millis) -> Decision:
         attempts=before.attempts + 1,
         retries=before.retries,
         started_at=now,
+        streak=before.streak,
     )
     mark = Mark(Kind.START, upload.received_at, upload.run, status.attempts, plan.name, upload.observed_token)
     delaying = plan.name == DELAY_STEP
@@ -188,6 +199,7 @@ def end_step(
         outcome=outcome,
         reason=reason,
         message=message[:MAX_MESSAGE],
+        streak=None if state is StepState.SUCCEEDED else upload.step.streak,
     )
     return upload.with_step(upload.cursor, ended)
 
@@ -208,11 +220,16 @@ def back_off(
     *,
     reason: StepReason | None = None,
     message: str = "",
+    streak: Streak | None = None,
 ) -> Decision:
     """The current attempt failed: wait and try again, or apply `onExhausted`."""
+    if streak is not None and streak.opened_at is not None:
+        return await_recovery(upload, now, streak, reason=reason, message=message)
     plan, step = upload.plan[upload.cursor], upload.step
     failures = step.retries + 1
     if failures > plan.max_retries:
+        if streak is not None:
+            upload = upload.with_step(upload.cursor, evolve(step, streak=noted(step, streak, counts=False)))
         return exhausted(upload, now, config, reason=reason or StepReason.RETRIES_EXHAUSTED, message=message)
     wait = backoff(failures, plan.backoff, plan.max_backoff)
     failed = evolve(
@@ -223,6 +240,7 @@ def back_off(
         outcome=Outcome.RETRY,
         reason=reason,
         message=message[:MAX_MESSAGE],
+        streak=noted(step, streak, counts=True),
     )
     waiting = enter(
         upload,
@@ -234,6 +252,29 @@ def back_off(
     mark = Mark(Kind.RETRY, upload.received_at, upload.run, step.attempts, plan.name)
     notice = event_texts.retry_scheduled(plan.name, step.attempts, message, wait)
     return Decision(waiting, (RetryNotice(mark, failures, wait),), (notice,))
+
+
+def await_recovery(
+    upload: Upload, now: Millis, streak: Streak, *, reason: StepReason | None, message: str
+) -> Decision:
+    """The attempt failed while the breaker of its step is open: queue again, and take no retry for it."""
+    plan, before = upload.plan[upload.cursor], upload.step
+    kept = noted(before, streak, counts=False)
+    failed = evolve(
+        before,
+        state=StepState.WAITING,
+        finished_at=now,
+        outcome=Outcome.RETRY,
+        reason=reason,
+        message=message[:MAX_MESSAGE],
+        streak=kept,
+    )
+    steps = upload.steps_with(upload.cursor, given_back(failed))
+    suspended = upload.control.desired is DesiredState.SUSPENDED
+    waiting = enter(upload, Stage.SUSPENDED if suspended else Stage.QUEUED, now, steps=steps)
+    mark = Mark(Kind.RETRY, upload.received_at, upload.run, before.attempts, plan.name)
+    notice = event_texts.awaits_recovery(plan.name, before.attempts, message)
+    return Decision(waiting, (RetryNotice(mark, waiting.step.retries, plan.backoff),), (notice,))
 
 
 def exhausted(upload: Upload, now: Millis, config: Config, *, reason: StepReason, message: str) -> Decision:

@@ -131,6 +131,7 @@ def core_config(settings: Settings) -> Config:
     return Config(
         steps=steps,
         max_in_flight={n: own.maxInFlight for n, own in settings.step_settings.items() if own.maxInFlight},
+        breaker_after={n: own.breakerAfter for n, own in settings.step_settings.items() if own.breakerAfter},
         ready_after=Millis(settings.ready_after),
         unanswered_after=Millis(settings.unanswered_after),
         order_timeout=Millis(settings.order_timeout),

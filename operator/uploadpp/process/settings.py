@@ -31,7 +31,7 @@ from uploadpp.process.setting_types import (
     read_duration,
     read_list,
 )
-from uploadpp.process.step_settings import StepSettings
+from uploadpp.process.step_settings import StepSettings, check_queues
 from uploadpp.wire.addresses import check_addresses
 from uploadpp.wire.legacy_consumers import LegacyConsumer, OnLegacyService
 from uploadpp.wire.stream import StartFrom
@@ -124,7 +124,7 @@ class Settings(BaseModel):
         "UPLOADPP_STEP_SETTINGS",
         default={},
         description="JSON: step name to timeoutSeconds, stallAfterSeconds, maxRetries, backoffSeconds, "
-        "maxBackoffSeconds, onExhausted, maxInFlight, maxFilesize, onTooLarge, requireResult.",
+        "maxBackoffSeconds, onExhausted, maxInFlight, maxFilesize, onTooLarge, requireResult, breakerAfter.",
     )
     ready_after: Duration = env(
         "UPLOADPP_READY_AFTER",
@@ -375,16 +375,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _check_limits(self) -> "Settings":
-        for name, own in self.step_settings.items():
-            if own.maxInFlight is None:
-                continue
-            if name == DELAY_STEP:
-                raise ValueError(f"step_settings: {DELAY_STEP!r} cannot have maxInFlight: it has no service")
-            if own.maxInFlight < self.shards:
-                raise ValueError(
-                    f"step_settings: maxInFlight of {name!r} is divided among {self.shards} shards, "
-                    f"so it must be at least {self.shards}"
-                )
+        check_queues(self.step_settings, self.shards)
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,10 @@
 """The settings of one step."""
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel, ConfigDict, Field
 
+from uploadpp.core.model import DELAY_STEP
 from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
 
 MAX_INT32, MAX_INT64 = 2**31 - 1, 2**63 - 1
@@ -22,3 +25,21 @@ class StepSettings(BaseModel):
     maxFilesize: int | None = Field(None, ge=1, le=MAX_INT64)  # noqa: N815
     onTooLarge: OnTooLarge | None = None  # noqa: N815
     requireResult: RequiredResult | None = None  # noqa: N815
+    breakerAfter: int | None = Field(None, ge=1, le=MAX_INT32)  # noqa: N815
+
+
+def check_queues(steps: Mapping[str, StepSettings], shards: int) -> None:
+    """Check the settings that make uploads wait for a step.
+
+    Raises:
+        ValueError: the step has no service, or not a slot for each shard.
+    """
+    for name, own in steps.items():
+        for setting in ("maxInFlight", "breakerAfter"):
+            if name == DELAY_STEP and getattr(own, setting) is not None:
+                raise ValueError(f"step_settings: {DELAY_STEP!r} cannot have {setting}: it has no service")
+        if own.maxInFlight is not None and own.maxInFlight < shards:
+            raise ValueError(
+                f"step_settings: maxInFlight of {name!r} is divided among {shards} shards, "
+                f"so it must be at least {shards}"
+            )

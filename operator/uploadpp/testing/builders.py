@@ -11,6 +11,7 @@ from uploadpp.core.decision import AnyDecision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
     Absent,
+    BreakerOpened,
     BytesReceived,
     CleanUpload,
     Follows,
@@ -21,6 +22,7 @@ from uploadpp.core.inputs import (
     Resume,
     SpecChanged,
     StepFinished,
+    StreakEnded,
     Tick,
     UploadReady,
 )
@@ -92,6 +94,18 @@ def arrival(url: str = URL, *, user: str = USER, expires_at: Millis | None = Non
     return BytesReceived(origin, FileInfo(filename="plan.pdf", filesize=48_213))
 
 
+NOT_FROM_THE_LOG = (
+    Tick,
+    SpecChanged,
+    Granted,
+    Absent,
+    Follows,
+    Foremost,
+    BreakerOpened,
+    StreakEnded,
+)
+
+
 class UploadScenario:
     """One upload under one configuration.
 
@@ -135,7 +149,7 @@ class UploadScenario:
     def tell(self, event: Input, *, after: Millis = SECOND) -> AnyDecision:
         """Something happens: from the log, from a person, or a timer."""
         self.now = Millis(self.now + after)
-        if isinstance(event, Tick | SpecChanged | Granted | Absent | Follows | Foremost):
+        if isinstance(event, NOT_FROM_THE_LOG):
             decision = decide(self.state, self.upload_id, event, self.now, self.config)
         else:
             self.sequence += 1

@@ -37,14 +37,14 @@ def step_finished(upload: Upload, answer: StepFinished, now: Millis, config: Con
         return act(upload, answer, now, config)
     word = clean_text(answer.outcome, MAX_WORD)
     notice = event_texts.invalid_outcome(answer.step, word)
-    decision = back_off(upload, now, config, message=notice.message)
+    decision = back_off(upload, now, config, message=notice.message, streak=answer.streak)
     return evolve(decision, notices=(notice, *decision.notices))
 
 
 def _continue(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
     if _lacks_scan(upload.plan[upload.cursor], answer):
         notice = event_texts.no_scan_result(answer.step)
-        decision = back_off(upload, now, config, message=notice.message)
+        decision = back_off(upload, now, config, message=notice.message, streak=answer.streak)
         return evolve(decision, notices=(notice, *decision.notices))
     done = end_step(upload, StepState.SUCCEEDED, now, outcome=Outcome.CONTINUE, message=answer.message)
     return proceed(done, upload.cursor + 1, now, config)
@@ -55,7 +55,7 @@ def _lacks_scan(plan: StepPlan, answer: StepFinished) -> bool:
 
 
 def _retry(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
-    return back_off(upload, now, config, message=answer.message)
+    return back_off(upload, now, config, message=answer.message, streak=answer.streak)
 
 
 def _reject(upload: Upload, answer: StepFinished, now: Millis, config: Config) -> Decision:
@@ -113,7 +113,8 @@ def _after_timeout(upload: Upload, answer: StepFinished, now: Millis, config: Co
     if not rejects and (answer.outcome != Outcome.CONTINUE or _lacks_scan(upload.plan[index], answer)):
         return None
     step = upload.steps[index]
-    if step.state not in {StepState.HELD, StepState.FAILED}:  # the retry that was planned is not needed
+    was_counted = step.streak is None or step.streak.counted > 0
+    if was_counted and step.state not in {StepState.HELD, StepState.FAILED}:  # the retry is not needed
         step = evolve(step, retries=max(step.retries - 1, 0))
         upload = upload.with_step(index, step)
     if rejects:

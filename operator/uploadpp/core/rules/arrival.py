@@ -84,7 +84,7 @@ def fresh_url(upload: Upload, arrived: BytesReceived, now: Millis, config: Confi
     renewed = with_later_url(upload, arrived)
     if renewed is upload:
         return ignore(upload, Ignored.DUPLICATE, "BytesReceived brought the URL that needs renewal")
-    has_lost_its_place = upload.stalled_at is not None and upload.current_step in config.max_in_flight
+    has_lost_its_place = upload.stalled_at is not None and config.has_queue(upload.current_step)
     if has_lost_its_place:
         return queue(renewed, upload.cursor, now)
     if upload.control.desired is DesiredState.SUSPENDED or upload.cursor == len(upload.plan):

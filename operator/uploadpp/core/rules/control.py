@@ -137,7 +137,7 @@ def _towards_desired(upload: Upload, now: Millis, config: Config) -> Decision:
         return proceed(upload, upload.cursor, now, config)
     if upload.stage is Stage.QUEUED:
         suspended = upload.control.desired is DesiredState.SUSPENDED
-        if suspended or upload.current_step not in config.max_in_flight:  # as before a change of settings
+        if suspended or not config.has_queue(upload.current_step):  # as before a change of settings
             return proceed(upload, upload.cursor, now, config)
     if upload.stage is Stage.AWAITING_TURN:
         suspended = upload.control.desired is DesiredState.SUSPENDED

@@ -14,7 +14,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Foremost, Granted, Published, SpecChanged
-from uploadpp.core.model import FINISHED_STEP, Millis, Upload
+from uploadpp.core.model import FINISHED_STEP, Millis, Streak, Upload
 from uploadpp.core.rules.admission import granted
 from uploadpp.core.rules.control import spec_changed
 from uploadpp.core.rules.order import foremost
@@ -138,7 +138,7 @@ def _caught_up(upload: Upload, event: Published, now: Millis, config: Config) ->
     index = len(names) if at_end else names.index(mark.detail)
     if mark.run == upload.run and not _is_ahead(upload, mark, index):
         return None
-    caused = _cause(upload, mark, now, config)
+    caused = _cause(upload, mark, now, config, event.streak)
     if caused is not None:
         return Decision(caused)
     base = upload
@@ -151,29 +151,31 @@ def _caught_up(upload: Upload, event: Published, now: Millis, config: Config) ->
         return _over(base, mark, now)
     if index != base.cursor:
         base = _left(base, index, now)
-    return Decision(_moved(base, mark, index, now, config))
+    return Decision(_moved(base, event, index, now, config))
 
 
-def _cause(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | None:
+def _cause(upload: Upload, mark: Mark, now: Millis, config: Config, streak: Streak | None) -> Upload | None:
     """The state after the timer, request in the spec or grant that led to `mark`, if one of them does.
 
     A person may have suspended or cancelled the upload since, when nobody was there to see it. That hides
     what had led to the event: without this, a `delay` that was over would count as never passed.
     """
-    caused = _explained(upload, mark, now, config)
+    caused = _explained(upload, mark, now, config, streak)
     if caused is None and upload.control.desired is not DesiredState.ACTIVE:
         before = evolve(upload, control=evolve(upload.control, desired=DesiredState.ACTIVE))
-        caused = _explained(before, mark, now, config)
+        caused = _explained(before, mark, now, config, streak)
         if caused is not None:  # the edit itself is still to be looked at
             seen = upload.observed_generation
             caused = evolve(caused, control=upload.control, observed_generation=seen)
     return caused
 
 
-def _explained(upload: Upload, mark: Mark, now: Millis, config: Config) -> Upload | None:
+def _explained(
+    upload: Upload, mark: Mark, now: Millis, config: Config, streak: Streak | None
+) -> Upload | None:
     """The same, by the spec as it stands."""
     due = wake_at(upload, config)
-    rung = _rung(upload, now, config)
+    rung = _rung(upload, now, config, streak)
     wished = spec_changed(upload, SpecChanged(upload.control), now, config)
     early = due is None or now < due
     for each in (wished, rung) if early else (rung, wished):
@@ -193,12 +195,13 @@ def _placed(decision: Decision, now: Millis, config: Config) -> Decision:
     return decision
 
 
-def _rung(upload: Upload, now: Millis, config: Config) -> Decision:
+def _rung(upload: Upload, now: Millis, config: Config, streak: Streak | None) -> Decision:
     """What timers do, up to the first that publishes something."""
-    decision = fire(upload, now, config)
+    decision = fire(upload, now, config, streak)
     if decision.commands:
         return decision
-    return fire(decision.upload, now, config)  # the report of a stall publishes nothing; a timeout does
+    # The report of a stall publishes nothing; a timeout does.
+    return fire(decision.upload, now, config, streak)
 
 
 def _is_ahead(upload: Upload, mark: Mark, index: int) -> bool:
@@ -268,12 +271,13 @@ def _over(upload: Upload, mark: Mark, now: Millis) -> Decision:
     return evolve(told, commands=(), notices=notices)
 
 
-def _moved(upload: Upload, mark: Mark, index: int, now: Millis, config: Config) -> Upload:
+def _moved(upload: Upload, event: Published, index: int, now: Millis, config: Config) -> Upload:
+    mark = event.mark
     if mark.kind is Kind.RETRY:
         # A retry beyond the last one proves that somebody had resumed the step and renewed its budget.
         left = min(upload.step.retries, upload.plan[index].max_retries - 1)
         renewed = upload.with_step(index, evolve(upload.step, retries=left))
-        return back_off(renewed, now, config, reason=StepReason.TIMED_OUT).upload
+        return back_off(renewed, now, config, reason=StepReason.TIMED_OUT, streak=event.streak).upload
     if mark.kind is Kind.RESTART:
         return request_url(evolve(upload, cursor=index, url_requests=mark.number - 1), now).upload
     before = evolve(upload.steps[index], attempts=mark.number - 1)

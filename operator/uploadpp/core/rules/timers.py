@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 from uploadpp.core import event_texts
+from uploadpp.core.breaker import noted
 from uploadpp.core.commands import Notice
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Tick
-from uploadpp.core.model import Millis, Upload
+from uploadpp.core.model import Millis, Streak, Upload
 from uploadpp.core.rules.order import waited_long_enough
 from uploadpp.core.states import Ignored, Outcome, Stage, StepReason, StepState
 from uploadpp.core.transitions import (
@@ -46,23 +47,26 @@ def wake_at(upload: Upload, config: Config) -> Millis | None:
 _UNTIL_NEXT_ATTEMPT = frozenset({Stage.DELAYING, Stage.BACKING_OFF, Stage.RELEASE_BACKING_OFF})
 
 
-def fire(upload: Upload, now: Millis, config: Config) -> Decision:
+def fire(upload: Upload, now: Millis, config: Config, streak: Streak | None = None) -> Decision:
     """What the upload's timer does once it is due; nothing when it has none."""
     rule = RULES.get(upload.stage)
     due = wake_at(upload, config)
     if rule is None or due is None:
         return _not_due(upload)
-    return rule(upload, Tick(), Millis(max(now, due)), config)
+    return rule(upload, Tick(streak), Millis(max(now, due)), config)
 
 
 def check_running(upload: Upload, tick: Tick, now: Millis, config: Config) -> Decision:
     """A step that does not answer is reported, and with a timeout of its own retried (F21)."""
-    del tick
     plan, started = upload.plan[upload.cursor], upload.step.started_at or upload.since
     if plan.timeout and now >= started + plan.timeout:
         text = f"no answer within {plan.timeout / 1000:g} s"
-        return back_off(upload, now, config, reason=StepReason.TIMED_OUT, message=text)
+        streak = tick.streak
+        return back_off(upload, now, config, reason=StepReason.TIMED_OUT, message=text, streak=streak)
     if upload.stalled_at is None and now >= started + plan.stall_after:
+        if tick.streak is not None:
+            silent = evolve(upload.step, streak=noted(upload.step, tick.streak, counts=False))
+            upload = upload.with_step(upload.cursor, silent)
         return _stall(upload, now, event_texts.step_stalled(plan.name, Millis(now - started)))
     return _not_due(upload)
 
