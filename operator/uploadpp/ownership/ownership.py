@@ -131,6 +131,12 @@ class Ownership:
         return f"{trace_of(tracked.upload).id:032x}" if tracked is not None else ""
 
     @property
+    def open_breakers(self) -> Iterable[str]:
+        """The steps whose breakers are open."""
+        breakers = self._components.admission.breakers
+        return breakers.are_open() if breakers is not None else ()
+
+    @property
     def uploads(self) -> list[Upload]:
         """What is in memory of the uploads of this shard."""
         return [tracked.upload for tracked in self._uploads.in_memory]
@@ -225,6 +231,10 @@ class Ownership:
         components.applier.act()
         self._legacy.go_on(self._reader if self._shard.index == 0 else None)
         components.handler.reconcile_all()
+        breakers = components.admission.breakers
+        if breakers is not None:
+            breakers.open(components.admission.queued)
+            components.applier.look_at_breakers()
         components.admission.open(components.applier.on_granted)
         components.lines.open(components.applier.on_order)
         for tracked in components.uploads.in_memory:
@@ -242,6 +252,8 @@ class Ownership:
             components.unserved_steps.run(),
         )
         self._volition = [self._spawn(each) for each in own]
+        if breakers is not None:
+            self._volition.append(self._spawn(breakers.run(components.applier.look_at_breakers)))
         self._volition.append(self._spawn(components.timers.run(self._on_tick)))
         self._spawn(components.publisher.run_resends())
         self._recording.append(self._spawn(self._acknowledge()))

@@ -18,6 +18,7 @@ from uploadpp.ownership.dependencies import Dependencies
 from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.admission import StepAdmission
 from uploadpp.pipeline.applier import Applier
+from uploadpp.pipeline.breakers import Breakers
 from uploadpp.pipeline.checkpoint import Checkpoint, Records, ResourceEncoder
 from uploadpp.pipeline.faults import Faults
 from uploadpp.pipeline.fence import Fence
@@ -98,8 +99,9 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
     # What is called back, and what only holds state.
     fence = Fence(lease, deps.monotonic)
     publisher = Publisher(deps.client, fence.pass_through, hearing.may_resend)
-    admission = StepAdmission(deps.config, shard, metrics)
-    limited = admission if deps.config.max_in_flight else None
+    breakers = Breakers(deps.config, metrics, deps.clock, news) if deps.config.breaker_after else None
+    admission = StepAdmission(deps.config, shard, metrics, breakers)
+    limited = admission if deps.config.max_in_flight or breakers is not None else None
     lines = FileLines()
     ordered = lines if deps.config.order_timeout else None
     faults = Faults(metrics, deps.events.post, limited.gave_up if limited is not None else None)

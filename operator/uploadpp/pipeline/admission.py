@@ -1,10 +1,11 @@
-"""Grants slots at steps with `maxInFlight` to the uploads of one shard (docs/adr/0010).
+"""Grants slots at steps with `maxInFlight`, or with a breaker, to the uploads of one shard (docs/adr/0010).
 
 Who holds a slot is computed from the stage of each upload, after every change of it: no counter can go
 wrong, and nothing has to survive a crash.
 """
 
 import logging
+import sys
 from collections.abc import Callable
 
 import orjson
@@ -15,19 +16,29 @@ from uploadpp.core.model import Upload
 from uploadpp.core.sharding import Shard
 from uploadpp.core.slots import Slots, holds_slot, share_of
 from uploadpp.core.states import Stage
+from uploadpp.pipeline.breakers import Breakers
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 
-class StepAdmission:
-    """The queues of all limited steps of one shard."""
+UNLIMITED = sys.maxsize
 
-    def __init__(self, config: Config, shard: Shard, metrics: Metrics) -> None:
-        self._slots: dict[str, Slots[TrackedUpload]] = {
+
+class StepAdmission:
+    """The queues of all steps of one shard that have one."""
+
+    def __init__(
+        self, config: Config, shard: Shard, metrics: Metrics, breakers: Breakers | None = None
+    ) -> None:
+        """`breakers` is None where no step has one."""
+        self._limited: dict[str, Slots[TrackedUpload]] = {
             step: Slots(share_of(limit, shard)) for step, limit in config.max_in_flight.items()
         }
+        others = [step for step in config.breaker_after if step not in self._limited]
+        self._slots = {**self._limited, **{step: Slots(UNLIMITED) for step in others}}
+        self.breakers = breakers
         self._metrics = metrics
         self._at: dict[TrackedUpload, tuple[str, str]] = {}
         self._came: list[TrackedUpload] = []
@@ -38,14 +49,16 @@ class StepAdmission:
     def open(self, grant: Callable[[TrackedUpload], None]) -> None:
         """Grant slots by `grant` from now on: the log is read, and edited resources were looked at."""
         self._grant = grant
-        for step, slots in self._slots.items():
+        for step, slots in self._limited.items():
             self._metrics.slots.labels(step).inc(slots.limit)
         self.grant()
 
     def close(self) -> None:
         """Grant nothing any more."""
+        if self.breakers is not None:
+            self.breakers.close()
         if self._grant is not None:
-            for step, slots in self._slots.items():
+            for step, slots in self._limited.items():
                 self._metrics.slots.labels(step).dec(slots.limit)
         self._grant = None
 
@@ -65,7 +78,9 @@ class StepAdmission:
         if not waits:
             slots.hold(tracked, user)
         else:
-            slots.wait(tracked, user, (upload.received_at,))
+            breakers = self.breakers
+            order = breakers.place(step, upload) if breakers is not None else (upload.received_at,)
+            slots.wait(tracked, user, order)
             if not upload.message:
                 self._came.append(tracked)
 
@@ -74,6 +89,11 @@ class StepAdmission:
         known = self._at.pop(tracked, None)
         if known is not None:
             self._slots[known[0]].leave(tracked)
+
+    def queued(self, step: str) -> list[TrackedUpload]:
+        """The uploads that are queued for a step."""
+        here = [tracked for tracked, (at, _) in self._at.items() if at == step]
+        return [tracked for tracked in here if tracked.upload.stage is Stage.QUEUED]
 
     def gave_up(self, tracked: TrackedUpload) -> None:
         """Free the slot of an upload on which our own code failed: it may never leave its step."""
@@ -90,7 +110,7 @@ class StepAdmission:
         self._granting = True
         try:
             for step, slots in self._slots.items():
-                while (grant := self._grant) is not None and (tracked := slots.grant()) is not None:
+                while (grant := self._grant) is not None and (tracked := self._next(step, slots)) is not None:
                     since = tracked.upload.since
                     try:
                         grant(tracked)
@@ -109,25 +129,34 @@ class StepAdmission:
         finally:
             self._granting = False
 
+    def _next(self, step: str, slots: Slots[TrackedUpload]) -> TrackedUpload | None:
+        """Who is granted the step now; None when nobody is."""
+        if self.breakers is not None and self.breakers.holds_back(step, slots.used):
+            return None
+        return slots.grant()
+
     def _show(self, step: str, slots: Slots[TrackedUpload]) -> None:
-        used = slots.used
+        used = slots.used if step in self._limited else 0
         if used != self._shown[step]:
             self._metrics.slots_used.labels(step).inc(used - self._shown[step])
             self._shown[step] = used
 
     def _tell(self) -> None:
-        """Say how long the queue is; that goes into the next write, and is worth none of its own."""
+        """Say why the upload waits; that goes into the next write, and is worth none of its own."""
         for tracked in self._came:
             upload = tracked.upload
             if upload.stage is Stage.QUEUED and not upload.message and tracked in self._at:
-                slots = self._slots[upload.current_step]
-                others = slots.waiting - 1
-                queued = (
-                    f"{_counted(others, 'other upload')} {'was' if others == 1 else 'were'} queued before"
-                )
-                text = f"{_counted(slots.limit, 'slot')}, {queued}"
-                tracked.upload = evolve(upload, message=text)
+                tracked.upload = evolve(upload, message=self._why(upload.current_step))
         self._came.clear()
+
+    def _why(self, step: str) -> str:
+        unwell = self.breakers.why(step) if self.breakers is not None else ""
+        if unwell or step not in self._limited:
+            return unwell
+        slots = self._slots[step]
+        others = slots.waiting - 1
+        queued = f"{_counted(others, 'other upload')} {'was' if others == 1 else 'were'} queued before"
+        return f"{_counted(slots.limit, 'slot')}, {queued}"
 
 
 def user_of(upload: Upload) -> str:

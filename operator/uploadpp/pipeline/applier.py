@@ -14,7 +14,17 @@ from secrets import token_bytes
 from uploadpp.core.commands import Command, Mark
 from uploadpp.core.decision import AnyDecision, Decision
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import BytesReceived, Follows, Foremost, Granted, Input, Published, Resume, Tick
+from uploadpp.core.inputs import (
+    BytesReceived,
+    Follows,
+    Foremost,
+    Granted,
+    Input,
+    Published,
+    Resume,
+    StepFinished,
+    Tick,
+)
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis
 from uploadpp.core.naming import resource_name
@@ -63,6 +73,7 @@ class Applier:
         self._tracing = shared.tracing
         self._uploads = uploads
         self._admission = admission
+        self._breakers = admission.breakers if admission is not None else None
         self._lines = lines
         self._lifecycle = lifecycle
         self._outbox = Outbox(bus, shared.metrics, self.published, self._refused, self._misplaced)
@@ -140,9 +151,14 @@ class Applier:
             and (tracked is None or not tracked.upload.run)
         ):
             event = self._lines.announced(event, sequence, timestamp)
-        at = Position(self._acks.stream, sequence)
-        decision = apply(tracked.upload if tracked else None, upload_id, event, at, timestamp, self._config)
+        at, upload = Position(self._acks.stream, sequence), tracked.upload if tracked else None
+        if self._breakers is not None:
+            event = self._breakers.informed(event, upload, timestamp, live=not self.replaying)
+        decision = apply(upload, upload_id, event, at, timestamp, self._config)
         tracked = self._carry_out(tracked, upload_id, event, decision, timestamp, message)
+        if self._breakers is not None and self.replaying and isinstance(event, StepFinished) and tracked:
+            self._breakers.read_again(tracked.upload, event.step, timestamp)
+            self.look_at_breakers(message)
         if tracked is not None:
             for each in said_before:
                 tracked.defer_ack(each)
@@ -153,6 +169,8 @@ class Applier:
     def on_input(self, tracked: TrackedUpload, event: Input) -> None:
         """Something that does not come from the log: a timer, or a person."""
         now = self._clock()
+        if self._breakers is not None:
+            event = self._breakers.informed(event, tracked.upload, now, live=True)
         decision = decide(tracked.upload, tracked.upload.id, event, now, self._config)
         self._carry_out(tracked, tracked.upload.id, event, decision, now, None)
 
@@ -181,6 +199,19 @@ class Applier:
         """Another upload of the file is now released before this one, or none."""
         with self._faults.isolated(tracked):
             self.on_input(tracked, event)
+
+    def look_at_breakers(self, message: PendingMessage | None = None) -> None:
+        """Tell uploads what breakers have come to, because of a message or not; a probe may be due."""
+        if self._breakers is None or self._admission is None:
+            return
+        if self._breakers.doubtful:
+            self._admission.grant()  # who goes on now need not be told
+            for tracked, event in self._breakers.take(self._admission.queued):
+                with self._faults.isolated(tracked):
+                    now = self._clock()
+                    decision = decide(tracked.upload, tracked.upload.id, event, now, self._config)
+                    self._carry_out(tracked, tracked.upload.id, event, decision, now, message)
+        self._admission.grant()
 
     def adopt(self, tracked: TrackedUpload) -> None:
         """Take an upload into memory."""
@@ -225,13 +256,15 @@ class Applier:
             return None
         if message is not None:
             tracked.defer_ack(message)
-        self._let_others_go_on()
+        self._let_others_go_on(message)
         self._uploads.record(tracked)
         return tracked
 
-    def _let_others_go_on(self) -> None:
+    def _let_others_go_on(self, message: PendingMessage | None) -> None:
         """A slot may be free now, and another upload of the file may be the first."""
-        if self._admission is not None:
+        if self._breakers is not None and self._breakers.doubtful:
+            self.look_at_breakers(message)
+        elif self._admission is not None:
             self._admission.grant()
         if self._lines is not None and self._lines.doubtful:
             self._lines.settle()
@@ -248,6 +281,8 @@ class Applier:
         tracked.version += 1
         tracked.notices += decision.notices
         self._uploads.schedule(tracked)
+        if self._breakers is not None:
+            self._breakers.moved(tracked, before, live=not self.replaying)
         if self._admission is not None:
             self._admission.moved(tracked)
         if self._lines is not None:

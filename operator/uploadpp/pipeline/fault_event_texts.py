@@ -45,6 +45,18 @@ def uploads_not_recorded(reason: str, error: Exception) -> Notice:
     return _warning("UploadsNotRecorded", f"uploads continue, but cannot be recorded ({reason}): {error}")
 
 
+def breaker_opened(step: str, uploads: int) -> Notice:
+    """So many uploads have failed at a step in a row."""
+    failed = f"{uploads} upload{'' if uploads == 1 else 's'} failed at step {step} in a row"
+    text = f"{failed}; uploads are queued and keep their retries until a probe gets a good answer"
+    return _warning("BreakerOpened", text)
+
+
+def breaker_closed(step: str) -> Notice:
+    """A step is well again."""
+    return Notice(NoticeType.NORMAL, "BreakerClosed", f"step {step} is well again; queued uploads continue")
+
+
 def legacy_service_runs(what: str) -> Notice:
     """The legacy service drives the stream as well; `what` says what follows from it."""
     return _warning("LegacyServiceRuns", f"{what}; {LEGACY_ADVICE}")

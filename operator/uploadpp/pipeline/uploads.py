@@ -44,12 +44,13 @@ class Uploads:
         lines: FileLines | None,
         lifecycle: Lifecycle,
     ) -> None:
-        """`admission` is None where no step has a limit, `lines` where releases happen in any order."""
+        """`admission` is None where no step has a queue, `lines` where releases happen in any order."""
         self._config = shared.config
         self._acks = shared.acks
         self._timers = shared.timers
         self._metrics = shared.metrics
         self._admission = admission
+        self._breakers = admission.breakers if admission is not None else None
         self._lines = lines
         self._lifecycle = lifecycle
         self._by_id: dict[str, TrackedUpload] = {}
@@ -79,6 +80,8 @@ class Uploads:
         self._metrics.moved(None, tracked.upload)
         if self._lines is not None:
             self._lines.add(tracked)
+        if self._breakers is not None:
+            self._breakers.moved(tracked)
         if self._admission is not None:
             self._admission.moved(tracked)
 
@@ -112,6 +115,8 @@ class Uploads:
         self._remove(tracked)
         self._lifecycle.on_forgotten(tracked)
         self.let_go(tracked)
+        if self._breakers is not None:
+            self._breakers.left(tracked)
         if self._admission is not None:
             self._admission.left(tracked)
             self._admission.grant()

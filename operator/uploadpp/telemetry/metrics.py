@@ -76,9 +76,8 @@ class Metrics:
     """The metrics of one process. Labels never hold ids, names of files or users."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = r = CollectorRegistry()
         self._begun: set[str] = set()
-        r = self.registry
 
         def counter(name: str, text: str, *labels: str) -> UnlockedCounters:
             return UnlockedCounters(CounterMetricFamily, f"uploadpp_{name}", text, labels, registry=r)
@@ -137,6 +136,11 @@ class Metrics:
         )
         self.queue_seconds = seconds(
             "step_queue_seconds", "Time that uploads waited for a slot at a step with maxInFlight.", "step"
+        )
+        self.breaker_open = gauge(
+            "step_breaker_open",
+            "Steps with breakerAfter: number of shards of this replica in which the breaker is open.",
+            "step",
         )
         self.retries = counter("step_retries", "Retries of steps.", "step")
         self.legacy = Gauge(

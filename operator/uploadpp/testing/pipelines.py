@@ -13,6 +13,7 @@ from uploadpp.core.sharding import Shard
 from uploadpp.pipeline.acks import AckTracker, PendingMessage
 from uploadpp.pipeline.admission import StepAdmission
 from uploadpp.pipeline.applier import Applier
+from uploadpp.pipeline.breakers import Breakers
 from uploadpp.pipeline.faults import Faults
 from uploadpp.pipeline.file_order import FileLines
 from uploadpp.pipeline.ports import Bus
@@ -121,8 +122,13 @@ class PipelineBench:
         self.acks, self.timers, self.metrics = AckTracker(), Timers(clock), Metrics()
         self.clock = clock
         shard, lifecycle = shard or Shard(), lifecycle or self.turns
-        self.admission = StepAdmission(config, shard, self.metrics)
-        limited = self.admission if config.max_in_flight else None
+        self.news: list[str] = []
+        """The reasons of what was said about the shard."""
+        said = self.news.append
+        self.breakers = Breakers(config, self.metrics, clock, lambda notice: said(notice.reason))
+        breakers = self.breakers if config.breaker_after else None
+        self.admission = StepAdmission(config, shard, self.metrics, breakers)
+        limited = self.admission if config.max_in_flight or config.breaker_after else None
         self.lines = FileLines()
         ordered = self.lines if config.order_timeout else None
         self.faults = Faults(self.metrics, self.post, limited.gave_up if limited is not None else None)

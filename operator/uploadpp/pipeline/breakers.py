@@ -1,0 +1,224 @@
+"""The breakers of the steps of one shard (docs/adr/0055).
+
+Whether a step is well is read off the uploads at it: each keeps the streak as it was at its own last failure.
+So there is nothing to remember over a crash. While a breaker is open, `pipeline.admission` grants nothing at
+the step but a probe. The uploads are told by inputs what that means for them (`core.rules.recovery`).
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+from uploadpp.api.timestamps import format_time
+from uploadpp.core.breaker import Breaker, is_good_answer
+from uploadpp.core.commands import Notice
+from uploadpp.core.config import Config
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import BreakerOpened, Input, Published, StepFinished, StreakEnded, Tick
+from uploadpp.core.model import Millis, StepStatus, Streak, Upload
+from uploadpp.core.states import Stage
+from uploadpp.pipeline import fault_event_texts
+from uploadpp.pipeline.tracked_upload import TrackedUpload
+from uploadpp.telemetry.metrics import Metrics
+
+LOOK_SECONDS = 0.5
+"""So often it is looked whether a probe is due. Nothing is looked at while no breaker is open."""
+Queued = Callable[[str], Sequence[TrackedUpload]]
+"""The uploads that are queued for a step."""
+Told = tuple[TrackedUpload, BreakerOpened | StreakEnded]
+
+
+class Breakers:
+    """What is known of each step with `breakerAfter`."""
+
+    def __init__(
+        self,
+        config: Config,
+        metrics: Metrics,
+        clock: Callable[[], Millis],
+        news: Callable[[Notice], None],
+    ) -> None:
+        plans = {plan.name: plan.backoff for plan in config.steps}
+        self._shortest = {step: plans.get(step, Millis(0)) for step in config.breaker_after}
+        self._breakers = {step: Breaker(after) for step, after in config.breaker_after.items()}
+        self._metrics = metrics
+        self._clock = clock
+        self._news = news
+        self._failed: dict[str, dict[TrackedUpload, None]] = {step: {} for step in self._breakers}
+        """The uploads at each step that are part of a streak, in the order in which they came to be."""
+        self._at: dict[TrackedUpload, str] = {}
+        self._opened: dict[str, None] = {}
+        self._ended: dict[str, bool] = {}
+        """Steps whose streak has ended, and whether the breaker had been open."""
+        self._stale: list[TrackedUpload] = []
+        self._acting = False
+        self.doubtful = False
+        """Whether `take` has something to tell."""
+
+    # -- what happens to uploads ------------------------------------------------------------
+
+    def informed(self, event: Input, upload: Upload | None, now: Millis, *, live: bool) -> Input:
+        """The input, with the streak that its step has if the input is a failure.
+
+        With `live` it is the newest that has happened, whatever the clocks say.
+        """
+        if upload is None or upload.stage is not Stage.RUNNING:
+            return event
+        if not isinstance(event, StepFinished | Tick | Published):
+            return event
+        step = upload.current_step
+        breaker = self._breakers.get(step)
+        if breaker is None:
+            return event
+        return evolve(
+            event, streak=breaker.failure(upload.step.streak, breaker.after_all(now) if live else now)
+        )
+
+    def moved(self, tracked: TrackedUpload, before: Upload | None = None, *, live: bool = False) -> None:
+        """Look where an upload stands now, and what its steps have said."""
+        upload = tracked.upload
+        step = upload.current_step
+        at_step = step in self._breakers and upload.cursor < len(upload.steps)
+        streak = upload.step.streak if at_step else None
+        if tracked in self._at and (streak is None or self._at[tracked] != step):
+            self.left(tracked)
+        if streak is not None:
+            self._at[tracked] = step
+            self._failed[step][tracked] = None
+            self._seen(step, streak)
+        if before is None or before.steps is upload.steps or before.run != upload.run:
+            return
+        for plan, old, new in zip(upload.plan, before.steps, upload.steps, strict=False):
+            if new is not old and plan.name in self._breakers:
+                self._said(plan.name, old, new, live=live)
+
+    def left(self, tracked: TrackedUpload) -> None:
+        """An upload is at no step as a part of a streak any more."""
+        step = self._at.pop(tracked, None)
+        if step is not None:
+            del self._failed[step][tracked]
+            self.doubtful = self.doubtful or not self._failed[step]
+
+    def read_again(self, upload: Upload, step: str, at: Millis) -> None:
+        """An answer that a resource knows already is met in a replay: others may not know of it yet."""
+        for plan, status in zip(upload.plan, upload.steps, strict=False):
+            if plan.name == step and step in self._breakers and status.finished_at == at:
+                self._said(step, StepStatus(), status, live=False)
+
+    def _said(self, step: str, old: StepStatus, new: StepStatus, *, live: bool) -> None:
+        if is_good_answer(new) and not is_good_answer(old):
+            self._well(step, new.finished_at or Millis(0), live=live)
+        elif new.streak is not None and new.streak is not old.streak:
+            self._seen(step, new.streak)  # it has ended the upload, or the step in it
+
+    def _seen(self, step: str, streak: Streak) -> None:
+        before = self._breakers[step]
+        self._breakers[step] = after = before.seen(streak)
+        if after.is_open and not before.is_open:
+            self._opened[step] = None
+            self.doubtful = True
+            if self._acting:
+                self._metrics.breaker_open.labels(step).inc()
+                self._news(fault_event_texts.breaker_opened(step, streak.uploads))
+
+    def _well(self, step: str, at: Millis, *, live: bool) -> None:
+        before = self._breakers[step]
+        self._breakers[step] = after = before.well(before.after_all(at) if live else at)
+        if before.streak is not None or self._failed[step]:
+            self._ended[step] = self._ended.get(step, False) or before.is_open
+            self.doubtful = True
+        if before.is_open and not after.is_open:
+            self._opened.pop(step, None)
+            if self._acting:
+                self._metrics.breaker_open.labels(step).dec()
+                self._news(fault_event_texts.breaker_closed(step))
+
+    # -- what uploads are told --------------------------------------------------------------
+
+    def open(self, queued: Queued) -> None:
+        """Tell uploads from now on what an open breaker means: the log is read, and what it shows counts."""
+        self._acting = self.doubtful = True
+        for step, breaker in self._breakers.items():
+            self._metrics.breaker_open.labels(step).inc(breaker.is_open)
+            if breaker.is_open:
+                self._opened[step] = None
+            else:
+                self._stale += [
+                    each for each in queued(step) if each.upload.message.startswith(_unwell(step))
+                ]
+
+    def close(self) -> None:
+        """Tell nothing any more."""
+        if self._acting:
+            for step, breaker in self._breakers.items():
+                self._metrics.breaker_open.labels(step).dec(breaker.is_open)
+        self._acting = False
+
+    def take(self, queued: Queued) -> list[Told]:
+        """What has to be told now, and whom."""
+        self.doubtful = False
+        self._close_those_without_failures()
+        told: list[Told] = [(each, StreakEnded(each.upload.current_step)) for each in self._stale]
+        ended, self._ended, self._stale = self._ended, {}, []
+        for step, had_opened in ended.items():
+            well_at = self._breakers[step].well_at
+            failed = [each for each in self._failed[step] if _failed_at(each) <= well_at]
+            told += [(each, StreakEnded(step, had_opened)) for each in failed]
+            if had_opened and self._acting:
+                told += [(each, StreakEnded(step, had_opened)) for each in queued(step)]
+        if self._acting:
+            opened, self._opened = self._opened, {}
+            for step in opened:
+                streak = self._breakers[step].streak
+                if streak is not None:
+                    event = BreakerOpened(step, streak, self.why(step))
+                    told += [(each, event) for each in {**self._failed[step], **dict.fromkeys(queued(step))}]
+        return told
+
+    def _close_those_without_failures(self) -> None:
+        """Nobody who waits knows of a failure, as after a cancellation: so would a new owner know of none."""
+        for step, breaker in self._breakers.items():
+            if self._acting and breaker.is_open and not self._failed[step]:
+                self._well(step, self._clock(), live=True)
+
+    # -- who may start ----------------------------------------------------------------------
+
+    def holds_back(self, step: str, under_way: int) -> bool:
+        """Whether nobody may start a step now, with so many uploads at its service."""
+        breaker = self._breakers.get(step)
+        if breaker is None or not breaker.is_open:
+            return False
+        return under_way > 0 or not breaker.may_probe(self._clock(), self._shortest[step])
+
+    def place(self, step: str, upload: Upload) -> tuple[int, ...]:
+        """Where an upload stands in the queue of a step: behind those that have not failed there."""
+        if step not in self._breakers:
+            return (upload.received_at,)
+        streak = upload.step.streak
+        return (streak.last if streak is not None else 0, upload.received_at)
+
+    def why(self, step: str) -> str:
+        """Why uploads wait at a step, for people; empty while its breaker is closed."""
+        breaker = self._breakers.get(step)
+        if breaker is None or breaker.streak is None or breaker.streak.opened_at is None:
+            return ""
+        return f"{_unwell(step)} since {format_time(breaker.streak.opened_at)}; a probe is sent now and then"
+
+    def are_open(self) -> Iterable[str]:
+        """The steps whose breakers are open."""
+        return [step for step, breaker in self._breakers.items() if breaker.is_open]
+
+    async def run(self, look: Callable[[], None]) -> None:
+        """Have it looked at again and again whether a probe is due, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if self.doubtful or self.are_open():
+                look()
+
+
+def _unwell(step: str) -> str:
+    return f"step {step} is not well"
+
+
+def _failed_at(tracked: TrackedUpload) -> Millis:
+    streak = tracked.upload.step.streak
+    return streak.last if streak is not None else Millis(0)
