@@ -7,7 +7,7 @@ from functools import partial
 from uploadpp.core.naming import resource_name
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.operator_process import OperatorProcess
-from uploadpp.testing.services import Behaviour
+from uploadpp.testing.services import Behaviour, sicknesses
 from uploadpp.testing.simulation import Simulation
 from uploadpp.testing.user_actions import UserActions
 
@@ -34,6 +34,7 @@ class Chaos:
         sim.world.behaviour = self._behaviour()
         if random.random() < 0.5:  # noqa: PLR2004
             self._base = self._api_faults()
+        sim.world.sick = sicknesses(sim.seed, list(sim.config.breaker_after), TROUBLED_SECONDS)
         self._start()
         for upload in UPLOADS[: random.choice([1, 1, 2, 3])]:
             at = random.uniform(0, TROUBLED_SECONDS / 2)

@@ -36,7 +36,11 @@ def step(
 
 
 def config(
-    *steps: StepPlan, ttl: int = 15, places: Mapping[str, int] | None = None, order: int = ORDER_SECONDS
+    *steps: StepPlan,
+    ttl: int = 15,
+    places: Mapping[str, int] | None = None,
+    breakers: Mapping[str, int] | None = None,
+    order: int = ORDER_SECONDS,
 ) -> Config:
     """A configuration with these steps; `ttl` in seconds is for completed uploads, others get twice that.
 
@@ -45,6 +49,7 @@ def config(
     return Config(
         steps=steps,
         max_in_flight=places or {},
+        breaker_after=breakers or {},
         ready_after=Millis(8 * SECOND),
         unanswered_after=Millis(60 * SECOND),
         order_timeout=Millis(order * SECOND),
@@ -76,6 +81,15 @@ def any_config(random: Random) -> Config:
     limited = [name for name in names if name != DELAY_STEP and random.random() < 0.5]  # noqa: PLR2004 -- a coin
     places = {name: random.choice([1, 1, 2]) for name in limited}
     return config(*steps, ttl=ttl, places=places, order=random.choice([0, 4, ORDER_SECONDS, ORDER_SECONDS]))
+
+
+def any_breakers(seed: int, config: Config) -> Mapping[str, int]:
+    """Breakers of the steps in a share of the runs; by a chance of their own: the rest stays as it was."""
+    random = Random(f"breakers {seed}")  # noqa: S311 -- a game of dice, not a secret
+    names = [step.name for step in config.steps if step.name != DELAY_STEP]
+    if random.random() < 0.5:  # noqa: PLR2004 -- a share of the runs
+        return {}
+    return {name: random.choice([1, 1, 2, 2, 3]) for name in names if random.random() < 0.8}  # noqa: PLR2004
 
 
 def configs_of(random: Random, first: Config) -> list[Config]:

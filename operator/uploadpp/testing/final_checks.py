@@ -116,6 +116,7 @@ def _check_counters(checks: Checks, journal: StreamRecorder, upload: Upload) -> 
         }
         # An attempt that has answered after its time did not need the retry that was planned.
         over = {m for m in marks if m.number == step.attempts and step.state in OVER}
-        if not len(marks - over) <= step.retries <= len(marks):
+        least = 0 if plan.name in checks.breakers else len(marks - over)  # some failures took no retry
+        if not least <= step.retries <= len(marks):
             text = f"{upload.id}: {plan.name} counts {step.retries} retries, {len(marks)} are in the stream"
             checks.broken(Invariant.COUNTERS_RIGHT, text)

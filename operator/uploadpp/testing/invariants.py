@@ -46,6 +46,11 @@ class Invariant(StrEnum):
     EACH_STEP_ANSWERED = "no file is released unless each step of its plan has answered or a rule left it out"
     PLAN_KEPT = "an upload keeps the plan that it began with"
     SUCCEEDED_BY_ANSWER = "a step has succeeded only by its own answer"
+    BREAKER_KNOWN = "whether a breaker is open follows from the uploads at its step"
+    ONE_PROBE = "while a breaker is open, nothing starts at its step but one probe after another"
+    RETRIES_KEPT = (
+        "no upload loses a retry by failures of a step whose breaker they open, or while it is open"
+    )
     RELEASED_IN_ORDER = "uploads of one file are released as they arrived, unless one takes too long"
     NO_EXCEPTION = "nothing fails that nobody catches"
 
@@ -93,6 +98,7 @@ class Checks:
         self._config = config
         self._seals = PlainSeals()
         self.doings = doings
+        self.breakers = config.breaker_after
         self.violations: list[Violation] = []
         self.written_at = 0.0
         self.existed: set[str] = set()

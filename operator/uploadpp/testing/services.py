@@ -4,6 +4,7 @@ They read the stream at least once, late, and sometimes not at all, as the real 
 """
 
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -33,6 +34,27 @@ class Behaviour:
     ready_lost: float = 0.0
     url_seconds: float = 0.0
     """How long download URLs are valid; 0 is forever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sickness:
+    """For a while a step answers nothing but one word; the empty one means no answer."""
+
+    step: str
+    begins: float
+    ends: float
+    word: str
+
+
+def sicknesses(seed: int, steps: Sequence[str], seconds: float) -> list[Sickness]:
+    """Some of the steps are not well for a while, within so many seconds."""
+    random = Random(f"sickness {seed}")  # noqa: S311 -- a game of dice, not a secret
+    found = []
+    for step in steps:
+        begins, length = random.uniform(0, seconds / 4), random.uniform(0, seconds)
+        if random.random() < 0.8:  # noqa: PLR2004 -- a share of the steps
+            found.append(Sickness(step, begins, begins + length, random.choice(["retry", "retry", ""])))
+    return found
 
 
 @dataclass(slots=True)
@@ -65,6 +87,7 @@ class FakeServices:
         self.behaviour = Behaviour()
         self.script: list[str] | None = None
         """What steps answer one after another, instead of by chance."""
+        self.sick: list[Sickness] = []
         self.sessions: dict[str, Session] = {}
         self.urls: dict[str, str] = {}
         """Download URL to whose it is."""
@@ -162,12 +185,17 @@ class FakeServices:
     # -- the steps ------------------------------------------------------------------------
 
     def _step(self, record: Record) -> None:
-        outcome = self._word()
         step = record.payload["StepToStart"]
+        outcome = self._word_of(step)
         if not outcome:
             self._note(f"{step}: does not answer for {record.upload}")
             return
         self._answer("PostprocessingStepFinished", step_finished(record.upload, step, outcome))
+
+    def _word_of(self, step: str) -> str:
+        now = self._kernel.now
+        words = [each.word for each in self.sick if each.step == step and each.begins <= now < each.ends]
+        return words[0] if words else self._word()
 
     def _word(self) -> str:
         if self.script is not None:

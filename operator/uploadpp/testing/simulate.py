@@ -13,7 +13,7 @@ from random import Random
 
 from uploadpp.core.evolve import evolve
 from uploadpp.testing.chaos import Chaos
-from uploadpp.testing.configs import any_config, configs_of
+from uploadpp.testing.configs import any_breakers, any_config, configs_of
 from uploadpp.testing.invariants import Invariant
 from uploadpp.testing.simulation import Result, Simulation
 from uploadpp.testing.trace import logged_in
@@ -28,7 +28,8 @@ def simulate(seed: int, shards: Sequence[int] = (1,), places: int | None = None)
     config = any_config(Random(seed))  # noqa: S311 -- a game of dice, not a secret
     # As the settings demand it: a place for each shard.
     limits = {step: max(limit, *shards) for step, limit in config.max_in_flight.items()}
-    sim = Simulation(seed, evolve(config, max_in_flight=limits))
+    breakers = any_breakers(seed, config)
+    sim = Simulation(seed, evolve(config, max_in_flight=limits, breaker_after=breakers))
     sim.shards, sim.stream.places = shards, places
     sim.configs = configs_of(Random(seed), sim.config)  # noqa: S311
     with logged_in(sim.trace):

@@ -13,6 +13,7 @@ from uploadpp.core.slots import holds_slot
 from uploadpp.ownership.ownership import Ownership
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.apiserver import ApiServer
+from uploadpp.testing.breaker_checks import BreakerChecks
 from uploadpp.testing.file_order import overtaken
 from uploadpp.testing.final_checks import check_end, unrest
 from uploadpp.testing.host import SimulatedHost
@@ -49,6 +50,7 @@ class Simulation:
     """One world with its operators."""
 
     def __init__(self, seed: int, config: Config) -> None:
+        self.seed = seed
         self.kernel = VirtualScheduler()
         self.random = Random(seed)  # noqa: S311 -- a game of dice, not a secret
         self.shared_file = "shared" if seed % 2 else ""
@@ -69,7 +71,8 @@ class Simulation:
         self.pod = ""
         """The Pod that all processes are in, one after another; none by default."""
         self._disturbed_until = 0.0
-        self.journal.listeners += [self._count_places, self._check_order]
+        breakers = BreakerChecks(self.checks, self.server, self.journal, lambda: self._ownerships)
+        self.journal.listeners += [self._count_places, self._check_order, breakers.look]
 
     def restart_after(self, seconds: float) -> None:
         """Start another process later."""
