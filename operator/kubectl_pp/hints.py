@@ -12,6 +12,8 @@ STALL_SECONDS = 600
 """The default of stallAfterSeconds."""
 
 
+_UNWELL = "is not well since"
+"""What the operator says on an upload that waits for its step's breaker to close."""
 _ASKED = (Stage.AWAITING_READY, Stage.AWAITING_URL)
 
 
@@ -37,7 +39,7 @@ def hints(upload: Upload, now: float) -> list[Hint]:
     if upload.stuck:
         return found + _stuck(upload)
     if upload.stage == Stage.QUEUED:
-        return [*found, _queued(upload.step)]
+        return [*found, _unwell(upload) if _UNWELL in upload.message else _queued(upload.step)]
     if upload.stage == Stage.AWAITING_TURN:
         return found + _behind(str((upload.status.get("order") or {}).get("after", "")))
     return found + _moving(upload, now)
@@ -159,6 +161,15 @@ def _moving(upload: Upload, now: float) -> list[Hint]:
 def _behind(earlier: str) -> list[Hint]:
     text = "Nothing: it is released when the earlier upload of the same file has ended, or takes too long."
     return [Hint(text), *([Hint("What that one waits for:", f"status {quote(earlier)}")] if earlier else [])]
+
+
+def _unwell(upload: Upload) -> Hint:
+    text = (
+        f"Nothing: step {upload.step} failed for several uploads in a row (breakerAfter), so the operator "
+        "only sends it a probe now and then. When one gets a good answer, the upload continues. It keeps "
+        "its retries until then. The log of the step's service says what is wrong. How many wait:"
+    )
+    return Hint(text, "stats")
 
 
 def _queued(step: str) -> Hint:

@@ -29,7 +29,7 @@ _BROKEN = (
     ),
 )
 """Metrics that are 0 if all is well."""
-_LABELLED = ("uploadpp_build_info", "uploadpp_step_listeners")
+_LABELLED = ("uploadpp_build_info", "uploadpp_step_listeners", "uploadpp_step_breaker_open")
 
 
 def look(client: Client, namespace: str, holder: str, url: str | None) -> Iterator[Finding]:
@@ -113,6 +113,12 @@ def judge(values: dict[str, float]) -> Iterator[Finding]:
             Verdict.BAD,
             f"no service listens for step {step}: its uploads wait",
             "start its service on the same NATS, or remove the step from the chart's `steps`",
+        )
+    for step in [_label(k) for k, v in values.items() if k.startswith(_LABELLED[2]) and v][:MOST_STEPS]:
+        yield Finding(
+            Verdict.WARNING,
+            f"step {step} is not well: its uploads are queued, and keep their retries",
+            "see the log of its service; uploads continue when a probe gets a good answer",
         )
     for name, text, remedy in _BROKEN:
         if values.get(name):

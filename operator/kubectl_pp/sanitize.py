@@ -13,11 +13,11 @@ from kubectl_pp.screen import harmless
 
 Json = dict[str, Any]
 
-OBJECTS = frozenset({"log", "order"})
+OBJECTS = frozenset({"log", "order", "streak"})
 LISTS = frozenset({"conditions", "steps", "plan"})
 NUMBERS = frozenset(
     {"observedGeneration", "retryCount", "run", "finishes", "releases", "urlRequests", "restarts"}
-    | {"attempts", "retries", "sequence", "start", "arrival"}
+    | {"attempts", "retries", "sequence", "start", "arrival", "uploads", "counted"}
     | {
         "timeoutSeconds",
         "stallAfterSeconds",

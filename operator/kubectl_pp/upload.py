@@ -55,6 +55,8 @@ class Step:
         self.message: str = status.get("message", "")
         self.started = parse_time(status.get("startTime"))
         self.finished = parse_time(status.get("finishTime"))
+        self.open_since = parse_time((status.get("streak") or {}).get("openTime"))
+        """Since when its breaker is open, if the upload has failed there since."""
 
     @property
     def seconds(self) -> float | None:
@@ -188,6 +190,13 @@ class Upload:
             return [Step(each, {}) for each in plan]
         plans = {each.get("name"): each for each in plan}
         return [Step(plans.get(each.get("name"), {}), each) for each in status]
+
+    @property
+    def unwell_since(self) -> float | None:
+        """Since when the breaker of its step is open, as far as this upload tells."""
+        if self.ended:
+            return None
+        return next((step.open_since for step in self.steps if step.name == self.step), None)
 
     @property
     def virus(self) -> Step | None:

@@ -129,6 +129,8 @@ NEVER_STARTS: list[tuple[dict[str, Any], str]] = [
         )
     ),
     ({"steps": [{"name": "delay", "maxInFlight": 1}]}, "the step delay cannot have maxInFlight"),
+    ({"steps": [{"name": "delay", "breakerAfter": 1}]}, "the step delay cannot have breakerAfter"),
+    ({"steps": [{"name": "a", "breakerAfter": 0}]}, "/steps/0/breakerAfter"),
     ({"shards": 4, "steps": [{"name": "a", "maxInFlight": 3}]}, 'maxInFlight of "a" is divided among 4'),
     (
         {"steps": [{"name": f"n{n}"} for n in range(32)], "delaySeconds": 5},
@@ -167,6 +169,7 @@ STARTS: list[dict[str, Any]] = [
     {"steps": [{"name": name} for name in ("Ours/1", "a\u00fc", "x" * 63, "a$b", "a:b")]},
     {"steps": [{"name": "a", "timeoutSeconds": 31_536_000, "stallAfterSeconds": 31_536_000}]},
     {"steps": [{"name": "a", "backoffSeconds": 0, "maxBackoffSeconds": 2_592_000, "maxInFlight": 1}]},
+    {"shards": 4, "steps": [{"name": "a", "breakerAfter": 1}]},
     {"shards": 4, "steps": [{"name": "a", "maxInFlight": 4}]},
     {"steps": [{"name": f"n{n}"} for n in range(31)] + [{"name": "delay"}], "delaySeconds": 5},
     {

@@ -1,5 +1,6 @@
 """What a person sees, in narrow and wide terminals, with and without colour and UTF-8."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -8,9 +9,17 @@ from tests.plugin.conftest import Golden, Plugin
 from tests.plugin.resources import Writer, at
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import CleanUpload, SpecChanged, StepFinished, Tick, UploadReady
+from uploadpp.core.inputs import (
+    BreakerOpened,
+    CleanUpload,
+    Granted,
+    SpecChanged,
+    StepFinished,
+    Tick,
+    UploadReady,
+)
 from uploadpp.core.machine import decide
-from uploadpp.core.model import Control, Millis, StepPlan, Upload
+from uploadpp.core.model import Control, Millis, StepPlan, Streak, Upload
 from uploadpp.core.states import DesiredState, OnExhausted, OnTooLarge
 from uploadpp.testing.builders import CONFIG
 
@@ -46,6 +55,16 @@ def held(upload_id: str) -> Upload:
     return at(upload_id, RETRY, Tick(), RETRY, Tick(), RETRY, ago_minutes=210.5, config=quick)
 
 
+def unwell(upload_id: str) -> Upload:
+    """The breaker of its step is open, and it was a probe."""
+    opened = Millis(int(time.time() - 20.5 * 60) * 1000)
+    streak = Streak(opened, opened, 3, opened)
+    guarded = evolve(CONFIG, breaker_after={"virusscan": 3})
+    why = "step virusscan is not well since 2026-10-02T08:15:30.000Z; a probe is sent now and then"
+    told = (Granted(), StepFinished("virusscan", "retry", "no scanner", streak=streak))
+    return at(upload_id, *told, BreakerOpened("virusscan", streak, why), ago_minutes=20.5, config=guarded)
+
+
 STATES: dict[str, Callable[[str], Upload]] = {
     "stalled": stalled,
     "held": held,
@@ -67,6 +86,7 @@ STATES: dict[str, Callable[[str], Upload]] = {
     "cleaned": lambda name: at(name, CleanUpload(), ago_minutes=210.5),
     "too-large": lambda name: at(name, ago_minutes=210.5, config=SMALL),
     "queued": lambda name: at(name, ago_minutes=20.5, config=evolve(CONFIG, max_in_flight={"virusscan": 8})),
+    "unwell": unwell,
     "suspended": lambda name: at(
         name,
         SpecChanged(Control(desired=DesiredState.SUSPENDED, generation=2)),

@@ -58,6 +58,7 @@ def events(stream: Stream, now: float) -> dict[str, Any]:
         ("held", "Held", "held bad", ATTENTION),
         ("backing-off", "BackingOff", "retrying waiting", RETRYING),
         ("queued", "Queued", "waiting waiting", LONG),
+        ("unwell", "Queued", "waiting waiting", LONG),
         ("suspended", "Suspended", "held waiting", OTHER),
         ("completed", "Completed", "done good", ENDED),
         ("aborted", "Aborted", "failed bad", ENDED),
@@ -84,6 +85,17 @@ def test_what_is_queued_for_a_step_nobody_answers_for_needs_attention() -> None:
     assert steps(model, model.snapshot(), now, model.silent_steps())[0]["unwell"]
 
 
+def test_what_is_queued_for_a_step_that_is_not_well_needs_attention() -> None:
+    model = Model()
+    model.load([seen(STATES["queued"]("behind")), seen(STATES["unwell"]("probe"))])
+    now = time.time()
+    assert model.silent_steps() == {"virusscan"}
+    found = model.find(filters.Filter(view="attention"), now)
+    assert {row.key[1] for row in found.rows} == {"behind", "probe"}
+    shown = steps(model, model.snapshot(), now, model.silent_steps())[0]
+    assert (now - 1300 < shown["open"] < now - 1200, shown["queued"]) == (True, 2)
+
+
 def test_what_needs_a_person_comes_first_then_what_waits_longest() -> None:
     model = Model()
     model.load(seen(make(state)) for state, make in STATES.items())
@@ -95,11 +107,14 @@ def test_what_needs_a_person_comes_first_then_what_waits_longest() -> None:
     assert since == sorted(since)
 
 
+IN_FLIGHT = {"stalled", "held", "backing-off", "queued", "unwell", "suspended", "too-large"}
+
+
 @pytest.mark.parametrize(
     ("query", "names"),
     [
-        ({}, {"stalled", "held", "backing-off", "queued", "suspended", "too-large"}),
-        ({"view": "attention"}, {"stalled", "held", "too-large", "queued"}),
+        ({}, IN_FLIGHT),
+        ({"view": "attention"}, {"stalled", "held", "too-large", "queued", "unwell"}),
         ({"view": "retrying"}, {"backing-off"}),
         ({"view": "failed"}, {"aborted", "cleaned"}),
         ({"view": "succeeded"}, {"completed"}),
@@ -120,9 +135,7 @@ def test_filters_go_together(query: dict[str, str], names: set[str] | None) -> N
     model = Model()
     model.load(seen(make(state)) for state, make in STATES.items())
     found = model.find(filters.read(query), time.time())
-    expected = (
-        {"stalled", "held", "backing-off", "queued", "suspended", "too-large"} if names is None else names
-    )
+    expected = IN_FLIGHT if names is None else names
     assert {row.key[1] for row in found.rows} == expected
     assert found.total == len(expected)
 

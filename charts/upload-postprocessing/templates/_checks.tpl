@@ -16,6 +16,7 @@
 {{- if and (gt (int64 $v.delaySeconds) 0) (ge (len ($v.steps | default list)) 32) (not (hasKey $seen "delay")) }}{{ fail "steps: there are 32, the most there can be, and delaySeconds appends the step delay; remove one of them" }}{{ end -}}
 {{- range $v.steps -}}
 {{- if and .maxInFlight (eq .name "delay") }}{{ fail "steps: the step delay cannot have maxInFlight, because it has no service" }}{{ end -}}
+{{- if and .breakerAfter (eq .name "delay") }}{{ fail "steps: the step delay cannot have breakerAfter, because it has no service" }}{{ end -}}
 {{- if and .maxInFlight (lt (int64 .maxInFlight) (int64 $v.shards)) }}{{ fail (printf "steps: maxInFlight of %q is divided among %d shards, so it must be at least %d" .name (int64 $v.shards) (int64 $v.shards)) }}{{ end -}}
 {{- end -}}
 {{- range $v.nats.endpoints }}{{ include "upp.checkPort" (list "nats.endpoints" .) }}{{ end -}}

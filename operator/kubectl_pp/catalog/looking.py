@@ -186,8 +186,8 @@ FOLLOWING: tuple[Verb, ...] = (
     Verb(
         "stats",
         "count uploads by step and state",
-        "Counts uploads by step and state, names the oldest, and shows how many wait for a retry and how "
-        "long steps took.",
+        "Counts uploads by step and state, names the oldest uploads and the steps that are not well, and "
+        "shows how many uploads wait for a retry and how long steps took.",
         groups=(
             FILTERS,
             Group(

@@ -136,7 +136,8 @@ class Model:
     def silent_steps(self) -> frozenset[str]:
         """The steps that do not answer, according to the operator or to stalled uploads."""
         with self.changed:
-            stalled = {row.step for row in self.flying.values() if row.stuck and row.stage == Stage.RUNNING}
+            rows = self.flying.values()
+            stalled = {row.step for row in rows if row.unwell or (row.stuck and row.stage == Stage.RUNNING)}
             return self.unwell | stalled
 
     def find(self, wanted: Filter, now: float) -> Found:

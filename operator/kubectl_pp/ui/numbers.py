@@ -58,6 +58,8 @@ def steps(model: Model, rows: Iterable[Row], now: float, unwell: frozenset[str])
             step["queued" if row.stage == Stage.QUEUED else "retrying"] += 1
         else:
             step["running"] += 1
+        if row.unwell and not 0 < step["open"] < row.unwell:
+            step["open"] = row.unwell
         if not step["oldest"] or row.since < step["oldest"]:
             step["oldest"] = round(row.since)
     last = found.pop(FINISHED)
@@ -75,6 +77,7 @@ def _step(model: Model, name: str, now: float, unwell: frozenset[str]) -> Json:
         "retrying": 0,
         "stuck": 0,
         "oldest": 0,
+        "open": 0,
         "used": slots[0],
         "slots": slots[1],
         "answers": sum(1 for at, _ in answers if now - at < 60),  # noqa: PLR2004 -- a minute

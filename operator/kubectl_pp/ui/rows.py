@@ -37,7 +37,7 @@ class Row:
     __slots__ = (
         *("answers", "completed", "created", "ended", "failed", "fields", "key", "next", "number", "since"),
         *("stage", "stamp", "status", "step", "stuck", "text", "user"),
-        *("retries",),
+        *("retries", "unwell"),
     )
 
     def __init__(self, upload: Upload, number: int) -> None:
@@ -49,6 +49,7 @@ class Row:
         self.ended = upload.ended and not self.stuck
         self.failed = upload.failed
         self.step = upload.step
+        self.unwell = round(upload.unwell_since or 0)
         self.user = harmless(str(upload.file.get("userID", "")))
         self.created = upload.created
         self.since = upload.since

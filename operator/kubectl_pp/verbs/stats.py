@@ -32,6 +32,8 @@ def run(context: Context) -> int:
         return ExitCode.OK
     screen = context.screen
     screen.lines(_counts(screen, numbers))
+    if numbers.unwell:
+        screen.lines(["", *_unwell(screen, numbers, now)])
     screen.lines(["", *_oldest(screen, numbers.oldest, now)])
     screen.lines(["", *_pressure(screen, numbers, now)])
     if numbers.durations:
@@ -58,6 +60,8 @@ class _Numbers:
         self.retried = self.retries = self.stuck = 0
         self.due: list[float | None] = []
         self.durations: dict[str, list[float]] = {}
+        self.unwell: dict[str, float] = {}
+        """Steps whose breakers are open, and since when."""
         if self._checks:
             selection.read(context, selection.queries(context.options), self._take)
             return
@@ -97,6 +101,8 @@ class _Numbers:
             self.due.append(upload.time("nextAttemptTime"))
         if upload.ended:
             return
+        if (since := upload.unwell_since) is not None:
+            self.unwell[upload.step] = min(since, self.unwell.get(upload.step, since))
         self.stuck += upload.stuck
         self.retried += upload.retries > 0
         self.retries += upload.retries
@@ -140,6 +146,15 @@ def _counts(screen: Screen, numbers: _Numbers) -> list[str]:
     return layout(rows, screen, paint)
 
 
+def _unwell(screen: Screen, numbers: _Numbers, now: float) -> list[str]:
+    rows = [
+        (step, f"for {human(now - since)}", f"{numbers.counts[(step, Stage.QUEUED)]:,} queued")
+        for step, since in sorted(numbers.unwell.items())
+    ]
+    title = screen.paint("Steps that are not well", Color.TITLE)
+    return [f"{title} (their breakers are open)", *[f"  {line}" for line in layout(rows)]]
+
+
 def _oldest(screen: Screen, oldest: list[Upload], now: float) -> list[str]:
     title = screen.paint("Oldest in postprocessing", Color.TITLE)
     if not oldest:
@@ -165,6 +180,9 @@ def _as_json(numbers: _Numbers, now: float) -> dict[str, object]:
         "oldestSeconds": round(max((now - u.created for u in numbers.oldest), default=0.0)),
         "stuck": numbers.stuck,
         "retries": numbers.retries,
+        "openBreakers": [
+            {"step": step, "openSeconds": round(now - at)} for step, at in sorted(numbers.unwell.items())
+        ],
         "steps": [
             {
                 "step": name,

@@ -20,6 +20,7 @@ Json = dict[str, Any]
         ("uploadpp_legacy_service_members 1.0", Verdict.BAD, "is running"),
         ("uploadpp_sealing_key_wrong 1.0", Verdict.BAD, "does not have the key"),
         ("uploadpp_settings_differ 1.0", Verdict.WARNING, "other steps"),
+        ('uploadpp_step_breaker_open{step="scan"} 1.0', Verdict.WARNING, "step scan is not well"),
         (
             'uploadpp_step_listeners{step="virusscan"} 0.0',
             Verdict.BAD,

@@ -52,7 +52,16 @@ function card(step) {
     facts.length ? el("p", { class: "facts" }, ...facts) : null,
     step.oldest ? el("p", {}, "longest there ", moment(step.oldest, "ago")) : null,
     el("p", { class: "muted" }, pace.join("; ")),
-    step.unwell
+    step.open
+      ? el(
+          "p",
+          { class: "bad" },
+          shape("held bad"),
+          " not well for ",
+          moment(step.open, "ago"),
+          "; uploads continue when a probe gets a good answer",
+        )
+      : step.unwell
       ? el(
           "p",
           { class: "bad" },
