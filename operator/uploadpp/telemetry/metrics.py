@@ -135,7 +135,9 @@ class Metrics:
             "step",
         )
         self.queue_seconds = seconds(
-            "step_queue_seconds", "Time that uploads waited for a slot at a step with maxInFlight.", "step"
+            "step_queue_seconds",
+            "Time that uploads waited at a step with maxInFlight or breakerAfter.",
+            "step",
         )
         self.breaker_open = gauge(
             "step_breaker_open",
