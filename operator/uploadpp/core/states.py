@@ -4,6 +4,7 @@ Values are what people read in `kubectl get`; they never change without an API v
 """
 
 from enum import StrEnum
+from functools import cached_property
 
 
 class Word(StrEnum):
@@ -37,7 +38,7 @@ class Stage(Word):
     GONE = "Gone"
     UNANSWERED = "Unanswered"
 
-    @property
+    @cached_property  # asked about thirty times for each upload
     def ended(self) -> bool:
         """Whether nothing more happens to the upload unless a person asks for it."""
         return self in ENDED
