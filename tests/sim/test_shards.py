@@ -24,6 +24,12 @@ def test_every_invariant_holds(shards: tuple[int, ...]) -> None:
     assert layouts == set(shards)
 
 
+def test_an_upload_of_the_second_shard_that_had_ended_may_be_released_before_others() -> None:
+    """Cleaned and announced again in one replay: the check has to look at the owners of all shards."""
+    result = simulate(56_000_115, (1, 2, 3))
+    assert not result.violations, result.report()
+
+
 @pytest.mark.parametrize(
     ("shards", "places"), [((1,), 1), ((2,), 2), ((1, 2), 2)], ids=["one", "two", "changing"]
 )

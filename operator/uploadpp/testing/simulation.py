@@ -124,7 +124,7 @@ class Simulation:
 
     @property
     def _ownerships(self) -> list[Ownership]:
-        found = [process.candidate.ownership for process in self.running if process.candidate is not None]
+        found = [each.ownership for process in self.running for each in process.candidates]
         return [ownership for ownership in found if ownership is not None]
 
     def _check_order(self, record: Record) -> None:
