@@ -17,17 +17,17 @@ class Config:
 
     steps: tuple[StepPlan, ...] = ()
     max_in_flight: Mapping[str, int] = field(default_factory=dict)
-    """Step to how many uploads may be at its service at once; who comes to such a step is queued."""
+    """Maximum number of uploads at a step's service, by step. Extra uploads are queued."""
     breaker_after: Mapping[str, int] = field(default_factory=dict)
     """Step to how many uploads must fail there in a row to open its breaker; who comes there is queued."""
     ready_after: Millis = Millis(10 * MINUTE)
     """How long the storage may take to answer PostprocessingFinished with UploadReady."""
     unanswered_after: Millis = Millis(24 * 60 * MINUTE)
-    """How long after it was reported as stalled an upload ends that the storage does not answer for."""
+    """How long after the report of a stall an upload ends, if the storage still does not answer."""
     max_finish_resends: int = 3
     """How often an unanswered PostprocessingFinished goes out again (never for abort)."""
     max_releases: int = 5
-    """How often a failed release (UploadReady with Failed after continue) is tried again."""
+    """How often a failed release (UploadReady with Failed after continue) is retried."""
     release_backoff: Millis = Millis(30_000)
     max_release_backoff: Millis = Millis(60 * MINUTE)
     url_margin: Millis = Millis(5 * MINUTE)
@@ -36,7 +36,7 @@ class Config:
     """How long the storage may take to answer RestartPostprocessing with a fresh URL."""
     max_url_requests: int = 5
     order_timeout: Millis = Millis(10 * MINUTE)
-    """How long a release may wait for an earlier upload of the same file; 0 is for releases in any order."""
+    """How long a release may wait for an earlier upload of the same file; 0 keeps no order."""
     ttl_completed: Millis = Millis(10 * MINUTE)
     ttl_failed: Millis = Millis(7 * 24 * 60 * MINUTE)
 

@@ -138,7 +138,10 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """The time `wake_at` returned has come. `streak` is that of the step if it has not answered until now."""
+    """The time that `wake_at` returned has come.
+
+    `streak` is that of the step if it has not answered until now.
+    """
 
     streak: Streak | None = None
 

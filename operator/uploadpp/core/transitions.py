@@ -92,13 +92,13 @@ def proceed(upload: Upload, index: int, now: Millis, config: Config) -> Decision
 
 
 def is_too_large(upload: Upload, index: int) -> bool:
-    """Whether the file is not for this step; once somebody has let it in, it stays in."""
+    """Whether the file is too large for this step. Once a person has let it in, it stays in."""
     largest = upload.plan[index].max_filesize
     return largest is not None and upload.steps[index].attempts == 0 and int(upload.origin.filesize) > largest
 
 
 def hold_unbegun(upload: Upload, now: Millis, why: str) -> Decision:
-    """Begin nothing: a person has to say whether the upload is over already."""
+    """Begin nothing: a person has to say whether the upload has already ended."""
     notice = event_texts.held_unbegun(why)
     held = enter(
         upload,
@@ -117,7 +117,7 @@ def hold_unbegun(upload: Upload, now: Millis, why: str) -> Decision:
 
 
 def pass_over(upload: Upload, index: int, now: Millis, config: Config) -> Decision:
-    """The file is too large for a step: go on without it, or wait for a person."""
+    """The file is too large for a step: skip the step, or wait for a person."""
     plan, over = upload.plan[index], left_out(upload, index)
     if plan.on_too_large is OnTooLarge.HOLD:
         steps = upload.steps_with(index, evolve(over, state=StepState.HELD))
@@ -129,7 +129,7 @@ def pass_over(upload: Upload, index: int, now: Millis, config: Config) -> Decisi
 
 
 def left_out(upload: Upload, index: int) -> StepStatus:
-    """The status of a step that the upload goes on without, because the file is too large for it."""
+    """The status of a step that is skipped because the file is too large for it."""
     largest = upload.plan[index].max_filesize
     text = f"{upload.origin.filesize} bytes are more than its maxFilesize, {largest}"
     return StepStatus(state=StepState.SKIPPED, reason=StepReason.TOO_LARGE, message=text)
@@ -222,7 +222,7 @@ def back_off(
     message: str = "",
     streak: Streak | None = None,
 ) -> Decision:
-    """The current attempt failed: wait and try again, or apply `onExhausted`."""
+    """The current attempt failed: back off and retry, or apply `onExhausted`."""
     if streak is not None and streak.opened_at is not None:
         return await_recovery(upload, now, streak, reason=reason, message=message)
     plan, step = upload.plan[upload.cursor], upload.step
@@ -323,7 +323,7 @@ def finish(upload: Upload, outcome: Outcome, now: Millis) -> Decision:
 
 
 def end(upload: Upload, stage: Stage, now: Millis, config: Config, message: str = "") -> Decision:
-    """Nothing is left to do; the resource is removed when its time to live is over."""
+    """Nothing is left to do; the resource is deleted when its time to live expires."""
     ttl = config.ttl_completed if stage is Stage.COMPLETED else config.ttl_failed
     ended = enter(
         upload,
@@ -338,7 +338,7 @@ def end(upload: Upload, stage: Stage, now: Millis, config: Config, message: str 
 
 
 def end_untold(upload: Upload, now: Millis, config: Config) -> Decision:
-    """End a cancelled upload of which the storage may have been told something already."""
+    """End a cancelled upload whose outcome the storage may already have received."""
     text = "cancelled as requested; the storage was not told, because it may already have received an outcome"
     return end(upload, Stage.CANCELLED, now, config, message=text)
 
@@ -372,7 +372,7 @@ def cancel(upload: Upload, now: Millis) -> Decision:
 
 
 def as_edited(upload: Upload, now: Millis, config: Config) -> Decision | None:
-    """The end of a wait that an edit asks for which nobody has seen yet; None where the upload goes on."""
+    """What an edit that nobody has seen yet asks for at the end of a wait; None if the upload continues."""
     match upload.control.desired:
         case DesiredState.CANCELLED:
             return cancel(upload, now)

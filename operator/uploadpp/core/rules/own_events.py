@@ -88,7 +88,7 @@ def _requested(upload: Upload, mark: Mark, now: Millis, config: Config) -> Uploa
 
 
 def _counted(upload: Upload, mark: Mark) -> Upload:
-    """The upload with an attempt that went out after what has ended it; nothing else comes of that."""
+    """The upload with an attempt that was published after its end. It has no other effect."""
     if not upload.stage.ended or mark.kind is not Kind.START or mark.run != upload.run:
         return upload
     for index, (plan, step) in enumerate(zip(upload.plan, upload.steps, strict=False)):
@@ -176,9 +176,9 @@ def _explained(
     """The same, by the spec as it stands."""
     due = wake_at(upload, config)
     rung = _rung(upload, now, config, streak)
-    wished = spec_changed(upload, SpecChanged(upload.control), now, config)
+    edited = spec_changed(upload, SpecChanged(upload.control), now, config)
     early = due is None or now < due
-    for each in (wished, rung) if early else (rung, wished):
+    for each in (edited, rung) if early else (rung, edited):
         for decision in (each, _placed(each, now, config)):
             if mark in [command.mark for command in decision.commands]:
                 return decision.upload
@@ -186,7 +186,7 @@ def _explained(
 
 
 def _placed(decision: Decision, now: Millis, config: Config) -> Decision:
-    """What its turn makes of an upload that is queued or awaits it, or has just come to."""
+    """The upload after it got its turn, if it is queued or awaits its turn, perhaps since this decision."""
     upload = decision.upload
     if upload.stage is Stage.QUEUED:
         return granted(upload, Granted(), now, config)
