@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OPERATOR = ROOT / "operator"
-SHARED = ("core/lines", "core/naming", "core/nesting", "core/states", "core/text", "http/heads")
+SHARED = ("core/line_buffer", "core/naming", "core/nesting", "core/states", "core/text", "http/heads")
 PAGE = "kubectl_pp/ui/page"
 """What `kubectl pp ui` serves."""
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.client import HTTPResponse, IncompleteRead
 
 from kubectl_pp.errors import ExpiredError, UnavailableError
-from uploadpp.core.lines import LineBuffer
+from uploadpp.core.line_buffer import LineBuffer
 from uploadpp.core.nesting import shallow
 
 SILENT_SECONDS = 90.0

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import aiohttp
 import orjson
 
-from uploadpp.core.lines import LineBuffer
+from uploadpp.core.line_buffer import LineBuffer
 from uploadpp.core.nesting import shallow
 from uploadpp.kube.bodies import MOST_BYTES
 from uploadpp.pipeline.ports import Json

@@ -2,7 +2,7 @@
 
 import pytest
 
-from uploadpp.core.lines import LineBuffer
+from uploadpp.core.line_buffer import LineBuffer
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 100])
