@@ -35,6 +35,9 @@ def test_a_seed_repeats_itself() -> None:
             80_006_810, id="announced again while the status of a resource made by hand was refused"
         ),
         pytest.param(90_005_989, id="a paused take-over made a consumer that the owner had by then"),
+        pytest.param(
+            100_015_732, id="killed after the first status of a resource made by hand, then other steps"
+        ),
         pytest.param(20_003_061, id="the first upload of a file was cancelled before it began"),
     ],
 )

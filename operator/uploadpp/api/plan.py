@@ -5,14 +5,14 @@ API's own default is not written at all. These defaults are those of `StepPlan`,
 the operator's configuration: what an upload was planned with must not change later.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from uploadpp.api.field_reader import FieldReader
 from uploadpp.api.field_types import is_step_name
-from uploadpp.core.model import Millis, StepPlan
+from uploadpp.core.model import Millis, StepPlan, Upload
 from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
 
 DEFAULT = StepPlan(name="default")
@@ -59,6 +59,17 @@ def encode_plan(plan: tuple[StepPlan, ...]) -> dict[str, Any]:
     if "stallAfterSeconds" in values:
         spec["stallAfterSeconds"] = values["stallAfterSeconds"]
     return spec
+
+
+def tells_plan(spec: Mapping[str, Any], upload: Upload) -> bool:
+    """Whether a spec, read again, leads to the plan of an upload.
+
+    The list of steps in a spec does not count for an upload that was announced at another time than the spec
+    says (`decode_plan`).
+    """
+    planned = encode_plan(upload.plan)
+    parts = ("steps", "retryPolicy", "stallAfterSeconds")
+    return upload.origin.announced_at is None and all(spec.get(part) == planned.get(part) for part in parts)
 
 
 def hidden_steps(plan: tuple[StepPlan, ...], *, always: bool = False) -> list[dict[str, Any]] | None:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from uploadpp.api.codec import ShownField, to_resource, to_status
-from uploadpp.api.plan import encode_plan
+from uploadpp.api.plan import tells_plan
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Origin, Upload
@@ -254,6 +254,7 @@ class Checkpoint:
             self._limit.check()
             made = tracked.stored = await self._timed(CREATE, self._create(tracked, upload))
             altered = made.altered
+            upload = evolve(upload, plan_in_status=tracked.upload.plan_in_status)  # it may not tell the plan
             if made.renamed:
                 self._uploads.rename(tracked, made.renamed)
         elif origin.has_url and not (tracked.sealed and tracked.sealed.has_url):
@@ -342,7 +343,7 @@ class Checkpoint:
             # Everything published carries the time of the announcement, which this spec does not say.
             origin = evolve(origin, announced_at=tracked.upload.received_at)
             tracked.upload = evolve(tracked.upload, origin=origin)
-        if spec.get("steps") != encode_plan(tracked.upload.plan).get("steps"):
+        if not tells_plan(spec, tracked.upload):
             tracked.upload = evolve(tracked.upload, plan_in_status=True)  # by which it has begun, or will
         claimed = stored(existing)
         if self._encoder.opens_to(spec.get("sealed", ""), tracked.upload):
