@@ -53,13 +53,16 @@ def test_others_beside_it_are_read(levels: int, opens: bytes, closes: bytes) -> 
         b'"' + b"\\" * 201,
         b"]" * 300 + b"[" * 300,
     ],
+    ids=["nothing", "opens", "closes", "a text that does not end", "backslashes", "closes and opens"],
 )
 def test_what_is_no_json_is_not_made_json(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"Expecting|Extra|Unterminated|Invalid"):
         json.loads(shallow(text))
 
 
-@pytest.mark.parametrize("part", [b'"\\', b'\\"', b'"', b"[", b"]", b"[]", b'["', b'"[]"', b"\\"])
+@pytest.mark.parametrize(
+    "part", [b'"\\', b'\\"', b'"', b"[", b"]", b"[]", b'["', b'"[]"', b"\\"], ids=lambda part: part.hex()
+)
 def test_it_takes_no_longer_than_the_text_is(part: bytes) -> None:
     text = b"[" * 200 + part * (2_000_000 // len(part))
     began = thread_time()
