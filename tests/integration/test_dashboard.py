@@ -47,7 +47,7 @@ if runs.read_text().split().count(upload.id) == 1:
 return Continue()"""
 SETTINGS = {
     "POSTPROCESSING_RETRY_BACKOFF_DURATION": "1s",
-    "UPLOADPP_STEP_SETTINGS": json.dumps({"mine": {"maxInFlight": 3}}),
+    "UPLOADPP_STEP_SETTINGS": json.dumps({"mine": {"maxInFlight": 3, "breakerAfter": 20}}),
 }
 PATIENCE = 60.0
 PICTURE_SECONDS = 200.0
