@@ -100,8 +100,8 @@ class World:
         )
 
     async def stop(self) -> None:
-        assert self.client is not None
-        await self.client.close()
+        if self.client is not None:
+            await self.client.close()
 
     @property
     def js(self) -> JetStreamContext:
@@ -236,6 +236,15 @@ class Site:
         bucket = (await self.world.js.stream_info(f"KV_{BUCKET}")).state
         versions = {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in found["items"]}
         return versions, state.last_seq, bucket.last_seq
+
+    async def at_rest(self) -> tuple[Any, ...]:
+        """A snapshot once nothing changes any more: what a killed operator had sent still reaches etcd."""
+        last = await self.snapshot()
+        while True:
+            await asyncio.sleep(1)
+            before, last = last, await self.snapshot()
+            if before == last:
+                return last
 
 
 async def records(js: JetStreamContext) -> set[str]:

@@ -28,17 +28,19 @@ async def client(nats: NatsServer) -> AsyncIterator[SafeClient]:
 
 
 @pytest.fixture
-def site(
+async def site(
     cluster: LocalCluster,
     instance: Instance,
     nats: NatsServer,
     namespace: str,
     kubectl: Kubectl,
     monkeypatch: pytest.MonkeyPatch,
-) -> Site:
+) -> AsyncIterator[Site]:
     """An installation whose uploads change hands: everything of it, nothing started."""
     monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
     operator = Operator(
         instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace, STEPS, SETTINGS)
     )
-    return Site(World(nats.url), operator, kubectl, GoService(nats.url, STEPS, delay=1.0, backoff=1.0))
+    made = Site(World(nats.url), operator, kubectl, GoService(nats.url, STEPS, delay=1.0, backoff=1.0))
+    yield made
+    await made.world.stop()

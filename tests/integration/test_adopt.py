@@ -95,7 +95,7 @@ async def until_reached(site: Site, wanted: dict[str, str]) -> None:
 
 async def adopt_and_look(site: Site) -> None:
     """A dry run changes nothing and says the same; a second run changes nothing."""
-    before = await site.snapshot()
+    before = await site.at_rest()
     planned = await site.adopt(dry_run=True)
     assert await site.snapshot() == before
     adopted = await site.adopt()
@@ -109,7 +109,7 @@ async def adopt_and_look(site: Site) -> None:
 
 async def release_and_look(site: Site) -> None:
     """The service gets what is under way and nothing else; a second run changes nothing."""
-    before = await site.snapshot()
+    before = await site.at_rest()
     await site.release(dry_run=True)
     assert await site.snapshot() == before
     given = (await site.release()).done
