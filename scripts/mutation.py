@@ -17,7 +17,7 @@ from pathlib import Path
 
 import mutation_tables as tables
 from mutation_attempts import STEADY, Attempt, failures
-from mutation_copy import ROOT, WORK, refresh
+from mutation_copy import ROOT, TESTS, WORK, refresh
 from mutation_survivors import survivors as explained_survivors
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
@@ -50,8 +50,9 @@ def check_names() -> None:
     Raises:
         ValueError: there are such names.
     """
-    stats = json.loads((COPY / "mutants/mutmut-stats.json").read_text())
-    odd = [name for name in stats["duration_by_test"] if "\\" in name]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "--quiet", "-p", "no:xdist", TESTS]
+    found = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603 -- our own arguments
+    odd = [line for line in found.stdout.splitlines() if "::" in line and "\\" in line]
     if odd:
         raise ValueError(f"a backslash in the ids of tests makes every fault seem noticed: {odd}")
 
@@ -135,6 +136,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2)
     jobs: int = parser.parse_args().jobs
+    check_names()
     refresh(COPY)
     # For a function that has come since, mutmut would ask new tests only.
     (COPY / "mutants/mutmut-stats.json").unlink(missing_ok=True)
@@ -142,7 +144,6 @@ def main() -> int:
     done = subprocess.run(command, cwd=COPY, env=os.environ | STEADY, check=False)  # noqa: S603  # our own arguments
     if done.returncode:
         return done.returncode
-    check_names()
     look_again(jobs)
     open_questions = report(scores(jobs))
     for each in open_questions:
