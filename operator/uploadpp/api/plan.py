@@ -17,6 +17,8 @@ from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
 
 DEFAULT = StepPlan(name="default")
 SECOND = 1000
+PLAN_FIELDS = ("steps", "retryPolicy", "stallAfterSeconds")
+"""The fields of a spec that hold the plan (`encode_plan`)."""
 
 OF_POLICY = {
     "maxRetries": "max_retries",
@@ -68,8 +70,8 @@ def tells_plan(spec: Mapping[str, Any], upload: Upload) -> bool:
     says (`decode_plan`).
     """
     planned = encode_plan(upload.plan)
-    parts = ("steps", "retryPolicy", "stallAfterSeconds")
-    return upload.origin.announced_at is None and all(spec.get(part) == planned.get(part) for part in parts)
+    same = all(spec.get(field) == planned.get(field) for field in PLAN_FIELDS)
+    return same and upload.origin.announced_at is None
 
 
 def hidden_steps(plan: tuple[StepPlan, ...], *, always: bool = False) -> list[dict[str, Any]] | None:

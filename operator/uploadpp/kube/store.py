@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from uploadpp.api import API_VERSION, KIND
+from uploadpp.api.plan import PLAN_FIELDS
 from uploadpp.core.sharding import BUCKET_LABEL
 from uploadpp.kube.api import FIELD_MANAGER, JSON_PATCH, Api, Json
 from uploadpp.kube.errors import (
@@ -40,7 +41,6 @@ PAGE_BYTES = 4_000_000
 ATTEMPTS = 3
 PROBE = "is-the-crd-there"
 SEALED = "sealed"
-BINDING = ("steps", "retryPolicy", "stallAfterSeconds")
 BINDING_OF_FILE = ("id", "receivedTime", "filesize")
 """What decides how an upload is driven after a restart, and cannot be changed later. A webhook that hides
 names, or suspends what is new, is welcome to do so."""
@@ -97,7 +97,7 @@ def altered_in(resource: Json, made: Json) -> str:
         return f"metadata.labels.{BUCKET_LABEL}"
     if kept == spec:  # nearly always, and much cheaper than field by field
         return ""
-    binding = {field: spec[field] for field in BINDING if field in spec}
+    binding = {field: spec[field] for field in PLAN_FIELDS if field in spec}
     binding["upload"] = {field: spec["upload"][field] for field in BINDING_OF_FILE if field in spec["upload"]}
     if found := difference(binding, kept, "spec"):
         return found

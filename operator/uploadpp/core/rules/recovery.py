@@ -23,10 +23,7 @@ def breaker_opened(upload: Upload, event: BreakerOpened, now: Millis, config: Co
         step = _opened(step, step.streak, event.streak)
     if upload.stage is Stage.BACKING_OFF and step.streak is not None:
         return proceed(upload.with_step(upload.cursor, step), upload.cursor, now, config)
-    message = event.why if upload.stage is Stage.QUEUED else upload.message
-    if step is upload.step and message == upload.message:
-        return ignore(upload, Ignored.NOTHING_DUE, "the breaker has taken nothing from the upload")
-    return Decision(evolve(upload, steps=upload.steps_with(upload.cursor, step), message=message))
+    return _noted(upload, step, event.why, "the breaker has taken nothing from the upload")
 
 
 def _opened(step: StepStatus, own: Streak, streak: Streak) -> StepStatus:
@@ -35,13 +32,21 @@ def _opened(step: StepStatus, own: Streak, streak: Streak) -> StepStatus:
 
 
 def streak_ended(upload: Upload, event: StreakEnded, now: Millis, config: Config) -> Decision:
-    """The step is well: the upload's failures there are of the past."""
+    """The step is well again: forget the failures of the upload there."""
     del now, config
     if upload.current_step != event.step or upload.cursor >= len(upload.steps):
         return ignore(upload, Ignored.NOT_CURRENT_STEP, f"the upload is not in step {event.step}")
     step = given_back(upload.step) if event.opened else upload.step
     step = step if step.streak is None else evolve(step, streak=None)
-    message = "" if upload.stage is Stage.QUEUED else upload.message
+    return _noted(upload, step, "", "the upload was not part of the streak")
+
+
+def _noted(upload: Upload, step: StepStatus, why: str, nothing: str) -> Decision:
+    """The upload with this status of its step. `why` tells people why it is queued, if it is.
+
+    `nothing` says why the input is ignored if it changes nothing.
+    """
+    message = why if upload.stage is Stage.QUEUED else upload.message
     if step is upload.step and message == upload.message:
-        return ignore(upload, Ignored.NOTHING_DUE, "the upload was not part of the streak")
+        return ignore(upload, Ignored.NOTHING_DUE, nothing)
     return Decision(evolve(upload, steps=upload.steps_with(upload.cursor, step), message=message))
