@@ -4,8 +4,8 @@ A failure of a step is the answer `retry`, a time-out, or silence for `stallAfte
 `continue`, `abort` or `delete`. The failures of all uploads since the last good answer are a streak. The
 breaker opens when so many uploads are part of it as `breakerAfter` says, and a good answer closes it.
 
-Each upload keeps the streak as it was at its own last failure. So the newest of these is the streak as it is,
-for whoever reads the resources and the log.
+Each upload keeps the streak as it was at its own last failure. The newest of these is the present streak, so
+a new owner knows it from the resources and the log.
 """
 
 from dataclasses import dataclass

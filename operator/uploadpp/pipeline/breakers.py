@@ -1,8 +1,8 @@
 """The breakers of the steps of one shard (docs/adr/0055).
 
-Whether a step is well is read off the uploads at it: each keeps the streak as it was at its own last failure.
-So there is nothing to remember over a crash. While a breaker is open, `pipeline.admission` grants nothing at
-the step but a probe. The uploads are told by inputs what that means for them (`core.rules.recovery`).
+Whether a step is well follows from the uploads at it: each keeps the streak as it was at its own last
+failure. So nothing has to survive a crash. While a breaker is open, `pipeline.admission` grants the step only
+to probes. Inputs tell the other uploads what that means for them (`core.rules.recovery`).
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
 
 LOOK_SECONDS = 0.5
-"""So often it is looked whether a probe is due. Nothing is looked at while no breaker is open."""
+"""How often the operator checks whether a probe is due. It does not check while all breakers are closed."""
 Queued = Callable[[str], Sequence[TrackedUpload]]
 """The uploads that are queued for a step."""
 Told = tuple[TrackedUpload, BreakerOpened | StreakEnded]
@@ -44,7 +44,7 @@ class Breakers:
         self._clock = clock
         self._news = news
         self._failed: dict[str, dict[TrackedUpload, None]] = {step: {} for step in self._breakers}
-        """The uploads at each step that are part of a streak, in the order in which they came to be."""
+        """The uploads at each step that are part of a streak, in the order in which they joined it."""
         self._at: dict[TrackedUpload, str] = {}
         self._opened: dict[str, None] = {}
         self._ended: dict[str, bool] = {}
@@ -92,14 +92,14 @@ class Breakers:
                 self._said(plan.name, old, new, live=live)
 
     def left(self, tracked: TrackedUpload) -> None:
-        """An upload is at no step as a part of a streak any more."""
+        """An upload has left its step, or is not part of a streak any more."""
         step = self._at.pop(tracked, None)
         if step is not None:
             del self._failed[step][tracked]
             self.doubtful = self.doubtful or not self._failed[step]
 
     def read_again(self, upload: Upload, step: str, at: Millis) -> None:
-        """An answer that a resource knows already is met in a replay: others may not know of it yet."""
+        """A replay reads an answer that is in a resource already: other uploads may not know of it yet."""
         for plan, status in zip(upload.plan, upload.steps, strict=False):
             if plan.name == step and step in self._breakers and status.finished_at == at:
                 self._said(step, StepStatus(), status, live=False)
@@ -135,7 +135,7 @@ class Breakers:
     # -- what uploads are told --------------------------------------------------------------
 
     def open(self, queued: Queued) -> None:
-        """Tell uploads from now on what an open breaker means: the log is read, and what it shows counts."""
+        """The log is read to its end: from now on, tell uploads that a breaker is open."""
         self._acting = self.doubtful = True
         for step, breaker in self._breakers.items():
             self._metrics.breaker_open.labels(step).inc(breaker.is_open)
@@ -154,7 +154,7 @@ class Breakers:
         self._acting = False
 
     def take(self, queued: Queued) -> list[Told]:
-        """What has to be told now, and whom."""
+        """The inputs that are due now, each with its upload."""
         self.doubtful = False
         self._close_those_without_failures()
         told: list[Told] = [(each, StreakEnded(each.upload.current_step)) for each in self._stale]
@@ -175,7 +175,7 @@ class Breakers:
         return told
 
     def _close_those_without_failures(self) -> None:
-        """Nobody who waits knows of a failure, as after a cancellation: so would a new owner know of none."""
+        """Close breakers that no upload tells of, as after cancellations: a new owner would not know them."""
         for step, breaker in self._breakers.items():
             if self._acting and breaker.is_open and not self._failed[step]:
                 self._well(step, self._clock(), live=True)
@@ -183,7 +183,7 @@ class Breakers:
     # -- who may start ----------------------------------------------------------------------
 
     def holds_back(self, step: str, under_way: int) -> bool:
-        """Whether nobody may start a step now, with so many uploads at its service."""
+        """Whether no upload may start a step now; `under_way` uploads are at its service."""
         breaker = self._breakers.get(step)
         if breaker is None or not breaker.is_open:
             return False
@@ -208,7 +208,7 @@ class Breakers:
         return [step for step, breaker in self._breakers.items() if breaker.is_open]
 
     async def run(self, look: Callable[[], None]) -> None:
-        """Have it looked at again and again whether a probe is due, until cancelled."""
+        """Call `look` while a breaker is open, so that a probe starts when it is due, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             if self.doubtful or self.are_open():

@@ -254,7 +254,7 @@ class Checkpoint:
             self._limit.check()
             made = tracked.stored = await self._timed(CREATE, self._create(tracked, upload))
             altered = made.altered
-            upload = evolve(upload, plan_in_status=tracked.upload.plan_in_status)  # it may not tell the plan
+            upload = evolve(upload, plan_in_status=tracked.upload.plan_in_status)  # the resource may lack it
             if made.renamed:
                 self._uploads.rename(tracked, made.renamed)
         elif origin.has_url and not (tracked.sealed and tracked.sealed.has_url):
