@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from uploadpp.core.commands import Mark
 from uploadpp.core.model import Control, FileInfo, Origin, Streak
 from uploadpp.core.plan_text import Planned
+from uploadpp.core.policy import Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class BytesReceived:
     """What the log has said of the upload before, when it was not known yet."""
     follows: Follows | None = field(default=None, repr=False)
     """Set where another upload of the same file is under way."""
+    choice: Choice | None = field(default=None, repr=False)
+    """What a policy says of an upload that arrives; None where none matches."""
 
 
 @dataclass(frozen=True, slots=True)

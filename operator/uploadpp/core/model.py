@@ -229,6 +229,14 @@ class FileOrder(NamedTuple):
     """Whether it had ended before. If it is continued, no upload waits for it, and it waits for none."""
 
 
+class PolicyRef(NamedTuple):
+    """The rule that an upload got its plan from, and the generation of its policy at that time."""
+
+    name: str
+    generation: int
+    rule: str
+
+
 class Upload(NamedTuple):
     """One upload in postprocessing."""
 

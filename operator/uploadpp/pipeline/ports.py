@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 from uploadpp.core.commands import Notice
-from uploadpp.core.model import Origin
+from uploadpp.core.model import FileInfo, Origin
+from uploadpp.core.policy import Choice
 from uploadpp.kube.events import UPLOAD, About
 from uploadpp.kube.store import Stored
 from uploadpp.wire.encode import Outgoing
@@ -17,6 +18,9 @@ Json = dict[str, Any]
 
 Ask = Callable[[str], Awaitable[int | None]]
 """The HTTP status of a download URL, None when nobody answers (`pipeline.storage_check`). It never raises."""
+
+Choose = Callable[[Origin, FileInfo], Choice | None]
+"""What the policies say of an upload that arrives; None where none matches. It never raises."""
 
 
 class Bus(Protocol):
