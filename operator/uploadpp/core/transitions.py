@@ -68,7 +68,7 @@ def begin_run(upload: Upload, now: Millis, config: Config, index: int = 0) -> De
         finishes=0,
         releases=0,
         url_requests=0,
-        started_at=now,
+        started_at=max(now, upload.received_at),  # else a clock that was set back makes the status outdated
         completed_at=None,
         expires_at=None,
     )

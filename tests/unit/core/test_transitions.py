@@ -5,8 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from uploadpp.core.commands import Kind
+from uploadpp.core.config import Config
+from uploadpp.core.model import Millis
 from uploadpp.core.states import CancelPolicy, DesiredState, Outcome, RestartMode, Stage
-from uploadpp.core.transitions import forbids_second_abort
+from uploadpp.core.transitions import begin_run, forbids_second_abort
 from uploadpp.testing.builders import FRESH_URL, UploadScenario, begun, of_kind
 
 AGAIN: dict[str, Callable[[UploadScenario], object]] = {
@@ -54,3 +56,12 @@ def test_only_an_abort_is_never_sent_again(outcome: Outcome | None) -> None:
     if outcome is not None:
         story.answers(outcome)
     assert forbids_second_abort(story.upload) is (outcome is Outcome.ABORT)
+
+
+def test_a_run_never_begins_before_the_announcement() -> None:
+    """A clock was set back: a status that begins before the announcement tells of an earlier run."""
+    story = begun("a")
+    before = Millis(story.upload.received_at - 30_000)
+    decision = begin_run(story.upload, before, Config())
+    assert decision.upload.started_at == story.upload.received_at
+    assert decision.upload.since == before
