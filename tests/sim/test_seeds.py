@@ -38,6 +38,10 @@ def test_a_seed_repeats_itself() -> None:
         pytest.param(
             100_015_732, id="killed after the first status of a resource made by hand, then other steps"
         ),
+        pytest.param(
+            120_004_092, id="an upload was overdue when a new owner took over: the breaker opened too late"
+        ),
+        pytest.param(120_009_852, id="restarted after its clock was set back to before the announcement"),
         pytest.param(20_003_061, id="the first upload of a file was cancelled before it began"),
     ],
 )

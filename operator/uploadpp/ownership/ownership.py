@@ -231,6 +231,7 @@ class Ownership:
         components.applier.act()
         self._legacy.go_on(self._reader if self._shard.index == 0 else None)
         components.handler.reconcile_all()
+        components.timers.fire(self._on_tick)  # a breaker may open, before anybody is granted its step
         breakers = components.admission.breakers
         if breakers is not None:
             breakers.open(components.admission.queued)

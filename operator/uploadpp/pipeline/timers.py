@@ -71,14 +71,18 @@ class Timers:
             due.append(tracked)
         return due
 
+    def fire(self, act: Callable[[TrackedUpload], None]) -> None:
+        """Call `act` for the uploads that are due now."""
+        for tracked in self.pop_due():
+            try:
+                act(tracked)
+            except Exception:
+                log.exception("timer failed; other uploads continue", extra={"upload": tracked.upload.id})
+
     async def run(self, act: Callable[[TrackedUpload], None]) -> None:
         """Call `act` for uploads as they become due, until cancelled."""
         while True:
-            for tracked in self.pop_due():
-                try:
-                    act(tracked)
-                except Exception:
-                    log.exception("timer failed; other uploads continue", extra={"upload": tracked.upload.id})
+            self.fire(act)
             at = self.next_due()
             sleep = LONGEST_SLEEP_SECONDS if at is None else (at - self._clock()) / 1000
             self._wake.clear()
