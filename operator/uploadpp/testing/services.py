@@ -64,6 +64,9 @@ class Session:
     id: str
     user: str = USERS[0]
     urls: int = 0
+    """How many URLs it has had."""
+    url: str = ""
+    """The last of them."""
     file: str = ""
     """The id of the file that is uploaded; its own unless several uploads are of one file."""
     node: bool = True
@@ -113,14 +116,16 @@ class FakeServices:
         """Send BytesReceived, with a new URL or the same one again."""
         session = self.sessions[upload_id]
         again = fresh and session.urls > 0
-        session.urls += fresh
+        if fresh or not session.url:
+            session.urls += fresh
+            session.url = self._url(session)
         arrival = self._arrival(session)
         if again:
             arrival["ExecutingUser"] = {"id": {"opaque_id": RESTARTED_BY}}
         self._journal.publish("BytesReceived", arrival)
 
     def _arrival(self, session: Session) -> Payload:
-        user, url = {"id": {"opaque_id": session.user}}, self._url(session)
+        user, url = {"id": {"opaque_id": session.user}}, session.url
         resource = {"space_id": "s-1", "opaque_id": session.file}
         return bytes_received(session.id, ExecutingUser=user, URL=url, Filesize=7, ResourceID=resource)
 
