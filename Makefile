@@ -70,8 +70,9 @@ sim: venv ## the operator in 100,000 simulated worlds (SIM_RUNS=n SIM_SEED=n SIM
 	@PYTHONPATH=operator $(PYTHON) -m uploadpp.testing.simulate \
 		--seed $(or $(SIM_SEED),0) --runs $(or $(SIM_RUNS),100000) --jobs $(or $(SIM_JOBS),2)
 
-mutation: venv ## faults put into the core one at a time: which does no test notice (MUTATION_JOBS=n)
-	@$(PYTHON) scripts/mutation.py --jobs $(or $(MUTATION_JOBS),2)
+mutation: venv ## faults put into the core one at a time: which does no test notice (MUTATION_JOBS=n MUTATION_ONLY=names)
+	@$(PYTHON) scripts/mutation.py --jobs $(or $(MUTATION_JOBS),2) \
+		$(if $(MUTATION_ONLY),--only $(foreach each,$(MUTATION_ONLY),'$(each)'))
 
 bench: binaries ## how fast it is, with raw limits measured in the same run
 	@$(PYTHON) -m bench

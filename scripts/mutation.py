@@ -3,15 +3,19 @@
 mutmut makes the faults in functions, `mutation_tables` those in tables and defaults. Both work in
 copies of the tree and go on where they were stopped; faults that no test noticed are tried again each
 time, because what changes in between are the tests. What is left is explained in mutation_survivors.toml.
+
+With `--only 'uploadpp.core.rules.recovery*'` only faults in functions with such names are tried and reported.
 """
 
 import argparse
 import contextlib
+import fnmatch
 import json
 import os
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -57,12 +61,17 @@ def check_names() -> None:
         raise ValueError(f"a backslash in the ids of tests makes every fault seem noticed: {odd}")
 
 
-def look_again(jobs: int) -> None:
+def chosen(names: Iterable[str], only: Sequence[str]) -> list[str]:
+    """The names of faults that fit one of the patterns, in their order; all without patterns."""
+    return [name for name in names if not only or any(fnmatch.fnmatch(name, each) for each in only)]
+
+
+def look_again(jobs: int, only: Sequence[str]) -> None:
     """Try what survived with all tests and in a new process.
 
     mutmut forks from a process that has imported the core: it sees no fault in code that runs at import.
     """
-    left = [(path, name) for path, meta in metas().items() for name in survivors(meta)]
+    left = [(path, name) for path, meta in metas().items() for name in chosen(survivors(meta), only)]
     clean = Attempt(COPY / "mutants", paths=(COPY / "mutants/src",))
     attempts = [replace(clean, environment={"MUTANT_UNDER_TEST": name}) for _, name in left]
     for (path, name), failed in zip(left, failures("survivors", attempts, clean, jobs), strict=True):
@@ -90,24 +99,35 @@ def told(name: str, path: Path) -> str:
     return f"{where.replace('.x_', '.').replace('.xǁ', '.').replace('ǁ', '.')}: {' '.join(wrong)}"
 
 
-def scores(jobs: int) -> dict[str, Score]:
-    """Everything that is known by now, by module."""
+def in_functions(only: Sequence[str]) -> dict[str, Score]:
+    """What is known by now of faults in functions, by module."""
     found: dict[str, Score] = defaultdict(Score)
     for path, meta in metas().items():
         module = ".".join(path.relative_to(COPY / "mutants" / CORE).parts).removesuffix(".py.meta")
-        states = [status_by_exit_code[code] for code in meta["exit_code_by_key"].values()]
+        codes = meta["exit_code_by_key"]
+        names = chosen(codes, only)
+        if not names:
+            continue
+        states = [status_by_exit_code[codes[name]] for name in names]
         found[module].killed += states.count("killed")
         found[module].untried += states.count("not checked")
         found[module].timed_out += states.count("timeout")
-        found[module].survivors += [told(name, path) for name in survivors(meta)]
-    for module, tried in tables.run(jobs).items():
-        found[module].killed += sum(noticed for _, noticed in tried)
-        found[module].survivors += [f"{module}: {change}" for change, noticed in tried if not noticed]
+        found[module].survivors += [told(name, path) for name in chosen(survivors(meta), only)]
     return found
 
 
-def report(found: dict[str, Score]) -> list[str]:
-    """Print the figures; returns the survivors that mutation_survivors.toml does not explain."""
+def with_tables(found: dict[str, Score], jobs: int) -> None:
+    """Try the faults in tables, and add what became of them."""
+    for module, tried in tables.run(jobs).items():
+        found[module].killed += sum(noticed for _, noticed in tried)
+        found[module].survivors += [f"{module}: {change}" for change, noticed in tried if not noticed]
+
+
+def report(found: dict[str, Score], *, whole: bool) -> list[str]:
+    """Print the figures; returns the survivors that mutation_survivors.toml does not explain.
+
+    `whole` says whether all faults were tried: only then are explained ones that do not survive a finding.
+    """
     print("\n| module | faults | killed | timed out | survived | not tried |")
     print("|---|---|---|---|---|---|")
     total = Score()
@@ -119,7 +139,7 @@ def report(found: dict[str, Score]) -> list[str]:
         total.survivors += score.survivors
     _row("all", total)
     explained = [line for kind in explained_survivors() for line in kind.lines]
-    for each in sorted({*explained} - {*total.survivors}):
+    for each in sorted({*explained} - {*total.survivors}) if whole else ():
         print(f"explained, and noticed by now: {each}")
     return [each for each in total.survivors if each not in explained]
 
@@ -135,17 +155,24 @@ def main() -> int:
     """Run what is left to run, and say what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2)
-    jobs: int = parser.parse_args().jobs
+    parser.add_argument("--only", nargs="+", default=[], help="patterns of mutmut's names of faults")
+    arguments = parser.parse_args()
+    jobs: int = arguments.jobs
+    only: list[str] = arguments.only
     check_names()
     refresh(COPY)
     # For a function that has come since, mutmut would ask new tests only.
     (COPY / "mutants/mutmut-stats.json").unlink(missing_ok=True)
     command = [str(ROOT / ".venv/bin/mutmut"), "run", "--max-children", str(jobs)]
+    command += only  # if there is any, mutmut also tries again what was noticed
     done = subprocess.run(command, cwd=COPY, env=os.environ | STEADY, check=False)  # noqa: S603  # our own arguments
     if done.returncode:
         return done.returncode
-    look_again(jobs)
-    open_questions = report(scores(jobs))
+    look_again(jobs, only)
+    found = in_functions(only)
+    if not only:
+        with_tables(found, jobs)
+    open_questions = report(found, whole=not only)
     for each in open_questions:
         print(f"not explained: {each}")
     return 1 if open_questions else 0

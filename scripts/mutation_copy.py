@@ -28,7 +28,9 @@ def refresh(copy: Path) -> None:
     for path in [*copy.glob("src/**/*.py"), *copy.glob("tests/**/*.py")]:
         if path not in wanted:
             path.unlink()
-            (copy / "mutants" / path.relative_to(copy)).unlink(missing_ok=True)
+            mutated = copy / "mutants" / path.relative_to(copy)
+            for stale in (mutated, mutated.with_name(f"{mutated.name}.meta")):
+                stale.unlink(missing_ok=True)
     for path, text in wanted.items():
         if not path.exists() or path.read_text() != text:
             path.parent.mkdir(parents=True, exist_ok=True)
