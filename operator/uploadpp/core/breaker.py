@@ -42,7 +42,7 @@ class Breaker:
         if known is None or now < known.since:
             return Streak(now, now, 1, now if self.after == 1 else None)
         if now < known.last:
-            return evolve(known, last=now, counted=0)
+            return evolve(known, last=now)
         uploads = known.uploads if own is not None and own.since == known.since else known.uploads + 1
         opened_at = known.opened_at
         if opened_at is None and uploads >= self.after:
@@ -64,7 +64,7 @@ class Breaker:
 
     def after_all(self, now: Millis) -> Millis:
         """A moment after everything that is known, by clocks that differ."""
-        last = self.streak.last if self.streak is not None else Millis(0)
+        last = self.streak.last if self.streak is not None else now
         return Millis(max(now, last, self.well_at + 1))
 
     def may_probe(self, now: Millis, shortest: Millis) -> bool:

@@ -77,9 +77,9 @@ def begin_run(upload: Upload, now: Millis, config: Config, index: int = 0) -> De
 
 def proceed(upload: Upload, index: int, now: Millis, config: Config) -> Decision:
     """Continue with the first step from `index` on not passed; after the last, release (invariant 2.9)."""
-    index = upload.next_step(index)
     if upload.control.desired is DesiredState.SUSPENDED:
-        return Decision(enter(upload, Stage.SUSPENDED, now, cursor=index))
+        return suspend(upload, index, now)
+    index = upload.next_step(index)
     if index == len(upload.plan):
         if upload.origin.by_hand and not upload.origin.has_url:  # the storage may still be receiving the file
             return request_url(evolve(upload, cursor=index), now)
@@ -89,6 +89,11 @@ def proceed(upload: Upload, index: int, now: Millis, config: Config) -> Decision
     if upload.plan[index].max_filesize is not None and is_too_large(upload, index):
         return pass_over(upload, index, now, config)
     return approach(upload, index, now, config)
+
+
+def suspend(upload: Upload, index: int, now: Millis) -> Decision:
+    """Wait for a person before the first step from `index` on not passed."""
+    return Decision(enter(upload, Stage.SUSPENDED, now, cursor=upload.next_step(index)))
 
 
 def is_too_large(upload: Upload, index: int) -> bool:
@@ -371,11 +376,11 @@ def cancel(upload: Upload, now: Millis) -> Decision:
     return evolve(decision, notices=(event_texts.cancelled(outcome),))
 
 
-def as_edited(upload: Upload, now: Millis, config: Config) -> Decision | None:
+def as_edited(upload: Upload, now: Millis) -> Decision | None:
     """What an edit that nobody has seen yet asks for at the end of a wait; None if the upload continues."""
     match upload.control.desired:
         case DesiredState.CANCELLED:
             return cancel(upload, now)
         case DesiredState.SUSPENDED:
-            return proceed(upload, upload.cursor, now, config)
+            return suspend(upload, upload.cursor, now)
     return None

@@ -34,6 +34,11 @@ def test_with_one_it_opens_at_once() -> None:
     assert failed(Breaker(1), 0).streak == Streak(at(0), at(0), 1, at(0))
 
 
+def test_two_uploads_may_fail_at_the_same_moment() -> None:
+    assert failed(failed(Breaker(2), 0), 0).streak == Streak(at(0), at(0), 2, at(0))
+    assert failed(failed(failed(Breaker(9), 0), 1), 1).streak == Streak(at(0), at(1), 3)
+
+
 def test_an_upload_that_fails_again_is_counted_once() -> None:
     breaker = failed(Breaker(2), 0)
     for second in range(1, 5):
@@ -50,6 +55,7 @@ def test_a_good_answer_ends_the_streak() -> None:
     breaker = failed(failed(Breaker(3), 0), 1).well(at(2))
     assert (breaker.streak, breaker.is_open) == (None, False)
     assert failed(failed(breaker, 3), 4).streak == Streak(at(3), at(4), 2)
+    assert failed(Breaker(3), 2).well(at(2)).streak is None, "a failure at the same moment counts as earlier"
 
 
 def test_it_stays_open_until_then_and_says_since_when() -> None:
@@ -67,7 +73,9 @@ def test_what_is_older_than_a_good_answer_means_nothing() -> None:
 def test_the_newest_failure_tells_the_streak() -> None:
     newest = Streak(at(0), at(9), 4, at(3), 2)
     breaker = Breaker(3).seen(newest)
-    assert breaker.streak == Streak(at(0), at(9), 4, at(3))
+    assert breaker.streak == Streak(at(0), at(9), 4, at(3)), (
+        "how many retries it took concerns the upload only"
+    )
     for older in (Streak(at(0), at(8), 5), newest, Streak(at(0), at(9), 3)):
         assert breaker.seen(older) is breaker
     assert breaker.seen(Streak(at(0), at(9), 5, at(3))).streak == Streak(at(0), at(9), 5, at(3))

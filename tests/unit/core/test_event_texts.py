@@ -5,9 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from uploadpp.core.decision import AnyDecision
-from uploadpp.core.model import Millis, StepPlan
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import Follows, StepFinished
+from uploadpp.core.model import Millis, StepPlan, Streak
 from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, RestartMode
-from uploadpp.testing.builders import START, UploadScenario, begun, config_of
+from uploadpp.testing.builders import START, UploadScenario, arrival, begun, config_of
 
 
 def spent(policy: OnExhausted) -> AnyDecision:
@@ -24,6 +26,19 @@ def answered(*outcomes: str) -> UploadScenario:
     for outcome in outcomes:
         story.answers(outcome)
     return story
+
+
+def failing(message: str) -> AnyDecision:
+    """The breaker of the step is open, or opens with this failure."""
+    return begun("a").tell(StepFinished("a", "retry", message, streak=Streak(START, START, 1, START)))
+
+
+def out_of_turn() -> AnyDecision:
+    """An earlier upload of the file does not end."""
+    story = UploadScenario(config_of("a", order_timeout=Millis(1_500)))
+    story.tell(evolve(arrival(), follows=Follows("up-0", 7)))
+    story.answers("continue")
+    return story.timer()
 
 
 def released(*, failed: bool, max_releases: int = 5) -> AnyDecision:
@@ -91,7 +106,22 @@ TOLD: list[tuple[Callable[[], AnyDecision], str]] = [
         lambda: begun("a").answers("delete", message="Eicar"),
         "Warning Rejected: a answered delete: Eicar",
     ),
+    (
+        lambda: failing(message=""),
+        "Warning AwaitingRecovery: a: attempt 1 failed; its breaker is open, so it takes no retry",
+    ),
+    (
+        lambda: failing(message="busy"),
+        "Warning AwaitingRecovery: a: attempt 1 failed (busy); its breaker is open, so it takes no retry",
+    ),
     # the storage
+    (
+        out_of_turn,
+        (
+            "Warning ReleasedOutOfOrder: upload up-0 of the same file arrived earlier and has not ended "
+            "within 1.5 s; this one is released first"
+        ),
+    ),
     (
         lambda: released(failed=True),
         "Warning ReleaseFailed: the storage failed to release the file (attempt 1); next attempt in 1.5 s",

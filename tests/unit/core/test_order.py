@@ -46,7 +46,11 @@ def test_another_upload_may_become_the_one_right_before_it() -> None:
     story = begun("a")
     story.tell(EARLIER)
     assert story.upload.order == FileOrder("up-0", 7)
-    assert story.tell(EARLIER).ignored is Ignored.DUPLICATE
+    known = story.tell(EARLIER)
+    assert (known.ignored, known.why) == (
+        Ignored.DUPLICATE,
+        "it is known to follow up-0, or has been over",
+    )
     story.tell(Follows("up-9"))
     assert story.upload.order == FileOrder("up-9", 7)
 
@@ -66,7 +70,8 @@ def test_a_resume_does_not_jump_the_line() -> None:
 
 def test_the_wait_is_over_after_the_timeout_and_people_are_told() -> None:
     story = waiting()
-    assert story.tell(Tick(), after=Millis(59 * SECOND)).ignored is Ignored.NOTHING_DUE
+    early = story.tell(Tick(), after=Millis(59 * SECOND))
+    assert (early.ignored, early.why) == (Ignored.NOTHING_DUE, "no timer is due")
     story.timer()
     assert story.published[-1] == "finish continue 1"
     assert [notice.reason for notice in story.notices] == ["ReleasedOutOfOrder"]

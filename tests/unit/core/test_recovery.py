@@ -1,9 +1,22 @@
 """What an upload does at a step with a breaker: fail before it opens, while it is open, and afterwards."""
 
-from uploadpp.core.commands import Kind
-from uploadpp.core.inputs import BreakerOpened, Granted, Published, StepFinished, StreakEnded, Tick
-from uploadpp.core.model import Millis, StepPlan, Streak
-from uploadpp.core.states import DesiredState, Ignored, OnExhausted, RequiredResult, Stage, StepReason
+from dataclasses import replace
+
+import pytest
+
+from uploadpp.core.commands import Kind, RetryNotice
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import BreakerOpened, Granted, Input, Published, StepFinished, StreakEnded, Tick
+from uploadpp.core.model import FINISHED_STEP, MAX_MESSAGE, Millis, StepPlan, StepStatus, Streak
+from uploadpp.core.states import (
+    DesiredState,
+    Ignored,
+    OnExhausted,
+    RequiredResult,
+    Stage,
+    StepReason,
+    StepState,
+)
 from uploadpp.testing.builders import FRESH_URL, START, UploadScenario, begun, config_of, mark_of, meet
 
 SCAN = StepPlan(name="scan", max_retries=2, timeout=Millis(60_000))
@@ -63,6 +76,35 @@ def test_a_failure_while_it_is_open_takes_none() -> None:
         assert story.upload.step.message == "no"
         story.granted()
     assert "its breaker is open" in story.notices[-1].message
+
+
+def test_a_failure_while_it_is_open_is_recorded_in_every_detail() -> None:
+    story = scanning(evolve(SCAN, backoff=Millis(7_000)))
+    started = story.upload.step.started_at
+    fails(story, OPEN, "no" * MAX_MESSAGE)
+    step = StepStatus(
+        state=StepState.WAITING,
+        attempts=1,
+        started_at=started,
+        finished_at=story.now,
+        outcome="retry",
+        message="no" * (MAX_MESSAGE // 2),
+        streak=OPEN,
+    )
+    assert (story.upload.since, story.upload.step) == (story.now, step)
+    mark = mark_of(story, Kind.RETRY, 1, "scan")
+    assert story.commands[-1] == RetryNotice(mark, 0, Millis(7_000))
+
+
+def test_its_notice_tells_how_many_retries_were_taken_before_the_streak() -> None:
+    story = scanning()
+    fails(story, None)
+    story.timer()
+    story.granted()
+    fails(story, OPEN)
+    notice = story.commands[-1]
+    assert isinstance(notice, RetryNotice)
+    assert (notice.mark.number, notice.failures) == (2, 1)
 
 
 def test_the_failure_that_opens_it_gives_the_earlier_ones_back() -> None:
@@ -143,7 +185,7 @@ def test_opening_gives_retries_back_and_ends_the_back_off() -> None:
     story = scanning()
     fails(story, CLOSED)
     story.tell(BreakerOpened("scan", OPEN, WHY))
-    assert (story.upload.stage, retries(story)) == (Stage.QUEUED, 0)
+    assert (story.upload.stage, story.upload.since, retries(story)) == (Stage.QUEUED, story.now, 0)
     assert story.upload.step.streak == CLOSED._replace(opened_at=START)
     story.tell(BreakerOpened("scan", OPEN, WHY))
     assert story.upload.message == WHY
@@ -172,6 +214,39 @@ def test_opening_leaves_a_back_off_alone_that_is_part_of_no_streak() -> None:
     fails(story, None)
     assert story.tell(BreakerOpened("scan", OPEN, WHY)).ignored is Ignored.NOTHING_DUE
     assert story.tell(BreakerOpened("b", OPEN, WHY)).ignored is Ignored.NOT_CURRENT_STEP
+
+
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        (BreakerOpened("scan", OPEN, WHY), "the breaker has taken nothing from the upload"),
+        (StreakEnded("scan"), "the upload was not part of the streak"),
+    ],
+    ids=["opened", "ended"],
+)
+def test_it_says_why_it_changes_nothing(event: Input, why: str) -> None:
+    story = scanning()
+    before = story.upload
+    decision = story.tell(event)
+    assert (decision.ignored, decision.why) == (Ignored.NOTHING_DUE, why)
+    assert decision.upload is before
+
+
+@pytest.mark.parametrize("step", ["b", FINISHED_STEP])
+@pytest.mark.parametrize("event", [BreakerOpened("", OPEN, WHY), StreakEnded("")], ids=["opened", "ended"])
+def test_an_upload_that_is_not_in_the_step_is_left_alone(
+    event: BreakerOpened | StreakEnded, step: str
+) -> None:
+    """A suspended upload that has passed all steps stands behind the last one, in none of them."""
+    story = scanning()
+    story.answers("continue")
+    story.wanted(DesiredState.SUSPENDED)
+    story.answers("continue")
+    assert story.upload.current_step == FINISHED_STEP
+    before = story.upload
+    decision = story.tell(replace(event, step=step))
+    assert (decision.ignored, decision.why) == (Ignored.NOT_CURRENT_STEP, f"the upload is not in step {step}")
+    assert decision.upload is before
 
 
 def test_a_good_answer_to_another_upload_ends_the_streak() -> None:

@@ -10,5 +10,5 @@ from uploadpp.core.transitions import as_edited, begin_step
 def granted(upload: Upload, grant: Granted, now: Millis, config: Config) -> Decision:
     """Start the step, unless an edit that nobody has seen yet suspends or cancels the upload."""
     del grant
-    edited = as_edited(upload, now, config)
+    edited = as_edited(upload, now)
     return edited if edited is not None else begin_step(upload, upload.cursor, now, config)

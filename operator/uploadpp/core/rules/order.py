@@ -33,8 +33,8 @@ def placed(order: FileOrder, seen: Follows) -> FileOrder:
 
 def foremost(upload: Upload, seen: Foremost, now: Millis, config: Config) -> Decision:
     """Release the file, unless an edit that nobody has seen yet suspends or cancels the upload."""
-    del seen
-    edited = as_edited(upload, now, config)
+    del seen, config
+    edited = as_edited(upload, now)
     return edited if edited is not None else finish(upload, Outcome.CONTINUE, now)
 
 
