@@ -1,4 +1,4 @@
-"""Generates what is derived in the chart: schema, README, and its copies of the CRD, alerts and dashboard."""
+"""Generates what is derived in the chart: schema, README, and copies of the CRDs, alerts and dashboard."""
 
 import argparse
 import json
@@ -12,11 +12,11 @@ from chart_steps import definitions, rows, step_schema
 from chart_values import Value, closed, fillable, read_values, required
 from dashboard import render_dashboard
 
-from uploadpp.api import CRD_NAME
+from uploadpp.api.crd import KINDS
 
 CHART = Path("charts/upload-postprocessing")
 COPIES = {
-    CHART / f"files/{CRD_NAME}.yaml": Path(f"crds/{CRD_NAME}.yaml"),
+    **{CHART / f"files/{kind.crd_name}.yaml": Path(f"crds/{kind.crd_name}.yaml") for kind in KINDS},
     CHART / "files/alerts.yaml": Path("docs/monitoring/alerts.yaml"),
 }
 

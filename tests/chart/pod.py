@@ -18,10 +18,11 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.operator_process import Operator, OperatorOptions
 from tests.chart.rendering import Object, the
+from uploadpp.api import CRD_NAME, POLICY_CRD_NAME
 
 MOUNT = "/etc/uploadpp"
 NAME = "upload-postprocessing"
-CRD = "uploadpostprocessings.uploadpp.io"
+CRDS = (CRD_NAME, POLICY_CRD_NAME)
 POD_UID = "6f1c1a52-9d0e-4c7a-8a35-1d0f6c7e2b11"
 SELFTEST_SECONDS = 120.0
 
@@ -62,11 +63,11 @@ class Installation:
     def install(self, **changed: Any) -> str:  # noqa: ANN401 -- values
         """Install or upgrade, with some values changed; returns the notes."""
         admin = Kubectl(self.cluster.kubeconfig)
-        if admin(
-            "get", "crd", CRD, "--ignore-not-found", "--output=name"
-        ):  # that of an earlier test's release, which Helm protects
-            owner = f"meta.helm.sh/release-namespace={self.namespace}"
-            admin("annotate", "--overwrite", "crd", CRD, owner)
+        owner = f"meta.helm.sh/release-namespace={self.namespace}"
+        for crd in CRDS:
+            if admin("get", "crd", crd, "--ignore-not-found", "--output=name"):
+                # That of an earlier test's release, which Helm protects.
+                admin("annotate", "--overwrite", "crd", crd, owner)
         return self.helm.install(NAME, self.values | changed)
 
     def operator(self) -> PodProcess:

@@ -87,11 +87,11 @@ def test_what_artifact_hub_shows_is_there() -> None:
     for url in [*urls, chart["icon"]]:
         path = re.sub(r"^https://[^/]+/uploadpp/upload-postprocessing/(blob/)?(main/|issues$)", "", url)
         assert (REPO / path).exists(), url
-    crd = yaml.safe_load(next((REPO / "crds").glob("*.yaml")).read_text())
-    (shown,) = notes["crds"]
-    versions = [each["name"] for each in crd["spec"]["versions"]]
-    assert (shown["kind"], shown["name"]) == (crd["spec"]["names"]["kind"], crd["metadata"]["name"])
-    assert shown["version"] in versions
+    for shown in notes["crds"]:
+        crd = yaml.safe_load((REPO / "crds" / f"{shown['name']}.yaml").read_text())
+        assert shown["kind"] == crd["spec"]["names"]["kind"]
+        assert shown["version"] in [each["name"] for each in crd["spec"]["versions"]]
+    assert len(notes["crds"]) == len(list((REPO / "crds").glob("*.yaml")))
 
 
 def test_both_stages_are_of_the_same_base() -> None:

@@ -8,10 +8,10 @@ import yaml
 from e2e.cluster.tools import TOOLS
 from e2e.paths import REPO
 from kubectl_pp.catalog import BY_NAME
-from uploadpp.api import PLURAL
+from uploadpp.api import CRD_NAME, PLURAL
 
 FOLDER = REPO / "docs/k9s"
-CRD = next((REPO / "crds").glob("*.yaml"))
+CRD = REPO / "crds" / f"{CRD_NAME}.yaml"
 FIELDS = {
     "shortCut",
     "override",

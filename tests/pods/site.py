@@ -22,6 +22,7 @@ from e2e.cluster.service import Service
 from e2e.images.make import NATS, OPERATOR, nats_image, operator_image
 from e2e.paths import REPO
 from tests.pods import guide
+from uploadpp.api import CRD_NAME, POLICY_CRD_NAME
 
 NAMESPACE = "ocis"
 RELEASE = "upload-postprocessing"
@@ -127,7 +128,7 @@ class Site:
         if self._made_namespace and self._provider.name == "existing":
             admin = Kubectl(self.kubeconfig)
             admin("delete", "namespace", NAMESPACE, "--timeout=60s", timeout=90)
-            admin("delete", "crd", "uploadpostprocessings.uploadpp.io", "--ignore-not-found")
+            admin("delete", "crd", CRD_NAME, POLICY_CRD_NAME, "--ignore-not-found")
         self.instance.close()
         self._provider.stop()
 

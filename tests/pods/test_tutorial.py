@@ -15,6 +15,7 @@ from e2e.cluster.helm import CHART
 from e2e.cluster.kubectl import Kubectl
 from e2e.paths import REPO
 from tests.pods.site import RELEASE, Site
+from uploadpp.api import CRD_NAME, POLICY_CRD_NAME
 
 pytestmark = pytest.mark.timeout(1800)  # where it is alone it also makes the image and the cluster
 
@@ -41,7 +42,7 @@ def empty(site: Site) -> Iterator[Kubectl]:
     if json.loads(site.helm("list", f"--filter=^{RELEASE}$", "--output=json")):
         site.helm("uninstall", RELEASE, "--wait")
     admin = Kubectl(site.kubeconfig)
-    admin("delete", "crd", "uploadpostprocessings.uploadpp.io", "--ignore-not-found")
+    admin("delete", "crd", CRD_NAME, POLICY_CRD_NAME, "--ignore-not-found")
     yield admin
     admin("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
 

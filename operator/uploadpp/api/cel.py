@@ -71,6 +71,22 @@ STEPS: Rule = {
     "backoffSeconds not greater than its maxBackoffSeconds",
     "reason": INVALID,
 }
+STEPS_OF_RULE: Rule = {
+    "rule": "self.all(step, step.name != 'finished' && self.exists_one(other, other.name == step.name))",
+    "message": "every step needs a name of its own, other than the reserved word finished",
+    "reason": INVALID,
+}
+UNSKIPPED: Rule = {
+    "rule": "!has(self.steps) || !has(self.action) || self.action != 'Skip'",
+    "message": "a rule with the action Skip runs no steps, so it cannot have any",
+    "reason": INVALID,
+    "fieldPath": ".steps",
+}
+OWN_NAMES: Rule = {
+    "rule": "self.all(rule, self.exists_one(other, other.name == rule.name))",
+    "message": "every rule needs a name of its own",
+    "reason": INVALID,
+}
 BACKOFF: Rule = {
     "rule": _sane_backoff("self"),
     "message": "backoffSeconds must not be greater than maxBackoffSeconds",

@@ -1,13 +1,27 @@
-"""Generates the CRD and docs/api.md from the models: `python -m uploadpp.api.crd --write`."""
+"""Generates the CRDs and docs/api.md from the models: `python -m uploadpp.api.crd --write`."""
 
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
-from uploadpp.api import CATEGORY, CRD_NAME, GROUP, KIND, PLURAL, SHORT_NAME, SINGULAR, VERSION
+from uploadpp.api import (
+    CATEGORY,
+    GROUP,
+    KIND,
+    PLURAL,
+    POLICY_KIND,
+    POLICY_PLURAL,
+    POLICY_SHORT_NAME,
+    POLICY_SINGULAR,
+    SHORT_NAME,
+    SINGULAR,
+    VERSION,
+)
+from uploadpp.api.field_types import ApiModel
+from uploadpp.api.policy import POLICY_COLUMNS, PostprocessingPolicy
 from uploadpp.api.reference import render_reference
 from uploadpp.api.schema import structural
 from uploadpp.api.v1alpha1 import COLUMNS, SELECTABLE, UploadPostprocessing
@@ -24,40 +38,69 @@ class _Written(yaml.SafeDumper):
         return True
 
 
-def custom_resource_definition() -> dict[str, Any]:
+class Kind(NamedTuple):
+    """A kind of resource: its names, and the model of an object."""
+
+    names: dict[str, Any]
+    model: type[ApiModel]
+    columns: tuple[tuple[str, str, str, int], ...]
+    selectable: tuple[str, ...] = ()
+
+    @property
+    def crd_name(self) -> str:
+        """The name of its CustomResourceDefinition."""
+        return f"{self.names['plural']}.{GROUP}"
+
+
+UPLOADS = Kind(
+    {
+        "kind": KIND,
+        "listKind": f"{KIND}List",
+        "plural": PLURAL,
+        "singular": SINGULAR,
+        "shortNames": [SHORT_NAME],
+        "categories": [CATEGORY],
+    },
+    UploadPostprocessing,
+    COLUMNS,
+    SELECTABLE,
+)
+POLICIES = Kind(
+    {
+        "kind": POLICY_KIND,
+        "listKind": f"{POLICY_KIND}List",
+        "plural": POLICY_PLURAL,
+        "singular": POLICY_SINGULAR,
+        "shortNames": [POLICY_SHORT_NAME],
+    },
+    PostprocessingPolicy,
+    POLICY_COLUMNS,
+)
+KINDS = (UPLOADS, POLICIES)
+
+
+def custom_resource_definition(kind: Kind = UPLOADS) -> dict[str, Any]:
     """The CustomResourceDefinition."""
+    version: dict[str, Any] = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": [_column(*each) for each in kind.columns],
+    }
+    if kind.selectable:
+        version["selectableFields"] = [{"jsonPath": path} for path in kind.selectable]
+    version["schema"] = {"openAPIV3Schema": _root(kind.model)}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": CRD_NAME},
-        "spec": {
-            "group": GROUP,
-            "scope": "Namespaced",
-            "names": {
-                "kind": KIND,
-                "listKind": f"{KIND}List",
-                "plural": PLURAL,
-                "singular": SINGULAR,
-                "shortNames": [SHORT_NAME],
-                "categories": [CATEGORY],
-            },
-            "versions": [
-                {
-                    "name": VERSION,
-                    "served": True,
-                    "storage": True,
-                    "subresources": {"status": {}},
-                    "additionalPrinterColumns": [_column(*each) for each in COLUMNS],
-                    "selectableFields": [{"jsonPath": path} for path in SELECTABLE],
-                    "schema": {"openAPIV3Schema": _root()},
-                },
-            ],
-        },
+        "metadata": {"name": kind.crd_name},
+        "spec": {"group": GROUP, "scope": "Namespaced", "names": kind.names, "versions": [version]},
     }
 
 
-def _root() -> dict[str, Any]:
-    schema = structural(UploadPostprocessing)
+def _root(model: type[ApiModel]) -> dict[str, Any]:
+    schema = structural(model)
     del schema["x-kubernetes-map-type"]  # a resource as a whole cannot be atomic
     schema["properties"] = {
         "apiVersion": {"type": "string"},
@@ -74,16 +117,16 @@ def _column(name: str, path: str, kind: str, priority: int) -> dict[str, Any]:
     return {**column, "priority": priority} if priority else column
 
 
-def render_crd() -> str:
+def render_crd(kind: Kind = UPLOADS) -> str:
     """The CRD as YAML, the same for the same models."""
-    definition = custom_resource_definition()
+    definition = custom_resource_definition(kind)
     return HEADER + yaml.dump(definition, Dumper=_Written, sort_keys=False, width=110, allow_unicode=True)
 
 
 def outputs(root: Path) -> dict[Path, str]:
     """Every generated file and what must be in it."""
     return {
-        root / "crds" / f"{CRD_NAME}.yaml": render_crd(),
+        **{root / "crds" / f"{kind.crd_name}.yaml": render_crd(kind) for kind in KINDS},
         root / "docs" / "api.md": render_reference(),
     }
 

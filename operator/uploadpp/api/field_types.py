@@ -32,6 +32,8 @@ OBJECT_NAME = rf"^{_LABEL}(\.{_LABEL})*$"
 DATA_KEY = "^[-._a-zA-Z0-9]+$"
 """The keys that Kubernetes accepts in the data of a Secret."""
 
+RuleName = Annotated[str, Field(min_length=1, max_length=63, pattern=f"^{_LABEL}$")]
+"""A DNS-1123 label."""
 StepName = Annotated[str, Field(min_length=1, max_length=MAX_STEP_NAME)]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=OBJECT_NAME)]
 SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=DATA_KEY)]

@@ -122,6 +122,11 @@ def decode_plan(
     return _shared(tuple(steps))
 
 
+def decode_step(step: FieldReader, base: StepPlan) -> StepPlan:
+    """One step: what it sets itself, and all other values of `base`."""
+    return _overlay(base, step, OF_STEP, step.text("name"))
+
+
 def _overlay(plan: StepPlan, values: FieldReader, names: Iterable[str], name: str = "") -> StepPlan:
     """The plan, with the values that are set in `values` (and perhaps a name) in place of its own."""
     changes: dict[str, Any] = {"name": name} if name else {}

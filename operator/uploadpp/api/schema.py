@@ -14,12 +14,14 @@ KEPT = (
     "description",
     "type",
     "format",
+    "default",
     "enum",
     "pattern",
     "minLength",
     "maxLength",
     "minimum",
     "maximum",
+    "minItems",
     "maxItems",
     "required",
     "x-kubernetes-validations",
@@ -37,7 +39,7 @@ def structural(model: type[BaseModel]) -> Schema:
 def _node(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     resolved = _resolved(schema, definitions)
     kind = resolved["type"]
-    node = {keyword: resolved[keyword] for keyword in KEPT if keyword in resolved}
+    node = {keyword: resolved[keyword] for keyword in KEPT if resolved.get(keyword) is not None}
     if "description" in node:
         node["description"] = " ".join(node["description"].split())
     if kind == "object":

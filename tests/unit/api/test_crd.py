@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from uploadpp.api.crd import custom_resource_definition, outputs, render_crd
+from uploadpp.api.crd import KINDS, POLICIES, custom_resource_definition, outputs, render_crd
+from uploadpp.api.policy import PostprocessingPolicy
 from uploadpp.api.schema import structural
 from uploadpp.api.stage_docs import STAGES
 from uploadpp.api.v1alpha1 import UploadPostprocessing
@@ -25,8 +26,18 @@ def nodes(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, An
 
 
 MODELS = structural(UploadPostprocessing)["properties"]
-OURS = [*nodes(MODELS["spec"], "spec"), *nodes(MODELS["status"], "status")]
+POLICY_MODELS = structural(PostprocessingPolicy)["properties"]
+(POLICY_VERSION,) = custom_resource_definition(POLICIES)["spec"]["versions"]
+POLICY_SCHEMA = POLICY_VERSION["schema"]["openAPIV3Schema"]
+OF_UPLOADS = [*nodes(MODELS["spec"], "spec"), *nodes(MODELS["status"], "status")]
+OF_POLICIES = [each for name, model in POLICY_MODELS.items() for each in nodes(model, f"policy.{name}")]
+OURS = [*OF_UPLOADS, *OF_POLICIES]
 SERVED = {path: node for name in MODELS for path, node in nodes(SCHEMA["properties"].get(name, {}), name)}
+SERVED |= {
+    path: node
+    for name in POLICY_MODELS
+    for path, node in nodes(POLICY_SCHEMA["properties"][name], f"policy.{name}")
+}
 each_field = pytest.mark.parametrize(("path", "schema"), OURS, ids=[path for path, _ in OURS])
 
 
@@ -37,19 +48,19 @@ def test_generated_files_are_up_to_date(path: Path) -> None:
 
 def test_the_file_repeats_itself_instead_of_pointing_elsewhere() -> None:
     """An enum that two fields share is written in both: people read and patch this file."""
-    assert not re.search(r": [&*]\w+$", render_crd(), re.MULTILINE)
+    for kind in KINDS:
+        assert not re.search(r": [&*]\w+$", render_crd(kind), re.MULTILINE)
 
 
 @each_field
 def test_every_field_is_bounded(path: str, schema: dict[str, Any]) -> None:
-    del path
     match schema["type"]:
         case "string":
             assert schema.keys() & {"maxLength", "enum"} or schema["format"] == "date-time"
         case "array":
-            assert schema["maxItems"] <= 32
+            assert schema["maxItems"] <= (64 if path.startswith("policy.") else 32)
         case "integer":
-            assert schema["minimum"] in {0, 1}
+            assert schema["minimum"] in {0, 1} or path == "policy.spec.order"
             assert schema["format"] == "int64" or schema["maximum"] < 2**31
 
 
@@ -122,11 +133,18 @@ def test_status_is_a_subresource_and_is_never_required() -> None:
 
 
 def test_columns_and_selectors_point_at_fields() -> None:
-    known = {f".{path}" for path, _ in OURS} | {".metadata.creationTimestamp"}
+    known = {f".{path}" for path, _ in OF_UPLOADS} | {".metadata.creationTimestamp"}
     paths = [each["jsonPath"] for each in VERSION["selectableFields"]]
     assert len(paths) <= 8
     paths += [each["jsonPath"].replace("[0]", "[]") for each in VERSION["additionalPrinterColumns"]]
     assert set(paths) <= known
+
+
+def test_columns_of_policies_point_at_fields() -> None:
+    known = {f".{path.removeprefix('policy.')}" for path, _ in OF_POLICIES} | {".metadata.creationTimestamp"}
+    paths = [each["jsonPath"] for each in POLICY_VERSION["additionalPrinterColumns"]]
+    assert {re.sub(r"\[[^]]*\]", "[]", path) for path in paths} <= known
+    assert POLICY_VERSION["subresources"] == {"status": {}}
 
 
 def test_every_stage_is_explained() -> None:
