@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from uploadpp.core.model import Millis, StepPlan
 
 MINUTE = Millis(60_000)
+_OTHER = StepPlan(name="other")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +17,8 @@ class Config:
     """
 
     steps: tuple[StepPlan, ...] = ()
+    other_step: StepPlan = _OTHER
+    """The settings of a step that is not configured."""
     max_in_flight: Mapping[str, int] = field(default_factory=dict)
     """Maximum number of uploads at a step's service, by step. Extra uploads are queued."""
     breaker_after: Mapping[str, int] = field(default_factory=dict)
@@ -39,6 +42,10 @@ class Config:
     """How long a release may wait for an earlier upload of the same file; 0 keeps no order."""
     ttl_completed: Millis = Millis(10 * MINUTE)
     ttl_failed: Millis = Millis(7 * 24 * 60 * MINUTE)
+
+    def defaults_of(self, step: str) -> StepPlan:
+        """The settings of a step that a policy lists without settings of its own."""
+        return next((plan for plan in self.steps if plan.name == step), self.other_step)
 
     def has_queue(self, step: str) -> bool:
         """Whether an upload waits to be granted the step."""

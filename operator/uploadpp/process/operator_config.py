@@ -130,6 +130,7 @@ def core_config(settings: Settings) -> Config:
     _check_resource(steps)
     return Config(
         steps=steps,
+        other_step=_plan(settings, "other"),
         max_in_flight={n: own.maxInFlight for n, own in settings.step_settings.items() if own.maxInFlight},
         breaker_after={n: own.breakerAfter for n, own in settings.step_settings.items() if own.breakerAfter},
         ready_after=Millis(settings.ready_after),

@@ -3,10 +3,11 @@
 import pytest
 
 from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Published, StartedElsewhere
-from uploadpp.core.model import Millis, StepStatus, Upload
+from uploadpp.core.model import Millis, StepPlan, StepStatus, Upload
 from uploadpp.core.plan_text import Planned
 from uploadpp.core.rules.planning import by_plan, of_another_plan, withdrawn
 from uploadpp.core.states import Ignored, Stage, StepReason, StepState
@@ -220,3 +221,10 @@ def test_an_upload_that_went_out_late_began_when_it_was_announced(stage: Stage) 
     upload = changed(told(story, "delay", "a"))
     began = announced if stage is Stage.RUNNING else story.now
     assert (upload.stage, upload.since, upload.step.started_at) == (Stage.DELAYING, began, began)
+
+
+def test_a_step_that_is_not_configured_has_the_settings_of_all_steps() -> None:
+    known, other = StepPlan(name="a", max_retries=1), StepPlan(name="other", max_retries=2)
+    config = Config(steps=(known,), other_step=other)
+    assert config.defaults_of("a") is known
+    assert config.defaults_of("b") is other

@@ -13,6 +13,20 @@ def test_breakers_of_steps() -> None:
     assert core_config(read_settings({}, {})).breaker_after == {}
 
 
+def test_a_step_that_a_policy_lists_has_its_configured_settings() -> None:
+    own = '{"a":{"maxRetries":1}}'
+    environment = {
+        "POSTPROCESSING_STEPS": "a",
+        "UPLOADPP_STEP_SETTINGS": own,
+        "POSTPROCESSING_MAX_RETRIES": "9",
+        "POSTPROCESSING_DELAY": "3s",
+    }
+    config = core_config(read_settings({}, environment))
+    assert [config.defaults_of(name).max_retries for name in ("a", "delay", "c")] == [1, 9, 9]
+    assert config.defaults_of("delay").delay == 3000
+    assert config.defaults_of("c").delay == 0
+
+
 @pytest.mark.parametrize(
     ("own", "words"),
     [

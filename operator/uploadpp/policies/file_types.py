@@ -1,0 +1,122 @@
+"""The type of a file by its name. `file.mimeType` is this; `steps/mime.py` looks at the bytes instead.
+
+A table of our own: the one of Python differs from version to version, and reads files of the machine.
+"""
+
+_BY_KIND = {
+    "application/epub+zip": "epub",
+    "application/gzip": "gz tgz",
+    "application/java-archive": "jar war",
+    "application/json": "json",
+    "application/msword": "doc dot",
+    "application/octet-stream": "bin iso img",
+    "application/pdf": "pdf",
+    "application/postscript": "ps eps ai",
+    "application/rtf": "rtf",
+    "application/vnd.android.package-archive": "apk",
+    "application/vnd.apple.installer+xml": "mpkg pkg",
+    "application/vnd.debian.binary-package": "deb",
+    "application/vnd.microsoft.portable-executable": "exe dll",
+    "application/vnd.ms-excel": "xls xlt",
+    "application/vnd.ms-excel.sheet.macroenabled.12": "xlsm",
+    "application/vnd.ms-outlook": "msg",
+    "application/vnd.ms-powerpoint": "ppt pps pot",
+    "application/vnd.ms-powerpoint.presentation.macroenabled.12": "pptm",
+    "application/vnd.ms-word.document.macroenabled.12": "docm",
+    "application/vnd.oasis.opendocument.graphics": "odg",
+    "application/vnd.oasis.opendocument.presentation": "odp",
+    "application/vnd.oasis.opendocument.spreadsheet": "ods",
+    "application/vnd.oasis.opendocument.text": "odt",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": "pptx",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+    "application/vnd.rar": "rar",
+    "application/vnd.sqlite3": "sqlite sqlite3",
+    "application/vnd.visio": "vsd",
+    "application/wasm": "wasm",
+    "application/x-7z-compressed": "7z",
+    "application/x-apple-diskimage": "dmg",
+    "application/x-bzip2": "bz2",
+    "application/x-msi": "msi",
+    "application/x-msdownload": "com scr",
+    "application/x-rpm": "rpm",
+    "application/x-sh": "sh",
+    "application/x-tar": "tar",
+    "application/x-xz": "xz",
+    "application/xml": "xml xsl xsd",
+    "application/yaml": "yaml yml",
+    "application/zip": "zip",
+    "application/zstd": "zst",
+    "audio/aac": "aac",
+    "audio/flac": "flac",
+    "audio/midi": "mid midi",
+    "audio/mp4": "m4a",
+    "audio/mpeg": "mp3",
+    "audio/ogg": "oga ogg opus",
+    "audio/wav": "wav",
+    "audio/x-aiff": "aif aiff",
+    "audio/x-ms-wma": "wma",
+    "font/otf": "otf",
+    "font/ttf": "ttf",
+    "font/woff": "woff",
+    "font/woff2": "woff2",
+    "image/avif": "avif",
+    "image/bmp": "bmp",
+    "image/gif": "gif",
+    "image/heic": "heic",
+    "image/heif": "heif",
+    "image/jpeg": "jpg jpeg jpe",
+    "image/jxl": "jxl",
+    "image/png": "png",
+    "image/svg+xml": "svg svgz",
+    "image/tiff": "tif tiff",
+    "image/vnd.adobe.photoshop": "psd",
+    "image/vnd.dwg": "dwg",
+    "image/vnd.dxf": "dxf",
+    "image/vnd.microsoft.icon": "ico",
+    "image/webp": "webp",
+    "image/x-adobe-dng": "dng",
+    "image/x-canon-cr2": "cr2",
+    "image/x-nikon-nef": "nef",
+    "image/x-sony-arw": "arw",
+    "message/rfc822": "eml",
+    "model/gltf-binary": "glb",
+    "model/stl": "stl",
+    "text/calendar": "ics",
+    "text/css": "css",
+    "text/csv": "csv",
+    "text/html": "html htm",
+    "text/javascript": "js mjs",
+    "text/markdown": "md markdown",
+    "text/plain": "txt log conf ini",
+    "text/tab-separated-values": "tsv",
+    "text/vcard": "vcf",
+    "text/x-python": "py",
+    "video/3gpp": "3gp",
+    "video/matroska": "mkv",
+    "video/mp2t": "mts m2ts",
+    "video/mp4": "mp4 m4v",
+    "video/mpeg": "mpg mpeg",
+    "video/ogg": "ogv",
+    "video/quicktime": "mov qt",
+    "video/webm": "webm",
+    "video/x-flv": "flv",
+    "video/x-ms-wmv": "wmv",
+    "video/x-msvideo": "avi",
+}
+TYPES = {extension: kind for kind, extensions in _BY_KIND.items() for extension in extensions.split()}
+"""The MIME type of each extension that is known."""
+
+
+def extension_of(name: str) -> str:
+    """What is behind the last dot, in lower case; empty for `README` and for `.profile`.
+
+    Dots and blanks at the end do not count: Windows drops them, and runs `setup.exe.` all the same.
+    """
+    stem, dot, extension = name.rstrip(". ").rpartition(".")
+    return extension.lower() if dot and stem else ""
+
+
+def type_of(extension: str) -> str:
+    """The MIME type, empty when it is not known."""
+    return TYPES.get(extension, "")
