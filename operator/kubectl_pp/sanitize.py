@@ -13,11 +13,11 @@ from kubectl_pp.screen import harmless
 
 Json = dict[str, Any]
 
-OBJECTS = frozenset({"log", "order", "streak"})
+OBJECTS = frozenset({"log", "order", "streak", "policy"})
 LISTS = frozenset({"conditions", "steps", "plan"})
 NUMBERS = frozenset(
     {"observedGeneration", "retryCount", "run", "finishes", "releases", "urlRequests", "restarts"}
-    | {"attempts", "retries", "sequence", "start", "arrival", "uploads", "counted"}
+    | {"attempts", "retries", "sequence", "start", "arrival", "uploads", "counted", "generation"}
     | {
         "timeoutSeconds",
         "stallAfterSeconds",

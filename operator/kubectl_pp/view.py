@@ -82,10 +82,18 @@ def _head(screen: Screen, upload: Upload, now: float, width: int | None) -> list
         rows.append(("Outcome", upload.outcome))
     if upload.desired != DesiredState.ACTIVE:
         rows.append(("Wanted", upload.desired))
+    if policy := upload.status.get("policy"):
+        rows.append(("Policy", _policy(policy)))
     if expires := upload.time("expirationTime"):
         due = f"in {human(expires - now)}, at {moment(expires)}" if expires > now else "due"
         rows.append(("Removal", due))
     return lines + [line for label, text in rows for line in _field(label, text, width)]
+
+
+def _policy(policy: Json) -> str:
+    text = f"rule {policy.get('rule')} of {policy.get('name')}, generation {policy.get('generation')}"
+    priority = policy.get("priorityClass")
+    return f"{text}, priority class {priority}" if priority else text
 
 
 def _field(label: str, text: str, width: int | None) -> list[str]:

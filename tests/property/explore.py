@@ -39,12 +39,14 @@ from uploadpp.core.model import (
     LogPosition,
     Millis,
     Origin,
+    PolicyRef,
     RestartRequest,
     StepPlan,
     StepStatus,
     Streak,
     Upload,
 )
+from uploadpp.core.policy import Choice, PolicyAction
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import (
     UNHEARD,
@@ -116,6 +118,8 @@ class Scene:
     hand_made: bool = False
     follows: bool = False
     """Whether an earlier upload of the same file is under way when it arrives."""
+    choice: Choice | None = None
+    """What a policy says of every announcement with the known URL."""
 
     def beginnings(self) -> Iterator[Node]:
         """The upload is unknown, or made by hand."""
@@ -194,7 +198,7 @@ def _events(node: Node, scene: Scene) -> Iterator[Input]:
     known, other = URL, FRESH_URL
     if scene.url_life is None and upload and upload.origin.url == FRESH_URL:
         known, other = FRESH_URL, URL
-    yield evolve(arrival(known, expires_at=expires_at), follows=earlier)
+    yield evolve(arrival(known, expires_at=expires_at), follows=earlier, choice=scene.choice)
     yield arrival(other)
     yield arrival(other, user=RESTART_USER)
     step = upload.current_step if upload else "a"
@@ -290,6 +294,8 @@ def meaning(upload: Upload | None, now: Millis, scene: Scene) -> object:
         observed_generation=int(upload.observed_generation == control.generation),
         log=LogPosition(start=_flag(upload.log.start)),
         lost_status=upload.lost_status,
+        policy=upload.policy,
+        policy_holds=upload.policy_holds,
         order=_meaning_of_order(upload) if scene.follows else FileOrder(),
     )
 
@@ -336,6 +342,14 @@ def _for_small(name: str, above: OnTooLarge, *, scan: bool = False) -> StepPlan:
     return StepPlan(name=name, max_retries=1, max_filesize=1, on_too_large=above, require_result=result)
 
 
+_HOLD, _SKIP = PolicyAction.HOLD, PolicyAction.SKIP
+
+
+def _choice(action: PolicyAction, *steps: str) -> Choice:
+    plan = tuple(_plan(step, 0, OnExhausted.HOLD) for step in steps)
+    return Choice(ref=PolicyRef("default", 1, "rule"), action=action, plan=plan)
+
+
 def _config(*plans: StepPlan, places: Iterable[str] = (), breakers: Iterable[str] = ()) -> Config:
     return Config(
         steps=plans,
@@ -371,6 +385,9 @@ def scenes() -> Iterable[Scene]:
         Scene("slow, URL expires", _config(_plan("a", 1, abort, 60), _plan("b", 0, abort)), url_life=66),
         Scene("slow, too large later", _config(_plan("a", 1, abort, 60), _for_small("b", OnTooLarge.HOLD))),
         Scene("places, URL expires", _config(delay, _plan("a", 1, hold), places="a"), url_life=90),
+        Scene("a policy holds", _config(_plan("a", 0, abort)), choice=_choice(_HOLD, "b")),
+        Scene("a policy holds, no steps", _config(), choice=_choice(_HOLD)),
+        Scene("a policy skips", _config(_plan("a", 0, abort)), follows=True, choice=_choice(_SKIP, "b")),
         Scene("too large", _config(_for_small("a", OnTooLarge.HOLD, scan=True)), hand_made=True),
         Scene(
             "too large later",

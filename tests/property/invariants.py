@@ -8,6 +8,11 @@ from collections.abc import Callable
 
 from tests.property.breaker_invariants import an_open_breaker_takes_no_retry
 from tests.property.explore import Move, Scene, told_of
+from tests.property.policy_invariants import (
+    a_policy_is_asked_once,
+    what_a_policy_holds_is_cancelled_aloud,
+    what_a_policy_holds_waits_for_a_person,
+)
 from uploadpp.core.commands import Command, Finish, RequestRestart, ResumeStep, RetryNotice, StartStep
 from uploadpp.core.conditions import ConditionStatus, ConditionType, conditions, describe
 from uploadpp.core.evolve import evolve
@@ -379,6 +384,9 @@ INVARIANTS: dict[str, Invariant] = {
         whoever_waits_says_for_what,
         a_place_is_taken_by_who_is_granted_it,
         an_open_breaker_takes_no_retry,
+        a_policy_is_asked_once,
+        what_a_policy_holds_waits_for_a_person,
+        what_a_policy_holds_is_cancelled_aloud,
         a_release_awaits_its_turn,
         a_due_timer_does_something,
         conditions_are_well_formed,

@@ -42,6 +42,8 @@ class Book:
     release_backoff: int = 30
     order_timeout: int = 600
     follows: bool = False
+    rule: str = ""
+    """What a policy does with it when it arrives: run, skip or hold."""
     has_been_over: bool = False
     facts: list[Fact] = field(default_factory=list)
     url: str = ""
@@ -111,6 +113,7 @@ class Book:
             "wait": "Suspended",
             "queue": "Queued",
             "hold": "Held",
+            "kept": "Held",
             "line": "AwaitingTurn",
         }
         return {**waits, "order": "AwaitingReady"}[last.what]
@@ -125,9 +128,15 @@ class Book:
     def shown_step(self) -> str:
         """`currentStep` as people see it."""
         status = self.status()
+        if self.is_kept():
+            return ""
         if status in RELEASING or (status == "Unanswered" and self.order_word()):
             return "finished"
         return (self.current() or "finished") if status in IN_STEP else ""
+
+    def is_kept(self) -> bool:
+        """Whether a policy holds it, and nobody has let it go."""
+        return self.last().what == "kept"
 
     # -- writing the book; each answers with what goes out ------------------------------------
 
@@ -193,7 +202,14 @@ class Book:
         """BytesReceived."""
         if not self.facts:
             self.url = url
-            return self.begin(at)
+            if self.rule != "hold":
+                return self.begin(at)
+            self.note("run", at)
+            self.note("kept", at)
+            return []
+        if self.is_kept():
+            self.url = url
+            return []
         refused = self.cancelled or self.order_word() in {"abort", "delete"} or self.status() == "Completed"
         known, self.url = url == self.url, url
         if known or (refused and not (self.status() == "Cleaned" and not self.cancelled)):
@@ -270,7 +286,7 @@ class Book:
             return []
         if step not in {"", self.shown_step()} or not self.may_resume():
             return []
-        if self.status() == "Gone" and not self.order_word():
+        if self.is_kept() or (self.status() == "Gone" and not self.order_word()):
             return self.begin(at)
         if self.status() in RELEASING | UNHEARD:
             self.note("asked", at)
@@ -308,7 +324,7 @@ class Book:
 
     def _cut(self) -> str:
         """Why the storage is told so: a step that was cut short says it for good."""
-        return "Cancelled" if self.current() else "CancelledBetween"
+        return "Cancelled" if self.current() and not self.is_kept() else "CancelledBetween"
 
     def granted(self, at: int) -> list[str]:
         """A place is free, and it is this upload's turn."""

@@ -27,7 +27,8 @@ from uploadpp.core.inputs import (
     UploadReady,
 )
 from uploadpp.core.machine import decide
-from uploadpp.core.model import Control, Millis, RestartRequest, StepPlan, Streak, Upload
+from uploadpp.core.model import Control, Millis, PolicyRef, RestartRequest, StepPlan, Streak, Upload
+from uploadpp.core.policy import Choice, PolicyAction
 from uploadpp.core.replay import Position, apply, wanted
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, OnTooLarge, RestartMode, Stage
@@ -194,6 +195,16 @@ def plans(draw: st.DrawFn, name: str) -> StepPlan:
     )
 
 
+@st.composite
+def choices(draw: st.DrawFn) -> Choice | None:
+    """What the policies say of the upload."""
+    action = draw(st.sampled_from([None, None, None, *PolicyAction]))
+    if action is None:
+        return None
+    plan = draw(st.none() | st.just((StepPlan(name="a"), StepPlan(name="d"))))
+    return Choice(ref=PolicyRef("default", 1, "rule"), action=action, plan=plan)
+
+
 def _live(draw: st.DrawFn, life: Life) -> None:
     """One more thing happens."""
     upload = life.upload
@@ -243,7 +254,8 @@ def lives(draw: st.DrawFn) -> Life:
     """An upload that arrived, and what became of it."""
     life = Life(draw(configs()))
     announced = arrival(expires_at=draw(st.sampled_from([None, None, Millis(START + LIFE)])))
-    life.tell(evolve(announced, follows=draw(st.sampled_from([None, None, Follows("earlier", 1)]))))
+    follows = draw(st.sampled_from([None, None, Follows("earlier", 1)]))
+    life.tell(evolve(announced, follows=follows, choice=draw(choices())))
     for _ in range(draw(st.integers(0, 15))):
         _live(draw, life)
     return life

@@ -11,12 +11,16 @@ from tests.property.model import RELEASING, Book
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Follows, Foremost, SpecChanged, StepFinished, Tick
-from uploadpp.core.model import Millis, RestartRequest, StepPlan, Streak
+from uploadpp.core.model import Millis, PolicyRef, RestartRequest, StepPlan, Streak
+from uploadpp.core.policy import Choice, PolicyAction
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import CancelPolicy, DesiredState, OnExhausted, Outcome, RestartMode, Stage
 from uploadpp.testing.builders import FRESH_URL, START, URL, UploadScenario, arrival
 
 SECOND = 1000
+REF = PolicyRef("default", 1, "rule")
+LATER = Choice(ref=PolicyRef("default", 2, "rule"), action=PolicyAction.SKIP)
+"""What the policies say once they were changed."""
 NAMES = ("a", "b", "delay", "c")
 DISTURBANCES = (
     "somebody_answers",
@@ -46,8 +50,9 @@ class Comparison(RuleBasedStateMachine):
         timeout=st.sampled_from([0, 0, 40, 1000]),
         queues=st.tuples(*[st.frozensets(st.sampled_from(["a", "b", "c"]), max_size=2)] * 2),
         follows=st.booleans(),
+        rule=st.sampled_from([*[None] * 4, *PolicyAction]),
     )
-    def arrive(
+    def arrive(  # noqa: PLR0913 -- all that an upload may begin with
         self,
         steps: list[str],
         retries: int,
@@ -56,9 +61,10 @@ class Comparison(RuleBasedStateMachine):
         queues: tuple[frozenset[str], frozenset[str]],
         *,
         follows: bool,
+        rule: PolicyAction | None,
     ) -> None:
         """The upload arrives."""
-        plans = (
+        plans = tuple(
             StepPlan(
                 name=name,
                 max_retries=retries,
@@ -70,7 +76,7 @@ class Comparison(RuleBasedStateMachine):
         )
         limited, guarded = queues
         config = Config(
-            steps=tuple(plans),
+            steps=plans if rule is None else (StepPlan(name="c"), StepPlan(name="of nobody")),
             max_in_flight=dict.fromkeys(limited, 1),
             breaker_after=dict.fromkeys(guarded, 2),
             max_finish_resends=2,
@@ -78,11 +84,14 @@ class Comparison(RuleBasedStateMachine):
         )
         self.story = UploadScenario(config)
         queued = limited | guarded
+        steps = [] if rule is PolicyAction.SKIP else steps
         self.book = Book(steps, retries, policy.lower(), timeout, limited=queued, follows=follows)
+        self.book.rule = rule.lower() if rule is not None else ""
         self.tokens = 0
         self.heard: list[str] = []
         earlier = Follows("earlier", 1) if follows else None
-        self.story.tell(evolve(arrival(URL), follows=earlier), after=Millis(0))
+        choice = Choice(ref=REF, action=rule, plan=plans) if rule is not None else None
+        self.story.tell(evolve(arrival(URL), follows=earlier, choice=choice), after=Millis(0))
         self.hear(self.book.arrives(URL, self.now))
 
     def others(self, step: str) -> list[str]:
@@ -169,7 +178,7 @@ class Comparison(RuleBasedStateMachine):
     def arrives_again(self, draw: Draw) -> None:
         """BytesReceived."""
         url = draw(st.sampled_from([URL, FRESH_URL]))
-        self.story.tell(arrival(url))
+        self.story.tell(evolve(arrival(url), choice=draw(st.sampled_from([None, LATER]))))
         self.hear(self.book.arrives(url, self.now))
 
     def storage_speaks(self, draw: Draw) -> None:

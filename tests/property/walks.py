@@ -28,11 +28,13 @@ from uploadpp.core.model import (
     FileInfo,
     Millis,
     Origin,
+    PolicyRef,
     RestartRequest,
     StepPlan,
     Streak,
     Upload,
 )
+from uploadpp.core.policy import Choice, PolicyAction
 from uploadpp.core.replay import Position, apply
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import (
@@ -128,6 +130,14 @@ streaks = st.builds(
     uploads=st.integers(1, 9),
     opened_at=st.none() | st.just(START),
 )
+choices = st.none() | st.builds(
+    Choice,
+    ref=st.builds(PolicyRef, name=st.just("default"), generation=st.integers(1, 9), rule=st.just("rule")),
+    action=st.sampled_from(PolicyAction),
+    plan=st.none() | plans(),
+    priority_class=st.sampled_from(["", "bulk"]),
+    message=texts,
+)
 answers = st.builds(
     StepFinished,
     step=st.sampled_from([*[CURRENT] * 9, "virusscan", "policies"]),
@@ -138,7 +148,7 @@ answers = st.builds(
 )
 SICK = Streak(START, START, 2, START)
 inputs: st.SearchStrategy[Input] = st.one_of(
-    st.builds(BytesReceived, origin=origins, file=files),
+    st.builds(BytesReceived, origin=origins, file=files, choice=choices),
     answers,
     st.just(StepFinished(CURRENT, "continue")),
     st.just(StepFinished(CURRENT, "retry", "not now")),
@@ -183,7 +193,7 @@ def _steps(draw: st.DrawFn, upload: Upload | None, config: Config) -> Iterator[U
     now, sequence, stream = START, 0, STREAMS[0]
     events = draw(st.lists(inputs, min_size=draw(st.integers(1, 12)), max_size=20))
     if upload is None:
-        events.insert(0, draw(st.builds(BytesReceived, origin=origins, file=files)))
+        events.insert(0, draw(st.builds(BytesReceived, origin=origins, file=files, choice=choices)))
     for event in events:
         sequence += 1
         if isinstance(event, StepFinished) and event.step == CURRENT:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from uploadpp.api.encode import LEFT
+from uploadpp.api.encode import HELD, LEFT
 from uploadpp.api.field_reader import FieldReader, InvalidResourceError
 from uploadpp.api.plan import decode_hidden, decode_plan, is_listed
 from uploadpp.core.conditions import ConditionType, Unserved
@@ -17,12 +17,15 @@ from uploadpp.core.model import (
     LogPosition,
     Millis,
     Origin,
+    PolicyRef,
     RestartRequest,
     StepPlan,
     StepStatus,
     Streak,
     Upload,
 )
+from uploadpp.core.naming import POLICY_ANNOTATION
+from uploadpp.core.plan_text import Ruled, read_policy
 from uploadpp.core.states import (
     STALLED,
     STALLED_STAGES,
@@ -70,15 +73,26 @@ def from_resource(obj: Mapping[str, Any], defaults: Config, origin: Origin) -> U
     if "conditions" not in status or restored or _is_outdated(status, origin):
         in_spec = "steps" in spec and origin.announced_at is None
         plan = decode_plan(spec, None, defaults.steps, listed=in_spec)
+        ruled = _annotated(root) if in_spec else None
+        held = ruled.held if ruled is not None and not restored else ""
         return evolve(
             pending,
             plan=plan,
             plan_fixed=in_spec,
             plan_in_status=not in_spec and is_listed(plan),
+            policy=ruled and ruled.policy,
+            priority_class=ruled.priority_class if ruled is not None else "",
+            policy_holds=bool(held),
             lost_status=restored or (bool(spec.text("sealed")) and "conditions" not in status),
-            message=STATUS_OF_ANOTHER if restored else "",
+            message=STATUS_OF_ANOTHER if restored else held,
         )
     return _with_status(pending, spec, status, defaults)
+
+
+def _annotated(root: FieldReader) -> Ruled | None:
+    """What a policy has chosen, as the resource says from its creation on; None where none did."""
+    annotations = root.child("metadata").child("annotations")
+    return read_policy(annotations.text(POLICY_ANNOTATION)) if POLICY_ANNOTATION in annotations else None
 
 
 def is_of_another(obj: Mapping[str, Any]) -> bool:
@@ -133,7 +147,7 @@ def _with_status(pending: Upload, spec: FieldReader, status: FieldReader, defaul
         raise status.error("steps", "are not those of spec.steps")
     if stage in {Stage.RUNNING, Stage.BACKING_OFF} and not (run and len(steps) == len(plan)):
         raise status.error("steps", f"the upload is {stage}, but what has happened to its steps is missing")
-    log, order = status.child("log"), status.child("order")
+    log, order, policy = status.child("log"), status.child("order"), status.child("policy")
     return evolve(
         pending,
         plan=plan,
@@ -163,6 +177,11 @@ def _with_status(pending: Upload, spec: FieldReader, status: FieldReader, defaul
             start=log.optional_number("start"),
         ),
         order=FileOrder(order.text("after"), order.number("arrival"), left=order.text("state") == LEFT),
+        policy=PolicyRef(policy.text("name"), policy.number("generation"), policy.text("rule"))
+        if policy
+        else None,
+        priority_class=policy.text("priorityClass"),
+        policy_holds=policy.text("state") == HELD,
     )
 
 

@@ -12,8 +12,9 @@ from uploadpp.api import API_VERSION, KIND
 from uploadpp.api.plan import encode_plan, hidden_steps
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.conditions import Condition, Unserved, conditions
-from uploadpp.core.model import FileOrder, Millis, StepStatus, Streak, Upload
-from uploadpp.core.naming import LABELS, resource_name
+from uploadpp.core.model import FileOrder, Millis, PolicyRef, StepStatus, Streak, Upload
+from uploadpp.core.naming import LABELS, POLICY_ANNOTATION, resource_name
+from uploadpp.core.plan_text import policy_text
 from uploadpp.core.sharding import BUCKET_LABEL, bucket_label
 from uploadpp.core.states import CancelPolicy, DesiredState, StepState
 
@@ -22,6 +23,8 @@ MAX_FILENAME = 1024
 MAX_ID = 256
 LEFT = "Left"
 """The order in the status of an upload that is no longer released in order."""
+HELD = "Held"
+"""The state of the policy in the status of an upload that it holds."""
 UNORDERED = FileOrder()
 OVER = frozenset({StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED})
 
@@ -50,14 +53,17 @@ def to_resource(
     sealed: str,
 ) -> Json:
     """The resource to create; its status takes a second write."""
+    metadata: Json = {
+        "name": resource_name(upload.id),
+        "namespace": namespace,
+        "labels": {**LABELS, BUCKET_LABEL: bucket_label(upload.id)},
+    }
+    if upload.policy is not None:  # were we killed before the status, nothing else would tell it
+        metadata["annotations"] = {POLICY_ANNOTATION: policy_text(upload)}
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
-        "metadata": {
-            "name": resource_name(upload.id),
-            "namespace": namespace,
-            "labels": {**LABELS, BUCKET_LABEL: bucket_label(upload.id)},
-        },
+        "metadata": metadata,
         "spec": to_spec(upload, shown=shown, sealed=sealed),
     }
 
@@ -129,10 +135,12 @@ def to_status(upload: Upload, uid: str = "", sealed_with: str = "", unserved: Un
         sealedWith=sealed_with,
         uid=uid,
     )
-    begun = upload.plan_in_status and upload.run > 0
+    begun = upload.plan_in_status and (upload.run > 0 or upload.policy is not None)
     if (hidden := hidden_steps(upload.plan, always=begun)) is not None:
         status["plan"] = hidden
     status["retryCount"] = upload.retry_count
+    if upload.policy is not None:
+        status["policy"] = _encode_policy(upload.policy, upload)
     if upload.order != UNORDERED:
         order = upload.order
         state = LEFT if order.left else ""
@@ -165,6 +173,16 @@ def _encode_step(name: str, step: StepStatus) -> Json:
         reason=step.reason,
         message=step.message,
         streak=None if step.streak is None else _encode_streak(step.streak),
+    )
+
+
+def _encode_policy(policy: PolicyRef, upload: Upload) -> Json:
+    return _filled(
+        name=policy.name,
+        generation=policy.generation,
+        rule=policy.rule,
+        priorityClass=upload.priority_class,
+        state=HELD if upload.policy_holds else "",
     )
 
 

@@ -101,6 +101,22 @@ class FileOrderModel(ApiModel):
     )
 
 
+class PolicyModel(ApiModel):
+    """The rule of a PostprocessingPolicy that chose the steps when the upload arrived."""
+
+    name: Annotated[str, Field(max_length=253)] | None = Field(None, description="Name of the policy.")
+    generation: Count64 | None = Field(
+        None, description="The metadata.generation of the policy at that time."
+    )
+    rule: Annotated[str, Field(max_length=63)] | None = Field(None, description="Name of the rule in it.")
+    priority_class: Annotated[str, Field(max_length=63)] | None = Field(
+        None, description="The priority class that the rule names. Absent: none."
+    )
+    state: Annotated[str, Field(max_length=16)] | None = Field(
+        None, description="Held: the rule holds the upload until a person decides. Absent: it does not."
+    )
+
+
 class UploadPostprocessingStatus(ApiModel):
     """The state of the upload. Only the operator writes it."""
 
@@ -177,6 +193,11 @@ class UploadPostprocessingStatus(ApiModel):
         None,
         description="The metadata.uid of the resource for which this status was written. If they differ, the "
         "resource was restored from a backup.",
+    )
+    policy: PolicyModel | None = Field(
+        None,
+        description="The policy that chose the steps. A later change of the policy does not change them. "
+        "Absent: no policy did.",
     )
     order: FileOrderModel | None = Field(
         None, description="Its position among the uploads of the same file. Absent: there was no other."

@@ -7,9 +7,11 @@ other parts report is in `pipeline.fault_event_texts`.
 from collections.abc import Sequence
 
 from uploadpp.core.commands import Notice, NoticeType
-from uploadpp.core.model import Millis, StepPlan
+from uploadpp.core.model import MAX_MESSAGE, Millis, PolicyRef, StepPlan
 from uploadpp.core.states import Outcome, RestartMode, Stage
 
+MAX_WHY = 512
+"""The most of a reason that is shown where the way out follows."""
 HOW_TO_GO_ON = (
     "if it has already ended, running it can lose the file; resume, restart or cancel the upload "
     "(resume and restart run it from the first step, cancel ends it without telling the storage)"
@@ -173,6 +175,19 @@ def _for(silent: Millis) -> str:
 def held_unbegun(why: str) -> Notice:
     """A person has to say whether the upload has already ended."""
     return _warning("Held", f"{why}; {HOW_TO_GO_ON}")
+
+
+def held_by_policy(text: str) -> Notice:
+    """A rule of a policy holds the upload until a person decides."""
+    return _warning("Held", text)
+
+
+def why_held(why: str, policy: PolicyRef, plan: Sequence[StepPlan]) -> str:
+    """Why a policy holds an upload, and what a person can do."""
+    cause = why or f"rule {policy.rule} of policy {policy.name} holds the upload until a person decides"
+    steps = ", ".join(step.name for step in plan) or "no steps: the file is released at once"
+    ways = "resume, restart or cancel the upload; cancel tells the storage to abort or delete it"
+    return f"{cause[:MAX_WHY]}; {ways}; resume and restart run {steps}"[:MAX_MESSAGE]
 
 
 def cancelled(outcome: Outcome) -> Notice:

@@ -271,6 +271,11 @@ class Upload(NamedTuple):
     message: str = ""
     log: LogPosition = LogPosition()
     order: FileOrder = FileOrder()
+    policy: PolicyRef | None = None
+    """The rule that chose the plan; None where no policy did (docs/adr/0056)."""
+    priority_class: str = ""
+    policy_holds: bool = False
+    """Whether a rule holds the upload until a person decides. Nothing has run, and the storage waits."""
     lost_status: bool = False
     """Pending, although the operator created the resource: it always writes a status, so perhaps a backup."""
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-from uploadpp.core.model import StepPlan
+from uploadpp.core.model import PolicyRef, StepPlan, Upload
 from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
 
 _DEFAULT = StepPlan(name="default")
@@ -37,10 +37,23 @@ MAX_TEXT = 16_384
 
 
 class Planned(NamedTuple):
-    """The plan of an upload, and how many of its first steps a restart has left out in this run."""
+    """The plan of an upload, and how many of its first steps a restart has left out in this run.
+
+    `policy` is the rule that chose it, if one did.
+    """
 
     plan: tuple[StepPlan, ...]
     first: int = 0
+    policy: PolicyRef | None = None
+    priority_class: str = ""
+
+
+class Ruled(NamedTuple):
+    """What a policy has made of an upload; `held` says why it holds it, and is empty where it does not."""
+
+    policy: PolicyRef
+    priority_class: str = ""
+    held: str = ""
 
 
 def plan_text(plan: tuple[StepPlan, ...]) -> str:
@@ -122,3 +135,26 @@ def read_planned(text: str) -> Planned:
     if not 0 <= first <= len(plan):
         raise ValueError("more steps are left out than there are")
     return Planned(plan, first)
+
+
+_PRIORITY, _HELD = "p", "h"
+
+
+def policy_text(upload: Upload) -> str:
+    """The line for the rule that chose the plan of an upload, as `default/3/big-videos/p=bulk`."""
+    name, generation, rule = upload.policy or ("", 0, "")
+    words = [quote(name, safe=""), str(generation), quote(rule, safe="")]
+    more = {_PRIORITY: upload.priority_class, _HELD: upload.message if upload.policy_holds else ""}
+    return "/".join([*words, *(f"{key}={quote(text, safe='')}" for key, text in more.items() if text)])
+
+
+def read_policy(text: str) -> Ruled | None:
+    """What `policy_text` wrote; None where it is something else. What a later version added is left out."""
+    if len(text) > MAX_TEXT:
+        return None
+    name, generation, rule, *more = map(unquote, [*text.split("/"), "", ""])
+    known = generation.isdecimal() and len(generation) <= MAX_DIGITS and int(generation) < MAX_NUMBER
+    if not (name and rule and known):
+        return None
+    values = {key: value for key, _, value in (each.partition("=") for each in more)}
+    return Ruled(PolicyRef(name, int(generation), rule), values.get(_PRIORITY, ""), values.get(_HELD, ""))

@@ -11,6 +11,7 @@ from uploadpp.core.commands import (
     Finish,
     Kind,
     Mark,
+    Notice,
     RequestRestart,
     RetryNotice,
     StartStep,
@@ -53,6 +54,7 @@ _OF_ONE_STAGE: dict[str, Any] = {
     "next_attempt_at": None,
     "message": "",
     "lost_status": False,
+    "policy_holds": False,
 }
 """Fields that belong to a stage and end with it."""
 
@@ -104,7 +106,15 @@ def is_too_large(upload: Upload, index: int) -> bool:
 
 def hold_unbegun(upload: Upload, now: Millis, why: str) -> Decision:
     """Begin nothing: a person has to say whether the upload has already ended."""
-    notice = event_texts.held_unbegun(why)
+    return _not_begun(upload, now, event_texts.held_unbegun(why), policy_holds=False)
+
+
+def hold_by_policy(upload: Upload, now: Millis, text: str) -> Decision:
+    """Begin nothing: a policy wants a person to decide. The storage still waits for an outcome."""
+    return _not_begun(upload, now, event_texts.held_by_policy(text), policy_holds=True)
+
+
+def _not_begun(upload: Upload, now: Millis, notice: Notice, *, policy_holds: bool) -> Decision:
     held = enter(
         upload,
         Stage.HELD,
@@ -117,6 +127,7 @@ def hold_unbegun(upload: Upload, now: Millis, why: str) -> Decision:
         url_requests=0,
         started_at=None,
         message=notice.message,
+        policy_holds=policy_holds,
     )
     return Decision(held, notices=(notice,))
 

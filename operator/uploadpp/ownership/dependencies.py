@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from uploadpp.api.codec import ShownField
 from uploadpp.core.config import Config
 from uploadpp.core.model import Millis
-from uploadpp.pipeline.ports import Ask, Notices, Resources, Seals, Watching
+from uploadpp.pipeline.ports import Ask, Choose, Notices, Resources, Seals, Watching
 from uploadpp.pipeline.rehearsal import Rehearse, rehearse
 from uploadpp.pipeline.unserved_steps import UnservedNames
 from uploadpp.process.clock import wall_clock
@@ -57,6 +57,7 @@ class Dependencies:
     held_for: tuple[str, ...] = ()  # the consumers of the legacy service because of which we stopped
     rehearse: Rehearse = rehearse
     tracing: Tracing | None = None
+    choose: Choose | None = None  # the policies; None where there can be none
     ask: Ask | None = None  # the storage, about uploads that it may have lost; None asks nothing
     ask_seconds: float = ASK_SECONDS
     unserved: UnservedNames = lambda: None  # the steps that no service listens for

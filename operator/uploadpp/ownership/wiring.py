@@ -114,6 +114,7 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
         faults=faults,
         clock=deps.clock,
         tracing=deps.tracing,
+        choose=deps.choose,
     )
     refusals = Refusals(metrics, asyncio.get_running_loop().time, news)
     queue, ended, forgotten = WriteQueue(acks, refusals), EndedUploads(), ForgottenResources()

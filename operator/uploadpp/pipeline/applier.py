@@ -32,6 +32,7 @@ from uploadpp.core.plan_text import Planned
 from uploadpp.core.replay import Position, apply
 from uploadpp.core.rules import arrival
 from uploadpp.core.rules.timers import wake_at
+from uploadpp.core.states import Stage
 from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.admission import StepAdmission
 from uploadpp.pipeline.faults import AFTER_FAULT_MS
@@ -71,6 +72,7 @@ class Applier:
         self._faults = shared.faults
         self._clock = shared.clock
         self._tracing = shared.tracing
+        self._choose = shared.choose
         self._uploads = uploads
         self._admission = admission
         self._breakers = admission.breakers if admission is not None else None
@@ -145,12 +147,11 @@ class Applier:
             event, said_before = self.unknown.recall(upload_id, event, timestamp)
         elif tracked is None:
             self.unknown.note(upload_id, event, timestamp, self._clock(), message)
-        if (
-            self._lines is not None
-            and isinstance(event, BytesReceived)
-            and (tracked is None or not tracked.upload.run)
-        ):
-            event = self._lines.announced(event, sequence, timestamp)
+        if isinstance(event, BytesReceived) and (tracked is None or not tracked.upload.run):
+            if self._lines is not None:
+                event = self._lines.announced(event, sequence, timestamp)
+            if self._choose is not None and (tracked is None or tracked.upload.stage is Stage.PENDING):
+                event = evolve(event, choice=self._choose(event.origin, event.file))
         at, upload = Position(self._acks.stream, sequence), tracked.upload if tracked else None
         if self._breakers is not None:
             event = self._breakers.informed(event, upload, timestamp, live=not self.replaying)

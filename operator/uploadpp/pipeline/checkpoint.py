@@ -292,7 +292,7 @@ class Checkpoint:
         try:
             resource = self._encoder.resource(upload)
             if tracked.is_unrecorded_end:  # were we killed before the status, no message would tell the end
-                resource["metadata"]["annotations"] = {ENDED_ANNOTATION: str(upload.stage)}
+                resource["metadata"].setdefault("annotations", {})[ENDED_ANNOTATION] = str(upload.stage)
             made = await self._resources.create(resource)
         except ConflictError:
             # An answer of ours that got lost, a person's resource that the watch has not shown yet, or a

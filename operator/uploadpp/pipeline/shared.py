@@ -8,6 +8,7 @@ from uploadpp.core.model import Millis
 from uploadpp.core.sharding import Shard
 from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.faults import Faults
+from uploadpp.pipeline.ports import Choose
 from uploadpp.pipeline.timers import Timers
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.telemetry.tracing import Tracing
@@ -25,3 +26,5 @@ class Shared:
     faults: Faults
     clock: Callable[[], Millis]
     tracing: Tracing | None = None
+    choose: Choose | None = None
+    """Asks the policies; None where there can be none."""

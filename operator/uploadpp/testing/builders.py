@@ -260,7 +260,9 @@ def come_back(command: Command, sequence: int, upload: Upload | None = None) -> 
     """What a published command means when it is met in the log; without `upload` it tells no plan."""
     if isinstance(command, ResumeStep):
         return Resume(command.step, command.mark.token)
-    planned = Planned(upload.plan, upload.left_out_by_restart) if upload is not None else None
+    if upload is None:
+        return Published(command.mark, sequence)
+    planned = Planned(upload.plan, upload.left_out_by_restart, upload.policy, upload.priority_class)
     return Published(command.mark, sequence, planned)
 
 

@@ -16,7 +16,7 @@ from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.breakers import Breakers
 from uploadpp.pipeline.faults import Faults
 from uploadpp.pipeline.file_order import FileLines
-from uploadpp.pipeline.ports import Bus
+from uploadpp.pipeline.ports import Bus, Choose
 from uploadpp.pipeline.router import Router
 from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.timers import Timers
@@ -106,7 +106,7 @@ class NothingDeferred:
 class PipelineBench:
     """A pipeline, and everything that a test may want to look at."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what may be another in each test
         self,
         config: Config,
         bus: Bus,
@@ -115,6 +115,7 @@ class PipelineBench:
         lifecycle: Lifecycle | None = None,
         shard: Shard | None = None,
         marks: Marks | None = None,
+        choose: Choose | None = None,
     ) -> None:
         self.told: list[tuple[str, str]] = []
         """What was said on resources: the name of each, and the reason."""
@@ -140,6 +141,7 @@ class PipelineBench:
             metrics=self.metrics,
             faults=self.faults,
             clock=clock,
+            choose=choose,
         )
         self.uploads = Uploads(self.shared, limited, ordered, lifecycle)
         self.applier = Applier(self.shared, self.uploads, limited, ordered, lifecycle, bus)

@@ -19,10 +19,18 @@ from uploadpp.core.inputs import (
     UploadReady,
 )
 from uploadpp.core.model import FileInfo, Millis, Origin
-from uploadpp.core.plan_text import Planned, read_planned
+from uploadpp.core.plan_text import Planned, read_planned, read_policy
 from uploadpp.core.text import redact
-from uploadpp.wire.envelope import MARK_KEY, PLAN_KEY, BadMessageError, Defect, Envelope, decode_envelope
-from uploadpp.wire.marks import NoMark, Proofs
+from uploadpp.wire.envelope import (
+    MARK_KEY,
+    PLAN_KEY,
+    POLICY_KEY,
+    BadMessageError,
+    Defect,
+    Envelope,
+    decode_envelope,
+)
+from uploadpp.wire.marks import POLICY_SIGNATURE_KEY, NoMark, Proofs
 from uploadpp.wire.rawjson import loads, raw_members, whole
 from uploadpp.wire.urls import expiry_of
 
@@ -119,7 +127,12 @@ def _own(envelope: Envelope, mark: Mark, sequence: int, proofs: Proofs) -> Event
     if not upload_id:
         return None
     # Not the id that the envelope says, which nobody has signed.
-    return Event(upload_id, Published(mark, sequence, _planned(envelope)), mark.event_id(upload_id))
+    planned = _planned(envelope)
+    if planned is not None and (ruled := metadata.get(POLICY_KEY)) is not None:
+        signature = metadata.get(POLICY_SIGNATURE_KEY, "")
+        if proofs.proves(signature, envelope.event_type, upload_id, metadata[MARK_KEY], plan, ruled):
+            planned = _with_policy(planned, ruled)
+    return Event(upload_id, Published(mark, sequence, planned), mark.event_id(upload_id))
 
 
 def _planned(envelope: Envelope) -> Planned | None:
@@ -129,6 +142,13 @@ def _planned(envelope: Envelope) -> Planned | None:
         return None if text is None else read_planned(text)
     except ValueError:
         return None
+
+
+def _with_policy(planned: Planned, text: str) -> Planned:
+    ruled = read_policy(text)
+    if ruled is None:
+        return planned
+    return planned._replace(policy=ruled.policy, priority_class=ruled.priority_class)
 
 
 def _fields(envelope: Envelope) -> dict[str, Any]:

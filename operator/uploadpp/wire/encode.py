@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from uploadpp.core.commands import Command, Finish, ResumeStep, RetryNotice, StartStep
 from uploadpp.core.model import Millis, Origin, Upload
-from uploadpp.core.plan_text import Planned, planned_text
-from uploadpp.wire.envelope import MARK_KEY, PLAN_KEY, encode_envelope
-from uploadpp.wire.marks import SIGNATURE_KEY, Marks
+from uploadpp.core.plan_text import Planned, planned_text, policy_text
+from uploadpp.wire.envelope import MARK_KEY, PLAN_KEY, POLICY_KEY, encode_envelope
+from uploadpp.wire.marks import POLICY_SIGNATURE_KEY, SIGNATURE_KEY, Marks
 from uploadpp.wire.rawjson import go_string
 
 LARGE = 16_384
@@ -67,6 +67,10 @@ def encode(
     signature = ""
     if marks is not None:
         signature = metadata[SIGNATURE_KEY] = marks.sign(event_type, upload_id, mark, plan)
+    if upload_id and upload is not None and upload.policy is not None:
+        ruled = metadata[POLICY_KEY] = policy_text(upload)
+        if marks is not None:
+            metadata[POLICY_SIGNATURE_KEY] = marks.sign(event_type, upload_id, mark, plan, ruled)
     if len(payload) > LARGE:
         make = partial(_make, command, quoted_id, origin, now, event_id, metadata)
         return Outgoing(event_id, make, signature.encode())

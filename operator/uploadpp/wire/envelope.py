@@ -16,6 +16,8 @@ MARK_KEY = "uploadpp"
 """Metadata key that carries `Mark.encode()`; every other service ignores keys it does not know."""
 PLAN_KEY = "uploadpp-plan"
 """Metadata key that carries the plan by which the event was published (`core.plan_text`)."""
+POLICY_KEY = "uploadpp-policy"
+"""Metadata key that carries the rule by which the plan was chosen, where a policy did (`core.plan_text`)."""
 
 _STRINGS = frozenset({str, type(None)})
 _EVENT_TYPE = re.compile(r"events\.\w{1,64}", re.ASCII)

@@ -16,6 +16,11 @@ log = logging.getLogger(__name__)
 
 SIGNATURE_KEY = "uploadpp-signature"
 """Metadata key that carries the signature of mark and plan."""
+POLICY_SIGNATURE_KEY = "uploadpp-policy-signature"
+"""Metadata key that carries the signature of mark, plan and policy.
+
+It is one of its own: a version that knows no policies verifies the signature of mark and plan.
+"""
 SIGNATURE_BYTES = 16
 PERSON = b"uploadpp-mark"
 
@@ -33,6 +38,9 @@ class Proofs(Protocol):
     def is_ours(self, metadata: dict[str, str], sequence: int, *signed: str) -> bool:
         """Whether the signature in the metadata is for what was `signed`, at a position of the stream."""
 
+    def proves(self, signature: str, *signed: str) -> bool:
+        """Whether a signature is ours for some texts."""
+
 
 class AnyMark:
     """Believes every mark: for tools that only look."""
@@ -42,6 +50,11 @@ class AnyMark:
         del metadata, sequence, signed
         return True
 
+    def proves(self, signature: str, *signed: str) -> bool:
+        """It does."""
+        del signature, signed
+        return True
+
 
 class NoMark:
     """Believes no mark."""
@@ -49,6 +62,11 @@ class NoMark:
     def is_ours(self, metadata: dict[str, str], sequence: int, *signed: str) -> bool:
         """It is not."""
         del metadata, sequence, signed
+        return False
+
+    def proves(self, signature: str, *signed: str) -> bool:
+        """It does not."""
+        del signature, signed
         return False
 
 

@@ -213,7 +213,7 @@ def test_a_fresh_url_does_not_begin_what_a_person_has_to_decide_about() -> None:
     before = story.upload
     decision = story.arrives(FRESH_URL, user=RESTART_USER)
     assert decision.ignored is Ignored.HELD
-    assert decision.why == "a person has to decide whether the upload has already ended"
+    assert decision.why == "a person has to let the upload begin"
     kept = before.origin.with_url_of(story.upload.origin)
     assert placeless(story.upload) == placeless(evolve(before, origin=kept))
     story.resumed()

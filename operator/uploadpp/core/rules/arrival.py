@@ -1,10 +1,12 @@
 """BytesReceived: a new upload, a duplicate, a renewed URL, or a new run."""
 
+from uploadpp.core import event_texts
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived, CleanUpload, Input
 from uploadpp.core.model import FileOrder, Millis, Origin, Upload
+from uploadpp.core.policy import Choice, PolicyAction
 from uploadpp.core.rules.earlier import Decide, told_before
 from uploadpp.core.rules.order import placed
 from uploadpp.core.states import DesiredState, Ignored, Outcome, Stage
@@ -13,6 +15,7 @@ from uploadpp.core.transitions import (
     cancel,
     end_untold,
     forbids_second_abort,
+    hold_by_policy,
     hold_unbegun,
     proceed,
     queue,
@@ -26,7 +29,7 @@ RESTORED = "the operator created this resource, but it has no status, as after a
 def first_arrival(
     upload_id: str, arrived: BytesReceived, now: Millis, config: Config, decide: Decide
 ) -> Decision:
-    """An upload nobody has seen: snapshot the configured steps and start.
+    """An upload nobody has seen: snapshot the steps that a policy or the configuration says, and start.
 
     If the storage has announced it before, it may have ended where our memory does not reach:
     after an abort it keeps the session, and a release would be reported although the bytes are lost.
@@ -41,16 +44,31 @@ def first_arrival(
         observed_generation=1,
         order=placed(FileOrder(), arrived.follows) if arrived.follows is not None else FileOrder(),
     )
-    earlier = arrived.earlier
+    choice, earlier = arrived.choice, arrived.earlier
+    if choice is not None:
+        upload = chosen(upload, choice, config)
     if arrived.origin.again:  # the storage has it, so what was cleaned before was an earlier upload
         earlier = tuple(event for event in earlier if not isinstance(event, CleanUpload))
+    if not earlier and arrived.origin.again:
+        return hold_unbegun(upload, now, ANNOUNCED_AGAIN)
     if not earlier:
-        return (
-            hold_unbegun(upload, now, ANNOUNCED_AGAIN)
-            if arrived.origin.again
-            else begin_run(upload, now, config)
-        )
+        return _begin(upload, choice, now, config)
     return told_before(upload, earlier, now, config, decide)
+
+
+def chosen(upload: Upload, choice: Choice, config: Config) -> Upload:
+    """The upload with the plan that a policy chose for it."""
+    plan = config.steps if choice.plan is None else choice.plan
+    if choice.action is PolicyAction.SKIP:
+        plan = ()
+    return evolve(upload, plan=plan, policy=choice.ref, priority_class=choice.priority_class)
+
+
+def _begin(upload: Upload, choice: Choice | None, now: Millis, config: Config) -> Decision:
+    """Start, unless a policy holds the upload."""
+    if choice is None or choice.action is not PolicyAction.HOLD:
+        return begin_run(upload, now, config)
+    return hold_by_policy(upload, now, event_texts.why_held(choice.message, choice.ref, upload.plan))
 
 
 def arrival_of_pending(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
@@ -58,12 +76,17 @@ def arrival_of_pending(upload: Upload, arrived: BytesReceived, now: Millis, conf
     known = evolve(upload, origin=_merged(upload.origin, arrived.origin))
     if arrived.follows is not None:
         known = evolve(known, order=placed(known.order, arrived.follows))
+    choice = None if known.plan_fixed else arrived.choice
+    if choice is not None:
+        known = chosen(known, choice, config)
     if upload.lost_status and now != upload.received_at:
         return hold_restored(known, now, config)  # another announcement than the one it was made for
     if known.control.desired is DesiredState.CANCELLED:
         return cancel(known, now)
+    if known.policy_holds:  # we died before the status said so
+        return hold_by_policy(known, now, known.message)
     # The generation stays unobserved: a restart asked for in the spec is looked at after replay.
-    return begin_run(known, now, config)
+    return _begin(known, choice, now, config)
 
 
 def hold_restored(upload: Upload, now: Millis, config: Config) -> Decision:
@@ -76,7 +99,8 @@ def hold_restored(upload: Upload, now: Millis, config: Config) -> Decision:
     )
     if upload.control.desired is DesiredState.CANCELLED:
         return end_untold(seen, now, config)
-    return hold_unbegun(seen, now, upload.message or RESTORED)
+    why = "" if upload.policy_holds else upload.message  # what a policy had said may be answered long ago
+    return hold_unbegun(seen, now, why or RESTORED)
 
 
 def fresh_url(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
@@ -100,7 +124,7 @@ def arrival_again(upload: Upload, arrived: BytesReceived, now: Millis, config: C
     if upload.control.desired is DesiredState.CANCELLED:
         return ignore(renewed, Ignored.UPLOAD_ENDED, "the upload is cancelled")
     if upload.is_held_unbegun:
-        return ignore(renewed, Ignored.HELD, "a person has to decide whether the upload has already ended")
+        return ignore(renewed, Ignored.HELD, "a person has to let the upload begin")
     if upload.stage is not Stage.CLEANED:
         if forbids_second_abort(upload):
             return ignore(

@@ -148,7 +148,8 @@ def _towards_desired(upload: Upload, now: Millis, config: Config) -> Decision:
 
 def _cancelled(upload: Upload, now: Millis, config: Config) -> Decision:
     unanswered = upload.stage is Stage.AWAITING_READY and upload.stalled_at is not None
-    if upload.is_held_unbegun or unanswered:  # a second outcome could make the storage destroy the bytes
+    may_have_ended = upload.is_held_unbegun and not upload.policy_holds
+    if may_have_ended or unanswered:  # a second outcome could make the storage destroy the bytes
         return end_untold(upload, now, config)
     if upload.stage is Stage.AWAITING_READY and upload.outcome is upload.control.cancel_outcome:
         return Decision(upload)

@@ -57,7 +57,10 @@ def _met(upload: Upload, event: Published, now: Millis, config: Config) -> Decis
     """An event that was published by the plan of the upload, as far as it tells."""
     mark = event.mark
     fixed = upload.plan_fixed or event.planned is not None
-    known = upload if fixed is upload.plan_fixed else evolve(upload, plan_fixed=fixed)
+    known = upload
+    if event.planned is not None and not upload.plan_fixed:
+        policy, priority_class = event.planned.policy, event.planned.priority_class
+        known = evolve(upload, plan_fixed=True, policy=policy, priority_class=priority_class)
     if (mark.run, mark.number, mark.detail) == _last(upload, mark.kind):
         if mark.kind is Kind.RETRY or mark.kind is Kind.RESTART or upload.log.start is not None:
             return ignore(known, Ignored.ALREADY_APPLIED, "our own event, known")
@@ -68,7 +71,8 @@ def _met(upload: Upload, event: Published, now: Millis, config: Config) -> Decis
         if counted is not known:
             return Decision(counted)
         return ignore(known, Ignored.ALREADY_APPLIED, "our own event, from before")
-    ahead = evolve(decision.upload, plan_fixed=fixed)
+    of_known = {"plan_fixed": fixed, "policy": known.policy, "priority_class": known.priority_class}
+    ahead = evolve(decision.upload, **of_known)
     if mark.kind in {Kind.START, Kind.FINISH}:
         ahead = evolve(ahead, log=ahead.log.with_start(event.sequence))
     return evolve(decision, upload=ahead)

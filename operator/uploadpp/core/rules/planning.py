@@ -33,7 +33,9 @@ def by_plan(upload: Upload, mark: Mark, planned: Planned, now: Millis, config: C
     `delay` that had ended by then did not begin with the event.
     """
     plan, since = planned.plan, Millis(min(upload.since, now))
-    base = evolve(upload, plan=plan, plan_fixed=True)
+    base = evolve(
+        upload, plan=plan, plan_fixed=True, policy=planned.policy, priority_class=planned.priority_class
+    )
     if not upload.run:
         return Decision(base)
     if upload.log.start is None and not any(step.outcome for step in upload.steps) and not upload.stage.ended:
