@@ -70,6 +70,7 @@ def test_a_resume_of_another_step_changes_nothing() -> None:
 
 def test_nothing_is_known_of_an_upload_that_nobody_announced() -> None:
     assert caught_up(Resume(step="virusscan")) == Known(None)
+    assert caught_up(StepFinished("virusscan", "continue")) == Known(None)
 
 
 def test_our_own_events_of_an_earlier_life_are_those_of_another_service() -> None:
@@ -175,6 +176,17 @@ def test_a_start_in_place_of_ours_may_come_when_ours_is_not_missing() -> None:
     said = [Said(10, Millis(START + 9), StartedElsewhere("virusscan", 10))]
     known = catch_up(before, UPLOAD_ID, said, 20, "main-queue@1", CONFIG)
     assert (upload_of(known).log.start, known.missing) == (10, ())
+
+
+def test_a_request_for_a_url_that_never_went_out_gives_its_number_back() -> None:
+    """The storage has announced the upload anew by itself."""
+    known = caught_up(arrival(expires_at=START), arrival(FRESH_URL))
+    assert (upload_of(known).url_requests, starts(known.missing)) == (0, ["virusscan"])
+    before = caught_up(arrival(expires_at=START))
+    assert upload_of(before).url_requests == 1
+    said = [Said(10, Millis(START + 9), arrival(FRESH_URL))]
+    later = catch_up(before, UPLOAD_ID, said, 20, "main-queue@1", CONFIG)
+    assert (upload_of(later).url_requests, starts(later.missing)) == (0, ["virusscan"])
 
 
 def test_a_request_for_a_url_counts_by_the_plan_that_the_log_tells() -> None:

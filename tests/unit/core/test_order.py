@@ -83,9 +83,10 @@ def test_a_release_that_the_log_shows_is_the_end_of_the_wait() -> None:
     before = story.upload
     story.tell(Foremost())
     replayed = UploadScenario(story.config, before, story.now)
-    replayed.sequence = story.sequence
+    replayed.sequence, replayed.now = story.sequence, Millis(story.now + 5 * SECOND)
     replayed.read_own_event(story.commands[-1])
     assert (replayed.upload.stage, replayed.commands) == (Stage.AWAITING_READY, [])
+    assert replayed.upload.since == replayed.now
 
 
 def test_a_suspended_upload_waits_for_the_person_and_not_for_its_turn() -> None:

@@ -8,12 +8,13 @@ from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Published
 from uploadpp.core.machine import decide
-from uploadpp.core.model import Control, Millis, RestartRequest, StepPlan
+from uploadpp.core.model import Control, Millis, RestartRequest, StepPlan, Streak
 from uploadpp.core.plan_text import Planned
 from uploadpp.core.states import CancelPolicy, DesiredState, Outcome, Stage, StepReason, StepState
-from uploadpp.testing.builders import UploadScenario, begun, config_of, mark_of, meet
+from uploadpp.testing.builders import START, UploadScenario, begun, config_of, mark_of, meet
 
 DELAY = StepPlan(name="delay", delay=Millis(2_000))
+OPEN = Streak(START, START, 3, START)
 UNSEEN = [DesiredState.SUSPENDED, DesiredState.CANCELLED]
 
 
@@ -49,9 +50,30 @@ def test_an_edit_that_nobody_has_seen_does_not_hide_that_the_upload_had_been_act
     story.wanted(DesiredState.SUSPENDED)
     story.answers("continue")
     assert story.upload.stage is Stage.SUSPENDED
+    seen = story.upload.observed_generation
+    story.state = evolve(story.upload, control=evolve(story.upload.control, generation=seen + 2))
     told = meet(story, mark_of(story, Kind.START, 1, "b"))
     assert told is not None
     assert (told.stage, told.control.desired) == (Stage.RUNNING, DesiredState.SUSPENDED)
+    assert told.observed_generation == seen, "the second edit is still to be looked at"
+
+
+def test_an_edit_that_nobody_has_seen_does_not_hide_that_a_probe_followed_a_timeout() -> None:
+    story = begun(StepPlan(name="a", timeout=Millis(60_000)), breaker_after={"a": 3})
+    story.granted()
+    edited_unseen(story, DesiredState.SUSPENDED)
+    story.tell(Published(mark_of(story, Kind.START, 2, "a"), 50, None, OPEN), after=Millis(60_000))
+    step = story.upload.step
+    assert (story.upload.stage, step.attempts, step.retries, step.streak) == (Stage.RUNNING, 2, 0, OPEN)
+
+
+def test_a_timeout_after_a_report_took_no_retry_if_the_breaker_was_open() -> None:
+    impatient = StepPlan(name="a", timeout=Millis(60_000), stall_after=Millis(30_000))
+    story = begun(impatient, breaker_after={"a": 3})
+    story.granted()
+    story.tell(Published(mark_of(story, Kind.RETRY, 1, "a"), 50, None, OPEN), after=Millis(30_000))
+    assert (story.upload.stage, story.upload.step.reason) == (Stage.QUEUED, StepReason.TIMED_OUT)
+    assert (story.upload.step.retries, story.upload.step.streak) == (0, OPEN)
 
 
 def test_a_delay_counts_from_the_arrival_also_by_a_plan_that_is_known_only_later() -> None:
@@ -72,12 +94,31 @@ def test_a_delay_counts_from_the_arrival_also_by_a_plan_that_is_known_only_later
 
 def test_a_delay_that_is_over_has_not_failed_to_answer() -> None:
     story = begun(DELAY, "b")
+    running = story.upload.step
     told = meet(story, mark_of(story, Kind.FINISH, 1, "continue"), after=DELAY.delay)
     assert told is not None
+    over_at = Millis(story.now + DELAY.delay)
+    passed = evolve(running, state=StepState.SUCCEEDED, finished_at=over_at, outcome=Outcome.CONTINUE)
+    assert told.steps[0] == passed
     assert [(step.state, step.reason) for step in told.steps] == [
         (StepState.SUCCEEDED, None),
         (StepState.SKIPPED, StepReason.UNANSWERED),
     ]
+
+
+def test_an_end_that_nothing_explains_is_no_reason_for_a_warning_if_every_step_has_answered() -> None:
+    story = begun("a")
+    story.answers("continue")
+    decision = story.tell(Published(mark_of(story, Kind.FINISH, 3, "continue"), 50))
+    assert (story.upload.finishes, decision.ignored, decision.notices) == (3, None, ())
+
+
+def test_a_retry_that_no_timer_explains_took_none_if_the_breaker_was_open() -> None:
+    story = begun("a", breaker_after={"a": 3})
+    story.granted()
+    story.tell(Published(mark_of(story, Kind.RETRY, 1, "a"), 50, None, OPEN))
+    assert story.upload.stage is Stage.QUEUED
+    assert (story.upload.step.retries, story.upload.step.streak) == (0, OPEN)
 
 
 @pytest.mark.parametrize("token", ["t2", "", "t1"])

@@ -255,7 +255,7 @@ def is_left_out(upload: Upload, index: int) -> bool:
 
 def _over(upload: Upload, mark: Mark, now: Millis) -> Decision:
     """PostprocessingFinished is out, and nothing that we know of has led to it."""
-    upload = withdrawn(_delayed(upload, now) if mark.detail == Outcome.CONTINUE else upload)
+    upload = withdrawn(_delayed(upload, now))
     if mark.detail != Outcome.CONTINUE:
         # No timer explains it, so a person had asked for it, and asks for something else by now.
         upload = end_step(upload, StepState.FAILED, now, reason=StepReason.CANCELLED)
