@@ -41,6 +41,7 @@ def test_a_seed_repeats_itself() -> None:
         pytest.param(
             120_004_092, id="an upload was overdue when a new owner took over: the breaker opened too late"
         ),
+        pytest.param(120_020_023, id="a failure at a step with a breaker was read after a later good answer"),
         pytest.param(120_009_852, id="restarted after its clock was set back to before the announcement"),
         pytest.param(20_003_061, id="the first upload of a file was cancelled before it began"),
     ],

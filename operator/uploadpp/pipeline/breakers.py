@@ -112,6 +112,9 @@ class Breakers:
 
     def _seen(self, step: str, streak: Streak) -> None:
         before = self._breakers[step]
+        if streak.last <= before.well_at:  # a message that was read late: the step has been well since
+            self._end(step, had_opened=streak.opened_at is not None)
+            return
         self._breakers[step] = after = before.seen(streak)
         if after.is_open and not before.is_open:
             self._opened[step] = None
@@ -124,13 +127,17 @@ class Breakers:
         before = self._breakers[step]
         self._breakers[step] = after = before.well(before.after_all(at) if live else at)
         if before.streak is not None or self._failed[step]:
-            self._ended[step] = self._ended.get(step, False) or before.is_open
-            self.doubtful = True
+            self._end(step, had_opened=before.is_open)
         if before.is_open and not after.is_open:
             self._opened.pop(step, None)
             if self._acting:
                 self._metrics.breaker_open.labels(step).dec()
                 self._news(fault_event_texts.breaker_closed(step))
+
+    def _end(self, step: str, *, had_opened: bool) -> None:
+        """The uploads of a streak that is over have to be told."""
+        self._ended[step] = self._ended.get(step, False) or had_opened
+        self.doubtful = True
 
     # -- what uploads are told --------------------------------------------------------------
 

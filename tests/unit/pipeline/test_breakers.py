@@ -191,6 +191,20 @@ def test_a_replay_that_reads_an_older_good_answer_leaves_later_failures() -> Non
     assert list(replayed.breakers.are_open()) == ["scan"]
 
 
+def test_a_failure_that_is_read_after_a_later_good_answer_is_over() -> None:
+    failed = opened().upload("two")
+    bench = Bench()
+    bench.begin()
+    bench.arrive("one", "three", "four", "five")
+    bench.answer("three", "continue")
+    bench.applier.adopt(TrackedUpload("two", failed))
+    assert failed.steps[0].streak is not None
+    assert bench.now > failed.steps[0].streak.last
+    bench.applier.look_at_breakers()
+    assert bench.upload("two").steps[0].streak is None
+    assert not bench.metric()
+
+
 def test_a_new_owner_goes_on_where_the_last_one_was() -> None:
     live = opened(more=1)
     bench = Bench()
