@@ -9,7 +9,7 @@ from uploadpp.core import transitions
 from uploadpp.core.breaker import Breaker
 from uploadpp.core.commands import Kind
 from uploadpp.core.config import Config
-from uploadpp.core.model import Upload
+from uploadpp.core.model import Millis, Upload
 from uploadpp.core.rules import recovery
 from uploadpp.pipeline.breakers import Breakers
 from uploadpp.pipeline.tracked_upload import TrackedUpload
@@ -130,5 +130,5 @@ def test_the_invariant_breaks_when_a_new_owner_knows_nothing(monkeypatch: pytest
 
 
 def test_the_invariant_breaks_when_no_probe_goes_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Breaker, "may_probe", lambda *_: False)
+    monkeypatch.setattr(Breaker, "pause", lambda *_: Millis(10**12))
     assert broken(sick().result())[Invariant.NO_UPLOAD_LOST] >= 1

@@ -42,6 +42,7 @@ def test_a_seed_repeats_itself() -> None:
             120_004_092, id="an upload was overdue when a new owner took over: the breaker opened too late"
         ),
         pytest.param(120_020_023, id="a failure at a step with a breaker was read after a later good answer"),
+        pytest.param(120_022_207, id="the clock was set back while a breaker was open: probes had no pause"),
         pytest.param(120_009_852, id="restarted after its clock was set back to before the announcement"),
         pytest.param(20_003_061, id="the first upload of a file was cancelled before it began"),
     ],

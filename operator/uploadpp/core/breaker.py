@@ -67,13 +67,16 @@ class Breaker:
         last = self.streak.last if self.streak is not None else now
         return Millis(max(now, last, self.well_at + 1))
 
-    def may_probe(self, now: Millis, shortest: Millis) -> bool:
-        """Whether the next probe may start. Each pause is as long as the breaker was open before it."""
+    def pause(self, shortest: Millis) -> Millis:
+        """How long no probe starts after a failure; 0 while the breaker is closed.
+
+        It is as long as the breaker was open at the failure, between `shortest` and `LONGEST_PAUSE`.
+        """
         if self.streak is None or self.streak.opened_at is None:
-            return True
-        pause = min(max(self.streak.last - self.streak.opened_at, shortest), max(LONGEST_PAUSE, shortest))
-        is_set_back = now < self.streak.last - pause  # the clock: nobody waits until it has caught up
-        return now >= self.streak.last + pause or is_set_back
+            return Millis(0)
+        return min(
+            max(Millis(self.streak.last - self.streak.opened_at), shortest), max(LONGEST_PAUSE, shortest)
+        )
 
 
 def noted(step: StepStatus, streak: Streak | None, *, counts: bool) -> Streak | None:

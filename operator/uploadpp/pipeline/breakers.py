@@ -49,6 +49,8 @@ class Breakers:
         self._opened: dict[str, None] = {}
         self._ended: dict[str, bool] = {}
         """Steps whose streak has ended, and whether the breaker had been open."""
+        self._paused_at: dict[str, Millis] = {}
+        """Since when each step pauses by our clock: its last failure, unless that was set back."""
         self._stale: list[TrackedUpload] = []
         self._acting = False
         self.doubtful = False
@@ -116,6 +118,8 @@ class Breakers:
             self._end(step, had_opened=streak.opened_at is not None)
             return
         self._breakers[step] = after = before.seen(streak)
+        if after is not before:
+            self._paused_at.pop(step, None)
         if after.is_open and not before.is_open:
             self._opened[step] = None
             self.doubtful = True
@@ -192,9 +196,12 @@ class Breakers:
     def holds_back(self, step: str, under_way: int) -> bool:
         """Whether no upload may start a step now; `under_way` uploads are at its service."""
         breaker = self._breakers.get(step)
-        if breaker is None or not breaker.is_open:
+        if breaker is None or breaker.streak is None or not breaker.is_open:
             return False
-        return under_way > 0 or not breaker.may_probe(self._clock(), self._shortest[step])
+        now = self._clock()
+        # If the clock was set back, the pause begins again: it would take until the clock has caught up.
+        begun = self._paused_at[step] = min(self._paused_at.get(step, breaker.streak.last), now)
+        return under_way > 0 or now < begun + breaker.pause(self._shortest[step])
 
     def place(self, step: str, upload: Upload) -> tuple[int, ...]:
         """Where an upload stands in the queue of a step: behind those that have not failed there."""

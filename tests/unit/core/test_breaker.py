@@ -99,27 +99,17 @@ def test_a_good_answer_that_a_replay_reads_again_ends_nothing_later() -> None:
     ("last", "pause"), [(0, 5), (3, 5), (8, 8), (100, 100), (299, 299), (301, 300), (9_999, 300)]
 )
 def test_pauses_double_up_to_a_bound(last: int, pause: int) -> None:
-    breaker = Breaker(1, Streak(at(0), at(last), 1, at(0)))
-    assert not breaker.may_probe(Millis(at(last + pause) - 1), SHORTEST)
-    assert breaker.may_probe(at(last + pause), SHORTEST)
+    assert Breaker(1, Streak(at(0), at(last), 1, at(0))).pause(SHORTEST) == pause * 1_000
 
 
 def test_a_pause_is_no_shorter_than_the_back_off_of_the_step() -> None:
-    breaker = Breaker(1, Streak(at(0), at(9_999), 1, at(0)))
     long = Millis(2 * LONGEST_PAUSE)
-    assert not breaker.may_probe(Millis(at(9_999) + long - 1), long)
-    assert breaker.may_probe(Millis(at(9_999) + long), long)
-
-
-def test_nobody_waits_until_a_clock_has_caught_up_that_was_set_back() -> None:
-    breaker = Breaker(1, Streak(at(1_000), at(1_000), 1, at(1_000)))
-    assert not breaker.may_probe(at(995), SHORTEST)
-    assert breaker.may_probe(at(994), SHORTEST)
+    assert Breaker(1, Streak(at(0), at(9_999), 1, at(0))).pause(long) == long
 
 
 def test_a_closed_breaker_delays_nothing() -> None:
-    assert Breaker(1).may_probe(at(0), SHORTEST)
-    assert failed(Breaker(2), 0).may_probe(at(0), SHORTEST)
+    assert Breaker(1).pause(SHORTEST) == 0
+    assert failed(Breaker(2), 0).pause(SHORTEST) == 0
 
 
 def test_what_happens_now_is_after_all_that_is_known() -> None:

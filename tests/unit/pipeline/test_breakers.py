@@ -303,6 +303,22 @@ async def test_it_is_looked_at_while_it_is_open(monkeypatch: pytest.MonkeyPatch)
         await task
 
 
+def test_after_the_clock_was_set_back_each_probe_waits_for_its_pause() -> None:
+    bench = opened(more=3)
+    bench.now = Millis(bench.now - 3_600_000)
+    bench.wait(4)
+    uploads = [f"more-{number}" for number in range(3)]
+    assert bench.stages(*uploads) == [Stage.QUEUED] * 3
+    bench.wait(5)
+    assert bench.stages(*uploads) == [Stage.RUNNING, Stage.QUEUED, Stage.QUEUED]
+    bench.answer("more-0", "retry")
+    bench.wait(0)
+    bench.wait(4)
+    assert bench.stages(*uploads) == [Stage.QUEUED] * 3
+    bench.wait(2)
+    assert bench.stages(*uploads) == [Stage.QUEUED, Stage.RUNNING, Stage.QUEUED]
+
+
 def test_the_longest_pause_is_five_minutes() -> None:
     bench = opened(more=2)
     bench.wait(100_000)
