@@ -102,8 +102,8 @@ def test_a_policy_may_be_as_large_as_its_limits(kubectl: Kubectl) -> None:
         (rule(action="Delete"), "spec.rules[0].action: Unsupported value"),
         (rule(action="Skip", steps=[{"name": "virusscan"}]), "a rule with the action Skip runs no steps"),
         (rule(steps=[]), "spec.rules[0].steps: Invalid value"),
-        (rule(steps=[{"name": "a"}, {"name": "a"}]), "every step needs a name of its own"),
-        (rule(steps=[{"name": "finished"}]), "other than the reserved word finished"),
+        (rule(steps=[{"name": "a"}, {"name": "a"}]), "spec.rules[0].steps[1]: Duplicate value"),
+        (rule(steps=[{"name": "finished"}]), "finished is a reserved word"),
         (rule(steps=[{"name": "a b"}]), "spec.rules[0].steps[0].name: Invalid value"),
         (rule(steps=[{"name": "a", "maxRetries": -1}]), "spec.rules[0].steps[0].maxRetries: Invalid value"),
         (

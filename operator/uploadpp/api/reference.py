@@ -131,6 +131,8 @@ def _limits(field: dict[str, Any]) -> str:
     if "maxItems" in field:
         least = f"at least {field['minItems']}, " if "minItems" in field else ""
         words.append(f"{least}at most {field['maxItems']}")
+    if "x-kubernetes-list-map-keys" in field:
+        words.append("each with a name of its own")
     if "pattern" in field:
         words.append(f"`{field['pattern'].translate(ESCAPES)}`")
     messages = [each["message"] for each in field.get("x-kubernetes-validations", ())]

@@ -46,7 +46,10 @@ def _node(schema: Schema, definitions: dict[str, Schema]) -> Schema:
         node["x-kubernetes-map-type"] = "atomic"
         node["properties"] = {name: _node(each, definitions) for name, each in resolved["properties"].items()}
     if kind == "array":
-        node["x-kubernetes-list-type"] = "atomic"
+        keys = resolved.get("x-kubernetes-list-map-keys")
+        node["x-kubernetes-list-type"] = "map" if keys else "atomic"
+        if keys:
+            node["x-kubernetes-list-map-keys"] = keys
         node["items"] = _node(resolved["items"], definitions)
     return node
 
