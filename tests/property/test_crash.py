@@ -270,13 +270,17 @@ def replayed(life: Life, moment: Moment | None, log: list[Entry]) -> Replay:
 
 
 def same(one: Upload | None, other: Upload | None) -> bool:
-    """Whether two states are the same but for times and words, and one thing the log cannot tell.
+    """Whether two states are the same but for times and words, and two things the log cannot tell.
 
     Whether a request was granted or refused before something else took its place is not published.
+
+    Nor is whether an upload had failed before it was cancelled: its resource already asks for that when a
+    replay meets the failure. The upload then keeps its place among those of its file (docs/adr/0052).
     """
     if one is None or other is None:
         return False
-    one = evolve(one, restarts=other.restarts)
+    cancelled = one.control.desired is other.control.desired is DesiredState.CANCELLED
+    one = evolve(one, restarts=other.restarts, order=other.order if cancelled else one.order)
     return dateless(one) == dateless(other)
 
 
@@ -363,6 +367,21 @@ def test_the_wish_of_an_upload_that_stays_queued_goes_out_now() -> None:
     life.edited(evolve(Control(), restart=RestartRequest(token="t", mode=RestartMode.RESUME_STEP)))
     assert life.upload.stage is Stage.QUEUED
     _check_what_goes_out(life)
+
+
+def test_a_cancellation_after_a_failure_is_met_before_it() -> None:
+    """An example that random lives rarely meet: only the place among the uploads of the file differs."""
+    life = Life(Config(max_releases=1))
+    life.arrives()
+    life.ready(failed=True)
+    life.timer()
+    life.ready(failed=True)
+    assert life.upload.stage is Stage.UPLOAD_FAILED
+    life.edited(evolve(Control(), desired=DesiredState.CANCELLED))
+    owner = replayed(life, life.moments[0], life.log)
+    assert owner.upload is not None
+    assert (life.upload.order.left, owner.upload.order.left) == (True, False)
+    assert (owner.due, same(owner.upload, life.upload)) == (set(), True)
 
 
 def test_an_answer_may_be_given_and_lost_any_number_of_times() -> None:
