@@ -8,7 +8,8 @@ STAGES: dict[Stage, str] = {
     Stage.RUNNING: "A step was told to start and has not answered.",
     Stage.DELAYING: "The upload waits in the step `delay`.",
     Stage.BACKING_OFF: "A step failed. The operator starts it again at `status.nextAttemptTime`.",
-    Stage.HELD: "A step has no retries left and its policy is Hold: resume, restart or cancel the upload.",
+    Stage.HELD: "A step has no retries left and its `onExhausted` is Hold, or a policy holds the upload "
+    "before it begins: resume, restart or cancel the upload.",
     Stage.SUSPENDED: "`spec.desiredState` is Suspended and no step is running.",
     Stage.AWAITING_URL: "The download URL is missing or expires soon; the storage was asked for a fresh one.",
     Stage.AWAITING_TURN: "All steps passed. The upload waits until an earlier upload of the same file is "

@@ -45,6 +45,7 @@ class Invariant(StrEnum):
     SLOTS_KEPT = "no more uploads are at a step than it has slots"
     EACH_STEP_ANSWERED = "no file is released unless each step of its plan has answered or a rule left it out"
     PLAN_KEPT = "an upload keeps the plan that it began with"
+    RULE_FOLLOWED = "what a policy chose for an upload is what happens to it"
     SUCCEEDED_BY_ANSWER = "a step has succeeded only by its own answer"
     BREAKER_KNOWN = "whether a breaker is open follows from the uploads at its step"
     ONE_PROBE = "while a breaker is open, nothing starts at its step but one probe after another"

@@ -24,7 +24,7 @@ from uploadpp.kube.store import Store
 from uploadpp.ownership.candidate import ShardCandidate
 from uploadpp.ownership.dependencies import Dependencies
 from uploadpp.ownership.membership import Membership
-from uploadpp.pipeline.ports import Ask
+from uploadpp.pipeline.ports import Ask, Choose
 from uploadpp.resources.relist import SOON_READ
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.apiclient import ApiFaults, SimulatedApi, SimulatedWatch
@@ -92,6 +92,7 @@ class OperatorProcess:
         self.shards = 1
         self.soon_read = SOON_READ
         self.ask: Ask | None = None
+        self.choose: Choose | None = None
         self.poison = b""
         """Messages that hold this end every process; a copy shows which those are."""
         self.legacy_policy = LEGACY_POLICY
@@ -161,6 +162,7 @@ class OperatorProcess:
             ack_seconds=ACK_SECONDS,
             resync_seconds=RESYNC_SECONDS,
             soon_read=self.soon_read,
+            choose=self.choose,
             ask=self.ask,
             ask_seconds=ASK_SECONDS,
             clock=self.machine.clock,

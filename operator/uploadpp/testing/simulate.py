@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from uploadpp.core.evolve import evolve
-from uploadpp.testing.chaos import Chaos
+from uploadpp.testing.chaos import TROUBLED_SECONDS, Chaos
 from uploadpp.testing.configs import any_breakers, any_config, configs_of
 from uploadpp.testing.invariants import Invariant
+from uploadpp.testing.policies import any_policies
 from uploadpp.testing.simulation import Result, Simulation
 from uploadpp.testing.trace import logged_in
 from uploadpp.testing.virtual_loop import RunawayError
@@ -32,6 +33,8 @@ def simulate(seed: int, shards: Sequence[int] = (1,), places: int | None = None)
     sim = Simulation(seed, evolve(config, max_in_flight=limits, breaker_after=breakers))
     sim.shards, sim.stream.places = shards, places
     sim.configs = configs_of(Random(seed), sim.config)  # noqa: S311
+    if (policies := any_policies(seed, TROUBLED_SECONDS)) is not None:
+        sim.govern(policies)
     with logged_in(sim.trace):
         try:
             Chaos(sim).run()

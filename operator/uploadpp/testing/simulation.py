@@ -20,6 +20,8 @@ from uploadpp.testing.final_checks import check_end, unrest
 from uploadpp.testing.host import SimulatedHost
 from uploadpp.testing.invariants import Checks, ExternalActions, Invariant, Violation
 from uploadpp.testing.operator_process import OperatorProcess
+from uploadpp.testing.policies import Policies
+from uploadpp.testing.policy_checks import PolicyChecks
 from uploadpp.testing.services import FakeServices
 from uploadpp.testing.stream import Stream
 from uploadpp.testing.stream_recorder import Record, StreamRecorder
@@ -64,6 +66,7 @@ class Simulation:
         self.config = config
         self.configs: Sequence[Config] = (config,)
         """How a process is configured that is started: like one of these, by chance."""
+        self.policies: Policies | None = None
         self.doings = ExternalActions()
         self.checks = Checks(self.stream, self.server, self.journal, self.trace, config, self.doings)
         self.processes: list[OperatorProcess] = []
@@ -74,6 +77,15 @@ class Simulation:
         self._disturbed_until = 0.0
         breakers = BreakerChecks(self.checks, self.server, self.journal, lambda: self._ownerships)
         self.journal.listeners += [self._count_places, self._check_order, breakers.look]
+
+    def govern(self, policies: Policies) -> None:
+        """Have policies from the beginning on, which are edited at their times."""
+        self.policies = policies
+        checks = PolicyChecks(self.checks, self.journal, policies, self.configs)
+        self.journal.listeners.append(checks.look)
+        self.server.checks.append(checks.stored)
+        for at in policies.changes:
+            self.kernel.after(at, policies.change)
 
     def restart_after(self, seconds: float) -> None:
         """Start another process later."""
@@ -94,6 +106,8 @@ class Simulation:
         process.shards = self.shards[0] if len(self.shards) == 1 else self.random.choice(self.shards)
         process.pod = self.pod
         process.ask = partial(self._ask, machine)
+        if self.policies is not None:
+            process.choose = self.policies.of(machine.name, deaf=len(self.processes) % 3 == 1).choose
         self.processes.append(process)
         if len(self.processes) % 2 == 0:
             process.soon_read = NOTHING  # as where very many are kept that are over

@@ -8,11 +8,11 @@ from uuid import UUID
 import orjson
 
 from uploadpp.core.commands import Kind, Mark
-from uploadpp.core.plan_text import Planned, read_planned
+from uploadpp.core.plan_text import Planned, read_planned, read_policy
 from uploadpp.testing.events import message
 from uploadpp.testing.stream import Message, Stream
 from uploadpp.testing.trace import Trace
-from uploadpp.wire.envelope import MARK_KEY, PLAN_KEY, decode_envelope
+from uploadpp.wire.envelope import MARK_KEY, PLAN_KEY, POLICY_KEY, decode_envelope
 
 Payload = dict[str, Any]
 
@@ -68,7 +68,7 @@ class StreamRecorder:
             str(payload.get("UploadID") or ""),
             payload,
             Mark.decode(text) if text else None,
-            read_planned(plan) if plan is not None else None,
+            _planned(plan, envelope.metadata.get(POLICY_KEY, "")) if plan is not None else None,
             envelope.metadata["eventid"],
             message.data,
         )
@@ -95,3 +95,10 @@ class StreamRecorder:
     def of(self, event: str, upload: str) -> list[Record]:
         """What anybody published for an upload."""
         return [r for r in self.records if r.type == event and r.upload == upload]
+
+
+def _planned(plan: str, policy: str) -> Planned:
+    planned, ruled = read_planned(plan), read_policy(policy)
+    if ruled is None:
+        return planned
+    return planned._replace(policy=ruled.policy, priority_class=ruled.priority_class)
