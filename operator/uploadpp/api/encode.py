@@ -59,7 +59,7 @@ def to_resource(
         "labels": {**LABELS, BUCKET_LABEL: bucket_label(upload.id)},
     }
     if upload.policy is not None:  # were we killed before the status, nothing else would tell it
-        metadata["annotations"] = {POLICY_ANNOTATION: policy_text(upload)}
+        metadata["annotations"] = {POLICY_ANNOTATION: policy_text(upload.policy, upload)}
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,

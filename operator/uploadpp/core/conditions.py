@@ -207,6 +207,8 @@ def _end(upload: Upload) -> str:
         pairs = zip(upload.plan, upload.steps, strict=False)  # no steps before the first run
         others = [plan.name for plan, step in pairs if step.state is not StepState.SUCCEEDED]
         passed = f"steps that did not pass: {', '.join(others)}" if others else "all steps passed"
+        if upload.policy is not None and not upload.plan:
+            passed = f"rule {upload.policy.rule} of policy {upload.policy.name} runs no steps"
         return f"{passed}; the storage released the file"
     decider = upload.decider
     if decider is not None and upload.stage is not Stage.CANCELLED:

@@ -140,10 +140,9 @@ def read_planned(text: str) -> Planned:
 _PRIORITY, _HELD = "p", "h"
 
 
-def policy_text(upload: Upload) -> str:
+def policy_text(policy: PolicyRef, upload: Upload) -> str:
     """The line for the rule that chose the plan of an upload, as `default/3/big-videos/p=bulk`."""
-    name, generation, rule = upload.policy or ("", 0, "")
-    words = [quote(name, safe=""), str(generation), quote(rule, safe="")]
+    words = [quote(policy.name, safe=""), str(policy.generation), quote(policy.rule, safe="")]
     more = {_PRIORITY: upload.priority_class, _HELD: upload.message if upload.policy_holds else ""}
     return "/".join([*words, *(f"{key}={quote(text, safe='')}" for key, text in more.items() if text)])
 

@@ -68,7 +68,7 @@ def encode(
     if marks is not None:
         signature = metadata[SIGNATURE_KEY] = marks.sign(event_type, upload_id, mark, plan)
     if upload_id and upload is not None and upload.policy is not None:
-        ruled = metadata[POLICY_KEY] = policy_text(upload)
+        ruled = metadata[POLICY_KEY] = policy_text(upload.policy, upload)
         if marks is not None:
             metadata[POLICY_SIGNATURE_KEY] = marks.sign(event_type, upload_id, mark, plan, ruled)
     if len(payload) > LARGE:

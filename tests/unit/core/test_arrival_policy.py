@@ -73,6 +73,17 @@ def test_skip_releases_the_file_at_once_whatever_steps_there_are() -> None:
     assert (story.published, story.upload.plan) == (["finish continue 1"], ())
     story.ready()
     assert (story.upload.stage, story.upload.policy) == (Stage.COMPLETED, REF)
+    assert (
+        describe(story.upload) == "rule videos of policy default runs no steps; the storage released the file"
+    )
+
+
+def test_an_end_tells_of_the_rule_only_where_it_left_the_steps_out() -> None:
+    for story in (arrived(RUN), arrived(None, config_of())):
+        while story.upload.stage is Stage.RUNNING:
+            story.answers("continue")
+        story.ready()
+        assert describe(story.upload) == "all steps passed; the storage released the file"
 
 
 def test_hold_begins_nothing_and_says_why_and_what_would_run() -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import PolicyRef, Upload
-from uploadpp.core.plan_text import MAX_NUMBER, MAX_TEXT, Ruled, policy_text, read_policy
+from uploadpp.core.naming import POLICY_ANNOTATION
+from uploadpp.core.plan_text import MAX_NUMBER, MAX_TEXT, Planned, Ruled, policy_text, read_policy
 from uploadpp.testing.builders import START, UPLOAD_ID
 
 REF = PolicyRef("default", 3, "big-videos")
@@ -30,8 +31,13 @@ BARE = Upload(id=UPLOAD_ID, received_at=START, policy=REF, message="not of a pol
     ],
 )
 def test_the_line_says_which_rule(upload: Upload, line: str, ruled: Ruled) -> None:
-    assert policy_text(upload) == line
+    assert policy_text(upload.policy or REF, upload) == line
     assert read_policy(line) == ruled
+
+
+def test_where_the_lines_are() -> None:
+    assert POLICY_ANNOTATION == "uploadpp.io/policy"
+    assert (Ruled(REF), Planned(())) == (Ruled(REF, "", ""), Planned((), 0, None, ""))
 
 
 def test_what_a_later_version_adds_is_left_out() -> None:

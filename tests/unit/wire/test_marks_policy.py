@@ -45,6 +45,10 @@ def test_an_event_tells_the_rule() -> None:
     assert read(sent(marks=None), AnyMark()) == Planned(PLAN, 0, REF, "bulk")
 
 
+def test_the_names_of_the_keys_are_those_that_other_versions_read() -> None:
+    assert (POLICY_KEY, POLICY_SIGNATURE_KEY) == ("uploadpp-policy", "uploadpp-policy-signature")
+
+
 def test_an_event_without_a_rule_is_what_it_was() -> None:
     bare = sent(evolve(UPLOAD, policy=None))
     assert read(bare) == Planned(PLAN)
