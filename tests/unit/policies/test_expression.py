@@ -163,11 +163,12 @@ def test_a_fault_of_the_library_is_no_answer() -> None:
 
 def test_without_the_library_each_expression_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     expression._environment.cache_clear()
-    monkeypatch.setattr(expression, "LIBRARY", "no_such_library")
+    monkeypatch.setattr(expression, "LIBRARY", "no_such_library.cel")
     assert not is_available()
     with pytest.raises(ExpressionError, match=r"install uploadpp\[policies\]"):
         compile_expression("true")
     monkeypatch.undo()
+    assert is_available()
     assert compile_expression("true").matches(Facts())
 
 

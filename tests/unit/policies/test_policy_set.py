@@ -1,6 +1,7 @@
 """Which rule of which policy decides."""
 
 from uploadpp.core.config import Config
+from uploadpp.core.event_texts import why_held
 from uploadpp.core.model import StepPlan
 from uploadpp.core.policy import PolicyAction, PolicyRef
 from uploadpp.policies.facts import Facts, named
@@ -65,7 +66,10 @@ def test_skip_and_hold_say_what_happens() -> None:
     assert (skip.action, skip.plan, skip.message) == (PolicyAction.SKIP, (), "")
     assert hold is not None
     assert (hold.action, hold.plan) == (PolicyAction.HOLD, (StepPlan(name="virusscan"),))
-    assert hold.message == "rule x of policy a holds it until a person resumes it"
+    assert why_held(hold.message, hold.ref, hold.plan or ()) == (
+        "rule x of policy a holds the upload until a person decides; resume, restart or cancel the upload; "
+        "cancel tells the storage to abort or delete it; resume and restart run virusscan"
+    )
 
 
 def test_a_dry_run_is_counted_and_the_next_policy_decides() -> None:
@@ -102,7 +106,7 @@ def test_a_rule_with_an_error_holds_what_comes_to_it() -> None:
     assert choice.message.startswith(
         "rule bad of policy a cannot be used: match: character 1: foo is not known"
     )
-    assert choice.message.endswith("Correct it; when this upload is resumed, the configured steps run")
+    assert choice.message.endswith("and size(); correct it, for the uploads that follow")
     assert verdict.matched == ()
     pdf = policies.choose(named("a.pdf")).choice
     assert pdf is not None
