@@ -20,6 +20,9 @@ from uploadpp.policies.expression import Expression, ExpressionError, Facts, com
 
 M = TypeVar("M", bound=ApiModel)
 MAX_SAID = 400
+MAX_NAME = 63
+UNNAMED = "unnamed"
+"""What has no name of its own is called this: an upload must be able to say which rule holds it."""
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -129,11 +132,11 @@ def read_policy(resource: Mapping[str, Any], config: Config) -> Policy:
     if not error and len(listed) > MAX_RULES:
         error = f"rules: has {len(listed)} rules, and {MAX_RULES} are allowed; write several policies"
     if error:
-        rules, problems = [Rule(name="", error=error)], [_invalid("", error)]
+        rules, problems = [Rule(name=UNNAMED, error=error)], [_invalid("", error)]
     else:
         rules, problems = _read_rules(listed, config)
     return Policy(
-        name=name if isinstance(name, str) else "",
+        name=(isinstance(name, str) and name) or UNNAMED,
         generation=generation if isinstance(generation, int) else 0,
         order=(parsed.order or 0) if parsed else 0,
         mode=(parsed.mode or PolicyMode.ENFORCE) if parsed else PolicyMode.ENFORCE,
@@ -147,7 +150,7 @@ def _read_rules(listed: list[Any], config: Config) -> tuple[list[Rule], list[Pro
     problems: list[Problem] = []
     for value in listed:
         rule, found = _read_rule(value, config)
-        if rule.name and any(rule.name == other.name for other in rules):
+        if not rule.error and any(rule.name == other.name for other in rules):
             fault = "another rule has the same name; give every rule a name of its own"
             rule, found = replace(rule, fault=fault), [*found, _invalid(rule.name, fault)]
         rules.append(rule)
@@ -158,7 +161,7 @@ def _read_rules(listed: list[Any], config: Config) -> tuple[list[Rule], list[Pro
 def _read_rule(value: object, config: Config) -> tuple[Rule, list[Problem]]:
     fields = _object(value)
     name = fields.get("name")
-    name = clean(name, 63) if isinstance(name, str) else ""
+    name = (isinstance(name, str) and clean(name, MAX_NAME)) or UNNAMED
     parsed, error = _parsed(PolicyRule, fields)
     if parsed is None:
         return Rule(name=name, error=error), [_invalid(name, error)]

@@ -8,7 +8,7 @@ from uploadpp.core.policy import Choice, PolicyAction, PolicyRef
 from uploadpp.core.states import Word
 from uploadpp.core.text import clean
 from uploadpp.policies.expression import ExpressionError, Facts
-from uploadpp.policies.policy import Policy, Rule
+from uploadpp.policies.policy import UNNAMED, Policy, Rule
 
 
 class Result(Word):
@@ -96,7 +96,7 @@ def _look(rule: Rule, facts: Facts) -> tuple[Result, str]:
 
 
 def _choice(policy: Policy, rule: Rule, error: str) -> Choice:
-    who = f"rule {rule.name} of policy {policy.name}" if rule.name else f"policy {policy.name}"
+    who = f"policy {policy.name}" if rule.name == UNNAMED else f"rule {rule.name} of policy {policy.name}"
     if error:
         # Nobody knows which steps it should get, so not fewer than without policies.
         return Choice(

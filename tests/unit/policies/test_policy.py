@@ -183,6 +183,8 @@ def test_what_cannot_be_read_at_all_is_one_rule_that_has_no_answer(odd: dict[str
     assert (problem.rule, problem.text) == ("", rule.error)
     assert policy.mode is PolicyMode.ENFORCE
     assert policy.message == rule.error
+    assert policy.name
+    assert rule.name
     with pytest.raises(ExpressionError):
         rule.matches(Facts())
 
@@ -192,7 +194,7 @@ def test_an_odd_rule_is_read(odd: object) -> None:
     policy = read(odd)
     (rule,) = policy.rules
     assert rule.error
-    assert len(rule.name) <= 63
+    assert 0 < len(rule.name) <= 63
     assert policy.message.isprintable()
 
 

@@ -2,7 +2,9 @@
 
 from uploadpp.core.config import Config
 from uploadpp.core.event_texts import why_held
-from uploadpp.core.model import StepPlan
+from uploadpp.core.model import Millis, StepPlan, Upload
+from uploadpp.core.plan_text import Ruled, policy_text
+from uploadpp.core.plan_text import read_policy as read_policy_text
 from uploadpp.core.policy import PolicyAction, PolicyRef
 from uploadpp.policies.facts import Facts, named
 from uploadpp.policies.policy import Policy, read_policy
@@ -134,7 +136,7 @@ def test_an_error_for_this_upload_holds_it() -> None:
 def test_a_policy_that_cannot_be_read_holds_everything() -> None:
     choice = PolicySet([policy("a", mode="Try")]).choose(MP4).choice
     assert choice is not None
-    assert choice.ref == ref("a", "")
+    assert choice.ref == ref("a", "unnamed")
     assert choice.action is PolicyAction.HOLD
     assert choice.message.startswith("policy a cannot be used: mode: ")
 
@@ -163,3 +165,18 @@ def test_it_explains_each_rule_when_it_is_asked() -> None:
     ]
     assert trace[0].text.startswith("match: character 1: foo is not known")
     assert [each.match for each in trace] == ["foo", "", "file.size > 10", ""]
+
+
+def test_what_holds_an_upload_can_be_read_again_after_a_crash() -> None:
+    """The annotation of a resource says it until the status does, whatever the rule and the error are."""
+    for broken in (
+        policy("a", mode="Try"),
+        policy("a", {}),
+        policy("a", {"name": "a b/c", "match": "\u202e"}),
+    ):
+        choice = PolicySet([broken]).choose(MP4).choice
+        assert choice is not None
+        held = Upload(
+            id="u1", received_at=Millis(0), policy=choice.ref, policy_holds=True, message=choice.message
+        )
+        assert read_policy_text(policy_text(choice.ref, held)) == Ruled(choice.ref, "", choice.message)
