@@ -234,6 +234,9 @@ def test_a_resource_without_steps_takes_the_choice() -> None:
     story.tell(evolve(arrival(), choice=RUN))
     assert (story.upload.plan, story.upload.policy) == (STEPS, REF)
     assert (story.published, story.upload.priority_class) == (["start deep-scan 1"], "bulk")
+    story = pending(plan=())
+    story.tell(evolve(arrival(), choice=replace(RUN, plan=None)))
+    assert story.upload.plan == story.config.steps, "the rule names no steps"
 
 
 def test_a_resource_without_steps_may_be_held_or_skipped() -> None:

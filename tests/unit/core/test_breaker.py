@@ -115,6 +115,7 @@ def test_a_closed_breaker_delays_nothing() -> None:
 def test_what_happens_now_is_after_all_that_is_known() -> None:
     assert Breaker(1).after_all(at(3)) == at(3)
     assert failed(Breaker(1), 5).after_all(at(3)) == at(5)
+    assert failed(Breaker(1), 5).after_all(at(6)) == at(6)
     assert Breaker(1).well(at(5)).after_all(at(3)) == at(5) + 1
 
 

@@ -24,9 +24,9 @@ BARE = Upload(id=UPLOAD_ID, received_at=START, policy=REF, message="not of a pol
         ),
         (evolve(BARE, policy_holds=True, message="w"), "default/3/big-videos/h=w", Ruled(REF, "", "w")),
         (
-            evolve(BARE, policy=PolicyRef("a/b", 0, "c d")),
-            "a%2Fb/0/c%20d",
-            Ruled(PolicyRef("a/b", 0, "c d")),
+            evolve(BARE, policy=PolicyRef("a/b", 0, "c d/e")),
+            "a%2Fb/0/c%20d%2Fe",
+            Ruled(PolicyRef("a/b", 0, "c d/e")),
         ),
     ],
 )
