@@ -153,7 +153,9 @@ class Simulation:
         if released is not None and released.order.left:
             return
         # Some ends are not in the stream: nobody has answered. Those in memory need not be stored yet.
-        over = {upload.id for upload in known.values() if upload.stage.ended} | self.checks.stored_ends
+        # What a policy holds has not begun, and is in no line.
+        passed_by = (each.id for each in known.values() if each.stage.ended or each.policy_holds)
+        over = {*passed_by, *self.checks.stored_ends}
         for each in earlier:
             if each not in over:
                 self.checks.broken(Invariant.RELEASED_IN_ORDER, f"{record.text()} ahead of {each}")
