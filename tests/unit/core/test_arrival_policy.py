@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from uploadpp.api.codec import ALL_SHOWN, from_resource, to_resource
-from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.commands import Kind, Mark, Notice, NoticeType
 from uploadpp.core.conditions import describe
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
@@ -95,7 +95,7 @@ def test_hold_begins_nothing_and_says_why_and_what_would_run() -> None:
         "too odd; resume, restart or cancel the upload; cancel tells the storage to abort or delete it; "
         "resume and restart run deep-scan, sign"
     )
-    assert [(each.reason, each.message) for each in story.notices] == [("Held", upload.message)]
+    assert story.notices == [Notice(NoticeType.WARNING, "Held", upload.message)]
     assert describe(upload) == f"not begun; {upload.message}"
 
 
