@@ -21,8 +21,10 @@ from uploadpp.api.status import (
     UploadPostprocessingStatus,
 )
 from uploadpp.core.config import Config
+from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import StepFinished
-from uploadpp.core.model import Origin, Upload
+from uploadpp.core.model import Origin, PolicyRef, StepPlan, Upload
+from uploadpp.core.policy import Choice, PolicyAction
 from uploadpp.testing.builders import ARRIVAL, PASSED, after
 
 IDS = [f"{n}d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11" for n in range(4)]
@@ -113,6 +115,18 @@ def test_nothing_is_lost_in_the_api_server(kubectl: Kubectl) -> None:
     store(kubectl, upload)
     stored = from_resource(kubectl.json("get", "upp", upload.id), Config(), upload.origin)
     assert stored == upload._replace(plan_fixed=True)
+
+
+@pytest.mark.parametrize("action", PolicyAction)
+def test_the_rule_of_a_policy_is_not_lost_either(kubectl: Kubectl, action: PolicyAction) -> None:
+    """Nor that it holds the upload: the API server knows the fields of the status."""
+    plan = (StepPlan(name="deep-scan"),)
+    said = Choice(ref=PolicyRef("default", 3, "videos"), action=action, plan=plan, priority_class="bulk")
+    upload = after(evolve(ARRIVAL, choice=said))
+    store(kubectl, upload)
+    stored = from_resource(kubectl.json("get", "upp", upload.id), Config(), upload.origin)
+    assert stored == upload._replace(plan_fixed=True)
+    assert stored.policy_holds is (action is PolicyAction.HOLD)
 
 
 @pytest.mark.parametrize(
