@@ -155,7 +155,17 @@ size.
 `maxInFlight` limits the number of uploads at the step's service; the others are `Queued`. The next slot goes
 to the user with the fewest uploads at the step, for the oldest of their queued uploads. So neither a user
 with 5,000 files nor one with huge files keeps the others waiting. The limit holds for all uploads, also for
-those that arrived before it was set.
+those that arrived before it was set. Four settings change who is next
+([ADR 58](adr/0058-shares-have-weights.md)):
+
+* `UPLOADPP_FAIR_SHARE=space`: spaces take turns instead of users.
+* `UPLOADPP_SHARE_WEIGHTS={"ID":3}`: the user or space with this id counts as three. Weights are 1 to 100.
+* `UPLOADPP_PRIORITY_CLASSES={"high":8,"normal":4,"low":1}`: uploads of class high count twice as much as
+  normal ones, and those of class low a quarter. An upload without a class, or with one that is not listed, is
+  normal. No class is strictly first: each gets its part.
+* `UPLOADPP_SMALL_FIRST=5`: up to five smaller uploads of a user or space in a row may overtake its oldest.
+
+Some more about slots:
 
 * An upload that is reported as Stalled gives its slot away. Set `stallAfterSeconds` above the longest scan,
   or set `timeoutSeconds`.

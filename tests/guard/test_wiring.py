@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2] / "operator" / "uploadpp"
 
 RECORDS = {
     # By folder: the variable or attribute that holds the record, and the class of the record.
-    "core": {"share": "slots._Share", "self._shares[user]": "slots._Share"},
+    "core": {"uploads": "slots._Uploads"},
     "kube": {"known": "sightings._Sighting"},
     "migration": {"self._report": "report.Report"},
     "pipeline": {

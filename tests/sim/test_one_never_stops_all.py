@@ -182,7 +182,7 @@ CASES: list[tuple[str, object, str]] = [
     *[("life", LostUploads, name) for name in ("look", "_asked", "_answered", "_plan")],
     *[("life", Vanished, name) for name in ("_is_there",)],
     ("life", StepAdmission, "moved"),
-    *[("life", admission, name) for name in ("user_of", "holds_slot")],
+    *[("life", admission, name) for name in ("share_of_upload", "holds_slot")],
     ("life", Metrics, "moved"),
     ("life", control, "concerns"),
     *[("by hand", UrlSecretReader, name) for name in ("want", "_read", "is_waiting")],

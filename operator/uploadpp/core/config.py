@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from uploadpp.core.model import Millis, StepPlan
+from uploadpp.core.shares import SharePolicy
 
 MINUTE = Millis(60_000)
 _OTHER = StepPlan(name="other")
@@ -23,6 +24,8 @@ class Config:
     """Maximum number of uploads at a step's service, by step. Extra uploads are queued."""
     breaker_after: Mapping[str, int] = field(default_factory=dict)
     """Step to how many uploads must fail there in a row to open its breaker; who comes there is queued."""
+    shares: SharePolicy = field(default_factory=SharePolicy)
+    """Between whom the slots of a step are shared, and with which weights."""
     ready_after: Millis = Millis(10 * MINUTE)
     """How long the storage may take to answer PostprocessingFinished with UploadReady."""
     unanswered_after: Millis = Millis(24 * 60 * MINUTE)

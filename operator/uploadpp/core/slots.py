@@ -1,11 +1,16 @@
 """Fair queueing for the slots of a step: which upload holds one, which waits, and which is next.
 
-Of the users with something queued, the one who holds the fewest slots is next; among
-equals the one who has had none for longest; and of that user's uploads the oldest. So whatever one
-user has queued, and however long it takes, the others get as many slots.
+Users, or spaces, have shares. A share counts as so many users as its weight says, and without weights as one.
+Of the shares with something queued, the one that holds the fewest slots is next, by its weight; among equals
+the one that has had none for longest, by its weight. Of that share's uploads the oldest is next, unless small
+ones may overtake it. So whatever one user has queued, and however long it takes, others get as many slots.
+
+Turns are measured in a time of their own (`_now`), in which each share may have one slot for each user that
+it counts as: the virtual time of weighted fair queueing (docs/adr/0058).
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from itertools import count
@@ -13,6 +18,7 @@ from typing import Generic, TypeVar
 
 from uploadpp.core.model import Upload
 from uploadpp.core.sharding import Shard
+from uploadpp.core.shares import Share
 from uploadpp.core.states import Stage
 
 T = TypeVar("T", bound=Hashable)
@@ -20,6 +26,8 @@ T = TypeVar("T", bound=Hashable)
 Order = tuple[int, ...]
 SPARE = 64
 """A heap is cleaned once it holds this many more removed members than others."""
+ROUND = 1 << 60
+"""How long, in virtual time, a share that counts as one user waits for its next turn."""
 
 
 class Queue(Generic[T]):
@@ -53,24 +61,37 @@ class Queue(Generic[T]):
 
 
 @dataclass(slots=True)
-class _Share(Generic[T]):
-    """What one user has at a step."""
+class _Uploads(Generic[T]):
+    """What one share has at a step."""
 
-    turn: int
+    turn: tuple[int, int]
+    """When it is next among equals: a virtual time, and a number that tells equal ones apart."""
     waiting: Queue[T] = field(default_factory=Queue)
+    small: Queue[T] = field(default_factory=Queue)
+    """Those that wait, the smallest first; empty where nothing overtakes."""
     holding: set[T] = field(default_factory=set)
+    overtaken: int = 0
+    """How many have overtaken the oldest one in a row."""
+    rank: int | None = None
+    """Its place among all shares by the slots that it holds; None while nothing waits."""
 
 
 class Slots(Generic[T]):
     """The slots at one step. A member waits, holds a slot, or is not here."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, normal: int = 1, small_first: int = 0) -> None:
+        """`normal` is the weight that counts as one user; `small_first` is that of `SharePolicy`."""
         self.limit = limit
-        self._shares: dict[str, _Share[T]] = {}
-        self._user_of: dict[T, str] = {}
+        self._normal = normal
+        self._small_first = small_first
+        self._shares: dict[Share, _Uploads[T]] = {}
+        self._share_of: dict[T, Share] = {}
         self._holders: set[T] = set()
-        self._next: Queue[str] = Queue()
+        self._next: Queue[Share] = Queue()
+        self._weights: Counter[int] = Counter()
+        """The sum of the weights of the shares that wait, by rank."""
         self._turns = count()
+        self._now = 0
 
     @property
     def used(self) -> int:
@@ -80,63 +101,101 @@ class Slots(Generic[T]):
     @property
     def waiting(self) -> int:
         """How many wait for a slot."""
-        return len(self._user_of) - len(self._holders)
+        return len(self._share_of) - len(self._holders)
 
-    def wait(self, member: T, user: str, order: Order) -> None:
-        """A member waits; `order` is its position among those of the same user."""
-        if member in self._user_of and member not in self._holders:
+    @property
+    def shares_waiting(self) -> int:
+        """How many shares have something that waits."""
+        return len(self._next)
+
+    def wait(self, member: T, share: Share, order: Order, size: int = 0) -> None:
+        """A member waits; `order` is its position among those of the same share.
+
+        Only those whose `order` begins alike overtake each other: its last part is when they arrived.
+        """
+        if member in self._share_of and member not in self._holders:
             return
         self.leave(member)
-        self._share(member, user).waiting.put(member, order)
-        self._rank(user)
+        uploads = self._uploads(member, share)
+        uploads.waiting.put(member, order)
+        if self._small_first:
+            uploads.small.put(member, (*order[:-1], size, order[-1]))
+        self._rank(share)
 
-    def hold(self, member: T, user: str) -> None:
+    def hold(self, member: T, share: Share) -> None:
         """A member is at the step, granted or not."""
         if member in self._holders:
             return
         self.leave(member)
-        self._share(member, user).holding.add(member)
+        self._uploads(member, share).holding.add(member)
         self._holders.add(member)
-        self._rank(user)
+        self._rank(share)
 
     def leave(self, member: T) -> None:
         """A member neither waits nor holds a slot."""
-        user = self._user_of.pop(member, None)
-        if user is None:
+        share = self._share_of.pop(member, None)
+        if share is None:
             return
-        share = self._shares[user]
+        uploads = self._shares[share]
         if member in self._holders:
             self._holders.remove(member)
-            share.holding.remove(member)
-            share.turn = next(self._turns)  # behind those who came while it was held
-        share.waiting.remove(member)
-        self._rank(user)
+            uploads.holding.remove(member)
+            uploads.turn = self._turn(share)  # behind those who came while it was held
+        uploads.waiting.remove(member)
+        uploads.small.remove(member)
+        self._rank(share)
 
     def grant(self) -> T | None:
         """Give a free slot to whose turn it is; None when no slot is free or nobody waits."""
         if len(self._holders) >= self.limit or not self._next:
             return None
-        user = self._next.first()
-        member = self._shares[user].waiting.first()
-        self._shares[user].turn = next(self._turns)
-        self.hold(member, user)
+        share = self._next.first()
+        uploads = self._shares[share]
+        rivals = self._weights[uploads.rank or 0]
+        self._now = max(self._now + _parts(self._normal, rivals), uploads.turn[0])
+        uploads.turn = self._turn(share)
+        member = self._pick(uploads)
+        self.hold(member, share)
         return member
 
-    def _share(self, member: T, user: str) -> _Share[T]:
-        self._user_of[member] = user
-        if user not in self._shares:
-            self._shares[user] = _Share(next(self._turns))
-        return self._shares[user]
+    def _pick(self, uploads: _Uploads[T]) -> T:
+        oldest = uploads.waiting.first()
+        smallest = uploads.small.first() if self._small_first else oldest
+        if smallest == oldest or uploads.overtaken >= self._small_first:
+            uploads.overtaken = 0
+            return oldest
+        uploads.overtaken += 1
+        return smallest
 
-    def _rank(self, user: str) -> None:
-        """Where a user stands among those who wait, after one of the user's uploads has changed."""
-        share = self._shares[user]
-        if share.waiting:
-            self._next.put(user, (len(share.holding), share.turn))
+    def _turn(self, share: Share) -> tuple[int, int]:
+        """The last of all turns, for a share that counts as one user; sooner for one that counts as more."""
+        return self._now + self._normal * ROUND // share.weight, next(self._turns)
+
+    def _uploads(self, member: T, share: Share) -> _Uploads[T]:
+        self._share_of[member] = share
+        if share not in self._shares:
+            self._shares[share] = _Uploads(self._turn(share))
+        return self._shares[share]
+
+    def _rank(self, share: Share) -> None:
+        """Where a share stands among those that wait, after one of its uploads has changed."""
+        uploads = self._shares[share]
+        if uploads.rank is not None:
+            self._weights[uploads.rank] -= share.weight
+            uploads.rank = None
+        if uploads.waiting:
+            uploads.rank = len(uploads.holding) * self._normal // share.weight
+            self._weights[uploads.rank] += share.weight
+            self._next.put(share, (uploads.rank, *uploads.turn))
             return
-        self._next.remove(user)
-        if not share.holding:
-            del self._shares[user]
+        self._next.remove(share)
+        if not uploads.holding:
+            del self._shares[share]
+
+
+def _parts(normal: int, weights: int) -> int:
+    """How much virtual time a grant takes where shares with these weights wait, rounded up."""
+    return -(-normal * ROUND // weights)
 
 
 def holds_slot(upload: Upload) -> bool:

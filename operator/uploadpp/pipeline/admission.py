@@ -8,15 +8,14 @@ import logging
 import sys
 from collections.abc import Callable
 
-import orjson
-
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
-from uploadpp.core.model import Upload
 from uploadpp.core.sharding import Shard
+from uploadpp.core.shares import Share
 from uploadpp.core.slots import Slots, holds_slot, share_of
 from uploadpp.core.states import Stage
 from uploadpp.pipeline.breakers import Breakers
+from uploadpp.pipeline.share_owner import share_of_upload, size_of
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
 
@@ -33,14 +32,16 @@ class StepAdmission:
         self, config: Config, shard: Shard, metrics: Metrics, breakers: Breakers | None = None
     ) -> None:
         """`breakers` is None where no step has one."""
-        self._limited: dict[str, Slots[TrackedUpload]] = {
-            step: Slots(share_of(limit, shard)) for step, limit in config.max_in_flight.items()
+        self._policy = policy = config.shares
+        limits = {step: share_of(limit, shard) for step, limit in config.max_in_flight.items()}
+        self._slots: dict[str, Slots[TrackedUpload]] = {
+            step: Slots(limits.get(step, UNLIMITED), policy.normal, policy.small_first)
+            for step in dict.fromkeys((*limits, *config.breaker_after))
         }
-        others = [step for step in config.breaker_after if step not in self._limited]
-        self._slots = {**self._limited, **{step: Slots(UNLIMITED) for step in others}}
+        self._limited = {step: self._slots[step] for step in limits}
         self.breakers = breakers
         self._metrics = metrics
-        self._at: dict[TrackedUpload, tuple[str, str]] = {}
+        self._at: dict[TrackedUpload, tuple[str, Share]] = {}
         self._came: list[TrackedUpload] = []
         self._shown = dict.fromkeys(self._slots, 0)
         self._grant: Callable[[TrackedUpload], None] | None = None
@@ -74,13 +75,13 @@ class StepAdmission:
         slots = self._slots.get(step)
         if slots is None:
             return
-        step, user = self._at[tracked] = known or (step, user_of(upload))
+        step, share = self._at[tracked] = known or (step, share_of_upload(upload, self._policy))
         if not waits:
-            slots.hold(tracked, user)
+            slots.hold(tracked, share)
         else:
             breakers = self.breakers
             order = breakers.place(step, upload) if breakers is not None else (upload.received_at,)
-            slots.wait(tracked, user, order)
+            slots.wait(tracked, share, order, size_of(upload) if self._policy.small_first else 0)
             if not upload.message:
                 self._came.append(tracked)
 
@@ -157,16 +158,6 @@ class StepAdmission:
         others = slots.waiting - 1
         queued = f"{_counted(others, 'other upload')} {'was' if others == 1 else 'were'} queued before"
         return f"{_counted(slots.limit, 'slot')}, {queued}"
-
-
-def user_of(upload: Upload) -> str:
-    """The user whose share of the slots an upload takes. Uploads without a user share one."""
-    if upload.file.user_id:
-        return upload.file.user_id
-    try:
-        return str(orjson.loads(upload.origin.executing_user)["id"]["opaque_id"])
-    except (ValueError, KeyError, TypeError):
-        return ""
 
 
 def _counted(number: int, word: str) -> str:

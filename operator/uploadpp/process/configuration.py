@@ -11,14 +11,15 @@ from pydantic import BaseModel, ValidationError
 
 from uploadpp.core.text import clean
 from uploadpp.process.durations import format_duration
-from uploadpp.process.settings import Settings, is_duration, is_empty_meant, is_repeatable, is_secret
+from uploadpp.process.setting_fields import is_empty_meant, is_repeatable, is_secret
+from uploadpp.process.settings import Settings, is_duration
 from uploadpp.wire.addresses import parse_address
 from uploadpp.wire.connection import NatsOptions, tls_context
 from uploadpp.wire.credentials import CredentialsError, CredsFile, NkeyFile, read_token
 
 MAX_SHOWN = 200
 """Maximum number of characters of a value that a message quotes."""
-
+JSON_SETTINGS = ("step_settings", "share_weights", "priority_classes")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -86,8 +87,9 @@ def read_model(
         given = flags.get(name)
         if given is not None:
             values[name], sources[name] = given, flag_of(name)
-    if isinstance(text := values.get("step_settings"), str):
-        values["step_settings"] = _json(text, sources["step_settings"])
+    for name in JSON_SETTINGS:
+        if isinstance(text := values.get(name), str):
+            values[name] = _json(text, sources[name])
     try:
         return model(**values)
     except ValidationError as error:

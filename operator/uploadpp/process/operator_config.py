@@ -13,6 +13,7 @@ from uploadpp.api.spec import UploadPostprocessingSpec
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP, Millis, StepPlan
 from uploadpp.core.naming import is_label
+from uploadpp.core.shares import SharePolicy
 from uploadpp.core.states import OnTooLarge, RequiredResult
 from uploadpp.core.text import clean
 from uploadpp.kube.access import ConfigError
@@ -133,6 +134,12 @@ def core_config(settings: Settings) -> Config:
         other_step=_plan(settings, "other"),
         max_in_flight={n: own.maxInFlight for n, own in settings.step_settings.items() if own.maxInFlight},
         breaker_after={n: own.breakerAfter for n, own in settings.step_settings.items() if own.breakerAfter},
+        shares=SharePolicy(
+            by=settings.fair_share,
+            weights=settings.share_weights,
+            classes=settings.priority_classes,
+            small_first=settings.small_first,
+        ),
         ready_after=Millis(settings.ready_after),
         unanswered_after=Millis(settings.unanswered_after),
         order_timeout=Millis(settings.order_timeout),

@@ -12,6 +12,7 @@ from uploadpp.process.durations import parse_duration
 from uploadpp.process.listening import split_address
 from uploadpp.storage.sources import Source, read_sources
 
+MAX_WEIGHT, MAX_WEIGHTS = 100, 1000
 MAX_PATH = 1024
 OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
 _HOST = re.compile(r"[\w.:%-]+", re.ASCII)
@@ -166,3 +167,5 @@ Steps = Annotated[tuple[str, ...], BeforeValidator(read_steps)]
 Sources = Annotated[tuple[Source, ...], BeforeValidator(read_sources)]
 Switch = Annotated[bool, BeforeValidator(read_boolean)]
 Number = Annotated[int, BeforeValidator(read_integer)]
+Weights = Annotated[dict[str, Annotated[int, Field(ge=1, le=MAX_WEIGHT)]], Field(max_length=MAX_WEIGHTS)]
+"""Names or ids, and how much each counts."""

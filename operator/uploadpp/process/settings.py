@@ -5,14 +5,16 @@ several are set the last one counts, as there. What cannot be parsed stops the s
 """
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from uploadpp.api.codec import ShownField
 from uploadpp.core.model import DELAY_STEP, FINISHED_STEP
+from uploadpp.core.shares import CLASSES, FairShare
 from uploadpp.core.states import OnExhausted
 from uploadpp.process.logs import LogFormat, LogLevel
+from uploadpp.process.setting_fields import env, ocis
 from uploadpp.process.setting_types import (
     Address,
     Duration,
@@ -23,6 +25,7 @@ from uploadpp.process.setting_types import (
     StorageChecks,
     Switch,
     Token,
+    Weights,
     Words,
     capitalised,
     lower,
@@ -31,7 +34,7 @@ from uploadpp.process.setting_types import (
     read_duration,
     read_list,
 )
-from uploadpp.process.step_settings import StepSettings, check_queues
+from uploadpp.process.step_settings import StepSettings, check_classes, check_queues
 from uploadpp.wire.addresses import check_addresses
 from uploadpp.wire.legacy_consumers import LegacyConsumer, OnLegacyService
 from uploadpp.wire.stream import StartFrom
@@ -44,35 +47,6 @@ def is_duration(name: str, model: type[BaseModel] | None = None) -> bool:
     """Whether a setting is a length of time."""
     fields = (model or Settings).model_fields
     return any(getattr(each, "func", None) is read_duration for each in fields[name].metadata)
-
-
-def is_repeatable(name: str, model: type[BaseModel]) -> bool:
-    """Whether the flag of a setting may be given several times."""
-    extra = model.model_fields[name].json_schema_extra
-    return isinstance(extra, dict) and bool(extra.get("repeat"))
-
-
-def is_empty_meant(name: str, model: type[BaseModel]) -> bool:
-    """Whether a variable that is set to nothing counts as set."""
-    extra = model.model_fields[name].json_schema_extra
-    return isinstance(extra, dict) and bool(extra.get("empty"))
-
-
-def is_secret(name: str, model: type[BaseModel]) -> bool:
-    """Whether a setting is a password or the like, of which any character may be part."""
-    return (field := model.model_fields[name]).annotation is str and not field.repr
-
-
-def env(*names: str, repeat: bool = False, empty: bool = False, **extra: Any) -> Any:  # noqa: ANN401 -- a field
-    """A setting with the variables that may hold it, the one that counts most last.
-
-    A variable that is set to nothing counts as not set, unless `empty` says that nothing means something.
-    """
-    return Field(json_schema_extra={"env": list(names), "repeat": repeat, "empty": empty}, **extra)
-
-
-def _ocis(suffix: str, own: str) -> tuple[str, ...]:
-    return f"OCIS_{suffix}", f"OC_{suffix}", own
 
 
 class TracingType(StrEnum):
@@ -125,6 +99,24 @@ class Settings(BaseModel):
         default={},
         description="JSON: step name to timeoutSeconds, stallAfterSeconds, maxRetries, backoffSeconds, "
         "maxBackoffSeconds, onExhausted, maxInFlight, maxFilesize, onTooLarge, requireResult, breakerAfter.",
+    )
+    fair_share: Annotated[FairShare, BeforeValidator(capitalised)] = env(
+        "UPLOADPP_FAIR_SHARE", default=FairShare.USER, description="Who shares slots fairly: user or space."
+    )
+    share_weights: Weights = env(
+        "UPLOADPP_SHARE_WEIGHTS", default={}, description="JSON: id of a user or space to its weight, or 1."
+    )
+    priority_classes: Weights = env(
+        "UPLOADPP_PRIORITY_CLASSES",
+        default=CLASSES,
+        description="JSON: priority class to its weight; an upload without a class is normal.",
+    )
+    small_first: Number = env(
+        "UPLOADPP_SMALL_FIRST",
+        default=0,
+        ge=0,
+        le=1000,
+        description="How many smaller uploads of a share may overtake its oldest one in a row.",
     )
     ready_after: Duration = env(
         "UPLOADPP_READY_AFTER",
@@ -193,24 +185,24 @@ class Settings(BaseModel):
 
     # NATS
     events_endpoint: Annotated[Words, AfterValidator(check_addresses)] = env(
-        *_ocis("EVENTS_ENDPOINT", "POSTPROCESSING_EVENTS_ENDPOINT"),
+        *ocis("EVENTS_ENDPOINT", "POSTPROCESSING_EVENTS_ENDPOINT"),
         default=("127.0.0.1:9233",),
         repr=False,
         description="Addresses of NATS, separated by commas: host:port, also tls://user:password@host.",
     )
     events_auth_username: str = env(
-        *_ocis("EVENTS_AUTH_USERNAME", "POSTPROCESSING_EVENTS_AUTH_USERNAME"),
+        *ocis("EVENTS_AUTH_USERNAME", "POSTPROCESSING_EVENTS_AUTH_USERNAME"),
         default="",
         description="User; used only together with a password.",
     )
     events_auth_password: str = env(
-        *_ocis("EVENTS_AUTH_PASSWORD", "POSTPROCESSING_EVENTS_AUTH_PASSWORD"),
+        *ocis("EVENTS_AUTH_PASSWORD", "POSTPROCESSING_EVENTS_AUTH_PASSWORD"),
         default="",
         repr=False,
         description="Password.",
     )
     events_enable_tls: Switch = env(
-        *_ocis("EVENTS_ENABLE_TLS", "POSTPROCESSING_EVENTS_ENABLE_TLS"), default=False, description="Use TLS."
+        *ocis("EVENTS_ENABLE_TLS", "POSTPROCESSING_EVENTS_ENABLE_TLS"), default=False, description="Use TLS."
     )
     events_tls_insecure: Switch = env(
         "OCIS_INSECURE",
@@ -221,7 +213,7 @@ class Settings(BaseModel):
         description="Do not verify the server's certificate.",
     )
     events_tls_root_ca_certificate: File = env(
-        *_ocis("EVENTS_TLS_ROOT_CA_CERTIFICATE", "POSTPROCESSING_EVENTS_TLS_ROOT_CA_CERTIFICATE"),
+        *ocis("EVENTS_TLS_ROOT_CA_CERTIFICATE", "POSTPROCESSING_EVENTS_TLS_ROOT_CA_CERTIFICATE"),
         default=None,
         description="PEM file with the CA certificate; enables TLS and verification.",
     )
@@ -314,7 +306,7 @@ class Settings(BaseModel):
         description="Bearer token that /metrics requires.",
     )
     log_level: Annotated[LogLevel, BeforeValidator(lower)] = env(
-        *_ocis("LOG_LEVEL", "POSTPROCESSING_LOG_LEVEL"),
+        *ocis("LOG_LEVEL", "POSTPROCESSING_LOG_LEVEL"),
         default=LogLevel.INFO,
         description="Minimum level of log lines.",
     )
@@ -322,18 +314,18 @@ class Settings(BaseModel):
         "UPLOADPP_LOG_FORMAT", default=LogFormat.JSON, description="json or text."
     )
     tracing_enabled: Switch = env(
-        *_ocis("TRACING_ENABLED", "POSTPROCESSING_TRACING_ENABLED"),
+        *ocis("TRACING_ENABLED", "POSTPROCESSING_TRACING_ENABLED"),
         default=False,
         description="Send traces. The standard variables OTEL_EXPORTER_OTLP_* enable them as well "
         "(docs/tracing.md).",
     )
     tracing_type: Annotated[str, BeforeValidator(lower)] = env(
-        *_ocis("TRACING_TYPE", "POSTPROCESSING_TRACING_TYPE"),
+        *ocis("TRACING_TYPE", "POSTPROCESSING_TRACING_TYPE"),
         default=TracingType.OTLP,
         description="otlp. With jaeger, no traces are sent.",
     )
     tracing_endpoint: Annotated[str, AfterValidator(read_collector_if_possible)] = env(
-        *_ocis("TRACING_ENDPOINT", "POSTPROCESSING_TRACING_ENDPOINT"),
+        *ocis("TRACING_ENDPOINT", "POSTPROCESSING_TRACING_ENDPOINT"),
         default="",
         description="Collector, as URL or host:port; OTLP over HTTP, so port 4317 of gRPC becomes 4318.",
     )
@@ -376,6 +368,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _check_limits(self) -> "Settings":
         check_queues(self.step_settings, self.shards)
+        check_classes(self.priority_classes)
         return self
 
     @model_validator(mode="after")

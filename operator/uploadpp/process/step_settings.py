@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict, Field
 
 from uploadpp.core.model import DELAY_STEP
+from uploadpp.core.shares import NORMAL
 from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
 
 MAX_INT32, MAX_INT64 = 2**31 - 1, 2**63 - 1
@@ -43,3 +44,15 @@ def check_queues(steps: Mapping[str, StepSettings], shards: int) -> None:
                 f"step_settings: maxInFlight of {name!r} is divided among {shards} shards, "
                 f"so it must be at least {shards}"
             )
+
+
+def check_classes(classes: Mapping[str, int]) -> None:
+    """Check the priority classes.
+
+    Raises:
+        ValueError: the class of uploads that have no other one is missing.
+    """
+    if NORMAL not in classes:
+        raise ValueError(
+            f'priority_classes: {NORMAL!r} is missing, the class of most uploads; add "{NORMAL}": 4, say'
+        )

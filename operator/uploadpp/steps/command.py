@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 from uploadpp.core.states import Outcome
 from uploadpp.core.text import redact
 from uploadpp.process.configuration import ConfigurationError
-from uploadpp.process.settings import env
+from uploadpp.process.setting_fields import env
 from uploadpp.steps.answer import VIRUSSCAN
 from uploadpp.steps.execution import Execution, Identity
 from uploadpp.steps.scratch import Scratch, remove_stale

@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from uploadpp.process.durations import parse_duration
+from uploadpp.process.setting_fields import env
 from uploadpp.process.setting_types import Address, Duration, File, Number, Sources, Switch
-from uploadpp.process.settings import env
 from uploadpp.steps.sizes import parse_size
 
 SHARED = (

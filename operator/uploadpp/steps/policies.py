@@ -7,8 +7,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from uploadpp.core.states import Outcome
 from uploadpp.core.text import clean_lines
 from uploadpp.process.configuration import ConfigurationError
+from uploadpp.process.setting_fields import env
 from uploadpp.process.setting_types import File
-from uploadpp.process.settings import env
 from uploadpp.steps.markup import Guess
 from uploadpp.steps.mime import guess
 from uploadpp.steps.rules import Final, RuleError, Rules, parse_rule, read_rules

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from uploadpp.core.states import Outcome
-from uploadpp.process.settings import env
+from uploadpp.process.setting_fields import env
 from uploadpp.steps.clamd import (
     MAX_FILE_BYTES,
     Address,

@@ -6,6 +6,7 @@ from weakref import WeakSet
 import pytest
 
 from uploadpp.core.sharding import Shard
+from uploadpp.core.shares import Share
 from uploadpp.core.slots import Queue, Slots, holds_slot, share_of
 from uploadpp.core.states import DesiredState
 from uploadpp.testing.builders import begun
@@ -24,7 +25,7 @@ A, B, C = Member("a"), Member("b"), Member("c")
 def queued(places: Slots[str], user: str, *members: str) -> None:
     """A user's uploads come to wait, the first named is the oldest."""
     for number, member in enumerate(members):
-        places.wait(member, user, (number,))
+        places.wait(member, Share(user), (number,))
 
 
 def granted(places: Slots[str]) -> list[str]:
@@ -117,15 +118,15 @@ def test_a_place_is_kept_free_while_nobody_waits() -> None:
 
 def test_the_oldest_upload_of_a_user_goes_first_whenever_it_came() -> None:
     places: Slots[str] = Slots(1)
-    places.wait("newer", "mary", (2,))
-    places.wait("older", "mary", (1,))
+    places.wait("newer", Share("mary"), (2,))
+    places.wait("older", Share("mary"), (1,))
     assert places.grant() == "older"
 
 
 def test_who_waits_already_keeps_his_place_in_the_queue() -> None:
     places: Slots[str] = Slots(1)
     queued(places, "mary", "a", "b")
-    places.wait("a", "mary", (9,))
+    places.wait("a", Share("mary"), (9,))
     assert (places.grant(), places.waiting) == ("a", 1)
 
 
@@ -183,9 +184,9 @@ def test_one_who_gives_up_waiting_costs_the_user_no_turn() -> None:
 
 def test_an_upload_at_the_step_holds_a_place_although_nobody_has_granted_it() -> None:
     places: Slots[str] = Slots(2)
-    places.hold("started before", "mary")
-    places.hold("another", "mary")
-    places.hold("one too many", "paul")
+    places.hold("started before", Share("mary"))
+    places.hold("another", Share("mary"))
+    places.hold("one too many", Share("paul"))
     queued(places, "paul", "p1")
     assert (places.used, places.waiting, places.grant()) == (3, 1, None)
     places.leave("another")
@@ -196,7 +197,7 @@ def test_an_upload_at_the_step_holds_a_place_although_nobody_has_granted_it() ->
 
 def test_an_upload_at_the_step_counts_as_its_users() -> None:
     places: Slots[str] = Slots(2)
-    places.hold("at work", "mary")
+    places.hold("at work", Share("mary"))
     queued(places, "mary", "m1")
     queued(places, "paul", "p1")
     assert granted(places) == ["p1"]
@@ -205,7 +206,7 @@ def test_an_upload_at_the_step_counts_as_its_users() -> None:
 def test_who_waits_and_is_found_at_the_step_waits_no_more() -> None:
     places: Slots[str] = Slots(2)
     queued(places, "mary", "a", "b")
-    places.hold("a", "mary")
+    places.hold("a", Share("mary"))
     assert (places.used, places.waiting) == (1, 1)
     assert granted(places) == ["b"]
 
@@ -214,8 +215,8 @@ def test_to_hold_a_place_twice_is_to_hold_one() -> None:
     places: Slots[str] = Slots(2)
     queued(places, "mary", "m1", "m2")
     queued(places, "paul", "p1")
-    places.hold("m1", "mary")
-    places.hold("m1", "mary")
+    places.hold("m1", Share("mary"))
+    places.hold("m1", Share("mary"))
     assert (places.used, places.waiting) == (1, 2)
     places.leave("m1")
     assert (places.used, granted(places)) == (0, ["p1", "m2"]), "mary has had one, paul none"
@@ -223,17 +224,17 @@ def test_to_hold_a_place_twice_is_to_hold_one() -> None:
 
 def test_to_be_found_at_the_step_again_is_no_new_turn() -> None:
     places: Slots[str] = Slots(3)
-    places.hold("m1", "mary")
-    places.hold("p1", "paul")
+    places.hold("m1", Share("mary"))
+    places.hold("p1", Share("paul"))
     queued(places, "paul", "p2")
     queued(places, "mary", "m2")
-    places.hold("m1", "mary")
+    places.hold("m1", Share("mary"))
     assert places.grant() == "m2"
 
 
 def test_who_has_to_wait_again_gives_the_place_back() -> None:
     places: Slots[str] = Slots(1)
-    places.hold("a", "mary")
+    places.hold("a", Share("mary"))
     queued(places, "mary", "a")
     assert (places.used, places.waiting) == (0, 1)
     assert granted(places) == ["a"]
@@ -244,6 +245,83 @@ def test_who_is_not_here_can_leave() -> None:
     queued(places, "mary", "a")
     places.leave("unknown")
     assert (places.used, places.waiting, places.grant()) == (0, 1, "a")
+
+
+def test_a_share_that_counts_twice_has_two_turns_in_each_round() -> None:
+    places: Slots[str] = Slots(1)
+    mary = Share("mary", weight=2)
+    for number in range(6):
+        places.wait(f"m{number}", mary, (number,))
+    queued(places, "paul", "p0", "p1", "p2")
+    order = []
+    while (member := places.grant()) is not None:
+        order.append(member[0])
+        places.leave(member)
+    assert (order.count("m"), "".join(order[:6]).count("p")) == (6, 2)
+
+
+def test_a_share_that_counts_twice_gets_a_second_slot_before_others_get_theirs() -> None:
+    places: Slots[str] = Slots(3)
+    for number in range(3):
+        places.wait(f"m{number}", Share("mary", weight=2), (number,))
+    queued(places, "paul", "p0", "p1")
+    assert sorted(granted(places)) == ["m0", "m1", "p0"]
+
+
+def test_a_share_that_counts_less_than_one_user_is_not_forgotten() -> None:
+    places: Slots[str] = Slots(1, normal=4)
+    low, normal = Share("mary", "low", 1), Share("paul", "normal", 4)
+    places.wait("low", low, (0,))
+    for number in range(9):
+        places.wait(f"n{number}", normal, (number,))
+    order = []
+    while (member := places.grant()) is not None:
+        order.append(member)
+        places.leave(member)
+    assert 0 < order.index("low") <= 4
+
+
+def small_first(places: Slots[str], *sizes: int) -> list[int]:
+    """The sizes of uploads of one user, in the order in which they are granted."""
+    for number, size in enumerate(sizes):
+        places.wait(f"{number} {size}", Share("mary"), (number,), size)
+    order = []
+    while (member := places.grant()) is not None:
+        order.append(int(member.split()[1]))
+        places.leave(member)
+    return order
+
+
+def test_small_uploads_overtake_the_oldest_one_so_often_in_a_row() -> None:
+    assert small_first(Slots(1), 9, 3, 1, 2) == [9, 3, 1, 2]
+    assert small_first(Slots(1, small_first=1), 9, 3, 1, 2, 8) == [1, 9, 2, 3, 8]
+    assert small_first(Slots(1, small_first=2), 9, 3, 1, 2, 8) == [1, 2, 9, 3, 8]
+    assert small_first(Slots(1, small_first=9), 9, 3, 1, 2, 8) == [1, 2, 3, 8, 9]
+
+
+def test_small_uploads_do_not_overtake_those_of_which_the_order_begins_otherwise() -> None:
+    places: Slots[str] = Slots(1, small_first=9)
+    places.wait("failed and small", Share("mary"), (5, 0), 1)
+    places.wait("large", Share("mary"), (0, 1), 9)
+    assert places.grant() == "large"
+
+
+def test_who_leaves_overtakes_nobody() -> None:
+    places: Slots[str] = Slots(1, small_first=9)
+    places.wait("large", Share("mary"), (0,), 9)
+    places.wait("small", Share("mary"), (1,), 1)
+    places.leave("small")
+    assert places.grant() == "large"
+
+
+def test_it_is_known_how_many_shares_wait() -> None:
+    places: Slots[str] = Slots(1)
+    queued(places, "mary", "m0", "m1")
+    queued(places, "paul", "p0")
+    assert places.shares_waiting == 2
+    places.grant()
+    places.leave("p0")
+    assert places.shares_waiting == 1
 
 
 def test_an_upload_holds_a_place_while_its_step_runs_and_has_not_stalled() -> None:

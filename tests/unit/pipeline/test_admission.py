@@ -7,10 +7,10 @@ import pytest
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Granted, Input
 from uploadpp.core.machine import decide
-from uploadpp.core.model import FileInfo, Millis, Origin, Upload
+from uploadpp.core.model import FileInfo, Millis
 from uploadpp.core.sharding import Shard
 from uploadpp.core.states import Stage
-from uploadpp.pipeline.admission import StepAdmission, user_of
+from uploadpp.pipeline.admission import StepAdmission
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.builders import START, arrival, config_of
@@ -116,22 +116,6 @@ def test_metrics_show_the_places_and_forget_them(bench: Bench) -> None:
     bench.admission.grant()
     assert b'uploadpp_step_slots{step="a"} 0.0' in bench.metrics.text()
     assert b'uploadpp_step_slots_used{step="a"} 0.0' in bench.metrics.text()
-
-
-@pytest.mark.parametrize(
-    ("shown", "sealed", "user"),
-    [
-        ("mary", "null", "mary"),
-        ("", '{"id":{"opaque_id":"mary"}}', "mary"),
-        ("", "null", ""),
-        ("", '{"id":7}', ""),
-    ],
-)
-def test_the_user_is_known_even_where_he_is_not_shown(shown: str, sealed: str, user: str) -> None:
-    upload = Upload(
-        id="u", received_at=START, file=FileInfo(user_id=shown), origin=Origin(executing_user=sealed)
-    )
-    assert user_of(upload) == user
 
 
 def test_s2_one_upload_never_keeps_the_others_from_their_places(bench: Bench) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from uploadpp.api.codec import ShownField
 from uploadpp.core.model import Millis
+from uploadpp.core.shares import FairShare
 from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
 from uploadpp.process.configuration import (
     ConfigurationError,
@@ -36,6 +37,9 @@ VALUES: dict[str, tuple[str, Any]] = {
     "on_exhausted": ("hold", OnExhausted.HOLD),
     "stall_after": ("1m", 60_000),
     "step_settings": ('{"delay":{"maxRetries":1}}', None),
+    "fair_share": ("space", FairShare.SPACE),
+    "share_weights": ('{"mary": 2}', {"mary": 2}),
+    "priority_classes": ('{"normal": 1, "bulk": 2}', {"normal": 1, "bulk": 2}),
     "ready_after": ("1m30s", 90_000),
     "unanswered_after": ("1h", 3_600_000),
     "order_timeout": ("5m", 300_000),
@@ -380,13 +384,6 @@ def test_s2_a_namespace_is_a_name_and_nothing_else(
 def test_what_the_api_server_would_refuse_stops_the_start(environment: dict[str, str], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         core_config(read_settings({}, environment))
-
-
-def test_slots_at_steps() -> None:
-    own = '{"a":{"maxInFlight":8},"b":{"maxRetries":1}}'
-    settings = read({"POSTPROCESSING_STEPS": "a,b", "UPLOADPP_STEP_SETTINGS": own, "UPLOADPP_SHARDS": "8"})
-    assert core_config(settings).max_in_flight == {"a": 8}
-    assert core_config(read({})).max_in_flight == {}
 
 
 def test_what_a_step_is_for_and_has_to_prove() -> None:
