@@ -136,7 +136,7 @@ def test_nobody_waits_longer_than_stated(seed: int, limit: int, small_first: int
 
 
 def test_the_stated_wait_can_be_reached() -> None:
-    """It is no larger than it has to be: here a low share waits for all of it but one."""
+    """It is as small as can be: here a low share waits for all of it but one."""
     slots: Slots[int] = Slots(1, POLICY.normal)
     low, high = POLICY.share("mary", "low"), POLICY.share("paul", "high")
     for number in range(100):

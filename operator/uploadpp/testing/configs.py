@@ -6,6 +6,7 @@ from random import Random
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import DELAY_STEP, Millis, StepPlan
+from uploadpp.core.shares import NORMAL, FairShare, SharePolicy
 from uploadpp.core.states import OnExhausted, OnTooLarge
 
 SECOND = 1000
@@ -90,6 +91,25 @@ def any_breakers(seed: int, config: Config) -> Mapping[str, int]:
     if random.random() < 0.5:  # noqa: PLR2004 -- a share of the runs
         return {}
     return {name: random.choice([1, 1, 2, 2, 3]) for name in names if random.random() < 0.8}  # noqa: PLR2004
+
+
+def any_shares(seed: int) -> SharePolicy:
+    """Weights, classes, and small uploads first, in a part of the runs; by a chance of their own."""
+    random = Random(f"shares {seed}")  # noqa: S311 -- a game of dice, not a secret
+    if random.random() < 0.4:  # noqa: PLR2004 -- a part of the runs
+        return SharePolicy()
+    return SharePolicy(
+        by=random.choice([*FairShare, FairShare.USER]),
+        weights={owner: random.choice([1, 2, 5]) for owner in ("mary", "s-1") if random.random() < 0.6},  # noqa: PLR2004
+        classes=random.choice([{NORMAL: 1}, {NORMAL: 4, "high": 8, "low": 1}, {NORMAL: 3, "high": 100}]),
+        small_first=random.choice([0, 1, 3]),
+    )
+
+
+def any_sizes(seed: int) -> list[int]:
+    """The sizes of the files of a run; each is above the smallest limit that a step has."""
+    random = Random(f"sizes {seed}")  # noqa: S311 -- a game of dice, not a secret
+    return [random.choice([2, 7, 7, 9]) for _ in range(3)]
 
 
 def configs_of(random: Random, first: Config) -> list[Config]:

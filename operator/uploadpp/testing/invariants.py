@@ -43,6 +43,7 @@ class Invariant(StrEnum):
     REMOVED_ONCE = "an upload whose resource was removed after its end does not come back by itself"
     QUIET_AT_REST = "at rest nothing is written, and everything is acknowledged"
     SLOTS_KEPT = "no more uploads are at a step than it has slots"
+    WAIT_BOUNDED = "nobody waits for a slot for longer than stated"
     EACH_STEP_ANSWERED = "no file is released unless each step of its plan has answered or a rule left it out"
     PLAN_KEPT = "an upload keeps the plan that it began with"
     RULE_FOLLOWED = "what a policy chose for an upload is what happens to it"

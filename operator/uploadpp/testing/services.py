@@ -67,6 +67,7 @@ class Session:
     """How many URLs it has had."""
     url: str = ""
     """The last of them."""
+    size: int = 7
     file: str = ""
     """The id of the file that is uploaded; its own unless several uploads are of one file."""
     node: bool = True
@@ -91,6 +92,8 @@ class FakeServices:
         self.script: list[str] | None = None
         """What steps answer one after another, instead of by chance."""
         self.sick: list[Sickness] = []
+        self.sizes: Sequence[int] = (7,)
+        """The sizes of uploaded files, in turn."""
         self.sessions: dict[str, Session] = {}
         self.urls: dict[str, str] = {}
         """Download URL to whose it is."""
@@ -108,9 +111,12 @@ class FakeServices:
         """A file was uploaded, by the users in turn."""
         user = USERS[len(self.sessions) % len(USERS)]
         self.sessions[upload_id] = Session(
-            upload_id, user, file=file or f"node-{upload_id}", new_file=new_file
+            upload_id, user, size=self._next_size(), file=file or f"node-{upload_id}", new_file=new_file
         )
         self.announce(upload_id)
+
+    def _next_size(self) -> int:
+        return self.sizes[len(self.sessions) % len(self.sizes)]
 
     def announce(self, upload_id: str, *, fresh: bool = True) -> None:
         """Send BytesReceived, with a new URL or the same one again."""
@@ -127,7 +133,9 @@ class FakeServices:
     def _arrival(self, session: Session) -> Payload:
         user, url = {"id": {"opaque_id": session.user}}, session.url
         resource = {"space_id": "s-1", "opaque_id": session.file}
-        return bytes_received(session.id, ExecutingUser=user, URL=url, Filesize=7, ResourceID=resource)
+        return bytes_received(
+            session.id, ExecutingUser=user, URL=url, Filesize=session.size, ResourceID=resource
+        )
 
     def _url(self, session: Session) -> str:
         url = f"https://storage.test/data/{session.id}-{session.urls}"

@@ -23,6 +23,7 @@ from uploadpp.testing.operator_process import OperatorProcess
 from uploadpp.testing.policies import Policies
 from uploadpp.testing.policy_checks import PolicyChecks
 from uploadpp.testing.services import FakeServices
+from uploadpp.testing.share_checks import ShareChecks
 from uploadpp.testing.stream import Stream
 from uploadpp.testing.stream_recorder import Record, StreamRecorder
 from uploadpp.testing.trace import Trace
@@ -76,7 +77,8 @@ class Simulation:
         """The Pod that all processes are in, one after another; none by default."""
         self._disturbed_until = 0.0
         breakers = BreakerChecks(self.checks, self.server, self.journal, lambda: self._ownerships)
-        self.journal.listeners += [self._count_places, self._check_order, breakers.look]
+        shares = ShareChecks(self.checks, config.shares, lambda: self._ownerships)
+        self.journal.listeners += [self._count_places, self._check_order, breakers.look, shares.look]
 
     def govern(self, policies: Policies) -> None:
         """Have policies from the beginning on, which are edited at their times."""

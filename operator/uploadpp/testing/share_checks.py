@@ -1,0 +1,77 @@
+"""Whether anybody waits for a slot for longer than docs/guarantees.md says, as far as the stream tells."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from uploadpp.core.commands import Kind
+from uploadpp.core.model import Upload
+from uploadpp.core.shares import Share, SharePolicy, longest_wait
+from uploadpp.core.slots import holds_slot
+from uploadpp.core.states import Stage
+from uploadpp.ownership.ownership import Ownership
+from uploadpp.pipeline.share_owner import share_of_upload
+from uploadpp.testing.invariants import Checks, Invariant
+from uploadpp.testing.stream_recorder import Record
+
+Queued = tuple[int, str, str, int]
+"""An ownership, a step, and an upload that is queued there, with the moment since when it is."""
+
+
+@dataclass(slots=True)
+class _Wait:
+    """What is known of an upload that waits."""
+
+    others: int = 0
+    """How many of other shares were granted while its own held no slot."""
+    ahead: set[tuple[str, int]] = field(default_factory=set)
+    """Those of its own share that are granted before it, each with the moment since when it was queued."""
+    rivals: set[Share] = field(default_factory=set)
+
+
+class ShareChecks:
+    """Counts the starts that each queued upload sees. A new owner begins anew with turns, and so do we."""
+
+    def __init__(
+        self, checks: Checks, policy: SharePolicy, ownerships: Callable[[], Iterable[Ownership]]
+    ) -> None:
+        self._checks = checks
+        self._policy = policy
+        self._ownerships = ownerships
+        self._waits: dict[Queued, _Wait] = {}
+
+    def look(self, record: Record) -> None:
+        """Look at those who wait at the step that starts."""
+        if record.mark is None or record.mark.kind is not Kind.START:
+            return
+        for ownership in self._ownerships():
+            uploads = {each.id: each for each in ownership.uploads if each.current_step == record.mark.detail}
+            started = uploads.get(record.upload)
+            if ownership.acting and started is not None and started.stage is Stage.RUNNING:
+                self._started(id(ownership), record.mark.detail, started, uploads)
+
+    def _started(self, owner: int, step: str, started: Upload, uploads: Mapping[str, Upload]) -> None:
+        shares = {each: share_of_upload(upload, self._policy) for each, upload in uploads.items()}
+        holding = {shares[each.id] for each in uploads.values() if holds_slot(each) and each.id != started.id}
+        queued = [each for each in uploads.values() if each.stage is Stage.QUEUED]
+        for upload in queued:
+            own = shares[upload.id]
+            wait = self._waits.setdefault((owner, step, upload.id, upload.since), _Wait())
+            wait.ahead |= {
+                (each.id, each.since)
+                for each in queued
+                if shares[each.id] == own and each.id != upload.id and _is_before(each, upload)
+            }
+            wait.rivals |= {shares[each.id] for each in [*queued, started]} - {own}
+            if shares[started.id] == own or own in holding or started.since <= upload.since:
+                continue
+            wait.others += 1
+            turns = (len(wait.ahead) + 1) * (self._policy.small_first + 1)
+            most = turns * longest_wait(own.weight, [each.weight for each in wait.rivals])
+            if wait.others > most:
+                text = f"{upload.id} at {step}: {wait.others} others were granted a slot, not {most} at most"
+                self._checks.broken(Invariant.WAIT_BOUNDED, text)
+
+
+def _is_before(one: Upload, other: Upload) -> bool:
+    """Whether one upload of a share may be granted before another; those that have failed come last."""
+    return one.received_at <= other.received_at or other.step.streak is not None
