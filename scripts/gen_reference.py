@@ -173,6 +173,11 @@ Some more about slots:
   uploads. A limit below the number of shards is refused.
 * A lower limit stops no upload that is already at the step. It holds when enough of them have passed.
 
+`minInFlight` makes the limit adaptive: it begins there, and follows what the service can do, up to
+`maxInFlight`. It rises while all slots are used and answers take no longer than with few uploads at the step,
+and falls when answers take longer or fail ([ADR 59](adr/0059-a-limit-that-follows-the-service.md)). A new
+owner begins at the floor again. Shards divide both numbers; each has one slot at least.
+
 `breakerAfter` is off by default. With 5, the step counts as not well when 5 uploads in a row have failed
 there: with `retry`, a time-out, or no answer for `stallAfterSeconds`. Then its breaker opens: uploads that
 reach the step are `Queued`, and one upload after another is sent to the step as a probe, with pauses that

@@ -175,7 +175,7 @@ def _unwell(upload: Upload) -> Hint:
 def _queued(step: str) -> Hint:
     text = (
         f"Nothing: step {step} has as many uploads as it may have at once (maxInFlight). Slots are "
-        "shared fairly between users, each user's oldest upload first. How many run there, and how "
+        "shared fairly between users or spaces, by their weights. How many run there, and how "
         "many are queued:"
     )
     return Hint(text, "stats")

@@ -129,6 +129,13 @@ NEVER_STARTS: list[tuple[dict[str, Any], str]] = [
         )
     ),
     ({"steps": [{"name": "delay", "maxInFlight": 1}]}, "the step delay cannot have maxInFlight"),
+    ({"steps": [{"name": "a", "minInFlight": 2}]}, 'minInFlight of "a" needs a maxInFlight of at least 2'),
+    (
+        {"steps": [{"name": "a", "minInFlight": 3, "maxInFlight": 2}]},
+        'minInFlight of "a" needs a maxInFlight of at least 3',
+    ),
+    ({"fairShare": {"priorityClasses": {"high": 0}}}, "/fairShare/priorityClasses/high"),
+    ({"fairShare": {"weights": {"mary": 101}}}, "/fairShare/weights/mary"),
     ({"steps": [{"name": "delay", "breakerAfter": 1}]}, "the step delay cannot have breakerAfter"),
     ({"steps": [{"name": "a", "breakerAfter": 0}]}, "/steps/0/breakerAfter"),
     ({"shards": 4, "steps": [{"name": "a", "maxInFlight": 3}]}, 'maxInFlight of "a" is divided among 4'),
@@ -170,7 +177,15 @@ STARTS: list[dict[str, Any]] = [
     {"steps": [{"name": "a", "timeoutSeconds": 31_536_000, "stallAfterSeconds": 31_536_000}]},
     {"steps": [{"name": "a", "backoffSeconds": 0, "maxBackoffSeconds": 2_592_000, "maxInFlight": 1}]},
     {"shards": 4, "steps": [{"name": "a", "breakerAfter": 1}]},
-    {"shards": 4, "steps": [{"name": "a", "maxInFlight": 4}]},
+    {"shards": 4, "steps": [{"name": "a", "maxInFlight": 4, "minInFlight": 1}]},
+    {
+        "fairShare": {
+            "by": "Space",
+            "weights": {"mary": 100},
+            "priorityClasses": {"bulk": 1},
+            "smallFirst": 1000,
+        }
+    },
     {"steps": [{"name": f"n{n}"} for n in range(31)] + [{"name": "delay"}], "delaySeconds": 5},
     {
         "stallAfterSeconds": TOO_LONG - 1,

@@ -17,6 +17,7 @@
 {{- range $v.steps -}}
 {{- if and .maxInFlight (eq .name "delay") }}{{ fail "steps: the step delay cannot have maxInFlight, because it has no service" }}{{ end -}}
 {{- if and .breakerAfter (eq .name "delay") }}{{ fail "steps: the step delay cannot have breakerAfter, because it has no service" }}{{ end -}}
+{{- if and .minInFlight (lt (int64 (.maxInFlight | default 0)) (int64 .minInFlight)) }}{{ fail (printf "steps: minInFlight of %q needs a maxInFlight of at least %d" .name (int64 .minInFlight)) }}{{ end -}}
 {{- if and .maxInFlight (lt (int64 .maxInFlight) (int64 $v.shards)) }}{{ fail (printf "steps: maxInFlight of %q is divided among %d shards, so it must be at least %d" .name (int64 $v.shards) (int64 $v.shards)) }}{{ end -}}
 {{- end -}}
 {{- range $v.nats.endpoints }}{{ include "upp.checkPort" (list "nats.endpoints" .) }}{{ end -}}

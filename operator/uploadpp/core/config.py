@@ -22,6 +22,8 @@ class Config:
     """The settings of a step that is not configured."""
     max_in_flight: Mapping[str, int] = field(default_factory=dict)
     """Maximum number of uploads at a step's service, by step. Extra uploads are queued."""
+    min_in_flight: Mapping[str, int] = field(default_factory=dict)
+    """Step to its floor, where the limit follows what the service can do; `max_in_flight` is the ceiling."""
     breaker_after: Mapping[str, int] = field(default_factory=dict)
     """Step to how many uploads must fail there in a row to open its breaker; who comes there is queued."""
     shares: SharePolicy = field(default_factory=SharePolicy)

@@ -93,6 +93,10 @@ class Slots(Generic[T]):
         self._turns = count()
         self._now = 0
 
+    def resize(self, limit: int) -> None:
+        """Have so many slots from now on; nobody loses one."""
+        self.limit = limit
+
     @property
     def used(self) -> int:
         """How many slots are held; more than there are, when some were not granted here."""

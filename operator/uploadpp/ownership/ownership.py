@@ -9,7 +9,7 @@ and everything in memory with it; the next one starts from what is stored.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
 
 from uploadpp.core.model import Millis, Upload
@@ -135,6 +135,11 @@ class Ownership:
         """The steps whose breakers are open."""
         breakers = self._components.admission.breakers
         return breakers.are_open() if breakers is not None else ()
+
+    @property
+    def slot_limits(self) -> Mapping[str, tuple[int, int, int]]:
+        """Floor, present limit and ceiling of each step with `minInFlight`."""
+        return self._components.admission.limits
 
     @property
     def uploads(self) -> list[Upload]:

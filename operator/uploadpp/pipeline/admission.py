@@ -6,7 +6,7 @@ wrong, and nothing has to survive a crash.
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
@@ -14,6 +14,7 @@ from uploadpp.core.sharding import Shard
 from uploadpp.core.shares import Share
 from uploadpp.core.slots import Slots, holds_slot, share_of
 from uploadpp.core.states import Stage
+from uploadpp.pipeline.adaptive_limits import AdaptiveLimits
 from uploadpp.pipeline.breakers import Breakers
 from uploadpp.pipeline.share_owner import share_of_upload, size_of
 from uploadpp.pipeline.tracked_upload import TrackedUpload
@@ -40,6 +41,10 @@ class StepAdmission:
         }
         self._limited = {step: self._slots[step] for step in limits}
         self.breakers = breakers
+        open_breakers = breakers.are_open if breakers is not None else tuple
+        self._adaptive = AdaptiveLimits(config, shard, open_breakers)
+        for step, adaptive in self._adaptive.limits.items():
+            self._slots[step].resize(adaptive.limit)
         self._metrics = metrics
         self._at: dict[TrackedUpload, tuple[str, Share]] = {}
         self._came: list[TrackedUpload] = []
@@ -90,6 +95,8 @@ class StepAdmission:
         known = self._at.pop(tracked, None)
         if known is not None:
             self._slots[known[0]].leave(tracked)
+            self._adaptive.left(known[0], tracked)
+            self._resize(known[0])
 
     def queued(self, step: str) -> list[TrackedUpload]:
         """The uploads that are queued for a step."""
@@ -122,6 +129,7 @@ class StepAdmission:
                         )
                         self.gave_up(tracked)
                         continue
+                    self._adaptive.started(step, tracked, slots.used)
                     waited = max(tracked.upload.since - since, 0) / 1000
                     self._metrics.queue_seconds.labels(step).observe(waited)
                 self._show(step, slots)
@@ -135,6 +143,20 @@ class StepAdmission:
         if self.breakers is not None and self.breakers.holds_back(step, slots.used):
             return None
         return slots.grant()
+
+    def _resize(self, step: str) -> None:
+        """Have as many slots as the limit of a step says now."""
+        adaptive = self._adaptive.limits.get(step)
+        if adaptive is None or adaptive.limit == self._slots[step].limit:
+            return
+        if self._grant is not None:
+            self._metrics.slots.labels(step).inc(adaptive.limit - self._slots[step].limit)
+        self._slots[step].resize(adaptive.limit)
+
+    @property
+    def limits(self) -> Mapping[str, tuple[int, int, int]]:
+        """Floor, present limit and ceiling of each step with `minInFlight`."""
+        return {step: (each.floor, each.limit, each.ceiling) for step, each in self._adaptive.limits.items()}
 
     def _show(self, step: str, slots: Slots[TrackedUpload]) -> None:
         used = slots.used if step in self._limited else 0
@@ -157,7 +179,10 @@ class StepAdmission:
         slots = self._slots[step]
         others = slots.waiting - 1
         queued = f"{_counted(others, 'other upload')} {'was' if others == 1 else 'were'} queued before"
-        return f"{_counted(slots.limit, 'slot')}, {queued}"
+        bounds = ""
+        if (adaptive := self._adaptive.limits.get(step)) is not None:
+            bounds = f" now, between {adaptive.floor} and {adaptive.ceiling}"
+        return f"{_counted(slots.limit, 'slot')}{bounds}, {queued}"
 
 
 def _counted(number: int, word: str) -> str:

@@ -133,6 +133,7 @@ def core_config(settings: Settings) -> Config:
         steps=steps,
         other_step=_plan(settings, "other"),
         max_in_flight={n: own.maxInFlight for n, own in settings.step_settings.items() if own.maxInFlight},
+        min_in_flight={n: own.minInFlight for n, own in settings.step_settings.items() if own.minInFlight},
         breaker_after={n: own.breakerAfter for n, own in settings.step_settings.items() if own.breakerAfter},
         shares=SharePolicy(
             by=settings.fair_share,

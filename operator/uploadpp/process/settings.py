@@ -98,7 +98,8 @@ class Settings(BaseModel):
         "UPLOADPP_STEP_SETTINGS",
         default={},
         description="JSON: step name to timeoutSeconds, stallAfterSeconds, maxRetries, backoffSeconds, "
-        "maxBackoffSeconds, onExhausted, maxInFlight, maxFilesize, onTooLarge, requireResult, breakerAfter.",
+        "maxBackoffSeconds, onExhausted, maxInFlight, minInFlight, maxFilesize, onTooLarge, requireResult, "
+        "breakerAfter.",
     )
     fair_share: Annotated[FairShare, BeforeValidator(capitalised)] = env(
         "UPLOADPP_FAIR_SHARE", default=FairShare.USER, description="Who shares slots fairly: user or space."

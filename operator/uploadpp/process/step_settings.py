@@ -23,6 +23,7 @@ class StepSettings(BaseModel):
     maxBackoffSeconds: int | None = Field(None, ge=0)  # noqa: N815
     onExhausted: OnExhausted | None = None  # noqa: N815
     maxInFlight: int | None = Field(None, ge=1, le=MAX_INT32)  # noqa: N815
+    minInFlight: int | None = Field(None, ge=1, le=MAX_INT32)  # noqa: N815
     maxFilesize: int | None = Field(None, ge=1, le=MAX_INT64)  # noqa: N815
     onTooLarge: OnTooLarge | None = None  # noqa: N815
     requireResult: RequiredResult | None = None  # noqa: N815
@@ -36,9 +37,13 @@ def check_queues(steps: Mapping[str, StepSettings], shards: int) -> None:
         ValueError: the step has no service, or not a slot for each shard.
     """
     for name, own in steps.items():
-        for setting in ("maxInFlight", "breakerAfter"):
+        for setting in ("maxInFlight", "minInFlight", "breakerAfter"):
             if name == DELAY_STEP and getattr(own, setting) is not None:
                 raise ValueError(f"step_settings: {DELAY_STEP!r} cannot have {setting}: it has no service")
+        if own.minInFlight is not None and own.minInFlight > (own.maxInFlight or 0):
+            raise ValueError(
+                f"step_settings: minInFlight of {name!r} needs a maxInFlight of at least {own.minInFlight}"
+            )
         if own.maxInFlight is not None and own.maxInFlight < shards:
             raise ValueError(
                 f"step_settings: maxInFlight of {name!r} is divided among {shards} shards, "

@@ -128,7 +128,11 @@ class Metrics:
         self.duration = seconds(
             "step_duration_seconds", "Time from the start of an attempt to its answer.", "step", "outcome"
         )
-        self.slots = gauge("step_slots", "Slots at a step with maxInFlight.", "step")
+        self.slots = gauge(
+            "step_slots",
+            "Slots at a step with maxInFlight. With minInFlight it is the present limit.",
+            "step",
+        )
         self.slots_used = gauge(
             "step_slots_used",
             "Slots in use. Uploads that wait for one are in uploadpp_uploads with stage Queued.",

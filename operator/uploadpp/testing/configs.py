@@ -106,6 +106,12 @@ def any_shares(seed: int) -> SharePolicy:
     )
 
 
+def any_floors(seed: int, limits: Mapping[str, int]) -> Mapping[str, int]:
+    """Steps with an adaptive limit, in a part of the runs; by a chance of their own."""
+    random = Random(f"floors {seed}")  # noqa: S311 -- a game of dice, not a secret
+    return {step: 1 for step in limits if random.random() < 0.5}  # noqa: PLR2004 -- a coin
+
+
 def any_sizes(seed: int) -> list[int]:
     """The sizes of the files of a run; each is above the smallest limit that a step has."""
     random = Random(f"sizes {seed}")  # noqa: S311 -- a game of dice, not a secret

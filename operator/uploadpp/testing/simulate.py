@@ -13,7 +13,7 @@ from random import Random
 
 from uploadpp.core.evolve import evolve
 from uploadpp.testing.chaos import TROUBLED_SECONDS, Chaos
-from uploadpp.testing.configs import any_breakers, any_config, any_shares, any_sizes, configs_of
+from uploadpp.testing.configs import any_breakers, any_config, any_floors, any_shares, any_sizes, configs_of
 from uploadpp.testing.invariants import Invariant
 from uploadpp.testing.policies import any_policies
 from uploadpp.testing.simulation import Result, Simulation
@@ -30,8 +30,8 @@ def simulate(seed: int, shards: Sequence[int] = (1,), places: int | None = None)
     # As the settings demand it: a place for each shard.
     limits = {step: max(limit, *shards) for step, limit in config.max_in_flight.items()}
     breakers = any_breakers(seed, config)
-    queues = {"max_in_flight": limits, "breaker_after": breakers, "shares": any_shares(seed)}
-    sim = Simulation(seed, evolve(config, **queues))
+    queues = {"max_in_flight": limits, "min_in_flight": any_floors(seed, limits), "breaker_after": breakers}
+    sim = Simulation(seed, evolve(config, **queues, shares=any_shares(seed)))
     sim.world.sizes = any_sizes(seed)
     sim.shards, sim.stream.places = shards, places
     sim.configs = configs_of(Random(seed), sim.config)  # noqa: S311

@@ -136,6 +136,10 @@ class Simulation:
             return
         for ownership in self._ownerships:
             taken = [u.id for u in ownership.uploads if u.current_step == step and holds_slot(u)]
+            floor, present, ceiling = ownership.slot_limits.get(step, (0, limit, limit))
+            if not floor <= present <= ceiling <= limit:
+                text = f"{step} has {present} slots, not {floor} to {ceiling}"
+                self.checks.broken(Invariant.SLOTS_KEPT, text)
             if len(taken) > limit:
                 self.checks.broken(Invariant.SLOTS_KEPT, f"{taken} are at {step}, which has {limit}")
 

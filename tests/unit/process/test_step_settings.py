@@ -13,7 +13,14 @@ def test_slots_at_steps() -> None:
         {}, {"POSTPROCESSING_STEPS": "a,b", "UPLOADPP_STEP_SETTINGS": own, "UPLOADPP_SHARDS": "8"}
     )
     assert core_config(settings).max_in_flight == {"a": 8}
+    assert core_config(settings).min_in_flight == {}
     assert core_config(read_settings({}, {})).max_in_flight == {}
+
+
+def test_floors_of_adaptive_limits() -> None:
+    own = '{"a":{"maxInFlight":8,"minInFlight":8},"b":{"maxInFlight":1}}'
+    settings = read_settings({}, {"POSTPROCESSING_STEPS": "a,b", "UPLOADPP_STEP_SETTINGS": own})
+    assert core_config(settings).min_in_flight == {"a": 8}
 
 
 def test_breakers_of_steps() -> None:
@@ -41,6 +48,9 @@ def test_a_step_that_a_policy_lists_has_its_configured_settings() -> None:
     ("own", "words"),
     [
         ('{"delay":{"breakerAfter":1}}', "'delay' cannot have breakerAfter: it has no service"),
+        ('{"a":{"minInFlight":2}}', "minInFlight of 'a' needs a maxInFlight of at least 2"),
+        ('{"a":{"minInFlight":3,"maxInFlight":2}}', "minInFlight of 'a' needs a maxInFlight of at least 3"),
+        ('{"delay":{"minInFlight":1}}', "'delay' cannot have minInFlight: it has no service"),
         ('{"a":{"breakerAfter":0}}', r"UPLOADPP_STEP_SETTINGS\.a\.breakerAfter"),
     ],
 )
