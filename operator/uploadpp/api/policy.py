@@ -114,7 +114,7 @@ class PolicyRule(ApiModel):
     )
     priority_class: RuleName | None = Field(
         None,
-        description="Name of a priority class. The status of the upload shows it; nothing else does yet.",
+        description="Name of a priority class, which decides how much the upload counts for slots.",
     )
 
 

@@ -9,7 +9,7 @@ from uploadpp.core.shares import FairShare, Share, SharePolicy
 def share_of_upload(upload: Upload, policy: SharePolicy) -> Share:
     """The share that an upload belongs to."""
     owner = space_of(upload) if policy.by is FairShare.SPACE else user_of(upload)
-    return policy.share(owner, priority_of(upload))
+    return policy.share(owner, upload.priority_class)
 
 
 def user_of(upload: Upload) -> str:
@@ -20,12 +20,6 @@ def user_of(upload: Upload) -> str:
 def space_of(upload: Upload) -> str:
     """The space that the file belongs to. Uploads without a space share one."""
     return upload.file.space_id or _word(upload.origin.resource_id, "space_id")
-
-
-def priority_of(upload: Upload) -> str:
-    """The priority class of an upload; none is known yet, so each is normal."""
-    del upload
-    return ""
 
 
 def size_of(upload: Upload) -> int:

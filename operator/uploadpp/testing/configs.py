@@ -101,7 +101,9 @@ def any_shares(seed: int) -> SharePolicy:
     return SharePolicy(
         by=random.choice([*FairShare, FairShare.USER]),
         weights={owner: random.choice([1, 2, 5]) for owner in ("mary", "s-1") if random.random() < 0.6},  # noqa: PLR2004
-        classes=random.choice([{NORMAL: 1}, {NORMAL: 4, "high": 8, "low": 1}, {NORMAL: 3, "high": 100}]),
+        classes=random.choice(
+            [{NORMAL: 1}, {NORMAL: 4, "class-1": 8, "class-2": 1}, {NORMAL: 3, "class-1": 100}]
+        ),
         small_first=random.choice([0, 1, 3]),
     )
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from uploadpp.core.evolve import evolve
 from uploadpp.core.model import FileInfo, Origin, Upload
 from uploadpp.core.shares import FairShare, Share, SharePolicy
 from uploadpp.pipeline.share_owner import share_of_upload, size_of, space_of, user_of
@@ -45,3 +46,5 @@ def test_a_share_is_of_a_user_or_of_a_space() -> None:
     by_space = SharePolicy(by=FairShare.SPACE, weights=weights)
     assert share_of_upload(upload, by_space) == Share("team", "normal", 12)
     assert size_of(upload) == 7
+    low = evolve(upload, priority_class="low")
+    assert share_of_upload(low, SharePolicy(weights=weights)) == Share("mary", "low", 2)
