@@ -79,7 +79,8 @@ class Scanner:
         return self.released[name] - self.began[name]
 
     async def _say(self, body: bytes) -> None:
-        await self.client.jetstream().publish(STREAM, body, headers={"Nats-Msg-Id": str(uuid.uuid4())})
+        """Put a message on the stream, and do not wait until it is there: answers come in a flood."""
+        await self.client.publish(STREAM, body, headers={"Nats-Msg-Id": str(uuid.uuid4())})
 
     async def _hear(self, message: Msg) -> None:
         event = decode(message.data)
@@ -107,7 +108,7 @@ class Scanner:
         step = event.payload["StepToStart"]
         self.at_step -= 1
         await self._say(
-            new_message("PostprocessingStepFinished", events.step_finished(event.upload_id, step))
+            new_message("PostprocessingStepFinished", events.step_finished(event.upload_id, step, "continue"))
         )
 
 

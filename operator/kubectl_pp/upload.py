@@ -32,6 +32,8 @@ SUCCEEDED = "Succeeded"
 
 __all__ = ["ENDED", "DesiredState", "Outcome", "Stage", "StepReason", "StepState", "Upload", "resource_name"]
 
+_CEILING = 6
+"""Which word of "3 slots now, between 2 and 40, ..." is the ceiling."""
 _ENDED = frozenset(str(stage) for stage in ENDED)  # the server may know stages we do not
 _SILENT = {str(reason): stage for reason, stage in STALLED_STAGES.items()}
 
@@ -197,6 +199,18 @@ class Upload:
         if self.ended:
             return None
         return next((step.open_since for step in self.steps if step.name == self.step), None)
+
+    @property
+    def slots(self) -> tuple[int, int, int] | None:
+        """Slots, floor and ceiling of an adaptive limit, as they were when the upload was queued."""
+        words = self.message.split(maxsplit=7)
+        if self.stage != Stage.QUEUED or words[2:6:3] != ["now,", "and"] or len(words) <= _CEILING:
+            return None
+        numbers = words[0], words[4], words[_CEILING].rstrip(",")
+        if not all(each.isascii() and each.isdecimal() for each in numbers):
+            return None
+        slots, floor, ceiling = map(int, (each[:9] for each in numbers))
+        return slots, floor, ceiling
 
     @property
     def virus(self) -> Step | None:

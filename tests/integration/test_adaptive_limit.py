@@ -16,7 +16,7 @@ from tests.driver import samples, start_working
 from tests.scanner import Scanner, step_settings
 
 log = logging.getLogger(__name__)
-MANY = int(os.environ.get("UPLOADPP_MANY", "1200"))
+MANY = int(os.environ.get("UPLOADPP_MANY", "800"))
 FLOOR, WORKERS, FEWER, CEILING = 2, 16, 6, 64
 SIZES = {1_000: 0.1, 1_000_000: 0.15, 100_000_000: 0.4}
 """How long the scanner takes for a file of each size."""
@@ -31,8 +31,7 @@ async def test_the_limit_follows_the_workers_of_a_scanner(
     cluster: LocalCluster, nats: NatsServer, namespace: str, instance: Instance
 ) -> None:
     settings = step_settings(minInFlight=FLOOR, maxInFlight=CEILING)
-    variables = {"UPLOADPP_LEASE_DURATION": "1s", **settings}
-    options = OperatorOptions(cluster.kubeconfig, nats.address, namespace, ("virusscan",), variables)
+    options = OperatorOptions(cluster.kubeconfig, nats.address, namespace, ("virusscan",), settings)
     operator = Operator(instance, options)
     seen: list[tuple[int, float]] = []
     async with Scanner(nats.url, WORKERS, lambda name: SIZES[size_of(name)]) as scanner:

@@ -17,9 +17,9 @@ from tests.driver import start_working
 from tests.scanner import Scanner, step_settings
 
 log = logging.getLogger(__name__)
-MANY = int(os.environ.get("UPLOADPP_MANY", "400"))
+MANY = int(os.environ.get("UPLOADPP_MANY", "150"))
 SLOTS = 8
-SECONDS = 0.02
+SECONDS = 0.1
 LATE = "late"
 
 
@@ -67,8 +67,7 @@ async def test_one_file_behind_very_many_of_another_user(
     settings: str,
     environment: dict[str, str],
 ) -> None:
-    variables = {"UPLOADPP_LEASE_DURATION": "1s", **environment}
-    options = OperatorOptions(cluster.kubeconfig, nats.address, namespace, ("virusscan",), variables)
+    options = OperatorOptions(cluster.kubeconfig, nats.address, namespace, ("virusscan",), environment)
     operator = Operator(instance, options)
     behind = await run(nats, operator, settings)
     # The stated bound, and those that were at the scanner already or had their answers on the way.

@@ -187,7 +187,7 @@ FOLLOWING: tuple[Verb, ...] = (
         "stats",
         "count uploads by step and state",
         "Counts uploads by step and state, names the oldest uploads and the steps that are not well, and "
-        "shows how many uploads wait for a retry and how long steps took.",
+        "shows adaptive limits of steps, how many uploads wait for a retry, and how long steps took.",
         groups=(
             FILTERS,
             Group(

@@ -34,6 +34,8 @@ def run(context: Context) -> int:
     screen.lines(_counts(screen, numbers))
     if numbers.unwell:
         screen.lines(["", *_unwell(screen, numbers, now)])
+    if numbers.slots:
+        screen.lines(["", *_slots(screen, numbers)])
     screen.lines(["", *_oldest(screen, numbers.oldest, now)])
     screen.lines(["", *_pressure(screen, numbers, now)])
     if numbers.durations:
@@ -60,6 +62,8 @@ class _Numbers:
         self.retried = self.retries = self.stuck = 0
         self.due: list[float | None] = []
         self.durations: dict[str, list[float]] = {}
+        self.slots: dict[str, tuple[float, tuple[int, int, int]]] = {}
+        """Steps with an adaptive limit: what the upload says that was queued last, and when."""
         self.unwell: dict[str, float] = {}
         """Steps whose breakers are open, and since when."""
         if self._checks:
@@ -103,6 +107,8 @@ class _Numbers:
             return
         if (since := upload.unwell_since) is not None:
             self.unwell[upload.step] = min(since, self.unwell.get(upload.step, since))
+        if (slots := upload.slots) is not None:
+            self.slots[upload.step] = max((upload.since, slots), self.slots.get(upload.step, (0.0, slots)))
         self.stuck += upload.stuck
         self.retried += upload.retries > 0
         self.retries += upload.retries
@@ -155,6 +161,15 @@ def _unwell(screen: Screen, numbers: _Numbers, now: float) -> list[str]:
     return [f"{title} (their breakers are open)", *[f"  {line}" for line in layout(rows)]]
 
 
+def _slots(screen: Screen, numbers: _Numbers) -> list[str]:
+    rows = [
+        (step, f"{slots} of {floor} to {ceiling}", f"{numbers.counts[(step, Stage.QUEUED)]:,} queued")
+        for step, (_, (slots, floor, ceiling)) in sorted(numbers.slots.items())
+    ]
+    title = screen.paint("Slots that follow their service", Color.TITLE)
+    return [f"{title} (when the last upload was queued)", *[f"  {line}" for line in layout(rows)]]
+
+
 def _oldest(screen: Screen, oldest: list[Upload], now: float) -> list[str]:
     title = screen.paint("Oldest in postprocessing", Color.TITLE)
     if not oldest:
@@ -182,6 +197,10 @@ def _as_json(numbers: _Numbers, now: float) -> dict[str, object]:
         "retries": numbers.retries,
         "openBreakers": [
             {"step": step, "openSeconds": round(now - at)} for step, at in sorted(numbers.unwell.items())
+        ],
+        "adaptiveSlots": [
+            {"step": step, "slots": slots, "floor": floor, "ceiling": ceiling}
+            for step, (_, (slots, floor, ceiling)) in sorted(numbers.slots.items())
         ],
         "steps": [
             {

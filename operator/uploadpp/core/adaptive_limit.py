@@ -59,6 +59,11 @@ class AdaptiveLimit(Generic[T]):
         self._failures = 0
         self._used_up = False
 
+    @property
+    def under_way(self) -> int:
+        """How many were started and have not left."""
+        return len(self._starts)
+
     def started(self, member: T, size: int, at_step: int) -> None:
         """An upload was started; `at_step` is how many are at the step now, with it."""
         unhindered = at_step <= max(self.floor, self.limit // 2)

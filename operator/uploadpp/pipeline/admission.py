@@ -129,7 +129,8 @@ class StepAdmission:
                         )
                         self.gave_up(tracked)
                         continue
-                    self._adaptive.started(step, tracked, slots.used)
+                    if (at := self._at.get(tracked)) is not None and at[0] == step:
+                        self._adaptive.started(step, tracked, slots.used)
                     waited = max(tracked.upload.since - since, 0) / 1000
                     self._metrics.queue_seconds.labels(step).observe(waited)
                 self._show(step, slots)
@@ -152,6 +153,10 @@ class StepAdmission:
         if self._grant is not None:
             self._metrics.slots.labels(step).inc(adaptive.limit - self._slots[step].limit)
         self._slots[step].resize(adaptive.limit)
+
+    def unanswered(self, step: str) -> int:
+        """How many uploads were granted a step with an adaptive limit, and have not left it."""
+        return self._adaptive.limits[step].under_way
 
     @property
     def limits(self) -> Mapping[str, tuple[int, int, int]]:

@@ -5,6 +5,7 @@ from itertools import count
 
 import pytest
 
+from uploadpp.core.adaptive_limit import AdaptiveLimit
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Granted, Input, StepFinished, Tick
@@ -22,15 +23,35 @@ LIMITS = {"max_in_flight": {"a": 40}, "min_in_flight": {"a": 2}}
 CONFIG = config_of("a", "b", **LIMITS)
 
 
+class Listener(AdaptiveLimit[TrackedUpload]):
+    """Notes what it is told."""
+
+    def __init__(self, said: list[str]) -> None:
+        super().__init__(2, 40)
+        self._said = said
+
+    def answered(self, member: TrackedUpload, took: Millis) -> None:
+        """Note it."""
+        del member
+        self._said.append(f"answered {took}")
+
+    def failed(self, member: TrackedUpload) -> None:
+        """Note it."""
+        del member
+        self._said.append("failed")
+
+    def left(self, member: TrackedUpload) -> None:
+        """Note it."""
+        del member
+        self._said.append("left")
+
+
 def told(happens: Callable[[UploadScenario], object]) -> list[str]:
     """What the limit of the step is told when this happens to an upload there."""
     story = begun(StepPlan(name="a", timeout=Millis(60_000)), "b", **LIMITS)
     story.granted()
-    limits = AdaptiveLimits(CONFIG, Shard(), tuple)
-    limit, said = limits.limits["a"], []
-    limit.answered = lambda _, took: said.append(f"answered {took}")  # type: ignore[method-assign]
-    limit.failed = lambda _: said.append("failed")  # type: ignore[method-assign]
-    limit.left = lambda _: said.append("left")  # type: ignore[method-assign]
+    limits, said = AdaptiveLimits(CONFIG, Shard(), tuple), list[str]()
+    limits.limits["a"] = Listener(said)
     happens(story)
     limits.left("a", TrackedUpload("u", story.upload))
     limits.left("b", TrackedUpload("u", story.upload))
@@ -144,6 +165,18 @@ def test_slots_rise_with_the_limit_and_all_of_it_is_shown() -> None:
     assert bench.slots() == 0
     bench.tell(bench.running[0], Tick())
     assert bench.slots() == 0
+
+
+def test_who_leaves_the_step_by_its_grant_has_not_started_there() -> None:
+    bench = Bench(config_of("a", **LIMITS))
+    bench.admission.open(bench.admission.left)
+    bench.arrive(20)
+    bench.admission.grant()
+    assert bench.admission.unanswered("a") == 0
+    bench = Bench(config_of("a", **LIMITS))
+    bench.open()
+    bench.arrive(20)
+    assert bench.admission.unanswered("a") == 2
 
 
 def test_before_the_log_is_read_nothing_is_learnt() -> None:
