@@ -41,6 +41,7 @@ MOST_SAID = 4_000
 
 KINDS = {
     "uploadpostprocessings": "UploadPostprocessing",
+    "postprocessingpolicies": "PostprocessingPolicy",
     "leases": "Lease",
     "secrets": "Secret",
     "events": "Event",

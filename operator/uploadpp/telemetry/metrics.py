@@ -25,6 +25,7 @@ from uploadpp.core.text import clean
 from uploadpp.kube.errors import Refusal
 from uploadpp.process.stalls import StallMetrics
 from uploadpp.telemetry.counters import UnlockedCounters
+from uploadpp.telemetry.policy_metrics import PolicyMetrics
 from uploadpp.telemetry.upload_ages import UploadAges
 from uploadpp.wire.envelope import Defect
 from uploadpp.wire.marks import Unproven
@@ -215,7 +216,7 @@ class Metrics:
         )
         self.answered_at: dict[str, float] = {}
         """When configured steps last answered, in seconds of the monotonic clock (`step_listeners`)."""
-        self.ages = UploadAges(r, self.steps.label)
+        self.ages, self.policies = UploadAges(r, self.steps.label), PolicyMetrics(r)
         self.loop = StallMetrics(r)
         self.owner = gauge("shard_owned", "1 while this process owns the shard.", "shard")
         self.epoch = gauge("shard_epoch", "Epoch of the owner; it rises with each take-over.", "shard")

@@ -32,7 +32,7 @@ async def serving(answer: Answer) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def asking(url: str) -> AsyncIterator[aiohttp.ClientSession]:
-    session = KopfSession(lambda: None, lambda _: False)
+    session = KopfSession("uploadpostprocessings", lambda: None, lambda _: False)
     made = await session.session(Credentials(Access(server=url)))
     assert made.aiohttp_session is not None
     yield made.aiohttp_session

@@ -11,7 +11,7 @@ from typing import Any
 import kopf
 
 from uploadpp.kube.credentials import Credentials
-from uploadpp.kube.store import GROUP, PLURAL, VERSION
+from uploadpp.kube.store import GROUP, VERSION
 from uploadpp.resources.watch.kopf_session import KopfSession
 
 Sink = Callable[[str | None, Any], None]
@@ -69,14 +69,14 @@ class NoProgress(kopf.ProgressStorage):
 
 
 def make_registry(sink: Sink, session: KopfSession, credentials: Credentials) -> kopf.OperatorRegistry:
-    """The handlers, with `sink` called for every event on a resource."""
+    """The handlers, with `sink` called for every event on a resource of the session's kind."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
     async def login(**_: Any) -> kopf.AiohttpSession:  # noqa: ANN401 -- kopf's protocol
         return await session.session(credentials)
 
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry, id="resource")
+    @kopf.on.event(GROUP, VERSION, session.plural, registry=registry, id="resource")
     async def on_resource(event: kopf.RawEvent, **_: Any) -> None:  # noqa: ANN401 -- kopf's protocol
         # Nothing to wait for; but what is not `async` kopf runs in a thread, which costs more than this does.
         sink(event["type"], event["object"])
@@ -84,7 +84,7 @@ def make_registry(sink: Sink, session: KopfSession, credentials: Credentials) ->
     return registry
 
 
-def make_settings(selector: str) -> kopf.OperatorSettings:
+def make_settings(plural: str, selector: str) -> kopf.OperatorSettings:
     """Settings under which kopf writes nothing and watches only what it must."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
@@ -93,7 +93,7 @@ def make_settings(selector: str) -> kopf.OperatorSettings:
     settings.watching.chunk_size = PAGE
     settings.watching.inactivity_timeout = SILENT_SECONDS
     if selector:
-        settings.watching.label_selectors[GROUP, PLURAL] = selector
+        settings.watching.label_selectors[GROUP, plural] = selector
     settings.queueing.idle_timeout = 0.5
     settings.networking.request_timeout = 15
     settings.networking.error_backoffs = EndlessBackOff()

@@ -23,12 +23,11 @@ from multidict import CIMultiDict
 from uploadpp.http.responses import Connector
 from uploadpp.kube.credentials import Credentials
 from uploadpp.kube.errors import ExpiredError, MissingKindError, words_of
-from uploadpp.kube.store import GROUP, PLURAL
+from uploadpp.kube.store import GROUP
 from uploadpp.resources.watch.foreign_responses import ForeignResponseError, check
 from uploadpp.resources.watch.watch_filter import ExpiredWatch, IsOwnWrite, OwnWriteFilter
 
 STARTING = "it has not requested the resources yet"
-UNKNOWN = f"the API server does not serve {PLURAL}.{GROUP}; is the CRD installed?"
 NOBODY = "nobody"
 """Were there a resource of that name, it would be listed."""
 LONGEST_PAUSE_SECONDS = 5.0
@@ -44,6 +43,11 @@ DISCOVERY_SECONDS = 10.0
 """When nothing was asked so long after the last answer, kopf has not found the resource, and will not."""
 
 
+def unknown(plural: str) -> str:
+    """That the API server does not have this kind of resource."""
+    return f"the API server does not serve {plural}.{GROUP}; is the CRD installed?"
+
+
 @dataclass(eq=False)
 class KopfSession:
     """What one run of kopf has asked, and what it was told.
@@ -51,6 +55,7 @@ class KopfSession:
     `on_open` is called when a watch is answered that begins at a new listing.
     """
 
+    plural: str
     on_open: Callable[[], None]
     is_own_write: IsOwnWrite
     open: bool = False
@@ -179,4 +184,4 @@ class KopfSession:
 
     def _is_ours(self, path: str) -> bool:
         path = path.removeprefix(self._credentials.prefix if self._credentials else "")
-        return path.startswith(f"/apis/{GROUP}/") and path.endswith(f"/{PLURAL}")
+        return path.startswith(f"/apis/{GROUP}/") and path.endswith(f"/{self.plural}")

@@ -15,9 +15,10 @@ from typing import Any, cast
 import kopf
 
 from uploadpp.kube.credentials import Credentials
+from uploadpp.kube.store import PLURAL
 from uploadpp.process.loop import run
 from uploadpp.resources.watch.kopf_handlers import Sink, make_registry, make_settings
-from uploadpp.resources.watch.kopf_session import UNKNOWN, KopfSession
+from uploadpp.resources.watch.kopf_session import KopfSession, unknown
 from uploadpp.resources.watch.watch_filter import IsOwnWrite
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,10 @@ class Watch:
         is_own_write: IsOwnWrite = lambda _: False,
         *,
         credentials: Credentials,
+        plural: str = PLURAL,
     ) -> None:
         self._credentials = credentials
+        self._plural = plural
         self._sink = sink
         self._is_own_write = is_own_write
         self._namespace = namespace
@@ -45,7 +48,7 @@ class Watch:
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._run_over = threading.Event()
-        self._session = KopfSession(self._opened, is_own_write)
+        self._session = KopfSession(plural, self._opened, is_own_write)
         self.opened = asyncio.Event()
         """Set whenever the watch begins anew: what is older than that is not told, but has to be listed."""
         self._kind_was_missing = False
@@ -84,7 +87,7 @@ class Watch:
         error: BaseException | None = None
         try:
             while run(self._run_kopf()):
-                log.warning("the watch has not started, retrying: %s", UNKNOWN)
+                log.warning("the watch has not started, retrying: %s", unknown(self._plural))
         except Exception as failure:  # noqa: BLE001 -- whatever ends the watch ends the ownership
             error = failure
         self._call(self._end, error)
@@ -110,13 +113,15 @@ class Watch:
         finally:
             await session.close()
         self._kind_was_missing |= session.missing
-        self._session = KopfSession(self._opened, self._is_own_write, trouble=UNKNOWN)
+        self._session = KopfSession(
+            self._plural, self._opened, self._is_own_write, trouble=unknown(self._plural)
+        )
         return lost
 
     async def _kopf(self, session: KopfSession, over: threading.Event) -> None:
         await kopf.operator(
             registry=make_registry(self._forward, session, self._credentials),
-            settings=make_settings(self._selector),
+            settings=make_settings(self._plural, self._selector),
             namespaces=[self._namespace],
             standalone=True,
             # Kopf would ask who we are, and in a container nobody knows: our user has no name there.
