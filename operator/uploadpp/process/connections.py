@@ -73,18 +73,39 @@ def head_of(received: bytearray) -> bytes | None:
     return bytes(head) if end else None
 
 
+def request_of(received: bytearray, body_bytes: Callable[[bytes], int]) -> tuple[bytes, bytes] | None:
+    """The head of a request and its body; None when more has to come."""
+    head = head_of(received)
+    if not head:
+        return None if head is None else (b"", b"")
+    wanted = body_bytes(head)
+    if not wanted:
+        return head, b""
+    start = received.index(head + END) + len(head + END)
+    body = received[start : start + wanted]
+    return (head, bytes(body)) if len(body) == wanted else None
+
+
 class Connections:
     """Answers requests at an address."""
 
-    def __init__(self, address: str, respond: Callable[[bytes], bytes]) -> None:
+    def __init__(
+        self,
+        address: str,
+        respond: Callable[[bytes, bytes], bytes],
+        body_bytes: Callable[[bytes], int] = lambda _: 0,
+    ) -> None:
         """Prepare.
 
         Args:
             address: as in `listening.listen`.
-            respond: the whole response to the head of a request; the head is empty when it was too long.
+            respond: the whole response to the head and the body of a request; the head is empty when it was
+                too long.
+            body_bytes: how long the body is, by the head; 0 where it is not read.
         """
         self._address = address
         self._respond = respond
+        self._body_bytes = body_bytes
         self._listeners: list[socket] = []
         self._open: dict[Connection, None] = {}
         """The oldest first."""
@@ -212,9 +233,9 @@ class Connections:
             return
         if connection.stage is Stage.WAITING:
             connection.received += data
-            if (head := head_of(connection.received)) is not None:
+            if (request := request_of(connection.received, self._body_bytes)) is not None:
                 connection.received.clear()
-                connection.rest = memoryview(self._respond(head))
+                connection.rest = memoryview(self._respond(*request))
                 self._enter(connection, Stage.ANSWERING)
                 self._write(connection)
                 return

@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics (port 9255, as the legacy service).
+"""/healthz, /readyz, /metrics and what policies would do (port 9255, as the legacy service).
 
 Healthy means that the process works on what it should; ready means that it owns its shard
 and reads the log, or stands by to take over. Unlike those of the legacy service, the probes check.
@@ -13,17 +13,26 @@ from hmac import compare_digest
 from http import HTTPStatus
 from time import monotonic
 from typing import NamedTuple, Protocol
+from urllib.parse import parse_qsl
 
 from uploadpp.core.text import clean
 from uploadpp.process.connections import Connections
 
 log = logging.getLogger(__name__)
 
+TEST = b"/policies/test"
+Question = tuple[dict[str, str], bytes]
+"""What is asked about policies: the parameters, and the policies to ask; empty for those of the cluster."""
+AskPolicies = Callable[[Question], tuple[HTTPStatus, bytes]]
 Check = Callable[[], str]
 """Returns what is wrong; empty if nothing is."""
 
 METRICS_SHARE = 0.2
 """Share of the loop's time that scrapes may take. Until then, the same text is served again."""
+TESTS_SHARE = 0.1
+"""Share of the loop's time that questions about policies may take. Others are told to come back."""
+MAX_QUESTION_BYTES = 128 * 1024
+MAX_PARAMETERS = 16
 MAX_PROBLEM = 4096
 TEXT = "text/plain; charset=utf-8"
 
@@ -61,6 +70,7 @@ class Request(NamedTuple):
     path: bytes
     authorization: list[bytes]
     query: bytes = b""
+    length: bytes = b""
 
 
 def parse_request(head: bytes) -> Request:
@@ -77,11 +87,37 @@ def parse_request(head: bytes) -> Request:
                 path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
         case _:
             raise BadRequestError(HTTPStatus.BAD_REQUEST, "not an HTTP/1.1 request")
-    if method not in {b"GET", b"HEAD"}:
+    if method not in ({b"GET", b"HEAD", b"POST"} if path == TEST else {b"GET", b"HEAD"}):
         raise BadRequestError(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD", "Allow: GET, HEAD\r\n")
     headers = [line.partition(b":") for line in lines]
     given = [value.strip() for name, _, value in headers if name.lower() == b"authorization"]
-    return Request(method, path, given, query)
+    length = next((value.strip() for name, _, value in headers if name.lower() == b"content-length"), b"")
+    return Request(method, path, given, query, length)
+
+
+def body_bytes(head: bytes) -> int:
+    """The length of the body that is read, by the head of a request; 0 for one that is refused."""
+    try:
+        request = parse_request(head)
+    except BadRequestError:
+        return 0
+    return _length(request) if request.method == b"POST" else 0
+
+
+def _length(request: Request) -> int:
+    """The length of a body; 0 when there is none, or more than is read."""
+    digits = request.length
+    length = int(digits) if digits.isdigit() and len(digits) <= len(str(MAX_QUESTION_BYTES)) else 0
+    return length if length <= MAX_QUESTION_BYTES else 0
+
+
+class Details(NamedTuple):
+    """What only the operator itself can say."""
+
+    report: Callable[[], list[str]] = list
+    """What readiness looks at, a line each."""
+    ask_policies: AskPolicies | None = None
+    """What policies would do; None while they are off."""
 
 
 class HealthServer:
@@ -94,15 +130,16 @@ class HealthServer:
         metrics: Metrics,
         healthy: Check,
         ready: Check,
-        report: Callable[[], list[str]] = list,
+        details: Details | None = None,
     ) -> None:
-        self._connections = Connections(address, self.respond)
+        self._connections = Connections(address, self.respond, body_bytes)
+        self._details = details or Details()
+        self._tests_after = 0.0
         self._token = token.strip().encode("utf-8", "surrogateescape")
         self._text = b""
         self._text_until = 0.0
         self._metrics = metrics
         self._checks = {b"/healthz": healthy, b"/readyz": ready}
-        self._report = report
 
     @property
     def port(self) -> int:
@@ -121,15 +158,15 @@ class HealthServer:
         """Stop listening."""
         self._connections.stop()
 
-    def respond(self, head: bytes) -> bytes:
-        """The answer to the head of a request."""
+    def respond(self, head: bytes, body: bytes = b"") -> bytes:
+        """The answer to a request."""
         method = b""
         try:
             if not head:
                 raise BadRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long")  # noqa: TRY301
             request = parse_request(head)
             method = request.method
-            answer = self._answer(request)
+            answer = self._answer(request, body)
         except BadRequestError as error:
             answer = error.answer
         except Exception:
@@ -141,21 +178,45 @@ class HealthServer:
         )
         return lines.encode() + (b"" if method == b"HEAD" else answer.body)
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: Request, body: bytes) -> Answer:
         if (check := self._checks.get(request.path)) is not None:
             problem = check()
             text = clean(problem, MAX_PROBLEM) or "OK"
             if request.path == b"/readyz" and b"verbose" in re.split(rb"[=&]", request.query):
-                lines = [*self._report(), f"readyz check {'failed' if problem else 'passed'}"]
+                lines = [*self._details.report(), f"readyz check {'failed' if problem else 'passed'}"]
                 text = "\n".join(clean(line, MAX_PROBLEM) for line in lines)
             status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
             return Answer(status, f"{text}\n".encode())
+        if request.path == TEST:
+            return self._test(request, body)
         if request.path != b"/metrics":
             return Answer(HTTPStatus.NOT_FOUND, b"there are /healthz, /readyz and /metrics\n")
         if self._token and not self._may_read(request):
             more = "WWW-Authenticate: Bearer\r\n"
             return Answer(HTTPStatus.UNAUTHORIZED, b"a bearer token is needed\n", more=more)
         return Answer(HTTPStatus.OK, self._metrics_text(), "text/plain; version=0.0.4")
+
+    def _test(self, request: Request, body: bytes) -> Answer:
+        """What policies would do with an upload."""
+        if self._details.ask_policies is None:
+            return Answer(HTTPStatus.NOT_FOUND, b"policies are off: set UPLOADPP_POLICIES=enabled\n")
+        if request.method == b"POST" and not body:
+            why = f"a body of at most {MAX_QUESTION_BYTES} bytes is needed\n"
+            return Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, why.encode())
+        began = monotonic()
+        if began < self._tests_after:
+            return Answer(
+                HTTPStatus.TOO_MANY_REQUESTS, b"too many questions; ask again\n", more="Retry-After: 1\r\n"
+            )
+        try:
+            query = request.query.decode("ascii", "replace")
+            given = dict(parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS))
+        except ValueError:
+            return Answer(HTTPStatus.BAD_REQUEST, b"too many parameters\n")
+        status, text = self._details.ask_policies((given, body))
+        ended = monotonic()
+        self._tests_after = ended + (ended - began) / TESTS_SHARE
+        return Answer(status, text, "application/json" if status == HTTPStatus.OK else TEXT)
 
     def _metrics_text(self) -> bytes:
         """The metrics; made anew only when that takes a small part of the loop's time."""

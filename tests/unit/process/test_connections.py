@@ -21,7 +21,7 @@ SECONDS = 1.0
 
 @pytest.fixture
 async def served() -> AsyncIterator[Connections]:
-    found = Connections("127.0.0.1:0", lambda head: ANSWER if head else b"too long")
+    found = Connections("127.0.0.1:0", lambda head, _: ANSWER if head else b"too long")
     found.start()
     yield found
     found.stop()

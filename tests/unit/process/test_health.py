@@ -10,7 +10,7 @@ import pytest
 from e2e.cluster.ports import free_port
 from uploadpp.process import connections, health
 from uploadpp.process.connections import MAX_CONNECTIONS, Stage
-from uploadpp.process.health import HealthServer
+from uploadpp.process.health import Details, HealthServer
 from uploadpp.telemetry.metrics import Metrics
 
 
@@ -31,7 +31,7 @@ async def served() -> AsyncIterator[tuple[str, Answers]]:
         Metrics(),
         lambda: answers.unhealthy,
         lambda: answers.unready,
-        lambda: answers.report,
+        Details(lambda: answers.report),
     )
     await server.start()
     yield f"http://127.0.0.1:{port}", answers
