@@ -24,6 +24,7 @@ _NARGS: dict[Names, int | str] = {
     Names.MANY: "+",
     Names.SHELL: "?",
     Names.VERB: "?",
+    Names.TEST: "?",
 }
 
 

@@ -123,9 +123,10 @@ class Client:
         """A response that is not JSON, such as metrics."""
         return self._send("GET", path, None, None, {}, bounded).decode(errors="replace")
 
-    def probe(self, path: str) -> tuple[int, bytes]:
+    def probe(self, path: str, data: bytes | None = None) -> tuple[int, bytes]:
         """Status and body of one request, whatever the status is: it says what we want to know."""
-        response, content = self._once("GET", path, None, {}, bounded)
+        method, headers = ("GET", {}) if data is None else ("POST", {"Content-Type": JSON})
+        response, content = self._once(method, path, data, headers, bounded)
         return response.status, content
 
     def post(self, path: str, body: Json) -> Json:

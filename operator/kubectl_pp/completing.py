@@ -60,8 +60,8 @@ def _candidates(before: list[str], typed: str) -> tuple[Candidates, int]:
         return [(shell, "") for shell in Names.SHELL.value.split("|")], NO_FILES
     if verb.names is Names.VERB:
         return [(each.name, each.summary) for each in VERBS], NO_FILES
-    if verb.names is Names.NONE:
-        return [], NO_FILES
+    if verb.names in {Names.NONE, Names.TEST}:
+        return [(word, verb.summary) for word in [verb.names.value] if word and word not in before], NO_FILES
     return _uploads(before), NO_FILES
 
 

@@ -29,7 +29,12 @@ _BROKEN = (
     ),
 )
 """Metrics that are 0 if all is well."""
-_LABELLED = ("uploadpp_build_info", "uploadpp_step_listeners", "uploadpp_step_breaker_open")
+_LABELLED = (
+    "uploadpp_build_info",
+    "uploadpp_step_listeners",
+    "uploadpp_step_breaker_open",
+    "uploadpp_policies",
+)
 
 
 def look(client: Client, namespace: str, holder: str, url: str | None) -> Iterator[Finding]:
@@ -119,6 +124,12 @@ def judge(values: dict[str, float]) -> Iterator[Finding]:
             Verdict.WARNING,
             f"step {step} is not well: its uploads are queued, and keep their retries",
             "see the log of its service; uploads continue when a probe gets a good answer",
+        )
+    if count := int(values.get('uploadpp_policies{ready="false"}', 0)):
+        yield Finding(
+            Verdict.WARNING,
+            f"{count:,} policies have a rule that cannot be used: uploads that come to it are held",
+            "kubectl get postprocessingpolicies -o wide shows the rule and the error",
         )
     for name, text, remedy in _BROKEN:
         if values.get(name):

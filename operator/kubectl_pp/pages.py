@@ -94,7 +94,7 @@ def read(body: Body) -> bytes:
     return b"".join(parts)
 
 
-def fetch(url: str) -> tuple[int, bytes]:
+def fetch(url: str, data: bytes | None = None) -> tuple[int, bytes]:
     """Status and body of an address that a person has given.
 
     Raises:
@@ -104,7 +104,7 @@ def fetch(url: str) -> tuple[int, bytes]:
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"--metrics-url {url} is not an http or https URL")
     try:
-        with _OPENER.open(url, timeout=TIMEOUT_SECONDS) as response:
+        with _OPENER.open(Request(url, data), timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 -- checked
             return response.status, read(response)
     except HTTPError as error:
         with error:

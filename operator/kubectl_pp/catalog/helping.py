@@ -46,6 +46,56 @@ HELPING: tuple[Verb, ...] = (
         examples=(("for an issue", "kubectl pp report -o report.tar.gz"),),
     ),
     Verb(
+        "policy",
+        "say what the policies would do with an upload",
+        "`kubectl pp policy test` asks the operator what its PostprocessingPolicies would do with an upload. "
+        "It prints each rule that was looked at and whether it matches, the rule that decides, and the "
+        "steps. Nothing is changed or counted. With -f it judges the policies of a file as if they were "
+        "applied; a policy takes the place of the one with its name.\n"
+        "`kubectl get postprocessingpolicies` lists the policies.",
+        Names.TEST,
+        (
+            Group(
+                "The upload",
+                (
+                    Flag(("--filename",), "name of the file; required", "NAME"),
+                    Flag(("--size",), "its size in bytes, or with a unit as in 500k, 10Mi, 2G", "SIZE"),
+                    Flag(("--user-id",), "id of the user", "ID"),
+                    Flag(("--space",), "id of the space", "ID"),
+                    Flag(("--storage",), "id of the storage", "ID"),
+                    Flag(("--initiator",), "id of the client that began the upload", "ID"),
+                ),
+            ),
+            Group(
+                "How",
+                (
+                    Flag(
+                        ("-f",),
+                        "file with policies that are not applied yet; - is standard input",
+                        "FILE",
+                        completes=Completes.FILES,
+                    ),
+                    Flag(
+                        ("-o", "--output"),
+                        "json or yaml",
+                        "FORMAT",
+                        ("json", "yaml"),
+                        completes=Completes.CHOICES,
+                    ),
+                ),
+            ),
+            AGENT,
+            METRICS,
+        ),
+        (
+            ("a large video", "kubectl pp policy test --filename film.mp4 --size 4Gi"),
+            (
+                "with policies that are not applied yet",
+                "kubectl pp policy test --filename report.pdf --space 7f3a -f policies.yaml",
+            ),
+        ),
+    ),
+    Verb(
         "completion",
         "set up completion in your shell",
         "Prints a completion script for your shell. kubectl completes plugins through a program "

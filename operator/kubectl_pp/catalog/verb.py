@@ -17,6 +17,7 @@ class Names(Enum):
     MANY = "NAME..."
     SHELL = "bash|zsh|fish|powershell"
     VERB = "[VERB]"
+    TEST = "test"
 
 
 class Verb(NamedTuple):
