@@ -15,6 +15,19 @@ Object = dict[str, Any]
 
 MINIMAL: Object = {}
 RELABEL = [{"targetLabel": "cluster", "replacement": "a"}]
+CERTIFICATE = """-----BEGIN CERTIFICATE-----
+MIIBgDCCASegAwIBAgIUW75xFebvRFmoGPmqeq/fHPdqBO4wCgYIKoZIzj0EAwIw
+FTETMBEGA1UEAwwKbWFkZS11cCBDQTAgFw0yNjExMjkyMzAyNDBaGA8yMTI2MTEw
+NTIzMDI0MFowFTETMBEGA1UEAwwKbWFkZS11cCBDQTBZMBMGByqGSM49AgEGCCqG
+SM49AwEHA0IABAfz8TVVikxmClPB6UKlbLTjf6e8mFZPIj9hGWEkf9tAJHlT2LdS
+DGD1DUyRUrVhKU/NTffjz4CB5+WhH77Jdl2jUzBRMB0GA1UdDgQWBBT1ICLLGIe8
+NIEEmwuC5uJr+jHevDAfBgNVHSMEGDAWgBT1ICLLGIe8NIEEmwuC5uJr+jHevDAP
+BgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIGLqW/sCzXk5Bsu+dOjv
+xsuFv1sDf4WZr1Hz2Zglf4hhAiAkGoAbv8+/FTprEyRwbZnahNVahkTd9iyFLsHB
+8bFkKA==
+-----END CERTIFICATE-----
+"""
+"""An authority that nobody has; the API server wants a certificate there."""
 PRODUCTION: Object = {
     "steps": [
         {"name": "virusscan", "timeoutSeconds": 300, "maxRetries": 3, "onExhausted": "Hold"},
@@ -34,6 +47,10 @@ PRODUCTION: Object = {
     },
     "sealingKey": {"existingSecret": "sealing"},
     "storageCheck": {"intervalSeconds": 20, "ca": {"existingSecret": "storage-ca"}},
+    "policies": {
+        "enabled": True,
+        "webhook": {"certificate": {"existingSecret": "webhook", "caBundle": CERTIFICATE}},
+    },
     "metrics": {
         "existingSecret": "scrape",
         "serviceMonitor": {

@@ -26,7 +26,12 @@ from tests.chart.rendering import (
 )
 from uploadpp.core.sharding import BUCKETS, Shard
 
-CLUSTER_SCOPED = {"CustomResourceDefinition", "ClusterRole"}
+CLUSTER_SCOPED = {"CustomResourceDefinition", "ClusterRole", "ValidatingWebhookConfiguration"}
+OPERATORS = {f"/etc/uploadpp/{name}" for name in ("sealing.key", "webhook.crt", "webhook.key")}
+"""Files that the Pod of `helm test` does not get."""
+NOT_FOR_TESTS = {
+    "UPLOADPP_SEALING_KEY_FILE", "UPLOADPP_WEBHOOK_CERT_FILE", "UPLOADPP_WEBHOOK_KEY_FILE",
+}  # fmt: skip
 
 
 def pods(objects: list[Object]) -> list[Object]:
@@ -99,7 +104,7 @@ def test_every_file_the_operator_is_told_of_is_mounted(name: str) -> None:
     objects = render(SETS[name])
     named = {value for value in environment(objects).values() if value.startswith("/etc/uploadpp/")}
     operator, test = pods(objects)
-    for spec, files in ((operator, named), (test, named - {"/etc/uploadpp/sealing.key"})):
+    for spec, files in ((operator, named), (test, named - OPERATORS)):
         volume = next(each for each in spec["volumes"] if each["name"] == "credentials")["projected"]
         mounted = [item["path"] for source in volume["sources"] for item in source["secret"]["items"]]
         assert files == {f"/etc/uploadpp/{path}" for path in mounted}
@@ -115,7 +120,7 @@ def test_the_test_pod_runs_with_what_the_operator_has(name: str) -> None:
     assert {key: test[key] for key in ("image", "volumeMounts")} == {
         key: operator[key] for key in ("image", "volumeMounts")
     }
-    assert test["env"] == [each for each in operator["env"] if each["name"] != "UPLOADPP_SEALING_KEY_FILE"]
+    assert test["env"] == [each for each in operator["env"] if each["name"] not in NOT_FOR_TESTS]
 
 
 def test_probes() -> None:
@@ -226,6 +231,7 @@ def test_network_policy_opens_the_ports_of_the_configured_servers() -> None:
     spec = the(render(PRODUCTION), "NetworkPolicy")["spec"]
     ports = [sorted(port["port"] for port in rule["ports"]) for rule in spec["egress"]]
     assert ports == [[53, 53, 5353, 5353], [4222, 4223], [443, 6443], [443, 9200], [4318], [8080]]
+    assert len(spec["ingress"]) == 2
     assert spec["ingress"][0]["ports"] == [{"protocol": "TCP", "port": "metrics"}]
     assert spec["ingress"][0]["from"] == PRODUCTION["networkPolicy"]["metricsFrom"]
     anywhere = the(render({"networkPolicy": {"enabled": True}}), "NetworkPolicy")["spec"]
@@ -246,7 +252,8 @@ def test_network_policy_opens_the_ports_of_the_configured_servers() -> None:
 
 def test_monitors_find_what_they_scrape() -> None:
     objects = render(PRODUCTION)
-    monitor, service = the(objects, "ServiceMonitor"), the(objects, "Service")
+    monitor, services = the(objects, "ServiceMonitor"), of_kind(objects, "Service")
+    service = next(each for each in services if each["metadata"]["name"].endswith("-metrics"))
     assert service["metadata"]["labels"].items() >= monitor["spec"]["selector"]["matchLabels"].items()
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     assert monitor["spec"]["endpoints"][0]["authorization"] == {

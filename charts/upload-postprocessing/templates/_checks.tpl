@@ -42,6 +42,11 @@
 {{- end -}}
 {{- if and .insecureSkipVerify .ca.existingSecret }}{{ fail "nats.tls.insecureSkipVerify and nats.tls.ca.existingSecret contradict each other: an authority's certificate forces verification" }}{{ end -}}
 {{- end -}}
+{{- with $v.policies.webhook.certificate -}}
+{{- if and .existingSecret .certManager.enabled }}{{ fail "policies.webhook.certificate.existingSecret and policies.webhook.certificate.certManager.enabled contradict each other; set only one" }}{{ end -}}
+{{- if and .existingSecret (not .caBundle) }}{{ fail "policies.webhook.certificate.existingSecret: the API server needs its CA as well; set policies.webhook.certificate.caBundle" }}{{ end -}}
+{{- if and .caBundle (not .existingSecret) }}{{ fail "policies.webhook.certificate.caBundle has no effect without policies.webhook.certificate.existingSecret" }}{{ end -}}
+{{- end -}}
 {{- if and $v.quota.enabled (lt (int64 $v.quota.uploads) (int64 $v.maxRecorded)) -}}
 {{- fail "quota.uploads is less than maxRecorded: the API server would refuse uploads before the operator leaves them out; lower maxRecorded" -}}
 {{- end -}}

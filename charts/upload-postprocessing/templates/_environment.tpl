@@ -22,6 +22,14 @@ UPLOADPP_SMALL_FIRST: {{ int64 $v.fairShare.smallFirst | quote }}
 UPLOADPP_READY_AFTER: {{ printf "%ds" (int64 $v.release.readyAfterSeconds) }}
 UPLOADPP_UNANSWERED_AFTER: {{ printf "%ds" (int64 $v.release.unansweredAfterSeconds) }}
 UPLOADPP_ORDER_TIMEOUT: {{ printf "%ds" (int64 $v.release.orderTimeoutSeconds) }}
+{{- if $v.policies.enabled }}
+UPLOADPP_POLICIES: enabled
+{{- if $v.policies.webhook.enabled }}
+UPLOADPP_WEBHOOK_ADDR: ":9443"
+UPLOADPP_WEBHOOK_CERT_FILE: /etc/uploadpp/webhook.crt
+UPLOADPP_WEBHOOK_KEY_FILE: /etc/uploadpp/webhook.key
+{{- end }}
+{{- end }}
 UPLOADPP_STORAGE_CHECK: {{ $v.storageCheck.mode }}
 UPLOADPP_STORAGE_CHECK_INTERVAL: {{ printf "%ds" (int64 $v.storageCheck.intervalSeconds) }}
 {{- with $v.storageCheck.from }}

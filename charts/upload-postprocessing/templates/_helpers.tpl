@@ -106,6 +106,25 @@ labels:
     items: [{key: {{ .Values.sealingKey.key | quote }}, path: sealing.key}]
 {{- end }}
 
+{{- /* `true` where the operator serves the webhook for policies. */ -}}
+{{- define "upp.webhook" -}}
+{{- if and .Values.policies.enabled .Values.policies.webhook.enabled }}true{{ end -}}
+{{- end }}
+
+{{- define "upp.webhookSecret" -}}
+{{- .Values.policies.webhook.certificate.existingSecret | default (printf "%s-webhook" (include "upp.fullname" .)) -}}
+{{- end }}
+
+{{- /* What only the operator's own Pods read: the key, and the certificate of the webhook. */ -}}
+{{- define "upp.operatorSources" -}}
+{{ include "upp.sealingSource" . }}
+{{- if include "upp.webhook" . }}
+- secret:
+    name: {{ include "upp.webhookSecret" . | quote }}
+    items: [{key: tls.crt, path: webhook.crt}, {key: tls.key, path: webhook.key}]
+{{- end }}
+{{- end }}
+
 {{- /* The other credentials that are files, in the same projected volume: the files of `upp.environment`. */ -}}
 {{- define "upp.credentials" -}}
 {{- $nats := .Values.nats -}}

@@ -7,14 +7,16 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from uploadpp import __version__
+from uploadpp.core.config import Config
 from uploadpp.core.lease_claim import identity
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.access import ConfigError
@@ -35,10 +37,11 @@ from uploadpp.ownership.step_listeners import Listeners
 from uploadpp.pipeline.storage_check import open_check
 from uploadpp.process.clock import wall_clock
 from uploadpp.process.configuration import ConfigurationError, nats_options
-from uploadpp.process.health import HealthServer
+from uploadpp.process.health import Details, HealthServer
 from uploadpp.process.listening import explain
 from uploadpp.process.logs import add_trace_ids
 from uploadpp.process.operator_config import core_config, namespace_of, notes, sealing_keys
+from uploadpp.process.setting_types import Policies
 from uploadpp.process.settings import Settings
 from uploadpp.process.stalls import StallWatch
 from uploadpp.process.stopping import or_stop
@@ -54,6 +57,9 @@ from uploadpp.wire.legacy_consumers import Policy
 from uploadpp.wire.marks import Marks
 
 log = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from uploadpp.ownership.policies import PolicyService
 
 SERVICE = "postprocessing"
 """What traces call us: the name of the legacy service."""
@@ -92,6 +98,7 @@ class App:
         self._deaf = False
         self._candidates: list[ShardCandidate] = []
         self._rights: Rights | None = None
+        self._policies = open_policies(settings, self._config, self._metrics)
         self._state = "starting"
 
     async def run(self) -> None:
@@ -115,7 +122,7 @@ class App:
             self._metrics,
             self._unhealthy,
             self._unready,
-            self._report,
+            Details(self._report, self._policies.ask if self._policies is not None else None),
         )
         try:
             await health.start()
@@ -126,9 +133,13 @@ class App:
         watch = StallWatch(self._metrics.loop, self._processing)
         watch.start()
         try:
+            if self._policies is not None:
+                self._policies.start()
             await self._work()
         finally:
             watch.stop()
+            if self._policies is not None:
+                await self._policies.stop()
             await health.stop()
             if self._otlp is not None:
                 self._otlp.close()
@@ -162,7 +173,7 @@ class App:
             ]
             self._publish_backlogs()
             self._rights = Rights(api, self._namespace)
-            beside = (
+            beside: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (
                 events.run,
                 partial(membership.run, self._candidates),
                 listeners.run,
@@ -170,6 +181,10 @@ class App:
                 partial(self._leave, membership),
                 self._rights.run,
             )
+            if self._policies is not None:
+                known = self._policies.run
+                follow = partial(known, api, self._namespace, credentials, self._owns_first, self._hurry)
+                beside = (follow, *beside)
             helpers = [asyncio.create_task(never_ending(work)) for work in beside]
             try:
                 await asyncio.gather(*(candidate.run(self._stop) for candidate in self._candidates))
@@ -180,6 +195,14 @@ class App:
                 await self._client.close()
                 if self._storage is not None:
                     await self._storage.close()
+
+    def _owns_first(self) -> bool:
+        """Whether this process works on the first shard."""
+        return any(each.shard.index == 0 and each.working for each in self._candidates)
+
+    def _hurry(self) -> None:
+        for each in self._candidates:
+            each.hurry()
 
     def _publish_backlogs(self) -> None:
         """Gauges over all shards of this process, computed when somebody asks."""
@@ -276,6 +299,8 @@ class App:
             watch=partial(Watch, credentials=credentials),
             ask=self._storage.ask if self._storage is not None else None,
             ask_seconds=self._settings.storage_check_interval / 1000,
+            choose=self._policies.choose if self._policies is not None else None,
+            policies_known=lambda: self._policies is None or self._policies.known,
             unserved=lambda: listeners.unserved,
             tracing=Tracing(self._otlp.sampled, self._otlp.emit) if self._otlp is not None else None,
         )
@@ -297,6 +322,8 @@ class App:
         if self._rights is not None:
             lacking = self._rights.problem
             lines.append(f"[-]rights failed: {lacking}" if lacking else "[+]rights ok")
+        if self._policies is not None:
+            lines += self._policies.report
         return lines + [line for candidate in self._candidates for line in candidate.report]
 
     def _unready(self) -> str:
@@ -307,4 +334,19 @@ class App:
         problems = [nats, *sorted(candidate.problem for candidate in self._candidates)]
         if self._rights is not None and self._rights.problem:
             problems.append(f"cannot record: {self._rights.problem}")
+        if self._policies is not None:
+            problems.append(self._policies.problem)
         return "; ".join(dict.fromkeys(filter(None, problems)))
+
+
+def open_policies(settings: Settings, config: Config, metrics: Metrics) -> "PolicyService | None":
+    """What works on policies; None without them.
+
+    Raises:
+        ConfigurationError: something needed is missing or unusable.
+    """
+    if settings.policies is Policies.DISABLED:
+        return None
+    from uploadpp.ownership.policies import PolicyService  # noqa: PLC0415 -- costs a library and its memory
+
+    return PolicyService(settings, config, metrics)

@@ -160,6 +160,8 @@ class ShardCandidate:
         """Whether to take the Lease, which could be had for so long (`kube.claimant.Bid`)."""
         if self._lease is None or await self._membership.layouts.held(self._lease):
             return False
+        if not self._deps.policies_known():
+            return False  # uploads would get fewer steps than a policy asks for
         if free_seconds < PATIENCE_SECONDS and (self._unfit or self._lacks_key_of(self._lease)):
             return False  # a replica that has the key goes first
         return self._membership.claims(self.shard.index, free_seconds)

@@ -60,4 +60,5 @@ class Dependencies:
     choose: Choose | None = None  # the policies; None where there can be none
     ask: Ask | None = None  # the storage, about uploads that it may have lost; None asks nothing
     ask_seconds: float = ASK_SECONDS
+    policies_known: Callable[[], bool] = lambda: True  # until then, no shard is taken
     unserved: UnservedNames = lambda: None  # the steps that no service listens for

@@ -26,6 +26,7 @@ from uploadpp.process.configuration import (
     read_text_file,
     variables_of,
 )
+from uploadpp.process.setting_types import Policies
 from uploadpp.process.settings import Settings
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -52,6 +53,8 @@ def notes(settings: Settings, environment: Mapping[str, str] = os.environ) -> li
         for name in environment
         if name.startswith(STORE_VARIABLES)
     ]
+    if settings.webhook_cert_file is not None and settings.policies is Policies.DISABLED:
+        found.append("UPLOADPP_WEBHOOK_CERT_FILE has no effect without UPLOADPP_POLICIES=enabled")
     found += _notes_of_tls(settings)
     if any(value % 1000 for value in (settings.delay, settings.retry_backoff_duration, settings.stall_after)):
         found.append("durations are rounded up to whole seconds, the unit of the resource")

@@ -147,6 +147,20 @@ class StorageChecks(StrEnum):
     OFF = "off"
 
 
+class TracingType(StrEnum):
+    """Where the legacy service can send traces; of these we speak OTLP, over HTTP."""
+
+    OTLP = "otlp"
+    JAEGER = "jaeger"
+
+
+class Policies(StrEnum):
+    """Whether PostprocessingPolicies choose the steps of uploads."""
+
+    DISABLED = "Disabled"
+    ENABLED = "Enabled"
+
+
 def lower(value: object) -> object:
     """In lower case."""
     return value.strip().lower() if isinstance(value, str) else value

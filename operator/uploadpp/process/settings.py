@@ -4,7 +4,6 @@ Names of the legacy service are honoured, in both dialects (OCIS_ and OC_); wher
 several are set the last one counts, as there. What cannot be parsed stops the start.
 """
 
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
@@ -20,11 +19,13 @@ from uploadpp.process.setting_types import (
     Duration,
     File,
     Number,
+    Policies,
     Sources,
     Steps,
     StorageChecks,
     Switch,
     Token,
+    TracingType,
     Weights,
     Words,
     capitalised,
@@ -47,13 +48,6 @@ def is_duration(name: str, model: type[BaseModel] | None = None) -> bool:
     """Whether a setting is a length of time."""
     fields = (model or Settings).model_fields
     return any(getattr(each, "func", None) is read_duration for each in fields[name].metadata)
-
-
-class TracingType(StrEnum):
-    """Where the legacy service can send traces; of these we speak OTLP, over HTTP."""
-
-    OTLP = "otlp"
-    JAEGER = "jaeger"
 
 
 class Settings(BaseModel):
@@ -183,6 +177,22 @@ class Settings(BaseModel):
         default=frozenset({ShownField.FILENAME, ShownField.FILESIZE}),
         description="Fields that resources show: filename, filesize, userID, spaceID, storageID, opaqueID.",
     )
+
+    # Policies
+    policies: Annotated[Policies, BeforeValidator(capitalised)] = env(
+        "UPLOADPP_POLICIES",
+        default=Policies.DISABLED,
+        description="enabled: PostprocessingPolicies choose the steps of uploads. disabled: none is read.",
+    )
+    webhook_addr: Address = env(
+        "UPLOADPP_WEBHOOK_ADDR", default=":9443", description="Where the webhook for policies is served."
+    )
+    webhook_cert_file: File = env(
+        "UPLOADPP_WEBHOOK_CERT_FILE",
+        default=None,
+        description="PEM file of its certificate. Without one, the webhook is not served.",
+    )
+    webhook_key_file: File = env("UPLOADPP_WEBHOOK_KEY_FILE", default=None, description="Its key.")
 
     # NATS
     events_endpoint: Annotated[Words, AfterValidator(check_addresses)] = env(
@@ -378,8 +388,9 @@ class Settings(BaseModel):
             raise ValueError("events_endpoint: needs addresses of NATS such as nats:9233, without empty ones")
         if bool(self.events_auth_username) != bool(self.events_auth_password):
             raise ValueError("events_auth_username and events_auth_password must be set together")
-        if bool(self.nats_tls_cert_file) != bool(self.nats_tls_key_file):
-            raise ValueError("nats_tls_cert_file and nats_tls_key_file must be set together")
+        for cert, key in (("nats_tls_cert_file", "nats_tls_key_file"), ("webhook_cert_file", "webhook_key_file")):
+            if bool(getattr(self, cert)) != bool(getattr(self, key)):
+                raise ValueError(f"{cert} and {key} must be set together")
         if self.retry_backoff_duration > self.max_backoff:
             raise ValueError("retry_backoff_duration is longer than max_backoff")
         return self

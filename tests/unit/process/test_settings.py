@@ -20,9 +20,9 @@ from uploadpp.process.configuration import (
     variables_of,
 )
 from uploadpp.process.logs import LogFormat, LogLevel
-from uploadpp.process.operator_config import core_config, namespace_of, notes, sealing_keys
+from uploadpp.process.operator_config import core_config, namespace_of, notes
 from uploadpp.process.setting_types import StorageChecks
-from uploadpp.process.settings import Settings, TracingType
+from uploadpp.process.settings import Policies, Settings, TracingType
 from uploadpp.storage.sources import Source
 from uploadpp.wire.legacy_consumers import LegacyConsumer, OnLegacyService
 from uploadpp.wire.stream import StartFrom
@@ -73,6 +73,8 @@ VALUES: dict[str, tuple[str, Any]] = {
     "tracing_enabled": ("true", True),
     "tracing_type": ("Jaeger", TracingType.JAEGER),
     "tracing_endpoint": ("collector:4317", "http://collector:4318"),
+    "policies": ("ENABLED", Policies.ENABLED),
+    "webhook_addr": ("127.0.0.1:8443", "127.0.0.1:8443"),
     "workers": ("9", 9),
 }
 PAIRS = {
@@ -80,6 +82,8 @@ PAIRS = {
     "events_auth_password": {"events_auth_username": "x"},
     "nats_tls_cert_file": {"nats_tls_key_file": "x"},
     "nats_tls_key_file": {"nats_tls_cert_file": "x"},
+    "webhook_cert_file": {"webhook_key_file": "x"},
+    "webhook_key_file": {"webhook_cert_file": "x"},
 }
 NAMES = list(Settings.model_fields)
 
@@ -300,28 +304,6 @@ def test_unusable_file(tmp_path: Path, variable: str, content: str | None, words
     settings = read({variable: str(path), "OC_EVENTS_ENABLE_TLS": "true"})
     with pytest.raises(ConfigurationError, match=words):
         nats_options(settings, "me")
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "is required: a file with a key from `uploadpp generate-key`"),
-        (b"", "contains no key"),
-        (b"\xff\xfe", "not a text file"),
-    ],
-)
-def test_unusable_sealing_key(tmp_path: Path, content: bytes | None, words: str) -> None:
-    environment = {}
-    if content is not None:
-        (tmp_path / "key").write_bytes(content)
-        environment = {"UPLOADPP_SEALING_KEY_FILE": str(tmp_path / "key")}
-    with pytest.raises(ConfigurationError, match=words):
-        sealing_keys(read(environment))
-
-
-def test_sealing_keys_in_order(tmp_path: Path) -> None:
-    (tmp_path / "key").write_text("new\n\n old \n")
-    assert sealing_keys(read({"UPLOADPP_SEALING_KEY_FILE": str(tmp_path / "key")})) == ["new", "old"]
 
 
 def test_namespace_is_needed_outside_of_a_pod() -> None:
