@@ -40,6 +40,7 @@ RECORDS = {
 OF_LIBRARIES = {
     "kube": {"context": "ssl.SSLContext"},
     "process": {
+        "context": "ssl.SSLContext",
         "pool": "urllib3.HTTPConnectionPool",
         "record": "logging.LogRecord",
         "response": "requests.Response",

@@ -97,7 +97,8 @@ async def test_each_upload_gets_its_steps(
     assert "rule typo of policy wrong cannot be used" in held
     assert "file.siez is not known" in held
 
-    kubectl("patch", "upp", "program", "--type=merge", '--patch={"spec":{"resume":{"token":"1"}}}')
+    resume = json.dumps({"spec": {"restart": {"token": "1", "mode": "Resume"}}})
+    kubectl("patch", "upp", "program", "--type=merge", f"--patch={resume}")
     await driver.until_released("program")
     assert (await histories(driver.js))["program"].steps == [*STEPS]
 

@@ -37,7 +37,8 @@ async def standby(clock: Clock) -> tuple[ShardCandidate, Membership, SimpleNames
     """A candidate whose Lease is held, and renewed, by somebody else; and its connection."""
     client = SimpleNamespace(is_connected=True)
     config = SimpleNamespace(steps=())
-    deps = SimpleNamespace(client=client, config=config, seals=SimpleNamespace(fingerprints=()))
+    seals = SimpleNamespace(fingerprints=())
+    deps = SimpleNamespace(client=client, config=config, seals=seals, policies_known=lambda: True)
     membership = Membership(cast("Client", client), "ns", "me", 1, clock)
     made = ShardCandidate(cast("Any", deps), membership, Shard(), cast("Any", None), None)
     lease = SimpleNamespace(
@@ -121,3 +122,21 @@ async def test_who_lacks_the_key_leaves_a_free_shard_to_others_at_first(
     candidate.wrong_key = wrong_key
     assert await candidate.wants(0.0) is at_once
     assert await candidate.wants(PATIENCE_SECONDS), "it may be the only one, and have all that is needed"
+
+
+async def test_who_does_not_know_the_policies_takes_no_shard(
+    standby: tuple[ShardCandidate, Membership, SimpleNamespace],
+) -> None:
+    """Uploads would get the configured steps, which may be fewer than a policy asks for."""
+    candidate, membership, _ = standby
+
+    async def held(_lease: object) -> list[str]:
+        return []
+
+    membership.layouts = cast("Any", SimpleNamespace(held=held, holders={}))
+    candidate._lease.held_elsewhere = False  # type: ignore[union-attr]
+    candidate._deps.policies_known = lambda: False  # type: ignore[misc]
+    assert not await candidate.wants(0.0)
+    assert not await candidate.wants(PATIENCE_SECONDS)
+    candidate._deps.policies_known = lambda: True  # type: ignore[misc]
+    assert await candidate.wants(0.0)

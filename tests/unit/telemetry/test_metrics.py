@@ -29,6 +29,11 @@ BOUNDED = {
     "result",
     "shard",
     "le",
+    "ready",
+    # Rules of policies: `policy_metrics.MAX_RULES` at most.
+    "policy",
+    "rule",
+    "mode",
 }
 RUNNING, ENDED = after(ARRIVAL), after(*PASSED)
 AWAITING = after(ARRIVAL, StepFinished("virusscan", "continue"), StepFinished("policies", "continue"))
