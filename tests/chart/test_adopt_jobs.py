@@ -52,8 +52,12 @@ def test_it_runs_with_what_the_operator_has(value: str) -> None:
     operator = the(objects, "Deployment")["spec"]["template"]["spec"]
     pod = pod_of(objects)
     (own,), (theirs,) = pod["containers"], operator["containers"]
-    for each in ("image", "env", "volumeMounts", "securityContext"):
+    for each in ("image", "volumeMounts", "securityContext"):
         assert own[each] == theirs[each]
+    served = {"UPLOADPP_WEBHOOK_CERT_FILE", "UPLOADPP_WEBHOOK_KEY_FILE"}  # it serves no webhook
+    assert own["env"] == [each for each in theirs["env"] if each["name"] not in served]
+    sources = operator["volumes"][0]["projected"]["sources"]
+    sources[:] = [each for each in sources if each["secret"]["name"] != "webhook"]
     assert pod["volumes"] == operator["volumes"]
     assert own["args"] == [JOBS[value], "--wait=3m", "--dry-run"]
 

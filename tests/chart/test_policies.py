@@ -163,6 +163,7 @@ async def test_an_installed_release_answers_with_a_certificate_that_stays(
         "nats": {"endpoints": [nats.address]},
         "rbac": {"aggregate": False},
         "storageCheck": {"mode": "off"},
+        "steps": [{"name": "virusscan"}],
     }
     installation = Installation(bare_cluster, instance, namespace, values | ON)
     notes = installation.install()

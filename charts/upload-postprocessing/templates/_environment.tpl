@@ -30,7 +30,7 @@ UPLOADPP_WEBHOOK_CERT_FILE: /etc/uploadpp/webhook.crt
 UPLOADPP_WEBHOOK_KEY_FILE: /etc/uploadpp/webhook.key
 {{- end }}
 {{- end }}
-UPLOADPP_STORAGE_CHECK: {{ $v.storageCheck.mode }}
+UPLOADPP_STORAGE_CHECK: {{ $v.storageCheck.mode | quote }}
 UPLOADPP_STORAGE_CHECK_INTERVAL: {{ printf "%ds" (int64 $v.storageCheck.intervalSeconds) }}
 {{- with $v.storageCheck.from }}
 UPLOADPP_STORAGE_FROM: {{ join "," . | quote }}
