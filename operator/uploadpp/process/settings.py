@@ -388,7 +388,10 @@ class Settings(BaseModel):
             raise ValueError("events_endpoint: needs addresses of NATS such as nats:9233, without empty ones")
         if bool(self.events_auth_username) != bool(self.events_auth_password):
             raise ValueError("events_auth_username and events_auth_password must be set together")
-        for cert, key in (("nats_tls_cert_file", "nats_tls_key_file"), ("webhook_cert_file", "webhook_key_file")):
+        for cert, key in (
+            ("nats_tls_cert_file", "nats_tls_key_file"),
+            ("webhook_cert_file", "webhook_key_file"),
+        ):
             if bool(getattr(self, cert)) != bool(getattr(self, key)):
                 raise ValueError(f"{cert} and {key} must be set together")
         if self.retry_backoff_duration > self.max_backoff:

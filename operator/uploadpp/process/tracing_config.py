@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from uploadpp.core.text import clean
 from uploadpp.process.configuration import ConfigurationError
-from uploadpp.process.setting_types import OTLP_GRPC_PORT
-from uploadpp.process.setting_types import TracingType
+from uploadpp.process.setting_types import OTLP_GRPC_PORT, TracingType
 from uploadpp.process.settings import Settings
 
 log = logging.getLogger(__name__)

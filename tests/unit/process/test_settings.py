@@ -21,8 +21,8 @@ from uploadpp.process.configuration import (
 )
 from uploadpp.process.logs import LogFormat, LogLevel
 from uploadpp.process.operator_config import core_config, namespace_of, notes
-from uploadpp.process.setting_types import StorageChecks
-from uploadpp.process.settings import Policies, Settings, TracingType
+from uploadpp.process.setting_types import Policies, StorageChecks, TracingType
+from uploadpp.process.settings import Settings
 from uploadpp.storage.sources import Source
 from uploadpp.wire.legacy_consumers import LegacyConsumer, OnLegacyService
 from uploadpp.wire.stream import StartFrom
