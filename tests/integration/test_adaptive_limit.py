@@ -1,6 +1,6 @@
 """The adaptive limit with a real scanner, of which half the workers go away while it works.
 
-`UPLOADPP_MANY=16000` runs it in full. The numbers are printed: `--log-cli-level=INFO`.
+`BENCH_FILES` is how many files; `-n 0 --log-cli-level=INFO` prints the numbers.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from tests.driver import samples, start_working
 from tests.scanner import Scanner, step_settings
 
 log = logging.getLogger(__name__)
-MANY = int(os.environ.get("UPLOADPP_MANY", "800"))
+MANY = int(os.environ.get("BENCH_FILES", "800"))
 FLOOR, WORKERS, FEWER, CEILING = 2, 16, 6, 64
 SIZES = {1_000: 0.1, 1_000_000: 0.15, 100_000_000: 0.4}
 """How long the scanner takes for a file of each size."""

@@ -109,7 +109,9 @@ def test_who_has_left_or_is_unknown_does_not_count() -> None:
         limit.left(member)
         limit.answered(member, Millis(1))
         limit.failed(member)
-    assert limit.limit == 2
+    assert (limit.limit, limit.under_way) == (2, 0)
+    limit.started(0, SIZE, 1)
+    assert limit.under_way == 1
 
 
 def test_at_the_floor_it_learns_how_long_answers_take_now() -> None:

@@ -108,6 +108,17 @@ def test_slots_are_given_away_until_none_is_left() -> None:
     assert (places.used, places.waiting) == (2, 0)
 
 
+def test_fewer_slots_take_none_away_and_more_are_granted() -> None:
+    places: Slots[str] = Slots(2)
+    queued(places, "mary", "a", "b", "c", "d")
+    assert granted(places) == ["a", "b"]
+    places.resize(1)
+    places.leave("a")
+    assert (places.used, granted(places)) == (1, [])
+    places.resize(3)
+    assert granted(places) == ["c", "d"]
+
+
 def test_a_place_is_kept_free_while_nobody_waits() -> None:
     places: Slots[str] = Slots(1)
     assert places.grant() is None
