@@ -18,6 +18,8 @@ class Config:
     """
 
     steps: tuple[StepPlan, ...] = ()
+    unlisted_steps: tuple[StepPlan, ...] = ()
+    """Steps that have settings and are not among `steps`: only a policy lists them."""
     other_step: StepPlan = _OTHER
     """The settings of a step that is not configured."""
     max_in_flight: Mapping[str, int] = field(default_factory=dict)
@@ -50,7 +52,8 @@ class Config:
 
     def defaults_of(self, step: str) -> StepPlan:
         """The settings of a step that a policy lists without settings of its own."""
-        return next((plan for plan in self.steps if plan.name == step), self.other_step)
+        known = (*self.steps, *self.unlisted_steps)
+        return next((plan for plan in known if plan.name == step), self.other_step)
 
     def has_queue(self, step: str) -> bool:
         """Whether an upload waits to be granted the step."""

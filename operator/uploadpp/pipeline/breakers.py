@@ -37,8 +37,7 @@ class Breakers:
         clock: Callable[[], Millis],
         news: Callable[[Notice], None],
     ) -> None:
-        plans = {plan.name: plan.backoff for plan in config.steps}
-        self._shortest = {step: plans.get(step, Millis(0)) for step in config.breaker_after}
+        self._shortest = {step: config.defaults_of(step).backoff for step in config.breaker_after}
         self._breakers = {step: Breaker(after) for step, after in config.breaker_after.items()}
         self._metrics = metrics
         self._clock = clock

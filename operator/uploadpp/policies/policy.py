@@ -14,6 +14,7 @@ from uploadpp.api.policy import MAX_RULES, PolicyMode, PolicyRule, Postprocessin
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP, FINISHED_STEP, StepPlan
 from uploadpp.core.policy import PolicyAction, PolicyRef
+from uploadpp.core.shares import NORMAL
 from uploadpp.core.states import Word
 from uploadpp.core.text import clean
 from uploadpp.policies.expression import Expression, ExpressionError, Facts, compile_expression
@@ -32,9 +33,10 @@ class ProblemReason(Word):
     INVALID_EXPRESSION = "InvalidExpression"
     INVALID_RULE = "InvalidRule"
     UNKNOWN_STEP = "UnknownStep"
+    UNKNOWN_PRIORITY_CLASS = "UnknownPriorityClass"
 
 
-WARNINGS = frozenset({ProblemReason.UNKNOWN_STEP})
+WARNINGS = frozenset({ProblemReason.UNKNOWN_STEP, ProblemReason.UNKNOWN_PRIORITY_CLASS})
 """The rule can be used all the same."""
 
 
@@ -170,7 +172,7 @@ def _read_rule(value: object, config: Config) -> tuple[Rule, list[Problem]]:
     if error:
         problems.append(Problem(rule=name, reason=ProblemReason.INVALID_EXPRESSION, text=error))
     plan, fault = _plan(parsed, config)
-    configured = {step.name for step in config.steps}
+    configured = {step.name for step in (*config.steps, *config.unlisted_steps)}
     if fault:
         problems.append(_invalid(name, fault))
     problems += [
@@ -183,6 +185,13 @@ def _read_rule(value: object, config: Config) -> tuple[Rule, list[Problem]]:
         for step in plan or ()
         if step.name != DELAY_STEP and step.name not in configured
     ]
+    classes = config.shares.classes
+    if parsed.priority_class and parsed.priority_class not in classes:
+        text = (
+            f"the operator has no priority class {parsed.priority_class}, so uploads count as {NORMAL}; use "
+            f"one of {', '.join(sorted(classes))}, or add it to UPLOADPP_PRIORITY_CLASSES"
+        )
+        problems.append(Problem(rule=name, reason=ProblemReason.UNKNOWN_PRIORITY_CLASS, text=text))
     rule = Rule(
         name=name,
         text=parsed.match or "",

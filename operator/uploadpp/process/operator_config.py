@@ -49,6 +49,12 @@ def notes(settings: Settings, environment: Mapping[str, str] = os.environ) -> li
         if not is_step_name(name)
     ]
     found += [
+        f"UPLOADPP_STEP_SETTINGS: {name!r} is not among POSTPROCESSING_STEPS, so an upload runs it only if a "
+        "policy lists it"
+        for name in settings.step_settings
+        if name not in {*settings.steps, DELAY_STEP}
+    ]
+    found += [
         f"{name} has no effect: uploads are stored as resources in Kubernetes"
         for name in environment
         if name.startswith(STORE_VARIABLES)
@@ -131,9 +137,13 @@ def core_config(settings: Settings) -> Config:
     if settings.delay and DELAY_STEP not in names:
         names.append(DELAY_STEP)
     steps = tuple(_plan(settings, name) for name in names)
-    _check_resource(steps)
+    others = tuple(
+        _plan(settings, name) for name in settings.step_settings if name not in {*names, DELAY_STEP}
+    )
+    _check_resource((*steps, *others))
     return Config(
         steps=steps,
+        unlisted_steps=others,
         other_step=_plan(settings, "other"),
         max_in_flight={n: own.maxInFlight for n, own in settings.step_settings.items() if own.maxInFlight},
         min_in_flight={n: own.minInFlight for n, own in settings.step_settings.items() if own.minInFlight},

@@ -358,7 +358,7 @@ class Settings(BaseModel):
         if len(names) > MAX_STEPS or any(len(name) > MAX_STEP_NAME for name in names):
             raise ValueError(f"steps: at most {MAX_STEPS} names of at most {MAX_STEP_NAME} characters")
         unknown = set(self.step_settings) - {*names, DELAY_STEP}
-        if unknown:
+        if unknown and self.policies is Policies.DISABLED:  # a policy may list any step
             raise ValueError(f"step_settings: {min(unknown)!r} is not among the steps")
         return self
 

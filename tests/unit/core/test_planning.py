@@ -225,6 +225,8 @@ def test_an_upload_that_went_out_late_began_when_it_was_announced(stage: Stage) 
 
 def test_a_step_that_is_not_configured_has_the_settings_of_all_steps() -> None:
     known, other = StepPlan(name="a", max_retries=1), StepPlan(name="other", max_retries=2)
-    config = Config(steps=(known,), other_step=other)
+    unlisted = StepPlan(name="c", max_retries=3)
+    config = Config(steps=(known,), unlisted_steps=(unlisted,), other_step=other)
     assert config.defaults_of("a") is known
+    assert config.defaults_of("c") is unlisted
     assert config.defaults_of("b") is other

@@ -1,5 +1,6 @@
 """Policies as they are read: whatever a server could store is read, and what is wrong is named."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ def read(*rules: object, **spec: object) -> Policy:
 
 def test_a_policy_is_what_it_says() -> None:
     policy = read(
-        {"name": "videos", "match": 'file.extension == "mp4"', "action": "Hold", "priorityClass": "bulk"},
+        {"name": "videos", "match": 'file.extension == "mp4"', "action": "Hold", "priorityClass": "low"},
         {"name": "rest"},
         order=-3,
         mode="DryRun",
@@ -41,7 +42,7 @@ def test_a_policy_is_what_it_says() -> None:
         PolicyMode.DRY_RUN,
     )
     videos, rest = policy.rules
-    assert (videos.action, videos.plan, videos.priority_class) == (PolicyAction.HOLD, None, "bulk")
+    assert (videos.action, videos.plan, videos.priority_class) == (PolicyAction.HOLD, None, "low")
     assert videos.text == 'file.extension == "mp4"'
     assert videos.matches(Facts(extension="mp4"))
     assert not videos.matches(Facts())
@@ -76,6 +77,22 @@ def test_a_step_takes_what_it_does_not_set_from_the_configuration() -> None:
             stall_after=Millis(9000),
         ),
     )
+
+
+def test_a_step_with_settings_of_its_own_is_configured() -> None:
+    config = replace(CONFIG, unlisted_steps=(StepPlan(name="transcode", max_retries=3),))
+    policy = read_policy(resource({"name": "all", "steps": [{"name": "transcode"}]}), config)
+    assert policy.problems == ()
+    assert policy.rules[0].plan == config.unlisted_steps
+
+
+def test_a_priority_class_that_nobody_configured_is_a_warning() -> None:
+    policy = read({"name": "all", "priorityClass": "bulk"})
+    (problem,) = policy.problems
+    assert problem.reason is ProblemReason.UNKNOWN_PRIORITY_CLASS
+    assert "no priority class bulk, so uploads count as normal; use one of high, low, normal" in problem.text
+    assert policy.is_ready
+    assert policy.rules[0].priority_class == "bulk"
 
 
 def test_an_unconfigured_step_is_a_warning() -> None:

@@ -257,6 +257,17 @@ def test_a_step_with_an_odd_name_works_and_is_warned_of(name: str) -> None:
     assert notes(read({}, steps="virusscan,a.b_c-D9"), {}) == []
 
 
+def test_with_policies_a_step_that_is_not_listed_may_have_settings() -> None:
+    own = '{"transcode": {"maxInFlight": 2, "maxRetries": 3}}'
+    settings = read({"UPLOADPP_STEP_SETTINGS": own, "UPLOADPP_POLICIES": "enabled"}, steps="virusscan")
+    config = core_config(settings)
+    assert [step.name for step in config.steps] == ["virusscan"]
+    assert config.max_in_flight == {"transcode": 2}
+    assert config.defaults_of("transcode").max_retries == 3
+    (note,) = notes(settings, {})
+    assert "'transcode' is not among POSTPROCESSING_STEPS" in note
+
+
 def test_notes() -> None:
     assert any("released at once" in note for note in notes(read({}), {}))
     found = notes(read({}, steps="a"), {"OCIS_PERSISTENT_STORE": "x", "POSTPROCESSING_STORE_TABLE": "y"})
