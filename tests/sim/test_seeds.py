@@ -45,6 +45,9 @@ def test_a_seed_repeats_itself() -> None:
         pytest.param(120_022_207, id="the clock was set back while a breaker was open: probes had no pause"),
         pytest.param(120_009_852, id="restarted after its clock was set back to before the announcement"),
         pytest.param(20_003_061, id="the first upload of a file was cancelled before it began"),
+        pytest.param(
+            300_001_485, id="let go after a newer upload had come, and both were read in one replay"
+        ),
     ],
 )
 def test_what_a_seed_has_found_stays_mended(seed: int) -> None:

@@ -9,7 +9,9 @@ from random import Random
 
 from uploadpp.core.commands import Kind
 from uploadpp.core.config import Config
+from uploadpp.core.model import Upload
 from uploadpp.core.plan_text import plan_text
+from uploadpp.core.policy import PolicyAction
 from uploadpp.core.slots import holds_slot
 from uploadpp.ownership.ownership import Ownership
 from uploadpp.testing.apiclient import ApiFaults
@@ -159,12 +161,19 @@ class Simulation:
         if released is not None and released.order.left:
             return
         # Some ends are not in the stream: nobody has answered. Those in memory need not be stored yet.
-        # What a policy holds has not begun, and is in no line.
-        passed_by = (each.id for each in known.values() if each.stage.ended or each.policy_holds)
+        # What a policy holds is in no line until it begins, which a replay knows before it publishes.
+        passed_by = (each.id for each in known.values() if each.stage.ended or self._is_held_first(each))
         over = {*passed_by, *self.checks.stored_ends}
         for each in earlier:
             if each not in over:
                 self.checks.broken(Invariant.RELEASED_IN_ORDER, f"{record.text()} ahead of {each}")
+
+    def _is_held_first(self, upload: Upload) -> bool:
+        """Whether the rule of an upload holds it until a person lets it begin."""
+        if self.policies is None or upload.policy is None:
+            return False
+        rule = self.policies.rule(upload.policy)
+        return rule is not None and rule.action is PolicyAction.HOLD
 
     def settle(self) -> None:
         """Let everything come to rest, and see that it stays there."""
