@@ -135,6 +135,7 @@ NEVER_STARTS: list[tuple[dict[str, Any], str]] = [
         'minInFlight of "a" needs a maxInFlight of at least 3',
     ),
     ({"fairShare": {"priorityClasses": {"high": 0}}}, "/fairShare/priorityClasses/high"),
+    ({"fairShare": {"priorityClasses": {"bulk": 1}}}, "fairShare.priorityClasses: normal is missing"),
     ({"fairShare": {"weights": {"mary": 101}}}, "/fairShare/weights/mary"),
     ({"steps": [{"name": "delay", "breakerAfter": 1}]}, "the step delay cannot have breakerAfter"),
     ({"steps": [{"name": "a", "breakerAfter": 0}]}, "/steps/0/breakerAfter"),
@@ -182,7 +183,7 @@ STARTS: list[dict[str, Any]] = [
         "fairShare": {
             "by": "Space",
             "weights": {"mary": 100},
-            "priorityClasses": {"bulk": 1},
+            "priorityClasses": {"bulk": 1, "normal": 2},
             "smallFirst": 1000,
         }
     },

@@ -20,6 +20,7 @@
 {{- if and .minInFlight (lt (int64 (.maxInFlight | default 0)) (int64 .minInFlight)) }}{{ fail (printf "steps: minInFlight of %q needs a maxInFlight of at least %d" .name (int64 .minInFlight)) }}{{ end -}}
 {{- if and .maxInFlight (lt (int64 .maxInFlight) (int64 $v.shards)) }}{{ fail (printf "steps: maxInFlight of %q is divided among %d shards, so it must be at least %d" .name (int64 $v.shards) (int64 $v.shards)) }}{{ end -}}
 {{- end -}}
+{{- if and $v.fairShare.priorityClasses (not (hasKey $v.fairShare.priorityClasses "normal")) }}{{ fail "fairShare.priorityClasses: normal is missing, the class of most uploads; add it" }}{{ end -}}
 {{- range $v.nats.endpoints }}{{ include "upp.checkPort" (list "nats.endpoints" .) }}{{ end -}}
 {{- range $v.storageCheck.from -}}
 {{- if regexMatch "^[a-z]+://[^/]*@" . }}{{ fail "storageCheck.from: a URL must not contain a login, which everybody who reads the Deployment would see; download URLs have none" }}{{ end -}}

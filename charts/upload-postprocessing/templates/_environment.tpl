@@ -17,7 +17,9 @@ UPLOADPP_STALL_AFTER: {{ printf "%ds" (int64 $v.stallAfterSeconds) }}
 UPLOADPP_STEP_SETTINGS: {{ toJson $own | quote }}
 UPLOADPP_FAIR_SHARE: {{ $v.fairShare.by }}
 UPLOADPP_SHARE_WEIGHTS: {{ toJson $v.fairShare.weights | quote }}
-UPLOADPP_PRIORITY_CLASSES: {{ toJson $v.fairShare.priorityClasses | quote }}
+{{- with $v.fairShare.priorityClasses }}
+UPLOADPP_PRIORITY_CLASSES: {{ toJson . | quote }}
+{{- end }}
 UPLOADPP_SMALL_FIRST: {{ int64 $v.fairShare.smallFirst | quote }}
 UPLOADPP_READY_AFTER: {{ printf "%ds" (int64 $v.release.readyAfterSeconds) }}
 UPLOADPP_UNANSWERED_AFTER: {{ printf "%ds" (int64 $v.release.unansweredAfterSeconds) }}
