@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from e2e.cluster.binaries import available, resolve
 from e2e.cluster.http import get
 from e2e.cluster.instance import Instance
+from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.cluster.service import Service
@@ -29,6 +30,7 @@ from tests.dashboardpage import page
 from tests.driver import start_working
 from tests.plugin.browser import browser
 from tests.stepbench import StepBench, StepProcess, until
+from uploadpp.api import API_VERSION
 
 EXPRESSIONS: list[str] = runpy.run_path(str(REPO / "scripts" / "dashboard.py"))["expressions"](REPO)
 NOTHING_WRONG = (
@@ -47,7 +49,14 @@ if runs.read_text().split().count(upload.id) == 1:
 return Continue()"""
 SETTINGS = {
     "POSTPROCESSING_RETRY_BACKOFF_DURATION": "1s",
+    "UPLOADPP_POLICIES": "enabled",
     "UPLOADPP_STEP_SETTINGS": json.dumps({"mine": {"maxInFlight": 3, "breakerAfter": 20}}),
+}
+POLICY = {
+    "apiVersion": API_VERSION,
+    "kind": "PostprocessingPolicy",
+    "metadata": {"name": "default"},
+    "spec": {"rules": [{"name": "all"}]},
 }
 PATIENCE = 60.0
 PICTURE_SECONDS = 200.0
@@ -91,15 +100,15 @@ class Installation:
 
 
 @pytest.fixture
+def options(cluster: LocalCluster, nats: NatsServer, namespace: str, kubectl: Kubectl) -> OperatorOptions:
+    kubectl("apply", "--filename=-", stdin=json.dumps(POLICY))
+    return OperatorOptions(cluster.kubeconfig, nats.address, namespace, ("policies", "mine"), SETTINGS)
+
+
+@pytest.fixture
 async def installation(
-    cluster: LocalCluster,
-    instance: Instance,
-    nats: NatsServer,
-    bench: StepBench,
-    namespace: str,
-    tmp_path: Path,
+    instance: Instance, options: OperatorOptions, nats: NatsServer, bench: StepBench, tmp_path: Path
 ) -> AsyncIterator[Installation]:
-    options = OperatorOptions(cluster.kubeconfig, nats.address, namespace, ("policies", "mine"), SETTINGS)
     operator = Operator(instance, options)
     policies = ["-m", "uploadpp", "step", "policies", "--rule=delete extension=exe"]
     steps = [bench.process(policies, process="policies"), bench.step(BODY)]
