@@ -32,6 +32,8 @@ from uploadpp.core.transitions import (
     start_step,
 )
 
+EXHAUSTED = frozenset({StepReason.RETRIES_EXHAUSTED, StepReason.TIMED_OUT})
+
 
 def published(upload: Upload, event: Published, now: Millis, config: Config) -> Decision:
     """Note the position of a known command, or catch up with one that is ahead of us."""
@@ -140,6 +142,7 @@ def _caught_up(upload: Upload, event: Published, now: Millis, config: Config) ->
     if mark.run < upload.run or not (at_end or mark.detail in names):
         return None
     index = len(names) if at_end else names.index(mark.detail)
+    upload = _with_retries_left(upload, mark, index)
     if mark.run == upload.run and not _is_ahead(upload, mark, index):
         return None
     caused = _cause(upload, mark, now, config, event.streak)
@@ -224,6 +227,23 @@ def _is_ahead(upload: Upload, mark: Mark, index: int) -> bool:
     if mark.kind is Kind.RESTART:
         return mark.number > upload.url_requests
     return mark.number > upload.steps[index].attempts
+
+
+def _with_retries_left(upload: Upload, mark: Mark, index: int) -> Upload:
+    """The upload in its step again, if `mark` proves that its retries were not used up there.
+
+    Whoever published it knew that the breaker of the step was open, and then a failure takes no retry
+    (docs/adr/0055). The uploads that told of it may have ended since, so a replay may not know.
+    """
+    if mark.run != upload.run or upload.log.start is not None or upload.decider != index:
+        return upload
+    step = upload.steps[index]
+    is_later = mark.number + (mark.kind is Kind.RETRY) > step.attempts and mark.kind is not Kind.RESTART
+    if upload.stage is not Stage.AWAITING_READY or step.reason not in EXHAUSTED or not is_later:
+        return upload
+    again = evolve(step, state=StepState.RUNNING, outcome="", reason=None, finished_at=None, message="")
+    before = evolve(upload, stage=Stage.RUNNING, cursor=index, outcome=None, finishes=upload.finishes - 1)
+    return before.with_step(index, again)
 
 
 def _left(upload: Upload, index: int, now: Millis) -> Upload:
