@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from uploadpp.core.commands import Kind
+from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.model import Upload
 from uploadpp.core.shares import Share, SharePolicy, longest_wait
 from uploadpp.core.slots import holds_slot
@@ -41,13 +41,14 @@ class ShareChecks:
 
     def look(self, record: Record) -> None:
         """Look at those who wait at the step that starts."""
-        if record.mark is None or record.mark.kind is not Kind.START:
+        mark = record.mark
+        if mark is None or mark.kind is not Kind.START:
             return
         for ownership in self._ownerships():
-            uploads = {each.id: each for each in ownership.uploads if each.current_step == record.mark.detail}
+            uploads = {each.id: each for each in ownership.uploads if each.current_step == mark.detail}
             started = uploads.get(record.upload)
-            if ownership.acting and started is not None and started.stage is Stage.RUNNING:
-                self._started(id(ownership), record.mark.detail, started, uploads)
+            if ownership.acting and started is not None and _is_attempt(started, mark):
+                self._started(id(ownership), mark.detail, started, uploads)
 
     def _started(self, owner: int, step: str, started: Upload, uploads: Mapping[str, Upload]) -> None:
         shares = {each: share_of_upload(upload, self._policy) for each, upload in uploads.items()}
@@ -70,6 +71,12 @@ class ShareChecks:
             if wait.others > most:
                 text = f"{upload.id} at {step}: {wait.others} others were granted a slot, not {most} at most"
                 self._checks.broken(Invariant.WAIT_BOUNDED, text)
+
+
+def _is_attempt(upload: Upload, mark: Mark) -> bool:
+    """Whether an owner knows of this start. One that was paused does not know of those of its successor."""
+    running = upload.stage is Stage.RUNNING
+    return running and (upload.run, upload.step.attempts) == (mark.run, mark.number)
 
 
 def _is_before(one: Upload, other: Upload) -> bool:
