@@ -48,6 +48,12 @@ def retries(kubectl: Kubectl) -> dict[str, int]:
     return {each["spec"]["upload"]["id"]: each["status"]["retryCount"] for each in found}
 
 
+def at_scanner(kubectl: Kubectl) -> list[dict[str, Any]]:
+    """The statuses of the uploads at the scanner; a resource has none at first."""
+    statuses = [each.get("status", {}) for each in kubectl.json("get", "upp")["items"]]
+    return [each for each in statuses if each.get("currentStep") == "virusscan"]
+
+
 @pytest.mark.parametrize("silent", [False, True], ids=["retry", "silence"])
 async def test_a_scanner_that_is_not_well_costs_no_upload_a_retry(
     cluster: LocalCluster,
@@ -70,11 +76,12 @@ async def test_a_scanner_that_is_not_well_costs_no_upload_a_retry(
         async def shown() -> bool:
             return samples(operator.metrics(), "uploadpp_step_breaker_open") == {'step="virusscan"': 1}
 
+        async def recorded() -> bool:
+            return len(at_scanner(kubectl)) == len(UPLOADS)
+
         await until(shown)
-        found = await asyncio.to_thread(kubectl.json, "get", "upp")
-        waiting = [each for each in found["items"] if each["status"].get("currentStep") == "virusscan"]
-        texts = [each["status"].get("message", "") for each in waiting]
-        assert len(waiting) == len(UPLOADS)
+        await until(recorded)
+        texts = [each.get("message", "") for each in at_scanner(kubectl)]
         assert sum("step virusscan is not well since" in text for text in texts) >= len(UPLOADS) - 1, texts
         before = len(await read_all(driver.js))
         scanner.word = "continue"
