@@ -14,6 +14,7 @@ from typing import NamedTuple, NewType
 from uploadpp.core.evolve import evolve
 from uploadpp.core.states import (
     IN_STEP,
+    OUT_OF_RETRIES,
     CancelPolicy,
     DesiredState,
     OnExhausted,
@@ -137,8 +138,7 @@ class StepPlan:
 
     def ends_with(self, reason: StepReason | None) -> bool:
         """Whether a failure of the step for this reason ends the upload; out of retries it may go on."""
-        out_of_retries = reason in {StepReason.RETRIES_EXHAUSTED, StepReason.TIMED_OUT}
-        return not (out_of_retries and self.on_exhausted is OnExhausted.CONTINUE)
+        return not (reason in OUT_OF_RETRIES and self.on_exhausted is OnExhausted.CONTINUE)
 
     def is_passed(self, step: "StepStatus") -> bool:
         """Whether the upload may continue after the step: answered or left out by a rule (invariant 2.9)."""

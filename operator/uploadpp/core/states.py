@@ -137,6 +137,10 @@ class StepReason(Word):
     """The storage was told the outcome, and no answer of the step is known."""
 
 
+OUT_OF_RETRIES = frozenset({StepReason.RETRIES_EXHAUSTED, StepReason.TIMED_OUT})
+"""Why a step has failed that had no retries left; `onExhausted` says what follows."""
+
+
 class Outcome(Word):
     """The four words of the wire; RETRY never ends an upload."""
 

@@ -12,11 +12,10 @@ from uploadpp.core.config import Config
 from uploadpp.core.model import Millis, StepStatus, Upload
 from uploadpp.core.sharding import Shard
 from uploadpp.core.slots import share_of
-from uploadpp.core.states import Stage, StepReason
+from uploadpp.core.states import OUT_OF_RETRIES, Stage
 from uploadpp.pipeline.share_owner import size_of
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 
-FAILED = frozenset({StepReason.RETRIES_EXHAUSTED, StepReason.TIMED_OUT})
 OpenBreakers = Callable[[], Iterable[str]]
 """The steps whose breakers are open."""
 
@@ -66,4 +65,6 @@ def _took(status: StepStatus) -> Millis:
 
 def _has_failed(upload: Upload, status: StepStatus) -> bool:
     """Whether the service has asked for a retry, or has not answered in time."""
-    return upload.stage is Stage.BACKING_OFF or upload.stalled_at is not None or status.reason in FAILED
+    return (
+        upload.stage is Stage.BACKING_OFF or upload.stalled_at is not None or status.reason in OUT_OF_RETRIES
+    )

@@ -8,7 +8,7 @@ import logging
 from typing import NamedTuple
 
 from uploadpp.core.config import Config
-from uploadpp.core.model import FileInfo, Origin, PolicyRef
+from uploadpp.core.model import MAX_MESSAGE, FileInfo, Origin, PolicyRef
 from uploadpp.core.policy import Choice, PolicyAction
 from uploadpp.core.text import clean
 from uploadpp.pipeline.ports import Json
@@ -21,7 +21,6 @@ from uploadpp.telemetry.policy_metrics import PolicyMetrics
 
 log = logging.getLogger(__name__)
 
-MAX_MESSAGE = 1024
 FAILED = "the operator failed to judge this upload by its policies; its log says why. Report it as a bug"
 
 

@@ -20,7 +20,16 @@ from uploadpp.core.rules.control import spec_changed
 from uploadpp.core.rules.order import foremost
 from uploadpp.core.rules.planning import by_plan, of_another_plan, withdrawn
 from uploadpp.core.rules.timers import fire, wake_at
-from uploadpp.core.states import DesiredState, Ignored, OnTooLarge, Outcome, Stage, StepReason, StepState
+from uploadpp.core.states import (
+    OUT_OF_RETRIES,
+    DesiredState,
+    Ignored,
+    OnTooLarge,
+    Outcome,
+    Stage,
+    StepReason,
+    StepState,
+)
 from uploadpp.core.transitions import (
     back_off,
     begin_run,
@@ -31,8 +40,6 @@ from uploadpp.core.transitions import (
     request_url,
     start_step,
 )
-
-EXHAUSTED = frozenset({StepReason.RETRIES_EXHAUSTED, StepReason.TIMED_OUT})
 
 
 def published(upload: Upload, event: Published, now: Millis, config: Config) -> Decision:
@@ -239,7 +246,7 @@ def _with_retries_left(upload: Upload, mark: Mark, index: int) -> Upload:
         return upload
     step = upload.steps[index]
     is_later = mark.number + (mark.kind is Kind.RETRY) > step.attempts and mark.kind is not Kind.RESTART
-    if upload.stage is not Stage.AWAITING_READY or step.reason not in EXHAUSTED or not is_later:
+    if upload.stage is not Stage.AWAITING_READY or step.reason not in OUT_OF_RETRIES or not is_later:
         return upload
     again = evolve(step, state=StepState.RUNNING, outcome="", reason=None, finished_at=None, message="")
     before = evolve(upload, stage=Stage.RUNNING, cursor=index, outcome=None, finishes=upload.finishes - 1)
