@@ -49,7 +49,7 @@ class Breakers:
         self._ended: dict[str, bool] = {}
         """Steps whose streak has ended, and whether the breaker had been open."""
         self._paused_at: dict[str, Millis] = {}
-        """Since when each step pauses by our clock: its last failure, unless that was set back."""
+        """When the pause of each step began: at its last failure, or when the clock was seen set back."""
         self._stale: list[TrackedUpload] = []
         self._acting = False
         self.doubtful = False
@@ -198,7 +198,7 @@ class Breakers:
         if breaker is None or breaker.streak is None or not breaker.is_open:
             return False
         now = self._clock()
-        # If the clock was set back, the pause begins again: it would take until the clock has caught up.
+        # If the clock was set back, the pause begins again; else it would last until the clock has caught up.
         begun = self._paused_at[step] = min(self._paused_at.get(step, breaker.streak.last), now)
         return under_way > 0 or now < begun + breaker.pause(self._shortest[step])
 

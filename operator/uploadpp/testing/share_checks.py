@@ -29,7 +29,7 @@ class _Wait:
 
 
 class ShareChecks:
-    """Counts the starts that each queued upload sees. A new owner begins anew with turns, and so do we."""
+    """Counts the starts that each queued upload sees; with a new owner turns begin anew, and so do counts."""
 
     def __init__(
         self, checks: Checks, policy: SharePolicy, ownerships: Callable[[], Iterable[Ownership]]
