@@ -63,7 +63,8 @@ def test_every_setting_of_the_operator_can_be_set() -> None:
     traces = {"tracing": PRODUCTION["tracing"]}
     storage = {"storageCheck": {"ca": {"existingSecret": "s"}, "from": ["https://ocis:9200/data/"]}}
     policies = {"policies": {"enabled": True}}
-    rendered = [environment(render(each)) for each in (tls, traces, storage, policies, *logins)]
+    classes = {"fairShare": {"priorityClasses": {"normal": 4, "high": 8}}}
+    rendered = [environment(render(each)) for each in (tls, traces, storage, policies, classes, *logins)]
     set_by_chart = set().union(*rendered)
     missing = {name for name in Settings.model_fields if not set_by_chart & set(variables_of(name))}
     assert missing == set(NO_VALUE)
