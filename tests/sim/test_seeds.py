@@ -48,6 +48,8 @@ def test_a_seed_repeats_itself() -> None:
         pytest.param(
             300_001_485, id="let go after a newer upload had come, and both were read in one replay"
         ),
+        pytest.param(600_000_623, id="an owner was killed while it released a file ahead of a held upload"),
+        pytest.param(600_000_672, id="the start that told which rule an upload has was lost with the tail"),
     ],
 )
 def test_what_a_seed_has_found_stays_mended(seed: int) -> None:

@@ -7,12 +7,12 @@ from uploadpp.testing.stream_recorder import Record, StreamRecorder
 
 
 def first_plan(journal: StreamRecorder, upload: str, mark: Mark) -> tuple[StepPlan, ...] | None:
-    """The plan that our first event for this arrival of an upload tells."""
+    """The plan of our first event for this arrival of an upload, of those that the stream still has."""
     plans = (
         record.planned.plan
         for record in journal.records
         if record.planned and record.mark and record.upload == upload
-        if record.mark.received_at == mark.received_at
+        if record.mark.received_at == mark.received_at and journal.is_kept(record)
     )
     return next(plans, None)
 

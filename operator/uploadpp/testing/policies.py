@@ -43,6 +43,11 @@ class Policies:
         for generation in self.generations:
             yield from filter(None, generation.values())
 
+    def rules_of(self, user: str) -> list[Choice]:
+        """Every rule there ever is for the uploads of a user."""
+        known = (generation.get(user, generation.get(USERS[0])) for generation in self.generations)
+        return [rule for rule in known if rule is not None]
+
     def rule(self, ref: PolicyRef) -> Choice | None:
         """The rule with this name; None where there never was one."""
         return next((rule for rule in self.rules() if rule.ref == ref), None)

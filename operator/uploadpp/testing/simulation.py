@@ -163,7 +163,9 @@ class Simulation:
         # Some ends are not in the stream: nobody has answered. Those in memory need not be stored yet.
         # What a policy holds is in no line until it begins, which a replay knows before it publishes.
         passed_by = (each.id for each in known.values() if each.stage.ended or self._is_held_first(each))
-        over = {*passed_by, *self.checks.stored_ends}
+        # When the owner was killed while it published, only its rules tell what it held.
+        unknown = (each for each in earlier if each not in known and self._may_be_held(each))
+        over = {*passed_by, *unknown, *self.checks.stored_ends}
         for each in earlier:
             if each not in over:
                 self.checks.broken(Invariant.RELEASED_IN_ORDER, f"{record.text()} ahead of {each}")
@@ -174,6 +176,13 @@ class Simulation:
             return False
         rule = self.policies.rule(upload.policy)
         return rule is not None and rule.action is PolicyAction.HOLD
+
+    def _may_be_held(self, upload_id: str) -> bool:
+        """Whether there ever is a rule that holds an upload."""
+        if self.policies is None:
+            return False
+        rules = self.policies.rules_of(self.world.sessions[upload_id].user)
+        return any(rule.action is PolicyAction.HOLD for rule in rules)
 
     def settle(self) -> None:
         """Let everything come to rest, and see that it stays there."""

@@ -88,6 +88,11 @@ class StreamRecorder:
         """What we published for an upload."""
         return [r.mark for r in self.records if r.mark and r.mark.kind is kind and r.upload == upload]
 
+    def is_kept(self, record: Record) -> bool:
+        """Whether a message is still in the stream. Nobody can be held to one that was lost unread."""
+        message = self._stream.get(record.sequence)
+        return message is not None and message.data is record.data
+
     def of_type(self, event: str) -> list[Record]:
         """What anybody published of one kind."""
         return [r for r in self.records if r.type == event]
