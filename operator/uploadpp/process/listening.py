@@ -52,9 +52,10 @@ def split_address(address: str) -> tuple[str, int]:
 
 def _port(text: str) -> int:
     if text.isascii() and text.isdecimal():
-        if int(text[:6]) > LAST_PORT:
+        number = int(text.lstrip("0")[:6] or "0")
+        if number > LAST_PORT:
             raise ValueError(f"has a port above {LAST_PORT}")
-        return int(text)
+        return number
     with contextlib.suppress(OSError, ValueError):
         return socket.getservbyname(text, "tcp")
     raise ValueError("has a port that is not a number; an address such as :9255 is needed")

@@ -19,6 +19,7 @@ from uploadpp.process.listening import explain, listen, split_address
         ("[127.0.0.1]:9255", ("127.0.0.1", 9255)),
         ("localhost:65535", ("localhost", 65535)),
         (":http", ("", 80)),
+        (":00000000080", ("", 80)),
     ],
 )
 def test_an_address_is_host_and_port(address: str, parts: tuple[str, int]) -> None:
@@ -43,6 +44,7 @@ def test_an_address_is_host_and_port(address: str, parts: tuple[str, int]) -> No
         ("http://localhost:9255", "is a URL"),
         ("localhost:9255/", "not a number"),
         (":65536", "above 65535"),
+        (":00000065536", "above 65535"),
         (":" + "9" * 5000, "above 65535"),
         (":-1", "not a number"),
         (":٩", "not a number"),
