@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help docs audit plugin dist pictures demo dev dev-down test e2e node node-down node-binaries test-unit burst coverage mutation check format gen sim bench binaries test-binaries lock venv clean
+.PHONY: help docs audit plugin dist pictures demo dev dev-down test e2e node node-down node-binaries test-unit burst coverage fuzz mutation check format gen sim bench binaries test-binaries lock venv clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -69,6 +69,9 @@ gen: venv ## generate the CRD and the reference docs
 sim: venv ## the operator in 100,000 simulated worlds (SIM_RUNS=n SIM_SEED=n SIM_JOBS=n)
 	@PYTHONPATH=operator $(PYTHON) -m uploadpp.testing.simulate \
 		--seed $(or $(SIM_SEED),0) --runs $(or $(SIM_RUNS),100000) --jobs $(or $(SIM_JOBS),2)
+
+fuzz: venv ## texts of others, changed at random where that reaches new code (FUZZ_SECONDS=n FUZZ_TARGETS=names)
+	@scripts/fuzz --seconds $(or $(FUZZ_SECONDS),60) $(FUZZ_TARGETS)
 
 mutation: venv ## faults put into the core one at a time: which does no test notice (MUTATION_JOBS=n MUTATION_ONLY=names)
 	@$(PYTHON) scripts/mutation.py --jobs $(or $(MUTATION_JOBS),2) \
