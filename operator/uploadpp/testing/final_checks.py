@@ -45,7 +45,7 @@ def check_end(
         checks.broken(Invariant.QUIET_AT_REST, f"acknowledged up to {floor} of {stream.last}")
     for session in world.sessions.values():
         # What only a stream knew that has forgotten it, nobody can know (invariant 2.6).
-        known = not stream.lost or session.id in checks.stored_aborts
+        known = not stream.lost or session.id in checks.known_aborts
         if session.destroyed and known and session.id not in checks.doings.again:
             checks.broken(Invariant.BYTES_KEPT, f"{session.id}: its bytes are gone")
     if stream.lost:

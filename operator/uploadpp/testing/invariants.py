@@ -110,6 +110,8 @@ class Checks:
         """Uploads of which the storage has said that it does not have them."""
         self.stored_aborts: set[str] = set()
         """Uploads of which a status has said that they are aborted."""
+        self.known_aborts: set[str] = set()
+        """Those whose abort was published once more after that."""
         self.stored_ends: set[str] = set()
         """Uploads of which a status has said that they are over."""
         self._removed: set[tuple[str, str]] = set()
@@ -135,6 +137,8 @@ class Checks:
             what = Invariant.NO_DOUBLE_START if mark.kind is Kind.START else Invariant.ONE_FINISH
             self.broken(what, f"{record.text()} is in the stream a second time")
         self._published.add(key)
+        if (mark.kind, mark.detail) == (Kind.FINISH, Outcome.ABORT) and record.upload in self.stored_aborts:
+            self.known_aborts.add(record.upload)
         if self._stream.lost:
             return
         if mark.kind is Kind.START:
