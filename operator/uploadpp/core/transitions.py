@@ -126,6 +126,8 @@ def _not_begun(upload: Upload, now: Millis, notice: Notice, *, policy_holds: boo
         finishes=0,
         url_requests=0,
         started_at=None,
+        completed_at=None,
+        expires_at=None,
         message=notice.message,
         policy_holds=policy_holds,
     )

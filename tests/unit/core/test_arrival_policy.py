@@ -99,6 +99,26 @@ def test_hold_begins_nothing_and_says_why_and_what_would_run() -> None:
     assert describe(upload) == f"not begun; {upload.message}"
 
 
+def test_what_was_cleaned_before_a_person_decided_is_held_again_when_it_is_announced_again() -> None:
+    story = arrived(replace(HOLD, message=""))
+    first = story.upload
+    story.cleaned()
+    assert story.upload.stage is Stage.CLEANED
+    story.tell(evolve(arrival(FRESH_URL), choice=None))
+    upload = story.upload
+    assert (story.published, upload.stage, upload.run, upload.message) == ([], Stage.HELD, 0, first.message)
+    assert (upload.policy_holds, upload.completed_at, upload.expires_at) == (True, None, None)
+    story.resumed()
+    assert story.published == ["start deep-scan 1"]
+
+
+def test_what_has_begun_by_a_rule_begins_again_when_it_was_cleaned() -> None:
+    story = arrived(RUN)
+    story.cleaned()
+    story.tell(evolve(arrival(FRESH_URL), choice=None))
+    assert story.published == ["start deep-scan 1", "start deep-scan 1"]
+
+
 def test_hold_without_a_reason_names_the_rule() -> None:
     message = arrived(replace(HOLD, message="")).upload.message
     assert message.startswith("rule videos of policy default holds the upload until a person decides; ")
