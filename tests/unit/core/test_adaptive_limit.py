@@ -1,5 +1,7 @@
 """The number of slots follows what the service can do."""
 
+import pytest
+
 from uploadpp.core.adaptive_limit import KEPT, LEAST, AdaptiveLimit
 from uploadpp.core.model import Millis
 
@@ -15,11 +17,11 @@ def answers(
         limit.answered(member, Millis(took))
 
 
-def risen(floor: int = 2, ceiling: int = 64, looks: int = 5) -> AdaptiveLimit[int]:
-    """A limit that has risen for a while."""
+def risen(floor: int = 2, ceiling: int = 64, looks: int = 5, usual: int = 100) -> AdaptiveLimit[int]:
+    """A limit that has risen for a while, to 13 by default."""
     limit: AdaptiveLimit[int] = AdaptiveLimit(floor, ceiling)
     for _ in range(looks):
-        answers(limit, 100)
+        answers(limit, usual)
     return limit
 
 
@@ -49,6 +51,62 @@ def test_it_falls_when_answers_take_longer_and_rises_slowly_after_that() -> None
     assert limit.limit == 9
     answers(limit, 100)
     assert limit.limit == 10
+
+
+@pytest.mark.parametrize(("took", "expected"), [(129, 13), (130, 12)])
+def test_it_falls_only_above_the_threshold(took: int, expected: int) -> None:
+    limit = risen(usual=99)
+    answers(limit, took)
+    assert limit.limit == expected
+
+
+@pytest.mark.parametrize(("took", "expected"), [(109, 13), (108, 19)])
+def test_it_rises_only_below_the_threshold(took: int, expected: int) -> None:
+    limit = risen(usual=99)
+    answers(limit, took)
+    assert limit.limit == expected
+
+
+@pytest.mark.parametrize(("took", "expected"), [(49, 28), (48, 18)])
+def test_answers_that_take_less_than_half_the_time_are_the_new_measure(took: int, expected: int) -> None:
+    limit = risen(usual=99)
+    answers(limit, took, size=SIZE)
+    assert limit.limit == 19
+    answers(limit, 65)
+    assert limit.limit == expected
+
+
+def test_after_a_fall_it_rises_by_an_eighth() -> None:
+    limit = risen(looks=7)
+    answers(limit, 139)
+    assert limit.limit == 26
+    answers(limit, 100)
+    assert limit.limit == 29
+
+
+@pytest.mark.parametrize(("at_step", "expected"), [(6, 13), (7, 11)])
+def test_answers_are_the_measure_while_half_the_slots_are_free(at_step: int, expected: int) -> None:
+    limit = risen(usual=99)
+    answers(limit, 150, at_step=at_step)
+    assert limit.limit == expected
+
+
+def test_at_first_it_rises_only_when_all_slots_were_used_too() -> None:
+    limit: AdaptiveLimit[int] = AdaptiveLimit(2, 64)
+    answers(limit, 100, at_step=1)
+    assert limit.limit == 2
+
+
+def test_it_forgets_how_fast_the_service_was_long_ago() -> None:
+    limit: AdaptiveLimit[int] = AdaptiveLimit(2, 64)
+    answers(limit, 100, at_step=1, count=10 * KEPT)
+    answers(limit, 900, count=2 * LEAST)
+    answers(limit, 900)
+    assert limit.limit > 2
+
+
+def test_who_was_never_there_can_leave() -> None:
+    AdaptiveLimit[int](2, 64).left(7)
 
 
 def test_one_slow_file_changes_nothing() -> None:

@@ -23,6 +23,7 @@ def waiting() -> UploadScenario:
 
 def test_the_release_waits_for_its_turn() -> None:
     story = waiting()
+    assert story.upload.cursor == len(story.upload.plan)
     assert describe(story.upload) == "waiting for upload up-0 of the same file, which arrived earlier, to end"
     story.tell(Foremost())
     assert (story.published[-1], story.upload.stage) == ("finish continue 1", Stage.AWAITING_READY)
