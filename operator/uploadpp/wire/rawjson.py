@@ -75,7 +75,7 @@ def raw_members(text: str) -> dict[str, tuple[str, Any]]:
     try:
         at = _expect(text, _skip(text, 0), "{")
         if text[at] == "}":
-            return members
+            return _ended(members, text, at)
         while True:
             name, at = _scan(text, at)
             if not isinstance(name, str):
@@ -89,12 +89,18 @@ def raw_members(text: str) -> dict[str, tuple[str, Any]]:
             if text[end] != "," or text[at] <= " ":
                 at = _skip(text, end)
                 if text[at] == "}":
-                    return members
+                    return _ended(members, text, at)
                 at = _expect(text, at, ",")
     except (StopIteration, IndexError) as error:
         raise ValueError("the JSON ends too early or has a wrong token") from error
     except RecursionError as error:
         raise ValueError("the JSON is nested too deeply") from error
+
+
+def _ended(members: dict[str, tuple[str, Any]], text: str, at: int) -> dict[str, tuple[str, Any]]:
+    if at + 1 < len(text) and _space.fullmatch(text, at + 1) is None:
+        raise ValueError("something follows the JSON object")
+    return members
 
 
 def _expect(text: str, at: int, token: str) -> int:

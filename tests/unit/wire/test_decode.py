@@ -316,6 +316,14 @@ def test_raw_members_are_the_text(members: dict[str, object], space: str) -> Non
         assert raw in text
 
 
+@pytest.mark.parametrize("behind", ["x", " {}", "}", "\n,"])
+@pytest.mark.parametrize("members", ["{}", '{"a":1}'])
+def test_what_follows_an_object_makes_it_malformed_as_in_go(members: str, behind: str) -> None:
+    assert raw_members(f"{members} \n") is not None
+    with pytest.raises(ValueError, match="follows"):
+        raw_members(members + behind)
+
+
 @pytest.mark.parametrize(
     ("result", "proof"),
     [
