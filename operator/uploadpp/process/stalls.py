@@ -35,6 +35,7 @@ class StallMetrics:
             "Longest time since the start that one callback blocked the event loop.",
             registry=registry,
         )
+        self.tasks = Gauge(f"{prefix}_tasks", "Tasks of the event loop.", registry=registry)
         self.stalls = Histogram(
             f"{prefix}_stall_seconds",
             "Time that one callback blocked the event loop, if 0.1 s or longer.",
@@ -69,7 +70,9 @@ class StallWatch:
         """Begin; called in the loop's thread."""
         self._loop_thread = threading.get_ident()
         self._beat_at = self._clock()
-        self._timer = asyncio.get_running_loop().call_later(BEAT_SECONDS, self._beat)
+        loop = asyncio.get_running_loop()
+        self._metrics.tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
+        self._timer = loop.call_later(BEAT_SECONDS, self._beat)
         self._thread.start()
 
     def stop(self) -> None:

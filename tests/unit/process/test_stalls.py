@@ -46,6 +46,18 @@ def stand_still(told: threading.Event, secret: str) -> None:
     assert told.wait(60), "nobody has noticed"
 
 
+async def test_the_tasks_of_the_loop_are_counted() -> None:
+    registry = CollectorRegistry()
+    watch = StallWatch(StallMetrics(registry))
+    watch.start()
+    before = registry.get_sample_value("uploadpp_loop_tasks")
+    task = asyncio.create_task(asyncio.sleep(60))
+    assert before is not None
+    assert registry.get_sample_value("uploadpp_loop_tasks") == before + 1
+    task.cancel()
+    watch.stop()
+
+
 def test_stacks_are_logged_once_for_a_stall_and_not_often(caplog: pytest.LogCaptureFixture) -> None:
     now = [1000.0]
     watch = StallWatch(StallMetrics(CollectorRegistry()), clock=lambda: now[0])
