@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help docs audit plugin dist pictures demo dev dev-down test e2e node node-down node-binaries test-unit burst coverage fuzz mutation check format gen sim bench binaries test-binaries lock venv clean
+.PHONY: help docs audit plugin dist pictures demo dev dev-down test e2e node node-down node-binaries test-unit burst coverage fuzz mutation check format gen sim bench soak binaries test-binaries lock venv clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -79,6 +79,9 @@ mutation: venv ## faults put into the core one at a time: which does no test not
 
 bench: binaries ## how fast it is, with raw limits measured in the same run
 	@$(PYTHON) -m bench
+
+soak: binaries ## 100,000 uploads while everything fails at random; flatness is checked (SOAK_UPLOADS=n SOAK_RATE=n SOAK_SEED=n)
+	@$(PYTHON) -m bench.soak --uploads $(or $(SOAK_UPLOADS),100000) --rate $(or $(SOAK_RATE),60) --seed $(or $(SOAK_SEED),1)
 
 binaries: venv # find or build etcd, kube-apiserver, kubectl
 	@$(PYTHON) -m e2e.cluster.binaries

@@ -14,6 +14,7 @@ _TYPE = re.compile(rb'"eventtype":"events\.(\w+)"')
 _PAYLOAD = re.compile(rb'"Payload":"([^"]*)"')
 _ID = re.compile(rb'"UploadID":"([^"]*)"')
 _STEP = re.compile(rb'"StepToStart":"([^"]*)"')
+_OUTCOME = re.compile(rb'"Outcome":"([^"]*)"')
 _USER = {
     "id": {
         "idp": "https://idp.example.test",
@@ -39,6 +40,13 @@ def upload_of(message: bytes) -> tuple[str, str]:
     payload = b64decode(found[1]) if found else b""
     upload, step = _ID.search(payload), _STEP.search(payload)
     return (upload[1].decode() if upload else "", step[1].decode() if step else "")
+
+
+def outcome_of(message: bytes) -> str:
+    """The outcome of a PostprocessingFinished."""
+    found = _PAYLOAD.search(message)
+    outcome = _OUTCOME.search(b64decode(found[1]) if found else b"")
+    return outcome[1].decode() if outcome else ""
 
 
 def bytes_received(upload_id: str) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 Bytes = Callable[[bytes, int], bytes]
 """Changes some bytes, as the fuzzer likes; the second one is the most bytes of the result."""
 PAYLOAD = "Payload"
-DEEPEST = 60
+DEEPEST, FEW = 60, 4
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2, 31, 63, 64, 256, 2**31, 2**32, 2**53, 2**63 - 1, 2**63, 2**64 - 1, 2**64,
     0.5, -0.0, 1e308, 1e-320, 10**30, "", "a", "0", "-1", "x" * 70, "x" * 300, "\0", "\n",
@@ -22,7 +22,7 @@ VALUES: tuple[Any, ...] = (
 )  # fmt: skip
 _seen: list[tuple[str, Any]] = [("", None)]
 """Members of documents of late: what has one meaning here may have another one there."""
-MOST_SEEN = 500
+MOST_SEEN, LONGEST_SEEN = 500, 400
 
 
 def mutate(data: bytes, most: int, seed: int, change: Bytes) -> bytes:
@@ -97,11 +97,16 @@ def _value(here: Any, choose: random.Random, change: Bytes) -> Any:  # noqa: ANN
         return change(here.encode("utf-8", "replace"), len(here) * 2 + 16).decode("utf-8", "replace")
     if isinstance(here, int | float):
         return here + choose.choice((-1, 1, here, -2 * here, 1000))
-    return here * choose.choice((2, 3, 40)) if isinstance(here, list) else choose.choice(VALUES)
+    if isinstance(here, list) and len(here) < FEW:
+        return here * choose.choice((2, 3, 40))
+    return choose.choice(VALUES)
 
 
 def _remember(name: str, value: object, choose: random.Random) -> None:
-    member = (name, json.loads(json.dumps(value)))
+    text = json.dumps(value)
+    if len(text) > LONGEST_SEEN:
+        return
+    member = (name, json.loads(text))
     if len(_seen) < MOST_SEEN:
         _seen.append(member)
     else:
