@@ -157,9 +157,18 @@ class SoakLoad:
         }
 
 
+async def _ignore(error: Exception) -> None:
+    """Lost connections are what this is about."""
+    del error
+
+
 async def _main(options: argparse.Namespace) -> None:
     client = await nats.connect(
-        options.nats, pending_size=64 << 20, max_reconnect_attempts=-1, reconnect_time_wait=AGAIN_SECONDS
+        options.nats,
+        pending_size=64 << 20,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=AGAIN_SECONDS,
+        error_cb=_ignore,
     )
     result = await SoakLoad(client, options).run()
     await client.close()
