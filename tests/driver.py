@@ -36,7 +36,7 @@ def bytes_received(upload_id: str, *, initiator: str = "web-1", **members: objec
 class Driver:
     """Storage and steps. `outcome` says how an attempt of a step ends; `copies` is how often all is said."""
 
-    url: str
+    url: str | list[str]
     outcome: Callable[[str, str, int], str] = lambda _upload, _step, _attempt: "continue"
     copies: int = 1
     pause: float = 0.0

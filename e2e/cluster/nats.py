@@ -19,7 +19,7 @@ class NatsServer(Service):
     `config` is the text of a configuration file, read at every start.
     """
 
-    port_names: ClassVar = ("client", "monitor")
+    port_names: ClassVar[tuple[str, ...]] = ("client", "monitor")
 
     def __init__(
         self,

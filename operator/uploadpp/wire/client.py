@@ -21,6 +21,7 @@ from nats.js.api import Header
 from uploadpp.wire.credentials import CredsFile, NkeyFile
 from uploadpp.wire.jetstream import SafeJetStream
 from uploadpp.wire.listing import ListMemory
+from uploadpp.wire.silence import LEAVE_SECONDS, SHOWN_SECONDS, Silence
 from uploadpp.wire.stream_message import MESSAGE_ID
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,9 @@ class SafeClient(Client):
         self.nkey = nkey
         self.logins = logins or {}
         self.lists = ListMemory()
+        self.silence = Silence()
+        self._leaving: Any = None
+        """The server that we leave for another one."""
         self._words = ""
         self._refused: dict[str, float] = {}
         self._next_try = 0.0
@@ -77,7 +81,9 @@ class SafeClient(Client):
         """Why NATS cannot be used; empty if it can."""
         if not self.is_connected:
             return f"NATS is not connected: {self._words}" if self._words else "NATS is not connected"
-        return "; ".join(self.refused)
+        seconds = self.silence.seconds if self._in_cluster else 0.0
+        silent = f"JetStream has not answered through {self._shown()} for {seconds:.0f} s"
+        return "; ".join(self.refused) or (silent if seconds > SHOWN_SECONDS else "")
 
     @property
     def refused(self) -> list[str]:
@@ -89,6 +95,24 @@ class SafeClient(Client):
     def silent_seconds(self) -> float:
         """Seconds without a connection."""
         return time.monotonic() - self.disconnected_at if self.disconnected_at is not None else 0.0
+
+    @property
+    def _in_cluster(self) -> bool:
+        return bool(self._server_info.get("cluster"))
+
+    def not_answered(self) -> None:
+        """JetStream has not answered a request. A server that is cut off from its cluster is left."""
+        self.silence.unanswered()
+        if self.silence.seconds < LEAVE_SECONDS or not self._in_cluster or self.refused:
+            return
+        self.silence.answered()  # counts anew for the next one
+        self._leaving = self._current_server
+        log.warning(
+            "JetStream does not answer through %s, which may be cut off from its cluster; connecting to "
+            "another server",
+            self._shown(),
+        )
+        self._connect_again()
 
     def lost(self) -> None:
         """The connection is gone."""
@@ -132,6 +156,15 @@ class SafeClient(Client):
             raise NatsError(f"the server's greeting cannot be used: {type(error).__name__}") from error
         self._words, self.disconnected_at = "", None
         self._refused.clear()
+        self.silence.answered()
+
+    async def _select_next_server(self) -> None:
+        """Connect to a server. One that we have just left is the last to be tried."""
+        left, self._leaving = self._leaving, None
+        if left in self._server_pool:
+            self._server_pool.remove(left)
+            self._server_pool.append(left)
+        await super()._select_next_server()
 
     def _connect_command(self) -> bytes:
         """What we tell about ourselves; the first secret bytes of a connection."""
@@ -234,8 +267,11 @@ class SafeClient(Client):
 
     def _renew(self) -> None:
         if self.is_connected and any("ubscription" in words for words in self._refused):
-            task = asyncio.ensure_future(self.force_reconnect())
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._connect_again()
+
+    def _connect_again(self) -> None:
+        task = asyncio.ensure_future(self.force_reconnect())
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _shown(self) -> str:
         server = self._current_server

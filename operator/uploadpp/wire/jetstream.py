@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
@@ -18,6 +18,8 @@ from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, ConsumerInfo, RawStreamMsg, StreamConfig, StreamInfo, StreamState
 from nats.js.errors import APIError, ServiceUnavailableError
 from nats.js.manager import JetStreamManager
+
+from uploadpp.wire.silence import UNAVAILABLE_CODE, Silence
 
 _TIMES = frozenset({"created", "last_active", "leader_since", "opt_start_time", "pause_until", "time", "ts"})
 _FRACTION = re.compile(r"\.([0-9]{1,6})[0-9]*+")
@@ -34,8 +36,14 @@ _KINDS: dict[str, type] = (
     | dict.fromkeys(("ack_floor", "delivered", "message", "state"), dict)
 )
 """Fields that we go by. Anybody who may subscribe to `$JS.API.>` may answer instead of the server."""
-_LISTS: dict[str, tuple[type, ...]] = {"backoff": (int,), "filter_subjects": (str,), "consumers": (dict, str)}
+_LISTS: dict[str, tuple[type, ...]] = {
+    "backoff": (int,),
+    "filter_subjects": (str,),
+    "consumers": (dict, str),
+    "missing": (str,),
+}
 MOST_NESTED = 32
+T = TypeVar("T")
 _LATE = "5000"
 """A time that no date can hold in UTC is one of the two, and they are far apart."""
 
@@ -55,6 +63,16 @@ class Lists(Protocol):
 
     def fine(self) -> None:
         """The list has come."""
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Is told which requests JetStream has answered (`wire.client.SafeClient`)."""
+
+    silence: Silence
+
+    def not_answered(self) -> None:
+        """One had no answer."""
 
 
 class SafeJetStream(JetStreamContext):
@@ -82,19 +100,35 @@ class SafeJetStream(JetStreamContext):
             try:
                 message = await self._nc.request(req_subject, req, timeout=timeout)
             except NoRespondersError as error:
+                self._note(answered=False)
                 raise ServiceUnavailableError from error
+            except TimeoutError:
+                self._note(answered=False)
+                raise
             self.largest = max(self.largest, len(message.data))
             answer: Any = json.loads(message.data)
             if not isinstance(answer, dict):
                 raise TypeError
-            if "error" in answer:
-                raise APIError.from_error(answer["error"])
+            refusal = answer.get("error")
+            is_cut_off = isinstance(refusal, dict) and refusal.get("err_code") == UNAVAILABLE_CODE
+            self._note(answered=not is_cut_off and not _lacks_leader(answer))
+            if refusal is not None:
+                raise APIError.from_error(refusal)
             return readable(answer)
+
+    def _note(self, *, answered: bool) -> None:
+        """Tell the client whether JetStream has answered."""
+        if not isinstance(self._nc, Listener):
+            return
+        if answered:
+            self._nc.silence.answered()
+        else:
+            self._nc.not_answered()
 
     async def stream_info(self, name: str, subjects_filter: str | None = None) -> StreamInfo:
         """The settings and the state of a stream."""
         with reading(name):
-            return _whole_stream(await super().stream_info(name, subjects_filter))
+            return _whole_stream(_led(await super().stream_info(name, subjects_filter)))
 
     async def add_stream(self, config: StreamConfig | None = None, **params: Any) -> StreamInfo:  # noqa: ANN401 -- the library's
         """Make a stream."""
@@ -104,12 +138,19 @@ class SafeJetStream(JetStreamContext):
     async def consumer_info(self, stream: str, consumer: str, timeout: float | None = None) -> ConsumerInfo:  # noqa: ASYNC109 -- the library's
         """The settings and the state of a consumer."""
         with reading(consumer):
-            return _whole(await super().consumer_info(stream, consumer, timeout))
+            return _whole(_led(await super().consumer_info(stream, consumer, timeout)))
 
     async def consumers_info(self, stream: str, offset: int | None = None) -> list[ConsumerInfo]:
-        """A page of the consumers of a stream."""
+        """A page of the consumers of a stream, as far as their leaders answer."""
+        return (await self.consumer_page(stream, offset or 0))[0]
+
+    async def consumer_page(self, stream: str, offset: int) -> tuple[list[ConsumerInfo], list[str]]:
+        """A page of the consumers of a stream, and the names of those in it whose leaders do not answer."""
+        request = json.dumps({"offset": offset}).encode()
         with reading(stream):
-            return [_whole(each) for each in await super().consumers_info(stream, offset)]
+            answer = await self._api_request(f"{self._prefix}.CONSUMER.LIST.{stream}", request, self._timeout)
+            found = [_whole(ConsumerInfo.from_response(each)) for each in answer["consumers"] or ()]
+            return found, [*(answer.get("missing") or ()), *(answer.get("offline") or ())]
 
     async def consumer_names(self, stream: str, offset: int) -> list[str]:
         """A page of the names of the consumers of a stream."""
@@ -137,6 +178,26 @@ class SafeJetStream(JetStreamContext):
         """A message of a stream."""
         with reading("a message"):
             return await super().get_msg(*given, **params)
+
+
+class NoLeaderError(NatsError):
+    """A stream or consumer has no leader. Then any of its servers answers, also one that lags behind."""
+
+    def __str__(self) -> str:
+        return "nats: a stream or consumer has no leader: most of its servers are down, or elect one"
+
+
+def _lacks_leader(answer: dict[str, Any]) -> bool:
+    cluster = answer.get("cluster")
+    return isinstance(cluster, dict) and not cluster.get("leader")
+
+
+def _led(info: T) -> T:
+    """Something about a stream or a consumer, as its leader knows it."""
+    cluster = getattr(info, "cluster", None)
+    if cluster is not None and not cluster.leader:
+        raise NoLeaderError
+    return info
 
 
 def _whole(info: Any) -> ConsumerInfo:  # noqa: ANN401 -- the library believes what it is told

@@ -17,6 +17,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerInfo
 
+from uploadpp.wire.consumers import parse_name
 from uploadpp.wire.jetstream import SafeJetStream
 from uploadpp.wire.listeners import OTHERS, OURS, SERVICES
 from uploadpp.wire.workers import for_each
@@ -32,6 +33,7 @@ MOST_UNKNOWN = 64
 """Maximum number of consumers of unknown services that are asked for. Each may be that of a step."""
 ATTEMPTS = 3
 MOST_TEXT, MOST_ITEMS = 4096, 64
+_LEGACY = "postprocessing"
 _KNOWN = OTHERS | {*SERVICES.values()}
 T = TypeVar("T")
 
@@ -79,12 +81,26 @@ class _EndlessListError(NatsError):
         return "nats: the list of consumers does not end; is it the server that responds?"
 
 
+class LeaderlessError(NatsError):
+    """JetStream cannot tell where a consumer stands. Without it, another owner would seem to be the first."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(names)
+        self._names = ", ".join(names)
+
+    def __str__(self) -> str:
+        return (
+            f"nats: no leader answers for the consumers {self._names}; is a server of the cluster down, or "
+            "is a new leader being elected?"
+        )
+
+
 async def consumers_of(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
     """All consumers of a stream, including strangers'; of a very large list only those that may matter.
 
     Raises:
-        NatsError, TimeoutError: JetStream does not answer, or the pages have no end, as when somebody else
-            than the server answers.
+        NatsError, TimeoutError: JetStream does not answer, or not about one that says where to begin; or the
+            pages have no end, as when somebody else than the server answers.
     """
     for _ in range(ATTEMPTS - 1):
         with suppress(_EndlessListError):
@@ -144,8 +160,27 @@ async def _listed(js: JetStreamContext, stream: str) -> list[ConsumerInfo]:
             raise _LargeListError
         found.extend(map(shortened, page))
 
-    await _read_pages(lambda offset: js.consumers_info(stream, offset=offset), attrgetter("name"), take)
+    left_out: set[str] = set()
+
+    async def page_at(offset: int) -> list[ConsumerInfo]:
+        if not isinstance(js, SafeJetStream):
+            return await js.consumers_info(stream, offset=offset)
+        while True:
+            page, silent = await js.consumer_page(stream, offset + len(left_out))
+            if needed := [name for name in silent if _says_where_to_begin(name)]:
+                raise LeaderlessError(needed)
+            if page or left_out.issuperset(silent):
+                left_out.update(silent)
+                return page
+            left_out.update(silent)
+
+    await _read_pages(page_at, attrgetter("name"), take)
     return found
+
+
+def _says_where_to_begin(name: str) -> bool:
+    """Whether a consumer is one of an owner of a shard, or of the legacy service."""
+    return parse_name(name) is not None or name.removesuffix("-pull") == _LEGACY
 
 
 async def _by_name(js: SafeJetStream, stream: str) -> list[ConsumerInfo]:

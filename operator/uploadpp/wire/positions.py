@@ -60,3 +60,18 @@ async def last_before(js: JetStreamContext, stream: str, moment: datetime, state
         else:
             low = max(found.seq or middle, middle) + 1
     return low - 1
+
+
+async def still_holds(js: JetStreamContext, stream: str, sequence: int, stored_at: int) -> bool:
+    """Whether a message that was read is in its place, or may have been removed by an age limit.
+
+    Raises:
+        NatsError, TimeoutError: that cannot be told.
+    """
+    try:
+        if (await js.stream_info(stream)).state.last_seq < sequence:
+            return False
+        stored = (await js.get_msg(stream, seq=sequence)).time
+    except NotFoundError:
+        return True  # removed by an age limit, or the stream is new: its consumer is then gone as well
+    return stored is None or abs(stored.timestamp() * 1000 - stored_at) <= 1

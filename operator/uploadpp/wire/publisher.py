@@ -34,8 +34,8 @@ MAX_WORDS = 256
 TOO_LARGE = 10054
 """The stream takes no message of this size (`max_msg_size`), now or later."""
 NOBODY = (
-    f"no stream stores messages on the subject {STREAM} (503); a stream of that name that is a mirror or has "
-    "other subjects does not"
+    f"no stream stores messages on the subject {STREAM} (503): its servers elect a leader, or the stream is "
+    "a mirror or has other subjects"
 )
 HEADER_BYTES = 80
 """For `Nats-Msg-Id`. The server counts it, the client does not. A client over the limit is disconnected."""

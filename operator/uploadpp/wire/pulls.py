@@ -28,6 +28,8 @@ _EXPIRES = re.compile(
     r"MaxRequestExpires of (?:([0-9]{1,6})h)?(?:([0-9]{1,6})m(?!s))?"
     r"(?:([0-9]{1,6}(?:\.[0-9]{1,9})?)s)?(?:([0-9]{1,6}(?:\.[0-9]{1,9})?)ms)?"
 )
+NOBODY = "503"
+"""Nobody answers pulls: the consumer is gone, or a new leader of it is being elected."""
 _FINAL = ("consumer deleted", "push based")
 
 
@@ -100,7 +102,7 @@ def count(text: str) -> int:
 def judge(terms: Terms, status: str, description: str) -> tuple[Answer, Terms]:
     """What a status other than a heartbeat or a timeout means, and what to ask for from now on."""
     if status != "409":
-        return Answer.OVER, terms
+        return Answer.AGAIN if status == NOBODY else Answer.OVER, terms
     if (match := _BATCH.search(description)) is not None:
         less = max(int(match[1]), 1)
         return (Answer.ADAPTED, replace(terms, batch=less)) if less < terms.batch else (Answer.AGAIN, terms)
@@ -117,8 +119,11 @@ def judge(terms: Terms, status: str, description: str) -> tuple[Answer, Terms]:
 
 def words(status: str, description: str) -> str:
     """A status as a person may read it."""
-    if status == "503":
-        return "no response to a pull request (503): JetStream is not available, or the consumer is gone"
+    if status == NOBODY:
+        return (
+            "no response to a pull request (503): JetStream is not available, the consumer is gone, or a new "
+            "leader of it is being elected"
+        )
     if "Consumer Deleted" in description:
         return f"the consumer is gone ({status} {description})"
     return f"NATS rejected a pull request: {status} {description}"

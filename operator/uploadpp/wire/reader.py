@@ -21,8 +21,8 @@ from uploadpp.core.model import Millis
 from uploadpp.core.text import clean
 from uploadpp.wire.consumer_edits import hinders_owner, looks_cut_off, paused
 from uploadpp.wire.creation import unusable
-from uploadpp.wire.positions import acknowledged
-from uploadpp.wire.pulls import HEARTBEAT_SECONDS, Answer, Terms, count, judge, left_of, words
+from uploadpp.wire.positions import acknowledged, still_holds
+from uploadpp.wire.pulls import HEARTBEAT_SECONDS, NOBODY, Answer, Terms, count, judge, left_of, words
 from uploadpp.wire.reader_callbacks import NO_CALLBACKS, ReaderCallbacks
 from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, ConsumerPosition
 from uploadpp.wire.stream_message import StreamMessage, parse, reply_at
@@ -166,12 +166,7 @@ class LogReader:
                 if not self._client.is_connected:
                     self._heard = loop.time()  # silence counts from when it is back
                 elif self._client.stats["reconnects"] != self._reconnects:
-                    # Waiting pulls die with a connection, however short it was unavailable.
-                    self._reconnects = self._client.stats["reconnects"]
-                    self._credit, self._heard = 0, loop.time()
-                    await self._verify_tail()
-                    await self._acknowledge()  # the last may have got lost
-                    await self._pull()
+                    await self._reconnected(self._client.stats["reconnects"])
                 elif self.silent_for > SILENCE_SECONDS:
                     self._fail("no heartbeat from the consumer")
                 elif self._idle:
@@ -184,8 +179,23 @@ class LogReader:
             if not self._client.is_closed:
                 await confirmations.unsubscribe()
 
+    async def _reconnected(self, reconnects: int) -> None:
+        """Go on with another connection. Waiting pulls die with one, however short it was unavailable."""
+        self._credit = 0
+        try:
+            await self._verify_tail()
+        except (NatsError, TimeoutError) as error:  # as while the stream has no leader: asked again
+            self._refusal = f"cannot get stream info: {error}"
+            return
+        self._reconnects, self._refusal, self._heard = reconnects, "", self._loop.time()
+        await self._acknowledge()  # the last may have got lost
+        await self._pull()
+
     async def _count_again(self) -> None:
-        """The server is silent although it had messages for us: a limit or a purge may have removed them."""
+        """The server is silent although it had messages for us: a limit or a purge may have removed them.
+
+        Or nobody has answered a pull: the consumer may be gone, or its leader.
+        """
         self._idle = False
         try:
             info = await self._client.jetstream().consumer_info(STREAM, self._consumer)
@@ -205,24 +215,12 @@ class LogReader:
 
         Raises:
             TailLostError: it is gone or another one.
+            NatsError, TimeoutError: that cannot be told.
         """
         # Now: what had come before the connection was lost is being handled while we ask.
         sequence, stored_at = self._sequence, self._last_stored_at
-        if not stored_at:
-            return
-        lost_after = datetime.fromtimestamp(stored_at / 1000 + 0.001, UTC)
-        js = self._client.jetstream()
-        try:
-            state = (await js.stream_info(STREAM)).state
-            if state.last_seq < sequence:
-                raise TailLostError(lost_after)
-            stored = (await js.get_msg(STREAM, seq=sequence)).time
-        except NotFoundError:
-            return  # removed by an age limit, or the stream is new: its consumer is then gone as well
-        except (NatsError, TimeoutError) as error:
-            raise LogLostError(f"cannot get stream info: {error}") from error
-        if stored is not None and abs(stored.timestamp() * 1000 - stored_at) > 1:
-            raise TailLostError(lost_after)
+        if stored_at and not await still_holds(self._client.jetstream(), STREAM, sequence, stored_at):
+            raise TailLostError(datetime.fromtimestamp(stored_at / 1000 + 0.001, UTC))
 
     async def acknowledge(self, sequence: int, delivered: int) -> None:
         """Acknowledge a message and all before it.
@@ -302,10 +300,10 @@ class LogReader:
     async def _on_message(self, message: Msg) -> None:
         if self._lost.done():
             return
-        self._heard = self._loop.time()
         if not message.reply.startswith("$JS.ACK."):
             await self._on_status(message)
             return
+        self._heard = self._loop.time()
         # What is handed over has the stream's subject, or a client has sent it. And a push consumer that
         # somebody makes may deliver to any inbox: what lies between would count as removed.
         if message.subject == self._inbox or self._from_ours not in message.reply:
@@ -358,6 +356,8 @@ class LogReader:
     async def _on_status(self, message: Msg) -> None:
         headers = message.headers or {}
         status = headers.get("Status", "")
+        if status != NOBODY:
+            self._heard = self._loop.time()
         if status == "100":
             self._refusal = ""
             # What was on its way when a connection died is not sent again before the ack wait is over.
@@ -376,6 +376,7 @@ class LogReader:
         self._credit = 0  # a leader change, a shutdown or a limit: what was asked for is not there any more
         if answer is Answer.AGAIN:  # at the next check
             self._refusal = words(status, description)
+            self._idle = self._idle or status == NOBODY
         elif terms != self._terms:
             log.warning("requesting less from NATS at a time: %s", description)
             self._agree(terms)

@@ -38,7 +38,7 @@ from uploadpp.wire.pulls import (
         ("409", "Consumer is push based", Answer.OVER, Terms()),
         ("400", "Bad Request - heartbeat value too large", Answer.OVER, Terms()),
         ("404", "No Messages", Answer.OVER, Terms()),
-        ("503", "", Answer.OVER, Terms()),
+        ("503", "", Answer.AGAIN, Terms()),
     ],
 )
 def test_statuses(status: str, description: str, answer: Answer, terms: Terms) -> None:
