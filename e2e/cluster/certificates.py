@@ -12,17 +12,23 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LIFETIME = dt.timedelta(days=30)
+CLIENT = "uploadpp"
+"""The name in client.crt."""
 _NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 
 
 def write_certificates(folder: Path, addresses: Sequence[str] = ("127.0.0.1",)) -> None:
-    """Write ca.crt, server.crt, server.key and service-account.key, unless they are there."""
+    """Write ca.crt, server.crt and client.crt, their keys and service-account.key, unless they are there."""
     if (folder / "service-account.key").exists():
         return
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca = _sign(_name("uploadpp local CA"), ca_key, _name("uploadpp local CA"), ca_key.public_key())
     server_key = ec.generate_private_key(ec.SECP256R1())
     server = _sign(ca.subject, ca_key, _name("kube-apiserver"), server_key.public_key(), addresses)
+    client_key = ec.generate_private_key(ec.SECP256R1())
+    client = _sign(ca.subject, ca_key, _name(CLIENT), client_key.public_key(), addresses, server=False)
+    (folder / "client.crt").write_bytes(client.public_bytes(Encoding.PEM))
+    _write_key(folder / "client.key", client_key)
     (folder / "ca.crt").write_bytes(ca.public_bytes(Encoding.PEM))
     (folder / "server.crt").write_bytes(server.public_bytes(Encoding.PEM))
     _write_key(folder / "server.key", server_key)
@@ -39,6 +45,8 @@ def _sign(
     subject: x509.Name,
     key: ec.EllipticCurvePublicKey,
     addresses: Sequence[str] = (),
+    *,
+    server: bool = True,
 ) -> x509.Certificate:
     """A certificate that strict verifiers accept too: with key identifiers. Only a CA has no addresses."""
     ca = not addresses
@@ -59,11 +67,12 @@ def _sign(
         .add_extension(_key_usage(ca=ca), critical=True)
     )
     if not ca:
+        usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+    if not ca and server:
         names = [x509.IPAddress(ipaddress.ip_address(each)) for each in addresses]
         san = x509.SubjectAlternativeName([*map(x509.DNSName, _NAMES), *names])
         builder = builder.add_extension(san, critical=False)
-        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
-        builder = builder.add_extension(usage, critical=False)
     return builder.sign(issuer_key, hashes.SHA256())
 
 

@@ -102,6 +102,8 @@ class SafeClient(Client):
 
     def not_answered(self) -> None:
         """JetStream has not answered a request. A server that is cut off from its cluster is left."""
+        if not self.is_connected:
+            return
         self.silence.unanswered()
         if self.silence.seconds < LEAVE_SECONDS or not self._in_cluster or self.refused:
             return
@@ -157,6 +159,16 @@ class SafeClient(Client):
         self._words, self.disconnected_at = "", None
         self._refused.clear()
         self.silence.answered()
+
+    async def _attempt_reconnect(self) -> None:
+        """Connect again. The library closes the old connection in order, and waits until all is sent.
+
+        A server that hangs, or that cannot be reached any more, takes nothing: it would wait forever.
+        """
+        transport = self._transport
+        if isinstance(transport, TcpTransport) and transport._io_writer is not None:  # noqa: SLF001
+            transport._io_writer.transport.abort()  # noqa: SLF001
+        await super()._attempt_reconnect()
 
     async def _select_next_server(self) -> None:
         """Connect to a server. One that we have just left is the last to be tried."""
