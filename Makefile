@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help docs audit plugin dist pictures demo dev dev-down test e2e node node-down node-binaries test-unit burst coverage fuzz mutation check format gen sim bench soak binaries test-binaries lock venv clean
+.PHONY: help docs audit plugin dist pictures demo dev dev-down test e2e e2e-kind node node-down node-binaries kind-binaries test-unit burst coverage fuzz mutation check format gen sim bench soak binaries test-binaries lock venv clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,6 +31,9 @@ coverage: venv ## every branch of the core is taken by its tests
 
 e2e: binaries test-binaries node-binaries ## the chart on a node with real Pods (root; UPLOADPP_CLUSTER=kind elsewhere)
 	@UPLOADPP_E2E=1 $(PYTHON) -m pytest tests/pods --exitfirst --verbose </dev/null
+
+e2e-kind: binaries test-binaries kind-binaries ## the same on kind, with a docker daemon and a node image made here (root; not complete, see docs/testing.md)
+	@UPLOADPP_E2E=1 $(PYTHON) -m e2e.kind $(PYTHON) -m pytest tests/pods --exitfirst --verbose </dev/null
 
 node: binaries node-binaries ## a cluster with real Pods in the background, to look around in (root)
 	@$(PYTHON) -m e2e.node up
@@ -92,6 +95,10 @@ test-binaries: venv # find or build what only tests need
 node-binaries: venv # find or build what only real Pods need (20 minutes the first time)
 	@test "$${UPLOADPP_CLUSTER:-node}" != node || $(PYTHON) -m e2e.cluster.binaries \
 		kube-controller-manager kube-scheduler kubelet kube-proxy coredns pause
+
+kind-binaries: venv # find or build what only a node image of kind needs
+	@$(PYTHON) -m e2e.cluster.binaries kube-controller-manager kube-scheduler pause kind kubeadm \
+		kind-kubelet kind-kube-proxy kind-coredns
 
 lock: ## write requirements.lock anew from pyproject.toml
 	@scripts/lock

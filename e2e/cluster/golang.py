@@ -1,5 +1,6 @@
 """Building the pinned Go programs, with whatever Go there is on the machine."""
 
+import json
 import os
 import re
 import shutil
@@ -48,6 +49,16 @@ def build(tool: Tool, target: Path) -> None:
         draft.rename(target)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def module_folder(tool: Tool) -> Path:
+    """The files of the module that the tool is built from, fetched if they are not there."""
+    environment = dict(os.environ)
+    command = [_find_go(environment), "mod", "download", "-json", tool.pinned_by]
+    done = subprocess.run(
+        command, check=True, capture_output=True, text=True, cwd=tool.module, env=environment
+    )
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def ldflags(tool: Tool) -> str:

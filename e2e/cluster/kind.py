@@ -1,5 +1,6 @@
 """Kubernetes in docker, where docker, kind and a node image are at hand."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -34,6 +35,8 @@ class KindCluster:
         instance.on_reap(["kind", "delete", "cluster", "--name", cluster])
         say(f"==> creating kind cluster {cluster} from {image} (1 min)")
         command = ["kind", "create", "cluster", "--name", cluster, "--image", image, "--wait", "120s"]
+        if config := os.environ.get("UPLOADPP_KIND_CONFIG"):
+            command += ["--config", config]
         try:
             _run([*command, "--kubeconfig", str(kubeconfig)], _CREATE_TIMEOUT)
         except ClusterUnavailableError:

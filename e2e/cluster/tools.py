@@ -69,6 +69,7 @@ def _pinned_version(go_mod: Path, module: str) -> str:
 
 _CONTROL_PLANE = REPO / "e2e" / "controlplane"
 _NODE = REPO / "e2e" / "node"
+_KIND = REPO / "e2e" / "kind"
 _NO_CLOUDS = "remove_all_sd"  # no service discovery, which brings the libraries of all clouds along
 _KUBERNETES_STAMP = "k8s.io/component-base/version"
 
@@ -128,6 +129,39 @@ TOOLS = {
             for name, minutes in (("kubelet", 5), ("kube-proxy", 1))
         ),
         Tool("pause", (1, 34, 0), module=_NODE, package="./pause", pinned_by="k8s.io/kubernetes"),
+        Tool(
+            "kind",
+            minimum=(0, 33, 0),
+            version_args=("version",),
+            module=_KIND,
+            package="sigs.k8s.io/kind",
+            pinned_by="sigs.k8s.io/kind",
+        ),
+        *(
+            Tool(
+                name,
+                minimum=(1, 37, 0),  # what kubeadm is made for
+                version_args=version_args,
+                module=_KIND,
+                package=f"k8s.io/kubernetes/cmd/{name.removeprefix('kind-')}",
+                pinned_by="k8s.io/kubernetes",
+                stamp=_KUBERNETES_STAMP,
+                minutes=minutes,
+            )
+            for name, version_args, minutes in (
+                ("kubeadm", ("version", "--output=short"), 1),
+                ("kind-kubelet", ("--version",), 2),
+                ("kind-kube-proxy", ("--version",), 1),
+            )
+        ),
+        Tool(
+            "kind-coredns",
+            minimum=(1, 14, 0),
+            version_args=("-version",),
+            module=_KIND,
+            package="./coredns",
+            pinned_by="github.com/coredns/coredns",
+        ),
         Tool(
             "krew",
             minimum=(0, 4, 3),

@@ -11,6 +11,7 @@ from e2e.cluster.natsversions import program
 from e2e.cluster.progress import run_slowly
 from e2e.cluster.tools import TOOLS
 from e2e.images.archive import Image, write_archive, write_layer
+from e2e.images.debian import ALONE, PATH, SUITE, make_root, write_root
 from e2e.images.store import kept
 from e2e.node import machine
 from e2e.node.settings import PAUSE
@@ -19,27 +20,11 @@ from e2e.paths import REPO
 OPERATOR = "docker.io/local/upload-postprocessing:e2e"
 NATS = "docker.io/local/nats:e2e"
 
-_SUITE = "bookworm"
 _RECIPE = 1  # counts up when what follows makes another base
-_PACKAGES = "python3-pip,ca-certificates"
-_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_LEFT_OUT = ("./dev/*", "./var/cache/apt/*", "./var/lib/apt/lists/*", "./var/log/*", "./usr/share/doc/*")
+_PACKAGES = ("python3-pip", "ca-certificates")
 _SOURCES = ("Dockerfile", "LICENSE", "requirements-runtime.lock", "operator/stand-in", "operator/uploadpp")
 # How this machine reaches a package index is nothing that the image may remember.
 _OF_THIS_MACHINE = (Path("/etc/ssl/certs/ca-certificates.crt"), Path("/etc/pip.conf"))
-
-# Ends with us, and then nothing stays mounted.
-_ALONE = [
-    "setpriv",
-    "--pdeathsig",
-    "KILL",
-    "unshare",
-    "--mount",
-    "--pid",
-    "--fork",
-    "--kill-child",
-    "--mount-proc",
-]
 
 
 def pause_image() -> Path:
@@ -94,27 +79,24 @@ def _with_docker(target: Path, work: Path) -> None:
 def _with_buildah(target: Path, work: Path) -> None:
     """Without a daemon and without containers: its steps run in a chroot."""
     machine.check({"buildah": "buildah", "debootstrap": "debootstrap"})
-    base = kept("base", f"{_SUITE}-{_RECIPE}", _make_base)
+    base = kept("base", f"{SUITE}-{_RECIPE}", _make_base)
     draft = work / "image.tar"
     buildah = ["buildah", f"--root={work}/root", f"--runroot={work}/run", "--storage-driver=overlay"]
     mounts = [f"--volume={path}:{path}:ro" for path in _OF_THIS_MACHINE if path.exists()]
     build = ["build", "--isolation=chroot", "--network=host", "--quiet", *mounts]
     build += [f"--build-arg=BASE=docker-archive:{base}", f"--tag={OPERATOR}", "."]
     push = ["push", "--quiet", OPERATOR, f"docker-archive:{draft}:{OPERATOR}"]
-    _slowly("building the image with buildah (1 min)", [*_ALONE, *buildah, *build], target)
-    _slowly("writing its archive", [*_ALONE, *buildah, *push], target)
+    _slowly("building the image with buildah (1 min)", [*ALONE, *buildah, *build], target)
+    _slowly("writing its archive", [*ALONE, *buildah, *push], target)
     draft.rename(target)
 
 
 def _make_base(target: Path, work: Path) -> None:
     root, layer = work / "root", work / "layer.tar"
-    debootstrap = ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _SUITE, str(root)]
-    what = f"making a base image of Debian {_SUITE} with Python (1 min, once)"
-    _slowly(what, [*_ALONE, *debootstrap], target)
-    tar = ["tar", "--sort=name", "--numeric-owner", "--mtime=@0", f"--directory={root}"]
-    tar += [f"--exclude={each}" for each in _LEFT_OUT]
-    subprocess.run([*tar, f"--file={layer}", "--create", "."], check=True)
-    image = Image(f"docker.io/local/python:{_SUITE}", [layer], {"Cmd": ["python3"], "Env": [_PATH]})
+    what = f"making a base image of Debian {SUITE} with Python (1 min, once)"
+    make_root(root, _PACKAGES, what, log=target.with_name("build.log"))
+    write_root(layer, root)
+    image = Image(f"docker.io/local/python:{SUITE}", [layer], {"Cmd": ["python3"], "Env": [PATH]})
     write_archive(target, image)
 
 

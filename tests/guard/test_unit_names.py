@@ -13,6 +13,7 @@ SOURCES = {
     "cluster": ("e2e/cluster",),
     "demo": ("e2e/demo",),
     "images": ("e2e/images",),
+    "kind": ("e2e/kind",),
     "node": ("e2e/node",),
     "": ("operator/uploadpp", "e2e", "bench"),
 }

@@ -59,6 +59,7 @@ class Site:
 
     def __init__(self, provider: ClusterProvider, environment: Mapping[str, str]) -> None:
         self._provider = provider
+        self._own_address = environment.get("UPLOADPP_OWN_ADDRESS", "")
         self.image = environment.get("UPLOADPP_IMAGE") or OPERATOR
         self.nats_image = environment.get("UPLOADPP_NATS_IMAGE") or NATS
         self._own_images = [
@@ -141,7 +142,7 @@ class Site:
     def own_address(self) -> str:
         """Where Pods find what this test serves; empty where they do not."""
         if self._provider.name != "node":
-            return ""
+            return self._own_address
         (cluster,) = yaml.safe_load(self.kubeconfig.read_text())["clusters"]
         return urlsplit(cluster["cluster"]["server"]).hostname or ""
 

@@ -87,6 +87,16 @@ def test_kind_cluster_is_created_and_deleted(bin_folder: Path) -> None:
     assert deleted == f"kind delete cluster --name {name}"
 
 
+def test_kind_gets_the_configuration_that_is_named(bin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(bin_folder, "docker", '[ "$1" = images ] && echo kindest/node:v1.34.0; exit 0')
+    program(bin_folder, "kind", KUBECONFIG_WRITER)
+    monkeypatch.setenv("UPLOADPP_KIND_CONFIG", "/some/kind.yaml")
+    cluster = KindCluster()
+    cluster.start()
+    cluster.stop()
+    assert "--config /some/kind.yaml" in calls(bin_folder)[-2]
+
+
 def test_kind_cluster_of_a_killed_caller_is_deleted_at_the_next_start(bin_folder: Path) -> None:
     program(bin_folder, "docker", '[ "$1" = images ] && echo kindest/node:v1.34.0; exit 0')
     program(bin_folder, "kind", KUBECONFIG_WRITER)

@@ -1,0 +1,1 @@
+"""kind without a registry: a docker daemon and a node image of our own, in namespaces that end with us."""
