@@ -84,7 +84,7 @@ bench: binaries ## how fast it is, with raw limits measured in the same run
 	@$(PYTHON) -m bench
 
 soak: binaries ## 100,000 uploads while everything fails at random; flatness is checked (SOAK_UPLOADS=n SOAK_RATE=n SOAK_SEED=n)
-	@$(PYTHON) -m bench.soak --uploads $(or $(SOAK_UPLOADS),100000) --rate $(or $(SOAK_RATE),60) --seed $(or $(SOAK_SEED),1)
+	@$(PYTHON) -m bench.soak --uploads $(or $(SOAK_UPLOADS),100000) --rate $(or $(SOAK_RATE),50) --seed $(or $(SOAK_SEED),1)
 
 binaries: venv # find or build etcd, kube-apiserver, kubectl
 	@$(PYTHON) -m e2e.cluster.binaries

@@ -22,10 +22,10 @@ from pathlib import Path
 
 from bench.courses import MAX_RETRIES, TIMEOUT_SECONDS
 from bench.probe import sample, usage
-from bench.scenarios import NAMESPACE, Bench, Figures, Stage, catch_up
+from bench.scenarios import NAMESPACE, Bench, Figures, Stage
 from bench.soakreport import render
 from e2e.cluster.http import get
-from e2e.cluster.kubectl import Kubectl
+from e2e.cluster.kubectl import Kubectl, KubectlError
 from e2e.operator_process import Operator, leave_out_ours, say_left_out
 
 RESULT = Path("bench/results/soak.json")
@@ -37,7 +37,7 @@ MAX_AGE_SECONDS = 600
 TTL_SECONDS = 30
 WARM_UP = 0.5
 """Part of the time in which replicas are killed, and after which growth counts."""
-REMOVAL_SECONDS = 600
+START_SECONDS, REMOVAL_SECONDS = 300.0, 600.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class Soak:
         self._expected = options.uploads / options.rate
         self.samples: list[Sample] = []
         self.faults: Counter[str] = Counter()
+        self.ended = 0
+        """How often a replica ended that nobody had killed."""
         assert stage.operator is not None  # noqa: S101 -- the caller has asked for one
         assert stage.standby is not None  # noqa: S101 -- comes with it
         self._replicas = (stage.operator, stage.standby)
@@ -88,7 +90,7 @@ class Soak:
                 time.sleep(SAMPLE_SECONDS)
             found: Figures = json.loads(running.communicate()[0])
         found["left_over"] = self._remains()
-        found["faults"] = dict(self.faults)
+        found["faults"], found["ended_by_itself"] = dict(self.faults), self.ended
         return found
 
     def _load(self) -> subprocess.Popen[bytes]:
@@ -123,7 +125,7 @@ class Soak:
     def _kill_owner(self) -> None:
         owner = self._owner()
         owner.kill()
-        owner.start(timeout=120)
+        owner.start(timeout=START_SECONDS)
 
     def _freeze_owner(self) -> None:
         """Longer than the Lease lasts, so that the other one takes over."""
@@ -148,6 +150,10 @@ class Soak:
                 self._take_sample(each, stream_bytes, etcd_bytes)
 
     def _take_sample(self, replica: Operator, stream_bytes: int, etcd_bytes: int) -> None:
+        if replica.pid is None:
+            print(f"{self._now:7.0f} s: the {replica.name} has ended: {replica.log_tail(5)}", flush=True)
+            self.ended += 1
+            replica.start(timeout=START_SECONDS)
         tasks = sample(replica.metrics(), "uploadpp_loop_tasks")
         folder = Path(f"/proc/{replica.pid}")
         self.samples.append(
@@ -167,15 +173,13 @@ class Soak:
 
     def _remains(self) -> int:
         """How many resources are left once their time to live is over."""
-        self._stage.operator = self._owner()
-        catch_up(self._stage)
         kubectl, began = Kubectl(self._stage.cluster.kubeconfig, NAMESPACE), time.monotonic()
-        while time.monotonic() - began < REMOVAL_SECONDS:
-            left = kubectl("get", "upp", "--no-headers", "--ignore-not-found").splitlines()
-            if not left:
-                return 0
+        left = int(self._options.uploads)
+        while left and time.monotonic() - began < REMOVAL_SECONDS:
             time.sleep(2)
-        return len(left)
+            with suppress(KubectlError):  # of a server that is busy
+                left = len(kubectl("get", "upp", "--no-headers", "--ignore-not-found").splitlines())
+        return left
 
 
 def growth(samples: list[Sample], field: str) -> tuple[float, float]:
@@ -230,7 +234,7 @@ def main() -> int:
     """Run, write the figures and judge them."""
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
     parser.add_argument("--uploads", type=int, default=100_000)
-    parser.add_argument("--rate", type=float, default=60.0, help="uploads a second")
+    parser.add_argument("--rate", type=float, default=50.0, help="uploads a second")
     parser.add_argument("--fault-every", type=float, default=40.0, help="seconds, on average")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

@@ -8,7 +8,7 @@ from bench.scenarios import Figures
 
 MAX_GROWTH = 1.5
 """How much larger stream and etcd may become in the second half, where that is long enough to tell."""
-LONG_SECONDS = 2400
+LONG_SECONDS = 1800
 """The stream keeps ten minutes, and etcd is compacted every five."""
 
 
@@ -30,6 +30,7 @@ def render(found: Figures) -> tuple[str, bool]:
         ("ended twice", found["ended_twice"], 0),
         ("not ended", found["not_ended"], 0),
         ("ends of unknown uploads", found["strangers"], 0),
+        ("replicas that ended and were not killed", found["ended_by_itself"], 0),
         ("resources left after their time to live", found["left_over"], 0),
     ]
     for name, value, wanted in rows:

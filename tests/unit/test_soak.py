@@ -17,7 +17,8 @@ FLAT = [replace(SAMPLE, at=float(at)) for at in range(0, 3000, 5)]
 GOOD: dict[str, Any] = {
     "uploads": 5, "seconds": 3000.0, "rate": 2.0, "seed": 1, "kinds": {"plain": 5},
     "faults": {"kill owner": 1}, "ended_once_as_they_must": 5, "ended_twice": 0, "not_ended": 0,
-    "strangers": 0, "left_over": 0, "wrong": {}, "p50_s": 0.1, "p99_s": 1.0, "longest_s": 2.0,
+    "strangers": 0, "ended_by_itself": 0, "left_over": 0, "wrong": {}, "p50_s": 0.1,
+    "p99_s": 1.0, "longest_s": 2.0,
 }  # fmt: skip
 
 
@@ -55,6 +56,7 @@ def test_what_grew_during_the_warm_up_or_a_fault_does_not_count() -> None:
         {"ended_twice": 1},
         {"not_ended": 1},
         {"strangers": 1},
+        {"ended_by_itself": 1},
         {"left_over": 1},
         {"sizes": {"etcd_bytes": {"first half": 10**6, "second half": 10**8}}},
     ],
