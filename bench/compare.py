@@ -2,8 +2,9 @@
 
 One burst differs from the next of the same code by more than two versions do, because the machine changes.
 So every checkout has servers and an operator of its own that run all the time, and bursts of a second or two
-take turns, in an order that rotates. Printed is the geometric mean over the rounds of the ratio to the
-first checkout, and the interval that holds it with 95 % confidence (Student's t on the logarithms).
+take turns, in an order that rotates. With `--rate` uploads come steadily instead, and a round ends when the
+last resource is removed. Printed is the geometric mean over the rounds of the ratio to the first checkout,
+and the interval that holds it with 95 % confidence (Student's t on the logarithms).
 
 A folder needs `.venv` (`scripts/bootstrap`). CRDs and the operator come from the folder; servers and the load
 come from here. `NAME=FOLDER@FILE` takes the CRDs from a file.
@@ -45,7 +46,11 @@ class OtherOperator(Operator):
         return [str(self._folder / ".venv/bin/python"), "-m", "uploadpp", "run"]
 
 
-def staged(name: str, folder: Path, crds: Path) -> Stage:
+KEPT = {"UPLOADPP_MAX_ENDED": "1000000"}
+REMOVED = {"UPLOADPP_TTL_COMPLETED": "1s"}
+
+
+def staged(name: str, folder: Path, crds: Path, environment: Mapping[str, str]) -> Stage:
     """Servers and the operator of one checkout, ready."""
     instance = Instance.temporary(f"compare-{name}")
     cluster = LocalCluster(instance, fsync=True)
@@ -54,19 +59,22 @@ def staged(name: str, folder: Path, crds: Path) -> Stage:
     Kubectl(kubeconfig)("create", "namespace", NAMESPACE)
     nats = NatsServer(instance)
     nats.start()
-    settings = {"POSTPROCESSING_LOG_LEVEL": "error", "UPLOADPP_MAX_ENDED": "1000000"}
+    settings = {"POSTPROCESSING_LOG_LEVEL": "error", **environment}
     options = OperatorOptions(kubeconfig, nats.address, NAMESPACE, environment=settings)
     operator = OtherOperator(instance, options, folder)
     operator.start()
     return Stage(instance, cluster, nats, operator)
 
 
-def burst(stage: Stage, uploads: int, in_flight: int) -> Mapping[str, float]:
-    """One burst: uploads a second, and milliseconds of CPU for an upload until etcd has everything."""
+def one_round(stage: Stage, uploads: int, in_flight: int, rate: float) -> Mapping[str, float]:
+    """One burst, or one steady load: uploads a second, and CPU for an upload until all is done, in ms."""
     stage.mark()
     before = writes(stage.cluster.metrics())
-    found = load(stage, uploads=uploads, in_flight=in_flight)
+    found = load(stage, uploads=uploads, **({"rate": rate} if rate else {"in_flight": in_flight}))
     catch_up(stage)
+    kubectl = Kubectl(stage.cluster.kubeconfig, NAMESPACE)
+    while rate and kubectl("get", "upp", "--no-headers", "--ignore-not-found").strip():
+        time.sleep(0.5)
     cpu: dict[str, float] = stage.cpu_ms_per_upload(uploads)
     written = (writes(stage.cluster.metrics()) - before) / uploads
     return {
@@ -114,21 +122,24 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--uploads", type=int, default=1000)
     parser.add_argument("--in-flight", type=int, default=400)
+    parser.add_argument("--rate", type=float, default=0.0, help="uploads a second instead of a burst")
     parser.add_argument("--out", type=Path, help="a file for the figures of each round")
     options: Any = parser.parse_args()
     leave_out_ours()
-    stages = {name: staged(name, folder, crds) for name, folder, crds in options.checkout}
+    ended = REMOVED if options.rate else KEPT
+    stages = {name: staged(name, folder, crds, ended) for name, folder, crds in options.checkout}
     found: dict[str, list[Mapping[str, float]]] = {name: [] for name in stages}
     names = list(stages)
     for number in range(-WARM_UP_ROUNDS, options.rounds):
         turn = number % len(names)
         for name in (*names[turn:], *names[:turn]):
-            figures = burst(stages[name], options.uploads, options.in_flight)
+            figures = one_round(stages[name], options.uploads, options.in_flight, options.rate)
             time.sleep(0.5)  # its last write may still be on the way to the disk
             if number >= 0:
                 found[name].append(figures)
         if number >= 0 and (number + 1) % SHOW_EVERY == 0:
-            print(f"-- after {number + 1} rounds of {options.uploads} uploads, {options.in_flight} in flight")
+            load_text = f"{options.rate:g} a second" if options.rate else f"{options.in_flight} in flight"
+            print(f"-- after {number + 1} rounds of {options.uploads} uploads, {load_text}")
             show(found)
             if options.out:
                 options.out.write_text(json.dumps(found))

@@ -67,11 +67,17 @@ def chosen(names: Iterable[str], only: Sequence[str]) -> list[str]:
 
 
 def look_again(jobs: int, only: Sequence[str]) -> None:
-    """Try what survived with all tests and in a new process.
+    """Try what survived, and is not explained, with all tests and in a new process.
 
     mutmut forks from a process that has imported the core: it sees no fault in code that runs at import.
     """
-    left = [(path, name) for path, meta in metas().items() for name in chosen(survivors(meta), only)]
+    explained = explained_lines()
+    left = [
+        (path, name)
+        for path, meta in metas().items()
+        for name in chosen(survivors(meta), only)
+        if told(name, path) not in explained
+    ]
     clean = Attempt(COPY / "mutants", paths=(COPY / "mutants/src",))
     attempts = [replace(clean, environment={"MUTANT_UNDER_TEST": name}) for _, name in left]
     for (path, name), failed in zip(left, failures("survivors", attempts, clean, jobs), strict=True):
@@ -79,6 +85,11 @@ def look_again(jobs: int, only: Sequence[str]) -> None:
             meta = json.loads(path.read_text())
             meta["exit_code_by_key"][name] = KILLED
             path.write_text(json.dumps(meta, indent=4))
+
+
+def explained_lines() -> set[str]:
+    """The faults that mutation_survivors.toml explains."""
+    return {line for kind in explained_survivors() for line in kind.lines}
 
 
 def survivors(meta: dict[str, dict[str, int]]) -> list[str]:
@@ -138,8 +149,8 @@ def report(found: dict[str, Score], *, whole: bool) -> list[str]:
         total.timed_out += score.timed_out
         total.survivors += score.survivors
     _row("all", total)
-    explained = [line for kind in explained_survivors() for line in kind.lines]
-    for each in sorted({*explained} - {*total.survivors}) if whole else ():
+    explained = explained_lines()
+    for each in sorted(explained - {*total.survivors}) if whole else ():
         print(f"explained, and noticed by now: {each}")
     return [each for each in total.survivors if each not in explained]
 
