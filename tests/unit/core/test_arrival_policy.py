@@ -108,6 +108,7 @@ def test_what_was_cleaned_before_a_person_decided_is_held_again_when_it_is_annou
     upload = story.upload
     assert (story.published, upload.stage, upload.run, upload.message) == ([], Stage.HELD, 0, first.message)
     assert (upload.policy_holds, upload.completed_at, upload.expires_at) == (True, None, None)
+    assert upload.since == story.now
     story.resumed()
     assert story.published == ["start deep-scan 1"]
 

@@ -169,6 +169,18 @@ def test_a_suspended_upload_does_not_go_into_the_queue() -> None:
     assert (story.upload.stage, story.upload.step.streak) == (Stage.QUEUED, OPEN)
 
 
+def test_a_late_answer_gives_back_the_one_retry_that_its_timeout_took() -> None:
+    story = scanning()
+    story.tell(Tick(CLOSED), after=Millis(60_000))
+    assert (story.upload.step.reason, story.upload.step.streak) == (
+        StepReason.TIMED_OUT,
+        CLOSED._replace(counted=1),
+    )
+    assert retries(story) == 1
+    story.tell(StepFinished("scan", "continue"))
+    assert (story.upload.current_step, retries(story)) == ("b", 0)
+
+
 def test_a_late_answer_counts_and_takes_nothing_back_that_was_not_taken() -> None:
     story = scanning()
     fails(story, None)
