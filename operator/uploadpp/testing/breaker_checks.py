@@ -7,6 +7,7 @@ from uploadpp.core.model import Streak, Upload
 from uploadpp.core.slots import holds_slot
 from uploadpp.core.states import Stage
 from uploadpp.ownership.ownership import Ownership
+from uploadpp.pipeline.breakers import LOOK_SECONDS
 from uploadpp.testing.apiserver import ApiServer
 from uploadpp.testing.file_order import CLOCKS_DIFFER_MS
 from uploadpp.testing.invariants import Checks, Invariant
@@ -33,6 +34,8 @@ class BreakerChecks:
         self._ownerships = ownerships
         self._stragglers: dict[Opened, set[tuple[str, int, int]]] = {}
         """What was under way when an open breaker was first seen: each upload with its run and attempt."""
+        self._outdated: dict[tuple[int, str], float] = {}
+        """Breakers that are open although no upload tells of it, and since when."""
         self._known: set[int] = set()
         """Owners that were seen before."""
         self._retries: dict[tuple[Opened, str, int], int] = {}
@@ -49,7 +52,9 @@ class BreakerChecks:
         here = [u for u in ownership.uploads if u.current_step == step and u.cursor < len(u.steps)]
         streak = max((u.step.streak for u in here if u.step.streak), key=_newest, default=None)
         is_open = streak is not None and streak.opened_at is not None
-        if is_open is not (step in ownership.open_breakers):
+        if is_open is (step in ownership.open_breakers):
+            self._outdated.pop((id(ownership), step), None)
+        elif is_open or not self._closes_soon(ownership, step, record):
             text = f"{step}: open is {not is_open}, but the newest failure is {streak}"
             self._checks.broken(Invariant.BREAKER_KNOWN, text)
         if id(ownership) not in self._known and not is_open:
@@ -59,6 +64,11 @@ class BreakerChecks:
         opened = (id(ownership), step, streak.opened_at)
         self._check_retries(opened, streak, here)
         self._check_start(opened, here, record)
+
+    def _closes_soon(self, ownership: Ownership, step: str, record: Record) -> bool:
+        """Whether the uploads that told of an open breaker were deleted just now: the next look closes it."""
+        since = self._outdated.setdefault((id(ownership), step), record.at)
+        return record.at - since <= LOOK_SECONDS
 
     def _check_take_over(self, ownership: Ownership, step: str) -> None:
         """What resources say of an open breaker, a new owner knows, unless a good answer has come since."""
