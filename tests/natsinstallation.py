@@ -23,7 +23,6 @@ from uploadpp.testing.events import STREAM
 STEPS = ["policies", "virusscan"]
 PAUSE_SECONDS = 1.0
 PATIENCE_SECONDS = 150.0
-ENDED = "the ownership ended"
 
 
 async def make_stream(urls: list[str], replicas: int = 3) -> None:
@@ -92,10 +91,6 @@ class Installation:
             return any(all(word in text for word in words) for text in self.said)
 
         await until(is_said, PATIENCE_SECONDS)
-
-    def log(self) -> str:
-        """What the operator has logged."""
-        return self.operator.log.read_text()
 
     async def _announce(self) -> None:
         while self._going:

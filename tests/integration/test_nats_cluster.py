@@ -24,7 +24,7 @@ from tests.driver import (
     until,
     until_reasons,
 )
-from tests.natsinstallation import ENDED, Installation, make_stream
+from tests.natsinstallation import Installation, make_stream
 from uploadpp.core.sharding import Shard
 from uploadpp.testing.events import STREAM
 from uploadpp.wire.connection import NatsOptions, connect
@@ -78,7 +78,7 @@ Install = Callable[..., Installation]
 
 @pytest.mark.parametrize("is_connected", [True, False])
 async def test_the_leader_is_killed(servers: NatsCluster, install: Install, *, is_connected: bool) -> None:
-    """An operator at another server works on. An id that was published is known to the next leader too."""
+    """An id that was published is known to the next leader too."""
     leader = await asyncio.to_thread(servers.leader_of, STREAM)
     others = servers.others(leader)
     async with Driver([each.url for each in others]) as driver:
@@ -96,17 +96,13 @@ async def test_the_leader_is_killed(servers: NatsCluster, install: Install, *, i
             again = await driver.js.publish(STREAM, bytes_received("once"), headers=once)
             assert (again.seq, again.duplicate) == (first.seq, True)
             installation.uploads.append("once")
-        assert is_connected or ENDED not in installation.log()
 
 
 async def test_a_rolling_restart(servers: NatsCluster, install: Install) -> None:
-    async with Driver(servers.urls) as driver:
-        installation = install(driver, servers.members[0])
-        async with installation:
-            for member in servers.members:
-                await asyncio.to_thread(member.restart)
-                await installation.until_released(1)
-        assert ENDED not in installation.log()
+    async with Driver(servers.urls) as driver, install(driver, servers.members[0]) as installation:
+        for member in servers.members:
+            await asyncio.to_thread(member.restart)
+            await installation.until_released(1)
 
 
 @pytest.mark.parametrize("how", ["cut off", "frozen", "a dead link"])
