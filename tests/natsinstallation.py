@@ -2,15 +2,15 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import nats
 from nats.js.api import StreamConfig
-from nats.js.errors import NotFoundError
+from nats.js.errors import NotFoundError, ServiceUnavailableError
 
 from e2e.cluster.http import get
 from e2e.cluster.kubectl import Kubectl
@@ -20,6 +20,7 @@ from e2e.operator_process import Operator
 from tests.driver import Driver, histories, until, until_reasons
 from uploadpp.testing.events import STREAM
 
+Result = TypeVar("Result")
 STEPS = ["policies", "virusscan"]
 PAUSE_SECONDS = 1.0
 PATIENCE_SECONDS = 150.0
@@ -119,15 +120,25 @@ class Installation:
 
 async def judge_stream(driver: Driver, uploads: Sequence[str]) -> None:
     """The stream shows each upload once, and its outcome behind the answers of all steps."""
-    found = await histories(driver.js)
+    found = await when_served(lambda: histories(driver.js))
     seen = {upload: (found[upload].steps, found[upload].finished) for upload in uploads}
     assert seen == dict.fromkeys(uploads, (STEPS, ("continue",)))
     answered: dict[str, set[str]] = defaultdict(set)
-    for event in await read_all(driver.js):
+    for event in await when_served(lambda: read_all(driver.js)):
         if event.type == "PostprocessingStepFinished":
             answered[event.upload_id].add(event.payload["FinishedStep"])
         elif event.type == "PostprocessingFinished":
             assert answered[event.upload_id] == set(STEPS), event.upload_id
+
+
+async def when_served(read: Callable[[], Awaitable[Result]]) -> Result:
+    """What is read of the stream, once it has a leader again."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            try:
+                return await read()
+            except (ServiceUnavailableError, TimeoutError):
+                await asyncio.sleep(0.5)
 
 
 async def moved(servers: NatsCluster, client: str, away: Member) -> None:

@@ -247,10 +247,10 @@ class Checkpoint:
         return True
 
     async def _write(self, tracked: TrackedUpload, upload: Upload) -> None:
+        # No version tells that a successor has removed the resource long ago, or made one we do not know.
+        await self._guard.may_write()
         is_new, origin, altered = tracked.stored is None, upload.origin, ""
         if tracked.stored is None:
-            # Nothing to compare with: a successor may have ended and removed the upload long ago.
-            await self._guard.may_create()
             self._limit.check()
             made = tracked.stored = await self._timed(CREATE, self._create(tracked, upload))
             altered = made.altered

@@ -1,6 +1,6 @@
 """Whether this process may still write (invariant 2.4).
 
-Asked before a resource is created, and after a write that conflicted with another client's.
+Asked before each write, and after one that conflicted with another client's.
 """
 
 from uploadpp.kube.errors import UnavailableError
@@ -36,7 +36,7 @@ class WriteGuard:
         if known is not None and known.uid == now.uid and 0 < version_of(now) < version_of(known):
             raise self._lease.gone_back(GONE_BACK)
 
-    async def may_create(self) -> None:
+    async def may_write(self) -> None:
         """Make sure that nobody else can own the shard.
 
         Raises:

@@ -136,8 +136,8 @@ class Desk:
     def check_not_older(self, known: Stored | None, now: Stored) -> None:
         WriteGuard(cast("Any", self)).check_not_older(known, now)
 
-    async def may_create(self) -> None:
-        self.asked.append("create")
+    async def may_write(self) -> None:
+        self.asked.append("write")
 
     def seen(self, resource: Json) -> None:
         self.seen_.append(f"seen {resource['metadata']['uid']}")
@@ -188,7 +188,7 @@ async def test_a_new_upload_is_created_and_then_told_how_it_stands() -> None:
     assert desk.bench.acks.ack_floor == 0
     await desk.until()
     assert desk.server.requests == ["create", "status"]
-    assert desk.asked == ["create"]
+    assert desk.asked == ["write"]
     assert desk.server.resources[NAME]["status"]["currentStep"] == "a"
     assert (desk.tracked.dirty, desk.tracked.queued, desk.bench.acks.ack_floor) == (False, False, 1)
 
@@ -234,7 +234,7 @@ async def test_a_resource_that_was_there_before_is_claimed_with_what_we_know() -
     desk.server.requests.clear()
     await desk.until()
     assert desk.server.requests == ["create", "get", "sealed", "status"]
-    assert (desk.asked, desk.seen_) == (["create", "confirm"], [f"claimed {NAME}"])
+    assert (desk.asked, desk.seen_) == (["write", "confirm"], [f"claimed {NAME}"])
     assert desk.server.resources[NAME]["status"]["currentStep"] == "a"
 
 
@@ -256,8 +256,18 @@ async def test_after_a_conflict_the_shard_is_ours_and_the_resource_is_looked_at(
     desk.asked.clear()
     desk.answer(3)
     await desk.until()
-    assert (desk.asked, desk.seen_) == (["confirm"], [f"seen uid-{NAME}"])
+    assert (desk.asked, desk.seen_) == (["write", "confirm", "write"], [f"seen uid-{NAME}"])
     assert desk.server.resources[NAME]["status"]["currentStep"] == "b"
+
+
+async def test_no_status_is_written_before_the_shard_is_known_to_be_ours() -> None:
+    """Not even the first one of a resource that another owner has made, to which nobody else has written."""
+    desk = Desk()
+    await desk.until()
+    desk.asked.clear()
+    desk.answer(3)
+    await desk.until()
+    assert desk.asked == ["write"]
 
 
 def test_a_resource_of_an_older_copy_of_etcd_ends_the_ownership() -> None:

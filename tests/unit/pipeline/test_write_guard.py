@@ -31,13 +31,13 @@ def guard(lease: Lease) -> WriteGuard:
 @pytest.mark.parametrize(("ours", "asked"), [((True,), 0), ((False, True), 1)])
 async def test_a_resource_is_created_by_its_owner(ours: tuple[bool, ...], asked: int) -> None:
     lease = Lease(ours)
-    await guard(lease).may_create()
+    await guard(lease).may_write()
     assert lease.confirmed == asked
 
 
 async def test_nothing_is_created_while_somebody_else_may_own_the_shard() -> None:
     with pytest.raises(UnavailableError, match="cannot be renewed: no route"):
-        await guard(Lease((False, False))).may_create()
+        await guard(Lease((False, False))).may_write()
 
 
 async def test_after_a_conflict_the_lease_is_always_asked_for() -> None:
