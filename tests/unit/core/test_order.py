@@ -6,7 +6,7 @@ from uploadpp.core.conditions import describe
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Follows, Foremost, SpecChanged, Tick
 from uploadpp.core.model import Control, FileOrder, Millis
-from uploadpp.core.states import DesiredState, Ignored, Stage
+from uploadpp.core.states import DesiredState, Ignored, RestartMode, Stage
 from uploadpp.testing.builders import SECOND, UploadScenario, arrival, begun, by_hand, config_of
 
 EARLIER = Follows("up-0", 7)
@@ -60,6 +60,19 @@ def test_an_upload_that_has_left_the_line_follows_nobody() -> None:
     story = begun("a")
     story.state = evolve(story.upload, order=FileOrder(left=True))
     assert story.tell(EARLIER).ignored is Ignored.DUPLICATE
+
+
+def test_an_upload_that_has_been_over_is_in_no_line_any_more_however_often_it_runs() -> None:
+    story = waiting()
+    story.tell(Foremost())
+    story.ready(failed=False)
+    assert (story.upload.stage, story.upload.order.left) == (Stage.COMPLETED, False)
+    for token in ("1", "2"):
+        story.restarted(token, RestartMode.FORCE_RESTART)
+        assert (story.upload.stage, story.upload.order) == (Stage.RUNNING, FileOrder(left=True))
+        story.answers("abort")
+        story.ready(failed=True)
+        assert story.upload.order == FileOrder(left=True)
 
 
 def test_a_resume_does_not_jump_the_line() -> None:

@@ -279,6 +279,30 @@ def test_a_share_that_counts_twice_gets_a_second_slot_before_others_get_theirs()
     assert sorted(granted(places)) == ["m0", "m1", "p0"]
 
 
+@pytest.mark.parametrize(
+    ("normal", "weights", "history", "expected"),
+    [
+        (2, (2, 3, 3), "bababab+bccc+-+-+-+-+-+-+-+-", "bacbbcabc"),
+        (1, (1, 2, 3), "ccbaa+-+cccc+-+-+-+-+-+-+-+-", "cbcacccca"),
+    ],
+)
+def test_grants_follow_the_weights_whoever_comes_and_goes_meanwhile(
+    normal: int, weights: tuple[int, ...], history: str, expected: str
+) -> None:
+    """An upload of `a`, `b` or `c` comes, `+` grants a slot of two, and `-` ends the oldest attempt."""
+    places: Slots[str] = Slots(2, normal)
+    at_step, order = [], ""
+    for number, what in enumerate(history):
+        if what == "+" and (member := places.grant()) is not None:
+            at_step.append(member)
+            order += member[0]
+        elif what == "-" and at_step:
+            places.leave(at_step.pop(0))
+        elif what in "abc":
+            places.wait(f"{what}{number}", Share(what, weight=weights["abc".index(what)]), (number,))
+    assert order == expected
+
+
 def test_a_share_that_counts_less_than_one_user_is_not_forgotten() -> None:
     places: Slots[str] = Slots(1, normal=4)
     low, normal = Share("mary", "low", 1), Share("paul", "normal", 4)
