@@ -135,7 +135,7 @@ def arrival_again(upload: Upload, arrived: BytesReceived, now: Millis, config: C
             )
         if upload.outcome is Outcome.DELETE or upload.stage is Stage.COMPLETED:
             return ignore(renewed, Ignored.UPLOAD_ENDED, "the storage has already carried out the outcome")
-    if not upload.run and upload.policy is not None:  # a rule held it, and it ended before a person decided
+    elif upload.policy is not None and not (upload.run or upload.finishes):  # held, and nobody has decided
         return hold_by_policy(renewed, now, event_texts.why_held("", upload.policy, upload.plan))
     return begin_run(renewed, now, config)
 
