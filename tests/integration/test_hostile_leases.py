@@ -82,13 +82,26 @@ async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
 
 
 def write(kubectl: Kubectl, patch: dict[str, Any]) -> None:
-    """As `kubectl patch lease`; some are too large for an argument."""
+    """As `kubectl patch lease`; some are too large for an argument.
+
+    What fills a Lease to the brim does not fit any more if the operator has written between look and patch.
+    """
     annotations = patch.get("metadata", {}).get("annotations", {})
-    for last in [name for name, text in annotations.items() if text == TO_THE_BRIM]:
-        there = kubectl.json("get", "lease", LEASE)["metadata"].get("annotations", {}) | annotations
-        there = {name: text for name, text in there.items() if text is not None} | {last: ""}
-        annotations[last] = "y" * (MOST - 10 - sum(len(name) + len(text) for name, text in there.items()))
-    kubectl("patch", "lease", LEASE, "--type=merge", "--patch-file=/dev/stdin", stdin=json.dumps(patch))
+    command = ("patch", "lease", LEASE, "--type=merge", "--patch-file=/dev/stdin")
+    while True:
+        metadata = kubectl.json("get", "lease", LEASE)["metadata"]
+        for last in [name for name in annotations if name in {"y", "uploadpp.io/y"} and annotations[name]]:
+            there = metadata.get("annotations", {}) | annotations
+            there = {name: text for name, text in there.items() if text is not None} | {last: ""}
+            annotations[last] = "y" * (MOST - 10 - sum(len(name) + len(text) for name, text in there.items()))
+        try:
+            kubectl(*command, stdin=json.dumps(patch))
+        except KubectlError:
+            now = kubectl.json("get", "lease", LEASE)["metadata"]
+            if now["resourceVersion"] == metadata["resourceVersion"]:
+                raise
+        else:
+            return
 
 
 async def held_again(kubectl: Kubectl) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -30,6 +31,11 @@ from uploadpp.testing.events import STREAM
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.listing import consumers_of
 from uploadpp.wire.stream import take_over
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("UPLOADPP_TEST_NATS_CLUSTER"),
+    reason="`make nats-cluster` runs it alone",
+)
 
 OWNER = "uploadpp-0-e1"
 START_SECONDS = 120
