@@ -21,13 +21,17 @@ from pathlib import Path
 from typing import Any
 
 from bench.probe import writes
-from bench.scenarios import NAMESPACE, Stage, catch_up, load
+from bench.scenarios import NAMESPACE, Stage, catch_up, load, until_removed
 from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl, apply_crds
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions, leave_out_ours
 
+KEPT = {"UPLOADPP_MAX_ENDED": "1000000"}
+"""For bursts: no resource is removed."""
+REMOVED = {"UPLOADPP_TTL_COMPLETED": "1s"}
+"""For steady loads: resources are removed as uploads end."""
 WARM_UP_ROUNDS = 2
 SHOW_EVERY = 10
 T_95 = 1.96
@@ -44,10 +48,6 @@ class OtherOperator(Operator):
     def argv(self) -> list[str]:
         """The command line."""
         return [str(self._folder / ".venv/bin/python"), "-m", "uploadpp", "run"]
-
-
-KEPT = {"UPLOADPP_MAX_ENDED": "1000000"}
-REMOVED = {"UPLOADPP_TTL_COMPLETED": "1s"}
 
 
 def staged(name: str, folder: Path, crds: Path, environment: Mapping[str, str]) -> Stage:
@@ -72,9 +72,8 @@ def one_round(stage: Stage, uploads: int, in_flight: int, rate: float) -> Mappin
     before = writes(stage.cluster.metrics())
     found = load(stage, uploads=uploads, **({"rate": rate} if rate else {"in_flight": in_flight}))
     catch_up(stage)
-    kubectl = Kubectl(stage.cluster.kubeconfig, NAMESPACE)
-    while rate and kubectl("get", "upp", "--no-headers", "--ignore-not-found").strip():
-        time.sleep(0.5)
+    if rate:
+        until_removed(stage)
     cpu: dict[str, float] = stage.cpu_ms_per_upload(uploads)
     written = (writes(stage.cluster.metrics()) - before) / uploads
     return {

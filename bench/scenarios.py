@@ -157,6 +157,13 @@ def catch_up(stage: Stage) -> float:
     raise RuntimeError("the resources did not catch up")
 
 
+def until_removed(stage: Stage) -> None:
+    """Wait until the last resource is gone."""
+    kubectl = Kubectl(stage.cluster.kubeconfig, NAMESPACE)
+    while kubectl("get", "upp", "--no-headers", "--ignore-not-found").strip():
+        time.sleep(0.5)
+
+
 def bare_nats(bench: Bench, uploads: int, in_flight: int, singles: int) -> Figures:
     """The hops of an upload without any operator: the ceiling of load, NATS and Python."""
     stage = bench.stage(operator=False)
@@ -255,9 +262,7 @@ def sustained(bench: Bench, rate: float, seconds: float, *, apart: bool = False)
         behind = sample(stage.operator.metrics(), "uploadpp_checkpoint_lag_uploads")
         found = said(running)
     lag = catch_up(stage)
-    kubectl = Kubectl(stage.cluster.kubeconfig, NAMESPACE)
-    while kubectl("get", "upp", "--no-headers", "--ignore-not-found").strip():
-        time.sleep(0.5)
+    until_removed(stage)
     return {
         **found,
         "asked_rate": rate,

@@ -45,7 +45,7 @@ class Policies:
 
     def rules_of(self, user: str) -> list[Choice]:
         """Every rule there ever is for the uploads of a user."""
-        known = (generation.get(user, generation.get(USERS[0])) for generation in self.generations)
+        known = (_said_of(user, generation) for generation in self.generations)
         return [rule for rule in known if rule is not None]
 
     def rule(self, ref: PolicyRef) -> Choice | None:
@@ -66,7 +66,12 @@ class PoliciesOfProcess:
         policies = self.policies
         policies.asked += 1
         known = policies.generations[policies.seen.get(self.process, policies.present)]
-        return known.get(file.user_id, known.get(USERS[0]))
+        return _said_of(file.user_id, known)
+
+
+def _said_of(user: str, generation: Generation) -> Choice | None:
+    """What a generation says of the uploads of a user; of one it does not know, what it says of the first."""
+    return generation.get(user, generation.get(USERS[0]))
 
 
 def always(*choices: Choice | None) -> Policies:

@@ -41,9 +41,10 @@ class PolicyChecks:
                 self._checks.broken(Invariant.RULE_FOLLOWED, text)
             self._check_held(record, mark, rule)
         if mark.kind is Kind.FINISH and mark.detail == Outcome.CONTINUE:
-            own = [each.planned for each in self._own_events(record, mark) if self._journal.is_kept(each)]
-            if own[0] is not None and own[0].policy != planned.policy:
-                text = f"{record.text()}: began by {own[0].policy}, ends by {planned.policy}"
+            own = self._own_events(record, mark)
+            first = next(each.planned for each in own if self._journal.is_kept(each))
+            if first is not None and first.policy != planned.policy:
+                text = f"{record.text()}: began by {first.policy}, ends by {planned.policy}"
                 self._checks.broken(Invariant.PLAN_KEPT, text)
 
     def _plans(self, rule: Choice) -> set[tuple[StepPlan, ...]]:
