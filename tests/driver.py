@@ -16,7 +16,7 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 from nats.js.errors import NotFoundError
 
 from e2e.cluster.kubectl import Kubectl
@@ -53,6 +53,8 @@ class Driver:
     _subscription: JetStreamContext.PushSubscription | None = None
     _client: Client | None = None
     _watching: asyncio.Task[None] | None = None
+    _stream_changes: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever creates the stream: a stream that is missing for a moment is not created twice."""
 
     async def __aenter__(self) -> Self:
         self._client = await nats.connect(
@@ -80,6 +82,12 @@ class Driver:
         """JetStream on it."""
         return self.client.jetstream()
 
+    async def make_stream_anew(self, config: StreamConfig) -> None:
+        """Delete the stream, and create it with this configuration before anything here can do so."""
+        async with self._stream_changes:
+            await self.js.delete_stream(STREAM)
+            await self.js.add_stream(config)
+
     async def say(self, body: bytes) -> None:
         """Put a message on the stream, as many times as everything is said, and wait until it is there."""
         for _ in range(self.copies):
@@ -101,12 +109,15 @@ class Driver:
     async def until_released(self, *upload_ids: str, timeout: float = 60) -> None:  # noqa: ASYNC109 -- of a test
         """Wait until PostprocessingFinished was heard, and answered, for all of them."""
         async with asyncio.timeout(timeout):
-            while not self.released.issuperset(upload_ids):  # noqa: ASYNC110 -- a test may poll
+            while not self.released.issuperset(upload_ids):
+                if self._watching is not None and self._watching.done():
+                    self._watching.result()  # a driver that hears nothing says why
                 await asyncio.sleep(0.05)
 
     async def _listen(self) -> None:
         """Read the whole stream as the real services do: what was not answered comes again."""
-        await ensure_stream(self.js)
+        async with self._stream_changes:
+            await ensure_stream(self.js)
         config = ConsumerConfig(ack_wait=3, ack_policy=AckPolicy.EXPLICIT, deliver_policy=DeliverPolicy.ALL)
         self._consumer = f"driver-{uuid.uuid4().hex[:8]}"
         self._subscription = await self.js.subscribe(

@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError
 
 STREAM = "main-queue"
 """The one stream, and its one subject, that carries every event of the product."""
@@ -99,7 +99,10 @@ async def ensure_stream(js: JetStreamContext) -> None:
     try:
         await js.stream_info(STREAM)
     except NotFoundError:
-        await js.add_stream(name=STREAM)
+        try:
+            await js.add_stream(name=STREAM)
+        except BadRequestError:
+            await js.stream_info(STREAM)  # another service was faster, and configures it otherwise
 
 
 async def consume(

@@ -114,8 +114,7 @@ async def test_what_others_do_to_the_stream_stops_nothing(
         case "a few messages":
             await driver.js.update_stream(config.evolve(max_msgs_per_subject=8))
         case "made anew":
-            await driver.js.delete_stream(STREAM)
-            await driver.js.add_stream(StreamConfig(name=STREAM, subjects=[STREAM], first_seq=5_000))
+            await driver.make_stream_anew(StreamConfig(name=STREAM, subjects=[STREAM], first_seq=5_000))
         case _:
             for each in await driver.js.consumers_info(STREAM):
                 if each.name.startswith("uploadpp-"):
