@@ -126,7 +126,14 @@ class Breakers:
                 self._metrics.breaker_open.labels(step).inc()
                 self._news(fault_event_texts.breaker_opened(step, streak.uploads))
 
-    def _well(self, step: str, at: Millis, *, live: bool) -> None:
+    def _well(
+        self,
+        step: str,
+        at: Millis,
+        *,
+        live: bool,
+        notice: Callable[[str], Notice] = fault_event_texts.breaker_closed,
+    ) -> None:
         before = self._breakers[step]
         self._breakers[step] = after = before.well(before.after_all(at) if live else at)
         if before.streak is not None or self._failed[step]:
@@ -135,7 +142,7 @@ class Breakers:
             self._opened.pop(step, None)
             if self._acting:
                 self._metrics.breaker_open.labels(step).dec()
-                self._news(fault_event_texts.breaker_closed(step))
+                self._news(notice(step))
 
     def _end(self, step: str, *, had_opened: bool) -> None:
         """The uploads of a streak that is over have to be told."""
@@ -188,7 +195,7 @@ class Breakers:
         """Close breakers that no upload tells of, as after cancellations: a new owner would not know them."""
         for step, breaker in self._breakers.items():
             if self._acting and breaker.is_open and not self._failed[step]:
-                self._well(step, self._clock(), live=True)
+                self._well(step, self._clock(), live=True, notice=fault_event_texts.breaker_without_failures)
 
     # -- who may start ----------------------------------------------------------------------
 

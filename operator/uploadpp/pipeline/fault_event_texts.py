@@ -57,6 +57,12 @@ def breaker_closed(step: str) -> Notice:
     return Notice(NoticeType.NORMAL, "BreakerClosed", f"step {step} is well again; queued uploads continue")
 
 
+def breaker_without_failures(step: str) -> Notice:
+    """Nothing tells any more that a step is not well."""
+    text = f"no upload that failed at step {step} is left; queued uploads continue"
+    return Notice(NoticeType.NORMAL, "BreakerClosed", text)
+
+
 def legacy_service_runs(what: str) -> Notice:
     """The legacy service drives the stream as well; `what` says what follows from it."""
     return _warning("LegacyServiceRuns", f"{what}; {LEGACY_ADVICE}")

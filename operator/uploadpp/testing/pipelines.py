@@ -123,10 +123,9 @@ class PipelineBench:
         self.acks, self.timers, self.metrics = AckTracker(), Timers(clock), Metrics()
         self.clock = clock
         shard, lifecycle = shard or Shard(), lifecycle or self.turns
-        self.news: list[str] = []
-        """The reasons of what was said about the shard."""
-        said = self.news.append
-        self.breakers = Breakers(config, self.metrics, clock, lambda notice: said(notice.reason))
+        self.notices: list[Notice] = []
+        """What was said about the shard."""
+        self.breakers = Breakers(config, self.metrics, clock, self.notices.append)
         breakers = self.breakers if config.breaker_after else None
         self.admission = StepAdmission(config, shard, self.metrics, breakers)
         limited = self.admission if config.max_in_flight or config.breaker_after else None
@@ -149,6 +148,11 @@ class PipelineBench:
         self.router = Router(self.shared, self.uploads, self.applier, nothing, nothing)
         self.applier.begin(marks or Marks([b"of the bench"]))
         self.acks.start(STREAM, 0)
+
+    @property
+    def news(self) -> list[str]:
+        """The reasons of what was said about the shard."""
+        return [notice.reason for notice in self.notices]
 
     def post(self, name: str, uid: str, notice: Notice) -> None:
         """Say something on a resource."""

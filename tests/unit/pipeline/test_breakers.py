@@ -138,7 +138,7 @@ def test_a_rejected_file_is_a_good_answer() -> None:
     bench = opened(more=1)
     bench.wait(10)
     bench.answer("more-0", "delete")
-    assert bench.news[-1] == "BreakerClosed"
+    assert "is well again" in bench.notices[-1].message
 
 
 def test_a_good_answer_is_acknowledged_when_others_have_stored_that_too() -> None:
@@ -249,6 +249,10 @@ def test_when_nobody_is_left_who_knows_of_a_failure_it_closes() -> None:
     bench.uploads.forget(bench.tracked("two"))
     bench.applier.look_at_breakers()
     assert (bench.stages("more-0"), bench.metric()) == ([Stage.RUNNING], False)
+    assert bench.news[-1] == "BreakerClosed"
+    assert bench.notices[-1].message.startswith("no upload that failed at step scan is left"), (
+        "nobody knows more"
+    )
 
 
 def test_a_timeout_is_a_failure() -> None:
