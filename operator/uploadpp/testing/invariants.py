@@ -162,7 +162,7 @@ class Checks:
                 for r in journal.of("PostprocessingStepFinished", upload)
             )
         else:
-            asked += sum(m.detail == step for m in journal.marks(Kind.RETRY, upload))
+            asked += sum(m.detail == step for m in journal.said(Kind.RETRY, upload))
         if starts > asked:
             self.broken(
                 Invariant.NO_START_WITHOUT_CAUSE,

@@ -184,6 +184,8 @@ class SimulatedClient:
     def _arrive(self, connection: int, call: Callable[..., None], args: tuple[object, ...]) -> None:
         if connection == self._connection and (self._machine.alive or self.survives):
             call(*args)
+        elif call == self._store:
+            self._stream.miss(cast("bytes", args[0]))
 
     def _receive(self, inbox: str, message: Msg, *, boundary: str = "") -> None:
         """Towards the process, in order."""

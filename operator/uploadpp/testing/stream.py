@@ -75,6 +75,8 @@ class Stream:
         self._ids: dict[str, Message] = {}
         self.on_append: list[Callable[[Message], None]] = []
         self.on_ack: list[Callable[[str, int, int], None]] = []
+        self.on_missed: list[Callable[[bytes], None]] = []
+        """Who hears of messages that broke off on their way here, with the connection that carried them."""
         self.plain: list[Callable[[str, bytes], None]] = []
         """Who hears what is said outside of the stream."""
         self._beat_due = False
@@ -104,6 +106,11 @@ class Stream:
         for consumer in self.consumers.values():
             self.deliver(consumer)
         return message.sequence, False
+
+    def miss(self, data: bytes) -> None:
+        """A message does not arrive: its connection is lost, or its sender is dead."""
+        for tell in self.on_missed:
+            tell(data)
 
     # -- consumers ------------------------------------------------------------------------
 

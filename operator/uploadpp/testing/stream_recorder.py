@@ -54,7 +54,9 @@ class StreamRecorder:
         self._count = 0
         self.records: list[Record] = []
         self.listeners: list[Callable[[Record], None]] = []
+        self._missed: set[tuple[str, Mark]] = set()
         stream.on_append.append(self._on_append)
+        stream.on_missed.append(self._on_missed)
 
     def _on_append(self, message: Message) -> None:
         envelope = decode_envelope(message.data)
@@ -77,6 +79,12 @@ class StreamRecorder:
         for tell in self.listeners:
             tell(record)
 
+    def _on_missed(self, data: bytes) -> None:
+        envelope = decode_envelope(data)
+        if text := envelope.metadata.get(MARK_KEY):
+            upload = str(orjson.loads(envelope.payload_text()).get("UploadID") or "")
+            self._missed.add((upload, Mark.decode(text)))
+
     def publish(self, event: str, payload: Payload, event_id: str = "") -> str:
         """Put an event of another service into the stream; returns its id."""
         self._count += 1
@@ -87,6 +95,11 @@ class StreamRecorder:
     def marks(self, kind: Kind, upload: str) -> list[Mark]:
         """What we published for an upload."""
         return [r.mark for r in self.records if r.mark and r.mark.kind is kind and r.upload == upload]
+
+    def said(self, kind: Kind, upload: str) -> set[Mark]:
+        """What we published for an upload, with what broke off on its way and comes later, or never."""
+        missed = {mark for of, mark in self._missed if of == upload and mark.kind is kind}
+        return missed.union(self.marks(kind, upload))
 
     def is_kept(self, record: Record) -> bool:
         """Whether a message is still in the stream. Nobody can be held to one that was lost unread."""
