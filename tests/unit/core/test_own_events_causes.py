@@ -1,6 +1,5 @@
 """Events of ours that are ahead of what was stored: what had led to them is found, whatever hides it."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -144,71 +143,3 @@ def test_a_request_counts_as_seen_when_its_command_is_met(token: str) -> None:
     assert decision.upload.log.start == 70
     seen = ("t2", 2) if token == "t2" else ("", 1)
     assert (decision.upload.observed_token, decision.upload.observed_generation) == seen
-
-
-def out_of_retries() -> UploadScenario:
-    """A replay, in which the last retry is used up as far as it knows; nothing of that is in the log."""
-    story = begun(StepPlan(name="a", max_retries=0), "b")
-    story.reads_own_events = False
-    story.answers("retry")
-    assert (story.upload.stage, story.upload.log.start) == (Stage.AWAITING_READY, None)
-    return story
-
-
-def reads(story: UploadScenario, mark: Mark) -> None:
-    """The log shows one of our events."""
-    story.sequence = 50
-    story.state = meet(story, mark, story.sequence) or story.state
-
-
-@pytest.mark.parametrize("kinds", [(Kind.RETRY, Kind.START), (Kind.START,)], ids=["each event", "the start"])
-def test_a_later_attempt_proves_that_the_breaker_of_its_step_was_open(kinds: tuple[Kind, ...]) -> None:
-    story = out_of_retries()
-    for kind in kinds:
-        reads(story, mark_of(story, kind, 1 if kind is Kind.RETRY else 2, "a"))
-    upload = story.upload
-    assert (upload.stage, upload.step.attempts, upload.outcome, upload.finishes) == (
-        Stage.RUNNING,
-        2,
-        None,
-        0,
-    )
-    assert upload.log.start is not None
-    story.answers("continue")
-    assert (story.upload.current_step, story.upload.steps[0].state) == ("b", StepState.SUCCEEDED)
-
-
-def test_a_retry_proves_that_too() -> None:
-    story = out_of_retries()
-    reads(story, mark_of(story, Kind.RETRY, 1, "a"))
-    assert (story.upload.stage, story.upload.outcome, story.upload.finishes) == (Stage.BACKING_OFF, None, 0)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda mark: mark._replace(number=1),
-        lambda mark: mark._replace(detail="b"),
-        lambda mark: mark._replace(kind=Kind.RESTART),
-    ],
-    ids=["the same attempt", "another step", "a request for a URL"],
-)
-def test_nothing_else_proves_that(change: Callable[[Mark], Mark]) -> None:
-    story = out_of_retries()
-    reads(story, change(mark_of(story, Kind.START, 2, "a")))
-    assert (story.upload.stage, story.upload.outcome) == (Stage.AWAITING_READY, Outcome.ABORT)
-
-
-def test_an_outcome_that_is_in_the_log_stays() -> None:
-    story = out_of_retries()
-    reads(story, mark_of(story, Kind.FINISH, 1, "abort"))
-    reads(story, mark_of(story, Kind.START, 2, "a"))
-    assert (story.upload.stage, story.upload.outcome) == (Stage.AWAITING_READY, Outcome.ABORT)
-
-
-def test_a_rejected_upload_stays_rejected() -> None:
-    story = begun(StepPlan(name="a", max_retries=0), "b")
-    story.reads_own_events = False
-    story.answers("abort")
-    reads(story, mark_of(story, Kind.START, 2, "a"))
-    assert (story.upload.stage, story.upload.outcome) == (Stage.AWAITING_READY, Outcome.ABORT)

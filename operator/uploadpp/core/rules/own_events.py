@@ -149,7 +149,7 @@ def _caught_up(upload: Upload, event: Published, now: Millis, config: Config) ->
     if mark.run < upload.run or not (at_end or mark.detail in names):
         return None
     index = len(names) if at_end else names.index(mark.detail)
-    upload = _with_retries_left(upload, mark, index)
+    upload = _with_retries_left(upload, mark, index, now)
     if mark.run == upload.run and not _is_ahead(upload, mark, index):
         return None
     caused = _cause(upload, mark, now, config, event.streak)
@@ -236,20 +236,32 @@ def _is_ahead(upload: Upload, mark: Mark, index: int) -> bool:
     return mark.number > upload.steps[index].attempts
 
 
-def _with_retries_left(upload: Upload, mark: Mark, index: int) -> Upload:
+def _with_retries_left(upload: Upload, mark: Mark, index: int, now: Millis) -> Upload:
     """The upload in its step again, if `mark` proves that its retries were not used up there.
 
     Whoever published it knew that the breaker of the step was open, and then a failure takes no retry
-    (docs/adr/0055). The uploads that told of it may have ended since, so a replay may not know.
+    (docs/adr/0055). The uploads that told of it may have ended since, so a replay may not know. Or a person
+    had resumed the step, which gives back its retries. What `onExhausted` led to did not happen, then.
     """
-    if mark.run != upload.run or upload.log.start is not None or upload.decider != index:
+    decided = upload.stage is Stage.AWAITING_READY and upload.log.start is None
+    if mark.run != upload.run or index >= len(upload.steps) or not (decided or upload.stage.in_step):
         return upload
     step = upload.steps[index]
+    is_over = step.state in {StepState.FAILED, StepState.HELD} and step.reason in OUT_OF_RETRIES
     is_later = mark.number + (mark.kind is Kind.RETRY) > step.attempts and mark.kind is not Kind.RESTART
-    if upload.stage is not Stage.AWAITING_READY or step.reason not in OUT_OF_RETRIES or not is_later:
+    if not is_over or not is_later:
         return upload
-    again = evolve(step, state=StepState.RUNNING, outcome="", reason=None, finished_at=None, message="")
-    before = evolve(upload, stage=Stage.RUNNING, cursor=index, outcome=None, finishes=upload.finishes - 1)
+    is_resumed = step.state is StepState.HELD and mark.kind is Kind.START
+    again = evolve(step, state=StepState.RUNNING, retries=0 if is_resumed else step.retries)
+    left = upload if index == upload.cursor else _left(upload, index, now)
+    before = evolve(
+        left,
+        stage=Stage.RUNNING,
+        cursor=index,
+        outcome=None,
+        finishes=upload.finishes - decided,
+        url_requests=upload.url_requests - (upload.stage is Stage.AWAITING_URL),
+    )
     return before.with_step(index, again)
 
 
@@ -306,9 +318,13 @@ def _moved(upload: Upload, event: Published, index: int, now: Millis, config: Co
     mark = event.mark
     if mark.kind is Kind.RETRY:
         # A retry beyond the last one proves that somebody had resumed the step and renewed its budget.
-        left = min(upload.step.retries, upload.plan[index].max_retries - 1)
-        renewed = upload.with_step(index, evolve(upload.step, retries=left))
-        return back_off(renewed, now, config, reason=StepReason.TIMED_OUT, streak=event.streak).upload
+        step = upload.step
+        left = min(step.retries, upload.plan[index].max_retries - 1)
+        renewed = upload.with_step(index, evolve(step, retries=left))
+        # Without an answer in the log, the attempt had timed out.
+        reason = None if step.reason is StepReason.RETRIES_EXHAUSTED else StepReason.TIMED_OUT
+        text, streak = step.message, event.streak
+        return back_off(renewed, now, config, reason=reason, message=text, streak=streak).upload
     if mark.kind is Kind.RESTART:
         return request_url(evolve(upload, cursor=index, url_requests=mark.number - 1), now).upload
     before = evolve(upload.steps[index], attempts=mark.number - 1)
