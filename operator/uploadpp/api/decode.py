@@ -25,7 +25,7 @@ from uploadpp.core.model import (
     Upload,
 )
 from uploadpp.core.naming import POLICY_ANNOTATION
-from uploadpp.core.plan_text import Ruled, read_policy
+from uploadpp.core.plan_text import Ruled, SealedPlan, read_policy
 from uploadpp.core.states import (
     STALLED,
     STALLED_STAGES,
@@ -44,7 +44,9 @@ STATUS_MANAGER = "uploadpp"
 """The field manager of what the operator writes."""
 
 
-def from_resource(obj: Mapping[str, Any], defaults: Config, origin: Origin) -> Upload:
+def from_resource(
+    obj: Mapping[str, Any], defaults: Config, origin: Origin, sealed: SealedPlan | None = None
+) -> Upload:
     """The upload that a resource stands for.
 
     Args:
@@ -52,6 +54,8 @@ def from_resource(obj: Mapping[str, Any], defaults: Config, origin: Origin) -> U
             first status was never written) it is pending.
         defaults: has the steps of a resource that lists none.
         origin: what the caller has unsealed.
+        sealed: the plan that was sealed with it. Without a status it counts more than the spec, which a
+            webhook may have altered, and than the annotation.
 
     Raises:
         InvalidResourceError: a field holds what this version does not know.
@@ -74,11 +78,14 @@ def from_resource(obj: Mapping[str, Any], defaults: Config, origin: Origin) -> U
         in_spec = "steps" in spec and origin.announced_at is None
         plan = decode_plan(spec, None, defaults.steps, listed=in_spec)
         ruled = _annotated(root) if in_spec else None
+        if sealed is not None:
+            in_spec = in_spec and plan == sealed.plan
+            plan, ruled = plan if in_spec else sealed.plan, sealed.ruled
         held = ruled.held if ruled is not None and not restored else ""
         return evolve(
             pending,
             plan=plan,
-            plan_fixed=in_spec,
+            plan_fixed=in_spec or sealed is not None,
             plan_in_status=not in_spec and is_listed(plan),
             policy=ruled and ruled.policy,
             priority_class=ruled.priority_class if ruled is not None else "",

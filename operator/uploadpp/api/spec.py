@@ -186,9 +186,9 @@ class UploadPostprocessingSpec(ApiModel):
     )
     sealed: Annotated[str, Field(max_length=MAX_SEALED)] | None = Field(
         None,
-        description="Encrypted data that must not be readable here: the download URL, the user and all other "
-        "data that goes back to the event stream unchanged. Only the operator writes and reads it. It can "
-        "be decrypted for this upload only.",
+        description="Encrypted data that must not be readable here: the download URL, the user, all other "
+        "data that goes back to the event stream unchanged, and the plan. Only the operator writes and "
+        "reads it. It can be decrypted for this upload only.",
     )
     url_secret_ref: SecretKeyRef | None = Field(
         None,

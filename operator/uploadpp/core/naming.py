@@ -28,6 +28,6 @@ def resource_name(upload_id: str) -> str:
 ENDED_ANNOTATION = "uploadpp.io/ended"
 """On a resource that was made after its upload had ended. Without a status it must not begin."""
 POLICY_ANNOTATION = "uploadpp.io/policy"
-"""What a policy chose for the upload (`core.plan_text`). It counts until the resource has a status."""
+"""What a policy chose for the upload (`core.plan_text`). It counts without a status and a sealed plan."""
 ADOPTED_ANNOTATION = "uploadpp.io/adopted"
 """On a resource that `uploadpp adopt` has made, and when. Without a status it is not finished."""

@@ -5,6 +5,7 @@ is the default of `StepPlan` is left out, never one that is the operator's confi
 was planned with must be readable by an operator that is configured differently.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -54,6 +55,13 @@ class Ruled(NamedTuple):
     policy: PolicyRef
     priority_class: str = ""
     held: str = ""
+
+
+class SealedPlan(NamedTuple):
+    """The plan of an upload when its resource was created, and what a policy had made of the upload."""
+
+    plan: tuple[StepPlan, ...]
+    ruled: Ruled | None = None
 
 
 def plan_text(plan: tuple[StepPlan, ...]) -> str:
@@ -157,3 +165,24 @@ def read_policy(text: str) -> Ruled | None:
         return None
     values = {key: value for key, _, value in (each.partition("=") for each in more)}
     return Ruled(PolicyRef(name, int(generation), rule), values.get(_PRIORITY, ""), values.get(_HELD, ""))
+
+
+_PLAN, _POLICY = "plan", "policy"
+
+
+def plan_to_seal(upload: Upload) -> dict[str, str]:
+    """What is sealed of the plan in a resource, so that nobody else can alter it (docs/adr/0024)."""
+    plan = {_PLAN: plan_text(upload.plan)}
+    return plan if upload.policy is None else plan | {_POLICY: policy_text(upload.policy, upload)}
+
+
+def read_sealed_plan(sealed: Mapping[str, object]) -> SealedPlan | None:
+    """What `plan_to_seal` wrote; None where another version has sealed none, or none that we know."""
+    plan, policy = sealed.get(_PLAN), sealed.get(_POLICY)
+    if not isinstance(plan, str):
+        return None
+    try:
+        steps = read_plan(plan)
+    except ValueError:
+        return None
+    return SealedPlan(steps, read_policy(policy) if isinstance(policy, str) else None)

@@ -1,4 +1,4 @@
-"""Sealing: URL, users and trace of an upload as one encrypted string.
+"""Sealing: URL, users, trace and plan of an upload as one encrypted string.
 
 Fernet with rotation: the first key seals, every key opens. Nothing in here is logged. What is
 sealed is compressed first: users with many groups shrink to a fifth. What older versions have
@@ -10,12 +10,17 @@ that another key has sealed is told apart from a damaged one. Older versions wro
 The upload's id is sealed as well and compared when the text is opened: anybody who may edit resources
 could copy it to another one (docs/adr/0024). What older versions have sealed says no id and opens
 for any upload, until the operator writes it anew.
+
+Behind the id follows an object with what an earlier version can do without: the plan (`core.plan_text`).
 """
 
 import re
 import zlib
 from base64 import urlsafe_b64decode
+from collections.abc import Mapping
 from hashlib import sha256
+from types import MappingProxyType
+from typing import NamedTuple
 
 import orjson
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -93,6 +98,14 @@ class TooLargeError(ValueError):
     """An upload is announced with more than a resource can hold."""
 
 
+class Opened(NamedTuple):
+    """What a sealed part contains."""
+
+    origin: Origin
+    plan: Mapping[str, object] = MappingProxyType({})
+    """What it says of the plan (`core.plan_text.plan_to_seal`); an earlier version has sealed none."""
+
+
 class Sealer:
     """Seals and opens origins with the keys of one installation."""
 
@@ -109,14 +122,15 @@ class Sealer:
         self.fingerprints = tuple(self._by_fingerprint)
         """What may be shown of the keys, in their order: the first seals."""
 
-    def seal(self, origin: Origin, upload_id: str) -> str:
-        """Encrypt the origin of an upload.
+    def seal(self, origin: Origin, upload_id: str, plan: Mapping[str, str] = MappingProxyType({})) -> str:
+        """Encrypt the origin of an upload, and its plan.
 
         Raises:
             TooLargeError: it does not fit into a resource.
         """
         values = [getattr(origin, name) for name in _FIELDS]
-        body = orjson.dumps([origin.url_received_at, origin.url_expires_at, *values, upload_id])
+        added = [dict(plan)] if plan else []
+        body = orjson.dumps([origin.url_received_at, origin.url_expires_at, *values, upload_id, *added])
         if len(body) > MAX_OPENED:
             raise TooLargeError(f"the data of the upload has {len(body)} bytes, more than {MAX_OPENED}")
         sealed = f"{self.fingerprints[0]}.{self._fernet.encrypt(_pack(body)).decode()}"
@@ -125,8 +139,8 @@ class Sealer:
             raise TooLargeError(text)
         return sealed
 
-    def open(self, sealed: str, upload_id: str) -> Origin:
-        """Decrypt the origin of an upload.
+    def open(self, sealed: str, upload_id: str) -> Opened:
+        """Decrypt the origin of an upload, and its plan.
 
         Raises:
             UnknownKeyError: another key has sealed it.
@@ -137,8 +151,8 @@ class Sealer:
         packed = self._decrypt(sealed)
         try:
             received, expires, *values = orjson.loads(_unpack(packed))
-            if len(values) == len(_FIELDS) + 2 and isinstance(values[-1], dict):
-                del values[-1]  # what a later version adds, and can be done without
+            has_plan = len(values) == len(_FIELDS) + 2 and isinstance(values[-1], dict)
+            plan = values.pop() if has_plan else {}  # a later version may say more in it
             sealed_for = values.pop() if len(values) > len(_FIELDS) else upload_id
             names = _FIELDS[: max(len(values), len(_FIELDS) - _OPTIONAL)]
             fields = dict(zip(names, values, strict=True))
@@ -147,7 +161,7 @@ class Sealer:
             raise UnknownContentError from error
         if sealed_for != upload_id:
             raise ForeignSealError
-        return origin
+        return Opened(origin, plan)
 
     def _decrypt(self, sealed: str) -> bytes:
         found = _SEALED.fullmatch(sealed)

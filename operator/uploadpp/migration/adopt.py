@@ -19,6 +19,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.history import Said
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.naming import ADOPTED_ANNOTATION, resource_name
+from uploadpp.core.plan_text import plan_to_seal
 from uploadpp.kube.api import Json
 from uploadpp.kube.errors import ConflictError, RefusedError
 from uploadpp.kube.sealing import TooLargeError
@@ -208,7 +209,7 @@ class Adoption:
 
     def _resource(self, upload: Upload) -> Json:
         site = self._site
-        sealed = site.sealer.seal(upload.origin, upload.id)
+        sealed = site.sealer.seal(upload.origin, upload.id, plan_to_seal(upload))
         resource = to_resource(upload, namespace=site.namespace, shown=site.settings.show, sealed=sealed)
         resource["metadata"]["annotations"] = {ADOPTED_ANNOTATION: format_time(wall_clock())}
         return resource

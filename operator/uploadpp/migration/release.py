@@ -18,9 +18,10 @@ from uploadpp.core.handing_back import GivenBack, Kept, Nudge, give_back
 from uploadpp.core.history import Known, catch_up
 from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import Origin, Upload
+from uploadpp.core.plan_text import read_sealed_plan
 from uploadpp.kube.api import Json
 from uploadpp.kube.errors import ConflictError
-from uploadpp.kube.sealing import SealError
+from uploadpp.kube.sealing import Opened, SealError
 from uploadpp.kube.store import stored
 from uploadpp.migration.report import Exit, RefusedToRunError, Report
 from uploadpp.migration.site import (
@@ -189,8 +190,8 @@ class Release:
 
     def _upload(self, resource: Json) -> Upload:
         sealed, upload_id = resource["spec"].get("sealed", ""), resource["spec"]["upload"]["id"]
-        origin = self._site.sealer.open(sealed, upload_id) if sealed else Origin()
-        upload = from_resource(resource, self._site.config, origin)
+        origin, plan = self._site.sealer.open(sealed, upload_id) if sealed else Opened(Origin())
+        upload = from_resource(resource, self._site.config, origin, read_sealed_plan(plan))
         return upload if sealed else evolve(upload, origin=origin_from_spec(upload))
 
     # -- one upload -----------------------------------------------------------------------

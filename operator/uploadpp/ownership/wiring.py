@@ -19,7 +19,7 @@ from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.admission import StepAdmission
 from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.breakers import Breakers
-from uploadpp.pipeline.checkpoint import Checkpoint, Records, ResourceEncoder
+from uploadpp.pipeline.checkpoint import Checkpoint, Records
 from uploadpp.pipeline.faults import Faults
 from uploadpp.pipeline.fence import Fence
 from uploadpp.pipeline.file_order import FileLines
@@ -27,6 +27,7 @@ from uploadpp.pipeline.lost_uploads import LostUploads, Questions
 from uploadpp.pipeline.overfull import Overfull
 from uploadpp.pipeline.record_limit import RecordLimit
 from uploadpp.pipeline.refusals import Refusals
+from uploadpp.pipeline.resource_encoder import ResourceEncoder
 from uploadpp.pipeline.router import Router
 from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.timers import Timers

@@ -25,7 +25,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from uploadpp.api.codec import ShownField, to_resource, to_status
+from uploadpp.api.codec import to_status
 from uploadpp.api.plan import tells_plan
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.evolve import evolve
@@ -40,11 +40,12 @@ from uploadpp.kube.errors import (
     UnavailableError,
 )
 from uploadpp.kube.lease import LeaseLostError
-from uploadpp.kube.sealing import SealError, TooLargeError, sealed_with
+from uploadpp.kube.sealing import TooLargeError, sealed_with
 from uploadpp.kube.store import Stored, altered_in, stored
-from uploadpp.pipeline.ports import Json, Notices, Resources, Seals
+from uploadpp.pipeline.ports import Json, Notices, Resources
 from uploadpp.pipeline.record_limit import RecordLimit
 from uploadpp.pipeline.refusals import Refusals
+from uploadpp.pipeline.resource_encoder import ResourceEncoder
 from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.uploads import Uploads
@@ -57,27 +58,6 @@ log = logging.getLogger(__name__)
 CONFLICTS_IN_A_ROW = 5
 """After this many conflicts in a row, give way for a while to whatever keeps changing the resource."""
 CREATE, STATUS, SEALED = "create", "status", "spec.sealed"
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceEncoder:
-    """How an upload becomes a resource."""
-
-    seals: Seals
-    namespace: str
-    shown: frozenset[ShownField]
-
-    def resource(self, upload: Upload) -> Json:
-        """The resource to create."""
-        sealed = self.seals.seal(upload.origin, upload.id)
-        return to_resource(upload, namespace=self.namespace, shown=self.shown, sealed=sealed)
-
-    def opens_to(self, sealed: str, upload: Upload) -> bool:
-        """Whether this is what came with an upload."""
-        try:
-            return bool(sealed) and self.seals.open(sealed, upload.id) == upload.origin
-        except SealError:
-            return False
 
 
 class ResourceHandler(Protocol):
@@ -282,7 +262,7 @@ class Checkpoint:
         return written
 
     async def _seal(self, tracked: TrackedUpload, known: Stored, origin: Origin) -> Stored:
-        sealed = self._encoder.seals.seal(origin, tracked.upload.id)
+        sealed = self._encoder.seal(origin, tracked.upload)
         write = self._resources.write_sealed(tracked.name, known.version, sealed)
         written = await self._timed("patch", write)
         tracked.sealed, tracked.sealed_with = origin, sealed_with(sealed)

@@ -4,13 +4,14 @@ The real ones live in `wire` and `kube`, the doubles for simulation in `uploadpp
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from uploadpp.core.commands import Notice
 from uploadpp.core.model import FileInfo, Origin
 from uploadpp.core.policy import Choice
 from uploadpp.kube.events import UPLOAD, About
+from uploadpp.kube.sealing import Opened
 from uploadpp.kube.store import Stored
 from uploadpp.wire.encode import Outgoing
 
@@ -73,12 +74,12 @@ class Resources(Protocol):
 
 
 class Seals(Protocol):
-    """Seals origins (`kube.sealing.Sealer`)."""
+    """Seals origins and plans (`kube.sealing.Sealer`)."""
 
-    def seal(self, origin: Origin, upload_id: str) -> str:
+    def seal(self, origin: Origin, upload_id: str, plan: Mapping[str, str]) -> str:
         """Encrypt."""
 
-    def open(self, sealed: str, upload_id: str) -> Origin:
+    def open(self, sealed: str, upload_id: str) -> Opened:
         """Decrypt."""
 
 

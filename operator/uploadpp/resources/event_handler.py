@@ -15,8 +15,9 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Origin, Upload
 from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION, resource_name
+from uploadpp.core.plan_text import read_sealed_plan
 from uploadpp.core.states import Stage
-from uploadpp.kube.sealing import ForeignSealError, SealError, UnknownKeyError, sealed_with
+from uploadpp.kube.sealing import ForeignSealError, Opened, SealError, UnknownKeyError, sealed_with
 from uploadpp.kube.store import Stored, stored, version_of
 from uploadpp.pipeline import fault_event_texts
 from uploadpp.pipeline.applier import Applier
@@ -252,8 +253,8 @@ class ResourceEventHandler:
             return None
         try:
             sealed = FieldReader(resource, "").child("spec").text("sealed")
-            origin = self._seals.open(sealed, id_in(resource)) if sealed else Origin()
-            upload = from_resource(resource, self._config, origin)
+            origin, plan = self._seals.open(sealed, id_in(resource)) if sealed else Opened(Origin())
+            upload = from_resource(resource, self._config, origin, read_sealed_plan(plan))
             _check_may_begin(resource, upload)
         except (SealError, InvalidResourceError) as error:
             if isinstance(error, UnknownKeyError) and _is_under_way(resource):

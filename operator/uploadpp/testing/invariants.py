@@ -11,10 +11,11 @@ from uploadpp.core.config import Config
 from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import Origin, Upload
 from uploadpp.core.naming import ENDED_ANNOTATION, resource_name
-from uploadpp.core.plan_text import plan_text
+from uploadpp.core.plan_text import plan_text, read_sealed_plan
 from uploadpp.core.replay import Position, apply
 from uploadpp.core.sharding import Shard
 from uploadpp.core.states import DesiredState, Outcome, Stage, StepState
+from uploadpp.kube.sealing import Opened
 from uploadpp.testing.answers import first_plan, has_answered, unanswered
 from uploadpp.testing.apiserver import ApiServer, Change, Json, Verb
 from uploadpp.testing.operator_process import PlainSeals
@@ -197,8 +198,8 @@ class Checks:
         """The upload a resource stands for."""
         sealed = resource["spec"].get("sealed", "")
         upload_id = resource["spec"]["upload"]["id"]
-        origin = self._seals.open(sealed, upload_id) if sealed else Origin()
-        return from_resource(resource, self._config, origin)
+        origin, plan = self._seals.open(sealed, upload_id) if sealed else Opened(Origin())
+        return from_resource(resource, self._config, origin, read_sealed_plan(plan))
 
     def _on_change(self, change: Change) -> None:
         resource = change.resource

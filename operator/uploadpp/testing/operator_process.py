@@ -4,7 +4,7 @@ What it runs is the real candidate and ownership with the real store, Lease, fen
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import orjson
@@ -19,7 +19,7 @@ from uploadpp.kube.api import Api
 from uploadpp.kube.claimant import Claimant
 from uploadpp.kube.events import UPLOAD, About
 from uploadpp.kube.lease import Lease
-from uploadpp.kube.sealing import ForeignSealError
+from uploadpp.kube.sealing import ForeignSealError, Opened
 from uploadpp.kube.store import Store
 from uploadpp.ownership.candidate import ShardCandidate
 from uploadpp.ownership.dependencies import Dependencies
@@ -50,16 +50,16 @@ MARKS = Marks([b"the key of all simulated processes"])
 class PlainSeals:
     """Seals without encryption: what is sealed is of no matter here."""
 
-    def seal(self, origin: Origin, upload_id: str) -> str:
+    def seal(self, origin: Origin, upload_id: str, plan: Mapping[str, str]) -> str:
         """As JSON."""
-        return orjson.dumps([upload_id, origin._asdict()]).decode()
+        return orjson.dumps([upload_id, origin._asdict(), dict(plan)]).decode()
 
-    def open(self, sealed: str, upload_id: str) -> Origin:
+    def open(self, sealed: str, upload_id: str) -> Opened:
         """From JSON."""
-        sealed_for, origin = orjson.loads(sealed)
+        sealed_for, origin, plan = orjson.loads(sealed)
         if sealed_for != upload_id:
             raise ForeignSealError
-        return Origin(**origin)
+        return Opened(Origin(**origin), plan)
 
 
 class TracedNotices:

@@ -17,6 +17,7 @@ from uploadpp.core.model import Millis, Origin
 from uploadpp.kube.sealing import (
     MAX_OPENED,
     ForeignSealError,
+    Opened,
     Sealer,
     SealError,
     TooLargeError,
@@ -49,18 +50,35 @@ ORIGIN = Origin(url='"https://gw/s3cr3t"', executing_user='{"mail":"mary"}')
 
 @given(ORIGINS)
 def test_round_trip(origin: Origin) -> None:
-    assert Sealer([OLD]).open(Sealer([OLD]).seal(origin, ID), ID) == origin
+    assert Sealer([OLD]).open(Sealer([OLD]).seal(origin, ID), ID).origin == origin
 
 
 def test_what_older_versions_have_sealed_can_be_opened() -> None:
     """They knew neither that time nor a place for it."""
     before = ["url", "filename", "7", "null", "null", "null", "null", "web-1", None, "00-1"]
     sealed = Fernet(OLD.encode()).encrypt(orjson.dumps([1, None, *before])).decode()
-    opened = Sealer([OLD]).open(sealed, ID)
+    opened = Sealer([OLD]).open(sealed, ID).origin
     assert (opened.url, opened.traceparent, opened.announced_at) == ("url", "00-1", None)
     with_time = Fernet(OLD.encode()).encrypt(orjson.dumps([1, None, *before, 5])).decode()
     for any_upload in (ID, "other", ""):  # nor the upload: until they are written anew
-        assert Sealer([OLD]).open(with_time, any_upload) == evolve(opened, announced_at=5)
+        assert Sealer([OLD]).open(with_time, any_upload).origin == evolve(opened, announced_at=5)
+
+
+PLAN = {"plan": "virusscan/t=300 policies", "policy": "default/3/big"}
+
+
+def test_the_plan_is_sealed_behind_the_id() -> None:
+    """Where an earlier version passes over what it does not know."""
+    sealed = Sealer([OLD]).seal(ORIGIN, ID, PLAN)
+    assert Sealer([OLD]).open(sealed, ID) == Opened(ORIGIN, PLAN)
+    body = orjson.loads(Fernet(OLD.encode()).decrypt(sealed.partition(".")[2]))
+    assert body[-2:] == [ID, PLAN]
+    assert len(body) == len(orjson.loads(Fernet(OLD.encode()).decrypt(WITHOUT_PLAN.partition(".")[2]))) + 1
+    with pytest.raises(ForeignSealError):
+        Sealer([OLD]).open(sealed, "other")
+
+
+WITHOUT_PLAN = Sealer([OLD]).seal(ORIGIN, ID)
 
 
 def test_what_a_later_version_adds_behind_the_id_is_passed_over() -> None:
@@ -69,7 +87,7 @@ def test_what_a_later_version_adds_behind_the_id_is_passed_over() -> None:
     for added, expected in (({"colour": "green"}, None), ({}, None), (["green"], UnknownContentError)):
         later = Fernet(OLD.encode()).encrypt(orjson.dumps([*body, added])).decode()
         if expected is None:
-            assert Sealer([OLD]).open(later, ID) == ORIGIN
+            assert Sealer([OLD]).open(later, ID).origin == ORIGIN
             with pytest.raises(ForeignSealError):
                 Sealer([OLD]).open(later, "other")
         else:
@@ -80,7 +98,7 @@ def test_what_a_later_version_adds_behind_the_id_is_passed_over() -> None:
 @given(ORIGINS, TEXT, TEXT)
 def test_what_was_sealed_for_one_upload_opens_for_no_other(origin: Origin, mine: str, other: str) -> None:
     sealed = Sealer([NEW]).seal(origin, mine)
-    assert Sealer([NEW]).open(sealed, mine) == origin
+    assert Sealer([NEW]).open(sealed, mine).origin == origin
     if mine != other:
         with pytest.raises(ForeignSealError, match=r"spec\.sealed.*another upload.*delete this resource"):
             Sealer([OLD, NEW]).open(sealed, other)
@@ -90,8 +108,8 @@ def test_rotation() -> None:
     before = Sealer([OLD]).seal(ORIGIN, ID)
     rotating = Sealer([NEW, OLD])
     after = rotating.seal(ORIGIN, ID)
-    assert rotating.open(before, ID) == rotating.open(after, ID) == ORIGIN
-    assert Sealer([NEW]).open(after, ID) == ORIGIN
+    assert rotating.open(before, ID) == rotating.open(after, ID) == Opened(ORIGIN)
+    assert Sealer([NEW]).open(after, ID).origin == ORIGIN
     with pytest.raises(SealError):
         Sealer([NEW]).open(before, ID)
     with pytest.raises(SealError):
@@ -139,7 +157,7 @@ def test_what_the_bus_carries_can_be_sealed(name: str, text: str, most: int) -> 
     origin = evolve(ORIGIN, **{name: text})
     sealed = Sealer([OLD]).seal(origin, ID)
     assert len(sealed) < most
-    assert Sealer([OLD]).open(sealed, ID) == origin
+    assert Sealer([OLD]).open(sealed, ID).origin == origin
 
 
 @pytest.mark.parametrize("size", [1_000_000, MAX_OPENED + 1])

@@ -1,6 +1,7 @@
 """What one writer makes of one upload, on an API server that is a dictionary."""
 
 import asyncio
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -18,10 +19,12 @@ from uploadpp.kube.errors import (
     UnavailableError,
 )
 from uploadpp.kube.lease import LeaseLostError
+from uploadpp.kube.sealing import Opened
 from uploadpp.kube.store import Stored
-from uploadpp.pipeline.checkpoint import Checkpoint, Records, ResourceEncoder
+from uploadpp.pipeline.checkpoint import Checkpoint, Records
 from uploadpp.pipeline.record_limit import RecordLimit
 from uploadpp.pipeline.refusals import Refusals
+from uploadpp.pipeline.resource_encoder import ResourceEncoder
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.write_guard import WriteGuard
 from uploadpp.pipeline.write_queue import WriteQueue
@@ -33,13 +36,17 @@ Json = dict[str, Any]
 
 
 class Seals:
-    def seal(self, origin: Origin, upload_id: str) -> str:
+    def __init__(self) -> None:
+        self.plan: Mapping[str, str] = {}
+
+    def seal(self, origin: Origin, upload_id: str, plan: Mapping[str, str]) -> str:
         del origin
+        self.plan = plan
         return f"gAAAA-{upload_id}"
 
-    def open(self, sealed: str, upload_id: str) -> Origin:
+    def open(self, sealed: str, upload_id: str) -> Opened:
         del sealed, upload_id
-        return Origin()
+        return Opened(Origin(), self.plan)
 
 
 class Server:

@@ -1,6 +1,7 @@
 """Resources as inputs: which of several counts for an upload, and that one never stops the others."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
@@ -10,6 +11,7 @@ from uploadpp.core.conditions import Unserved
 from uploadpp.core.model import Millis, Origin, Upload
 from uploadpp.core.naming import ADOPTED_ANNOTATION
 from uploadpp.core.sharding import Shard
+from uploadpp.kube.sealing import Opened
 from uploadpp.pipeline.router import Router
 from uploadpp.pipeline.timers import Timers
 from uploadpp.pipeline.tracked_upload import TrackedUpload
@@ -31,15 +33,15 @@ VICTIM = "zvictim"
 class Open:
     """Seals that are open."""
 
-    def seal(self, origin: Origin, upload_id: str) -> str:
-        del origin, upload_id
+    def seal(self, origin: Origin, upload_id: str, plan: Mapping[str, str]) -> str:
+        del origin, upload_id, plan
         return "gAAAA"
 
-    def open(self, sealed: str, upload_id: str) -> Origin:
+    def open(self, sealed: str, upload_id: str) -> Opened:
         del upload_id
         if sealed == "bug":
             raise RuntimeError("not foreseen")
-        return Origin(url='"https://a"')
+        return Opened(Origin(url='"https://a"'))
 
 
 class Side:
