@@ -151,6 +151,27 @@ async def test_a_release_that_was_interrupted_goes_on_from_the_same_place(
     assert sorted(resumes) == ["a", "b", "c", "log"]
 
 
+async def test_what_is_announced_is_not_given_back_with_the_steps_of_a_person(still: Site) -> None:
+    """Nobody has read the announcement, which overrules the resource: the service would skip a step."""
+    await fill(still.world.js, {"a": record("a")})
+    await still.adopt()
+    mine = {
+        "apiVersion": "uploadpp.io/v1alpha1",
+        "kind": "UploadPostprocessing",
+        "metadata": {"name": "mine"},
+        "spec": {"upload": {"id": "mine"}, "steps": [{"name": "policies"}]},
+    }
+    await asyncio.to_thread(still.kubectl, "apply", "-f", "-", stdin=json.dumps(mine))
+    await still.world.js.publish(STREAM, bytes_received("mine"))
+    report = await still.release()
+    assert {each["id"] for each in report.done} == {"a", "mine"}
+    bucket = await still.world.js.key_value(BUCKET)
+    value = json.loads((await bucket.get(key_of("mine"))).value or b"")
+    given = json.loads(base64.b64decode(value["data"]))
+    assert (given["Steps"], given["Status"]["CurrentStep"]) == (list(STEPS), "virusscan")
+    assert await still.resources() == {}
+
+
 async def test_the_sealing_key_must_be_the_operators(still: Site) -> None:
     await fill(still.world.js, {name: record(name) for name in ("a", "b")})
     await still.adopt()

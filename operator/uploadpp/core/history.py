@@ -20,6 +20,7 @@ from uploadpp.core.inputs import (
 )
 from uploadpp.core.model import LogPosition, Millis, Upload
 from uploadpp.core.replay import Held, Position, apply, resolve
+from uploadpp.core.rules.arrival import overrules
 from uploadpp.core.rules.control import concerns
 from uploadpp.core.states import Outcome
 
@@ -54,6 +55,8 @@ def catch_up(
             and not (upload and concerns(upload, each.event))
         ):
             continue
+        if upload is not None and overrules(upload, each.event):
+            held = {}  # it was decided by what a person's resource said
         if isinstance(each.event, Published):
             held.pop(each.event_id, None)
         at = Position(stream, each.sequence)

@@ -14,7 +14,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived, Input, Published, Resume, StepFinished, UploadReady
 from uploadpp.core.machine import decide
 from uploadpp.core.model import LogPosition, Millis, StepPlan, Upload
-from uploadpp.core.rules.arrival import with_later_url
+from uploadpp.core.rules.arrival import overrules, with_later_url
 from uploadpp.core.states import Ignored, Stage
 
 
@@ -48,9 +48,11 @@ def apply(
     An ignored message moves the position too. If it were read again after a later checkpoint, it would
     meet another state and might take effect (a Resume sent while the upload was suspended).
 
+    An announcement that overrules what a person's resource says is about an upload that nobody has seen.
+
     `now` is the stream's timestamp of the message in ms.
     """
-    if upload is None:
+    if upload is None or overrules(upload, event):
         decision = decide(None, upload_id, event, now, config)
         if isinstance(decision, UnknownDecision):
             return decision

@@ -13,7 +13,7 @@ from uploadpp.api.timestamps import parse_time
 from uploadpp.core.bounds import LAST_MOMENT
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
-from uploadpp.core.model import Origin, Upload
+from uploadpp.core.model import Origin
 from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION, resource_name
 from uploadpp.core.plan_text import read_sealed_plan
 from uploadpp.core.states import Stage
@@ -255,7 +255,7 @@ class ResourceEventHandler:
             sealed = FieldReader(resource, "").child("spec").text("sealed")
             origin, plan = self._seals.open(sealed, id_in(resource)) if sealed else Opened(Origin())
             upload = from_resource(resource, self._config, origin, read_sealed_plan(plan))
-            _check_may_begin(resource, upload)
+            _check_may_begin(resource)
         except (SealError, InvalidResourceError) as error:
             if isinstance(error, UnknownKeyError) and _is_under_way(resource):
                 uid, status = resource["metadata"]["uid"], resource["status"]
@@ -343,15 +343,19 @@ def _is_under_way(resource: Json) -> bool:
     return isinstance(status, dict) and bool(status.get("run")) and not status.get("completionTime")
 
 
-def _check_may_begin(resource: Json, upload: Upload) -> None:
+def _check_may_begin(resource: Json) -> None:
     """Refuse a resource without a status whose upload is not a new one: it has ended, or is being adopted.
+
+    The run does not tell whether there is a status: an upload may be held, or end, before its first run.
 
     Raises:
         InvalidResourceError: it is such a resource.
     """
+    if "conditions" in (resource.get("status") or {}):
+        return
     annotations = resource["metadata"].get("annotations") or {}
-    if not upload.run and ADOPTED_ANNOTATION in annotations:
+    if ADOPTED_ANNOTATION in annotations:
         text = "is missing, because `uploadpp adopt` has not finished; stop the operator and run it again"
         raise InvalidResourceError("status", text)
-    if not upload.run and ENDED_ANNOTATION in annotations:
+    if ENDED_ANNOTATION in annotations:
         raise InvalidResourceError("status", "is missing, and the upload had ended before it was recorded")

@@ -1,6 +1,7 @@
 """An upload from what the log says of it."""
 
 from uploadpp.core.commands import Command, Kind, Mark, StartStep
+from uploadpp.core.evolve import evolve
 from uploadpp.core.history import Known, Said, as_of_others, catch_up
 from uploadpp.core.inputs import (
     BytesReceived,
@@ -10,13 +11,15 @@ from uploadpp.core.inputs import (
     Published,
     Resume,
     RetriedElsewhere,
+    SpecChanged,
     StartedElsewhere,
     StepFinished,
 )
-from uploadpp.core.model import LogPosition, Millis, Upload
+from uploadpp.core.machine import decide
+from uploadpp.core.model import Control, LogPosition, Millis, Upload
 from uploadpp.core.plan_text import Planned
 from uploadpp.core.states import Outcome, Stage
-from uploadpp.testing.builders import FRESH_URL, START, UPLOAD_ID, arrival
+from uploadpp.testing.builders import FRESH_URL, RESTART_USER, START, UPLOAD_ID, arrival, by_hand
 from uploadpp.testing.configs import config, step
 
 CONFIG = config(step("virusscan"), step("policies"))
@@ -205,3 +208,36 @@ def test_a_request_for_a_url_counts_by_the_plan_that_the_log_tells() -> None:
     upload = upload_of(known)
     assert (upload.stage, upload.current_step, known.missing) == (Stage.RUNNING, "policies", ())
     assert upload.url_requests == 1
+
+
+def made_by_hand(*plan: str) -> Known:
+    """The resource of a person, whose first step was not published yet; it has no file, for which it asks."""
+    story = by_hand()
+    config_of_it = config(*map(step, plan))
+    origin = evolve(story.upload.origin, by_hand=True)
+    pending = evolve(story.upload, plan=config_of_it.steps, plan_fixed=True, origin=origin)
+    began = decide(pending, UPLOAD_ID, SpecChanged(Control()), START, config_of_it)
+    assert began.upload is not None
+    return Known(began.upload, began.commands)
+
+
+def test_an_announcement_overrules_what_a_person_has_made() -> None:
+    """As for an owner: nothing of that resource counts, neither its steps nor what it has decided."""
+    made = made_by_hand("policies")
+    assert starts(made.missing) == ["policies"]
+    said = [Said(12, Millis(START + 9), arrival(FRESH_URL))]
+    known = catch_up(made, UPLOAD_ID, said, 20, "main-queue@1", CONFIG)
+    assert known == catch_up(Known(None), UPLOAD_ID, said, 20, "main-queue@1", CONFIG)
+    assert (starts(known.missing), upload_of(known).origin.by_hand) == (["virusscan"], False)
+
+
+def test_of_the_same_step_only_the_start_of_the_announced_upload_is_missing() -> None:
+    said = [Said(12, Millis(START + 9), arrival(FRESH_URL))]
+    known = catch_up(made_by_hand("virusscan", "policies"), UPLOAD_ID, said, 20, "main-queue@1", CONFIG)
+    assert [each.mark.received_at for each in known.missing] == [START + 9]
+
+
+def test_an_answer_to_our_question_goes_on_with_what_a_person_has_made() -> None:
+    said = [Said(12, Millis(START + 9), arrival(FRESH_URL, user=RESTART_USER))]
+    known = catch_up(made_by_hand("policies"), UPLOAD_ID, said, 20, "main-queue@1", CONFIG)
+    assert [each.name for each in upload_of(known).plan] == ["policies"]
