@@ -150,7 +150,7 @@ def _caught_up(upload: Upload, event: Published, now: Millis, config: Config) ->
         return None
     index = len(names) if at_end else names.index(mark.detail)
     upload = _with_retries_left(upload, mark, index, now)
-    if mark.run == upload.run and not _is_ahead(upload, mark, index):
+    if mark.run == upload.run and not _is_ahead(upload, event, index):
         return None
     caused = _cause(upload, mark, now, config, event.streak)
     if caused is not None:
@@ -218,10 +218,13 @@ def _rung(upload: Upload, now: Millis, config: Config, streak: Streak | None) ->
     return fire(decision.upload, now, config, streak)
 
 
-def _is_ahead(upload: Upload, mark: Mark, index: int) -> bool:
+def _is_ahead(upload: Upload, event: Published, index: int) -> bool:
+    mark = event.mark
     if mark.kind is Kind.FINISH:
         unproven = upload.log.start is None and upload.outcome != mark.detail
-        return mark.number > upload.finishes or (mark.number == upload.finishes and unproven)
+        if mark.number < upload.finishes:  # several were decided; of none that was applied is this one
+            unproven = unproven and not upload.stage.ended and event.sequence > upload.log.sequence
+        return mark.number > upload.finishes or unproven
     if upload.finishes or upload.stage.ended:
         return False
     if mark.kind is Kind.RETRY:
