@@ -18,7 +18,7 @@ from uploadpp.core.model import FINISHED_STEP, Millis, Streak, Upload
 from uploadpp.core.rules.admission import granted
 from uploadpp.core.rules.control import spec_changed
 from uploadpp.core.rules.order import foremost
-from uploadpp.core.rules.planning import by_plan, of_another_plan, withdrawn
+from uploadpp.core.rules.planning import by_plan, of_another_plan, taken_back, withdrawn
 from uploadpp.core.rules.timers import fire, wake_at
 from uploadpp.core.states import (
     OUT_OF_RETRIES,
@@ -49,13 +49,14 @@ def published(upload: Upload, event: Published, now: Millis, config: Config) -> 
         return ignore(upload, Ignored.ALREADY_APPLIED, "a command for an earlier upload of the same id")
     if mark.kind is Kind.RESUME:
         return ignore(upload, Ignored.ALREADY_APPLIED, "our own event, which the log hands out as a Resume")
+    back = taken_back(upload, mark)
     if planned is None or planned.plan == upload.plan:
-        return _met(upload, event, now, config)
+        return _met(back, event, now, config)
     if upload.plan_fixed:
         fits = [step.name for step in planned.plan] == [step.name for step in upload.plan]
         known = (mark.run, mark.number, mark.detail) == _last(upload, mark.kind)
-        return _met(upload, event, now, config) if fits or known else of_another_plan(upload, mark)
-    begun = by_plan(upload, mark, planned, now, config)
+        return _met(back, event, now, config) if fits or known else of_another_plan(upload, mark)
+    begun = by_plan(back, mark, planned, now, config)
     decision = _met(begun.upload, event, now, config)
     if decision.ignored is None:
         return decision

@@ -10,7 +10,7 @@ from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis, StepStatus, Upload
 from uploadpp.core.plan_text import Planned
-from uploadpp.core.states import Ignored, Stage, StepState
+from uploadpp.core.states import Ignored, Outcome, Stage, StepState
 from uploadpp.core.transitions import begin_run, proceed
 
 
@@ -24,6 +24,25 @@ def withdrawn(upload: Upload) -> Upload:
     started_at = upload.step.started_at if attempts else None
     step = evolve(upload.step, state=StepState.WAITING, attempts=attempts, started_at=started_at)
     return upload.with_step(upload.cursor, step)
+
+
+def taken_back(upload: Upload, mark: Mark) -> Upload:
+    """The upload in the run that ended with `mark`, if its present run has not happened.
+
+    A replay begins a run that nobody had begun if it does not know that the upload was held. After an abort
+    or a delete only a person's request begins one, so an owner that published such an end had begun none. A
+    release proves nothing: the announcement that begins the next run may have been on its way to its owner.
+    """
+    happened = upload.log.start is not None or any(step.outcome for step in upload.steps)
+    requested = upload.observed_token not in {"", mark.token}
+    if mark.kind is not Kind.FINISH or mark.detail == Outcome.CONTINUE or mark.run >= upload.run:
+        return upload
+    if happened or requested or upload.stage.ended:
+        return upload
+    before = evolve(upload, run=mark.run, outcome=None, finishes=0, url_requests=0)
+    if mark.run:
+        return before
+    return evolve(before, stage=Stage.HELD, steps=(), cursor=len(upload.plan), started_at=None)
 
 
 def by_plan(upload: Upload, mark: Mark, planned: Planned, now: Millis, config: Config) -> Decision:
