@@ -196,6 +196,30 @@ def test_a_step_that_was_resumed_has_its_retries_again() -> None:
     assert story.upload.stage is Stage.BACKING_OFF
 
 
+def used_up(policy: OnExhausted) -> UploadScenario:
+    """Both retries of `a` are used up; each of its three attempts is in the log."""
+    story = begun(StepPlan(name="a", max_retries=2, on_exhausted=policy), "b")
+    for _ in range(2):
+        story.answers("retry")
+        story.timer()
+    story.reads_own_events = False
+    story.answers("retry")
+    assert (story.upload.steps[0].attempts, story.upload.steps[0].retries) == (3, 2)
+    return story
+
+
+def test_a_step_that_was_not_held_has_no_more_retries_than_before() -> None:
+    story = used_up(OnExhausted.CONTINUE)
+    reads(story, mark_of(story, Kind.START, 4, "a"))
+    assert (story.upload.step.attempts, story.upload.step.retries) == (4, 2)
+
+
+def test_a_retry_of_a_held_step_was_its_last_one() -> None:
+    story = used_up(OnExhausted.HOLD)
+    reads(story, mark_of(story, Kind.RETRY, 3, "a"))
+    assert (story.upload.stage, story.upload.step.retries) == (Stage.BACKING_OFF, 2)
+
+
 def test_a_step_that_had_not_answered_has_timed_out() -> None:
     story = last(OnExhausted.HOLD)
     held = evolve(story.upload.step, state=StepState.HELD, reason=StepReason.TIMED_OUT)
