@@ -315,10 +315,23 @@ def test_a_suspended_upload_goes_back_too() -> None:
 def test_a_step_that_was_passed_is_not_started_again() -> None:
     story = begun("a", "b")
     story.answers("continue")
-    decision = story.tell(at(ours(Kind.START, "a", "a", "b", number=2), 9))
-    assert decision.ignored is not None
-    story.tell(at(ours(Kind.RESTART, "a", "a", "b"), 10))
+    published = list(story.published)
+    story.tell(at(ours(Kind.START, "a", "a", "b", number=2), 9))
     assert story.upload.current_step == "b"
+    assert story.upload.steps[0].attempts == 2, "it went out before the answer to the first was known"
+    story.tell(at(ours(Kind.RESTART, "a", "a", "b"), 10))
+    assert (story.upload.current_step, story.published) == ("b", published)
+
+
+def test_an_attempt_that_went_out_before_its_step_was_known_to_be_over_counts() -> None:
+    """A resume had led to it, and the answer to the attempt before it came first (seed 620004508)."""
+    story = read_by(config_of("b"), Resume(), at(ours(Kind.START, "a", "a"), 3))
+    story.tell(StepFinished("a", "continue"))
+    assert (story.upload.stage, story.upload.steps[0].attempts) == (Stage.AWAITING_READY, 1)
+    story.tell(at(ours(Kind.START, "a", "a", number=2), 5))
+    assert (story.upload.stage, story.upload.steps[0].attempts) == (Stage.AWAITING_READY, 2)
+    story.tell(at(ours(Kind.START, "a", "a", number=2), 5))
+    assert story.upload.steps[0].attempts == 2
 
 
 def test_a_restart_says_which_steps_it_has_left_out() -> None:

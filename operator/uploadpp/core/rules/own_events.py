@@ -102,8 +102,8 @@ def _requested(upload: Upload, mark: Mark, now: Millis, config: Config) -> Uploa
 
 
 def _counted(upload: Upload, mark: Mark) -> Upload:
-    """The upload with an attempt that was published after its end. It has no other effect."""
-    if not upload.stage.ended or mark.kind is not Kind.START or mark.run != upload.run:
+    """The upload with an attempt that comes when its step is over. It has no other effect."""
+    if mark.kind is not Kind.START or mark.run != upload.run:
         return upload
     for index, (plan, step) in enumerate(zip(upload.plan, upload.steps, strict=False)):
         if plan.name == mark.detail and mark.number == step.attempts + 1:
