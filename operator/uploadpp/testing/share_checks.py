@@ -22,9 +22,7 @@ class _Wait:
     """What is known of an upload that waits."""
 
     others: int = 0
-    """How many of other shares were granted while its own held no slot."""
-    ahead: set[tuple[str, int]] = field(default_factory=set)
-    """Those of its own share that are granted before it, each with the moment since when it was queued."""
+    """How many of other shares were granted since its own had a slot."""
     rivals: set[Share] = field(default_factory=set)
 
 
@@ -56,18 +54,16 @@ class ShareChecks:
         queued = [each for each in uploads.values() if each.stage is Stage.QUEUED]
         for upload in queued:
             own = shares[upload.id]
-            wait = self._waits.setdefault((owner, step, upload.id, upload.since), _Wait())
-            wait.ahead |= {
-                (each.id, each.since)
-                for each in queued
-                if shares[each.id] == own and each.id != upload.id and _is_before(each, upload)
-            }
+            key = owner, step, upload.id, upload.since
+            if own in holding or own == shares[started.id]:
+                self._waits[key] = _Wait()  # the share has a slot, and waits anew behind all others
+                continue
+            wait = self._waits.setdefault(key, _Wait())
             wait.rivals |= {shares[each.id] for each in [*queued, started]} - {own}
-            if shares[started.id] == own or own in holding or started.since <= upload.since:
+            if started.since <= upload.since:
                 continue
             wait.others += 1
-            turns = (len(wait.ahead) + 1) * (self._policy.small_first + 1)
-            most = turns * longest_wait(own.weight, [each.weight for each in wait.rivals])
+            most = longest_wait(own.weight, [each.weight for each in wait.rivals])
             if wait.others > most:
                 text = f"{upload.id} at {step}: {wait.others} others were granted a slot, not {most} at most"
                 self._checks.broken(Invariant.WAIT_BOUNDED, text)
@@ -77,8 +73,3 @@ def _is_attempt(upload: Upload, mark: Mark) -> bool:
     """Whether an owner knows of this start. One that was paused does not know of those of its successor."""
     running = upload.stage is Stage.RUNNING
     return running and (upload.run, upload.step.attempts) == (mark.run, mark.number)
-
-
-def _is_before(one: Upload, other: Upload) -> bool:
-    """Whether one upload of a share may be granted before another; those that have failed come last."""
-    return one.received_at <= other.received_at or other.step.streak is not None
