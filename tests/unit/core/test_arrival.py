@@ -5,8 +5,9 @@ import pytest
 from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Input, Published, SpecChanged, UploadReady
+from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, FileInfo, Millis, Origin, RestartRequest, StepPlan, Upload
-from uploadpp.core.rules.arrival import overrules
+from uploadpp.core.rules.arrival import ANNOUNCED_AGAIN, overrules
 from uploadpp.core.states import DesiredState, Ignored, Outcome, RestartMode, Stage, StepState
 from uploadpp.testing.builders import (
     FRESH_URL,
@@ -249,6 +250,20 @@ def test_a_cancelled_resource_without_status_ends_with_the_announcement() -> Non
     story = without_status(Control(desired=DesiredState.CANCELLED))
     assert (story.upload.stage, story.published) == (Stage.CANCELLED, [])
     assert story.upload.expires_at == story.now + story.config.ttl_failed
+
+
+@pytest.mark.parametrize("user", [RESTART_USER, USER], ids=["again", "first"])
+def test_announced_again_it_is_held_although_we_died_before_its_status(user: str) -> None:
+    """What is read again is the announcement by which the resource was created (seed 630010153)."""
+    story = UploadScenario(config_of("a"))
+    story.arrives(user=user)
+    died = evolve(story.upload, stage=Stage.PENDING, run=0, steps=(), message="", lost_status=True)
+    decision = decide(died, died.id, arrival(user=user), died.received_at, story.config)
+    if user == USER:
+        assert decision.upload.stage is Stage.RUNNING
+    else:
+        assert (decision.upload.stage, decision.commands) == (Stage.HELD, ())
+        assert decision.upload.message.startswith(ANNOUNCED_AGAIN)
 
 
 def ahead(*, announced: bool = False) -> UploadScenario:

@@ -83,6 +83,8 @@ def arrival_of_pending(upload: Upload, arrived: BytesReceived, now: Millis, conf
         return hold_restored(known, now, config)  # another announcement than the one it was made for
     if known.control.desired is DesiredState.CANCELLED:
         return cancel(known, now)
+    if upload.lost_status and arrived.origin.again and not known.origin.by_hand:  # as in `first_arrival`
+        return hold_unbegun(known, now, ANNOUNCED_AGAIN)
     if known.policy_holds:  # we died before the status said so
         return hold_by_policy(known, now, known.message)
     # The generation stays unobserved: a restart asked for in the spec is looked at after replay.
