@@ -4,6 +4,7 @@ import pytest
 
 from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.commands import Kind
+from uploadpp.core.states import Stage
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.configs import config, step
 from uploadpp.testing.host import SimulatedHost
@@ -31,12 +32,12 @@ def world(
     return sim, sim.result()
 
 
-def resource(**spec: object) -> dict[str, object]:
+def resource(name: str = "up-1", **spec: object) -> dict[str, object]:
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
-        "metadata": {"name": "up-1", "namespace": "uploads", "labels": {}},
-        "spec": {"upload": {"id": "up-1"}, **spec},
+        "metadata": {"name": name, "namespace": "uploads", "labels": {}},
+        "spec": {"upload": {"id": name}, **spec},
     }
 
 
@@ -111,3 +112,29 @@ def test_the_end_is_not_acknowledged_while_the_resource_of_a_person_cannot_be_cl
     result = sim.result()
     assert not result.violations, result.report()
     assert len(sim.journal.marks(Kind.FINISH, "up-1")) == 1, result.report()
+
+
+@pytest.mark.parametrize("crash_at", range(1, 14))
+def test_an_announcement_overrules_what_has_begun_by_hand_whenever_the_operator_is_killed(
+    crash_at: int,
+) -> None:
+    """The run by hand is queued after the announcement, which is read later (seed 630004077)."""
+    sim = Simulation(1, config(step("virusscan"), step("policies"), ttl=3600, places={"policies": 1}))
+    process = sim.start()
+    sim.kernel.run_until(1.0)
+    process.client.disconnect()
+    sim.world.upload("up-1")
+    sim.kernel.run_until(2.0)
+    for name in ("up-0", "up-1"):
+        sim.server.create(PERSON, resource(name, steps=[{"name": "policies"}]))
+        sim.doings.tokens[name] += 1
+    sim.kernel.run_until(5.0)
+    assert sim.checks.read(sim.server.resources["up-1"]).stage is Stage.QUEUED
+    process.machine.crash_at = process.machine.boundaries + crash_at
+    process.machine.on_crash = lambda: sim.restart_after(1)
+    process.client.reconnect()
+    sim.settle()
+    result = sim.result()
+    assert not result.violations, result.report()
+    finished = sim.journal.of("PostprocessingStepFinished", "up-1")
+    assert {record.payload["FinishedStep"] for record in finished} == {"virusscan", "policies"}

@@ -52,6 +52,8 @@ def test_a_seed_repeats_itself() -> None:
         pytest.param(600_047_848, id="the only upload that told of an open breaker was deleted"),
         pytest.param(600_022_370, id="held by a rule, cleaned, and announced again: it began by itself"),
         pytest.param(600_013_681, id="the only trace of an abort was lost with the tail of the stream"),
+        pytest.param(630_004_077, id="queued by hand after the announcement, which the operator read later"),
+        pytest.param(630_010_153, id="announced again, and killed before the status: it began by itself"),
         pytest.param(620_004_508, id="a resume's attempt was in the log behind the answer to the one before"),
         pytest.param(620_001_974, id="an upload of the same user was queued and granted between two looks"),
         pytest.param(610_001_826, id="a retry broke off with its connection: the next start came before it"),

@@ -13,8 +13,8 @@ dirty, and it is queued again.
     writer          └─ writes 2 ─┐          it has taken the state when 2 was the newest
     saved                        2 ─ 3      dirty, so it is written once more
 
-A creation has nothing to compare with, so it is allowed only while nobody else can own the shard. Each later
-write compares with the version that we know, and after a conflict we look at what somebody else has written.
+A write is allowed only while nobody else can own the shard. Each one but a creation compares with the version
+that we know, and after a conflict we look at what somebody else has written.
 """
 
 import asyncio
@@ -31,14 +31,8 @@ from uploadpp.api.timestamps import format_time
 from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Origin, Upload
 from uploadpp.core.naming import ENDED_ANNOTATION
-from uploadpp.kube.errors import (
-    ApiError,
-    ConflictError,
-    NotFoundError,
-    Refusal,
-    RefusedError,
-    UnavailableError,
-)
+from uploadpp.kube import errors
+from uploadpp.kube.errors import ApiError, ConflictError, Refusal, RefusedError, UnavailableError
 from uploadpp.kube.lease import LeaseLostError
 from uploadpp.kube.sealing import TooLargeError, sealed_with
 from uploadpp.kube.store import Stored, altered_in, stored
@@ -192,7 +186,7 @@ class Checkpoint:
                 self._uploads.saved(tracked, version)
                 self._post_notices(tracked)
                 self._refusals.written(tracked, (CREATE, STATUS) if is_new else (STATUS,))
-            except NotFoundError:
+            except errors.NotFoundError:
                 self._vanished(tracked)
                 return None
             except ApiError as error:
@@ -237,16 +231,18 @@ class Checkpoint:
             upload = evolve(upload, plan_in_status=tracked.upload.plan_in_status)  # the resource may lack it
             if made.renamed:
                 self._uploads.rename(tracked, made.renamed)
-        elif origin.has_url and not (tracked.sealed and tracked.sealed.has_url):
-            # The first URL may be from a Secret: no message brings it again once the upload has begun.
+        elif origin.by_hand and origin.has_url and not (tracked.sealed and tracked.sealed.has_url):
+            # It may be from a Secret: no message brings it again once the upload has begun.
             tracked.stored = await self._seal(tracked, tracked.stored, origin)
             altered = tracked.stored.altered
         status = to_status(upload, tracked.stored.uid, tracked.sealed_with, tracked.unserved)
         write = self._resources.write_status(tracked.name, tracked.stored.version, status)
         written = tracked.stored = await self._timed(STATUS, write)
         altered = written.altered or altered
-        if not is_new and tracked.sealed is not origin:
+        if tracked.sealed is None or not (is_new or tracked.sealed is origin):
             # Last: were it there before the run that it began, its announcement would count as a duplicate.
+            latest = tracked.upload.origin  # it tells when an upload was announced whose resource was there
+            origin = latest if latest.url == origin.url else evolve(origin, announced_at=latest.announced_at)
             tracked.stored = await self._seal(tracked, written, origin)
             altered = tracked.stored.altered or altered
         if altered and not (upload.stage.ended and altered == SEALED):
@@ -328,8 +324,9 @@ class Checkpoint:
         claimed = stored(existing)
         if self._encoder.opens_to(spec.get("sealed", ""), tracked.upload):
             tracked.sealed, tracked.sealed_with = origin, sealed_with(spec["sealed"])
-        else:
+        elif spec.get("sealed") or "status" not in existing:
             claimed = await self._seal(tracked, claimed, origin)
+        # A status of somebody's run that does not count is overwritten first: sealed, it would count again.
         self._handler.claimed(tracked, existing)
         return claimed
 

@@ -9,7 +9,7 @@ from uploadpp.api.timestamps import parse_time
 from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.config import Config
 from uploadpp.core.inputs import BytesReceived
-from uploadpp.core.model import Origin, Upload
+from uploadpp.core.model import RESTARTED_BY, Origin, Upload
 from uploadpp.core.naming import ENDED_ANNOTATION, resource_name
 from uploadpp.core.plan_text import plan_text, read_sealed_plan
 from uploadpp.core.replay import Position, apply
@@ -32,6 +32,7 @@ class Invariant(StrEnum):
     """What must hold in every run."""
 
     NO_DOUBLE_START = "no step is started twice in one attempt"
+    AGAIN_IS_HELD = "what is announced again, without a known history, begins only when a person lets it"
     NO_START_WITHOUT_CAUSE = "a step starts again only when somebody asked for it"
     ONE_FINISH = "one PostprocessingFinished per run, and again only continue or delete"
     BYTES_KEPT = "no bytes are destroyed by a second abort"
@@ -144,6 +145,7 @@ class Checks:
             return
         if mark.kind is Kind.START:
             self._check_cause(record.upload, mark)
+            self._check_let_begin(record.upload, mark)
         elif mark.kind is Kind.FINISH:
             self._check_finish(record.upload, mark)
             self._check_release(record, mark)
@@ -169,6 +171,18 @@ class Checks:
                 Invariant.NO_START_WITHOUT_CAUSE,
                 f"{upload}: {step} started {starts} times for {asked} causes",
             )
+
+    def _check_let_begin(self, upload: str, mark: Mark) -> None:
+        """Starts of an upload that an announcement began which tells of an earlier one."""
+        told = [record for record in self._journal.records if record.upload == upload]
+        began = next((each for each in told if millis(each.at) == mark.received_at), None)
+        if began is None or began.type != "BytesReceived" or not is_again(began) or mark.run != 1:
+            return
+        resumed = self._journal.of("ResumePostprocessing", upload) or self._journal.of(
+            "ResumePostprocessing", ""
+        )
+        if not (resumed or self.doings.tokens[upload]):
+            self.broken(Invariant.AGAIN_IS_HELD, f"{upload}: {mark.detail} started")
 
     def _check_finish(self, upload: str, mark: Mark) -> None:
         same_run = [
@@ -219,12 +233,20 @@ class Checks:
             self.broken(Invariant.REMOVED_ONCE, f"{upload_id} has a resource again")
         elif change.status and change.before is not None and not self._stream.lost:
             after = self.read(resource)
+            if self.is_overruled(resource):
+                return
             if after.stage.ended:
                 self.stored_ends.add(upload_id)
             self._check_succeeded(after)
             self._check_published(after)
             if "status" in change.before:
                 self._check_progress(self.read(change.before), after)
+
+    def is_overruled(self, resource: Json) -> bool:
+        """Whether the storage has announced the upload of a resource that is still as a person made it."""
+        announced = self._journal.of("BytesReceived", resource["spec"]["upload"]["id"])
+        by_hand = "sealed" not in resource["spec"] or self.read(resource).origin.by_hand
+        return by_hand and any(not is_again(record) for record in announced)
 
     def _check_removal(self, resource: Json) -> None:
         upload = self.read(resource)
@@ -346,6 +368,11 @@ class Checks:
     def _is_older(upload: Upload, record: Record) -> bool:
         """Whether a resource was made after the message, for another arrival."""
         return upload.received_at > millis(record.at)
+
+
+def is_again(announcement: Record) -> bool:
+    """Whether the storage announces an upload that it has announced before."""
+    return RESTARTED_BY in str(announcement.payload.get("ExecutingUser"))
 
 
 FOREIGN = {Kind.START: "StartPostprocessingStep", Kind.FINISH: "PostprocessingFinished"}

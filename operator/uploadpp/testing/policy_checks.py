@@ -80,7 +80,8 @@ class PolicyChecks:
         after = self._checks.read(change.resource)
         if after.policy_holds:
             self.held.add(after.id)
-        if before["metadata"]["uid"] == change.resource["metadata"]["uid"] and "status" in before:
+        is_same = before["metadata"]["uid"] == change.resource["metadata"]["uid"]
+        if is_same and "status" in before and not self._checks.is_overruled(change.resource):
             self._check_kept(self._checks.read(before), after)
 
     def _check_kept(self, before: Upload, after: Upload) -> None:
