@@ -31,32 +31,37 @@ EXITS = (
 DATABASE_VARIABLE, TABLE_VARIABLE = "POSTPROCESSING_STORE_DATABASE", "POSTPROCESSING_STORE_TABLE"
 
 
-def add_commands(commands: Any) -> None:  # noqa: ANN401 -- what argparse does not name
-    """Add both to the commands of `uploadpp`."""
-    adopt = _command(commands, "adopt", "create resources for uploads in flight at the legacy service")
-    adopt.add_argument(
+def add_adopt_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `uploadpp adopt`."""
+    _describe(parser, "Create resources for uploads in flight at the legacy service")
+    parser.add_argument(
         "--look-back",
         default="24h",
         metavar="DURATION",
         help="how far back the stream is read to find out what happened to them (default 24h)",
     )
-    release = _command(commands, "release", "hand the uploads in flight back to the legacy service")
-    release.add_argument(
+    _add_shared_arguments(parser)
+
+
+def add_release_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `uploadpp release`."""
+    _describe(parser, "Hand the uploads in flight back to the legacy service")
+    parser.add_argument(
         "--consumer",
         choices=LEGACY_DURABLES,
         default="",
         help="name of the legacy service's consumer, if NATS has none",
     )
+    _add_shared_arguments(parser)
 
 
-def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:  # noqa: ANN401 -- as above
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=text,
-        usage="%(prog)s [--dry-run] [-o text|json] [--FLAG VALUE ...]",
-        description=f"{text[0].upper()}{text[1:]} (docs/adopting.md). It uses the settings of the operator.",
-        epilog=EXITS,
-    )
+def _describe(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.usage = "%(prog)s [--dry-run] [-o text|json] [--FLAG VALUE ...]"
+    parser.description = f"{text} (docs/adopting.md). It uses the settings of the operator."
+    parser.epilog = EXITS
+
+
+def _add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="change nothing, and report what would be done"
     )
@@ -73,7 +78,6 @@ def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:  #
     table = f"prefix of its keys [{TABLE_VARIABLE}]"
     parser.add_argument("--table", default=os.environ.get(TABLE_VARIABLE, ""), help=table)
     add_flags(parser)
-    return parser
 
 
 def run_adopt(options: dict[str, Any]) -> int:
