@@ -32,6 +32,7 @@ def _plan(bench: Bench, *, quick: bool) -> dict[str, Callable[[Found], Figures]]
         "burst_all_at_once": lambda _: scenarios.burst(bench, many, many),
         "raw_api": lambda _: scenarios.raw_api(bench, few // 2),
         "sustained": lambda found: scenarios.sustained(bench, _offered(found["raw_api"]), seconds),
+        "sustained_full": lambda found: scenarios.sustained(bench, _offered(found["raw_api"], 1.0), seconds),
         "everything_twice": lambda _: scenarios.everything_twice(bench, 500),
         "recovery": lambda _: scenarios.recovery(bench, *lost),
         "killed_half_retrying": lambda _: scenarios.killed(bench, few // 2),
@@ -47,9 +48,9 @@ def _plan(bench: Bench, *, quick: bool) -> dict[str, Callable[[Found], Figures]]
     return plan
 
 
-def _offered(raw: Figures) -> float:
-    """Uploads a second: three writes each, and 90 % of what the server was just seen to take."""
-    return float(raw["writes_per_second"]) / 3 * 0.9
+def _offered(raw: Figures, share: float = 0.9) -> float:
+    """Uploads a second: three writes each, and so much of what the server was just seen to take."""
+    return float(raw["writes_per_second"]) / 3 * share
 
 
 def main() -> int:

@@ -198,12 +198,18 @@ def write_directly(stage: Stage, uploads: int, *flags: str) -> Figures:
 def one_at_a_time(bench: Bench, uploads: int) -> Figures:
     """Latency and API writes of an idle system; then again without a pause between two uploads."""
     stage = bench.stage(operator=True)
-    before = writes(stage.cluster.metrics())
+    assert stage.operator is not None  # noqa: S101 -- asked for above
+    started, before = usage(stage.operator).cpu, writes(stage.cluster.metrics())
     found = load(stage, uploads=uploads, in_flight=1, pause=IDLE_SECONDS)
     catch_up(stage)
     written = writes(stage.cluster.metrics()) - before
     rushed = load(stage, uploads=uploads, in_flight=1)
-    return {**found, "api_writes_per_upload": written / uploads, "back_to_back": rushed}
+    return {
+        **found,
+        "api_writes_per_upload": written / uploads,
+        "back_to_back": rushed,
+        "cpu_s_until_ready": round(started, 2),
+    }
 
 
 def burst(bench: Bench, uploads: int, in_flight: int) -> Figures:
