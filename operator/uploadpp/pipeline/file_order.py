@@ -45,6 +45,10 @@ class FileLines:
     def open(self, tell: Callable[[TrackedUpload, Follows | Foremost], None]) -> None:
         """Tell uploads from now on where they stand: the log is read, and what it shows counts first."""
         self._tell = tell
+        stand_ins = set(self._expected.values())
+        for tracked in [*self._file_of]:
+            if tracked not in stand_ins and not _is_under_way(tracked.upload):
+                self.left(tracked)
         self.doubtful = [
             tracked
             for tracked, file in self._file_of.items()
@@ -82,11 +86,12 @@ class FileLines:
         """An upload has come into memory, or has begun.
 
         One that has not begun is in no line: it may be announced later in the log than those that have, or
-        not at all. One that was cancelled before it began is: the storage is still to answer for it.
+        not at all. But while the log is read, one that is held is in its line: the log may show later that
+        it has begun. One that was cancelled before it began is in a line: the storage is still to answer.
         """
         upload = tracked.upload
-        under_way = upload.run or upload.stage is Stage.AWAITING_READY
-        if under_way and upload.stage not in ENDED and not upload.order.left:
+        may_have_begun = self._tell is None and upload.stage is Stage.HELD
+        if (_is_under_way(upload) or may_have_begun) and not upload.order.left:
             self._join(tracked)
 
     def _join(self, tracked: TrackedUpload) -> None:
@@ -162,6 +167,11 @@ class FileLines:
             return Foremost() if upload.stage is Stage.AWAITING_TURN else None
         earlier = line[index - 1].upload.id
         return Follows(earlier) if earlier != upload.order.after else None
+
+
+def _is_under_way(upload: Upload) -> bool:
+    """Whether others wait for its end."""
+    return bool(upload.run or upload.stage is Stage.AWAITING_READY) and upload.stage not in ENDED
 
 
 def _rank(tracked: TrackedUpload) -> Rank:

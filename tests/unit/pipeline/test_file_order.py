@@ -6,9 +6,11 @@ from uploadpp.api.codec import from_resource, to_status
 from uploadpp.core.conditions import describe
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived, Follows, Foremost, SpecChanged
-from uploadpp.core.model import FileInfo, FileOrder, Millis, Origin, Upload
+from uploadpp.core.model import FileInfo, FileOrder, Millis, Origin, PolicyRef, Upload
+from uploadpp.core.policy import Choice, PolicyAction
 from uploadpp.core.states import DesiredState, Stage
 from uploadpp.pipeline.file_order import FileLines
+from uploadpp.pipeline.ports import Choose
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.testing import events
 from uploadpp.testing.builders import START, config_of
@@ -22,11 +24,12 @@ UPLOADS = ("up-1", "up-2", "up-3")
 class Shard:
     """A pipeline whose events are in the stream at once, in moments that are all the same."""
 
-    def __init__(self, **settings: Millis) -> None:
+    def __init__(self, choose: Choose | None = None, **settings: Millis) -> None:
         self.bus = KeptEvents()
         self.now = START
         self.sequence = 0
-        self.bench = PipelineBench(evolve(CONFIG, **settings), self.bus, lambda: self.now)
+        config = evolve(CONFIG, **settings)
+        self.bench = PipelineBench(config, self.bus, lambda: self.now, choose=choose)
 
     def work(self) -> None:
         """The log is read to its end."""
@@ -213,6 +216,43 @@ def test_a_replay_tells_nobody_and_its_end_tells_all() -> None:
     assert shard.stages() == [Stage.CLEANED, TURN, RUNS]
     shard.bench.lines.open(shard.bench.applier.on_order)
     assert shard.stages() == [Stage.CLEANED, READY, RUNS]
+
+
+def hold_the_big(_: Origin, file: FileInfo) -> Choice:
+    """A policy that holds big files, and lets others run no steps."""
+    ref = PolicyRef("default", 1, "big")
+    return Choice(ref=ref, action=PolicyAction.HOLD if file.filesize > 1 else PolicyAction.RUN, plan=())
+
+
+def held_then_small() -> Shard:
+    """A replay with the policy reads two uploads of one file: it holds the first, the second has no steps."""
+    shard = Shard(hold_the_big)
+    shard.arrives("up-1", Filesize=2)
+    shard.arrives("up-2", Filesize=1)
+    assert shard.stages() == [Stage.HELD, TURN]
+    return shard
+
+
+def test_in_a_replay_one_that_is_held_may_have_begun() -> None:
+    """An owner without the policy had begun it: then the second is not released first (seed 640002375)."""
+    before, shard = Shard(), held_then_small()
+    before.work()
+    before.arrives("up-1", Filesize=2)
+    shard.sequence += 1
+    shard.bench.read(shard.sequence, before.bus.sent[0].body)
+    assert shard.stages() == [RUNS, TURN]
+    shard.work()
+    assert shard.stages() == [RUNS, TURN]
+    shard.passes("up-1")
+    assert shard.stages() == [READY, TURN]
+    shard.ready("up-1")
+    assert shard.stages() == [DONE, READY]
+
+
+def test_one_that_is_held_when_a_replay_ends_is_not_waited_for() -> None:
+    shard = held_then_small()
+    shard.work()
+    assert shard.stages() == [Stage.HELD, READY]
 
 
 def test_an_upload_that_is_at_hand_later_keeps_its_place(shard: Shard) -> None:
