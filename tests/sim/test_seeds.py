@@ -52,6 +52,8 @@ def test_a_seed_repeats_itself() -> None:
         pytest.param(600_047_848, id="the only upload that told of an open breaker was deleted"),
         pytest.param(600_022_370, id="held by a rule, cleaned, and announced again: it began by itself"),
         pytest.param(600_013_681, id="the only trace of an abort was lost with the tail of the stream"),
+        pytest.param(650_021_680, id="who was granted a slot asked for a URL before it started"),
+        pytest.param(650_003_624, id="held, cleaned, and announced again: that is another upload"),
         pytest.param(640_002_375, id="held in a replay, and begun as the log showed later: it was overtaken"),
         pytest.param(630_004_077, id="queued by hand after the announcement, which the operator read later"),
         pytest.param(630_010_153, id="announced again, and killed before the status: it began by itself"),

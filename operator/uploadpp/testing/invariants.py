@@ -178,10 +178,11 @@ class Checks:
         began = next((each for each in told if millis(each.at) == mark.received_at), None)
         if began is None or began.type != "BytesReceived" or not is_again(began) or mark.run != 1:
             return
+        another = self._journal.of("CleanUpload", upload)  # what is announced after that
         resumed = self._journal.of("ResumePostprocessing", upload) or self._journal.of(
             "ResumePostprocessing", ""
         )
-        if not (resumed or self.doings.tokens[upload]):
+        if not (another or resumed or self.doings.tokens[upload]):
             self.broken(Invariant.AGAIN_IS_HELD, f"{upload}: {mark.detail} started")
 
     def _check_finish(self, upload: str, mark: Mark) -> None:

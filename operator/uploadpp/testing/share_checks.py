@@ -27,7 +27,7 @@ class _Wait:
 
 
 class ShareChecks:
-    """Counts the starts that each queued upload sees; with a new owner turns begin anew, and so do counts."""
+    """Counts the grants that each queued upload sees; with a new owner turns begin anew, and so do counts."""
 
     def __init__(
         self, checks: Checks, policy: SharePolicy, ownerships: Callable[[], Iterable[Ownership]]
@@ -36,31 +36,39 @@ class ShareChecks:
         self._policy = policy
         self._ownerships = ownerships
         self._waits: dict[Queued, _Wait] = {}
+        self._asking: set[tuple[int, str, str]] = set()
+        """Ownership, step and upload of those that have a slot, and ask for a URL before they start."""
 
     def look(self, record: Record) -> None:
-        """Look at those who wait at the step that starts."""
+        """Look at those who wait at the step that an upload was granted."""
         mark = record.mark
-        if mark is None or mark.kind is not Kind.START:
+        if mark is None or mark.kind not in {Kind.START, Kind.RESTART}:
             return
         for ownership in self._ownerships():
             uploads = {each.id: each for each in ownership.uploads if each.current_step == mark.detail}
-            started = uploads.get(record.upload)
-            if ownership.acting and started is not None and _is_attempt(started, mark):
-                self._started(id(ownership), mark.detail, started, uploads)
+            granted = uploads.get(record.upload)
+            if not ownership.acting or granted is None or not _is_attempt(granted, mark):
+                continue
+            key = id(ownership), mark.detail, granted.id
+            if key not in self._asking:
+                self._granted(id(ownership), mark.detail, granted, uploads)
+            self._asking.discard(key)
+            if mark.kind is Kind.RESTART:
+                self._asking.add(key)
 
-    def _started(self, owner: int, step: str, started: Upload, uploads: Mapping[str, Upload]) -> None:
+    def _granted(self, owner: int, step: str, granted: Upload, uploads: Mapping[str, Upload]) -> None:
         shares = {each: share_of_upload(upload, self._policy) for each, upload in uploads.items()}
-        holding = {shares[each.id] for each in uploads.values() if holds_slot(each) and each.id != started.id}
+        holding = {shares[each.id] for each in uploads.values() if holds_slot(each) and each.id != granted.id}
         queued = [each for each in uploads.values() if each.stage is Stage.QUEUED]
         for upload in queued:
             own = shares[upload.id]
             key = owner, step, upload.id, upload.since
-            if own in holding or own == shares[started.id]:
+            if own in holding or own == shares[granted.id]:
                 self._waits[key] = _Wait()  # the share has a slot, and waits anew behind all others
                 continue
             wait = self._waits.setdefault(key, _Wait())
-            wait.rivals |= {shares[each.id] for each in [*queued, started]} - {own}
-            if started.since <= upload.since:
+            wait.rivals |= {shares[each.id] for each in [*queued, granted]} - {own}
+            if granted.since <= upload.since:
                 continue
             wait.others += 1
             most = longest_wait(own.weight, [each.weight for each in wait.rivals])
@@ -70,6 +78,9 @@ class ShareChecks:
 
 
 def _is_attempt(upload: Upload, mark: Mark) -> bool:
-    """Whether an owner knows of this start. One that was paused does not know of those of its successor."""
+    """Whether an owner knows of this command. One that was paused does not know of those of its successor."""
+    if mark.kind is Kind.RESTART:
+        asks = upload.stage is Stage.AWAITING_URL
+        return asks and (upload.run, upload.url_requests) == (mark.run, mark.number)
     running = upload.stage is Stage.RUNNING
     return running and (upload.run, upload.step.attempts) == (mark.run, mark.number)
