@@ -5,6 +5,7 @@ import pytest
 from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.commands import Kind
 from uploadpp.core.states import Stage
+from uploadpp.kube.store import Store
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.configs import config, step
 from uploadpp.testing.host import SimulatedHost
@@ -32,7 +33,7 @@ def world(
     return sim, sim.result()
 
 
-def resource(name: str = "up-1", **spec: object) -> dict[str, object]:
+def resource(name: str = "up-1", /, **spec: object) -> dict[str, object]:
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -119,6 +120,14 @@ def test_an_announcement_overrules_what_has_begun_by_hand_whenever_the_operator_
     crash_at: int,
 ) -> None:
     """The run by hand is queued after the announcement, which is read later (seed 630004077)."""
+    sim = overruled_while_queued(crash_at)
+    assert not sim.result().violations, sim.result().report()
+    finished = sim.journal.of("PostprocessingStepFinished", "up-1")
+    assert {record.payload["FinishedStep"] for record in finished} == {"virusscan", "policies"}
+
+
+def overruled_while_queued(crash_at: int, **spec: object) -> Simulation:
+    """The operator reads an announcement after its watch has shown a resource of a person, and is killed."""
     sim = Simulation(1, config(step("virusscan"), step("policies"), ttl=3600, places={"policies": 1}))
     process = sim.start()
     sim.kernel.run_until(1.0)
@@ -126,7 +135,9 @@ def test_an_announcement_overrules_what_has_begun_by_hand_whenever_the_operator_
     sim.world.upload("up-1")
     sim.kernel.run_until(2.0)
     for name in ("up-0", "up-1"):
-        sim.server.create(PERSON, resource(name, steps=[{"name": "policies"}]))
+        if name not in sim.world.sessions:
+            sim.world.know(name)
+        sim.server.create(PERSON, resource(name, steps=[{"name": "policies"}], **spec))
         sim.doings.tokens[name] += 1
     sim.kernel.run_until(5.0)
     assert sim.checks.read(sim.server.resources["up-1"]).stage is Stage.QUEUED
@@ -134,7 +145,35 @@ def test_an_announcement_overrules_what_has_begun_by_hand_whenever_the_operator_
     process.machine.on_crash = lambda: sim.restart_after(1)
     process.client.reconnect()
     sim.settle()
-    result = sim.result()
-    assert not result.violations, result.report()
-    finished = sim.journal.of("PostprocessingStepFinished", "up-1")
-    assert {record.payload["FinishedStep"] for record in finished} == {"virusscan", "policies"}
+    return sim
+
+
+@pytest.mark.parametrize("crash_at", range(18, 28))
+def test_so_it_does_with_a_url_from_a_secret(monkeypatch: pytest.MonkeyPatch, crash_at: int) -> None:
+    """Then the resource is sealed already, as one that a person has made."""
+
+    async def secret(*_: object) -> str:
+        return "https://elsewhere.test/data/x"
+
+    monkeypatch.setattr(Store, "secret", secret)
+    sim = overruled_while_queued(crash_at, urlSecretRef={"name": "of-a-person"})
+    assert not sim.result().violations, sim.result().report()
+    upload = sim.checks.read(sim.server.resources["up-1"])
+    assert [plan.name for plan in upload.plan] == ["virusscan", "policies"]
+
+
+@pytest.mark.parametrize("steps", [(), ("virusscan",)])
+def test_what_its_resource_asks_for_counts_before_anything_is_published(steps: tuple[str, ...]) -> None:
+    sim = Simulation(2, config(*map(step, steps), ttl=3600))
+    sim.start()
+    sim.kernel.run_until(1.0)
+    sim.server.create(PERSON, resource(desiredState="Suspended"))
+    sim.doings.tokens["up-1"] += 1
+    sim.doings.edited.add("up-1")
+    sim.kernel.run_until(2.0)
+    sim.world.upload("up-1")
+    sim.settle()
+    assert not sim.result().violations, sim.result().report()
+    assert sim.checks.read(sim.server.resources["up-1"]).stage is Stage.SUSPENDED
+    assert not sim.journal.marks(Kind.START, "up-1")
+    assert not sim.journal.marks(Kind.FINISH, "up-1")

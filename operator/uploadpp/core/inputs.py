@@ -40,6 +40,8 @@ class BytesReceived:
     """Set where another upload of the same file is under way."""
     choice: Choice | None = field(default=None, repr=False)
     """What a policy says of an upload that arrives; None where none matches."""
+    control: Control = field(default=Control(), repr=False)
+    """What a person's resource asks for that is there already: the desired state, and how to cancel."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,11 @@ def _row(kind: type[Input], stages: Iterable[Stage], rule: RuleFunction, to: Ite
     return Row(kind, frozenset(stages), rule, frozenset(to))
 
 
+def arrival_of_pending(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
+    """The rule of `rules.arrival`, which decides about what was said before as well."""
+    return arrival.arrival_of_pending(upload, arrived, now, config, decide)
+
+
 ACTIVE = ALL - ENDED
 RELEASED = {Stage.COMPLETED}
 VERDICTS = {Stage.COMPLETED, Stage.DELETED, Stage.ABORTED, Stage.CANCELLED} | {
@@ -82,7 +87,7 @@ VERDICTS = {Stage.COMPLETED, Stage.DELETED, Stage.ABORTED, Stage.CANCELLED} | {
 }
 
 TABLE: tuple[Row, ...] = (
-    _row(BytesReceived, {Stage.PENDING}, arrival.arrival_of_pending, BEGUN | {Stage.CANCELLED}),
+    _row(BytesReceived, {Stage.PENDING}, arrival_of_pending, BEGUN | {Stage.CANCELLED}),
     _row(
         BytesReceived,
         {Stage.AWAITING_URL},

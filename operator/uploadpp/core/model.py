@@ -292,6 +292,11 @@ class Upload(NamedTuple):
         return ""
 
     @property
+    def is_created_by_us(self) -> bool:
+        """Whether it stands for a resource that the operator created, and has not given a status so far."""
+        return self.lost_status and not self.origin.by_hand
+
+    @property
     def is_held_unbegun(self) -> bool:
         """Whether a person has to say first that the upload has not already ended."""
         return self.stage is Stage.HELD and self.run == 0

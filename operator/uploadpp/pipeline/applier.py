@@ -124,7 +124,8 @@ class Applier:
             waiting = tracked.take_waiting()
             uploads.forget(tracked)
             self._lifecycle.on_overruled(tracked)
-            tracked = None
+            own = tracked.name == resource_name(upload_id)
+            event, tracked = arrival.as_wanted(event, tracked.upload) if own else event, None
         try:
             tracked = self._apply(tracked, upload_id, event, sequence, timestamp, message)
             if tracked is not None:
@@ -143,10 +144,12 @@ class Applier:
         message: PendingMessage,
     ) -> TrackedUpload | None:
         said_before: list[PendingMessage] = []
-        if tracked is None and isinstance(event, BytesReceived):
-            event, said_before = self.unknown.recall(upload_id, event, timestamp)
-        elif tracked is None:
-            self.unknown.note(upload_id, event, timestamp, self._clock(), message)
+        if tracked is None or arrival.precedes_its_announcement(tracked.upload, timestamp):
+            if isinstance(event, BytesReceived):
+                event, said_before = self.unknown.recall(upload_id, event, timestamp)
+            elif not isinstance(event, Published):
+                self.unknown.note(upload_id, event, timestamp, self._clock(), message)
+                tracked = None
         if isinstance(event, BytesReceived) and (tracked is None or not tracked.upload.run):
             if self._lines is not None:
                 event = self._lines.announced(event, sequence, timestamp)
@@ -271,8 +274,7 @@ class Applier:
             self._lines.settle()
 
     def _changed(self, tracked: TrackedUpload | None, decision: Decision) -> TrackedUpload:
-        upload = decision.upload
-        before = tracked.upload if tracked else None
+        upload, before = decision.upload, tracked.upload if tracked else None
         if tracked is None:
             tracked = TrackedUpload(resource_name(upload.id), upload)
             self._uploads.add(tracked)
@@ -334,12 +336,12 @@ class Applier:
         if tracked is None or tracked.gone:
             return
         tracked.unpublished -= 1
-        own_event = Published(pending.command.mark, sequence, planned)
+        event = Published(pending.command.mark, sequence, planned)
         at = Position(self._acks.stream, sequence)
         now = self._clock() if at_time is None else at_time
         try:
-            decision = apply(tracked.upload, tracked.upload.id, own_event, at, now, self._config)
-            self._carry_out(tracked, tracked.upload.id, own_event, decision, now, None)
+            decision = apply(tracked.upload, tracked.upload.id, event, at, now, self._config)
+            self._carry_out(tracked, tracked.upload.id, event, decision, now, None)
             if decision.ignored is not None:  # a timer may have been due before it was published
                 self._uploads.schedule(tracked)
         except Exception as error:  # noqa: BLE001 -- logged there; whoever calls serves all uploads
@@ -360,11 +362,6 @@ class Applier:
 
     def _misplaced(self, tracked: TrackedUpload, said: int, sequence: int) -> None:
         """An acknowledgement named another position than the log: any answer before that would not count."""
-        log.warning(
-            "forged JetStream acknowledgement: it names sequence %d, but the event has sequence %d",
-            said,
-            sequence,
-        )
         if tracked.upload.log.start == said and not tracked.gone:
             tracked.upload = evolve(tracked.upload, log=tracked.upload.log.with_start(sequence))
             tracked.version += 1
@@ -382,10 +379,13 @@ class Applier:
     @contextmanager
     def late(self, upload_id: str) -> Iterator[None]:
         """Process deferred messages of one upload as during the replay that they belong to."""
+        if self.replaying:  # whose end publishes what is decided
+            yield
+            return
         self._outbox.keep()
         yield
         self._outbox.open(self._clock(), self.marks, self._left_out)
-        if (tracked := self._uploads.by_id(upload_id)) is not None:
+        if tracked := self._uploads.by_id(upload_id):
             self._wake(tracked)
 
     def _wake(self, tracked: TrackedUpload) -> None:

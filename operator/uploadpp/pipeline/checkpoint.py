@@ -231,10 +231,6 @@ class Checkpoint:
             upload = evolve(upload, plan_in_status=tracked.upload.plan_in_status)  # the resource may lack it
             if made.renamed:
                 self._uploads.rename(tracked, made.renamed)
-        elif origin.by_hand and origin.has_url and not (tracked.sealed and tracked.sealed.has_url):
-            # It may be from a Secret: no message brings it again once the upload has begun.
-            tracked.stored = await self._seal(tracked, tracked.stored, origin)
-            altered = tracked.stored.altered
         status = to_status(upload, tracked.stored.uid, tracked.sealed_with, tracked.unserved)
         write = self._resources.write_status(tracked.name, tracked.stored.version, status)
         written = tracked.stored = await self._timed(STATUS, write)
@@ -322,9 +318,10 @@ class Checkpoint:
         if not tells_plan(spec, tracked.upload):
             tracked.upload = evolve(tracked.upload, plan_in_status=True)  # by which it has begun, or will
         claimed = stored(existing)
-        if self._encoder.opens_to(spec.get("sealed", ""), tracked.upload):
-            tracked.sealed, tracked.sealed_with = origin, sealed_with(spec["sealed"])
-        elif spec.get("sealed") or "status" not in existing:
+        sealed = spec.get("sealed", "")
+        if self._encoder.opens_to(sealed, tracked.upload):
+            tracked.sealed, tracked.sealed_with = origin, sealed_with(sealed)
+        elif "status" not in existing or not self._encoder.is_by_hand(sealed, tracked.upload.id):
             claimed = await self._seal(tracked, claimed, origin)
         # A status of somebody's run that does not count is overwritten first: sealed, it would count again.
         self._handler.claimed(tracked, existing)

@@ -18,6 +18,7 @@ Invariant: each command counts in `unpublished` of its upload from `put` until i
 refused, or does not go out.
 """
 
+import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -31,6 +32,10 @@ from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.stream_message import StreamMessage
+
+log = logging.getLogger(__name__)
+
+FORGED = "forged JetStream acknowledgement: it names sequence %d, but the event has sequence %d"
 
 
 class Outbox:
@@ -98,6 +103,7 @@ class Outbox:
             said = self._sent.acked_at(raw.message_id)
             self._bus.confirm(raw.message_id, raw.sequence)
             if said is not None and said != raw.sequence:
+                log.warning(FORGED, said, raw.sequence)
                 self._on_misplaced(tracked, said, raw.sequence)
         return tracked
 

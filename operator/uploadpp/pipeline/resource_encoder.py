@@ -33,3 +33,10 @@ class ResourceEncoder:
             return bool(sealed) and self.seals.open(sealed, upload.id) == known
         except SealError:
             return False
+
+    def is_by_hand(self, sealed: str, upload_id: str) -> bool:
+        """Whether this came from a person: it is not sealed, or holds the URL of a Secret."""
+        try:
+            return not sealed or self.seals.open(sealed, upload_id).origin.by_hand
+        except SealError:
+            return False

@@ -37,7 +37,7 @@ class UnknownUploads:
     def note(
         self, upload_id: str, event: Input, at: Millis, now: Millis, message: PendingMessage | None
     ) -> None:
-        """Remember a fact; `at` is the stream's time, `now` ours."""
+        """Remember a fact about an upload that is not known; `at` is the stream's time, `now` ours."""
         if not isinstance(event, FACTS):
             return
         facts = self._facts.setdefault(upload_id, [])

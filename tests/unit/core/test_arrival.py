@@ -3,11 +3,12 @@
 import pytest
 
 from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Input, Published, SpecChanged, UploadReady
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, FileInfo, Millis, Origin, RestartRequest, StepPlan, Upload
-from uploadpp.core.rules.arrival import ANNOUNCED_AGAIN, overrules
+from uploadpp.core.rules.arrival import ANNOUNCED_AGAIN, as_wanted, overrules
 from uploadpp.core.states import DesiredState, Ignored, Outcome, RestartMode, Stage, StepState
 from uploadpp.testing.builders import (
     FRESH_URL,
@@ -252,18 +253,52 @@ def test_a_cancelled_resource_without_status_ends_with_the_announcement() -> Non
     assert story.upload.expires_at == story.now + story.config.ttl_failed
 
 
-@pytest.mark.parametrize("user", [RESTART_USER, USER], ids=["again", "first"])
-def test_announced_again_it_is_held_although_we_died_before_its_status(user: str) -> None:
-    """What is read again is the announcement by which the resource was created (seed 630010153)."""
+def died_before_its_status(user: str, **changes: object) -> Upload:
+    """The resource was created for an announcement, and the status of what that has come to is missing."""
     story = UploadScenario(config_of("a"))
     story.arrives(user=user)
-    died = evolve(story.upload, stage=Stage.PENDING, run=0, steps=(), message="", lost_status=True)
-    decision = decide(died, died.id, arrival(user=user), died.received_at, story.config)
-    if user == USER:
-        assert decision.upload.stage is Stage.RUNNING
-    else:
-        assert (decision.upload.stage, decision.commands) == (Stage.HELD, ())
-        assert decision.upload.message.startswith(ANNOUNCED_AGAIN)
+    return evolve(story.upload, stage=Stage.PENDING, run=0, steps=(), message="", lost_status=True, **changes)
+
+
+def read_again(died: Upload, event: Input) -> Decision:
+    """The announcement is read again."""
+    return decide(died, died.id, event, died.received_at, config_of("a"))
+
+
+@pytest.mark.parametrize("desired", DesiredState)
+def test_announced_again_it_is_held_although_we_died_before_its_status(desired: DesiredState) -> None:
+    """What is read again is the announcement by which the resource was created (seed 630010153)."""
+    died = died_before_its_status(RESTART_USER, control=Control(desired=desired, generation=2))
+    decision = read_again(died, arrival(user=RESTART_USER))
+    assert (decision.upload.stage, decision.commands) == (Stage.HELD, ())
+    assert decision.upload.message.startswith(ANNOUNCED_AGAIN)
+
+
+def test_announced_first_it_begins_although_we_died_before_its_status() -> None:
+    assert read_again(died_before_its_status(USER), arrival()).upload.stage is Stage.RUNNING
+
+
+def test_what_was_said_before_the_announcement_counts_although_we_died_before_its_status() -> None:
+    failed = evolve(arrival(), earlier=(UploadReady(failed=True),))
+    decision = read_again(died_before_its_status(USER), failed)
+    assert (decision.upload.stage, decision.commands) == (Stage.HELD, ())
+    assert decision.upload.message.startswith("the storage reported this upload as failed")
+
+
+@pytest.mark.parametrize(
+    ("desired", "stage"),
+    [
+        (DesiredState.ACTIVE, Stage.RUNNING),
+        (DesiredState.SUSPENDED, Stage.SUSPENDED),
+        (DesiredState.CANCELLED, Stage.AWAITING_READY),
+    ],
+)
+def test_what_an_overruled_resource_asks_for_counts_at_once(desired: DesiredState, stage: Stage) -> None:
+    story = UploadScenario(config_of("a"))
+    asked = Control(desired=desired, restart=ASKED, generation=5)
+    story.tell(as_wanted(arrival(), made_by_hand(story, control=asked)))
+    assert story.upload.stage is stage
+    assert story.upload.control == Control(desired=desired), "a restart is looked at later"
 
 
 def ahead(*, announced: bool = False) -> UploadScenario:

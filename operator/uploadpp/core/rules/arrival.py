@@ -5,7 +5,7 @@ from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, ignore
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived, CleanUpload, Input
-from uploadpp.core.model import FileOrder, Millis, Origin, Upload
+from uploadpp.core.model import Control, FileOrder, Millis, Origin, Upload
 from uploadpp.core.policy import Choice, PolicyAction
 from uploadpp.core.rules.earlier import Decide, told_before
 from uploadpp.core.rules.order import placed
@@ -41,19 +41,31 @@ def first_arrival(
         origin=arrived.origin,
         file=arrived.file,
         plan=config.steps,
+        control=arrived.control,
         observed_generation=1,
         order=placed(FileOrder(), arrived.follows) if arrived.follows is not None else FileOrder(),
     )
-    choice, earlier = arrived.choice, arrived.earlier
+    choice = arrived.choice
     if choice is not None:
         upload = chosen(upload, choice, config)
-    if arrived.origin.again:  # the storage has it, so what was cleaned before was an earlier upload
+    known = _known_before(upload, arrived, now, config, decide)
+    if known is not None:
+        return known
+    if upload.control.desired is DesiredState.CANCELLED:
+        return cancel(upload, now)
+    return _begin(upload, choice, now, config)
+
+
+def _known_before(
+    upload: Upload, arrived: BytesReceived, now: Millis, config: Config, decide: Decide
+) -> Decision | None:
+    """What was said of the upload before its announcement decides; None if nothing was."""
+    earlier, again = arrived.earlier, arrived.origin.again
+    if again:  # the storage has it, so what was cleaned before was an earlier upload
         earlier = tuple(event for event in earlier if not isinstance(event, CleanUpload))
-    if not earlier and arrived.origin.again:
-        return hold_unbegun(upload, now, ANNOUNCED_AGAIN)
-    if not earlier:
-        return _begin(upload, choice, now, config)
-    return told_before(upload, earlier, now, config, decide)
+    if earlier:
+        return told_before(upload, earlier, now, config, decide)
+    return hold_unbegun(upload, now, ANNOUNCED_AGAIN) if again else None
 
 
 def chosen(upload: Upload, choice: Choice, config: Config) -> Upload:
@@ -71,7 +83,9 @@ def _begin(upload: Upload, choice: Choice | None, now: Millis, config: Config) -
     return hold_by_policy(upload, now, event_texts.why_held(choice.message, choice.ref, upload.plan))
 
 
-def arrival_of_pending(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:
+def arrival_of_pending(
+    upload: Upload, arrived: BytesReceived, now: Millis, config: Config, decide: Decide
+) -> Decision:
     """The resource exists without a status: made by hand, or we died before writing it."""
     known = evolve(upload, origin=_merged(upload.origin, arrived.origin))
     if arrived.follows is not None:
@@ -81,10 +95,12 @@ def arrival_of_pending(upload: Upload, arrived: BytesReceived, now: Millis, conf
         known = chosen(known, choice, config)
     if upload.lost_status and now != upload.received_at:
         return hold_restored(known, now, config)  # another announcement than the one it was made for
+    if upload.is_created_by_us:
+        decision = _known_before(known, arrived, now, config, decide)
+        if decision is not None:
+            return decision
     if known.control.desired is DesiredState.CANCELLED:
         return cancel(known, now)
-    if upload.lost_status and arrived.origin.again and not known.origin.by_hand:  # as in `first_arrival`
-        return hold_unbegun(known, now, ANNOUNCED_AGAIN)
     if known.policy_holds:  # we died before the status said so
         return hold_by_policy(known, now, known.message)
     # The generation stays unobserved: a restart asked for in the spec is looked at after replay.
@@ -149,6 +165,24 @@ def overrules(upload: Upload, event: Input) -> bool:
     announcement it would release a file without the configured steps.
     """
     return isinstance(event, BytesReceived) and upload.origin.by_hand and not event.origin.again
+
+
+def as_wanted(event: Input, overruled: Upload) -> Input:
+    """The announcement, with what the overruled resource asks for before anything is published.
+
+    A restart is looked at once the resource is taken over.
+    """
+    asked = overruled.control
+    control = Control(desired=asked.desired, cancel_policy=asked.cancel_policy)
+    return evolve(event, control=control) if isinstance(event, BytesReceived) else event
+
+
+def precedes_its_announcement(upload: Upload, at: Millis) -> bool:
+    """Whether something in the log is no news of an upload that died before its first status.
+
+    It came before the announcement that the resource was created for, or is that announcement.
+    """
+    return upload.stage is Stage.PENDING and upload.is_created_by_us and at <= upload.received_at
 
 
 def with_later_url(upload: Upload, arrived: BytesReceived) -> Upload:
