@@ -178,7 +178,7 @@ def as_wanted(event: Input, overruled: Upload) -> Input:
 
 
 def precedes_its_announcement(upload: Upload, at: Millis) -> bool:
-    """Whether something in the log is no news of an upload that died before its first status.
+    """Whether something in the log tells nothing of an upload that we died before recording.
 
     It came before the announcement that the resource was created for, or is that announcement.
     """
