@@ -15,7 +15,15 @@ from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.model import DELAY_STEP
 from uploadpp.core.rules import control
 from uploadpp.kube.store import Store
-from uploadpp.pipeline import admission, applier, checkpoint, lost_uploads, replay_buffer, uploads
+from uploadpp.pipeline import (
+    admission,
+    applier,
+    checkpoint,
+    lost_uploads,
+    replay_buffer,
+    resource_encoder,
+    uploads,
+)
 from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.admission import StepAdmission
 from uploadpp.pipeline.applier import Applier
@@ -167,7 +175,8 @@ CASES: list[tuple[str, object, str]] = [
     *[("life", LifecycleHandlers, name) for name in ("on_storable", "on_ended", "on_forgotten")],
     *[("life", replay_buffer, name) for name in ("resolve",)],
     *[("life", FinishedUploads, name) for name in ("evict", "_over", "_put", "drop", "defer", "_found")],
-    *[("life", checkpoint, name) for name in ("to_status", "to_resource")],
+    ("life", checkpoint, "to_status"),
+    *[("life", resource_encoder, name) for name in ("to_resource", "plan_to_seal")],
     *[("life", Checkpoint, name) for name in ("_write", "_create", "_post_notices", "_stored")],
     *[("life", WriteQueue, name) for name in ("put",)],
     *[("life", Refusals, name) for name in ("written",)],
