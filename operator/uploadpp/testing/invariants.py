@@ -15,7 +15,6 @@ from uploadpp.core.plan_text import plan_text, read_sealed_plan
 from uploadpp.core.replay import Position, apply
 from uploadpp.core.sharding import Shard
 from uploadpp.core.states import DesiredState, Outcome, Stage, StepState
-from uploadpp.kube.sealing import Opened
 from uploadpp.testing.answers import first_plan, has_answered, unanswered
 from uploadpp.testing.apiserver import ApiServer, Change, Json, Verb
 from uploadpp.testing.operator_process import PlainSeals
@@ -213,7 +212,7 @@ class Checks:
         """The upload a resource stands for."""
         sealed = resource["spec"].get("sealed", "")
         upload_id = resource["spec"]["upload"]["id"]
-        origin, plan = self._seals.open(sealed, upload_id) if sealed else Opened(Origin())
+        origin, plan = self._seals.open(sealed, upload_id) if sealed else (Origin(), {})
         return from_resource(resource, self._config, origin, read_sealed_plan(plan))
 
     def _on_change(self, change: Change) -> None:
