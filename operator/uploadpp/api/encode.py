@@ -135,8 +135,8 @@ def to_status(upload: Upload, uid: str = "", sealed_with: str = "", unserved: Un
         sealedWith=sealed_with,
         uid=uid,
     )
-    begun = upload.plan_in_status and (upload.run > 0 or upload.policy is not None)
-    if (hidden := hidden_steps(upload.plan, always=begun)) is not None:
+    decided = upload.run > 0 or upload.policy is not None or upload.plan_fixed
+    if (hidden := hidden_steps(upload.plan, always=upload.plan_in_status and decided)) is not None:
         status["plan"] = hidden
     status["retryCount"] = upload.retry_count
     if upload.policy is not None:
