@@ -7,8 +7,8 @@ import pytest
 from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import StepFinished
-from uploadpp.core.model import FileOrder, Millis, StepPlan
-from uploadpp.core.states import DesiredState, OnExhausted, Outcome, Stage, StepReason, StepState
+from uploadpp.core.model import Control, FileOrder, Millis, RestartRequest, StepPlan
+from uploadpp.core.states import DesiredState, OnExhausted, Outcome, RestartMode, Stage, StepReason, StepState
 from uploadpp.testing.builders import START, UploadScenario, begun, config_of, mark_of, meet
 
 
@@ -194,6 +194,16 @@ def test_a_step_that_was_resumed_has_its_retries_again() -> None:
     assert (story.upload.step.attempts, story.upload.step.retries) == (3, 0)
     story.answers("retry")
     assert story.upload.stage is Stage.BACKING_OFF
+
+
+def test_an_edit_that_explains_the_start_comes_first() -> None:
+    """A held step was resumed, and suspended before it started. The start answers the next edit."""
+    story = exhausted(last(OnExhausted.HOLD))
+    request = RestartRequest(token="t1", mode=RestartMode.FORCE_RESTART, from_step="absent")
+    story.state = evolve(story.upload, stage=Stage.SUSPENDED, control=Control(restart=request, generation=2))
+    reads(story, mark_of(story, Kind.START, 2, "a", token="t1"))
+    assert (story.upload.stage, story.upload.step.attempts) == (Stage.RUNNING, 2)
+    assert (story.upload.observed_token, story.upload.restarts) == ("t1", 0), "the request was refused"
 
 
 def used_up(policy: OnExhausted) -> UploadScenario:

@@ -150,7 +150,7 @@ def _caught_up(upload: Upload, event: Published, now: Millis, config: Config) ->
     if mark.run < upload.run or not (at_end or mark.detail in names):
         return None
     index = len(names) if at_end else names.index(mark.detail)
-    upload = _with_retries_left(upload, mark, index, now)
+    upload = _with_retries_left(upload, event, index, now, config)
     if mark.run == upload.run and not _is_ahead(upload, event, index):
         return None
     caused = _cause(upload, mark, now, config, event.streak)
@@ -240,20 +240,21 @@ def _is_ahead(upload: Upload, event: Published, index: int) -> bool:
     return mark.number > upload.steps[index].attempts
 
 
-def _with_retries_left(upload: Upload, mark: Mark, index: int, now: Millis) -> Upload:
+def _with_retries_left(upload: Upload, event: Published, index: int, now: Millis, config: Config) -> Upload:
     """The upload in its step again, if `mark` proves that its retries were not used up there.
 
     Whoever published it knew that the breaker of the step was open, and then a failure takes no retry
     (docs/adr/0055). The uploads that told of it may have ended since, so a replay may not know. Or a person
     had resumed the step, which gives back its retries. What `onExhausted` led to did not happen, then.
     """
+    mark = event.mark
     decided = upload.stage is Stage.AWAITING_READY and upload.log.start is None
     if mark.run != upload.run or index >= len(upload.steps) or not (decided or upload.stage.in_step):
         return upload
     step = upload.steps[index]
     is_over = step.state in {StepState.FAILED, StepState.HELD} and step.reason in OUT_OF_RETRIES
     is_later = mark.number + (mark.kind is Kind.RETRY) > step.attempts and mark.kind is not Kind.RESTART
-    if not is_over or not is_later:
+    if not is_over or not is_later or _cause(upload, mark, now, config, event.streak) is not None:
         return upload
     is_resumed = step.state is StepState.HELD and mark.kind is Kind.START
     again = evolve(step, state=StepState.RUNNING, retries=0 if is_resumed else step.retries)
