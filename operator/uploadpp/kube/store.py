@@ -272,6 +272,15 @@ class Store:
         """
         return stored(await self._patch(self._path + api_path(name), name, version, BUCKET_POINTER, bucket))
 
+    async def write_annotations(self, name: str, version: str, annotations: Json) -> Stored:
+        """Replace the annotations of a resource.
+
+        Raises:
+            ConflictError, NotFoundError: as for `write_status`.
+        """
+        path = self._path + api_path(name)
+        return stored(await self._patch(path, name, version, "/metadata/annotations", annotations))
+
     async def _patch(self, path: str, name: str, version: str, pointer: str, value: object) -> Json:
         patch = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": version},

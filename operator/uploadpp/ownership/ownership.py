@@ -254,6 +254,7 @@ class Ownership:
             components.lost_uploads.run(components.uploads, components.applier.on_input),
             components.vanished.run(components.router),
             components.labels.run(),
+            components.void_marks.run(),
             components.overfull.run(),
             components.unserved_steps.run(),
         )

@@ -46,6 +46,7 @@ from uploadpp.resources.lifecycle import LifecycleHandlers
 from uploadpp.resources.relist import Lister
 from uploadpp.resources.ttl import TTLController
 from uploadpp.resources.url_secrets import UrlSecretReader
+from uploadpp.resources.void_marks import VoidMarks
 from uploadpp.wire.publisher import Publisher
 
 
@@ -75,6 +76,7 @@ class Components:
     uploads: Uploads
     finished: FinishedUploads
     labels: BucketLabels
+    void_marks: VoidMarks
     vanished: Vanished
     applier: Applier
     router: Router
@@ -120,7 +122,8 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
     refusals = Refusals(metrics, asyncio.get_running_loop().time, news)
     queue, ended, forgotten = WriteQueue(acks, refusals), EndedUploads(), ForgottenResources()
     lost_uploads = LostUploads(shared, Questions(deps.ask, deps.ask_seconds), hearing.hears)
-    left_alone = LeftAlone(faults, deps.events, forgotten)
+    void_marks = VoidMarks(faults, deps.store)
+    left_alone = LeftAlone(faults, deps.events, forgotten, void_marks)
     lifecycle = LifecycleHandlers(queue, lost_uploads, ended, forgotten, left_alone)
 
     # The table, and those who may keep a message back before it is applied to an upload.
@@ -169,6 +172,7 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
         uploads=uploads,
         finished=finished,
         labels=labels,
+        void_marks=void_marks,
         vanished=vanished,
         applier=applier,
         router=router,

@@ -63,6 +63,9 @@ class Resources(Protocol):
     async def write_bucket(self, name: str, version: str, bucket: str) -> Stored:
         """Replace the label that says whose a resource is."""
 
+    async def write_annotations(self, name: str, version: str, annotations: Json) -> Stored:
+        """Replace the annotations of a version."""
+
     async def takes_new(self) -> bool:
         """Whether the CRD and the namespace are there, and are not being removed."""
 

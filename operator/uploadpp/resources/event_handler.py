@@ -10,11 +10,12 @@ from time import monotonic
 from uploadpp.api.codec import InvalidResourceError, control_of, from_resource, shown_unserved, to_status
 from uploadpp.api.field_reader import FieldReader
 from uploadpp.api.timestamps import parse_time
+from uploadpp.api.void import why_void
 from uploadpp.core.bounds import LAST_MOMENT
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Origin
-from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION, resource_name
+from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION, VOID_ANNOTATION, resource_name
 from uploadpp.core.plan_text import read_sealed_plan
 from uploadpp.core.states import Stage
 from uploadpp.kube.sealing import ForeignSealError, Opened, SealError, UnknownKeyError, sealed_with
@@ -207,6 +208,10 @@ class ResourceEventHandler:
         if control != tracked.upload.control:
             self._applier.on_input(tracked, SpecChanged(control))
 
+    def is_needed(self, upload_id: str) -> bool:
+        """Whether the resource of an upload must not be removed yet: another one would begin."""
+        return self._left_alone.is_marking(upload_id)
+
     def on_reloaded(self, resource: Json) -> None:
         """An upload that was evicted, or might have been, is wanted again."""
         with self._one(resource):
@@ -310,9 +315,7 @@ class ResourceEventHandler:
         uid = held.uid if held is not None else ""
         mine = _rank(resource, upload_id)
         if mine <= self._ranks.get(uid, (known == resource_name(upload_id), True, 0)):
-            self._left_alone.report(
-                resource, ValueError(f"upload {upload_id} already has the resource {known}")
-            )
+            self._left_alone.void(resource, upload_id, f"upload {upload_id} already has the resource {known}")
             return False
         if evicted is not None:
             self._finished.drop(evicted)
@@ -321,9 +324,7 @@ class ResourceEventHandler:
             self._uploads.forget(other)
         self._ranks[meta["uid"]] = mine
         loser = {"metadata": {"name": known, "uid": uid}}
-        self._left_alone.report(
-            loser, ValueError(f"upload {upload_id} is that of the resource {meta['name']}")
-        )
+        self._left_alone.void(loser, upload_id, f"upload {upload_id} is that of the resource {meta['name']}")
         return True
 
 
@@ -344,13 +345,18 @@ def _is_under_way(resource: Json) -> bool:
 
 
 def _check_may_begin(resource: Json) -> None:
-    """Refuse a resource without a status whose upload is not a new one: it has ended, or is being adopted.
+    """Refuse a resource when another one is that of its upload, or was.
+
+    Refuse a resource without a status whose upload is not a new one: it has ended, or is being adopted.
 
     The run does not tell whether there is a status: an upload may be held, or end, before its first run.
 
     Raises:
         InvalidResourceError: it is such a resource.
     """
+    if why := why_void(resource):
+        text = f"{VOID_ANNOTATION}: {why}; delete this resource"
+        raise InvalidResourceError("metadata.annotations", text)
     if "conditions" in (resource.get("status") or {}):
         return
     annotations = resource["metadata"].get("annotations") or {}

@@ -8,6 +8,7 @@ from uploadpp.pipeline.faults import Faults
 from uploadpp.pipeline.ports import Json, Notices
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.resources.forgotten import ForgottenResources
+from uploadpp.resources.void_marks import VoidMarks
 
 log = logging.getLogger(__name__)
 
@@ -15,10 +16,13 @@ log = logging.getLogger(__name__)
 class LeftAlone:
     """Those of one shard."""
 
-    def __init__(self, faults: Faults, notices: Notices, forgotten: ForgottenResources) -> None:
+    def __init__(
+        self, faults: Faults, notices: Notices, forgotten: ForgottenResources, marks: VoidMarks
+    ) -> None:
         self._faults = faults
         self._notices = notices
         self._forgotten = forgotten
+        self._marks = marks
         self._said: set[str] = set()
 
     def report(self, resource: Json, error: Exception) -> None:
@@ -29,6 +33,16 @@ class LeftAlone:
         self._said.add(uid)
         log.error("resource ignored: %s", error, extra={"resource": name})
         self._notices.post(name, uid, fault_event_texts.left_alone(error))
+
+    def void(self, resource: Json, upload_id: str, why: str) -> None:
+        """A resource is not that of its upload, and never will be."""
+        meta = resource["metadata"]
+        self._marks.put(meta["name"], meta["uid"], upload_id, why)
+        self.report(resource, ValueError(why))
+
+    def is_marking(self, upload_id: str) -> bool:
+        """Whether another resource of an upload would begin if that of the upload were gone."""
+        return self._marks.is_awaited(upload_id)
 
     def failed(self, name: str, uid: str, error: Exception) -> None:
         """Our own code failed on a resource."""
@@ -50,7 +64,7 @@ class LeftAlone:
             self._forgotten.restore(tracked.stored.uid)  # it will be that of the upload
             return
         loser = {"metadata": {"name": tracked.name, "uid": tracked.stored.uid}}
-        self.report(loser, ValueError(fault_event_texts.overruled(tracked.upload.id, own)))
+        self.void(loser, tracked.upload.id, fault_event_texts.overruled(tracked.upload.id, own))
 
     def gone(self, uid: str) -> None:
         """The resource was deleted: a new one of the same uid does not come, so nothing is remembered."""

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 
+from uploadpp.core.naming import resource_name
 from uploadpp.core.sharding import BUCKET_LABEL
 from uploadpp.kube.errors import ApiError, RefusedError
 from uploadpp.kube.store import stored, version_of
@@ -18,7 +19,7 @@ from uploadpp.pipeline.ports import Resources, Watching
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.pipeline.write_guard import WriteGuard
 from uploadpp.resources.event_handler import ResourceEventHandler
-from uploadpp.resources.finished import FinishedUploads
+from uploadpp.resources.finished import FinishedUploads, id_in
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class Lister:
 
     async def _needed(self) -> None:
         taken: set[str] = set()
+        owners: set[str] = set()
         for labels, fields in NEEDED:
             selector = ",".join(filter(None, (self._selector, labels)))
             async for resource in self._resources.list_all(selector, fields):
@@ -81,6 +83,12 @@ class Lister:
                 if uid not in taken:
                     taken.add(uid)
                     self._inputs.listed(resource)
+                    if resource["metadata"]["name"] != (owner := resource_name(id_in(resource))):
+                        owners.add(owner)
+        for owner in owners:  # if it is over, it was not listed, and the other one would begin
+            found = await self._resources.get(owner)
+            if found is not None and found["metadata"]["uid"] not in taken:
+                self._inputs.listed(found)
 
     async def run(self, watch: Watching, every_seconds: float) -> None:
         """Find what the watch has not told: all before it began, and what it has missed. Until cancelled."""

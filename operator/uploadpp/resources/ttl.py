@@ -21,6 +21,7 @@ FAILURES_IN_A_ROUND = 16
 """After this many refused removals, the others wait for the next round."""
 LONGEST_PAUSE_MS = 600_000
 QUIET_MS = 60_000
+MARK_MS = 1_000
 EASE = 50
 """One more concurrent removal for this many per second: sequential removals would be too slow."""
 
@@ -92,6 +93,10 @@ class TTLController:
 
     async def _remove(self, evicted: FinishedUpload) -> None:
         uid = evicted.stored.uid
+        if self._inputs.is_needed(evicted.upload_id):  # without this one, the other would begin
+            evicted.not_before = Millis(self._clock() + MARK_MS)
+            self._finished.later(evicted)
+            return
         try:
             try:
                 await self._resources.delete(evicted.name, uid, evicted.stored.version)

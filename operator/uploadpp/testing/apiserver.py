@@ -172,6 +172,9 @@ class ApiServer:
         if change["path"].startswith("/metadata/labels/"):
             labels = {**current["metadata"].get("labels", {}), field.replace("~1", "/"): change["value"]}
             return self.label(actor, name, labels)
+        if change["path"] == "/metadata/annotations":
+            meta = {**current["metadata"], "annotations": change["value"]}
+            return self._put(Verb.MODIFIED, actor, current, {**current, "metadata": meta})
         return self.edit(actor, name, **{field: change["value"]})
 
     def edit(self, actor: str, name: str, **spec: object) -> Json:

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from uploadpp.api.encode import OVER
+from uploadpp.api.void import why_void
 from uploadpp.core.commands import Kind
 from uploadpp.core.conditions import describe
 from uploadpp.core.model import Upload
@@ -26,7 +27,7 @@ def at_rest(upload: Upload) -> bool:
 
 def unrest(server: ApiServer, checks: Checks) -> list[str]:
     """The uploads that still wait for something to happen by itself."""
-    uploads = [checks.read(r) for r in server.resources.values() if not is_bare_end(r)]
+    uploads = [checks.read(r) for r in server.resources.values() if not is_bare_end(r) and not why_void(r)]
     return [f"{u.id} is {u.stage}: {describe(u)}" for u in uploads if not at_rest(u)]
 
 

@@ -8,7 +8,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from uploadpp.core.lease_claim import identity, pod_of
-from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION, is_label, resource_name
+from uploadpp.core.naming import (
+    ADOPTED_ANNOTATION,
+    ENDED_ANNOTATION,
+    VOID_ANNOTATION,
+    is_label,
+    resource_name,
+)
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.paths import api_path
 from uploadpp.testing.builders import UPLOAD_ID
@@ -96,6 +102,7 @@ def test_a_holder_has_a_name_that_the_others_listen_to(host: str) -> None:
 def test_names_that_stand_in_resources_never_change() -> None:
     """Another version has written them, or will read them."""
     assert (ADOPTED_ANNOTATION, ENDED_ANNOTATION) == ("uploadpp.io/adopted", "uploadpp.io/ended")
+    assert VOID_ANNOTATION == "uploadpp.io/left-alone"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from uploadpp.resources.forgotten import ForgottenResources
 from uploadpp.resources.left_alone import LeftAlone
 from uploadpp.resources.ttl import TTLController
 from uploadpp.resources.url_secrets import UrlSecretReader
+from uploadpp.resources.void_marks import VoidMarks
 from uploadpp.testing.builders import ARRIVAL, RESTART_USER, after, arrival
 from uploadpp.testing.pipelines import CONFIG, MARKS, NOW, KeptEvents, PipelineBench
 
@@ -55,7 +56,8 @@ class Side:
         self.bench, self.uploads, self.applier, self.acks = bench, bench.uploads, bench.applier, bench.acks
         self.told, self.stored, self.ended = bench.told, bench.turns.storable, bench.turns.ended
         self.forgotten = ForgottenResources()
-        self.left_alone = LeftAlone(bench.faults, cast("Any", bench), self.forgotten)
+        self.marks = VoidMarks(bench.faults, me)
+        self.left_alone = LeftAlone(bench.faults, cast("Any", bench), self.forgotten, self.marks)
         self.labels = BucketLabels(self.uploads, bench.faults, me)
         self.finished = FinishedUploads(bench.shared, self.uploads)
         self.vanished = Vanished(self.uploads, bench.faults, self.finished, self.forgotten, self.labels, me)

@@ -8,6 +8,7 @@ from uploadpp.resources import forgotten as forgotten_module
 from uploadpp.resources.ended import EndedUploads
 from uploadpp.resources.forgotten import ForgottenResources
 from uploadpp.resources.left_alone import LeftAlone
+from uploadpp.resources.void_marks import VoidMarks
 from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import CONFIG, NOW, KeptEvents, PipelineBench
 
@@ -18,7 +19,8 @@ class Desk:
     def __init__(self) -> None:
         self.bench = PipelineBench(CONFIG, KeptEvents(), lambda: NOW)
         self.forgotten = ForgottenResources()
-        self.left_alone = LeftAlone(self.bench.faults, cast("Any", self.bench), self.forgotten)
+        self.marks = VoidMarks(self.bench.faults, cast("Any", None))
+        self.left_alone = LeftAlone(self.bench.faults, cast("Any", self.bench), self.forgotten, self.marks)
         self.bench.read(1, message("BytesReceived", arrival()))
         self.tracked = self.bench.tracked(UPLOAD)
         self.tracked.stored = Stored("uid", "1", 1)
@@ -58,6 +60,7 @@ def test_one_of_another_name_is_left_alone() -> None:
     desk.left_alone.overruled(desk.tracked)
     assert "uid" in desk.forgotten
     assert desk.bench.told == [("mine", "LeftAlone")]
+    assert desk.marks.is_awaited(desk.tracked.upload.id)
 
 
 def test_what_was_never_recorded_leaves_nothing_behind() -> None:

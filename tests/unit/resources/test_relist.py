@@ -29,6 +29,9 @@ class Shelves:
         self.in_memory: list[object] = []
         self.gone: list[str] = []
         self.version = "7"
+        self.name = "up-1"
+        self.others: dict[str, Any] = {}
+        self.read: list[str] = []
         self.at = 10
         self.lost: Exception | None = None
         lease = SimpleNamespace(gone_back=LeaseLostError)
@@ -49,7 +52,12 @@ class Shelves:
         self.asked.append((selector, fields))
         if self.refused is not None and fields:
             raise self.refused
-        yield {"metadata": {"uid": "the same in each", "resourceVersion": self.version}}
+        meta = {"name": self.name, "uid": "the same in each", "resourceVersion": self.version}
+        yield {"metadata": meta, "spec": {"upload": {"id": "up-1"}}}
+
+    async def get(self, name: str) -> Any:  # noqa: ANN401 -- a resource
+        self.read.append(name)
+        return self.others.get(name)
 
     async def confirm_ownership(self) -> None:
         if self.lost is not None:
@@ -78,6 +86,18 @@ async def test_of_many_only_who_is_not_over_each_once() -> None:
     assert shelves.asked == [(f"{SHARD},{labels}" if labels else SHARD, fields) for labels, fields in NEEDED]
     assert shelves.listed == ["the same in each"]
     assert not shelves.is_complete
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_the_resource_of_an_upload_is_read_when_one_of_another_name_is_listed(*, there: bool) -> None:
+    """It may be over, and not be listed: the other one would begin."""
+    shelves = Shelves(11)
+    shelves.name = "mine"
+    if there:
+        shelves.others = {"up-1": {"metadata": {"uid": "its own"}}}
+    await shelves.listing().initial_list(10)
+    assert shelves.read == ["up-1"]
+    assert shelves.listed == ["the same in each", *["its own"] * there]
 
 
 async def test_an_older_crd_has_all_read(caplog: pytest.LogCaptureFixture) -> None:

@@ -98,6 +98,20 @@ async def test_what_the_next_owner_may_read_again_is_not_removed() -> None:
     assert cluster.removed == ["a"]
 
 
+async def test_what_another_resource_would_begin_without_is_not_removed() -> None:
+    cluster = Cluster("a", "b")
+    cluster.marks.put("mine", "uid-mine", "a", "upload a already has the resource a")
+    cluster.now = Millis(NOW + 1000)
+    await cluster.rounds()
+    assert cluster.removed == ["b"]
+    cluster.there["mine"] = {"metadata": {"uid": "another", "resourceVersion": "1"}}
+    writing = asyncio.create_task(cluster.marks.run())
+    cluster.now = Millis(NOW + 3000)
+    await cluster.rounds()
+    writing.cancel()
+    assert cluster.removed == ["b", "a"]
+
+
 async def test_more_than_may_be_kept_are_removed_early() -> None:
     cluster = Cluster("a", "b", max_kept=1)
     await cluster.rounds()
