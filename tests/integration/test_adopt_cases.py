@@ -172,6 +172,29 @@ async def test_what_is_announced_is_not_given_back_with_the_steps_of_a_person(st
     assert await still.resources() == {}
 
 
+async def test_a_resource_that_is_left_alone_is_not_given_back(still: Site) -> None:
+    """The upload may be over: the service would begin it again."""
+    void = {
+        "apiVersion": "uploadpp.io/v1alpha1",
+        "kind": "UploadPostprocessing",
+        "metadata": {"name": "aaa", "annotations": {"uploadpp.io/left-alone": "upload a has the resource a"}},
+        "spec": {"upload": {"id": "a"}, "steps": [{"name": "policies"}]},
+    }
+    await fill(still.world.js, {"a": record("a")})
+    await still.adopt()
+    await asyncio.to_thread(still.kubectl, "apply", "-f", "-", stdin=json.dumps(void))
+    report = await still.release()
+    assert {each["id"] for each in report.done} == {"a"}
+    assert [(each["id"], each["reason"], each["fine"]) for each in report.left] == [
+        ("aaa", "LeftAlone", True)
+    ]
+    assert set(await asyncio.to_thread(names, still)) == {"aaa"}
+
+
+def names(site: Site) -> list[str]:
+    return [item["metadata"]["name"] for item in site.kubectl.json("get", "upp")["items"]]
+
+
 async def test_the_sealing_key_must_be_the_operators(still: Site) -> None:
     await fill(still.world.js, {name: record(name) for name in ("a", "b")})
     await still.adopt()

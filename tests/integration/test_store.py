@@ -60,6 +60,21 @@ async def test_life_of_a_resource(store: Store, namespace: str) -> None:
     await store.delete(UPLOAD.id, last.uid)  # gone already is fine
 
 
+@pytest.mark.parametrize("annotations", [{}, {"team": "blue"}])
+async def test_annotations_are_replaced(store: Store, namespace: str, annotations: dict[str, str]) -> None:
+    made = resource(namespace)
+    made["metadata"]["annotations"] = annotations
+    first = await store.create(made)
+    wanted = {**annotations, "uploadpp.io/left-alone": "why"}
+    second = await store.write_annotations(UPLOAD.id, first.version, wanted)
+    found = await store.get(UPLOAD.id)
+    assert found is not None
+    assert (found["metadata"]["annotations"], stored(found)) == (wanted, second)
+    assert second.generation == first.generation
+    with pytest.raises(ConflictError):
+        await store.write_annotations(UPLOAD.id, first.version, {})
+
+
 async def test_the_past_is_not_written_over_the_present(store: Store, namespace: str) -> None:
     made = await store.create(resource(namespace))
     now = await store.write_status(UPLOAD.id, made.version, to_status(DONE))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from uuid import uuid5
 
 from uploadpp.api.codec import InvalidResourceError, from_resource
+from uploadpp.api.void import why_void
 from uploadpp.core.commands import NAMESPACE
 from uploadpp.core.evolve import evolve
 from uploadpp.core.handing_back import GivenBack, Kept, Nudge, give_back
@@ -160,6 +161,9 @@ class Release:
         for each in resources:
             name = each["metadata"]["name"]
             try:
+                if why := why_void(each):
+                    self._report.leave(name, "LeftAlone", why, fine=True)
+                    continue
                 upload = self._upload(each)
             except (SealError, InvalidResourceError) as error:
                 self._report.leave(name, "Unreadable", str(error), fine=False)
