@@ -38,7 +38,9 @@ RECORDS = {
     "wire": {"found": "history._Found", "entry": "publisher._InFlight"},
 }
 OF_LIBRARIES = {
+    "__main__.py": {"parser": "argparse.ArgumentParser"},
     "kube": {"context": "ssl.SSLContext"},
+    "migration": {"parser": "argparse.ArgumentParser"},
     "process": {
         "context": "ssl.SSLContext",
         "pool": "urllib3.HTTPConnectionPool",
