@@ -147,8 +147,10 @@ answers = st.builds(
     streak=st.none() | streaks,
 )
 SICK = Streak(START, START, 2, START)
+announced = origins.map(lambda origin: evolve(origin, by_hand=False))
+"""What the storage announces is not made by hand."""
 inputs: st.SearchStrategy[Input] = st.one_of(
-    st.builds(BytesReceived, origin=origins, file=files, choice=choices),
+    st.builds(BytesReceived, origin=announced, file=files, choice=choices),
     answers,
     st.just(StepFinished(CURRENT, "continue")),
     st.just(StepFinished(CURRENT, "retry", "not now")),
@@ -168,11 +170,14 @@ inputs: st.SearchStrategy[Input] = st.one_of(
 
 @st.composite
 def walks(draw: st.DrawFn) -> tuple[Config, list[Upload]]:
-    """A configuration, and the states an upload went through under it."""
+    """A configuration, and the states an upload went through under it; those of its last life."""
     config = draw(configs)
     upload = draw(st.sampled_from([st.none(), st.none(), _hand_made(config)]).flatmap(lambda each: each))
     trail = [] if upload is None else [upload]
-    trail.extend(_steps(draw, upload, config))
+    for after in _steps(draw, upload, config):
+        if trail and trail[-1].origin.by_hand and not after.origin.by_hand:
+            trail.clear()  # the storage has announced it: nothing of the resource of a person counts
+        trail.append(after)
     return config, trail
 
 
@@ -193,7 +198,7 @@ def _steps(draw: st.DrawFn, upload: Upload | None, config: Config) -> Iterator[U
     now, sequence, stream = START, 0, STREAMS[0]
     events = draw(st.lists(inputs, min_size=draw(st.integers(1, 12)), max_size=20))
     if upload is None:
-        events.insert(0, draw(st.builds(BytesReceived, origin=origins, file=files, choice=choices)))
+        events.insert(0, draw(st.builds(BytesReceived, origin=announced, file=files, choice=choices)))
     for event in events:
         sequence += 1
         if isinstance(event, StepFinished) and event.step == CURRENT:
