@@ -36,13 +36,13 @@ def sim() -> Simulation:
     return sim
 
 
-def held_untold(sim: Simulation) -> Result:
-    """What it comes to: held, without a word to anybody."""
+def untold(sim: Simulation, stage: Stage = Stage.HELD) -> Result:
+    """What it comes to: this stage, and nothing is published about it."""
     sim.settle()
     result = sim.result()
     assert "KILLED" in result.trace.text()
     assert not result.violations, result.report()
-    assert sim.checks.read(sim.server.resources["up-1"]).stage is Stage.HELD, result.report()
+    assert sim.checks.read(sim.server.resources["up-1"]).stage is stage, result.report()
     assert not sim.journal.marks(Kind.START, "up-1")
     assert not sim.journal.marks(Kind.FINISH, "up-1")
     return result
@@ -57,7 +57,7 @@ def announce_again(sim: Simulation) -> None:
 
 def test_what_is_announced_again_is_held(sim: Simulation) -> None:
     announce_again(sim)
-    held_untold(sim)
+    untold(sim)
 
 
 def test_what_is_announced_again_and_cancelled_ends_without_a_word(sim: Simulation) -> None:
@@ -69,22 +69,17 @@ def test_what_is_announced_again_and_cancelled_ends_without_a_word(sim: Simulati
 
     announce_again(sim)
     sim.kernel.after(1.5, cancel)
-    sim.settle()
-    result = sim.result()
-    assert "KILLED" in result.trace.text()
-    assert not result.violations, result.report()
-    assert sim.checks.read(sim.server.resources["up-1"]).stage is Stage.CANCELLED, result.report()
-    assert not sim.journal.marks(Kind.FINISH, "up-1")
+    untold(sim, Stage.CANCELLED)
 
 
 def test_a_failure_that_came_before_the_announcement_counts(sim: Simulation) -> None:
     sim.journal.publish("UploadReady", upload_ready("up-1", failed=True))
     sim.world.upload("up-1")
-    assert "reported this upload as failed before" in held_untold(sim).trace.text()
+    assert "reported this upload as failed before" in untold(sim).trace.text()
 
 
 @pytest.mark.parametrize("event", ["ResumePostprocessing", "CleanUpload"])
 def test_what_came_before_the_announcement_does_not_begin_it(sim: Simulation, event: str) -> None:
     sim.journal.publish(event, {"UploadID": "up-1", "Step": ""})
     announce_again(sim)
-    held_untold(sim)
+    untold(sim)
