@@ -1,7 +1,6 @@
 """`uploadpp`, also `python -m uploadpp`: run the operator, a step or one of the tools.
 
-Each command loads what it needs when it is asked for: a step needs nothing of the operator, and then starts
-in a third of the time.
+Each command loads only what it needs. A step needs nothing of the operator, and starts with half the CPU.
 """
 
 import argparse
@@ -24,11 +23,11 @@ NO_MORE = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno
 """Why whatever takes our output takes no more of it."""
 
 Act = Callable[[dict[str, Any]], int]
-"""Does what a command is for, with its options; returns the exit status."""
+"""Runs a command with its options; returns the exit status."""
 
 
 class Command(NamedTuple):
-    """A command: a line about it, and what adds its arguments and returns what it does."""
+    """A command: a line of help, and a function that adds its arguments and returns what runs it."""
 
     help: str
     load: Callable[[argparse.ArgumentParser], Act]

@@ -125,7 +125,7 @@ class Applier:
             uploads.forget(tracked)
             self._lifecycle.on_overruled(tracked)
             own = tracked.name == resource_name(upload_id)
-            event, tracked = arrival.as_wanted(event, tracked.upload) if own else event, None
+            event, tracked = (arrival.as_wanted(event, tracked.upload) if own else event), None
         try:
             tracked = self._apply(tracked, upload_id, event, sequence, timestamp, message)
             if tracked is not None:

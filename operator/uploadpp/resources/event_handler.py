@@ -345,14 +345,14 @@ def _is_under_way(resource: Json) -> bool:
 
 
 def _check_may_begin(resource: Json) -> None:
-    """Refuse a resource when another one is that of its upload, or was.
+    """Check that a resource may drive its upload.
 
-    Refuse a resource without a status whose upload is not a new one: it has ended, or is being adopted.
-
-    The run does not tell whether there is a status: an upload may be held, or end, before its first run.
+    It may not while it is marked, because another resource drives the upload or did. Without a status it may
+    not if the upload has ended or is being adopted. The run does not tell whether there is a status: an
+    upload may be held, or end, before its first run.
 
     Raises:
-        InvalidResourceError: it is such a resource.
+        InvalidResourceError: it may not.
     """
     if why := why_void(resource):
         text = f"{VOID_ANNOTATION}: {why}; delete this resource"

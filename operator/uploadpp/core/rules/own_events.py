@@ -241,7 +241,7 @@ def _is_ahead(upload: Upload, event: Published, index: int) -> bool:
 
 
 def _with_retries_left(upload: Upload, event: Published, index: int, now: Millis, config: Config) -> Upload:
-    """The upload in its step again, if `mark` proves that its retries were not used up there.
+    """The upload in its step again, if `event` proves that its retries were not used up there.
 
     Whoever published it knew that the breaker of the step was open, and then a failure takes no retry
     (docs/adr/0055). The uploads that told of it may have ended since, so a replay may not know. Or a person
