@@ -1,6 +1,7 @@
 """The chart as objects, and sets of values that people may really have."""
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -28,6 +29,9 @@ xsuFv1sDf4WZr1Hz2Zglf4hhAiAkGoAbv8+/FTprEyRwbZnahNVahkTd9iyFLsHB
 -----END CERTIFICATE-----
 """
 """An authority that nobody has; the API server wants a certificate there."""
+OWN_CERTIFICATE: Object = {"existingSecret": "webhook", "caBundle": CERTIFICATE}
+"""What policies need where no cluster is seen."""
+POLICIES: Object = {"policies": {"enabled": True, "webhook": {"certificate": OWN_CERTIFICATE}}}
 PRODUCTION: Object = {
     "steps": [
         {"name": "virusscan", "timeoutSeconds": 300, "maxRetries": 3, "onExhausted": "Hold"},
@@ -47,10 +51,7 @@ PRODUCTION: Object = {
     },
     "sealingKey": {"existingSecret": "sealing"},
     "storageCheck": {"intervalSeconds": 20, "ca": {"existingSecret": "storage-ca"}},
-    "policies": {
-        "enabled": True,
-        "webhook": {"certificate": {"existingSecret": "webhook", "caBundle": CERTIFICATE}},
-    },
+    **POLICIES,
     "metrics": {
         "existingSecret": "scrape",
         "serviceMonitor": {
@@ -175,4 +176,17 @@ def container(objects: list[Object]) -> Object:
 
 def environment(objects: list[Object]) -> dict[str, str]:
     """The variables of the operator's container that the chart gives a value."""
-    return {each["name"]: each["value"] for each in container(objects)["env"] if "value" in each}
+    return expanded(container(objects)["env"])
+
+
+def expanded(variables: list[Object]) -> dict[str, str]:
+    """The variables that have a value, as a process sees them: Kubernetes replaces $(NAME), and $$ by $."""
+    found: dict[str, str] = {}
+    for each in variables:
+        if "value" in each:
+            found[each["name"]] = re.sub(
+                r"\$(\$|\((.*?)\))",
+                lambda sign: "$" if sign[1] == "$" else found.get(sign[2], sign[0]),
+                each["value"],
+            )
+    return found

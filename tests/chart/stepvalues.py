@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.chart.rendering import Object, of_kind
+from tests.chart.rendering import Object, expanded, of_kind
 
 RULES = [
     {"outcome": "continue", "user": ["admin"]},
@@ -159,7 +159,7 @@ def step(deployment: Object) -> Object:
 
 def variables(deployment: Object) -> dict[str, str]:
     """The variables that have a value."""
-    return {each["name"]: each["value"] for each in step(deployment)["env"] if "value" in each}
+    return expanded(step(deployment)["env"])
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:

@@ -305,6 +305,7 @@ def test_no_login_stands_in_plain_text(values: Object, message: str) -> None:
         ({"imagePullSecrets": ["a", {"name": "b"}]}, ["a", "b"]),
         ({"imagePullSecrets": ["a"], "global": {"imagePullSecrets": [{"name": "a"}, "b"]}}, ["a", "b"]),
         ({"global": {"imagePullSecrets": None}}, []),
+        ({"imagePullSecrets": [""], "global": {"imagePullSecrets": ["", {"name": ""}, "a"]}}, ["a"]),
     ],
     ids=str,
 )

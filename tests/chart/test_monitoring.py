@@ -4,6 +4,7 @@ import re
 import runpy
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,7 +13,7 @@ from e2e.cluster.binaries import resolve
 from e2e.paths import REPO
 from uploadpp.core.states import Ignored, Outcome, Stage
 from uploadpp.steps.metrics import StepMetrics
-from uploadpp.telemetry.metrics import Metrics
+from uploadpp.telemetry.metrics import NO_ANSWER, Metrics
 
 ALERTS = REPO / "docs" / "monitoring" / "alerts.yaml"
 SITUATIONS = Path(__file__).parent / "data" / "alerts.test.yaml"
@@ -59,6 +60,49 @@ def test_promtool_reads_every_expression_of_the_dashboard(tmp_path: Path) -> Non
     promtool("check", "rules", str(path))
 
 
+def test_the_dashboard_counts_a_pod_once_whoever_scrapes_it(tmp_path: Path) -> None:
+    """Two jobs, as with a ServiceMonitor and annotations."""
+    wanted = {
+        "uploadpp_uploads_stalled": ("", "5"),
+        'uploadpp_uploads{namespace=~".*", stage="Held"}': ('stage="Held", step="{}", ', "4"),
+        "uploadpp_step_build_info": ('step="a", ', "1"),
+        "rate(uploadpp_uploads_ended_total": ('stage="Completed", ', "0+60x20"),
+    }
+    results = {
+        "uploadpp_uploads_stalled": 5,
+        "uploadpp_step_build_info": 1,
+        "rate(uploadpp_uploads_ended_total": 1,
+    }
+    series: list[dict[str, str]] = []
+    tests: list[dict[str, Any]] = []
+    for beginning, (labels, values) in wanted.items():
+        name = re.search(r"uploadpp_\w+", beginning)
+        assert name is not None
+        for job, step in ((job, step) for job in ("monitor", "annotations") for step in ("a", "b")):
+            own = labels.format(step)
+            made = f'{name[0]}{{{own}namespace="n", pod="p", instance="i", job="{job}"}}'
+            if made not in {each["series"] for each in series}:
+                series.append({"series": made, "values": values if "+" in values else f"{values}x20"})
+        (expression,) = [each for each in DASHBOARD if beginning in each][:1]
+        labelled = '{step="a"}' if beginning == "uploadpp_step_build_info" else "{}"
+        sample = {"labels": labelled, "value": results.get(beginning, 8)}
+        tests.append({"expr": expression, "eval_time": "15m", "exp_samples": [sample]})
+    content = {"tests": [{"interval": "1m", "input_series": series, "promql_expr_test": tests}]}
+    path = tmp_path / "test.yaml"
+    path.write_text(yaml.safe_dump(content))
+    promtool("test", "rules", str(path))
+
+
+def test_the_dashboard_knows_every_label_of_our_metrics() -> None:
+    """One that it does not know would be merged with others before they are added up."""
+    known = set(runpy.run_path(str(REPO / "scripts" / "dashboard.py"))["LABELS"])
+    rows = re.findall(
+        r"^\| `uploadpp_\w+` \| \w+ \| ([^|]*) \|", (REPO / "docs/metrics.md").read_text(), re.MULTILINE
+    )
+    assert len(rows) > 40
+    assert {word for row in rows for word in re.findall(r"`(\w+)`", row)} <= known
+
+
 @pytest.mark.parametrize("name", EXPRESSIONS)
 def test_expressions_use_metrics_that_exist(name: str) -> None:
     used = set(re.findall(r"\buploadpp_\w+", EXPRESSIONS[name]))
@@ -77,7 +121,7 @@ def test_every_metric_answers_something() -> None:
 def test_expressions_look_for_values_that_exist(name: str) -> None:
     words: dict[str, set[str]] = {
         "stage": {*Stage},
-        "outcome": {*Outcome},
+        "outcome": {*Outcome, NO_ANSWER},
         "reason": {*Ignored},
         "result": {"ok", "conflict", "refused", "unavailable"},
         "input": {"UploadReady", "BytesReceived", "StepFinished"},

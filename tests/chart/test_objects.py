@@ -24,6 +24,7 @@ from tests.chart.rendering import (
     render,
     the,
 )
+from tests.chart.stepvalues import selects
 from uploadpp.core.sharding import BUCKETS, Shard
 
 CLUSTER_SCOPED = {"CustomResourceDefinition", "ClusterRole", "ValidatingWebhookConfiguration"}
@@ -170,6 +171,24 @@ def test_extras_reach_the_pods() -> None:
         "as-text",
         f"{RELEASE}-extra",
     }
+
+
+@pytest.mark.parametrize("job", ["adopt", "handBack"])
+def test_pods_that_run_once_have_the_labels_and_annotations_too(job: str) -> None:
+    """A mesh would otherwise give them a side-car that never ends."""
+    labels = {"sidecar.istio.io/inject": "false", "app.kubernetes.io/component": "operator", "team": "files"}
+    annotations = {"sidecar.istio.io/inject": "false", "helm.sh/hook": "pre-install"}
+    common = {"podLabels": labels, "podAnnotations": annotations, "commonLabels": {"team": "all"}}
+    objects = render({job: {"enabled": True}, "metrics": {"service": True}, "replicas": 2, **common})
+    test, template = the(objects, "Pod")["metadata"], the(objects, "Job")["spec"]["template"]["metadata"]
+    for metadata in (test, template):
+        assert metadata["annotations"]["sidecar.istio.io/inject"] == "false"
+        assert metadata["labels"]["sidecar.istio.io/inject"] == "false"
+        assert metadata["labels"]["team"] == "files"
+        for kind in ("Deployment", "PodDisruptionBudget", "Service"):
+            selector = the(objects, kind)["spec"]["selector"]
+            assert not selects(selector.get("matchLabels", selector), metadata["labels"]), kind
+    assert test["annotations"]["helm.sh/hook"] == "test"
 
 
 def test_what_few_people_set_reaches_its_object() -> None:

@@ -8,7 +8,7 @@ from tests.chart.stepvalues import PLAIN, deployments, step, variables
 from uploadpp.steps.scaffold import files_of
 
 
-@pytest.mark.parametrize("name", ["no-programs", "My.Step_2", "x" * 63])
+@pytest.mark.parametrize("name", ["no-programs", "My.Step_2", "x" * 63, "no", "1e5", "null"])
 def test_a_step_of_ones_own_runs_with_them(name: str) -> None:
     values = yaml.safe_load(files_of(name)["values.yaml"])
     (deployment,) = deployments(render({**PLAIN, **values})).values()

@@ -9,15 +9,19 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 from cryptography import x509
 
+from e2e.cluster.helm import CHART, Helm
 from e2e.cluster.instance import Instance
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.cluster.ports import free_port
 from tests.chart.pod import NAME, Installation
 from tests.chart.rendering import (
+    CERTIFICATE,
     NAMESPACE,
+    POLICIES,
     RELEASE,
     Object,
     container,
@@ -45,7 +49,7 @@ def hook_of(objects: list[Object]) -> Object:
 
 
 def test_the_api_server_asks_the_operators_pods() -> None:
-    objects = render(ON)
+    objects = render(POLICIES)
     hook, service = hook_of(objects), the(objects, "Service")
     assert hook["clientConfig"]["service"] == {
         "name": service["metadata"]["name"], "namespace": NAMESPACE, "path": "/policies/review", "port": 443,
@@ -60,16 +64,31 @@ def test_the_api_server_asks_the_operators_pods() -> None:
     assert environment(objects)["UPLOADPP_POLICIES"] == "enabled"
 
 
-def test_the_certificate_is_for_the_service_and_trusted_by_the_api_server() -> None:
-    objects = render(ON)
+def test_the_certificate_is_for_the_service_and_trusted_by_the_api_server(helm: Helm, namespace: str) -> None:
+    # The CRDs in the cluster may be those of another test's release.
+    given = ON | {"sealingKey": {"existingSecret": "sealing"}, "crds": {"install": False}}
+    text = helm("template", RELEASE, str(CHART), "--dry-run=server", values=given)
+    objects = [each for each in yaml.safe_load_all(text) if each]
     secret = the(objects, "Secret")
     found = {key: base64.b64decode(value) for key, value in secret["data"].items()}
     assert base64.b64decode(hook_of(objects)["clientConfig"]["caBundle"]) == found["ca.crt"]
     certificate = x509.load_pem_x509_certificate(found["tls.crt"])
     certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(found["ca.crt"]))
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert names.get_values_for_type(x509.DNSName) == [HOST]
+    assert names.get_values_for_type(x509.DNSName) == [f"{SERVICE}.{namespace}.svc"]
     assert (certificate.not_valid_after_utc - certificate.not_valid_before_utc).days > 3600
+
+
+def test_without_a_cluster_no_certificate_is_made() -> None:
+    """Each render would have another one, and Argo CD would apply it each time."""
+    said = refusal(ON)
+    assert "policies.webhook.certificate: this render does not see the cluster" in said
+    for remedy in (
+        "certificate.certManager.enabled=true",
+        "certificate.existingSecret",
+        "webhook.enabled=false",
+    ):
+        assert remedy in said
 
 
 def test_cert_manager_issues_it() -> None:
@@ -91,9 +110,9 @@ def test_cert_manager_issues_it() -> None:
 
 
 def test_a_certificate_of_ones_own() -> None:
-    objects = render(with_certificate(existingSecret="mine", caBundle="PEM"))
+    objects = render(with_certificate(existingSecret="mine", caBundle=CERTIFICATE))
     assert of_kind(objects, "Secret") == []
-    assert base64.b64decode(hook_of(objects)["clientConfig"]["caBundle"]) == b"PEM"
+    assert base64.b64decode(hook_of(objects)["clientConfig"]["caBundle"]) == CERTIFICATE.encode()
     volumes = json.dumps(the(objects, "Deployment")["spec"]["template"]["spec"]["volumes"])
     assert '"name": "mine"' in volumes
 
@@ -107,7 +126,7 @@ def test_without_the_webhook_nothing_is_cluster_wide() -> None:
 
 
 def test_only_the_operator_has_the_certificate() -> None:
-    objects = render(ON)
+    objects = render(POLICIES)
     (pod,) = of_kind(objects, "Pod")
     assert "webhook" not in json.dumps(pod["spec"])
     assert "webhook.key" in json.dumps(the(objects, "Deployment"))
@@ -115,7 +134,7 @@ def test_only_the_operator_has_the_certificate() -> None:
 
 @pytest.mark.parametrize("enabled", [False, True])
 def test_rights_come_with_the_value(enabled: bool) -> None:  # noqa: FBT001 -- as above
-    objects = render({"policies": {"enabled": enabled}})
+    objects = render(POLICIES if enabled else {})
     granted = {
         (resource, verb)
         for rule in the(objects, "Role")["rules"]
@@ -130,7 +149,7 @@ def test_rights_come_with_the_value(enabled: bool) -> None:  # noqa: FBT001 -- a
 
 
 def test_the_network_policy_lets_the_api_server_in() -> None:
-    values: Object = {"networkPolicy": {"enabled": True}, **ON}
+    values: Object = {"networkPolicy": {"enabled": True}, **POLICIES}
     _, ingress = the(render(values), "NetworkPolicy")["spec"]["ingress"]
     assert ingress == {"ports": [{"protocol": "TCP", "port": "webhook"}]}
     values["networkPolicy"]["webhookFrom"] = [{"ipBlock": {"cidr": "10.0.0.1/32"}}]
@@ -143,6 +162,7 @@ def test_the_network_policy_lets_the_api_server_in() -> None:
     [
         ({"existingSecret": "mine"}, "the API server needs its CA as well"),
         ({"caBundle": "PEM"}, "caBundle has no effect"),
+        ({"existingSecret": "mine", "caBundle": "PEM"}, "caBundle: it must be the certificate in PEM form"),
         ({"existingSecret": "mine", "caBundle": "P", "certManager": {"enabled": True}}, "contradict"),
     ],
 )

@@ -91,7 +91,7 @@ NEVER_STARTS: list[tuple[dict[str, Any], str]] = [
                 "nats/x:1",
                 "n\u00e4ts:1",
             ),
-            *("::1:4222", "[::1:4222", "$(X):1", "nats:4222?x:1", ":4222"),
+            *("::1:4222", "[::1:4222", "$(X):1", "nats:4222?x:1", ":4222", "a..b:4222", f"{'a' * 64}:1"),
         )
     ),
     ({"nats": {"endpoints": ["nats:0"]}}, "nats.endpoints: 0 is not a port"),
@@ -147,6 +147,9 @@ NEVER_STARTS: list[tuple[dict[str, Any], str]] = [
     ({"steps": [{"name": "a", "timeoutSeconds": 31_536_001}]}, "/steps/0/timeoutSeconds"),
     ({"steps": [{"name": "a", "stallAfterSeconds": 31_536_001}]}, "/steps/0/stallAfterSeconds"),
     ({"steps": [{"name": "a", "maxBackoffSeconds": 2_592_001}]}, "/steps/0/maxBackoffSeconds"),
+    ({"storageCheck": {"from": ["https://*.example.org"]}}, "/storageCheck/from/0"),
+    ({"tracing": {"endpoint": "https://collector/v1?a=b"}}, "/tracing/endpoint"),
+    ({"tracing": {"endpoint": "https://collector/#a"}}, "/tracing/endpoint"),
     ({"stallAfterSeconds": TOO_LONG}, "/stallAfterSeconds"),
     ({"retryPolicy": {"maxBackoffSeconds": TOO_LONG}}, "/retryPolicy/maxBackoffSeconds"),
     ({"release": {"orderTimeoutSeconds": TOO_LONG}}, "/release/orderTimeoutSeconds"),
@@ -171,9 +174,9 @@ STARTS: list[dict[str, Any]] = [
     ),
     *(
         {"storageCheck": {"from": [url]}}
-        for url in ("https://h", "http://[::1]:9200/", "https://h:1/a/b.c/d%20e/", "https://*.example.org")
+        for url in ("https://h", "http://[::1]:9200/", "https://h:1/a/b.c/d%20e/", "https://h.example.org")
     ),
-    *({"tracing": {"endpoint": url}} for url in ("http://c", "https://[::1]:65535/v1?a=b", "http://C:4318/")),
+    *({"tracing": {"endpoint": url}} for url in ("http://c", "https://[::1]:65535/v1", "http://C:4318/")),
     {"steps": [{"name": name} for name in ("Ours/1", "a\u00fc", "x" * 63, "a$b", "a:b")]},
     {"steps": [{"name": "a", "timeoutSeconds": 31_536_000, "stallAfterSeconds": 31_536_000}]},
     {"steps": [{"name": "a", "backoffSeconds": 0, "maxBackoffSeconds": 2_592_000, "maxInFlight": 1}]},

@@ -100,7 +100,7 @@ def test_what_is_written_stays_text(text: str) -> None:
             "stepServices": {
                 "p": {"policies": {"rules": [named]}, "podAnnotations": {"a": word}},
                 "c": {"command": {"exec": word}, "extraEnv": [{"name": "A", "value": word}]},
-                "o": {"program": {"command": [word]}, "image": {"repository": word, "tag": word}},
+                "o": {"program": {"command": [word]}, "image": {"repository": "own", "tag": "1"}},
             }
         }
 
@@ -166,6 +166,9 @@ def test_the_notes_say_when_a_service_works_longer_than_the_operator_waits() -> 
     said = notes(steps=[{"name": "x", "timeoutSeconds": 300}], **service)
     assert "timeoutSeconds of the step be more than stepServices.x.timeoutSeconds" in said
     assert "\n* " not in notes(steps=[{"name": "x", "timeoutSeconds": 301}], **service)
+    said = notes(steps=[{"name": "x", "stallAfterSeconds": 300}], **service)
+    assert "an upload counts as stalled after 300 s, and its service works up to 300 s" in said
+    assert "counts as stalled after 200 s" in notes(steps=[{"name": "x"}], stallAfterSeconds=200, **service)
     outside: Object = {key: PRODUCTION[key] for key in ("steps", "delaySeconds")}
     assert "\n* " not in notes(**outside, externalSteps=["virusscan", "policies"])
 

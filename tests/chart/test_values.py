@@ -1,16 +1,28 @@
 """Values, what is generated from them, and what the operator makes of them."""
 
+import json
 import runpy
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 import yaml
 
 from e2e.cluster.binaries import resolve
 from e2e.paths import REPO
-from tests.chart.rendering import EVERYTHING, MINIMAL, PRODUCTION, SETS, container, environment, render
+from tests.chart.rendering import (
+    EVERYTHING,
+    MINIMAL,
+    POLICIES,
+    PRODUCTION,
+    SETS,
+    container,
+    environment,
+    render,
+    the,
+)
 from uploadpp.core.states import OnExhausted
 from uploadpp.process.configuration import read_settings, variables_of
 from uploadpp.process.operator_config import core_config
@@ -62,9 +74,8 @@ def test_every_setting_of_the_operator_can_be_set() -> None:
     logins = [{"nats": {"auth": {kind: {"existingSecret": "s"}}}} for kind in ("creds", "nkey", "token")]
     traces = {"tracing": PRODUCTION["tracing"]}
     storage = {"storageCheck": {"ca": {"existingSecret": "s"}, "from": ["https://ocis:9200/data/"]}}
-    policies = {"policies": {"enabled": True}}
     classes = {"fairShare": {"priorityClasses": {"normal": 4, "high": 8}}}
-    rendered = [environment(render(each)) for each in (tls, traces, storage, policies, classes, *logins)]
+    rendered = [environment(render(each)) for each in (tls, traces, storage, POLICIES, classes, *logins)]
     set_by_chart = set().union(*rendered)
     missing = {name for name in Settings.model_fields if not set_by_chart & set(variables_of(name))}
     assert missing == set(NO_VALUE)
@@ -131,3 +142,31 @@ def test_the_command_of_the_readme_installs_what_it_says() -> None:
     variables = environment(list(yaml.safe_load_all(done.stdout)))
     assert variables["POSTPROCESSING_STEPS"] == "virusscan"
     assert variables["POSTPROCESSING_EVENTS_ENDPOINT"] == "nats:9233"
+
+
+def words(schema: object) -> Iterator[list[object]]:
+    """Every list of words that some value can be."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("enum"), list):
+            yield schema["enum"]
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for each in schema:
+            yield from words(each)
+
+
+def test_each_word_can_be_written_without_quotation_marks() -> None:
+    """Helm reads YAML 1.1, where off, no and yes are booleans: the schema takes those as well."""
+    found = list(words(json.loads((CHART / "values.schema.json").read_text())))
+    assert ["ask", "off", False] in found
+    for choices in found:
+        for word in choices:
+            read = yaml.safe_load(word) if isinstance(word, str) else word
+            assert any(read == other and type(read) is type(other) for other in choices), word
+
+
+@pytest.mark.parametrize("mode", ["off", False])
+def test_the_storage_is_not_asked_however_off_is_written(mode: str | bool) -> None:  # noqa: FBT001 -- the value
+    objects = render({"storageCheck": {"mode": mode}, "networkPolicy": {"enabled": True}})
+    assert environment(objects)["UPLOADPP_STORAGE_CHECK"] == "off"
+    assert "9200" not in json.dumps(the(objects, "NetworkPolicy"))

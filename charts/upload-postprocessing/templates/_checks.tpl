@@ -47,6 +47,7 @@
 {{- if and .existingSecret .certManager.enabled }}{{ fail "policies.webhook.certificate.existingSecret and policies.webhook.certificate.certManager.enabled contradict each other; set only one" }}{{ end -}}
 {{- if and .existingSecret (not .caBundle) }}{{ fail "policies.webhook.certificate.existingSecret: the API server needs its CA as well; set policies.webhook.certificate.caBundle" }}{{ end -}}
 {{- if and .caBundle (not .existingSecret) }}{{ fail "policies.webhook.certificate.caBundle has no effect without policies.webhook.certificate.existingSecret" }}{{ end -}}
+{{- if and .caBundle (not (regexMatch "-----BEGIN CERTIFICATE-----\\s" .caBundle)) }}{{ fail "policies.webhook.certificate.caBundle: it must be the certificate in PEM form, which begins with -----BEGIN CERTIFICATE-----, not its base64" }}{{ end -}}
 {{- end -}}
 {{- if and $v.quota.enabled (lt (int64 $v.quota.uploads) (int64 $v.maxRecorded)) -}}
 {{- fail "quota.uploads is less than maxRecorded: the API server would refuse uploads before the operator leaves them out; lower maxRecorded" -}}
@@ -54,6 +55,7 @@
 {{- if and $v.adopt.enabled $v.handBack.enabled -}}
 {{- fail "adopt.enabled and handBack.enabled contradict each other; set only one" -}}
 {{- end -}}
+{{- if and (include "upp.webhook" .) (eq $v.metrics.portName "webhook") }}{{ fail "metrics.portName: webhook is the name of the port of policies.webhook; choose another one" }}{{ end -}}
 {{- if and $v.metrics.serviceMonitor.enabled $v.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor.enabled and metrics.podMonitor.enabled: every Pod would be scraped twice; set only one" -}}
 {{- end -}}
@@ -107,5 +109,6 @@
 {{- /* (list WHERE ADDRESS): the port at the end of an address, if it has one. */ -}}
 {{- define "upp.checkPort" -}}
 {{- $port := regexFind ":[0-9]+/?$" (index . 1) | trimPrefix ":" | trimSuffix "/" -}}
-{{- if and $port (or (lt (int $port) 1) (gt (int $port) 65535)) }}{{ fail (printf "%s: %s is not a port; the last one is 65535" (first .) $port) }}{{ end -}}
+{{- if and $port (not (regexMatch "^[1-9]" $port)) }}{{ fail (printf "%s: %s is not a port; the first one is 1, and none begins with 0" (first .) $port) }}{{ end -}}
+{{- if and $port (gt (int $port) 65535) }}{{ fail (printf "%s: %s is not a port; the last one is 65535" (first .) $port) }}{{ end -}}
 {{- end }}

@@ -107,6 +107,11 @@ UPLOADPP_NATS_TLS_KEY_FILE: /etc/uploadpp/nats-client.key
 {{- end }}
 
 {{- /* (list . WITHOUT): all variables but for those */ -}}
+{{- /* A value of a variable, such that Kubernetes leaves it as it is: of $$ it would make $, and of $(NAME) a value. */ -}}
+{{- define "upp.literal" -}}
+{{- toString . | replace "$" "$$" -}}
+{{- end }}
+
 {{- define "upp.environment" -}}
 {{- $without := index . 1 -}}
 {{- with index . 0 -}}
@@ -117,7 +122,7 @@ UPLOADPP_NATS_TLS_KEY_FILE: /etc/uploadpp/nats-client.key
 {{- range $name, $value := include "upp.variables" . | fromYaml }}
 {{- if not (has $name $without) }}
 - name: {{ $name }}
-  value: {{ $value | quote }}
+  value: {{ include "upp.literal" $value | quote }}
 {{- end }}
 {{- end }}
 {{- include "upp.secretVariables" . }}

@@ -1,11 +1,28 @@
 {{- /* Fills in what is missing: `helm upgrade --reuse-values` knows neither the values that are newer than the installed
-release, nor their defaults, and `null` removes a group. Each template begins with it. */ -}}
+release, nor their defaults, and `null` removes a group. Each template begins with it. Takes out `null`: Helm does that
+only where the chart has a default. Of step services it has a meaning until the defaults are under them, objects of others
+are passed on as they are, and `global` belongs to all charts. */ -}}
 {{- define "upp.defaults" -}}
 {{- range .Files.Get "files/defaults.json" | fromJsonArray -}}
 {{- $group := $.Values -}}
 {{- range initial .path }}{{ $group = get $group . }}{{ end -}}
 {{- $name := last .path -}}
 {{- if kindIs "invalid" (index $group $name) }}{{ $_ := set $group $name .default }}{{ end -}}
+{{- end -}}
+{{- /* YAML 1.1, which Helm reads, takes off for false where it has no quotation marks. */ -}}
+{{- if eq (toString .Values.storageCheck.mode) "false" }}{{ $_ := set .Values.storageCheck "mode" "off" }}{{ end -}}
+{{- include "upp.dropNulls" (omit .Values "stepServices" "stepServiceDefaults" "extraObjects" "global") -}}
+{{- end }}
+
+{{- /* Takes `null` out of maps, at every depth and in place: the API server refuses it as a quantity, and reads it as "" in
+labels and selectors. */ -}}
+{{- define "upp.dropNulls" -}}
+{{- if kindIs "map" . -}}
+{{- range $key, $value := . -}}
+{{- if kindIs "invalid" $value }}{{ $_ := unset $ $key }}{{ else }}{{ include "upp.dropNulls" $value }}{{ end -}}
+{{- end -}}
+{{- else if kindIs "slice" . -}}
+{{- range . }}{{ include "upp.dropNulls" . }}{{ end -}}
 {{- end -}}
 {{- end }}
 
@@ -17,7 +34,8 @@ release, nor their defaults, and `null` removes a group. Each template begins wi
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" -}}
 {{- else -}}
-{{- $name := include "upp.name" . -}}
+{{- /* The alias of a parent chart is the name then, and many are written as uploadPostprocessing or upload_pp. */ -}}
+{{- $name := regexReplaceAll "([a-z0-9])([A-Z])" (include "upp.name" .) "${1}-${2}" | lower | replace "_" "-" -}}
 {{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 53 | trimSuffix "-" -}}
 {{- end -}}
 {{- end }}
@@ -35,6 +53,12 @@ release, nor their defaults, and `null` removes a group. Each template begins wi
 {{- define "upp.selector" -}}
 app.kubernetes.io/name: {{ include "upp.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
+{{- /* `true` where this render sees the cluster. Without one `lookup` finds nothing. Every cluster has kube-system; somebody
+who may not look at that finds the namespace's own account. */ -}}
+{{- define "upp.seesCluster" -}}
+{{- if or (lookup "v1" "ServiceAccount" (include "upp.namespace" .) "default") (lookup "v1" "Namespace" "" "kube-system") }}true{{ end -}}
 {{- end }}
 
 {{- /* A text as a label takes it: versions of builds have a plus, an alias or a branch may make them long. */ -}}
@@ -67,10 +91,12 @@ labels:
   {{- include "upp.labels" (list $ (index . 2) (index . 3)) | nindent 2 }}
 {{- end }}
 
-{{- /* A release may be called a.b or 1a, a Service may not. */ -}}
+{{- /* A release may be called a.b or 1a, a Service may not. It has at most 63 letters, and keeps the last word. */ -}}
 {{- define "upp.serviceName" -}}
 {{- $name := . | replace "." "-" -}}
-{{- ternary (printf "upp-%s" $name) $name (regexMatch "^[0-9]" $name) -}}
+{{- $name = ternary (printf "upp-%s" $name) $name (regexMatch "^[0-9]" $name) -}}
+{{- $last := regexFind "-[a-z]+$" $name -}}
+{{- printf "%s%s" (trimSuffix $last $name | trunc (int (sub 63 (len $last))) | trimSuffix "-") $last -}}
 {{- end }}
 
 {{- define "upp.serviceAccountName" -}}
@@ -80,7 +106,9 @@ labels:
 {{- /* (list . IMAGE). A parent chart's global.imageRegistry takes the place of the registry, if the repository names one. */ -}}
 {{- define "upp.imageOf" -}}
 {{- $ := index . 0 -}}
-{{- $registry := ($.Values.global | default dict).imageRegistry | default "" | trimSuffix "/" -}}
+{{- $given := ($.Values.global | default dict).imageRegistry | default "" -}}
+{{- $registry := toString $given | trimSuffix "/" -}}
+{{- if not (and (kindIs "string" $given) (regexMatch "^(([A-Za-z0-9][A-Za-z0-9.-]*|\\[[0-9a-fA-F:]+\\])(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*)?$" $registry)) }}{{ fail (printf "global.imageRegistry: %s is not a registry such as registry.example.org:5000 or ghcr.io/mirror, without https://" $registry) }}{{ end -}}
 {{- with index . 1 -}}
 {{- if $registry }}{{ printf "%s/%s" $registry (regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" .repository "") }}{{ else }}{{ .repository }}{{ end -}}
 {{- if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end -}}

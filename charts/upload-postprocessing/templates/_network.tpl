@@ -9,7 +9,7 @@
 {{- define "upp.egressToServers" -}}
 {{- $nats := list }}
 {{- range .Values.nats.endpoints }}
-{{- $nats = append $nats (dict "protocol" "TCP" "port" (regexFind "[0-9]+$" . | int)) }}
+{{- $nats = append $nats (dict "protocol" "TCP" "port" (regexFind "[0-9]+/?$" . | trimSuffix "/" | int)) }}
 {{- end -}}
 - ports:
     {{- range .Values.networkPolicy.dnsPorts }}

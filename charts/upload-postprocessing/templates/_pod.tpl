@@ -5,7 +5,8 @@
 {{- range concat (.Values.imagePullSecrets | default list) (kindIs "slice" $shared | ternary $shared (list $shared)) }}
 {{- $secret := kindIs "string" . | ternary (dict "name" .) . }}
 {{- if not (kindIs "map" $secret) }}{{ fail "global.imagePullSecrets: must be a list of names, or of objects with a name" }}{{ end }}
-{{- $secrets = append $secrets $secret }}
+{{- /* A parent whose values have no secret leaves an empty name. */}}
+{{- if $secret.name }}{{ $secrets = append $secrets $secret }}{{ end }}
 {{- end }}
 {{- with uniq $secrets }}
 imagePullSecrets:
@@ -13,19 +14,15 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{- /* (list . OWN): the security context of Pods, with what OWN says in place of the chart's. Where users and groups are left
-to the cluster, by `null` or on OpenShift, they are not OWN's either. */ -}}
+{{- /* (list . CONTEXT): a security context of Pods. Where the chart's leaves users and groups to the cluster, by `null` or on
+OpenShift, no other one names them either. */ -}}
 {{- define "upp.podSecurityContext" -}}
 {{- $ := index . 0 -}}
-{{- $found := $.Values.podSecurityContext | default dict -}}
-{{- $own := index . 1 | default dict -}}
+{{- $found := index . 1 | default dict -}}
 {{- range list "runAsUser" "runAsGroup" "fsGroup" -}}
-{{- if or (include "upp.openshift" $) (not (hasKey $found .)) (kindIs "invalid" (get $found .)) -}}
-{{- $found = omit $found . -}}
-{{- $own = omit $own . -}}
+{{- if or (include "upp.openshift" $) (not (hasKey ($.Values.podSecurityContext | default dict) .)) }}{{ $found = omit $found . }}{{ end -}}
 {{- end -}}
-{{- end -}}
-{{- include "upp.overlay" (list $found $own) -}}
+{{- toJson $found -}}
 {{- end }}
 
 {{- /* What our Pods have in common: (list . SOURCES ACCOUNT), more sources of the credentials, and perhaps another
@@ -38,7 +35,7 @@ serviceAccountName: {{ $account | default (include "upp.serviceAccountName" .) |
 automountServiceAccountToken: true
 enableServiceLinks: false
 {{- include "upp.pullSecrets" . }}
-{{- $security := include "upp.podSecurityContext" (list . dict) | fromJson }}
+{{- $security := include "upp.podSecurityContext" (list . .Values.podSecurityContext) | fromJson }}
 securityContext:
   {{- toYaml $security | nindent 2 }}
 {{- with .Values.priorityClassName }}

@@ -42,6 +42,17 @@
 {{- include "upp.checkPort" (list (printf "%s.virusscan.clamd" $where) (hasPrefix "tcp:" .clamd | ternary .clamd "")) -}}
 {{- if and (eq (.oversize | default "") "partial") (not .maxScanSize) (not $service.sidecar) }}{{ fail (printf "%s.virusscan.oversize: partial needs maxScanSize, the size of the part that is scanned" $where) }}{{ end -}}
 {{- end -}}
+{{- if $service.sidecar -}}
+{{- $conf := include "upp.clamdConf" (set (omit $service "clamd") "clamd" (omit $service.clamd "settings")) | lower -}}
+{{- $instead := dict "streammaxlength" "clamd.maxFileMiB" "maxfilesize" "clamd.maxFileMiB" "maxthreads" "concurrency" "readtimeout" "timeoutSeconds" -}}
+{{- range $service.clamd.settings -}}
+{{- $name := splitList " " . | first -}}
+{{- if and (regexMatch (printf "(?m)^%s " (lower $name)) $conf) (not (include "upp.clamdOwn" $name)) -}}
+{{- $remedy := hasKey $instead (lower $name) | ternary (printf "set %s instead" (get $instead (lower $name))) "leave it out" -}}
+{{- fail (printf "%s.clamd.settings: the chart sets %s, and clamd takes the first of two; %s" $where $name $remedy) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- with $service.command -}}
 {{- if and .exitUnscanned (ne $service.step "virusscan") }}{{ fail (printf "%s.command.exitUnscanned has an effect only on the step virusscan; leave it out" $where) }}{{ end -}}
 {{- end -}}

@@ -52,7 +52,7 @@ containers:
     env:
       {{- range $name, $value := include "upp.stepVariables" (list $context $service) | fromYaml }}
       - name: {{ $name }}
-        value: {{ $value | quote }}
+        value: {{ include "upp.literal" $value | quote }}
       {{- end }}
       {{- include "upp.secretVariables" $context | nindent 6 }}
       {{- with $service.extraEnv }}
@@ -123,8 +123,7 @@ volumes:
   imagePullPolicy: {{ $clamd.image.pullPolicy | quote }}
   command: [cp, -R, /var/lib/clamav/., /signatures/]
   resources:
-    requests: {cpu: 10m, memory: 64Mi}
-    limits: {memory: 512Mi}
+    {{- toYaml ($clamd.signatures.resources | default dict) | nindent 4 }}
   securityContext:
     {{- toYaml ($.Values.securityContext | default dict) | nindent 4 }}
   volumeMounts:
@@ -162,8 +161,7 @@ volumes:
   restartPolicy: Always
   command: [freshclam, --daemon, --foreground, --stdout, --config-file=/etc/clamd/freshclam.conf]
   resources:
-    requests: {cpu: 10m, memory: 64Mi}
-    limits: {memory: 512Mi}
+    {{- toYaml ($clamd.signatures.resources | default dict) | nindent 4 }}
   securityContext:
     {{- toYaml ($.Values.securityContext | default dict) | nindent 4 }}
   volumeMounts:

@@ -22,6 +22,8 @@ mergeOverwrite, which passes over `false` and 0. */ -}}
 {{- range .Files.Get "files/defaults.json" | fromJsonArray -}}
 {{- if eq (join "." .path) "stepServiceDefaults" }}{{ $defaults = .default }}{{ end -}}
 {{- end -}}
+{{- range $name := list "podLabels" "podAnnotations" }}{{ $_ := set $defaults $name (get $.Values $name | default dict) }}{{ end -}}
+{{- $_ := set $defaults "podSecurityContext" (include "upp.overlay" (list (.Values.podSecurityContext | default dict) $defaults.podSecurityContext) | fromJson) -}}
 {{- $defaults = include "upp.overlay" (list $defaults .Values.stepServiceDefaults) | fromJson -}}
 {{- range $name, $own := .Values.stepServices -}}
 {{- if not (kindIs "invalid" $own) -}}
@@ -29,6 +31,7 @@ mergeOverwrite, which passes over `false` and 0. */ -}}
 {{- $_ := set $service "step" ($service.step | default $name) -}}
 {{- $_ := set $service "sidecar" (eq (dig "virusscan" "clamd" "" $service) "sidecar") -}}
 {{- $_ := set $service "port" (int (dig "program" "port" 9256 $service)) -}}
+{{- include "upp.dropNulls" $service -}}
 {{- $_ := set $all $name $service -}}
 {{- end -}}
 {{- end -}}
@@ -136,8 +139,15 @@ UPLOADPP_STEP_PASS_ENV: {{ join "," . | quote }}
 {{- toJson $files -}}
 {{- end }}
 
+{{- /* `true` for what `clamd.settings` may set in place of the chart: of an option that comes twice, clamd takes the first. */ -}}
+{{- define "upp.clamdOwn" -}}
+{{- has . (list "MaxScanSize" "MaxScanTime" "ConcurrentDatabaseReload") | ternary "true" "" -}}
+{{- end }}
+
 {{- define "upp.clamdConf" -}}
 {{- $size := int .clamd.maxFileMiB -}}
+{{- $own := dict -}}
+{{- range .clamd.settings }}{{ $_ := set $own (splitList " " . | first) true }}{{ end -}}
 LocalSocket /run/clamd/clamd.sock
 FixStaleSocket yes
 DatabaseDirectory /var/lib/clamav
@@ -145,17 +155,23 @@ TemporaryDirectory /tmp
 Foreground yes
 StreamMaxLength {{ $size }}M
 MaxFileSize {{ $size }}M
+{{- if not $own.MaxScanSize }}
 # What an archive holds counts as well.
 MaxScanSize {{ min (mul 4 $size) 4000 }}M
+{{- end }}
+{{- if not $own.MaxScanTime }}
 MaxScanTime 120000
+{{- end }}
 # Without these clamd says OK to what it has not looked at.
 AlertExceedsMax yes
 AlertEncrypted yes
 # One for each upload that the step works on at once.
 MaxThreads {{ int .concurrency }}
 ReadTimeout {{ int .timeoutSeconds }}
+{{- if not $own.ConcurrentDatabaseReload }}
 # Otherwise all signatures are in memory twice while they are renewed.
 ConcurrentDatabaseReload no
+{{- end }}
 {{- range .clamd.settings }}
 {{ . }}
 {{- end }}
@@ -182,6 +198,11 @@ Foreground yes
 {{- if and .timeoutSeconds (le (int64 .timeoutSeconds) (int64 $own.timeoutSeconds)) }}
 * {{ .name }}: the operator waits {{ .timeoutSeconds }} s for an answer, and its service works up to {{ int64 $own.timeoutSeconds }} s on one upload. Let
   timeoutSeconds of the step be more than stepServices.{{ get $served .name }}.timeoutSeconds.
+{{- end }}
+{{- $stall := int64 (.stallAfterSeconds | default $.Values.stallAfterSeconds) }}
+{{- if le $stall (int64 $own.timeoutSeconds) }}
+* {{ .name }}: an upload counts as stalled after {{ $stall }} s, and its service works up to {{ int64 $own.timeoutSeconds }} s on one upload. Let
+  stallAfterSeconds be more than stepServices.{{ get $served .name }}.timeoutSeconds.
 {{- end }}
 {{- else if not (or (eq .name "delay") (has .name ($.Values.externalSteps | default list))) }}
 * NOBODY IN THIS RELEASE SERVES {{ .name }}. Its uploads wait until a service listens for it on this NATS
