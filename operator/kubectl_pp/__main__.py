@@ -5,6 +5,12 @@ import sys
 if sys.version_info < (3, 9):  # noqa: UP036 -- whoever runs the zipapp may have any Python
     sys.exit("kubectl pp needs Python 3.9 or newer; this is " + sys.version.split()[0])
 
-from kubectl_pp.cli import main
+try:
+    from kubectl_pp.cli import main
+    from kubectl_pp.interrupts import INTERRUPTS
+except KeyboardInterrupt:  # before there is a command to interrupt
+    sys.exit(130)
 
-sys.exit(main())
+status = main()
+INTERRUPTS.rest()
+sys.exit(status)

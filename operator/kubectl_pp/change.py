@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Union
 from kubectl_pp.client import Client, Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ConflictError, ExitCode, MissingError, PluginError, UnavailableError, UsageError
+from kubectl_pp.interrupts import INTERRUPTS
 from kubectl_pp.upload import Upload
 
 THREADS = 32  # most of their time they wait for the API server
@@ -106,6 +107,7 @@ class Interrupt:
         self._restore()
 
     def _note(self, *_: object) -> None:
+        INTERRUPTS.note()
         self.came = True
         self._stop.set()
         self._restore()
@@ -137,7 +139,7 @@ class Batch:
         count = min(THREADS, len(uploads))
         threads = [threading.Thread(target=self._work, args=(todo, done), daemon=True) for _ in range(count)]
         results: dict[tuple[str, str], Result] = {}
-        progress = Progress(self._screen.tty and sys.stderr.isatty(), what, len(uploads))
+        progress = Progress(self._screen.steerable and sys.stderr.isatty(), what, len(uploads))
         with Interrupt(self._stop) as interrupt:
             for thread in threads:
                 thread.start()
@@ -219,7 +221,7 @@ class Batch:
 
 
 class Progress:
-    """A line on standard error: rewritten in place on a terminal, now and then elsewhere."""
+    """A line on standard error: rewritten in place on a terminal that can do that, now and then elsewhere."""
 
     def __init__(self, live: bool, what: str, total: int) -> None:  # noqa: FBT001 -- two looks of one line
         self._live, self._what, self._total = live, what, total

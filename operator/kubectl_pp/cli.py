@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from importlib import import_module
@@ -14,6 +13,7 @@ from kubectl_pp.catalog import ALIASES, BY_NAME, Names, Verb
 from kubectl_pp.context import Context, check_namespace
 from kubectl_pp.errors import ExitCode, PluginError, UnavailableError, UsageError
 from kubectl_pp.flags import ALWAYS, Flag
+from kubectl_pp.interrupts import INTERRUPTS
 from kubectl_pp.screen import Color, Screen, safe
 
 COMPLETE = "__complete"
@@ -43,28 +43,31 @@ SELECTORS = {"selector", "field_selector"}
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if words and words[0] == COMPLETE:
-        from kubectl_pp import completing  # noqa: PLC0415 -- a command of its own
-
-        return completing.complete(words[1:])
+    INTERRUPTS.listen()
     try:
         return _run(words)
-    except PluginError as error:
-        return _report(error)
     except KeyboardInterrupt:
-        sys.stderr.write("\n")
-        return ExitCode.INTERRUPTED
-    except BrokenPipeError:
+        return _interrupted()
+    except Exception as error:  # noqa: BLE001 -- what stands in its place in an answer is not known beforehand
+        return _interrupted() if INTERRUPTS.raised else _failed(error)
+
+
+def _interrupted() -> int:
+    sys.stderr.write("\n")
+    return ExitCode.INTERRUPTED
+
+
+def _failed(error: Exception) -> int:
+    """Say what went wrong; returns the exit code."""
+    if isinstance(error, PluginError):
+        return _report(error)
+    if isinstance(error, BrokenPipeError):
         _drop_output()
         return ExitCode.FAILED
-    except OSError as error:
-        if error.filename is None and error.errno in _FULL:
-            _drop_output()
-            return _report(PluginError(f"cannot write the output: {error.strerror}"))
-        return _report(_unforeseen(error))
-    except Exception as error:  # noqa: BLE001 -- what stands in its place in an answer is not known beforehand
-        return _report(_unforeseen(error))
+    if isinstance(error, OSError) and error.filename is None and error.errno in _FULL:
+        _drop_output()
+        return _report(PluginError(f"cannot write the output: {error.strerror}"))
+    return _report(_unforeseen(error))
 
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
@@ -99,6 +102,10 @@ def complete() -> int:
 
 
 def _run(words: list[str]) -> int:
+    if words and words[0] == COMPLETE:
+        from kubectl_pp import completing  # noqa: PLC0415 -- a command of its own
+
+        return completing.complete(words[1:])
     _check_encoding(words)
     verb, rest = split(words)
     if verb is None or "-h" in rest or "--help" in rest:
@@ -112,6 +119,7 @@ def _run(words: list[str]) -> int:
     try:
         code: int = import_module(f"kubectl_pp.verbs.{verb.name}").run(context)
         sys.stdout.flush()
+        code = code or context.missed
     finally:
         context.close()
     return code
@@ -123,6 +131,8 @@ def split(words: list[str]) -> tuple[Verb | None, list[str]]:
     Raises:
         UsageError: there is no such verb.
     """
+    if words[:1] == ["--version"]:
+        return BY_NAME["version"], words[1:]
     valued = {name for group in ALWAYS for flag in group.flags if flag.metavar for name in flag.names}
     at = 0
     while at < len(words) and words[at].startswith("-"):
@@ -135,12 +145,9 @@ def split(words: list[str]) -> tuple[Verb | None, list[str]]:
     name = words[at]
     verb = BY_NAME.get(ALIASES.get(name, name))
     if verb is None:
-        from difflib import get_close_matches  # noqa: PLC0415 -- for mistakes only
+        from kubectl_pp.usage import unknown_verb  # noqa: PLC0415 -- for mistakes only
 
-        near = get_close_matches(name, [*BY_NAME, *ALIASES], 1)
-        raise UsageError(
-            f"unknown verb {name!r}", f"did you mean {near[0]}?" if near else "kubectl pp --help"
-        )
+        raise unknown_verb(name, [*BY_NAME, *ALIASES])
     return verb, [*words[:at], *words[at + 1 :]]
 
 
@@ -155,7 +162,12 @@ def parse(verb: Verb, words: list[str]) -> Namespace:
         _add(parser, flag)
     if verb.names is not Names.NONE:
         parser.add_argument("names", nargs=_NARGS[verb.names])
-    options = parser.parse_intermixed_args(_plain(verb, words))
+    try:
+        options = parser.parse_intermixed_args(_plain(verb, words))
+    except UsageError as error:
+        from kubectl_pp.usage import explained  # noqa: PLC0415 -- for mistakes only
+
+        raise explained(verb, words, error) from None
     options.verb = verb.name
     names = getattr(options, "names", None)
     if isinstance(names, list):
@@ -165,7 +177,10 @@ def parse(verb: Verb, words: list[str]) -> Namespace:
     for flag in (each for each in verb.flags if each.key in ("namespace", "operator_namespace")):
         check_namespace(getattr(options, flag.key), flag.long)
     if getattr(options, "namespace", None) and options.all_namespaces:
-        raise UsageError("-n and -A are mutually exclusive")
+        raise UsageError("-n and -A are mutually exclusive", "leave one of them out")
+    level = getattr(options, "v", None)
+    if level is not None and not (level.isascii() and level.isdecimal()):
+        raise UsageError(f"-v: {level!r} is not a whole number", "-v=6 logs the requests")
     _check_narrowing(verb, options)
     return options
 
@@ -211,6 +226,8 @@ def _plain(verb: Verb, words: list[str]) -> list[str]:
             continue
         meant = _DRY_RUN.get(value) if flag.key == "dry_run" else None
         if value not in _ON | _OFF and meant is None:
+            if flag.key == "dry_run":
+                raise UsageError(f"{name}: {value!r} is not one of server, client and none", name)
             raise UsageError(f"{name}: {value!r} is neither true nor false", f"{name}, or leave it out")
         found = [each for each in found if each not in flag.names]
         if value in _ON or meant is _ON:

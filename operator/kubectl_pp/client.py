@@ -308,6 +308,10 @@ def _object(content: bytes) -> Json:
     return found
 
 
+_NO_KUBECONFIG = " 127.0.0.1:8080: "
+"""In what is said about the address that kubectl asks if nobody names another one."""
+
+
 def _error(method: str, path: str, response: HTTPResponse, content: bytes) -> PluginError:
     """An error of the API server (JSON) or kubectl (plain text), with a remedy."""
     try:
@@ -327,6 +331,11 @@ def _error(method: str, path: str, response: HTTPResponse, content: bytes) -> Pl
     if response.status == HTTPStatus.FORBIDDEN and reason:
         return UnavailableError(
             text, f"ask an administrator for permission to {_verb(method, path)}, see `kubectl pp doctor`"
+        )
+    if not reason and _NO_KUBECONFIG in text:
+        return UnavailableError(
+            f"cannot reach the API server: {text}",
+            "is there a kubeconfig? without one kubectl asks this address; set KUBECONFIG or --kubeconfig",
         )
     return UnavailableError(
         f"cannot reach the API server: {text}" if not reason else text,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from kubectl_pp.catalog import ALIASES, BY_NAME, VERBS, Names, Verb
 from kubectl_pp.cli import parse, split
@@ -19,7 +19,8 @@ from kubectl_pp.flags import CONNECTION, SCOPE, Completes, Flag, kubectl_argumen
 from kubectl_pp.proxy import kubectl_path
 from kubectl_pp.screen import Screen, harmless
 
-MOST = 100
+OPEN_ONLY = frozenset({"cancel", "resume", "suspend", "unsuspend", "wait", "watch"})
+"""Verbs for uploads that have not ended."""
 _SHELL_SAFE = re.compile(r"[A-Za-z0-9@._:=/-]+")
 """Candidates with any other character are not offered: some shells would expand them."""
 REQUEST_TIMEOUT = "3s"
@@ -62,7 +63,7 @@ def _candidates(before: list[str], typed: str) -> tuple[Candidates, int]:
         return [(each.name, each.summary) for each in VERBS], NO_FILES
     if verb.names in {Names.NONE, Names.TEST}:
         return [(word, verb.summary) for word in [verb.names.value] if word and word not in before], NO_FILES
-    return _uploads(before), NO_FILES
+    return _uploads(verb, before, typed), NO_FILES
 
 
 def _verb(before: list[str]) -> Verb | None:
@@ -111,35 +112,18 @@ def _context(before: list[str]) -> Context:
     return Context(parse(BY_NAME["list"], [*place, f"--request-timeout={REQUEST_TIMEOUT}"]), Screen("never"))
 
 
-def _page(before: list[str]) -> list[dict[str, object]]:
-    context = _context(before)
-    try:
-        from kubectl_pp.upload import collection  # noqa: PLC0415 -- only here a cluster is asked
+def _uploads(verb: Verb, before: list[str], typed: str) -> Candidates:
+    from kubectl_pp import candidates  # noqa: PLC0415 -- only here a cluster is asked
 
-        items: list[dict[str, object]] = context.client.get(
-            collection(context.namespace), {"limit": str(MOST)}
-        )["items"]
-        return items
-    finally:
-        context.close()
-
-
-def _uploads(before: list[str]) -> Candidates:
-    from kubectl_pp.upload import Upload  # noqa: PLC0415 -- only here a cluster is asked
-    from kubectl_pp.words import state  # noqa: PLC0415 -- only here a cluster is asked
-
-    found = [Upload(item) for item in _page(before)]
+    with closing(_context(before)) as context:
+        found = candidates.uploads(context, typed, ended=verb.name not in OPEN_ONLY)
     named = {word for word in before if not word.startswith("-")}
-    pairs = [
-        (u.name, " ".join([state(u), harmless(str(u.file.get("filename", "")))]).strip())
-        for u in found
-        if u.name not in named
-    ]
-    return [("@latest", "the newest upload"), *pairs]
+    return [("@latest", "the newest upload"), *(pair for pair in found.items() if pair[0] not in named)]
 
 
 def _steps(before: list[str]) -> Candidates:
-    from kubectl_pp.upload import Upload  # noqa: PLC0415 -- only here a cluster is asked
+    from kubectl_pp import candidates  # noqa: PLC0415 -- only here a cluster is asked
 
-    names = {step.name: None for item in _page(before) for step in Upload(item).steps}
+    with closing(_context(before)) as context:
+        names = candidates.steps(context)
     return [*((name, "") for name in names), ("finished", "waits for the storage")]

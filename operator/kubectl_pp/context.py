@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from argparse import Namespace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from kubectl_pp.errors import UsageError
+from kubectl_pp.errors import ExitCode, MissingError, UnavailableError, UsageError
 from kubectl_pp.flags import kubectl_arguments, same_cluster
 from kubectl_pp.screen import Screen
 from kubectl_pp.times import parse_duration
@@ -51,12 +52,38 @@ def check_namespace(name: str | None, source: str) -> None:
         raise UsageError(f"{source}: {name!r} is not the name of a namespace", "kubectl get namespaces")
 
 
+_OF_A_PROCESS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
+"""Paths that mean another file in another process."""
+
+
+def check_kubeconfig(given: str | None) -> None:
+    """Refuse a kubeconfig that kubectl cannot read a second time, such as standard input.
+
+    `given` is that of --kubeconfig, else KUBECONFIG counts.
+
+    Raises:
+        UsageError: it can be read only once.
+    """
+    for path in [given] if given else os.environ.get("KUBECONFIG", "").split(os.pathsep):
+        try:
+            mode = os.stat(path).st_mode if path != os.devnull else 0  # noqa: PTH116 -- pathlib takes 10 ms to load
+        except (OSError, ValueError):
+            continue  # kubectl says what is wrong with it
+        if path.startswith(_OF_A_PROCESS) or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            raise UsageError(
+                f"the kubeconfig {path} can be read only once, and its namespace has to be read too",
+                "write it to a file, or name the namespace with -n",
+            )
+
+
 class Context:
     """One run of one verb."""
 
     def __init__(self, options: Namespace, screen: Screen) -> None:
         self.options = options
         self.screen = screen
+        self.missed = ExitCode.OK
+        """What the command ends with if it goes well otherwise: some of several names may not exist."""
         self._proxy: Proxy | None = None
         self._asking: subprocess.Popen[str] | None = None
 
@@ -92,7 +119,7 @@ class Context:
             return str(self.options.namespace)
         asking = self._asking or self._ask_namespace()
         self._asking = None
-        found = asking.communicate()[0].strip()
+        found = self._namespace_in(*asking.communicate(), asking.returncode)
         if found:
             check_namespace(found, "the namespace of the context")
             return found
@@ -117,6 +144,11 @@ class Context:
             place += f" -n {quote(namespace)}" if namespace else " -A"
         return f"kubectl pp {text}{place}"
 
+    def miss(self, error: MissingError) -> None:
+        """One of several names does not exist. As with kubectl, the command goes on with the others."""
+        self.missed = error.code
+        self.screen.note(f"error: {error}")
+
     def close(self) -> None:
         """End everything that was started. Calling it twice does no harm."""
         asking, self._asking = self._asking, None
@@ -128,19 +160,55 @@ class Context:
             proxy.close()
 
     def _ask_namespace(self) -> subprocess.Popen[str]:
+        """Have kubectl print its configuration, without secrets.
+
+        Raises:
+            UsageError: it could be read only once.
+        """
         import subprocess  # noqa: PLC0415 -- see above
 
         from kubectl_pp.proxy import kubectl_path  # noqa: PLC0415 -- see above
 
-        arguments = [
-            kubectl_path(),
-            *self.kubectl_arguments,
-            "config",
-            "view",
-            "--minify",
-            # --minify leaves the one context; other keys of this name may stand in its extensions.
-            "--output=jsonpath={.contexts[0].context.namespace}",
-        ]
+        check_kubeconfig(self.options.kubeconfig)
+        # With --minify it fails where the context names a user or a cluster that does not exist, which is
+        # no error for kubectl if --token, --user, --cluster or --server is given.
+        words = ["config", "view", "--minify=false", "--output=json"]
         return subprocess.Popen(
-            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [kubectl_path(), *self.kubectl_arguments, *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
+
+    def _namespace_in(self, printed: str, said: str, code: int) -> str:
+        """The namespace of the context in kubectl's configuration; empty if it names none.
+
+        Raises:
+            UnavailableError: it is not known, and in another one are other people's uploads.
+        """
+        import json  # noqa: PLC0415 -- see above
+
+        if code:
+            raise _unknown(_last_line(said) or f"kubectl config view ended with {code}")
+        try:
+            config = json.loads(printed)
+            chosen = self.options.context or config["current-context"]
+            contexts = {each["name"]: each["context"] for each in config["contexts"] or []}
+            if not chosen or chosen in contexts:
+                return str(contexts[chosen].get("namespace") or "") if chosen else ""
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise _unknown("kubectl config view printed something else") from None
+        raise _unknown(f'context "{chosen}" does not exist')
+
+
+def _unknown(why: str) -> UnavailableError:
+    return UnavailableError(
+        f"cannot read the namespace of the context: {why}",
+        "check --context and `kubectl config view`, or name the namespace with -n",
+    )
+
+
+def _last_line(said: str) -> str:
+    """What kubectl says in the end; before that it may log."""
+    return (said.strip().splitlines() or [""])[-1].removeprefix("error: ")

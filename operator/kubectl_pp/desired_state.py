@@ -35,6 +35,8 @@ def change_all(context: Context, desired: DesiredState, word: str) -> int:
 
 
 def _decide(context: Context, upload: Upload, desired: DesiredState, word: str) -> Patch | Skip:
+    if upload.left_alone:
+        return Skip(upload.message, refused=True)
     if upload.ended:
         return Skip(f"it has ended: {upload.stage}", refused=desired is DesiredState.CANCELLED)
     if upload.desired == desired:

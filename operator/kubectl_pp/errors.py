@@ -20,7 +20,7 @@ EXIT_MEANINGS = (
     (ExitCode.FAILED, "an upload failed or could not be changed; for doctor: a check failed"),
     (ExitCode.USAGE, "the command line is invalid"),
     (ExitCode.TIMEOUT, "timed out (wait, --wait)"),
-    (ExitCode.NOT_FOUND, "a named upload does not exist"),
+    (ExitCode.NOT_FOUND, "a named upload does not exist; other ones that were named are processed"),
     (ExitCode.UNAVAILABLE, "no access to the cluster: unreachable, forbidden, or the CRD is missing"),
     (ExitCode.INTERRUPTED, "interrupted; changes that were already sent remain"),
 )

@@ -73,6 +73,7 @@ CONNECTION = Group(
         Flag(("--proxy-url",), "proxy to the API server", "URL"),
         Flag(("--disable-compression",), "ask the API server for uncompressed responses"),
         Flag(("--cache-dir",), "folder of kubectl's discovery cache", "FOLDER"),
+        Flag(("-v", "--v"), "how much kubectl logs about requests, 0 to 10", "LEVEL"),
         Flag(("--token",), "bearer token for the API server", "TOKEN"),
         Flag(("--username",), "user name for basic authentication", "NAME"),
         Flag(("--password",), "password for basic authentication", "WORD"),
@@ -235,7 +236,7 @@ ALWAYS = (SCOPE, CONNECTION, DISPLAY)
 
 UNSAID = frozenset(
     {"--token", "--username", "--password", "--proxy-url"}
-    | {"--request-timeout", "--cache-dir", "--disable-compression"}
+    | {"--request-timeout", "--cache-dir", "--disable-compression", "--v"}
 )
 """Flags that a suggested command omits: they may be secret, or make no difference to it."""
 

@@ -26,6 +26,8 @@ class Hint(NamedTuple):
 
 def hints(upload: Upload, now: float) -> list[Hint]:
     """Advice, the most useful first."""
+    if upload.left_alone:
+        return _left_alone(upload)
     found = []
     unseen = int(upload.meta.get("generation", 1)) > int(upload.status.get("observedGeneration", 0))
     if unseen and now - max(upload.since, upload.created) > UNSEEN_SECONDS:
@@ -43,6 +45,16 @@ def hints(upload: Upload, now: float) -> list[Hint]:
     if upload.stage == Stage.AWAITING_TURN:
         return found + _behind(str((upload.status.get("order") or {}).get("after", "")))
     return found + _moving(upload, now)
+
+
+def _left_alone(upload: Upload) -> list[Hint]:
+    return [
+        Hint(
+            "Delete this resource: nothing comes of it, whatever it asks for. To run the upload from it "
+            "nevertheless, create it again once the other one is gone."
+        ),
+        Hint("What happens to the upload, as long as it has another resource:", f"status {quote(upload.id)}"),
+    ]
 
 
 def _unserved(upload: Upload) -> list[Hint]:

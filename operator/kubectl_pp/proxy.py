@@ -54,7 +54,7 @@ def kubectl_path() -> str:
         )
     for folder in os.get_exec_path():
         path = f"{folder or '.'}/kubectl"
-        if os.access(path, os.X_OK):
+        if os.access(path, os.X_OK) and os.path.isfile(path):  # noqa: PTH113 -- pathlib takes 10 ms to load
             return path
     raise UnavailableError("kubectl is not on PATH", "install it: https://kubernetes.io/docs/tasks/tools/")
 
@@ -66,6 +66,7 @@ class Proxy:
         stdin = _own_stdin()
         command = [kubectl_path(), *arguments, "proxy", f"--accept-paths={_PATHS}"]
         self._words: list[str] = []
+        self._verbose = any(each.startswith("--v=") for each in arguments)
         try:
             self._shell = subprocess.Popen(
                 ["/bin/sh", "-c", _SHELL.replace("FD", str(stdin)), "sh", _socket_folder(), *command],
@@ -108,7 +109,7 @@ class Proxy:
         """Login prompts go to the person; kubectl's log of failed requests does not, we say that better."""
         assert self._shell.stderr is not None  # noqa: S101 -- it is a pipe
         while chunk := os.read(self._shell.stderr.fileno(), 4096):
-            if _KLOG.match(chunk):
+            if _KLOG.match(chunk) and not self._verbose:
                 continue
             if chunk.startswith((b"error:", b"Error", b"Unable to connect")):
                 self._words.append(chunk.decode(errors="replace").strip())

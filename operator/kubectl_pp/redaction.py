@@ -8,11 +8,10 @@ from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote
 
-from uploadpp.core.text import clean, redact
+from uploadpp.core.text import REMOVED, clean, redact, without_assigned
 
 MAX_TEXT = 2048
 """Maximum number of characters of one text in a report."""
-SECRET = "<removed>"  # noqa: S105 -- what stands in its place
 UPLOAD_KEYS = frozenset({"token", "observedToken"})
 """Keys of an upload that only name a request for a restart."""
 POD_KEYS = frozenset({"path"})
@@ -23,7 +22,7 @@ _SECRET_PARTS = re.compile(
     r"|connectionstring"
 )
 """Looked for in a key without its separators, so that `api_key`, `apiKey` and `API-KEY` are the same."""
-_SECRET_WORDS = frozenset({"auth", "dsn", "jwt", "pass", "pwd", "seed"})
+_SECRET_WORDS = frozenset({"auth", "dsn", "jwt", "pass", "pw", "pwd", "seed", "sig"})
 _SECRET_ENDS = frozenset({"sealed", "uri", "url"})
 _HARMLESS_KEYS = frozenset(
     {
@@ -49,15 +48,13 @@ MAX_NAMES = 200_000
 """Names that are looked for in free text: those of 50,000 uploads, in the forms that a log may have."""
 _LEFT_OUT = frozenset({"managedFields", "kubectl.kubernetes.io/last-applied-configuration"})
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}")
-_KEY_AND_SIGN = re.compile(
-    r"(?<![\w.-])([\w.-]+)[\\\"']{0,3}\s{0,3}[=:]\s{0,3}(?i:(?:bearer|basic|token|digest|apikey)\s{1,3})?"
-)
+# What `redact` takes for a secret and more: a report may leave out too much, but not too little.
 _SECRET_KEY = re.compile(
-    r"passw(?:or)?d|passphrase|pwd|secret|token|credential|api[_-]?key|access[_-]?key"
-    r"|private[_-]?key|authorization|cookie|signature|nkey|seed|dsn|jwt",
+    r"passw(?:or)?d|passphrase|pwd|secret|token|credential|authorization|cookie"
+    r"|(?:access|account|api|auth|encryption|master|private|shared|signing)[_-]?key"
+    r"|signature|nkey|seed|dsn|jwt|(?<![a-z0-9])(?:pass|pw|sig)(?![\w-])",
     re.IGNORECASE,
 )
-_VALUE = re.compile(r"\\?\"[^\"]*\"?|'[^']*'?|[^\s\"',;]+")
 _FLAG = re.compile(r"--?[\w.-]+")
 _KEYS = re.compile(
     r"\b(?:S[ACNOUX][A-Z2-7]{40,}|(?:AKIA|ASIA)[A-Z0-9]{16}"
@@ -71,18 +68,6 @@ _BEGINNING = re.compile(r"(?<!\w)(?=.)", re.DOTALL)
 """Where a name may begin that is not a part of a longer word."""
 _PEM = re.compile(r"-----BEGIN [A-Z ]{1,40}-----.*?(?:-----END [A-Z ]{1,40}-----|\Z)", re.DOTALL)
 _WHOLE_PEM = re.compile(r"-----BEGIN [A-Z ]{1,40}-----.{0,8192}?-----END [A-Z ]{1,40}-----", re.DOTALL)
-
-
-def _without_assigned(text: str) -> str:
-    """A text without the values of keys that sound like secrets."""
-    done, at = [], 0
-    for found in _KEY_AND_SIGN.finditer(text):
-        if found.start() < at or not _SECRET_KEY.search(found[1]):
-            continue
-        if value := _VALUE.match(text, found.end()):
-            done += [text[at : found.end()], SECRET]
-            at = value.end()
-    return "".join([*done, text[at:]])
 
 
 def replaced(text: str, name: str, stand_in: str) -> str:
@@ -127,7 +112,7 @@ class Redaction:
                 return self._stand_in(key, value)
         if isinstance(value, dict):
             if "value" in value and _holds_secret(str(value.get("name", ""))):
-                value = {**value, "value": SECRET}  # a variable of a container
+                value = {**value, "value": REMOVED}  # a variable of a container
             kept = {clean(str(name)): each for name, each in value.items() if name not in _LEFT_OUT}
             return {name: self.value(each, name, harmless) for name, each in kept.items()}
         if isinstance(value, list):
@@ -136,9 +121,9 @@ class Redaction:
 
     def text(self, text: str) -> str:
         """One line of free text."""
-        text = _PEM.sub(SECRET, text[: 4 * MAX_TEXT])
-        text = _without_assigned(text)
-        text = _KEYS.sub(SECRET, redact(text, MAX_TEXT))
+        text = _PEM.sub(REMOVED, text[: 4 * MAX_TEXT])
+        text = without_assigned(text, _SECRET_KEY)
+        text = _KEYS.sub(REMOVED, redact(text, MAX_TEXT))
         if self._with_names:
             return text
         for name in self._names_in(text):
@@ -185,7 +170,7 @@ class Redaction:
 
 def without_keys(text: str) -> str:
     """Text of several lines without keys and certificates, which go over some of them."""
-    return _WHOLE_PEM.sub(SECRET, text)
+    return _WHOLE_PEM.sub(REMOVED, text)
 
 
 def _holds_secret(key: str) -> bool:
@@ -212,7 +197,7 @@ def _references(value: object) -> object:
         }
     if isinstance(value, list):
         return [_references(each) for each in value]
-    return SECRET if value and not isinstance(value, bool) else value
+    return REMOVED if value and not isinstance(value, bool) else value
 
 
 def _without_arguments(words: list[Any]) -> list[Any]:
@@ -225,5 +210,5 @@ def _without_arguments(words: list[Any]) -> list[Any]:
             and _holds_secret(word)
             and isinstance(words[at + 1], str)
         ):
-            found[at + 1] = SECRET
+            found[at + 1] = REMOVED
     return found

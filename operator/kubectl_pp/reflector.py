@@ -65,7 +65,9 @@ class Reflector:
         self._listed = params if listed is None else listed
         self._version = version
         self._paged = paged
-        self._queue: queue.Queue[Change] = queue.Queue(WAITING_PAGES if paged else 0)
+        # A Queue is made of locks in Python, which an interrupt may hit while they are released.
+        self._queue: queue.SimpleQueue[Change] = queue.SimpleQueue()
+        self._room = threading.Semaphore(WAITING_PAGES) if paged else None
         self._first = True
         self._stopped = False
         self.heard = 0.0
@@ -82,6 +84,8 @@ class Reflector:
             change = self._queue.get(timeout=None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
         except queue.Empty:
             return None
+        if self._room is not None:
+            self._room.release()
         if change.kind is Kind.LOST and self._first and change.error is not None:
             raise change.error
         self._first = self._first and change.kind in _PARTS
@@ -143,8 +147,6 @@ class Reflector:
     def _give(self, change: Change) -> None:
         """Wait for room, but not for a consumer that has stopped."""
         while not self._stopped:
-            try:
-                self._queue.put(change, timeout=PAUSE_SECONDS)
-            except queue.Full:
-                continue
-            return
+            if self._room is None or self._room.acquire(timeout=PAUSE_SECONDS):
+                self._queue.put(change)
+                return

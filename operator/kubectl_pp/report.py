@@ -43,8 +43,9 @@ def conclude(context: Context, batch_result: BatchResult, asked: BulkReport) -> 
     interrupted = batch_result.interrupted
     latest = dict(changed)
     if changed and not options.dry_run and not interrupted and batch_result.broken is None:
-        tracker = Tracker(context, changed.values(), batch_result.version)
         try:
+            tracker = Tracker(context, changed.values(), batch_result.version)
+            latest = tracker.uploads
             _until_answered(context, tracker, batch_result, answered)
             if options.wait:
                 deadline = time.monotonic() + asked.limit if asked.limit else None
@@ -53,7 +54,6 @@ def conclude(context: Context, batch_result: BatchResult, asked: BulkReport) -> 
                 )
         except KeyboardInterrupt:
             interrupted = True
-        latest = tracker.uploads
         late = {key for key, upload in latest.items() if not answered(upload)}
     report = _Report(context, asked, latest, late, carried_out=_is_carried_out(batch_result, latest))
     for result in results:
@@ -74,7 +74,7 @@ def _until_answered(
     context: Context, tracker: Tracker, batch_result: BatchResult, answered: Callable[[Upload], bool]
 ) -> None:
     """Wait for the answers; where one stands for all, do not wait long until every resource shows it."""
-    answers = Progress(context.screen.tty and sys.stderr.isatty(), "answered", len(tracker.uploads))
+    answers = Progress(context.screen.steerable and sys.stderr.isatty(), "answered", len(tracker.uploads))
     deadline = None
     if batch_result.proofs:
         tracker.follow(

@@ -131,6 +131,8 @@ class _Requests:
 
     def decide(self, upload: Upload) -> Patch | Skip:
         """The patch for one upload."""
+        if upload.left_alone:
+            return Skip(upload.message, refused=True)
         if self._has_token(upload):
             return Skip(ASKED_BEFORE)
         mode = self._mode(upload)

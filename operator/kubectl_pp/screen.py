@@ -61,7 +61,11 @@ class Screen:
     def __init__(self, color: str = "auto", *, ascii_only: bool = False) -> None:
         self.out: TextIO = sys.stdout
         self.tty = self.out.isatty()
-        self.color = color == "always" or (color == "auto" and self.tty and _colors_wanted())
+        self.steerable = self.tty and os.environ.get("TERM", "") not in {"", "dumb"}
+        """Whether it moves its cursor where it is told to; what is drawn in place needs that."""
+        self.color = color == "always" or (
+            color == "auto" and self.steerable and not os.environ.get("NO_COLOR")
+        )
         self.utf8 = not ascii_only and _locale_is_utf8()
         self.out.reconfigure(encoding="utf-8" if self.utf8 else None, errors="replace")  # type: ignore[union-attr]
 
@@ -114,10 +118,6 @@ class Screen:
         self.out.flush()
         sys.stderr.write(self.fit(safe(text)) + "\n")
         sys.stderr.flush()
-
-
-def _colors_wanted() -> bool:
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") != "dumb"
 
 
 def _locale_is_utf8() -> bool:

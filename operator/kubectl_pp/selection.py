@@ -49,7 +49,7 @@ def escaped(value: str) -> str:
 
 NOT_ENDED = "status.completionTime="
 ENDED = "status.completionTime!="
-_RELEASE_FAILED = f"{ENDED},status.currentStep=finished,status.outcome=continue"
+RELEASE_FAILED = f"{ENDED},status.currentStep=finished,status.outcome=continue"
 
 
 def queries(options: Namespace) -> list[dict[str, str]]:
@@ -62,9 +62,9 @@ def queries(options: Namespace) -> list[dict[str, str]]:
     if getattr(options, "running", False) or wanted == "true" or getattr(options, "all", False):
         parts = [NOT_ENDED]
     elif getattr(options, "stalled", False):
-        parts = [NOT_ENDED, _RELEASE_FAILED]
+        parts = [NOT_ENDED, RELEASE_FAILED]
     elif getattr(options, "failed", False):
-        parts = [f"{ENDED},status.outcome!=continue", _RELEASE_FAILED]
+        parts = [f"{ENDED},status.outcome!=continue", RELEASE_FAILED]
     elif getattr(options, "has_virus", None) == "true":
         parts = ["status.outcome!="]  # storages have released what they were told to delete
     elif wanted == "false":
@@ -204,12 +204,23 @@ def kept_of_all(context: Context, keep: Callable[[Upload], T]) -> tuple[list[T],
 
 
 def find_named(context: Context, names: list[str]) -> list[Upload]:
-    """The uploads of these names, ids or @latest, each once.
+    """The uploads of these names, ids or @latest, each once. Of several names some may not exist.
 
     Raises:
-        MissingError: one does not exist.
+        MissingError: none exists.
     """
-    found = {upload.key: upload for name in names for upload in _find(context, name)}
+    found: dict[tuple[str, str], Upload] = {}
+    missing: list[MissingError] = []
+    for name in dict.fromkeys(names):
+        try:
+            found.update((upload.key, upload) for upload in _find(context, name))
+        except MissingError as error:
+            missing.append(error)
+    last = None if found or not missing else missing.pop()
+    for each in missing:
+        context.miss(each)
+    if last is not None:
+        raise last
     return list(found.values())
 
 
@@ -236,9 +247,10 @@ def _find(context: Context, name: str) -> Iterator[Upload]:
         name = rest
     if "/" in name:
         raise UsageError(f"{name!r} is not a name", "give only the name or the upload id")
-    found = _by_field(client, namespace, "metadata.name", name) or _by_field(
-        client, namespace, "spec.upload.id", name
-    )
+    found = _by_field(client, namespace, "metadata.name", name)
+    if not found:
+        found = _by_field(client, namespace, "spec.upload.id", name)
+        found = [upload for upload in found if not upload.left_alone] or found
     if not found:
         raise MissingError(
             f"no upload {name} {_where(namespace)}",

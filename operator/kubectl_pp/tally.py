@@ -16,10 +16,12 @@ class Tally:
     """What a namespace holds.
 
     `kept` are the uploads that have not ended and that `keep` chooses; `ended` counts the others by stage.
+    `left_alone` are resources that stand for no upload, because another one does.
     """
 
     def __init__(self, context: Context, keep: Callable[[Upload], bool]) -> None:
         self.moving = 0
+        self.left_alone: list[Upload] = []
         self.kept: list[Upload] = []
         self.ended: Counter[str] = Counter()
         self._keep = keep
@@ -30,6 +32,8 @@ class Tally:
 
     def _take_moving(self, page: Json) -> None:
         uploads = [Upload(item) for item in page.get("items", [])]
+        self.left_alone += [upload for upload in uploads if upload.left_alone]
+        uploads = [upload for upload in uploads if not upload.left_alone]
         self.moving += len(uploads)
         self.kept += [upload for upload in uploads if self._keep(upload)]
 

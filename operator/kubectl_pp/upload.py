@@ -5,7 +5,7 @@ from __future__ import annotations
 from kubectl_pp.sanitize import Json, sanitized_spec, sanitized_status
 from kubectl_pp.screen import Color, Icon, harmless
 from kubectl_pp.times import parse_time
-from uploadpp.core.naming import resource_name
+from uploadpp.core.naming import VOID_ANNOTATION, resource_name
 from uploadpp.core.states import (
     ENDED,
     STALLED,
@@ -29,6 +29,8 @@ FINISHED = "finished"
 """The current step of an upload that waits for the storage."""
 
 SUCCEEDED = "Succeeded"
+LEFT_ALONE = "LeftAlone"
+"""The state of a resource that is not the one of its upload."""
 
 __all__ = ["ENDED", "DesiredState", "Outcome", "Stage", "StepReason", "StepState", "Upload", "resource_name"]
 
@@ -93,32 +95,45 @@ class Upload:
         return self.namespace, self.name
 
     @property
+    def left_alone(self) -> str:
+        """Why the operator never does anything with this resource, as it has noted there; empty otherwise."""
+        annotations = self.meta.get("annotations")
+        why = annotations.get(VOID_ANNOTATION) if isinstance(annotations, dict) else None
+        goes_on = self.name == resource_name(self.id) and (self.status or self.spec.get("sealed"))
+        return harmless(str(why)) if why and not goes_on else ""
+
+    @property
     def stage(self) -> str:
         """The reason of Succeeded, or what that of Stalled says; Pending before the operator wrote any."""
+        if self.left_alone:
+            return LEFT_ALONE
         reason = str(self.condition(SUCCEEDED).get("reason", Stage.PENDING))
         silent = self.condition(STALLED).get("reason") if reason == STALLED else None
         return str(_SILENT.get(str(silent), reason))
 
     @property
     def status_word(self) -> str:
-        """What the column STATUS shows."""
+        """What the column STATUS shows; the server knows no `LeftAlone`."""
+        if self.left_alone:
+            return LEFT_ALONE
         shown = self.condition(UNSERVED if self.unserved else SUCCEEDED)
         return str(shown.get("reason", Stage.PENDING))
 
     @property
     def unserved(self) -> bool:
         """Whether no service listens for its step."""
-        return self.condition(UNSERVED).get("status") == "True"
+        return not self.left_alone and self.condition(UNSERVED).get("status") == "True"
 
     @property
     def ended(self) -> bool:
         """Whether nothing more happens unless a person asks for it."""
-        return self.stage in _ENDED or self.condition("Finished").get("status") == "True"
+        over = self.stage in _ENDED or self.condition("Finished").get("status") == "True"
+        return over or bool(self.left_alone)
 
     @property
     def succeeded(self) -> bool:
         """Whether the file was released."""
-        return self.condition(SUCCEEDED).get("status") == "True"
+        return not self.left_alone and self.condition(SUCCEEDED).get("status") == "True"
 
     @property
     def failed(self) -> bool:
@@ -128,6 +143,8 @@ class Upload:
     @property
     def stuck(self) -> bool:
         """Whether somebody does not answer, or a person has to decide."""
+        if self.left_alone:
+            return False
         stalled = self.condition(STALLED).get("status") == "True"
         return stalled or self.stage == Stage.HELD or self.unserved
 
@@ -154,6 +171,8 @@ class Upload:
     @property
     def message(self) -> str:
         """What is out of the ordinary, or else what it waits for."""
+        if self.left_alone:
+            return f"this resource is left alone: {self.left_alone}"
         shown = self.condition(UNSERVED if self.unserved else SUCCEEDED)
         return str(self.status.get("message") or shown.get("message", ""))
 
@@ -247,6 +266,7 @@ _COLORS: dict[str, Color] = {
     Stage.CANCELLED: Color.FAINT,
     Stage.CLEANED: Color.FAINT,
     Stage.GONE: Color.FAINT,
+    LEFT_ALONE: Color.FAINT,
 }
 _ICONS: dict[str, Icon] = {
     Color.GOOD: Icon.DONE,

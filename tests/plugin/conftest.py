@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from e2e.cluster.binaries import resolve
+from e2e.cluster.golang import SHORT_LIFE
+from e2e.cluster.kubeconfig import write_kubeconfig
 from e2e.cluster.local import LocalCluster
 from e2e.paths import REPO
 from tests.plugin.resources import Writer
@@ -78,22 +80,17 @@ def environment_of(built: Path, kubeconfig: Path, tmp_path: Path) -> dict[str, s
     kept = {k: v for k, v in os.environ.items() if k not in _LIMITS_OF_A_LINE}
     path = f"{built}:{tools}:/usr/bin:/bin"
     own = {"PATH": path, "KUBECONFIG": str(kubeconfig), "KUBERC": "off", "LANG": "C.UTF-8", "TZ": "UTC"}
-    return {**kept, **own, "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
+    return {**kept, **SHORT_LIFE, **own, "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
 
 
 @pytest.fixture
 def pp(built: Path, cluster: LocalCluster, namespace: str, tmp_path: Path) -> Iterator[Plugin]:
     """The plugin; the context's namespace is the test's. Afterwards nothing of it is left."""
     kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(cluster.kubeconfig.read_text())
-    environment = environment_of(built, kubeconfig, tmp_path)
-    subprocess.run(
-        ["kubectl", "config", "set-context", "--current", f"--namespace={namespace}"],
-        env=environment,
-        check=True,
-        capture_output=True,
-    )
-    yield Plugin(environment, namespace)
+    server = cluster.apiserver
+    ca, token = server.ca_file.read_bytes(), server.token
+    write_kubeconfig(kubeconfig, server=server.url, ca=ca, token=token, namespace=namespace)
+    yield Plugin(environment_of(built, kubeconfig, tmp_path), namespace)
     assert list(tmp_path.glob("kubectl-pp.*")) == [], "a proxy was left behind"
 
 

@@ -18,11 +18,11 @@ ROWS = 24
 class Terminal:
     """A command on a terminal of its own."""
 
-    def __init__(self, pp: Plugin, *command: str, columns: int) -> None:
+    def __init__(self, pp: Plugin, *command: str, columns: int, term: str = "xterm") -> None:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             time.sleep(0.2)  # until the size below is set
-            os.execvpe(command[0], command, {**pp.environment, "TERM": "xterm"})  # noqa: S606 -- a child
+            os.execvpe(command[0], command, {**pp.environment, "TERM": term})  # noqa: S606 -- a child
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
         self.seen = ""
 

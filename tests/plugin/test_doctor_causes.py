@@ -20,7 +20,7 @@ from tests.integration.test_rights import Account
 from tests.plugin.conftest import Plugin
 from tests.plugin.resources import Json, Writer
 from tests.plugin.test_goldens import STATES, stalled
-from tests.plugin.test_operator import address, send, stage
+from tests.plugin.test_operator import address, send, stage, until
 from uploadpp.testing.events import new_message, step_finished
 
 __all__ = ["address"]
@@ -69,6 +69,8 @@ def test_what_keeps_uploads_from_moving_is_named(
     send(nats, bytes_received("one"), bytes_received("two"))
     stage(writer, "two", "Running")
     kubectl("patch", "upp", "two", "--type=merge", '--patch={"spec":{"desiredState":"Suspended"}}')
+    edited = kubectl.json("get", "upp", "two")["metadata"]["generation"]
+    until(writer, "two", lambda status: bool(status.get("observedGeneration", 0) >= edited))
     send(nats, new_message("PostprocessingStepFinished", step_finished("two", "virusscan", "continue")))
     stage(writer, "two", "Suspended")
     said = until_named(pp, "one is stuck for ", metrics)

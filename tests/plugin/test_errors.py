@@ -20,10 +20,10 @@ from tests.plugin.resources import Writer, at
     [
         (["lsit"], "unknown verb 'lsit'", "did you mean list?"),
         (["list", "--nonsense"], "unrecognized arguments: --nonsense", "kubectl pp list --help"),
-        (["list", "-o", "xml"], "invalid choice: 'xml'", "kubectl pp list --help"),
+        (["list", "-o", "xml"], "invalid choice: 'xml'", "kubectl get uploadpostprocessings"),
         (["list", "-n", "a", "-A"], "-n and -A are mutually exclusive", ""),
         (["list", "--since", "yesterday"], "'yesterday' is not a duration", "1h30m"),
-        (["status"], "names", "kubectl pp status --help"),
+        (["status"], "status needs names", "kubectl pp list"),
         (["suspend"], "no upload is selected", "--stalled"),
         (["suspend", "a", "--all"], "names and selectors are mutually exclusive", ""),
         (["restart", "--all"], "--all asks for confirmation", "--yes"),
@@ -49,6 +49,15 @@ def test_what_is_not_there(pp: Plugin, verb: str) -> None:
     found = pp(verb, "nobody")
     assert found.code == 4
     assert "no upload nobody in namespace" in found.err
+
+
+def test_the_others_of_several_names_are_processed_as_with_kubectl(pp: Plugin, writer: Writer) -> None:
+    writer.put(at("there", ago_minutes=1))
+    for words in (["status", "gone", "there", "-o", "yaml"], ["suspend", "gone", "there", "--dry-run"]):
+        found = pp(*words)
+        assert "there" in found.out
+        assert found.err == f"error: no upload gone in namespace {pp.namespace}\n"
+        assert found.code == 4
 
 
 def test_an_unknown_upload_can_be_asked_for(pp: Plugin, writer: Writer) -> None:
@@ -158,6 +167,22 @@ def test_killed_it_leaves_nothing(
     while list(folder.glob("kubectl-pp.*")):
         assert time.monotonic() < deadline, "the proxy outlives the plugin"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_no_bug_also_when_it_is_sent_twice(pp: Plugin, writer: Writer, number: int) -> None:
+    """`timeout -s INT` signals the command and then its group."""
+    writer.put(at("some", ago_minutes=1))
+    waiting = [pp.start("wait", "some") for _ in range(6)]
+    folder = Path(pp.environment["TMPDIR"])
+    while len(list(folder.glob("kubectl-pp.*/s"))) < len(waiting):
+        time.sleep(0.05)
+    for process in waiting:
+        time.sleep(0.15)
+        process.send_signal(number)
+        os.killpg(process.pid, number)
+        assert process.communicate(timeout=30) == ("", "\n")
+        assert process.returncode == 130
 
 
 def test_a_closed_pipe_is_no_traceback(pp: Plugin, writer: Writer) -> None:

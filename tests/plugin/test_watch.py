@@ -47,6 +47,22 @@ def test_one_upload_until_it_ends(pp: Plugin, writer: Writer) -> None:
     watching.interrupt()
 
 
+@pytest.mark.parametrize("term", ["dumb", ""])
+@pytest.mark.parametrize("words", [["watch"], ["watch", "some"], ["list", "-w"]], ids=" ".join)
+def test_a_terminal_that_cannot_be_steered_gets_lines(
+    pp: Plugin, writer: Writer, words: list[str], term: str
+) -> None:
+    """An editor's shell or a serial line showed the escape sequences."""
+    writer.put(at("some", ago_minutes=5))
+    watching = Terminal(pp, "kubectl", "pp", *words, columns=80, term=term)
+    watching.until("some  Running")
+    status = writer.get("some")["status"]
+    writer.set_status("some", {**status, "currentStep": "policies"})
+    watching.until("step policies")
+    assert watching.interrupt() == 0
+    assert "\x1b" not in watching.seen
+
+
 WIDE = (
     "\u6f22\u5b57\u306e\u5831\u544a\u66f8" * 30 + ".pdf",
     "\U0001f600 \u26a0\ufe0f " * 40,
@@ -80,3 +96,12 @@ def width(line: str) -> int:
     wide = sum(unicodedata.east_asian_width(each) in "WF" for each in line)
     marks = sum(unicodedata.combining(each) > 0 for each in line)
     return len(line) + wide - marks
+
+
+@pytest.mark.parametrize("term", ["dumb", "xterm"])
+def test_progress_is_drawn_in_place_only_where_that_works(pp: Plugin, writer: Writer, term: str) -> None:
+    """It is a line that is written again and again, also of commands that change many."""
+    writer.put_all([at(f"upload-{i:03}", ago_minutes=5) for i in range(300)])
+    changing = Terminal(pp, "kubectl", "pp", "suspend", "--all", "-y", "--dry-run", columns=80, term=term)
+    assert changing.end() == 0
+    assert ("\x1b[K" in changing.seen) is (term == "xterm")

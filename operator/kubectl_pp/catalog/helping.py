@@ -131,7 +131,11 @@ HELPING: tuple[Verb, ...] = (
         offline=True,
         groups=(
             Group(
-                "Output", (Flag(("-o", "--output"), "json", "json", ("json",), completes=Completes.CHOICES),)
+                "Output",
+                (
+                    Flag(("-o", "--output"), "json", "json", ("json",), completes=Completes.CHOICES),
+                    Flag(("--client",), "no difference: it always asks no cluster"),
+                ),
             ),
         ),
     ),

@@ -53,7 +53,7 @@ LOOKING: tuple[Verb, ...] = (
                 (
                     Flag(
                         ("-o", "--output"),
-                        "json or yaml: the resource",
+                        "json or yaml: the resource, or a List of several as with kubectl get",
                         "FORMAT",
                         ("json", "yaml"),
                         completes=Completes.CHOICES,
@@ -74,7 +74,7 @@ LOOKING: tuple[Verb, ...] = (
         "follow uploads live",
         "Shows a live table of the uploads in postprocessing, those that need attention first. With a "
         "NAME it shows the live status of that upload until the upload ends. If the output is not a "
-        "terminal, it prints one line for every change. Ctrl-C ends it.",
+        "terminal, or TERM is empty or dumb, it prints one line for every change. Ctrl-C ends it.",
         Names.SOME,
         (FILTERS,),
         (

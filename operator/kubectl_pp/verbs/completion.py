@@ -24,13 +24,13 @@ SHELLS = {
 
 def run(context: Context) -> int:
     """Print code for the shell; with --install write the program too."""
-    shell = context.options.names
+    # As $SHELL has it, with its folder.
+    shell = (context.options.names or "").rpartition("/")[2]
     if shell not in SHELLS:
-        raise UsageError(
-            f"the shell must be one of {', '.join(SHELLS)}"
-            if shell is None
-            else f"no completion for the shell {shell}"
-        )
+        known = ", ".join(SHELLS)
+        if not shell:
+            raise UsageError(f"the shell must be one of {known}")
+        raise UsageError(f"no completion for the shell {shell}", f"one of {known}")
     if context.options.install is not None:
         _install(context)
     elif shutil.which(PROGRAM) is None:

@@ -202,6 +202,12 @@ def _uploads(context: Context) -> Iterator[Finding]:
     if suspended := sum(not upload.stuck for upload in tally.kept):
         text = f"{suspended:,} uploads are suspended (spec.desiredState)"
         yield Finding(Verdict.NOTE, text, context.command("unsuspend --all"))
+    for each in tally.left_alone[:NAMED]:
+        yield Finding(
+            Verdict.NOTE,
+            f"{each.name}: {each.message}",
+            context.command(f"status {each.name}", each.namespace),
+        )
     failed = ended - tally.ended[Stage.COMPLETED]
     if failed:
         yield Finding(Verdict.NOTE, f"{failed:,} uploads have failed", context.command("list --failed"))

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from kubectl_pp import selection, yaml
+from kubectl_pp import selection
 from kubectl_pp.client import TABLE, Json
 from kubectl_pp.context import Context
-from kubectl_pp.errors import ExitCode, UsageError
+from kubectl_pp.errors import ExitCode, MissingError, UsageError
+from kubectl_pp.objects import JSON, YAML, Form
 from kubectl_pp.screen import clip
 from kubectl_pp.sessions import session
 from kubectl_pp.sorting import Entry, arranged, is_path, no_column, path_of, value_at
 from kubectl_pp.table import PADDING, Paint, columns, layout
-from kubectl_pp.upload import QUALIFIED, Upload, stage_color
+from kubectl_pp.upload import LEFT_ALONE, QUALIFIED, Upload, collection, stage_color
+from uploadpp.core.naming import VOID_ANNOTATION
 
 STATUS_COLUMN = "Status"
 STEP_COLUMN = "Step"
+MESSAGE_COLUMN = "message"
 ROWS_ON_A_TERMINAL = 200
 NARROW_PADDING = 2
 NARROWEST_STEP = 6
-
-
-class _Form(NamedTuple):
-    """How whole uploads are printed: one at a time, so that not all of them are in memory at once."""
-
-    text: Callable[[Upload], str]
-    print_all: Callable[[Iterable[str]], None]
 
 
 def _print_names(texts: Iterable[str]) -> None:
@@ -45,39 +42,8 @@ def _print_sessions(texts: Iterable[str]) -> None:
     sys.stdout.write("[]\n" if before == "[" else "]\n")
 
 
-def _as_json(upload: Upload) -> str:
-    return json.dumps(upload.raw, indent=4).replace("\n", "\n        ")
-
-
-def _print_json(texts: Iterable[str]) -> None:
-    sys.stdout.write('{\n    "apiVersion": "v1",\n    "items": [')
-    before, after = "\n        ", "]"
-    for text in texts:
-        sys.stdout.write(before + text)
-        before, after = ",\n        ", "\n    ]"
-    metadata = '"metadata": {\n        "resourceVersion": ""\n    }'
-    sys.stdout.write(f'{after},\n    "kind": "List",\n    {metadata}\n}}\n')
-
-
-def _as_yaml(upload: Upload) -> str:
-    return "- " + yaml.dump(upload.raw).rstrip("\n").replace("\n", "\n  ")
-
-
-def _print_yaml(texts: Iterable[str]) -> None:
-    sys.stdout.write("apiVersion: v1\nitems:")
-    before, after = "\n", " []"
-    for text in texts:
-        sys.stdout.write(before + text)
-        after = ""
-    sys.stdout.write(f'{after}\nkind: List\nmetadata:\n  resourceVersion: ""\n')
-
-
-_SESSIONS = _Form(lambda upload: json.dumps(session(upload)), _print_sessions)
-_FORMS = {
-    "name": _Form(lambda upload: f"{QUALIFIED}/{upload.name}", _print_names),
-    "json": _Form(_as_json, _print_json),
-    "yaml": _Form(_as_yaml, _print_yaml),
-}
+_SESSIONS = Form(lambda upload: json.dumps(session(upload)), _print_sessions)
+_FORMS = {"name": Form(lambda upload: f"{QUALIFIED}/{upload.name}", _print_names), "json": JSON, "yaml": YAML}
 
 
 def run(context: Context) -> int:
@@ -124,7 +90,7 @@ def _say_what_is_left_out(context: Context, count: int) -> None:
         context.screen.note(f"… and {count:,} more; --limit=0 lists all")
 
 
-def _objects(context: Context, form: _Form) -> list[bytes]:
+def _objects(context: Context, form: Form) -> list[bytes]:
     """The texts of the selected uploads, in order; 50,000 of them take less than 100 MB."""
     by = context.options.sort_by or ""
     path = path_of(by) if by else []
@@ -159,6 +125,7 @@ class _Table:
     def __init__(self, context: Context) -> None:
         by = context.options.sort_by or ""
         self._by = by
+        self._client, self._asked = context.client, 0
         self._path = path_of(by) if is_path(by) else []
         self._checks = selection.tests(context.options)
         self.definitions: list[Json] = []
@@ -179,6 +146,9 @@ class _Table:
         for row in page.get("rows") or []:
             if all(check(Upload(row["object"])) for check in self._checks):
                 cells, meta = row["cells"], row["object"]["metadata"]
+                if why := self._left_alone(row["object"]):
+                    shown = {STATUS_COLUMN.lower(): LEFT_ALONE, MESSAGE_COLUMN: why}
+                    cells = [shown.get(name, cell) for name, cell in zip(names, cells)]
                 value = value_at(row["object"], self._path) if self._path else None
                 self._entries.append(
                     Entry(
@@ -189,6 +159,20 @@ class _Table:
                         _Row(cells, meta["namespace"]),
                     )
                 )
+
+    def _left_alone(self, found: Json) -> str:
+        """Why another resource counts for the upload, which the server's table does not say.
+
+        A row has the metadata alone. It does not tell the upload's id, so few resources are read for that.
+        """
+        meta = found["metadata"]
+        if VOID_ANNOTATION not in (meta.get("annotations") or {}):
+            return ""
+        if "spec" not in found and self._asked < selection.FEW:
+            self._asked += 1
+            with contextlib.suppress(MissingError):
+                found = self._client.get(f"{collection(meta['namespace'])}/{meta['name']}")
+        return Upload(found).left_alone
 
     def _column(self, names: list[str]) -> int | None:
         if not self._by or self._path:

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from kubectl_pp import selection
 from kubectl_pp.context import Context
-from kubectl_pp.errors import ExitCode, UnavailableError
+from kubectl_pp.errors import ExitCode, UnavailableError, UsageError
 from kubectl_pp.proxy import kubectl_path
 from kubectl_pp.screen import Color, Screen, harmless
 from kubectl_pp.times import parse_age
@@ -65,8 +65,9 @@ def _print_lines(context: Context, wanted: set[str]) -> int:
         listener.join()
     words = said.decode(errors="replace").strip()
     if process.returncode or "No resources found" in words:
+        first = words.partition("\n")[0].removeprefix("Error from server ").removeprefix("error: ")
         raise UnavailableError(
-            words.splitlines()[0].removeprefix("Error from server ") if words else "kubectl logs failed",
+            first or "kubectl logs failed",
             "where do the Pods of stepServices run? --operator-namespace names their namespace"
             if context.options.steps
             else "where does the operator run? --operator-namespace, --operator-selector; kubectl pp doctor",
@@ -105,6 +106,8 @@ def _command(context: Context) -> list[str]:
     selector = STEP_PODS if options.steps else options.operator_selector
     command += [f"--selector={selector}", f"--tail={options.tail}", "--max-log-requests=20"]
     command += ["--follow"] if options.follow else ["--ignore-errors"]
+    if not options.tail.lstrip("-").isdecimal():
+        raise UsageError(f"--tail must be a whole number, not {options.tail!r}", "--tail=-1 prints all lines")
     if options.since:
         command.append(f"--since={max(int(parse_age(options.since, '--since')), 1)}s")
     return command

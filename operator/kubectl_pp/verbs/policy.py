@@ -33,6 +33,9 @@ _REASONS: dict[int, str] = {
     HTTPStatus.NOT_FOUND: "helm upgrade with policies.enabled=true; an older operator has no policies",
 }
 
+MOST_SAID = 300
+"""Maximum number of characters of what kubectl says about a file."""
+
 
 def run(context: Context) -> int:
     """Ask the operator and print its answer."""
@@ -92,7 +95,9 @@ def _documents(context: Context, path: str) -> bytes:
         check=False,
     )
     if done.returncode:
-        raise PluginError(f"cannot read {path}: {harmless(done.stderr.strip())}", "check the file of -f")
+        # For a folder kubectl quotes each of its files.
+        said = harmless(done.stderr.strip().partition("\n")[0].removeprefix("error: ")[:MOST_SAID])
+        raise PluginError(f"cannot read {path}: {said}", "check the file of -f")
     found: list[Json] = []
     decoder, text = json.JSONDecoder(), done.stdout.strip()
     while text:

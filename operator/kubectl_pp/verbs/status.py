@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 
-from kubectl_pp import selection, yaml
+from kubectl_pp import selection
 from kubectl_pp.client import Json
 from kubectl_pp.context import Context
 from kubectl_pp.errors import ExitCode, PluginError
+from kubectl_pp.objects import print_named
 from kubectl_pp.upload import Upload
 from kubectl_pp.verbs.events import events_of
 from kubectl_pp.view import render
@@ -19,15 +18,7 @@ def run(context: Context) -> int:
     """Print one status after the other."""
     uploads = selection.find_named(context, context.options.names)
     if context.options.output:
-        for upload in uploads:
-            text = (
-                json.dumps(upload.raw, indent=4) + "\n"
-                if context.options.output == "json"
-                else yaml.dump(upload.raw)
-            )
-            sys.stdout.write(
-                text if upload is uploads[0] or context.options.output == "json" else f"---\n{text}"
-            )
+        print_named(uploads, context.options.names, context.options.output)
         return ExitCode.OK
     for upload in uploads:
         if upload is not uploads[0]:

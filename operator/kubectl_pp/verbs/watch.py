@@ -1,4 +1,4 @@
-"""`watch`: a live screen on a terminal, a line for every change elsewhere."""
+"""`watch`: a live screen on a terminal that can show one, a line for every change elsewhere."""
 
 import time
 
@@ -25,7 +25,7 @@ def run(context: Context) -> int:
     try:
         if context.options.names:
             return _watch_named(context)
-        if context.screen.tty:
+        if context.screen.steerable:
             return _watch_board(context)
         return run_plain(context)
     except KeyboardInterrupt:
@@ -115,7 +115,7 @@ def _apply(board: WatchScreen, change: Change, checks: list[selection.Test]) -> 
 def _watch_named(context: Context) -> int:
     uploads = selection.find_named(context, context.options.names)
     tracker = Tracker(context, uploads)
-    if not context.screen.tty:
+    if not context.screen.steerable:
         return _follow_plainly(context, tracker)
     events: dict[tuple[str, str], list[Json] | None] = {}
     moved = set(tracker.uploads)

@@ -47,7 +47,9 @@ class Cluster:
 def context_of(cluster: Cluster) -> Context:
     return cast(
         "Context",
-        SimpleNamespace(client=cluster, options=Namespace(dry_run=False), screen=SimpleNamespace(tty=False)),
+        SimpleNamespace(
+            client=cluster, options=Namespace(dry_run=False), screen=SimpleNamespace(steerable=False)
+        ),
     )
 
 

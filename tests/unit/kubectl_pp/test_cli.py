@@ -1,14 +1,17 @@
 """Choices on the command line that a variable of the shell has left empty."""
 
+import json
+import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from kubectl_pp import selection
 from kubectl_pp.catalog import BY_NAME, Names, Verb
 from kubectl_pp.cli import NARROWING, SELECTORS, main, parse
-from kubectl_pp.context import Context
-from kubectl_pp.errors import ExitCode, UsageError
+from kubectl_pp.context import Context, check_kubeconfig
+from kubectl_pp.errors import ExitCode, UnavailableError, UsageError
 from kubectl_pp.flags import Flag
 from kubectl_pp.screen import Screen
 
@@ -84,7 +87,7 @@ def test_a_switch_may_have_a_value_as_in_kubectl(words: list[str], key: str, val
 
 @pytest.mark.parametrize("word", ["--all=", "--all=yes", "--dry-run=all", "-A=none"])
 def test_a_switch_with_another_value_is_refused(word: str) -> None:
-    with pytest.raises(UsageError, match="is neither true nor false"):
+    with pytest.raises(UsageError, match=r"is neither true nor false|is not one of server"):
         parse(BY_NAME["cancel"], [word])
 
 
@@ -139,10 +142,45 @@ def test_what_is_not_a_namespace_is_in_no_request(flag: str, name: str) -> None:
 
 def test_a_context_with_an_odd_namespace_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     context = Context(parse(BY_NAME["list"], []), Screen())
-    asked = subprocess.Popen(["echo", "a/b"], stdout=subprocess.PIPE, text=True)
+    config = {"current-context": "c", "contexts": [{"name": "c", "context": {"namespace": "a/b"}}]}
+    asked = subprocess.Popen(["echo", json.dumps(config)], stdout=subprocess.PIPE, text=True)
     monkeypatch.setattr(context, "_asking", asked)
     with pytest.raises(UsageError, match="the namespace of the context: 'a/b'"):
         _ = context.default_namespace
+
+
+def test_a_namespace_that_is_not_known_is_not_taken_for_the_default_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kubectl = tmp_path / "kubectl"
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    for script, why in (
+        ("echo 'I1123 loads' >&2; echo 'error: invalid configuration' >&2; exit 1", "context: invalid conf"),
+        ("exit 3", "kubectl config view ended with 3"),
+        ("echo '{}'", "printed something else"),
+        ("echo no JSON", "printed something else"),
+        ("""echo '{"current-context": "c", "contexts": null}'""", 'context "c" does not exist'),
+    ):
+        kubectl.write_text(f"#!/bin/sh\n{script}\n")
+        kubectl.chmod(0o755)
+        with pytest.raises(UnavailableError, match=why) as caught:
+            _ = Context(parse(BY_NAME["list"], []), Screen()).default_namespace
+        assert "name the namespace with -n" in caught.value.remedy
+
+
+def test_a_kubeconfig_that_can_be_read_only_once_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fifo, file = tmp_path / "fifo", tmp_path / "file"
+    os.mkfifo(fifo)
+    file.touch()
+    monkeypatch.setenv("KUBECONFIG", f"{file}:{fifo}")
+    for given in (str(file), os.devnull, "/nonexistent", "\0"):
+        check_kubeconfig(given)
+    for once in (str(fifo), "/dev/stdin", "/dev/fd/0", None):
+        with pytest.raises(UsageError, match="can be read only once") as caught:
+            check_kubeconfig(once)
+        assert "-n" in caught.value.remedy
 
 
 @pytest.mark.parametrize(

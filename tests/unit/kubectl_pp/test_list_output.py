@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from kubectl_pp import yaml
+from kubectl_pp.objects import Form
 from kubectl_pp.sessions import session
 from kubectl_pp.upload import QUALIFIED, Upload
-from kubectl_pp.verbs.list import _FORMS, _SESSIONS, _Form
+from kubectl_pp.verbs.list import _FORMS, _SESSIONS
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.evolve import evolve
 from uploadpp.testing.builders import PASSED, after
@@ -35,7 +36,7 @@ def uploads(count: int) -> list[Upload]:
     return found
 
 
-def printed(form: _Form, wanted: list[Upload], capsys: pytest.CaptureFixture[str]) -> str:
+def printed(form: Form, wanted: list[Upload], capsys: pytest.CaptureFixture[str]) -> str:
     form.print_all(form.text(upload) for upload in wanted)
     return capsys.readouterr().out
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 import pytest
 
 from kubectl_pp import redaction as redaction_module
-from kubectl_pp.redaction import POD_KEYS, SECRET, UPLOAD_KEYS, Redaction, replaced, without_keys
+from kubectl_pp.redaction import POD_KEYS, UPLOAD_KEYS, Redaction, replaced, without_keys
 from kubectl_pp.verbs.report import release_of_chart
+from uploadpp.core.text import REMOVED
 
 PLAIN = "pl4inSecret"
 SEED = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"
@@ -122,7 +123,7 @@ def test_what_is_fine_depends_on_where_it_comes_from() -> None:
     redaction = Redaction(with_names=False)
     restart = {"restart": {"token": "2026-11-01T10:00:00Z"}}
     assert redaction.value(restart, harmless=UPLOAD_KEYS) == restart
-    assert redaction.value(restart) == {"restart": {"token": SECRET}}
+    assert redaction.value(restart) == {"restart": {"token": REMOVED}}
     probe = {"httpGet": {"path": "/readyz"}}
     assert redaction.value(probe, harmless=POD_KEYS) == probe
     assert "offer.pdf" not in str(redaction.value({"path": "/home/offer.pdf"}))
@@ -194,7 +195,7 @@ def test_resources_of_any_form_are_learned_from(upload: object) -> None:
 
 def test_a_key_goes_over_lines() -> None:
     key = "-----BEGIN PRIVATE KEY-----\nfirst\nlast\n-----END PRIVATE KEY-----"
-    assert without_keys(f"before\n{key}\nafter\n") == f"before\n{SECRET}\nafter\n"
+    assert without_keys(f"before\n{key}\nafter\n") == f"before\n{REMOVED}\nafter\n"
     assert without_keys("-----BEGIN X-----\nno end\n").endswith("no end\n"), "one line hides no whole log"
 
 

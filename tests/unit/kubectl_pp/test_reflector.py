@@ -1,8 +1,12 @@
 """A list that comes page by page, so that no consumer has to keep all of it at once."""
 
+import contextlib
+import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -57,7 +61,7 @@ def feed_of(server: ApiServer) -> Reflector:
 
 def until_full(feed: Reflector) -> None:
     deadline = time.monotonic() + TIMEOUT
-    while not feed._queue.full():
+    while feed._queue.qsize() < WAITING_PAGES:
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -99,6 +103,39 @@ def test_a_feed_that_is_stopped_does_not_wait_for_its_consumer() -> None:
     (own,) = set(threading.enumerate()) - before
     own.join(TIMEOUT)
     assert not own.is_alive()
+
+
+def test_an_interrupt_at_any_line_of_a_wait_is_an_interrupt() -> None:
+    """The lock of a Condition was not held again, and its owner said so: RuntimeError."""
+
+    class Lively(ApiServer):
+        def watch(self, _path: str, _params: dict[str, str]) -> Iterator[dict[str, Any]]:
+            while True:
+                time.sleep(0.005)
+                yield {"type": "MODIFIED", "object": item(1)}
+
+    feed, before, passed = feed_of(Lively(pages=1)), sys.gettrace(), 0
+    list(until_snapshot(feed))
+    number = 0
+
+    def interrupt(frame: FrameType, event: str, _: object) -> Callable[..., Any]:
+        nonlocal passed
+        if event == "line" and frame.f_code.co_filename in {threading.__file__, queue.__file__}:
+            passed += 1
+            if passed == number:
+                raise KeyboardInterrupt
+        return interrupt
+
+    try:
+        while passed == number:
+            passed, number = 0, number + 1
+            with contextlib.suppress(KeyboardInterrupt):
+                sys.settrace(interrupt)
+                feed.get(TIMEOUT)
+            sys.settrace(before)
+    finally:
+        sys.settrace(before)
+        feed.stop()
 
 
 def test_a_list_that_breaks_off_begins_anew_in_the_model() -> None:
