@@ -1,25 +1,25 @@
-"""What a ZIP archive or an OLE2 file really is: by its own table of contents, not by its first entry.
+"""What a ZIP archive really is: by its own table of contents, not by its first entry.
 
 Word, Excel, LibreOffice, EPUB, JAR and APK are all ZIP archives, and programs write the entries in any
-order. Everything read here is bounded, whatever the file says about itself.
+order. A name that one of them has is in other archives as well, such as those of sources, so a type is sure
+only with a proof. Everything read here is bounded, whatever the file says about itself.
 """
 
 import contextlib
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
+from uploadpp.steps.markup import Guess
+
 ZIP = "application/zip"
-OLE = "application/x-ole-storage"
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
-OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 MAX_DIRECTORY_BYTES = 4 << 20
 MAX_ENTRIES = 20_000
 MAX_ENTRY_BYTES = 1 << 20
-MAX_SECTORS = 256
 _FARTHEST = 1 << 62
 _END = struct.Struct("<4s4H2IH")
 _ENTRY = struct.Struct("<4s6H3I5H2I")
@@ -40,30 +40,31 @@ _MIME = re.compile(
 _ODF = re.compile(rb"application/vnd\.oasis\.opendocument\.[a-z-]{1,40}")
 _OOXML = "application/vnd.openxmlformats-officedocument."
 _FOLDERS = (
-    ("word/", f"{_OOXML}wordprocessingml.document", "application/vnd.ms-word.document.macroEnabled.12"),
-    ("xl/", f"{_OOXML}spreadsheetml.sheet", "application/vnd.ms-excel.sheet.macroEnabled.12"),
+    (
+        "word/",
+        "document",
+        f"{_OOXML}wordprocessingml.document",
+        "application/vnd.ms-word.document.macroEnabled.12",
+    ),
+    ("xl/", "workbook", f"{_OOXML}spreadsheetml.sheet", "application/vnd.ms-excel.sheet.macroEnabled.12"),
     (
         "ppt/",
+        "presentation",
         f"{_OOXML}presentationml.presentation",
         "application/vnd.ms-powerpoint.presentation.macroEnabled.12",
     ),
-    ("visio/", "application/vnd.ms-visio.drawing", "application/vnd.ms-visio.drawing.macroEnabled.12"),
+    (
+        "visio/",
+        "document",
+        "application/vnd.ms-visio.drawing",
+        "application/vnd.ms-visio.drawing.macroEnabled.12",
+    ),
 )
-_MARKS = (  # a name that only one kind of archive has; APK before JAR, which it also is
-    ("AndroidManifest.xml", "application/vnd.android.package-archive"),
-    ("META-INF/container.xml", "application/epub+zip"),
-    ("META-INF/MANIFEST.MF", "application/java-archive"),
-    ("FixedDocSeq.fdseq", "application/vnd.ms-xpsdocument"),
-    ("doc.kml", "application/vnd.google-earth.kmz"),
-)
-_STREAMS = (
-    ("WordDocument", "application/msword"),
-    ("Workbook", "application/vnd.ms-excel"),
-    ("Book", "application/vnd.ms-excel"),
-    ("PowerPoint Document", "application/vnd.ms-powerpoint"),
-    ("__properties_version1.0", "application/vnd.ms-outlook"),
-    ("VisioDocument", "application/vnd.visio"),
-)
+"""A folder, its main part, and the types without and with macros."""
+_WHOLE = re.compile(rb"""full-path\s{0,8}=\s{0,8}["']/["']""")
+"""What the manifest of a document says about all of it, and not about an object in it."""
+_BINARY_XML = b"\x03\x00\x08\x00"
+_XPS = b"schemas.microsoft.com/xps/"
 
 
 class Entry(NamedTuple):
@@ -75,25 +76,87 @@ class Entry(NamedTuple):
     offset: int
 
 
-def zip_type(file: BinaryIO) -> str:
-    """The type of a complete ZIP archive.
+class Archive:
+    """A complete archive."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Read its table of contents.
+
+        Raises:
+            ValueError: it cannot be read.
+        """
+        self._file = file
+        self.entries = {entry.name: entry for entry in _directory(file)}
+
+    def read(self, name: str) -> bytes:
+        """The beginning of an entry; nothing when it is not there, or cannot be read."""
+        entry = self.entries.get(name)
+        return b"" if entry is None else _read(self._file, entry)
+
+
+def _is_apk(archive: Archive) -> bool:
+    """Libraries and sources have a manifest as well, but as a text, and no program."""
+    return (
+        "classes.dex" in archive.entries
+        or "resources.arsc" in archive.entries
+        or archive.read(_ANDROID).startswith(_BINARY_XML)
+    )
+
+
+def _is_jar(archive: Archive) -> bool:
+    """Sources, add-ons of browsers and signed archives have a manifest as well, but no program."""
+    return any(name.endswith(".class") for name in archive.entries)
+
+
+def _is_xps(archive: Archive) -> bool:
+    return _XPS in archive.read("_rels/.rels")
+
+
+def _is_kmz(archive: Archive) -> bool:
+    """What belongs to a map is in folders."""
+    return all("/" in name for name in archive.entries if name != _MAP)
+
+
+_ANDROID, _MAP = "AndroidManifest.xml", "doc.kml"
+_MARKS: tuple[tuple[str, str, Callable[[Archive], bool]], ...] = (
+    # a name that a kind of archive has, its type, and what only this kind has; an APK is also a JAR
+    (_ANDROID, "application/vnd.android.package-archive", _is_apk),
+    ("META-INF/container.xml", "application/epub+zip", lambda _: False),  # it says so in `mimetype`
+    ("META-INF/MANIFEST.MF", "application/java-archive", _is_jar),
+    ("FixedDocSeq.fdseq", "application/vnd.ms-xpsdocument", _is_xps),
+    (_MAP, "application/vnd.google-earth.kmz", _is_kmz),
+)
+
+
+def zip_type(file: BinaryIO) -> Guess:
+    """The type of a complete ZIP archive; not sure when archives of other kinds look so as well.
 
     Raises:
         ValueError: its table of contents cannot be read, so it is not known.
     """
-    entries = _directory(file)
-    by_name = {entry.name: entry for entry in entries}
-    if found := _office(file, by_name):
+    archive = Archive(file)
+    if found := _office(archive):
         return found
-    if (mimetype := by_name.get("mimetype")) is not None:
-        text = _read(file, mimetype).strip()
-        if _MIME.fullmatch(text):
-            return text.decode()
-    if (manifest := by_name.get("META-INF/manifest.xml")) is not None:
-        match = _ODF.search(_read(file, manifest))
-        if match:
-            return match[0].decode()
-    return next((mime for name, mime in _MARKS if name in by_name), ZIP)
+    if _MIME.fullmatch(text := archive.read("mimetype").strip()):
+        return Guess(text.decode(), sure=True)
+    if found := _open_document(archive.read("META-INF/manifest.xml")):
+        return found
+    marked = [(mime, proves) for name, mime, proves in _MARKS if name in archive.entries]
+    for mime, proves in marked:
+        if proves(archive):
+            return Guess(mime, sure=True)
+    return Guess(marked[0][0], sure=False) if marked else Guess(ZIP, sure=True)
+
+
+def _open_document(manifest: bytes) -> Guess | None:
+    """The type of a document of LibreOffice by its manifest; None if it is that of something else."""
+    whole = _WHOLE.search(manifest)
+    if whole is not None:
+        begin, end = manifest.rfind(b"<", 0, whole.start()), manifest.find(b">", whole.end())
+        if match := _ODF.search(manifest, max(begin, 0), end if end >= 0 else len(manifest)):
+            return Guess(match[0].decode(), sure=True)
+    match = _ODF.search(manifest)
+    return Guess(match[0].decode(), sure=False) if match else None
 
 
 def zip_type_by_names(head: bytes) -> str:
@@ -105,27 +168,32 @@ def zip_type_by_names(head: bytes) -> str:
         names.append(head[at + _LOCAL.size : at + _LOCAL.size + length].decode("utf-8", "replace"))
         at = head.find(b"PK\x03\x04", at + 4)
     if "[Content_Types].xml" in names or "_rels/.rels" in names:
-        return _by_folder(names) or ZIP
-    return next((mime for name, mime in _MARKS if name in names), ZIP)
+        found = _by_folder(names)
+        return found.mime if found else ZIP
+    return next((mime for name, mime, _ in _MARKS if name in names), ZIP)
 
 
-def _office(file: BinaryIO, by_name: dict[str, Entry]) -> str:
-    """The type of a document of Office; nothing when it is none. Large and small letters are alike there."""
-    types = next((entry for name, entry in by_name.items() if name.casefold() == _CONTENT_TYPES), None)
+def _office(archive: Archive) -> Guess | None:
+    """The type of a document of Office; None when it is none. Large and small letters are alike there."""
+    types = next((name for name in archive.entries if name.casefold() == _CONTENT_TYPES), None)
     if types is None:
-        return ""
-    match = _MAIN.search(_read(file, types))
+        return None
+    match = _MAIN.search(archive.read(types))
     if match is None:
-        return _by_folder(by_name)
+        return _by_folder(archive.entries)
     mime = match[1].decode().replace("macroEnabledTemplate", "macroEnabled")
-    return f"{mime}.12" if mime.endswith("macroEnabled") else mime
+    return Guess(f"{mime}.12" if mime.endswith("macroEnabled") else mime, sure=True)
 
 
-def _by_folder(names: "dict[str, Entry] | list[str]") -> str:
-    for folder, plain, with_macros in _FOLDERS:
-        if any(name.startswith(folder) for name in names):
-            return with_macros if f"{folder}vbaProject.bin" in names else plain
-    return ""
+def _by_folder(names: Iterable[str]) -> Guess | None:
+    """By the folder of a program; sure if its main part is there. None without such a folder."""
+    known, found = set(names), []
+    for folder, part, plain, with_macros in _FOLDERS:
+        inside = [name for name in known if name.startswith(folder)]
+        if inside:
+            mime = with_macros if f"{folder}vbaProject.bin" in known else plain
+            found.append(Guess(mime, sure=any(name.startswith(f"{folder}{part}") for name in inside)))
+    return max(found, key=lambda each: each.sure, default=None)
 
 
 def _directory(file: BinaryIO) -> list[Entry]:
@@ -216,39 +284,3 @@ def _read(file: BinaryIO, entry: Entry) -> bytes:
     with contextlib.suppress(zlib.error):
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, MAX_ENTRY_BYTES)
     return b""
-
-
-def ole_type(file: BinaryIO) -> str:
-    """The type of a file of old Office programs, by the names of its streams."""
-    names = set(_streams(file))
-    return next((mime for name, mime in _STREAMS if name in names), OLE)
-
-
-def _streams(file: BinaryIO) -> Iterator[str]:
-    file.seek(0)
-    header = file.read(512)
-    if len(header) < 512:  # noqa: PLR2004 -- the size of the header
-        return
-    sector_bytes = 1 << min(struct.unpack_from("<H", header, 30)[0], 12)
-    sector = struct.unpack_from("<I", header, 48)[0]
-    tables = struct.unpack_from("<109I", header, 76)
-    per_table = sector_bytes // 4
-    for _ in range(MAX_SECTORS):
-        data = _sector(file, sector, sector_bytes)
-        for at in range(0, len(data) - 127, 128):
-            length = min(struct.unpack_from("<H", data, at + 64)[0], 64)
-            yield data[at : at + max(0, length - 2)].decode("utf-16-le", "replace")
-        if not data or per_table == 0 or sector // per_table >= len(tables):
-            return
-        table = _sector(file, tables[sector // per_table], sector_bytes)
-        place = sector % per_table * 4
-        if len(table) < place + 4:
-            return
-        sector = struct.unpack_from("<I", table, place)[0]
-
-
-def _sector(file: BinaryIO, number: int, sector_bytes: int) -> bytes:
-    if number >= 0xFFFFFFFA:  # noqa: PLR2004 -- the largest number of a sector
-        return b""
-    file.seek((number + 1) * sector_bytes)
-    return file.read(sector_bytes)

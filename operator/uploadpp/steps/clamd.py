@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from uploadpp.http.hosts import is_encodable
+
 MAX_REPLY = 4096
 MAX_SIGNATURE = 200
 MAX_FILE_BYTES = 2**31 - 3
@@ -64,9 +66,9 @@ _KINDS = (
     ("structured.", Kind.SUSPICIOUS),
     ("safebrowsing.", Kind.SUSPICIOUS),
     ("pdf.obfuscated", Kind.SUSPICIOUS),
-    ("apmpartitioninters", Kind.SUSPICIOUS),
-    ("gptpartitioninters", Kind.SUSPICIOUS),
-    ("mbrpartitioninters", Kind.SUSPICIOUS),
+    ("apmpartition", Kind.SUSPICIOUS),
+    ("gptpartition", Kind.SUSPICIOUS),
+    ("mbrpartition", Kind.SUSPICIOUS),  # which clamd spells with two n
 )
 
 
@@ -96,7 +98,7 @@ class Address:
             return cls(path=path)
         if text.startswith("tcp:"):
             host, _, port = text.removeprefix("tcp:").removeprefix("//").rpartition(":")
-            if host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536:  # noqa: PLR2004 -- ports have 16 bits
+            if _is_host(host.strip("[]")) and port.isascii() and port.isdecimal() and 0 < int(port) < 65536:  # noqa: PLR2004 -- ports have 16 bits
                 return cls(host=host.strip("[]"), port=int(port))
         raise ValueError(
             f"{text!r} is not an address of clamd such as unix:/run/clamav/clamd.ctl or tcp:clamd:3310"
@@ -119,6 +121,11 @@ class Address:
                 if number == len(places):
                     raise
         raise OSError(f"{self.host} has no address")
+
+
+def _is_host(text: str) -> bool:
+    """Whether the system may be asked for it."""
+    return bool(text) and is_encodable(text) and not any(sign.isspace() or sign in "/@?#" for sign in text)
 
 
 async def _connect(family: int, place: Any) -> socket.socket:  # noqa: ANN401 -- an address of that family

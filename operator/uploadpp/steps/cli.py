@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from uploadpp.process.configuration import ConfigurationError, add_flags, flag_of, read_model
+from uploadpp.process.configuration import ConfigurationError, add_flags, flag_of, is_utf8, read_model
 from uploadpp.steps.answer import VIRUSSCAN
 from uploadpp.steps.command import Command, CommandOptions
 from uploadpp.steps.decorator import CONCURRENCY, TIMEOUT_SECONDS, Step
@@ -53,7 +53,7 @@ def run_step(flags: Mapping[str, Any]) -> int:
     Raises:
         ConfigurationError: they describe none, or more than one.
     """
-    name = flags.get("name") or os.environ.get(NAME_VARIABLE, "")
+    name = _name(flags)
     if not name:
         raise ConfigurationError(f"no step name given; set it as an argument or in {NAME_VARIABLE}")
     try:
@@ -61,6 +61,19 @@ def run_step(flags: Mapping[str, Any]) -> int:
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     return run(step, flags)
+
+
+def _name(flags: Mapping[str, Any]) -> str:
+    """The name of the step; empty when none is given.
+
+    Raises:
+        ConfigurationError: it is not UTF-8, so that no message could contain it.
+    """
+    given = flags.get("name")
+    name = given or os.environ.get(NAME_VARIABLE, "").strip()
+    if not is_utf8(name):
+        raise ConfigurationError(f"{'the name of the step' if given else NAME_VARIABLE}: is not UTF-8")
+    return str(name)
 
 
 def _work(flags: Mapping[str, Any]) -> Work:
@@ -77,8 +90,7 @@ def _work(flags: Mapping[str, Any]) -> Work:
         )
         raise ConfigurationError(f"what the step does: {what}")
     _check_given(flags, chosen[0])
-    name = flags.get("name") or os.environ.get(NAME_VARIABLE, "")
-    if command.exit_unscanned and name != VIRUSSCAN:
+    if command.exit_unscanned and _name(flags) != VIRUSSCAN:
         raise ConfigurationError(f"--exit-unscanned applies only to a step named {VIRUSSCAN}; omit it")
     if command.exec:
         return Command(command).check

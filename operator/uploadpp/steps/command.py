@@ -7,7 +7,7 @@ import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator
 
@@ -41,23 +41,33 @@ def _is_status(word: str) -> bool:
     return word.isascii() and word.isdecimal() and len(word) < 6 and int(word) <= MAX_STATUS  # noqa: PLR2004
 
 
+def _items(value: str) -> list[str]:
+    """What stands between commas. Commas alone are what variables leave that are not set."""
+    found = [item for item in value.split(",") if item.strip()]
+    if not found and value.strip():  # a status that means "not scanned" would count as any other
+        raise ValueError("has only commas; name an exit status, or leave it empty")
+    return found
+
+
 def _pairs(value: object) -> object:
     if isinstance(value, str):
-        value = [item for item in value.split(",") if item.strip()]
+        value = _items(value)
     if not isinstance(value, list):
         return value
-    pairs = {}
+    pairs: dict[int, str] = {}
     for item in value:
         status, equals, outcome = str(item).partition("=")
         if not equals or not _is_status(status.strip()):
             raise ValueError(f"{str(item)[:SHOWN]!r} is not a pair such as 1=delete")
-        pairs[int(status)] = outcome.strip()
+        number, word = int(status), outcome.strip().lower()
+        if pairs.setdefault(number, word) != word:
+            raise ValueError(f"{number} has two outcomes, {pairs[number][:SHOWN]} and {word[:SHOWN]}")
     return pairs
 
 
 def _statuses(value: object) -> object:
     if isinstance(value, str):
-        value = [item for item in value.split(",") if item.strip()]
+        value = _items(value)
     if not isinstance(value, list | tuple):
         return value
     words = [word.strip() for item in value for word in str(item).split(",")]
@@ -144,6 +154,14 @@ class CommandOptions(BaseModel):
         return value
 
 
+class _Ended(NamedTuple):
+    """How a command has ended."""
+
+    status: int
+    message: str
+    took_all: bool
+
+
 class Command:
     """Runs a command once for each upload."""
 
@@ -170,18 +188,19 @@ class Command:
                 await upload.save(path)
                 self._give(path)
                 words = [word.replace(PATH, str(path)) for word in self._words]
-                status, message = await self._run(upload, words, environment, None)
+                ended = await self._run(upload, words, environment, None)
             else:
                 async with upload.open() as content:
-                    status, message = await self._run(upload, self._words, environment, content)
-        return self._verdict(upload.step, status, message)
+                    ended = await self._run(upload, self._words, environment, content)
+        return self._verdict(upload.step, ended)
 
     async def _run(
         self, upload: Upload, words: list[str], environment: Mapping[str, str], content: Content | None
-    ) -> tuple[int, str]:
+    ) -> "_Ended":
         execution = Execution(words, environment, self._options.user)
         try:
-            return await execution.run(content)
+            status, message = await execution.run(content)
+            return _Ended(status, message, took_all=execution.took_all)
         finally:
             for line in execution.complaints.last_lines(COMPLAINTS):
                 extra = {"step": upload.step, "upload": upload.id}
@@ -197,7 +216,8 @@ class Command:
         if self._options.user is not None:
             os.chown(path, self._options.user.uid, self._options.user.gid, follow_symlinks=False)
 
-    def _verdict(self, step: str, status: int, message: str) -> Verdict:
+    def _verdict(self, step: str, ended: "_Ended") -> Verdict:
+        status, message = ended.status, ended.message
         outcome = self._outcomes.get(status, Outcome.RETRY)
         if outcome is Outcome.RETRY:
             how = f"signal {-status}" if status < 0 else f"exit status {status}"
@@ -205,6 +225,10 @@ class Command:
         result = None
         if step == VIRUSSCAN:
             result = self._scanned(status, outcome, message or f"exit status {status}")
+            if not (result.infected or result.error or ended.took_all):
+                why = f"exit status {status}, but the command has not read the whole file"
+                unread = VirusscanResult(error=f"not scanned: {why}", scanned_at=None)
+                return Retry(f"{why}; one that opens files by name takes {PATH}", result=unread)
         return BY_OUTCOME[outcome](message, result=result)
 
     def _scanned(self, status: int, outcome: Outcome, said: str) -> VirusscanResult:

@@ -55,6 +55,7 @@ class StartConsumer:
         self._heard = True
         self._looked_at = float("-inf")
         self._warned = ""
+        self._allowed = ""
         self.problem = ""
         """How our consumer was changed in a way that matters, with the remedy; empty if it was not."""
         self._subscription: JetStreamContext.PullSubscription | None = None
@@ -113,6 +114,7 @@ class StartConsumer:
                 ) from None  # what the server said is the reason, not that there is no consumer
         else:
             log.info("consumer created", extra={"consumer": self.name, "reads": config.deliver_policy})
+            self._allowed = slows_step(info.config, MOST)  # nobody has edited it yet
         return info
 
     async def fetch(self, batch: int) -> list[Msg]:
@@ -172,12 +174,25 @@ class StartConsumer:
         self.problem = paused(info, STREAM) or (
             f"somebody edited the consumer {self.name}: {edited}; {remedy}" if edited else ""
         )
-        found = self.problem or (f"somebody edited the consumer {self.name}: {slow}" if slow else "")
+        found = self.problem or self._slowed(slow, remedy)
         if found and found != self._warned:
             log.warning(found)
         elif self._warned and not found:
             log.info("the configuration of the consumer is correct again", extra={"consumer": self.name})
         self._warned = found
+
+    def _slowed(self, slow: str, remedy: str) -> str:
+        """Who has slowed the step down, and the remedy; nothing when nobody has."""
+        if not slow:
+            return ""
+        if slow == self._allowed:
+            return (
+                f"NATS allows no more of the consumer {self.name}: {slow}; change this limit of the server, "
+                f"of the account, or of the stream (consumer_limits), and then, {remedy}"
+            )
+        return (
+            f"somebody edited the consumer {self.name}, or NATS limited it from the start: {slow}; {remedy}"
+        )
 
     def _at_once(self, batch: int) -> int:
         """How many messages are asked for: even the largest are no more than `MOST_BYTES`, or it is one."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from uploadpp.core.model import DELAY_STEP, FINISHED_STEP
+from uploadpp.process.setting_types import read_steps
 from uploadpp.steps.judge import Work
 from uploadpp.steps.upload import Upload
 from uploadpp.steps.verdict import Verdict
@@ -13,6 +14,14 @@ from uploadpp.steps.verdict import Verdict
 CONCURRENCY = 8
 TIMEOUT_SECONDS = 600.0
 MAX_NAME = 63
+
+
+def _is_name(name: str) -> bool:
+    """Whether POSTPROCESSING_STEPS can list a step of this name; else nobody would ever start it."""
+    try:
+        return 0 < len(name) <= MAX_NAME and read_steps(f"{name},") == [name]
+    except ValueError:
+        return False
 
 
 class Step:
@@ -25,9 +34,10 @@ class Step:
             ValueError: one of them cannot be used.
             TypeError: the function is not async.
         """
-        if not name or len(name) > MAX_NAME or name.strip() != name or "," in name:
+        if not _is_name(name):
             raise ValueError(
-                f"a step's name is a word of 1 to {MAX_NAME} characters without commas: {name!r}"
+                f"a step's name is a word of 1 to {MAX_NAME} characters without spaces, commas or "
+                f"quotation marks: {name!r}"
             )
         if name in {DELAY_STEP, FINISHED_STEP}:
             raise ValueError(f"{name!r} is a word of the operator's own")

@@ -15,6 +15,7 @@ from http import HTTPStatus
 import aiohttp
 
 from uploadpp.core.text import clean
+from uploadpp.http.proxy import ProxyError
 from uploadpp.steps.upload import UNKNOWN_SIZE_BYTES, Content, DownloadError, Opener
 from uploadpp.storage.gateway import IDENTITY, REDIRECTS, Gateway
 from uploadpp.storage.sources import Source, SourceError
@@ -84,6 +85,8 @@ class Downloads:
                 return await self._gateway.get(text, headers)
         except SourceError as error:
             raise DownloadError(f"the URL is not used: {error}; see --download-from") from None
+        except ProxyError as error:
+            raise DownloadError(str(error)) from None
         except (aiohttp.ClientError, ValueError) as error:
             raise _without_url(error) from None
         except TimeoutError:
@@ -101,14 +104,34 @@ def _check(response: aiohttp.ClientResponse, size: int) -> None:
         )
     if response.status != HTTPStatus.OK:
         raise DownloadError(f"the download answered {response.status}")
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if not size and encoding not in {"identity", ""}:
+    if not size:
         # Of a file of a known size the bytes are counted: they are the file, whatever the server calls them.
-        raise DownloadError(
-            f"the download is encoded as {clean(encoding, MAX_ENCODING)}, and its size is not known"
-        )
+        _check_uncounted(response)
     if size and response.content_length is not None and response.content_length > size:
         raise DownloadError(f"the download has {response.content_length} bytes, the upload {size}")
+
+
+def _check_uncounted(response: aiohttp.ClientResponse) -> None:
+    """Refuse what may be other bytes than those of the file, or a part of them: that can look clean."""
+    codings = _words(response, "Transfer-Encoding")
+    in_chunks = codings[-1:] == ["chunked"]
+    encodings = _words(response, "Content-Encoding") + (codings[:-1] if in_chunks else codings)
+    for encoding in encodings:
+        if encoding != "identity":
+            raise DownloadError(
+                f"the download is encoded as {clean(encoding, MAX_ENCODING)}, and its size is not known"
+            )
+    if not in_chunks and (codings or response.content_length is None):  # it ends where the connection does
+        raise DownloadError(
+            "nothing says where the download ends: the upload has no size, and the response neither "
+            "a Content-Length nor chunks"
+        )
+
+
+def _words(response: aiohttp.ClientResponse, header: str) -> list[str]:
+    """What a header lists, which may be there several times."""
+    listed = ",".join(response.headers.getall(header, ())).lower().split(",")
+    return [word for each in listed if (word := each.strip())]
 
 
 def _headers(traceparent: str) -> dict[str, str]:
@@ -147,6 +170,10 @@ def _without_url(error: Exception) -> DownloadError:
     log.info("a download failed: %s", type(error).__name__)
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
         return DownloadError("the download's TLS certificate is not trusted; see --download-ca-file")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return DownloadError("the proxy of HTTPS_PROXY does not connect to the storage")
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return DownloadError("the proxy of HTTPS_PROXY or HTTP_PROXY cannot be reached")
     if isinstance(error, aiohttp.ClientConnectionError):
         connecting = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ServerTimeoutError)
         kind = "ClientConnectorError" if connecting else "ClientConnectionError"

@@ -2,7 +2,11 @@
 
 import asyncio
 import contextlib
+import fcntl
+import os
+import struct
 import subprocess
+import termios
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
@@ -47,6 +51,8 @@ class Execution:
         self._user = user
         self.complaints = Tail()
         """What the command said on standard error."""
+        self.took_all = True
+        """Whether it has read its input to the end."""
 
     async def run(self, content: Content | None) -> tuple[int, str]:
         """The exit status and the last line of the output; `complaints` has the end of the other output.
@@ -60,8 +66,9 @@ class Execution:
         family = Family()
         tasks: set[asyncio.Task[object]] = set()
         tail = Tail()
+        pipe = Pipe() if content is not None else None
         try:
-            process = self._start(family, content)
+            process = self._start(family, pipe)
             reading = {
                 asyncio.create_task(_read(process.stdout, tail)),
                 asyncio.create_task(_read(process.stderr, self.complaints)),
@@ -69,14 +76,17 @@ class Execution:
             waiting = asyncio.create_task(family.wait())
             tasks |= {*reading, waiting}
             feeding = None
-            if content is not None:
-                feeding = asyncio.create_task(_feed(process.stdin, content))
+            if content is not None and pipe is not None:
+                feeding = asyncio.create_task(pipe.feed(content))
                 tasks.add(feeding)
                 await asyncio.wait({feeding, waiting}, return_when=asyncio.FIRST_COMPLETED)
                 if feeding.done():
                     feeding.result()  # a failed download: the command has no say
             status = await waiting
-            if feeding is not None and not feeding.done():
+            if feeding is not None and pipe is not None:
+                if not pipe.unread:  # all that was sent: perhaps only the end of the download is missing
+                    await asyncio.wait({feeding}, timeout=DRAIN_SECONDS)
+                self.took_all = feeding.done() and not pipe.unread
                 feeding.cancel()
             await family.end()
             await asyncio.wait(reading, timeout=DRAIN_SECONDS)
@@ -86,12 +96,14 @@ class Execution:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if pipe is not None:
+                pipe.close()
 
-    def _start(self, family: Family, content: Content | None) -> "subprocess.Popen[bytes]":
+    def _start(self, family: Family, pipe: "Pipe | None") -> "subprocess.Popen[bytes]":
         identity = self._user
         process = subprocess.Popen(  # noqa: S603 -- the command that the options name, without a shell
             self._words,
-            stdin=subprocess.DEVNULL if content is None else subprocess.PIPE,
+            stdin=subprocess.DEVNULL if pipe is None else pipe.read_end,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,  # what it says there may be text of an uploader, and must not be our log
             env={**self._environment, MARK: family.mark},
@@ -102,6 +114,59 @@ class Execution:
         )
         family.adopt(process)
         return process
+
+
+class Protocol(asyncio.streams.FlowControlMixin):
+    """Knows whether its transport is gone."""
+
+    is_lost = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport has closed its file."""
+        self.is_lost = True
+        super().connection_lost(exc)
+
+
+class Pipe:
+    """The input of a command. We keep both ends, so that it can be told what the command has not read."""
+
+    def __init__(self) -> None:
+        self.read_end, write_end = os.pipe()
+        self.file = os.fdopen(write_end, "wb", buffering=0)
+        self.transport: asyncio.WriteTransport | None = None
+        self.protocol = Protocol()
+
+    @property
+    def unread(self) -> int:
+        """How many bytes were sent and not read."""
+        waiting = fcntl.ioctl(self.read_end, termios.FIONREAD, bytes(4))
+        (found,) = struct.unpack("i", waiting)
+        return int(found) + (self.transport.get_write_buffer_size() if self.transport is not None else 0)
+
+    async def feed(self, content: Content) -> None:
+        """Send a file, as far as the command reads it."""
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.connect_write_pipe(lambda: self.protocol, self.file)
+        self.transport = transport
+        writer = asyncio.StreamWriter(transport, protocol, None, loop)
+        try:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has seen enough
+                async for chunk in content:
+                    writer.write(chunk)
+                    await writer.drain()
+            transport.close()
+        finally:
+            # What is not written yet is not worth waiting for once we are told to stop.
+            if not transport.is_closing():
+                transport.abort()
+
+    def close(self) -> None:
+        """Give both ends back."""
+        os.close(self.read_end)
+        if self.transport is None:
+            self.file.close()
+        elif not self.protocol.is_lost:
+            self.transport.abort()  # it closes the file, once nothing waits for it any more
 
 
 class Tail:
@@ -131,19 +196,3 @@ async def _read(pipe: IO[bytes] | None, tail: Tail) -> None:
     with contextlib.closing(transport):
         while part := await reader.read(CHUNK_BYTES):
             tail.add(part)
-
-
-async def _feed(pipe: IO[bytes] | None, content: Content) -> None:
-    loop = asyncio.get_running_loop()
-    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, pipe)
-    writer = asyncio.StreamWriter(transport, protocol, None, loop)
-    try:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it has seen enough
-            async for chunk in content:
-                writer.write(chunk)
-                await writer.drain()
-        transport.close()
-    finally:
-        # What is not written yet is not worth waiting for once we are told to stop.
-        if not transport.is_closing():
-            transport.abort()

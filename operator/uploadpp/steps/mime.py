@@ -2,22 +2,16 @@
 
 import io
 import tempfile
+from codecs import BOM_UTF8
 from collections import Counter
 from typing import BinaryIO, cast
 
 import filetype
 
-from uploadpp.steps.archives import (
-    OLE,
-    OLE_MAGIC,
-    ZIP,
-    ZIP_MAGIC,
-    ole_type,
-    zip_type,
-    zip_type_by_names,
-)
+from uploadpp.steps.archives import ZIP, ZIP_MAGIC, zip_type, zip_type_by_names
 from uploadpp.steps.markup import Guess, markup_of
-from uploadpp.steps.media import media_of
+from uploadpp.steps.media import media_further_on, media_of
+from uploadpp.steps.ole import OLE, OLE_MAGIC, ole_type
 from uploadpp.steps.upload import Content
 
 HEAD_BYTES = 8192
@@ -38,13 +32,24 @@ _ENCODINGS = (  # UTF-32 first: its mark begins like that of UTF-16
 )
 _SPACES = frozenset("\b\t\n\v\f\r\x1a\x1b\x85")
 _BEGIN_AS_TEXT = frozenset({"application/pdf", "application/rtf", "application/postscript"})
+_SHARED = frozenset({"image/tiff", ZIP})
+"""What raw photos of cameras begin with as well, and archives whose table of contents is not looked for."""
+_SIGNS = {"application/pdf": b"%PDF-", "application/postscript": b"%!PS"}
+"""What stands at the beginning. Comments in TeX begin with a part of it."""
 
 
 async def guess(content: Content) -> Guess:
-    """What a file is. Only of archives more than the beginning is read."""
+    """What a file is. More than the beginning is read of archives, and where a film may be sound only.
+
+    Raises:
+        DownloadError: the connection ended before the file did.
+    """
     head = await content.read(HEAD_BYTES)
     if not head.startswith((*ZIP_MAGIC, OLE_MAGIC)):
-        return _guess_head(head)
+        guessed = _guess_head(head)
+        if guessed.sure or not guessed.mime.startswith(("audio/", "video/")):
+            return guessed
+        return await media_further_on(content, head, filetype.guess_mime(head)) or guessed
     with tempfile.SpooledTemporaryFile(MEMORY_BYTES) as file:
         file.write(head)
         size = len(head)
@@ -65,10 +70,9 @@ def mime_of(head: bytes) -> str:
 
 def _guess_archive(file: BinaryIO, head: bytes) -> Guess:
     if head.startswith(OLE_MAGIC):
-        mime = ole_type(file)
-        return Guess(mime, sure=mime != OLE)
+        return ole_type(file)
     try:
-        return Guess(zip_type(file), sure=True)
+        return zip_type(file)
     except ValueError:
         return Guess(_archive_by_head(head), sure=False)
 
@@ -85,13 +89,24 @@ def _guess_head(head: bytes) -> Guess:
     known: str | None = filetype.guess_mime(head) if head else None
     # Short signatures also begin words: "BM" is a bitmap, and a car.
     if known is not None and (text is None or known in _BEGIN_AS_TEXT):
-        return media_of(head, known) or Guess(known, sure=True)
+        return media_of(head, known) or Guess(known, sure=_is_only(known, head))
     if text is None:
         if (media := media_of(head, known)) is not None:
             return media
         found = b"%PDF-" in head[:PDF_BYTES]
-        return Guess("application/pdf", sure=True) if found else Guess(UNKNOWN, sure=False)
-    return Guess("text/x-script", sure=True) if text.lstrip().startswith("#!") else markup_of(text)
+        # An archive or a signed file may contain one as well.
+        return Guess("application/pdf" if found else UNKNOWN, sure=False)
+    return Guess("text/x-script", sure=True) if _is_script(head) else markup_of(text)
+
+
+def _is_only(known: str, head: bytes) -> bool:
+    """Whether nothing else begins like this type."""
+    return known not in _SHARED and head.removeprefix(BOM_UTF8).startswith(_SIGNS.get(known, b""))
+
+
+def _is_script(head: bytes) -> bool:
+    """Whether a kernel runs it. Source code and notes begin with `#!` as well, but name no program."""
+    return head.startswith(b"#!") and head[2:].lstrip(b" \t").startswith(b"/")
 
 
 def _text_of(head: bytes) -> str | None:

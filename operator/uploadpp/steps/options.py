@@ -3,10 +3,10 @@
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from uploadpp.process.durations import parse_duration
-from uploadpp.process.setting_fields import env
+from uploadpp.process.setting_fields import Sourced, env
 from uploadpp.process.setting_types import Address, Duration, File, Number, Sources, Switch
 from uploadpp.steps.sizes import parse_size
 
@@ -37,6 +37,7 @@ NEW, ALL = "new", "all"
 
 
 def _since(value: str) -> str:
+    value = value.strip().lower() if value.strip().lower() in {NEW, ALL} else value
     if value not in {NEW, ALL}:
         parse_duration(value)
     return value
@@ -46,10 +47,8 @@ def _size(value: object) -> object:
     return parse_size(value) if isinstance(value, str) else value
 
 
-class ServiceOptions(BaseModel):
+class ServiceOptions(Sourced):
     """How a step is served, whatever it does."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     concurrency: Number | None = env(
         "UPLOADPP_STEP_CONCURRENCY",

@@ -1,5 +1,6 @@
 """The ready-made step `policies`: rules about name, extension, content, size and user."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -68,6 +69,17 @@ class PoliciesOptions(BaseModel):
         return Rules(rules=own + file.rules, default=self.default or file.default)
 
 
+async def _counted(upload: Upload, most: int) -> int:
+    """How many bytes a file has; not all of them are read of one that has more than `most`."""
+    seen = 0
+    async with upload.open() as content:
+        async for chunk in content:
+            seen += len(chunk)
+            if seen > most:
+                break
+    return seen
+
+
 class Policies:
     """Applies rules."""
 
@@ -76,6 +88,8 @@ class Policies:
 
     async def check(self, upload: Upload) -> Verdict:
         """The verdict of the first rule that matches. Bytes are read only if a rule asks for them."""
+        if not upload.size and self._rules.sizes:  # empty, or not announced
+            upload = replace(upload, size=await _counted(upload, max(self._rules.sizes)))
         found = Guess("", sure=True)
         if self._rules.need_content:
             async with upload.open() as content:

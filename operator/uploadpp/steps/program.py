@@ -14,7 +14,7 @@ from nats.aio.client import Client
 
 from uploadpp import __version__
 from uploadpp.core.text import clean_lines
-from uploadpp.process.configuration import ConfigurationError, add_flags, nats_options, read_model
+from uploadpp.process.configuration import ConfigurationError, add_flags, nats_options, read_model, source_of
 from uploadpp.process.health import HealthServer
 from uploadpp.process.listening import explain
 from uploadpp.process.logs import log_what_nobody_catches, set_up
@@ -120,7 +120,8 @@ class Program:
         try:
             self._tls = tls_context(insecure=options.download_insecure, ca_file=options.download_ca_file)
         except OSError as error:
-            text = f"UPLOADPP_STEP_DOWNLOAD_CA_FILE={options.download_ca_file}: {error.strerror or error}"
+            source = source_of(options, "download_ca_file")
+            text = f"{source}={options.download_ca_file}: {error.strerror or error}"
             raise ConfigurationError(text) from None
         self._otlp = open_otlp(settings, step.name, {})
         self._metrics = StepMetrics(step.name)
@@ -145,7 +146,8 @@ class Program:
         try:
             await health.start()
         except (OSError, ValueError) as error:
-            raise ConfigurationError(f"UPLOADPP_STEP_DEBUG_ADDR={address}: {explain(error)}") from None
+            source = source_of(self._options, "debug_addr")
+            raise ConfigurationError(f"{source}={address}: {explain(error)}") from None
         watch = StallWatch(self._metrics.loop, self._processing)
         watch.start()
         try:

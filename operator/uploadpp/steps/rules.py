@@ -4,7 +4,6 @@ import shlex
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar
-from unicodedata import normalize
 
 import yaml
 from pydantic import (
@@ -17,14 +16,53 @@ from pydantic import (
     model_validator,
 )
 
+from uploadpp.core.composition import composed
 from uploadpp.core.states import Outcome
+from uploadpp.http.files import read_regular
+from uploadpp.process.setting_types import lower
 from uploadpp.steps.mime import UNKNOWN
 from uploadpp.steps.sizes import parse_size
 from uploadpp.steps.upload import Upload
 
-MAX_NAME = 1024
-"""Longest name, in characters, for which both forms of an umlaut are equal; storages take 255 bytes."""
+PIPE_SECONDS = 10.0
+"""How long `--rules-file <(command)` may take."""
 ALIASES = {"larger-than": "largerThan", "smaller-than": "smallerThan"}
+OTHER_NAMES = {
+    "application/java-archive": ("application/x-java-archive",),
+    "application/gzip": ("application/x-gzip",),
+    "application/rtf": ("text/rtf",),
+    "application/vnd.ms-cab-compressed": ("application/x-cab",),
+    "application/x-7z-compressed": ("application/x-7zip",),
+    "application/x-bzip2": ("application/bzip2", "application/x-bzip"),
+    "application/x-deb": ("application/vnd.debian.binary-package",),
+    "application/x-executable": (
+        "application/x-elf",
+        "application/x-pie-executable",
+        "application/x-sharedlib",
+    ),
+    "application/x-msdownload": (
+        "application/exe",
+        "application/vnd.microsoft.portable-executable",
+        "application/x-dosexec",
+        "application/x-exe",
+    ),
+    "application/x-rar-compressed": ("application/vnd.rar", "application/x-rar"),
+    "application/x-sqlite3": ("application/vnd.sqlite3",),
+    "application/zip": ("application/x-zip", "application/x-zip-compressed"),
+    "audio/midi": ("audio/x-midi",),
+    "audio/mp4": ("audio/m4a", "audio/x-m4a"),
+    "audio/mpeg": ("audio/mp3", "audio/x-mpeg"),
+    "audio/x-aiff": ("audio/aiff",),
+    "audio/x-flac": ("audio/flac",),
+    "audio/x-wav": ("audio/vnd.wave", "audio/wav", "audio/wave"),
+    "image/bmp": ("image/x-bmp", "image/x-ms-bmp"),
+    "image/jpeg": ("image/jpg", "image/pjpeg"),
+    "image/x-icon": ("image/vnd.microsoft.icon",),
+    "text/xml": ("application/xml",),
+    "video/x-msvideo": ("video/avi", "video/msvideo", "video/vnd.avi"),
+}
+"""What other programs call the types that the step tells apart. A rule may use either name."""
+_OURS = {other: ours for ours, others in OTHER_NAMES.items() for other in others}
 
 
 T = TypeVar("T", bound=BaseModel)
@@ -35,28 +73,43 @@ class RuleError(ValueError):
 
 
 def _folded(text: str) -> str:
-    """A text in which small and capital letters are alike, and both forms of an umlaut: macOS writes two.
-
-    Marks in the wrong order are sorted in quadratic time, so a text longer than any name keeps its form.
-    """
-    folded = text.casefold()
-    return normalize("NFC", folded) if len(folded) <= MAX_NAME else folded
+    """A text in which small and capital letters are alike, and both forms of an umlaut: macOS writes two."""
+    return composed(text.casefold())
 
 
 def _words(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _extensions(value: object) -> object:
-    value = _words(value)
-    return [_folded(str(each)).lstrip(".") for each in value] if isinstance(value, list) else value
+def _extensions(value: tuple[str, ...]) -> tuple[str, ...]:
+    """As names end: without a dot before it, and `*.exe` is meant as `exe`."""
+    found = tuple(_folded(each).strip().removeprefix("*.").strip(". ") for each in value)
+    for each in found:
+        if any(sign in each for sign in "*?[,;/ "):
+            raise ValueError(
+                f"{each!r} is not one extension; list several one by one, and use name for patterns"
+            )
+    return found
+
+
+def _types(value: tuple[str, ...]) -> tuple[str, ...]:
+    """In the words of `guess`."""
+    found = tuple(each.strip().casefold() for each in value)
+    for each in found:
+        if ";" in each or ("/" not in each and not any(sign in each for sign in "*?[")):
+            raise ValueError(f"{each!r} is not a type such as image/png or image/*")
+    return tuple(_OURS.get(each, each) for each in found)
 
 
 def _size(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("is not a size such as 500, 25M, 100MB or 1GiB")  # noqa: TRY004 -- pydantic reports this one
     return parse_size(value) if isinstance(value, str) else value
 
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Extensions = Annotated[Words, AfterValidator(_extensions)]
+Types = Annotated[Words, AfterValidator(_types)]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=0)]
 
 
@@ -66,7 +119,7 @@ def _final(value: Outcome) -> Outcome:
     return value
 
 
-Final = Annotated[Outcome, AfterValidator(_final)]
+Final = Annotated[Outcome, BeforeValidator(lower), AfterValidator(_final)]
 
 
 class Rule(BaseModel):
@@ -77,18 +130,22 @@ class Rule(BaseModel):
     outcome: Final
     message: str = ""
     name: Words = ()
-    extension: Annotated[tuple[str, ...], BeforeValidator(_extensions)] = ()
-    mime: Words = ()
+    extension: Extensions = ()
+    mime: Types = ()
     user: Words = ()
     largerThan: Size | None = None  # noqa: N815 -- as in the files of Kubernetes
     smallerThan: Size | None = None  # noqa: N815
 
     @model_validator(mode="after")
     def _check(self) -> "Rule":
-        if not self.model_fields_set - {"outcome", "message"}:
+        conditions = self.model_fields_set - {"outcome", "message"}
+        if not conditions:
             raise ValueError(
                 "a rule needs a condition: name, extension, mime, user, largerThan or smallerThan"
             )
+        for name in sorted(conditions):
+            if getattr(self, name) in {(), None}:  # it would match everything
+                raise ValueError(f"{name} is empty; give it a value, or leave it out")
         return self
 
     def matches(self, upload: Upload, mime: str, *, sure: bool = True) -> bool:
@@ -147,6 +204,32 @@ class Rules(BaseModel):
         """Whether the bytes must be looked at."""
         return any(rule.mime for rule in self.rules)
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """All sizes with which files are compared."""
+        found = [size for rule in self.rules for size in (rule.largerThan, rule.smallerThan)]
+        return tuple(size for size in found if size is not None)
+
+
+class _Texts(yaml.SafeLoader):
+    """A word is the text that is written: in YAML `no` would be false, 001 the number 1, and 1:30 be 90."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 -- as in the library
+        first: [each for each in resolvers if each[0].endswith((":null", ":merge"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 -- as in the library
+        """A mapping in which no name stands twice: the first one would not count."""
+        seen = set()
+        for name in (each.value for each, _ in node.value if isinstance(each, yaml.ScalarNode)):
+            if name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{name!r} stands there twice", node.start_mark
+                )
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
 
 def parse_rule(text: str) -> Rule:
     """A rule as on the command line: `delete extension=exe,bat larger-than=1M message='not here'`.
@@ -166,6 +249,8 @@ def parse_rule(text: str) -> Rule:
         if not equals or not value:
             raise RuleError(f"{text!r}: {word!r} is not a condition such as extension=exe,bat")
         name = ALIASES.get(key, key)
+        if name in values:
+            raise RuleError(f"{text!r}: {key} is given twice; separate its values with commas")
         plain = name in {"message", "largerThan", "smallerThan"}
         values[name] = value if plain else [each for each in value.split(",") if each]
     return _checked(Rule, values, repr(text))
@@ -178,14 +263,22 @@ def read_rules(path: Path) -> Rules:
         RuleError: it cannot be read, or something in it is wrong.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(read_regular(path, pipe_seconds=PIPE_SECONDS).decode(), _Texts)  # noqa: S506 -- a safe one
     except OSError as error:
         raise RuleError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise RuleError(f"{path}: is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise RuleError(f"{path}: is neither YAML nor JSON: {error}") from None
     if not isinstance(content, dict):
         raise RuleError(f"{path}: needs a list `rules`, and perhaps a `default`")
     return _checked(Rules, content, str(path))
+
+
+_PROBLEMS = {
+    "tuple_type": "must be a list, or a single text",
+    "model_type": "must be a rule such as {outcome: delete, extension: [exe]}",
+}
 
 
 def _checked(model: type[T], values: dict[str, Any], where: str) -> T:
@@ -195,7 +288,13 @@ def _checked(model: type[T], values: dict[str, Any], where: str) -> T:
         lines = []
         for problem in error.errors():
             place = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in problem["loc"])
-            message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            if problem["type"] == "extra_forbidden":
+                known = (model if len(problem["loc"]) == 1 else Rule).model_fields
+                lines.append(f"{where}: {place.lstrip('.')}: is not known; there are {', '.join(known)}")
+                continue
+            message = _PROBLEMS.get(problem["type"]) or problem["msg"].removeprefix(
+                "Value error, "
+            ).removeprefix("Input ")
             lines.append(f"{where}: {place.lstrip('.')}: {message}" if place else f"{where}: {message}")
         raise RuleError("\n".join(lines)) from None
     except TypeError:

@@ -16,7 +16,7 @@ def parse_size(text: str) -> int:
         ValueError: no size; the text says what is wrong with it.
     """
     match = _SIZE.fullmatch(text.strip()) if len(text) <= MAX_LENGTH else None
-    if match is None:
+    if match is None or ("." in match[1] and not match[2]):  # there is no half byte
         raise ValueError(f"{text[:MAX_LENGTH]!r} is not a size such as 500, 25M, 100MB or 1GiB")
     number, prefix, unit = match[1], match[2].lower(), match[3].lower()
     base = 1000 if unit == "b" else 1024

@@ -76,10 +76,10 @@ VALUES = """\
 #   helm upgrade … --values values.yaml
 # A list takes the place of the one before it: if you have other steps, name all of them.
 steps:
-  - name: no-programs
+  - name: "no-programs"
 stepServices:
-  step-object:
-    step: no-programs
+  "step-object":
+    step: "no-programs"
     image:
       repository: registry.example.org/step-object
       tag: "1"

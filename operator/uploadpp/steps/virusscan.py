@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from uploadpp.core.states import Outcome
 from uploadpp.process.setting_fields import env
+from uploadpp.process.setting_types import lower
 from uploadpp.steps.clamd import (
     MAX_FILE_BYTES,
     Address,
@@ -19,6 +20,7 @@ from uploadpp.steps.clamd import (
     kind_of,
     scan,
 )
+from uploadpp.steps.clamd_alerts import AlertCheck
 from uploadpp.steps.sizes import parse_size
 from uploadpp.steps.upload import Upload
 from uploadpp.steps.verdict import BY_OUTCOME, Continue, Retry, Verdict, VirusscanResult
@@ -63,7 +65,7 @@ class VirusscanOptions(BaseModel):
         default=None,
         description="Scan with the clamd at this address: unix:/path or tcp:host:port.",
     )
-    infected: Infected = env(
+    infected: Annotated[Infected, BeforeValidator(lower)] = env(
         "UPLOADPP_STEP_INFECTED",
         default=Infected.DELETE,
         description="What to do with infected files: delete, abort, or continue (released, but marked).",
@@ -73,26 +75,26 @@ class VirusscanOptions(BaseModel):
         default=0,
         description="Larger files, such as 100MB, are not scanned; 0 means no limit.",
     )
-    oversize: Oversize | None = env(
+    oversize: Annotated[Oversize | None, BeforeValidator(lower)] = env(
         "UPLOADPP_STEP_OVERSIZE",
         default=None,
         description="What to do with files that are too large to scan: continue (the default above "
         "--max-scan-size), retry (the default when clamd itself says so), abort, delete, or partial: "
         "scan the first --max-scan-size bytes, and continue if nothing is found there.",
     )
-    encrypted: Outcome = env(
+    encrypted: Annotated[Outcome, BeforeValidator(lower)] = env(
         "UPLOADPP_STEP_ENCRYPTED",
         default=Outcome.RETRY,
         description="What to do with files that clamd reports as encrypted (with AlertEncrypted yes): "
         "continue (released, but marked as not scanned), retry, abort or delete.",
     )
-    unscannable: Outcome = env(
+    unscannable: Annotated[Outcome, BeforeValidator(lower)] = env(
         "UPLOADPP_STEP_UNSCANNABLE",
         default=Outcome.RETRY,
         description="What to do with files that clamd reports as broken (with AlertBrokenExecutables or "
         "AlertBrokenMedia yes): continue (released, but marked as not scanned), retry, abort or delete.",
     )
-    suspicious: Infected | None = env(
+    suspicious: Annotated[Infected | None, BeforeValidator(lower)] = env(
         "UPLOADPP_STEP_SUSPICIOUS",
         default=None,
         description="What to do with findings that clamd does not call malware (PUA, macros, phishing, "
@@ -112,6 +114,7 @@ class Virusscan:
     def __init__(self, address: Address, options: VirusscanOptions) -> None:
         self._address = address
         self._options = options
+        self._alerts = AlertCheck(address)
 
     async def check(self, upload: Upload) -> Verdict:
         """Scan an upload. What was not scanned is never recorded as clean, nor as infected."""
@@ -131,6 +134,7 @@ class Virusscan:
                 return self._not_scanned(error)
         if signature:
             return self._found(signature)
+        self._alerts.begin()
         if part.more:
             size = f" of {upload.size}" if upload.size else ""
             return _unscanned(Continue, f"only the first {part.limit}{size} bytes were scanned")

@@ -32,6 +32,7 @@ from uploadpp.steps.virusscan import VirusscanOptions
         ("tcp:clamd:3310", Address(host="clamd", port=3310)),
         ("tcp://127.0.0.1:3310", Address(host="127.0.0.1", port=3310)),
         ("tcp:[::1]:3310", Address(host="::1", port=3310)),
+        ("tcp:clamd.example.org.:3310", Address(host="clamd.example.org.", port=3310)),
     ],
 )
 def test_addresses(text: str, address: Address) -> None:
@@ -39,7 +40,11 @@ def test_addresses(text: str, address: Address) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["clamd", "tcp:clamd", "tcp::3310", "tcp:a:99999", "http://a:1", "unix:clamd"]
+    "text",
+    [
+        *("clamd", "tcp:clamd", "tcp::3310", "tcp:a:99999", "http://a:1", "unix:clamd"),
+        *("tcp:a..b:3310", f"tcp:{'a' * 64}:3310", "tcp:a b:3310", "tcp:mary@a:3310", "tcp:[]:3310"),
+    ],
 )
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(ConfigurationError, match=r"UPLOADPP_STEP_CLAMD=.*is not an address of clamd"):
@@ -153,6 +158,8 @@ async def test_a_clamd_that_hangs_up_or_is_away(tmp_path: Path) -> None:
         ("Heuristics.Structured.CreditCardNumber", Kind.SUSPICIOUS),
         ("Heuristics.PDF.ObfuscatedNameObject", Kind.SUSPICIOUS),
         ("Heuristics.GPTPartitionIntersection", Kind.SUSPICIOUS),
+        ("Heuristics.APMPartitionIntersection", Kind.SUSPICIOUS),
+        ("Heuristics.MBRPartitionnIntersect", Kind.SUSPICIOUS),  # as it stands in libclamav
         ("Heuristics.Zip.OverlappingFiles", Kind.MALWARE),
     ],
 )

@@ -31,6 +31,7 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
             ["mine", "--exec=true", "--rule=delete name=x"],
             "only one of --exec and --rule or --rules-file can",
         ),
+        (["\udcff", "--exec=true"], "the name of the step: is not UTF-8"),
         (["delay", "--exec=true"], "'delay' is a word of the operator's own"),
         (["mine", "--exec=nothing-like-it"], "--exec='nothing-like-it': there is no program"),
         (["mine", "--rule=delete name"], "'delete name': 'name' is not a condition"),
@@ -56,7 +57,7 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
         (["mine", "--exec=true", "--concurrency=0"], "--concurrency='0': "),
         (["mine", "--exec=true", "--timeout=5"], "a unit such as s, m or h is missing"),
         (["mine", "--exec=true", "--start-with=yesterday"], "--start-with='yesterday': is not a duration"),
-        (["mine", "--exec=true", "--download-ca-file=/nowhere"], "UPLOADPP_STEP_DOWNLOAD_CA_FILE=/nowhere: "),
+        (["mine", "--exec=true", "--download-ca-file=/nowhere"], "--download-ca-file=/nowhere: No such file"),
         (["mine", "--exec=true", "--debug-addr=x"], "has no port"),
         (["mine", "--exec=true", "--events-endpoint="], "needs addresses of NATS"),
     ],
@@ -68,6 +69,15 @@ def test_what_cannot_be_used_is_named(
     said = capsys.readouterr().err
     assert said.startswith("uploadpp: ")
     assert problem in said
+
+
+def test_a_name_that_is_not_utf_8_is_refused_with_its_variable(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step served until the first message that contained it, and ended with a traceback."""
+    monkeypatch.setenv(NAME_VARIABLE, "\udcff")
+    assert main(["step", "--exec=true"]) == 2
+    assert capsys.readouterr().err == f"uploadpp: {NAME_VARIABLE}: is not UTF-8\n"
 
 
 def test_a_broken_setting_of_the_operator_does_not_stop_a_step(

@@ -94,6 +94,43 @@ async def test_a_virus_scan_says_what_the_storage_wants_to_know(status: int) -> 
     assert (await run("sh -c 'exit 2'", step="virusscan")).result is None
 
 
+@pytest.mark.parametrize(
+    ("command", "size"),
+    [
+        ("true", 5),
+        ("true", 300_000),
+        ("sh -c 'head -c 299999 >/dev/null'", 300_000),
+        ("sh -c 'exec 0<&-; sleep 0.1'", 300_000),
+    ],
+)
+async def test_a_file_that_was_not_read_to_its_end_is_not_clean(command: str, size: int) -> None:
+    verdict = await run(command, b"x" * size, step="virusscan")
+    assert isinstance(verdict, Retry)
+    assert verdict.message.startswith("exit status 0, but the command has not read the whole file")
+    assert isinstance(verdict.result, VirusscanResult)
+    assert verdict.result.error.startswith("not scanned: ")
+    assert verdict.result.scanned_at is None
+    assert isinstance(await run(command, b"x" * size), Continue), "another step may know without reading"
+    found = await run(command, b"x" * size, step="virusscan", exit=["0=delete"])
+    assert isinstance(found, Delete), "what was found, was found"
+
+
+@pytest.mark.parametrize(
+    ("command", "size"),
+    [
+        ("true", 0),
+        ("cat", 300_000),
+        ("sh -c 'head -c 300000 >/dev/null'", 300_000),
+        ("true {path}", 300_000),
+    ],
+)
+async def test_a_file_that_was_read_to_its_end_is_clean(command: str, size: int) -> None:
+    verdict = await run(command, b"x" * size, step="virusscan")
+    assert isinstance(verdict, Continue)
+    assert isinstance(verdict.result, VirusscanResult)
+    assert (verdict.result.infected, verdict.result.error) == (False, "")
+
+
 @pytest.mark.parametrize("outcome", ["abort", "continue", "delete"])
 async def test_a_status_can_say_that_a_file_was_not_scanned(outcome: str) -> None:
     """Such as 2 of clamdscan: the file is neither clean nor infected."""
@@ -219,6 +256,8 @@ def processes(mark: str) -> list[Path]:
         ({"UPLOADPP_STEP_EXIT": "1"}, "UPLOADPP_STEP_EXIT='1': '1' is not a pair"),
         ({"UPLOADPP_STEP_EXIT": "300=delete"}, "not a pair"),
         ({"UPLOADPP_STEP_PASS_ENV": "A=B"}, "UPLOADPP_STEP_PASS_ENV=.*'A=B' is not the name of a variable"),
+        ({"UPLOADPP_STEP_EXIT": ","}, "UPLOADPP_STEP_EXIT=.*has only commas; name an exit status"),
+        ({"UPLOADPP_STEP_EXIT_UNSCANNED": " ,,"}, "UPLOADPP_STEP_EXIT_UNSCANNED=.*has only commas"),
         ({"UPLOADPP_STEP_EXIT_UNSCANNED": "2,x"}, "UPLOADPP_STEP_EXIT_UNSCANNED=.*'x' is not an exit status"),
         ({"UPLOADPP_STEP_USER": "0"}, "UPLOADPP_STEP_USER='0': '0' is not a user such as 65534"),
         ({"UPLOADPP_STEP_USER": "nobody"}, "UPLOADPP_STEP_USER='nobody': .*is not a user"),

@@ -1,76 +1,34 @@
 """What a server can do to a download; with real connections."""
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from yarl import URL
 
+from tests.rawhttp import Body, hello, listening, nothing, sending, serving
 from uploadpp.steps import DownloadError, Upload
 from uploadpp.steps import download as module
 from uploadpp.steps.download import Downloads, Limits
 from uploadpp.storage.sources import Source, SourceError, redirected
 
-Body = Callable[[asyncio.StreamWriter], Awaitable[None]]
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = "HTTP/1.1 200 OK\r\n"
-
-
-@asynccontextmanager
-async def listening(talk: Talk) -> AsyncIterator[str]:
-    """A server whose connections are all closed at the end."""
-    tasks: list[asyncio.Task[None]] = []
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.append(task)
-        try:
-            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-                await talk(reader, writer)
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # the connections are closed in the next round of the loop
-
-
-@asynccontextmanager
-async def serving(answers: dict[str, tuple[str, Body]]) -> AsyncIterator[str]:
-    """A server that answers each path as it is told, and closes the connection."""
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = await reader.readuntil(b"\r\n\r\n")
-        head, body = answers[request.split()[1].decode()]
-        writer.write(f"{head}Connection: close\r\n\r\n".encode())
-        await body(writer)
-
-    async with listening(talk) as base:
-        yield base
-
-
-async def nothing(_: asyncio.StreamWriter) -> None:
-    pass
-
-
-async def hello(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"hello")
+LENGTH = f"{OK}Content-Length: 5\r\n"
+CHUNKED = f"{OK}Transfer-Encoding: chunked\r\n"
 
 
 async def endless(writer: asyncio.StreamWriter) -> None:
     while True:
         writer.write(b"x" * 65536)
+        await writer.drain()
+
+
+async def endless_chunks(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
         await writer.drain()
 
 
@@ -118,7 +76,8 @@ async def test_a_download_ends_at_the_first_byte_too_many(
 ) -> None:
     """Of a server that never ends, in memory and on the disk."""
     path = tmp_path / "file" if save else None
-    async with serving({"/x": (OK, endless)}) as base, upload(f"{base}/x", size, limits) as (it, seen):
+    answer = (OK, endless) if size else (CHUNKED, endless_chunks)
+    async with serving({"/x": answer}) as base, upload(f"{base}/x", size, limits) as (it, seen):
         with pytest.raises(DownloadError, match=problem):
             await (it.save(path) if path else whole(it))
     assert sum(seen) <= 65536
@@ -127,7 +86,7 @@ async def test_a_download_ends_at_the_first_byte_too_many(
 
 async def test_an_unknown_size_has_a_limit_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "UNKNOWN_SIZE_BYTES", 500_000)
-    async with serving({"/x": (OK, endless), "/y": (OK, hello)}) as base:
+    async with serving({"/x": (CHUNKED, endless_chunks), "/y": (LENGTH, hello)}) as base:
         with pytest.raises(DownloadError, match="more than 500000 bytes"):
             await read(f"{base}/x", 0)
         assert await read(f"{base}/y", 0) == b"hello"
@@ -215,8 +174,70 @@ async def test_encoded_bytes_of_an_unknown_number_are_not_taken_for_the_file() -
             await read(f"{base}/x", 0)
         with pytest.raises(DownloadError):
             await read(f"{base}/x", 50)
-    async with serving({"/x": (f"{OK}Content-Encoding: identity\r\n", hello)}) as base:
+    async with serving({"/x": (f"{LENGTH}Content-Encoding: identity\r\n", hello)}) as base:
         assert await read(f"{base}/x", 0) == b"hello"
+
+
+@pytest.mark.parametrize(
+    "coding", ["gzip", "gzip, chunked", "chunked, chunked", "x\r\nTransfer-Encoding: chunked"]
+)
+async def test_bytes_that_are_encoded_for_the_transfer_are_not_taken_for_the_file(coding: str) -> None:
+    body = sending(b"5\r\nhello\r\n0\r\n\r\n" if coding.endswith("chunked") else b"hello")
+    async with serving({"/x": (f"{OK}Transfer-Encoding: {coding}\r\n", body)}) as base:
+        with pytest.raises(DownloadError, match=r"encoded as (gzip|chunked|x), and its size is not known"):
+            await read(f"{base}/x", 0)
+        assert await read(f"{base}/x", 5) == b"hello"
+        with pytest.raises(DownloadError):
+            await read(f"{base}/x", 50)
+
+
+PART = b"5\r\nhello\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        OK,
+        "HTTP/1.0 200 OK\r\n",
+        f"{OK}Transfer-Encoding: chunked, identity\r\n",
+        f"{OK}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        f"{OK}Transfer-Encoding: identity\r\n",
+    ],
+)
+@pytest.mark.parametrize("body", [b"", b"hello", PART])
+async def test_a_download_that_ends_where_the_connection_does_may_be_a_part_of_the_file(
+    head: str, body: bytes
+) -> None:
+    """A step took the part for the file, and a scan of its beginning said clean."""
+    async with serving({"/x": (head, sending(body))}) as base:
+        with pytest.raises(DownloadError):
+            await read(f"{base}/x", 0)
+        with pytest.raises(DownloadError):
+            await read(f"{base}/x", len(body) + 1)
+        if head in {OK, "HTTP/1.0 200 OK\r\n"}:
+            with pytest.raises(DownloadError, match="nothing says where the download ends"):
+                await read(f"{base}/x", 0)
+            assert not body or await read(f"{base}/x", len(body)) == body
+
+
+@pytest.mark.parametrize("size", [0, 5, 9])
+@pytest.mark.parametrize("head", [f"{OK}Content-Length: 9\r\n", CHUNKED])
+async def test_a_connection_that_breaks_is_no_end(head: str, size: int) -> None:
+    async with serving({"/x": (head, sending(PART if head == CHUNKED else b"hello"))}) as base:
+        with pytest.raises(DownloadError):
+            await read(f"{base}/x", size)
+
+
+@pytest.mark.parametrize("head", [LENGTH, CHUNKED, f"{OK}Transfer-Encoding: Identity, Chunked\r\n"])
+async def test_a_file_of_an_unknown_size_that_comes_as_a_whole(head: str) -> None:
+    body = b"hello" if head == LENGTH else PART + b"0\r\n\r\n"
+    async with serving({"/x": (head, sending(body))}) as base:
+        assert await read(f"{base}/x", 0) == b"hello"
+
+
+async def test_an_empty_file() -> None:
+    async with serving({"/x": (f"{OK}Content-Length: 0\r\n", nothing)}) as base:
+        assert await read(f"{base}/x", 0) == b""
 
 
 @pytest.mark.parametrize(
@@ -290,6 +311,50 @@ async def test_a_host_that_does_not_answer_is_not_told_from_one_that_does_not_ex
             await read(url, 5)
         said.add(str(raised.value))
     assert said == {"the download failed: ClientConnectorError"}
+
+
+@asynccontextmanager
+async def proxy(answer: str) -> AsyncIterator[tuple[str, list[str]]]:
+    """A proxy that answers everything alike, and the heads of what it was asked."""
+    heads: list[str] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(f"HTTP/1.1 {answer}\r\nConnection: close\r\n\r\n".encode())
+        if answer == "200 OK":
+            writer.write(b"hello")
+        writer.close()
+
+    async with listening(talk) as base:
+        yield base, heads
+
+
+async def test_proxies_count_as_for_services_written_in_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with proxy("200 OK") as (address, heads):
+        monkeypatch.setenv("HTTP_PROXY", address.replace("//", "//mary:hunter2@"))
+        monkeypatch.setenv("NO_PROXY", ".example.org")
+        assert await read("http://files.test/data/1", 5) == b"hello"
+        assert heads[0].startswith("GET http://files.test/data/1 HTTP/1.1")
+        assert "Proxy-Authorization: Basic bWFyeTpodW50ZXIy" in heads[0]
+        with pytest.raises(DownloadError, match="ClientConnectorError"):
+            await read("http://files.invalid.example.org/data/1", 5)
+        with pytest.raises(DownloadError, match="ClientConnectorError"):
+            await read("http://127.0.0.1:1/data/1", 5)
+        assert len(heads) == 1
+
+
+async def test_a_proxy_that_does_not_connect_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with proxy("403 Forbidden") as (address, heads):
+        monkeypatch.setenv("HTTPS_PROXY", address)
+        with pytest.raises(DownloadError, match="proxy of HTTPS_PROXY does not connect to the storage"):
+            await read("https://files.test/data/1", 5)
+        assert heads[0].startswith("CONNECT files.test:443 HTTP/1.1")
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+        with pytest.raises(DownloadError, match="proxy of HTTPS_PROXY or HTTP_PROXY cannot be reached"):
+            await read("https://files.test/data/1", 5)
+        monkeypatch.setenv("HTTPS_PROXY", "socks5://user:secret@127.0.0.1")
+        with pytest.raises(DownloadError, match=r"^HTTPS_PROXY: a proxy must begin with http:// or https://"):
+            await read("https://files.test/data/1", 5)
 
 
 async def test_cookies_are_not_kept() -> None:

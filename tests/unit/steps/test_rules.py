@@ -3,17 +3,19 @@
 import json
 from pathlib import Path
 
+import filetype
 import pytest
 
 from tests.hostile import MOST, slowdown
 from uploadpp.core.states import Outcome
 from uploadpp.process.configuration import ConfigurationError
-from uploadpp.steps import Abort, Continue, Delete, Upload, User
+from uploadpp.steps import Abort, Continue, Delete, Upload, User, Verdict
 from uploadpp.steps.mime import mime_of
 from uploadpp.steps.policies import Policies, PoliciesOptions
-from uploadpp.steps.rules import RuleError, Rules, parse_rule, read_rules
+from uploadpp.steps.rules import OTHER_NAMES, RuleError, Rules, parse_rule, read_rules
 from uploadpp.steps.sizes import parse_size
 
+_FOUND = {each.mime for each in filetype.TYPES}
 MARY = User(id="0a1b", username="Mary", mail="mary@example.test")
 
 
@@ -46,6 +48,8 @@ MARY = User(id="0a1b", username="Mary", mail="mary@example.test")
         ("delete user=paul", "a", 1, False),
         ("delete extension=exe user=paul", "a.exe", 1, False),
         ("delete extension=exe larger-than=0", "a.exe", 1, True),
+        ("delete extension=*.exe", "a.exe", 1, True),
+        ("delete 'extension= .exe. '", "a.exe", 1, True),
     ],
 )
 def test_what_a_rule_matches(rule: str, filename: str, size: int, *, matches: bool) -> None:
@@ -61,10 +65,18 @@ def test_what_a_rule_matches(rule: str, filename: str, size: int, *, matches: bo
         ("delete message=x", "needs a condition"),
         ("refuse extension=exe", "outcome: .*'continue', 'retry', 'abort' or 'delete'"),
         ("retry extension=exe", "say the same again"),
-        ("delete suffix=exe", "suffix: Extra inputs"),
+        ("delete suffix=exe", "suffix: is not known; there are outcome"),
         ("delete extension", "not a condition such as"),
         ("delete larger-than=huge", "largerThan: 'huge' is not a size"),
         ("delete name='a", "No closing quotation"),
+        ("delete extension=,", "extension is empty"),
+        ("delete mime=,", "mime is empty"),
+        ("delete extension=exe extension=bat", "extension is given twice; separate its values with commas"),
+        ("delete larger-than=1M larger-than=2M", "larger-than is given twice"),
+        ("delete larger-than=1.5", "'1.5' is not a size"),
+        ("delete extension=e*", "'e\\*' is not one extension; .* use name for patterns"),
+        ("delete mime=text", "'text' is not a type such as image/png"),
+        ("delete mime='text/plain; charset=utf-8'", "is not a type such as image/png"),
     ],
 )
 def test_a_rule_that_cannot_be_used_says_why(rule: str, problem: str) -> None:
@@ -96,11 +108,37 @@ def test_a_file_of_rules(tmp_path: Path) -> None:
     [
         ("rules: [", "is neither YAML nor JSON"),
         ("- a", "needs a list `rules`"),
-        ("rule: []", "rule: Extra inputs"),
+        ("rule: []", "rule: is not known; there are rules, default"),
         ("default: retry", "default: a rule cannot say retry"),
-        ("rules: [{outcome: delete, mime: [a], size: 3}]", r"rules\[0\].size: Extra inputs"),
+        (
+            "rules: [{outcome: delete, mime: [a], size: 3}]",
+            r"rules\[0\].size: is not known; .*largerThan",
+        ),
         ("rules: [{outcome: delete}]", r"rules\[0\]: a rule needs a condition"),
-        ("1: 2", "the names must be strings"),
+        ("1: 2", "1: is not known"),
+        ("rules: [{outcome: delete, extension: []}]", r"rules\[0\]: extension is empty; give it a value"),
+        ("rules: [{outcome: delete, user: [], name: a}]", r"rules\[0\]: user is empty"),
+        ("rules: [{outcome: delete, largerThan: }]", r"rules\[0\]: largerThan is empty"),
+        ('{"rules": [{"outcome": "delete", "smallerThan": null}]}', r"rules\[0\]: smallerThan is empty"),
+        (
+            "rules: [{outcome: delete, extension: }]",
+            r"rules\[0\].extension: must be a list, or a single text",
+        ),
+        (
+            "rules: [{outcome: delete, extension: 'exe,bat'}]",
+            ".*'exe,bat' is not one extension; list several",
+        ),
+        ("rules: [{outcome: delete, largerThan: true}]", ".*'true' is not a size"),
+        ("rules: [{outcome: delete, largerThan: !!bool true}]", ".*is not a size"),
+        ("rules: [{outcome: delete, largerThan: 1:30}]", ".*'1:30' is not a size"),
+        (
+            "rules: [{outcome: delete, name: a, name: b}]",
+            "is neither YAML nor JSON: 'name' stands there twice",
+        ),
+        ("rules: [delete]", r"rules\[0\]: must be a rule such as"),
+        ("rules: [{outcome: 2024-13-45}]", r"rules\[0\].outcome: should be"),
+        ("rules: [{outcome: !!timestamp 2024-13-45}]", "is neither YAML nor JSON: month must be"),
+        pytest.param("rules: " + "[" * 500, "is nested too deeply", id="nested"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_where(tmp_path: Path, text: str, problem: str) -> None:
@@ -112,6 +150,25 @@ def test_a_file_that_cannot_be_used_says_where(tmp_path: Path, text: str, proble
         read_rules(tmp_path / "none")
 
 
+def test_words_of_a_file_are_what_is_written(tmp_path: Path) -> None:
+    """YAML makes other things of them: false, the numbers 1 and 8, and a tenth of 10."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "rules: [{outcome: abort, extension: [no, 001, 1.0], name: [2024, on], largerThan: 010}]\n"
+    )
+    (rule,) = read_rules(path).rules
+    assert (rule.extension, rule.name, rule.largerThan) == (("no", "001", "1.0"), ("2024", "on"), 10)
+    path.write_text("rules: [&a {outcome: abort, name: x}, {<<: *a, extension: ''}]\n")
+    assert read_rules(path).rules[1].name == ("x",)
+
+
+@pytest.mark.parametrize("ours", sorted(OTHER_NAMES))
+def test_a_type_may_have_the_name_that_other_programs_give_it(ours: str) -> None:
+    for other in OTHER_NAMES[ours]:
+        assert parse_rule(f"delete mime={other.upper()}").matches(Upload.of(b""), ours)
+        assert other not in _FOUND, "the step itself finds that"
+
+
 async def test_the_first_rule_that_matches_counts() -> None:
     rules = [parse_rule("continue user=mary"), parse_rule("delete extension=exe message='not here'")]
     policies = Policies(Rules(rules=tuple(rules)))
@@ -120,6 +177,23 @@ async def test_the_first_rule_that_matches_counts() -> None:
     assert isinstance(refused, Delete)
     assert refused.message == "not here"
     assert isinstance(await policies.check(Upload.of(b"", "a.pdf")), Continue)
+
+
+@pytest.mark.parametrize(
+    ("rule", "size", "kind"),
+    [
+        ("delete larger-than=1k", 300_000, Delete),
+        ("delete larger-than=1k", 1024, Continue),
+        ("delete smaller-than=1", 300_000, Continue),
+        ("delete smaller-than=1", 0, Delete),
+        ("delete larger-than=0 extension=pdf", 1, Delete),
+    ],
+)
+async def test_bytes_are_counted_where_no_size_is_announced(
+    rule: str, size: int, kind: type[Verdict]
+) -> None:
+    upload = Upload.of(b"x" * size, "a.pdf", size=0)
+    assert type(await Policies(Rules(rules=(parse_rule(rule),))).check(upload)) is kind
 
 
 async def test_only_what_is_allowed() -> None:
@@ -228,3 +302,9 @@ def test_s1_a_name_of_any_length_is_matched_in_time_that_grows_with_it(part: str
         assert [rule.matches(upload, "") for rule in rules] == [True, True, False]
 
     assert slowdown(match, name) < MOST
+
+
+def test_the_case_of_an_outcome_does_not_count() -> None:
+    assert parse_rule("Delete extension=exe").outcome is Outcome.DELETE
+    with pytest.raises(RuleError, match="a rule cannot say retry"):
+        parse_rule("RETRY extension=exe")

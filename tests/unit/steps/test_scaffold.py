@@ -16,6 +16,9 @@ from uploadpp.steps.scaffold import files_of, module_of
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "examples" / "step"
 NAMES = [
+    "no",
+    "007",
+    "null",
     "no-programs",
     "virusscan",
     "My.Step_2",

@@ -95,9 +95,10 @@ def test_of_several_files_the_worst_counts(tmp_path: Path, capsys: pytest.Captur
     paths = [tmp_path / name for name in names]
     cases = "*abort) exit 4;; *delete) exit 5;; *fail) exec sleep 9"
     rules = [f"--exec=sh -c 'case $UPLOAD_FILENAME in {cases}; esac'"]
-    rules += ["--exit=4=abort", "--exit=5=delete", "--timeout=500ms"]
+    rules += ["--exit=4=abort", "--exit=5=delete"]
     for count, status in ((1, 0), (2, 4), (3, 5), (4, 1)):
-        ended, said = tried(capsys, "mine", *rules, "--try", *paths[:count])
+        timeout = "--timeout=500ms" if count == len(paths) else "--timeout=60s"  # only the last one sleeps
+        ended, said = tried(capsys, "mine", *rules, timeout, "--try", *paths[:count])
         assert ended == status
         assert [each["file"] for each in said] == [str(path) for path in paths[:count]]
     ended, said = tried(capsys, "mine", *rules, "--try", paths[2], "--try", paths[0], paths[1])

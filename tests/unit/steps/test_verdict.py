@@ -66,7 +66,7 @@ async def test_a_step_can_be_called() -> None:
     assert (made.name, made.concurrency, made.timeout_seconds) == ("mine", 2, None)
 
 
-@pytest.mark.parametrize("name", ["", " a", "a,b", "x" * 64, "delay", "finished"])
+@pytest.mark.parametrize("name", ["", " a", "a,b", "x" * 64, "delay", "finished", "virus scan", "a;b", "'a'"])
 def test_names_that_no_step_can_have(name: str) -> None:
     with pytest.raises(ValueError, match=r"name|word"):
         step(name)(work)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -192,3 +193,60 @@ def test_a_part_needs_a_size() -> None:
 def test_options_that_cannot_be_used(variables: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(variables))):
         read_model(VirusscanOptions, {}, variables)
+
+
+async def warned(folder: Path, *replies: bytes, uploads: int = 3) -> tuple[list[str], int]:
+    """What is logged about a clamd that answers so, and how many files it has got."""
+    said, files, asked = list(replies), 0, asyncio.Event()
+    warnings: list[str] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal files
+        await reader.readuntil(struct.pack("!I", 0))
+        files += 1
+        if files == len(replies):
+            asked.set()
+        writer.write(said.pop(0) + b"\0")
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            warnings.append(record.getMessage())
+
+    logger, seen = logging.getLogger("uploadpp.steps.clamd_alerts"), Handler()
+    logger.addHandler(seen)
+    try:
+        async with listening(folder, handler) as address:
+            scanner = Virusscan(address, read_model(VirusscanOptions, {}, {}))
+            for _ in range(uploads):
+                await scanner.check(Upload.of(b"x"))
+                while (task := scanner._alerts._asking) is not None and not task.done():
+                    await asyncio.wait({task})
+            await asked.wait()
+    finally:
+        logger.removeHandler(seen)
+    return warnings, files
+
+
+def warning(missing: str) -> str:
+    said = "clamd says OK to files that it has not scanned, and they count as clean"
+    return f"{said}; set {missing} in clamd.conf"
+
+
+async def test_a_clamd_that_says_ok_to_everything_is_warned_of_once(tmp_path: Path) -> None:
+    missing = "AlertEncrypted yes and AlertExceedsMax yes"
+    assert await warned(tmp_path, OK, OK, OK, OK, OK) == ([warning(missing)], 5)
+
+
+async def test_a_clamd_that_reports_what_it_has_not_scanned_is_not_warned_of(tmp_path: Path) -> None:
+    exceeded = b"stream: Heuristics.Limits.Exceeded.MaxRecursion FOUND"
+    assert await warned(tmp_path, OK, ENCRYPTED, exceeded, OK, OK) == ([], 5)
+
+
+async def test_it_is_asked_again_when_it_has_not_answered(tmp_path: Path) -> None:
+    unknown = b"stream: x ERROR"
+    found = await warned(tmp_path, OK, unknown, OK, ENCRYPTED, OK, OK)
+    assert found == ([warning("AlertExceedsMax yes")], 6)
+
+
+async def test_it_is_asked_only_if_something_was_clean(tmp_path: Path) -> None:
+    assert await warned(tmp_path, FOUND, FOUND, FOUND) == ([], 3)
