@@ -1,13 +1,15 @@
 """Expressions of rules: compiled once, evaluated for each upload (docs/adr/0057)."""
 
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from uploadpp.core.composition import composed
 from uploadpp.core.text import clean
 from uploadpp.policies.facts import Facts, facts_of
-from uploadpp.policies.subset import VARIABLES, ExpressionError, check, place
+from uploadpp.policies.subset import VARIABLES, ExpressionError, check, place, with_composed_texts
 from uploadpp.wire.rawjson import whole
 
 __all__ = ["Expression", "ExpressionError", "Facts", "compile_expression", "facts_of", "is_available"]
@@ -19,6 +21,7 @@ MAX_SIZE = 2**63 - 1
 """What a number of CEL may be; a larger size counts as this."""
 MAX_SAID = 400
 """Characters of what the library says."""
+_NOBODYS = Facts()
 _OVERLOAD = "found no matching overload for "
 
 
@@ -88,6 +91,7 @@ def compile_expression(text: str) -> Expression:
     Raises:
         ExpressionError: it cannot be; the message names the place and the remedy.
     """
+    text = composed(text)
     checked = check(text)
     program = _compiled(text)
     kind = program.return_type().name()
@@ -100,7 +104,13 @@ def compile_expression(text: str) -> Expression:
         if not isinstance(answer, bool):
             said = str(answer).partition("invalid regular expression: ")[2] or str(answer)
             raise ExpressionError(f"{place(text, at)}: invalid regular expression: {clean(said, MAX_SAID)}")
-    return Expression(text, program, checked.variables)
+    if (same := with_composed_texts(text)) != text:  # compiled as it was written first: errors name places
+        program = _compiled(same)
+    expression = Expression(text, program, checked.variables)
+    with suppress(ExpressionError):
+        # The first answer takes as long as fifty others, and an upload may come to hundreds of rules.
+        expression.matches(_NOBODYS)
+    return expression
 
 
 def _compiled(text: str) -> Any:  # noqa: ANN401  # the library has no types

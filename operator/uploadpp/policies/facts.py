@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from uploadpp.core.composition import composed
 from uploadpp.core.model import FileInfo, Origin
 from uploadpp.policies.file_types import extension_of, type_of
 from uploadpp.wire.decode import file_info
@@ -10,7 +11,10 @@ from uploadpp.wire.rawjson import loads
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """An upload as rules see it. What is not known is empty."""
+    """An upload as rules see it. What is not known is empty.
+
+    Names and ids are in the form of `composed`, as the texts of rules are: clients write both forms.
+    """
 
     name: str = ""
     extension: str = ""
@@ -25,9 +29,11 @@ class Facts:
 
 
 def named(name: str, *, size: int = 0, **ids: str) -> Facts:
-    """The facts of a file with this name."""
+    """The facts of a file with this name, which may be in any form."""
+    name = composed(name)
     extension = extension_of(name)
-    return Facts(name=name, extension=extension, size=size, mime_type=type_of(extension), **ids)
+    known = {each: composed(value) for each, value in ids.items()}
+    return Facts(name=name, extension=extension, size=size, mime_type=type_of(extension), **known)
 
 
 def facts_of(origin: Origin, file: FileInfo) -> Facts:

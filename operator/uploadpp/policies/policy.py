@@ -1,10 +1,11 @@
 """A policy as the operator uses it. Reading one never fails: what is wrong with it is a problem."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import orjson
 from pydantic import ValidationError
 
 from uploadpp.api.field_reader import FieldReader
@@ -32,6 +33,7 @@ class ProblemReason(Word):
 
     INVALID_EXPRESSION = "InvalidExpression"
     INVALID_RULE = "InvalidRule"
+    LIMIT_EXCEEDED = "LimitExceeded"
     UNKNOWN_STEP = "UnknownStep"
     UNKNOWN_PRIORITY_CLASS = "UnknownPriorityClass"
 
@@ -118,46 +120,76 @@ class Policy:
         return clean("; ".join(map(str, found)))
 
 
-def read_policy(resource: Mapping[str, Any], config: Config) -> Policy:
-    """A policy from its resource.
+class PolicyReader:
+    """Makes a policy of its resource, a rule at a time: to compile one takes some milliseconds.
 
     The API server has validated it, but perhaps with another version of the CRD. What this version cannot
     read is a problem of a rule; if no rule is to blame, one without a name holds every upload.
     """
-    metadata, spec = _object(resource.get("metadata")), _object(resource.get("spec"))
-    name, generation = metadata.get("name"), metadata.get("generation")
-    listed: Any = spec.get("rules")
-    head = {field: value for field, value in spec.items() if field != "rules"}
-    parsed, error = _parsed(PostprocessingPolicySpec, {**head, "rules": [{"name": "any"}]})
-    if not error and (not isinstance(listed, list) or not listed):
-        error = "rules: must be a list with at least one rule"
-    if not error and len(listed) > MAX_RULES:
-        error = f"rules: has {len(listed)} rules, and {MAX_RULES} are allowed; write several policies"
-    if error:
-        rules, problems = [Rule(name=UNNAMED, error=error)], [_invalid("", error)]
-    else:
-        rules, problems = _read_rules(listed, config)
-    return Policy(
-        name=(isinstance(name, str) and name) or UNNAMED,
-        generation=generation if isinstance(generation, int) else 0,
-        order=(parsed.order or 0) if parsed else 0,
-        mode=(parsed.mode or PolicyMode.ENFORCE) if parsed else PolicyMode.ENFORCE,
-        rules=tuple(rules),
-        problems=tuple(problems),
-    )
+
+    def __init__(self, resource: Mapping[str, Any], config: Config) -> None:
+        """Read everything but the rules."""
+        metadata, spec = _object(resource.get("metadata")), _object(resource.get("spec"))
+        name, generation = metadata.get("name"), metadata.get("generation")
+        listed: Any = spec.get("rules")
+        head = {field: value for field, value in spec.items() if field != "rules"}
+        parsed, error = _parsed(PostprocessingPolicySpec, {**head, "rules": [{"name": "any"}]})
+        if not error and (not isinstance(listed, list) or not listed):
+            error = "rules: must be a list with at least one rule"
+        if not error and len(listed) > MAX_RULES:
+            error = f"rules: has {len(listed)} rules, and {MAX_RULES} are allowed; write several policies"
+        self._config = config
+        self._error = error
+        self._listed: list[Any] = [] if error else listed
+        self._head = Policy(
+            name=(isinstance(name, str) and name) or UNNAMED,
+            generation=generation if isinstance(generation, int) else 0,
+            order=(parsed.order or 0) if parsed else 0,
+            mode=(parsed.mode or PolicyMode.ENFORCE) if parsed else PolicyMode.ENFORCE,
+        )
+
+        self.policy = self.refused(ProblemReason.INVALID_RULE, "its rules have not been read")
+        """The policy, once it is read. Until then, it holds every upload."""
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Where the policy stands among others: those with a smaller place are asked first."""
+        return self._head.order, self._head.name
+
+    @property
+    def characters(self) -> int:
+        """How long its rules are together, as JSON."""
+        return sum(len(orjson.dumps(each)) for each in self._listed)
+
+    def refused(self, reason: ProblemReason, error: str) -> Policy:
+        """The policy without its rules: it holds every upload that comes to it, and says why."""
+        problem = Problem(rule="", reason=reason, text=error)
+        return replace(self._head, rules=(Rule(name=UNNAMED, error=error),), problems=(problem,))
+
+    def read(self) -> Iterator[None]:
+        """Read a rule at each step. `policy` is the policy after the last one."""
+        if self._error:
+            self.policy = self.refused(ProblemReason.INVALID_RULE, self._error)
+            return
+        rules: list[Rule] = []
+        problems: list[Problem] = []
+        for value in self._listed:
+            rule, found = _read_rule(value, self._config)
+            if not rule.error and any(rule.name == other.name for other in rules):
+                fault = "another rule has the same name; give every rule a name of its own"
+                rule, found = replace(rule, fault=fault), [*found, _invalid(rule.name, fault)]
+            rules.append(rule)
+            problems += found
+            yield
+        self.policy = replace(self._head, rules=tuple(rules), problems=tuple(problems))
 
 
-def _read_rules(listed: list[Any], config: Config) -> tuple[list[Rule], list[Problem]]:
-    rules: list[Rule] = []
-    problems: list[Problem] = []
-    for value in listed:
-        rule, found = _read_rule(value, config)
-        if not rule.error and any(rule.name == other.name for other in rules):
-            fault = "another rule has the same name; give every rule a name of its own"
-            rule, found = replace(rule, fault=fault), [*found, _invalid(rule.name, fault)]
-        rules.append(rule)
-        problems += found
-    return rules, problems
+def read_policy(resource: Mapping[str, Any], config: Config) -> Policy:
+    """A policy from its resource, all of it at once (see `PolicyReader`)."""
+    reader = PolicyReader(resource, config)
+    for _ in reader.read():
+        pass
+    return reader.policy
 
 
 def _read_rule(value: object, config: Config) -> tuple[Rule, list[Problem]]:

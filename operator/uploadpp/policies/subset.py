@@ -7,6 +7,8 @@ and syntax are left to the library. The check takes one pass over a short text.
 import re
 from typing import NamedTuple
 
+from uploadpp.core.composition import composed
+
 MAX_EXPRESSION = 1024
 """Characters of an expression."""
 MAX_PATTERN = 128
@@ -33,6 +35,10 @@ _KNOWN = f"{', '.join(VARIABLES)}, true, false, in and size()"
 _TOKEN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*+|[0-9]++|&&|\|\||[=!<>]=|[!<>()\[\],.]")
 _BLANK = re.compile(r"[ \t\r\n]*+")
 _QUOTES = ("'", '"')
+_ESCAPE = re.compile(
+    r"\\(?:[xX]([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|([0-3][0-7]{2})|([^xXuU0-7]))"
+)
+_MEANT = dict(zip("abfnrtv\\?\"'`", "\a\b\f\n\r\t\v\\?\"'`", strict=True))
 
 
 class ExpressionError(ValueError):
@@ -236,6 +242,40 @@ def _end_of_text(text: str, start: int, *, raw: bool) -> int:
             )
         at += 2 if char == "\\" and not raw else 1
     raise ExpressionError(f"{place(text, start)}: the text that begins here has no closing {quote}")
+
+
+def with_composed_texts(text: str) -> str:
+    """An expression that `check` has passed, with the texts in it as names are: a mark may be an escape."""
+    done, at = [], 0
+    for token in _tokens(text):
+        if token.kind == "text" and "\\" in token.text and token.text[0] in _QUOTES:
+            done += [text[at : token.at], _composed_literal(token.text)]
+            at = token.at + len(token.text)
+    return "".join([*done, text[at:]])
+
+
+def _composed_literal(literal: str) -> str:
+    try:
+        meant = _ESCAPE.sub(_meant, literal[1:-1])
+    except ValueError:  # the library says what is wrong with it
+        return literal
+    if (same := composed(meant)) == meant:
+        return literal
+    written = (each if each.isprintable() and each not in "\\\"'" else f"\\U{ord(each):08x}" for each in same)
+    return f"{literal[0]}{''.join(written)}{literal[0]}"
+
+
+def _meant(escape: re.Match[str]) -> str:
+    """What an escape stands for.
+
+    Raises:
+        ValueError: nothing.
+    """
+    if escape[5]:
+        if escape[5] not in _MEANT:
+            raise ValueError(escape[5])
+        return _MEANT[escape[5]]
+    return chr(int(escape[4], 8) if escape[4] else int(escape[1] or escape[2] or escape[3], 16))
 
 
 def _value(literal: str) -> str | None:

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from typing import Literal
+from unicodedata import normalize
 
 import pytest
 
@@ -16,6 +18,7 @@ from uploadpp.policies.expression import (
 )
 from uploadpp.policies.facts import named
 
+Form = Literal["NFC", "NFD"]
 VIDEO = named(
     "Holiday.MP4",
     size=2_000_000_000,
@@ -55,9 +58,56 @@ def test_what_an_expression_says(text: str, *, matches: bool) -> None:
     assert compile_expression(text).matches(VIDEO) is matches
 
 
+NAME = "Geh\u00e4lter.pdf"
+LETTERS = (
+    "file.name.contains('Geh\u00e4lter')",
+    'file.name.startsWith("Geh\u00e4")',
+    "file.name in ['x', 'Geh\u00e4lter.pdf']",
+    "file.name.matches('^Geh\u00e4+lter[.]pdf$')",
+    "file.name.matches(r'h[\u00e4\u00f6\u00fc]lter')",
+    "size(file.name) == 12",
+)
+ESCAPES = (
+    r"file.name.contains('Geha\u0308lter')",
+    r"file.name.contains('Geh\u00e4lter')",
+    r"file.name.contains('Geh\U00000061\U00000308lter')",
+    r"""file.name.contains("Geh\x61\u0308lter") && file.name != "\"'\\\t\141" """,
+    r"file.name.contains('Geh\141\u0308lter')",
+)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("text", [*(normalize("NFD", each) for each in LETTERS), *LETTERS, *ESCAPES])
+def test_both_forms_of_an_umlaut_are_one(text: str, form: Form) -> None:
+    """A rule that holds a file, or adds a scan, passed by what macOS had named."""
+    assert compile_expression(text).matches(named(normalize(form, NAME)))
+    assert not compile_expression(f"!({text})").matches(named(normalize(form, NAME)))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (r"file.name == 'a\\u0308'", r"a\u0308"),
+        (r"file.name == r'a\u0308'", r"a\u0308"),
+        (r"file.name == 'a\u0308\'\"\\ \n\?'", "\u00e4'\"\\ \n?"),
+        (r"file.name == '\u2000a\u0308'", "\u2002\u00e4"),
+        ("file.name == '\u0308'", "\u0308"),
+        (r"file.name == '\u0308a'", "\u0308a"),
+    ],
+)
+def test_what_looks_like_an_escape_or_has_nothing_before_it_stays(text: str, name: str) -> None:
+    assert compile_expression(text).matches(named(name))
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
+        (r"file.name == 'a\u0308' && file.name == 'a\u03'", "character 40: Syntax error"),
+        (r"file.name == 'a\u0308\q'", "Syntax error"),
+        (r"file.name == 'a\u0308\U00110000'", "Invalid string literal"),
+        (r"file.name == 'a\u0308' && x", "character 27: x is not known"),
+        (r"file.name == 'a\u0308' && file.size > '1'", "character 37: > does not take int, string"),
+        ("file.name == 'a\u0308' && x", "character 21: x is not known"),
         ("", "it is empty; leave `match` out"),
         ("  \n ", "it is empty"),
         ("x" * 1025, "it has 1025 characters, and 1024 are allowed; write several rules"),

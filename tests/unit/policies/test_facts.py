@@ -1,11 +1,12 @@
 """What is known of an upload, from what the storage has sent."""
 
 import mimetypes
+from unicodedata import normalize
 
 import pytest
 
 from uploadpp.core.model import FileInfo, Origin
-from uploadpp.policies.facts import Facts, facts_of
+from uploadpp.policies.facts import Facts, facts_of, named
 from uploadpp.policies.file_types import TYPES, extension_of, type_of
 
 ORIGIN = Origin(
@@ -54,6 +55,14 @@ def test_a_damaged_origin_is_empty(origin: Origin) -> None:
 
 def test_half_a_pair_is_replaced_as_go_does() -> None:
     assert facts_of(Origin(filename='"\\ud800.mp4"'), FileInfo()).name == "\ufffd.mp4"
+
+
+def test_both_forms_of_an_umlaut_are_one_name() -> None:
+    """macOS writes two characters."""
+    two_characters = normalize("NFD", "Geh\u00e4lter.p\u00e4\u00e4")
+    facts = named(two_characters, user_id=two_characters)
+    assert (facts.name, facts.extension) == ("Geh\u00e4lter.p\u00e4\u00e4", "p\u00e4\u00e4")
+    assert facts.user_id == facts.name
 
 
 @pytest.mark.parametrize(
