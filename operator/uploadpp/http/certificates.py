@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-MOST_BYTES = 4 << 20
-"""Maximum size of a bundle. All authorities of a system take 250 kB."""
+from uploadpp.http.files import read_regular
+
 _BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*+-----END CERTIFICATE-----")
 
 
@@ -82,9 +82,8 @@ def read_bundle(path: str | Path | None) -> bytes | None:
     """The bundle in a file; None if there is no file.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read, or is not a regular file.
     """
     if not path:
         return None
-    with Path(path).open("rb") as file:
-        return file.read(MOST_BYTES)
+    return read_regular(path)

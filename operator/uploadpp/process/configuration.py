@@ -1,6 +1,7 @@
 """Reads settings, and converts them for the core and the clients."""
 
 import argparse
+import difflib
 import json
 import os
 from collections.abc import Callable, Collection, Mapping
@@ -9,16 +10,20 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from uploadpp.core.text import clean
+from uploadpp.core.text import clean, hide_credentials
+from uploadpp.http.files import read_regular
 from uploadpp.process.durations import format_duration
-from uploadpp.process.setting_fields import is_empty_meant, is_repeatable, is_secret
+from uploadpp.process.setting_fields import Sourced, is_empty_meant, is_repeatable, is_secret
 from uploadpp.process.settings import Settings, is_duration
+from uploadpp.process.step_settings import StepSettings
 from uploadpp.wire.addresses import parse_address
 from uploadpp.wire.connection import NatsOptions, tls_context
 from uploadpp.wire.credentials import CredentialsError, CredsFile, NkeyFile, read_token
 
 MAX_SHOWN = 200
 """Maximum number of characters of a value that a message quotes."""
+_PLAIN = dict.fromkeys(("dict_type", "model_type"), "must be a JSON object")
+"""Words for what pydantic says in those of Python."""
 JSON_SETTINGS = ("step_settings", "share_weights", "priority_classes")
 
 M = TypeVar("M", bound=BaseModel)
@@ -83,22 +88,48 @@ def read_model(
             value = environment.get(variable, "")
             said = value if is_secret(name, model) else value.strip()
             if said or (variable in environment and is_empty_meant(name, model)):
-                values[name], sources[name] = environment[variable], variable
+                values[name], sources[name] = said, variable
         given = flags.get(name)
         if given is not None:
             values[name], sources[name] = given, flag_of(name)
+    for name, value in values.items():
+        if isinstance(value, str) and not is_utf8(value):
+            raise ConfigurationError(f"{sources[name]}: is not UTF-8")
     for name in JSON_SETTINGS:
         if isinstance(text := values.get(name), str):
             values[name] = _json(text, sources[name])
     try:
-        return model(**values)
+        found = model(**values)
     except ValidationError as error:
         raise ConfigurationError(_explain(model, error, values, sources)) from None
+    if isinstance(found, Sourced):
+        found.note_sources(sources)
+    return found
+
+
+def source_of(settings: Sourced, name: str) -> str:
+    """What has set a setting, the variable or the flag; its own variable if it was left alone."""
+    return settings.sources.get(name) or variables_of(name, type(settings))[-1]
+
+
+class _TwiceError(ValueError):
+    """A member is in an object twice, and one of the two would be lost."""
+
+
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _TwiceError(f"{name!r} is there twice; keep one of them")
+        found[name] = value
+    return found
 
 
 def _json(text: str, source: str) -> object:
     try:
-        return json.loads(text) if text.strip() else {}
+        return json.loads(text, object_pairs_hook=_members) if text.strip() else {}
+    except _TwiceError as error:
+        raise ConfigurationError(f"{source}: {clean(str(error), MAX_SHOWN)}") from None
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{source}: is not a JSON object: {clean(str(error))}") from None
 
@@ -120,10 +151,30 @@ def _explain(
             message = f"is too short; the minimum is {format_duration(_least(problem))}"
         if is_duration(name, model) and problem["type"].startswith("less_than"):
             message = f"is too long; the maximum is {format_duration(problem['ctx']['le'])}"
-        shown = f"={clean(repr(values[name]), MAX_SHOWN)}" if field.repr and not path else ""
+        value = values[name] if not path else problem["input"]
+        shown = f"={_shown(value)}" if field.repr and (not path or isinstance(value, str)) else ""
         place = clean(".".join([sources.get(name, name), *path]), MAX_SHOWN)
-        lines.append(f"{place}{shown}: {clean(message)}")
+        message = _PLAIN.get(problem["type"], message)
+        if problem["type"] == "extra_forbidden":
+            shown, message = "", _unknown_member(path[-1])
+        lines.append(f"{place}{shown}: {clean(hide_credentials(message))}")
     return "\n".join(lines)
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text of the environment is one; what is not could be in no message and no resource."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _shown(value: object) -> str:
+    return clean(hide_credentials(repr(value)), MAX_SHOWN)
+
+
+def _unknown_member(name: str) -> str:
+    """About a member of an object in JSON; only objects with the settings of a step have fixed ones."""
+    known = list(StepSettings.model_fields)
+    close = difflib.get_close_matches(name[:MAX_SHOWN], known, 1)
+    return f"is not known; write {close[0]}" if close else f"is not known; there are {', '.join(known)}"
 
 
 def _least(problem: Any) -> int:  # noqa: ANN401 -- pydantic's error details
@@ -137,18 +188,16 @@ def _named(model: type[BaseModel], message: str, sources: Mapping[str, str]) -> 
     return message
 
 
-def read_text_file(variable: str, path: Path) -> str:
-    """A small text file that a setting names.
+def read_named_file(source: str, path: Path) -> bytes:
+    """A file that a setting names; `source` is the variable or flag that does.
 
     Raises:
-        ConfigurationError: it cannot be read.
+        ConfigurationError: it cannot be read, or is not a regular file.
     """
     try:
-        return path.read_text()
+        return read_regular(path)
     except OSError as error:
-        raise ConfigurationError(f"{variable}={path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{variable}={path}: is not a text file") from None
+        raise ConfigurationError(f"{source}={path}: {error.strerror or type(error).__name__}") from None
 
 
 PEM_FILES = {
@@ -178,11 +227,10 @@ def nats_options(settings: Settings, name: str) -> NatsOptions:
     if not is_tls_off(settings):
         files = {setting: str(getattr(settings, setting) or "") for setting in PEM_FILES}
     for setting, path in files.items():
-        mark = PEM_FILES[setting]
-        if path and mark not in read_text_file(variables_of(setting)[-1], Path(path)):
-            raise ConfigurationError(
-                f"{variables_of(setting)[-1]}={path}: does not contain {mark.strip('- ')!r}"
-            )
+        mark, source = PEM_FILES[setting], source_of(settings, setting)
+        # Comments between the certificates may be in any encoding.
+        if path and mark.encode() not in read_named_file(source, Path(path)):
+            raise ConfigurationError(f"{source}={path}: does not contain {mark.strip('- ')!r}")
     options = NatsOptions(
         servers=servers,
         user=settings.events_auth_username,
@@ -199,16 +247,16 @@ def nats_options(settings: Settings, name: str) -> NatsOptions:
         inbox_prefix=settings.nats_inbox_prefix,
         name=name,
     )
-    _check_credentials(options)
+    _check_credentials(settings, options)
     try:
         tls_context(options)
     except OSError as error:
-        named = ", ".join(f"{variables_of(setting)[-1]}={path}" for setting, path in files.items() if path)
+        named = ", ".join(f"{source_of(settings, each)}={path}" for each, path in files.items() if path)
         raise ConfigurationError(f"{named}: cannot be used: {error.strerror or error}") from None
     return options
 
 
-def _check_credentials(options: NatsOptions) -> None:
+def _check_credentials(settings: Settings, options: NatsOptions) -> None:
     """Read the files of credentials once, so that a damaged one stops the start."""
     checks: tuple[tuple[str, str, Callable[[str], object]], ...] = (
         ("nats_creds_file", options.creds_file, lambda path: CredsFile(path).check()),
@@ -225,4 +273,4 @@ def _check_credentials(options: NatsOptions) -> None:
             if path:
                 check(path)
         except CredentialsError as error:
-            raise ConfigurationError(f"{variables_of(setting)[-1]}={error}") from None
+            raise ConfigurationError(f"{source_of(settings, setting)}={error}") from None

@@ -16,13 +16,15 @@ _UNITS = {
 MAX_LENGTH = 128
 MAX_NANOSECONDS = 2**63 - 1
 """The longest duration that Go has: 292 years."""
+MAX_MILLISECONDS = MAX_NANOSECONDS // 1_000_000
+"""One more, and NATS could not read it."""
 _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
 _LONG_UNIT = re.compile(r"(?<![\d.])[\d.]++ ?(?:d|w|y|mo)", re.ASCII | re.IGNORECASE)
 _PART = re.compile(rf"(?<![\d.])(\d++(?:\.\d*+)?|\.\d++)({_UNIT})", re.ASCII)
 
 
 def parse_duration(text: str) -> int:
-    """Milliseconds of a Go duration, rounded up.
+    """Milliseconds of a Go duration, rounded up where that is still one.
 
     Raises:
         ValueError: no duration; the text says what is wrong with it.
@@ -47,7 +49,7 @@ def parse_duration(text: str) -> int:
         raise ValueError("must not be negative")
     if total * 1_000_000 > MAX_NANOSECONDS:
         raise ValueError("is longer than 292 years, the longest duration there is")
-    return -int(-total // 1)
+    return min(-int(-total // 1), MAX_MILLISECONDS)
 
 
 def _hint(rest: str) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import ipaddress
 import socket
 
 BACKLOG = 4096
@@ -40,6 +41,8 @@ def split_address(address: str) -> tuple[str, int]:
         raise ValueError("is a URL; an address such as :9255 or 127.0.0.1:9255 is needed")
     host, colon, port = address.rpartition(":")
     if not colon:
+        if _is_port(address):
+            raise ValueError(f"is only a port; write :{address} to listen on all addresses")
         raise ValueError("has no port; an address such as :9255 or 127.0.0.1:9255 is needed")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -50,8 +53,12 @@ def split_address(address: str) -> tuple[str, int]:
     return host, _port(port)
 
 
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
+
 def _port(text: str) -> int:
-    if text.isascii() and text.isdecimal():
+    if _is_port(text):
         number = int(text.lstrip("0")[:6] or "0")
         if number > LAST_PORT:
             raise ValueError(f"has a port above {LAST_PORT}")
@@ -70,6 +77,7 @@ def listen(address: str) -> list[socket.socket]:
         OSError: nothing of it can be listened on.
     """
     host, port = split_address(address)
+    host = _without_prefix(host)
     if host in {"", "::"}:
         return [_listen_everywhere(port)]
     found: list[socket.socket] = []
@@ -90,6 +98,16 @@ def listen(address: str) -> list[socket.socket]:
     if not found:
         raise failed or OSError(errno.EADDRNOTAVAIL, f"{host} has no address")
     return found
+
+
+def _without_prefix(host: str) -> str:
+    """To Go, [::ffff:127.0.0.1] is 127.0.0.1; no kernel listens there for IPv6 only."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    plain = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(plain or host)
 
 
 def _listen_everywhere(port: int) -> socket.socket:

@@ -23,8 +23,8 @@ from uploadpp.process.configuration import (
     PEM_FILES,
     ConfigurationError,
     is_tls_off,
-    read_text_file,
-    variables_of,
+    read_named_file,
+    source_of,
 )
 from uploadpp.process.setting_types import Policies
 from uploadpp.process.settings import Settings
@@ -38,19 +38,21 @@ def notes(settings: Settings, environment: Mapping[str, str] = os.environ) -> li
     found = []
     if settings.delay and DELAY_STEP not in settings.steps:
         found.append(
-            "POSTPROCESSING_DELAY is set and delay is not among the steps: it is appended as the last one"
+            f"{source_of(settings, 'delay')} is set and delay is not among the steps: it is appended as the "
+            "last one"
         )
     if not settings.steps and not settings.delay:
         found.append("no steps are configured: every upload is released at once")
     found += [
-        f"POSTPROCESSING_STEPS: the step name {name!r} has characters other than letters, digits, '.', '_' "
-        "and '-'. The step works, but spec.steps is left out of resources and shells do not complete the name"
+        f"{source_of(settings, 'steps')}: the step name {name!r} has characters other than letters, digits, "
+        "'.', '_' and '-'. The step works, but spec.steps is left out of resources and shells do not "
+        "complete the name"
         for name in settings.steps
         if not is_step_name(name)
     ]
     found += [
-        f"UPLOADPP_STEP_SETTINGS: {name!r} is not among POSTPROCESSING_STEPS, so an upload runs it only if a "
-        "policy lists it"
+        f"{source_of(settings, 'step_settings')}: {name!r} is not among POSTPROCESSING_STEPS, so an "
+        "upload runs it only if a policy lists it"
         for name in settings.step_settings
         if name not in {*settings.steps, DELAY_STEP}
     ]
@@ -60,7 +62,8 @@ def notes(settings: Settings, environment: Mapping[str, str] = os.environ) -> li
         if name.startswith(STORE_VARIABLES)
     ]
     if settings.webhook_cert_file is not None and settings.policies is Policies.DISABLED:
-        found.append("UPLOADPP_WEBHOOK_CERT_FILE has no effect without UPLOADPP_POLICIES=enabled")
+        name = source_of(settings, "webhook_cert_file")
+        found.append(f"{name} has no effect without UPLOADPP_POLICIES=enabled")
     found += _notes_of_tls(settings)
     if any(value % 1000 for value in (settings.delay, settings.retry_backoff_duration, settings.stall_after)):
         found.append("durations are rounded up to whole seconds, the unit of the resource")
@@ -70,9 +73,9 @@ def notes(settings: Settings, environment: Mapping[str, str] = os.environ) -> li
 def _notes_of_tls(settings: Settings) -> list[str]:
     if not is_tls_off(settings):
         return []
+    switch = source_of(settings, "events_enable_tls")
     return [
-        f"{variables_of(name)[-1]} has no effect: TLS to NATS is disabled by "
-        "POSTPROCESSING_EVENTS_ENABLE_TLS or one of its other names"
+        f"{source_of(settings, name)} has no effect: TLS to NATS is disabled by {switch}"
         for name in PEM_FILES
         if getattr(settings, name)
     ]
@@ -85,7 +88,7 @@ def namespace_of(settings: Settings) -> str:
         ConfigurationError: none is configured and we are not in a Pod, or what is cannot be one.
     """
     if settings.namespace:
-        return _checked(settings.namespace, "UPLOADPP_NAMESPACE")
+        return _checked(settings.namespace, source_of(settings, "namespace"))
     try:
         named = load_kubeconfig(os.environ).namespace if os.environ.get("KUBECONFIG") else ""
     except ConfigError as error:
@@ -118,12 +121,14 @@ def sealing_keys(settings: Settings) -> list[str]:
         raise ConfigurationError(
             "UPLOADPP_SEALING_KEY_FILE is required: a file with a key from `uploadpp generate-key`",
         )
-    text = read_text_file("UPLOADPP_SEALING_KEY_FILE", path)
+    source = source_of(settings, "sealing_key_file")
+    try:
+        text = read_named_file(source, path).decode()
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{source}={path}: is not a text file") from None
     keys = [line.strip() for line in text.splitlines() if line.strip()]
     if not keys:
-        raise ConfigurationError(
-            f"UPLOADPP_SEALING_KEY_FILE={path}: contains no key; see `uploadpp generate-key`"
-        )
+        raise ConfigurationError(f"{source}={path}: contains no key; see `uploadpp generate-key`")
     return keys
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -31,6 +32,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.re import parse_env_headers
 from requests.adapters import HTTPAdapter
+from requests.utils import requote_uri
 from urllib3.connectionpool import HTTPConnectionPool
 
 from uploadpp import __version__
@@ -38,22 +40,31 @@ from uploadpp.core import tracing as core
 from uploadpp.core.text import clean
 from uploadpp.core.tracing import Span, Trace
 from uploadpp.http.heads import BoundedResponse
+from uploadpp.process.setting_types import OTLP_PATH
 from uploadpp.wire.envelope import TOPIC
+
+log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 5.0
 MAX_ANSWER_BYTES = 64 * 1024
 ANSWER_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
+MOST_DIGITS = 9
+"""Of a timeout; a longer one is eleven days."""
 WRONG_HEADER = (
     "OTEL_EXPORTER_OTLP_HEADERS: an entry is not sent, because it is not name=value, such as "
     "authorization=Bearer%20TOKEN; commas separate several of them"
 )
 SCOPE = InstrumentationScope("uploadpp", __version__)
+_LOGGERS = [logging.getLogger(each.__module__) for each in (OTLPSpanExporter, HTTPConnectionPool)]
+"""What they log quotes the path; the second one does where debug is logged."""
 _KINDS = {
     core.SpanKind.RUN: SpanKind.CONSUMER,
     core.SpanKind.REQUEST: SpanKind.PRODUCER,
     core.SpanKind.WAIT: SpanKind.INTERNAL,
 }
 _NANOS = 1_000_000
+_WHICH_VARIES = re.compile(r", retrying in [\d.]++s| with url: \S++")
 
 _EVENTS = {"messaging.system": "nats", "messaging.destination.name": TOPIC}
 PROCESSED = {**_EVENTS, "messaging.operation.name": "process", "messaging.operation.type": "process"}
@@ -66,10 +77,25 @@ _MESSAGING: dict[core.SpanKind, dict[str, str]] = {
 }
 
 
-def _say_it_alike(record: logging.LogRecord) -> bool:
-    """Leave out when it is tried again, so that an unavailable collector is not in the log every second."""
-    record.msg, record.args = re.sub(r", retrying in [\d.]+s", "", record.getMessage()), None
-    return True
+class CollectorFilter(logging.Filter):
+    """Says of a collector its host and port only, and each time the same.
+
+    The path may hold a key. When it is tried again is left out, so that an unavailable collector is not in
+    the log every second.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__()
+        path = urlsplit(endpoint).path
+        self._paths = {path, requote_uri(path)} if path.strip("/") and path != OTLP_PATH else set[str]()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always lets the record pass."""
+        text = _WHICH_VARIES.sub("", record.getMessage())
+        for each in self._paths:
+            text = text.replace(each, "/<path>")
+        record.msg, record.args = text, None
+        return True
 
 
 @cache
@@ -134,20 +160,37 @@ def _error_type(error: str) -> dict[str, str]:
     return {"error.type": clean(error)} if error else {}
 
 
+def timeout_seconds(environment: Mapping[str, str]) -> float:
+    """The timeout of one request. OpenTelemetry defines it in milliseconds; its library reads seconds."""
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"):
+        value = environment.get(name, "").strip()
+        if value.isascii() and value.isdecimal() and value.strip("0"):
+            return int(value[:MOST_DIGITS]) / 1000
+        if value:
+            log.warning("%s: must be a number of milliseconds, such as 10000; 10 s are used", name)
+            break
+    return TIMEOUT_SECONDS
+
+
 class Otlp:
     """A pipeline to a collector: what is sampled, a queue, and a thread that sends it in batches."""
 
-    def __init__(self, endpoint: str | None, service: str, attributes: Mapping[str, str]) -> None:
-        """`endpoint` is the URL of the traces; None leaves it to the standard variables."""
+    def __init__(self, endpoint: str, service: str, attributes: Mapping[str, str]) -> None:
+        """`endpoint` is the URL of the traces."""
         named = os.environ.get("OTEL_SERVICE_NAME") or "service.name=" in os.environ.get(
             "OTEL_RESOURCE_ATTRIBUTES", ""
         )
         name = {} if named else {"service.name": service}
         self._resource = Resource.create({**attributes, **name, "service.version": __version__})
         self.provider = TracerProvider(resource=self._resource, shutdown_on_exit=False)
-        logging.getLogger(OTLPSpanExporter.__module__).addFilter(_say_it_alike)
+        self._filter = CollectorFilter(endpoint)
+        for logger in _LOGGERS:
+            logger.addFilter(self._filter)
         logging.getLogger(parse_env_headers.__module__).addFilter(_without_the_value)
-        self._processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, session=BoundedSession()))
+        exporter = OTLPSpanExporter(
+            endpoint=endpoint, session=BoundedSession(), timeout=timeout_seconds(os.environ)
+        )
+        self._processor = BatchSpanProcessor(exporter)
         self.provider.add_span_processor(self._processor)
 
     def sampled(self, trace: Trace) -> bool:
@@ -186,3 +229,6 @@ class Otlp:
         closing = threading.Thread(target=self.provider.shutdown, daemon=True)
         closing.start()
         closing.join(FLUSH_SECONDS)
+        if not closing.is_alive():
+            for logger in _LOGGERS:
+                logger.removeFilter(self._filter)

@@ -1,8 +1,27 @@
 """A setting: the field of a model with the variables that may hold it."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+
+class Sourced(BaseModel):
+    """Settings that know what has set them, for errors that are found after they were read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """The variable or the flag of each setting that was set."""
+        return MappingProxyType(self._sources)
+
+    def note_sources(self, sources: Mapping[str, str]) -> None:
+        """Remember them; only the reader of settings does this, once."""
+        self._sources.update(sources)
 
 
 def is_repeatable(name: str, model: type[BaseModel]) -> bool:

@@ -8,13 +8,17 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from uploadpp.http.hosts import is_encodable
 from uploadpp.process.durations import parse_duration
 from uploadpp.process.listening import split_address
 from uploadpp.storage.sources import Source, read_sources
 
 MAX_WEIGHT, MAX_WEIGHTS = 100, 1000
 MAX_PATH = 1024
+SHORTEST_AGE = 100
 OTLP_PORT, OTLP_GRPC_PORT = 4318, 4317
+OTLP_PATH = "/v1/traces"
+_NAME = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _HOST = re.compile(r"[\w.:%-]+", re.ASCII)
 _GO_INTEGER = re.compile(r"[+-]?[0-9A-Fa-f_xXoObB]{1,40}")
 
@@ -32,6 +36,13 @@ def read_duration(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else value
 
 
+def check_max_age(value: int) -> int:
+    """A time after which NATS removes messages, in milliseconds; 0 is never."""
+    if 0 < value < SHORTEST_AGE:
+        raise ValueError(f"is too short: for NATS it is at least {SHORTEST_AGE}ms, or 0 for no limit")
+    return value
+
+
 def read_list(value: object) -> object:
     """Words between commas; empty ones are skipped."""
     if not isinstance(value, str):
@@ -43,8 +54,9 @@ def read_steps(value: object) -> object:
     """Words between commas; a comma at the end is harmless.
 
     An empty word before another one is an error: what stands there may be a variable that is not set, and
-    without its step files would be released unscanned. Another separator is an error, too: as in the legacy
-    service, it would be a single step, which nobody serves and for which each upload would wait.
+    without its step files would be released unscanned. So are commas alone. Another separator is an error,
+    too: as in the legacy service, it would be a single step, which nobody serves and for which each upload
+    would wait.
 
     Raises:
         ValueError: such a word.
@@ -54,6 +66,8 @@ def read_steps(value: object) -> object:
     words = [word.strip() for word in value.split(",")]
     while words and not words[-1]:
         words.pop()
+    if not words and value.strip():  # everything would be released without a check
+        raise ValueError("has commas and names no step; name one, or leave it empty to have no steps")
     if "" in words:
         raise ValueError("has an empty name between its commas; remove the comma, or name the step")
     names = "".join(words)
@@ -80,10 +94,15 @@ def read_collector(value: str) -> str:
     if not value:
         return value
     parts = urlsplit(value if "://" in value else f"http://{value}")
-    if not parts.hostname or not _HOST.fullmatch(parts.hostname) or parts.scheme not in {"http", "https"}:
+    name = parts.hostname or ""
+    if not _HOST.fullmatch(name) or parts.scheme not in {"http", "https"} or not is_encodable(name):
         raise ValueError("is neither a URL nor host:port")
+    if "@" in parts.netloc:
+        raise ValueError("has a user or a password; they belong into OTEL_EXPORTER_OTLP_HEADERS")
+    if parts.query or parts.fragment:
+        raise ValueError("has text behind its path")
     port = parts.port or (None if "://" in value else OTLP_PORT)
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host = f"[{name}]" if ":" in name else name
     host += f":{OTLP_PORT if port == OTLP_GRPC_PORT else port}" if port else ""
     return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
 
@@ -111,6 +130,20 @@ def read_integer(value: object) -> object:
         return int(value, 8 if octal else 0)
     except ValueError:
         raise ValueError("is not a whole number (a leading 0 means octal, 0x hexadecimal)") from None
+
+
+def check_inbox_prefix(value: str) -> str:
+    """The beginning of subjects; without wildcards, because a step subscribes to what begins like this."""
+    if not all(part and _NAME.fullmatch(part) for part in value.split(".")):
+        raise ValueError("must be words of letters, digits, _ and - with dots between them, such as _INBOX")
+    return value
+
+
+def check_pod_uid(value: str) -> str:
+    """The name of this Pod in its Lease."""
+    if value and (_NAME.fullmatch(value) is None or "_" in value):
+        raise ValueError("must be the metadata.uid of the Pod: letters, digits and dashes")
+    return value
 
 
 def read_file(value: object) -> object:
@@ -173,6 +206,7 @@ def capitalised(value: object) -> object:
 
 Duration = Annotated[int, BeforeValidator(read_duration), Field(ge=0)]
 """Milliseconds; written as a Go duration."""
+MaxAge = Annotated[Duration, AfterValidator(check_max_age)]
 File = Annotated[Path | None, BeforeValidator(read_file)]
 Address = Annotated[str, AfterValidator(read_address)]
 Token = Annotated[str, AfterValidator(read_token)]

@@ -6,18 +6,19 @@ several are set the last one counts, as there. What cannot be parsed stops the s
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, model_validator
 
 from uploadpp.api.codec import ShownField
 from uploadpp.core.model import DELAY_STEP, FINISHED_STEP
 from uploadpp.core.shares import CLASSES, FairShare
 from uploadpp.core.states import OnExhausted
 from uploadpp.process.logs import LogFormat, LogLevel
-from uploadpp.process.setting_fields import env, ocis
+from uploadpp.process.setting_fields import Sourced, env, ocis
 from uploadpp.process.setting_types import (
     Address,
     Duration,
     File,
+    MaxAge,
     Number,
     Policies,
     Sources,
@@ -29,6 +30,8 @@ from uploadpp.process.setting_types import (
     Weights,
     Words,
     capitalised,
+    check_inbox_prefix,
+    check_pod_uid,
     lower,
     read_collector,
     read_collector_if_possible,
@@ -50,10 +53,8 @@ def is_duration(name: str, model: type[BaseModel] | None = None) -> bool:
     return any(getattr(each, "func", None) is read_duration for each in fields[name].metadata)
 
 
-class Settings(BaseModel):
+class Settings(Sourced):
     """All settings. Flags are the field's name with dashes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     # What to do with an upload
     steps: Steps = env(
@@ -237,10 +238,9 @@ class Settings(BaseModel):
         default=False,
         description="Start TLS before the server sends its INFO; the server needs handshake_first.",
     )
-    nats_inbox_prefix: str = env(
+    nats_inbox_prefix: Annotated[str, AfterValidator(check_inbox_prefix)] = env(
         "UPLOADPP_NATS_INBOX_PREFIX",
         default="_INBOX",
-        pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
         description="Prefix of the reply subjects (docs/nats.md).",
     )
     nats_creds_file: File = env(
@@ -265,7 +265,7 @@ class Settings(BaseModel):
         description="What happens to the legacy service's consumer while nobody reads from it: advance (to "
         "the end of the stream, so that the service would begin with new events), remove, keep.",
     )
-    stream_max_age: Duration = env(
+    stream_max_age: MaxAge = env(
         "UPLOADPP_STREAM_MAX_AGE",
         default=0,
         description="Maximum age of messages, if the stream has to be created; 0 means no limit.",
@@ -277,10 +277,9 @@ class Settings(BaseModel):
         default="",
         description="Namespace of the resources. Default: the Pod's own.",
     )
-    pod_uid: str = env(
+    pod_uid: Annotated[str, AfterValidator(check_pod_uid)] = env(
         "UPLOADPP_POD_UID",
         default="",
-        pattern="^[0-9A-Za-z-]*$",
         description="UID of this Pod. A restarted container takes its predecessor's Lease without waiting.",
     )
     lease_duration: Duration = env(

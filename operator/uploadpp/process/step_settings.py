@@ -1,13 +1,15 @@
 """The settings of one step."""
 
 from collections.abc import Mapping
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from uploadpp.core.model import DELAY_STEP
 from uploadpp.core.shares import NORMAL
 from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
 
+WORDS = ("onExhausted", "onTooLarge", "requireResult")
 MAX_INT32, MAX_INT64 = 2**31 - 1, 2**63 - 1
 
 
@@ -28,6 +30,16 @@ class StepSettings(BaseModel):
     onTooLarge: OnTooLarge | None = None  # noqa: N815
     requireResult: RequiredResult | None = None  # noqa: N815
     breakerAfter: int | None = Field(None, ge=1, le=MAX_INT32)  # noqa: N815
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _read(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401 -- what JSON can hold
+        """A word in any case, and a number that is one: in Python, true is a number as well."""
+        if info.field_name in WORDS:
+            return value.strip().capitalize() if isinstance(value, str) else value
+        if isinstance(value, bool) or (isinstance(value, str) and not value.strip().lstrip("+-").isdecimal()):
+            raise ValueError("must be a whole number, without a unit")
+        return value
 
 
 def check_queues(steps: Mapping[str, StepSettings], shards: int) -> None:

@@ -1,7 +1,9 @@
 """The admission webhook: the API server asks it, by HTTPS, before it stores a policy.
 
 Whoever reaches the port may send what they like. So there is a limit to the connections, to what each of them
-may send, and to how long it may take; more connections wait in the kernel.
+may send, to how long it may take, and to the time that reviews take from everything else. A connection above
+the limit takes the place of the oldest one that has sent no review yet. So strangers do not keep the API
+server out, and what was asked is answered.
 """
 
 import asyncio
@@ -12,10 +14,12 @@ from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from socket import socket
+from time import monotonic
 from typing import Any
 
 import orjson
 
+from uploadpp.http.files import read_regular
 from uploadpp.process.listening import listen
 
 log = logging.getLogger(__name__)
@@ -28,6 +32,12 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 CONNECTION_SECONDS = 10.0
 HANDSHAKE_SECONDS = 5.0
 PAUSE_SECONDS = 0.5
+ACCEPT_SECONDS = 0.005
+"""Between two connections: a handshake takes a millisecond or two of the loop."""
+ARRIVAL_SECONDS = 0.1
+"""How long a connection has to send its review before another one may take its place."""
+REVIEWS_SHARE = 0.2
+"""Share of the loop's time that reviews may take. Others wait for their turn."""
 REREAD_SECONDS = 10.0
 """How soon a certificate that was replaced is used."""
 
@@ -73,7 +83,7 @@ class Certificate:
         return True
 
     def _read(self) -> tuple[bytes, ...]:
-        return tuple(each.read_bytes() for each in self._files)
+        return tuple(read_regular(each) for each in self._files)
 
     def _load(self, context: ssl.SSLContext) -> None:
         certificate, key = self._files
@@ -94,6 +104,11 @@ def _server_context() -> ssl.SSLContext:
     return context
 
 
+async def pause(seconds: float) -> None:
+    """Let everything else run."""
+    await asyncio.sleep(seconds)
+
+
 class WebhookServer:
     """Answers AdmissionReviews."""
 
@@ -101,10 +116,14 @@ class WebhookServer:
         self._address = address
         self._certificate = certificate
         self._review = review
-        self._free = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._turn = asyncio.Lock()
+        self._not_before = 0.0
         self._listeners: list[socket] = []
         self._accepting: list[asyncio.Task[None]] = []
         self._serving: set[asyncio.Task[None]] = set()
+        self._arriving: dict[asyncio.Task[None], float] = {}
+        """The connections that have sent no review yet, the oldest first, and since when they are open."""
+        self._freed = asyncio.Event()
         self.problem = ""
         """Why a replaced certificate cannot be used; empty when nothing is wrong."""
 
@@ -154,24 +173,38 @@ class WebhookServer:
     async def _accept(self, listener: socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._free.acquire()
+            await self._make_room()
             try:
                 sock, _ = await loop.sock_accept(listener)
             except OSError as error:
-                self._free.release()
                 log.warning("the webhook cannot accept a connection: %s", error)
-                await asyncio.sleep(PAUSE_SECONDS)
+                await pause(PAUSE_SECONDS)
                 continue
-            except asyncio.CancelledError:
-                self._free.release()
-                raise
             task = asyncio.create_task(self._serve(sock))
             self._serving.add(task)
+            self._arriving[task] = loop.time()
             task.add_done_callback(self._served)
+            await pause(ACCEPT_SECONDS)
+
+    async def _make_room(self) -> None:
+        """Wait until another connection may come, and close one that is in its way."""
+        loop = asyncio.get_running_loop()
+        while len(self._serving) >= MAX_CONNECTIONS:
+            self._freed.clear()
+            late, wait = next(iter(self._arriving), None), None
+            if late is not None:
+                wait = self._arriving[late] + ARRIVAL_SECONDS - loop.time()
+                if wait <= 0:
+                    late.cancel()
+                    self._served(late)
+                    continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._freed.wait(), wait)
 
     def _served(self, task: asyncio.Task[None]) -> None:
         self._serving.discard(task)
-        self._free.release()
+        self._arriving.pop(task, None)
+        self._freed.set()
 
     async def _serve(self, sock: socket) -> None:
         """One connection, with one request."""
@@ -204,7 +237,9 @@ class WebhookServer:
         status, body, kind = HTTPStatus.OK, b"", "application/json"
         try:
             review = await _read_review(reader)
-            body = orjson.dumps(self._review(review))
+            if (task := asyncio.current_task()) is not None:
+                self._arriving.pop(task, None)
+            body = orjson.dumps(await self._reviewed(review))
         except _RefusedError as error:
             status, body, kind = error.status, f"{error}\n".encode(), "text/plain; charset=utf-8"
         except (OSError, EOFError):
@@ -219,6 +254,19 @@ class WebhookServer:
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         return head.encode() + body
+
+    async def _reviewed(self, review: Json) -> Json:
+        """The answer. One that took long has the next one wait."""
+        async with self._turn:
+            began = monotonic()
+            if began < self._not_before:
+                await pause(self._not_before - began)
+                began = monotonic()
+            try:
+                return self._review(review)
+            finally:
+                ended = monotonic()
+                self._not_before = ended + (ended - began) * (1 / REVIEWS_SHARE - 1)
 
 
 async def _read_review(reader: asyncio.StreamReader) -> Json:

@@ -2,8 +2,10 @@
 
 A URL is a bearer credential, and anybody who may publish on the stream can name any: it gets into no log
 and no error, and leads only to where it may. What a server says to one request is not for the next.
+HTTPS_PROXY, HTTP_PROXY and NO_PROXY count as for a service written in Go.
 """
 
+import os
 import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import aiohttp
 
 from uploadpp.http.certificates import ClientContext, read_bundle
+from uploadpp.http.proxy import proxy_to
 from uploadpp.http.responses import Connector
 from uploadpp.storage.sources import Source, SourceError, check_source, read_url, redirected
 
@@ -49,12 +52,20 @@ class Gateway:
 
         Raises:
             SourceError: the URL, or what it is redirected to, is not used.
+            ProxyError: the proxy for it cannot be used.
             aiohttp.ClientError, TimeoutError, OSError, ValueError: there is no response.
         """
         url = read_url(text)
         for _ in range(MAX_REDIRECTS):
             check_source(url, self._sources)
-            response = await self._client().get(url, headers=headers, allow_redirects=False)
+            proxy = proxy_to(str(url), "", os.environ)
+            response = await self._client().get(
+                url,
+                headers={**headers, **proxy.request_headers} if proxy else headers,
+                allow_redirects=False,
+                proxy=proxy.url if proxy else None,
+                proxy_headers=proxy.connect_headers if proxy else None,
+            )
             if response.status not in REDIRECTS or not self._sources:
                 return response
             response.close()

@@ -46,6 +46,8 @@ class Source:
             raise ValueError(f"{text!r} is not a prefix of URLs {example}: {error}") from None
         if url.raw_query_string or url.raw_fragment:
             raise ValueError(f"{text!r} is not a prefix of URLs {example}: it has a query or a fragment")
+        if "*" in (url.host or ""):
+            raise ValueError(f"{text!r} is not a prefix of URLs {example}: a star is not the name of a host")
         return cls.of(url)
 
     @classmethod
@@ -121,11 +123,14 @@ def read_sources(value: object) -> object:
     if not isinstance(value, list | tuple):
         return value
     words = [word for item in value for word in (item.split(",") if isinstance(item, str) else [item])]
-    return tuple(
+    found = tuple(
         Source.parse(word) if isinstance(word, str) else word
         for word in words
         if not isinstance(word, str) or word.strip()
     )
+    if not found and any(value):  # everywhere would be allowed
+        raise ValueError("has commas and no prefix; name one, or leave it empty to allow every address")
+    return found
 
 
 def _host(url: URL) -> str:

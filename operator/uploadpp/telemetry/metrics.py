@@ -38,6 +38,8 @@ UNEXPECTED = "Unexpected"
 MAX_STEP_NAMES, MAX_STEP_NAME = 100, 63
 OTHER = "other"
 """The label for all steps beyond the maximum."""
+NO_ANSWER = "timeout"
+"""The outcome of attempts that nothing answered in time. In the state of the upload it is `retry` as well."""
 WRITES = ("create", "status", "patch")
 FAILED_WRITES = ("conflict", "refused", "unavailable")
 
@@ -127,7 +129,10 @@ class Metrics:
         self.uploads = gauge("uploads", "Uploads with a resource, by stage and step.", "stage", "step")
         self.finished = counter("uploads_ended", "Uploads that ended, by stage.", "stage")
         self.duration = seconds(
-            "step_duration_seconds", "Time from the start of an attempt to its answer.", "step", "outcome"
+            "step_duration_seconds",
+            "Time from the start of an attempt to its answer, or to its time-out (outcome timeout).",
+            "step",
+            "outcome",
         )
         self.slots = gauge(
             "step_slots",
@@ -252,19 +257,21 @@ class Metrics:
         """Export the counters of a step before its first answer, for the same reason."""
         if step not in self._begun:
             self._begun.add(step)
-            self.duration.labels(step, Outcome.CONTINUE)
+            for outcome in (Outcome.CONTINUE, NO_ANSWER):
+                self.duration.labels(step, outcome)
             self.retries.labels(step)
 
     def moved(self, before: Upload | None, after: Upload | None) -> None:
-        """Account for an upload that came, moved or went."""
+        """Count an upload that came, moved or went where it is now."""
         if before is None or after is None or _has_moved(before, after):
             self._counted(before, after)
         was_stalled = before is not None and before.stalled_at is not None
         is_stalled = after is not None and after.stalled_at is not None
         if was_stalled is not is_stalled:
             self.stalled.inc(1 if is_stalled else -1)
-        if before is None or after is None:
-            return
+
+    def happened(self, before: Upload, after: Upload) -> None:
+        """Count what has happened to an upload between two states, once that is certain."""
         if after.stage.ended and not before.stage.ended:
             self.finished.labels(after.stage).inc()
         if after.steps is not before.steps:
@@ -292,10 +299,13 @@ class Metrics:
         if new.retries > old.retries:
             self.retries.labels(self.steps.label(before.current_step)).inc()
         if old.finished_at is None and new.finished_at is not None and new.started_at is not None:
+            outcome = NO_ANSWER if new.reason is StepReason.TIMED_OUT else new.outcome
+            if not outcome:  # cut short by a person or the storage: neither an answer nor a time to measure
+                return
             step, seconds = before.current_step, (new.finished_at - new.started_at) / 1000
-            if step in self.answered_at and new.reason is not StepReason.TIMED_OUT:
+            if step in self.answered_at and outcome != NO_ANSWER:
                 self.answered_at[step] = time.monotonic()
-            self.duration.labels(self.steps.label(step), new.outcome).observe(max(seconds, 0.0))
+            self.duration.labels(self.steps.label(step), outcome).observe(max(seconds, 0.0))
 
     def text(self) -> bytes:
         """The exposition format of Prometheus."""

@@ -131,6 +131,18 @@ def test_a_server_that_go_trusts_is_trusted(tmp_path: Path, whom: str, name: str
     shake_hands(CONTEXTS[whom](tmp_path / "ca.crt"), server, shown, tmp_path)
 
 
+@pytest.mark.parametrize("variable", ["OC_EVENTS_TLS_ROOT_CA_CERTIFICATE", "UPLOADPP_NATS_TLS_CERT_FILE"])
+def test_comments_of_a_bundle_are_in_any_encoding(tmp_path: Path, variable: str) -> None:
+    """Settings took only UTF-8, while programs in Go take any."""
+    bundle, key = tmp_path / "ca.crt", tmp_path / "key"
+    bundle.write_bytes("# Z\u00fcrich\n".encode("latin-1") + ALONE.pem)
+    key.write_bytes("# Z\u00fcrich\n".encode("latin-1") + ALONE.key_pem())
+    settings = {variable: str(bundle)}
+    if "CERT_FILE" in variable:
+        settings["UPLOADPP_NATS_TLS_KEY_FILE"] = str(key)
+    assert nats_options(read_settings({}, settings), "test").wants_tls
+
+
 @pytest.mark.parametrize("whom", CONTEXTS)
 def test_a_server_that_go_does_not_trust_is_not(tmp_path: Path, whom: str) -> None:
     (tmp_path / "ca.crt").write_bytes(STRANGER.pem + EXPIRED.pem)

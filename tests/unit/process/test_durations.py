@@ -90,7 +90,7 @@ def test_sum_of_parts_rounded_up(parts: list[tuple[int, str, bool, str]]) -> Non
         text += number + unit
         total += Fraction(number.rstrip(".")) * NANOSECONDS[unit]
     if total < 2**63:
-        assert parse_duration(text) == -(-total // 10**6)
+        assert parse_duration(text) == min(-(-total // 10**6), (2**63 - 1) // 10**6)
     else:
         with pytest.raises(ValueError, match="292 years"):
             parse_duration(text)
@@ -115,7 +115,10 @@ def test_any_text(text: str) -> None:
         ("-0s", 0),
         ("-0.0h", 0),
         ("-0ns", 0),
-        ("9223372036854775807ns", 9_223_372_036_855),
+        ("9223372036854775807ns", 9_223_372_036_854),
+        ("2562047h47m16.854775807s", 9_223_372_036_854),
+        ("2562047h47m16.854s", 9_223_372_036_854),
+        ("2562047h47m16.853001s", 9_223_372_036_854),
         ("2562047h47m16.8s", 9_223_372_036_800),
     ],
 )

@@ -29,7 +29,7 @@ def test_an_address_is_host_and_port(address: str, parts: tuple[str, int]) -> No
 @pytest.mark.parametrize(
     ("address", "why"),
     [
-        ("9255", "has no port"),
+        ("9255", "is only a port; write :9255"),
         ("", "has no port"),
         ("localhost", "has no port"),
         ("tcp://0.0.0.0:9255", "is a URL"),
@@ -121,3 +121,10 @@ def test_an_address_that_cannot_be_used_is_said_with_the_remedy(address: str, wh
     assert why in explain(error.value)
     assert remedy in explain(error.value)
     assert "attempting" not in explain(error.value)
+
+
+def test_an_ipv4_address_in_the_form_of_ipv6_is_served() -> None:
+    """As in Go; the kernel refuses it on a socket for IPv6 only."""
+    (found,) = listen("[::ffff:127.0.0.1]:0")
+    with closing(found):
+        assert found.getsockname()[0] == "127.0.0.1"

@@ -1,11 +1,16 @@
 """What a collector answers is read up to a limit."""
 
+import logging
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
 
 from uploadpp.core.model import Millis
@@ -13,6 +18,7 @@ from uploadpp.core.tracing import Span, SpanKind, Trace
 from uploadpp.process import otlp
 from uploadpp.process.otlp import MAX_ANSWER_BYTES, BoundedSession
 
+LOGGER = logging.getLogger(OTLPSpanExporter.__module__)
 HEADS = {
     "chunked": b"Transfer-Encoding: chunked\r\n",
     "until it closes": b"",
@@ -138,3 +144,85 @@ def test_a_header_that_cannot_be_sent_is_not_in_the_log(
     otlp.Otlp("http://127.0.0.1:1/v1/traces", "test", {}).close()
     assert "s3cret" not in caplog.text
     assert "OTEL_EXPORTER_OTLP_HEADERS: an entry is not sent" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/receiver/s3cret/v1/traces", "/s3cret key/v1/traces", "/\u00fc/s3cret"])
+def test_a_key_in_the_path_is_not_in_the_log(caplog: pytest.LogCaptureFixture, path: str) -> None:
+    """Errors of the client and its messages for debugging quote the path with each batch."""
+    with socket.create_server(("127.0.0.1", 0)) as server, caplog.at_level(logging.DEBUG):
+        port = server.getsockname()[1]
+        made = otlp.Otlp(f"http://127.0.0.1:{port}{path}", "test", {})
+        answering = threading.Thread(target=refuse, args=(server, path))
+        answering.start()
+        assert not made._processor._batch_processor._exporter._client.export(b"spans").success  # type: ignore[attr-defined]
+        answering.join()
+        LOGGER.warning(
+            "HTTPConnectionPool(host='h', port=1): Max retries exceeded with url: %s (by x), retrying in 1s",
+            path.replace(" ", "%20"),
+        )
+        made.close()
+    assert "s3cret" not in caplog.text
+    assert f"127.0.0.1:{port}" in caplog.text
+    assert "port=1): Max retries exceeded (by x)" in caplog.text
+
+
+def refuse(server: socket.socket, path: str) -> None:
+    """A collector that says in its answer what it was asked for."""
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(f"HTTP/1.1 404 no {path}\r\nContent-Length: 0\r\n\r\n".encode("latin-1"))
+
+
+def test_the_usual_path_is_shown(caplog: pytest.LogCaptureFixture) -> None:
+    made = otlp.Otlp("http://127.0.0.1:9/v1/traces", "test", {})
+    LOGGER.warning("no service at %s", "/v1/traces")
+    made.close()
+    assert "no service at /v1/traces" in caplog.text
+    assert not LOGGER.filters
+
+
+@pytest.mark.parametrize(
+    ("environment", "seconds"),
+    [
+        ({}, 10.0),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "10000"}, 10.0),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": " 500 "}, 0.5),
+        ({"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "2000", "OTEL_EXPORTER_OTLP_TIMEOUT": "10000"}, 2.0),
+        ({"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "", "OTEL_EXPORTER_OTLP_TIMEOUT": "3000"}, 3.0),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "9" * 5000}, 999_999.999),
+    ],
+)
+def test_the_timeout_is_in_milliseconds_as_for_services_in_go(
+    environment: dict[str, str], seconds: float
+) -> None:
+    """The library took 10000 for seconds: a collector that hangs kept the traces for hours."""
+    assert otlp.timeout_seconds(environment) == seconds
+
+
+@pytest.mark.parametrize("value", ["10s", "0", "-1", "1.5", "\u0663"])
+def test_a_timeout_that_is_none_is_said(caplog: pytest.LogCaptureFixture, value: str) -> None:
+    assert otlp.timeout_seconds({"OTEL_EXPORTER_OTLP_TIMEOUT": value}) == 10.0
+    assert "OTEL_EXPORTER_OTLP_TIMEOUT: must be a number of milliseconds" in caplog.text
+
+
+def test_a_variable_that_is_read_while_the_library_loads_stops_traces_only() -> None:
+    code = (
+        "import logging; logging.basicConfig()\n"
+        "from uploadpp.process.configuration import read_settings\n"
+        "from uploadpp.process.tracing_config import open_otlp\n"
+        "assert open_otlp(read_settings({}), 'me', {}) is None"
+    )
+    set_to = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
+        "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **set_to},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "traces are not sent: OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT must be" in done.stderr

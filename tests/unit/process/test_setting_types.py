@@ -8,12 +8,14 @@ from uploadpp.process.configuration import (
     ConfigurationError,
     is_tls_off,
     nats_options,
+    read_model,
     read_settings,
     variables_of,
 )
 from uploadpp.process.operator_config import core_config, notes
 from uploadpp.process.settings import Settings
 from uploadpp.process.tracing_config import open_otlp
+from uploadpp.steps.options import ServiceOptions
 
 NAMES = list(Settings.model_fields)
 SECRETS = {"events_auth_password", "debug_token"}
@@ -76,7 +78,7 @@ def test_booleans_are_those_of_go(text: str) -> None:
         read({"OC_EVENTS_ENABLE_TLS": f"{text} x"})
 
 
-@pytest.mark.parametrize("text", ["ftp://a", "://", "a:b", "http://[::1"])
+@pytest.mark.parametrize("text", ["ftp://a", "://", "a:b", "http://[::1", "http://a..b:4318"])
 def test_settings_of_traces_stop_nothing_while_none_are_sent(text: str) -> None:
     broken = {"OCIS_TRACING_ENDPOINT": text, "OC_TRACING_TYPE": "agent"}
     assert not read(broken).tracing_enabled
@@ -147,6 +149,25 @@ def test_a_lease_ends_within_an_hour() -> None:
         ConfigurationError, match="UPLOADPP_LEASE_DURATION='2h': is too long; the maximum is 1h"
     ):
         read({"UPLOADPP_LEASE_DURATION": "2h"})
+
+
+@pytest.mark.parametrize("text", ["1ms", "99ms", "98001us", "1ns"])
+def test_an_age_that_no_stream_of_nats_can_have_is_refused(text: str) -> None:
+    """Nobody noticed before the stream had to be created, which then failed forever."""
+    with pytest.raises(ConfigurationError, match=r"^UPLOADPP_STREAM_MAX_AGE=.*at least 100ms, or 0"):
+        read({"UPLOADPP_STREAM_MAX_AGE": text})
+    assert read({"UPLOADPP_STREAM_MAX_AGE": "100ms"}).stream_max_age == 100
+    assert read({"UPLOADPP_STREAM_MAX_AGE": "0"}).stream_max_age == 0
+
+
+@pytest.mark.parametrize("variable", ["UPLOADPP_STREAM_MAX_AGE", "UPLOADPP_STEP_ACK_WAIT"])
+def test_the_longest_duration_is_one_for_nats(variable: str) -> None:
+    """Rounded up, it was more nanoseconds than NATS can read."""
+    longest = "2562047h47m16.854775807s"
+    model = Settings if "STREAM" in variable else ServiceOptions
+    found = read_model(model, {}, {variable: longest})
+    milliseconds = getattr(found, variable.lower().removeprefix("uploadpp_").removeprefix("step_"))
+    assert int(milliseconds / 1000 * 1_000_000_000) < 2**63
 
 
 TLS_FILES = (

@@ -30,6 +30,7 @@ SAME = object()
 """We make of it what Go makes of it."""
 COMMAS = Refused("separate steps with commas, as in virusscan,policies")
 NAMES = Refused("contains quotation marks or brackets; write only names")
+NONE = Refused("has commas and names no step; name one, or leave it empty to have no steps")
 EMPTY = Refused("has an empty name between its commas; remove the comma, or name the step")
 UNIT = Refused("is not a duration such as 5s or 1h30m")
 SWITCH = Refused("is not a boolean; use true or false")
@@ -56,6 +57,9 @@ TABLE: list[tuple[str, str, Any, Any]] = [
     ("POSTPROCESSING_STEPS", "virusscan,,policies", ["virusscan", "policies"], EMPTY),
     ("POSTPROCESSING_STEPS", "virusscan, ,policies", ["virusscan", "", "policies"], EMPTY),
     ("POSTPROCESSING_STEPS", ",virusscan", ["virusscan"], EMPTY),
+    ("POSTPROCESSING_STEPS", ",", [], NONE),
+    ("POSTPROCESSING_STEPS", ",,,", [], NONE),
+    ("POSTPROCESSING_STEPS", " , ", ["", ""], NONE),
     ("POSTPROCESSING_STEPS", "a,a", ["a", "a"], Refused("'a' is listed twice")),
     ("POSTPROCESSING_DELAY", "5s", 5 * SECOND, SAME),
     ("POSTPROCESSING_DELAY", "1h30m", 5400 * SECOND, SAME),
@@ -156,6 +160,7 @@ def test_which_variable_counts(environment: dict[str, str], field: str, value: o
 BRACKETS = Refused("an IPv6 address is written in brackets, as in [::1]:4222")
 ONE_BRACKET = Refused("has only one bracket; an IPv6 address is written as in [::1]:4222")
 NO_HOST = Refused("names no host; write host:port, such as nats:9233")
+ODD_HOST = Refused("names a host that cannot be: between dots stand 1 to 63 characters")
 BEHIND = Refused("has text after its port; write host:port")
 BAD_PORT = Refused("has a port that is not a number; write host:port")
 SCHEME = Refused("its scheme must be nats or tls, as in nats://host:4222")
@@ -184,6 +189,11 @@ ADDRESSES: list[tuple[str, list[str], Any]] = [
     ("::1]:4222", [], ONE_BRACKET),
     ("[host]:1", ["[host]:1"], Refused("is not host:port; write host:port")),
     (":4222", [":4222"], NO_HOST),
+    ("a..b:4222", ["a..b:4222"], ODD_HOST),
+    ("tls://.a", [".a:4222"], ODD_HOST),
+    (f"{'a' * 64}.b:1", [f"{'a' * 64}.b:1"], ODD_HOST),
+    (f"{'a' * 63}.b.:1", [f"{'a' * 63}.b.:1"], SAME),
+    ("nats_1:1", ["nats_1:1"], SAME),
     ("nats://", [":4222"], NO_HOST),
     ("me:pw@", [":4222"], NO_HOST),
     ("@host", ["host:4222"], Refused("has no user or token in front of its @")),

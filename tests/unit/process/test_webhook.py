@@ -107,12 +107,56 @@ async def test_a_failure_is_said_and_logged(
 async def test_s8_strangers_that_say_nothing_do_not_keep_the_api_server_out(
     monkeypatch: pytest.MonkeyPatch, server: WebhookServer, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(webhook, "HANDSHAKE_SECONDS", 0.2)
+    """Nor do those that stop after a half of their request, however long they may take."""
+    for limit in ("HANDSHAKE_SECONDS", "CONNECTION_SECONDS"):
+        monkeypatch.setattr(webhook, limit, 3600.0)
+    monkeypatch.setattr(webhook, "ARRIVAL_SECONDS", 0.5)
+    context = ssl.create_default_context(cafile=tmp_path / "ca.crt")
     silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(3 * MAX_CONNECTIONS)]
-    said = await ask(server, tmp_path / "ca.crt", json=REVIEW)
+    slow = []
+    async with asyncio.timeout(60):
+        for _ in range(MAX_CONNECTIONS):
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=context)
+            writer.write(b"POST /policies/review HTTP/1.1\r\nContent-Length: 100\r\n\r\n{")
+            slow.append(writer)
+        said = await ask(server, tmp_path / "ca.crt", json=REVIEW)
     assert said["response"]["allowed"]
     for each in silent:
         each.close()
+    for writer in slow:
+        writer.close()
+
+
+async def test_s6_reviews_without_end_take_a_part_of_the_time_only(
+    monkeypatch: pytest.MonkeyPatch, certificate: Certificate, tmp_path: Path
+) -> None:
+    """A clock that only reviews and pauses move: of forty reviews, the pauses are four fifths of the time.
+
+    They are more than there are connections, and each is answered.
+    """
+    now, paused = 100.0, 0.0
+
+    def slow(review: dict[str, Any]) -> dict[str, Any]:
+        nonlocal now
+        now += 0.5
+        return answered(review)
+
+    async def pause(seconds: float) -> None:
+        nonlocal now, paused
+        if seconds != webhook.ACCEPT_SECONDS:
+            now += seconds
+            paused += seconds
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(webhook, "ARRIVAL_SECONDS", 3600.0)
+    monkeypatch.setattr(webhook, "monotonic", lambda: now)
+    monkeypatch.setattr(webhook, "pause", pause)
+    server = WebhookServer("127.0.0.1:0", certificate, slow)
+    server.start()
+    said = await asyncio.gather(*(ask(server, tmp_path / "ca.crt", json=REVIEW) for _ in range(40)))
+    await server.stop()
+    assert all(each["response"]["allowed"] for each in said)
+    assert paused == pytest.approx(39 * 0.5 * 4), "the first one does not wait"
 
 
 async def test_s8_a_stranger_that_is_slow_is_left(

@@ -127,6 +127,8 @@ def test_without_sources_everywhere_is_allowed() -> None:
         ("https://storage.test/?a=b", "a query or a fragment"),
         ("https://storage.test/a/%2f/", "an encoded slash"),
         ("https://good.test/,ftp://x.test/", "neither http nor https"),
+        (",", "has commas and no prefix"),
+        (" , , ", "has commas and no prefix"),
     ],
 )
 def test_a_prefix_that_cannot_be_used_says_why(value: str, problem: str) -> None:

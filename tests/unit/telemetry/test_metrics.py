@@ -10,11 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import StepFinished
 from uploadpp.core.model import Millis, StepPlan, Upload
-from uploadpp.core.states import Ignored, Stage
+from uploadpp.core.states import DesiredState, Ignored, Stage
 from uploadpp.steps.metrics import StepMetrics
 from uploadpp.telemetry.metrics import MAX_STEP_NAMES, OTHER, Metrics
 from uploadpp.telemetry.upload_ages import oldest
-from uploadpp.testing.builders import ARRIVAL, NOW, PASSED, after
+from uploadpp.testing.builders import ARRIVAL, NOW, PASSED, SECOND, after, begun
 
 BOUNDED = {
     "version",
@@ -49,8 +49,45 @@ def test_a_step_is_shown_before_its_first_answer() -> None:
     metrics.moved(None, RUNNING)
     found = {(name, labels): value for name, labels, value in series(metrics)}
     step = ("step", "virusscan")
-    assert found["uploadpp_step_duration_seconds_count", (("outcome", "continue"), step)] == 0
+    for outcome in ("continue", "timeout"):
+        assert found["uploadpp_step_duration_seconds_count", (("outcome", outcome), step)] == 0
     assert found["uploadpp_step_retries_total", (step,)] == 0
+
+
+def durations(metrics: Metrics) -> dict[str, float]:
+    """How many attempts have ended, by outcome."""
+    name = "uploadpp_step_duration_seconds_count"
+    return {dict(labels)["outcome"]: value for found, labels, value in series(metrics) if found == name}
+
+
+def test_a_time_out_is_no_answer() -> None:
+    """The state of the upload has the outcome `retry` for both; an alert has to tell them apart."""
+    metrics = Metrics()
+    metrics.watch_answers(["virusscan"])
+    for retries in (0, 3):  # out of retries, and not
+        story = begun(StepPlan(name="virusscan", timeout=SECOND, max_retries=retries))
+        before = story.upload
+        story.timer()
+        metrics.happened(before, story.upload)
+    assert durations(metrics) == {"timeout": 2}
+    assert metrics.answered_at["virusscan"] < 0
+    story = begun(StepPlan(name="virusscan", timeout=SECOND))
+    before = story.upload
+    story.answers("retry")
+    metrics.happened(before, story.upload)
+    assert durations(metrics) == {"timeout": 2, "retry": 1}
+    assert metrics.answered_at["virusscan"] > 0
+
+
+def test_an_attempt_that_is_cut_short_is_no_answer() -> None:
+    metrics = Metrics()
+    metrics.watch_answers(["virusscan"])
+    story = begun("virusscan")
+    before = story.upload
+    story.wanted(DesiredState.CANCELLED)
+    metrics.happened(before, story.upload)
+    assert durations(metrics) == {}
+    assert metrics.answered_at["virusscan"] < 0
 
 
 def older(upload: Upload, seconds: int) -> Upload:

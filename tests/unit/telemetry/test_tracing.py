@@ -37,6 +37,8 @@ def settings(**values: object) -> Settings:
         ({}, {"tracing_enabled": True, "tracing_endpoint": "https://a/b/"}, "https://a/b/v1/traces"),
         ({}, {"tracing_enabled": True, "tracing_type": "jaeger"}, None),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318/"}, {}, "http://otel:4318/v1/traces"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318/v1/traces"}, {}, "http://otel:4318/v1/traces"),
+        ({}, {"tracing_enabled": True, "tracing_endpoint": "https://a/v1/traces/"}, "https://a/v1/traces"),
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://otel/x"}, {}, "http://otel/x"),
         ({"OTEL_TRACES_EXPORTER": "otlp"}, {}, HERE),
         ({"OTEL_TRACES_EXPORTER": "none"}, {"tracing_enabled": True}, None),
@@ -69,10 +71,47 @@ def test_what_means_something_else_here_is_said() -> None:
     grpc = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
     assert notes(settings(), grpc) == []
     assert "http/protobuf" in notes(settings(tracing_enabled=True), grpc)[0]
-    for url, words in (("otel:4318", "use a URL such as"), ("http://otel:4317", "for gRPC")):
+    for url, words in (
+        ("otel:4318", "must be a URL such as"),
+        ("http://a..b:4318", "must be a URL such as"),
+        ("http://otel:x", "must be a URL such as"),
+        ("http://[::1:4318", "must be a URL such as"),
+        (
+            "http://me:pw@otel:4317/key",
+            "traces are sent to otel:4317, which is usually the collector's port for",
+        ),
+    ):
         (note,) = notes(settings(), {"OTEL_EXPORTER_OTLP_ENDPOINT": url})
         assert words in note
     assert notes(settings(), {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318"}) == []
+
+
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+@pytest.mark.parametrize(
+    "address", ["http://otel/?token=s3cret", "https://otel/v1/traces#s3cret", "http://otel?"]
+)
+def test_s7_a_query_is_refused_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, name: str, address: str
+) -> None:
+    """The path for traces was added behind it, and each error quoted both."""
+    (note,) = notes(settings(), {name: address})
+    assert note == (
+        f"traces are not sent: {name} has text behind its path; a key belongs into OTEL_EXPORTER_OTLP_HEADERS"
+    )
+    monkeypatch.setenv(name, address)
+    assert open_otlp(settings(), "test", {}) is None
+
+
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+@pytest.mark.parametrize("address", ["mary:s3cret@otel:4318", "ftp://mary:s3cret@otel"])
+def test_s7_what_is_no_url_is_not_quoted_and_not_used(
+    monkeypatch: pytest.MonkeyPatch, name: str, address: str
+) -> None:
+    """The library would log it with each batch, and a login without `//` looks like none."""
+    (note,) = notes(settings(), {name: address})
+    assert note == f"traces are not sent: {name} must be a URL such as http://localhost:4318"
+    monkeypatch.setenv(name, address)
+    assert open_otlp(settings(), "test", {}) is None
 
 
 def test_nothing_is_loaded_when_off() -> None:
