@@ -14,8 +14,9 @@ import pytest
 
 from tests.hostile import LARGE, MOST, ROUGH, SIZES, Found, attacks, patterns, repeated, slowdown
 from uploadpp.core.commands import Mark
+from uploadpp.core.composition import composed
 from uploadpp.core.model import Millis
-from uploadpp.core.text import clean, clean_lines, hide_credentials, redact
+from uploadpp.core.text import clean, clean_lines, hide_credentials, redact, without_assigned
 from uploadpp.process.logs import RedactingFilter, RepeatFilter, TextFormatter
 from uploadpp.steps.start import decode_start
 from uploadpp.testing.events import UPLOAD, message
@@ -115,6 +116,8 @@ READERS: dict[str, Reader] = {
     "clean": read(clean),
     "clean_lines": read(clean_lines),
     "redact": read(redact),
+    "composed": read(composed),
+    "without_assigned": read(lambda text: without_assigned(text, re.compile("."))),
     "hide_credentials": read(hide_credentials),
     "expiry_of": read(expiry_of),
     "Mark": read(Mark.decode),

@@ -54,8 +54,10 @@ def from_resource(
             first status was never written) it is pending.
         defaults: has the steps of a resource that lists none.
         origin: what the caller has unsealed.
-        sealed: the plan that was sealed with it. Without a status it counts more than the spec, which a
-            webhook may have altered, and than the annotation.
+        sealed: what was sealed of its plan; None where nothing was. Its steps count more than the spec,
+            which a webhook or the default of a newer CRD may have altered, and less than steps in the status.
+            Without a status its rule counts more than the annotation. The time of the announcement always
+            counts.
 
     Raises:
         InvalidResourceError: a field holds what this version does not know.
@@ -64,7 +66,10 @@ def from_resource(
     spec, status = root.child("spec"), root.child("status")
     file = spec.child("upload")
     created = root.child("metadata").time("creationTimestamp")
-    received_at = origin.announced_at or file.time("receivedTime") or created or Millis(0)
+    announced_at = origin.announced_at
+    if announced_at is None and sealed is not None and sealed.waited is not None:
+        announced_at = Millis(origin.url_received_at - sealed.waited)
+    received_at = announced_at or file.time("receivedTime") or created or Millis(0)
     pending = Upload(
         id=file.text("id"),
         received_at=received_at,
@@ -93,7 +98,7 @@ def from_resource(
             lost_status=restored or (bool(spec.text("sealed")) and "conditions" not in status),
             message=STATUS_OF_ANOTHER if restored else held,
         )
-    return _with_status(pending, spec, status, defaults)
+    return _with_status(pending, spec, status, defaults, sealed)
 
 
 def _annotated(root: FieldReader) -> Ruled | None:
@@ -136,7 +141,9 @@ def _is_outdated(status: FieldReader, origin: Origin) -> bool:
     return started is not None and announced is not None and started < announced
 
 
-def _with_status(pending: Upload, spec: FieldReader, status: FieldReader, defaults: Config) -> Upload:
+def _with_status(
+    pending: Upload, spec: FieldReader, status: FieldReader, defaults: Config, sealed: SealedPlan | None
+) -> Upload:
     found = {each.text("type"): each for each in status.children("conditions")}
     if ConditionType.SUCCEEDED not in found:
         raise status.error("conditions", "Succeeded, whose reason is the stage, is missing")
@@ -147,9 +154,12 @@ def _with_status(pending: Upload, spec: FieldReader, status: FieldReader, defaul
     # Announced before its resource was seen, it had begun without asking what that lists.
     listed = pending.origin.announced_at is None
     in_spec = listed and "steps" in spec and "plan" not in status
+    fixed = in_spec or run > 0 or "plan" in status
     plan = decode_hidden(status)
     if plan is None:
         plan = decode_plan(spec, steps if run else None, defaults.steps, listed=listed)
+        if sealed is not None and fixed and plan != sealed.plan and _fits(sealed.plan, list(steps), run):
+            plan, in_spec = sealed.plan, False  # somebody has altered the spec
     if (run or steps) and [step.name for step in plan] != list(steps):
         raise status.error("steps", "are not those of spec.steps")
     if stage in {Stage.RUNNING, Stage.BACKING_OFF} and not (run and len(steps) == len(plan)):
@@ -158,7 +168,7 @@ def _with_status(pending: Upload, spec: FieldReader, status: FieldReader, defaul
     return evolve(
         pending,
         plan=plan,
-        plan_fixed=in_spec or run > 0 or "plan" in status,
+        plan_fixed=fixed,
         plan_in_status=not in_spec and is_listed(plan),
         stage=stage,
         since=status.time("stageTime") or pending.since,
@@ -190,6 +200,11 @@ def _with_status(pending: Upload, spec: FieldReader, status: FieldReader, defaul
         priority_class=policy.text("priorityClass"),
         policy_holds=policy.text("state") == HELD,
     )
+
+
+def _fits(plan: tuple[StepPlan, ...], begun: list[str], run: int) -> bool:
+    """Whether an upload whose status tells of these steps may have begun by a plan."""
+    return not (run or begun) or [step.name for step in plan] == begun
 
 
 def shown_unserved(obj: Mapping[str, Any]) -> Unserved | None:

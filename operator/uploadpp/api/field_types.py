@@ -37,7 +37,14 @@ RuleName = Annotated[str, Field(min_length=1, max_length=63, pattern=f"^{_LABEL}
 StepName = Annotated[str, Field(min_length=1, max_length=MAX_STEP_NAME)]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=OBJECT_NAME)]
 SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=DATA_KEY)]
-Time = AwareDatetime
+_YEAR = "000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3}"
+TIME = (
+    rf"^({_YEAR})-[0-9]{{2}}-[0-9]{{2}}T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}"
+    r"(\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+"""The times that the format date-time, CEL and `api.timestamps` all read. The format alone also admits small
+letters and the year 0. A resource with one that CEL does not read could be created and never be changed."""
+Time = Annotated[AwareDatetime, Field(json_schema_extra={"pattern": TIME})]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1, json_schema_extra=INT32)]
 Count64 = Annotated[int, Field(ge=0, json_schema_extra=INT64)]
 Size = Annotated[int, Field(ge=1, json_schema_extra=INT64)]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from uploadpp.api.field_reader import FieldReader
+from uploadpp.api.field_reader import FieldReader, InvalidResourceError
 from uploadpp.api.field_types import is_step_name
 from uploadpp.core.model import Millis, StepPlan, Upload
 from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
@@ -72,6 +72,41 @@ def tells_plan(spec: Mapping[str, Any], upload: Upload) -> bool:
     planned = encode_plan(upload.plan)
     same = all(spec.get(field) == planned.get(field) for field in PLAN_FIELDS)
     return same and upload.origin.announced_at is None
+
+
+def added_to_plan(written: Mapping[str, Any], kept: Mapping[str, Any]) -> str:
+    """What in a spec, as it was kept, leads to another plan than that with which it was written.
+
+    Fields that this version does not know lead nowhere, and a field with the value that it has where it is
+    absent changes nothing. So a newer CRD may fill in its defaults.
+
+    Returns:
+        The path of the first such field; empty where both lead to the same plan.
+    """
+    try:
+        if _leads_to(kept) == _leads_to(written):
+            return ""
+    except InvalidResourceError as error:
+        return error.field
+    known = _settings(written)
+    return next((path for path, value in _settings(kept).items() if known.get(path) != value), "spec.steps")
+
+
+def _leads_to(spec: Mapping[str, Any]) -> tuple[StepPlan, ...]:
+    """The plan of a spec; where it lists no steps, what it makes of a configured one."""
+    return decode_plan(FieldReader(spec, "spec"), None, (DEFAULT,))
+
+
+def _settings(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """All fields of a spec that set something in its plan, by their paths."""
+    parts = {"spec": (spec, ("stallAfterSeconds",)), "spec.retryPolicy": (spec.get("retryPolicy"), OF_POLICY)}
+    parts |= {f"spec.steps[{index}]": (step, OF_STEP) for index, step in enumerate(spec.get("steps") or ())}
+    return {
+        f"{path}.{name}": values[name]
+        for path, (values, names) in parts.items()
+        for name in names
+        if values and values.get(name) is not None
+    }
 
 
 def hidden_steps(plan: tuple[StepPlan, ...], *, always: bool = False) -> list[dict[str, Any]] | None:

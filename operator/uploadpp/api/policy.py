@@ -148,7 +148,8 @@ class PolicyCondition(ApiModel):
     status: ConditionStatus = Field(description="True, False or Unknown.")
     reason: Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Za-z]+$")] = Field(
         description="Accepted: all rules can be used. InvalidExpression: a `match` is wrong. InvalidRule: "
-        "another field is wrong. UnknownStep or UnknownPriorityClass: the rules can be used, but name "
+        "another field is wrong. LimitExceeded: the rules of all policies are too long together, so those of "
+        "this one are not used. UnknownStep or UnknownPriorityClass: the rules can be used, but name "
         "a step or a class that is not configured.",
     )
     message: Message = Field(description="The rules with an error or a warning. May be empty.")

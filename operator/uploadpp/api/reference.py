@@ -29,7 +29,9 @@ kubectl patch {SHORT_NAME} NAME --type=merge -p '{{"spec":{{"restart":{{"token":
 kubectl wait {SHORT_NAME} NAME --for=condition=Finished --timeout=10m
 ```
 
-If the operator has missed an upload, you can create its resource by hand. All fields but the id are optional:
+If the operator has missed an upload, you can create its resource by hand. It begins once the operator has
+read in the stream that the upload has not ended before with `abort` or `delete`; otherwise it is `Held`. All
+fields but the id are optional:
 
 ```yaml
 apiVersion: {API_VERSION}
@@ -133,7 +135,7 @@ def _limits(field: dict[str, Any]) -> str:
         words.append(f"{least}at most {field['maxItems']}")
     if "x-kubernetes-list-map-keys" in field:
         words.append("each with a name of its own")
-    if "pattern" in field:
+    if "pattern" in field and field.get("format") != "date-time":  # RFC 3339, as it is usually written
         words.append(f"`{field['pattern'].translate(ESCAPES)}`")
     messages = [each["message"] for each in field.get("x-kubernetes-validations", ())]
     if FIXED["message"] in messages:

@@ -177,6 +177,14 @@ def held_unbegun(why: str) -> Notice:
     return _warning("Held", f"{why}; {HOW_TO_GO_ON}")
 
 
+def held_after_end(outcome: Outcome, asked: str) -> Notice:
+    """A person has made the resource of an upload anew that the storage was told to keep from its user."""
+    lost = "a second abort would lose its bytes" if outcome is Outcome.ABORT else "the storage has deleted it"
+    ended = f"this upload has ended before: PostprocessingFinished({outcome}) is in the log, and {lost}"
+    way = "kubectl pp restart --force (mode ForceRestart) runs it anyway, cancel ends it"
+    return _warning("Held", f"{ended}{asked}; {way} without telling the storage")
+
+
 def held_by_policy(text: str) -> Notice:
     """A rule of a policy holds the upload until a person decides."""
     return _warning("Held", text)

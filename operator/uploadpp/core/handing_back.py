@@ -8,11 +8,11 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from uploadpp.core.adoption import Record
-from uploadpp.core.commands import Command, Finish, StartStep
+from uploadpp.core.commands import Command, Finish, ResumeStep, StartStep
 from uploadpp.core.config import Config
 from uploadpp.core.history import Known
 from uploadpp.core.model import FINISHED_STEP, Millis, Upload
-from uploadpp.core.states import Outcome, Stage
+from uploadpp.core.states import DesiredState, Outcome, Stage
 
 
 class Nudge(StrEnum):
@@ -50,7 +50,7 @@ def give_back(known: Known, now: Millis, config: Config) -> GivenBack | Kept:
         return Kept("the log does not announce it")
     if upload.stage.ended:
         return Kept(f"it has ended: {upload.stage}", over=True)
-    if not upload.run:
+    if not upload.run and not upload.finishes:  # one that is cancelled at once has no run, and an end
         return Kept(f"it has not begun: {upload.stage}")
     in_step = upload.cursor < len(upload.plan)
     record = Record(
@@ -63,7 +63,17 @@ def give_back(known: Known, now: Millis, config: Config) -> GivenBack | Kept:
     )
     if upload.stage in {Stage.HELD, Stage.SUSPENDED}:
         return GivenBack(record, remark=f"{upload.stage}: {BY_HAND.format(id=upload.id)}")
-    return GivenBack(record, _nudge(upload, known.missing, now, config))
+    return GivenBack(record, _nudge(upload, known.missing, now, config), _remark(upload, known.missing))
+
+
+def _remark(upload: Upload, missing: tuple[Command, ...]) -> str:
+    """What the spec asks for and the service does not do by itself."""
+    for each in missing:
+        if isinstance(each, ResumeStep):
+            return f"its restart {each.mark.token} asks for `postprocessing resume -s {each.step}`"
+    if upload.stage.in_step and upload.control.desired is DesiredState.SUSPENDED:
+        return "it was to be suspended behind its step, which the service cannot do: it continues"
+    return ""
 
 
 def _outcome(upload: Upload, *, in_step: bool) -> str:

@@ -16,13 +16,15 @@ from uploadpp.core.inputs import (
     Published,
     Resume,
     RetriedElsewhere,
+    SpecChanged,
     StartedElsewhere,
 )
+from uploadpp.core.machine import decide
 from uploadpp.core.model import LogPosition, Millis, Upload
 from uploadpp.core.replay import Held, Position, apply, resolve
-from uploadpp.core.rules.arrival import overrules
+from uploadpp.core.rules.arrival import as_wanted, overrules
 from uploadpp.core.rules.control import concerns
-from uploadpp.core.states import Outcome
+from uploadpp.core.states import Outcome, Stage
 
 
 class Said(NamedTuple):
@@ -71,6 +73,34 @@ def catch_up(
     upload, resolved = resolve(upload, list(held.values()))
     log = LogPosition(stream, max(last, upload.log.sequence), upload.log.start)
     return Known(evolve(upload, log=log), tuple(each for each in resolved if each is not None))
+
+
+def taken_over(
+    upload: Upload, said: Iterable[Said], at: Position, now: Millis, config: Config, *, own_name: bool
+) -> Known:
+    """An upload with a resource as a new owner has it: after the log, and after what its spec asks for.
+
+    The resource has the `own_name` of its upload, or another one. Overruled by an announcement, one of
+    another name is left alone, with all that it asks for.
+    """
+    if own_name:
+        said = [_as_wanted(each, upload) for each in said]
+    known = catch_up(Known(upload), upload.id, said, at.sequence, at.stream, config)
+    found = known.upload
+    assert found is not None  # noqa: S101 -- it began with one
+    overruled = upload.origin.by_hand and not found.origin.by_hand
+    is_seen = upload.control == found.control and found.control.generation <= found.observed_generation
+    if is_seen or found.stage is Stage.PENDING or (overruled and not own_name):
+        return known
+    decision = decide(found, found.id, SpecChanged(upload.control), now, config)
+    held = [Held(each, found.plan) for each in known.missing]
+    held += [Held(each, decision.upload.plan) for each in decision.commands]
+    asked, resolved = resolve(decision.upload, held)
+    return Known(asked, tuple(each for each in resolved if each is not None))
+
+
+def _as_wanted(said: Said, upload: Upload) -> Said:
+    return said._replace(event=as_wanted(said.event, upload)) if overrules(upload, said.event) else said
 
 
 def as_of_others(said: Iterable[Said]) -> list[Said]:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-from uploadpp.core.model import PolicyRef, StepPlan, Upload
+from uploadpp.core.model import Origin, PolicyRef, StepPlan, Upload
 from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
 
 _DEFAULT = StepPlan(name="default")
@@ -58,10 +58,12 @@ class Ruled(NamedTuple):
 
 
 class SealedPlan(NamedTuple):
-    """The plan of an upload when its resource was created, and what a policy had made of the upload."""
+    """The plan of an upload when it was sealed, and what a policy had made of the upload."""
 
     plan: tuple[StepPlan, ...]
     ruled: Ruled | None = None
+    waited: int | None = None
+    """How many ms after the announcement the URL came that is sealed with it; None if that is not said."""
 
 
 def plan_text(plan: tuple[StepPlan, ...]) -> str:
@@ -167,22 +169,28 @@ def read_policy(text: str) -> Ruled | None:
     return Ruled(PolicyRef(name, int(generation), rule), values.get(_PRIORITY, ""), values.get(_HELD, ""))
 
 
-_PLAN, _POLICY = "plan", "policy"
+_PLAN, _POLICY, _WAITED = "plan", "policy", "t"
 
 
-def plan_to_seal(upload: Upload) -> dict[str, str]:
-    """What is sealed of the plan in a resource, so that nobody else can alter it (docs/adr/0024)."""
-    plan = {_PLAN: plan_text(upload.plan)}
+def plan_to_seal(upload: Upload, origin: Origin) -> dict[str, str | int]:
+    """What is sealed beside an origin of an upload, so that nobody else can alter it (docs/adr/0024).
+
+    That is the plan, and the time of the announcement, of which all our events tell. The time of the URL is
+    in the origin, and the URL usually came with the announcement.
+    """
+    waited = origin.url_received_at - upload.received_at
+    plan: dict[str, str | int] = {_PLAN: plan_text(upload.plan), _WAITED: waited}
     return plan if upload.policy is None else plan | {_POLICY: policy_text(upload.policy, upload)}
 
 
 def read_sealed_plan(sealed: Mapping[str, object]) -> SealedPlan | None:
     """What `plan_to_seal` wrote; None where another version has sealed none, or none that we know."""
-    plan, policy = sealed.get(_PLAN), sealed.get(_POLICY)
+    plan, policy, waited = sealed.get(_PLAN), sealed.get(_POLICY), sealed.get(_WAITED)
     if not isinstance(plan, str):
         return None
     try:
         steps = read_plan(plan)
     except ValueError:
         return None
-    return SealedPlan(steps, read_policy(policy) if isinstance(policy, str) else None)
+    ruled = read_policy(policy) if isinstance(policy, str) else None
+    return SealedPlan(steps, ruled, waited if isinstance(waited, int) else None)

@@ -1,11 +1,12 @@
 """What the PostprocessingPolicies say of an upload when it arrives (docs/adr/0056)."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from uploadpp.core.model import PolicyRef, StepPlan
 from uploadpp.core.states import Word
 
-__all__ = ("Choice", "PolicyAction", "PolicyRef")
+__all__ = ("Choice", "Judged", "PolicyAction", "PolicyRef", "counted")
 
 
 class PolicyAction(Word):
@@ -30,3 +31,25 @@ class Choice:
     priority_class: str = ""
     message: str = ""
     """Why the upload is held, for people."""
+
+
+class Judged(NamedTuple):
+    """What the policies say of one upload."""
+
+    choice: Choice | None = None
+    """None where no rule decides."""
+    matched: tuple[PolicyRef, ...] = ()
+    """The rules that matched, also in a dry run. The rule of `choice` is not among them if it is in error."""
+
+
+def counted(judged: Judged, policy: PolicyRef | None) -> tuple[PolicyRef, ...]:
+    """The rules that an upload counts for; `policy` is the one by which it has its steps.
+
+    That may be another than the one that was chosen here: a replay finds in the log what a former owner with
+    other policies had chosen.
+    """
+    chosen = judged.choice.ref if judged.choice is not None else None
+    if policy == chosen:
+        return judged.matched
+    others = tuple(each for each in judged.matched if each != chosen)
+    return (*others, policy) if policy is not None else others

@@ -83,8 +83,9 @@ def _stale(log: LogPosition, event: Input, at: Position) -> tuple[Ignored, str] 
         return Ignored.ALREADY_APPLIED, "applied before the last checkpoint"
     if _is_answer(event) and (log.start is None or at.sequence < log.start):
         return Ignored.BEFORE_START, "the answer is older than the command it would answer"
-    if isinstance(event, Resume) and event.step and at.sequence <= (log.start or 0):
-        return Ignored.ALREADY_APPLIED, "the step was started after the resume was asked for"
+    if isinstance(event, Resume) and at.sequence <= (log.start or 0):
+        # Also when it had no effect, and its position was not stored: it must not have one now.
+        return Ignored.ALREADY_APPLIED, "what was published after the resume has answered it"
     return None
 
 

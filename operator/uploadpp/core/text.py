@@ -30,6 +30,40 @@ _WORD = re.compile(r"\S++")
 _TOKEN = re.compile(r"eyJ[\w-]{8,}+(?:\.[\w-]*+)*+")
 _SCHEME_END = re.compile(r"://|:\\/\\/|%3a%2f%2f", re.IGNORECASE)
 """How the beginning of a URL ends: in plain text, in JSON with escaped slashes, and inside another URL."""
+_SECRET_NAME = re.compile(
+    r"passw(?:or)?d|passphrase|pwd|secret|token|credential|authorization|cookie"
+    r"|(?:access|account|api|auth|encryption|master|private|shared|signing)[_-]?key"
+    r"|(?:(?<=[a-z0-9][_-])|[\"'])(?:pass|pw)(?![\w-])",
+    re.IGNORECASE,
+)
+_NOTHING = re.compile(r"(?!)")
+_QUOTE = re.compile(r"\\?([\"'])")
+_ASSIGNED_NAME = re.compile(r"(?<![a-z0-9])(?:pass|pw|sig|signature)(?![\w-])", re.IGNORECASE)
+"""Before a colon these mean something else: `pass: 3`, `signature: Eicar`."""
+_NAME_AND_SIGN = re.compile(
+    r"(?<![\w.-])([\w.-]+)(?:([\\\"']{0,3}\s{0,64}(?:[=:]{1,2}>?|%3[Dd])|>)\s{0,64}"
+    r"(?i:(?:bearer|basic|token|digest|apikey|negotiate)\s{1,3})?"
+    r"|(?<=\w)[\"']?,?\s{1,64})"
+)
+"""What stands before a value: a name with its sign, or only a blank, as behind a flag."""
+_VALUE = re.compile(
+    r"\\\"[^\"]*\"?"
+    r"|\w{0,16}\(?(?:\"(?:[^\"\\]|\\.)*\"?|'(?:[^'\\]|\\.)*'?)\)?"
+    r"|[,;]{0,8}[^\s\"',;]+(?:[,;]+[^\s\"',;]+)*",
+    re.DOTALL,
+)
+_QUOTED_OR_LINE = re.compile(r"\\?\"[^\"\r\n]*\"?|'[^'\r\n]*'?|[^\r\n]+")
+"""The value of a header, which may be several words."""
+_BEARER = re.compile(r"\b(bearer|basic)\s{1,3}(?=[^\s\"']*[0-9=_])[^\s\"']{6,}", re.IGNORECASE)
+_LOGIN = re.compile(
+    r"((?<![\w-])(?:-[uU]|--(?:proxy-)?user)[\"']?,?[\s=]{1,8}[\"']?(?!\d{1,10}:\d{1,10}\b)[^\s:\"',]{1,64}:)"
+    r"[^\s\"']+"
+)
+"""As programs like curl take one; two numbers are a user and a group."""
+_SEED = re.compile(r"\bS[ACNOUX][A-Z2-7]{40,}")
+"""The seed of a key of NATS."""
+REMOVED = "<removed>"
+"""What stands in the place of a secret."""
 _SHOWN, _MARK, _HIDDEN = range(3)
 
 
@@ -63,9 +97,44 @@ def clean_lines(text: str, lines: int = 200, each: Callable[[str], str] = clean)
 def redact(text: str, limit: int = MAX_LINE) -> str:
     """The text, clean, with `<url>` for each word that holds a URL and for each token.
 
-    Download URLs are bearer credentials, and errors of HTTP clients quote them.
+    Download URLs are bearer credentials, and errors of HTTP clients quote them. Programs quote their
+    variables, flags and headers: the value behind a name such as `password` is `<removed>`, and so is the
+    seed of a key of NATS.
     """
-    return clean(_without(text, _hide_url, "<url>", MAX_READ), limit)
+    seen = without_assigned(_without(text, _hide_url, "<url>", MAX_READ), _SECRET_NAME, _ASSIGNED_NAME)
+    seen = _LOGIN.sub(rf"\1{REMOVED}", _BEARER.sub(rf"\1 {REMOVED}", seen))
+    return clean(_SEED.sub(REMOVED, seen), limit)
+
+
+def without_assigned(text: str, secret: re.Pattern[str], assigned: re.Pattern[str] = _NOTHING) -> str:
+    """The text without the values of names in which `secret` is found.
+
+    `assigned` is found in names that count behind `=` and as flags only. A quoted name is looked at with the
+    quotation mark before it.
+
+    `name=value`, `name: value`, `"name": "value"`, `<name>value` and `--name value`; the scheme of a header
+    stays. What is found in a file `secrets.zip` stays as well: `secrets.zip: Eicar`.
+    """
+    if not secret.search(text) and not assigned.search(text):
+        return text
+    done, at = [], 0
+    for found in _NAME_AND_SIGN.finditer(text):
+        name, sign = found[1], found[2] or ""
+        if found.start() < at or not (sign or name.startswith("-")):
+            continue
+        if sign == ":":
+            name = "" if text[found.start() - 1 : found.start()] == "/" else name.rpartition(".")[2]
+        quote = _QUOTE.match(sign)
+        if not secret.search(f"{quote[1]}{name}" if quote else name) and (
+            quote or sign.strip() == ":" or not assigned.search(name)
+        ):
+            continue
+        rest = _QUOTED_OR_LINE if name.lower().endswith(("authorization", "cookie")) else _VALUE
+        value = rest.match(text, found.end())
+        if value is not None and (sign or not value[0].startswith("--")):
+            done += [text[at : found.end()], REMOVED]
+            at = value.end()
+    return "".join([*done, text[at:]])
 
 
 def hide_credentials(text: str, read: int = MAX_READ) -> str:

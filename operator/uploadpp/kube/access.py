@@ -1,18 +1,13 @@
 """How to reach an API server: addresses, authorities and credentials, before any of them is used."""
 
-import os
-import select
-import stat
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from uploadpp.core.text import clean
+from uploadpp.http.files import read_regular
 
-MOST_BYTES = 4 << 20
-"""Maximum size of a kubeconfig, a token or a certificate. A larger file is none of these."""
 MOST_WORDS = 1000
 
 
@@ -53,41 +48,6 @@ def read_file(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         words = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path} cannot be read: {words}") from None
-
-
-def read_regular(path: Path, *, pipe_seconds: float = 0) -> bytes:
-    """The content of a regular file. A pipe would keep us waiting, and a device may never end.
-
-    With `pipe_seconds` a pipe is read as well, for so long: shells hand one over with `<(command)`.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is another kind of file, too large, or a pipe that does not end in time.
-    """
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if stat.S_ISREG(mode):
-            content = file.read(MOST_BYTES + 1)
-        elif stat.S_ISFIFO(mode) and pipe_seconds:
-            content = _read_pipe(file.fileno(), pipe_seconds)
-        else:
-            raise ValueError("it is not a regular file")
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"it is larger than {MOST_BYTES >> 20} MiB")
-    return content
-
-
-def _read_pipe(descriptor: int, seconds: float) -> bytes:
-    deadline, content = time.monotonic() + seconds, bytearray()
-    while len(content) <= MOST_BYTES:
-        ready, _, _ = select.select([descriptor], [], [], max(deadline - time.monotonic(), 0))
-        if not ready:
-            raise ValueError(f"it is a pipe, and its writer did not finish within {seconds:g} s")
-        part = os.read(descriptor, 65_536)
-        if not part:
-            break
-        content += part
-    return bytes(content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,8 @@ class Api:
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
         self._base = credentials.server
-        self._proxy_headers = credentials.proxy.headers if credentials.proxy else None
+        self._connect_headers = credentials.proxy.connect_headers if credentials.proxy else None
+        self._request_headers = credentials.proxy.request_headers if credentials.proxy else {}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -86,6 +87,7 @@ class Api:
             raise RuntimeError("Api is used outside of its context")
         credentials = await self._credentials.current()
         headers = CIMultiDict(credentials.headers)
+        headers.update(self._request_headers)
         headers["Content-Type"] = content_type
         query = _query(tuple(params.items())) if params else ""
         try:
@@ -95,7 +97,7 @@ class Api:
                 data=_payload(body),
                 headers=headers,
                 ssl=credentials.context or True,
-                proxy_headers=self._proxy_headers,
+                proxy_headers=self._connect_headers,
                 timeout=aiohttp.ClientTimeout(total=timeout),
                 allow_redirects=False,
             ) as response:

@@ -16,13 +16,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from uploadpp.http.certificates import ClientContext
+from uploadpp.http.proxy import Proxy, ProxyError, proxy_to
 from uploadpp.kube.access import Access, ConfigError, Source, read_file
 from uploadpp.kube.kubeconfig import load_kubeconfig
 from uploadpp.kube.plugin import Issued, run_plugin
-from uploadpp.kube.proxy import Proxy, proxy_to
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Credentials:
             ConfigError: there are none.
         """
         self.server = access.server
-        self.prefix = urlsplit(access.server).path
+        self.prefix = unquote(urlsplit(access.server).path)
         """What comes before the path of every request, as behind a gateway for several clusters."""
         self.namespace = access.namespace
         self.notes = access.notes
@@ -245,4 +245,8 @@ def find_credentials(environment: Mapping[str, str] = os.environ, account: Path 
     """
     pod = environment.get("KUBERNETES_SERVICE_HOST") and not environment.get("KUBECONFIG")
     access = in_cluster(environment, account) if pod else load_kubeconfig(environment)
-    return Credentials(access, proxy_to(access.server, access.proxy_url, environment))
+    try:
+        proxy = proxy_to(access.server, access.proxy_url, environment)
+    except ProxyError as error:
+        raise ConfigError(str(error)) from None
+    return Credentials(access, proxy)

@@ -36,6 +36,9 @@ class Refusal(StrEnum):
     """More uploads are recorded than UPLOADPP_MAX_RECORDED allows."""
     UNENCODABLE = "Unencodable"
     """Our own code could not make a resource of it."""
+    PROXY = "Proxy"
+    """It alone is not answered, or not by the API server: a proxy, a web application firewall or a limit of
+    request bodies stops it, while other uploads are written. `pipeline.refusals` finds that out."""
     OTHER = "Other"
     """Anything else that the API server says."""
     UNREACHABLE = "Unreachable"
@@ -73,9 +76,22 @@ class UnavailableError(ApiError):
     and nothing may be dropped because of it.
     """
 
-    def __init__(self, text: str, retry_after: float = 0.0, reason: Refusal = Refusal.UNREACHABLE) -> None:
+    def __init__(
+        self,
+        text: str,
+        retry_after: float = 0.0,
+        reason: Refusal = Refusal.UNREACHABLE,
+        *,
+        answered: bool = False,
+    ) -> None:
+        """`answered` says that the request is over: what it may have stored is there by now."""
         super().__init__(text, reason)
         self.retry_after = retry_after
+        self.answered = answered
+
+
+class ContendedError(UnavailableError):
+    """Another client keeps changing the object, so that no write of ours finds it as we know it."""
 
 
 class ExpiredError(UnavailableError):

@@ -1,11 +1,13 @@
 """YAML as kubectl reads it: numbers, true and false have a type of their own, all other scalars are texts.
 
-To Python's reader `2024-01-01` is a date and `10:20` a number of minutes, and it knows no tags of others.
+To Python's reader `2024-01-01` is a date and `10:20` a number of minutes, it knows no tags of others, and a
+tab stops it anywhere. To kubectl `y` is true, `1e3` is a number, and tabs may stand where no line begins.
 """
 
+import re
 from base64 import b64decode
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -14,9 +16,36 @@ MOST_MERGED = 10_000
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which merging is bounded."""
+    """YAML in which merging is bounded, and tabs count as spaces where Go's reader takes them."""
 
     merged = 0
+    bool_values: ClassVar = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Read a node. The name of an anchor may be used again; the last one before an alias counts."""
+        if not self.check_event(yaml.AliasEvent):
+            self.anchors.pop(self.peek_event().anchor, None)  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
+
+    def scan_to_next_token(self) -> None:
+        """Go to the next token. A tab before one is an error only where it could be an indentation."""
+        super().scan_to_next_token()
+        while self.peek() == "\t" and (self.flow_level or not self.allow_simple_key):
+            self.forward()
+            super().scan_to_next_token()
+
+    def scan_plain_spaces(self, indent: int, start_mark: yaml.Mark) -> list[str] | None:
+        """The spaces after a word of a text without quotes; the text may go on behind them."""
+        length = 0
+        while self.peek(length) in " \t":
+            length += 1
+        blanks = self.prefix(length)
+        if "\t" in blanks:
+            self.forward(length)
+            if self.peek() not in "\r\n\x85\u2028\u2029":
+                return [blanks]
+        found: list[str] | None = super().scan_plain_spaces(indent, start_mark)
+        return found
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Put what `<<` names into an object."""
@@ -72,3 +101,10 @@ _Loader.add_constructor(f"{_TAG}binary", _bytes)
 _Loader.add_constructor(f"{_TAG}int", _integer)
 _Loader.add_constructor(f"{_TAG}float", _float)
 _Loader.add_constructor(None, _any)
+_Loader.add_implicit_resolver(f"{_TAG}bool", re.compile("^[yYnN]$"), list("yYnN"))
+_Loader.add_implicit_resolver(f"{_TAG}int", re.compile("^[-+]?0o[0-7]+$"), list("-+0"))
+_Loader.add_implicit_resolver(
+    f"{_TAG}float",
+    re.compile(r"^[-+]?(?:\.[0-9]+|[0-9]++(?:\.[0-9]*+)?)(?:[eE][-+]?[0-9]+)?$"),
+    list("-+.0123456789"),
+)

@@ -5,24 +5,25 @@ wins; files that are missing are skipped; a path inside a file is relative to th
 honoured is named, never passed over.
 """
 
-import binascii
 import os
-from base64 import b64decode
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from posixpath import normpath
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import yaml
 
-from uploadpp.kube.access import Access, ConfigError, Plugin, Source, read_regular
+from uploadpp.http.files import read_regular
+from uploadpp.http.hosts import is_encodable
+from uploadpp.http.proxy import is_this_computer
+from uploadpp.kube.access import Access, ConfigError, Source
+from uploadpp.kube.entries import Entry, Json, unknown
 from uploadpp.kube.goyaml import documents
 from uploadpp.kube.impersonation import impersonation
-from uploadpp.kube.proxy import is_this_computer
-
-T = TypeVar("T")
-Json = dict[str, Any]
+from uploadpp.kube.plugin_entry import EXEC_FIELDS, plugin_of
 
 CLUSTER_FIELDS = {
     "server",
@@ -50,59 +51,14 @@ USER_FIELDS = {
     "exec",
     "extensions",
 }
-EXEC_VERSIONS = tuple(f"client.authentication.k8s.io/{version}" for version in ("v1", "v1beta1"))
-EXEC_EXTENSION = "client.authentication.k8s.io/exec"
-INTERACTIVE = ("Never", "IfAvailable", "Always")
+CONTEXT_FIELDS = {"cluster", "user", "namespace", "extensions"}
+UNCOMPRESSED = (("Accept-Encoding", "identity"),)
+LONGEST_HOST = 255
 PIPE_SECONDS = 10.0
 """How long a shell may take to hand over a kubeconfig in a pipe."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A cluster, user or context, the file that holds it, and how to name it in an error."""
-
-    name: str
-    values: Json = field(repr=False)
-    file: Path
-
-    def error(self, key: str, problem: str) -> ConfigError:
-        """What to raise about a field."""
-        return ConfigError(f"{self.name}{'.' if key else ''}{key} in {self.file}: {problem}")
-
-    def get(self, key: str, kind: type[T], word: str, default: T) -> T:
-        """A field of a type; the default when it is absent or null."""
-        value = self.values.get(key)
-        if value is None:
-            return default
-        if not isinstance(value, kind):
-            raise self.error(key, f"must be {word}")
-        return value
-
-    def text(self, key: str) -> str:
-        """A string."""
-        return self.get(key, str, "a string", "")
-
-    def flag(self, key: str) -> bool:
-        """Whether something is so."""
-        return self.get(key, bool, "true or false", False)
-
-    def child(self, key: str) -> "Entry | None":
-        """An object, None when absent."""
-        if self.values.get(key) is None:
-            return None
-        return Entry(f"{self.name}.{key}", self.get(key, dict, "an object", {}), self.file)
-
-    def source(self, key: str) -> Source | None:
-        """What a file holds, or the field `…-data` in its place."""
-        path, data = self.text(key), self.text(f"{key}-data")
-        if path and data:
-            raise self.error(key, f"is set as well as {key}-data; kubectl takes only one of them")
-        if data:
-            try:
-                return Source(data=b64decode("".join(data.split()), validate=True))
-            except (binascii.Error, ValueError):
-                raise self.error(f"{key}-data", "is not base64") from None
-        return Source(path=self.file.parent / path) if path else None
+_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def files_of(environment: Mapping[str, str]) -> list[Path]:
@@ -127,7 +83,8 @@ def load_kubeconfig(environment: Mapping[str, str]) -> Access:
         raise ConfigError(f"there is no kubeconfig: {', '.join(map(str, files))} not found")
     current = next((name for path, each in found if (name := _current(path, each))), "")
     if not current:
-        raise ConfigError(f"current-context is not set in {', '.join(str(path) for path, _ in found)}")
+        where = ", ".join(str(path) for path, _ in found)
+        raise ConfigError(f"current-context is not set in {where}; kubectl config use-context NAME sets it")
     context = _entry(found, "contexts", "context", current, "current-context")
     cluster = _entry(found, "clusters", "cluster", context.text("cluster"), f"context {current}")
     name = context.text("user")
@@ -145,7 +102,9 @@ def _read(path: Path) -> Json | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise ConfigError(f"kubeconfig {path}: cannot be read: {type(error).__name__}") from None
+        raise ConfigError(
+            f"kubeconfig {path}: cannot be read: {error.strerror or type(error).__name__}"
+        ) from None
     except ValueError as error:
         raise ConfigError(f"kubeconfig {path}: {error}") from None
     try:
@@ -203,9 +162,7 @@ def _access(context: Entry, cluster: Entry, user: Entry | None) -> Access:
     user = user or Entry("user", {}, context.file)
     if user.values.get("auth-provider") is not None:
         raise user.error("auth-provider", "is not supported; use exec or a token instead")
-    certificate, key = user.source("client-certificate"), user.source("client-key")
-    if (certificate is None) is not (key is None):
-        raise user.error("client-certificate", "and client-key must be set together")
+    certificate, key = _certificate(user)
     token, token_file = user.text("token"), user.text("tokenFile")
     basic = (user.text("username"), user.text("password"))
     if (token or token_file) and any(basic):
@@ -217,20 +174,22 @@ def _access(context: Entry, cluster: Entry, user: Entry | None) -> Access:
         namespace=context.text("namespace"),
         authority=authority,
         insecure=insecure,
-        server_name=cluster.text("tls-server-name"),
+        server_name=_server_name(cluster),
         proxy_url=_proxy_url(cluster),
-        headers=impersonation(user),
-        notes=_unknown(cluster, CLUSTER_FIELDS) + _unknown(user, USER_FIELDS),
+        headers=impersonation(user) + (UNCOMPRESSED if cluster.flag("disable-compression") else ()),
+        notes=_notes(context, cluster, user),
     )
-    plugin = _plugin(user, cluster)
+    plugin = plugin_of(user, cluster)
     if not plain.server.startswith("https:") and not is_this_computer(urlsplit(plain.server).hostname or ""):
         given = any((certificate, token, token_file, any(basic), plugin))
         return replace(plain, notes=(*plain.notes, *([_no_credentials(cluster)] if given else [])))
+    if not token.isascii() or any(letter.isspace() for letter in token.rstrip(" \t")):
+        raise user.error("token", "has a space, a line break or a letter that no token can have")
     access = replace(
         plain,
         certificate=certificate,
         key=key,
-        token=token,
+        token=token.rstrip(" \t"),
         token_file=user.file.parent / token_file if token_file else None,
         basic=basic if any(basic) else None,
         plugin=plugin,
@@ -240,9 +199,50 @@ def _access(context: Entry, cluster: Entry, user: Entry | None) -> Access:
     return access
 
 
+def _certificate(user: Entry) -> tuple[Source, Source] | tuple[None, None]:
+    """The client certificate and its key. To kubectl a key alone is nothing."""
+    certificate = user.source("client-certificate")
+    if certificate is None:
+        return None, None
+    key = user.source("client-key")
+    if key is None:
+        raise user.error("client-certificate", "and client-key must be set together")
+    return certificate, key
+
+
+def _notes(context: Entry, cluster: Entry, user: Entry) -> tuple[str, ...]:
+    """Warnings about what counts for nothing."""
+    found = (
+        *unknown(context, CONTEXT_FIELDS),
+        *unknown(cluster, CLUSTER_FIELDS),
+        *unknown(user, USER_FIELDS),
+    )
+    if (plugin := user.child("exec")) is not None:
+        found += unknown(plugin, EXEC_FIELDS)
+    names = {"client-key", "client-key-data"} & user.values.keys()
+    if names and not {"client-certificate", "client-certificate-data"} & user.values.keys():
+        found += (str(user.error(min(names), "is not used without client-certificate")),)
+    return found
+
+
 def _no_credentials(cluster: Entry) -> str:
     """Kubectl refuses this too, even for this computer: anybody who listens on the way could read them."""
     return str(cluster.error("server", "is not https, so no credentials are sent"))
+
+
+def _server_name(cluster: Entry) -> str:
+    """The name that the server's certificate has; Go takes `[::1]` and a dot at the end as well."""
+    name = cluster.text("tls-server-name")
+    if name[:1] == "[" and name[-1:] == "]":
+        name = name[1:-1]
+    name = name.removesuffix(".")
+    if name and not _can_be_host(name):
+        raise cluster.error("tls-server-name", "is not the name of a host")
+    return name
+
+
+def _can_be_host(name: str) -> bool:
+    return is_encodable(name) and name.isprintable() and " " not in name and len(name) <= LONGEST_HOST
 
 
 def _proxy_url(cluster: Entry) -> str:
@@ -262,77 +262,10 @@ def _whole(cluster: Entry, server: str) -> str:
         host, login, _ = found.hostname, found.username or found.password, found.port
     except ValueError:
         host = login = None
-    if not host or found.scheme not in {"http", "https"} or not server.isprintable() or " " in server:
+    known = bool(host) and found.scheme in {"http", "https"} and _can_be_host(host or "")
+    if not known or not server.isprintable() or " " in server or _BAD_ESCAPE.search(found.path):
         raise cluster.error("server", "is not a URL such as https://host:6443")
     if login is not None:
         raise cluster.error("server", "holds a user or a password; they belong into an entry of users")
-    return urlunsplit((found.scheme, found.netloc, found.path.rstrip("/"), "", ""))
-
-
-def _unknown(entry: Entry, known: set[str]) -> tuple[str, ...]:
-    return tuple(str(entry.error(key, "is not a known field")) for key in entry.values if key not in known)
-
-
-def _plugin(user: Entry, cluster: Entry) -> Plugin | None:
-    spec = user.child("exec")
-    if spec is None:
-        return None
-    version, command, mode = spec.text("apiVersion"), spec.text("command"), spec.text("interactiveMode")
-    if version not in EXEC_VERSIONS:
-        raise spec.error("apiVersion", f"must be one of {', '.join(EXEC_VERSIONS)}, not {version!r}")
-    if not command:
-        raise spec.error("command", "is missing")
-    if mode not in INTERACTIVE and (mode or version.endswith("/v1")):
-        raise spec.error("interactiveMode", f"must be one of {', '.join(INTERACTIVE)}")
-    if os.sep in command:
-        command = str(spec.file.parent / command)
-    arguments: list[Any] = spec.get("args", list, "a list", [])
-    if not all(isinstance(each, str) for each in arguments):
-        raise spec.error("args", "must be a list of strings")
-    return Plugin(
-        command=command,
-        arguments=tuple(arguments),
-        environment=_variables(spec),
-        version=version,
-        hint=spec.text("installHint"),
-        cluster=_cluster_info(cluster) if spec.flag("provideClusterInfo") else None,
-        asks_person=mode == "Always",
-    )
-
-
-def _variables(spec: Entry) -> tuple[tuple[str, str], ...]:
-    found = []
-    for each in spec.get("env", list, "a list", []):
-        variable = Entry(f"{spec.name}.env", each if isinstance(each, dict) else {}, spec.file)
-        if not variable.text("name"):
-            raise spec.error("env", "must be a list of objects with name and value")
-        found.append((variable.text("name"), variable.text("value")))
-    return tuple(found)
-
-
-def _cluster_info(cluster: Entry) -> Callable[[], Json]:
-    """What a plugin is told of the cluster; read when it runs."""
-
-    def info() -> Json:
-        authority = cluster.source("certificate-authority")
-        values: Json = {
-            key: cluster.values[key]
-            for key in (
-                "server",
-                "tls-server-name",
-                "insecure-skip-tls-verify",
-                "proxy-url",
-                "disable-compression",
-            )
-            if cluster.values.get(key)
-        }
-        if authority:
-            values["certificate-authority-data"] = binascii.b2a_base64(
-                authority.read(), newline=False
-            ).decode()
-        for each in cluster.get("extensions", list, "a list", []):
-            if isinstance(each, dict) and each.get("name") == EXEC_EXTENSION:
-                values["config"] = each.get("extension")
-        return values
-
-    return info
+    path = normpath(f"/{unquote(found.path)}").lstrip("/")  # as Go does it: `/a/../b//c/` is `/b/c`
+    return urlunsplit((found.scheme, found.netloc, quote(f"/{path}" if path else ""), "", ""))

@@ -16,13 +16,14 @@ from uploadpp.kube.errors import ApiError, ConflictError, ForbiddenError, NotFou
 from uploadpp.kube.leasenotes import (
     HANDED_OVER_ANNOTATION,
     SHARDS_ANNOTATION,
+    EndsInLease,
     PositionInLease,
     position_of,
     say,
     unfinished_of,
     went_back,
 )
-from uploadpp.kube.leaseobject import check_kept, new_lease, spec_of, without_ballast
+from uploadpp.kube.leaseobject import check_kept, new_lease, spec_of, unkept, without_ballast
 from uploadpp.kube.paths import api_path
 from uploadpp.kube.sightings import Sightings
 
@@ -32,7 +33,6 @@ KEEP_ATTEMPTS = 3
 GONE_BACK = "the Lease is older than our last renewal: etcd was restored from an older copy"
 MARGIN = 0.2
 """Share of the lease time in which we stop acting although others must still wait."""
-
 SLOW_SECONDS = 2.0
 """A renewal that takes longer than this is logged."""
 READ_SECONDS = 1.0
@@ -71,17 +71,17 @@ class Lease:
         self._resting: asyncio.Future[None] | None = None
         self._renewed_at = self._read_at = float("-inf")
         self._object: Json | None = None
-        self._doubt = ""
+        self._doubt = self._unkept = ""
         self.owners_annotations: dict[str, str] = {}
         """What the Lease said of its owner when we last looked."""
         self._position = PositionInLease(duration_seconds / 5)
+        self.ends = EndsInLease()
         self._unsure = False
         """Whether a write of ours was begun whose answer we have not seen."""
-        self._is_void = False
+        self._is_void = self._settled = False
         self.problem = ""
         self.unfinished = 0
         """How many owners in a row before us have ended without being past the same part of the log."""
-        self._settled = False
         self.handed_over = False
         """Whether its last owner has handed it over, when we took it."""
         self.held_elsewhere = False
@@ -105,10 +105,10 @@ class Lease:
 
     @property
     def doubt(self) -> str:
-        """Why it cannot be renewed; empty if the API server answered recently."""
+        """Why it cannot be renewed, or lacks what we note in it; empty if the API server has stored all."""
         silent = self._clock() - self._renewed_at
         if self._doubt or silent < self._duration / 4 + SLOW_SECONDS:
-            return self._doubt
+            return self._doubt or self._unkept
         return f"the API server has not answered for {silent:.0f} s"
 
     @property
@@ -157,8 +157,7 @@ class Lease:
                 self.problem = problem
             else:
                 self.problem = ""
-            self.held_elsewhere = epoch is None and bool(holder)
-            self.holder = holder
+            self.held_elsewhere, self.holder = epoch is None and bool(holder), holder
             if epoch is None and self._claimant.bid is not None:
                 self._claimant.bid.outbid()
             if epoch is not None:
@@ -298,7 +297,7 @@ class Lease:
             meta = {**found["metadata"], "annotations": {**(found["metadata"].get("annotations") or {})}}
             if handing_over:
                 meta["annotations"][HANDED_OVER_ANNOTATION] = self._identity
-            say(meta["annotations"], self._unfinished + failed, self._position.present)
+            say(meta["annotations"], self._unfinished + failed, self._position.present, self.ends)
             try:
                 await self._put({**found, "metadata": meta, "spec": spec})
             except ConflictError:
@@ -380,14 +379,16 @@ class Lease:
             self.handed_over = bool(handed_over) and not old.get("holderIdentity")
             self.unfinished = unfinished_of(annotations) + bool(old.get("holderIdentity"))
         started, present = self._clock(), self._position.present
-        say(annotations, self._unfinished, self._position.at(started))
+        say(annotations, self._unfinished, self._position.at(started), self.ends)
         if current is None:
             body = new_lease(self._name, annotations, spec)
             made = await self._api.request("POST", self._collection, body, timeout=self._duration / 2)
         else:
-            meta = {**current["metadata"], "annotations": annotations}
-            made = await self._put({**current, "metadata": meta, "spec": spec})
+            metadata = {**current["metadata"], "annotations": annotations}
+            made = await self._put({**current, "metadata": metadata, "spec": spec})
         self._object = check_kept(self._name, spec, made)
+        self._unkept = unkept(self._name, annotations, made, self._unkept)
+        self.ends.written(made)
         self._position.written(started, present)
 
     @property

@@ -14,6 +14,10 @@ POSITION_ANNOTATION = "uploadpp.io/position"
 """Up to where the log is in etcd (docs/adr/0051)."""
 
 
+ENDS_ANNOTATION = "uploadpp.io/ends"
+"""Resources of uploads that have ended, which do not tell it (docs/adr/0063)."""
+
+
 def unfinished_of(annotations: dict[str, str]) -> int:
     """What a Lease says of owners that did not finish; 0 where somebody has written something else."""
     said = annotations.get(UNFINISHED_ANNOTATION, "")
@@ -26,11 +30,35 @@ def position_of(lease: Json | None) -> str:
     return str((meta.get("annotations") or {}).get(POSITION_ANNOTATION, ""))
 
 
-def say(annotations: dict[str, str], unfinished: int, position: str | None) -> None:
-    """Write how many owners in a row have not come past the same part of the log, and its position.
+class EndsInLease:
+    """A text about ends that is written with each renewal."""
+
+    def __init__(self) -> None:
+        self._text: str | None = None
+        self.kept = ""
+        """What the Lease holds of it, as we have last written it."""
+
+    def keep(self, text: str) -> None:
+        """Write this from now on; nothing when it is empty. Before that, what is there stays."""
+        self._text = text
+
+    def say(self, annotations: dict[str, str]) -> None:
+        """Write it into the annotations of a Lease."""
+        if self._text is not None:
+            annotations.pop(ENDS_ANNOTATION, None)
+            annotations |= {ENDS_ANNOTATION: self._text} if self._text else {}
+
+    def written(self, lease: Json) -> None:
+        """The API server has stored a Lease of ours like this."""
+        self.kept = str((lease["metadata"].get("annotations") or {}).get(ENDS_ANNOTATION, ""))
+
+
+def say(annotations: dict[str, str], unfinished: int, position: str | None, ends: EndsInLease) -> None:
+    """Write how many owners in a row have not come past the same part of the log, its position, and ends.
 
     It costs no write more. Nothing is changed where the position is None.
     """
+    ends.say(annotations)
     annotations.pop(UNFINISHED_ANNOTATION, None)
     if unfinished:
         annotations[UNFINISHED_ANNOTATION] = str(unfinished)

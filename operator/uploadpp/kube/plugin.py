@@ -1,16 +1,22 @@
 """Runs a credential plugin (`users[].user.exec`), as kubectl does, but without a terminal."""
 
+import errno
 import json
 import os
 import selectors
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
+
 from uploadpp.api.timestamps import parse_time
 from uploadpp.kube.access import ConfigError, Plugin
+from uploadpp.kube.goyaml import documents
 
 SECONDS = 60.0
 """Timeout for a plugin."""
@@ -18,7 +24,10 @@ QUOTED = 200
 """Characters of a failed plugin's output that an error quotes."""
 MOST_BYTES = 1 << 20
 """Of an answer, and of what a plugin is told of the cluster."""
+MOST_YAML_BYTES = 1 << 16
+"""Of an answer that is not JSON; reading YAML takes long."""
 KIND = "ExecCredential"
+_UNREADABLE = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,10 @@ def run_plugin(plugin: Plugin, environment: Mapping[str, str]) -> Issued:
         spec["cluster"] = plugin.cluster()
     try:
         info = _bounded({"apiVersion": plugin.version, "kind": KIND, "spec": spec})
-        done = _run(plugin, {**environment, **dict(plugin.environment), "KUBERNETES_EXEC_INFO": info})
+        program = _find(plugin.command, environment)
+        done = _run(
+            plugin, program, {**environment, **dict(plugin.environment), "KUBERNETES_EXEC_INFO": info}
+        )
     except subprocess.TimeoutExpired:
         raise ConfigError(f"exec {plugin.command}: did not end within {SECONDS:.0f} s") from None
     except (OSError, ValueError) as error:
@@ -54,14 +66,44 @@ def run_plugin(plugin: Plugin, environment: Mapping[str, str]) -> Issued:
         said = " ".join(done.stderr.decode("utf-8", "replace").split())[-QUOTED:]
         raise ConfigError(f"exec {plugin.command}: ended with status {done.returncode}: {said}")
     try:
-        return _issued(json.loads(done.stdout), plugin.version)
-    except (ValueError, RecursionError) as error:
-        undecodable = (json.JSONDecodeError, UnicodeDecodeError, RecursionError)
-        problem = "its answer is not JSON" if isinstance(error, undecodable) else error
-        raise ConfigError(f"exec {plugin.command}: {problem}") from None
+        return _issued(_read_answer(done.stdout), plugin.version)
+    except ValueError as error:
+        raise ConfigError(f"exec {plugin.command}: {error}") from None
 
 
-def _run(plugin: Plugin, environment: Mapping[str, str]) -> subprocess.CompletedProcess[bytes]:
+def _read_answer(text: bytes) -> object:
+    """What a plugin has written: JSON or, as kubectl takes it as well, YAML.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        found = _UNREADABLE
+    if len(text) <= MOST_YAML_BYTES and not text.lstrip().startswith(b"{"):
+        with suppress(yaml.YAMLError, RecursionError, ValueError, ArithmeticError, LookupError, TypeError):
+            found = next(documents(text), None) or _UNREADABLE
+    if found is _UNREADABLE:
+        raise ValueError("its answer is not JSON")
+    return found
+
+
+def _find(command: str, environment: Mapping[str, str]) -> str:
+    """The file of a command. As in Go, its own `env` has no say in where it is looked for.
+
+    Raises:
+        OSError: it is not there.
+    """
+    if os.sep in command:
+        return command
+    found = shutil.which(command, path=environment.get("PATH", os.defpath))
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, "no such program in the folders of PATH")
+    return found
+
+
+def _run(plugin: Plugin, program: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[bytes]:
     """Run it and keep what it writes, within bounds: of its standard error the end.
 
     Raises:
@@ -73,6 +115,7 @@ def _run(plugin: Plugin, environment: Mapping[str, str]) -> subprocess.Completed
     with (
         subprocess.Popen(  # noqa: S603 -- the kubeconfig's owner chooses it
             command,
+            executable=program,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

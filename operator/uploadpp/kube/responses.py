@@ -144,7 +144,8 @@ def foreign(method: str, path: str, status: int, what: str) -> UnavailableError:
     """The error for a response that did not come from the API server."""
     return UnavailableError(
         f"{method} {path}: the answer ({status}) {what}; "
-        "something between the operator and the API server sent it"
+        "something between the operator and the API server sent it",
+        answered=True,
     )
 
 
@@ -238,10 +239,13 @@ def error_of(method: str, path: str, status: int, headers: Mapping[str, str], da
     if _is_kind_missing(status, words):
         reason = Refusal.PERMISSION if NAMESPACE_LEAVES in words else Refusal.UNREACHABLE
         return MissingKindError(text, reason=reason)
+    # A gateway that answers with 5xx may have handed on what it was sent, and the API server may go on.
+    answered = status < HTTPStatus.INTERNAL_SERVER_ERROR
     if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
-        return UnavailableError(text, _retry_after(headers))
+        return UnavailableError(text, _retry_after(headers), answered=answered)
     if said is None:
-        return UnavailableError(f"{text} (this response is not from the API server)")
+        text += " (this response is not from the API server)"
+        return UnavailableError(text, answered=answered)
     return _plain(method, path, status, text, said)
 
 

@@ -122,7 +122,9 @@ class Sealer:
         self.fingerprints = tuple(self._by_fingerprint)
         """What may be shown of the keys, in their order: the first seals."""
 
-    def seal(self, origin: Origin, upload_id: str, plan: Mapping[str, str] = MappingProxyType({})) -> str:
+    def seal(
+        self, origin: Origin, upload_id: str, plan: Mapping[str, str | int] = MappingProxyType({})
+    ) -> str:
         """Encrypt the origin of an upload, and its plan.
 
         Raises:

@@ -12,21 +12,20 @@ from dataclasses import dataclass, replace
 import orjson
 
 from uploadpp.api import API_VERSION, KIND
-from uploadpp.api.plan import PLAN_FIELDS
+from uploadpp.api.plan import PLAN_FIELDS, added_to_plan
 from uploadpp.core.sharding import BUCKET_LABEL
 from uploadpp.kube.api import FIELD_MANAGER, JSON_PATCH, Api, Json
 from uploadpp.kube.errors import (
     ApiError,
     ConflictError,
-    ExpiredError,
     MissingKindError,
     NotFoundError,
     OlderStoreError,
     Refusal,
     RefusedError,
-    TooLargeAnswerError,
     UnavailableError,
 )
+from uploadpp.kube.pages import PageSizes, pages
 from uploadpp.kube.paths import api_path
 
 GROUP = "uploadpp.io"
@@ -36,14 +35,15 @@ PAGE = 500
 """Maximum number of resources in one page."""
 FIRST_PAGE = 50
 """Size of the first page, while the size of resources is unknown."""
-PAGE_BYTES = 4_000_000
-"""Maximum bytes of a page. Anybody who may create resources can make each of them a megabyte."""
-ATTEMPTS = 3
 PROBE = "is-the-crd-there"
 SEALED = "sealed"
+OURS = f"{GROUP}/"
+"""How the names of our annotations begin."""
 BINDING_OF_FILE = ("id", "receivedTime", "filesize")
 """What decides how an upload is driven after a restart, and cannot be changed later. A webhook that hides
 names, or suspends what is new, is welcome to do so."""
+ASKED_FOR = ("desiredState", "cancelPolicy", "restart")
+"""What anybody may ask for in a spec, a webhook as well."""
 ESSENTIAL = (
     "conditions",
     "currentStep",
@@ -57,6 +57,13 @@ ESSENTIAL = (
     "completionTime",
     "expirationTime",
     "observedToken",
+    "policy",
+    "order",
+    "startTime",
+    "stageTime",
+    "releases",
+    "urlRequests",
+    "uid",
 )
 """Fields of the status without which a restart would not go on where we are."""
 BUCKET_POINTER = f"/metadata/labels/{BUCKET_LABEL.replace('/', '~1')}"
@@ -75,13 +82,20 @@ class Stored:
     renamed: str = ""
     """The name that a webhook has given it, if that is another than we asked for."""
     altered: str = ""
-    """What of it is not as we wrote it: a webhook has changed or dropped it."""
+    """What of it is not as we wrote it: a webhook has changed, dropped or added it."""
+    asks: Json | None = None
+    """The resource as it was made, if a webhook has it ask for something else than we do; otherwise None."""
 
 
 def stored(resource: Json) -> Stored:
     """What the next compare-and-set needs to know about a resource."""
     meta = resource["metadata"]
     return Stored(meta["uid"], meta["resourceVersion"], meta.get("generation", 1))
+
+
+def is_terminating(resource: Json) -> bool:
+    """Whether a resource was deleted, and is only there because a finalizer holds it. Ours never have one."""
+    return bool(resource["metadata"].get("deletionTimestamp"))
 
 
 def version_of(of: Stored) -> int:
@@ -99,13 +113,18 @@ def altered_in(resource: Json, made: Json) -> str:
         return ""
     binding = {field: spec[field] for field in PLAN_FIELDS if field in spec}
     binding["upload"] = {field: spec["upload"][field] for field in BINDING_OF_FILE if field in spec["upload"]}
-    if found := difference(binding, kept, "spec"):
+    if found := difference(binding, kept, "spec") or added_to_plan(spec, kept):
         return found
     return "" if kept.get(SEALED) == spec.get(SEALED) else "spec.sealed"
 
 
+def wishes_in(spec: Json) -> Json:
+    """The fields of a spec that ask for something and may be changed at any time."""
+    return {field: spec[field] for field in ASKED_FOR if spec.get(field) is not None}
+
+
 def difference(written: object, kept: object, path: str) -> str:
-    """The first field that was not kept as it was written; what was added does not count."""
+    """The first field that was not kept as it was written; what was added does not count here."""
     if written == kept:
         return ""
     if isinstance(written, dict) and isinstance(kept, dict):
@@ -115,6 +134,13 @@ def difference(written: object, kept: object, path: str) -> str:
         pairs = enumerate(zip(written, kept, strict=True))
         return next(filter(None, (difference(a, b, f"{path}[{index}]") for index, (a, b) in pairs)), "")
     return path
+
+
+def lost_annotation(written: Json, answer: Json) -> str:
+    """The first of our annotations that a resource does not have as it was written; empty if it has all."""
+    kept = _part(_part(answer, "metadata"), "annotations")
+    lost = (name for name, text in written.items() if name.startswith(OURS) and kept.get(name) != text)
+    return next((f"metadata.annotations.{name}" for name in lost), "")
 
 
 def _part(answer: Json, name: str) -> Json:
@@ -160,43 +186,16 @@ class Store:
             OlderStoreError: the list is from before that version.
             RefusedError: the CRD in the cluster does not know a field that is asked for.
         """
-        token, limit, attempts = "", min(FIRST_PAGE, PAGE), 1
-        while True:
-            params = {
-                "limit": str(limit),
-                "labelSelector": selector,
-                "fieldSelector": fields,
-                "continue": token,
-            }
-            try:
-                page = await self._api.request(
-                    "GET", self._path, params={k: v for k, v in params.items() if v}
-                )
-            except ExpiredError:
-                if not token or attempts >= ATTEMPTS:
-                    raise
-                token, attempts = "", attempts + 1
-                continue
-            except TooLargeAnswerError:
-                if limit == 1:
-                    raise
-                limit = max(1, limit // 4)
-                continue
-            meta = page.get("metadata", {})
-            version = meta.get("resourceVersion", "")
-            if not token and version.isdecimal() and 0 < int(version) < newest:
+        selectors = {"labelSelector": selector, "fieldSelector": fields}
+        sizes = PageSizes(first=min(FIRST_PAGE, PAGE), most=PAGE, size_of=_size)
+        async for page in pages(self._api, self._path, selectors, sizes):
+            if page.is_first and page.version.isdecimal() and 0 < int(page.version) < newest:
                 raise OlderStoreError(
-                    f"GET {self._path}: version {version} is older than our write, {newest}"
+                    f"GET {self._path}: version {page.version} is older than our write, {newest}"
                 )
-            token = meta.get("continue", "")
-            items: list[Json] = page.pop("items", None) or []
-            if items:
-                limit = max(1, min(PAGE, PAGE_BYTES * len(items) // sum(map(_size, items))))
-            items.reverse()
-            while items:
-                yield items.pop()  # what was handled is not kept until the page is through
-            if not token:
-                return
+            page.items.reverse()
+            while page.items:
+                yield page.items.pop()  # what was handled is not kept until the page is through
 
     async def get(self, name: str) -> Json | None:
         """One resource; None when it is not there."""
@@ -236,7 +235,9 @@ class Store:
         name: str = made["metadata"]["name"]
         renamed = "" if name == resource["metadata"]["name"] else name
         altered, found = altered_in(resource, made), stored(made)
-        return replace(found, renamed=renamed, altered=altered) if renamed or altered else found
+        asks = made if wishes_in(made["spec"]) != wishes_in(resource["spec"]) else None
+        changed = renamed or altered or asks is not None
+        return replace(found, renamed=renamed, altered=altered, asks=asks) if changed else found
 
     async def write_status(self, name: str, version: str, status: Json) -> Stored:
         """Replace the status of the given version of a resource.
@@ -270,16 +271,20 @@ class Store:
         Raises:
             ConflictError, NotFoundError: as for `write_status`.
         """
-        return stored(await self._patch(self._path + api_path(name), name, version, BUCKET_POINTER, bucket))
+        answer = await self._patch(self._path + api_path(name), name, version, BUCKET_POINTER, bucket)
+        kept = _part(_part(answer, "metadata"), "labels").get(BUCKET_LABEL) == bucket
+        return stored(answer) if kept else replace(stored(answer), altered=f"metadata.labels.{BUCKET_LABEL}")
 
     async def write_annotations(self, name: str, version: str, annotations: Json) -> Stored:
-        """Replace the annotations of a resource.
+        """Replace the annotations of a resource; `altered` tells of ours alone.
 
         Raises:
             ConflictError, NotFoundError: as for `write_status`.
         """
         path = self._path + api_path(name)
-        return stored(await self._patch(path, name, version, "/metadata/annotations", annotations))
+        answer = await self._patch(path, name, version, "/metadata/annotations", annotations)
+        lost = lost_annotation(annotations, answer)
+        return replace(stored(answer), altered=lost) if lost else stored(answer)
 
     async def _patch(self, path: str, name: str, version: str, pointer: str, value: object) -> Json:
         patch = [

@@ -23,7 +23,7 @@ from uploadpp.core.plan_text import plan_to_seal
 from uploadpp.kube.api import Json
 from uploadpp.kube.errors import ConflictError, RefusedError
 from uploadpp.kube.sealing import TooLargeError
-from uploadpp.kube.store import Stored, stored
+from uploadpp.kube.store import SEALED, Stored, altered_in, stored
 from uploadpp.migration.report import Report
 from uploadpp.migration.site import (
     AT_ONCE,
@@ -35,7 +35,6 @@ from uploadpp.migration.site import (
     check_legacy_service,
     check_stream,
 )
-from uploadpp.process.clock import wall_clock
 from uploadpp.wire.bucket import Bucket, BucketError, Entry, Wrapped, decode_entry
 from uploadpp.wire.encode import encode
 from uploadpp.wire.handing_back import keep_position, own_consumers
@@ -44,6 +43,11 @@ from uploadpp.wire.stream import STREAM, reads_behind
 
 OVERLAP_MS = 5_000
 """The log is read this much further back than the oldest record needs."""
+_SAME = frozenset({"", f"spec.{SEALED}"})
+ANOTHER = (
+    "an earlier run has made the resource {}, and it does not say what is to be adopted now: a webhook has "
+    "changed it, or the service has gone on since; delete the resource and adopt again"
+)
 LOST_MS = 600_000
 """How far back in the log to look for uploads that the service has read and lost."""
 
@@ -107,7 +111,7 @@ class Adoption:
     # -- reading --------------------------------------------------------------------------
 
     async def _look(self) -> Found:
-        site, now = self._site, wall_clock()
+        site, now = self._site, self._site.clock()
         behind, stream = await reads_behind(site.js, site.settings.start_from)
         resources = [each async for each in site.store.list_all()]
         check_key(site, resources)
@@ -184,6 +188,8 @@ class Adoption:
             upload = await self._publish(adopted)
             resource = self._resource(upload)
             known = found.resources.get(resource["metadata"]["name"])
+            if known is not None and altered_in(resource, known) not in _SAME:
+                return Left(Refusal.REFUSED, ANOTHER.format(resource["metadata"]["name"]))
             made = await self._site.store.create(resource) if known is None else stored(known)
             if made.renamed or made.altered:
                 return Left(Refusal.REFUSED, _changed(made))
@@ -201,21 +207,22 @@ class Adoption:
         """Publish PostprocessingFinished where the service has decided it and died before that."""
         upload = adopted.upload
         for each in adopted.missing:
-            outgoing = encode(each, upload.id, upload, wall_clock(), None, self._site.marks)
+            outgoing = encode(each, upload.id, upload, self._site.clock(), None, self._site.marks)
             headers = {"Nats-Msg-Id": outgoing.event_id}
             ack = await self._site.js.publish(STREAM, outgoing.body, headers=headers)
-            upload = evolve(upload, since=wall_clock(), log=upload.log.with_start(ack.seq))
+            upload = evolve(upload, since=self._site.clock(), log=upload.log.with_start(ack.seq))
         return upload
 
     def _resource(self, upload: Upload) -> Json:
         site = self._site
-        sealed = site.sealer.seal(upload.origin, upload.id, plan_to_seal(upload))
+        sealed = site.sealer.seal(upload.origin, upload.id, plan_to_seal(upload, upload.origin))
         resource = to_resource(upload, namespace=site.namespace, shown=site.settings.show, sealed=sealed)
-        resource["metadata"]["annotations"] = {ADOPTED_ANNOTATION: format_time(wall_clock())}
+        resource["metadata"]["annotations"] = {ADOPTED_ANNOTATION: format_time(self._site.clock())}
         return resource
 
     async def _write(self, name: str, made: Stored, upload: Upload) -> None:
-        upload = evolve(upload, observed_generation=made.generation)
+        heard = made.generation if made.asks is None else 0  # then the operator looks at what is asked for
+        upload = evolve(upload, observed_generation=heard)
         status = to_status(upload, made.uid, self._site.sealer.fingerprints[0])
         written = await self._site.store.write_status(name, made.version, status)
         if written.altered:
@@ -223,7 +230,7 @@ class Adoption:
 
     async def _mark(self, entry: Entry, wrapped: Wrapped) -> None:
         if not self._options.dry_run:
-            await self._bucket.mark(entry, wrapped, format_time(wall_clock()))
+            await self._bucket.mark(entry, wrapped, format_time(self._site.clock()))
 
     def _leave(self, upload_id: str, left: Left) -> None:
         self._report.leave(upload_id, left.reason, left.why, fine=left.reason.is_fine)

@@ -12,14 +12,16 @@ from typing import NamedTuple
 from uuid import uuid5
 
 from uploadpp.api.codec import InvalidResourceError, from_resource
-from uploadpp.api.void import why_void
+from uploadpp.api.void import rank, why_void
 from uploadpp.core.commands import NAMESPACE
 from uploadpp.core.evolve import evolve
 from uploadpp.core.handing_back import GivenBack, Kept, Nudge, give_back
-from uploadpp.core.history import Known, catch_up
+from uploadpp.core.history import Known, Said, catch_up, taken_over
 from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import Origin, Upload
+from uploadpp.core.naming import resource_name
 from uploadpp.core.plan_text import read_sealed_plan
+from uploadpp.core.replay import Position
 from uploadpp.kube.api import Json
 from uploadpp.kube.errors import ConflictError
 from uploadpp.kube.sealing import Opened, SealError
@@ -35,7 +37,6 @@ from uploadpp.migration.site import (
     check_legacy_service,
     check_stream,
 )
-from uploadpp.process.clock import wall_clock
 from uploadpp.wire.bucket import Bucket, BucketError, decode_entry
 from uploadpp.wire.envelope import encode_envelope
 from uploadpp.wire.handing_back import (
@@ -158,6 +159,7 @@ class Release:
     def _uploads(self, resources: list[Json]) -> dict[str, tuple[Upload, Json]]:
         """The uploads that have resources."""
         found: dict[str, tuple[Upload, Json]] = {}
+        resources = sorted(resources, key=lambda each: rank(each, each["spec"]["upload"]["id"]), reverse=True)
         for each in resources:
             name = each["metadata"]["name"]
             try:
@@ -177,7 +179,7 @@ class Release:
     def _caught_up(self, uploads: dict[str, tuple[Upload, Json]], history: History) -> dict[str, UnderWay]:
         """Every upload that has a resource or is announced in what no owner has read."""
         found = {
-            upload_id: UnderWay(self._at(Known(upload), upload_id, history), resource)
+            upload_id: UnderWay(self._of(upload, resource, history), resource)
             for upload_id, (upload, resource) in uploads.items()
         }
         for upload_id, said in history.said.items():
@@ -187,10 +189,19 @@ class Release:
                     found[upload_id] = UnderWay(known, None)
         return found
 
+    def _of(self, upload: Upload, resource: Json, history: History) -> Known:
+        """An upload with a resource, at the same position."""
+        own = resource["metadata"]["name"] == resource_name(upload.id)
+        at, said = Position(self._stream, self._last), self._said_of(upload.id, history)
+        return taken_over(upload, said, at, self._site.clock(), self._site.config, own_name=own)
+
     def _at(self, known: Known, upload_id: str, history: History) -> Known:
         """An upload as it is at the position where the service begins to read."""
-        said = [each for each in history.of(upload_id) if each.sequence <= self._last]
+        said = self._said_of(upload_id, history)
         return catch_up(known, upload_id, said, self._last, self._stream, self._site.config)
+
+    def _said_of(self, upload_id: str, history: History) -> list[Said]:
+        return [each for each in history.of(upload_id) if each.sequence <= self._last]
 
     def _upload(self, resource: Json) -> Upload:
         sealed, upload_id = resource["spec"].get("sealed", ""), resource["spec"]["upload"]["id"]
@@ -202,7 +213,7 @@ class Release:
 
     async def _give_back(self, upload_id: str, current: UnderWay) -> None:
         async with self._places:
-            given = give_back(current.known, wall_clock(), self._site.config)
+            given = give_back(current.known, self._site.clock(), self._site.config)
             if isinstance(given, Kept):
                 if given.over and current.is_unrecorded and not self._options.dry_run:
                     await self._delete(upload_id, current.resource or {})
@@ -228,7 +239,7 @@ class Release:
         event_id = str(uuid5(NAMESPACE, f"{upload_id}\0{given.nudge}\0{self._stream}\0{self._last}"))
         if not given.nudge or event_id in self._said:
             return
-        now, step = wall_clock(), ',"Step":""' if given.nudge is Nudge.RESUME else ""
+        now, step = self._site.clock(), ',"Step":""' if given.nudge is Nudge.RESUME else ""
         stamp = f'{{"seconds":{now // 1000},"nanos":{now % 1000 * 1_000_000}}}'
         payload = f'{{"UploadID":{go_string(upload_id)}{step},"Timestamp":{stamp}}}'
         metadata = {"traceparent": "", "initiatorid": given.record.origin.initiator_id}

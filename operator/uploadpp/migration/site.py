@@ -10,6 +10,7 @@ from uuid import uuid4
 from nats.js import JetStreamContext
 
 from uploadpp.core.config import Config
+from uploadpp.core.model import Millis
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.api import Api, Json
 from uploadpp.kube.claimant import Claimant
@@ -18,7 +19,7 @@ from uploadpp.kube.sealing import Sealer, UnknownKeyError
 from uploadpp.kube.store import Store
 from uploadpp.migration.report import RefusedToRunError, Report
 from uploadpp.process.clients import open_clients
-from uploadpp.process.configuration import ConfigurationError
+from uploadpp.process.configuration import ConfigurationError, source_of
 from uploadpp.process.operator_config import core_config, namespace_of, sealing_keys
 from uploadpp.process.settings import Settings
 from uploadpp.wire.bucket import Names
@@ -63,6 +64,8 @@ class Site:
     js: JetStreamContext
     api: Api
     store: Store
+    clock: Callable[[], Millis]
+    """The time by the clock of NATS, as the operator has it."""
 
 
 @contextlib.asynccontextmanager
@@ -77,11 +80,11 @@ async def open_site(settings: Settings, name: str) -> AsyncIterator[Site]:
     try:
         sealer, marks = Sealer(keys), Marks.of(keys)
     except ValueError as error:
-        text = f"UPLOADPP_SEALING_KEY_FILE={settings.sealing_key_file}: {error}"
+        text = f"{source_of(settings, 'sealing_key_file')}={settings.sealing_key_file}: {error}"
         raise ConfigurationError(f"{text}; see `uploadpp generate-key`") from None
     async with open_clients(settings, name, CONNECT_SECONDS) as (client, api):
         js, store = client.jetstream(), Store(api, namespace)
-        yield Site(settings, namespace, config, sealer, marks, js, api, store)
+        yield Site(settings, namespace, config, sealer, marks, js, api, store, client.server_time)
 
 
 async def all_of(work: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -152,8 +155,9 @@ def check_key(site: Site, resources: list[Json]) -> None:
             site.sealer.open(sealed, upload.get("id", ""))
         except UnknownKeyError as error:
             name = each["metadata"]["name"]
+            source = source_of(site.settings, "sealing_key_file")
             raise ConfigurationError(
-                f"UPLOADPP_SEALING_KEY_FILE={site.settings.sealing_key_file}: is not the operator's key; "
+                f"{source}={site.settings.sealing_key_file}: is not the operator's key; "
                 f"resource {name}: {error}"
             ) from None
         except ValueError:

@@ -18,6 +18,7 @@ from nats.errors import Error as NatsError
 from uploadpp import __version__
 from uploadpp.core.config import Config
 from uploadpp.core.lease_claim import identity
+from uploadpp.core.model import Millis
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.access import ConfigError
 from uploadpp.kube.api import Api
@@ -36,7 +37,7 @@ from uploadpp.ownership.ownership import Ownership
 from uploadpp.ownership.step_listeners import Listeners
 from uploadpp.pipeline.storage_check import open_check
 from uploadpp.process.clock import wall_clock
-from uploadpp.process.configuration import ConfigurationError, nats_options
+from uploadpp.process.configuration import ConfigurationError, nats_options, source_of
 from uploadpp.process.health import Details, HealthServer
 from uploadpp.process.listening import explain
 from uploadpp.process.logs import add_trace_ids
@@ -51,10 +52,11 @@ from uploadpp.process.tracing_config import open_otlp
 from uploadpp.resources.watch.kopf_thread import Watch
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.telemetry.tracing import Tracing
-from uploadpp.wire.client import trouble
+from uploadpp.wire.client import SafeClient, trouble
 from uploadpp.wire.connection import connect, make_client
 from uploadpp.wire.legacy_consumers import Policy
 from uploadpp.wire.marks import Marks
+from uploadpp.wire.past_ends import read_ends
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +84,7 @@ class App:
             keys = sealing_keys(settings)
             self._sealer, self._marks = Sealer(keys), Marks.of(keys)
         except ValueError as error:
-            text = f"UPLOADPP_SEALING_KEY_FILE={settings.sealing_key_file}: {error}"
+            text = f"{source_of(settings, 'sealing_key_file')}={settings.sealing_key_file}: {error}"
             raise ConfigurationError(f"{text}; see `uploadpp generate-key`") from None
         self._nats = nats_options(settings, self._identity)
         self._config = core_config(settings)
@@ -93,7 +95,7 @@ class App:
         for step in self._config.steps:
             self._metrics.steps.label(step.name)  # before any that people make
         self._stop = asyncio.Event()
-        self._connecting: Client | None = None
+        self._connecting: SafeClient | None = None
         self._client: Client | None = None
         self._deaf = False
         self._candidates: list[ShardCandidate] = []
@@ -127,9 +129,8 @@ class App:
         try:
             await health.start()
         except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"POSTPROCESSING_DEBUG_ADDR={self._settings.debug_addr}: {explain(error)}"
-            ) from None
+            source = source_of(self._settings, "debug_addr")
+            raise ConfigurationError(f"{source}={self._settings.debug_addr}: {explain(error)}") from None
         watch = StallWatch(self._metrics.loop, self._processing)
         watch.start()
         try:
@@ -245,8 +246,11 @@ class App:
                 if candidate.ownership is not None
                 for tracked in candidate.ownership.in_memory
             ),
-            wall_clock,
+            self._now,
         )
+
+    def _now(self) -> Millis:
+        return self._connecting.server_time() if self._connecting is not None else wall_clock()
 
     async def _listen(self) -> None:
         """Check that the connection to NATS still works."""
@@ -291,15 +295,18 @@ class App:
             metrics=self._metrics,
             namespace=self._namespace,
             shown=self._settings.show,
+            clock=self._now,
             writers=self._settings.writers,
             max_ended=self._settings.max_ended,
             max_recorded=self._settings.max_recorded,
             start_from=self._settings.start_from,
             legacy_policy=Policy(self._settings.on_legacy_service, self._settings.legacy_consumer),
             watch=partial(Watch, credentials=credentials),
+            read_ends=partial(read_ends, client.jetstream()),
             ask=self._storage.ask if self._storage is not None else None,
             ask_seconds=self._settings.storage_check_interval / 1000,
             choose=self._policies.choose if self._policies is not None else None,
+            count_matches=self._policies.count_matches if self._policies is not None else None,
             policies_known=lambda: self._policies is None or self._policies.known,
             unserved=lambda: listeners.unserved,
             tracing=Tracing(self._otlp.sampled, self._otlp.emit) if self._otlp is not None else None,

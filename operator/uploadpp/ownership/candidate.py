@@ -193,10 +193,11 @@ class ShardCandidate:
         waits = f"standing by for {lease.holder}"
         if other is not None:
             waits = f"waiting for a replica with another number of shards to stop: {other.holder}"
+        name, silent = other.lease if other is not None else lease.name, self._unheard * COMPARE_SECONDS
         return (
-            f"{waits}, which has sent no heartbeat on NATS for {self._unheard * COMPARE_SECONDS:.0f} s; if "
-            "that replica is not running, another client renews the Lease "
-            f"{other.lease if other is not None else lease.name}"
+            f"{waits}, which has sent no heartbeat on NATS for {silent:.0f} s; if that replica does not run, "
+            f"another client renews the Lease {name}; if it works with another NATS, install each in a "
+            "namespace of its own"
         )
 
     def _listen(self) -> None:

@@ -10,7 +10,16 @@ from nats.aio.client import Client
 from uploadpp.api.codec import ShownField
 from uploadpp.core.config import Config
 from uploadpp.core.model import Millis
-from uploadpp.pipeline.ports import Ask, Choose, Notices, Resources, Seals, Watching
+from uploadpp.pipeline.ports import (
+    Ask,
+    Choose,
+    CountMatches,
+    Notices,
+    ReadEnds,
+    Resources,
+    Seals,
+    Watching,
+)
 from uploadpp.pipeline.rehearsal import Rehearse, rehearse
 from uploadpp.pipeline.unserved_steps import UnservedNames
 from uploadpp.process.clock import wall_clock
@@ -58,7 +67,9 @@ class Dependencies:
     rehearse: Rehearse = rehearse
     tracing: Tracing | None = None
     choose: Choose | None = None  # the policies; None where there can be none
+    count_matches: CountMatches | None = None
     ask: Ask | None = None  # the storage, about uploads that it may have lost; None asks nothing
+    read_ends: ReadEnds | None = None  # the log, about uploads of new resources; None asks nothing
     ask_seconds: float = ASK_SECONDS
     policies_known: Callable[[], bool] = lambda: True  # until then, no shard is taken
     unserved: UnservedNames = lambda: None  # the steps that no service listens for

@@ -23,7 +23,7 @@ from uploadpp.ownership.legacy_service import LegacyNews, LegacyServiceWatch
 from uploadpp.ownership.membership import Membership
 from uploadpp.ownership.past import check_past
 from uploadpp.ownership.position_note import PositionNote
-from uploadpp.ownership.readiness import Abilities, FullWindow
+from uploadpp.ownership.readiness import Abilities, FullWindow, replay_problem
 from uploadpp.ownership.wiring import Hearing, wire
 from uploadpp.pipeline.missed_messages import Missed
 from uploadpp.pipeline.ports import Json, Watching
@@ -86,7 +86,8 @@ class Ownership:
     def problem(self) -> str:
         """Why this ownership does not work; empty if it does."""
         if self._reader is None or not self._replayed.is_set():
-            return self._legacy.problem or self.abilities.problem or "replaying the log"
+            full = replay_problem(self._reader, self._acks.most) if self._reader is not None else ""
+            return self._legacy.problem or self.abilities.problem or full or "replaying the log"
         watching = self._watch.problem if self._watch is not None else "the watch has not started"
         return trouble(self._deps.client) or self.abilities.problem or watching or self._legacy.problem
 
@@ -179,7 +180,9 @@ class Ownership:
         components.fence.bind(self._js, position)
         components.applier.begin(deps.marks.reading(position.unsigned_until, deps.metrics.count_foreign))
         components.acks.start(position.stream, position.first - 1, position.window)
+        components.noted_ends.begin()
         await components.lister.initial_list(deps.soon_read + position.backlog)
+        components.noted_ends.listed()
         components.handler.keys.settle()
         components.handler.versions.settle()
         await check_past(self._js, position, self.uploads)
@@ -251,11 +254,14 @@ class Ownership:
         own = (  # not because of a message
             components.ttl.run(),
             components.secrets.run(),
+            components.past_ends.run(),
             components.lost_uploads.run(components.uploads, components.applier.on_input),
             components.vanished.run(components.router),
             components.labels.run(),
             components.void_marks.run(),
+            components.unseen.run(),
             components.overfull.run(),
+            components.noted_ends.run(),
             components.unserved_steps.run(),
         )
         self._volition = [self._spawn(each) for each in own]
@@ -350,7 +356,6 @@ class Ownership:
         self._acks.confirm(self._reader.acknowledged, noted)
         # The next owner reads from the note, which lags: until then it may meet the same message again.
         self._lease.note_settled(settled=min(self._reader.acknowledged, noted) >= self._rehearsal.last)
-        self._components.applier.unknown.settle(self._deps.clock())
         floor = self._acks.take_ack()
         if self._note is not None:
             self._note.read(self._reader.sequence, self._reader.stored_at)

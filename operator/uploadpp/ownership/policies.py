@@ -12,11 +12,11 @@ from uploadpp.core.config import Config
 from uploadpp.kube.api import Api
 from uploadpp.kube.credentials import Credentials
 from uploadpp.kube.policy_store import POLICIES, PolicyStore
-from uploadpp.pipeline.ports import Choose, Json
+from uploadpp.pipeline.ports import Choose, CountMatches, Json
 from uploadpp.policies.expression import is_available
 from uploadpp.policies.review import review
 from uploadpp.process.clock import wall_clock
-from uploadpp.process.configuration import ConfigurationError
+from uploadpp.process.configuration import ConfigurationError, source_of
 from uploadpp.process.health import AskPolicies
 from uploadpp.process.listening import explain
 from uploadpp.process.settings import Settings
@@ -59,16 +59,20 @@ class PolicyService:
         try:
             certificate = Certificate(settings.webhook_cert_file, settings.webhook_key_file)
         except OSError as error:
+            named = ", ".join(source_of(settings, f"webhook_{each}_file") for each in ("cert", "key"))
             files = f"{settings.webhook_cert_file} and {settings.webhook_key_file}"
-            raise ConfigurationError(
-                f"UPLOADPP_WEBHOOK_CERT_FILE, UPLOADPP_WEBHOOK_KEY_FILE: {files}: {error.strerror or error}"
-            ) from None
+            raise ConfigurationError(f"{named}: {files}: {error.strerror or error}") from None
         return WebhookServer(settings.webhook_addr, certificate, partial(review, config=self._config))
 
     @property
     def choose(self) -> Choose:
         """What the policies say of an upload that arrives."""
         return self._current.choose
+
+    @property
+    def count_matches(self) -> CountMatches:
+        """Counts the uploads that rules have matched."""
+        return self._current.count
 
     @property
     def ask(self) -> AskPolicies:
@@ -104,9 +108,8 @@ class PolicyService:
             if self._webhook is not None:
                 self._webhook.start()
         except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"UPLOADPP_WEBHOOK_ADDR={self._settings.webhook_addr}: {explain(error)}"
-            ) from None
+            source = source_of(self._settings, "webhook_addr")
+            raise ConfigurationError(f"{source}={self._settings.webhook_addr}: {explain(error)}") from None
 
     async def stop(self) -> None:
         """Stop serving it."""
@@ -128,8 +131,8 @@ class PolicyService:
         store = PolicyStore(api, namespace)
         writer = PolicyStatusWriter(store, self._counts, self._current.judge, leads, wall_clock)
 
-        def take(resources: list[Json]) -> None:
-            self._current.take(resources)
+        async def take(resources: list[Json]) -> None:
+            await self._current.take(resources)
             writer.take(resources)
             if not self.known:
                 on_known()

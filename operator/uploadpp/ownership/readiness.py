@@ -29,6 +29,8 @@ class State(NamedTuple):
     """What is wrong, in words; empty when nothing is."""
     proven_seconds: float | None
     """Seconds since it was last seen to work; None if it was not needed yet."""
+    but: str = ""
+    """What it does not work for, although it works; empty when there is nothing."""
 
 
 class Unread(Protocol):
@@ -69,6 +71,10 @@ class Waiting(Protocol):
     @property
     def words(self) -> str:
         """Why; empty when there is nothing."""
+
+    @property
+    def alone_words(self) -> str:
+        """Which upload cannot be recorded while others can, why, and what can be done; empty when none."""
 
     @property
     def disabled(self) -> str:
@@ -116,7 +122,12 @@ class Abilities:
         return [
             State(Ability.PULL, *pulling),
             State(Ability.PUBLISH, publishing.problem, publishing.stored_ago),
-            State(Ability.RECORD, waiting.disabled or self._lease.doubt, waiting.written_ago),
+            State(
+                Ability.RECORD,
+                waiting.disabled or self._lease.doubt,
+                waiting.written_ago,
+                waiting.alone_words,
+            ),
         ]
 
     @property
@@ -130,8 +141,18 @@ def told(state: State, where: str = "") -> str:
     name = f"{where}{state.ability}"
     if state.problem:
         return f"[-]{name} failed: {state.problem}"
-    ago = state.proven_seconds
-    return f"[+]{name} ok: {'not needed yet' if ago is None else f'last proven {ago:.0f} s ago'}"
+    ago, but = state.proven_seconds, f"; but {state.but}" if state.but else ""
+    return f"[+]{name} ok: {'not needed yet' if ago is None else f'last proven {ago:.0f} s ago'}{but}"
+
+
+def replay_problem(reader: Unread, most: int) -> str:
+    """Why a replay cannot go on; empty if it can. Nothing is acknowledged before its end."""
+    if reader.delivered < most or not reader.unread:
+        return ""
+    return (
+        f"replaying the log: NATS hands out {most} messages that are not acknowledged, and {reader.unread} "
+        "more are unread; raise max_ack_pending of the stream, the account or the server"
+    )
 
 
 class FullWindow:

@@ -43,8 +43,11 @@ from uploadpp.resources.finished import FinishedUploads
 from uploadpp.resources.forgotten import ForgottenResources
 from uploadpp.resources.left_alone import LeftAlone
 from uploadpp.resources.lifecycle import LifecycleHandlers
+from uploadpp.resources.noted_ends import NotedEnds
+from uploadpp.resources.past_ends import PastEnds
 from uploadpp.resources.relist import Lister
 from uploadpp.resources.ttl import TTLController
+from uploadpp.resources.unseen import UnseenResources
 from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.resources.void_marks import VoidMarks
 from uploadpp.wire.publisher import Publisher
@@ -81,13 +84,16 @@ class Components:
     applier: Applier
     router: Router
     secrets: UrlSecretReader
+    past_ends: PastEnds
     handler: ResourceEventHandler
     lister: Lister
+    unseen: UnseenResources
     ttl: TTLController
     limit: RecordLimit
     checkpoint: Checkpoint
     lost_uploads: LostUploads
     overfull: Overfull
+    noted_ends: NotedEnds
     unserved_steps: UnservedSteps
 
 
@@ -118,6 +124,7 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
         clock=deps.clock,
         tracing=deps.tracing,
         choose=deps.choose,
+        count_matches=deps.count_matches,
     )
     refusals = Refusals(metrics, asyncio.get_running_loop().time, news)
     queue, ended, forgotten = WriteQueue(acks, refusals), EndedUploads(), ForgottenResources()
@@ -134,8 +141,9 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
 
     # The way of a message, and of a resource.
     applier = Applier(shared, uploads, limited, ordered, lifecycle, publisher)
-    router = Router(shared, uploads, applier, vanished, finished)
+    router = Router(shared, uploads, limited, applier, vanished, finished)
     secrets = UrlSecretReader(shared, applier, deps.store, deps.events)
+    past_ends = PastEnds(shared, applier, secrets, deps.events, deps.read_ends)
     others = Collaborators(
         uploads=uploads,
         applier=applier,
@@ -144,7 +152,7 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
         forgotten=forgotten,
         left_alone=left_alone,
         labels=labels,
-        secrets=secrets,
+        past_ends=past_ends,
     )
     handler = ResourceEventHandler(shared, deps.seals, deps.events, others)
 
@@ -177,12 +185,15 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
         applier=applier,
         router=router,
         secrets=secrets,
+        past_ends=past_ends,
         handler=handler,
         lister=Lister(uploads, finished, handler, deps.store, guard, shard.selector),
+        unseen=UnseenResources(applier.unknown, queue, handler, deps.store, shard.selector, deps.clock),
         ttl=TTLController(finished, handler, deps.store, ended, deps.clock, deps.max_ended),
         limit=limit,
         checkpoint=Checkpoint(shared, uploads, queue, records, handler),
         lost_uploads=lost_uploads,
         overfull=Overfull(uploads, acks, deps.store),
+        noted_ends=NotedEnds(queue, deps.store, deps.events, forgotten, lease, deps.marks),
         unserved_steps=UnservedSteps(shared, uploads, queue, deps.unserved),
     )

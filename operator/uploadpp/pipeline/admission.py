@@ -6,7 +6,8 @@ wrong, and nothing has to survive a crash.
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
@@ -109,6 +110,16 @@ class StepAdmission:
             self.left(tracked)
         except Exception:
             log.exception("cannot free a slot", extra={"upload": tracked.upload.id})
+        self.grant()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Grant only when all who come meanwhile are queued: the first of them have no right to all slots."""
+        before, self._granting = self._granting, True
+        try:
+            yield
+        finally:
+            self._granting = before
         self.grant()
 
     def grant(self) -> None:

@@ -40,12 +40,12 @@ from uploadpp.pipeline.file_order import FileLines
 from uploadpp.pipeline.outbox import Outbox
 from uploadpp.pipeline.ports import Bus
 from uploadpp.pipeline.replay_buffer import PendingCommand
+from uploadpp.pipeline.reports import Reports
 from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.step_resumes import StepResumes
-from uploadpp.pipeline.tracked_upload import TrackedUpload
+from uploadpp.pipeline.tracked_upload import Report, TrackedUpload
 from uploadpp.pipeline.unknown_uploads import UnknownUploads
 from uploadpp.pipeline.uploads import Lifecycle, Uploads
-from uploadpp.telemetry.upload_log import log_transition
 from uploadpp.wire.encode import encode
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.stream_message import StreamMessage
@@ -73,11 +73,10 @@ class Applier:
         self._clock = shared.clock
         self._tracing = shared.tracing
         self._choose = shared.choose
-        self._uploads = uploads
-        self._admission = admission
+        self._uploads, self._lifecycle = uploads, lifecycle
+        self._admission, self._lines = admission, lines
         self._breakers = admission.breakers if admission is not None else None
-        self._lines = lines
-        self._lifecycle = lifecycle
+        self._reports = Reports(shared)
         self._outbox = Outbox(bus, shared.metrics, self.published, self._refused, self._misplaced)
         self.unknown = UnknownUploads(shared.acks)
         self.step_resumes = StepResumes()
@@ -143,18 +142,19 @@ class Applier:
         timestamp: Millis,
         message: PendingMessage,
     ) -> TrackedUpload | None:
-        said_before: list[PendingMessage] = []
+        said_before, judged = list[PendingMessage](), None
         if tracked is None or arrival.precedes_its_announcement(tracked.upload, timestamp):
             if isinstance(event, BytesReceived):
                 event, said_before = self.unknown.recall(upload_id, event, timestamp)
             elif not isinstance(event, Published):
-                self.unknown.note(upload_id, event, timestamp, self._clock(), message)
+                self.unknown.note(upload_id, event, sequence, timestamp, self._clock(), message)
                 tracked = None
         if isinstance(event, BytesReceived) and (tracked is None or not tracked.upload.run):
             if self._lines is not None:
                 event = self._lines.announced(event, sequence, timestamp)
             if self._choose is not None and (tracked is None or tracked.upload.stage is Stage.PENDING):
-                event = evolve(event, choice=self._choose(event.origin, event.file))
+                judged = self._choose(event.origin, event.file)
+                event = evolve(event, choice=judged.choice)
         at, upload = Position(self._acks.stream, sequence), tracked.upload if tracked else None
         if self._breakers is not None:
             event = self._breakers.informed(event, upload, timestamp, live=not self.replaying)
@@ -164,6 +164,7 @@ class Applier:
             self._breakers.read_again(tracked.upload, event.step, timestamp)
             self.look_at_breakers(message)
         if tracked is not None:
+            tracked.judged = judged or tracked.judged
             for each in said_before:
                 tracked.defer_ack(each)
         return tracked
@@ -250,10 +251,9 @@ class Applier:
                 said = {"upload": upload_id, "reason": decision.ignored}
                 log.debug("ignored: %s", decision.why, extra=said)
         elif isinstance(decision, Decision):
-            if self._tracing is not None and tracked is not None:
-                with self._faults.isolated(tracked):
-                    self._tracing.moved(tracked.upload, decision.upload, now)
+            report = Report(tracked.upload if tracked else None, decision.upload, decision.notices, now)
             tracked = self._changed(tracked, decision)
+            self._reports.decided(tracked, report, event, replaying=self.replaying)
         for command in decision.commands:
             self._publish(tracked, upload_id, command, now, message)
         if tracked is None:
@@ -282,7 +282,6 @@ class Applier:
         if renewed:
             self._uploads.text_budget.note(tracked)
         tracked.version += 1
-        tracked.notices += decision.notices
         self._uploads.schedule(tracked)
         if self._breakers is not None:
             self._breakers.moved(tracked, before, live=not self.replaying)
@@ -292,9 +291,6 @@ class Applier:
             self._lines.moved(tracked, before)
         if before is not None:
             self._metrics.moved(before, upload)
-        moved = before is None or before.stage is not upload.stage or before.cursor != upload.cursor
-        if moved or decision.notices:
-            log_transition(upload, decision.notices)
         return tracked
 
     # -- what goes out --------------------------------------------------------------------
@@ -318,7 +314,8 @@ class Applier:
             message = None  # the upload's checkpoint holds the log back, not the command
         elif message is not None:
             message.open += 1
-        replaced = self._outbox.put(PendingCommand(tracked, command, outgoing, message, plan))
+        last = tracked.unreported[-1] if tracked is not None and tracked.unreported else None
+        replaced = self._outbox.put(PendingCommand(tracked, command, outgoing, message, plan, last))
         if replaced is not None:
             self._acks.release(replaced)
 
@@ -342,6 +339,7 @@ class Applier:
         try:
             decision = apply(tracked.upload, tracked.upload.id, event, at, now, self._config)
             self._carry_out(tracked, tracked.upload.id, event, decision, now, None)
+            self._reports.confirm(tracked, pending.last)
             if decision.ignored is not None:  # a timer may have been due before it was published
                 self._uploads.schedule(tracked)
         except Exception as error:  # noqa: BLE001 -- logged there; whoever calls serves all uploads
@@ -390,6 +388,7 @@ class Applier:
 
     def _wake(self, tracked: TrackedUpload) -> None:
         with self._faults.isolated(tracked):
+            self._reports.say_all(tracked)
             self._uploads.go_on(tracked)
 
     def _left_out(

@@ -22,7 +22,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from uploadpp.api.codec import to_status
@@ -35,7 +35,7 @@ from uploadpp.kube import errors
 from uploadpp.kube.errors import ApiError, ConflictError, Refusal, RefusedError, UnavailableError
 from uploadpp.kube.lease import LeaseLostError
 from uploadpp.kube.sealing import TooLargeError, sealed_with
-from uploadpp.kube.store import Stored, altered_in, stored
+from uploadpp.kube.store import Stored, altered_in, is_terminating, stored
 from uploadpp.pipeline.ports import Json, Notices, Resources
 from uploadpp.pipeline.record_limit import RecordLimit
 from uploadpp.pipeline.refusals import Refusals
@@ -55,13 +55,13 @@ CREATE, STATUS, SEALED = "create", "status", "spec.sealed"
 
 
 class ResourceHandler(Protocol):
-    """Called when a resource is not as we left it (`resources.event_handler.ResourceEventHandler`)."""
+    """Called when a resource is not as we wrote it (`resources.event_handler.ResourceEventHandler`)."""
 
     def seen(self, resource: Json) -> None:
         """The resource as it is now."""
 
     def claimed(self, tracked: TrackedUpload, resource: Json) -> None:
-        """The resource existed before we could create it."""
+        """The resource existed before we could create it, or asks for something that we do not."""
 
     def vanished(self, tracked: TrackedUpload) -> None:
         """The resource no longer exists."""
@@ -201,7 +201,7 @@ class Checkpoint:
                 self._metrics.writes.labels("any", "refused").inc()
                 return _unencodable(error)
             return None
-        return UnavailableError(f"{tracked.name}: another client keeps changing the resource")
+        return errors.ContendedError(f"{tracked.name}: another client keeps changing the resource")
 
     def _vanished(self, tracked: TrackedUpload) -> None:
         try:
@@ -228,7 +228,7 @@ class Checkpoint:
             self._limit.check()
             made = tracked.stored = await self._timed(CREATE, self._create(tracked, upload))
             altered = made.altered
-            upload = evolve(upload, plan_in_status=tracked.upload.plan_in_status)  # the resource may lack it
+            upload = _as_recorded(upload, tracked.upload)
             if made.renamed:
                 self._uploads.rename(tracked, made.renamed)
         status = to_status(upload, tracked.stored.uid, tracked.sealed_with, tracked.unserved)
@@ -263,7 +263,9 @@ class Checkpoint:
     async def _create(self, tracked: TrackedUpload, upload: Upload) -> Stored:
         try:
             resource = self._encoder.resource(upload)
-            if tracked.is_unrecorded_end:  # were we killed before the status, no message would tell the end
+            if tracked.refused is not None and upload.stage.ended:
+                # Were we killed before the status, no message would tell the end. Its messages may have been
+                # acknowledged even if the last attempt was not answered: an earlier one was refused.
                 resource["metadata"].setdefault("annotations", {})[ENDED_ANNOTATION] = str(upload.stage)
             made = await self._resources.create(resource)
         except ConflictError:
@@ -275,18 +277,21 @@ class Checkpoint:
                 raise
             return await self._claim_own(tracked, existing)
         except ApiError as error:
-            if error.reason is Refusal.UNREACHABLE or not tracked.maybe_made:
+            hidden = tracked.refused is not None and tracked.refused.reason is Refusal.PROXY
+            if not tracked.maybe_made or (error.reason is Refusal.UNREACHABLE and not hidden):
                 raise
-            # Refused now, but an earlier attempt whose answer was lost may have made it.
+            # Refused now, but a person, or an earlier attempt whose answer was lost, may have made it.
             existing = await self._resources.get(tracked.name)
-            tracked.maybe_made = False
             if existing is None:
                 raise
             await self._guard.confirm_ownership()
             return await self._claim_own(tracked, existing)
         await self._keep_or_remove(tracked, made.renamed or tracked.name, made.uid, made.altered)
+        _fix_plan(tracked, resource["spec"])
         tracked.sealed, tracked.sealed_with = upload.origin, sealed_with(resource["spec"].get("sealed", ""))
-        return made
+        if made.asks is not None:  # no watch tells: the generation is that of our own creation
+            self._handler.claimed(tracked, made.asks)
+        return replace(made, asks=None)
 
     async def _keep_or_remove(self, tracked: TrackedUpload, name: str, uid: str, altered: str) -> None:
         """Remove a resource of ours that is another than we wrote: a restart would go by what it says."""
@@ -299,7 +304,7 @@ class Checkpoint:
 
     async def _claim_own(self, tracked: TrackedUpload, existing: Json) -> Stored:
         meta, upload = existing["metadata"], tracked.upload
-        if existing["spec"]["upload"]["id"] != upload.id or "deletionTimestamp" in meta:
+        if existing["spec"]["upload"]["id"] != upload.id or is_terminating(existing):
             raise RefusedError(f"{tracked.name} belongs to another upload, or is being deleted", Refusal.NAME)
         tracked.maybe_made = True  # if this fails, a restart would begin the upload from that resource
         announced = existing["spec"]["upload"].get("receivedTime") == format_time(upload.received_at)
@@ -315,8 +320,7 @@ class Checkpoint:
             # Everything published carries the time of the announcement, which this spec does not say.
             origin = evolve(origin, announced_at=tracked.upload.received_at)
             tracked.upload = evolve(tracked.upload, origin=origin)
-        if not tells_plan(spec, tracked.upload):
-            tracked.upload = evolve(tracked.upload, plan_in_status=True)  # by which it has begun, or will
+        _fix_plan(tracked, spec)
         claimed = stored(existing)
         sealed = spec.get("sealed", "")
         if self._encoder.opens_to(sealed, tracked.upload):
@@ -359,6 +363,16 @@ class Checkpoint:
         tracked.notices = ()
 
 
+def _as_recorded(upload: Upload, now: Upload) -> Upload:
+    """A state as the first status tells it, given what its resource has made of the upload.
+
+    The resource may not contain the plan. What it asks for was heard after this state: were we killed before
+    the next status, the next owner would not look at it.
+    """
+    heard = upload.observed_generation if now.control == upload.control else 0
+    return evolve(upload, plan_in_status=now.plan_in_status, observed_generation=heard)
+
+
 def _changed(name: str, altered: str) -> str:
     return (
         f"{name}: the API server has not stored {altered} as it was written: a webhook changes it, "
@@ -372,3 +386,14 @@ def _unencodable(error: Exception) -> RefusedError:
         return RefusedError(str(error), Refusal.SIZE)
     text = f"cannot be encoded: {type(error).__name__}; this is a bug, please report it"
     return RefusedError(text, Refusal.UNENCODABLE)
+
+
+def _fix_plan(tracked: TrackedUpload, spec: Json) -> None:
+    """The resource is there: from here on it tells the plan, and an event of an owner before us does not.
+
+    Where it tells another one than that by which the upload has begun, or will, the status has to.
+    """
+    if tells_plan(spec, tracked.upload):
+        tracked.upload = evolve(tracked.upload, plan_fixed=True)
+    else:
+        tracked.upload = evolve(tracked.upload, plan_in_status=True)

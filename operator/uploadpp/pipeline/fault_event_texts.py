@@ -21,6 +21,23 @@ SET_ASIDE = (
 )
 
 
+_EXEMPT = "exempt its resource from that rule, or delete it"
+REMEDIES = {
+    "Proxy": "let the proxy or web application firewall between the operator and the API server pass it: "
+    "exempt the API server from that rule, or raise its limit of request bodies",
+    "Policy": _EXEMPT,
+    "Webhook": _EXEMPT,
+    "Size": "it ends without a record of its end",
+    "Changed": "see which client or webhook changes its resource",
+}
+"""What can be done about an upload that is refused alone, by the reason."""
+
+ENDED_BEFORE = (
+    "its upload has ended, which could not be written into this resource; the operator has noted that in its "
+    "Lease and does not begin the upload again; delete this resource"
+)
+
+
 def _warning(reason: str, text: str) -> Notice:
     return Notice(NoticeType.WARNING, reason, text)
 
@@ -43,6 +60,17 @@ def message_set_aside(details: Mapping[str, object]) -> Notice:
 def uploads_not_recorded(reason: str, error: Exception) -> Notice:
     """The API server refuses the states of uploads."""
     return _warning("UploadsNotRecorded", f"uploads continue, but cannot be recorded ({reason}): {error}")
+
+
+def alone(upload_id: str, reason: str, words: str) -> str:
+    """That one upload is refused while others are recorded, and what can be done about it."""
+    remedy = REMEDIES.get(reason, "correct or delete its resource")
+    return f"upload {upload_id} cannot be recorded, while others can ({reason}): {words}; {remedy}"
+
+
+def upload_not_recorded(text: str) -> Notice:
+    """The API server refuses the state of one upload; `text` is what `alone` says of it."""
+    return _warning("UploadsNotRecorded", f"{text}; the upload itself continues")
 
 
 def breaker_opened(step: str, uploads: int) -> Notice:
@@ -82,6 +110,12 @@ def left_alone(error: Exception) -> Notice:
     return _warning("LeftAlone", str(error))
 
 
+def sealed_overwritten() -> Notice:
+    """Somebody has written the part of a resource that only we may write."""
+    text = "spec.sealed was overwritten; the operator writes it again: nobody else can write it"
+    return _warning("SealedOverwritten", text)
+
+
 def cannot_be_handled(error: Exception) -> Notice:
     """Our own code failed on a resource."""
     text = f"internal error on this resource ({type(error).__name__}); see the log of the operator"
@@ -93,12 +127,25 @@ def overruled(upload_id: str, name: str) -> str:
     return f"the storage announced upload {upload_id} itself; it runs as configured, in resource {name}"
 
 
+def end_not_recorded(stage: str, words: str) -> Notice:
+    """An upload has ended, and its resource cannot be written."""
+    text = f"the upload has ended ({stage}), but this resource cannot be written; correct or delete it"
+    return _warning("LeftAlone", f"{text}: {words}")
+
+
 def already_begun(steps: Sequence[str]) -> Notice:
     """A person's resource asks for other steps than those with which the upload runs."""
     text = f"the storage announced the upload itself; it runs with the steps {', '.join(steps)}"
     return _warning("AlreadyBegun", text)
 
 
+def past_unreadable(error: str) -> Notice:
+    """The log does not say at present whether the upload of a resource has ended before."""
+    text = "the upload does not begin yet: the log, which tells whether it has ended before, cannot be read"
+    return _warning("PastUnreadable", f"{text}: {error}")
+
+
 def url_secret_unreadable(problem: str) -> Notice:
     """The Secret with the URL cannot be used."""
-    return _warning("URLSecretUnreadable", f"urlSecretRef: {problem}; the storage is asked for a URL instead")
+    instead = "the storage is asked for a URL when a step needs one, and the Secret is read again until then"
+    return _warning("URLSecretUnreadable", f"urlSecretRef: {problem}; {instead}")

@@ -86,12 +86,14 @@ class FileLines:
         """An upload has come into memory, or has begun.
 
         One that has not begun is in no line: it may be announced later in the log than those that have, or
-        not at all. But while the log is read, one that is held is in its line: the log may show later that
-        it has begun. One that was cancelled before it began is in a line: the storage is still to answer.
+        not at all. One that was cancelled before it began is in a line: the storage is still to answer.
+
+        While the log is read, one that is held, or that failed to be released, is in its line as well: the
+        log may show later that it has begun, or that its retries were renewed.
         """
         upload = tracked.upload
-        may_have_begun = self._tell is None and upload.stage is Stage.HELD
-        if (_is_under_way(upload) or may_have_begun) and not upload.order.left:
+        may_go_on = self._tell is None and upload.stage in {Stage.HELD, Stage.UPLOAD_FAILED}
+        if (_is_under_way(upload) or may_go_on) and not upload.order.left:
             self._join(tracked)
 
     def _join(self, tracked: TrackedUpload) -> None:
@@ -113,9 +115,10 @@ class FileLines:
         if before is not None and not before.run:
             self.add(tracked)
         stage = tracked.upload.stage
-        if stage in ENDED:
+        has_ended = stage in ENDED and (self._tell is not None or stage is not Stage.UPLOAD_FAILED)
+        if has_ended or tracked.upload.order.left:
             self.left(tracked)
-        elif stage is Stage.AWAITING_TURN:
+        if stage is Stage.AWAITING_TURN:
             self.doubtful.append(tracked)
 
     def left(self, tracked: TrackedUpload) -> None:
@@ -186,13 +189,15 @@ def _index(line: list[TrackedUpload], tracked: TrackedUpload) -> int:
 
 
 def _file(file: FileInfo, origin: Origin) -> File | None:
-    """The file of an upload; None if it is not known. A resource may show less than was announced."""
-    if file.opaque_id and file.space_id:
-        return file.space_id[:MAX_ID], file.opaque_id[:MAX_ID]
+    """The file of an upload; None if it is not known.
+
+    A resource may show less than was announced, and a webhook may have altered what it shows.
+    """
     try:
         ids = orjson.loads(origin.resource_id) or {}
         space, opaque = ids.get("space_id", ""), ids.get("opaque_id", "")
     except (ValueError, AttributeError):
-        return None
-    told = isinstance(space, str) and isinstance(opaque, str) and opaque
-    return (space[:MAX_ID], opaque[:MAX_ID]) if told else None
+        space = opaque = ""
+    if isinstance(space, str) and isinstance(opaque, str) and opaque:
+        return space[:MAX_ID], opaque[:MAX_ID]
+    return (file.space_id[:MAX_ID], file.opaque_id[:MAX_ID]) if file.opaque_id and file.space_id else None

@@ -4,12 +4,13 @@ The real ones live in `wire` and `kube`, the doubles for simulation in `uploadpp
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from uploadpp.core.commands import Notice
 from uploadpp.core.model import FileInfo, Origin
-from uploadpp.core.policy import Choice
+from uploadpp.core.policy import Judged, PolicyRef
+from uploadpp.core.states import Outcome
 from uploadpp.kube.events import UPLOAD, About
 from uploadpp.kube.sealing import Opened
 from uploadpp.kube.store import Stored
@@ -20,8 +21,15 @@ Json = dict[str, Any]
 Ask = Callable[[str], Awaitable[int | None]]
 """The HTTP status of a download URL, None when nobody answers (`pipeline.storage_check`). It never raises."""
 
-Choose = Callable[[Origin, FileInfo], Choice | None]
-"""What the policies say of an upload that arrives; None where none matches. It never raises."""
+ReadEnds = Callable[[Collection[str]], Awaitable[Mapping[str, Outcome]]]
+"""The outcomes, `abort` or `delete`, of those of some uploads that have ended, as the whole log says
+(`wire.past_ends`). It raises UnreadableLogError."""
+
+Choose = Callable[[Origin, FileInfo], Judged]
+"""What the policies say of an upload that arrives. It never raises."""
+
+CountMatches = Callable[[Iterable[PolicyRef]], None]
+"""Counts an upload for the rules that it matches."""
 
 
 class Bus(Protocol):
@@ -79,7 +87,7 @@ class Resources(Protocol):
 class Seals(Protocol):
     """Seals origins and plans (`kube.sealing.Sealer`)."""
 
-    def seal(self, origin: Origin, upload_id: str, plan: Mapping[str, str]) -> str:
+    def seal(self, origin: Origin, upload_id: str, plan: Mapping[str, str | int]) -> str:
         """Encrypt."""
 
     def open(self, sealed: str, upload_id: str) -> Opened:

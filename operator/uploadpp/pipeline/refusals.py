@@ -7,6 +7,8 @@ all of them together ask no more than four times a second. The first of them tha
 the others that failed for the same reason: when a refusal ends, the records catch up at once.
 
 While writes of one verb fail one after another, new uploads are parked without being tried.
+If an upload keeps failing while writes of others succeed, it is *refused alone*, whatever the reason: it may
+never be written, so it must not hold back the others for good (docs/adr/0063).
 What bounds the memory is the window: with that many messages unacknowledged the server hands out
 no more of them (`wire.stream.MAX_ACK_PENDING`), and /readyz says so.
 """
@@ -20,7 +22,7 @@ from zlib import crc32
 from uploadpp.core.commands import Notice
 from uploadpp.kube.errors import ApiError, Refusal, UnavailableError
 from uploadpp.pipeline import fault_event_texts
-from uploadpp.pipeline.tracked_upload import Refused, TrackedUpload
+from uploadpp.pipeline.tracked_upload import Refused, TrackedUpload, failed
 from uploadpp.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,10 @@ REPEAT_SECONDS = 600.0
 KEPT_AFTER_END_SECONDS = 600.0
 """How long the operator tries to record an upload that has ended without a resource."""
 MOST_KEPT_AFTER_END = 10_000
+LATE_SECONDS = 60.0
+"""How long a request without an answer may still arrive at the API server, at the most."""
+NAMED_SECONDS = 60.0
+"""An Event names an upload that is refused alone at most this often."""
 
 
 class Refusals:
@@ -57,6 +63,8 @@ class Refusals:
         self._count = 0
         self._failures: Counter[str] = Counter()
         self._failing_since: dict[str, float] = {}
+        self._written: Counter[str] = Counter()
+        self._named_at = float("-inf")
         self._said: dict[Refusal, float] = {}
         self._words: dict[Refusal, str] = {}
         self._last: dict[str, Refusal] = {}
@@ -84,9 +92,22 @@ class Refusals:
 
     @property
     def words(self) -> str:
-        """Why most of them could not be written; empty when there are none."""
+        """Why most of them could not be written; empty when there are none. One alone is named."""
+        if alone := self.alone_words:
+            return alone
         most = self._reasons().most_common(1)
         return self._words.get(most[0][0], "") if most else ""
+
+    @property
+    def alone_words(self) -> str:
+        """Which upload is refused alone, why, and what can be done; empty when none is."""
+        found = [each for each in self._entries() if each.refused is not None and each.refused.is_alone]
+        holding = [each for each in found if not each.is_unrecorded_end] or found
+        if not holding or holding[0].refused is None:
+            return ""
+        first, refused = holding[0], holding[0].refused
+        text = fault_event_texts.alone(first.upload.id, refused.reason, refused.words)
+        return f"{text} (and {len(found) - 1} more)" if len(found) > 1 else text
 
     @property
     def disabled(self) -> str:
@@ -108,15 +129,21 @@ class Refusals:
         if error is not None:
             self._failures[verb] += 1
             self._failing_since.setdefault(verb, self._clock())
-            self._last[verb], self._words[error.reason] = error.reason, str(error)
-            attempts = tracked.refused.attempts + 1 if tracked.refused is not None else 1
-            tracked.refused = Refused(error.reason, attempts)
-            tracked.maybe_made |= error.reason is Refusal.UNREACHABLE
-            self._metrics.refused.labels(error.reason).inc()
-            self._tell(tracked, error)
+            before, over = tracked.refused, self._clock() if tracked.upload.stage.ended else None
+            refused = tracked.refused = failed(before, error, verb, self._written[verb], over)
+            self._last[verb], self._words[refused.reason] = refused.reason, str(error)
+            # Its answer may be what got lost. But alone, an attempt after the end says so in an annotation.
+            told = before is not None and before.over_since is not None
+            tracked.maybe_made |= refused.reason is Refusal.UNREACHABLE
+            tracked.maybe_made |= refused.reason is Refusal.PROXY and not told
+            self._metrics.refused.labels(refused.reason).inc()
+            if refused.is_alone:
+                self._tell_alone(tracked, refused, first=before is None or not before.is_alone)
+            else:
+                self._tell(tracked, error)
             asked = error.retry_after if isinstance(error, UnavailableError) else 0.0
         elif tracked.refused is None:
-            tracked.refused = Refused(self._last[verb], 1)
+            tracked.refused = Refused(self._last[verb], 1, verb, self._written[verb])
         self._count += 1
         due = self._clock() + max(self._pause(tracked, tracked.refused), asked)
         heapq.heappush(self._heap, (due, self._count, tracked))
@@ -146,9 +173,10 @@ class Refusals:
         """A write has succeeded: those that failed for the same reason are tried again at once."""
         self._written_at = self._clock()
         for verb in verbs:
+            self._written[verb] += 1
             self._failures.pop(verb, None)
             self._failing_since.pop(verb, None)
-        refused, tracked.refused, tracked.maybe_made = tracked.refused, None, False
+        refused, tracked.refused = tracked.refused, None
         self._ended.pop(tracked, None)
         if refused is None:
             return
@@ -160,6 +188,38 @@ class Refusals:
             log.info("all uploads are recorded again")
 
     # -- uploads that end without a resource ------------------------------------------------------
+
+    def in_doubt(self) -> list[TrackedUpload]:
+        """Those that have ended, and of which it is not known whether a resource tells otherwise."""
+        return [
+            tracked
+            for tracked in self._entries()
+            if tracked.upload.stage.ended
+            and tracked.stored is None
+            and tracked.maybe_made
+            # An attempt without an answer may still arrive, after any look.
+            and self._all_arrived(tracked.refused)
+        ]
+
+    def unwritable(self) -> list[TrackedUpload]:
+        """Those that have ended and are refused alone, and whose messages wait for that."""
+        return [
+            tracked
+            for tracked in self._entries()
+            if tracked.refused is not None
+            and tracked.refused.is_alone
+            and tracked.storable
+            and tracked.upload.stage.ended
+            and not tracked.is_unrecorded_end
+            and self._all_arrived(tracked.refused)
+        ]
+
+    def _all_arrived(self, refused: Refused | None) -> bool:
+        """Whether no attempt is on its way any more that does not tell the end."""
+        if refused is None or refused.reason is Refusal.UNREACHABLE:
+            return False
+        since = refused.over_since
+        return not refused.unanswered or (since is not None and self._clock() - since >= LATE_SECONDS)
 
     def ended(self, tracked: TrackedUpload) -> None:
         """An upload has ended that has no resource; it is still tried for a while."""
@@ -175,6 +235,16 @@ class Refusals:
             if not tracked.gone and tracked.is_unrecorded_end:
                 found.append(tracked)
         return found
+
+    def _tell_alone(self, tracked: TrackedUpload, refused: Refused, *, first: bool) -> None:
+        text = fault_event_texts.alone(tracked.upload.id, refused.reason, refused.words)
+        said = {"upload": tracked.upload.id, "reason": refused.reason}
+        level = logging.ERROR if first else logging.DEBUG
+        log.log(level, "checkpoint not written, retrying: %s", text, extra=said)
+        now = self._clock()
+        if first and now - self._named_at >= NAMED_SECONDS:
+            self._named_at = now
+            self._news(fault_event_texts.upload_not_recorded(text))
 
     def _tell(self, tracked: TrackedUpload, error: ApiError) -> None:
         now = self._clock()

@@ -7,7 +7,7 @@ from uploadpp.core.commands import Command
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.replay import Held, resolve
 from uploadpp.pipeline.acks import PendingMessage
-from uploadpp.pipeline.tracked_upload import TrackedUpload
+from uploadpp.pipeline.tracked_upload import Report, TrackedUpload
 from uploadpp.wire.encode import Outgoing, encode
 from uploadpp.wire.marks import Marks
 
@@ -24,6 +24,8 @@ class PendingCommand:
     outgoing: Outgoing
     message: PendingMessage | None
     plan: tuple[StepPlan, ...] = ()
+    last: Report | None = None
+    """What is to be reported of the decision that led to it, if nobody was told of that yet."""
 
 
 def add_pending(kept: dict[str, PendingCommand], pending: PendingCommand) -> PendingMessage | None:

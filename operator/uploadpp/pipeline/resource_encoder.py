@@ -24,11 +24,11 @@ class ResourceEncoder:
 
     def seal(self, origin: Origin, upload: Upload) -> str:
         """An origin of an upload, and its plan, as `spec.sealed` holds them."""
-        return self.seals.seal(origin, upload.id, plan_to_seal(upload))
+        return self.seals.seal(origin, upload.id, plan_to_seal(upload, origin))
 
     def opens_to(self, sealed: str, upload: Upload) -> bool:
         """Whether this is what came with an upload, and its plan."""
-        known = Opened(upload.origin, plan_to_seal(upload))
+        known = Opened(upload.origin, plan_to_seal(upload, upload.origin))
         try:
             return bool(sealed) and self.seals.open(sealed, upload.id) == known
         except SealError:

@@ -14,6 +14,7 @@ from uploadpp.core.model import Millis
 from uploadpp.core.rules import control
 from uploadpp.core.states import Ignored
 from uploadpp.pipeline.acks import PendingMessage
+from uploadpp.pipeline.admission import StepAdmission
 from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.deferred import Deferral, DeferredMessage
 from uploadpp.pipeline.shared import Shared
@@ -36,13 +37,21 @@ class Router:
     """Hands each message of the log to the applier, once for each upload that it is about."""
 
     def __init__(
-        self, shared: Shared, uploads: Uploads, applier: Applier, deferral: Deferral, evicted: Evicted
+        self,
+        shared: Shared,
+        uploads: Uploads,
+        admission: StepAdmission | None,
+        applier: Applier,
+        deferral: Deferral,
+        evicted: Evicted,
     ) -> None:
+        """`admission` is None where no step has a queue."""
         self._shard = shared.shard
         self._acks = shared.acks
         self._metrics = shared.metrics
         self._faults = shared.faults
         self._uploads = uploads
+        self._admission = admission
         self._applier = applier
         self._deferral = deferral
         self._evicted = evicted
@@ -78,12 +87,12 @@ class Router:
         ids = self._resumed_by(event.input, since)
         if since is not None and not ids:
             self._metrics.ignored.labels(Ignored.DUPLICATE).inc()
-        for upload_id in ids:
-            with self._faults.isolated(self._uploads.by_id(upload_id)):
-                if not self._deferral.defer(
-                    event._replace(upload_id=upload_id), sequence, timestamp, message
-                ):
-                    self._applier.apply(upload_id, event.input, sequence, timestamp, message)
+        with self._admission.together() if self._admission is not None else contextlib.nullcontext():
+            for upload_id in ids:
+                with self._faults.isolated(self._uploads.by_id(upload_id)):
+                    one = event._replace(upload_id=upload_id)
+                    if not self._deferral.defer(one, sequence, timestamp, message):
+                        self._applier.apply(upload_id, event.input, sequence, timestamp, message)
         resumes.looked(event.input, timestamp)
 
     def _resumed_by(self, event: Resume, since: list[str] | None) -> list[str]:

@@ -8,7 +8,7 @@ from uploadpp.core.model import Millis
 from uploadpp.core.sharding import Shard
 from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.faults import Faults
-from uploadpp.pipeline.ports import Choose
+from uploadpp.pipeline.ports import Choose, CountMatches
 from uploadpp.pipeline.timers import Timers
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.telemetry.tracing import Tracing
@@ -28,3 +28,5 @@ class Shared:
     tracing: Tracing | None = None
     choose: Choose | None = None
     """Asks the policies; None where there can be none."""
+    count_matches: CountMatches | None = None
+    """Called once for each upload that was asked about, when its first state is stored."""

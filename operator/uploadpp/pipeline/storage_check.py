@@ -8,7 +8,8 @@ import logging
 
 import aiohttp
 
-from uploadpp.process.configuration import ConfigurationError
+from uploadpp.http.proxy import ProxyError
+from uploadpp.process.configuration import ConfigurationError, source_of
 from uploadpp.process.setting_types import StorageChecks
 from uploadpp.process.settings import Settings
 from uploadpp.storage.gateway import IDENTITY, Gateway, tls_context
@@ -32,9 +33,8 @@ def open_check(settings: Settings) -> "StorageCheck | None":
     try:
         tls = tls_context(insecure=settings.storage_insecure, ca_file=settings.storage_ca_file)
     except OSError as error:
-        text = (
-            f"UPLOADPP_STORAGE_CA_FILE={settings.storage_ca_file}: cannot be used: {error.strerror or error}"
-        )
+        source = source_of(settings, "storage_ca_file")
+        text = f"{source}={settings.storage_ca_file}: cannot be used: {error.strerror or error}"
         raise ConfigurationError(text) from None
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     return StorageCheck(Gateway(tls, timeout, settings.storage_from))
@@ -53,6 +53,9 @@ class StorageCheck:
             response = await self._gateway.get(text, HEADERS)
         except SourceError as error:
             self._say(f"the URL is not used: {error}")
+            return None
+        except ProxyError as error:
+            self._say(str(error))
             return None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, TypeError) as error:
             self._say(type(error).__name__)

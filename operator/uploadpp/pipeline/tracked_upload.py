@@ -18,14 +18,19 @@ The write of version 2 covers 7, because 7 led to version 1. The answer has to w
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from uploadpp.core.commands import Notice
 from uploadpp.core.conditions import Unserved
-from uploadpp.core.model import Origin, Upload
-from uploadpp.kube.errors import Refusal
+from uploadpp.core.model import Millis, Origin, Upload
+from uploadpp.core.policy import Judged
+from uploadpp.kube.errors import ApiError, ContendedError, Refusal, UnavailableError
 from uploadpp.kube.store import Stored
 from uploadpp.pipeline.acks import PendingMessage
+
+SEVERAL, SEVERAL_ALONE = 3, 2
+SHARED = frozenset({Refusal.LIMIT, Refusal.QUOTA, Refusal.PERMISSION})
+"""What is refused to all, even if others were faster to take the room that there was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,65 @@ class Refused:
 
     reason: Refusal
     attempts: int
+    verb: str = ""
+    others: int = 0
+    """How many writes of the verb had succeeded before the first of these attempts failed."""
+    alone: int = 0
+    """How many of them failed although a write of another upload had succeeded since the first."""
+    unanswered: bool = False
+    """Whether one of them may still be on its way: nothing has answered it."""
+    over_since: float | None = None
+    """When the first attempt after the end of the upload failed; None before that."""
+    words: str = ""
+    """What the last of them was told; empty unless the upload is refused alone."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether this upload is what is refused, and not all of them: it may stay so for good."""
+        enough = self.attempts >= SEVERAL and self.alone >= SEVERAL_ALONE
+        return enough and self.reason not in SHARED
+
+
+def failed(before: Refused | None, error: ApiError, verb: str, written: int, over: float | None) -> Refused:
+    """What is known of the refusal of an upload after another attempt.
+
+    Args:
+        before: what was known; None at the first attempt.
+        error: why this one failed.
+        verb: what was tried.
+        written: how many writes of that verb have succeeded, of all uploads.
+        over: the present time if the upload has ended; None if it has not.
+    """
+    same = before if before is not None and before.verb == verb else None
+    others = same.others if same is not None else written
+    attempts = before.attempts + 1 if before is not None else 1
+    alone = (same.alone if same is not None else 0) + (written > others)
+    away = error.reason is Refusal.UNREACHABLE
+    lost = away and not (isinstance(error, UnavailableError) and error.answered)
+    found = Refused(
+        error.reason,
+        attempts,
+        verb,
+        others,
+        alone,
+        lost or (away and before is not None and before.unanswered),
+        before.over_since if before is not None and before.over_since is not None else over,
+    )
+    if not found.is_alone:
+        return found
+    # The API server can be reached, as others show: then it is not unreachable for one of them.
+    hidden = Refusal.CHANGED if isinstance(error, ContendedError) else Refusal.PROXY
+    return replace(found, reason=hidden if away else error.reason, words=str(error))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """A decision to report: what an upload was, and what it has become."""
+
+    before: Upload | None
+    after: Upload
+    notices: tuple[Notice, ...]
+    now: Millis
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +128,10 @@ class TrackedUpload:
     """The fingerprint of the key that has sealed it, as far as we have seen to that ourselves."""
     notices: tuple[Notice, ...] = ()
     """What is said on the resource after the next write: an Event names a resource that is there."""
+    unreported: tuple[Report, ...] = ()
+    """What a replay has decided, and nobody was told of so far (`pipeline.reports`)."""
+    judged: Judged | None = None
+    """What the policies have said of it, until it is counted."""
     _waiting: list[PendingMessage] = field(default_factory=list)
     """Messages that led to versions etcd does not have."""
     _versions: list[int] = field(default_factory=list)
@@ -72,8 +140,12 @@ class TrackedUpload:
     """Whether it waits to be written, is being written, or is parked. Then it is not queued a second time."""
     refused: Refused | None = None
     """Set from a write that has failed until one succeeds."""
-    maybe_made: bool = False
-    """Whether it may have a resource although `stored` is None: an answer got lost, or a removal failed."""
+    maybe_made: bool = True
+    """Whether it may have a resource although `stored` is None: an answer of ours got lost, a removal failed,
+    or a person has made one that the watch has not shown. Only a look after its end tells
+    (`resources.unseen`)."""
+    noted: bool = False
+    """Whether its end is noted in the Lease, because its resource does not tell it (docs/adr/0063)."""
     creating: bool = False
     """Whether its creation is on its way in a form that does not tell the end."""
     unserved: Unserved | None = None
@@ -93,14 +165,15 @@ class TrackedUpload:
 
     @property
     def is_unrecorded_end(self) -> bool:
-        """Whether it has ended and the API server refuses its resource: then nothing waits for that.
+        """Whether it has ended, and its resource is refused and not there: then nothing waits for that.
 
-        With a resource it is another matter: that would say after a restart that the upload is still running.
+        With a resource it is another matter: that would say after a restart that the upload is still running,
+        unless the Lease says that this is not so.
         """
         if self.refused is None or self.refused.reason is Refusal.UNREACHABLE:
             return False
         has_resource = self.stored is not None or self.maybe_made or self.creating
-        return not has_resource and self.upload.stage.ended
+        return self.upload.stage.ended and (self.noted or not has_resource)
 
     def defer_ack(self, message: PendingMessage) -> None:
         """Have a message acknowledged no sooner than the present version is stored."""

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import Millis
+from uploadpp.core.policy import counted
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.pipeline.admission import StepAdmission
 from uploadpp.pipeline.file_order import FileLines
@@ -49,6 +50,7 @@ class Uploads:
         self._acks = shared.acks
         self._timers = shared.timers
         self._metrics = shared.metrics
+        self._count_matches = shared.count_matches
         self._admission = admission
         self._breakers = admission.breakers if admission is not None else None
         self._lines = lines
@@ -149,6 +151,10 @@ class Uploads:
     def saved(self, tracked: TrackedUpload, version: int) -> None:
         """Etcd has this version now."""
         tracked.saved = max(tracked.saved, version)
+        if tracked.judged is not None and self._count_matches is not None:
+            # Not sooner: until its announcement is acknowledged, each new owner asks the policies anew.
+            self._count_matches(counted(tracked.judged, tracked.upload.policy))
+        tracked.judged = None
         self.note_end(tracked)
         self.let_go(tracked)
 

@@ -10,7 +10,7 @@ from collections import deque
 
 from uploadpp.pipeline.acks import AckTracker
 from uploadpp.pipeline.refusals import Refusals
-from uploadpp.pipeline.tracked_upload import TrackedUpload
+from uploadpp.pipeline.tracked_upload import Refused, TrackedUpload
 
 
 class WriteQueue:
@@ -32,6 +32,9 @@ class WriteQueue:
 
     def put(self, tracked: TrackedUpload) -> None:
         """Have an upload written soon."""
+        if not tracked.upload.stage.ended:
+            tracked.maybe_made = True  # whatever was looked for at an end before
+            tracked.noted = False
         if not tracked.queued:
             tracked.queued = True
             self.again(tracked)
@@ -48,6 +51,31 @@ class WriteQueue:
         if tracked.is_unrecorded_end:
             self._acks.release_all(tracked.take_covered())
             self._refusals.ended(tracked)
+
+    def in_doubt(self) -> list[tuple[TrackedUpload, Refused | None]]:
+        """Uploads that have ended, and are refused, while a resource may be there; and the last refusal."""
+        return [(tracked, tracked.refused) for tracked in self._refusals.in_doubt()]
+
+    def unwritable(self) -> list[tuple[TrackedUpload, Refused]]:
+        """Uploads that have ended, are refused alone, and have a resource that says otherwise or may."""
+        return [(each, each.refused) for each in self._refusals.unwritable() if each.refused is not None]
+
+    def noted(self, tracked: TrackedUpload, refused: Refused) -> bool:
+        """Let the messages of an end go that was noted since that refusal; False if there was another."""
+        if tracked.gone or not tracked.upload.stage.ended or tracked.refused is not refused:
+            return False
+        tracked.noted = True
+        self.note_end(tracked)
+        return True
+
+    def absent(self, tracked: TrackedUpload, refused: Refused | None) -> None:
+        """Since that refusal there was no resource of an upload that has ended.
+
+        An attempt that has begun later may have made one, or it goes on: then there is another look.
+        """
+        if tracked.upload.stage.ended and not tracked.creating and tracked.refused is refused:
+            tracked.maybe_made = False
+            self.note_end(tracked)
 
     def pop(self) -> TrackedUpload:
         """Take the first."""

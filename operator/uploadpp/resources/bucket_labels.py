@@ -71,6 +71,10 @@ class BucketLabels:
         except Exception as error:  # noqa: BLE001 -- logged there
             self._faults.resource_fault(name, known.uid, error, upload_id)
             return
+        if written.altered:
+            why = f"{name}: a webhook changes {written.altered}; exempt this kind of resource from it"
+            log.warning("cannot restore the label of a resource: %s", why, extra={"upload": upload_id})
+            return
         log.warning("restored the label of a resource", extra={"upload": upload_id})
         tracked = self._uploads.by_id(upload_id)
         if tracked is not None and tracked.stored is not None and tracked.stored.uid == known.uid:

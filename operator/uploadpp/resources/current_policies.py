@@ -4,17 +4,20 @@ A new set takes the place of the former one in one assignment. Uploads that have
 they got (docs/adr/0015), so nothing else has to be told.
 """
 
+import asyncio
 import logging
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from uploadpp.core.config import Config
 from uploadpp.core.model import MAX_MESSAGE, FileInfo, Origin, PolicyRef
-from uploadpp.core.policy import Choice, PolicyAction
+from uploadpp.core.policy import Choice, Judged, PolicyAction
 from uploadpp.core.text import clean
 from uploadpp.pipeline.ports import Json
 from uploadpp.policies.facts import Facts, facts_of
-from uploadpp.policies.policy import Policy, read_policy
+from uploadpp.policies.policy import Policy, PolicyReader, ProblemReason, read_policy
 from uploadpp.policies.policy_set import PolicySet, Verdict
+from uploadpp.policies.rule_limit import beyond_limit
 from uploadpp.resources.policy_counts import PolicyCounts
 from uploadpp.resources.policy_status import Judgement
 from uploadpp.telemetry.policy_metrics import PolicyMetrics
@@ -39,15 +42,38 @@ class CurrentPolicies:
         self.config = config
         self._metrics = metrics
         self._counts = counts
-        self._read: dict[tuple[str, int], Policy] = {}
+        self._compiled: dict[tuple[str, int], tuple[object, Policy]] = {}
+        """The specs of those that are in force, and what was made of them."""
         self._by_name: dict[str, Policy] = {}
         self._set: PolicySet | None = None
 
-    def take(self, resources: list[Json]) -> None:
-        """Put all policies into force, in place of those before."""
-        read = {_version(each): self._policy(each) for each in resources}
-        policies = read.values()
-        self._read, self._by_name = read, {each.name: each for each in policies}
+    async def take(self, resources: list[Json]) -> None:
+        """Put all policies into force, in place of those before, once the last of them is read.
+
+        Everything else goes on meanwhile, and those before stay in force. What has not changed is not
+        compiled again.
+        """
+        readers = []
+        for each in resources:
+            readers.append(PolicyReader(each, self.config))
+            await asyncio.sleep(0)
+        beyond = beyond_limit(readers)
+        compiled: dict[tuple[str, int], tuple[object, Policy]] = {}
+        policies: list[Policy] = []
+        for resource, reader in zip(resources, readers, strict=True):
+            if why := beyond.get(reader.place):
+                policies.append(reader.refused(ProblemReason.LIMIT_EXCEEDED, why))
+                continue
+            version, spec = _version(resource), resource.get("spec")
+            before, policy = self._compiled.get(version, (None, None))
+            if policy is None or before != spec:  # etcd may have been put back: then a version comes twice
+                for _ in reader.read():
+                    await asyncio.sleep(0)
+                policy = reader.policy
+            compiled[version] = (spec, policy)
+            policies.append(policy)
+            await asyncio.sleep(0)
+        self._compiled, self._by_name = compiled, {each.name: each for each in policies}
         self._set = PolicySet(policies)
         ready = sum(each.is_ready for each in policies)
         self._metrics.set_policies(ready=ready, others=len(policies) - ready)
@@ -55,26 +81,23 @@ class CurrentPolicies:
             for rule in policy.rules:
                 self._metrics.matches(policy.name, rule.name, policy.mode)
 
-    def _policy(self, resource: Json) -> Policy:
-        """A policy; one that has not changed is not compiled again."""
-        return self._read.get(_version(resource)) or read_policy(resource, self.config)
-
-    def choose(self, origin: Origin, file: FileInfo) -> Choice | None:
-        """What they say of an upload that arrives; None where none matches. It never raises."""
+    def choose(self, origin: Origin, file: FileInfo) -> Judged:
+        """What they say of an upload that arrives. It never raises."""
         try:
             if self._set is None:
                 raise RuntimeError("the policies are not known")  # noqa: TRY301 -- no shard is taken before
             verdict = self._set.choose(facts_of(origin, file))
-            self._count(verdict)
         except Exception:
             log.exception("cannot judge an upload, which is held; this is a bug, please report it")
             ref = PolicyRef("unknown", 0, "unknown")
-            return Choice(ref=ref, action=PolicyAction.HOLD, message=FAILED)
-        return verdict.choice
+            return Judged(Choice(ref=ref, action=PolicyAction.HOLD, message=FAILED))
+        return Judged(verdict.choice, verdict.matched)
 
-    def _count(self, verdict: Verdict) -> None:
-        self._counts.add(verdict.matched)
-        for ref in verdict.matched:
+    def count(self, matched: Iterable[PolicyRef]) -> None:
+        """Count an upload for the rules that it matches, unless their policies are gone by now."""
+        found = [ref for ref in matched if ref.name in self._by_name]
+        self._counts.add(found)
+        for ref in found:
             self._metrics.matches(ref.name, ref.rule, self._by_name[ref.name].mode).inc()
 
     def judge(self, name: str) -> Judgement | None:

@@ -5,6 +5,8 @@ resource goes with it, and nobody has decided anything about the uploads. So bef
 not over is forgotten, the API server is asked whether it would take such a resource at all. It answers no
 while the CRD or the namespace is being removed, and after that. Until it has answered, messages of the
 upload wait here; whatever the answer is, they are then applied to what the upload is.
+
+A resource that was deleted, and is held by somebody's finalizer, counts as one that no longer exists.
 """
 
 import asyncio
@@ -16,7 +18,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis
 from uploadpp.core.naming import resource_name
 from uploadpp.kube.errors import ApiError, OlderStoreError
-from uploadpp.kube.store import stored, version_of
+from uploadpp.kube.store import is_terminating, stored, version_of
 from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.deferred import Deferral, DeferredMessage, DeferredMessages
 from uploadpp.pipeline.faults import Faults
@@ -145,11 +147,23 @@ class Vanished:
             return True  # it is asked for again
         if found is None or tracked.gone or tracked.stored is None or stored(found).uid != tracked.stored.uid:
             return False
+        if is_terminating(found):
+            return False
         tracked.stored = stored(found)
         self._forgotten.restore(tracked.stored.uid)
         self._labels.check(found, tracked.upload.id)
         self._decide(doubt, router, keep=None)
         return True
+
+    async def is_decided(self) -> bool:
+        """Whether somebody has deleted just the resources that are gone, as far as the API server says.
+
+        False also if it does not say.
+        """
+        if not await self._are_taken():
+            return False
+        await asyncio.sleep(SECOND_LOOK_SECONDS)
+        return bool(await self._are_taken())
 
     async def _are_taken(self) -> bool | None:
         """Whether the API server accepts such resources; None if that is unknown."""

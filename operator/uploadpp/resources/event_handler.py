@@ -9,30 +9,30 @@ from time import monotonic
 
 from uploadpp.api.codec import InvalidResourceError, control_of, from_resource, shown_unserved, to_status
 from uploadpp.api.field_reader import FieldReader
-from uploadpp.api.timestamps import parse_time
-from uploadpp.api.void import why_void
-from uploadpp.core.bounds import LAST_MOMENT
+from uploadpp.api.void import is_over, may_have_begun, rank
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Origin
-from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION, VOID_ANNOTATION, resource_name
+from uploadpp.core.naming import resource_name
 from uploadpp.core.plan_text import read_sealed_plan
 from uploadpp.core.states import Stage
 from uploadpp.kube.sealing import ForeignSealError, Opened, SealError, UnknownKeyError, sealed_with
-from uploadpp.kube.store import Stored, stored, version_of
+from uploadpp.kube.store import Stored, is_terminating, stored, version_of
 from uploadpp.pipeline import fault_event_texts
 from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.ports import Json, Notices, Seals
 from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.uploads import Uploads
+from uploadpp.resources.beginnings import check_may_begin, is_under_way
 from uploadpp.resources.bucket_labels import BucketLabels
 from uploadpp.resources.deletions import Vanished
 from uploadpp.resources.finished import FinishedUploads, id_in
 from uploadpp.resources.forgotten import ForgottenResources
 from uploadpp.resources.keys import KeyCheck
 from uploadpp.resources.left_alone import LeftAlone
-from uploadpp.resources.url_secrets import UrlSecretReader
+from uploadpp.resources.past_ends import PastEnds
+from uploadpp.resources.sealed_parts import SealedParts
 from uploadpp.resources.versions import VersionCheck
 from uploadpp.wire.origin import origin_from_spec
 
@@ -54,7 +54,7 @@ class Collaborators:
     forgotten: ForgottenResources
     left_alone: LeftAlone
     labels: BucketLabels
-    secrets: UrlSecretReader
+    past_ends: PastEnds
 
 
 class ResourceEventHandler:
@@ -73,8 +73,9 @@ class ResourceEventHandler:
         self._forgotten = others.forgotten
         self._left_alone = others.left_alone
         self._labels = others.labels
-        self._secrets = others.secrets
+        self._past_ends = others.past_ends
         self.keys, self.versions = KeyCheck(*getattr(seals, "fingerprints", ())), VersionCheck()
+        self._sealed = SealedParts(others.uploads, seals, notices)
         self._ranks: dict[str, tuple[bool, bool, int]] = {}
         self._written_back: OrderedDict[str, float] = OrderedDict()
 
@@ -94,7 +95,7 @@ class ResourceEventHandler:
 
     def _reconcile(self, tracked: TrackedUpload) -> None:
         upload = tracked.upload
-        if self._secrets.is_waiting(tracked):
+        if self._past_ends.is_waiting(tracked):
             return
         edited = upload.control.generation > upload.observed_generation
         waits = upload.stage in {Stage.QUEUED, Stage.AWAITING_TURN}  # perhaps for nothing by the settings now
@@ -119,6 +120,8 @@ class ResourceEventHandler:
 
         Changes nothing, because the thread of the watch asks as well.
         """
+        if is_terminating(resource):
+            return False
         name, now = resource["metadata"]["name"], stored(resource)
         evicted = self._finished.get(name)
         if evicted is not None:
@@ -134,9 +137,12 @@ class ResourceEventHandler:
         return tracked.queued or version_of(now) <= version_of(known)  # queued: it is written over soon
 
     def seen(self, resource: Json) -> None:
-        """A resource as it is now: added, edited, or our own write coming back."""
+        """A resource as it is now: added, edited, deleted with a finalizer, or our own write coming back."""
         with self._one(resource):
-            if not self.is_own_write(resource):
+            self._sealed.look_again(resource["metadata"]["name"])
+            if is_terminating(resource):
+                self.absent(resource)
+            elif not self.is_own_write(resource):
                 self._seen(resource)
 
     def _seen(self, resource: Json) -> None:
@@ -160,12 +166,14 @@ class ResourceEventHandler:
         if now.generation <= tracked.upload.control.generation:
             self._touched(tracked, now, resource)
             return
+        self._sealed.check(tracked, resource)
         try:
             control = control_of(resource)
         except InvalidResourceError as error:
             self._left_alone.report(resource, error)
             return
-        self._applier.on_input(tracked, SpecChanged(control))
+        if not self._past_ends.postpones(tracked, control):
+            self._applier.on_input(tracked, SpecChanged(control))
 
     def _touched(self, tracked: TrackedUpload, now: Stored, resource: Json) -> None:
         """Somebody else has written something that is not for us, or the status, which is ours.
@@ -194,7 +202,7 @@ class ResourceEventHandler:
             self._uploads.note_end(tracked)
 
     def claimed(self, tracked: TrackedUpload, resource: Json) -> None:
-        """Somebody had made the resource of an upload that has begun: what is asked for there counts."""
+        """Somebody else has made or changed the new resource of an upload: what it asks for counts."""
         listed = [step.get("name", "") for step in resource["spec"].get("steps") or ()]
         planned = [step.name for step in tracked.upload.plan]
         if "steps" in resource["spec"] and listed != planned:
@@ -215,7 +223,10 @@ class ResourceEventHandler:
     def on_reloaded(self, resource: Json) -> None:
         """An upload that was evicted, or might have been, is wanted again."""
         with self._one(resource):
-            self._take(resource)
+            if is_terminating(resource):
+                self.absent(resource)
+            else:
+                self._take(resource)
 
     def vanished(self, tracked: TrackedUpload) -> None:
         """A write has found that the resource of an upload no longer exists."""
@@ -226,8 +237,17 @@ class ResourceEventHandler:
         with self._one(resource):
             name, uid = resource["metadata"]["name"], resource["metadata"]["uid"]
             self._left_alone.gone(uid)
+            self._forgotten.drop(uid)
             self.gone(name, uid)
             self._forgotten.remember(uid)  # a listing that is under way may still have it
+
+    def absent(self, resource: Json) -> None:
+        """A resource was deleted, and a finalizer of somebody else holds it: for us it is not there."""
+        self.gone(resource["metadata"]["name"], resource["metadata"]["uid"])
+
+    async def is_deletion(self) -> bool:
+        """Whether resources that are being deleted were so by people, and not with the CRD or namespace."""
+        return await self._vanished.is_decided()
 
     def gone(self, name: str, uid: str, *, with_kind: bool = False) -> None:
         """A resource was deleted; `with_kind` says that the CRD was missing for a while."""
@@ -248,24 +268,34 @@ class ResourceEventHandler:
     def _take(self, resource: Json) -> TrackedUpload | None:
         """Take an upload into memory, and do what its resource asks for."""
         tracked = self._adopt(resource)
-        if tracked is not None and not self._applier.replaying and not self._secrets.is_waiting(tracked):
+        if tracked is not None:
+            self._recall(tracked)
+        if tracked is not None and not self._applier.replaying and not self._past_ends.is_waiting(tracked):
             self._applier.on_input(tracked, SpecChanged(tracked.upload.control))
         return tracked
 
+    def _recall(self, tracked: TrackedUpload) -> None:
+        """Apply what the log has said of an upload before its resource was seen, as a replay would."""
+        upload_id = tracked.upload.id
+        for fact in self._applier.unknown.count_for(tracked.upload):
+            if fact.message is not None:
+                with self._faults.isolated(tracked):
+                    self._applier.apply(upload_id, fact.event, fact.sequence, fact.at, fact.message)
+
     def _adopt(self, resource: Json) -> TrackedUpload | None:
         name = resource["metadata"]["name"]
-        if resource["metadata"]["uid"] in self._forgotten:
+        if self._is_done_with(resource):
             return None
         try:
             sealed = FieldReader(resource, "").child("spec").text("sealed")
             origin, plan = self._seals.open(sealed, id_in(resource)) if sealed else Opened(Origin())
             upload = from_resource(resource, self._config, origin, read_sealed_plan(plan))
-            _check_may_begin(resource)
+            check_may_begin(resource)
         except (SealError, InvalidResourceError) as error:
-            if isinstance(error, UnknownKeyError) and _is_under_way(resource):
+            if isinstance(error, UnknownKeyError) and is_under_way(resource):
                 uid, status = resource["metadata"]["uid"], resource["status"]
                 self.keys.failed(uid, error, status.get("sealedWith"), of_another=status.get("uid") != uid)
-            if _is_under_way(resource):
+            if is_under_way(resource):
                 self.versions.failed(resource, error)
             if isinstance(error, ForeignSealError):
                 self.keys.opened()
@@ -283,7 +313,7 @@ class ResourceEventHandler:
             return None
         if not sealed:
             origin = origin_from_spec(upload)
-            upload = evolve(upload, origin=origin)
+            upload = self._past_ends.before_asked(evolve(upload, origin=origin))
         tracked = TrackedUpload(
             name,
             upload,
@@ -294,28 +324,40 @@ class ResourceEventHandler:
         )
         self._applier.adopt(tracked)
         if not sealed:
-            self._secrets.want(tracked, resource)
+            self._past_ends.want(tracked, resource)
         return tracked
+
+    def _is_done_with(self, resource: Json) -> bool:
+        ended = self._forgotten.has_ended(resource)
+        if ended:
+            self._left_alone.report(resource, ValueError(fault_event_texts.ENDED_BEFORE))
+        return ended or resource["metadata"]["uid"] in self._forgotten
 
     def _prevails(self, resource: Json, upload_id: str) -> bool:
         """Whether an upload is driven by this resource, and not by another one that names it as well.
 
-        The resource with the name of the id wins: the operator has made it. Then one with a status wins, then
-        the older. The loser is left alone, whichever was seen first.
+        `rank` decides, but never for one that has not begun against the one by which the upload has ended.
+        The loser is left alone, whichever was seen first, and whatever becomes of the other.
         """
+        if self._left_alone.is_void(stored(resource), upload_id):
+            return False
         other, evicted = self._uploads.by_id(upload_id), self._finished.find(upload_id)
         meta = resource["metadata"]
         known = other.name if other is not None else evicted.name if evicted is not None else ""
         if not known:
-            self._ranks[meta["uid"]] = _rank(resource, upload_id)
+            self._ranks[meta["uid"]] = rank(resource, upload_id)
             return True
         held = other.stored if other is not None else evicted.stored if evicted is not None else None
         if held is not None and held.uid == meta["uid"]:
             return False  # listed a second time
         uid = held.uid if held is not None else ""
-        mine = _rank(resource, upload_id)
-        if mine <= self._ranks.get(uid, (known == resource_name(upload_id), True, 0)):
-            self._left_alone.void(resource, upload_id, f"upload {upload_id} already has the resource {known}")
+        mine = rank(resource, upload_id)
+        is_first = mine > self._ranks.get(uid, (known == resource_name(upload_id), True, 0))
+        is_over_here = other is not None and is_over(resource) and _is_unbegun(other)
+        has_ended = (other is None or other.upload.stage.ended) and not may_have_begun(resource)
+        if not (is_first or is_over_here) or has_ended:  # where it has ended, a second abort would be sent
+            why = f"upload {upload_id} {'has ended in' if is_first else 'already has'} the resource {known}"
+            self._left_alone.void(resource, upload_id, why)
             return False
         if evicted is not None:
             self._finished.drop(evicted)
@@ -328,40 +370,7 @@ class ResourceEventHandler:
         return True
 
 
-def _rank(resource: Json, upload_id: str) -> tuple[bool, bool, int]:
-    """How well a resource is entitled to drive an upload; the greater the better."""
-    meta = resource["metadata"]
-    try:
-        created = parse_time(meta.get("creationTimestamp") or "")
-    except ValueError:
-        created = LAST_MOMENT
-    return meta["name"] == resource_name(upload_id), bool(resource.get("status")), -created
-
-
-def _is_under_way(resource: Json) -> bool:
-    """Whether the operator has begun the upload and not ended it, as its status says, which only we write."""
-    status = resource.get("status")
-    return isinstance(status, dict) and bool(status.get("run")) and not status.get("completionTime")
-
-
-def _check_may_begin(resource: Json) -> None:
-    """Check that a resource may drive its upload.
-
-    It may not while it is marked, because another resource drives the upload or did. Without a status it may
-    not if the upload has ended or is being adopted. The run does not tell whether there is a status: an
-    upload may be held, or end, before its first run.
-
-    Raises:
-        InvalidResourceError: it may not.
-    """
-    if why := why_void(resource):
-        text = f"{VOID_ANNOTATION}: {why}; delete this resource"
-        raise InvalidResourceError("metadata.annotations", text)
-    if "conditions" in (resource.get("status") or {}):
-        return
-    annotations = resource["metadata"].get("annotations") or {}
-    if ADOPTED_ANNOTATION in annotations:
-        text = "is missing, because `uploadpp adopt` has not finished; stop the operator and run it again"
-        raise InvalidResourceError("status", text)
-    if ENDED_ANNOTATION in annotations:
-        raise InvalidResourceError("status", "is missing, and the upload had ended before it was recorded")
+def _is_unbegun(tracked: TrackedUpload) -> bool:
+    """Whether nothing was done for an upload that is only known from a person's resource."""
+    upload = tracked.upload
+    return upload.origin.by_hand and not (upload.run or upload.finishes)

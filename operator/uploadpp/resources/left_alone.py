@@ -3,6 +3,7 @@
 import logging
 
 from uploadpp.core.naming import resource_name
+from uploadpp.kube.store import Stored
 from uploadpp.pipeline import fault_event_texts
 from uploadpp.pipeline.faults import Faults
 from uploadpp.pipeline.ports import Json, Notices
@@ -43,6 +44,10 @@ class LeftAlone:
     def is_marking(self, upload_id: str) -> bool:
         """Whether another resource of an upload would begin if that of the upload were gone."""
         return self._marks.is_awaited(upload_id)
+
+    def is_void(self, known: Stored, upload_id: str) -> bool:
+        """Whether a resource was left alone for good, although what is seen of it does not say so yet."""
+        return self._marks.covers(known, upload_id)
 
     def failed(self, name: str, uid: str, error: Exception) -> None:
         """Our own code failed on a resource."""

@@ -81,6 +81,7 @@ class PolicyStatusWriter:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             for name in list(self._resources):
+                await asyncio.sleep(0)  # most have nothing to write, and there may be hundreds
                 if self._due.get(name, 0.0) <= loop.time():
                     await self._write(name)
 

@@ -6,7 +6,7 @@ which may be fewer than a policy asks for. What was listed stays in force while 
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from uploadpp.kube.errors import ApiError
@@ -22,7 +22,7 @@ LONGEST_PAUSE_SECONDS = 10.0
 RELIST_SECONDS = 300.0
 SETTLE_SECONDS = 0.05
 """Several policies that are applied together are listed once."""
-UNKNOWN = "the policies have not been listed yet"
+UNKNOWN = "the policies have not been read yet"
 
 NewWatch = Callable[[Sink, IsOwnWrite], Watching]
 
@@ -43,13 +43,15 @@ class Policies(Protocol):
 class PolicyWatch:
     """Keeps the policies of one namespace."""
 
-    def __init__(self, store: Policies, new_watch: NewWatch, take: Callable[[list[Json]], None]) -> None:
+    def __init__(
+        self, store: Policies, new_watch: NewWatch, take: Callable[[list[Json]], Awaitable[None]]
+    ) -> None:
         """Prepare.
 
         Args:
             store: where the policies are.
             new_watch: makes a watch on them.
-            take: is given all policies when they were listed.
+            take: is given all policies when they were listed, and puts them into force. That may take long.
         """
         self._store = store
         self._new_watch = new_watch
@@ -59,7 +61,7 @@ class PolicyWatch:
         self._watch: Watching | None = None
         self._changed = asyncio.Event()
         self.known = False
-        """Whether they were listed once."""
+        """Whether they were listed once, and are in force."""
 
     @property
     def problem(self) -> str:
@@ -116,11 +118,11 @@ class PolicyWatch:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
                 continue
+            await self._take(found)
             self._generations = {
                 each["metadata"]["uid"]: (each["metadata"]["name"], each["metadata"].get("generation", 1))
                 for each in found
             }
-            self._take(found)
             if not self.known or self._failed:
                 log.info("the policies are known", extra={"policies": len(found)})
             self._failed, self.known = "", True

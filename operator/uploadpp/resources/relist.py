@@ -14,8 +14,8 @@ import logging
 from uploadpp.core.naming import resource_name
 from uploadpp.core.sharding import BUCKET_LABEL
 from uploadpp.kube.errors import ApiError, RefusedError
-from uploadpp.kube.store import stored, version_of
-from uploadpp.pipeline.ports import Resources, Watching
+from uploadpp.kube.store import is_terminating, stored, version_of
+from uploadpp.pipeline.ports import Json, Resources, Watching
 from uploadpp.pipeline.uploads import Uploads
 from uploadpp.pipeline.write_guard import WriteGuard
 from uploadpp.resources.event_handler import ResourceEventHandler
@@ -55,6 +55,8 @@ class Lister:
         self._resources = resources
         self._guard = guard
         self._selector = selector
+        self._are_deleted: bool | None = None
+        """Whether resources that are being deleted count as deleted; None before the first of them."""
 
     async def initial_list(self, soon_read: int) -> None:
         """Take into memory what a replay needs: all resources if that many are soon read.
@@ -71,7 +73,19 @@ class Lister:
                 self._finished.expect_more()
                 return
         async for resource in self._resources.list_all(self._selector):
-            self._inputs.listed(resource)
+            await self._listed(resource)
+
+    async def _listed(self, resource: Json) -> None:
+        """Take a resource into memory, unless it was deleted and is only held by somebody's finalizer."""
+        if is_terminating(resource):
+            if self._are_deleted is None:
+                self._are_deleted = await self._inputs.is_deletion()
+            if self._are_deleted:
+                log.info(
+                    "resource ignored: it is being deleted", extra={"resource": resource["metadata"]["name"]}
+                )
+                return
+        self._inputs.listed(resource)
 
     async def _needed(self) -> None:
         taken: set[str] = set()
@@ -82,13 +96,13 @@ class Lister:
                 uid = resource["metadata"]["uid"]
                 if uid not in taken:
                     taken.add(uid)
-                    self._inputs.listed(resource)
+                    await self._listed(resource)
                     if resource["metadata"]["name"] != (owner := resource_name(id_in(resource))):
                         owners.add(owner)
         for owner in owners:  # if it is over, it was not listed, and the other one would begin
             found = await self._resources.get(owner)
             if found is not None and found["metadata"]["uid"] not in taken:
-                self._inputs.listed(found)
+                await self._listed(found)
 
     async def run(self, watch: Watching, every_seconds: float) -> None:
         """Find what the watch has not told: all before it began, and what it has missed. Until cancelled."""

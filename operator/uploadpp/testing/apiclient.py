@@ -21,6 +21,8 @@ class ApiFaults:
     away: bool = False
     stuck: str = ""
     """The one resource for which every write fails."""
+    stuck_answered: bool = False
+    """Whether a proxy says so, which has not handed the request on; otherwise nobody answers."""
     unreadable: str = ""
     """The one resource of which no GET is answered."""
     refused: str = ""
@@ -73,7 +75,7 @@ class SimulatedApi:
             and faults.stuck
             and faults.stuck in {path.removesuffix("/status").rpartition("/")[2], _name(body)}
         ):
-            raise UnavailableError(f"{what}: 503 for this one")
+            raise UnavailableError(f"{what}: 503 for this one", answered=faults.stuck_answered)
         if method == "GET" and faults.unreadable and faults.unreadable == _name_in(path):
             await machine.travel()
             raise UnavailableError(f"{what}: 500 for this one")

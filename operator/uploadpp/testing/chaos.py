@@ -8,7 +8,7 @@ from uploadpp.core.naming import resource_name
 from uploadpp.testing.apiclient import ApiFaults
 from uploadpp.testing.operator_process import OperatorProcess
 from uploadpp.testing.services import Behaviour, sicknesses
-from uploadpp.testing.simulation import Simulation
+from uploadpp.testing.simulation import LONGEST_SECONDS, LONGEST_WITH_BREAKERS_SECONDS, Simulation
 from uploadpp.testing.user_actions import UserActions
 
 TROUBLED_SECONDS = 40.0
@@ -48,7 +48,7 @@ class Chaos:
         sim.disturb(TROUBLED_SECONDS + 1)
         sim.kernel.run_until(TROUBLED_SECONDS)
         self._end_of_trouble()
-        sim.settle()
+        sim.settle(LONGEST_WITH_BREAKERS_SECONDS if sim.config.breaker_after else LONGEST_SECONDS)
 
     # -- who runs -------------------------------------------------------------------------
 
@@ -139,6 +139,8 @@ class Chaos:
 
     def _one_stuck(self, process: OperatorProcess) -> None:
         process.faults.stuck = resource_name(self._random.choice(UPLOADS))
+        process.faults.stuck_answered = self._sim.seed % 2 == 1
+        self._sim.checks.refused.add(process.faults.stuck)
 
     def _disconnect(self, process: OperatorProcess) -> None:
         process.client.disconnect()

@@ -4,27 +4,25 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from uploadpp.api.codec import from_resource
 from uploadpp.api.timestamps import parse_time
 from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.config import Config
 from uploadpp.core.inputs import BytesReceived
-from uploadpp.core.model import RESTARTED_BY, Origin, Upload
-from uploadpp.core.naming import ENDED_ANNOTATION, resource_name
-from uploadpp.core.plan_text import plan_text, read_sealed_plan
+from uploadpp.core.model import RESTARTED_BY, Upload
+from uploadpp.core.naming import resource_name
+from uploadpp.core.plan_text import plan_text
 from uploadpp.core.replay import Position, apply
 from uploadpp.core.sharding import Shard
 from uploadpp.core.states import DesiredState, Outcome, Stage, StepState
 from uploadpp.testing.answers import first_plan, has_answered, unanswered
 from uploadpp.testing.apiserver import ApiServer, Change, Json, Verb
-from uploadpp.testing.operator_process import PlainSeals
+from uploadpp.testing.readings import Readings
 from uploadpp.testing.stream import Stream, millis
 from uploadpp.testing.stream_recorder import Record, StreamRecorder
 from uploadpp.testing.trace import Trace
+from uploadpp.testing.untold_ends import tells_no_end
 from uploadpp.wire.consumers import parse_name
-from uploadpp.wire.decode import decode
 from uploadpp.wire.envelope import BadMessageError
-from uploadpp.wire.marks import AnyMark
 
 
 class Invariant(StrEnum):
@@ -99,7 +97,7 @@ class Checks:
         self._journal = journal
         self._trace = trace
         self._config = config
-        self._seals = PlainSeals()
+        self._readings = Readings(config)
         self.doings = doings
         self.breakers = config.breaker_after
         self.violations: list[Violation] = []
@@ -210,10 +208,7 @@ class Checks:
 
     def read(self, resource: Json) -> Upload:
         """The upload a resource stands for."""
-        sealed = resource["spec"].get("sealed", "")
-        upload_id = resource["spec"]["upload"]["id"]
-        origin, plan = self._seals.open(sealed, upload_id) if sealed else (Origin(), {})
-        return from_resource(resource, self._config, origin, read_sealed_plan(plan))
+        return self._readings.upload(resource)
 
     def _on_change(self, change: Change) -> None:
         resource = change.resource
@@ -329,11 +324,11 @@ class Checks:
                 "there was never a resource" if unknown and not self.may_be_unrecorded(record.upload) else ""
             )
         upload = self.read(resource)
-        if is_bare_end(resource) or self._unordered(upload, record):
+        if tells_no_end(self._server, resource) or self._unordered(upload, record):
             return ""
         now = millis(record.at)
         try:
-            event = decode(record.data, record.sequence, now, AnyMark())  # type: ignore[arg-type]
+            event = self._readings.event(record.data, record.sequence, now)
         except BadMessageError:
             return ""
         if event is None:
@@ -355,7 +350,8 @@ class Checks:
     def may_be_unrecorded(self, upload: str) -> bool:
         """Whether an upload may have ended while the API server refused to take it."""
         over = self._journal.of("UploadReady", upload) or self._journal.of("CleanUpload", upload)
-        return "POST" in self.refused and (bool(over) or upload in self.gone)
+        refused = not self.refused.isdisjoint({"POST", resource_name(upload)})
+        return refused and (bool(over) or upload in self.gone)
 
     def _unordered(self, upload: Upload, record: Record) -> bool:
         """Whether people had a hand in it: what they ask for is not in the log, nor is when it was seen."""
@@ -393,8 +389,3 @@ def received_at(resource: Json) -> int:
     """When the upload of a resource arrived, in ms."""
     text = resource["spec"]["upload"].get("receivedTime") or resource["metadata"]["creationTimestamp"]
     return parse_time(text)
-
-
-def is_bare_end(resource: Json) -> bool:
-    """Whether a resource was made when its upload had ended and was acknowledged, and lacks its status."""
-    return "status" not in resource and ENDED_ANNOTATION in resource["metadata"].get("annotations", {})

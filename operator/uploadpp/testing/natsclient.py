@@ -84,6 +84,8 @@ class SimulatedClient:
         self.max_payload = 1 << 20
         self.survives = True
         """Whether what the process has sent just before it dies still arrives."""
+        self.was_cut_off = False
+        """Whether something was on its way when the process died."""
 
     @property
     def is_closed(self) -> bool:
@@ -182,7 +184,9 @@ class SimulatedClient:
         kernel.after(self._out_at - kernel.now, self._arrive, self._connection, call, args)
 
     def _arrive(self, connection: int, call: Callable[..., None], args: tuple[object, ...]) -> None:
-        if connection == self._connection and (self._machine.alive or self.survives):
+        is_cut_off = connection == self._connection and not self._machine.alive
+        self.was_cut_off |= is_cut_off
+        if connection == self._connection and (not is_cut_off or self.survives):
             call(*args)
         elif call == self._store:
             self._stream.miss(cast("bytes", args[0]))

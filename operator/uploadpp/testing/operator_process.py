@@ -4,7 +4,7 @@ What it runs is the real candidate and ownership with the real store, Lease, fen
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
 import orjson
@@ -13,8 +13,9 @@ from uploadpp.api.codec import ALL_SHOWN
 from uploadpp.core.commands import Notice
 from uploadpp.core.config import Config
 from uploadpp.core.lease_claim import identity
-from uploadpp.core.model import Origin
+from uploadpp.core.model import Millis, Origin
 from uploadpp.core.sharding import Shard
+from uploadpp.core.states import Outcome
 from uploadpp.kube.api import Api
 from uploadpp.kube.claimant import Claimant
 from uploadpp.kube.events import UPLOAD, About
@@ -31,9 +32,10 @@ from uploadpp.testing.apiclient import ApiFaults, SimulatedApi, SimulatedWatch
 from uploadpp.testing.apiserver import NAMESPACE, ApiServer
 from uploadpp.testing.host import SimulatedHost
 from uploadpp.testing.natsclient import SimulatedClient
-from uploadpp.testing.stream import Stream
+from uploadpp.testing.stream import Stream, millis
 from uploadpp.wire.legacy_consumers import LegacyConsumer, Policy
 from uploadpp.wire.marks import Marks
+from uploadpp.wire.past_ends import Ends, UnreadableLogError
 from uploadpp.wire.stream import StartFrom
 from uploadpp.wire.stream_message import StreamMessage
 
@@ -50,7 +52,7 @@ MARKS = Marks([b"the key of all simulated processes"])
 class PlainSeals:
     """Seals without encryption: what is sealed is of no matter here."""
 
-    def seal(self, origin: Origin, upload_id: str, plan: Mapping[str, str]) -> str:
+    def seal(self, origin: Origin, upload_id: str, plan: Mapping[str, str | int]) -> str:
         """As JSON."""
         return orjson.dumps([upload_id, origin._asdict(), dict(plan)]).decode()
 
@@ -82,7 +84,7 @@ class OperatorProcess:
     ) -> None:
         self.machine = machine
         self.client = SimulatedClient(machine, stream)
-        self._server = server
+        self._server, self._stream = server, stream
         self.faults = faults
         self._config = config
         self._api = cast("Api", SimulatedApi(machine, server, faults))
@@ -145,6 +147,16 @@ class OperatorProcess:
         bad = (number for number, each in enumerate(messages) if self.poison and self.poison in each.data)
         return next(bad, None)
 
+    async def _read_ends(self, upload_ids: Collection[str]) -> Mapping[str, Outcome]:
+        await self.machine.travel()
+        if not self.client.is_connected:
+            raise UnreadableLogError("not connected")
+        ends = Ends(upload_ids)
+        for message in self._stream.messages:
+            ends.read(message.data, message.sequence, Millis(millis(message.at)))
+        await self.machine.travel()
+        return ends.found
+
     def _dependencies(self) -> Dependencies:
         return Dependencies(
             config=self._config,
@@ -164,6 +176,7 @@ class OperatorProcess:
             soon_read=self.soon_read,
             choose=self.choose,
             ask=self.ask,
+            read_ends=self._read_ends,
             ask_seconds=ASK_SECONDS,
             clock=self.machine.clock,
             monotonic=self.machine.monotonic,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from uploadpp.core.commands import Notice
 from uploadpp.core.config import Config
-from uploadpp.core.model import Millis, StepPlan, Upload
+from uploadpp.core.model import FileInfo, Millis, Origin, PolicyRef, StepPlan, Upload
+from uploadpp.core.policy import Choice
 from uploadpp.core.sharding import Shard
 from uploadpp.pipeline.acks import AckTracker, PendingMessage
 from uploadpp.pipeline.admission import StepAdmission
@@ -16,13 +17,14 @@ from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.breakers import Breakers
 from uploadpp.pipeline.faults import Faults
 from uploadpp.pipeline.file_order import FileLines
-from uploadpp.pipeline.ports import Bus, Choose
+from uploadpp.pipeline.ports import Bus
 from uploadpp.pipeline.router import Router
 from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.timers import Timers
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.uploads import Lifecycle, Uploads
 from uploadpp.telemetry.metrics import Metrics
+from uploadpp.testing.policies import judged
 from uploadpp.wire.decode import Event
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.marks import Marks
@@ -33,6 +35,9 @@ THEN = Millis(1_795_000_000_000)
 NOW = Millis(THEN + 3_600_000)
 CONFIG = Config(steps=(StepPlan(name="a"), StepPlan(name="b")))
 MARKS = Marks([b"of both"])
+
+Chosen = Callable[[Origin, FileInfo], Choice | None]
+"""What policies without a dry run choose."""
 
 
 @dataclass
@@ -115,7 +120,7 @@ class PipelineBench:
         lifecycle: Lifecycle | None = None,
         shard: Shard | None = None,
         marks: Marks | None = None,
-        choose: Choose | None = None,
+        choose: Chosen | None = None,
     ) -> None:
         self.told: list[tuple[str, str]] = []
         """What was said on resources: the name of each, and the reason."""
@@ -125,6 +130,8 @@ class PipelineBench:
         shard, lifecycle = shard or Shard(), lifecycle or self.turns
         self.notices: list[Notice] = []
         """What was said about the shard."""
+        self.matched: list[PolicyRef] = []
+        """The rules that uploads were counted for."""
         self.breakers = Breakers(config, self.metrics, clock, self.notices.append)
         breakers = self.breakers if config.breaker_after else None
         self.admission = StepAdmission(config, shard, self.metrics, breakers)
@@ -140,12 +147,13 @@ class PipelineBench:
             metrics=self.metrics,
             faults=self.faults,
             clock=clock,
-            choose=choose,
+            choose=(lambda *said: judged(choose(*said))) if choose is not None else None,
+            count_matches=self.matched.extend,
         )
         self.uploads = Uploads(self.shared, limited, ordered, lifecycle)
         self.applier = Applier(self.shared, self.uploads, limited, ordered, lifecycle, bus)
         nothing = NothingDeferred()
-        self.router = Router(self.shared, self.uploads, self.applier, nothing, nothing)
+        self.router = Router(self.shared, self.uploads, limited, self.applier, nothing, nothing)
         self.applier.begin(marks or Marks([b"of the bench"]))
         self.acks.start(STREAM, 0)
 

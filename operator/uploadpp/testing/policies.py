@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from uploadpp.core.model import FileInfo, Origin, PolicyRef, StepPlan
-from uploadpp.core.policy import Choice, PolicyAction
+from uploadpp.core.policy import Choice, Judged, PolicyAction
 from uploadpp.testing.configs import step
 from uploadpp.testing.services import USERS
 
@@ -13,6 +13,11 @@ NAME = "default"
 STEPS = ("virusscan", "policies", "sign", "deep-scan")
 Generation = dict[str, Choice | None]
 """What is said of the uploads of each user."""
+
+
+def judged(choice: Choice | None) -> Judged:
+    """What policies without a dry run say: a rule that decides is the only one that matches."""
+    return Judged(choice, (choice.ref,) if choice is not None else ())
 
 
 @dataclass(slots=True)
@@ -60,13 +65,13 @@ class PoliciesOfProcess:
     policies: Policies
     process: str
 
-    def choose(self, origin: Origin, file: FileInfo) -> Choice | None:
+    def choose(self, origin: Origin, file: FileInfo) -> Judged:
         """What they say of an upload."""
         del origin
         policies = self.policies
         policies.asked += 1
         known = policies.generations[policies.seen.get(self.process, policies.present)]
-        return _said_of(file.user_id, known)
+        return judged(_said_of(file.user_id, known))
 
 
 def _said_of(user: str, generation: Generation) -> Choice | None:

@@ -1,6 +1,8 @@
 """Small worlds made for one question each; the operator is torn apart at every place there is."""
 
 from collections.abc import Iterator
+from functools import partial
+from typing import Protocol
 
 from uploadpp.core.config import Config
 from uploadpp.core.states import DesiredState, OnExhausted
@@ -110,11 +112,27 @@ def _ask(sim: Simulation, case: str) -> None:
 
 def crashes(case: str, seconds: float, pod: str = "", places: int | None = None) -> Iterator[Result]:
     """A crash at every boundary, with and without what was just sent still arriving."""
-    for crash_at in range(1, one_upload(case, places=places).boundaries + 1):
-        for survives in (True, False):
-            yield one_upload(
-                case, crash_at=crash_at, seconds=seconds, survives=survives, pod=pod, places=places
-            )
+
+    def crashed(crash_at: int, *, survives: bool) -> Result:
+        return one_upload(case, crash_at=crash_at, seconds=seconds, survives=survives, pod=pod, places=places)
+
+    return with_and_without(crashed, one_upload(case, places=places).boundaries)
+
+
+class Crashed(Protocol):
+    """A run with a crash at a boundary; `survives` is whether what was just sent still arrives."""
+
+    def __call__(self, crash_at: int, *, survives: bool) -> Result:
+        """Run it."""
+
+
+def with_and_without(crashed: Crashed, boundaries: int) -> Iterator[Result]:
+    """A crash at every boundary, with and without what was just sent; both are the same if nothing was."""
+    for crash_at in range(1, boundaries + 1):
+        result = crashed(crash_at, survives=True)
+        yield result
+        if result.was_cut_off:
+            yield crashed(crash_at, survives=False)
 
 
 def pauses(case: str, seconds: float, pod: str = "", places: int | None = None) -> Iterator[Result]:
@@ -180,13 +198,11 @@ def one_upload_cannot_be_stored() -> Iterator[Result]:
 
 def rollout(before: Config, after: Config) -> Iterator[Result]:
     """One upload, and the operator killed at every boundary and started again with other settings."""
-    boundaries = _rolled_out(before, after).boundaries
-    for crash_at in range(1, boundaries + 1):
-        for survives in (True, False):
-            yield _rolled_out(before, after, crash_at=crash_at, survives=survives)
+    crashed = partial(_rolled_out, before, after)
+    return with_and_without(crashed, _rolled_out(before, after).boundaries)
 
 
-def _rolled_out(before: Config, after: Config, *, crash_at: int = NEVER, survives: bool = True) -> Result:
+def _rolled_out(before: Config, after: Config, crash_at: int = NEVER, *, survives: bool = True) -> Result:
     sim = Simulation(1, before)
     with logged_in(sim.trace):
         first = sim.start()

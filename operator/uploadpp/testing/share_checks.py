@@ -36,21 +36,22 @@ class ShareChecks:
         self._policy = policy
         self._ownerships = ownerships
         self._waits: dict[Queued, _Wait] = {}
-        self._asking: set[tuple[int, str, str]] = set()
-        """Ownership, step and upload of those that have a slot, and ask for a URL before they start."""
+        self._asking: set[tuple[str, str]] = set()
+        """Step and upload of those that have a slot and ask for a URL before the start, whoever owns them."""
 
     def look(self, record: Record) -> None:
         """Look at those who wait at the step that an upload was granted."""
         mark = record.mark
         if mark is None or mark.kind not in {Kind.START, Kind.RESTART}:
             return
+        key = mark.detail, record.upload
+        had_slot = key in self._asking
         for ownership in self._ownerships():
             uploads = {each.id: each for each in ownership.uploads if each.current_step == mark.detail}
             granted = uploads.get(record.upload)
             if not ownership.acting or granted is None or not _is_attempt(granted, mark):
                 continue
-            key = id(ownership), mark.detail, granted.id
-            if key not in self._asking:
+            if not had_slot:
                 self._granted(id(ownership), mark.detail, granted, uploads)
             self._asking.discard(key)
             if mark.kind is Kind.RESTART:

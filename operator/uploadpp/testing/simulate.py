@@ -8,6 +8,7 @@ import argparse
 import multiprocessing
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from random import Random
 
@@ -46,9 +47,16 @@ def simulate(seed: int, shards: Sequence[int] = (1,), places: int | None = None)
 
 
 def failing(seeds: range) -> list[tuple[int, str]]:
-    """The seeds whose runs break an invariant, and what was broken first."""
-    results = ((seed, simulate(seed)) for seed in seeds)
-    return [(seed, str(result.violations[0])) for seed, result in results if result.violations]
+    """The seeds whose runs break an invariant or end in an exception, and what was broken first."""
+    return [(seed, problem) for seed in seeds if (problem := _problem(seed))]
+
+
+def _problem(seed: int) -> str:
+    try:
+        violations = simulate(seed).violations
+    except Exception:  # noqa: BLE001 -- of whatever type it is, the others shall be tried as well
+        return traceback.format_exc()
+    return str(violations[0]) if violations else ""
 
 
 def many(first: int, runs: int, jobs: int) -> Iterator[tuple[int, list[tuple[int, str]]]]:

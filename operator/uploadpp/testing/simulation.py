@@ -34,6 +34,8 @@ from uploadpp.testing.virtual_loop import RunawayError, VirtualScheduler
 REST_STEP_SECONDS = 10.0
 REST_SECONDS = 45.0
 LONGEST_SECONDS = 1_200.0
+LONGEST_WITH_BREAKERS_SECONDS = 6_000.0
+"""Twenty probes of a breaker. They go out every five minutes in the end, and meet bad answers by chance."""
 NOTHING = -1_000_000
 
 
@@ -46,6 +48,8 @@ class Result:
     seconds: float
     boundaries: int
     messages: int
+    was_cut_off: bool
+    """Whether a process had something on its way to NATS when it was killed."""
 
     def report(self) -> str:
         """What is wrong, and all that led to it."""
@@ -184,9 +188,9 @@ class Simulation:
         rules = self.policies.rules_of(self.world.sessions[upload_id].user)
         return any(rule.action is PolicyAction.HOLD for rule in rules)
 
-    def settle(self) -> None:
+    def settle(self, longest_seconds: float = LONGEST_SECONDS) -> None:
         """Let everything come to rest, and see that it stays there."""
-        end = self.kernel.now + LONGEST_SECONDS
+        end = self.kernel.now + longest_seconds
         while self.kernel.now < end and not self.checks.violations:
             self.kernel.run_until(self.kernel.now + REST_STEP_SECONDS)
             quiet = self.kernel.now - max(self.checks.written_at, self._disturbed_until) >= REST_SECONDS
@@ -202,10 +206,16 @@ class Simulation:
         for failure in self.kernel.failures:
             self.checks.broken(Invariant.NO_EXCEPTION, failure)
         boundaries = sum(process.machine.boundaries for process in self.processes)
+        was_cut_off = any(process.client.was_cut_off for process in self.processes)
         for process in self.processes:
             process.machine.loop.kill()
         with suppress(RunawayError):  # which has been noted
             self.kernel.run_until(self.kernel.now)
         return Result(
-            self.checks.violations, self.trace, self.kernel.now, boundaries, len(self.journal.records)
+            self.checks.violations,
+            self.trace,
+            self.kernel.now,
+            boundaries,
+            len(self.journal.records),
+            was_cut_off,
         )

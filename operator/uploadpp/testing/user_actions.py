@@ -34,7 +34,7 @@ class UserActions:
             self._suspend, self._suspend, self._cancel, self._restart, self._restart, self._label,
             self._delete, self._resume, self._resume_step, self._clean, self._announce_same,
             self._announce_fresh, self._stray_answer, self._stray_ready, self._unknown, self._make_by_hand,
-            self._nonsense, self._forget,
+            self._nonsense, self._forget, self._make_anew,
         ]  # fmt: skip
 
     def _forget(self, upload: str) -> None:
@@ -92,15 +92,30 @@ class UserActions:
     def _make_by_hand(self, _: str) -> None:
         self._hand_made += 1
         upload = f"hand-{self._hand_made}"
-        resource = {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "metadata": {"name": upload, "namespace": "uploads", "labels": {}},
-            "spec": {"upload": {"id": upload}},
-        }
         self._sim.doings.tokens[upload] += 1
         if self._random.random() < 0.7:  # noqa: PLR2004
             self._sim.world.know(upload)
+        self._make(upload, upload)
+
+    def _make_anew(self, _: str) -> None:
+        """As Argo CD does, or from a backup without the status: a resource of before, perhaps cancelled."""
+        if not self._hand_made:
+            return
+        upload = f"hand-{self._random.randint(1, self._hand_made)}"
+        name = upload if self._random.random() < 0.7 else f"{upload}-anew"  # noqa: PLR2004
+        if name in self._sim.server.resources:
+            return
+        self._sim.doings.tokens[upload] += 1
+        cancelled = {"desiredState": DesiredState.CANCELLED.value}
+        self._make(name, upload, **(cancelled if self._random.random() < 0.3 else {}))  # noqa: PLR2004
+
+    def _make(self, name: str, upload: str, **spec: object) -> None:
+        resource = {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {"name": name, "namespace": "uploads", "labels": {}},
+            "spec": {"upload": {"id": upload}, **spec},
+        }
         self._sim.server.create(PERSON, resource)
 
     # -- events ---------------------------------------------------------------------------

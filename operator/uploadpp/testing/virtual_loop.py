@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, cast
 
-MAX_CALLBACKS = 150_000
+MAX_CALLBACKS = 600_000
 BURIALS = 20
 """A process that is killed gets so many rounds of cancellation to let go of its tasks."""
 

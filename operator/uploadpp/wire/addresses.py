@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
+from uploadpp.http.hosts import is_encodable
+
 DEFAULT_PORT = 4222
 SCHEMES = ("nats", "tls", "tcp")
 """tcp is an old word for nats, which clients in Go still take."""
@@ -90,6 +92,8 @@ def _split(place: str) -> tuple[str, int]:
     rest = place[host.end() :] if host else ""
     if host is None or (rest and not rest.startswith(":")):
         raise ValueError(f"is not host:port; {_PLACE}")
+    if not host[0].startswith("[") and not is_encodable(host[0]):
+        raise ValueError("names a host that cannot be: between dots stand 1 to 63 characters")
     port = _PORT.fullmatch(rest or ":")
     if port is None:
         raise ValueError(f"has a port that is not a number; {_PLACE}")

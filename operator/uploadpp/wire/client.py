@@ -21,6 +21,7 @@ from nats.js.api import Header
 from uploadpp.wire.credentials import CredsFile, NkeyFile
 from uploadpp.wire.jetstream import SafeJetStream
 from uploadpp.wire.listing import ListMemory
+from uploadpp.wire.server_time import ServerTime
 from uploadpp.wire.silence import LEAVE_SECONDS, SHOWN_SECONDS, Silence
 from uploadpp.wire.stream_message import MESSAGE_ID
 
@@ -65,6 +66,7 @@ class SafeClient(Client):
         self.logins = logins or {}
         self.lists = ListMemory()
         self.silence = Silence()
+        self.server_time = ServerTime()
         self._leaving: Any = None
         """The server that we leave for another one."""
         self._words = ""

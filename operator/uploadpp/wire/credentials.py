@@ -4,16 +4,16 @@ import binascii
 import time
 from base64 import b32decode, b64encode, urlsafe_b64decode
 from datetime import UTC, datetime
-from pathlib import Path
 
 import nkeys
 import orjson
 from nats.errors import Error as NatsError
 
+from uploadpp.http.files import read_regular
+
 JWT_BEGIN, JWT_END = "-----BEGIN NATS USER JWT-----", "------END NATS USER JWT------"
 SEED_BEGIN, SEED_END = "-----BEGIN USER NKEY SEED-----", "------END USER NKEY SEED------"
 JWT_PARTS = 3
-MAX_BYTES = 1 << 20
 
 
 class CredentialsError(NatsError):
@@ -137,8 +137,7 @@ def _block(path: str, begin: str, end: str) -> str:
 
 def _read(path: str) -> str:
     try:
-        with Path(path).open("rb") as file:
-            return file.read(MAX_BYTES).decode()
+        return read_regular(path).decode()
     except OSError as error:
         raise CredentialsError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -19,6 +19,7 @@ from nats.js.api import ConsumerConfig, ConsumerInfo, RawStreamMsg, StreamConfig
 from nats.js.errors import APIError, ServiceUnavailableError
 from nats.js.manager import JetStreamManager
 
+from uploadpp.wire.server_time import ServerTime
 from uploadpp.wire.silence import UNAVAILABLE_CODE, Silence
 
 _TIMES = frozenset({"created", "last_active", "leader_since", "opt_start_time", "pause_until", "time", "ts"})
@@ -43,6 +44,7 @@ _LISTS: dict[str, tuple[type, ...]] = {
     "missing": (str,),
 }
 MOST_NESTED = 32
+_ABOUT_A_STREAM = ".STREAM.INFO."
 T = TypeVar("T")
 _LATE = "5000"
 """A time that no date can hold in UTC is one of the two, and they are far apart."""
@@ -70,6 +72,7 @@ class Listener(Protocol):
     """Is told which requests JetStream has answered (`wire.client.SafeClient`)."""
 
     silence: Silence
+    server_time: ServerTime
 
     def not_answered(self) -> None:
         """One had no answer."""
@@ -114,7 +117,14 @@ class SafeJetStream(JetStreamContext):
             self._note(answered=not is_cut_off and not _lacks_leader(answer))
             if refusal is not None:
                 raise APIError.from_error(refusal)
-            return readable(answer)
+            return self._dated(req_subject, readable(answer))
+
+    def _dated(self, subject: str, answer: dict[str, Any]) -> dict[str, Any]:
+        """Tell the client when the leader of a stream has answered, who also gives messages their time."""
+        at, is_of_leader = answer.get("ts"), _ABOUT_A_STREAM in subject and not _lacks_leader(answer)
+        if isinstance(at, str) and is_of_leader and isinstance(self._nc, Listener):
+            self._nc.server_time.heard(at)
+        return answer
 
     def _note(self, *, answered: bool) -> None:
         """Tell the client whether JetStream has answered."""

@@ -215,7 +215,10 @@ def read(text: str, prefix: str, stream: str, marks: Marks) -> Kept | None:
     life = found.incarnation.removeprefix(stream)
     if found.prefix == prefix and found.incarnation.startswith(stream) and _LATER_LIFE.fullmatch(life):
         return found
-    log.warning("ignoring the position in the Lease: it belongs to another stream or shard")
+    log.warning(
+        "ignoring the position in the Lease: it belongs to another stream or shard; if an operator of this "
+        "namespace works with another NATS, install each in a namespace of its own"
+    )
     return None
 
 

@@ -87,6 +87,16 @@ def test_kind_cluster_is_created_and_deleted(bin_folder: Path) -> None:
     assert deleted == f"kind delete cluster --name {name}"
 
 
+def test_kind_says_why_it_failed(bin_folder: Path) -> None:
+    program(bin_folder, "docker", '[ "$1" = images ] && echo kindest/node:v1.34.0; exit 0')
+    output = (
+        "Creating\\nERROR: failed to create cluster: no room\\n\\nStack Trace:\\nruntime/asm_amd64.s:1771"
+    )
+    program(bin_folder, "kind", f"printf '{output}\\n' >&2; exit 1")
+    with pytest.raises(ClusterUnavailableError, match="says: ERROR: failed to create cluster: no room"):
+        KindCluster().start()
+
+
 def test_kind_gets_the_configuration_that_is_named(bin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program(bin_folder, "docker", '[ "$1" = images ] && echo kindest/node:v1.34.0; exit 0')
     program(bin_folder, "kind", KUBECONFIG_WRITER)
@@ -97,14 +107,31 @@ def test_kind_gets_the_configuration_that_is_named(bin_folder: Path, monkeypatch
     assert "--config /some/kind.yaml" in calls(bin_folder)[-2]
 
 
-def test_kind_cluster_of_a_killed_caller_is_deleted_at_the_next_start(bin_folder: Path) -> None:
-    program(bin_folder, "docker", '[ "$1" = images ] && echo kindest/node:v1.34.0; exit 0')
-    program(bin_folder, "kind", KUBECONFIG_WRITER)
+def start_and_be_killed() -> None:
     code = (
         "import os, signal; from e2e.cluster.kind import KindCluster; "
         "KindCluster().start(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=REPO, check=False, stderr=subprocess.DEVNULL)
+
+
+def test_kind_cluster_of_a_killed_caller_is_deleted_at_the_next_start(
+    bin_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(bin_folder, "docker", '[ "$1" = images ] && echo kindest/node:v1.34.0; exit 0')
+    program(bin_folder, "kind", KUBECONFIG_WRITER)
+    start_and_be_killed()
     assert "create" in calls(bin_folder)[-1]
+    monkeypatch.setenv("PATH", "/nonexistent")
     assert len(reap_leftovers()) == 1
     assert "delete" in calls(bin_folder)[-1]
+
+
+def test_a_cluster_that_has_gone_with_its_kind_stops_nobody(bin_folder: Path) -> None:
+    """As after `kill -9` of `make e2e-kind`, whose docker and kind go with it."""
+    program(bin_folder, "docker", '[ "$1" = images ] && echo kindest/node:v1.34.0; exit 0')
+    program(bin_folder, "kind", KUBECONFIG_WRITER)
+    start_and_be_killed()
+    (bin_folder / "kind").unlink()
+    assert len(reap_leftovers()) == 1
+    assert reap_leftovers() == []

@@ -5,10 +5,10 @@ import pytest
 from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import Input, Published, SpecChanged, UploadReady
+from uploadpp.core.inputs import CleanUpload, FinishedElsewhere, Input, Published, SpecChanged, UploadReady
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, FileInfo, Millis, Origin, RestartRequest, StepPlan, Upload
-from uploadpp.core.rules.arrival import ANNOUNCED_AGAIN, as_wanted, overrules
+from uploadpp.core.rules.arrival import ANNOUNCED_AGAIN, as_wanted, overrules, precedes_its_announcement
 from uploadpp.core.states import DesiredState, Ignored, Outcome, RestartMode, Stage, StepState
 from uploadpp.testing.builders import (
     FRESH_URL,
@@ -234,7 +234,7 @@ def without_status(control: Control) -> UploadScenario:
 
 
 @pytest.mark.parametrize(("restart", "token"), [(ASKED, "t1"), (None, "")], ids=["restart", "nothing"])
-def test_what_the_spec_of_a_resource_without_status_asks_for_counts_as_done(
+def test_what_the_spec_of_a_resource_without_status_asks_for_may_be_done_and_says_so(
     restart: RestartRequest | None, token: str
 ) -> None:
     story = without_status(Control(restart=restart, generation=3))
@@ -243,6 +243,9 @@ def test_what_the_spec_of_a_resource_without_status_asks_for_counts_as_done(
         "the operator created this resource, but it has no status, as after"
     )
     assert (story.upload.observed_generation, story.upload.observed_token) == (3, token)
+    said = "its restart t1 is not carried out, because that may have been done: ask with another token"
+    assert (said in story.upload.message) is (restart is not None)
+    assert (said in story.notices[-1].message) is (restart is not None)
     story.edited(story.upload.control)
     assert (story.upload.stage, story.published) == (Stage.HELD, [])
 
@@ -286,6 +289,39 @@ def test_what_was_said_before_the_announcement_counts_although_we_died_before_it
 
 
 @pytest.mark.parametrize(
+    ("earlier", "stage"),
+    [
+        (UploadReady(failed=False), Stage.COMPLETED),
+        (CleanUpload(), Stage.CLEANED),
+        (FinishedElsewhere("continue", 1), Stage.AWAITING_READY),
+    ],
+)
+def test_an_end_from_before_the_announcement_counts_although_we_died_before_its_status(
+    earlier: Input, stage: Stage
+) -> None:
+    decision = read_again(died_before_its_status(USER), evolve(arrival(), earlier=(earlier,)))
+    assert (decision.upload.stage, decision.commands) == (stage, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "later", "precedes"),
+    [
+        ({}, -1, True),
+        ({}, 0, True),
+        ({}, 1, False),
+        ({"stage": Stage.HELD}, 0, False),
+        ({"lost_status": False}, 0, False),
+    ],
+    ids=["before it", "the announcement", "after it", "with a status", "of a person"],
+)
+def test_what_came_before_the_announcement_says_nothing_of_an_upload_without_status(
+    changes: dict[str, object], later: int, *, precedes: bool
+) -> None:
+    died = evolve(died_before_its_status(USER), **changes)
+    assert precedes_its_announcement(died, Millis(died.received_at + later)) is precedes
+
+
+@pytest.mark.parametrize(
     ("desired", "stage"),
     [
         (DesiredState.ACTIVE, Stage.RUNNING),
@@ -299,6 +335,11 @@ def test_what_an_overruled_resource_asks_for_counts_at_once(desired: DesiredStat
     story.tell(as_wanted(arrival(), made_by_hand(story, control=asked)))
     assert story.upload.stage is stage
     assert story.upload.control == Control(desired=desired), "a restart is looked at later"
+
+
+def test_no_other_event_takes_over_what_an_overruled_resource_asks_for() -> None:
+    release = UploadReady(failed=False)
+    assert as_wanted(release, made_by_hand(UploadScenario(config_of("a")))) is release
 
 
 def ahead(*, announced: bool = False) -> UploadScenario:

@@ -3,11 +3,13 @@
 import pytest
 
 from uploadpp.api.codec import ALL_SHOWN, from_resource, to_resource, to_status
+from uploadpp.core import event_texts
 from uploadpp.core.commands import Kind, Mark, RequestRestart
 from uploadpp.core.conditions import describe
 from uploadpp.core.inputs import Absent, StartedElsewhere, StepFinished
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, Millis, Origin, StepPlan, Upload
+from uploadpp.core.rules.arrival import RESTORED, hold_restored
 from uploadpp.core.states import DesiredState, Stage
 from uploadpp.testing.builders import (
     FRESH_URL,
@@ -102,3 +104,9 @@ def test_after_a_crash_the_question_that_is_out_is_recognised() -> None:
     assert decision.upload is not None
     assert (decision.upload.stage, decision.upload.url_requests) == (Stage.AWAITING_URL, 1)
     assert decision.commands == ()
+
+
+@pytest.mark.parametrize(("known", "why"), [("", RESTORED), ("its plan is unknown", "its plan is unknown")])
+def test_what_is_known_of_a_resource_without_status_is_all_that_is_said(known: str, why: str) -> None:
+    upload = Upload(id=UPLOAD_ID, received_at=START, lost_status=True, message=known)
+    assert hold_restored(upload, START, NO_STEPS).notices == (event_texts.held_unbegun(why),)

@@ -1,19 +1,23 @@
 """Resume: what the upload waits for is done again."""
 
+from collections.abc import Callable
+
 import pytest
 
 from uploadpp.core.commands import Kind
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import Resume
+from uploadpp.core.inputs import Resume, StepFinished
 from uploadpp.core.machine import decide
-from uploadpp.core.model import Control, Millis, StepPlan
+from uploadpp.core.model import Control, Millis, PolicyRef, RestartRequest, StepPlan
+from uploadpp.core.policy import Choice, PolicyAction
 from uploadpp.core.states import (
     DesiredState,
     Ignored,
     OnExhausted,
+    RestartMode,
     Stage,
 )
-from uploadpp.testing.builders import START, UploadScenario, begun, by_hand, config_of, placeless
+from uploadpp.testing.builders import START, UploadScenario, arrival, begun, by_hand, config_of, placeless
 
 HELD = StepPlan(name="a", max_retries=0, on_exhausted=OnExhausted.HOLD)
 SUSPENDED, ACTIVE, CANCELLED = DesiredState.SUSPENDED, DesiredState.ACTIVE, DesiredState.CANCELLED
@@ -125,3 +129,111 @@ def test_resume_starts_what_was_not_looked_at_yet() -> None:
     assert story.published == ["start a 1"]
     cancelled = by_hand(Control(desired=CANCELLED))
     assert cancelled.resumed().ignored is Ignored.UPLOAD_ENDED
+
+
+# -- what it asks for is decided, and not in the log yet ------------------------------------------
+
+
+def unpublished(*steps: str | StepPlan) -> UploadScenario:
+    """An upload whose events wait for the stream, or a replay that has not met them."""
+    story = UploadScenario(config_of(*steps))
+    story.reads_own_events = False
+    story.arrives()
+    return story
+
+
+@pytest.mark.parametrize("step", ["a", StepPlan(name="delay", delay=Millis(9_000))])
+def test_resume_counts_no_attempt_beside_one_that_is_to_be_published(step: str | StepPlan) -> None:
+    story = unpublished(step)
+    before = story.upload
+    assert story.resumed().ignored is Ignored.DUPLICATE
+    assert placeless(story.upload) == placeless(before)
+    story.read_own_event(story.commands[-1])
+    story.resumed()
+    assert story.published[-1].endswith(" 2")
+
+
+def test_resume_of_a_release_that_is_to_be_published_renews_its_budget_only() -> None:
+    story = unpublished("a")
+    story.read_own_event(story.commands[-1])
+    story.answers("continue")
+    assert story.resumed().ignored is Ignored.DUPLICATE
+    story.read_own_event(story.commands[-1])
+    story.ready(failed=True)
+    story.timer()
+    assert (story.upload.releases, story.published[-1]) == (1, "finish continue 2")
+    assert story.resumed("elsewhere").ignored is Ignored.DUPLICATE
+    assert story.upload.releases == 1
+    assert story.resumed().ignored is None
+    assert (story.upload.releases, story.published[-1]) == (0, "finish continue 2")
+
+
+def test_resume_by_an_edit_is_carried_out_even_so() -> None:
+    """It is in no log, so no replay can come to it too early."""
+    story = unpublished("a")
+    story.restarted("t1", RestartMode.RESUME)
+    assert story.published == ["start a 1", "start a 2"]
+
+
+def test_request_for_a_step_is_done_by_the_attempt_that_is_to_be_published() -> None:
+    story = unpublished("a")
+    request = RestartRequest(token="t1", mode=RestartMode.RESUME_STEP)
+    story.state = evolve(story.upload, control=Control(restart=request))
+    assert story.tell(Resume("a", "t1")).ignored is None
+    assert (story.upload.observed_token, story.published) == ("t1", ["start a 1"])
+
+
+def suspended_while_it_was_resumed() -> UploadScenario:
+    story = begun("a", "b")
+    story.wanted(SUSPENDED)
+    story.answers("continue")
+    assert story.resumed().ignored is Ignored.SUSPENDED
+    story.wanted(ACTIVE)
+    return story
+
+
+def queued_while_it_was_resumed() -> UploadScenario:
+    story = UploadScenario(evolve(config_of("b"), max_in_flight={"b": 1}))
+    story.arrives()
+    assert story.resumed().ignored is Ignored.NOTHING_DUE
+    story.granted()
+    return story
+
+
+def resumed_by_a_policy_that_held_it() -> UploadScenario:
+    hold = Choice(ref=PolicyRef("default", 1, "hold"), action=PolicyAction.HOLD)
+    story = UploadScenario(config_of("b"))
+    story.tell(evolve(arrival(), choice=hold))
+    assert story.resumed().ignored is None
+    return story
+
+
+@pytest.mark.parametrize("outcome", ["continue", "abort", "delete"])
+@pytest.mark.parametrize(
+    "live", [suspended_while_it_was_resumed, queued_while_it_was_resumed, resumed_by_a_policy_that_held_it]
+)
+def test_a_replay_that_decides_a_start_early_still_hears_its_answer(
+    live: Callable[[], UploadScenario], outcome: str
+) -> None:
+    """It does not know of the wait in which the request did nothing, and decides the start at once.
+
+    A second attempt would be counted otherwise, the first answer would be dropped as one to an earlier
+    attempt, and the release would look as if the step had never answered.
+    """
+    story = live()
+    story.answers(outcome, "b")
+    story.ready(failed=outcome == "abort")
+    log = [StepFinished("a", "continue")] if len(story.upload.plan) > 1 else []
+    starts = [command for command in story.commands if command.mark.kind is Kind.START]
+    replayed = unpublished(*(plan.name for plan in story.upload.plan))
+    for answer, command in zip(log, starts, strict=False):
+        replayed.read_own_event(command)
+        replayed.tell(answer)
+    replayed.resumed()
+    replayed.read_own_event(starts[-1])
+    replayed.answers(outcome, "b")
+    replayed.read_own_event(story.commands[-1])
+    replayed.ready(failed=outcome == "abort")
+    assert (replayed.upload.stage, replayed.upload.outcome) == (story.upload.stage, story.upload.outcome)
+    told = [(step.state, step.reason, step.attempts) for step in replayed.upload.steps]
+    assert told == [(step.state, step.reason, step.attempts) for step in story.upload.steps]

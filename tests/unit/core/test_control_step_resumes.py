@@ -7,7 +7,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Resume
 from uploadpp.core.model import Control, Millis, RestartRequest
 from uploadpp.core.states import DesiredState, Ignored, RestartMode, Stage
-from uploadpp.testing.builders import SECOND, UploadScenario, begun, by_hand
+from uploadpp.testing.builders import SECOND, START, UploadScenario, begun, by_hand, config_of
 
 RESUME, RESUME_STEP = RestartMode.RESUME, RestartMode.RESUME_STEP
 SUSPENDED, ACTIVE = DesiredState.SUSPENDED, DesiredState.ACTIVE
@@ -138,7 +138,7 @@ def test_a_resume_of_a_step_within_a_second_of_its_start_is_done(after: int) -> 
     before = story.upload
     decision = story.tell(Resume("a"), after=Millis(after))
     assert decision.ignored is Ignored.DUPLICATE
-    assert decision.why == "it was started less than a second ago, which is what the resume asks for"
+    assert decision.why == "what the resume asks for was done less than a second ago"
     assert evolve(story.upload, log=before.log) == before
 
 
@@ -146,6 +146,15 @@ def test_a_resume_of_a_step_a_second_after_its_start_starts_it_again() -> None:
     story = begun("a")
     story.tell(Resume("a"), after=SECOND)
     assert story.published == ["start a 1", "start a 2"]
+
+
+def test_a_resume_of_a_step_within_a_second_asks_for_no_second_url() -> None:
+    """It also queued an upload again that had just got its slot, so another one got that."""
+    story = UploadScenario(config_of("a"))
+    story.arrives(expires_at=START)
+    assert story.tell(Resume("a"), after=Millis(999)).ignored is Ignored.DUPLICATE
+    story.tell(Resume("a"), after=Millis(1))
+    assert story.published == ["restart a 1", "restart a 2"]
 
 
 def test_a_resume_of_the_release_within_a_second_of_it_is_done_too() -> None:

@@ -205,7 +205,7 @@ CASES = [
         lambda: begun("a"),
         lambda story: read(story, Resume("a"), 2),
         Ignored.ALREADY_APPLIED,
-        "the step was started after the resume was asked for",
+        "what was published after the resume has answered it",
     ),
     Case(
         lambda: wanted(SUSPENDED),

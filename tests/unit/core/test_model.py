@@ -129,3 +129,14 @@ def test_an_upload_goes_on_from_a_step_that_has_answered_or_that_a_rule_leaves_o
     passed = state in {StepState.SUCCEEDED, StepState.SKIPPED} or left_out
     plan = StepPlan(name="a", on_exhausted=policy)
     assert plan.is_passed(StepStatus(state=state, reason=reason)) is passed
+
+
+@pytest.mark.parametrize(
+    ("lost_status", "by_hand", "ours"),
+    [(True, False, True), (True, True, False), (False, False, False), (False, True, False)],
+)
+def test_only_a_resource_of_the_operator_that_has_lost_its_status_was_created_by_it(
+    *, lost_status: bool, by_hand: bool, ours: bool
+) -> None:
+    upload = Upload(id="x", received_at=START, origin=Origin(by_hand=by_hand), lost_status=lost_status)
+    assert upload.is_created_by_us is ours

@@ -10,6 +10,7 @@ from uploadpp.core.inputs import Published
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, Millis, RestartRequest, StepPlan, Streak
 from uploadpp.core.plan_text import Planned
+from uploadpp.core.rules.own_events import leads_to
 from uploadpp.core.states import CancelPolicy, DesiredState, Outcome, Stage, StepReason, StepState
 from uploadpp.testing.builders import START, UploadScenario, begun, config_of, mark_of, meet
 
@@ -143,3 +144,19 @@ def test_a_request_counts_as_seen_when_its_command_is_met(token: str) -> None:
     assert decision.upload.log.start == 70
     seen = ("t2", 2) if token == "t2" else ("", 1)
     assert (decision.upload.observed_token, decision.upload.observed_generation) == seen
+
+
+def test_a_state_leads_to_what_a_timer_publishes_and_to_nothing_else() -> None:
+    story = begun(DELAY, "b")
+    later = Millis(story.now + 2_000)
+    known, other = (Published(mark_of(story, Kind.START, number, "b"), 50) for number in (1, 2))
+    assert leads_to(story.upload, known, later, story.config)
+    assert not leads_to(story.upload, other, later, story.config)
+
+
+def test_a_state_leads_to_the_next_attempt_of_a_step_only_while_its_breaker_is_open() -> None:
+    story = begun(StepPlan(name="a", timeout=Millis(2_000)), breaker_after={"a": 3})
+    story.granted()
+    mark, later = mark_of(story, Kind.START, 2, "a"), Millis(story.now + 2_000)
+    assert leads_to(story.upload, Published(mark, 50, None, OPEN), later, story.config)
+    assert not leads_to(story.upload, Published(mark, 50), later, story.config)

@@ -6,11 +6,11 @@ from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Published, Resume, UploadReady
 from uploadpp.core.machine import decide
-from uploadpp.core.model import LogPosition, PolicyRef, StepPlan
+from uploadpp.core.model import Control, LogPosition, PolicyRef, RestartRequest, StepPlan
 from uploadpp.core.plan_text import Planned
 from uploadpp.core.policy import Choice, PolicyAction
 from uploadpp.core.replay import Position, apply
-from uploadpp.core.states import DesiredState, Outcome, RestartMode, Stage
+from uploadpp.core.states import CancelPolicy, DesiredState, Outcome, RestartMode, Stage
 from uploadpp.testing.builders import (
     FRESH_URL,
     START,
@@ -39,11 +39,11 @@ def reads(story: UploadScenario, mark: Mark, *steps: str) -> None:
 
 
 def released_twice() -> UploadScenario:
-    """A replay. It did not wait for another upload of the file, and a person has resumed what it released."""
+    """A replay. It did not wait for another upload of the file, and an edit has resumed the release."""
     story = begun("a")
     story.reads_own_events = False
     story.answers("continue")
-    story.resumed()
+    story.restarted("t1", RestartMode.RESUME)
     assert story.published[-2:] == ["finish continue 1", "finish continue 2"]
     return story
 
@@ -67,7 +67,8 @@ def test_an_end_that_is_in_the_log_stays() -> None:
     assert (story.upload.outcome, story.upload.finishes) == (Outcome.CONTINUE, 2)
 
 
-def test_an_end_from_before_what_has_been_applied_is_no_news() -> None:
+@pytest.mark.parametrize("applied", [0, 1], ids=["it", "more"])
+def test_an_end_from_before_what_has_been_applied_is_no_news(applied: int) -> None:
     """It led to what was applied since: the storage could not release the file, and it was cancelled."""
     story = begun("a")
     story.answers("continue")
@@ -78,9 +79,21 @@ def test_an_end_from_before_what_has_been_applied_is_no_news() -> None:
     story.wanted(DesiredState.CANCELLED)
     assert story.published[-1] == "finish abort 2"
     mark = mark_of(story, Kind.FINISH, 1, "continue")
+    story.state = evolve(story.upload, log=evolve(story.upload.log, sequence=place + applied))
     decision = decide(story.upload, story.upload.id, Published(mark, place), story.now, story.config)
     assert decision.ignored is not None
     assert (story.upload.outcome, story.upload.finishes) == (Outcome.ABORT, 2)
+
+
+def test_another_end_with_the_same_number_counts_wherever_it_is_in_the_log() -> None:
+    story = begun("a")
+    story.reads_own_events = False
+    story.answers("delete")
+    mark = mark_of(story, Kind.FINISH, 1, "continue")
+    place = story.upload.log.sequence
+    told = decide(story.upload, story.upload.id, Published(mark, place), story.now, story.config).upload
+    assert told is not None
+    assert (told.outcome, told.finishes, told.log.start) == (Outcome.CONTINUE, 1, place)
 
 
 def test_what_has_ended_is_not_opened_again_by_a_lower_number() -> None:
@@ -251,3 +264,69 @@ def test_an_earlier_run_that_a_person_asked_for_is_gone_back_to() -> None:
     assert (story.upload.run, story.upload.log.start) == (3, None)
     reads(story, mark_of(story, Kind.FINISH, 1, "abort", token="t1", run=2))
     assert (story.upload.run, story.upload.outcome) == (2, Outcome.ABORT)
+
+
+# -- an edit that nobody has seen, and the end of an earlier run -------------------------------
+
+UNSEEN = Control(desired=DesiredState.CANCELLED, generation=9)
+
+
+def test_a_cancellation_that_explains_the_end_of_the_earlier_run_is_seen_with_it() -> None:
+    story = in_a_second_run()
+    story.state = evolve(story.upload, control=UNSEEN)
+    reads(story, mark_of(story, Kind.FINISH, 1, "abort"))
+    assert (story.upload.run, story.upload.outcome, story.upload.finishes) == (1, Outcome.ABORT, 1)
+    assert story.upload.observed_generation == 9
+
+
+def test_the_ends_of_the_run_that_never_began_are_not_counted() -> None:
+    """Else the cancellation would have published a second end."""
+    story = UploadScenario(config_of())
+    story.reads_own_events = False
+    story.arrives()
+    story.arrives(FRESH_URL)
+    assert (story.upload.run, story.upload.finishes) == (2, 1)
+    story.state = evolve(story.upload, stage=Stage.RELEASE_BACKING_OFF, control=UNSEEN)
+    reads(story, mark_of(story, Kind.FINISH, 1, "abort"))
+    assert (story.upload.run, story.upload.outcome, story.upload.finishes) == (1, Outcome.ABORT, 1)
+    assert story.upload.observed_generation == 9
+
+
+def test_the_outcome_of_the_run_that_never_began_explains_no_end_of_the_earlier_one() -> None:
+    """The replay decides it by a cancellation. To resume that is not what the earlier run had ended with."""
+    story = in_a_second_run()
+    story.wanted(DesiredState.CANCELLED, CancelPolicy.DELETE)
+    seen = story.upload.observed_generation
+    assert (story.upload.run, story.upload.outcome) == (2, Outcome.DELETE)
+    request = RestartRequest(token="t1", mode=RestartMode.RESUME)
+    story.state = evolve(story.upload, control=Control(restart=request, generation=9))
+    reads(story, mark_of(story, Kind.FINISH, 1, "delete", token="t1"))
+    assert (story.upload.run, story.upload.outcome, story.upload.finishes) == (1, Outcome.DELETE, 1)
+    assert (story.upload.observed_token, story.upload.observed_generation) == ("t1", seen)
+
+
+def test_a_held_upload_that_was_cancelled_does_not_begin_although_its_spec_says_so() -> None:
+    """The replay does not know that it was held, and nobody has stored that the cancellation was seen."""
+    live, replayed = held()
+    replayed.state = evolve(replayed.upload, control=UNSEEN, log=LogPosition(), plan_fixed=False)
+    reads(replayed, mark_of(live, Kind.FINISH, 1, "abort", run=0), "a")
+    upload = replayed.upload
+    assert (upload.run, upload.steps, upload.stage, upload.outcome) == (
+        0,
+        (),
+        Stage.AWAITING_READY,
+        Outcome.ABORT,
+    )
+    assert (upload.control, upload.observed_generation) == (UNSEEN, 1)
+
+
+@pytest.mark.parametrize(("detail", "left"), [("continue", False), ("abort", True)])
+def test_a_failed_release_that_the_log_shows_to_go_on_keeps_its_place(detail: str, *, left: bool) -> None:
+    """A person may have renewed its retries before the last failure; an abort waits for nobody anyway."""
+    story = UploadScenario(config_of("a", max_releases=0))
+    story.arrives()
+    story.answers("continue")
+    story.ready(failed=True)
+    assert (story.upload.stage, story.upload.order.left) == (Stage.UPLOAD_FAILED, False)
+    reads(story, mark_of(story, Kind.FINISH, 2, detail))
+    assert (story.upload.stage, story.upload.order.left) == (Stage.AWAITING_READY, left)

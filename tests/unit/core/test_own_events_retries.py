@@ -6,8 +6,8 @@ import pytest
 
 from uploadpp.core.commands import Kind, Mark
 from uploadpp.core.evolve import evolve
-from uploadpp.core.inputs import StepFinished
-from uploadpp.core.model import Control, FileOrder, Millis, RestartRequest, StepPlan
+from uploadpp.core.inputs import Published, StepFinished
+from uploadpp.core.model import Control, FileOrder, Millis, RestartRequest, StepPlan, StepStatus, Streak
 from uploadpp.core.states import DesiredState, OnExhausted, Outcome, RestartMode, Stage, StepReason, StepState
 from uploadpp.testing.builders import START, UploadScenario, begun, config_of, mark_of, meet
 
@@ -248,3 +248,41 @@ def test_what_is_over_or_of_an_earlier_run_stays(kind: Kind, run: int) -> None:
     reads(story, mark_of(story, kind, 1 if kind is Kind.RETRY else 2, "a", run=run))
     assert (story.upload.stage, story.upload.outcome) == (stage, None)
     assert story.upload.steps[0].state is StepState.FAILED
+
+
+@pytest.mark.parametrize(("after", "state"), [(8_999, StepState.WAITING), (9_000, StepState.SUCCEEDED)])
+def test_a_delay_that_followed_has_passed_if_it_is_over(after: int, state: StepState) -> None:
+    story = delayed_next()
+    reads(story, mark_of(story, Kind.START, 1, "delay"))
+    assert story.upload.stage is Stage.DELAYING
+    story.now = Millis(story.now + after)
+    reads(story, mark_of(story, Kind.START, 2, "a"))
+    assert [step.state for step in story.upload.steps] == [StepState.RUNNING, state]
+
+
+def test_people_are_told_later_of_a_step_before_it_for_which_the_file_is_too_large() -> None:
+    """The plan of an event had put that step before the held one, and its turn comes after it."""
+    story = begun(StepPlan(name="small", max_filesize=1), StepPlan(name="a", on_exhausted=OnExhausted.HOLD))
+    told = len(story.notices)
+    held = StepStatus(StepState.HELD, 1, 14, reason=StepReason.RETRIES_EXHAUSTED)
+    story.state = evolve(story.upload, stage=Stage.HELD, steps=(StepStatus(), held))
+    reads(story, mark_of(story, Kind.START, 2, "a"))
+    assert story.upload.steps[0] == StepStatus()
+    story.answers("continue")
+    assert story.upload.steps[0].reason is StepReason.TOO_LARGE
+    assert len(story.notices) == told + 1
+
+
+def test_a_time_out_of_another_step_explains_nothing_if_the_breaker_was_open() -> None:
+    """Without retries `b` would have been passed over, and then `a` started, which is open by its plan."""
+    minute = Millis(60_000)
+    last_attempt = StepPlan(name="a", timeout=minute, max_retries=0)
+    story = begun(last_attempt, evolve(last_attempt, name="b", on_exhausted=OnExhausted.CONTINUE))
+    running = story.upload.step
+    failed = evolve(running, state=StepState.FAILED, reason=StepReason.RETRIES_EXHAUSTED)
+    story.state = evolve(story.upload, cursor=1, steps=(failed, running))
+    streak = Streak(START, START, 3, START)
+    story.tell(Published(mark_of(story, Kind.START, 2, "a"), 50, None, streak), after=minute)
+    first, second = story.upload.steps
+    assert (first.state, first.attempts, first.streak) == (StepState.RUNNING, 2, streak)
+    assert (second.state, second.attempts, second.streak) == (StepState.WAITING, 1, None)

@@ -3,7 +3,7 @@
 import pytest
 
 from uploadpp.core.evolve import evolve
-from uploadpp.core.model import Millis, PolicyRef, StepPlan, Upload
+from uploadpp.core.model import Millis, Origin, PolicyRef, StepPlan, Upload
 from uploadpp.core.plan_text import Ruled, SealedPlan, plan_to_seal, read_sealed_plan
 from uploadpp.testing.builders import START, UPLOAD_ID
 
@@ -16,17 +16,21 @@ LINE = "Virus%20Scan%21/t=300 policies"
 @pytest.mark.parametrize(
     ("upload", "sealed", "read"),
     [
-        (BARE, {"plan": LINE}, SealedPlan(STEPS)),
-        (evolve(BARE, plan=()), {"plan": ""}, SealedPlan(())),
+        (BARE, {"plan": LINE, "t": 0}, SealedPlan(STEPS, waited=0)),
+        (evolve(BARE, plan=()), {"plan": "", "t": 0}, SealedPlan((), waited=0)),
+        (evolve(BARE, received_at=START - 7), {"plan": LINE, "t": 7}, SealedPlan(STEPS, waited=7)),
         (
             evolve(BARE, policy=REF, priority_class="bulk", policy_holds=True, message="why"),
-            {"plan": LINE, "policy": "default/3/big/p=bulk/h=why"},
-            SealedPlan(STEPS, Ruled(REF, "bulk", "why")),
+            {"plan": LINE, "t": 0, "policy": "default/3/big/p=bulk/h=why"},
+            SealedPlan(STEPS, Ruled(REF, "bulk", "why"), 0),
         ),
     ],
 )
-def test_the_plan_and_the_rule_are_sealed(upload: Upload, sealed: dict[str, str], read: SealedPlan) -> None:
-    assert plan_to_seal(upload) == sealed
+def test_the_plan_and_the_rule_are_sealed(
+    upload: Upload, sealed: dict[str, str | int], read: SealedPlan
+) -> None:
+    """And how long before its URL the upload was announced."""
+    assert plan_to_seal(upload, Origin(url_received_at=START)) == sealed
     assert read_sealed_plan(sealed) == read
 
 
@@ -35,6 +39,11 @@ def test_the_plan_and_the_rule_are_sealed(upload: Upload, sealed: dict[str, str]
 )
 def test_what_no_version_so_far_has_sealed_says_nothing(sealed: dict[str, object]) -> None:
     assert read_sealed_plan(sealed) is None
+
+
+@pytest.mark.parametrize("waited", [None, "1", 1.5])
+def test_a_time_that_nobody_can_read_leaves_the_plan(waited: object) -> None:
+    assert read_sealed_plan({"plan": "a", "t": waited}) == SealedPlan((StepPlan(name="a"),))
 
 
 @pytest.mark.parametrize("policy", [1, "", "nonsense"])

@@ -75,25 +75,20 @@ def test_an_answer_before_the_command_is_none(answer: StepFinished | UploadReady
     assert story.tell(answer).ignored is None
 
 
-def test_resume_of_a_step_is_answered_by_a_start_that_came_later() -> None:
+@pytest.mark.parametrize("step", ["a", ""])
+def test_a_resume_is_answered_by_a_start_that_came_later(step: str) -> None:
     story = begun("a")
     story.timer()
     at = Position(STREAM, 2)
-    decision = apply(story.upload, UPLOAD_ID, Resume(step="a"), at, story.now, story.config)
+    decision = apply(story.upload, UPLOAD_ID, Resume(step), at, story.now, story.config)
     assert decision.ignored is Ignored.ALREADY_APPLIED
     assert story.resumed("a").ignored is None
     unproven = UploadScenario(config_of("a"))
     unproven.reads_own_events = False
     unproven.arrives()
-    assert unproven.resumed("a").ignored is None
-
-
-def test_resume_of_an_upload_counts_wherever_it_stands() -> None:
-    story = begun("a")
-    story.state = apply(
-        story.upload, UPLOAD_ID, Resume(), Position(STREAM, 2), story.now, story.config
-    ).upload
-    assert story.upload.step.attempts == 2
+    early = unproven.resumed("a")
+    assert early.ignored is Ignored.DUPLICATE
+    assert early.why == "what the resume asks for is about to be published"
 
 
 def test_in_another_incarnation_of_the_stream_everything_is_news() -> None:

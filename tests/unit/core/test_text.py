@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploadpp.core.text import ELLIPSIS, MAX_READ, clean, clean_lines, hide_credentials, redact
+from uploadpp.core.text import (
+    ELLIPSIS,
+    MAX_READ,
+    clean,
+    clean_lines,
+    hide_credentials,
+    redact,
+)
 
 FOREIGN = st.text(st.characters(exclude_categories=()), max_size=200)
 WORDS = st.lists(st.sampled_from(["a", " ", "\n", '"', "@", ":", "/", "://", "eyJ", ".", "\x1b", "é"])).map(
@@ -138,6 +145,89 @@ def test_as_many_lines_as_allowed_are_all_shown() -> None:
 )
 def test_a_redacted_text_says_where_a_secret_stood_and_keeps_the_rest(text: str, shown: str) -> None:
     assert redact(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("> Authorization: Basic bWFyeTpodW50ZXIy", "> Authorization: Basic <removed>"),
+        ("authorization: bearer hunter2 refused", "authorization: bearer <removed>"),
+        ("Authorization: AWS4 Credential=a, Signature=b", "Authorization: <removed>"),
+        ('{"Authorization": "Basic xx yy", "n": 1}', '{"Authorization": <removed>, "n": 1}'),
+        ("Set-Cookie: a=b; path=/", "Set-Cookie: <removed>"),
+        ("header b'Bearer hunter2' is invalid", "header b'Bearer <removed>' is invalid"),
+        pytest.param('{"password": "a\\"b c"}', '{"password": <removed>}', id="an escaped quotation mark"),
+        ("password=b'hunter2', n=1", "password=<removed>, n=1"),
+        ("password=SecretStr('a b') n=1", "password=<removed> n=1"),
+        ('password => "x"', "password => <removed>"),
+        ("password := x", "password := <removed>"),
+        ("password=a,b;c d", "password=<removed> d"),
+        ("password=;a", "password=<removed>"),
+        ("password=--a", "password=<removed>"),
+        ("password:      a", "password:      <removed>"),
+        ("password%3Da b", "password%3D<removed> b"),
+        ("<password>a</password>", "<password><removed>"),
+        ("spring.datasource.password: a", "spring.datasource.password: <removed>"),
+        (
+            "Command '['av', '--password', 'a b', '-q']' failed",
+            "Command '['av', '--password', <removed>, '-q']' failed",
+        ),
+        ("scan -token hunter2", "scan -token <removed>"),
+        ("mysql: DB_PASSWORD=hunter2 is wrong", "mysql: DB_PASSWORD=<removed> is wrong"),
+        ("passwd = 'hunter2 and more', exit 1", "passwd = <removed>, exit 1"),
+        ('{"api-key": "hunter2", "n": 1}', '{"api-key": <removed>, "n": 1}'),
+        pytest.param('"{\\"token\\": \\"hunter2\\"}"', '"{\\"token\\": <removed>}"', id="json in json"),
+        ("scan --client-secret hunter2 --fast", "scan --client-secret <removed> --fast"),
+        ("PWD: a, credentials: b", "PWD: <removed>, credentials: <removed>"),
+        (f"nkey {'SUA' + 'B' * 55} refused", "nkey <removed> refused"),
+        ("DB_PASS=hunter2 is wrong", "DB_PASS=<removed> is wrong"),
+        ("smtp-pass: hunter2", "smtp-pass: <removed>"),
+        ("pass=hunter2&pw=hunter3", "pass=<removed>"),
+        ("user=bob, pw = 'a b'", "user=bob, pw = <removed>"),
+        ("scan --pass hunter2 -pw hunter3 --fast", "scan --pass <removed> -pw <removed> --fast"),
+        ('{"pass": "hunter2", "n": 1}', '{"pass": <removed>, "n": 1}'),
+        ("{'pw': 'hunter2'}", "{'pw': <removed>}"),
+        pytest.param('"{\\"pass\\": \\"a b\\"}"', '"{\\"pass\\": <removed>}"', id="pass: json in json"),
+        ("private_key=abc, privateKey: abc", "private_key=<removed>, privateKey: <removed>"),
+        ("sig=abc%3D; Signature = abc", "sig=<removed>; Signature = <removed>"),
+        ("> X-Auth-Key: abc", "> X-Auth-Key: <removed>"),
+        ("AccountKey=abc== refused", "AccountKey=<removed> refused"),
+        ("curl -u bob:hunter2 -k", "curl -u bob:<removed> -k"),
+        ("['curl', '-u', 'bob:a,b', '-k']", "['curl', '-u', 'bob:<removed>', '-k']"),
+        ("--user=bob:1 --proxy-user bob:2", "--user=bob:<removed> --proxy-user bob:<removed>"),
+        ("-U 1000:1000x", "-U 1000:<removed>"),
+    ],
+)
+def test_what_programs_quote_of_their_secrets_is_removed(text: str, shown: str) -> None:
+    assert redact(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the password is wrong",
+        "token expired: try again",
+        "--token --verbose",
+        "password=",
+        "Win.Password.Stealer-1 FOUND",
+        "passwords.xlsx: Win.Test.EICAR_HDB-1 FOUND",
+        "/data/secret: Eicar-Signature FOUND",
+        "basic authentication failed",
+        "the bearer token is missing",
+        "name: value; size = 3",
+        f"SUMMARY {'SUA' + 'B' * 20}",
+        "bypass=1, compass: north, pass_count=3, --pass-through all, passes=3",
+        "pass: ok, PASS : report.pdf, FAIL: 1",
+        "secrets.pass: Eicar FOUND",
+        '{"signature": "Win.Test.EICAR_HDB-1"}',
+        "Signature: Eicar; Eicar-Test-Signature: FOUND",
+        "design=1, sigma=2, npw=3, primary_key=5",
+        "docker run --user 1000:1000 -u 0:0",
+        "sort -u file, --user bob, -update a:b, -u bob: refused",
+    ],
+)
+def test_words_about_secrets_are_none(text: str) -> None:
+    assert redact(text) == text
 
 
 def test_a_redacted_text_is_as_long_as_its_caller_allows() -> None:

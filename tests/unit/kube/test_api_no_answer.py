@@ -8,6 +8,7 @@ import pytest
 
 from e2e.cluster.certificates import write_certificates
 from e2e.cluster.ports import free_port
+from uploadpp.http.proxy import proxy_to
 from uploadpp.kube.access import Access, Source
 from uploadpp.kube.api import Api
 from uploadpp.kube.credentials import Credentials
@@ -24,6 +25,26 @@ async def asked(access: Access) -> str:
 
 async def test_nobody_listens() -> None:
     assert "refused" in await asked(Access(server=f"http://127.0.0.1:{free_port()}"))
+
+
+async def test_a_proxy_reads_the_requests_for_a_server_without_tls() -> None:
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    address = f"http://mary:s3cret@127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    access = Access(server="http://api.example.com", proxy_url=address)
+    proxy = proxy_to(access.server, access.proxy_url, {})
+    async with Api(Credentials(access, proxy)) as api:
+        with pytest.raises(UnavailableError, match="502"):
+            await api.request("GET", "/version")
+    assert heads[0].startswith(b"GET http://api.example.com/version HTTP/1.1")
+    assert b"Proxy-Authorization: Basic bWFyeTpzM2NyZXQ=" in heads[0]
+    server.close()
 
 
 async def test_a_name_that_is_not_known() -> None:

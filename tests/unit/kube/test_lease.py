@@ -13,6 +13,7 @@ from uploadpp.kube.errors import (
 )
 from uploadpp.kube.lease import Lease, LeaseLostError
 from uploadpp.kube.leasenotes import (
+    ENDS_ANNOTATION,
     HANDED_OVER_ANNOTATION,
     POSITION_ANNOTATION,
     SHARDS_ANNOTATION,
@@ -366,4 +367,4 @@ async def test_a_little_of_others_stays(lease_of: Callable[[str], Lease], server
 def test_what_we_write_into_the_lease_is_known_as_ours() -> None:
     """All else goes when it is much."""
     named = {SHARDS_ANNOTATION, HANDED_OVER_ANNOTATION, UNFINISHED_ANNOTATION, POSITION_ANNOTATION}
-    assert named | {KEY_ANNOTATION, STEPS_ANNOTATION} == OURS
+    assert named | {ENDS_ANNOTATION, KEY_ANNOTATION, STEPS_ANNOTATION} == OURS

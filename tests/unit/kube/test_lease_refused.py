@@ -15,6 +15,7 @@ from uploadpp.kube.errors import (
     UnavailableError,
 )
 from uploadpp.kube.lease import READ_SECONDS, Lease, LeaseLostError
+from uploadpp.kube.leasenotes import POSITION_ANNOTATION, SHARDS_ANNOTATION
 
 REFUSALS = [
     RefusedError("422 closed for maintenance", Refusal.POLICY),
@@ -81,3 +82,40 @@ async def test_a_lease_that_a_webhook_changes_is_not_ours(
     with pytest.raises(RefusedError, match=next(iter(changes))):
         await attempt(lease)
     assert not lease.ours
+
+
+async def test_a_lease_whose_annotations_a_webhook_drops_is_ours_and_says_so(
+    lease_of: Callable[[str], Lease], server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Were it not said, nobody would know why no ended upload is removed."""
+    caplog.set_level(logging.WARNING)
+    server.drops = {SHARDS_ANNOTATION}
+    lease = lease_of("a")
+    assert await attempt(lease) == 1
+    assert (lease.ours, SHARDS_ANNOTATION in lease.doubt, POSITION_ANNOTATION in lease.doubt) == (
+        True,
+        True,
+        False,
+    )
+    await lease.renew()
+    server.drops = {SHARDS_ANNOTATION, POSITION_ANNOTATION}
+    await lease.keep("7")
+    assert (lease.valid, lease.kept, POSITION_ANNOTATION in lease.doubt) == (True, "", True)
+    assert "exempt the Lease" in lease.doubt
+    await lease.renew()
+    assert len([each for each in caplog.records if "annotations not kept" in each.message]) == 2
+    server.drops = set()
+    await lease.renew()
+    assert (lease.valid, lease.kept, lease.doubt) == (True, "7", "")
+
+
+async def test_other_annotations_of_a_lease_do_not_count(
+    lease_of: Callable[[str], Lease], server: Server
+) -> None:
+    lease = lease_of("a")
+    await attempt(lease)
+    server.leases["shard"]["metadata"]["annotations"]["example.com/team"] = "blue"
+    server.drops = {"example.com/team"}
+    await lease.renew()
+    assert "example.com/team" not in server.leases["shard"]["metadata"]["annotations"]
+    assert lease.doubt == ""

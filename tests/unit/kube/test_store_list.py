@@ -6,7 +6,8 @@ from typing import Any, cast
 import pytest
 
 from uploadpp.kube.errors import ExpiredError, OlderStoreError
-from uploadpp.kube.store import PAGE, PAGE_BYTES, Store
+from uploadpp.kube.pages import PAGE_BYTES
+from uploadpp.kube.store import PAGE, Store
 
 METADATA: dict[str, Callable[[str], dict[str, Any]]] = {
     "annotations": lambda text: {"annotations": {"a": text}},

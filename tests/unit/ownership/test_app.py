@@ -24,7 +24,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
     """A process whose connection is well."""
     monkeypatch.setattr(module, "trouble", lambda client: client.trouble)
     made = App(settings(tmp_path, Fernet.generate_key().decode()))
-    made._connecting = cast("Any", SimpleNamespace(trouble=""))
+    made._connecting = cast("Any", SimpleNamespace(trouble="", server_time=lambda: 0))
     return made
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from uploadpp.ownership.readiness import Abilities, Ability, FullWindow, State, told
+from uploadpp.ownership.readiness import Abilities, Ability, FullWindow, State, replay_problem, told
 
 
 @dataclass
@@ -15,6 +15,7 @@ class Part:
     doubt: str = ""
     disabled: str = ""
     words: str = ""
+    alone_words: str = ""
     delivered: int = 0
     unread: int = 0
     silent_for: float = 1.4
@@ -29,6 +30,7 @@ class Part:
         (State(Ability.PULL, "", 1.4), "[+]shard-0/pull ok: last proven 1 s ago"),
         (State(Ability.PUBLISH, "", None), "[+]shard-0/publish ok: not needed yet"),
         (State(Ability.RECORD, "403 no", 3.0), "[-]shard-0/record failed: 403 no"),
+        (State(Ability.RECORD, "", 1.4, "u1 no"), "[+]shard-0/record ok: last proven 1 s ago; but u1 no"),
     ],
 )
 def test_an_ability_on_a_line(state: State, line: str) -> None:
@@ -50,6 +52,12 @@ def test_half_a_window_is_said(count: int, words: str, *, said: bool) -> None:
     problem = FullWindow(Window([1] * count), refusals, lambda: 0.0).problem(reader)
     assert bool(problem) is said
     assert not said or problem == "2 messages wait for uploads that cannot be recorded, 0 are unread: no"
+
+
+@pytest.mark.parametrize(("delivered", "unread", "said"), [(150, 3, True), (150, 0, False), (149, 3, False)])
+def test_a_window_that_is_too_small_for_a_replay_is_said(delivered: int, unread: int, *, said: bool) -> None:
+    text = replay_problem(Part(delivered=delivered, unread=unread), 150)
+    assert ("NATS hands out 150 messages" in text and "3 more are unread" in text) is said
 
 
 def test_each_ability_is_asked_of_who_has_it() -> None:

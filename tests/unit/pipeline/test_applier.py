@@ -50,7 +50,8 @@ def test_a_command_about_an_unknown_upload_holds_its_message_until_it_is_sent(
     bench.read(1, UNKNOWN)
     assert (len(bus.sent), bench.acks.ack_floor) == (1, 0)
     bus.on_stored[0](2)
-    bench.applier.unknown.settle(Millis(NOW + 3_600_000))
+    unknown = bench.applier.unknown
+    unknown.settle(unknown.due(Millis(NOW + 3_600_000)))
     assert bench.acks.ack_floor == 1
 
 

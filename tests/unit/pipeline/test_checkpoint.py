@@ -7,9 +7,12 @@ from typing import Any, cast
 
 import pytest
 
-from uploadpp.api.codec import ALL_SHOWN
+from uploadpp.api.codec import ALL_SHOWN, control_of
+from uploadpp.core.evolve import evolve
+from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Origin
 from uploadpp.core.naming import resource_name
+from uploadpp.core.states import Outcome
 from uploadpp.kube.errors import (
     ApiError,
     ConflictError,
@@ -25,7 +28,7 @@ from uploadpp.pipeline.checkpoint import Checkpoint, Records
 from uploadpp.pipeline.record_limit import RecordLimit
 from uploadpp.pipeline.refusals import Refusals
 from uploadpp.pipeline.resource_encoder import ResourceEncoder
-from uploadpp.pipeline.tracked_upload import TrackedUpload
+from uploadpp.pipeline.tracked_upload import Refused, TrackedUpload
 from uploadpp.pipeline.write_guard import WriteGuard
 from uploadpp.pipeline.write_queue import WriteQueue
 from uploadpp.testing.events import UPLOAD, arrival, message
@@ -37,9 +40,9 @@ Json = dict[str, Any]
 
 class Seals:
     def __init__(self) -> None:
-        self.plan: Mapping[str, str] = {}
+        self.plan: Mapping[str, str | int] = {}
 
-    def seal(self, origin: Origin, upload_id: str, plan: Mapping[str, str]) -> str:
+    def seal(self, origin: Origin, upload_id: str, plan: Mapping[str, str | int]) -> str:
         del origin
         self.plan = plan
         return f"gAAAA-{upload_id}"
@@ -57,6 +60,8 @@ class Server:
         self.requests: list[str] = []
         self.faults: dict[str, list[ApiError]] = {}
         self.gate: asyncio.Event | None = None
+        self.adds: Json = {}
+        """What a webhook adds to the spec of what is created."""
 
     async def _ask(self, verb: str) -> None:
         self.requests.append(verb)
@@ -81,8 +86,9 @@ class Server:
         if name in self.resources:
             raise ConflictError(name)
         meta = {**resource["metadata"], "uid": f"uid-{name}", "resourceVersion": "1", "generation": 1}
-        self.resources[name] = {**resource, "metadata": meta}
-        return Stored(f"uid-{name}", "1", 1)
+        spec = {**resource["spec"], **self.adds}
+        self.resources[name] = {**resource, "metadata": meta, "spec": spec}
+        return Stored(f"uid-{name}", "1", 1, asks=self.resources[name] if self.adds else None)
 
     async def get(self, name: str) -> Json | None:
         await self._ask("get")
@@ -150,8 +156,10 @@ class Desk:
         self.seen_.append(f"seen {resource['metadata']['uid']}")
 
     def claimed(self, tracked: TrackedUpload, resource: Json) -> None:
-        del resource
         self.seen_.append(f"claimed {tracked.name}")
+        control = control_of(resource)
+        if control != tracked.upload.control:
+            self.bench.applier.on_input(tracked, SpecChanged(control))
 
     def vanished(self, tracked: TrackedUpload) -> None:
         self.seen_.append(f"vanished {tracked.name}")
@@ -200,6 +208,25 @@ async def test_a_new_upload_is_created_and_then_told_how_it_stands() -> None:
     assert (desk.tracked.dirty, desk.tracked.queued, desk.bench.acks.ack_floor) == (False, False, 1)
 
 
+async def test_what_a_webhook_asks_for_at_the_creation_is_heard() -> None:
+    """The watch shows it with the generation of our own creation. The first status does not say it is heard:
+    the next owner looks at it if we are killed here.
+    """
+    desk = Desk()
+    desk.server.adds = {"desiredState": "Cancelled"}
+    await desk.until()
+    assert desk.seen_ == [f"claimed {NAME}"]
+    assert (desk.tracked.upload.outcome, desk.tracked.unpublished) == (Outcome.ABORT, 1)
+    status = desk.server.resources[NAME]["status"]
+    assert (status["currentStep"], "observedGeneration" in status) == ("a", False)
+    desk.bus.on_stored[-1](3)
+    await desk.until()
+    status = desk.server.resources[NAME]["status"]
+    assert (status["outcome"], status["observedGeneration"]) == ("abort", 1)
+    assert desk.tracked.stored is not None
+    assert desk.tracked.stored.asks is None
+
+
 async def test_what_happens_during_a_write_goes_into_the_next_one() -> None:
     desk = Desk()
     desk.server.gate = asyncio.Event()
@@ -213,14 +240,40 @@ async def test_what_happens_during_a_write_goes_into_the_next_one() -> None:
     assert desk.server.resources[NAME]["status"]["currentStep"] == "b"
 
 
+async def test_from_its_creation_on_the_resource_tells_the_plan() -> None:
+    desk = Desk()
+    fixed = [desk.tracked.upload.plan_fixed]
+    await desk.until()
+    assert [*fixed, desk.tracked.upload.plan_fixed] == [False, True]
+    assert "plan" not in desk.server.resources[NAME]["status"]
+
+
+async def test_an_upload_that_began_by_another_plan_while_it_was_created_says_so() -> None:
+    """A start of the owner before us was read meanwhile: after a restart the spec would be wrong."""
+    desk = Desk()
+    desk.server.gate = asyncio.Event()
+    running = asyncio.create_task(desk.until())
+    while not desk.server.requests:  # noqa: ASYNC110 -- nothing tells
+        await asyncio.sleep(0)
+    desk.tracked.upload = evolve(desk.tracked.upload, plan=desk.tracked.upload.plan[::-1])
+    desk.tracked.version += 1
+    desk.server.gate.set()
+    await running
+    status = desk.server.resources[NAME]["status"]
+    assert [each["name"] for each in status["plan"]] == ["b", "a"]
+    assert [each["name"] for each in status["steps"]] == ["b", "a"]
+
+
 @pytest.mark.parametrize(
-    ("error", "refused"),
+    ("error", "refused", "asks"),
     [
-        (RefusedError("422", Refusal.POLICY), Refusal.POLICY),
-        (UnavailableError("no route"), Refusal.UNREACHABLE),
+        (RefusedError("422", Refusal.POLICY), Refusal.POLICY, ["get"]),
+        (UnavailableError("no route"), Refusal.UNREACHABLE, []),
     ],
 )
-async def test_what_cannot_be_written_is_parked_and_tried_again(error: ApiError, refused: Refusal) -> None:
+async def test_what_cannot_be_written_is_parked_and_tried_again(
+    error: ApiError, refused: Refusal, asks: list[str]
+) -> None:
     desk = Desk()
     desk.server.faults["create"] = [error]
     await desk.until()
@@ -228,8 +281,8 @@ async def test_what_cannot_be_written_is_parked_and_tried_again(error: ApiError,
     assert parked is not None
     assert (parked.reason, desk.tracked.queued, len(desk.refusals)) == (refused, True, 1)
     assert desk.bench.acks.ack_floor == 0
-    await desk.until(requests=3)
-    assert desk.server.requests == ["create", "create", "status"]
+    await desk.until(requests=3 + len(asks))
+    assert desk.server.requests == ["create", *asks, "create", "status"]
     assert (desk.tracked.refused, desk.bench.acks.ack_floor) == (None, 1)
 
 
@@ -327,3 +380,16 @@ async def test_a_fault_of_ours_is_parked_like_a_refusal(monkeypatch: pytest.Monk
     assert desk.tracked.refused is not None
     assert desk.tracked.refused.reason is Refusal.UNENCODABLE
     assert desk.bench.metrics.registry.get_sample_value("uploadpp_upload_faults_total") == 1
+
+
+async def test_behind_a_proxy_that_refuses_its_creation_the_resource_of_an_upload_is_claimed() -> None:
+    """Somebody has made it, or one of our requests was carried out and answered by another."""
+    desk = Desk()
+    resource = ResourceEncoder(Seals(), "ocis", ALL_SHOWN).resource(desk.tracked.upload)
+    await desk.server.create({**resource, "spec": {**resource["spec"], "sealed": ""}})
+    desk.server.requests.clear()
+    desk.server.faults["create"] = [UnavailableError("403 <html>", answered=True)]
+    desk.tracked.refused = Refused(Refusal.PROXY, 3)
+    await desk.until()
+    assert desk.server.requests == ["create", "get", "sealed", "status"]
+    assert desk.server.resources[NAME]["status"]["currentStep"] == "a"

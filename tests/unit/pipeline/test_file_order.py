@@ -1,21 +1,31 @@
 """Who of the uploads of one file is released first, and what those behind it are told."""
 
+from typing import Any
+
 import pytest
 
 from uploadpp.api.codec import from_resource, to_status
 from uploadpp.core.conditions import describe
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import BytesReceived, Follows, Foremost, SpecChanged
-from uploadpp.core.model import FileInfo, FileOrder, Millis, Origin, PolicyRef, Upload
+from uploadpp.core.model import (
+    Control,
+    FileInfo,
+    FileOrder,
+    Millis,
+    Origin,
+    PolicyRef,
+    RestartRequest,
+    Upload,
+)
 from uploadpp.core.policy import Choice, PolicyAction
-from uploadpp.core.states import DesiredState, Stage
+from uploadpp.core.states import DesiredState, RestartMode, Stage
 from uploadpp.pipeline.file_order import FileLines
-from uploadpp.pipeline.ports import Choose
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.testing import events
 from uploadpp.testing.builders import START, config_of
 from uploadpp.testing.events import new_message
-from uploadpp.testing.pipelines import KeptEvents, PipelineBench
+from uploadpp.testing.pipelines import Chosen, KeptEvents, PipelineBench
 
 CONFIG = config_of("virusscan")
 UPLOADS = ("up-1", "up-2", "up-3")
@@ -24,10 +34,11 @@ UPLOADS = ("up-1", "up-2", "up-3")
 class Shard:
     """A pipeline whose events are in the stream at once, in moments that are all the same."""
 
-    def __init__(self, choose: Choose | None = None, **settings: Millis) -> None:
+    def __init__(self, choose: Chosen | None = None, **settings: Any) -> None:  # noqa: ANN401 -- of Config
         self.bus = KeptEvents()
         self.now = START
         self.sequence = 0
+        self.log: list[bytes] = []
         config = evolve(CONFIG, **settings)
         self.bench = PipelineBench(config, self.bus, lambda: self.now, choose=choose)
 
@@ -41,12 +52,14 @@ class Shard:
         """The stream has what was sent."""
         while self.bus.on_stored:
             self.sequence += 1
+            self.log.append(self.bus.sent[-len(self.bus.on_stored)].body)
             self.bus.on_stored.pop(0)(self.sequence)
 
     def hear(self, kind: str, payload: dict[str, object]) -> None:
         """An event is in the log."""
         self.sequence += 1
-        self.bench.read(self.sequence, new_message(kind, payload))
+        self.log.append(new_message(kind, payload))
+        self.bench.read(self.sequence, self.log[-1])
         if not self.bench.applier.replaying:
             self.stored()
 
@@ -62,10 +75,10 @@ class Shard:
         for upload in uploads:
             self.hear("PostprocessingStepFinished", events.step_finished(upload, "virusscan", outcome))
 
-    def ready(self, *uploads: str) -> None:
-        """The storage has released files."""
+    def ready(self, *uploads: str, failed: bool = False) -> None:
+        """The storage has released files, or could not."""
         for upload in uploads:
-            self.hear("UploadReady", events.upload_ready(upload))
+            self.hear("UploadReady", events.upload_ready(upload, failed=failed))
 
     def stages(self) -> list[Stage]:
         """Where the uploads stand, in the order of their ids."""
@@ -255,6 +268,62 @@ def test_one_that_is_held_when_a_replay_ends_is_not_waited_for() -> None:
     assert shard.stages() == [Stage.HELD, READY]
 
 
+def of_renewed_attempts() -> list[bytes]:
+    """The log of an owner that saw a person resume a failed release; the last event is one more attempt."""
+    owner = Shard(max_releases=1)
+    owner.work()
+    owner.arrives("up-1")
+    owner.passes("up-1")
+    owner.ready("up-1", failed=True)
+    resume = Control(generation=2, restart=RestartRequest(token="t1", mode=RestartMode.RESUME))
+    owner.bench.applier.on_input(owner.bench.tracked("up-1"), SpecChanged(resume))
+    owner.stored()
+    owner.ready("up-1", failed=True)
+    owner.arrives("up-2")
+    owner.passes("up-2")
+    assert owner.stages() == [Stage.RELEASE_BACKING_OFF, TURN]
+    owner.now = Millis(owner.now + 60_000)
+    owner.bench.applier.on_tick(owner.bench.tracked("up-1"))
+    owner.stored()
+    return owner.log
+
+
+def read_by_another(log: list[bytes], max_releases: int = 1) -> Shard:
+    """A new owner, which sees no resume by an edit."""
+    shard = Shard(max_releases=max_releases)
+    for shard.sequence, data in enumerate(log, 1):
+        shard.bench.read(shard.sequence, data)
+    return shard
+
+
+def test_in_a_replay_one_that_failed_may_have_got_more_attempts() -> None:
+    shard = read_by_another(of_renewed_attempts())
+    shard.work()
+    assert shard.stages() == [READY, TURN]
+
+
+def test_one_that_has_failed_when_a_replay_ends_is_not_waited_for() -> None:
+    shard = read_by_another(of_renewed_attempts()[:-1])
+    assert shard.stages() == [Stage.UPLOAD_FAILED, TURN]
+    shard.work()
+    assert shard.stages() == [Stage.UPLOAD_FAILED, READY]
+
+
+def test_in_a_replay_one_that_failed_and_goes_on_has_left_as_before() -> None:
+    owner = Shard(max_releases=0)
+    owner.work()
+    owner.arrives("up-1")
+    owner.passes("up-1")
+    owner.ready("up-1", failed=True)
+    owner.hear("ResumePostprocessing", events.resume("up-1"))
+    owner.arrives("up-2")
+    owner.passes("up-2")
+    assert owner.stages() == [READY, READY]
+    shard = read_by_another(owner.log[:-1], max_releases=0)
+    shard.work()
+    assert shard.stages() == [READY, READY]
+
+
 def test_an_upload_that_is_at_hand_later_keeps_its_place(shard: Shard) -> None:
     """It is announced first, and its resource has to be read before that is applied."""
     first = events.bytes_received("up-1", ResourceID={"space_id": "s-1", "opaque_id": "shared"})
@@ -286,7 +355,7 @@ def announcement(file: FileInfo) -> BytesReceived:
 
 
 def test_what_is_shown_of_a_file_makes_no_difference() -> None:
-    """A resource may hide the ids; they are in its sealed part."""
+    """A resource may hide the ids, or a webhook may have altered them; they are in its sealed part."""
     lines = FileLines()
     told: list[tuple[str, str]] = []
 
@@ -295,11 +364,13 @@ def test_what_is_shown_of_a_file_makes_no_difference() -> None:
         told.append((tracked.upload.id, event.upload_id))
 
     origin = Origin(resource_id='{"space_id":"s-1","opaque_id":"o-1"}')
-    for number, file in enumerate([FileInfo(), FileInfo(opaque_id="o-1"), FileInfo(space_id="s-1")]):
+    altered = FileInfo(opaque_id="o-2", space_id="s-2")
+    shown = [FileInfo(), FileInfo(opaque_id="o-1"), FileInfo(space_id="s-1"), altered]
+    for number, file in enumerate(shown):
         upload = Upload(f"up-{number}", Millis(START + number), origin, file, run=1)
         lines.add(TrackedUpload(upload.id, evolve(upload, stage=Stage.RUNNING)))
     lines.open(tell)
-    assert sorted(told) == [("up-1", "up-0"), ("up-2", "up-1")]
+    assert sorted(told) == [("up-1", "up-0"), ("up-2", "up-1"), ("up-3", "up-2")]
 
 
 def test_a_suspended_upload_waits_again_when_it_goes_on(shard: Shard) -> None:

@@ -170,6 +170,9 @@ def test_an_end_without_a_resource_is_kept_for_a_while(desk: Desk) -> None:
     recorded.stored = Stored("1", "1", 1)
     for tracked, error in ((ended, POLICY), (running, POLICY), (recorded, POLICY), (away, AWAY)):
         desk.refusals.park(tracked, "create", error)
+    assert desk.refusals.in_doubt() == [ended]
+    for tracked in (ended, running, recorded, away):
+        tracked.maybe_made = False
     found = [tracked.is_unrecorded_end for tracked in (ended, running, recorded, away)]
     assert found == [True, False, False, False]
     desk.refusals.ended(ended)
@@ -184,5 +187,6 @@ def test_of_very_many_ends_without_a_resource_the_oldest_are_forgotten(desk: Des
     for tracked in entries:
         tracked.upload = evolve(tracked.upload, stage=Stage.COMPLETED)
         desk.refusals.park(tracked, "create", POLICY)
+        tracked.maybe_made = False
         desk.refusals.ended(tracked)
     assert desk.refusals.expired() == entries[:3]

@@ -1,9 +1,11 @@
 """Whose a message is, when its turn comes, and what a broken one costs."""
 
 from collections.abc import Collection
+from itertools import count
 
 import pytest
 
+from uploadpp.core.evolve import evolve
 from uploadpp.core.model import Millis
 from uploadpp.core.sharding import Shard
 from uploadpp.core.states import Stage
@@ -11,7 +13,7 @@ from uploadpp.pipeline.acks import PendingMessage
 from uploadpp.pipeline.applier import Applier
 from uploadpp.pipeline.deferred import DeferredMessage, DeferredMessages
 from uploadpp.pipeline.router import Router
-from uploadpp.testing.events import UPLOAD, arrival, message
+from uploadpp.testing.events import UPLOAD, arrival, bytes_received, message, new_message, step_finished
 from uploadpp.testing.pipelines import CONFIG, NOW, KeptEvents, PipelineBench
 from uploadpp.wire.decode import Event
 
@@ -39,7 +41,7 @@ class Kept:
 
 def routed(kept: Kept) -> tuple[PipelineBench, Router]:
     bench = PipelineBench(CONFIG, KeptEvents(), lambda: NOW)
-    bench.router = Router(bench.shared, bench.uploads, bench.applier, kept, kept)
+    bench.router = Router(bench.shared, bench.uploads, None, bench.applier, kept, kept)
     bench.act()
     return bench, bench.router
 
@@ -118,3 +120,26 @@ def test_a_resume_of_all_reaches_those_in_memory_and_those_that_are_evicted() ->
     after = [bench.upload(each).log.sequence for each in ("one", "two")]
     assert (before, after) == ([1, 2], [9, 9])
     assert [each.event.upload_id for each in kept.messages.take("evicted")] == ["evicted"]
+
+
+def test_of_all_that_are_resumed_at_a_step_the_first_do_not_get_all_slots() -> None:
+    """Two users, two slots: the one whose upload comes last gets one of them (seed 830058936)."""
+    bus = KeptEvents()
+    bench = PipelineBench(evolve(CONFIG, max_in_flight={"a": 2}), bus, lambda: NOW)
+    bench.act()
+    bench.admission.open(bench.applier.on_granted)
+    uploads = {"up-1": "mary", "up-2": "mary", "up-3": "paul"}
+    read = count(1)
+
+    def hear(kind: str, payload: dict[str, object]) -> None:
+        bench.read(next(read), new_message(kind, payload))
+        while bus.on_stored:
+            bus.on_stored.pop(0)(next(read))
+
+    for upload, user in uploads.items():
+        hear("BytesReceived", bytes_received(upload, ExecutingUser={"id": {"opaque_id": user}}))
+    for upload in uploads:
+        hear("PostprocessingStepFinished", step_finished(upload, "a", "retry"))
+    assert {bench.upload(each).stage for each in uploads} == {Stage.BACKING_OFF}
+    hear("ResumePostprocessing", {"UploadID": "", "Step": "a"})
+    assert [bench.upload(each).stage for each in uploads] == [Stage.RUNNING, Stage.QUEUED, Stage.RUNNING]

@@ -31,16 +31,18 @@ def test_s6_a_flood_of_resumes_looks_at_all_uploads_once_a_second(monkeypatch: p
     for number in range(UPLOADS):
         bench.read(1 + number, message("BytesReceived", arrival(UploadID=f'"u-{number}"')))
     monkeypatch.setattr(control, "concerns", counted)
+    bus.store(1 + UPLOADS)
     bus.sent.clear()
     for number in range(RESUMES):
-        bench.read(1 + UPLOADS + number, RESUME, Millis(THEN + 5_000 + number))
+        bench.read(1 + 2 * UPLOADS + number, RESUME, Millis(THEN + 5_000 + number))
     assert len(looked) == UPLOADS
     assert len({each.event_id for each in bus.sent}) == len(bus.sent) == UPLOADS
     ignored = bench.metrics.registry.get_sample_value(
         "uploadpp_inputs_ignored_total", {"reason": Ignored.DUPLICATE}
     )
     assert ignored == RESUMES - 1
-    bench.read(1 + UPLOADS + RESUMES, RESUME, Millis(THEN + 6_000))
+    bus.store(1 + 2 * UPLOADS + RESUMES)
+    bench.read(1 + 3 * UPLOADS + RESUMES, RESUME, Millis(THEN + 6_000))
     assert len(bus.sent) == 2 * UPLOADS
 
 

@@ -63,7 +63,7 @@ def test_nothing_waits_for_what_is_stored_or_gone() -> None:
 
 
 @pytest.mark.parametrize("reason", Refusal)
-@pytest.mark.parametrize("resource", ["none", "stored", "maybe made", "creating"])
+@pytest.mark.parametrize("resource", ["none", "stored", "maybe made", "creating", "noted"])
 @pytest.mark.parametrize("ended", [True, False])
 def test_only_an_end_that_is_refused_without_a_resource_holds_no_message(
     reason: Refusal, resource: str, *, ended: bool
@@ -77,6 +77,8 @@ def test_only_an_end_that_is_refused_without_a_resource_holds_no_message(
     tracked.refused = Refused(reason, 1)
     tracked.stored = Stored("uid", "1", 1) if resource == "stored" else None
     tracked.maybe_made, tracked.creating = resource == "maybe made", resource == "creating"
-    expected = ended and resource == "none" and reason is not Refusal.UNREACHABLE
+    if resource == "noted":
+        tracked.stored, tracked.noted = Stored("uid", "1", 1), True
+    expected = ended and resource in {"none", "noted"} and reason is not Refusal.UNREACHABLE
     assert tracked.is_unrecorded_end is expected
     assert bool(tracked.take_covered()) is expected

@@ -9,7 +9,12 @@ from uploadpp.core.conditions import describe
 from uploadpp.core.config import Config
 from uploadpp.core.model import DELAY_STEP, Millis, StepPlan, Upload
 from uploadpp.core.states import Stage, StepState
-from uploadpp.pipeline.unknown_uploads import REMEMBERED, REMEMBERED_MS, UNACKNOWLEDGED_MS
+from uploadpp.pipeline.unknown_uploads import (
+    MOST_FACTS,
+    REMEMBERED,
+    REMEMBERED_MS,
+    UNACKNOWLEDGED_MS,
+)
 from uploadpp.testing.events import UPLOAD, arrival, message
 from uploadpp.testing.pipelines import KeptEvents, PipelineBench
 from uploadpp.wire.envelope import decode_envelope
@@ -77,6 +82,13 @@ class Operator:
 
     def acts(self) -> "Operator":
         self.bench.act()
+        return self
+
+    def waits(self) -> "Operator":
+        """Nothing is announced for a while, and the API server has no resource of an unknown upload."""
+        self.now = Millis(self.now + UNACKNOWLEDGED_MS)
+        unknown = self.bench.applier.unknown
+        unknown.settle(unknown.due(self.now))
         return self
 
     @property
@@ -257,8 +269,7 @@ def test_a_fact_about_an_unknown_upload_is_acknowledged_a_little_later() -> None
     """After a crash it is read again together with the announcement."""
     operator = Operator().acts().reads(ready())
     assert operator.acks.ack_floor == 0
-    operator.now = Millis(operator.now + UNACKNOWLEDGED_MS)
-    operator.bench.applier.unknown.settle(operator.now)
+    operator.waits()
     assert operator.acks.ack_floor == 1
     assert operator.reads(ARRIVED).upload.stage is Stage.COMPLETED
 
@@ -267,19 +278,16 @@ def test_a_fact_about_an_unknown_upload_is_acknowledged_a_little_later() -> None
 def test_resumes_of_an_unknown_upload_that_ask_for_the_same_do_not_hold_the_log(resumes: int) -> None:
     """They ask the storage with one event. Whoever sends two could otherwise stop all acknowledgements."""
     operator = Operator().reads(*[event("ResumePostprocessing")] * resumes, every=1)
-    operator.acts()
+    operator.acts().waits()
     assert operator.sent == ["RestartPostprocessing"]
     assert operator.acks.ack_floor == resumes - 1, "the last one is read again if we stop here"
     operator.outbox.store(resumes + 1)
-    operator.now = Millis(operator.now + UNACKNOWLEDGED_MS)
-    operator.bench.applier.unknown.settle(operator.now)
     assert operator.acks.ack_floor == resumes
 
 
 def test_a_fact_is_not_acknowledged_before_its_upload_is_stored() -> None:
     operator = Operator().acts().reads(ready(), ARRIVED)
-    operator.now = Millis(operator.now + UNACKNOWLEDGED_MS)
-    operator.bench.applier.unknown.settle(operator.now)
+    operator.waits()
     assert operator.acks.ack_floor == 0
     tracked = operator.bench.uploads.by_id(UPLOAD)
     assert tracked is not None
@@ -292,7 +300,19 @@ def test_what_is_remembered_has_an_end() -> None:
     assert operator.reads(ARRIVED, every=REMEMBERED_MS + 1).upload.stage is Stage.RUNNING
     many = Operator().acts().reads(ready())
     many.reads(*(event("UploadReady", f"other-{n}", Failed=False) for n in range(REMEMBERED)), every=0)
-    assert many.reads(ARRIVED).upload.stage is Stage.RUNNING
+    assert many.waits().reads(ARRIVED).upload.stage is Stage.RUNNING
+
+
+def test_what_is_not_acknowledged_is_not_forgotten() -> None:
+    """While the API server is unavailable, nobody knows whether it has a resource."""
+    many = Operator().acts().reads(ready())
+    many.reads(*(event("UploadReady", f"other-{n}", Failed=False) for n in range(REMEMBERED)), every=0)
+    assert many.reads(ARRIVED).upload.stage is Stage.COMPLETED
+
+
+def test_so_many_facts_about_one_upload_are_remembered() -> None:
+    operator = Operator().acts().reads(*[ready(failed=True)] * (MOST_FACTS + 1)).waits()
+    assert operator.acks.ack_floor == MOST_FACTS + 1
 
 
 def test_a_failure_before_the_announcement_is_held() -> None:
@@ -324,7 +344,7 @@ def test_an_upload_is_known_whatever_was_said_last_before_its_announcement(
     assert tracked is not None
     assert operator.acks.ack_floor == 0
     operator.bench.uploads.saved(tracked, tracked.version)
-    operator.bench.applier.unknown.settle(Millis(operator.now + REMEMBERED_MS))
+    operator.waits()
     assert operator.acks.ack_floor == 3
 
 

@@ -20,6 +20,7 @@ class Desk:
     def __init__(self) -> None:
         self.written: list[tuple[str, str]] = []
         self.faults: dict[str, Exception] = {}
+        self.altered = ""
         self.bench = PipelineBench(CONFIG, KeptEvents(), lambda: NOW)
         self.labels = BucketLabels(self.bench.uploads, self.bench.faults, cast("Any", self))
 
@@ -27,7 +28,7 @@ class Desk:
         if name in self.faults:
             raise self.faults[name]
         self.written.append((name, bucket))
-        return Stored(f"uid-{name}", str(int(version) + 1), 1)
+        return Stored(f"uid-{name}", str(int(version) + 1), 1, altered=self.altered)
 
     async def put_back(self) -> None:
         running = asyncio.create_task(self.labels.run())
@@ -62,6 +63,18 @@ async def test_it_is_put_back_once_in_a_while() -> None:
         desk.labels.check(resource("a", "00"), "a")
         await desk.put_back()
     assert len(desk.written) == 1
+
+
+async def test_a_webhook_that_does_not_let_it_be_put_back_is_told_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    desk = Desk()
+    desk.altered = f"metadata.labels.{BUCKET_LABEL}"
+    desk.labels.check(resource("a", "00"), "a")
+    await desk.put_back()
+    assert [each.message.partition(":")[0] for each in caplog.records] == [
+        "cannot restore the label of a resource"
+    ]
 
 
 async def test_one_that_cannot_be_written_keeps_no_other() -> None:

@@ -1,15 +1,21 @@
 """The policies that are in force, what they say of uploads, and what people are told who ask."""
 
+import asyncio
 import subprocess
 import sys
 from http import HTTPStatus
+from itertools import pairwise
 from typing import Any
 
 import orjson
 import pytest
 
+from uploadpp.core.config import Config
 from uploadpp.core.model import FileInfo, Millis, Origin, PolicyRef
 from uploadpp.core.policy import PolicyAction
+from uploadpp.policies import policy as policy_module
+from uploadpp.policies import rule_limit
+from uploadpp.policies.expression import Expression, compile_expression
 from uploadpp.process.configuration import read_settings
 from uploadpp.process.operator_config import core_config
 from uploadpp.resources.current_policies import CurrentPolicies
@@ -40,11 +46,16 @@ class Bench:
         self.metrics = Metrics()
         self.counts = PolicyCounts(lambda: NOW)
         self.current = CurrentPolicies(CONFIG, self.metrics.policies, self.counts)
-        self.current.take([*resources])
+        self.take(*resources)
+
+    def take(self, *resources: dict[str, Any]) -> None:
+        asyncio.run(self.current.take([*resources]))
 
     def choose(self, filename: str) -> Any:  # noqa: ANN401 -- what they say
         origin = Origin(filename=orjson.dumps(filename).decode(), filesize="10")
-        return self.current.choose(origin, FileInfo(filename=filename, filesize=10))
+        judged = self.current.choose(origin, FileInfo(filename=filename, filesize=10))
+        self.current.count(judged.matched)
+        return judged.choice
 
     def matched(self) -> list[str]:
         lines = self.metrics.text().decode().splitlines()
@@ -77,15 +88,22 @@ def test_a_dry_run_counts_only() -> None:
 
 def test_other_policies_take_the_place_of_those_before() -> None:
     bench = Bench(policy("p", VIDEOS), policy("q", rule("all")))
-    bench.current.take([policy("p", VIDEOS, generation=2)])
+    bench.take(policy("p", VIDEOS, generation=2))
     assert bench.choose("a.mp4").ref == PolicyRef("p", 2, "videos")
     assert bench.choose("a.txt") is None
     assert bench.current.judge("q") is None
     judged = bench.current.judge("p")
     assert judged is not None
     assert (judged.generation, judged.ready, judged.reason, judged.message) == (2, True, "Accepted", "")
-    bench.current.take([])
+    bench.take()
     assert bench.choose("a.mp4") is None
+
+
+def test_an_upload_of_a_policy_that_is_gone_is_not_counted() -> None:
+    bench = Bench(policy("p", VIDEOS))
+    bench.current.count([PolicyRef("q", 1, "all"), PolicyRef("p", 1, "videos")])
+    assert bench.counts.of("q") == {}
+    assert bench.counts.of("p") == {"videos": Matched(1, NOW)}
 
 
 def test_a_wrong_expression_holds_and_is_judged() -> None:
@@ -104,11 +122,104 @@ def test_a_wrong_expression_holds_and_is_judged() -> None:
 def test_what_fails_or_is_unknown_holds_the_upload(caplog: pytest.LogCaptureFixture) -> None:
     """Never may an upload get fewer steps because the operator does not know its policies."""
     unknown = CurrentPolicies(CONFIG, Metrics().policies, PolicyCounts(lambda: NOW))
-    found = unknown.choose(Origin(), FileInfo())
+    found = unknown.choose(Origin(), FileInfo()).choice
     assert found is not None
     assert found.action is PolicyAction.HOLD
     assert "Report" in found.message
     assert "not known" in caplog.text
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The expressions that were compiled."""
+    found: list[str] = []
+
+    def counting(text: str) -> Expression:
+        found.append(text)
+        return compile_expression(text)
+
+    monkeypatch.setattr(policy_module, "compile_expression", counting)
+    return found
+
+
+def sized(number: int) -> dict[str, Any]:
+    """A policy with four rules."""
+    rules = [rule(f"r{each}", f"file.size == 7{number}{each}") for each in range(4)]
+    return policy(f"p{number}", *rules, order=number)
+
+
+def test_a_policy_that_has_not_changed_is_compiled_once(compiled: list[str]) -> None:
+    bench = Bench(policy("p", VIDEOS), policy("q", rule("typo", "file.siez > 1")))
+    assert len(compiled) == 2
+    bench.take(policy("p", VIDEOS), policy("q", rule("size", "file.size > 1"), generation=2))
+    assert compiled[2:] == ["file.size > 1"]
+    assert bench.choose("a.mp4").ref == PolicyRef("p", 1, "videos")
+    # Where etcd was put back, a version comes a second time, with another spec.
+    bench.take(policy("p", rule("other", "file.size > 2")))
+    assert compiled[3:] == ["file.size > 2"]
+    assert bench.choose("a.mp4").ref == PolicyRef("p", 1, "other")
+
+
+async def test_everything_else_goes_on_while_policies_are_compiled(compiled: list[str]) -> None:
+    """All of them at once took seconds, in which neither a probe nor a Lease was answered."""
+    current = CurrentPolicies(CONFIG, Metrics().policies, PolicyCounts(lambda: NOW))
+    await current.take([policy("old", rule("all", action="Skip"))])
+    origin, file = Origin(filename='"a"', filesize="10"), FileInfo(filename="a", filesize=10)
+    taking = asyncio.create_task(current.take([*map(sized, range(5)), policy("new", rule("all"), order=9)]))
+    seen = []
+    while not taking.done():
+        judged = current.choose(origin, file).choice
+        seen.append((len(compiled), judged.ref.name if judged is not None else ""))
+        await asyncio.sleep(0)
+    numbers = [number for number, _ in seen]
+    assert all(after - before <= 1 for before, after in pairwise(numbers))
+    assert {name for number, name in seen if number < 20} == {"old"}
+    judged = current.choose(origin, file).choice
+    assert judged is not None
+    assert judged.ref == PolicyRef("new", 1, "all")
+
+
+def test_what_is_beyond_the_limit_is_not_compiled_and_holds(
+    compiled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = policy_module.PolicyReader(sized(1), Config()).characters
+    monkeypatch.setattr(rule_limit, "MOST_CHARACTERS", 2 * size)
+    bench = Bench(sized(3), policy("p4", VIDEOS, order=4), sized(2), sized(1))
+    assert len(compiled) == 8
+    good = bench.current.judge("p2")
+    assert good is not None
+    assert (good.ready, good.reason) == (True, "Accepted")
+    said = bench.current.judge("p3")
+    assert said is not None
+    assert (said.ready, said.reason) == (False, "LimitExceeded")
+    assert said.message == (
+        f"its rules and those of the policies before it have {3 * size} characters, and {2 * size} are "
+        "allowed; delete or shorten rules"
+    )
+    held = bench.choose("a.mp4")
+    assert (held.action, held.ref) == (PolicyAction.HOLD, PolicyRef("p3", 1, "unnamed"))
+    assert held.message.startswith(f"policy p3 cannot be used: {said.message}")
+    assert 'uploadpp_policies{ready="false"} 2.0' in bench.metrics.text().decode()
+    # Once there is room, the rules count, and those before them are not compiled again.
+    bench.take(sized(3), policy("p4", VIDEOS, order=4), sized(2))
+    assert len(compiled) == 12
+    bench.take(policy("p4", VIDEOS, order=4), sized(2))
+    assert bench.choose("a.mp4").ref == PolicyRef("p4", 1, "videos")
+
+
+def test_a_policy_that_is_not_read_to_its_end_holds() -> None:
+    reader = policy_module.PolicyReader(sized(1), Config())
+    next(iter(reader.read()))
+    assert not reader.policy.is_ready
+    assert reader.policy.rules[0].error == "its rules have not been read"
+
+
+@pytest.mark.parametrize("spec", [{}, {"rules": 5}, {"rules": [VIDEOS], "order": "first"}])
+def test_what_cannot_be_read_holds_and_does_not_count(spec: dict[str, Any]) -> None:
+    broken = {"metadata": {"name": "b", "uid": "b", "generation": 1}, "spec": spec}
+    bench = Bench(broken)
+    assert bench.choose("a.mp4").action is PolicyAction.HOLD
+    assert policy_module.PolicyReader(broken, Config()).characters == 0
 
 
 def test_a_question_is_answered_and_counts_nothing() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.resources.test_event_handler import Side, driven
+from tests.unit.resources.test_event_handler import Side, driven, resource
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import CleanUpload, StepFinished
 from uploadpp.core.model import Millis
@@ -108,6 +108,71 @@ async def test_it_is_forgotten_only_when_such_resources_are_taken(
         assert (tracked.stored, tracked.storable, tracked.name) == (None, True, "a")
         assert "a" in cluster.stored
         assert tracked.upload.control.generation == tracked.upload.observed_generation == 1
+
+
+@pytest.mark.parametrize("answer", [HERE, MISSING])
+async def test_what_a_finalizer_holds_is_not_there_any_more(*, answer: bool) -> None:
+    """It is forgotten when it is deleted, and not when the finalizer lets it go, perhaps much later."""
+    cluster = Cluster(answer)
+    tracked = cluster.tracked()
+    assert tracked is not None
+    held = terminating(driven("a", "a"))
+    cluster.there = {"a": held}
+    cluster.inputs.seen(held)
+    assert len(cluster.vanished) == 1
+    cluster.inputs.seen(held)
+    await cluster.removed()
+    assert (cluster.tracked() is tracked) is (answer is MISSING)
+    assert (tracked.stored is None) is (answer is MISSING)
+    for show in (cluster.inputs.seen, cluster.inputs.on_reloaded, cluster.inputs.deleted):
+        show(held)
+    assert (cluster.tracked() is tracked) is (answer is MISSING)
+    assert len(cluster.vanished) == 0
+
+
+async def test_an_upload_that_is_over_is_forgotten_with_its_resource_that_a_finalizer_holds() -> None:
+    cluster = Cluster(AWAY)
+    tracked = cluster.tracked()
+    assert tracked is not None
+    cluster.applier.on_input(tracked, CleanUpload())
+    tracked.saved, tracked.unpublished = tracked.version, 0
+    assert cluster.finished.evict(tracked)
+    cluster.inputs.seen(terminating(driven("a", "a")))
+    assert cluster.finished.get("a") is None
+    assert cluster.tracked() is None
+
+
+@pytest.mark.parametrize(
+    ("answers", "decided"),
+    [((HERE,), True), ((HERE, MISSING), False), ((MISSING,), False), ((AWAY,), False), ((HERE, AWAY), False)],
+)
+async def test_whether_people_have_deleted_them(answers: tuple[Answer, ...], *, decided: bool) -> None:
+    assert await Cluster(*answers).inputs.is_deletion() is decided
+
+
+def test_what_is_being_deleted_does_not_begin() -> None:
+    side = Side()
+    side.applier.act()
+    held = terminating(resource("a", "a"))
+    assert not side.inputs.is_own_write(held)
+    side.inputs.seen(held)
+    side.inputs.on_reloaded(held)
+    assert (side.owner("a"), side.told) == ("", [])
+    side.inputs.listed(held)  # as when it goes with the CRD or the namespace
+    assert (side.owner("a"), side.told) == ("", [("a", "LeftAlone")])
+    assert side.outbox.sent == []
+
+
+def test_what_has_begun_is_listed_while_it_goes_with_its_kind() -> None:
+    side = Side()
+    side.inputs.listed(terminating(driven("a", "a")))
+    assert side.owner("a") == "a"
+
+
+def terminating(found: dict[str, Any]) -> dict[str, Any]:
+    """A resource that was deleted, and that somebody's finalizer holds."""
+    meta = {**found["metadata"], "resourceVersion": "9", "generation": 2, "finalizers": ["x.example/keep"]}
+    return {**found, "metadata": {**meta, "deletionTimestamp": "2026-11-18T12:00:00Z"}}
 
 
 async def test_what_an_older_copy_of_etcd_does_not_have_is_not_forgotten() -> None:

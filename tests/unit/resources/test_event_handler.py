@@ -9,10 +9,9 @@ import pytest
 from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.conditions import Unserved
 from uploadpp.core.model import Millis, Origin, Upload
-from uploadpp.core.naming import ADOPTED_ANNOTATION, ENDED_ANNOTATION
 from uploadpp.core.sharding import Shard
-from uploadpp.core.states import Stage
-from uploadpp.kube.sealing import Opened
+from uploadpp.kube.sealing import Opened, SealError
+from uploadpp.pipeline.ports import ReadEnds
 from uploadpp.pipeline.router import Router
 from uploadpp.pipeline.timers import Timers
 from uploadpp.pipeline.tracked_upload import TrackedUpload
@@ -21,12 +20,13 @@ from uploadpp.resources.deletions import Vanished
 from uploadpp.resources.ended import EndedUploads
 from uploadpp.resources.event_handler import Collaborators, ResourceEventHandler
 from uploadpp.resources.finished import FinishedUploads
-from uploadpp.resources.forgotten import ForgottenResources
+from uploadpp.resources.forgotten import ForgottenResources, told_by
 from uploadpp.resources.left_alone import LeftAlone
+from uploadpp.resources.past_ends import PastEnds
 from uploadpp.resources.ttl import TTLController
 from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.resources.void_marks import VoidMarks
-from uploadpp.testing.builders import ARRIVAL, RESTART_USER, after, arrival
+from uploadpp.testing.builders import ARRIVAL, after
 from uploadpp.testing.pipelines import CONFIG, MARKS, NOW, KeptEvents, PipelineBench
 
 VICTIM = "zvictim"
@@ -35,7 +35,7 @@ VICTIM = "zvictim"
 class Open:
     """Seals that are open."""
 
-    def seal(self, origin: Origin, upload_id: str, plan: Mapping[str, str]) -> str:
+    def seal(self, origin: Origin, upload_id: str, plan: Mapping[str, str | int]) -> str:
         del origin, upload_id, plan
         return "gAAAA"
 
@@ -43,13 +43,15 @@ class Open:
         del upload_id
         if sealed == "bug":
             raise RuntimeError("not foreseen")
-        return Opened(Origin(url='"https://a"'))
+        if sealed == "damaged":
+            raise SealError(sealed)
+        return Opened(Origin(url=f'"https://{"b" if sealed == "earlier" else "a"}"'))
 
 
 class Side:
     """The Kubernetes side of one ownership, with everything real but the servers."""
 
-    def __init__(self, shard: Shard | None = None) -> None:
+    def __init__(self, shard: Shard | None = None, read: ReadEnds | None = None) -> None:
         self.outbox = KeptEvents()
         me = cast("Any", self)
         bench = PipelineBench(CONFIG, self.outbox, lambda: NOW, lifecycle=me, shard=shard, marks=MARKS)
@@ -61,7 +63,8 @@ class Side:
         self.labels = BucketLabels(self.uploads, bench.faults, me)
         self.finished = FinishedUploads(bench.shared, self.uploads)
         self.vanished = Vanished(self.uploads, bench.faults, self.finished, self.forgotten, self.labels, me)
-        self.router = Router(bench.shared, self.uploads, self.applier, self.vanished, self.finished)
+        self.router = Router(bench.shared, self.uploads, None, self.applier, self.vanished, self.finished)
+        secrets = UrlSecretReader(bench.shared, self.applier, me, cast("Any", bench))
         others = Collaborators(
             uploads=self.uploads,
             applier=self.applier,
@@ -70,7 +73,7 @@ class Side:
             forgotten=self.forgotten,
             left_alone=self.left_alone,
             labels=self.labels,
-            secrets=UrlSecretReader(bench.shared, self.applier, me, cast("Any", bench)),
+            past_ends=PastEnds(bench.shared, self.applier, secrets, cast("Any", bench), read),
         )
         self.inputs = ResourceEventHandler(bench.shared, Open(), cast("Any", bench), others)
 
@@ -208,51 +211,28 @@ def test_what_is_not_for_us_is_written_over_by_nobody(meta: dict[str, object]) -
     assert known_version(side) == "5", "the next write meets a conflict, and asks whether the shard is ours"
 
 
-@pytest.mark.parametrize("at", ["list", "watch"])
-def test_an_adoption_that_is_not_finished_is_left_alone_until_it_is(at: str) -> None:
-    """Without a status it would be held as if it came from a backup."""
+@pytest.mark.parametrize("listed", [True, False])
+def test_what_the_lease_says_has_ended_does_not_begin(*, listed: bool) -> None:
     side = Side()
     side.applier.act()
-    finished = driven(VICTIM)
-    finished["metadata"]["annotations"] = {ADOPTED_ANNOTATION: "2026-11-18T11:06:00Z"}
-    (side.inputs.listed if at == "list" else side.inputs.seen)({**finished, "status": {}})
-    assert side.owner() == ""
-    assert side.told == [(VICTIM, "LeftAlone")]
-    side.inputs.seen(finished)
-    assert side.owner() == VICTIM
-
-
-@pytest.mark.parametrize("at", ["list", "watch"])
-@pytest.mark.parametrize("annotation", [ADOPTED_ANNOTATION, ENDED_ANNOTATION])
-@pytest.mark.parametrize("restored", [True, False])
-def test_what_has_a_status_is_taken_also_before_its_first_run(
-    annotation: str, at: str, *, restored: bool
-) -> None:
-    """Held until a person lets it begin, or written for an earlier resource of that name."""
-    side = Side()
-    side.applier.act()
-    held = driven(VICTIM)
-    upload = after(arrival(user=RESTART_USER), upload_id=VICTIM, config=CONFIG)
-    assert (upload.stage, upload.run) == (Stage.HELD, 0)
-    held["metadata"]["annotations"] = {annotation: "2026-11-18T11:06:00Z"}
-    held["status"] = to_status(upload, "another" if restored else "")
-    (side.inputs.listed if at == "list" else side.inputs.seen)(held)
-    side.inputs.reconcile_all()
-    assert (side.owner(), side.told, side.upload.stage) == (VICTIM, [], Stage.HELD)
-    edited = {**held, "spec": {**held["spec"], "restart": {"token": "t", "mode": "ForceRestart"}}}
-    edited["metadata"] = {**held["metadata"], "generation": 2, "resourceVersion": "6"}
-    side.inputs.seen(edited)
-    assert side.upload.run == 1, "the request of a person is heard"
-
-
-@pytest.mark.parametrize("status", [{}, None, {"message": "nothing that counts"}])
-def test_what_ended_before_it_was_recorded_does_not_begin(status: dict[str, Any] | None) -> None:
-    side = Side()
-    side.applier.act()
-    ended = driven(VICTIM)
-    ended["metadata"]["annotations"] = {ENDED_ANNOTATION: "Completed"}
-    side.inputs.seen({**ended, "status": status})
+    made = resource(VICTIM)
+    uid = made["metadata"]["uid"]
+    side.forgotten.note(uid, told_by(made))
+    (side.inputs.listed if listed else side.inputs.seen)(made)
     assert (side.owner(), side.told) == ("", [(VICTIM, "LeftAlone")])
+    side.forgotten.drop_unmet()
+    assert uid in side.forgotten.noted
+    side.inputs.deleted(made)
+    assert uid not in side.forgotten.noted
+
+
+def test_a_resource_of_ours_that_lost_its_spec_is_ignored_without_a_fault() -> None:
+    side = Side()
+    side.applier.act()
+    bare = {name: part for name, part in driven(VICTIM).items() if name not in {"spec", "status"}}
+    side.inputs.seen(bare)
+    faults = side.bench.metrics.registry.get_sample_value("uploadpp_upload_faults_total")
+    assert (side.owner(), faults) == ("", 0)
 
 
 def test_b6_a_list_that_is_read_a_second_time_says_nothing_new() -> None:

@@ -32,6 +32,8 @@ class FakeServer:
         self.accepted = ""
         """The one Authorization header that is taken; empty: any."""
         self.tokens: list[str] = []
+        self.encodings: list[str] = []
+        """Each Accept-Encoding of the last request."""
         self.listings: list[str] = []
         """What the listings were limited to."""
         self._last_words = b""
@@ -84,6 +86,7 @@ class FakeServer:
     async def _resources(self, request: web.Request) -> web.StreamResponse:
         verb = "watch" if "watch" in request.query else "list"
         self.tokens.append(request.headers["Authorization"])
+        self.encodings = request.headers.getall("Accept-Encoding")
         if self.accepted and self.accepted != self.tokens[-1]:
             return web.json_response({"kind": "Status", "code": 401}, status=401)
         if status := self.refused.get(verb):
@@ -211,6 +214,18 @@ async def test_a_token_that_is_renewed_is_used_for_the_watch_too(
     await until(watch, "")
     assert not watch.ended.done()
     assert server.tokens[-1] == "Bearer new"
+    await watch.stop()
+
+
+async def test_the_watch_is_not_compressed_either(server: FakeServer, tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    config = yaml.safe_load(file.read_text())
+    config["clusters"][0]["cluster"]["disable-compression"] = True
+    file.write_text(yaml.safe_dump(config))
+    watch = Watch(lambda *_: None, "ocis", credentials=find_credentials())
+    watch.start()
+    await until(watch, "")
+    assert server.encodings == ["identity"]
     await watch.stop()
 
 

@@ -67,7 +67,10 @@ class Bench:
     def __init__(self) -> None:
         self.server = Server()
         self.watches: list[FakeWatch] = []
+        self.taking: list[list[str]] = []
         self.taken: list[list[str]] = []
+        self.may_take = asyncio.Event()
+        self.may_take.set()
         self.watch = PolicyWatch(self.server, self._new_watch, self._take)
         self._task: asyncio.Task[None] | None = None
 
@@ -75,7 +78,9 @@ class Bench:
         self.watches.append(FakeWatch(sink, is_own_write))
         return self.watches[-1]
 
-    def _take(self, resources: list[dict[str, Any]]) -> None:
+    async def _take(self, resources: list[dict[str, Any]]) -> None:
+        self.taking.append([each["metadata"]["name"] for each in resources])
+        await self.may_take.wait()
         self.taken.append([each["metadata"]["name"] for each in resources])
 
     async def __aenter__(self) -> Self:
@@ -105,7 +110,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 async def test_what_keeps_them_from_being_known_is_said(refusal: Exception) -> None:
     bench = Bench()
-    assert "not been listed yet" in bench.watch.problem
+    assert "not been read yet" in bench.watch.problem
     bench.server.refusal = refusal
     async with bench:
         await bench.until(lambda: bench.server.listed > 1)
@@ -118,6 +123,32 @@ async def test_what_keeps_them_from_being_known_is_said(refusal: Exception) -> N
         await bench.until(lambda: bench.watch.known)
         assert bench.watch.problem == ""
         assert bench.taken[0] == []
+
+
+async def test_they_are_known_once_they_are_in_force() -> None:
+    bench = Bench()
+    bench.may_take.clear()
+    async with bench:
+        await bench.until(lambda: bench.taking)
+        assert not bench.watch.known
+        assert "no upload starts until they are known" in bench.watch.problem
+        bench.may_take.set()
+        await bench.until(lambda: bench.watch.known)
+        assert bench.watch.problem == ""
+
+
+async def test_a_change_while_others_are_put_into_force_is_listed() -> None:
+    async with Bench() as bench:
+        await bench.until(lambda: len(bench.taken) > 1)
+        bench.may_take.clear()
+        bench.server.policies = [policy("a")]
+        bench.watches[0].sink("ADDED", policy("a"))
+        await bench.until(lambda: bench.taking[-1] == ["a"])
+        bench.server.policies = [policy("a"), policy("b")]
+        assert not bench.watches[0].is_own_write(policy("b"))
+        bench.watches[0].sink("ADDED", policy("b"))
+        bench.may_take.set()
+        await bench.until(lambda: bench.taken[-1] == ["a", "b"])
 
 
 async def test_a_change_is_listed() -> None:

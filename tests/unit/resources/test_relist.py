@@ -34,6 +34,10 @@ class Shelves:
         self.read: list[str] = []
         self.at = 10
         self.lost: Exception | None = None
+        self.more: dict[str, Any] = {}
+        """Further metadata of what is listed."""
+        self.are_deleted = True
+        self.doubts = 0
         lease = SimpleNamespace(gone_back=LeaseLostError)
         self.check_not_older = WriteGuard(cast("Any", lease)).check_not_older
 
@@ -52,7 +56,7 @@ class Shelves:
         self.asked.append((selector, fields))
         if self.refused is not None and fields:
             raise self.refused
-        meta = {"name": self.name, "uid": "the same in each", "resourceVersion": self.version}
+        meta = {"name": self.name, "uid": "the same in each", "resourceVersion": self.version, **self.more}
         yield {"metadata": meta, "spec": {"upload": {"id": "up-1"}}}
 
     async def get(self, name: str) -> Any:  # noqa: ANN401 -- a resource
@@ -63,10 +67,15 @@ class Shelves:
         if self.lost is not None:
             raise self.lost
 
+    async def is_deletion(self) -> bool:
+        self.doubts += 1
+        return self.are_deleted
+
     def listing(self) -> Lister:
         inputs = SimpleNamespace(
             listed=lambda each: self.listed.append(each["metadata"]["uid"]),
             seen=lambda each: self.listed.append(each["metadata"]["uid"]),
+            is_deletion=self.is_deletion,
             gone=lambda name, uid, with_kind: self.gone.append(f"{name} {uid}{' with its kind' * with_kind}"),
         )
         me = cast("Any", self)
@@ -78,6 +87,21 @@ async def test_a_few_are_all_read() -> None:
     await shelves.listing().initial_list(10)
     assert shelves.asked == [(SHARD, "")]
     assert shelves.is_complete
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+@pytest.mark.parametrize("soon_read", [10, 9])
+async def test_what_is_being_deleted_is_not_there_unless_it_goes_with_its_kind(
+    soon_read: int, *, deleted: bool
+) -> None:
+    shelves = Shelves(10)
+    shelves.more = {"deletionTimestamp": "2026-11-18T11:06:10Z"}
+    shelves.name, shelves.are_deleted = "by-hand", deleted
+    shelves.others = {"up-1": {"metadata": {"name": "up-1", "uid": "of its own", **shelves.more}}}
+    await shelves.listing().initial_list(soon_read)
+    kept = ["the same in each", "of its own"][: 2 if soon_read < 10 else 1]
+    assert shelves.listed == ([] if deleted else kept)
+    assert shelves.doubts == 1
 
 
 async def test_of_many_only_who_is_not_over_each_once() -> None:

@@ -24,6 +24,8 @@ class Desk:
         self.uid, self.version = "uid-mine", 5
         self.writes: list[str] = []
         self.failures: list[Exception] = []
+        self.dropped = 0
+        """How many more writes a webhook answers by dropping all annotations."""
         self.bench = PipelineBench(CONFIG, KeptEvents(), lambda: NOW)
         self.marks = VoidMarks(self.bench.faults, cast("Any", self))
 
@@ -38,8 +40,11 @@ class Desk:
         if self.failures:
             raise self.failures.pop(0)
         assert version == str(self.version)
-        self.annotations = annotations
-        return Stored(self.uid, version, 1)
+        if self.dropped:
+            self.dropped -= 1
+            return Stored(self.uid, version, 1, altered=f"metadata.annotations.{VOID_ANNOTATION}")
+        self.annotations, self.version = annotations, self.version + 1
+        return Stored(self.uid, str(self.version), 1)
 
     async def write(self) -> None:
         running = asyncio.create_task(self.marks.run())
@@ -76,6 +81,32 @@ async def test_what_cannot_be_written_is_retried(error: ApiError) -> None:
     assert desk.annotations == {VOID_ANNOTATION: WHY}
 
 
+async def test_a_mark_that_a_webhook_drops_is_awaited_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """As long as the resource is not marked, nothing removes the one that keeps it from beginning."""
+    desk = Desk()
+    desk.dropped = 3
+    desk.marks.put("mine", "uid-mine", "a", WHY)
+    running = asyncio.create_task(desk.marks.run())
+    async with asyncio.timeout(10):
+        while desk.dropped:
+            assert desk.marks.is_awaited("a")
+            await asyncio.sleep(0)
+    running.cancel()
+    assert desk.marks.is_awaited("a")
+    await desk.write()
+    assert (desk.annotations, len(desk.writes)) == ({VOID_ANNOTATION: WHY}, 4)
+    said = [each.message for each in caplog.records if each.levelname == "WARNING"]
+    assert len(said) == 1
+    assert f"metadata.annotations.{VOID_ANNOTATION}" in said[0]
+
+
+async def test_an_empty_mark_is_written_again() -> None:
+    desk = Desk(**{VOID_ANNOTATION: ""})
+    desk.marks.put("mine", "uid-mine", "a", WHY)
+    await desk.write()
+    assert desk.annotations == {VOID_ANNOTATION: WHY}
+
+
 @pytest.mark.parametrize("uid", ["", "uid-another"])
 async def test_another_resource_of_that_name_is_not_marked(uid: str) -> None:
     desk = Desk()
@@ -98,6 +129,24 @@ async def test_a_mark_is_written_once() -> None:
     desk.marks.put("mine", "uid-mine", "a", WHY)
     await desk.write()
     assert desk.writes == []
+
+
+async def test_one_that_is_shown_as_before_its_mark_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that began before, for example. Once a person has removed the mark, it is no longer known."""
+    monkeypatch.setattr(void_marks, "REMEMBERED", 1)
+    desk = Desk()
+    seen = Stored("uid-mine", "5", 1)
+    assert not desk.marks.covers(seen, "a")
+    desk.marks.put("mine", "uid-mine", "a", WHY)
+    assert desk.marks.covers(seen, "a")
+    assert not desk.marks.covers(seen, "b")
+    await desk.write()
+    assert desk.marks.covers(seen, "a")
+    assert not desk.marks.covers(Stored("uid-mine", "6", 1), "a")
+    desk.uid = "uid-second"
+    desk.marks.put("second", "uid-second", "b", WHY)
+    await desk.write()
+    assert not desk.marks.covers(seen, "a"), "only the last are remembered"
 
 
 async def test_a_fault_of_ours_on_one_keeps_no_other() -> None:

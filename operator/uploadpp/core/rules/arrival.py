@@ -9,6 +9,7 @@ from uploadpp.core.model import Control, FileOrder, Millis, Origin, Upload
 from uploadpp.core.policy import Choice, PolicyAction
 from uploadpp.core.rules.earlier import Decide, told_before
 from uploadpp.core.rules.order import placed
+from uploadpp.core.rules.past_ends import is_unproven
 from uploadpp.core.states import DesiredState, Ignored, Outcome, Stage
 from uploadpp.core.transitions import (
     begin_run,
@@ -24,6 +25,9 @@ from uploadpp.core.transitions import (
 
 ANNOUNCED_AGAIN = "the storage announces this upload again, and its earlier history is unknown"
 RESTORED = "the operator created this resource, but it has no status, as after a restore from a backup"
+RESTART_UNCLEAR = (
+    "; its restart {} is not carried out, because that may have been done: ask with another token"
+)
 
 
 def first_arrival(
@@ -93,7 +97,7 @@ def arrival_of_pending(
     choice = None if known.plan_fixed else arrived.choice
     if choice is not None:
         known = chosen(known, choice, config)
-    if upload.lost_status and now != upload.received_at:
+    if is_unproven(upload) or (upload.lost_status and now != upload.received_at):
         return hold_restored(known, now, config)  # another announcement than the one it was made for
     if upload.is_created_by_us:
         decision = _known_before(known, arrived, now, config, decide)
@@ -117,8 +121,13 @@ def hold_restored(upload: Upload, now: Millis, config: Config) -> Decision:
     )
     if upload.control.desired is DesiredState.CANCELLED:
         return end_untold(seen, now, config)
+    asked = RESTART_UNCLEAR.format(request.token) if request is not None else ""
+    if seen.outcome is not None:  # it is known what a second end would do
+        notice = event_texts.held_after_end(seen.outcome, asked)
+        held = hold_unbegun(seen, now, "").upload
+        return Decision(evolve(held, outcome=seen.outcome, message=notice.message), notices=(notice,))
     why = "" if upload.policy_holds else upload.message  # what a policy had said may be answered long ago
-    return hold_unbegun(seen, now, why or RESTORED)
+    return hold_unbegun(seen, now, (why or RESTORED) + asked)
 
 
 def fresh_url(upload: Upload, arrived: BytesReceived, now: Millis, config: Config) -> Decision:

@@ -8,6 +8,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import Resume, SpecChanged
 from uploadpp.core.model import FINISHED_STEP, Millis, RestartRequest, Upload
 from uploadpp.core.rules.arrival import hold_restored
+from uploadpp.core.rules.past_ends import refuses_resume
 from uploadpp.core.states import (
     UNHEARD,
     DesiredState,
@@ -28,8 +29,11 @@ from uploadpp.core.transitions import (
 )
 
 FOLD_MS = 1_000
-FOLDED = {Stage.RUNNING, Stage.AWAITING_READY}
+FOLDED = {Stage.RUNNING, Stage.AWAITING_URL, Stage.AWAITING_READY}
 """Stages in which a Resume publishes something again: in a loop it would do so for each upload each time."""
+
+BEGUN_BY_COMMAND = {Stage.RUNNING, Stage.DELAYING, Stage.AWAITING_READY}
+"""Stages that begin with a command, whose position in the log is that of the upload's start."""
 
 UNMOVED = {Stage.PENDING, Stage.SUSPENDED}
 """Stages that the desired state may lead out of: that comes before a request for others."""
@@ -48,17 +52,31 @@ def resume(upload: Upload, request: Resume, now: Millis, config: Config) -> Deci
     """Do again what the upload waits for, with the pending timer cancelled (F15, F17)."""
     if not has_pending_step_resume(upload, request.token):
         if request.step and upload.stage in FOLDED and now - upload.since < FOLD_MS:
-            why = "it was started less than a second ago, which is what the resume asks for"
+            why = "what the resume asks for was done less than a second ago"
             return ignore(upload, Ignored.DUPLICATE, why)
-        return _resume(upload, request, now, config)
+        return _resume_of_log(upload, request, now, config)
     # The request in the spec is in the log, and what it led to was not stored before a crash.
     granted = evolve(upload, observed_token=request.token, restarts=upload.restarts + 1)
-    decision = _resume(granted, request, now, config)
+    decision = _resume_of_log(granted, request, now, config)
     return Decision(granted) if decision.ignored else decision
 
 
+def _resume_of_log(upload: Upload, request: Resume, now: Millis, config: Config) -> Decision:
+    """Carry out a request of the log, unless the start or the release that it asks for is not published yet.
+
+    Then one attempt is enough. A replay would count a second one otherwise: it may decide the start early,
+    because it does not know that the upload was suspended or queued, and that the request did nothing.
+    """
+    if upload.log.start is not None or upload.stage not in BEGUN_BY_COMMAND:
+        return _resume(upload, request, now, config)
+    renewed = evolve(upload, releases=0)
+    if renewed != upload and not _nothing_to_resume(upload, request):
+        return Decision(renewed)
+    return ignore(upload, Ignored.DUPLICATE, "what the resume asks for is about to be published")
+
+
 def _resume(upload: Upload, request: Resume, now: Millis, config: Config) -> Decision:
-    refusal = _nothing_to_resume(upload, request)
+    refusal = refuses_resume(upload) or _nothing_to_resume(upload, request)
     if refusal is not None:
         return ignore(upload, *refusal)
     match upload.stage:

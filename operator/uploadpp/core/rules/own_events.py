@@ -83,6 +83,10 @@ def _met(upload: Upload, event: Published, now: Millis, config: Config) -> Decis
         return ignore(known, Ignored.ALREADY_APPLIED, "our own event, from before")
     of_known = {"plan_fixed": fixed, "policy": known.policy, "priority_class": known.priority_class}
     ahead = evolve(decision.upload, **of_known)
+    if upload.stage is Stage.UPLOAD_FAILED and ahead.run == upload.run and ahead.outcome is Outcome.CONTINUE:
+        # Perhaps a person had renewed its retries before the last failure: then it has never been over, and
+        # keeps its place among the uploads of its file.
+        ahead = evolve(ahead, order=upload.order)
     if mark.kind in {Kind.START, Kind.FINISH}:
         ahead = evolve(ahead, log=ahead.log.with_start(event.sequence))
     return evolve(decision, upload=ahead)
@@ -167,6 +171,11 @@ def _caught_up(upload: Upload, event: Published, now: Millis, config: Config) ->
     if index != base.cursor:
         base = _left(base, index, now)
     return Decision(_moved(base, event, index, now, config))
+
+
+def leads_to(upload: Upload, event: Published, now: Millis, config: Config) -> bool:
+    """Whether a timer, an edit or a grant leads from this state to an event. Then the state stands."""
+    return _cause(upload, event.mark, now, config, event.streak) is not None
 
 
 def _cause(upload: Upload, mark: Mark, now: Millis, config: Config, streak: Streak | None) -> Upload | None:

@@ -106,9 +106,12 @@ class KopfSession:
         """Send the credentials that our own requests are sent with, and have refused ones renewed."""
         assert self._credentials is not None  # noqa: S101 -- the session was made with them
         now = await self._credentials.current()
+        for name, _ in now.headers:
+            request.headers.popall(name, None)  # what aiohttp has set by itself
         request.headers.extend(now.headers)
         if self._credentials.proxy is not None:
-            request.proxy_headers = CIMultiDict(self._credentials.proxy.headers)
+            request.proxy_headers = CIMultiDict(self._credentials.proxy.connect_headers)
+            request.headers.update(self._credentials.proxy.request_headers)
         answer = await ask(request)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             await self._credentials.renewed(now)

@@ -1,0 +1,97 @@
+"""Reading the whole log for how some uploads have ended; nothing is acknowledged.
+
+The events of all uploads have one subject, so the server cannot pick those of one. The consumer has a name
+and no filter, which is what the operator's permissions allow, and exists for as long as it is read.
+"""
+
+import contextlib
+from collections.abc import Collection
+from uuid import uuid4
+
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from uploadpp.core.model import Millis
+from uploadpp.core.rules.past_ends import ended_after
+from uploadpp.core.states import Outcome
+from uploadpp.wire.decode import decode
+from uploadpp.wire.envelope import BadMessageError
+from uploadpp.wire.history import FETCH_SECONDS, FETCHED, INACTIVE_SECONDS, time_of
+from uploadpp.wire.stream import STREAM
+
+PREFIX = "uploadpp-ends-"
+MOST_SILENCES = 3
+"""So many fetches in a row without a message, while the server has some, and the log counts as unreadable."""
+
+
+class UnreadableLogError(Exception):
+    """The log cannot be read at present; the text says why."""
+
+
+class Ends:
+    """How some uploads have ended, as far as the log was read."""
+
+    def __init__(self, upload_ids: Collection[str]) -> None:
+        self._wanted = frozenset(upload_ids)
+        self.found: dict[str, Outcome] = {}
+        """The outcomes of those that have ended so that they must not begin by themselves."""
+
+    def read(self, data: bytes, sequence: int, at: Millis) -> None:
+        """The next message of the log. What cannot be understood says nothing."""
+        try:
+            event = decode(data, sequence, at, owns=self._wanted.__contains__)
+        except BadMessageError:
+            return
+        if event is None or event.upload_id not in self._wanted:
+            return
+        ended = ended_after(self.found.pop(event.upload_id, None), event.input)
+        if ended is not None:
+            self.found[event.upload_id] = ended
+
+
+async def read_ends(js: JetStreamContext, upload_ids: Collection[str]) -> dict[str, Outcome]:
+    """The outcomes of those uploads that have ended with `abort` or `delete`, as the stream still has it.
+
+    Raises:
+        UnreadableLogError: NATS does not answer, or refuses it.
+    """
+    ends, name = Ends(upload_ids), f"{PREFIX}{uuid4().hex}"
+    config = ConsumerConfig(
+        name=name,
+        deliver_policy=DeliverPolicy.ALL,
+        ack_policy=AckPolicy.NONE,
+        inactive_threshold=INACTIVE_SECONDS,
+        mem_storage=True,
+    )
+    try:
+        info = await js.add_consumer(STREAM, config)
+        reader = await js.pull_subscribe_bind(consumer=name, stream=STREAM)
+        try:
+            await _read(reader, ends, info.num_pending or 0)
+        finally:
+            await reader.unsubscribe()
+            with contextlib.suppress(NatsError, TimeoutError):  # it expires soon
+                await js.delete_consumer(STREAM, name)
+    except (NatsError, TimeoutError) as error:
+        raise UnreadableLogError(str(error) or type(error).__name__) from error
+    return ends.found
+
+
+async def _read(reader: JetStreamContext.PullSubscription, ends: Ends, left: int) -> None:
+    """Read as many messages as there were, or until the server has none."""
+    silences = 0
+    while left > 0:
+        try:
+            messages: list[Msg] = await reader.fetch(min(FETCHED, left), timeout=FETCH_SECONDS)
+        except TimeoutError:
+            silences += 1
+            left = min(left, (await reader.consumer_info()).num_pending or 0)  # some may have been removed
+            if left and silences >= MOST_SILENCES:
+                raise
+            continue
+        silences = 0
+        for message in messages:
+            left -= 1
+            ends.read(message.data, message.metadata.sequence.stream, time_of(message))

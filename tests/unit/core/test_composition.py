@@ -1,0 +1,31 @@
+"""Names in one form: the same ones for every system, in time that grows with them."""
+
+from unicodedata import combining, normalize
+
+import pytest
+
+from uploadpp.core.composition import MAX_MARKS_IN_A_ROW, composed
+
+
+@pytest.mark.parametrize("text", ["", "a", "Gehälter", "한글", "ộ", "שלום", "นี้"])
+def test_both_forms_of_a_word_are_one(text: str) -> None:
+    assert composed(normalize("NFD", text)) == composed(text) == normalize("NFC", text)
+
+
+@pytest.mark.parametrize("mark", ["\u0301", "\u0344", "\u0f73"])
+def test_more_marks_than_any_language_has_keep_their_form(mark: str) -> None:
+    """They would be sorted, in quadratic time."""
+    few = f"e{mark * MAX_MARKS_IN_A_ROW}a"
+    assert composed(few) == normalize("NFC", few) != few
+    many = f"e\u0301 e{mark * (MAX_MARKS_IN_A_ROW + 1)}"
+    assert composed(many) is many
+
+
+def test_what_is_taken_apart_into_marks_is_known() -> None:
+    """Of another version of Unicode as well."""
+    odd = [char for char in map(chr, range(0x110000)) if not combining(char) and _begins_with_a_mark(char)]
+    assert odd == list("\u0f73\u0f75\u0f81")
+
+
+def _begins_with_a_mark(char: str) -> bool:
+    return combining(normalize("NFD", char)[0]) > 0
