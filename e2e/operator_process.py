@@ -21,8 +21,10 @@ FOR_TOOLS = frozenset(
         "UPLOADPP_DEV_FOLDER",
         "UPLOADPP_E2E",
         "UPLOADPP_IMAGE",
+        "UPLOADPP_KIND_CONFIG",
         "UPLOADPP_KUBECONFIG",
         "UPLOADPP_NATS_IMAGE",
+        "UPLOADPP_OWN_ADDRESS",
         "UPLOADPP_TEST_NATS",
         "UPLOADPP_TEST_NATS_CLUSTER",
         "UPLOADPP_TEST_KUBERNETES",
@@ -30,6 +32,8 @@ FOR_TOOLS = frozenset(
     }
 )
 """What chooses how demo, tests and benchmarks run, and is not a setting of the operator."""
+
+COMMAND = (sys.executable, "-m", "uploadpp", "run")
 
 
 def plain_environment() -> dict[str, str]:
@@ -120,7 +124,7 @@ class Operator(Service):
 
     def argv(self) -> list[str]:
         """The command line."""
-        return [sys.executable, "-m", "uploadpp", "run"]
+        return [*COMMAND]
 
     def ready(self) -> bool:
         """Whether it says that it processes uploads."""

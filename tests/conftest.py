@@ -1,5 +1,6 @@
 """Real servers. Each pytest worker has its own cluster, each test its own NATS and its own namespace."""
 
+import gc
 import logging
 import os
 import secrets
@@ -11,21 +12,29 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from e2e.cluster import preloaded
 from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl, apply_crds
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.cluster.natsversions import NEWEST, OLDEST, default_version
-from e2e.operator_process import leave_out_ours
+from e2e.cluster.requests import ApiRequests
+from e2e.operator_process import COMMAND, leave_out_ours, plain_environment
 from tests import crds
 from tests.stepbench import StepBench
 
 # What the shell has for an operator would configure those of the tests, and what is read in this process.
 leave_out_ours()
 
+# Only the tests of the demo, of `make dev` and of the start itself start the operator as a Pod does.
+preloaded.enable(preloaded.Preloaded(COMMAND, "uploadpp.ownership.app", plain_environment()))
+
 # How long an example takes says something about the machine, not about the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+# What is imported and collected stays until the end: to look through it again and again is a tenth of a run.
+gc.disable()
 
 # Minutes to build and root to run: only `make e2e` asks for them.
 collect_ignore = [] if os.environ.get("UPLOADPP_E2E") else ["pods"]
@@ -37,6 +46,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         real = {"cluster", "nats", "instance"}.intersection(getattr(item, "fixturenames", ()))
         if real or "tests/integration/" in item.path.as_posix():
             item.add_marker(pytest.mark.integration)
+
+
+def pytest_collection_finish() -> None:
+    """Garbage is collected from here on, but not looked for among what all tests share."""
+    gc.enable()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 10)
+
+
+def pytest_unconfigure() -> None:
+    """No process that has loaded the operator's modules stays."""
+    preloaded.disable()
 
 
 class Failures:
@@ -128,7 +150,8 @@ def nats(instance: Instance, nats_version: str) -> NatsServer:
 def namespace(cluster: LocalCluster) -> str:
     """A namespace nobody else uses. It stays: without controllers nothing would finish deleting it."""
     name = f"test-{secrets.token_hex(4)}"
-    Kubectl(cluster.kubeconfig)("create", "namespace", name)
+    made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    ApiRequests(cluster.kubeconfig).create("/api/v1/namespaces", made)
     return name
 
 

@@ -20,8 +20,10 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StreamConfig
 from nats.js.errors import NotFoundError
 
 from e2e.cluster.kubectl import Kubectl
+from e2e.cluster.requests import ApiRequests
 from e2e.demo.wire import Event, decode, ensure_stream, read_all
 from e2e.operator_process import Operator
+from uploadpp.api import GROUP, PLURAL, VERSION
 from uploadpp.testing import events
 from uploadpp.testing.events import STREAM, new_message
 
@@ -55,6 +57,8 @@ class Driver:
     _watching: asyncio.Task[None] | None = None
     _stream_changes: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever creates the stream: a stream that is missing for a moment is not created twice."""
+    _listening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever begins to listen: a consumer that is being created is not missing."""
 
     async def __aenter__(self) -> Self:
         self._client = await nats.connect(
@@ -127,20 +131,22 @@ class Driver:
     async def again(self) -> None:
         """Hear all from the start: what came while it was silent is answered now."""
         self.silent = False
-        if self._subscription is not None:
-            await self._subscription.unsubscribe()
-        await self._listen()
+        async with self._listening:
+            if self._subscription is not None:
+                await self._subscription.unsubscribe()
+            await self._listen()
 
     async def _keep_listening(self) -> None:
         """Start anew when NATS has lost the stream, and our place in it."""
         while True:
             await asyncio.sleep(0.5)
-            try:
-                await self.js.consumer_info(STREAM, self._consumer, timeout=2)
-            except NotFoundError:
-                await self._listen()
-            except (nats.errors.Error, TimeoutError):
-                continue
+            async with self._listening:
+                try:
+                    await self.js.consumer_info(STREAM, self._consumer, timeout=2)
+                except NotFoundError:
+                    await self._listen()
+                except (nats.errors.Error, TimeoutError):
+                    continue
 
     async def _take(self, message: Msg) -> None:
         await self._hear(message)
@@ -220,10 +226,12 @@ def reasons(resources: dict[str, Any]) -> dict[str, str]:
 async def until_reasons(kubectl: Kubectl, expected: dict[str, str], patience: float = 60) -> None:
     """Wait until the resources are these, each with this reason; the comparison shows what is not so."""
     found: dict[str, str] | None = None
+    requests = ApiRequests(kubectl.kubeconfig)
+    uploads = f"/apis/{GROUP}/{VERSION}/namespaces/{kubectl.namespace}/{PLURAL}"
     deadline = asyncio.get_running_loop().time() + patience
     while found != expected and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(0.2)
-        found = reasons(await asyncio.to_thread(kubectl.json, "get", "upp"))
+        found = reasons(await asyncio.to_thread(requests.get, uploads))
     wrong = {name: each for name, each in (found or {}).items() if each != expected.get(name)}
     assert found == expected, f"{wrong}, missing {expected.keys() - (found or {}).keys()}"
 

@@ -30,6 +30,8 @@ class Server:
         self.refuses = False
         self.refuses_writes: ApiError | None = None
         self.changes: dict[str, object] = {}
+        self.drops: set[str] = set()
+        """The annotations that a webhook drops."""
 
     async def request(
         self,
@@ -63,6 +65,8 @@ class Server:
         self._version += 1
         stored = {**given, "metadata": {**given["metadata"], "resourceVersion": str(self._version)}}
         stored["spec"] = {**given["spec"], **self.changes}
+        annotations = stored["metadata"].get("annotations", {}).items()
+        stored["metadata"]["annotations"] = {k: v for k, v in annotations if k not in self.drops}
         self.leases[name] = stored
         return stored
 

@@ -3,12 +3,14 @@
 import gzip
 import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 from aiohttp import web
 
+from e2e.cluster.kubeconfig import write_kubeconfig
 from e2e.cluster.local import LocalCluster
 
 PLURAL = "uploadpostprocessings"
@@ -23,7 +25,7 @@ class Middlebox:
     """Hands requests on to a real API server. `fault` may be changed at any time."""
 
     def __init__(self, cluster: LocalCluster) -> None:
-        self._url = cluster.apiserver.url
+        self._url, self._token = cluster.apiserver.url, cluster.apiserver.token
         self._tls = ssl.create_default_context(cafile=str(cluster.apiserver.ca_file))
         self._runner: web.AppRunner | None = None
         self._client: aiohttp.ClientSession | None = None
@@ -50,6 +52,12 @@ class Middlebox:
             await self._runner.cleanup()
         if self._client is not None:
             await self._client.close()
+
+    def kubeconfig(self, folder: Path) -> Path:
+        """A file in that folder that leads to the API server through here, as its administrator."""
+        path = folder / "kubeconfig"
+        write_kubeconfig(path, server=self.url, ca=b"", token=self._token)
+        return path
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         if "watch" in request.query:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from e2e.cluster import chromium, envtest, golang, natsversions, oldpython
+from e2e.cluster import chromium, envtest, faketime, golang, natsversions, oldpython
 from e2e.cluster.progress import say
 from e2e.cluster.tools import TOOLS, Tool
-from e2e.paths import cache_dir
+from e2e.paths import cache_dir, cache_folder
 
 _HEARTBEAT = 15.0
 
@@ -121,9 +121,7 @@ def _envtest_folder() -> Path:
 
 
 def _bin_folder() -> Path:
-    folder = cache_dir() / "bin"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return cache_dir() / "bin"
 
 
 def _dotted(tool: Tool) -> str:
@@ -135,7 +133,7 @@ def _one_at_a_time(tool: Tool) -> Iterator[None]:
     """Two processes that need the same program build it once."""
     started = time.monotonic()
     told = 0.0
-    with (_bin_folder() / ".lock").open("w") as lock:
+    with (cache_folder("bin") / ".lock").open("w") as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -150,6 +148,7 @@ def _one_at_a_time(tool: Tool) -> Iterator[None]:
 
 _NOT_PROGRAMS_OF_GO: dict[str, Callable[[], object]] = {
     "chromium": chromium.provide,
+    "faketime": faketime.provide,
     "python-oldest": oldpython.provide,
 }
 
@@ -157,6 +156,7 @@ _NOT_PROGRAMS_OF_GO: dict[str, Callable[[], object]] = {
 def main(names: list[str]) -> int:
     """Resolve the named programs, or the ones that every use of this project needs."""
     try:
+        cache_folder()  # whoever needs programs also needs a place for what they write
         for name in names or ["etcd", "kube-apiserver", "kubectl"]:
             if name == "nats-server-oldest":
                 print(f"nats-server {natsversions.OLDEST}: {natsversions.program(natsversions.OLDEST)}")

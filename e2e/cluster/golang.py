@@ -9,11 +9,14 @@ from pathlib import Path
 
 from e2e.cluster.progress import run_slowly
 from e2e.cluster.tools import Tool
-from e2e.paths import REPO, cache_dir
+from e2e.paths import REPO, cache_folder
 
 TOOLCHAIN = "go1.26.8"  # what we build with when the Go found is older than go.mod asks for
 _WANTED = (1, 26)
 _SELF_UPGRADING = (1, 21)  # from here on the go command can fetch another toolchain
+
+SHORT_LIFE = {"GOGC": "off", "GOMEMLIMIT": "100MiB"}
+"""Variables for a program that soon ends: until it uses much memory, it need not look for garbage."""
 
 
 class GoUnavailableError(RuntimeError):
@@ -23,7 +26,7 @@ class GoUnavailableError(RuntimeError):
 def build(tool: Tool, target: Path) -> None:
     """Build the tool and put it there, whole or not at all."""
     assert tool.module is not None  # noqa: S101  # the caller asks only for tools that have one
-    environment = {**os.environ, "CGO_ENABLED": "0"}
+    environment = {**_environment(), "CGO_ENABLED": "0"}
     go = _find_go(environment)
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     command = [
@@ -53,12 +56,20 @@ def build(tool: Tool, target: Path) -> None:
 
 def module_folder(tool: Tool) -> Path:
     """The files of the module that the tool is built from, fetched if they are not there."""
-    environment = dict(os.environ)
+    environment = _environment()
     command = [_find_go(environment), "mod", "download", "-json", tool.pinned_by]
     done = subprocess.run(
         command, check=True, capture_output=True, text=True, cwd=tool.module, env=environment
     )
     return Path(json.loads(done.stdout)["Dir"])
+
+
+def _environment() -> dict[str, str]:
+    """Variables of Go, which keeps modules in the home folder where nothing else is said."""
+    found = dict(os.environ)
+    if "GOPATH" not in found and not os.access(Path.home(), os.W_OK):
+        found["GOPATH"] = str(cache_folder("go"))
+    return found
 
 
 def ldflags(tool: Tool) -> str:
@@ -100,8 +111,7 @@ def _fetch_toolchain(go: str, version: tuple[int, int]) -> str:
     """An old Go cannot switch toolchains, but a toolchain is a module, and modules it can fetch."""
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
     module = f"golang.org/toolchain@v0.0.1-{TOOLCHAIN}.linux-{machine}"
-    store = cache_dir() / "go-toolchain"
-    store.mkdir(parents=True, exist_ok=True)
+    store = cache_folder("go-toolchain")
     try:
         run_slowly(
             f"fetching {TOOLCHAIN} with the Go {version[0]}.{version[1]} found (1 min)",

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from e2e.cluster.binaries import resolve
+from e2e.cluster.golang import SHORT_LIFE
 from e2e.paths import REPO, cache_dir
 
 CHART = REPO / "charts" / "upload-postprocessing"
@@ -28,7 +29,8 @@ class Helm:
         self._prefix = [str(resolve("helm").path), f"--namespace={namespace}"]
         # Neither the user's cluster nor the user's plugins and repositories may play a part.
         own = {f"HELM_{kind}_HOME": str(cache_dir() / "helm" / kind.lower()) for kind in _HOMES}
-        self._environment = {**os.environ, **own, "KUBECONFIG": str(kubeconfig or "/nonexistent")}
+        config = str(kubeconfig or "/nonexistent")
+        self._environment = {**os.environ, **SHORT_LIFE, **own, "KUBECONFIG": config}
 
     def __call__(self, *args: str, values: Mapping[str, Any] = _NO_VALUES) -> str:
         """Run it; `values` count more than the chart's own.

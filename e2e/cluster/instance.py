@@ -18,17 +18,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from e2e.cluster.identity import ProcessIdentity
+from e2e.cluster.preloaded import Child
 from e2e.cluster.waiting import wait_until
-from e2e.paths import cache_dir
+from e2e.paths import cache_folder
 
 _KILL_TIMEOUT = 10.0
 
 
 def run_dir() -> Path:
     """The folder of all instances of this user."""
-    folder = cache_dir() / "run"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
+    return cache_folder("run", mode=0o700)
 
 
 @contextmanager
@@ -46,7 +45,7 @@ class Instance:
         self.folder = folder
         self.detached = detached
         self.logs = folder / "logs"
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._children: dict[str, Child] = {}
 
     @classmethod
     def temporary(cls, kind: str) -> Self:
@@ -85,7 +84,7 @@ class Instance:
             return content
         return None
 
-    def record(self, name: str, child: subprocess.Popen[bytes]) -> None:
+    def record(self, name: str, child: Child) -> None:
         """Remember a process that was just started."""
         self._children[name] = child
         identity = ProcessIdentity.of(child.pid)
@@ -125,7 +124,8 @@ class Instance:
             self.collect(name)
         last = self.load("on-reap")
         if last is not None:
-            subprocess.run(last["command"], check=False, capture_output=True, stdin=subprocess.DEVNULL)
+            with suppress(FileNotFoundError):  # of a program that has gone, with what it made
+                subprocess.run(last["command"], check=False, capture_output=True, stdin=subprocess.DEVNULL)
         shutil.rmtree(self.folder, ignore_errors=True)
         atexit.unregister(self.close)
 

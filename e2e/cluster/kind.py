@@ -32,7 +32,8 @@ class KindCluster:
         instance = self._instance = Instance.temporary("kind")
         kubeconfig = instance.folder / "kubeconfig"
         cluster = self._cluster
-        instance.on_reap(["kind", "delete", "cluster", "--name", cluster])
+        kind = shutil.which("kind") or "kind"  # whoever reaps it may have another PATH
+        instance.on_reap([kind, "delete", "cluster", "--name", cluster])
         say(f"==> creating kind cluster {cluster} from {image} (1 min)")
         command = ["kind", "create", "cluster", "--name", cluster, "--image", image, "--wait", "120s"]
         if config := os.environ.get("UPLOADPP_KIND_CONFIG"):
@@ -78,10 +79,16 @@ def _run(command: list[str], timeout: float) -> str:
             command, capture_output=True, text=True, check=True, timeout=timeout, stdin=subprocess.DEVNULL
         )
     except subprocess.CalledProcessError as error:
-        reason = (error.stderr or error.stdout).strip().splitlines()[-1:] or ["it failed"]
+        reason = _reason(error.stderr or error.stdout)
         raise ClusterUnavailableError(
-            f"kind is unavailable because `{' '.join(command[:3])}` says: {reason[0]}"
+            f"kind is unavailable because `{' '.join(command[:3])}` says: {reason}"
         ) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ClusterUnavailableError(f"kind is unavailable because {error}") from error
     return done.stdout
+
+
+def _reason(output: str) -> str:
+    """The line with the error: what kind has run and a stack trace come after it."""
+    lines = output.strip().splitlines() or ["it failed"]
+    return next((line for line in lines if line.startswith("ERROR: ")), lines[-1])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from e2e.cluster.binaries import resolve
+from e2e.cluster.golang import SHORT_LIFE
 from e2e.cluster.waiting import wait_until
 from e2e.paths import REPO
 
@@ -22,6 +23,8 @@ class Kubectl:
     """kubectl for one cluster: `kubectl("get", "pods")` returns its output."""
 
     def __init__(self, kubeconfig: Path, namespace: str | None = None) -> None:
+        self.kubeconfig = kubeconfig
+        self.namespace = namespace
         self._prefix = [str(resolve("kubectl").path), f"--kubeconfig={kubeconfig}"]
         if namespace is not None:
             self._prefix.append(f"--namespace={namespace}")
@@ -41,7 +44,7 @@ class Kubectl:
                 check=True,
                 timeout=timeout,
                 # Neither the user's preferences nor another cluster may play a part.
-                env={**os.environ, "KUBECONFIG": "", "KUBERC": "off"},
+                env={**os.environ, **SHORT_LIFE, "KUBECONFIG": "", "KUBERC": "off"},
             )
         except subprocess.CalledProcessError as error:
             raise KubectlError(error.stderr.strip() or f"status {error.returncode}") from error

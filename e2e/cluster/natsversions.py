@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from e2e.cluster.progress import run_slowly
-from e2e.paths import REPO, cache_dir
+from e2e.paths import REPO, cache_dir, cache_folder
 
 OLDEST_LOCK = REPO / "e2e" / "nats" / "oldest.lock"
 NEWEST_LOCK = REPO / "requirements.lock"
@@ -56,7 +56,7 @@ def _oldest() -> Path:
     home = cache_dir() / "bin" / f"nats-server-{OLDEST}"
     found = home / "bin" / "nats-server"
     if not found.exists():
-        home.parent.mkdir(parents=True, exist_ok=True)
+        cache_folder("bin")
         with home.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not found.exists():

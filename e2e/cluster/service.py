@@ -1,7 +1,6 @@
 """A server process: start it, wait until it answers, hurt it in all the usual ways, start it again."""
 
 import os
-import shutil
 import signal
 import subprocess
 from abc import ABC, abstractmethod
@@ -9,9 +8,11 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
+from e2e.cluster import preloaded
 from e2e.cluster.identity import ProcessIdentity
 from e2e.cluster.instance import Instance
 from e2e.cluster.ports import free_port
+from e2e.cluster.preloaded import Child
 from e2e.cluster.waiting import wait_until
 
 # The kernel's parent-death signal fires when the *thread* that forked ends, so one thread that lives as
@@ -149,12 +150,15 @@ class Service(ABC):
         self._ports = {name: free_port() for name in self.port_names}
         self.instance.save(f"ports/{self.name}", self._ports)
 
-    def _fork(self) -> subprocess.Popen[bytes]:
+    def _fork(self) -> Child:
         argv = self.argv()
-        setpriv = shutil.which("setpriv")
-        if setpriv and not self.instance.detached:
-            argv = [setpriv, "--pdeathsig", "KILL", *argv]
         environment = self.environment()
+        if environment is not None and not self.instance.detached:
+            forked = preloaded.spawn(argv, environment, self.data, self.log)
+            if forked is not None:
+                return forked
+        if not self.instance.detached:
+            argv = preloaded.ending_with_us(argv)
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 argv,

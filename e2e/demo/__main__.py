@@ -16,6 +16,7 @@ from e2e.demo.stage import FOLDER, NAMESPACE, Stage
 from e2e.demo.storage import Storage
 from e2e.demo.stories import CLEAN, DELAYED, FLAKY, ORPHAN, STORIES, USER, VIRUS, WAVES, Story, Wave
 from e2e.operator_process import leave_out_ours, say_left_out
+from e2e.paths import CacheUnwritableError
 
 _REFRESH = 0.4
 _PATIENCE = 30
@@ -148,6 +149,9 @@ def main() -> int:
     try:
         with Stage(screen) as stage:
             return asyncio.run(run(stage, screen))
+    except CacheUnwritableError as error:
+        print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         screen.settle()
         screen.say("interrupted; everything is stopped")

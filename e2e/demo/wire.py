@@ -7,7 +7,7 @@ import base64
 import json
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +22,8 @@ from nats.js.errors import BadRequestError, NotFoundError
 STREAM = "main-queue"
 """The one stream, and its one subject, that carries every event of the product."""
 
+PATIENCE_SECONDS = 60.0
+"""How long a busy machine may take for an answer of NATS."""
 NOBODY: Mapping[str, str] = {}
 _log = logging.getLogger(__name__)
 
@@ -129,18 +131,21 @@ async def consume(
     return await js.subscribe(STREAM, queue=group, stream=STREAM, cb=take, manual_ack=True, config=config)
 
 
-async def read_all(js: JetStreamContext) -> list[Event]:
-    """Everything the stream holds now, in order."""
+async def stored(js: JetStreamContext) -> AsyncIterator[Msg]:
+    """Every message that the stream holds now, in order."""
     last = (await js.stream_info(STREAM)).state.last_seq
-    config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE)
+    config = ConsumerConfig(
+        deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, inactive_threshold=PATIENCE_SECONDS
+    )
     reader = await js.pull_subscribe(STREAM, stream=STREAM, config=config)
-    events: list[Event] = []
     position = 0
     while position < last:
-        for message in await reader.fetch(256, timeout=5):
+        for message in await reader.fetch(256, timeout=PATIENCE_SECONDS):
             position = message.metadata.sequence.stream
-            event = decode(message.data)
-            if event is not None:
-                events.append(event)
+            yield message
     await reader.unsubscribe()
-    return events
+
+
+async def read_all(js: JetStreamContext) -> list[Event]:
+    """Every event that the stream holds now, in order."""
+    return [event async for message in stored(js) if (event := decode(message.data)) is not None]

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from e2e.paths import cache_dir
+from e2e.paths import cache_folder
 
 Make = Callable[[Path, Path], object]
 """Makes an archive; the second path is a folder for whatever it needs meanwhile."""
@@ -13,8 +13,7 @@ Make = Callable[[Path, Path], object]
 
 def kept(name: str, version: str, make: Make) -> Path:
     """The archive of that name and version, made unless it is there; earlier versions go."""
-    folder = cache_dir() / "images"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = cache_folder("images")
     target, work = folder / f"{name}-{version}.tar", folder / f".{name}.work"
     with (folder / f".{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

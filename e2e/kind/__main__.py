@@ -24,12 +24,7 @@ def run(command: list[str]) -> int:
     nats_image()
     archive = node_image()
     with DockerHost() as host:
-        environment = {
-            **host.environment(),
-            "UPLOADPP_CLUSTER": "kind",
-            "UPLOADPP_KIND_CONFIG": str(_config(host)),
-            "UPLOADPP_OWN_ADDRESS": host.sandbox.link.machine,
-        }
+        environment = {**host.environment(), **choices(host, _config(host))}
         programs = host.instance.folder / "bin"
         programs.mkdir()
         (programs / "kind").symlink_to(resolve("kind").path)
@@ -38,6 +33,15 @@ def run(command: list[str]) -> int:
         load = ["docker", "load", f"--input={archive}"]
         run_slowly("loading the node image", load, log=log, cwd=programs, env=environment)
         return subprocess.run(command, check=False, env=environment).returncode
+
+
+def choices(host: DockerHost, config: Path) -> dict[str, str]:
+    """What tells the tests which cluster to use, and where its Pods find them."""
+    return {
+        "UPLOADPP_CLUSTER": "kind",
+        "UPLOADPP_KIND_CONFIG": str(config),
+        "UPLOADPP_OWN_ADDRESS": host.sandbox.link.machine,
+    }
 
 
 def _config(host: DockerHost) -> Path:

@@ -54,7 +54,7 @@ def _fingerprint() -> str:
     names = [*_PROGRAMS.values(), *_IMAGES.values(), "kind"]
     pins = [f"{name} {TOOLS[name].pinned}" for name in names if TOOLS[name].module]
     digest = hashlib.sha256("\n".join(pins).encode())
-    for path in sorted([*_HERE.glob("*.py"), *(path for path in _FILES.rglob("*") if path.is_file())]):
+    for path in [Path(__file__), *sorted(path for path in _FILES.rglob("*") if path.is_file())]:
         digest.update(str(path.relative_to(_HERE)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 

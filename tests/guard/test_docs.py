@@ -4,6 +4,7 @@ import ast
 import re
 import tomllib
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,10 @@ def names_in(path: Path) -> set[str]:
     return {each.name for each in functions if each.name.startswith("test_")}
 
 
-ALL_TESTS = {path: names_in(path) for path in (ROOT / "tests").rglob("test_*.py")}
+@cache
+def all_tests() -> dict[Path, set[str]]:
+    """Each file of tests with its test functions."""
+    return {path: names_in(path) for path in (ROOT / "tests").rglob("test_*.py")}
 
 
 def tables(page: str) -> list[list[list[str]]]:
@@ -41,7 +45,7 @@ def rows(page: str) -> list[list[str]]:
 def test_every_finding_is_listed_with_its_tests() -> None:
     table = rows("findings.md")
     assert [row[0] for row in table] == [str(number) for number in range(1, FINDINGS + 1)]
-    known = set.union(*ALL_TESTS.values())
+    known = set.union(*all_tests().values())
     for number, theirs, ours, held in table:
         named = set(re.findall(r"`(test_\w+)`", held))
         assert theirs, number
@@ -53,7 +57,7 @@ def test_every_finding_is_listed_with_its_tests() -> None:
 
 
 def test_every_field_case_names_tests_that_exist() -> None:
-    known = set.union(*ALL_TESTS.values())
+    known = set.union(*all_tests().values())
     for row in tables("findings.md")[2]:
         case, before, now, held = row
         named = set(re.findall(r"`(test_\w+)`", held))
@@ -86,7 +90,7 @@ def test_no_change_is_listed_twice() -> None:
 
 
 def test_the_threat_model_names_tests_that_exist() -> None:
-    known = set.union(*ALL_TESTS.values())
+    known = set.union(*all_tests().values())
     attacks = [row for table in tables("security.md")[1:] for row in table]
     assert len(attacks) > 20
     for row in attacks:
@@ -107,8 +111,8 @@ def test_every_guarantee_names_tests_that_exist(row: list[str]) -> None:
     assert named
     for each in named:
         path, _, test = each.partition("::")
-        assert ROOT / path in ALL_TESTS, each
-        assert not test or test in ALL_TESTS[ROOT / path], each
+        assert ROOT / path in all_tests(), each
+        assert not test or test in all_tests()[ROOT / path], each
 
 
 def test_every_way_to_install_names_what_there_is() -> None:

@@ -21,7 +21,7 @@ RECORDS = {
         "earlier.tracked": "TrackedUpload",
         "message": "acks.PendingMessage",
         "deferred.message": "acks.PendingMessage",
-        "fact": "unknown_uploads._Fact",
+        "fact": "unknown_uploads.Fact",
         "doubt": "lost_uploads._Doubt",
     },
     "process": {"connection": "health._Connection"},

@@ -5,6 +5,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import nats as nats_client
 import pytest
@@ -16,7 +17,7 @@ from tests.adopting import PLAIN, SETTINGS, STEPS, Entries, Site, fill, record, 
 from tests.driver import bytes_received
 from tests.goservice import BUCKET, key_of
 from uploadpp.kube.errors import UnavailableError
-from uploadpp.kube.store import Store
+from uploadpp.kube.store import Store, Stored
 from uploadpp.migration.report import Exit
 from uploadpp.process.configuration import ConfigurationError
 from uploadpp.testing.events import new_message, start_step, step_finished
@@ -82,26 +83,57 @@ async def test_the_bucket_is_enough_where_the_stream_has_forgotten(still: Site) 
     }
 
 
-async def test_what_exists_is_never_overwritten_and_what_is_unfinished_is_finished(still: Site) -> None:
-    await fill(still.world.js, {name: record(name) for name in ("mine", "half", "new")})
+async def interrupted(*_: object) -> Stored:
+    raise UnavailableError("interrupted")
+
+
+async def test_what_exists_is_never_overwritten_and_what_is_unfinished_is_finished(
+    still: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(still.world.js, {"half": record("half")})
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "write_status", interrupted)
+        with pytest.raises(UnavailableError):
+            await still.adopt()
+    assert await asyncio.to_thread(names, still) == ["half"]
+    await fill(still.world.js, {name: record(name) for name in ("mine", "new")})
     mine = {
         "apiVersion": "uploadpp.io/v1alpha1",
         "kind": "UploadPostprocessing",
         "metadata": {"name": "mine"},
         "spec": {"upload": {"id": "mine"}, "steps": [{"name": "policies"}]},
     }
-    half = {
-        **mine,
-        "metadata": {"name": "half", "annotations": {"uploadpp.io/adopted": "2026-11-28T10:00:00Z"}},
-        "spec": {"upload": {"id": "half"}, "steps": [{"name": each} for each in STEPS]},
-    }
-    for each in (mine, half):
-        await asyncio.to_thread(still.kubectl, "apply", "-f", "-", stdin=json.dumps(each))
+    await asyncio.to_thread(still.kubectl, "apply", "-f", "-", stdin=json.dumps(mine))
     report = await still.adopt()
     assert {each["id"] for each in report.done} == {"half", "new"}
     assert {each["id"]: each["reason"] for each in report.left} == {"mine": "HasResource"}
     found = await still.resources()
     assert found == {"half": "Queued", "new": "Queued"}
+
+
+async def test_what_an_earlier_run_has_made_otherwise_is_not_finished(still: Site) -> None:
+    """A webhook had altered it: the operator would go on with a step that counts for nothing."""
+    await fill(still.world.js, {"a": record("a")})
+    with pytest.MonkeyPatch.context() as patched:
+        create = Store.create
+
+        async def altered(self: Store, resource: dict[str, Any]) -> Stored:
+            spec = {
+                **resource["spec"],
+                "steps": [{**s, "onExhausted": "Continue"} for s in resource["spec"]["steps"]],
+            }
+            await create(self, {**resource, "spec": spec})
+            raise UnavailableError("interrupted")
+
+        patched.setattr(Store, "create", altered)
+        with pytest.raises(UnavailableError):
+            await still.adopt()
+    status, out, _ = await still.command("adopt", "-o", "json")
+    left = json.loads(out)["left"]
+    assert (status, [(each["id"], each["reason"]) for each in left]) == (Exit.INCOMPLETE, [("a", "Refused")])
+    assert "delete the resource and adopt again" in left[0]["why"]
+    await asyncio.to_thread(still.kubectl, "delete", "upp", "a")
+    assert {each["id"] for each in (await still.adopt()).done} == {"a"}
 
 
 async def test_an_upload_that_ended_is_not_adopted_again_when_its_resource_is_gone(still: Site) -> None:
@@ -165,11 +197,44 @@ async def test_what_is_announced_is_not_given_back_with_the_steps_of_a_person(st
     await still.world.js.publish(STREAM, bytes_received("mine"))
     report = await still.release()
     assert {each["id"] for each in report.done} == {"a", "mine"}
-    bucket = await still.world.js.key_value(BUCKET)
-    value = json.loads((await bucket.get(key_of("mine"))).value or b"")
-    given = json.loads(base64.b64decode(value["data"]))
-    assert (given["Steps"], given["Status"]["CurrentStep"]) == (list(STEPS), "virusscan")
+    assert await given(still, "mine") == (list(STEPS), "virusscan", "")
     assert await still.resources() == {}
+
+
+async def test_what_was_asked_for_while_nobody_ran_counts_when_it_is_given_back(still: Site) -> None:
+    await fill(still.world.js, {name: record(name) for name in ("cancelled", "twice")})
+    await still.adopt()
+    specs: dict[str, dict[str, object]] = {
+        "mine": {"steps": [{"name": "policies"}], "desiredState": "Cancelled"},
+        "aaa": {"steps": [{"name": "policies"}]},
+    }
+    for name, spec in specs.items():
+        made = {
+            "apiVersion": "uploadpp.io/v1alpha1",
+            "kind": "UploadPostprocessing",
+            "metadata": {"name": name},
+            "spec": {"upload": {"id": "twice" if name == "aaa" else name}, **spec},
+        }
+        await asyncio.to_thread(still.kubectl, "apply", "-f", "-", stdin=json.dumps(made))
+    wanted = json.dumps({"spec": {"desiredState": "Cancelled", "cancelPolicy": "Delete"}})
+    await asyncio.to_thread(still.kubectl, "patch", "upp", "cancelled", "--type=merge", "-p", wanted)
+    await still.world.js.publish(STREAM, bytes_received("mine"))
+    status, out, _ = await still.command("release", "-o", "json")
+    report = json.loads(out)
+    assert {each["id"] for each in report["done"]} == {"cancelled", "mine", "twice"}
+    assert [(each["id"], each["reason"]) for each in report["left"]] == [("aaa", "Twice")]
+    assert status == Exit.INCOMPLETE
+    assert await given(still, "cancelled") == (list(STEPS), "finished", "delete")
+    assert await given(still, "mine") == (list(STEPS), "finished", "abort")
+    assert await given(still, "twice") == (list(STEPS), "virusscan", ""), "not by a person's resource"
+
+
+async def given(site: Site, name: str) -> tuple[list[str], str, str]:
+    """What the service finds of an upload: its steps, the current one, and the outcome."""
+    bucket = await site.world.js.key_value(BUCKET)
+    value = json.loads((await bucket.get(key_of(name))).value or b"")
+    found = json.loads(base64.b64decode(value["data"]))
+    return found["Steps"], found["Status"]["CurrentStep"], found["Status"]["Outcome"]
 
 
 async def test_a_resource_that_is_left_alone_is_not_given_back(still: Site) -> None:

@@ -12,6 +12,7 @@ from e2e.cluster.instance import Instance
 from e2e.demo.clamav import ClamavUnavailableError, ClamdServer
 from e2e.demo.steps.scanners import EICAR_SIGNATURE, eicar
 from uploadpp.steps.clamd import Address, ScanError, scan
+from uploadpp.steps.clamd_alerts import missing_alerts
 
 PART = b"x" * 65536
 
@@ -29,6 +30,26 @@ async def clamd(instance: Instance) -> ClamdServer:
 
 async def once(content: bytes) -> AsyncIterator[bytes]:
     yield content
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ((), ["AlertEncrypted", "AlertExceedsMax"]),
+        (("AlertEncrypted yes",), ["AlertExceedsMax"]),
+        (("AlertEncrypted yes", "AlertExceedsMax yes"), []),
+        (("AlertEncrypted yes", "AlertExceedsMax yes", "MaxRecursion 100"), []),
+    ],
+)
+async def test_a_clamd_that_says_ok_to_what_it_has_not_scanned_is_told_from_others(
+    instance: Instance, settings: tuple[str, ...], missing: list[str]
+) -> None:
+    try:
+        clamd = ClamdServer(instance, *settings)
+    except ClamavUnavailableError as error:
+        pytest.skip(f"no clamd here: {error}")
+    await asyncio.to_thread(clamd.start)
+    assert await missing_alerts(Address(path=str(clamd.socket))) == missing
 
 
 async def test_beyond_its_threads_and_its_queue_files_wait(clamd: ClamdServer) -> None:

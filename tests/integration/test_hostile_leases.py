@@ -45,6 +45,7 @@ PATCHES: dict[str, dict[str, Any]] = {
                 "x": None,
                 "y": None,
                 "uploadpp.io/position": "[" * 5000,
+                "uploadpp.io/ends": "[" * 5000,
                 "uploadpp.io/unfinished": "9999999",
                 "uploadpp.io/handed-over": "nobody",
                 "uploadpp.io/steps": "\x00",
@@ -57,7 +58,7 @@ PATCHES: dict[str, dict[str, Any]] = {
         "metadata": {
             "annotations": {
                 "x": None,
-                **{f"uploadpp.io/x{number}": "x" * 4_000 for number in range(65)},
+                **{f"uploadpp.io/x{number}": "x" * 4_000 for number in range(60)},
                 "uploadpp.io/y": TO_THE_BRIM,
             }
         },

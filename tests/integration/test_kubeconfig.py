@@ -274,6 +274,7 @@ class ConnectProxy:
 
     def __init__(self, port: int) -> None:
         self._port = port
+        self._ends: list[asyncio.StreamWriter] = []
         self.asked: list[str] = []
 
     async def start(self) -> str:
@@ -288,11 +289,15 @@ class ConnectProxy:
             writer.close()
             return
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        self._ends += [writer, back]
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
         await asyncio.gather(_pump(reader, back), _pump(there, writer))
 
     def stop(self) -> None:
+        """End all connections: the loop of the test ends before their other ends do."""
         self._server.close()
+        for end in self._ends:
+            end.transport.abort()
 
 
 async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:

@@ -86,6 +86,21 @@ USED: dict[str, str] = {
     "a tag of others": of({"token": "T"}).replace("T\n", "!zone abc\n"),
     "a plugin that asks, token there": of({"token": "t", **plugin(interactiveMode="Always")}),
     "auth-provider null": of({"token": "t", "auth-provider": None}),
+    "an anchor twice": of() + "x: &a 1\ny: &a 2\nz: *a\n",
+    "JSON with tabs": json.dumps(PLAIN, indent="\t"),
+    "a tab before a value": of({"token": "T"}).replace("token: T\n", "token:\tabc\n"),
+    "a tab behind a value": of().replace(SERVER, f"{SERVER}\t"),
+    "a tab before a comment": of().replace(SERVER, f"{SERVER}\t# the API server"),
+    "a tab in a text": of({"username": "T"}).replace("T\n", "a\tb\n"),
+    "y for true": of(insecure_skip_tls_verify="Q").replace("Q", "y"),
+    "N for false": of(insecure_skip_tls_verify="Q").replace("Q", "N"),
+    "a key without a certificate": of({"token": "t", "client-key": "/nonexistent"}),
+    "a plugin that answers in YAML": of(plugin(args=[yaml.safe_dump(json.loads(ISSUED))])),
+    "a plugin with a PATH of its own": of(plugin(env=[{"name": "PATH", "value": "/nonexistent"}])),
+    "a space behind the token": of({"token": "abc "}),
+    "no compression": of(disable_compression=True),
+    "a path that goes up": of(server=f"{SERVER}/a/..//b/"),
+    "a name of the server with a dot": of(tls_server_name="api.test."),
     "impersonation": of({"token": "t", "as": "x", "as-groups": ["g"], "as-uid": "7"}),
 }
 NOT_A_URL = "server in .*is not a URL such as"
@@ -104,7 +119,18 @@ REFUSED: dict[str, tuple[str, str]] = {
     "NUL": (of() + "\0", "is not YAML"),
     "a user that is not there": (of().replace("name: u", "name: other"), "names the user 'u'"),
     "a user twice": (of().replace("users:", "users:\n- name: u\n  user: {}"), "the same name twice"),
-    "a number as token": (of({"token": 12345}), "must be a string"),
+    "a number as token": (of({"token": 12345}), "must be a string; put it in quotes"),
+    "an exponent as token": (
+        of({"token": "T"}).replace("T\n", "12e4\n"),
+        "must be a string; put it in quotes",
+    ),
+    "a leading zero as token": (of({"token": "T"}).replace("T\n", "0899\n"), "must be a string; put it in"),
+    "y as token": (of({"token": "T"}).replace("T\n", "y\n"), "must be a string; put it in quotes"),
+    "a text as switch": (of(disable_compression="yes, please"), "disable-compression in .*must be true or"),
+    "a tab that indents": (of().replace("    server", "\tserver"), "is not YAML, line"),
+    "a bad escape in the address": (of(server=f"{SERVER}/a%zz"), NOT_A_URL),
+    "a line feed in a token": (of({"token": "a\nb"}), "token in .*has a space, a line break or"),
+    "a plugin that writes more than JSON": (of(plugin(args=[f"{ISSUED} and more"])), "answer is not JSON"),
     "two ways to log in": (of({"token": "t", "username": "a"}), "kubectl takes only one of them"),
     "groups of nobody": (of({"token": "t", "as-groups": ["g"]}), "as in .*is missing"),
     "auth-provider": (of({"auth-provider": {"name": "gcp"}}), "auth-provider in .*is not supported"),
@@ -133,7 +159,7 @@ REFUSED: dict[str, tuple[str, str]] = {
         "must be one of",
     ),
     "a plugin that may ask or not": (of(plugin(interactiveMode="")), "interactiveMode in .*must be one of"),
-    "a plugin that answers something else": (of(plugin(args=["hi"])), "answer is not JSON"),
+    "a plugin that answers something else": (of(plugin(args=["hi"])), "answer is not an ExecCredential"),
     "another version of the file": (of().replace("apiVersion: v1", "apiVersion: v1beta1"), "not a Config of"),
     "a context that is not there": (
         of().replace("current-context: c", "current-context: z"),
@@ -233,3 +259,26 @@ def test_a_kubeconfig_that_is_named_and_not_there_is_never_another_one(
     with pytest.raises(ConfigError, match=words):
         find_credentials({"HOME": str(home.parent), "KUBECONFIG": value})
     assert find_credentials({"HOME": str(home.parent), "KUBECONFIG": ""}).server == SERVER
+
+
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        {},
+        {"server": f"{SERVER}/k8s/clusters/c-1/?x=1"},
+        {"insecure_skip_tls_verify": True, "tls_server_name": "x"},
+        {"extensions": [{"name": "client.authentication.k8s.io/exec", "extension": {"a": [1.5, None]}}]},
+    ],
+    ids=str,
+)
+def test_a_plugin_is_told_what_kubectl_tells_it(
+    kubeconfig: Callable[[str], dict[str, str]], tmp_path: Path, cluster: Json
+) -> None:
+    script = f'printf "%s\n" "$KUBERNETES_EXEC_INFO" | tr -d " " >> {tmp_path / "told"}; echo \'{ISSUED}\''
+    environment = kubeconfig(
+        of(plugin(command="sh", args=["-c", script], provideClusterInfo=True), **cluster)
+    )
+    find_credentials(environment)
+    assert reaches_the_server(environment)
+    ours, kubectls = map(json.loads, (tmp_path / "told").read_text().split())
+    assert ours == kubectls

@@ -79,7 +79,8 @@ async def until_shown(kubectl: Kubectl, expected: dict[str, str]) -> None:
 
     async def is_shown() -> bool:
         table = await asyncio.to_thread(kubectl, "get", "upp", "--no-headers")
-        return {line.split()[0]: line.split()[2] for line in table.splitlines()} == expected
+        rows = [line.split() for line in table.splitlines()]  # without a status, cells are empty
+        return {row[0]: "".join(row[2:3]) for row in rows} == expected
 
     await until(is_shown)
 

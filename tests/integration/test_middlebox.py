@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from e2e.cluster.instance import Instance
-from e2e.cluster.kubeconfig import write_kubeconfig
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
@@ -35,14 +34,12 @@ async def between(cluster: LocalCluster) -> AsyncIterator[Middlebox]:
 @pytest.fixture
 def operator(
     between: Middlebox,
-    cluster: LocalCluster,
     instance: Instance,
     nats: NatsServer,
     namespace: str,
     tmp_path: Path,
 ) -> Operator:
-    config = tmp_path / "kubeconfig"
-    write_kubeconfig(config, server=between.url, ca=b"", token=cluster.apiserver.token)
+    config = between.kubeconfig(tmp_path)
     return Operator(instance, OperatorOptions(config, nats.address, namespace))
 
 

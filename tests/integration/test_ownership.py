@@ -280,7 +280,7 @@ def bind(kubectl: Kubectl, namespace: str, account: str, role: str) -> None:
         ({"POSTPROCESSING_DEBUG_ADDR": "192.0.2.1:9255"}, "POSTPROCESSING_DEBUG_ADDR=192.0.2.1:9255"),
         ({"KUBECONFIG": "/nonexistent"}, "no usable kubeconfig"),
         ({"UPLOADPP_SEALING_KEY_FILE": "/nonexistent"}, "UPLOADPP_SEALING_KEY_FILE=/nonexistent"),
-        ({"UPLOADPP_SEALING_KEY_FILE": "/dev/null"}, "uploadpp generate-key"),
+        ({"UPLOADPP_SEALING_KEY_FILE": "/dev/null"}, "it is not a regular file"),
     ],
 )
 def test_unusable_configuration_ends_it_at_once(

@@ -14,6 +14,7 @@ from e2e.cluster.kubectl import Kubectl, KubectlError
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.cluster.ports import free_port
+from e2e.cluster.requests import ApiRequests
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import samples, start_working, until
 from uploadpp.api import API_VERSION
@@ -22,6 +23,8 @@ RULES: list[dict[str, Any]] = [
     {"name": "videos", "match": 'file.mimeType.startsWith("video/")', "steps": [{"name": "policies"}]},
     {"name": "all"},
 ]
+LONGEST_STALL_SECONDS = 3.0
+"""All at once, these policies take ten; a busy machine may stop any process for a second or two."""
 WRONG: list[dict[str, Any]] = [{"name": "typo", "match": "file.siez > 1"}]
 
 
@@ -86,6 +89,53 @@ async def test_the_status_says_whether_a_policy_can_be_used(
 
     assert await idle()
     operator.stop()
+
+
+async def test_policies_with_large_labels_are_read(
+    instance: Instance, options: OperatorOptions, cluster: LocalCluster, namespace: str
+) -> None:
+    """A page of twenty was longer than an answer may be, and no operator started any more."""
+    labels = {f"l{number:05}-{'x' * 50}": "y" * 60 for number in range(7_500)}
+    create(cluster, namespace, [json.loads(policy(f"p{number:02}", RULES)) for number in range(20)], labels)
+    operator = Operator(instance, options)
+    await start_working(operator)
+
+    async def known() -> bool:
+        return samples(operator.metrics(), "uploadpp_policies") == {'ready="true"': 20, 'ready="false"': 0}
+
+    await until(known)
+    operator.stop()
+
+
+async def test_long_policies_stop_neither_probes_nor_leases(
+    instance: Instance, options: OperatorOptions, cluster: LocalCluster, namespace: str, kubectl: Kubectl
+) -> None:
+    long = "||".join(["file.size == 1"] * 60)
+    rules = [
+        {"name": f"r{number}", "match": f"{long}||file.size > {10**15 + number}"} for number in range(64)
+    ]
+    create(cluster, namespace, [json.loads(policy(f"p{number:02}", rules)) for number in range(40)])
+    operator = Operator(instance, options)
+    await start_working(operator)
+    (stall,) = samples(operator.metrics(), "uploadpp_loop_longest_stall_seconds").values()
+    assert stall < LONGEST_STALL_SECONDS
+    await asyncio.to_thread(kubectl, "wait", "--for=condition=Ready", "upppol/p00", "--timeout=60s")
+    await asyncio.to_thread(kubectl, "wait", "--for=condition=Ready=False", "upppol/p39", "--timeout=60s")
+    assert ready_condition(kubectl, "p39")["reason"] == "LimitExceeded"
+    operator.stop()
+
+
+def create(
+    cluster: LocalCluster,
+    namespace: str,
+    policies: list[dict[str, Any]],
+    labels: dict[str, str] | None = None,
+) -> None:
+    """Create policies."""
+    api = ApiRequests(cluster.kubeconfig)
+    for each in policies:
+        each["metadata"]["labels"] = labels or {}
+        api.create(f"/apis/{API_VERSION}/namespaces/{namespace}/postprocessingpolicies", each)
 
 
 async def test_the_webhook_refuses_a_wrong_expression_on_every_replica(

@@ -104,7 +104,7 @@ async def test_each_upload_gets_its_steps(
 
     async def counted() -> bool:
         matched = {
-            name: kubectl.json("get", "upppol", name)["status"].get("matched", 0)
+            name: kubectl.json("get", "upppol", name).get("status", {}).get("matched", 0)
             for name in ("default", "dry", "wrong")
         }
         return matched == {"default": 3, "dry": 4, "wrong": 0}

@@ -28,7 +28,7 @@ from uploadpp.kube.errors import NotFoundError
 NAMESPACE = "audited"
 VALUES: dict[str, Any] = {
     "sealingKey": {"existingSecret": "key"},
-    "policies": {"enabled": True},
+    "policies": {"enabled": True, "webhook": {"enabled": False}},
     "fullnameOverride": "operator",
 }
 Right = tuple[str, str]

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
+from urllib.error import HTTPError
 
 import pytest
 
+from e2e.cluster.http import get
 from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
@@ -169,3 +171,30 @@ async def test_a_restarted_container_does_not_wait_for_itself(
     await driver.upload("b")
     await driver.until_released("a", "b")
     await check_each_ran_once(driver, "ab")
+
+
+def readiness(operator: Operator) -> str:
+    """What /readyz says while it answers 503."""
+    try:
+        get(f"{operator.url}/readyz")
+    except HTTPError as error:
+        return error.read().decode()
+    return ""
+
+
+async def test_an_operator_of_the_namespace_that_works_with_another_nats_is_not_ready(
+    cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str
+) -> None:
+    other = NatsServer(instance, name="other-nats")
+    await asyncio.to_thread(other.start)
+    first, second = (
+        Operator(instance, OperatorOptions(cluster.kubeconfig, server.address, namespace), name=name)
+        for name, server in (("first", nats), ("second", other))
+    )
+    await asyncio.to_thread(first.start)
+    await until_spread([first], [1])
+    await asyncio.to_thread(second.start)
+    async with asyncio.timeout(60):
+        while "if it works with another NATS" not in await asyncio.to_thread(readiness, second):  # noqa: ASYNC110 -- polled
+            await asyncio.sleep(0.5)
+    assert await asyncio.to_thread(readiness, first) == ""

@@ -192,6 +192,26 @@ async def test_a_webhook_makes_another_the_holder_of_our_lease(
     await driver.until_released("u1")
 
 
+async def test_annotations_of_a_lease_that_a_webhook_drops_are_missed(
+    driver: Driver, operator: Operator, kubectl: Kubectl, editor: Webhook
+) -> None:
+    """Uploads go on. That none of them is removed any more is said."""
+    await start_working(operator)
+    editor.answer = change({"op": "remove", "path": "/metadata/annotations"})
+    await editor.stand(LEASES)
+
+    async def says() -> bool:
+        status, text = await readyz(operator)
+        return status == 503 and "uploadpp.io/shards" in text and "exempt the Lease" in text
+
+    await until(says, 10)
+    await driver.upload("u1")
+    await until_reasons(kubectl, {"u1": "Completed"})
+    assert samples(operator.metrics(), "uploadpp_shard_owned") == {'shard="0"': 1}
+    await editor.go()
+    await until(lambda: is_ready(operator), 10)
+
+
 async def test_events_that_nobody_may_write_stop_nothing(
     driver: Driver, operator: Operator, kubectl: Kubectl, gate: Webhook
 ) -> None:
@@ -207,9 +227,12 @@ async def test_events_that_nobody_may_write_stop_nothing(
 STEPS_GONE = {"op": "replace", "path": "/spec/steps", "value": []}
 SEALED_GONE = {"op": "remove", "path": "/spec/sealed"}
 OTHER_BUCKET = {"op": "replace", "path": "/metadata/labels/uploadpp.io~1bucket", "value": "xx"}
+TOO_LARGE = {"op": "add", "path": "/spec/steps/1/maxFilesize", "value": 1}
+NO_RETRY = {"op": "add", "path": "/spec/retryPolicy", "value": {"onExhausted": "Continue", "maxRetries": 0}}
+MISLEADING = {"steps": STEPS_GONE, "bucket": OTHER_BUCKET, "maxFilesize": TOO_LARGE, "retryPolicy": NO_RETRY}
 
 
-@pytest.mark.parametrize("operation", [STEPS_GONE, OTHER_BUCKET], ids=["steps", "bucket"])
+@pytest.mark.parametrize("operation", MISLEADING.values(), ids=MISLEADING)
 async def test_a_resource_that_would_mislead_a_restart_is_not_left_there(
     driver: Driver, operator: Operator, kubectl: Kubectl, editor: Webhook, operation: Json
 ) -> None:
@@ -258,6 +281,29 @@ async def test_a_sealed_part_that_a_webhook_drops_is_put_back(
     await all_once(driver)
 
 
+async def test_a_sealed_part_that_somebody_overwrites_is_restored(
+    driver: Driver, operator: Operator, kubectl: Kubectl
+) -> None:
+    """The next owner would find it damaged, and leave the upload alone."""
+    await start_working(operator)
+    driver.serves = lambda _step: False
+    await driver.upload("u1")
+    await until_reasons(kubectl, {"u1": "Running"})
+    kubectl("patch", "upp", "u1", "--type=merge", "--patch", '{"spec":{"sealed":"somebody was here"}}')
+
+    async def restored() -> bool:
+        found = await asyncio.to_thread(kubectl.json, "get", "upp", "u1")
+        return found["spec"]["sealed"].startswith("k") and "SealedOverwritten" in kubectl("get", "events")
+
+    await until(restored)
+    operator.kill()
+    await start_working(operator)
+    driver.serves = lambda _step: True
+    await driver.again()
+    await until_reasons(kubectl, {"u1": "Completed"})
+    await all_once(driver)
+
+
 ADDED: list[Json] = [
     {"op": "add", "path": "/metadata/annotations", "value": {"policy.example/checked": "yes"}},
     {"op": "add", "path": "/metadata/labels/team", "value": "files"},
@@ -276,6 +322,20 @@ async def test_what_a_webhook_adds_is_no_refusal(
     await until_reasons(kubectl, {"u1": "Completed"})
     assert kubectl.json("get", "upp", "u1")["metadata"]["labels"]["team"] == "files"
     assert not await _is_refused(operator, "Changed")
+
+
+async def test_what_a_webhook_asks_for_at_the_creation_is_done(
+    driver: Driver, operator: Operator, kubectl: Kubectl, editor: Webhook
+) -> None:
+    """The watch shows nothing new: the generation is that of our own creation."""
+    await start_working(operator)
+    editor.answer = change({"op": "add", "path": "/spec/desiredState", "value": "Cancelled"})
+    await editor.stand(UPLOADS, operations=["CREATE"])
+    driver.serves = lambda _step: False
+    await driver.upload("u1")
+    await until_reasons(kubectl, {"u1": "Cancelled"})
+    assert not await _is_refused(operator, "Changed")
+    await all_once(driver)
 
 
 async def test_a_status_that_a_webhook_changes_is_held_to_be_not_recorded(

@@ -108,6 +108,18 @@ async def test_limits_of_unacknowledged_messages(instance: Instance, nats_versio
         assert (await js.consumer_info(STREAM, place.consumer)).config.max_ack_pending == 25_000
 
 
+async def test_a_step_says_who_limits_it(
+    instance: Instance, nats_version: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with limited(instance, nats_version, "max_ack_pending: 2") as client:
+        await made(client)
+        consumer = StartConsumer(client, "scan", None, 30)
+        await consumer.open(None)
+        await consumer.close()
+        said = [record.message for record in caplog.records if record.levelname == "WARNING"]
+        assert [each.startswith("NATS allows no more of the consumer") for each in said] == [True], said
+
+
 async def test_limits_of_the_stream(
     instance: Instance, nats_version: str, caplog: pytest.LogCaptureFixture
 ) -> None:

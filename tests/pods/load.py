@@ -9,12 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from e2e.demo.wire import decode
+from e2e.demo.wire import decode, stored
 from tests.driver import Driver, histories, reasons
 from tests.pods.site import Site
-from uploadpp.testing.events import STREAM
 
 PAUSE_SECONDS = 0.1
 SETTLE_SECONDS = 2.0
@@ -79,18 +77,11 @@ async def check_each_ran_once(driver: Driver, ids: list[str]) -> None:
 
 async def waits_for_the_first_step(js: JetStreamContext) -> dict[str, float]:
     """Seconds between BytesReceived and the first StartPostprocessingStep, by NATS' clock."""
-    last = (await js.stream_info(STREAM)).state.last_seq
-    config = ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE)
-    reader = await js.pull_subscribe(STREAM, stream=STREAM, config=config)
     times: dict[str, dict[str, datetime]] = defaultdict(dict)
-    position = 0
-    while position < last:
-        for message in await reader.fetch(256, timeout=5):
-            position = message.metadata.sequence.stream
-            event = decode(message.data)
-            if event is not None:
-                times[event.upload_id].setdefault(event.type, message.metadata.timestamp)
-    await reader.unsubscribe()
+    async for message in stored(js):
+        event = decode(message.data)
+        if event is not None:
+            times[event.upload_id].setdefault(event.type, message.metadata.timestamp)
     return {
         upload: (seen["StartPostprocessingStep"] - seen["BytesReceived"]).total_seconds()
         for upload, seen in times.items()

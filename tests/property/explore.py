@@ -5,9 +5,10 @@ reached, so the search ends although everything may happen at any time, any numb
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from typing import NamedTuple
 
 from uploadpp.core.config import Config
 from uploadpp.core.decision import AnyDecision
@@ -36,26 +37,20 @@ from uploadpp.core.model import (
     RELEASING,
     Control,
     FileOrder,
-    LogPosition,
     Millis,
     Origin,
-    PolicyRef,
     RestartRequest,
-    StepPlan,
     StepStatus,
     Streak,
     Upload,
 )
-from uploadpp.core.policy import Choice, PolicyAction
+from uploadpp.core.policy import Choice
 from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.states import (
     UNHEARD,
     CancelPolicy,
     DesiredState,
-    OnExhausted,
-    OnTooLarge,
     Outcome,
-    RequiredResult,
     RestartMode,
     Stage,
     StepState,
@@ -75,6 +70,8 @@ from uploadpp.testing.builders import (
 ZERO = Millis(0)
 SICKENING, SICK = Streak(START, START, 1), Streak(START, START, 2, START)
 """Streaks before and after they have opened a breaker."""
+RETOLD = 7
+"""Where an own event is in a log that is read again; live, all of them are at 1."""
 OVER = {StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED}
 OUTCOMES = ("continue", "retry", "abort", "delete", "nonsense")
 RESTART = RestartRequest(token="", mode=RestartMode.RESTART)
@@ -88,8 +85,7 @@ REQUESTS = (
 )
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """A state that was reached, when, and which of our commands have not come back yet."""
 
     upload: Upload | None
@@ -97,14 +93,15 @@ class Node:
     unproven: tuple[Input, ...] = ()
 
 
-@dataclass(frozen=True)
-class Move:
+class Move(NamedTuple):
     """One input and what it did; `now` is when."""
 
     before: Node
     event: Input
     now: Millis
     decision: AnyDecision
+    retold: Upload | None = None
+    """What becomes of it where only what was published survives a crash; None where nothing was."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,8 @@ class Scene:
             for desired in DesiredState:
                 edited = evolve(made, control=Control(desired=desired))
                 yield Node(edited, START)
-                yield Node(evolve(edited, lost_status=True), START)
+                for ended in (None, Outcome.ABORT, Outcome.DELETE):  # made anew, as the log says
+                    yield Node(evolve(edited, lost_status=True, outcome=ended), START)
                 if (
                     self.config.max_in_flight or self.config.breaker_after
                 ):  # queued, and edited while the operator was unavailable
@@ -146,18 +144,20 @@ def moves(scene: Scene) -> Iterator[Move]:
     """Every move out of every state that can be reached."""
     queue = deque(scene.beginnings())
     seen: set[object] = set()
+    said: dict[object, tuple[Input, ...]] = {}
     while queue:
         node = queue.popleft()
         key = meaning(node.upload, node.now, scene)
         if key in seen:
             continue
         seen.add(key)
-        for event in _events(node, scene):
+        for event in _events(node, scene, said):
             due = wake_at(node.upload, scene.config) if node.upload and isinstance(event, Tick) else None
             now = Millis(max(node.now + SECOND, due or 0))
             decision = decide(node.upload, UPLOAD_ID, event, now, scene.config)
-            yield Move(node, event, now, decision)
-            yield from _survivors(node, event, now, decision, scene.config)
+            survivors = list(_survivors(node, event, now, decision, scene.config))
+            yield Move(node, event, now, decision, survivors[-1].decision.upload if survivors else None)
+            yield from survivors
             if decision.ignored is not None or decision.upload is None:
                 continue
             unproven = tuple(each for each in node.unproven if each != event)
@@ -178,7 +178,7 @@ def _survivors(
         return
     upload = evolve(node.upload, control=decision.upload.control)
     for command in decision.commands:
-        own_event = told_of(event, come_back(command, 1, decision.upload))
+        own_event = told_of(event, come_back(command, RETOLD, decision.upload))
         told = decide(upload, UPLOAD_ID, own_event, now, config)
         yield Move(Node(upload, now), own_event, now, told)
         upload = told.upload
@@ -191,17 +191,29 @@ def told_of(event: Input, own_event: Input) -> Input:
     return own_event
 
 
-def _events(node: Node, scene: Scene) -> Iterator[Input]:
+def _events(node: Node, scene: Scene, said: dict[object, tuple[Input, ...]]) -> Iterator[Input]:
+    """Everything that can happen; `said` remembers what does not depend on the state itself."""
     upload = node.upload
+    begun = upload is not None and upload.run > 0
+    swapped = scene.url_life is None and upload is not None and upload.origin.url == FRESH_URL
+    key = (upload and upload.current_step, begun, swapped)
+    if key not in said:
+        said[key] = tuple(_said(scene, upload.current_step if upload else "a", begun=begun, swapped=swapped))
+    yield from said[key]
+    yield from node.unproven
+    if upload is not None:
+        yield SpecChanged(upload.control)
+        yield from _edits(upload.control)
+
+
+def _said(scene: Scene, step: str, *, begun: bool, swapped: bool) -> Iterator[Input]:
+    """What other services, timers and other uploads tell."""
     expires_at = None if scene.url_life is None else Millis(START + scene.url_life * SECOND)
-    earlier = Follows("earlier", 1) if scene.follows and not (upload and upload.run) else None
-    known, other = URL, FRESH_URL
-    if scene.url_life is None and upload and upload.origin.url == FRESH_URL:
-        known, other = FRESH_URL, URL
+    earlier = Follows("earlier", 1) if scene.follows and not begun else None
+    known, other = (FRESH_URL, URL) if swapped else (URL, FRESH_URL)
     yield evolve(arrival(known, expires_at=expires_at), follows=earlier, choice=scene.choice)
     yield arrival(other)
     yield arrival(other, user=RESTART_USER)
-    step = upload.current_step if upload else "a"
     for outcome in OUTCOMES:
         yield StepFinished(step, outcome)
     yield StepFinished(step, "continue", scanned=True)
@@ -237,23 +249,24 @@ def _events(node: Node, scene: Scene) -> Iterator[Input]:
         yield Foremost()
         if scene.hand_made:
             yield Follows("earlier")
-    yield from node.unproven
-    if upload is not None:
-        yield SpecChanged(upload.control)
-        for control in _controls(upload):
-            yield SpecChanged(control)
 
 
-def _controls(upload: Upload) -> Iterator[Control]:
-    generation = upload.control.generation + 1
-    now = evolve(upload.control, generation=generation)
+@lru_cache(1_000)
+def _edits(control: Control) -> tuple[Input, ...]:
+    """What a person may change."""
+    return tuple(SpecChanged(changed) for changed in _controls(control))
+
+
+def _controls(control: Control) -> Iterator[Control]:
+    generation = control.generation + 1
+    now = evolve(control, generation=generation)
     for desired in DesiredState:
         yield evolve(now, desired=desired)
     yield evolve(now, desired=DesiredState.CANCELLED, cancel_policy=CancelPolicy.DELETE)
     for request in REQUESTS:
         fresh = evolve(request, token=f"t{generation}")
         yield evolve(now, restart=fresh, desired=DesiredState.ACTIVE)
-    yield evolve(now, restart=evolve(RESTART, token=f"t{generation}"), desired=upload.control.desired)
+    yield evolve(now, restart=evolve(RESTART, token=f"t{generation}"), desired=control.desired)
 
 
 def meaning(upload: Upload | None, now: Millis, scene: Scene) -> object:
@@ -271,32 +284,30 @@ def meaning(upload: Upload | None, now: Millis, scene: Scene) -> object:
     cancelled = control.desired is DesiredState.CANCELLED
     continues = upload.outcome is Outcome.CONTINUE and not over
     url = origin.url if scene.url_life is not None or not origin.has_url else URL
-    return Upload(
-        id=upload.id,
-        received_at=ZERO,
-        origin=Origin(url=url, url_expires_at=_flag(origin.needs_renewal(now, ZERO) or None)),
-        plan=upload.plan,
-        plan_fixed=upload.plan_fixed,
-        control=Control(
-            desired=control.desired,
-            cancel_policy=control.cancel_policy if cancelled else CancelPolicy.ABORT,
-            restart=None if answered else control.restart,
+    return (
+        (url, origin.needs_renewal(now, ZERO)),
+        upload.plan,
+        upload.plan_fixed,
+        (
+            control.desired,
+            control.cancel_policy if cancelled else CancelPolicy.ABORT,
+            None if answered else control.restart,
         ),
-        stage=upload.stage,
-        run=min(upload.run, 1),
-        cursor=upload.cursor,
-        steps=() if over else _meaning_of_steps(upload),
-        outcome=upload.outcome,
-        finishes=0 if over else min(upload.finishes - upload.releases, 2),
-        releases=upload.releases if continues else 0,
-        url_requests=min(upload.url_requests, 2) if upload.stage is Stage.AWAITING_URL else 0,
-        stalled_at=_flag(upload.stalled_at),
-        observed_generation=int(upload.observed_generation == control.generation),
-        log=LogPosition(start=_flag(upload.log.start)),
-        lost_status=upload.lost_status,
-        policy=upload.policy,
-        policy_holds=upload.policy_holds,
-        order=_meaning_of_order(upload) if scene.follows else FileOrder(),
+        upload.stage,
+        min(upload.run, 1),
+        upload.cursor,
+        () if over else _meaning_of_steps(upload),
+        upload.outcome,
+        0 if over else min(upload.finishes - upload.releases, 2),
+        upload.releases if continues else 0,
+        min(upload.url_requests, 2) if upload.stage is Stage.AWAITING_URL else 0,
+        upload.stalled_at is None,
+        upload.observed_generation == control.generation,
+        upload.log.start is None,
+        upload.lost_status,
+        upload.policy,
+        upload.policy_holds,
+        _meaning_of_order(upload) if scene.follows else FileOrder(),
     )
 
 
@@ -324,77 +335,3 @@ def _meaning_of_step(step: StepStatus) -> StepStatus:
 
 def _flag(at: int | None) -> Millis | None:
     return None if at is None else ZERO
-
-
-def _plan(name: str, retries: int, on_exhausted: OnExhausted, timeout: int = 0) -> StepPlan:
-    return StepPlan(
-        name=name,
-        max_retries=retries,
-        on_exhausted=on_exhausted,
-        timeout=Millis(timeout * 1000) if timeout else None,
-        delay=Millis(60_000),
-    )
-
-
-def _for_small(name: str, above: OnTooLarge, *, scan: bool = False) -> StepPlan:
-    """A step for files smaller than the one that arrives."""
-    result = RequiredResult.SCAN if scan else RequiredResult.OPTIONAL
-    return StepPlan(name=name, max_retries=1, max_filesize=1, on_too_large=above, require_result=result)
-
-
-_HOLD, _SKIP = PolicyAction.HOLD, PolicyAction.SKIP
-
-
-def _choice(action: PolicyAction, *steps: str) -> Choice:
-    plan = tuple(_plan(step, 0, OnExhausted.HOLD) for step in steps)
-    return Choice(ref=PolicyRef("default", 1, "rule"), action=action, plan=plan)
-
-
-def _config(*plans: StepPlan, places: Iterable[str] = (), breakers: Iterable[str] = ()) -> Config:
-    return Config(
-        steps=plans,
-        max_in_flight=dict.fromkeys(places, 1),
-        breaker_after=dict.fromkeys(breakers, 2),
-        max_finish_resends=1,
-        max_releases=1,
-        max_url_requests=2,
-    )
-
-
-def scenes() -> Iterable[Scene]:
-    """Up to three steps and two retries, every policy, delays, timeouts, and URLs that expire."""
-    abort, hold, go_on = OnExhausted.ABORT, OnExhausted.HOLD, OnExhausted.CONTINUE
-    delay = _plan("delay", 0, abort)
-    return (
-        Scene("no steps, behind an earlier upload", _config(), hand_made=True, follows=True),
-        Scene("one step, timeout after the stall report", _config(_plan("a", 2, abort, 900))),
-        Scene("held, timeout before the stall report", _config(_plan("a", 0, hold, 60), _plan("b", 1, hold))),
-        Scene(
-            "passed over, deleted", _config(_plan("a", 1, go_on, 60), _plan("b", 0, OnExhausted.DELETE, 60))
-        ),
-        Scene("a delay between", _config(_plan("a", 1, go_on, 60), delay, _plan("b", 0, abort))),
-        Scene("behind an earlier upload", _config(_plan("a", 1, go_on, 60)), follows=True),
-        Scene("a delay alone, behind an earlier upload", _config(delay), hand_made=True, follows=True),
-        Scene("URL expired from the start", _config(_plan("a", 1, hold)), url_life=-1, hand_made=True),
-        Scene("URL expires", _config(delay, _plan("a", 0, go_on, 900), _plan("b", 0, abort)), url_life=90),
-        Scene("places", _config(_plan("a", 1, hold, 60), places="a"), hand_made=True),
-        Scene("breaker", _config(_plan("a", 1, hold, 60), breakers="a")),
-        Scene("breaker and places", _config(_plan("a", 1, go_on), places="a", breakers="a")),
-        Scene("breaker later", _config(delay, _plan("b", 1, go_on, 900), breakers="b")),
-        Scene("places later", _config(_plan("a", 1, go_on, 60), _plan("b", 0, hold), places="b")),
-        Scene("slow, URL expires", _config(_plan("a", 1, abort, 60), _plan("b", 0, abort)), url_life=66),
-        Scene("slow, too large later", _config(_plan("a", 1, abort, 60), _for_small("b", OnTooLarge.HOLD))),
-        Scene("places, URL expires", _config(delay, _plan("a", 1, hold), places="a"), url_life=90),
-        Scene("a policy holds", _config(_plan("a", 0, abort)), choice=_choice(_HOLD, "b")),
-        Scene("a policy holds, no steps", _config(), choice=_choice(_HOLD)),
-        Scene("a policy skips", _config(_plan("a", 0, abort)), follows=True, choice=_choice(_SKIP, "b")),
-        Scene("too large", _config(_for_small("a", OnTooLarge.HOLD, scan=True)), hand_made=True),
-        Scene(
-            "too large later",
-            _config(delay, _for_small("a", OnTooLarge.SKIP), _for_small("b", OnTooLarge.HOLD), places="b"),
-        ),
-        Scene(
-            "three steps, two retries",
-            _config(_plan("a", 2, abort), _plan("b", 2, hold, 60), _plan("c", 2, go_on)),
-        ),
-    )

@@ -152,6 +152,12 @@ class Book:
         self.note("run", at, step)
         return self.go_on(at)
 
+    def keep(self, at: int) -> list[str]:
+        """A policy wants a person to decide."""
+        self.note("run", at)
+        self.note("kept", at)
+        return []
+
     def go_on(self, at: int, *, placed: bool = False) -> list[str]:
         """Do what is due: the current step once there is a place, or the release; nothing while suspended."""
         step = self.current()
@@ -202,11 +208,7 @@ class Book:
         """BytesReceived."""
         if not self.facts:
             self.url = url
-            if self.rule != "hold":
-                return self.begin(at)
-            self.note("run", at)
-            self.note("kept", at)
-            return []
+            return self.keep(at) if self.rule == "hold" else self.begin(at)
         if self.is_kept():
             self.url = url
             return []
@@ -214,7 +216,8 @@ class Book:
         known, self.url = url == self.url, url
         if known or (refused and not (self.status() == "Cleaned" and not self.cancelled)):
             return []
-        return self.begin(at)
+        undecided = self.status() == "Cleaned" and self.of("kept") and not self.of("order")
+        return self.keep(at) if undecided else self.begin(at)
 
     def answers(self, step: str, word: str, at: int) -> list[str]:
         """StepFinished."""

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.property.explore import Move, moves, scenes
-from tests.property.invariants import INVARIANTS, INVARIANTS_OF_THE_IGNORED, row_of, target_of
+from tests.property.asked import INVARIANTS, asked_about
+from tests.property.explore import Move, moves
+from tests.property.invariants import row_of, target_of
+from tests.property.scenes import scenes
 from uploadpp.core.machine import TABLE
 from uploadpp.core.states import Stage
 
@@ -37,10 +39,9 @@ def findings() -> Findings:
             row, target = row_of(move), target_of(move)
             if row is not None and target is not None:
                 found.reached[TABLE.index(row)].add(target)
-            for name in INVARIANTS if move.decision.ignored is None else INVARIANTS_OF_THE_IGNORED:
-                wrong = INVARIANTS[name](move, scene)
-                if wrong and len(found.broken[name]) < SHOWN:
-                    found.broken[name].append(f"{scene.name}: {wrong}\n{_tell(move)}")
+            for invariant in asked_about(move):
+                if (wrong := invariant(move, scene)) and len(found.broken[invariant.__name__]) < SHOWN:
+                    found.broken[invariant.__name__].append(f"{scene.name}: {wrong}\n{_tell(move)}")
     return found
 
 

@@ -8,12 +8,13 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from uploadpp.core.composition import composed
 from uploadpp.policies.expression import Expression, ExpressionError, compile_expression
 from uploadpp.policies.facts import Facts
 from uploadpp.policies.subset import MAX_EXPRESSION, METHODS, VARIABLES, check
 
 TEXTS = [name for name in VARIABLES if name != "file.size"]
-WORDS = ("a", "é", "B", "", "mp4", "😀", "a.b", "\\", '"', "'", "\u202e")
+WORDS = ("a", "é", "e\u0301", "B", "", "mp4", "😀", "a.b", "\\", '"', "'", "\u202e")
 
 
 @dataclass
@@ -42,7 +43,7 @@ def variable(name: str) -> Part:
 words = st.sampled_from(WORDS) | st.text(max_size=4).filter(
     lambda text: "\0" not in text and not re.search(r"[\ud800-\udfff]", text)
 )
-texts = st.builds(lambda word: constant(quoted(word), word), words) | st.builds(
+texts = st.builds(lambda word: constant(quoted(word), composed(word)), words) | st.builds(
     variable, st.sampled_from(TEXTS)
 )
 numbers = (
@@ -127,7 +128,7 @@ expressions = st.recursive(simple, _larger, max_leaves=6).filter(
 facts = st.builds(
     Facts,
     size=st.integers(0, 5) | st.integers(0, 2**63 - 1),
-    **{VARIABLES[name]: words for name in TEXTS},
+    **{VARIABLES[name]: words.map(composed) for name in TEXTS},
 )
 
 

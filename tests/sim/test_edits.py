@@ -30,6 +30,31 @@ def test_s5_what_was_sealed_for_one_upload_is_never_announced_for_another() -> N
     assert "event on up-1: LeftAlone" not in sim.trace.text()
 
 
+def test_a_sealed_part_that_somebody_overwrites_is_restored_by_the_owner() -> None:
+    """Here with an earlier one of the same upload, whose URL does not lead anywhere any more."""
+    sim = Simulation(1, config(step("virusscan"), step("policies"), ttl=3600))
+    sim.world.script = ["", "continue", "continue"]  # nobody answers the first time
+    process = sim.start()
+    sim.kernel.run_until(1.0)
+    sim.world.upload("up-1")
+    sim.kernel.run_until(15.0)
+    sealed = sim.server.resources["up-1"]["spec"]["sealed"]
+    sim.server.edit(PERSON, "up-1", sealed=sealed.replace("/data/up-1-1", "/data/up-1-0"))
+    sim.kernel.run_until(20.0)
+    assert sim.server.resources["up-1"]["spec"]["sealed"] == sealed
+    process.machine.kill()
+    sim.start()
+    sim.kernel.run_until(60.0)
+    sim.doings.tokens["up-1"] += 1
+    sim.server.edit(PERSON, "up-1", restart={"token": "t", "mode": "Resume"})
+    sim.settle()
+    result = sim.result()
+    assert not result.violations, result.report()
+    assert result.trace.text().count("event on up-1: SealedOverwritten") == 1
+    assert "/data/up-1-0" not in str([r.payload for r in sim.journal.of("StartPostprocessingStep", "up-1")])
+    assert len(sim.journal.marks(Kind.FINISH, "up-1")) == 1, result.report()
+
+
 VICTIM = "up-1"
 
 

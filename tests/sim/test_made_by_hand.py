@@ -119,7 +119,7 @@ def test_the_end_is_not_acknowledged_while_the_resource_of_a_person_cannot_be_cl
 def test_an_announcement_overrules_what_has_begun_by_hand_whenever_the_operator_is_killed(
     crash_at: int,
 ) -> None:
-    """The run by hand is queued after the announcement, which is read later (seed 630004077)."""
+    """The resource is shown before the announcement is read, and waits for the log (seed 630004077)."""
     sim = overruled_while_queued(crash_at)
     assert not sim.result().violations, sim.result().report()
     finished = sim.journal.of("PostprocessingStepFinished", "up-1")
@@ -140,7 +140,7 @@ def overruled_while_queued(crash_at: int, **spec: object) -> Simulation:
         sim.server.create(PERSON, resource(name, steps=[{"name": "policies"}], **spec))
         sim.doings.tokens[name] += 1
     sim.kernel.run_until(5.0)
-    assert sim.checks.read(sim.server.resources["up-1"]).stage is Stage.QUEUED
+    assert sim.checks.read(sim.server.resources["up-1"]).stage is Stage.PENDING, "NATS cannot be asked"
     process.machine.crash_at = process.machine.boundaries + crash_at
     process.machine.on_crash = lambda: sim.restart_after(1)
     process.client.reconnect()

@@ -21,6 +21,7 @@ from uploadpp.pipeline import (
     checkpoint,
     lost_uploads,
     replay_buffer,
+    reports,
     resource_encoder,
     uploads,
 )
@@ -39,6 +40,7 @@ from uploadpp.resources.event_handler import ResourceEventHandler
 from uploadpp.resources.finished import FinishedUploads
 from uploadpp.resources.forgotten import ForgottenResources
 from uploadpp.resources.lifecycle import LifecycleHandlers
+from uploadpp.resources.past_ends import PastEnds
 from uploadpp.resources.url_secrets import UrlSecretReader
 from uploadpp.telemetry.metrics import Metrics
 from uploadpp.testing.configs import config, step
@@ -166,7 +168,8 @@ def by_hand(sim: Simulation) -> None:
 
 LIVES: dict[str, Callable[[Simulation], None]] = {"life": life, "by hand": by_hand}
 CASES: list[tuple[str, object, str]] = [
-    *[("life", applier, name) for name in ("apply", "encode", "log_transition", "decide")],
+    *[("life", applier, name) for name in ("apply", "encode", "decide")],
+    ("life", reports, "log_transition"),
     ("life", uploads, "wake_at"),
     *[("life", Applier, name) for name in ("apply", "on_input", "_publish", "published", "adopt")],
     *[("life", Router, name) for name in ("_arrived",)],
@@ -194,7 +197,8 @@ CASES: list[tuple[str, object, str]] = [
     *[("life", admission, name) for name in ("share_of_upload", "holds_slot")],
     ("life", Metrics, "moved"),
     ("life", control, "concerns"),
-    *[("by hand", UrlSecretReader, name) for name in ("want", "_read", "is_waiting")],
+    *[("by hand", UrlSecretReader, name) for name in ("want", "_look")],
+    ("by hand", PastEnds, "is_waiting"),
     *[("by hand", ResourceEventHandler, name) for name in ("_adopt", "_met")],
     *[("by hand", Store, name) for name in ("secret", "write_sealed")],
 ]

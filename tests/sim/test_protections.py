@@ -3,7 +3,7 @@
 A protection is taken away by a patch; what is left is run in the world named beside it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
@@ -163,7 +163,7 @@ def as_it_was(patch: Patch) -> None:
 REORDERED = config(step("policies"), step("virusscan")), config(step("virusscan"), step("policies"))
 ADDED = config(step("policies"), step("sign")), config(step("virusscan"), step("policies"), step("sign"))
 
-WORLDS: dict[str, Callable[[], Iterable[Result]]] = {
+TORN: dict[str, Callable[[], Iterable[Result]]] = {
     "crashes while a step is retried": lambda: crashes("a step is retried", LONG_SECONDS),
     "crashes while a step does not answer": lambda: crashes("a step never answers", LONG_SECONDS),
     "crashes around a resume": lambda: crashes("resumed", LONG_SECONDS),
@@ -172,11 +172,15 @@ WORLDS: dict[str, Callable[[], Iterable[Result]]] = {
         "cleaned, then announced while suspended", LONG_SECONDS
     ),
     "long pauses": lambda: pauses("kept for long", LONG_SECONDS),
+}
+"""Worlds of test_crash_everywhere, where all protections are there."""
+OTHERS: dict[str, Callable[[], Iterable[Result]]] = {
     "a stray answer in the backlog": stray_answer_in_the_backlog,
     "one upload cannot be stored": one_upload_cannot_be_stored,
     "a rollout that reorders the steps": lambda: rollout(*REORDERED),
     "a rollout that adds a step": lambda: rollout(*ADDED),
 }
+WORLDS = TORN | OTHERS
 CASES: list[tuple[Callable[[Patch], None], str, Invariant]] = [
     (nothing_is_held, "crashes while a step is retried", Invariant.NO_DOUBLE_START),
     (nothing_is_dropped, "crashes while a step does not answer", Invariant.NO_DOUBLE_START),
@@ -195,14 +199,14 @@ CASES: list[tuple[Callable[[Patch], None], str, Invariant]] = [
 ]
 
 
-def first_broken(world: str) -> set[Invariant]:
-    """The invariant that each run of a world breaks first."""
-    return {violation.invariant for result in WORLDS[world]() for violation in result.violations[:1]}
+def first_broken(world: str) -> Iterator[Invariant]:
+    """The invariants that the runs of a world break first."""
+    return (result.violations[0].invariant for result in WORLDS[world]() if result.violations)
 
 
-@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("world", OTHERS)
 def test_with_all_of_them_every_invariant_holds(world: str) -> None:
-    assert first_broken(world) == set()
+    assert set(first_broken(world)) == set()
 
 
 @pytest.mark.parametrize(("remove", "world", "invariant"), CASES, ids=[case[0].__name__ for case in CASES])

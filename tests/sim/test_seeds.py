@@ -60,7 +60,24 @@ def test_a_seed_repeats_itself() -> None:
         pytest.param(620_004_508, id="a resume's attempt was in the log behind the answer to the one before"),
         pytest.param(620_001_974, id="an upload of the same user was queued and granted between two looks"),
         pytest.param(610_001_826, id="a retry broke off with its connection: the next start came before it"),
+        pytest.param(
+            800_058_954, id="refused until its end, while nobody had seen the resource that a person made"
+        ),
+        pytest.param(830_058_936, id="of all that were resumed at a step, the first of a user got all slots"),
+        pytest.param(830_063_320, id="not a fault: the probes of a breaker failed for a quarter of an hour"),
+        pytest.param(
+            830_049_617, id="a resume had no effect while its upload awaited its turn, and was not stored"
+        ),
+        pytest.param(800_037_500, id="refused until its end, then not answered: the creation told no end"),
+        pytest.param(800_005_439, id="who was granted a slot got its URL when another owner had taken over"),
+        pytest.param(700_000_347, id="a resume of the step took the slot from who had just got it"),
+        pytest.param(670_004_900, id="released before the watch had shown what a person had made"),
         pytest.param(600_000_672, id="the start that told which rule an upload has was lost with the tail"),
+        pytest.param(
+            870_032_198,
+            id="recorded, and then begun by the owner before, with its steps in another order",
+        ),
+        pytest.param(870_031_229, id="an open breaker met four bad answers by chance, for 20 minutes"),
     ],
 )
 def test_what_a_seed_has_found_stays_mended(seed: int) -> None:

@@ -79,3 +79,35 @@ def test_one_that_was_made_after_the_end_never_begins(crash_at: int, *, refused:
     sim.running[0].machine.kill()
     sim.start()
     ended_once(sim)
+
+
+@pytest.mark.parametrize("deleted", [0.0, 0.002, 0.01, 0.1, 2.0])
+@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("state", ["Active", "Suspended"])
+def test_one_never_begins_when_a_person_deletes_the_other(
+    deleted: float, state: str, *, refused: bool
+) -> None:
+    """Also before it is marked. The upload was aborted; `refused`: the mark cannot be written for long."""
+
+    def delete() -> None:
+        sim.server.delete(PERSON, "up-1")
+        sim.doings.deleted.add("up-1")
+        sim.server.edit(PERSON, "mine", desiredState="Active")
+        sim.doings.edited.add("up-1")
+
+    sim = Simulation(2, config(step("virusscan"), ttl=3600))
+    sim.start(faults := ApiFaults())
+    sim.kernel.run_until(1.0)
+    sim.world.script = ["abort"] * 9
+    sim.world.upload("up-1")
+    sim.kernel.run_until(20.0)
+    if refused:
+        faults.refused = "PATCH"
+        sim.kernel.after(100.0, setattr, faults, "refused", "")
+    make(sim, desiredState=state)
+    sim.kernel.after(deleted, delete)
+    sim.disturb(300)
+    sim.kernel.run_until(250.0)
+    sim.running[0].machine.kill()
+    sim.start()
+    ended_once(sim)
