@@ -35,7 +35,7 @@ coverage: venv ## every branch of the core is taken by its tests
 e2e: binaries test-binaries node-binaries ## the chart on a node with real Pods (root; UPLOADPP_CLUSTER=kind elsewhere)
 	@UPLOADPP_E2E=1 $(PYTHON) -m pytest tests/pods --exitfirst --verbose </dev/null
 
-e2e-kind: binaries test-binaries kind-binaries ## the same on kind, with a docker daemon and a node image made here (root; not complete, see docs/testing.md)
+e2e-kind: binaries test-binaries kind-binaries ## the same on kind, with a docker daemon and a node image made here (root, Debian)
 	@UPLOADPP_E2E=1 $(PYTHON) -m e2e.kind $(PYTHON) -m pytest tests/pods --exitfirst --verbose </dev/null
 
 node: binaries node-binaries ## a cluster with real Pods in the background, to look around in (root)
@@ -93,7 +93,7 @@ binaries: venv # find or build etcd, kube-apiserver, kubectl
 	@$(PYTHON) -m e2e.cluster.binaries
 
 test-binaries: venv # find or build what only tests need
-	@$(PYTHON) -m e2e.cluster.binaries helm promtool prometheus krew nats-server-oldest chromium python-oldest
+	@$(PYTHON) -m e2e.cluster.binaries helm promtool prometheus krew nats-server-oldest chromium faketime python-oldest
 
 node-binaries: venv # find or build what only real Pods need (20 minutes the first time)
 	@test "$${UPLOADPP_CLUSTER:-node}" != node || $(PYTHON) -m e2e.cluster.binaries \

@@ -3,6 +3,7 @@
 QUICK=1 takes about a minute and a half and is good for orders of magnitude only.
 """
 
+import argparse
 import json
 import os
 import sys
@@ -55,6 +56,7 @@ def _offered(raw: Figures, share: float = 0.9) -> float:
 
 def main() -> int:
     """Measure and write the report."""
+    argparse.ArgumentParser(prog="python -m bench", description=__doc__).parse_args()
     found: Found = {}
     say_left_out(leave_out_ours())
     bench = Bench()

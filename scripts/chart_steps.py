@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
-from chart_values import Value, closed
+from chart_values import Value, closed, form
 
 from uploadpp.api.field_types import MONTH, YEAR
 from uploadpp.core.model import FINISHED_STEP
@@ -18,7 +18,19 @@ SIZE = {
     "pattern": r"^[0-9]+([.][0-9]+)? *[kKmMgGtT]?[iI]?[bB]?$",
     "minimum": 0,
 }
-WORDS = {"type": ["string", "array"], "items": {"type": "string"}}
+
+
+def words(**form: str) -> dict[str, Any]:
+    """One text or several, each of this form. An empty list would be a condition that every file meets."""
+    return {"type": ["string", "array"], "minItems": 1, **form, "items": {"type": "string", **form}}
+
+
+WORDS = {
+    "name": words(),
+    "extension": words(pattern=r"^\s*([*][.])?[^*?,;/\[\s]*\s*$"),
+    "mime": words(pattern=r"^\s*([^/;\s]+/[^;\s]+|[^;\s]*[*?\[][^;\s]*)\s*$"),
+    "user": words(),
+}
 FINAL = [each.value for each in Outcome if each is not Outcome.RETRY]
 CONDITIONS = ("name", "extension", "mime", "user", "largerThan", "smallerThan")
 LONGEST = {
@@ -30,6 +42,9 @@ LONGEST = {
 """What a resource can hold; the operator would not start with more."""
 STATUS = r"^(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])$"
 DEFAULTS = "stepServiceDefaults"
+REPOSITORY = r"(([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-fA-F:]+\])(:[0-9]+)?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
+TAG = "^([A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(@sha256:[0-9a-f]{64})?)?$"
+"""Names of images; values.yaml has the same. A tag may have a digest behind it."""
 
 
 def definitions(values: tuple[Value, ...]) -> dict[str, Any]:
@@ -53,11 +68,14 @@ def _defaults(values: tuple[Value, ...]) -> Value:
 
 
 def _login(way: Value) -> dict[str, Any]:
-    return closed({each.name: {"type": "string"} for each in way.children}, [])
+    return closed({each.name: {"type": "string", **form(each.name)} for each in way.children}, [])
 
 
 def _image() -> dict[str, Any]:
-    texts = {name: {"type": "string"} for name in ("repository", "tag")}
+    texts = {
+        "repository": {"type": "string", "pattern": f"^({REPOSITORY})?$"},
+        "tag": {"type": "string", "pattern": TAG},
+    }
     digest = {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"}
     return closed(
         {**texts, "digest": digest, "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]}}, []
@@ -149,7 +167,7 @@ def _virusscan() -> dict[str, Any]:
 
 
 def _policies() -> dict[str, Any]:
-    conditions = {name: SIZE if name.endswith("Than") else WORDS for name in CONDITIONS}
+    conditions = {name: WORDS.get(name, SIZE) for name in CONDITIONS}
     fields = {"outcome": {"enum": FINAL}, "message": {"type": "string"}, **conditions}
     rule = closed(fields, ["outcome"])
     rules = {"type": "array", "items": rule, "maxItems": 1000}
@@ -165,7 +183,7 @@ def _command() -> dict[str, Any]:
     unscanned = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 255}}
     names = {"type": "array", "items": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}}
     fields = {
-        "exec": {"type": "string", "minLength": 1},
+        "exec": {"type": "string", "pattern": r"\S"},
         "exit": statuses,
         "exitUnscanned": unscanned,
         "passEnv": names,

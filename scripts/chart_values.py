@@ -13,6 +13,9 @@ from typing import Any
 import yaml
 
 OPTIONAL = "optional"
+SECRET = {"pattern": r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?)?$"}
+KEY = {"pattern": r"^[-._a-zA-Z0-9]{1,253}$"}
+"""What a Secret, and a key in one, can be called. A Pod waits without end for one that cannot exist."""
 _TYPES = {bool: "boolean", int: "integer", str: "string", list: "array", dict: "object"}
 
 
@@ -56,7 +59,24 @@ class Value:
             return found | group | {"type": ["object", "null"]}
         if "enum" not in self.extra:
             found["type"] = self.kind
-        return found | {"default": self.default} | {k: v for k, v in self.extra.items() if k != OPTIONAL}
+        found |= form(self.name)
+        extra = {k: v for k, v in self.extra.items() if k != OPTIONAL}
+        return found | {"default": self.default} | _with_null(extra)
+
+
+def _with_null(extra: dict[str, Any]) -> dict[str, Any]:
+    """What a map with free keys holds, such as labels, may be `null`, which leaves the key out."""
+    held = extra.get("additionalProperties")
+    if isinstance(held, dict) and isinstance(held.get("type"), str):
+        extra["additionalProperties"] = held | {"type": [held["type"], "null"]}
+    return extra
+
+
+def form(name: str) -> dict[str, Any]:
+    """What the name of a value says about the texts that it can be."""
+    if name == "existingSecret":
+        return SECRET
+    return KEY if name == "key" or name.endswith("Key") else {}
 
 
 def closed(properties: dict[str, Any], required_names: list[str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Makes the Grafana dashboard of docs/monitoring/dashboard.yaml."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,13 @@ GRID = 24
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 PAGES = "https://github.com/uploadpp/upload-postprocessing/blob/main/docs"
 RUNBOOK = f"{PAGES}/runbook.md"
+LABELS = (
+    *("stage", "step", "shard", "outcome", "input", "reason", "defect", "policy", "rule", "mode", "result"),
+    *("verb", "kind", "version", "ready", "le"),
+)
+"""What the metrics of a Pod are told apart by."""
+_ONCE = f"max by (cluster, namespace, pod, instance, {', '.join(LABELS)}) "
+_SERIES = re.compile(r"(?:rate|increase)\(uploadpp_[a-z_]+\{[^}]*\}\[\w+\]\)|uploadpp_[a-z_]+\{[^}]*\}")
 
 
 def render_dashboard(root: Path) -> str:
@@ -129,6 +137,9 @@ def _table(source: dict[str, Any]) -> dict[str, Any]:
 
 
 def _filled(expression: str) -> str:
+    """With the chosen namespaces. Two jobs may scrape a Pod, and what is added up must count once."""
+    if "sum" in expression or "count" in expression:
+        expression = _SERIES.sub(rf"{_ONCE}(\g<0>)", expression)
     return expression.replace("$n", 'namespace=~"$namespace"')
 
 

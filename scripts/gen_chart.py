@@ -67,7 +67,7 @@ def _cell(text: str) -> str:
 
 
 def _choices(value: Value) -> str:
-    words = value.extra.get("enum")
+    words = [word for word in value.extra.get("enum", ()) if isinstance(word, str)]
     if not words or all(f"`{word}`" in value.text for word in words):
         return ""
     return f" One of {', '.join(f'`{word}`' for word in words)}."

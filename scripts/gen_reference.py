@@ -28,7 +28,8 @@ are those of the legacy service, so you can keep its environment.
 
 * If the operator cannot read a value, it does not start, and names the variable.
 * An empty variable counts as not set, except for `UPLOADPP_SHOW`.
-* Lists are separated by commas. Empty elements are ignored, except between two steps (see below).
+* Lists are separated by commas. Empty elements are ignored, except between two steps, and where a list of
+  steps has nothing else (see below).
 * Durations are those of Go, such as `5s`, `1h30m` or `0`. A unit is required.
 * Switches are `true` or `false`.
 * Numbers may be written as in Go, such as `0x10`. A leading 0 means octal.
@@ -72,7 +73,7 @@ DIFFERENT = (
         "does not start: steps are separated by commas",
     ),
     (
-        "`POSTPROCESSING_STEPS=virusscan,,policies`, `,virusscan`",
+        "`POSTPROCESSING_STEPS=virusscan,,policies`, `,virusscan`, `,`",
         "ignores the empty element",
         "does not start: a variable may be missing there, and with it a scan",
     ),
