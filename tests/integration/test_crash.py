@@ -178,7 +178,9 @@ async def test_a_paused_owner_wakes_up_as_a_zombie(
         now = {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in items(kubectl)}
         assert {name: now[name] for name in versions} == versions
         # On a busy machine the standby may fail to renew in a second, and this one may own the shard again.
-        assert "the ownership ended" in owner.log.read_text()
+        # It may also hear that the other replica owns the shard before it has asked for the Lease.
+        said = owner.log.read_text()
+        assert "the ownership ended" in said or "releasing a shard" in said
 
 
 def items(kubectl: Kubectl) -> list[dict[str, Any]]:
