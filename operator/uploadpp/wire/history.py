@@ -17,6 +17,7 @@ from uploadpp.core.model import Millis
 from uploadpp.core.rules.earlier import FACTS
 from uploadpp.wire.decode import Event, decode
 from uploadpp.wire.envelope import BadMessageError
+from uploadpp.wire.jetstream import reading
 from uploadpp.wire.marks import Proofs
 from uploadpp.wire.stream import STREAM
 
@@ -24,6 +25,15 @@ FETCHED = 32
 """Messages asked for at once. With the largest ones, that is half of what the server keeps for a client."""
 FETCH_SECONDS = 5.0
 INACTIVE_SECONDS = 30.0
+MOST_SILENCES = 3
+"""So many fetches in a row without a message, while the server has some, and the log counts as unreadable."""
+
+
+class LostMessagesError(nats.errors.Error):
+    """Messages were lost with a connection: where none is acknowledged, the server sends none again."""
+
+    def __str__(self) -> str:
+        return "nats: messages of the stream were lost on their way; read it again"
 
 
 async def read_to_end(
@@ -34,17 +44,41 @@ async def read_to_end(
     reader = await js.pull_subscribe(subject, stream=stream, config=config)
     try:
         left = (await reader.consumer_info()).num_pending or 0
-        while left > 0:
-            try:
-                messages = await reader.fetch(min(FETCHED, left), timeout=FETCH_SECONDS)
-            except nats.errors.TimeoutError:
-                left = min(left, (await reader.consumer_info()).num_pending or 0)
-                continue
-            for message in messages:
-                left -= 1
-                yield message
+        async for message in arriving(reader, left):
+            yield message
     finally:
         await reader.unsubscribe()
+
+
+async def arriving(reader: JetStreamContext.PullSubscription, left: int) -> AsyncIterator[Msg]:
+    """So many messages of a new consumer that needs no acknowledgements, or until the server has none.
+
+    Raises:
+        NatsError: the server hands out nothing, or not all that it has sent has arrived.
+    """
+    got = silences = 0
+    while left > 0:
+        try:
+            messages = await reader.fetch(min(FETCHED, left), timeout=FETCH_SECONDS)
+        except TimeoutError:
+            messages = []
+        if not messages:
+            silences += 1
+            info = await reader.consumer_info()
+            on_their_way = info.delivered.consumer_seq - got if info.delivered is not None else 0
+            left = min(left, (info.num_pending or 0) + on_their_way)  # some may have been removed
+            if left > 0 and silences >= MOST_SILENCES:
+                raise LostMessagesError if on_their_way > 0 else nats.errors.TimeoutError
+            continue
+        silences = 0
+        for message in messages:
+            with reading("the log"):
+                number = message.metadata.sequence.consumer
+            if number > got + 1:
+                raise LostMessagesError
+            if number == got + 1:  # else it was sent twice
+                got, left = number, left - 1
+                yield message
 
 
 def time_of(message: Msg) -> Millis:

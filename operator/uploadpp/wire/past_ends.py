@@ -8,7 +8,6 @@ import contextlib
 from collections.abc import Collection
 from uuid import uuid4
 
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
@@ -18,12 +17,10 @@ from uploadpp.core.rules.past_ends import ended_after
 from uploadpp.core.states import Outcome
 from uploadpp.wire.decode import decode
 from uploadpp.wire.envelope import BadMessageError
-from uploadpp.wire.history import FETCH_SECONDS, FETCHED, INACTIVE_SECONDS, time_of
+from uploadpp.wire.history import INACTIVE_SECONDS, arriving, time_of
 from uploadpp.wire.stream import STREAM
 
 PREFIX = "uploadpp-ends-"
-MOST_SILENCES = 3
-"""So many fetches in a row without a message, while the server has some, and the log counts as unreadable."""
 
 
 class UnreadableLogError(Exception):
@@ -69,7 +66,8 @@ async def read_ends(js: JetStreamContext, upload_ids: Collection[str]) -> dict[s
         info = await js.add_consumer(STREAM, config)
         reader = await js.pull_subscribe_bind(consumer=name, stream=STREAM)
         try:
-            await _read(reader, ends, info.num_pending or 0)
+            async for message in arriving(reader, info.num_pending or 0):
+                ends.read(message.data, message.metadata.sequence.stream, time_of(message))
         finally:
             await reader.unsubscribe()
             with contextlib.suppress(NatsError, TimeoutError):  # it expires soon
@@ -77,21 +75,3 @@ async def read_ends(js: JetStreamContext, upload_ids: Collection[str]) -> dict[s
     except (NatsError, TimeoutError) as error:
         raise UnreadableLogError(str(error) or type(error).__name__) from error
     return ends.found
-
-
-async def _read(reader: JetStreamContext.PullSubscription, ends: Ends, left: int) -> None:
-    """Read as many messages as there were, or until the server has none."""
-    silences = 0
-    while left > 0:
-        try:
-            messages: list[Msg] = await reader.fetch(min(FETCHED, left), timeout=FETCH_SECONDS)
-        except TimeoutError:
-            silences += 1
-            left = min(left, (await reader.consumer_info()).num_pending or 0)  # some may have been removed
-            if left and silences >= MOST_SILENCES:
-                raise
-            continue
-        silences = 0
-        for message in messages:
-            left -= 1
-            ends.read(message.data, message.metadata.sequence.stream, time_of(message))

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import ConsumerConfig, ConsumerInfo
@@ -61,6 +62,10 @@ class Server:
         self.log = list(messages)
         self.at = 0
         self.silences: Iterator[bool] = iter(())
+        self.repeated: Iterator[int] = iter(())
+        """How many messages are sent a second time, by fetch."""
+        self.lost: set[int] = set()
+        """The positions of those that do not arrive."""
         self.refusal: Exception | None = None
         self.consumers: list[str] = []
         self.made: list[str] = []
@@ -68,7 +73,8 @@ class Server:
 
     @property
     def info(self) -> ConsumerInfo:
-        return cast("ConsumerInfo", SimpleNamespace(num_pending=len(self.log) - self.at))
+        sent = SimpleNamespace(consumer_seq=self.at)
+        return cast("ConsumerInfo", SimpleNamespace(num_pending=len(self.log) - self.at, delivered=sent))
 
     async def add_consumer(self, stream: str, config: ConsumerConfig) -> ConsumerInfo:
         assert (stream, config.filter_subject) == ("main-queue", None)
@@ -90,10 +96,12 @@ class Server:
         if next(self.silences, self.is_deaf):
             raise NatsTimeoutError
         batch = min(batch, 2)
-        found = self.log[self.at : self.at + batch]
-        self.at += len(found)
-        place = SimpleNamespace(sequence=SimpleNamespace(stream=self.at), timestamp=_moment())
-        return [SimpleNamespace(data=each, metadata=place) for each in found]
+        first = self.at - next(self.repeated, 0)
+        self.at = max(self.at, min(first + batch, len(self.log)))
+        found = [_message(self.log[n], n + 1) for n in range(first, self.at) if n + 1 not in self.lost]
+        if not found:
+            raise NatsTimeoutError
+        return found
 
     async def unsubscribe(self) -> None:
         pass
@@ -109,8 +117,9 @@ class Server:
         return await read_ends(cast("Any", self), ["a"])
 
 
-def _moment() -> SimpleNamespace:
-    return SimpleNamespace(timestamp=lambda: 1.0)
+def _message(data: bytes, number: int) -> SimpleNamespace:
+    sequence, moment = SimpleNamespace(stream=number, consumer=number), SimpleNamespace(timestamp=lambda: 1.0)
+    return SimpleNamespace(data=data, metadata=SimpleNamespace(sequence=sequence, timestamp=moment))
 
 
 async def test_the_log_is_read_to_its_end() -> None:
@@ -144,6 +153,43 @@ async def test_a_server_that_hands_out_nothing_makes_it_unreadable() -> None:
     with pytest.raises(UnreadableLogError, match="timeout"):
         await server.read()
     assert server.consumers == []
+
+
+@pytest.mark.parametrize("lost", [{1}, {3}, {3, 4}, {5, 6}, {6}, {1, 2, 3, 4, 5, 6}])
+@pytest.mark.parametrize("later", [0, 3])
+async def test_what_is_lost_with_a_connection_makes_it_unreadable(lost: set[int], later: int) -> None:
+    """Without acknowledgements the server sends nothing again: an abort among that went unnoticed."""
+    server = Server(*[ended("a", "abort")] * 6)
+    server.lost = lost
+    info, server.log = server.info, server.log + [ended("other", "abort")] * later
+
+    async def made(stream: str, config: ConsumerConfig) -> ConsumerInfo:
+        del stream
+        server.consumers.append(str(config.name))
+        return info
+
+    cast("Any", server).add_consumer = made
+    with pytest.raises(UnreadableLogError, match="lost on their way"):
+        await server.read()
+    assert server.consumers == []
+
+
+async def test_what_is_sent_twice_counts_once() -> None:
+    server = Server(*[ended("other", "abort")] * 4, ended("a", "abort"))
+    server.repeated = iter([0, 1, 2, 0])
+    assert await server.read() == {"a": Outcome.ABORT}
+
+
+async def test_what_somebody_else_sends_to_the_reader_makes_it_unreadable() -> None:
+    server = Server(ended("a", "abort"))
+
+    async def forged(batch: int, timeout: float) -> list[Any]:  # noqa: ASYNC109 -- the library's
+        del batch, timeout
+        return [Msg(cast("Any", None), reply="$JS.ACK.main-queue.c.1.x.1.1.0")]
+
+    cast("Any", server).fetch = forged
+    with pytest.raises(UnreadableLogError, match="cannot be read"):
+        await server.read()
 
 
 @pytest.mark.parametrize(
