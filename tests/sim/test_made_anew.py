@@ -1,12 +1,17 @@
 """A person makes a resource anew after its upload was aborted: no second abort, whatever crashes."""
 
+import asyncio
+from collections.abc import Collection, Mapping
+
 import pytest
 
 from uploadpp.api import API_VERSION, KIND
 from uploadpp.core.commands import Kind
+from uploadpp.core.model import Origin
 from uploadpp.core.naming import VOID_ANNOTATION
-from uploadpp.core.states import DesiredState
+from uploadpp.core.states import DesiredState, Outcome
 from uploadpp.testing.configs import config, step
+from uploadpp.testing.operator_process import OperatorProcess, PlainSeals
 from uploadpp.testing.simulation import Simulation
 from uploadpp.testing.user_actions import PERSON
 
@@ -91,4 +96,41 @@ def test_one_with_the_name_of_an_upload_that_has_ended_in_another(crash_at: int)
     assert list(sim.server.resources) == ["up-1"]
     sim.running[0].machine.kill()
     sim.start()
+    aborted_once(sim)
+
+
+class SlowLog:
+    """A log that takes so long to read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 0.0
+        read = OperatorProcess._read_ends
+
+        async def slowly(process: OperatorProcess, upload_ids: Collection[str]) -> Mapping[str, Outcome]:
+            await asyncio.sleep(self.seconds)
+            return await read(process, upload_ids)
+
+        monkeypatch.setattr(OperatorProcess, "_read_ends", slowly)
+
+
+@pytest.mark.parametrize("crash_at", range(10))
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_nothing_of_it_is_recorded_before_the_log_has_answered(
+    crash_at: int, *, by_hand: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody adds a sealed part; recorded and sealed, the next owner took it for one that may begin."""
+    slow = SlowLog(monkeypatch)
+    sim = begun(ttl=10)
+    make(sim, "up-1")
+    sim.kernel.run_until(100.0)
+    slow.seconds = 20.0
+    make(sim, "up-1", desiredState="Cancelled")
+    sim.kernel.run_until(103.0)
+    tear(sim, crash_at)
+    sim.server.edit(PERSON, "up-1", sealed=PlainSeals().seal(Origin(url='"u"', by_hand=by_hand), "up-1", {}))
+    sim.kernel.run_until(110.0)
+    assert "status" not in sim.server.resources["up-1"], sim.trace.text()
+    sim.running[0].machine.kill()
+    sim.start()
+    sim.disturb(60)
     aborted_once(sim)

@@ -24,6 +24,7 @@ from uploadpp.core.commands import Notice
 from uploadpp.core.conditions import Unserved
 from uploadpp.core.model import Millis, Origin, Upload
 from uploadpp.core.policy import Judged
+from uploadpp.core.rules.past_ends import is_unproven
 from uploadpp.kube.errors import ApiError, ContendedError, Refusal, UnavailableError
 from uploadpp.kube.store import Stored
 from uploadpp.pipeline.acks import PendingMessage
@@ -160,8 +161,12 @@ class TrackedUpload:
 
     @property
     def storable(self) -> bool:
-        """Whether the present state may be written now."""
-        return self.version > self.saved and self.unpublished == 0 and not self.gone
+        """Whether the present state may be written now.
+
+        One that must not begin yet looks like any other in a status, and the next owner would begin it.
+        """
+        may_be = self.version > self.saved and self.unpublished == 0 and not self.gone
+        return may_be and not is_unproven(self.upload)
 
     @property
     def is_unrecorded_end(self) -> bool:
