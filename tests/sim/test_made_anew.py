@@ -134,3 +134,28 @@ def test_nothing_of_it_is_recorded_before_the_log_has_answered(
     sim.start()
     sim.disturb(60)
     aborted_once(sim)
+
+
+@pytest.mark.parametrize("lost", [1, 3, 8])
+@pytest.mark.parametrize("late", [0.0, 1.5, 3.0])
+def test_one_whose_end_is_still_to_be_published(lost: int, late: float) -> None:
+    """The stream has no leader for so long: then the log can be read before the end is in it."""
+    sim = begun(ttl=3600)
+    sim.world.script = [""] * 9
+    make(sim, "up-1")
+    sim.kernel.run_until(50.0)
+    client = sim.running[0].client
+    store = client._store
+
+    def led(payload: bytes, event_id: str, reply: str) -> None:
+        if sim.kernel.now >= 50.0 + lost:
+            store(payload, event_id, reply)
+
+    client._store = led  # type: ignore[method-assign]
+    sim.server.edit(PERSON, "up-1", desiredState="Cancelled")
+    sim.kernel.run_until(50.1)
+    sim.server.delete(PERSON, "up-1")
+    sim.kernel.run_until(50.2 + late)
+    make(sim, "up-1", desiredState="Cancelled")
+    sim.disturb(60)
+    aborted_once(sim)

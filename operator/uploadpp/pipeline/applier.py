@@ -78,6 +78,7 @@ class Applier:
         self._breakers = admission.breakers if admission is not None else None
         self._reports = Reports(shared)
         self._outbox = Outbox(bus, shared.metrics, self.published, self._refused, self._misplaced)
+        self.under_way = self._outbox.under_way
         self.unknown = UnknownUploads(shared.acks)
         self.step_resumes = StepResumes()
         self.marks = Marks([token_bytes()])

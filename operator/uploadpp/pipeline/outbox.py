@@ -88,13 +88,21 @@ class Outbox:
         self._bus.publish(
             pending.outgoing,
             partial(self._stored, pending),
-            partial(self._on_refused, pending.tracked, pending.message),
+            partial(self._never_stored, pending),
         )
 
     def _stored(self, pending: PendingCommand, sequence: int) -> None:
         self._resumes.discard(pending.outgoing.event_id)
         self._sent.acked(pending.outgoing.event_id, sequence)
         self._on_published(pending, sequence)
+
+    def _never_stored(self, pending: PendingCommand, why: str) -> None:
+        self._sent.refused(pending.outgoing.event_id)
+        self._on_refused(pending.tracked, pending.message, why)
+
+    def under_way(self) -> set[str]:
+        """The ids of the uploads, also forgotten ones, about which the stream may still get an event."""
+        return self._sent.under_way()
 
     def recognize(self, raw: StreamMessage) -> TrackedUpload | None:
         """The upload of a message that this owner has sent; None when it is not one of these."""

@@ -22,6 +22,14 @@ class SentEvents:
         if event_id in self._sent:
             self._acked_at[event_id] = sequence
 
+    def refused(self, event_id: str) -> None:
+        """The stream never takes an event."""
+        self._sent.pop(event_id, None)
+
+    def under_way(self) -> set[str]:
+        """The ids of the uploads of which an event is not known to be in the stream."""
+        return {sent[0].upload.id for event_id, sent in self._sent.items() if event_id not in self._acked_at}
+
     def acked_at(self, event_id: str) -> int | None:
         """Where an event was said to be, when it is met; None when nothing was said yet."""
         return self._acked_at.pop(event_id, None)

@@ -79,9 +79,14 @@ class PastEnds:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            asked = list(self._waiting)
+            under_way = (
+                self._applier.under_way()
+            )  # the log may not show yet how an earlier resource has ended
+            asked = [tracked for tracked in self._waiting if tracked.upload.id not in under_way]
             if self._read is not None and asked:
                 await self._ask(self._read, asked)
+            if self._waiting:
+                asyncio.get_running_loop().call_later(FIRST_PAUSE_SECONDS, self._wake.set)
 
     async def _ask(self, read: ReadEnds, asked: list[TrackedUpload]) -> None:
         loop = asyncio.get_running_loop()
