@@ -98,8 +98,11 @@ class UnknownUploads:
         return found
 
     def due(self, now: Millis) -> list[Fact]:
-        """What has waited long enough for the announcement."""
-        return list(takewhile(lambda fact: now - fact.noted >= UNACKNOWLEDGED_MS, self._held))
+        """What has waited long enough for the announcement.
+
+        Where the clock was set back that is not known, and they must not hold back the log for so long.
+        """
+        return list(takewhile(lambda fact: abs(now - fact.noted) >= UNACKNOWLEDGED_MS, self._held))
 
     def settle(self, due: Iterable[Fact]) -> None:
         """Let the messages be acknowledged: the API server has no resource of uploads that are still unknown.

@@ -186,3 +186,15 @@ async def test_a_resource_that_is_left_alone_keeps_no_message_once_it_says_so() 
     shelves.unmarked.clear()
     await shelves.looks()
     assert shelves.acks.ack_floor == 1
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_a_clock_that_is_set_back_holds_no_message(hours: int) -> None:
+    shelves = Shelves()
+    read = shelves.acks.add(1, 1)
+    shelves.unknown.note("up-1", READY, 1, shelves.now, shelves.now, read)
+    shelves.acks.release(read)
+    due = shelves.unknown.due(Millis(shelves.now + hours * 3_600_000 + 10))
+    assert len(due) == abs(hours)
+    shelves.unknown.settle(due)
+    assert shelves.acks.ack_floor == abs(hours)
