@@ -140,3 +140,23 @@ def test_s8_an_acknowledgement_that_the_log_contradicts_is_told(
     desk.bus.on_stored[0](said)
     desk.outbox.recognize(raw(pending))
     assert desk.misplaced == found
+
+
+@pytest.mark.parametrize("how", ["stored", "met", "refused"])
+def test_an_event_is_under_way_until_it_is_known_what_has_become_of_it(desk: Desk, how: str) -> None:
+    """Also if its upload is forgotten: the log is asked about another resource of it then."""
+    command = desk.start()
+    desk.outbox.put(command)
+    assert desk.outbox.under_way() == set(), "kept, and not sent if its upload is forgotten"
+    desk.open()
+    desk.tracked.gone = True
+    assert desk.outbox.under_way() == {UPLOAD}
+    match how:
+        case "stored":
+            desk.bus.store(7)
+        case "met":
+            assert desk.outbox.recognize(raw(command)) is desk.tracked
+        case _:
+            desk.bus.on_refused[0]("too large")
+            assert desk.refused == ["too large"]
+    assert desk.outbox.under_way() == set()
