@@ -5,6 +5,7 @@ and no filter, which is what the operator's permissions allow, and exists for as
 """
 
 import contextlib
+import logging
 from collections.abc import Collection
 from uuid import uuid4
 
@@ -19,6 +20,8 @@ from uploadpp.wire.decode import decode
 from uploadpp.wire.envelope import BadMessageError
 from uploadpp.wire.history import INACTIVE_SECONDS, arriving, time_of
 from uploadpp.wire.stream import STREAM
+
+log = logging.getLogger(__name__)
 
 PREFIX = "uploadpp-ends-"
 
@@ -40,6 +43,9 @@ class Ends:
         try:
             event = decode(data, sequence, at, owns=self._wanted.__contains__)
         except BadMessageError:
+            return
+        except Exception as error:  # noqa: BLE001 -- no message may ever stop the log (invariant 2.7)
+            log.debug("a message of the log cannot be read: %s", type(error).__name__)
             return
         if event is None or event.upload_id not in self._wanted:
             return

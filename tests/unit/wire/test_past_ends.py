@@ -14,7 +14,9 @@ from nats.js.errors import APIError, NotFoundError
 from tests.unit.wire.test_decode import NOW
 from uploadpp.core.states import Outcome
 from uploadpp.testing.events import bytes_received, finished, new_message, upload_ready
+from uploadpp.wire import past_ends
 from uploadpp.wire.consumers import parse_name
+from uploadpp.wire.decode import decode
 from uploadpp.wire.past_ends import Ends, UnreadableLogError, read_ends
 
 
@@ -53,6 +55,18 @@ def test_only_what_is_said_of_the_uploads_counts(
     messages: tuple[bytes, ...], found: dict[str, Outcome]
 ) -> None:
     assert ends_of(*messages) == found
+
+
+def test_a_message_on_which_our_own_code_fails_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator would end at it again and again: whoever reads the log leaves such a message out."""
+
+    def fails(data: bytes, *given: object, **more: Any) -> Any:  # noqa: ANN401 -- what it hands on
+        if data == b"bug":
+            raise RecursionError
+        return decode(data, *cast("Any", given), **more)
+
+    monkeypatch.setattr(past_ends, "decode", fails)
+    assert ends_of(ended("a", "abort"), b"bug") == {"a": Outcome.ABORT}
 
 
 class Server:
