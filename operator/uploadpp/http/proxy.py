@@ -12,6 +12,8 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 from yarl import URL
 
+from uploadpp.http.hosts import is_encodable
+
 Address = IPv4Address | IPv6Address
 SUPPORTED = ("http", "https")
 PORTS = {"http": "80", "https": "443"}
@@ -55,23 +57,28 @@ def proxy_to(server: str, proxy_url: str, environment: Mapping[str, str]) -> Pro
 
 
 def _parsed(value: str, source: str, scheme: str) -> Proxy:
+    wrong = ProxyError(f"{source}: is not the address of a proxy; use one such as http://proxy:3128")
     try:
         found = urlsplit(value if _has_host(value) else f"http://{value}")
         host, port = found.hostname or "", found.port
     except ValueError:
-        raise ProxyError(f"{source}: is not the address of a proxy") from None
-    if not host:
-        raise ProxyError(f"{source}: is not the address of a proxy")
+        raise wrong from None
+    if not is_encodable(host) or not host:
+        raise wrong
     if found.scheme not in SUPPORTED:
         kinds = " or ".join(f"{kind}://" for kind in SUPPORTED)
         raise ProxyError(f"{source}: a proxy must begin with {kinds}, not {found.scheme}://")
     headers = {}
-    if found.username or found.password:
-        user, password = unquote(found.username or ""), unquote(found.password or "")
-        headers["Proxy-Authorization"] = aiohttp.encode_basic_auth(user, password)
+    try:
+        url = URL.build(scheme=found.scheme, host=host, port=port)
+        if found.username or found.password:
+            user, password = unquote(found.username or ""), unquote(found.password or "")
+            headers["Proxy-Authorization"] = aiohttp.encode_basic_auth(user, password)
+    except ValueError:
+        raise wrong from None
     in_requests = scheme == "http"
     return Proxy(
-        URL.build(scheme=found.scheme, host=host, port=port),
+        url,
         connect_headers={} if in_requests else headers,
         request_headers=headers if in_requests else {},
     )
@@ -154,7 +161,11 @@ def _plain(address: Address) -> Address:
 
 
 def _ascii(name: str) -> str:
+    """A name as it is asked for. What stands behind a dot at its beginning is a name by itself."""
+    if name.isascii():
+        return name
+    dot = "." if name.startswith(".") else ""
     try:
-        return name.encode("idna").decode() if not name.isascii() else name
-    except UnicodeError:
+        return dot + (URL.build(scheme="http", host=name.removeprefix(".")).raw_host or "")
+    except ValueError:
         return name

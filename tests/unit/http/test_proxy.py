@@ -45,6 +45,12 @@ SERVER = "https://api.example.com:6443"
         ("https://b\u00fccher.test:6443", "b\u00fccher.test", False),
         ("https://b\u00fccher.test:6443", "xn--bcher-kva.test", False),
         ("https://xn--bcher-kva.test:6443", "b\u00fccher.test", False),
+        ("https://a.b\u00fccher.test:6443", ".b\u00fccher.test", False),
+        ("https://a.b\u00fccher.test:6443", "*.b\u00fccher.test", False),
+        ("https://a.xn--bcher-kva.test:6443", ".b\u00fccher.test:6443", False),
+        ("https://b\u00fccher.test:6443", ".b\u00fccher.test", True),
+        ("https://xn--strae-oqa.test:6443", "stra\u00dfe.test", False),
+        ("https://b\u00fccher.test:6443", "..,.\u00fc..x," + "\u00fc" * 70, True),
         ("https://localhost:6443", "", False),
         ("https://127.0.0.1:6443", "", False),
         ("https://127.9.9.9", "", False),
@@ -99,7 +105,19 @@ def test_without_tls_each_request_has_the_password_because_there_is_no_tunnel() 
         assert found.request_headers == {"Proxy-Authorization": "Basic bWFyeTpzM2NyZXQ="}
 
 
-@pytest.mark.parametrize("address", ["socks5://p4ss:w0rd@a:1", "ftp://u:w0rd@a", "http://u:w0rd@a:99999"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "socks5://p4ss:w0rd@a:1",
+        "ftp://u:w0rd@a",
+        "http://u:w0rd@a:99999",
+        "http://u:w0rd@pro xy:3128",
+        "http://u:w0rd@pro\0xy:3128",
+        "http://u:w0rd@a..b:3128",
+        f"http://u:w0rd@{'x' * 70}:3128",
+        "http://u:w0rd\udcff@proxy:3128",
+    ],
+)
 def test_a_proxy_that_cannot_be_used_is_named_without_its_password(address: str) -> None:
     with pytest.raises(ProxyError, match="HTTPS_PROXY") as caught:
         proxy_to(SERVER, "", {"HTTPS_PROXY": address})
