@@ -32,6 +32,8 @@ _ENCODINGS = (  # UTF-32 first: its mark begins like that of UTF-16
 )
 _SPACES = frozenset("\b\t\n\v\f\r\x1a\x1b\x85")
 _BEGIN_AS_TEXT = frozenset({"application/pdf", "application/rtf", "application/postscript"})
+_BEGIN_NO_TEXT = frozenset({"image/jpeg", "video/webm", "video/x-matroska"})
+"""What begins with no word of any alphabet, though a long comment may follow at once."""
 _SHARED = frozenset({"image/tiff", ZIP})
 """What raw photos of cameras begin with as well, and archives whose table of contents is not looked for."""
 _SIGNS = {"application/pdf": b"%PDF-", "application/postscript": b"%!PS"}
@@ -88,7 +90,7 @@ def _guess_head(head: bytes) -> Guess:
     text = _text_of(head)
     known: str | None = filetype.guess_mime(head) if head else None
     # Short signatures also begin words: "BM" is a bitmap, and a car.
-    if known is not None and (text is None or known in _BEGIN_AS_TEXT):
+    if known is not None and (text is None or known in _BEGIN_AS_TEXT | _BEGIN_NO_TEXT):
         return media_of(head, known) or Guess(known, sure=_is_only(known, head))
     if text is None:
         if (media := media_of(head, known)) is not None:

@@ -22,12 +22,12 @@ _LARGEST = 0xFFFFFFFA
 _NOTHING = 0xFFFFFFFF
 _STREAM, _ROOT = 2, 5
 _STREAMS = {
-    "WordDocument": "application/msword",
-    "Workbook": "application/vnd.ms-excel",
-    "Book": "application/vnd.ms-excel",
-    "PowerPoint Document": "application/vnd.ms-powerpoint",
+    "worddocument": "application/msword",
+    "workbook": "application/vnd.ms-excel",
+    "book": "application/vnd.ms-excel",
+    "powerpoint document": "application/vnd.ms-powerpoint",
     "__properties_version1.0": "application/vnd.ms-outlook",
-    "VisioDocument": "application/vnd.visio",
+    "visiodocument": "application/vnd.visio",
 }
 
 
@@ -51,7 +51,8 @@ def ole_type(file: BinaryIO) -> Guess:
         names = [entry.name for entry in _in_root(_entries(file)) if entry.kind == _STREAM]
     except BrokenError:
         return Guess(OLE, sure=False)
-    found = {_STREAMS[name] for name in names if name in _STREAMS}
+    # Programs ask for a stream without regard to small and capital letters.
+    found = {_STREAMS[name.lower()] for name in names if name.lower() in _STREAMS}
     return Guess(found.pop(), sure=True) if len(found) == 1 else Guess(OLE, sure=False)
 
 

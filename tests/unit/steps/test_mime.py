@@ -159,3 +159,15 @@ async def test_what_other_files_begin_with_as_well_is_not_known_for_sure(
 
 async def test_a_pdf_may_begin_with_something_else() -> None:
     assert await found(b"\r\n\0junk\n%PDF-1.4\n%\xe2\xe3\0") == Guess("application/pdf", sure=False)
+
+
+async def test_a_long_comment_makes_no_text_of_a_photo_or_a_film() -> None:
+    comment = b"a comment of the camera\r\n" * 900
+    assert await found(b"\xff\xd8\xff\xfe\x58\x58" + comment) == Guess("image/jpeg", sure=True)
+    film = b"\x1aE\xdf\xa3\x8bB\x82\x88matroska\xec\x5f\x7f" + comment
+    assert await found(film) == Guess("video/x-matroska", sure=False)
+
+
+@pytest.mark.parametrize("word", ["ясно", "ящик", "ятаган"])
+async def test_words_in_old_encodings_are_not_sound(word: str) -> None:
+    assert await found(word.encode("cp1251") * 20) == Guess("text/plain", sure=True)

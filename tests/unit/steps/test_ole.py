@@ -77,6 +77,8 @@ def found(content: bytes) -> Guess:
         ("PowerPoint Document", "application/vnd.ms-powerpoint"),
         ("__properties_version1.0", MAIL),
         ("VisioDocument", "application/vnd.visio"),
+        ("WORDDOCUMENT", WORD),
+        ("wOrKbOoK", EXCEL),
         ("Contents", OLE),
     ],
 )
@@ -118,6 +120,7 @@ EMBEDDED = {
     ),
     "another program with a sheet": ((root(), Item("Quill", FOLDER, child=2), Item("Workbook")), OLE),
     "a removed stream in the tree": ((root(), Item("WordDocument", 0)), OLE),
+    "two programs in other letters": ((root(), Item("WORKBOOK", right=2), Item("worddocument")), OLE),
     "two programs": ((root(), Item("Workbook", right=2), Item("WordDocument")), OLE),
     "an empty root": ((root(NO),), OLE),
 }
