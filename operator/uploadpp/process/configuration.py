@@ -143,7 +143,8 @@ def _explain(
         if not problem["loc"]:  # a check over several settings; its text begins with the setting's name
             name, _, rest = message.partition(":")
             named = rest and name in sources
-            lines.append(f"{sources[name]}:{rest}" if named else _named(model, message, sources))
+            said = f"{sources[name]}:{rest}" if named else _named(model, message, sources)
+            lines.append(clean(said))
             continue
         name, *path = (str(part) for part in problem["loc"])
         field = model.model_fields[name]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from uploadpp.core.text import MAX_LINE
 from uploadpp.pipeline.storage_check import open_check
 from uploadpp.process.configuration import ConfigurationError, nats_options, read_settings, source_of
 from uploadpp.process.operator_config import namespace_of, notes, sealing_keys
@@ -13,6 +14,20 @@ from uploadpp.process.tracing_config import notes as tracing_notes
 
 CA = "events_tls_root_ca_certificate"
 NAMES_OF_CA = ("OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", "OC_EVENTS_TLS_ROOT_CA_CERTIFICATE")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"OC_TRACING_TYPE": "x" * 100_000, "OC_TRACING_ENABLED": "true"},
+        {"POSTPROCESSING_STEPS": f"{'x' * 50_000},{'x' * 50_000}"},
+        {"UPLOADPP_STEP_SETTINGS": f'{{"{"x" * 50_000}": {{}}}}'},
+    ],
+)
+def test_an_error_is_no_longer_than_a_line_of_the_log(environment: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{next(iter(environment))}") as caught:
+        read_settings({}, environment)
+    assert len(str(caught.value)) <= MAX_LINE
 
 
 @pytest.mark.parametrize("variable", NAMES_OF_CA)
