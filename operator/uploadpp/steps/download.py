@@ -113,6 +113,10 @@ def _check(response: aiohttp.ClientResponse, size: int) -> None:
 
 def _check_uncounted(response: aiohttp.ClientResponse) -> None:
     """Refuse what may be other bytes than those of the file, or a part of them: that can look clean."""
+    if (part := response.headers.get("Content-Range")) is not None:
+        raise DownloadError(
+            f"the download is a part of a file ({clean(part, MAX_ENCODING)}), and its size is not known"
+        )
     codings = _words(response, "Transfer-Encoding")
     in_chunks = codings[-1:] == ["chunked"]
     encodings = _words(response, "Content-Encoding") + (codings[:-1] if in_chunks else codings)

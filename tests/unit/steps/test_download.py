@@ -191,6 +191,16 @@ async def test_bytes_that_are_encoded_for_the_transfer_are_not_taken_for_the_fil
             await read(f"{base}/x", 50)
 
 
+@pytest.mark.parametrize("part", ["bytes 0-4/9", "bytes 0-4/*", "x" * 999])
+async def test_what_the_server_calls_a_part_is_not_taken_for_the_file(part: str) -> None:
+    """Caches answer a whole request with a part that they have, and with 200."""
+    async with serving({"/x": (f"{LENGTH}Content-Range: {part}\r\n", hello)}) as base:
+        with pytest.raises(DownloadError, match="is a part of a file") as caught:
+            await read(f"{base}/x", 0)
+        assert len(str(caught.value)) < 120
+        assert await read(f"{base}/x", 5) == b"hello"
+
+
 PART = b"5\r\nhello\r\n"
 
 
