@@ -29,7 +29,7 @@ COLUMNS = {
 """The columns of the CRD, for output that is not a table."""
 _PART = re.compile(
     r"""\.?(?P<name>(?:\\.|[^.\[\]{}\\'"@()?*\s])+)"""
-    r"""|\[(?P<index>\d+)\]|\['(?P<quoted>[^']*)'\]"""
+    r"""|\[(?P<index>\d{1,9})\]|\['(?P<quoted>[^']*)'\]"""
     r"""|\[\?\(@\.(?P<field>\w+)\s*==\s*["'](?P<value>[^"']*)["']\)\]"""
 )
 

@@ -232,6 +232,8 @@ def test_the_order_is_that_of_kubectl_for_a_field_and_the_same_in_every_output(
         (["--sort-by={.a[?(@.b)]}"], "is not the path of a field"),
         (["--limit=some"], "--limit must be a whole number"),
         (["--limit=-1"], "--limit must be a whole number"),
+        ([f"--limit={'9' * 5000}"], "--limit must be a whole number"),
+        ([f"--sort-by=.status.steps[{'9' * 5000}].name"], "is not the path of a field"),
     ],
 )
 def test_what_cannot_be_sorted_or_limited(pp: Plugin, writer: Writer, words: list[str], text: str) -> None:

@@ -25,6 +25,7 @@ STATUS_COLUMN = "Status"
 STEP_COLUMN = "Step"
 MESSAGE_COLUMN = "message"
 ROWS_ON_A_TERMINAL = 200
+MOST_DIGITS = 18
 NARROW_PADDING = 2
 NARROWEST_STEP = 6
 
@@ -80,8 +81,9 @@ def _limit(context: Context) -> int:
     if options.limit is None:
         table = not options.json and options.output in (None, "wide")
         return ROWS_ON_A_TERMINAL if table and context.screen.tty else 0
-    if not options.limit.isdecimal():
-        raise UsageError(f"--limit must be a whole number, not {options.limit!r}", "--limit=0 lists all")
+    if not options.limit.isdecimal() or len(options.limit) > MOST_DIGITS:
+        shown = clip(options.limit, 2 * MOST_DIGITS)
+        raise UsageError(f"--limit must be a whole number, not {shown!r}", "--limit=0 lists all")
     return int(options.limit)
 
 
