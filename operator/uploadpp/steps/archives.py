@@ -135,17 +135,22 @@ def zip_type(file: BinaryIO) -> Guess:
         ValueError: its table of contents cannot be read, so it is not known.
     """
     archive = Archive(file)
-    if found := _office(archive):
-        return found
-    if _MIME.fullmatch(text := archive.read("mimetype").strip()):
-        return Guess(text.decode(), sure=True)
-    if found := _open_document(archive.read("META-INF/manifest.xml")):
-        return found
+    said = _office(archive) or _declared(archive)
     marked = [(mime, proves) for name, mime, proves in _MARKS if name in archive.entries]
     for mime, proves in marked:
         if proves(archive):
-            return Guess(mime, sure=True)
+            # Anybody can add an entry that makes it look like a document as well.
+            return Guess(mime, sure=said is None)
+    if said is not None:
+        return said
     return Guess(marked[0][0], sure=False) if marked else Guess(ZIP, sure=True)
+
+
+def _declared(archive: Archive) -> Guess | None:
+    """The type that an archive says it has; None if it says nothing."""
+    if _MIME.fullmatch(text := archive.read("mimetype").strip()):
+        return Guess(text.decode(), sure=True)
+    return _open_document(archive.read("META-INF/manifest.xml"))
 
 
 def _open_document(manifest: bytes) -> Guess | None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uploadpp.steps import Continue, Upload
+from uploadpp.steps import Abort, Continue, Upload
 from uploadpp.steps import mime as module
 from uploadpp.steps.archives import MAX_ENTRIES, zip_type
 from uploadpp.steps.markup import Guess
@@ -309,3 +309,36 @@ def test_no_broken_archive_with_long_numbers_ends_in_an_error(at: int, value: in
 async def test_a_list_of_types_is_read_however_it_is_written(name: str, form: str) -> None:
     content = zipped(("a.xml", b""), (name, f"<Override {form.format(DOCX + '.main+xml')}/>".encode()))
     assert await found(content) == Guess(DOCX, sure=True)
+
+
+PROGRAMS = {
+    "application/vnd.android.package-archive": [
+        ("AndroidManifest.xml", b"\x03\0\x08\0"),
+        ("classes.dex", b"d"),
+    ],
+    "application/java-archive": [
+        ("META-INF/MANIFEST.MF", b"Main-Class: A\n"),
+        ("A.class", b"\xca\xfe\xba\xbe"),
+    ],
+}
+DISGUISES = {
+    "a book": ("mimetype", b"application/epub+zip"),
+    "of its own invention": ("mimetype", b"application/x-harmless"),
+    "a text of LibreOffice": (
+        "META-INF/manifest.xml",
+        b'<f full-path="/" media-type="application/vnd.oasis.opendocument.text"/>',
+    ),
+    "a text of Word": types(f"{DOCX}.main+xml"),
+}
+
+
+@pytest.mark.parametrize("mime", PROGRAMS)
+@pytest.mark.parametrize("disguise", DISGUISES)
+async def test_a_program_that_says_to_be_a_document_is_still_found(mime: str, disguise: str) -> None:
+    """Android and Java run it all the same. What it is remains uncertain, so nothing deletes it."""
+    for entries in ([DISGUISES[disguise], *PROGRAMS[mime]], [*PROGRAMS[mime], DISGUISES[disguise]]):
+        content = zipped(*entries)
+        assert await found(content) == Guess(mime, sure=False)
+        abort, delete = (Rules(rules=(parse_rule(f"{word} mime={mime}"),)) for word in ("abort", "delete"))
+        assert isinstance(await Policies(abort).check(Upload.of(content)), Abort)
+        assert isinstance(await Policies(delete).check(Upload.of(content)), Continue)
