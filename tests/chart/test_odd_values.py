@@ -78,6 +78,14 @@ REFUSED = [
     (with_settings("MaxThreads 1"), "set concurrency instead"),
     (served(virusscan={"clamd": "tcp:clamd:03310"}), "stepServices.x.virusscan.clamd: 03310 is not a port"),
     ({"nats": {"endpoints": ["nats:04222"]}}, "nats.endpoints: 04222 is not a port"),
+    (
+        served(clamd={"signatures": {"mirror": "http://m:99999/x"}}),
+        "stepServices.x.clamd.signatures.mirror: 99999 is not a port",
+    ),
+    (
+        served(clamd={"signatures": {"mirror": "m:0"}}),
+        "stepServices.x.clamd.signatures.mirror: 0 is not a port",
+    ),
     # Beyond what an integer holds, it would become negative.
     ({"maxEnded": 10**19}, "/maxEnded"),
     ({"maxRecorded": 10**19}, "/maxRecorded"),
@@ -179,6 +187,7 @@ def test_a_limit_of_clamd_can_be_another_one(setting: str) -> None:
         ("mirror.example.org:8080", [80, 443, 8080]),
         ("https://mirror.example.org:8443/clamav", [80, 443, 8443]),
         ("http://mirror.example.org/clamav", [80, 443]),
+        ("http://mirror.example.org/a:8080", [80, 443]),
     ],
 )
 def test_freshclam_may_reach_the_port_of_its_mirror(mirror: str, ports: list[int]) -> None:

@@ -43,6 +43,7 @@
 {{- if and (eq (.oversize | default "") "partial") (not .maxScanSize) (not $service.sidecar) }}{{ fail (printf "%s.virusscan.oversize: partial needs maxScanSize, the size of the part that is scanned" $where) }}{{ end -}}
 {{- end -}}
 {{- if $service.sidecar -}}
+{{- include "upp.checkPort" (list (printf "%s.clamd.signatures.mirror" $where) (regexFind "^([a-z]+://)?[^/]*" $service.clamd.signatures.mirror)) -}}
 {{- $conf := include "upp.clamdConf" (set (omit $service "clamd") "clamd" (omit $service.clamd "settings")) | lower -}}
 {{- $instead := dict "streammaxlength" "clamd.maxFileMiB" "maxfilesize" "clamd.maxFileMiB" "maxthreads" "concurrency" "readtimeout" "timeoutSeconds" -}}
 {{- range $service.clamd.settings -}}
