@@ -113,7 +113,7 @@ def test_s8_answers_before_the_answer_are_counted_there_too(
         pytest.raises((PluginError, requests.ConnectionError), match="more answers than one request has"),
     ):
         who(server)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nA: "])
@@ -133,10 +133,10 @@ def test_s8_a_head_that_comes_byte_by_byte_is_not_waited_for(
 
 
 def test_a_body_is_not_bounded_by_the_time_of_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heads, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(heads, "HEAD_SECONDS", 1.5)
     server = socket.create_server(("127.0.0.1", 0))
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n"
-    with serving(server, head, b"x", 0.02):
+    with serving(server, head, b"x", 0.1):
         assert collector(server) == b"x" * 20
 
 

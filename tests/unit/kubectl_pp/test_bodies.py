@@ -167,5 +167,5 @@ def test_the_error_of_the_first_list_is_told_to_who_waits(monkeypatch: pytest.Mo
     with talking(drips) as made:
         feed = Reflector(made, "/apis", {})
         with pytest.raises(PluginError, match="takes too long"):
-            feed.get(5)
+            feed.get(30)
         feed.stop()

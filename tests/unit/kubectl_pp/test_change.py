@@ -21,10 +21,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Cluster:
-    """Counts what it has carried out; the first request brings the signal before its response."""
+    """Counts what it has carried out; the first request brings the signal before its response.
+
+    Nothing is answered before the signal was taken, however long that takes the main thread.
+    """
 
     def __init__(self, number: signal.Signals) -> None:
         self._number: signal.Signals | None = number
+        self._taken = number, signal.getsignal(number)
         self._lock = threading.Lock()
         self.done: set[str] = set()
 
@@ -34,7 +38,9 @@ class Cluster:
             number, self._number = self._number, None
         if number is not None:
             os.kill(os.getpid(), number)
-            time.sleep(0.05)
+        sent, before = self._taken
+        while signal.getsignal(sent) is not before:
+            time.sleep(0.005)
 
     def delete(self, path: str, *_: object, **__: object) -> None:
         self._carry_out(path)
@@ -87,13 +93,12 @@ def test_a_second_signal_ends_the_wait() -> None:
     class Hanging(Cluster):
         def _carry_out(self, path: str) -> None:
             super()._carry_out(path)
-            while signal.getsignal(signal.SIGINT) is not before:  # the first has not been taken yet
-                time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.5)
+            over.wait(60)
             raise UnavailableError("it never answers")
 
-    before = signal.getsignal(signal.SIGINT)
+    over = threading.Event()
     batch = Batch(context_of(Hanging(signal.SIGINT)), lambda _: Delete(), lambda _: True)
     with pytest.raises(KeyboardInterrupt):
         batch.run([upload("one")], "prune")
+    over.set()

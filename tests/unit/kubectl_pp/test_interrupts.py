@@ -73,6 +73,7 @@ def test_the_same_error_without_an_interrupt_is_one(
 
 def test_a_signal_sent_twice_is_one_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     """`timeout` does that. The second one hit the clean-up after the first."""
+    monkeypatch.setattr(interrupts, "SAME_SECONDS", 60.0)
     cleaned = []
 
     def run(_: object) -> int:
@@ -92,6 +93,7 @@ def test_a_signal_sent_twice_is_one_interrupt(monkeypatch: pytest.MonkeyPatch) -
 def test_a_change_that_waits_for_its_requests_is_not_ended_by_the_second_of_two(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(interrupts, "SAME_SECONDS", 60.0)
     stop = threading.Event()
     INTERRUPTS.listen()
     with Interrupt(stop) as interrupt:
