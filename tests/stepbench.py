@@ -37,6 +37,10 @@ if __name__ == "__main__":
     work.run()
 """
 """A step of an author, which keeps book of what it is asked to do."""
+UNTIL_TOLD = """\
+while not runs.with_suffix(".told").exists():
+    await asyncio.sleep(0.02)
+return Continue()"""
 RESOURCE = {"storage_id": "st", "opaque_id": "n-1", "space_id": "s-1"}
 CONTEXT = {"initiatorid": "web-1", "extrainfo": '{"a":["b"]}', "traceparent": f"00-{'4b' * 16}-{'0f' * 8}-01"}
 
@@ -134,6 +138,10 @@ class StepBench:
         return StepProcess(
             self._instance, self.server, argv, name=process, environment=variables, python=python
         )
+
+    def tell(self) -> None:
+        """Let work end that goes on until it is told to."""
+        self._runs.with_suffix(".told").touch()
 
     def runs(self) -> list[str]:
         """The uploads that processes of `step` worked on, in order."""

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from e2e.cluster.http import get
-from tests.stepbench import CONTEXT, USER, StepBench, until
+from tests.stepbench import CONTEXT, UNTIL_TOLD, USER, StepBench, until
 
 
 async def test_an_answer_is_what_the_services_in_go_send(bench: StepBench) -> None:
@@ -79,9 +79,9 @@ return Continue()"""
 
 
 async def test_slow_work_is_kept_by_heartbeats(bench: StepBench) -> None:
-    """Two processes, and work three times as long as the server waits for a sign of life."""
-    body = "await asyncio.sleep(3)\nreturn Continue()"
-    processes = [bench.step(body, process=name) for name in ("one", "two")]
+    """Two processes, and work twice as long as the server waits for a sign of life."""
+    body = "await asyncio.sleep(8)\nreturn Continue()"
+    processes = [bench.step(body, process=name, UPLOADPP_STEP_ACK_WAIT="4s") for name in ("one", "two")]
     for process in processes:
         await asyncio.to_thread(process.start)
     upload = await bench.start("mine")
@@ -92,12 +92,14 @@ async def test_slow_work_is_kept_by_heartbeats(bench: StepBench) -> None:
 
 
 async def test_work_that_is_asked_for_again_runs_once(bench: StepBench) -> None:
-    step = bench.step("await asyncio.sleep(2)\nreturn Continue()")
+    step = bench.step(UNTIL_TOLD, UPLOADPP_STEP_ACK_WAIT="30s")
     await asyncio.to_thread(step.start)
     upload = await bench.start("mine", event_id="e-1")
     await bench.until_begun()
     await bench.start("mine", upload=upload, event_id="e-1")  # the same event, published twice
     await bench.start("mine", upload=upload, event_id="e-2")  # the next attempt, while this one runs
+    await until(lambda: step.metric('uploadpp_step_repeated_total{step="mine"}') == 2)
+    bench.tell()
     await bench.answer(upload)
     await bench.settled()
     await bench.start("mine", upload=upload, event_id="e-1")  # and once more when it is done
@@ -139,7 +141,7 @@ async def test_an_exception_is_a_retry_without_secrets(bench: StepBench) -> None
 
 async def test_work_is_ended_before_the_process(bench: StepBench) -> None:
     """SIGTERM: what was begun is answered, what comes now is for the next process."""
-    step = bench.step("await asyncio.sleep(2)\nreturn Continue()")
+    step = bench.step(UNTIL_TOLD)
     await asyncio.to_thread(step.start)
     first = await bench.start("mine")
     await bench.until_begun()
@@ -151,6 +153,7 @@ async def test_work_is_ended_before_the_process(bench: StepBench) -> None:
         get(f"{step.url}/readyz")
     get(f"{step.url}/healthz")
     second = await bench.start("mine")
+    bench.tell()
     await until(lambda: step.process is None)
     assert len(await bench.answers(first)) == 1
     assert await bench.answers(second) == []
@@ -177,12 +180,16 @@ async def test_work_that_takes_too_long_to_end_is_given_back(bench: StepBench) -
 
 async def test_processes_share_the_work(bench: StepBench) -> None:
     """Nobody hoards: a process takes no more than it works on, so an idle one gets the rest."""
-    body = "await asyncio.sleep(3)\nreturn Continue()"
-    processes = [bench.step(body, process=name, concurrency=1) for name in ("one", "two", "three")]
+    processes = [
+        bench.step(UNTIL_TOLD, process=name, concurrency=1, UPLOADPP_STEP_ACK_WAIT="30s")
+        for name in ("one", "two", "three")
+    ]
     for process in processes:
         await asyncio.to_thread(process.start)
     for number in range(30):
         await bench.start("another" if number % 10 else "mine")
+    await bench.until_begun(3)
+    bench.tell()
     await bench.settled()
     assert len(await bench.answers()) == 3
     assert [process.metric("uploadpp_step_starts_total") for process in processes] == [1, 1, 1]
