@@ -21,7 +21,7 @@ from e2e.operator_process import plain_environment
 from e2e.paths import REPO
 
 SCRIPT = REPO / "operator" / "stand-in"
-PROMPT_SECONDS = 5.0
+PROMPT_SECONDS = 15.0
 """A container is killed 30 seconds after it was asked to end."""
 
 ANYWHERE = "0.0.0.0"  # noqa: S104 -- what the charts set

@@ -120,7 +120,7 @@ async def test_a_chunk_for_each_byte_ends_with_the_time_of_the_request(
     began = asyncio.get_running_loop().time()
     with pytest.raises(UnavailableError, match=r"no complete response in time|has more than"):
         await serving(chunks)._api.request("GET", "/version", timeout=1)
-    assert asyncio.get_running_loop().time() - began < 5
+    assert asyncio.get_running_loop().time() - began < 20
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_s8_who_sends_byte_by_byte_is_not_waited_for(
     began = time.monotonic()
     with talking(talk, timeout) as made, pytest.raises(UnavailableError, match="takes too long"):
         made.get("/apis")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_s8_an_answer_without_an_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,7 @@ async def watch(server: Between) -> AsyncIterator[Watch]:
     made = Watch(lambda *_: None, "ocis", credentials=find_credentials())
     yield made
     assert not made.ended.done(), "the watch has gone on all the time"
-    await asyncio.wait_for(made.stop(), 5)
+    await asyncio.wait_for(made.stop(), 9)
 
 
 @pytest.mark.parametrize("verb", ["discovery", "list", "watch"])

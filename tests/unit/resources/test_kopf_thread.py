@@ -124,8 +124,8 @@ async def watch(server: FakeServer) -> AsyncIterator[Watch]:
     del server
     made = Watch(lambda *_: None, "ocis", credentials=find_credentials())
     yield made
-    await asyncio.wait_for(made.stop(), 5)
-    await asyncio.wait_for(made.ended, 1)
+    await asyncio.wait_for(made.stop(), 9)
+    await asyncio.wait_for(made.ended, 20)
 
 
 async def until(watch: Watch, words: str) -> None:

@@ -14,9 +14,12 @@ SIZE = 900_000
 async def test_s1_headers_of_a_megabyte_take_no_time(part: bytes) -> None:
     lines = [part % number if b"%d" in part else part for number in range(SIZE // len(part))]
     headers = b"NATS/1.0\r\n" + b"".join(lines) + b"\r\n\r\n"
-    began = time.thread_time()
-    assert await SafeClient(None)._process_headers(headers) is None
-    assert time.thread_time() - began < 0.02
+    took = []
+    for _ in range(3):  # during any of them garbage may be collected
+        began = time.thread_time()
+        assert await SafeClient(None)._process_headers(headers) is None
+        took.append(time.thread_time() - began)
+    assert min(took) < 0.02, took
 
 
 async def test_headers_of_a_usual_size_are_read() -> None:
