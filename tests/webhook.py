@@ -47,6 +47,10 @@ def garbage(_: Json) -> bytes:
     return b"<html>please log in</html>"
 
 
+PATIENCE_SECONDS = 1
+"""How long the API server waits for a webhook that is silent; for all others it waits long."""
+
+
 def silence(_: Json) -> None:
     """Longer than the API server waits."""
     return
@@ -116,7 +120,7 @@ class Webhook:
             "admissionReviewVersions": ["v1"],
             "sideEffects": "None",
             "failurePolicy": "Fail",
-            "timeoutSeconds": 1,
+            "timeoutSeconds": PATIENCE_SECONDS if self.answer is silence else 20,
             "clientConfig": {"url": self.url, "caBundle": ca},
             "rules": [*rules, probes],
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self._namespace}},
@@ -149,7 +153,7 @@ class Webhook:
         self.asked.append(asked)
         answer = allow(asked) if asked["name"] == "probe" else self.answer(asked)
         if answer is None:
-            await asyncio.sleep(2)
+            await asyncio.sleep(2 * PATIENCE_SECONDS)
             answer = b""
         if isinstance(answer, bytes):
             return web.Response(body=answer)

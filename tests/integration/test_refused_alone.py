@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from tests.driver import Driver, bytes_received, histories, start_working, until
 from tests.integration.test_refusals import acknowledged, readyz
 from tests.middlebox import Done, Fault, Middlebox
 from tests.webhook import UPLOADS, Answer, Json, Webhook, allow, deny
+from uploadpp.testing.events import STREAM
 
 PAGE = b"<html><head><title>%s</title></head><body>Request blocked. Incident 4711</body></html>"
 
@@ -63,19 +64,27 @@ def blocks(word: bytes, status: int) -> Fault:
     return fault
 
 
-async def with_others(driver: Driver, condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait, while other uploads come and are recorded."""
-    for number in range(40):
+async def with_others(driver: Driver) -> None:
+    """Wait until all that is in the stream now is acknowledged, while other uploads come and are recorded."""
+    last = (await driver.js.stream_info(STREAM)).state.last_seq
+    for number in range(60):
         await driver.upload(f"other-{number}")
         await asyncio.sleep(1)
-        if await condition():
+        found = [each for each in await driver.js.consumers_info(STREAM) if each.name.startswith("uploadpp-")]
+        if any(each.ack_floor is not None and each.ack_floor.stream_seq >= last for each in found):
             return
     pytest.fail("the one holds back the others")
 
 
-def told(kubectl: Kubectl, reason: str) -> str:
-    events = kubectl.json("get", "events")["items"]
-    return " ".join(each["message"] for each in events if each["reason"] == reason)
+async def until_told(kubectl: Kubectl, reason: str, *words: str) -> None:
+    """Wait until an Event of this reason says so: they are written in the background."""
+
+    async def is_told() -> bool:
+        events = (await asyncio.to_thread(kubectl.json, "get", "events"))["items"]
+        said = [each["message"] for each in events if each["reason"] == reason]
+        return any(all(word in each for word in words) for each in said)
+
+    await until(is_told)
 
 
 @pytest.mark.parametrize("status", [403, 413])
@@ -86,10 +95,9 @@ async def test_one_that_a_proxy_does_not_let_through(
     between.fault = blocks(b"/etc/passwd", status)
     await driver.say(bytes_received("evil", Filename="../etc/passwd"))
     await driver.until_released("evil")
-    await with_others(driver, lambda: acknowledged(driver))
-    said = told(kubectl, "UploadsNotRecorded")
-    assert "upload evil cannot be recorded, while others can (Proxy)" in said
-    assert "web application firewall" in said
+    await with_others(driver)
+    alone = "upload evil cannot be recorded, while others can (Proxy)"
+    await until_told(kubectl, "UploadsNotRecorded", alone, "web application firewall")
 
     async def names_it() -> bool:
         code, text = await readyz(operator, "?verbose")
@@ -128,8 +136,9 @@ async def test_one_whose_resource_nobody_may_change(
     }
     kubectl("create", "-f", "-", stdin=json.dumps({**made, "spec": spec}))
     await driver.upload("mine")
-    await with_others(driver, lambda: acknowledged(driver))
-    assert "this resource cannot be written; correct or delete it" in told(kubectl, "LeftAlone")
+    await driver.until_released("mine")
+    await with_others(driver)
+    await until_told(kubectl, "LeftAlone", "this resource cannot be written; correct or delete it")
     operator.kill()
     await start_working(operator)
     await driver.upload("last")

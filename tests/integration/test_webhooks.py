@@ -138,17 +138,17 @@ async def test_nobody_may_write_leases_for_longer_than_one_lasts(
         status, text = await readyz(operator)
         return status == 503 and "leases/uploadpp-shard-0" in text and "closed for maintenance" in text
 
-    await until(says, 10)
+    await until(says)
     await asyncio.sleep(4)  # longer than the Lease
     await driver.upload("u1")
     await driver.until_released("u1")
     await until_reasons(kubectl, {"u1": "Completed"})
     await until(lambda: acknowledged(driver))
     assert samples(operator.metrics(), "uploadpp_shard_owned") == {'shard="0"': 1}
-    said = [x for x in log_lines(operator.log.read_text()) if "lease not renewed" in x["message"]]
-    assert len(said) == 1
+    said = [x["message"] for x in log_lines(operator.log.read_text()) if "lease not renewed" in x["message"]]
+    assert len([each for each in said if "closed for maintenance" in each]) == 1, said
     await gate.go()
-    await until(lambda: is_ready(operator), 10)
+    await until(lambda: is_ready(operator))
     await all_once(driver)
 
 
@@ -204,12 +204,12 @@ async def test_annotations_of_a_lease_that_a_webhook_drops_are_missed(
         status, text = await readyz(operator)
         return status == 503 and "uploadpp.io/shards" in text and "exempt the Lease" in text
 
-    await until(says, 10)
+    await until(says)
     await driver.upload("u1")
     await until_reasons(kubectl, {"u1": "Completed"})
     assert samples(operator.metrics(), "uploadpp_shard_owned") == {'shard="0"': 1}
     await editor.go()
-    await until(lambda: is_ready(operator), 10)
+    await until(lambda: is_ready(operator))
 
 
 async def test_events_that_nobody_may_write_stop_nothing(
@@ -348,7 +348,7 @@ async def test_a_status_that_a_webhook_changes_is_held_to_be_not_recorded(
     await driver.upload("u1")
     await until(lambda: _is_refused(operator, "Changed"))
     said = [x["message"] for x in log_lines(operator.log.read_text()) if "not written" in x["message"]]
-    assert "status.steps[0].state" in said[0]
+    assert any("status.steps[0].state" in each for each in said), said
     assert not await acknowledged(driver)
     await driver.again()
     await driver.until_released("u1")
