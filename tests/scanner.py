@@ -28,6 +28,9 @@ class Scanner:
         self._url = url
         self.workers = workers
         """How many files it scans at once; may be changed while it works."""
+        self.opened = asyncio.Event()
+        """While it is not set, no file is scanned."""
+        self.opened.set()
         self._seconds = seconds
         self._client: Client | None = None
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
@@ -104,6 +107,7 @@ class Scanner:
                 task.add_done_callback(self._busy.discard)
 
     async def _scan(self, event: Event) -> None:
+        await self.opened.wait()
         await asyncio.sleep(self._seconds(event.upload_id))
         step = event.payload["StepToStart"]
         self.at_step -= 1

@@ -21,7 +21,7 @@ HOUR = 3600
 FAILING = {("virusscan", 1), ("virusscan", 2)}
 STEPS = ("virusscan", "policies")
 ENVIRONMENT = {
-    "POSTPROCESSING_RETRY_BACKOFF_DURATION": "2s",
+    "POSTPROCESSING_RETRY_BACKOFF_DURATION": "4s",
     "UPLOADPP_LEASE_DURATION": "2s",
     "UPLOADPP_STORAGE_CHECK": "off",
 }

@@ -19,8 +19,8 @@ from tests.driver import Driver, History, histories, start_working, until, until
 from uploadpp.testing.events import STREAM, new_message, resume, step_finished
 
 LEASE_SECONDS = 2
-RENEWALS_SECONDS = 1.5
-"""So long after something has happened the Lease says so."""
+RENEWALS = 3
+"""So many after something has happened the Lease says so."""
 STEPS = ("policies", "virusscan")
 LOST = 100
 """More than the API server writes of its own accord when it starts."""
@@ -92,7 +92,7 @@ async def before_the_copy(services: Services, operator: Operator, kubectl: Kubec
     services.begun = False
     await services.upload(*named("old"))
     await until_reasons(kubectl, {"gone-ends": "Completed"} | dict.fromkeys(named("old"), "Running"))
-    await asyncio.sleep(RENEWALS_SECONDS)
+    await until_renewed(kubectl)
 
 
 async def after_the_copy(services: Services, kubectl: Kubectl) -> dict[str, History]:
@@ -102,8 +102,20 @@ async def after_the_copy(services: Services, kubectl: Kubectl) -> dict[str, Hist
     await services.upload(*named("new"))
     await until_reasons(kubectl, OVER | RUNNING)
     await until(lambda: is_scanned(services, "old-advances", "new-advances"))
-    await asyncio.sleep(RENEWALS_SECONDS)
+    await until_renewed(kubectl)
     return await histories(services.js)
+
+
+async def until_renewed(kubectl: Kubectl) -> None:
+    """Wait until the Lease says what has happened."""
+    versions = set()
+
+    async def is_renewed() -> bool:
+        (lease,) = (await asyncio.to_thread(kubectl.json, "get", "leases"))["items"]
+        versions.add(lease["metadata"]["resourceVersion"])
+        return len(versions) > RENEWALS
+
+    await until(is_renewed)
 
 
 async def is_scanned(services: Services, *uploads: str) -> bool:

@@ -68,7 +68,7 @@ async def test_an_upload_that_takes_too_long_is_overtaken(
     cluster: LocalCluster, nats: NatsServer, namespace: str, instance: Instance, kubectl: Kubectl
 ) -> None:
     """It is suspended; the next one says for whom it waits, and is released after the timeout."""
-    operator = Operator(instance, options(cluster, nats, namespace, UPLOADPP_ORDER_TIMEOUT="5s"))
+    operator = Operator(instance, options(cluster, nats, namespace, UPLOADPP_ORDER_TIMEOUT="10s"))
     async with Driver(nats.url, silent=True) as driver:
         await start_working(operator)
         for upload in ("first", "second"):
@@ -76,10 +76,11 @@ async def test_an_upload_that_takes_too_long_is_overtaken(
         await until_reasons(kubectl, {"first": "Running", "second": "Running"})
         kubectl("patch", "upp", "first", "--type=merge", "-p", '{"spec":{"desiredState":"Suspended"}}')
         shown = "--for=jsonpath={.status.conditions[0].reason}=AwaitingTurn"
-        waits = asyncio.create_task(asyncio.to_thread(kubectl, "wait", "upp/second", shown, "--timeout=60s"))
+        message = "--output=jsonpath={.status.conditions[0].message}"  # as it is then
+        words = ("wait", "upp/second", shown, "--timeout=60s", message)
+        waits = asyncio.create_task(asyncio.to_thread(kubectl, *words))
         await driver.again()
-        await waits
-        why = kubectl("get", "upp", "second", "-o", "jsonpath={.status.conditions[0].message}")
+        why = await waits
         assert why == "waiting for upload first of the same file, which arrived earlier, to end"
         await until_reasons(kubectl, {"first": "Suspended", "second": "Completed"})
 
