@@ -23,7 +23,7 @@ _SECRET_PARTS = re.compile(
 )
 """Looked for in a key without its separators, so that `api_key`, `apiKey` and `API-KEY` are the same."""
 _SECRET_WORDS = frozenset({"auth", "dsn", "jwt", "pass", "pw", "pwd", "seed", "sig"})
-_SECRET_ENDS = frozenset({"sealed", "uri", "url"})
+_SECRET_ENDS = frozenset({"headers", "sealed", "uri", "url"})
 _HARMLESS_KEYS = frozenset(
     {
         "existingSecret",

@@ -60,6 +60,8 @@ _LOGIN = re.compile(
     r"[^\s\"']+"
 )
 """As programs like curl take one; two numbers are a user and a group."""
+_ADDRESS_LOGIN = re.compile(r"(?<![\w.%+~:@/-])[\w.%+~-]{1,64}:[^\s/\"']{1,256}@(?!sha[0-9]{1,3}:)(?=[\w\[])")
+"""Before the host of an address without a scheme, as a proxy may have one. Images have a digest there."""
 _SEED = re.compile(r"\bS[ACNOUX][A-Z2-7]{40,}")
 """The seed of a key of NATS."""
 REMOVED = "<removed>"
@@ -103,6 +105,7 @@ def redact(text: str, limit: int = MAX_LINE) -> str:
     """
     seen = without_assigned(_without(text, _hide_url, "<url>", MAX_READ), _SECRET_NAME, _ASSIGNED_NAME)
     seen = _LOGIN.sub(rf"\1{REMOVED}", _BEARER.sub(rf"\1 {REMOVED}", seen))
+    seen = _ADDRESS_LOGIN.sub(f"{REMOVED}@", seen)
     return clean(_SEED.sub(REMOVED, seen), limit)
 
 
@@ -139,7 +142,7 @@ def without_assigned(text: str, secret: re.Pattern[str], assigned: re.Pattern[st
 
 def hide_credentials(text: str, read: int = MAX_READ) -> str:
     """The beginning of the text without tokens and without the credentials of addresses; not clean yet."""
-    return _without(text, _hide_login, "<token>", read)
+    return _ADDRESS_LOGIN.sub("<credentials>@", _without(text, _hide_login, "<token>", read))
 
 
 def _without(text: str, hide: Callable[[re.Match[str]], str], token: str, read: int) -> str:
@@ -170,8 +173,10 @@ def _before_the_cut(seen: str) -> str:
         return seen
     word = seen.rsplit(maxsplit=1)[-1]
     scheme = _SCHEME_END.search(word)
-    token = word.find("eyJ")
+    token, login = word.find("eyJ"), word.find(":") + 1
     ends = [len(word), scheme.end() if scheme else len(word), token if token >= 0 else len(word)]
+    if login and not scheme:
+        ends.append(login)
     return seen[: len(seen) - len(word) + min(ends)]
 
 

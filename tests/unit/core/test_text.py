@@ -155,6 +155,7 @@ def test_a_redacted_text_says_where_a_secret_stood_and_keeps_the_rest(text: str,
         ("Authorization: AWS4 Credential=a, Signature=b", "Authorization: <removed>"),
         ('{"Authorization": "Basic xx yy", "n": 1}', '{"Authorization": <removed>, "n": 1}'),
         ("Set-Cookie: a=b; path=/", "Set-Cookie: <removed>"),
+        ("HTTPS_PROXY=mary:hunter2@proxy:3128", "HTTPS_PROXY=<removed>@proxy:3128"),
         ("header b'Bearer hunter2' is invalid", "header b'Bearer <removed>' is invalid"),
         pytest.param('{"password": "a\\"b c"}', '{"password": <removed>}', id="an escaped quotation mark"),
         ("password=b'hunter2', n=1", "password=<removed>, n=1"),
@@ -243,8 +244,15 @@ def test_a_redacted_text_is_as_long_as_its_caller_allows() -> None:
         ("mary@example.test wrote", "mary@example.test wrote"),
         ("a@b://nats:4222", "a@b://nats:4222"),
         (f"Bearer {SECRET} refused", "Bearer <token> refused"),
+        ("HTTPS_PROXY=mary:pw@proxy:3128", "HTTPS_PROXY=<credentials>@proxy:3128"),
+        ("'mary:p:@w@[::1]:4222', b", "'<credentials>@[::1]:4222', b"),
+        (
+            "localhost:5000/upp:1@sha256:ab, upp:1@sha256:ab",
+            "localhost:5000/upp:1@sha256:ab, upp:1@sha256:ab",
+        ),
+        ("at 12:30 by mary: @nobody, bob@b", "at 12:30 by mary: @nobody, bob@b"),
     ],
-    ids=["login", "empty login", "no login", "mail", "at sign first", "token"],
+    ids=["login", "empty", "none", "mail", "at sign first", "token", "no scheme", "odd", "image", "words"],
 )
 def test_of_an_address_only_the_login_is_hidden(text: str, shown: str) -> None:
     assert hide_credentials(text) == shown
@@ -259,12 +267,22 @@ class TestTheCut:
             ("to nats://mary:password@nats", 22, "to nats://" + ELLIPSIS),
             ("to a(nats://mary:password@nats", 24, "to a(nats://" + ELLIPSIS),
             ("nats://mary:password@nats", 16, "nats://" + ELLIPSIS),
+            ("to mary:password@nats", 12, "to mary:" + ELLIPSIS),
             ("by eyJhbGciOiJIUzI1NiJ9", 9, "by " + ELLIPSIS),
             ("by token=eyJhbGciOiJIUzI1NiJ9", 15, "by token=" + ELLIPSIS),
             ("eyJhbGciOiJIUzI1NiJ9", 6, ELLIPSIS),
             ("xeyJaeyJbGciOiJIUzI1NiJ9", 9, "x" + ELLIPSIS),
         ],
-        ids=["login", "in brackets", "first word", "token", "named token", "token alone", "twice"],
+        ids=[
+            "login",
+            "in brackets",
+            "first word",
+            "no scheme",
+            "token",
+            "named token",
+            "token alone",
+            "twice",
+        ],
     )
     def test_takes_the_beginning_of_a_secret_with_it(self, text: str, read: int, shown: str) -> None:
         assert hide_credentials(text, read) == shown

@@ -70,6 +70,7 @@ def test_words_that_are_secrets(text: str) -> None:
     [
         "upload 7d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11 waits for virusscan",
         "image@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "upp:1.2@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "the event loop has been blocked for 2.1 s",
     ],
 )
@@ -92,6 +93,10 @@ def test_what_helps_stays(text: str) -> None:
         {"extraEnv": [{"name": "SOME_PASSWORD", "value": PLAIN}]},
         {"extraEnv": [{"name": "DATABASE_DSN", "value": PLAIN}]},
         {"env": {"S3_ACCESS_KEY": PLAIN}},
+        {"extraEnv": [{"name": "HTTPS_PROXY", "value": f"mary:{PLAIN}@proxy:3128"}]},
+        {"extraEnv": [{"name": "OTEL_EXPORTER_OTLP_HEADERS", "value": f"x-team={PLAIN}"}]},
+        {"extraArgs": [f"--events-endpoint=mary:{PLAIN}@nats:4222"]},
+        {"nats": {"endpoints": [f"mary:{PLAIN}@nats:4222"]}},
         {"args": ["scan", "--password", PLAIN]},
         {"secretRef": {"name": "fine", "password": PLAIN}},
         {"headers": {"Set-Cookie": PLAIN}},

@@ -113,6 +113,9 @@ def test_an_error_never_shows_the_password_of_a_url(variable: str) -> None:
     with pytest.raises(ConfigurationError, match="has a user or a password") as caught:
         read(model, **{variable: "https://mary:s3cret@ocis:9200/data/"})
     assert "s3cret" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match=variable) as caught:
+        read(model, **{variable: "mary:s3cret@ocis:9200/data/"})
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
