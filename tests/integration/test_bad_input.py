@@ -77,7 +77,7 @@ def bad_messages(operator: Operator) -> dict[str, float]:
 
 
 async def everything_is_acknowledged(driver: Driver) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             last = (await driver.js.stream_info(STREAM)).state.last_seq
             consumers = await driver.js.consumers_info(STREAM)

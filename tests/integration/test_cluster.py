@@ -133,7 +133,7 @@ def test_frozen_apiserver_does_not_answer(breakable: LocalCluster) -> None:
     breakable.apiserver.pause()
     try:
         with pytest.raises(KubectlError):
-            kubectl("get", "namespaces", "--request-timeout=1s", timeout=10)
+            kubectl("get", "namespaces", "--request-timeout=1s")
     finally:
         breakable.apiserver.resume()
     assert "default" in kubectl("get", "namespaces")
@@ -162,7 +162,7 @@ def test_stop_leaves_nothing() -> None:
 def test_servers_die_with_a_killed_caller() -> None:
     caller, folder, server = start_caller("with-death-signal")
     kill_caller(caller)
-    assert wait_until(lambda: not server.alive(), 5)
+    assert wait_until(lambda: not server.alive(), 30)
     reap_leftovers()
     assert not folder.exists()
 
@@ -229,4 +229,4 @@ def test_broken_server_says_why(instance: Instance) -> None:
     server = NatsServer(instance, store=Path("/proc/nowhere"))
     with pytest.raises(RuntimeError, match="nowhere"):
         server.start()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < NatsServer.start_timeout / 2

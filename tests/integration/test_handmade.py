@@ -89,13 +89,13 @@ def secret(name: str) -> str:
 
 
 async def finished(kubectl: Kubectl, name: str) -> dict[str, Any]:
-    await asyncio.to_thread(kubectl, "wait", "--for=condition=Finished", "--timeout=30s", f"upp/{name}")
+    await asyncio.to_thread(kubectl, "wait", "--for=condition=Finished", "--timeout=120s", f"upp/{name}")
     found: dict[str, Any] = kubectl.json("get", "upp", name)
     return found
 
 
 async def described(kubectl: Kubectl, name: str, words: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while words not in await asyncio.to_thread(kubectl, "describe", "upp", name):  # noqa: ASYNC110 -- kubectl cannot wait for Events
             await asyncio.sleep(0.3)
 
@@ -187,7 +187,7 @@ async def test_deleting_a_resource_forgets_its_upload(
     await driver.upload("gone")
     kubectl("wait", "--for=create", "--timeout=30s", "upp/gone")
     kubectl("delete", "upp", "gone", "--wait=true")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "stops tracking" not in operator.log.read_text():  # noqa: ASYNC110 -- nothing else tells
             await asyncio.sleep(0.1)
     await driver.say(_answer("gone"))
@@ -220,7 +220,7 @@ async def test_a_resource_that_a_finalizer_holds_is_deleted_all_the_same(
         kubectl("wait", "--for=jsonpath={.status.currentStep}=policies", "--timeout=30s", f"upp/{name}")
         kubectl("patch", "upp", name, "--type=merge", f"--patch={keep}")
     kubectl("delete", "upp", "runs", "--wait=false")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "stops tracking" not in operator.log.read_text():  # noqa: ASYNC110 -- nothing else tells
             await asyncio.sleep(0.1)
     await until(lambda: acknowledged(driver))

@@ -15,7 +15,8 @@ from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import Driver, start_working
 
-PROBE_SECONDS = 1.0
+PROBE_SECONDS = 5.0
+"""As the chart has it."""
 MOST_DESCRIPTORS = 140
 STRANGERS = """
 import socket, sys, time

@@ -50,7 +50,7 @@ async def until_unready(operator: Operator, words: str) -> None:
         said = await asyncio.to_thread(unready, operator)
         return words in said if words else not said
 
-    await until(says, 30)
+    await until(says)
 
 
 def answer(upload: str) -> bytes:
@@ -112,7 +112,7 @@ async def test_it_holds_when_nats_comes_back_with_the_legacy_service(make: Make,
         await until(lambda: started(driver, *ours))
         await asyncio.to_thread(nats.restart, kill=True)
         async with FakeLegacyService(nats.url, *STEPS):
-            await until(lambda: held(operator), 30)
+            await until(lambda: held(operator))
             driver.silent = False
             for upload in ours:
                 await driver.say(answer(upload))

@@ -44,7 +44,7 @@ def make(
 
 async def owns(operator: Operator) -> None:
     """Wait until an operator that runs owns the shard."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while sum(samples(operator.metrics(), "uploadpp_shard_owned").values()) != 1:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
@@ -75,7 +75,7 @@ async def until_problem(operator: Operator, words: str) -> None:
 async def test_the_next_replica_takes_over(
     make: Callable[..., Operator], nats: NatsServer, kubectl: Kubectl, *, graceful: bool
 ) -> None:
-    first, second = make("operator-1", UPLOADPP_LEASE_DURATION="4s"), make("operator-2")
+    first, second = make("operator-1", UPLOADPP_LEASE_DURATION="8s"), make("operator-2")
     async with Driver(nats.url) as driver:
         await start_working(first)
         await asyncio.to_thread(second.start)
@@ -88,7 +88,8 @@ async def test_the_next_replica_takes_over(
         await until_reasons(kubectl, dict.fromkeys("abc", "Completed"))
         assert {len(each.starts) for each in (await histories(driver.js)).values()} == {2}
     messages = [line["message"] for line in log_lines(first.log.read_text())]
-    assert (messages[-3:] == ["handing over", "lease released", "stopped"]) is graceful
+    end = ["handing over", "lease released", "stopped"]
+    assert [each for each in messages if each in end] == (end if graceful else [])
     (lease,) = kubectl.json("get", "leases")["items"]
     assert lease["spec"]["leaseTransitions"] == 2
     assert samples(second.metrics(), "uploadpp_shard_epoch") == {'shard="0"': 2}
@@ -102,9 +103,9 @@ async def test_stopping_is_quick_whatever_is_missing(make: Callable[..., Operato
     await until_problem(operator, "connecting to NATS")
     operator.stop(timeout=10)
     assert "Killed" not in operator.log.read_text()
-    *_, refused, stopped = log_lines(operator.log.read_text())
-    assert refused["servers"].endswith(nats.address)
-    assert stopped["message"] == "stopped"
+    lines = log_lines(operator.log.read_text())
+    assert any(line.get("servers", "").endswith(nats.address) for line in lines)
+    assert lines[-1]["message"] == "stopped"
     nats.start()
     await start_working(operator)
     nats.kill()
