@@ -21,6 +21,7 @@ from e2e.demo.wire import Event
 from tests.chart.pod import NAME, POD_UID, Installation
 from tests.driver import log_lines
 from uploadpp.core.lease_claim import pod_of
+from uploadpp.ownership.drain import LONGEST_SECONDS
 
 USER, PASSWORD = "postprocessing", "made-up"
 
@@ -89,7 +90,7 @@ async def storage(nats: NatsServer, folder: Path) -> AsyncIterator[Storage]:
 
 async def until(check: Callable[[], bool]) -> None:
     """Wait until it is so, with the services of this process at work meanwhile."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await asyncio.to_thread(check):  # noqa: ASYNC110 -- other processes send no asyncio events
             await asyncio.sleep(0.1)
 
@@ -136,10 +137,13 @@ async def test_uninstalled_it_ends_calmly(
         await until(lambda: "cannot tell whether unknown uploads" in operator.log.read_text())
         told = asyncio.get_running_loop().time()
         await asyncio.to_thread(operator.stop)
-        assert asyncio.get_running_loop().time() - told < 3, "it has waited for what cannot be written"
+        took = asyncio.get_running_loop().time() - told
+        assert took < LONGEST_SECONDS, "it has waited for what cannot be written"
     text = operator.log.read_text()
     lines = log_lines(text)
-    warnings = [re.split("[,:]", line["message"])[0] for line in lines if line["level"] != "INFO"]
+    # How long the loop has stood still says something about the machine.
+    ours = [line for line in lines if line["level"] != "INFO" and not line["logger"].endswith(".stalls")]
+    warnings = [re.split("[,:]", line["message"])[0] for line in ours]
     assert sorted(warnings[:-1]) == [
         "cannot create an Event",
         "cannot tell whether unknown uploads have resources",
@@ -190,7 +194,7 @@ async def test_without_a_rule_the_operator_says_what_it_lacks(
         await store.upload("plan.pdf", b"a plan")
         await until(lambda: LACKING[resource, verb] in operator.log.read_text().replace("\\", ""))
         if resource == "leases":
-            assert "cannot get the lease uploadpp-shard-0" in readiness(operator.url)
+            await until(lambda: "cannot get the lease uploadpp-shard-0" in readiness(operator.url))
     operator.kill()
 
 
