@@ -19,7 +19,7 @@ from e2e.demo.wire import Event, ensure_stream, read_all
 from e2e.operator_process import plain_environment
 from uploadpp.testing.events import message, start_step
 
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 60
 USER = {"id": {"idp": "https://idp.test", "opaque_id": "u-1", "type": 1}, "username": "einstein"}
 STEP = """\
 import asyncio, os, pathlib, time

@@ -117,7 +117,7 @@ async def test_a_cancelled_one_that_is_put_back_tells_the_storage_nothing(
 async def test_one_with_the_name_of_the_upload_does_not_take_what_has_ended(
     driver: Driver, operator: Operator, kubectl: Kubectl
 ) -> None:
-    await work(operator, "20s")
+    await work(operator, "40s")
     kubectl("apply", "-f", "-", stdin=json.dumps(SECRET))
     ended = manifest("x2", **FROM_SECRET).replace('"metadata": {"name": "x2"}', '"metadata": {"name": "bbb"}')
     kubectl("apply", "-f", "-", stdin=ended)
@@ -126,7 +126,7 @@ async def test_one_with_the_name_of_the_upload_does_not_take_what_has_ended(
     await described(kubectl, "x2", "has ended in the resource bbb")
     (kept,) = [each for each in kubectl.json("get", "upp")["items"] if each["metadata"]["name"] == "bbb"]
     assert "uploadpp.io/left-alone" not in kept["metadata"].get("annotations", {})
-    await until(gone(kubectl, "bbb"))
+    await until(gone(kubectl, "bbb"), 100)
     operator.kill()
     await start_working(operator)
     await driver.upload("next")
