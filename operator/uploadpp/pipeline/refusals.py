@@ -17,6 +17,7 @@ import heapq
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import chain
 from zlib import crc32
 
 from uploadpp.core.commands import Notice
@@ -60,6 +61,8 @@ class Refusals:
         self._clock = clock
         self._news = news
         self._heap: list[tuple[float, int, TrackedUpload]] = []
+        self._tried: set[TrackedUpload] = set()
+        """Those that are with the checkpoint: until that ends they are refused as before."""
         self._count = 0
         self._failures: Counter[str] = Counter()
         self._failing_since: dict[str, float] = {}
@@ -77,8 +80,12 @@ class Refusals:
     def _entries(self) -> Iterator[TrackedUpload]:
         return (tracked for _, _, tracked in self._heap if not tracked.gone)
 
+    def _refused(self) -> Iterator[tuple[TrackedUpload, Refused]]:
+        tried = (each for each in self._tried if not each.gone)
+        return ((each, each.refused) for each in chain(self._entries(), tried) if each.refused is not None)
+
     def _reasons(self) -> Counter[Refusal]:
-        return Counter(tracked.refused.reason for tracked in self._entries() if tracked.refused is not None)
+        return Counter(refused.reason for _, refused in self._refused())
 
     @property
     def refused(self) -> int:
@@ -101,11 +108,10 @@ class Refusals:
     @property
     def alone_words(self) -> str:
         """Which upload is refused alone, why, and what can be done; empty when none is."""
-        found = [each for each in self._entries() if each.refused is not None and each.refused.is_alone]
-        holding = [each for each in found if not each.is_unrecorded_end] or found
-        if not holding or holding[0].refused is None:
+        found = [(each, refused) for each, refused in self._refused() if refused.is_alone]
+        if not found:
             return ""
-        first, refused = holding[0], holding[0].refused
+        first, refused = next((each for each in found if not each[0].is_unrecorded_end), found[0])
         text = fault_event_texts.alone(first.upload.id, refused.reason, refused.words)
         return f"{text} (and {len(found) - 1} more)" if len(found) > 1 else text
 
@@ -126,6 +132,7 @@ class Refusals:
     def park(self, tracked: TrackedUpload, verb: str, error: ApiError | None = None) -> None:
         """Try an upload again later. Without an error it was not tried: the last failure stands for it."""
         asked = 0.0
+        self._tried.discard(tracked)
         if error is not None:
             self._failures[verb] += 1
             self._failing_since.setdefault(verb, self._clock())
@@ -158,11 +165,13 @@ class Refusals:
 
     def due(self) -> list[TrackedUpload]:
         """Those whose time has come, and which may be tried again."""
-        now, found = self._clock(), []
+        now, found = self._clock(), list[TrackedUpload]()
+        self._tried = {each for each in self._tried if each.refused is not None and not each.gone}
         while self._heap and self._heap[0][0] <= now:
             tracked = heapq.heappop(self._heap)[2]
             if not tracked.gone:
                 found.append(tracked)
+        self._tried.update(found)
         return found
 
     def next_in(self) -> float | None:
@@ -177,13 +186,14 @@ class Refusals:
             self._failures.pop(verb, None)
             self._failing_since.pop(verb, None)
         refused, tracked.refused = tracked.refused, None
+        self._tried.discard(tracked)
         self._ended.pop(tracked, None)
         if refused is None:
             return
         now, parked = self._clock(), self._heap
         self._heap = [(now if _is_for(e, refused.reason) else at, n, e) for at, n, e in parked if not e.gone]
         heapq.heapify(self._heap)
-        if not self._heap and self._said:
+        if not self._heap and not self._tried and self._said:
             self._said.clear()
             log.info("all uploads are recorded again")
 

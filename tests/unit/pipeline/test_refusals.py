@@ -51,6 +51,37 @@ def desk() -> Desk:
     return Desk()
 
 
+def test_while_it_is_tried_again_an_upload_counts_as_refused(desk: Desk) -> None:
+    """An API server that hangs kept the gauge at 0 for so long that an alert forgot the upload."""
+    tracked = desk.tracked()
+    desk.refusals.park(tracked, "create", POLICY)
+    words = desk.refusals.words
+    desk.until_due()
+    assert desk.refusals.due() == [tracked]
+    assert (desk.refusals.refused, desk.refusals.words) == (1, words)
+    desk.refusals.park(tracked, "create", POLICY)
+    assert desk.refusals.refused == 1
+    desk.until_due()
+    assert desk.refusals.due() == [tracked]
+    desk.refusals.written(tracked, ("create",))
+    assert (desk.refusals.refused, desk.refusals.words) == (0, "")
+
+
+def test_one_that_is_forgotten_while_it_is_tried_again_is_not_counted(desk: Desk) -> None:
+    tracked = desk.tracked()
+    desk.refusals.park(tracked, "create", POLICY)
+    desk.until_due()
+    assert desk.refusals.due() == [tracked]
+    tracked.gone = True
+    assert desk.refusals.refused == 0
+    tracked.gone = False
+    assert desk.refusals.refused == 1
+    tracked.gone = True
+    assert desk.refusals.due() == []
+    tracked.gone = False
+    assert desk.refusals.refused == 0, "nothing is kept of it"
+
+
 @pytest.mark.parametrize(
     ("error", "longest"), [(POLICY, LONGEST_PAUSE_SECONDS), (AWAY, LONGEST_PAUSE_AWAY_SECONDS)]
 )
@@ -132,11 +163,9 @@ def test_a_reason_is_said_once_and_again_after_it_was_over(
     assert [notice.reason for notice in desk.news] == ["UploadsNotRecorded"]
     assert "Policy" in desk.news[0].message
     desk.now += LONGEST_PAUSE_SECONDS
-    desk.refusals.due()
-    desk.refusals.park(tracked, "create", POLICY)
-    desk.until_due()
-    desk.refusals.due()
-    desk.refusals.written(tracked, ("create",))
+    for each in desk.refusals.due():
+        assert "all uploads are recorded again" not in caplog.text
+        desk.refusals.written(each, ("create",))
     assert "all uploads are recorded again" in caplog.text
     desk.refusals.park(tracked, "create", POLICY)
     assert len(desk.news) == 2
