@@ -3,7 +3,6 @@
 Every transition makes several copies; how they are made decides how fast the operator is.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -17,11 +16,6 @@ def evolve(value: T, **changes: Any) -> T:  # noqa: ANN401 -- any field of the v
         KeyError: a named tuple has no such field.
         TypeError: a dataclass has no such field.
     """
-    return evolved(value, changes)
-
-
-def evolved(value: T, changes: Mapping[str, Any]) -> T:
-    """The same, with the changes in a mapping: to hand one on costs less than to unpack it."""
     kind = value.__class__
     try:
         index = _INDICES[kind]

@@ -18,7 +18,7 @@ from uploadpp.core.commands import (
 )
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
-from uploadpp.core.evolve import evolve, evolved
+from uploadpp.core.evolve import evolve
 from uploadpp.core.model import (
     DELAY_STEP,
     FINISHED_STEP,
@@ -46,7 +46,7 @@ def enter(upload: Upload, stage: Stage, now: Millis, **changes: Any) -> Upload: 
     """The upload in another stage, with the timer and message of the old one gone (F17)."""
     if upload.stage in ENDED and stage not in ENDED and not upload.order.left:
         changes["order"] = FileOrder(left=True)
-    return evolved(upload, {**_OF_ONE_STAGE, "stage": stage, "since": now, **changes})
+    return evolve(upload, stage=stage, since=now, **{**_OF_ONE_STAGE, **changes})
 
 
 _OF_ONE_STAGE: dict[str, Any] = {

@@ -43,7 +43,7 @@ from uploadpp.pipeline.replay_buffer import PendingCommand
 from uploadpp.pipeline.reports import Reports
 from uploadpp.pipeline.shared import Shared
 from uploadpp.pipeline.step_resumes import StepResumes
-from uploadpp.pipeline.tracked_upload import Report, TrackedUpload
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.unknown_uploads import UnknownUploads
 from uploadpp.pipeline.uploads import Lifecycle, Uploads
 from uploadpp.wire.encode import encode
@@ -115,14 +115,13 @@ class Applier:
         self, upload_id: str, event: Input, sequence: int, timestamp: Millis, message: PendingMessage
     ) -> None:
         """A message of the log about an upload; `timestamp` is when the stream took it."""
-        uploads = self._uploads
-        if isinstance(event, BytesReceived) and (why := uploads.text_budget.refuses(event.origin)):
+        if isinstance(event, BytesReceived) and (why := self._uploads.text_budget.refuses(event.origin)):
             self._faults.upload(upload_id, why)
             return
-        tracked, waiting = uploads.by_id(upload_id), []
+        tracked, waiting = self._uploads.by_id(upload_id), []
         if tracked is not None and arrival.overrules(tracked.upload, event):
             waiting = tracked.take_waiting()
-            uploads.forget(tracked)
+            self._uploads.forget(tracked)
             self._lifecycle.on_overruled(tracked)
             own = tracked.name == resource_name(upload_id)
             event, tracked = (arrival.as_wanted(event, tracked.upload) if own else event), None
@@ -249,12 +248,13 @@ class Applier:
                 self._uploads.text_budget.note(tracked)
             self._metrics.ignored.labels(decision.ignored).inc()
             if not isinstance(event, Published | Tick):
-                said = {"upload": upload_id, "reason": decision.ignored}
-                log.debug("ignored: %s", decision.why, extra=said)
+                log.debug(
+                    "ignored: %s", decision.why, extra={"upload": upload_id, "reason": decision.ignored}
+                )
         elif isinstance(decision, Decision):
-            report = Report(tracked.upload if tracked else None, decision.upload, decision.notices, now)
+            before = tracked.upload if tracked is not None else None
             tracked = self._changed(tracked, decision)
-            self._reports.decided(tracked, report, event, replaying=self.replaying)
+            self._reports.decided(tracked, before, decision, now, event if self.replaying else None)
         for command in decision.commands:
             self._publish(tracked, upload_id, command, now, message)
         if tracked is None:

@@ -7,6 +7,7 @@ has to survive a crash. An upload that has ended once is in no line, even if it 
 
 from bisect import bisect_left
 from collections.abc import Callable
+from functools import lru_cache
 
 import orjson
 
@@ -193,11 +194,19 @@ def _file(file: FileInfo, origin: Origin) -> File | None:
 
     A resource may show less than was announced, and a webhook may have altered what it shows.
     """
+    announced = _announced(origin.resource_id)
+    if announced is not None:
+        return announced
+    return (file.space_id[:MAX_ID], file.opaque_id[:MAX_ID]) if file.opaque_id and file.space_id else None
+
+
+@lru_cache(maxsize=1)  # the file of an announcement is asked for before and after its upload is made
+def _announced(resource_id: str) -> File | None:
     try:
-        ids = orjson.loads(origin.resource_id) or {}
+        ids = orjson.loads(resource_id) or {}
         space, opaque = ids.get("space_id", ""), ids.get("opaque_id", "")
     except (ValueError, AttributeError):
-        space = opaque = ""
+        return None
     if isinstance(space, str) and isinstance(opaque, str) and opaque:
         return space[:MAX_ID], opaque[:MAX_ID]
-    return (file.space_id[:MAX_ID], file.opaque_id[:MAX_ID]) if file.opaque_id and file.space_id else None
+    return None

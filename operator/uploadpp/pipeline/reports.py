@@ -6,7 +6,10 @@ events in the log follows from it, or when the log is read to its end. What an o
 reported.
 """
 
+from collections.abc import Iterable
+
 from uploadpp.core.config import Config
+from uploadpp.core.decision import Decision
 from uploadpp.core.inputs import Input, Published
 from uploadpp.core.model import Millis, Upload
 from uploadpp.core.rules.own_events import leads_to
@@ -24,11 +27,30 @@ class Reports:
         self._faults = shared.faults
         self._tracing = shared.tracing
 
-    def decided(self, tracked: TrackedUpload, report: Report, event: Input, *, replaying: bool) -> None:
-        """Something was decided about an upload because of `event`."""
-        if not replaying:
-            self._say(tracked, report)
+    def decided(
+        self,
+        tracked: TrackedUpload,
+        before: Upload | None,
+        decision: Decision,
+        now: Millis,
+        replayed: Input | None = None,
+    ) -> None:
+        """An upload has become another than `before`; in a replay, because of `replayed`."""
+        if replayed is not None:
+            self._note(tracked, Report(before, decision.upload, decision.notices, now), replayed)
             return
+        after, notices = decision.upload, decision.notices
+        tracked.notices += notices
+        if before is not None:
+            if self._tracing is not None:
+                with self._faults.isolated(tracked):
+                    self._tracing.moved(before, after, now)
+            self._metrics.happened(before, after)
+        moved = before is None or before.stage is not after.stage or before.cursor != after.cursor
+        if moved or notices:
+            log_transition(after, notices)
+
+    def _note(self, tracked: TrackedUpload, report: Report, event: Input) -> None:
         before = report.before
         if isinstance(event, Published) and before is not None and tracked.unreported:
             if takes_back(before, report.after, event, report.now, self._config):
@@ -43,26 +65,16 @@ class Reports:
         if last in tracked.unreported:
             count = tracked.unreported.index(last) + 1
             certain, tracked.unreported = tracked.unreported[:count], tracked.unreported[count:]
-            for each in certain:
-                self._say(tracked, each)
+            self._say_each(tracked, certain)
 
     def say_all(self, tracked: TrackedUpload) -> None:
         """Nothing that was decided about an upload so far is taken back."""
         certain, tracked.unreported = tracked.unreported, ()
-        for each in certain:
-            self._say(tracked, each)
+        self._say_each(tracked, certain)
 
-    def _say(self, tracked: TrackedUpload, report: Report) -> None:
-        before, after, notices = report.before, report.after, report.notices
-        tracked.notices += notices
-        if before is not None:
-            if self._tracing is not None:
-                with self._faults.isolated(tracked):
-                    self._tracing.moved(before, after, report.now)
-            self._metrics.happened(before, after)
-        moved = before is None or before.stage is not after.stage or before.cursor != after.cursor
-        if moved or notices:
-            log_transition(after, notices)
+    def _say_each(self, tracked: TrackedUpload, certain: Iterable[Report]) -> None:
+        for each in certain:
+            self.decided(tracked, each.before, Decision(each.after, notices=each.notices), each.now)
 
 
 def takes_back(before: Upload, after: Upload, event: Published, now: Millis, config: Config) -> bool:

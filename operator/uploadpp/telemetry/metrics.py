@@ -296,6 +296,8 @@ class Metrics:
         if before.run != after.run or at >= len(before.steps) or at >= len(after.steps):
             return
         old, new = before.steps[at], after.steps[at]
+        if new is old:  # it is the next step that has changed
+            return
         if new.retries > old.retries:
             self.retries.labels(self.steps.label(before.current_step)).inc()
         if old.finished_at is None and new.finished_at is not None and new.started_at is not None:

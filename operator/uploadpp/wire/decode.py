@@ -3,6 +3,7 @@
 from binascii import a2b_base64
 from collections.abc import Callable
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from uploadpp.core.commands import Kind, Mark
@@ -44,6 +45,8 @@ MAX_NAME = 256
 SHARED, MAX_SHARED, SHARED_LONG = 4096, 2048, 16
 """How many texts of up to how many characters are shared, and how many longer ones."""
 MAX_UINT64 = 2**64 - 1
+_VALUE = itemgetter(1)
+"""Of a raw text and its value the value."""
 _OBJECTS = ("ExecutingUser", "ImpersonatingUser", "SpaceOwner", "ResourceID")
 
 
@@ -191,7 +194,7 @@ def _bytes_received(envelope: Envelope, now: Millis) -> Event:
         members = raw_members(text)
     except ValueError as error:
         raise BadMessageError(Defect.NOT_JSON, f"Payload: {error}", envelope.event_type) from error
-    values = {name: value for name, (_, value) in members.items()}
+    values = dict(zip(members, map(_VALUE, members.values()), strict=True))
     upload_id = _upload_id(envelope, values, required=True)
     size = 0 if values.get("filesize") is None else values["filesize"]
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_UINT64:

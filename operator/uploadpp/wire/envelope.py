@@ -7,6 +7,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
+import orjson
+
 from uploadpp.api.timestamps import EPOCH, SECONDS_END
 from uploadpp.core.bounds import moment
 from uploadpp.wire.rawjson import go_string, is_plain, loads
@@ -110,13 +112,14 @@ def encode_envelope(
     `ID` is a random UUID there, which nobody reads; here it makes a repetition the same bytes.
     """
     seconds, ms = divmod(moment(now_ms), 1000)
+    metadata = {"eventtype": event_type, "eventid": event_id, **metadata}
     if is_plain("".join(metadata.values())):
-        extra = "".join([f',"{key}":"{value}"' for key, value in metadata.items()])
+        members = orjson.dumps(metadata).decode()
     else:
-        extra = "".join([f',"{key}":{go_string(value)}' for key, value in metadata.items()])
+        members = "{" + ",".join([f'"{key}":{go_string(value)}' for key, value in metadata.items()]) + "}"
     body = (
         f'{{"Timestamp":"{_second(seconds)}.{ms:03d}Z",'
-        f'"Metadata":{{"eventtype":"{event_type}","eventid":"{event_id}"{extra}}},'
+        f'"Metadata":{members},'
         f'"ID":"{event_id}","Topic":"{TOPIC}","Payload":"'
     )
     return body.encode() + b2a_base64(payload.encode(), newline=False) + b'"}'

@@ -33,10 +33,10 @@ def taken_back(upload: Upload, mark: Mark) -> Upload:
     or a delete only a person's request begins one, so an owner that published such an end had begun none. A
     release proves nothing: the announcement that begins the next run may have been on its way to its owner.
     """
-    happened = upload.log.start is not None or any(step.outcome for step in upload.steps)
-    requested = upload.observed_token not in {"", mark.token}
     if mark.kind is not Kind.FINISH or mark.detail == Outcome.CONTINUE or mark.run >= upload.run:
         return upload
+    happened = upload.log.start is not None or any(step.outcome for step in upload.steps)
+    requested = upload.observed_token not in {"", mark.token}
     if happened or requested or upload.stage.ended:
         return upload
     before = evolve(upload, run=mark.run, outcome=None, finishes=0, url_requests=0)
