@@ -248,9 +248,8 @@ class Applier:
                 self._uploads.text_budget.note(tracked)
             self._metrics.ignored.labels(decision.ignored).inc()
             if not isinstance(event, Published | Tick):
-                log.debug(
-                    "ignored: %s", decision.why, extra={"upload": upload_id, "reason": decision.ignored}
-                )
+                said = {"upload": upload_id, "reason": decision.ignored}
+                log.debug("ignored: %s", decision.why, extra=said)
         elif isinstance(decision, Decision):
             before = tracked.upload if tracked is not None else None
             tracked = self._changed(tracked, decision)

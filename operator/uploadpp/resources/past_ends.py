@@ -79,9 +79,8 @@ class PastEnds:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            under_way = (
-                self._applier.under_way()
-            )  # the log may not show yet how an earlier resource has ended
+            # Of these the log may not show yet how an earlier resource has ended.
+            under_way = self._applier.under_way()
             asked = [tracked for tracked in self._waiting if tracked.upload.id not in under_way]
             if self._read is not None and asked:
                 await self._ask(self._read, asked)
