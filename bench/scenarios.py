@@ -153,7 +153,7 @@ def catch_up(stage: Stage) -> float:
             and sample(metrics, "uploadpp_log_unread") == 0
         ):
             return time.monotonic() - began
-        time.sleep(0.2)
+        time.sleep(1.0)  # an answer costs the operator 20 ms, which would count as the price of uploads
     raise RuntimeError("the resources did not catch up")
 
 

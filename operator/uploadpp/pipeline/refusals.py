@@ -166,7 +166,8 @@ class Refusals:
     def due(self) -> list[TrackedUpload]:
         """Those whose time has come, and which may be tried again."""
         now, found = self._clock(), list[TrackedUpload]()
-        self._tried = {each for each in self._tried if each.refused is not None and not each.gone}
+        if self._tried:
+            self._tried = {each for each in self._tried if each.refused is not None and not each.gone}
         while self._heap and self._heap[0][0] <= now:
             tracked = heapq.heappop(self._heap)[2]
             if not tracked.gone:
