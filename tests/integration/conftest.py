@@ -10,7 +10,9 @@ from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
 from tests.adopting import SETTINGS, STEPS, Site, World
+from tests.driver import Driver
 from tests.goservice import GoService
+from tests.middlebox import Middlebox
 from uploadpp.wire.client import SafeClient
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.stream import ensure_stream
@@ -25,6 +27,20 @@ async def client(nats: NatsServer) -> AsyncIterator[SafeClient]:
         yield client
     finally:
         await client.close()
+
+
+@pytest.fixture
+async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
+    """Step services that let every upload pass, and a storage."""
+    async with Driver(nats.url) as driver:
+        yield driver
+
+
+@pytest.fixture
+async def between(cluster: LocalCluster) -> AsyncIterator[Middlebox]:
+    """What can disturb the way to the API server."""
+    async with Middlebox(cluster) as middlebox:
+        yield middlebox
 
 
 @pytest.fixture

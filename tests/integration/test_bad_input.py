@@ -3,7 +3,6 @@
 import asyncio
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 
@@ -57,12 +56,6 @@ COUNTED = {
     'defect="WrongType"': 5,
     'defect="BadUploadID"': 2,
 }
-
-
-@pytest.fixture
-async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
-    async with Driver(nats.url) as driver:
-        yield driver
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """SIGTERM at every moment of an operator's life, and an API server that hangs for longer than a Lease."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -18,12 +17,6 @@ GRACE_SECONDS = 30
 """Well within the 45 seconds of a Pod, on a busy machine."""
 CRD = "crd/uploadpostprocessings.uploadpp.io"
 TRACEBACK = "Traceback"
-
-
-@pytest.fixture
-async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
-    async with Driver(nats.url) as driver:
-        yield driver
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """etcd has no space left and takes no write until somebody has made some: the API server answers 500."""
 
 import json
-from collections.abc import AsyncIterator
 
 import aiohttp
-import pytest
 
 from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl
@@ -14,12 +12,6 @@ from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import Driver, histories, samples, start_working, until, until_reasons
 
 LEASE_SECONDS = 2
-
-
-@pytest.fixture
-async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
-    async with Driver(nats.url) as driver:
-        yield driver
 
 
 async def alarm(cluster: LocalCluster, action: str) -> None:

@@ -26,12 +26,6 @@ URL = "https://storage.test/data/s3cr3t-path"
 
 
 @pytest.fixture
-async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
-    async with Driver(nats.url) as driver:
-        yield driver
-
-
-@pytest.fixture
 def operator(cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str) -> Operator:
     made = Operator(instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace))
     made.start()

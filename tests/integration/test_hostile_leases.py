@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -74,12 +73,6 @@ PATCHES: dict[str, dict[str, Any]] = {
         }
     },
 }
-
-
-@pytest.fixture
-async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
-    async with Driver(nats.url) as driver:
-        yield driver
 
 
 def write(kubectl: Kubectl, patch: dict[str, Any]) -> None:

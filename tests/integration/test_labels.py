@@ -1,9 +1,6 @@
 """The label that says to which shard a resource belongs is changed by somebody: with several shards."""
 
 import asyncio
-from collections.abc import AsyncIterator
-
-import pytest
 
 from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl
@@ -15,12 +12,6 @@ from uploadpp.core.sharding import BUCKET_LABEL, bucket_label, bucket_of
 
 UPLOADS = [f"u{number}" for number in range(6)]
 SHARDS = 2
-
-
-@pytest.fixture
-async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
-    async with Driver(nats.url) as driver:
-        yield driver
 
 
 def relabel(kubectl: Kubectl) -> None:

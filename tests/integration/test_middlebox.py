@@ -1,14 +1,12 @@
 """What stands before the API server answers in its place although the write was done: nothing is lost."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl
-from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import Driver, histories, start_working, until, until_reasons
@@ -17,18 +15,6 @@ from tests.middlebox import Middlebox, bomb, cut_off, endless, instead, reset
 
 MOST_KB = 250_000
 """Of memory; a gigabyte was sent."""
-
-
-@pytest.fixture
-async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
-    async with Driver(nats.url) as driver:
-        yield driver
-
-
-@pytest.fixture
-async def between(cluster: LocalCluster) -> AsyncIterator[Middlebox]:
-    async with Middlebox(cluster) as middlebox:
-        yield middlebox
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from tests.driver import (
     until_reasons,
 )
 from tests.integration.test_refusals import UNRECORDED, acknowledged
-from tests.integration.test_webhooks import _is_refused, all_once, driver, operator
+from tests.integration.test_webhooks import _is_refused, all_once, operator
 from uploadpp.api import API_VERSION, KIND
 
-__all__ = ["driver", "operator"]
+__all__ = ["operator"]
 
 
 def mutation(name: str, *expressions: str) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,12 +15,6 @@ from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import Driver, histories, start_working, until, until_reasons
 from uploadpp.testing.events import STREAM
-
-
-@pytest.fixture
-async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
-    async with Driver(nats.url) as driver:
-        yield driver
 
 
 @pytest.fixture

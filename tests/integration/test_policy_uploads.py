@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +44,6 @@ def options(cluster: LocalCluster, nats: NatsServer, namespace: str) -> Operator
         "UPLOADPP_STORAGE_CHECK": "off",
     }
     return OperatorOptions(cluster.kubeconfig, nats.address, namespace, STEPS, environment)
-
-
-@pytest.fixture
-async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
-    async with Driver(nats.url) as driver:
-        yield driver
 
 
 def chosen(kubectl: Kubectl) -> dict[str, tuple[str, str, int]]:

@@ -10,7 +10,6 @@ from aiohttp import web
 
 from e2e.cluster.instance import Instance
 from e2e.cluster.kubectl import Kubectl
-from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import Driver, bytes_received, histories, start_working, until
@@ -20,18 +19,6 @@ from tests.webhook import UPLOADS, Answer, Json, Webhook, allow, deny
 from uploadpp.testing.events import STREAM
 
 PAGE = b"<html><head><title>%s</title></head><body>Request blocked. Incident 4711</body></html>"
-
-
-@pytest.fixture
-async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
-    async with Driver(nats.url) as driver:
-        yield driver
-
-
-@pytest.fixture
-async def between(cluster: LocalCluster) -> AsyncIterator[Middlebox]:
-    async with Middlebox(cluster) as middlebox:
-        yield middlebox
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Several replicas share the shards of one stream, and lose nothing when one of them dies."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from urllib.error import HTTPError
 
 import pytest
@@ -20,12 +20,6 @@ LEASE = {"UPLOADPP_LEASE_DURATION": "2s"}
 SETTLES = 90
 
 Start = Callable[[int, int], Operator]
-
-
-@pytest.fixture
-async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
-    async with Driver(nats.url) as driver:
-        yield driver
 
 
 @pytest.fixture

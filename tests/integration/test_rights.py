@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -51,12 +50,6 @@ class Account:
             "rules": rules,
         }
         self._kubectl("apply", "--filename=-", stdin=json.dumps(role))
-
-
-@pytest.fixture
-async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
-    async with Driver(nats.url) as driver:
-        yield driver
 
 
 @pytest.fixture

@@ -30,12 +30,6 @@ from tests.webhook import (
 
 
 @pytest.fixture
-async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
-    async with Driver(nats.url) as driver:
-        yield driver
-
-
-@pytest.fixture
 def operator(cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str) -> Operator:
     short = {"UPLOADPP_LEASE_DURATION": "3s"}
     return Operator(instance, OperatorOptions(cluster.kubeconfig, nats.address, namespace, environment=short))

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import aiohttp
@@ -21,12 +20,6 @@ from uploadpp.core.sharding import Shard
 from uploadpp.kube.sealing import Sealer, fingerprint
 from uploadpp.testing.events import STREAM, step_finished
 from uploadpp.wire.positions import acknowledged
-
-
-@pytest.fixture
-async def driver(nats: NatsServer) -> AsyncIterator[Driver]:
-    async with Driver(nats.url) as driver:
-        yield driver
 
 
 @pytest.fixture
