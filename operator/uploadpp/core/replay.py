@@ -52,7 +52,7 @@ def apply(
 
     `now` is the stream's timestamp of the message in ms.
     """
-    if upload is None or (isinstance(event, BytesReceived) and overrules(upload, event)):
+    if upload is None or overrules(upload, event):
         decision = decide(None, upload_id, event, now, config)
         if isinstance(decision, UnknownDecision):
             return decision
