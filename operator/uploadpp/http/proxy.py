@@ -161,7 +161,7 @@ def _plain(address: Address) -> Address:
 
 
 def _ascii(name: str) -> str:
-    """A name as it is asked for. What stands behind a dot at its beginning is a name by itself."""
+    """A name in the form in which it is looked up. A dot before it stays as it is."""
     if name.isascii():
         return name
     dot = "." if name.startswith(".") else ""

@@ -100,7 +100,8 @@ class UnknownUploads:
     def due(self, now: Millis) -> list[Fact]:
         """What has waited long enough for the announcement.
 
-        Where the clock was set back that is not known, and they must not hold back the log for so long.
+        After the clock was set back, how long they have waited is not known. Then they count as well: they
+        must not hold back the log until the clock has caught up.
         """
         return list(takewhile(lambda fact: abs(now - fact.noted) >= UNACKNOWLEDGED_MS, self._held))
 

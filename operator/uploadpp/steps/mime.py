@@ -33,7 +33,7 @@ _ENCODINGS = (  # UTF-32 first: its mark begins like that of UTF-16
 _SPACES = frozenset("\b\t\n\v\f\r\x1a\x1b\x85")
 _BEGIN_AS_TEXT = frozenset({"application/pdf", "application/rtf", "application/postscript"})
 _BEGIN_NO_TEXT = frozenset({"image/jpeg", "video/webm", "video/x-matroska"})
-"""What begins with no word of any alphabet, though a long comment may follow at once."""
+"""Types whose first bytes are a word in no alphabet. A long comment, which is text, may follow them."""
 _SHARED = frozenset({"image/tiff", ZIP})
 """What raw photos of cameras begin with as well, and archives whose table of contents is not looked for."""
 _SIGNS = {"application/pdf": b"%PDF-", "application/postscript": b"%!PS"}
