@@ -7,6 +7,7 @@ from dataclasses import replace
 import nats as nats_client
 import pytest
 from nats.aio.client import Client
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from e2e.cluster.instance import Instance
@@ -101,6 +102,7 @@ async def test_its_settings_are_those_it_had(nats: NatsServer, durable: str) -> 
         made = (await js.add_consumer(STREAM, config)).config
         for _ in range(5):
             await js.publish(STREAM, b"an event")
+        await until_counted(js, 5)
         assert [is_behind(each) for each in await find(js)] == [True]
         assert await advance(client, durable) == 5
         (anew,) = await find(js)
@@ -108,13 +110,20 @@ async def test_its_settings_are_those_it_had(nats: NatsServer, durable: str) -> 
         assert replace(anew.config, name=None, metadata=None) == replace(made, name=None, metadata=None)
         assert (anew.config.metadata or {}).get("team") == "storage"
         await js.publish(STREAM, b"another event")
-        assert [each.num_pending for each in await find(js)] == [1]
+        await until_counted(js, 1)
         assert await remove(client, durable)
         assert await find(js) == []
         assert await advance(client, durable) is None
         assert not await remove(client, durable)
     finally:
         await client.close()
+
+
+async def until_counted(js: JetStreamContext, pending: int) -> None:
+    """A server counts what a consumer has still to deliver after it has confirmed the message."""
+    async with asyncio.timeout(10):
+        while [each.num_pending for each in await find(js)] != [pending]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 async def until_read(client: Client) -> None:
