@@ -112,6 +112,10 @@ class Slots(Generic[T]):
         """How many shares have something that waits."""
         return len(self._next)
 
+    def holds(self, member: T) -> bool:
+        """Whether a member holds a slot."""
+        return member in self._holders
+
     def wait(self, member: T, share: Share, order: Order, size: int = 0) -> None:
         """A member waits; `order` is its position among those of the same share.
 

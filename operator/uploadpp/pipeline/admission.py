@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
+from uploadpp.core.model import Origin
 from uploadpp.core.sharding import Shard
 from uploadpp.core.shares import Share
 from uploadpp.core.slots import Slots, holds_slot, share_of
@@ -47,7 +48,7 @@ class StepAdmission:
         for step, adaptive in self._adaptive.limits.items():
             self._slots[step].resize(adaptive.limit)
         self._metrics = metrics
-        self._at: dict[TrackedUpload, tuple[str, Share]] = {}
+        self._at: dict[TrackedUpload, tuple[str, Share, Origin]] = {}
         self._came: list[TrackedUpload] = []
         self._shown = dict.fromkeys(self._slots, 0)
         self._grant: Callable[[TrackedUpload], None] | None = None
@@ -75,13 +76,19 @@ class StepAdmission:
         waits = upload.stage is Stage.QUEUED
         step = upload.current_step if waits or holds_slot(upload) else ""
         known = self._at.get(tracked)
-        if known is not None and known[0] != step:
+        if known is not None and (known[0] != step or (waits and self._slots[step].holds(tracked))):
             self.left(tracked)
             known = None
         slots = self._slots.get(step)
         if slots is None:
             return
-        step, share = self._at[tracked] = known or (step, share_of_upload(upload, self._policy))
+        if known is not None and known[2] is upload.origin:
+            share = known[1]
+        else:
+            share = share_of_upload(upload, self._policy)
+            if known is not None and share != known[1]:
+                slots.leave(tracked)  # its URL has come, and with it who has sent it
+            self._at[tracked] = step, share, upload.origin
         if not waits:
             slots.hold(tracked, share)
         else:
@@ -101,7 +108,7 @@ class StepAdmission:
 
     def queued(self, step: str) -> list[TrackedUpload]:
         """The uploads that are queued for a step."""
-        here = [tracked for tracked, (at, _) in self._at.items() if at == step]
+        here = [tracked for tracked, (at, *_) in self._at.items() if at == step]
         return [tracked for tracked in here if tracked.upload.stage is Stage.QUEUED]
 
     def gave_up(self, tracked: TrackedUpload) -> None:

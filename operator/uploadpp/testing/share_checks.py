@@ -13,8 +13,11 @@ from uploadpp.pipeline.share_owner import share_of_upload
 from uploadpp.testing.invariants import Checks, Invariant
 from uploadpp.testing.stream_recorder import Record
 
-Queued = tuple[int, str, str, int]
-"""An ownership, a step, and an upload that is queued there, with the moment since when it is."""
+Queued = tuple[int, str, str, int, Share]
+"""An ownership, a step, and an upload that is queued there, with the moment since when it is, and its share.
+
+The URL of a resource that was made by hand comes later, and says whose it is.
+"""
 
 
 @dataclass(slots=True)
@@ -63,7 +66,7 @@ class ShareChecks:
         queued = [each for each in uploads.values() if each.stage is Stage.QUEUED]
         for upload in queued:
             own = shares[upload.id]
-            key = owner, step, upload.id, upload.since
+            key = owner, step, upload.id, upload.since, own
             if own in holding or own == shares[granted.id]:
                 self._waits[key] = _Wait()  # the share has a slot, and waits anew behind all others
                 continue

@@ -132,3 +132,48 @@ def test_s2_one_upload_never_keeps_the_others_from_their_places(bench: Bench) ->
     assert bench.running == ["up-1", "up-2"], "and its place is not lost"
     bench.admission.grant()
     assert bench.running == ["up-1", "up-2"]
+
+
+def told_whose(tracked: TrackedUpload, user: str) -> None:
+    """A URL comes, and says who has sent the file."""
+    upload = tracked.upload
+    sent_by = f'{{"id":{{"opaque_id":"{user}"}}}}'
+    tracked.upload = evolve(upload, origin=evolve(upload.origin, executing_user=sent_by))
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_an_upload_counts_for_its_user_as_soon_as_he_is_known(bench: Bench, *, waits: bool) -> None:
+    """The URL of a resource made by hand comes when the upload is at its step already."""
+    bench.open()
+    users = ["ann", "peter", ""] if waits else ["", "peter", "ann"]
+    uploads = [bench.arrives(user) for user in users]
+    told_whose(uploads[users.index("")], "ann")
+    bench.admission.moved(uploads[users.index("")])
+    bench.arrives("paul")
+    bench.admission.left(uploads[1])
+    bench.admission.grant()
+    assert bench.running == ["up-0", "up-1", "up-3"], "Ann has a slot, and Paul has none"
+
+
+def test_an_upload_that_queues_anew_is_not_at_the_service_any_more() -> None:
+    """As after a failed probe."""
+    config = config_of("a", max_in_flight={"a": 2}, min_in_flight={"a": 1})
+    admission = StepAdmission(config, Shard(), Metrics())
+    upload = decide(None, "up", arrival(), START, config).upload
+    assert upload is not None
+    tracked = TrackedUpload("up", upload)
+    admission.moved(tracked)
+    granted: list[TrackedUpload] = []
+
+    def grant(each: TrackedUpload) -> None:
+        granted.append(each)
+        each.upload = evolve(upload, stage=Stage.RUNNING)
+        admission.moved(each)
+
+    admission.open(grant)
+    assert (len(granted), admission.unanswered("a")) == (1, 1)
+    admission.close()
+    tracked.upload = upload
+    admission.moved(tracked)
+    assert admission.unanswered("a") == 0
+    assert admission.queued("a") == [tracked]
