@@ -1,9 +1,11 @@
-"""The CRD with a status that takes anything, as it was before the API server checked it.
+"""The CRDs: what `kubectl explain` says of them, and one with a status that takes anything.
 
-What somebody wrote then is still stored, and whoever may change the CRD can open it again.
+That was so before the API server checked it. What somebody wrote then is still stored, and whoever may
+change the CRD can open it again.
 """
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -47,3 +49,15 @@ def open_status(cluster: LocalCluster) -> Iterator[None]:
     finally:
         change(shipped, takes=False)
         kubectl("delete", "upp", PROBE)
+
+
+def explained(kubectl: Kubectl, path: str) -> str:
+    """What `kubectl explain` says of a field. A new API is served before its schema is published."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return kubectl("explain", path)
+        except KubectlError as error:
+            if "couldn't find resource" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.2)

@@ -8,6 +8,7 @@ import pytest
 
 from e2e.cluster.kubectl import Kubectl, KubectlError
 from e2e.cluster.local import LocalCluster
+from tests.crds import explained
 from uploadpp.api import API_VERSION, POLICY_CRD_NAME, POLICY_KIND
 from uploadpp.api.field_types import ApiModel, api_name
 from uploadpp.api.policy import (
@@ -159,7 +160,7 @@ def test_columns_fit_a_terminal(kubectl: Kubectl) -> None:
     ],
 )
 def test_kubectl_explains_every_field(kubectl: Kubectl, path: str, fields: type[ApiModel]) -> None:
-    explained = kubectl("explain", path)
+    text = explained(kubectl, path)
     for name, field in fields.model_fields.items():
-        assert re.search(rf"^  {api_name(name)}\t<(.+?)>", explained, re.MULTILINE), name
-        assert " ".join((field.description or "").split()) in " ".join(explained.split()), name
+        assert re.search(rf"^  {api_name(name)}\t<(.+?)>", text, re.MULTILINE), name
+        assert " ".join((field.description or "").split()) in " ".join(text.split()), name
