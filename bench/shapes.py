@@ -104,10 +104,9 @@ def _old_rules(version: Json) -> None:
 
 
 def _removable(version: Json) -> None:
-    """Fields of `upload` may be added and removed, but for the time."""
+    """Fields may be added and removed."""
     spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    rules = spec["properties"]["upload"]["x-kubernetes-validations"]
-    rules[:] = [rule for rule in rules if "receivedTime" in rule["rule"]]
+    del spec["properties"]["upload"]["x-kubernetes-validations"]
     kept = ("steps", "desiredState", "restart")
     rules = spec["x-kubernetes-validations"]
     rules[:] = [

@@ -11,6 +11,7 @@ import pytest
 
 from e2e.cluster.kubectl import Kubectl, KubectlError
 from e2e.cluster.local import LocalCluster
+from tests.crds import explained
 from uploadpp.api import API_VERSION, CRD_NAME, KIND
 from uploadpp.api.codec import ALL_SHOWN, from_resource, to_resource, to_status
 from uploadpp.api.field_types import MAX_SEALED, ApiModel, api_name
@@ -141,11 +142,11 @@ def test_the_rule_of_a_policy_is_not_lost_either(kubectl: Kubectl, action: Polic
 def test_kubectl_explains_every_field_of_the_status(
     kubectl: Kubectl, path: str, fields: type[ApiModel]
 ) -> None:
-    explained = kubectl("explain", path)
+    text = explained(kubectl, path)
     for name, field in fields.model_fields.items():
-        shown = re.search(rf"^  {api_name(name)}\t<(.+?)>", explained, re.MULTILINE)
+        shown = re.search(rf"^  {api_name(name)}\t<(.+?)>", text, re.MULTILINE)
         assert shown, name
-        assert " ".join((field.description or "").split()) in " ".join(explained.split()), name
+        assert " ".join((field.description or "").split()) in " ".join(text.split()), name
 
 
 @pytest.mark.parametrize(
@@ -284,9 +285,12 @@ def test_bad_specs_are_refused_with_the_field(kubectl: Kubectl, spec: dict[str, 
 
 
 FIXED = "Forbidden: this cannot be changed once it is set"
+UPLOAD = "spec.upload: Forbidden"
 PRESENCE = "cannot be added or removed after the resource was created"
 CANCELLED = {"desiredState": "Cancelled"}
 SHOWN = {"id": "u1", "filename": "old", "spaceID": "s1", "receivedTime": "2026-11-18T11:06:40Z"}
+ALL = {**SHOWN, "filesize": 1, "userID": "mary", "storageID": "st1", "opaqueID": "o1"}
+MOST = {name: value for name, value in ALL.items() if name != "storageID"}
 
 
 @pytest.mark.parametrize(
@@ -295,16 +299,15 @@ SHOWN = {"id": "u1", "filename": "old", "spaceID": "s1", "receivedTime": "2026-1
         ({}, {"upload": {"id": "u2"}}, f"spec.upload.id: {FIXED}"),
         ({"upload": SHOWN}, {"upload": {"filename": "new"}}, f"spec.upload.filename: {FIXED}"),
         ({"upload": SHOWN}, {"upload": {"spaceID": "s2"}}, f"spec.upload.spaceID: {FIXED}"),
-        (
-            {"upload": SHOWN},
-            {"upload": {"receivedTime": None}},
-            f"spec.upload.receivedTime: Forbidden: receivedTime {PRESENCE}",
+        ({"upload": SHOWN}, {"upload": {"filename": None}}, f"{UPLOAD}: filename {PRESENCE}"),
+        *(
+            ({"upload": ALL}, {"upload": {name: None}}, f"{UPLOAD}: {name} {PRESENCE}")
+            for name in sorted(ALL.keys() - {"id"})
         ),
-        (
-            {"upload": SHOWN},
-            {"upload": {"filename": None}},
-            f"spec.upload.filename: Forbidden: filename {PRESENCE}",
-        ),
+        ({"upload": MOST}, {"upload": {"storageID": "s1"}}, f"{UPLOAD}: storageID {PRESENCE}"),
+        ({"upload": MOST}, {"upload": {"storageID": "s1", "userID": None}}, f"{UPLOAD}: userID {PRESENCE}"),
+        ({"upload": SHOWN}, {"upload": {"filename": None, "userID": "m"}}, f"{UPLOAD}: filename {PRESENCE}"),
+        *(({"upload": some}, {"desiredState": "Suspended"}, "") for some in (ALL, MOST, SHOWN)),
         ({"steps": [STEP]}, {"steps": []}, f"spec.steps: {FIXED}"),
         ({"steps": [STEP]}, {"steps": [{**STEP, "maxRetries": 1}]}, f"spec.steps: {FIXED}"),
         ({"steps": [STEP]}, {"steps": None}, f"spec.steps: Forbidden: steps {PRESENCE}"),

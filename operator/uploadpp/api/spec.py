@@ -12,6 +12,7 @@ from uploadpp.api.cel import (
     KEPT_SEALED,
     STEPS,
     fixed_presence,
+    fixed_presences,
     rules,
 )
 from uploadpp.api.field_types import (
@@ -44,9 +45,9 @@ class UploadInfo(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            *map(
-                fixed_presence,
+            fixed_presences(
                 ("filename", "filesize", "userID", "spaceID", "storageID", "opaqueID", "receivedTime"),
+                sometimes="storageID",
             )
         )
     )
