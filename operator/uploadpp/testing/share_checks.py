@@ -54,13 +54,15 @@ class ShareChecks:
             granted = uploads.get(record.upload)
             if not ownership.acting or granted is None or not _is_attempt(granted, mark):
                 continue
-            if not had_slot:
-                self._granted(id(ownership), mark.detail, granted, uploads)
+            self._granted(id(ownership), mark.detail, granted, uploads, had_slot=had_slot)
             self._asking.discard(key)
             if mark.kind is Kind.RESTART:
                 self._asking.add(key)
 
-    def _granted(self, owner: int, step: str, granted: Upload, uploads: Mapping[str, Upload]) -> None:
+    def _granted(
+        self, owner: int, step: str, granted: Upload, uploads: Mapping[str, Upload], *, had_slot: bool
+    ) -> None:
+        """With `had_slot` it has asked for its URL, which may say that another share has had the slot."""
         shares = {each: share_of_upload(upload, self._policy) for each, upload in uploads.items()}
         holding = {shares[each.id] for each in uploads.values() if holds_slot(each) and each.id != granted.id}
         queued = [each for each in uploads.values() if each.stage is Stage.QUEUED]
@@ -69,6 +71,8 @@ class ShareChecks:
             key = owner, step, upload.id, upload.since, own
             if own in holding or own == shares[granted.id]:
                 self._waits[key] = _Wait()  # the share has a slot, and waits anew behind all others
+                continue
+            if had_slot:
                 continue
             wait = self._waits.setdefault(key, _Wait())
             wait.rivals |= {shares[each.id] for each in [*queued, granted]} - {own}

@@ -246,7 +246,9 @@ def test_to_be_found_at_the_step_again_is_no_new_turn() -> None:
 def test_who_has_to_wait_again_gives_the_place_back() -> None:
     places: Slots[str] = Slots(1)
     places.hold("a", Share("mary"))
+    assert places.holds("a")
     queued(places, "mary", "a")
+    assert not places.holds("a")
     assert (places.used, places.waiting) == (0, 1)
     assert granted(places) == ["a"]
 
