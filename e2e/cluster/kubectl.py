@@ -63,15 +63,24 @@ def apply_crds(kubeconfig: Path, path: Path = REPO / "crds") -> None:
         return
     kubectl = Kubectl(kubeconfig)
     kubectl("apply", "--server-side", "--force-conflicts", f"--filename={path}")
-    if not wait_until(lambda: _established(kubectl, path), _ESTABLISHED_SECONDS):
+    if not wait_until(lambda: _served(kubectl, path), _ESTABLISHED_SECONDS):
         raise KubectlError(f"the CRDs of {path} are not served after {_ESTABLISHED_SECONDS:.0f} s")
 
 
-def _established(kubectl: Kubectl, path: Path) -> bool:
-    """Whether all are; `kubectl wait` fails where a new CRD has `conditions: null` for a moment."""
+def _served(kubectl: Kubectl, path: Path) -> bool:
+    """Whether all are established, and clients discover them; the second follows a moment later.
+
+    `kubectl wait` fails where a new CRD has `conditions: null` for a moment.
+    """
     found = kubectl.json("get", f"--filename={path}")
-    conditions = [crd.get("status", {}).get("conditions") or [] for crd in found.get("items", [found])]
-    return all(
-        any(each["type"] == "Established" and each["status"] == "True" for each in of_one)
-        for of_one in conditions
-    )
+    return all(_is_established(crd) and _is_discovered(kubectl, crd) for crd in found.get("items", [found]))
+
+
+def _is_established(crd: Any) -> bool:  # noqa: ANN401  # whatever the API says
+    conditions = crd.get("status", {}).get("conditions") or []
+    return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+
+
+def _is_discovered(kubectl: Kubectl, crd: Any) -> bool:  # noqa: ANN401  # as above
+    group, plural = crd["spec"]["group"], crd["spec"]["names"]["plural"]
+    return f"{plural}.{group}" in kubectl("api-resources", f"--api-group={group}", "--output=name").split()
