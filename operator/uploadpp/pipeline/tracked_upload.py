@@ -152,7 +152,7 @@ class TrackedUpload:
     unserved: Unserved | None = None
     """What its resource shows about the service of its step, from the next write on. No decision uses it."""
     gone: bool = False
-    """Whether it is forgotten: nothing is published, written or awaited for it any more."""
+    """Whether it is forgotten or evicted: nothing is published, written or awaited for it any more."""
 
     @property
     def dirty(self) -> bool:

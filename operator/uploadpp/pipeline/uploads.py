@@ -106,7 +106,8 @@ class Uploads:
         self._by_name[name] = tracked
 
     def evict(self, tracked: TrackedUpload) -> None:
-        """A finished upload leaves memory."""
+        """A finished upload leaves memory. It may come back as another one, which its resource tells."""
+        tracked.gone = True  # whoever still waits to tell this one something is too late
         self._timers.set(tracked, None)
         self._remove(tracked)
 

@@ -216,6 +216,10 @@ class ResourceEventHandler:
         if control != tracked.upload.control:
             self._applier.on_input(tracked, SpecChanged(control))
 
+    def is_awaited(self, tracked: TrackedUpload) -> bool:
+        """Whether an upload must stay in memory: what people have asked for meanwhile is looked at later."""
+        return self._past_ends.is_waiting(tracked)
+
     def is_needed(self, upload_id: str) -> bool:
         """Whether the resource of an upload must not be removed yet: another one would begin."""
         return self._left_alone.is_marking(upload_id)

@@ -8,6 +8,7 @@ from uploadpp.core.model import Millis
 from uploadpp.kube.errors import ApiError, ConflictError, RefusedError
 from uploadpp.kube.store import stored
 from uploadpp.pipeline.ports import Resources
+from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.write_throttle import removals
 from uploadpp.resources.ended import EndedUploads
 from uploadpp.resources.event_handler import ResourceEventHandler
@@ -60,7 +61,7 @@ class TTLController:
             await asyncio.sleep(next_at - loop.time())
             for tracked in list(self._ended):
                 try:
-                    if tracked.gone or not tracked.upload.stage.ended or self._finished.evict(tracked):
+                    if self._is_dealt_with(tracked):
                         self._ended.remove(tracked)
                 except Exception as error:
                     self._ended.remove(tracked)
@@ -75,6 +76,12 @@ class TTLController:
             left, self._failures = iter(enumerate(due)), 0
             width = min(1 + most // EASE, MOST_AT_ONCE)
             await asyncio.gather(*(self._remove_all(left, next_at, most) for _ in range(width)))
+
+    def _is_dealt_with(self, tracked: TrackedUpload) -> bool:
+        """Evict an upload that has ended; False when it is too early for that."""
+        if tracked.gone or not tracked.upload.stage.ended:
+            return True
+        return not self._inputs.is_awaited(tracked) and self._finished.evict(tracked)
 
     async def _remove_all(self, left: Iterator[tuple[int, FinishedUpload]], begun: float, most: int) -> None:
         """Remove what is left of a round, evenly over its time."""

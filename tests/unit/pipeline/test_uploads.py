@@ -88,10 +88,10 @@ def test_only_what_may_be_written_is_recorded() -> None:
     assert len(bench.turns.storable) == told + 1
 
 
-def test_an_evicted_upload_is_not_gone() -> None:
-    """It may come back, and what is told of its resource then counts."""
+def test_an_evicted_upload_is_told_nothing_more() -> None:
+    """It may come back, as another one. Its end is no loss, so nobody is told of one."""
     bench, _ = begun()
     tracked = bench.tracked(UPLOAD)
     bench.uploads.evict(tracked)
     assert (len(bench.uploads), len(bench.timers), gauge(bench)) == (0, 0, 0)
-    assert (tracked.gone, bench.turns.forgotten) == (False, [])
+    assert (tracked.gone, bench.turns.forgotten) == (True, [])

@@ -128,6 +128,18 @@ async def test_what_is_written_or_read_again_stays_in_memory() -> None:
     assert len(cluster.queue) == 0
 
 
+async def test_what_the_log_is_asked_about_stays_in_memory() -> None:
+    """A replay may bring it to its end before the log answers. What people have asked for comes then."""
+    cluster = Cluster("a")
+    tracked = cluster.bench.tracked("a")
+    cluster.inputs._past_ends._waiting[tracked] = {}
+    await cluster.rounds()
+    assert [each.upload.id for each in cluster.uploads.in_memory] == ["a"]
+    del cluster.inputs._past_ends._waiting[tracked]
+    await cluster.rounds()
+    assert (len(cluster.uploads), tracked.gone) == (0, True)
+
+
 @pytest.mark.parametrize("fault", [RefusedError("403"), KeyError("not foreseen")])
 async def test_a_removal_that_fails_is_tried_again_later_and_keeps_no_other(fault: Exception) -> None:
     cluster = Cluster("a", "b")
