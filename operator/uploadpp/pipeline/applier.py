@@ -81,8 +81,7 @@ class Applier:
         self.under_way = self._outbox.under_way
         self.unknown = UnknownUploads(shared.acks)
         self.step_resumes = StepResumes()
-        self.marks = Marks([token_bytes()])
-        """The keys that events are signed with, and known by."""
+        self.marks = Marks([token_bytes()])  # the keys that events are signed with, and known by
 
     def begin(self, marks: Marks) -> None:
         """Sign with these keys from now on."""
@@ -173,6 +172,8 @@ class Applier:
 
     def on_input(self, tracked: TrackedUpload, event: Input) -> None:
         """Something that does not come from the log: a timer, or a person."""
+        if tracked.gone:  # forgotten or evicted while somebody waited to tell it
+            return
         now = self._clock()
         if self._breakers is not None:
             event = self._breakers.informed(event, tracked.upload, now, live=True)

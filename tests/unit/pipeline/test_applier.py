@@ -2,9 +2,9 @@
 
 import pytest
 
-from uploadpp.core.inputs import CleanUpload
-from uploadpp.core.model import Millis, StepPlan
-from uploadpp.core.states import Stage
+from uploadpp.core.inputs import CleanUpload, SpecChanged
+from uploadpp.core.model import Control, Millis, StepPlan
+from uploadpp.core.states import DesiredState, Stage
 from uploadpp.pipeline import applier as module
 from uploadpp.testing.builders import config_of
 from uploadpp.testing.events import UPLOAD, arrival, message
@@ -75,6 +75,8 @@ def test_what_happens_to_an_upload_that_is_gone_is_not_heard(bench: PipelineBenc
     before = tracked.upload
     bus.on_stored[0](2)
     bus.on_refused[0]("late")
+    bench.applier.on_tick(tracked)
+    bench.applier.on_input(tracked, SpecChanged(Control(desired=DesiredState.CANCELLED, generation=2)))
     assert tracked.upload is before
     assert not bench.faults.dead_letters
 
