@@ -315,9 +315,18 @@ class Checks:
                 text = f"{record.sequence}: {record.text()} {word}, but {why}"
                 self.broken(Invariant.ACK_BEHIND_STATUS, text)
 
+    def _driven(self, upload_id: str) -> Json | None:
+        """The resource of an upload: until another one is seen, that with a status drives it."""
+        resources = self._server.resources
+        found = resources.get(resource_name(upload_id))
+        if found is None or "status" in found:
+            return found
+        begun = (each for each in resources.values() if "status" in each)
+        return next((each for each in begun if each["spec"]["upload"]["id"] == upload_id), found)
+
     def _would_move(self, record: Record) -> str:
         """What a message would still do to the stored state; empty when nothing."""
-        resource = self._server.resources.get(resource_name(record.upload))
+        resource = self._driven(record.upload)
         if resource is None:
             unknown = record.type == "BytesReceived" and record.upload not in self.existed
             return (
