@@ -308,7 +308,8 @@ class Checkpoint:
             raise RefusedError(f"{tracked.name} belongs to another upload, or is being deleted", Refusal.NAME)
         tracked.maybe_made = True  # if this fails, a restart would begin the upload from that resource
         announced = existing["spec"]["upload"].get("receivedTime") == format_time(upload.received_at)
-        if announced and existing["spec"].get("sealed") and not existing.get("status"):  # we have made it
+        over = upload.stage.ended and ENDED_ANNOTATION in (meta.get("annotations") or {})  # no step starts
+        if announced and not over and existing["spec"].get("sealed") and not existing.get("status"):  # ours
             altered = altered_in(self._encoder.resource(upload), existing)
             await self._keep_or_remove(tracked, tracked.name, meta["uid"], altered)
         return await self._claim(tracked, existing)

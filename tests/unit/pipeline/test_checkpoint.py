@@ -11,7 +11,7 @@ from uploadpp.api.codec import ALL_SHOWN, control_of
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import SpecChanged
 from uploadpp.core.model import Origin
-from uploadpp.core.naming import resource_name
+from uploadpp.core.naming import ENDED_ANNOTATION, resource_name
 from uploadpp.core.states import Outcome
 from uploadpp.kube.errors import (
     ApiError,
@@ -286,16 +286,21 @@ async def test_what_cannot_be_written_is_parked_and_tried_again(
     assert (desk.tracked.refused, desk.bench.acks.ack_floor) == (None, 1)
 
 
-async def test_a_resource_that_was_there_before_is_claimed_with_what_we_know() -> None:
-    """An answer of ours got lost, or a person was faster."""
+@pytest.mark.parametrize("over", [False, True])
+async def test_a_resource_that_was_there_before_is_claimed_with_what_we_know(*, over: bool) -> None:
+    """An answer of ours got lost, or a person was faster. One made after the end lacks its status only."""
     desk = Desk()
     resource = ResourceEncoder(Seals(), "ocis", ALL_SHOWN).resource(desk.tracked.upload)
-    await desk.server.create({**resource, "spec": {**resource["spec"], "sealed": ""}})
+    if over:  # made by an owner with other steps
+        resource["metadata"]["annotations"] = {ENDED_ANNOTATION: "Cleaned"}
+        desk.bench.read(3, message("CleanUpload", f'{{"UploadID":"{UPLOAD}"}}'))
+    resource["spec"] |= {"steps": [{"name": "another"}]} if over else {"sealed": ""}
+    await desk.server.create(resource)
     desk.server.requests.clear()
     await desk.until()
     assert desk.server.requests == ["create", "get", "sealed", "status"]
     assert (desk.asked, desk.seen_) == (["write", "confirm"], [f"claimed {NAME}"])
-    assert desk.server.resources[NAME]["status"]["currentStep"] == "a"
+    assert ("completionTime" in desk.server.resources[NAME]["status"]) is over
 
 
 async def test_a_resource_of_another_upload_is_not_touched() -> None:
