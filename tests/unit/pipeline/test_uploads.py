@@ -89,7 +89,7 @@ def test_only_what_may_be_written_is_recorded() -> None:
 
 
 def test_an_evicted_upload_is_told_nothing_more() -> None:
-    """It may come back, as another one. Its end is no loss, so nobody is told of one."""
+    """It may come back, as another one. Nobody is told that it was lost."""
     bench, _ = begun()
     tracked = bench.tracked(UPLOAD)
     bench.uploads.evict(tracked)
