@@ -63,7 +63,8 @@ class SoakLoad:
             self._began[upload_id] = time.monotonic()
             self._send(events.bytes_received(upload_id))
         try:
-            await asyncio.wait_for(self._all.wait(), PATIENCE_SECONDS)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._all.wait()
         except TimeoutError:
             print("not all uploads have ended", file=sys.stderr)
         seconds = time.monotonic() - began

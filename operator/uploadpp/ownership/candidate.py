@@ -246,7 +246,8 @@ class ShardCandidate:
                 log.exception("the ownership failed; retrying", extra={"shard": self.shard.index})
             pause = RESTART_SECONDS if loop.time() - started > STEADY_SECONDS else pause
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await stop.wait()
             pause = min(pause * 2, LONGEST_RESTART_SECONDS)
 
     async def _own(self, stop: asyncio.Event) -> None:

@@ -199,7 +199,8 @@ class WebhookServer:
                     self._served(late)
                     continue
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._freed.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._freed.wait()
 
     def _served(self, task: asyncio.Task[None]) -> None:
         self._serving.discard(task)

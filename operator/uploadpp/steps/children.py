@@ -98,7 +98,8 @@ class Family:
             if process is not None and process.poll() is None:
                 _signal_group(process.pid, signal.SIGTERM)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(_exited(process), GRACE_SECONDS)
+                    async with asyncio.timeout(GRACE_SECONDS):
+                        await _exited(process)
             await self._kill()
         finally:
             self._running.discard(self)

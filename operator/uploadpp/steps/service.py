@@ -91,7 +91,8 @@ class StepService:
                     log.warning("cannot fetch work: %s", self._refusal)
                     await self._bus.starts.close()
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(stop.wait(), AGAIN_SECONDS)
+                        async with asyncio.timeout(AGAIN_SECONDS):
+                            await stop.wait()
         finally:
             await self._drain()
 
@@ -101,7 +102,8 @@ class StepService:
             if free <= 0:
                 self._room.clear()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._room.wait(), AGAIN_SECONDS)
+                    async with asyncio.timeout(AGAIN_SECONDS):
+                        await self._room.wait()
                 continue
             # Most messages are not for us; but what is must not wait here while others are idle.
             messages = await self._bus.starts.fetch(min(MAX_BATCH, math.ceil(free * self._per_start)))

@@ -127,6 +127,22 @@ async def test_s8_strangers_that_say_nothing_do_not_keep_the_api_server_out(
         writer.close()
 
 
+async def test_it_stops_in_the_moment_in_which_a_connection_ends(
+    monkeypatch: pytest.MonkeyPatch, server: WebhookServer
+) -> None:
+    """`asyncio.wait_for` of Python 3.11 forgets a cancellation when what it waits for happens with it."""
+    monkeypatch.setattr(webhook, "ARRIVAL_SECONDS", 3600.0)
+    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(MAX_CONNECTIONS)]
+    await until(lambda: len(server._serving) == MAX_CONNECTIONS)
+    await asyncio.sleep(0.05)  # it waits for one of them to end
+    server._freed.set()
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await server.stop()
+    for each in silent:
+        each.close()
+
+
 async def test_s6_reviews_without_end_take_a_part_of_the_time_only(
     monkeypatch: pytest.MonkeyPatch, certificate: Certificate, tmp_path: Path
 ) -> None:
