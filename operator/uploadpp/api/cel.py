@@ -29,31 +29,37 @@ def _sane_backoff(of: str) -> str:
     )
 
 
+_KEEPS = "cannot be added or removed after the resource was created"
+
+
+def _is_kept(field: str) -> str:
+    return f"has(self.{field}) == has(oldSelf.{field})"
+
+
 def fixed_presence(field: str) -> Rule:
     """Nobody may add or remove a field. `FIXED` does not notice that: a rule on an absent field is silent."""
     return {
-        "rule": f"has(self.{field}) == has(oldSelf.{field})",
-        "message": f"{field} cannot be added or removed after the resource was created",
+        "rule": _is_kept(field),
+        "message": f"{field} {_KEEPS}",
         "reason": FORBIDDEN,
         "fieldPath": f".{field}",
     }
 
 
 def fixed_presences(fields: Sequence[str], sometimes: str) -> Rule:
-    """Nobody may add or remove any of the optional fields of an object that has one required field more.
+    """Nobody may add or remove any of the optional `fields` of an object with one required field.
 
-    Sizes come first: they need no access to a field. With all fields before and after, or with all but the
-    one that storages do not always send, nothing was added or removed, and nothing else is looked at.
+    The rule compares the number of fields first, which needs no access to a field. If all fields were present
+    before and after, or all but `sometimes`, none was added or removed, and no other field is read.
     """
-    same = " && ".join(f"has(self.{field}) == has(oldSelf.{field})" for field in fields)
+    same = " && ".join(map(_is_kept, fields))
     changed = " : ".join(f"has(self.{field}) != has(oldSelf.{field}) ? '{field}'" for field in fields[:-1])
     return {
         "rule": f"size(dyn(self)) == size(dyn(oldSelf)) && (size(dyn(self)) == {len(fields) + 1} || "
         f"(size(dyn(self)) == {len(fields)} && !has(self.{sometimes}) && !has(oldSelf.{sometimes})) || "
         f"({same}))",
         "message": "no field can be added or removed after the resource was created",
-        "messageExpression": f"({changed} : '{fields[-1]}') + "
-        "' cannot be added or removed after the resource was created'",
+        "messageExpression": f"({changed} : '{fields[-1]}') + ' {_KEEPS}'",
         "reason": FORBIDDEN,
     }
 
