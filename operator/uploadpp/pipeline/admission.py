@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
@@ -26,6 +27,14 @@ log = logging.getLogger(__name__)
 
 
 UNLIMITED = sys.maxsize
+
+
+class _Place(NamedTuple):
+    """Where an upload holds a slot or waits for one, and for whom it counts, by what its origin says."""
+
+    step: str
+    share: Share
+    origin: Origin
 
 
 class StepAdmission:
@@ -48,7 +57,7 @@ class StepAdmission:
         for step, adaptive in self._adaptive.limits.items():
             self._slots[step].resize(adaptive.limit)
         self._metrics = metrics
-        self._at: dict[TrackedUpload, tuple[str, Share, Origin]] = {}
+        self._at: dict[TrackedUpload, _Place] = {}
         self._came: list[TrackedUpload] = []
         self._shown = dict.fromkeys(self._slots, 0)
         self._grant: Callable[[TrackedUpload], None] | None = None
@@ -76,19 +85,19 @@ class StepAdmission:
         waits = upload.stage is Stage.QUEUED
         step = upload.current_step if waits or holds_slot(upload) else ""
         known = self._at.get(tracked)
-        if known is not None and (known[0] != step or (waits and self._slots[step].holds(tracked))):
+        if known is not None and (known.step != step or (waits and self._slots[step].holds(tracked))):
             self.left(tracked)
             known = None
         slots = self._slots.get(step)
         if slots is None:
             return
-        if known is not None and known[2] is upload.origin:
-            share = known[1]
+        if known is not None and known.origin is upload.origin:
+            share = known.share
         else:
             share = share_of_upload(upload, self._policy)
-            if known is not None and share != known[1]:
-                slots.leave(tracked)  # its URL has come, and with it who has sent it
-            self._at[tracked] = step, share, upload.origin
+            if known is not None and share != known.share:
+                slots.leave(tracked)  # its URL has come and names another user or space
+            self._at[tracked] = _Place(step, share, upload.origin)
         if not waits:
             slots.hold(tracked, share)
         else:
@@ -102,13 +111,13 @@ class StepAdmission:
         """An upload is at no limited step any more."""
         known = self._at.pop(tracked, None)
         if known is not None:
-            self._slots[known[0]].leave(tracked)
-            self._adaptive.left(known[0], tracked)
-            self._resize(known[0])
+            self._slots[known.step].leave(tracked)
+            self._adaptive.left(known.step, tracked)
+            self._resize(known.step)
 
     def queued(self, step: str) -> list[TrackedUpload]:
         """The uploads that are queued for a step."""
-        here = [tracked for tracked, (at, *_) in self._at.items() if at == step]
+        here = [tracked for tracked, place in self._at.items() if place.step == step]
         return [tracked for tracked in here if tracked.upload.stage is Stage.QUEUED]
 
     def gave_up(self, tracked: TrackedUpload) -> None:
@@ -147,7 +156,7 @@ class StepAdmission:
                         )
                         self.gave_up(tracked)
                         continue
-                    if (at := self._at.get(tracked)) is not None and at[0] == step:
+                    if (at := self._at.get(tracked)) is not None and at.step == step:
                         self._adaptive.started(step, tracked, slots.used)
                     waited = max(tracked.upload.since - since, 0) / 1000
                     self._metrics.queue_seconds.labels(step).observe(waited)
