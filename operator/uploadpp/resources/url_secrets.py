@@ -108,7 +108,7 @@ class UrlSecretReader:
                 self._notices.post(tracked.name, tracked.stored.uid, notice)
         if url and _lacks_url(tracked):
             self._take(tracked, url)
-        if waits and not still_waits and not tracked.gone:
+        if waits and not still_waits:
             self._applier.on_input(tracked, SpecChanged(tracked.upload.control))
 
     def _is_asked_again(self, wanted: _Wanted, error: ApiError) -> bool:
