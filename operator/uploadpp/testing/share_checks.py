@@ -14,9 +14,9 @@ from uploadpp.testing.invariants import Checks, Invariant
 from uploadpp.testing.stream_recorder import Record
 
 Queued = tuple[int, str, str, int, Share]
-"""An ownership, a step, and an upload that is queued there, with the moment since when it is, and its share.
+"""An ownership, a step, an upload that is queued there, since when it is queued, and its share.
 
-The URL of a resource that was made by hand comes later, and says whose it is.
+The URL of a resource that was made by hand comes later and may name another share.
 """
 
 
@@ -62,7 +62,7 @@ class ShareChecks:
     def _granted(
         self, owner: int, step: str, granted: Upload, uploads: Mapping[str, Upload], *, had_slot: bool
     ) -> None:
-        """With `had_slot` it has asked for its URL, which may say that another share has had the slot."""
+        """With `had_slot`, the upload held its slot and asked for its URL, which may name another share."""
         shares = {each: share_of_upload(upload, self._policy) for each, upload in uploads.items()}
         holding = {shares[each.id] for each in uploads.values() if holds_slot(each) and each.id != granted.id}
         queued = [each for each in uploads.values() if each.stage is Stage.QUEUED]
