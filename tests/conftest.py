@@ -22,9 +22,13 @@ from e2e.cluster.requests import ApiRequests
 from e2e.operator_process import COMMAND, leave_out_ours, plain_environment
 from tests import crds
 from tests.stepbench import StepBench
+from uploadpp.process.loop import keep_cancellations
 
 # What the shell has for an operator would configure those of the tests, and what is read in this process.
 leave_out_ours()
+
+# The loops of the tests are made by pytest.
+keep_cancellations()
 
 # Only the tests of the demo, of `make dev` and of the start itself start the operator as a Pod does.
 preloaded.enable(preloaded.Preloaded(COMMAND, "uploadpp.ownership.app", plain_environment()))

@@ -17,6 +17,7 @@ from e2e.demo.storage import Storage
 from e2e.demo.stories import CLEAN, DELAYED, FLAKY, ORPHAN, STORIES, USER, VIRUS, WAVES, Story, Wave
 from e2e.operator_process import leave_out_ours, say_left_out
 from e2e.paths import CacheUnwritableError
+from uploadpp.process.loop import run as run_loop
 
 _REFRESH = 0.4
 _PATIENCE = 30
@@ -148,7 +149,7 @@ def main() -> int:
     screen = Screen()
     try:
         with Stage(screen) as stage:
-            return asyncio.run(run(stage, screen))
+            return run_loop(run(stage, screen))
     except CacheUnwritableError as error:
         print(error, file=sys.stderr)
         return 1

@@ -16,8 +16,7 @@ TRIES = 5
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel tasks and wait for their end; one that does not end in 10 s is named in the log and left behind.
 
-    One cancellation is not always enough. `asyncio.wait_for` of Python 3.11 drops one that arrives together
-    with the result, and a task that asks NATS in a loop then goes on.
+    One cancellation is not always enough: a library may swallow it, and a task with a loop then goes on.
     """
     everything = set(tasks)
     left = {task for task in everything if not task.done()}

@@ -18,6 +18,8 @@ from uploadpp.process.configuration import ConfigurationError, add_flags, nats_o
 from uploadpp.process.health import HealthServer
 from uploadpp.process.listening import explain
 from uploadpp.process.logs import log_what_nobody_catches, set_up
+from uploadpp.process.loop import new_loop
+from uploadpp.process.loop import run as run_loop
 from uploadpp.process.settings import Settings
 from uploadpp.process.stalls import StallWatch
 from uploadpp.process.tracing_config import notes, open_otlp
@@ -82,18 +84,8 @@ def run(step: Step, flags: Mapping[str, Any]) -> int:
     log_what_nobody_catches()
     hide_from_children()
     program = Program(step, options, settings)
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(program.run())
+    run_loop(program.run())
     return 0
-
-
-def new_loop() -> asyncio.AbstractEventLoop:
-    """The fastest event loop that this platform has."""
-    try:
-        import uvloop  # noqa: PLC0415 -- not on every platform
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 def _timeout_seconds(step: Step, options: ServiceOptions) -> float | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from yarl import URL
 
-from uploadpp.steps import program
+from uploadpp.process import loop
 from uploadpp.steps.testing.alone import run_alone
 from uploadpp.steps.testing.loopback import Download, Storage
 from uploadpp.steps.upload import LocalBytes
@@ -25,7 +25,7 @@ class _Slow(io.BytesIO):
         return super().read(size)
 
 
-@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, program.new_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, loop.new_loop], ids=["asyncio", "uvloop"])
 def test_the_storage_does_not_mind_a_step_that_has_seen_enough(
     monkeypatch: pytest.MonkeyPatch, new_loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
