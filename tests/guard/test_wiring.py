@@ -42,6 +42,7 @@ OF_LIBRARIES = {
     "kube": {"context": "ssl.SSLContext"},
     "migration": {"parser": "argparse.ArgumentParser"},
     "process": {
+        "asyncio": "Python before 3.12",
         "context": "ssl.SSLContext",
         "pool": "urllib3.HTTPConnectionPool",
         "record": "logging.LogRecord",
