@@ -17,7 +17,7 @@ from e2e.demo.storage import Storage
 from e2e.demo.stories import CLEAN, DELAYED, FLAKY, ORPHAN, STORIES, USER, VIRUS, WAVES, Story, Wave
 from e2e.operator_process import leave_out_ours, say_left_out
 from e2e.paths import CacheUnwritableError
-from uploadpp.process.loop import run as run_loop
+from uploadpp.process.loop import keep_cancellations
 
 _REFRESH = 0.4
 _PATIENCE = 30
@@ -145,11 +145,12 @@ def main() -> int:
     """Set the stage, play, clear up."""
     for sig in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, signal.default_int_handler)
+    keep_cancellations()  # or Ctrl-C is lost when it comes together with an answer of NATS
     say_left_out(leave_out_ours())
     screen = Screen()
     try:
         with Stage(screen) as stage:
-            return run_loop(run(stage, screen))
+            return asyncio.run(run(stage, screen))
     except CacheUnwritableError as error:
         print(error, file=sys.stderr)
         return 1
