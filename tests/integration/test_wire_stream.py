@@ -247,13 +247,11 @@ async def until_members(js: JetStreamContext, expected: list[str]) -> None:
 async def test_legacy_pull_member(js: JetStreamContext) -> None:
     subscription = await js.pull_subscribe(STREAM, durable="postprocessing-pull", stream=STREAM)
     assert legacy_members(await list_consumers(js)) == []
-    waiting = asyncio.create_task(subscription.fetch(1, timeout=5))
-    async with asyncio.timeout(5):
-        while not legacy_members(await list_consumers(js)):  # noqa: ASYNC110 -- a test may poll
-            await asyncio.sleep(0.05)
+    waiting = asyncio.create_task(subscription.fetch(1, timeout=30))
+    await until_members(js, ["postprocessing-pull"])
     await fill(js, 1)
     assert len(await waiting) == 1
-    assert legacy_members(await list_consumers(js)) == []
+    await until_members(js, [])
 
 
 async def test_more_consumers_than_fit_on_a_page(js: JetStreamContext) -> None:
