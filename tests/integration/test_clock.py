@@ -1,4 +1,4 @@
-"""The clock of the operator is set while uploads are under way: by libfaketime, in a real process."""
+"""The clocks of the operator and of a step are wrong, or are set: by libfaketime, in real processes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,6 +14,8 @@ from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import Driver, histories, start_working, until_reasons
+from tests.stepbench import StepBench
+from uploadpp.wire.stream import STREAM
 
 pytestmark = pytest.mark.skipif(faketime.library() is None, reason=faketime.MISSING)
 
@@ -73,3 +75,13 @@ async def test_a_wrong_clock_costs_no_upload_and_no_retry(
     await driver.until_released("last")
     assert {each.finished for each in (await histories(driver.js)).values()} == {("continue",)}
     await asyncio.to_thread(operator.stop)
+
+
+async def test_a_step_misses_no_start_when_its_consumer_was_lost(bench: StepBench, clock: Clock) -> None:
+    """It had read nothing yet. By its own clock, which is ahead, it would have left out those of an hour."""
+    clock.set(HOUR)
+    step = bench.step("return Continue()", process="step", concurrency=1, **clock.environment())
+    await asyncio.to_thread(step.start)
+    await bench.client.jetstream().delete_consumer(STREAM, "uploadpp-step-mine")
+    await bench.answer(await bench.start("mine"))
+    await asyncio.to_thread(step.stop)

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
@@ -17,6 +16,7 @@ from uploadpp.core.sharding import Shard
 from uploadpp.process.clock import wall_clock
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire import listing
+from uploadpp.wire.client import SafeClient
 from uploadpp.wire.consumers import MAX_EPOCH
 from uploadpp.wire.listing import MOST_ITEMS, MOST_UNKNOWN
 from uploadpp.wire.marks import Marks
@@ -31,7 +31,7 @@ SHARD = Shard(0)
 
 @asynccontextmanager
 async def reading(
-    client: Client, go_on: asyncio.Event
+    client: SafeClient, go_on: asyncio.Event
 ) -> AsyncIterator[tuple[LogReader, list[StreamMessage]]]:
     """A reader that works on its first message until it is told to go on."""
     seen: list[StreamMessage] = []
@@ -51,7 +51,7 @@ async def reading(
 
 
 @pytest.mark.parametrize("epoch", [MAX_EPOCH - 2, MAX_EPOCH - 1, MAX_EPOCH])
-async def test_s8_a_consumer_of_the_highest_epoch_locks_nobody_out(client: Client, epoch: int) -> None:
+async def test_s8_a_consumer_of_the_highest_epoch_locks_nobody_out(client: SafeClient, epoch: int) -> None:
     js = client.jetstream()
     await js.publish(STREAM, b"{}")
     name = f"uploadpp-0-e{epoch}"
@@ -65,7 +65,7 @@ async def test_s8_a_consumer_of_the_highest_epoch_locks_nobody_out(client: Clien
 @pytest.mark.parametrize("epoch", [0, 1, 2, 500])
 @pytest.mark.parametrize("settings", [{"ack_policy": AckPolicy.EXPLICIT}, {"deliver_subject": "elsewhere"}])
 async def test_s8_a_consumer_called_like_ours_has_nothing_skipped(
-    client: Client, epoch: int, settings: dict[str, Any]
+    client: SafeClient, epoch: int, settings: dict[str, Any]
 ) -> None:
     """It stands at the end of the stream, and what nobody has read stands before it."""
     js = client.jetstream()
@@ -108,7 +108,7 @@ class Lease:
     ids=["no notes", "notes", "another stream"],
 )
 async def test_s8_where_there_is_a_note_it_counts_whatever_a_consumer_says(
-    client: Client, more: dict[str, str]
+    client: SafeClient, more: dict[str, str]
 ) -> None:
     """Even one that looks like ours in everything."""
     js, notes = client.jetstream(), Notes(Lease(), Marks([b"key"]), wall_clock)
@@ -129,7 +129,7 @@ async def test_s8_where_there_is_a_note_it_counts_whatever_a_consumer_says(
     assert [each.name for each in await list_consumers(js)] == [again.consumer]
 
 
-async def test_s8_what_another_consumer_delivers_to_our_inbox_is_not_the_log(client: Client) -> None:
+async def test_s8_what_another_consumer_delivers_to_our_inbox_is_not_the_log(client: SafeClient) -> None:
     """Its messages are those of the stream, in another order: what lies between would count as removed."""
     js, go_on = client.jetstream(), asyncio.Event()
     async with reading(client, go_on) as (reader, seen):
@@ -155,7 +155,7 @@ async def test_s8_what_another_consumer_delivers_to_our_inbox_is_not_the_log(cli
         assert [raw.sequence for raw in seen] == list(range(1, 1502))
 
 
-async def test_s8_who_pulls_from_our_consumer_is_suspected(client: Client) -> None:
+async def test_s8_who_pulls_from_our_consumer_is_suspected(client: SafeClient) -> None:
     """The messages that it takes are missing in the log; the next owner has all of them."""
     js = client.jetstream()
     await js.publish(STREAM, b"1")
@@ -176,7 +176,7 @@ async def test_s8_who_pulls_from_our_consumer_is_suspected(client: Client) -> No
     assert (again.first, again.backlog) == (1, 2)
 
 
-async def test_s8_a_step_takes_no_start_from_another_consumer(client: Client) -> None:
+async def test_s8_a_step_takes_no_start_from_another_consumer(client: SafeClient) -> None:
     """It would do the work of weeks again."""
     js = client.jetstream()
     for _ in range(5):
@@ -196,14 +196,14 @@ async def test_s8_a_step_takes_no_start_from_another_consumer(client: Client) ->
     await step.close()
 
 
-async def make_large(client: Client, count: int, prefix: str = "x") -> None:
+async def make_large(client: SafeClient, count: int, prefix: str = "x") -> None:
     """Consumers with a megabyte of settings each."""
     for begin in range(0, count, 8):
         numbers = range(begin, min(begin + 8, count))
         await asyncio.gather(*(_make_large(client, f"{prefix}{number}") for number in numbers))
 
 
-async def _make_large(client: Client, name: str) -> None:
+async def _make_large(client: SafeClient, name: str) -> None:
     waits = [10**9 + 7] * 80_000
     config = {"durable_name": name, "ack_policy": "explicit", "max_deliver": 10**6, "backoff": waits}
     body = json.dumps({"stream_name": STREAM, "config": config | {"ack_wait": waits[0]}}).encode()
@@ -218,7 +218,7 @@ async def taken_over(js: JetStreamContext) -> ConsumerPosition | None:
     return None
 
 
-async def test_s6_consumers_whose_list_no_connection_survives_cut_nobody_off(client: Client) -> None:
+async def test_s6_consumers_whose_list_no_connection_survives_cut_nobody_off(client: SafeClient) -> None:
     """The server ends a connection for which 64 MiB wait, and so it was at each look."""
     js = client.jetstream()
     await js.publish(STREAM, b"{}")
@@ -241,14 +241,14 @@ async def test_s6_consumers_whose_list_no_connection_survives_cut_nobody_off(cli
     assert client.stats["reconnects"] == reconnects, "names are listed from now on"
 
 
-async def test_s6_large_consumers_do_not_stay_in_memory(client: Client) -> None:
+async def test_s6_large_consumers_do_not_stay_in_memory(client: SafeClient) -> None:
     await make_large(client, 3)
     for each in await list_consumers(client.jetstream()):
         assert len(each.config.backoff or ()) <= MOST_ITEMS
 
 
 async def test_where_names_are_listed_all_that_matter_are_found(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    client: SafeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listing, "LARGE_BYTES", 100_000)
     monkeypatch.setattr(listing, "MOST_UNKNOWN", 2)

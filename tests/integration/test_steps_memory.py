@@ -5,7 +5,6 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-import nats as nats_client
 from nats.js.api import ConsumerInfo
 
 from e2e.cluster.nats import NatsServer
@@ -19,6 +18,7 @@ from uploadpp.steps.metrics import StepMetrics
 from uploadpp.steps.service import StepService, Terms
 from uploadpp.steps.testing.memory import MemoryBus
 from uploadpp.testing.events import message, start_step
+from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.stream import STREAM
 
 FINISHED = "PostprocessingStepFinished"
@@ -86,7 +86,7 @@ async def story(process: Process, put: Put, answers: Callable[[], Awaitable[list
 
 
 async def test_a_step_does_the_same_on_both(nats: NatsServer) -> None:
-    client = await nats_client.connect(nats.url)
+    client = await connect(NatsOptions(servers=(nats.url,)))
     try:
         js = client.jetstream()
         starts = StartConsumer(client, "mine", None, 30)

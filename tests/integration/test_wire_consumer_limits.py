@@ -3,9 +3,9 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
-from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig
 
@@ -15,6 +15,7 @@ from uploadpp.core.sharding import Shard
 from uploadpp.ownership.position_note import PositionNote
 from uploadpp.process.clock import wall_clock
 from uploadpp.steps.consumer import StartConsumer
+from uploadpp.wire.client import SafeClient
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.creation import ConsumerLimitError
 from uploadpp.wire.marks import Marks
@@ -83,7 +84,7 @@ async def full(
 
 
 @asynccontextmanager
-async def connected(server: NatsServer) -> AsyncIterator[Client]:
+async def connected(server: NatsServer) -> AsyncIterator[SafeClient]:
     client = await connect(NatsOptions(servers=(server.address,), user="me", password="x"))
     try:
         yield client
@@ -219,4 +220,4 @@ async def test_without_a_place_the_servers_words_and_the_remedy(full: JetStreamC
         assert "maximum consumers limit reached" in str(found.value)
         assert "no room for the consumer uploadpp-0-e0; raise max_consumers" in str(found.value)
     with pytest.raises(ConsumerLimitError, match="no room for the consumer uploadpp-step-other; raise"):
-        await StartConsumer(full._nc, "other", None, 30).open(None)
+        await StartConsumer(cast("SafeClient", full._nc), "other", None, 30).open(None)

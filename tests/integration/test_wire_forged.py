@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import pytest
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from e2e.cluster.instance import Instance
@@ -15,6 +14,7 @@ from e2e.cluster.nats import NatsServer
 from e2e.paths import REPO
 from uploadpp.core.sharding import Shard
 from uploadpp.steps.consumer import StartConsumer
+from uploadpp.wire.client import SafeClient
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.encode import Outgoing
 from uploadpp.wire.publisher import Publisher
@@ -68,7 +68,7 @@ async def forging(server: NatsServer) -> AsyncIterator[asyncio.StreamWriter]:
 
 @asynccontextmanager
 async def reading(
-    client: Client, epoch: int
+    client: SafeClient, epoch: int
 ) -> AsyncIterator[tuple[LogReader, list[StreamMessage], asyncio.Task[None]]]:
     seen: list[StreamMessage] = []
 
@@ -85,7 +85,7 @@ async def reading(
             await task
 
 
-async def read_on(client: Client, seen: list[StreamMessage], task: asyncio.Task[None]) -> None:
+async def read_on(client: SafeClient, seen: list[StreamMessage], task: asyncio.Task[None]) -> None:
     """What is published now is handed over, or the reader has said that it starts over."""
     before = (await client.jetstream().publish(STREAM, b"{}")).seq
     async with asyncio.timeout(20):
@@ -93,7 +93,7 @@ async def read_on(client: Client, seen: list[StreamMessage], task: asyncio.Task[
             await asyncio.sleep(0.02)
 
 
-async def test_s8_whatever_is_said_to_a_pull_the_log_is_read_on(nats: NatsServer, client: Client) -> None:
+async def test_s8_whatever_is_said_to_a_pull_the_log_is_read_on(nats: NatsServer, client: SafeClient) -> None:
     errors: list[object] = []
 
     async def note(error: Exception) -> None:
@@ -116,7 +116,7 @@ async def test_s8_whatever_is_said_to_a_pull_the_log_is_read_on(nats: NatsServer
     assert errors == [], "each is read"
 
 
-async def test_s8_what_is_published_to_our_inbox_is_not_the_log(nats: NatsServer, client: Client) -> None:
+async def test_s8_what_is_published_to_our_inbox_is_not_the_log(nats: NatsServer, client: SafeClient) -> None:
     async with reading(client, 1) as (reader, seen, task), forging(nats) as forger:
         await read_on(client, seen, task)
         for sequence, delivered in ((2, 2), (10**15, 1), (3, 2)):
@@ -132,7 +132,7 @@ async def test_s8_what_is_published_to_our_inbox_is_not_the_log(nats: NatsServer
         assert reader.acknowledged == 0, "nothing was to be acknowledged"
 
 
-async def test_s8_a_step_takes_no_start_from_its_inbox(nats: NatsServer, client: Client) -> None:
+async def test_s8_a_step_takes_no_start_from_its_inbox(nats: NatsServer, client: SafeClient) -> None:
     """Otherwise it would acknowledge at whatever subject the forger names."""
     consumer = StartConsumer(client, "virusscan", None, 30)
     await consumer.open(None)
@@ -192,7 +192,7 @@ async def test_s8_the_permissions_that_are_written_down_keep_others_out(
 
 
 async def test_s8_whoever_takes_the_id_of_an_event_does_not_keep_it_out(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    client: SafeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everybody can compute the ids of our events, and the stream takes one message of each."""
     monkeypatch.setattr("uploadpp.wire.publisher.RESEND_SECONDS", 0.1)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import APIError
 
@@ -16,6 +15,7 @@ from uploadpp.core.sharding import Shard
 from uploadpp.ownership.legacy_service import LegacyServiceWatch
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.telemetry.metrics import Metrics
+from uploadpp.wire.client import SafeClient
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.consumers import MAX_EPOCH
 from uploadpp.wire.reader import LogLostError, LogReader
@@ -29,7 +29,7 @@ LIMITS = "jetstream {{ limits {{ {limits} }} }}"
 
 
 @asynccontextmanager
-async def limited(instance: Instance, version: str, limits: str) -> AsyncIterator[Client]:
+async def limited(instance: Instance, version: str, limits: str) -> AsyncIterator[SafeClient]:
     nats = NatsServer(instance, version=version, name="limited")
     nats.config = LIMITS.format(limits=limits) if limits else ""
     nats.start()
@@ -40,7 +40,7 @@ async def limited(instance: Instance, version: str, limits: str) -> AsyncIterato
         await client.close()
 
 
-async def made(client: Client, **more: object) -> JetStreamContext:
+async def made(client: SafeClient, **more: object) -> JetStreamContext:
     """The stream, with whatever an administrator has set."""
     config = {"name": STREAM, "subjects": [STREAM], "retention": "limits", "storage": "file", **more}
     answer = json.loads(
@@ -56,7 +56,7 @@ async def fill(js: JetStreamContext, count: int) -> None:
 
 
 @asynccontextmanager
-async def reading(client: Client, place: ConsumerPosition) -> AsyncIterator[LogReader]:
+async def reading(client: SafeClient, place: ConsumerPosition) -> AsyncIterator[LogReader]:
     async def take(raw: StreamMessage) -> None:
         del raw
 

@@ -9,7 +9,6 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
@@ -17,6 +16,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
 from uploadpp.steps.begun import BegunNotes
+from uploadpp.wire.client import SafeClient
 from uploadpp.wire.consumer_edits import breaks_step, looks_cut_off, paused, slows_step
 from uploadpp.wire.creation import explained, no_answers, unusable
 from uploadpp.wire.listeners import durable_name
@@ -39,7 +39,9 @@ LOOK_SECONDS, LOOK_AGAIN_SECONDS = 10.0, 2.0
 class StartConsumer:
     """The consumer of one step."""
 
-    def __init__(self, client: Client, step: str, since: timedelta | None, ack_wait_seconds: float) -> None:
+    def __init__(
+        self, client: SafeClient, step: str, since: timedelta | None, ack_wait_seconds: float
+    ) -> None:
         """`since` says how old starts may be that the first consumer of the step reads.
 
         None means any age, zero only new ones.
@@ -81,7 +83,7 @@ class StartConsumer:
         except NotFoundError:
             info = await self._make(js)
         self._judge(info)
-        self._last = self._last or datetime.now(UTC)
+        self._last = self._last or self._now()
         self._subscription = await js.pull_subscribe_bind(self.name, stream=STREAM)
         self._listen(self._subscription._sub)  # noqa: SLF001 -- it offers nothing to listen at
 
@@ -95,11 +97,11 @@ class StartConsumer:
             description="starts of a postprocessing step",
         )
         # One that was there and is gone, as after a loss of data, goes on where it was.
-        since = self._last or (datetime.now(UTC) - self._since if self._since is not None else None)
+        since = self._last or (self._now() - self._since if self._since is not None else None)
         if since is None:
             config.deliver_policy = DeliverPolicy.ALL
         elif self._last is None and not self._since:
-            config.deliver_policy = DeliverPolicy.NEW  # not a time: the server's clock may be another
+            config.deliver_policy = DeliverPolicy.NEW  # exact, as no time is
         else:
             config.deliver_policy, config.opt_start_time = DeliverPolicy.BY_START_TIME, since
         info: ConsumerInfo
@@ -116,6 +118,10 @@ class StartConsumer:
             log.info("consumer created", extra={"consumer": self.name, "reads": config.deliver_policy})
             self._allowed = slows_step(info.config, MOST)  # nobody has edited it yet
         return info
+
+    def _now(self) -> datetime:
+        """The time of NATS, which gives messages theirs. The clock of this machine may be wrong."""
+        return datetime.fromtimestamp(self._client.server_time() / 1000, UTC)
 
     async def fetch(self, batch: int) -> list[Msg]:
         """The next messages; none when there are none for a while.

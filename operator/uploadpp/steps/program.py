@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import nats.errors
-from nats.aio.client import Client
 
 from uploadpp import __version__
 from uploadpp.core.text import clean_lines
@@ -207,7 +206,7 @@ class Program:
         return "" if self._service is not None and self._service.busy else client.problem
 
 
-async def _connected(stop: asyncio.Event, connecting: asyncio.Future[SafeClient]) -> Client | None:
+async def _connected(stop: asyncio.Event, connecting: asyncio.Future[SafeClient]) -> SafeClient | None:
     """The connection; None when we are told to stop first."""
     stopping = asyncio.ensure_future(stop.wait())
     stopping.add_done_callback(lambda _: connecting.cancel())

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo
 from nats.js.errors import APIError
 
 from uploadpp.steps.consumer import StartConsumer
+from uploadpp.wire.client import SafeClient
 from uploadpp.wire.stream import STREAM
 
 RESPONSE: dict[str, Any] = {"stream_name": STREAM, "name": "scan", "created": "2026-01-01T00:00:00Z"}
@@ -43,7 +43,7 @@ class JetStream:
 
 
 def consumer() -> StartConsumer:
-    return StartConsumer(cast("Client", None), "scan", None, 30)
+    return StartConsumer(cast("SafeClient", None), "scan", None, 30)
 
 
 async def make(starts: StartConsumer, made: ConsumerInfo | None, found: ConsumerInfo | None = None) -> None:
