@@ -4,7 +4,7 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help docs audit plugin dist pictures demo dev dev-down test e2e e2e-kind node node-down node-binaries kind-binaries test-unit burst nats-cluster coverage fuzz mutation check format gen sim bench soak binaries test-binaries lock venv clean
+.PHONY: help properties docs audit plugin dist pictures demo dev dev-down test e2e e2e-kind node node-down node-binaries kind-binaries test-unit burst nats-cluster coverage fuzz mutation check format gen sim bench soak binaries test-binaries lock venv clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,6 +25,9 @@ test: venv ## all checks and all tests
 
 burst: binaries ## 16,000 uploads at once, none lost (a minute, on a machine with nothing else to do)
 	@BURST_UPLOADS=$(or $(BURST_UPLOADS),16000) scripts/test -n 0 tests/integration/test_burst.py
+
+properties: venv ## the property tests, with other examples than those of `make test` (a minute)
+	@NEW_EXAMPLES=1 scripts/test -m "not integration" $$(grep -rl "from hypothesis" tests)
 
 nats-cluster: binaries test-binaries ## three NATS servers with a replicated stream, killed and cut off (3 minutes)
 	@UPLOADPP_TEST_NATS_CLUSTER=1 scripts/test -n 0 tests/integration/test_nats_cluster.py

@@ -91,7 +91,9 @@ def _in(left: Part, values: list[Part]) -> Part:
 
 def _literals(of: st.SearchStrategy[str] | st.SearchStrategy[int]) -> st.SearchStrategy[list[Part]]:
     def literal(value: object) -> Part:
-        return constant(quoted(value) if isinstance(value, str) else str(value), value)
+        if isinstance(value, str):
+            return constant(quoted(value), composed(value))
+        return constant(str(value), value)
 
     return st.lists(st.builds(literal, of), min_size=1, max_size=3)
 

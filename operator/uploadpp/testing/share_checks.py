@@ -11,6 +11,7 @@ from uploadpp.core.states import Stage
 from uploadpp.ownership.ownership import Ownership
 from uploadpp.pipeline.share_owner import share_of_upload
 from uploadpp.testing.invariants import Checks, Invariant
+from uploadpp.testing.stream import millis
 from uploadpp.testing.stream_recorder import Record
 
 Queued = tuple[int, str, str, int, Share]
@@ -39,11 +40,18 @@ class ShareChecks:
         self._policy = policy
         self._ownerships = ownerships
         self._waits: dict[Queued, _Wait] = {}
+        self._seen: dict[tuple[int, str, str, int], int] = {}
+        """When an upload that is queued was first seen there, in ms. Its owner may have granted slots after
+        the message that queued it was stored, and before it had read that message."""
         self._asking: set[tuple[str, str]] = set()
         """Step and upload of those that have a slot and ask for a URL before the start, whoever owns them."""
 
     def look(self, record: Record) -> None:
         """Look at those who wait at the step that an upload was granted."""
+        for ownership in self._ownerships():
+            for each in ownership.uploads:
+                if each.stage is Stage.QUEUED:
+                    self._seen.setdefault(_seen_key(id(ownership), each), millis(record.at))
         mark = record.mark
         if mark is None or mark.kind not in {Kind.START, Kind.RESTART}:
             return
@@ -76,13 +84,17 @@ class ShareChecks:
                 continue
             wait = self._waits.setdefault(key, _Wait())
             wait.rivals |= {shares[each.id] for each in [*queued, granted]} - {own}
-            if granted.since <= upload.since:
+            if granted.since <= max(upload.since, self._seen[_seen_key(owner, upload)]):
                 continue
             wait.others += 1
             most = longest_wait(own.weight, [each.weight for each in wait.rivals])
             if wait.others > most:
                 text = f"{upload.id} at {step}: {wait.others} others were granted a slot, not {most} at most"
                 self._checks.broken(Invariant.WAIT_BOUNDED, text)
+
+
+def _seen_key(owner: int, upload: Upload) -> tuple[int, str, str, int]:
+    return owner, upload.current_step, upload.id, upload.since
 
 
 def _is_attempt(upload: Upload, mark: Mark) -> bool:
