@@ -11,6 +11,9 @@ try:
 except KeyboardInterrupt:  # before there is a command to interrupt
     sys.exit(130)
 
-status = main()
+try:
+    status = main()
+except KeyboardInterrupt:  # one more, while the command ended because of the first
+    status = 130
 INTERRUPTS.rest()
 sys.exit(status)
