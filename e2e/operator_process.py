@@ -133,4 +133,4 @@ class Operator(Service):
 
     def metrics(self) -> str:
         """Its metrics, in Prometheus' text format."""
-        return get(f"{self.url}/metrics")
+        return get(f"{self.url}/metrics", timeout=60)

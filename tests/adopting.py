@@ -206,17 +206,17 @@ class Site:
         out, said = await process.communicate()
         return process.returncode, out.decode(), said.decode()
 
-    async def adopt(self, *, dry_run: bool = False) -> Report:
+    async def adopt(self, *, dry_run: bool = False, wait_seconds: float = PATIENCE) -> Report:
         """What `uploadpp adopt` does, in this process."""
         report = Report("adopt", dry_run=dry_run)
-        await adopt(self.settings, AdoptOptions(dry_run=dry_run), report)
+        await adopt(self.settings, AdoptOptions(dry_run=dry_run, wait_seconds=wait_seconds), report)
         assert report.exit is Exit.DONE, report.left
         return report
 
-    async def release(self, *, dry_run: bool = False) -> Report:
+    async def release(self, *, dry_run: bool = False, wait_seconds: float = PATIENCE) -> Report:
         """What `uploadpp release` does, in this process."""
         report = Report("release", dry_run=dry_run)
-        await release(self.settings, ReleaseOptions(dry_run=dry_run), report)
+        await release(self.settings, ReleaseOptions(dry_run=dry_run, wait_seconds=wait_seconds), report)
         assert report.exit is Exit.DONE, report.left
         return report
 

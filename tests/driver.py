@@ -84,7 +84,7 @@ class Driver:
     @property
     def js(self) -> JetStreamContext:
         """JetStream on it."""
-        return self.client.jetstream()
+        return self.client.jetstream(timeout=60)
 
     async def make_stream_anew(self, config: StreamConfig) -> None:
         """Delete the stream, and create it with this configuration before anything here can do so."""

@@ -83,7 +83,7 @@ class StepProcess(Service):
 
     def metric(self, line: str) -> float:
         """The value of a line of the metrics, by its beginning."""
-        text = get(f"{self.url}/metrics")
+        text = get(f"{self.url}/metrics", timeout=60)
         return float(next((each.split()[-1] for each in text.splitlines() if each.startswith(line)), "0"))
 
 
@@ -201,10 +201,13 @@ class StepBench:
     async def settled(self, step: str = "mine") -> None:
         """Wait until nothing of a step is unread or unacknowledged."""
         js = self.client.jetstream()
+        last = (await js.stream_info("main-queue")).state.last_seq
         async with asyncio.timeout(LIMIT_SECONDS):
             while True:
                 info = await js.consumer_info("main-queue", f"uploadpp-step-{step}")
-                if not info.num_pending and not info.num_ack_pending:
+                # NATS counts what waits for a consumer a moment after it has confirmed that it is stored.
+                handed_over = info.delivered is not None and info.delivered.stream_seq >= last
+                if handed_over and not info.num_pending and not info.num_ack_pending:
                     return
                 await asyncio.sleep(0.05)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 _TIMEOUT = 5.0
 
 
-def get(url: str, *, token: str | None = None, ca_file: Path | None = None) -> str:
+def get(url: str, *, token: str | None = None, ca_file: Path | None = None, timeout: float = _TIMEOUT) -> str:
     """The body of a 2xx answer.
 
     Raises:
@@ -22,6 +22,6 @@ def get(url: str, *, token: str | None = None, ca_file: Path | None = None) -> s
     opener = urllib.request.build_opener(*handlers)
     if token is not None:
         opener.addheaders = [("Authorization", f"Bearer {token}")]
-    with opener.open(url, timeout=_TIMEOUT) as answer:
+    with opener.open(url, timeout=timeout) as answer:
         content: bytes = answer.read()
         return content.decode()

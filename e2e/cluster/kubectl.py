@@ -63,6 +63,12 @@ def apply_crds(kubeconfig: Path, path: Path = REPO / "crds") -> None:
         return
     kubectl = Kubectl(kubeconfig)
     kubectl("apply", "--server-side", "--force-conflicts", f"--filename={path}")
+    until_served(kubeconfig, path)
+
+
+def until_served(kubeconfig: Path, path: Path = REPO / "crds") -> None:
+    """Wait until the CRDs of a folder, or of one file, are served, whoever has installed them."""
+    kubectl = Kubectl(kubeconfig)
     if not wait_until(lambda: _served(kubectl, path), _ESTABLISHED_SECONDS):
         raise KubectlError(f"the CRDs of {path} are not served after {_ESTABLISHED_SECONDS:.0f} s")
 
