@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.cluster.helm import CHART, Helm, HelmError
-from e2e.cluster.kubectl import Kubectl
+from e2e.cluster.kubectl import Kubectl, until_served
 from e2e.cluster.local import LocalCluster
 from tests.chart.pod import CRDS, NAME
 from tests.chart.rendering import Object, of_kind, render
@@ -44,6 +44,7 @@ def test_the_first_install_says_what_to_do(helm: Helm, kubectl: Kubectl) -> None
             helm.install(NAME, VALUES | {"extraObjects": objects})
         assert "Install the release once without these objects" in str(refused.value)
     helm.install(NAME, VALUES | {"extraObjects": [ONLY_TOLD_OF]})
+    until_served(kubectl.kubeconfig)
     helm.install(NAME, VALUES | {"extraObjects": [POLICY, ONLY_TOLD_OF]})
     assert kubectl("get", "upppol", "--output=name").split() == ["postprocessingpolicy.uploadpp.io/theirs"]
 

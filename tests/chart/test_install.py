@@ -141,8 +141,12 @@ async def test_uninstalled_it_ends_calmly(
         assert took < LONGEST_SECONDS, "it has waited for what cannot be written"
     text = operator.log.read_text()
     lines = log_lines(text)
-    # How long the loop has stood still says something about the machine.
-    ours = [line for line in lines if line["level"] != "INFO" and not line["logger"].endswith(".stalls")]
+    # How long the loop has stood still, and whether one of the looks at our rights came in between, say
+    # something about the machine.
+    loud = [line for line in lines if line["level"] != "INFO"]
+    rights = [line["message"] for line in loud if line["logger"].endswith(".rights")]
+    assert len(rights) == len(set(rights)), text
+    ours = [line for line in loud if not line["logger"].endswith((".stalls", ".rights"))]
     warnings = [re.split("[,:]", line["message"])[0] for line in ours]
     assert sorted(warnings[:-1]) == [
         "cannot create an Event",
@@ -163,9 +167,9 @@ def test_helm_test_sends_an_upload_through(installation: Installation) -> None:
     assert "released the file and recorded it" in done.stdout
     assert installation.kubectl("get", "upp", "--output=name") == ""
     operator.stop()
-    done = installation.selftest("--timeout=3")
+    done = installation.selftest("--timeout=15")
     assert done.returncode == 1
-    assert "no event of the operator on the stream within 3 s; is the operator ready?" in done.stderr
+    assert "no event of the operator on the stream within 15 s; is the operator ready?" in done.stderr
     assert installation.kubectl("get", "upp", "--output=name") == ""
 
 

@@ -40,7 +40,7 @@ async def test_there_and_back_and_there_again(site: Site, nats_version: str) -> 
     await site.service.start()
     await world.announce(uploads(0, FIRST), 1.5)
     with pytest.raises(RefusedToRunError, match="OCIS_EXCLUDE_RUN_SERVICES"):
-        await site.adopt()
+        await site.adopt(wait_seconds=0)
     await world.announce(uploads(1, PER_PERIOD), 2.0)
     await site.service.kill()
     await adopt_and_look(site)
@@ -48,7 +48,7 @@ async def test_there_and_back_and_there_again(site: Site, nats_version: str) -> 
     await hold_some(site)
     await world.announce(uploads(2, PER_PERIOD), 1.5)
     with pytest.raises(RefusedToRunError, match="stop it first"):
-        await site.release()
+        await site.release(wait_seconds=0)
     await asyncio.to_thread(site.operator.kill)
     await release_and_look(site)
     await world.renew_all()

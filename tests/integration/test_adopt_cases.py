@@ -52,7 +52,7 @@ async def test_what_cannot_be_adopted_is_listed_and_the_rest_is_adopted(still: S
         "no-url": record("no-url", URL=""),
     }
     await fill(still.world.js, entries)
-    status, out, said = await still.command("adopt", "-o", "json")
+    status, out, said = await still.command("adopt", "--wait", "60s", "-o", "json")
     assert not said
     report = json.loads(out)
     assert (status, report["exitCode"]) == (Exit.INCOMPLETE, 3)
@@ -128,7 +128,7 @@ async def test_what_an_earlier_run_has_made_otherwise_is_not_finished(still: Sit
         patched.setattr(Store, "create", altered)
         with pytest.raises(UnavailableError):
             await still.adopt()
-    status, out, _ = await still.command("adopt", "-o", "json")
+    status, out, _ = await still.command("adopt", "--wait", "60s", "-o", "json")
     left = json.loads(out)["left"]
     assert (status, [(each["id"], each["reason"]) for each in left]) == (Exit.INCOMPLETE, [("a", "Refused")])
     assert "delete the resource and adopt again" in left[0]["why"]
@@ -219,7 +219,7 @@ async def test_what_was_asked_for_while_nobody_ran_counts_when_it_is_given_back(
     wanted = json.dumps({"spec": {"desiredState": "Cancelled", "cancelPolicy": "Delete"}})
     await asyncio.to_thread(still.kubectl, "patch", "upp", "cancelled", "--type=merge", "-p", wanted)
     await still.world.js.publish(STREAM, bytes_received("mine"))
-    status, out, _ = await still.command("release", "-o", "json")
+    status, out, _ = await still.command("release", "--wait", "60s", "-o", "json")
     report = json.loads(out)
     assert {each["id"] for each in report["done"]} == {"cancelled", "mine", "twice"}
     assert [(each["id"], each["reason"]) for each in report["left"]] == [("aaa", "Twice")]

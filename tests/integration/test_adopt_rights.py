@@ -80,13 +80,13 @@ async def test_both_commands_do_with_what_they_are_given(
 
     monkeypatch.setenv("KUBECONFIG", str(folder["adopt"]))
     report = Report("adopt")
-    await adopt(settings, AdoptOptions(), report)
+    await adopt(settings, AdoptOptions(wait_seconds=60), report)
     assert (report.exit, {each["id"] for each in report.done}) == (Exit.DONE, {"a", "b"})
     assert [each.type for each in await read_all(js)][-1] == "PostprocessingFinished"
 
     monkeypatch.setenv("KUBECONFIG", str(folder["handBack"]))
     report = Report("release")
-    await release(settings, replace(ReleaseOptions(), consumer="postprocessing"), report)
+    await release(settings, replace(ReleaseOptions(), consumer="postprocessing", wait_seconds=60), report)
     assert (report.exit, {each["id"] for each in report.done}) == (Exit.DONE, {"a", "b", "c"})
     assert await records(js) == {"a", "b", "c"}
     assert await site.resources() == {}

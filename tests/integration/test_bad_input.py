@@ -13,7 +13,7 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import Driver, bytes_received, histories, log_lines, reasons, samples, start_working
+from tests.driver import Driver, bytes_received, histories, log_lines, reasons, samples, start_working, until
 from uploadpp.core.commands import Kind, Mark, StartStep
 from uploadpp.core.inputs import BytesReceived
 from uploadpp.core.model import Millis, StepPlan, Upload
@@ -93,7 +93,11 @@ async def test_junk_is_passed_over(
         await start_working(operator)
     await driver.until_released("a", "normal")
     await everything_is_acknowledged(driver)
-    assert bad_messages(operator) == {label: 2 * count for label, count in COUNTED.items()}
+
+    async def are_counted() -> bool:  # the metrics that are served may be some time old
+        return bad_messages(operator) == {label: 2 * count for label, count in COUNTED.items()}
+
+    await until(are_counted)
     lines = [line for line in log_lines(operator.log.read_text()) if "skipped" in line["message"]]
     assert len(lines) == len({line["message"] for line in lines}) >= len(COUNTED)
     assert all(line["where"].startswith("sequence ") for line in lines)
@@ -156,7 +160,11 @@ async def test_upload_whose_start_is_too_large_for_nats(
     await driver.until_released("normal")
     await everything_is_acknowledged(driver)
     assert "huge" not in await histories(driver.js)
-    assert samples(operator.metrics(), "uploadpp_uploads_set_aside_total") == {"": 1}
+
+    async def is_counted() -> bool:  # the metrics that are served may be some time old
+        return samples(operator.metrics(), "uploadpp_uploads_set_aside_total") == {"": 1}
+
+    await until(is_counted)
     lines = log_lines(operator.log.read_text())
     (line,) = [line for line in lines if "max_payload" in line["message"]]
     assert line["upload"] == "huge"

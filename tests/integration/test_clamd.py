@@ -19,9 +19,13 @@ PART = b"x" * 65536
 
 @pytest.fixture
 async def clamd(instance: Instance) -> ClamdServer:
-    """With few threads, little room for who waits, and little patience."""
+    """With little patience."""
+    return await started(instance, "ReadTimeout 2", "CommandReadTimeout 2")
+
+
+async def started(instance: Instance, *settings: str) -> ClamdServer:
     try:
-        made = ClamdServer(instance, "MaxQueue 4", "ReadTimeout 2", "CommandReadTimeout 2")
+        made = ClamdServer(instance, *settings)
     except ClamavUnavailableError as error:
         pytest.skip(f"no clamd here: {error}")
     await asyncio.to_thread(made.start)
@@ -44,15 +48,12 @@ async def once(content: bytes) -> AsyncIterator[bytes]:
 async def test_a_clamd_that_says_ok_to_what_it_has_not_scanned_is_told_from_others(
     instance: Instance, settings: tuple[str, ...], missing: list[str]
 ) -> None:
-    try:
-        clamd = ClamdServer(instance, *settings)
-    except ClamavUnavailableError as error:
-        pytest.skip(f"no clamd here: {error}")
-    await asyncio.to_thread(clamd.start)
+    clamd = await started(instance, *settings)
     assert await missing_alerts(Address(path=str(clamd.socket))) == missing
 
 
-async def test_beyond_its_threads_and_its_queue_files_wait(clamd: ClamdServer) -> None:
+async def test_beyond_its_threads_and_its_queue_files_wait(instance: Instance) -> None:
+    clamd = await started(instance, "MaxQueue 4")
     address = Address(path=str(clamd.socket))
     found = await asyncio.gather(
         *(scan(address, once(eicar() if number % 10 == 7 else PART * 20)) for number in range(30))

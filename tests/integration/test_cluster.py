@@ -96,8 +96,16 @@ def test_fixture_cluster_issues_service_account_tokens_and_enforces_rbac(
         token=kubectl("create", "token", "nobody").strip(),
     )
     limited = Kubectl(path, namespace)
-    with pytest.raises(KubectlError, match="NotFound"):
-        limited("get", "secret", "absent")
+
+    def may_look() -> bool:
+        """The API server learns of a binding a moment after it has stored it."""
+        try:
+            limited("get", "secret", "absent")
+        except KubectlError as error:
+            return "NotFound" in str(error)
+        return False
+
+    assert wait_until(may_look, 30)
     with pytest.raises(KubectlError, match="Forbidden"):
         limited("get", "configmap", "absent")
 

@@ -180,7 +180,7 @@ def test_a_field_that_the_status_does_not_have_is_named_and_not_kept(kubectl: Ku
 
 
 def test_kubectl_waits_for_conditions(four: Kubectl) -> None:
-    four("wait", "upp", IDS[3], "--for=condition=Finished", "--timeout=5s")
+    four("wait", "upp", IDS[3], "--for=condition=Finished", "--timeout=50s")
     with pytest.raises(KubectlError, match="timed out"):
         four("wait", "upp", IDS[0], "--for=condition=Finished", "--timeout=1s")
 
@@ -383,7 +383,7 @@ def json_patch(cluster: LocalCluster, path: str, version: str, status: dict[str,
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
     )
     try:
-        with opener.open(request, timeout=10) as answer:
+        with opener.open(request, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()

@@ -60,7 +60,7 @@ async def test_uploads_under_way_are_recorded_anew(
         running = dict.fromkeys(uploads, "Running") | {"mine-id": "Suspended"}
         await until_recorded(kubectl, running)
         kubectl("patch", "upp", "u0", "--type=merge", "--patch", SUSPENDED)
-        await asyncio.to_thread(kubectl, "delete", CRD, "--timeout=60s")
+        await asyncio.to_thread(kubectl, "delete", CRD, "--timeout=150s", timeout=160)
         await asyncio.sleep(pause)  # is the CRD missed for long, or hardly at all?
     finally:
         apply_crds(cluster.kubeconfig)
@@ -87,6 +87,11 @@ async def test_what_a_person_deletes_is_forgotten(
     await driver.upload(*uploads)
     await until_recorded(kubectl, dict.fromkeys(uploads, "Running"))
     await asyncio.to_thread(kubectl, "delete", "upp", "--all")
+
+    async def are_forgotten() -> bool:
+        return operator.log.read_text().count("stops tracking") == len(uploads)
+
+    await until(are_forgotten)  # kubectl knows that they are gone before the operator does
     await driver.again()
     await driver.upload("next")
     await driver.until_released("next")

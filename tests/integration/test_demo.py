@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
@@ -45,7 +45,10 @@ def demo(folder: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
 
 def left_behind(pid: int) -> list[str]:
     """The instances of a process; their folders go together with their processes."""
-    owners = {path.parent.name: json.loads(path.read_text()) for path in run_dir().glob("*/owner.json")}
+    owners = {}
+    for path in run_dir().glob("*/owner.json"):
+        with suppress(FileNotFoundError):  # of another test, which has just ended
+            owners[path.parent.name] = json.loads(path.read_text())
     return [name for name, owner in owners.items() if owner.get("process", {}).get("pid") == pid]
 
 

@@ -37,7 +37,7 @@ class Bench:
         }
         context = {"initiatorid": "web-1", "extrainfo": "{}"}
         await publish(self.storage.js, "StartPostprocessingStep", start, context)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 for event in await read_all(self.storage.js):
                     if event.type == "PostprocessingStepFinished" and event.upload_id == upload:

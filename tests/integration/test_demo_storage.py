@@ -38,7 +38,7 @@ async def events(js: JetStreamContext, kind: str) -> list[Event]:
 
 
 async def eventually(check: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not check():  # noqa: ASYNC110  # what the storage keeps are plain lists
             await asyncio.sleep(0.02)
 

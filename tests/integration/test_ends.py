@@ -11,8 +11,8 @@ from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
 from tests.driver import Driver, bytes_received, histories, log_lines, samples, start_working, until
 
-SOON_SECONDS = 5
-"""With nothing to store and nobody to ask for long."""
+SOON_SECONDS = 9
+"""With nothing to store and nobody to ask for long: less than the 10 s that are left for that."""
 GRACE_SECONDS = 30
 """Well within the 45 seconds of a Pod, on a busy machine."""
 CRD = "crd/uploadpostprocessings.uploadpp.io"
@@ -54,7 +54,7 @@ async def test_before_the_api_server_answers(operator: Operator, cluster: LocalC
 
 
 async def test_before_the_crd_is_there(operator: Operator, cluster: LocalCluster, kubectl: Kubectl) -> None:
-    await asyncio.to_thread(kubectl, "delete", CRD, "--timeout=60s")
+    await asyncio.to_thread(kubectl, "delete", CRD, "--timeout=150s", timeout=160)
     try:
         operator.launch()
         await says(operator, "the CRD is not installed")

@@ -41,7 +41,7 @@ async def test_f38_the_connection_to_nats_is_never_given_up(nats: NatsServer) ->
         await _until(client, connected=False)
         nats.start()
         await _until(client, connected=True)
-        answer = await client.request("$JS.API.INFO", timeout=5)
+        answer = await client.request("$JS.API.INFO", timeout=60)
         assert b"account_info_response" in answer.data
     finally:
         await client.close()

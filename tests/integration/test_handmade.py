@@ -83,7 +83,8 @@ def secret(name: str) -> str:
 
 
 async def finished(kubectl: Kubectl, name: str) -> dict[str, Any]:
-    await asyncio.to_thread(kubectl, "wait", "--for=condition=Finished", "--timeout=120s", f"upp/{name}")
+    words = ("wait", "--for=condition=Finished", "--timeout=120s", f"upp/{name}")
+    await asyncio.to_thread(kubectl, *words, timeout=150)
     found: dict[str, Any] = kubectl.json("get", "upp", name)
     return found
 

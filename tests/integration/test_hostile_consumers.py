@@ -165,9 +165,9 @@ async def test_s8_who_pulls_from_our_consumer_is_suspected(client: SafeClient) -
 
     place = await take_over(js, SHARD, 1)
     thief = await client.subscribe(inbox := client.new_inbox())
-    request = json.dumps({"batch": 1, "expires": 10**10}).encode()
+    request = json.dumps({"batch": 1, "expires": 6 * 10**10}).encode()
     await client.publish(f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{place.consumer}", request, reply=inbox)
-    assert (await thief.next_msg(5)).data == b"1"
+    assert (await thief.next_msg(60)).data == b"1"
     await js.publish(STREAM, b"2")
     async with asyncio.timeout(20):
         with pytest.raises(LogLostError, match=f"another client pulls from the consumer {place.consumer}"):

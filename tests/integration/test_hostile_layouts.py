@@ -36,7 +36,7 @@ async def test_s8_a_replica_with_other_shards_of_which_nothing_is_heard_is_named
     cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace: str, kubectl: Kubectl
 ) -> None:
     """Nobody works, so it is not ready; when the stranger stops, all goes on."""
-    environment = {"UPLOADPP_LEASE_DURATION": "2s"}
+    environment = {"UPLOADPP_LEASE_DURATION": "5s"}
     options = OperatorOptions(cluster.kubeconfig, nats.address, namespace, environment=environment)
     operator = Operator(instance, options)
 

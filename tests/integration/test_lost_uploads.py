@@ -13,7 +13,7 @@ from e2e.cluster.nats import NatsServer
 from e2e.demo.storage import Storage
 from e2e.demo.wire import publish
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import Driver, start_working, until_reasons
+from tests.driver import Driver, reasons, samples, start_working, until, until_reasons
 from uploadpp.testing.events import bytes_received, resume
 
 SHORT = {
@@ -47,7 +47,7 @@ def site(cluster: LocalCluster, instance: Instance, nats: NatsServer, namespace:
 async def test_an_upload_whose_folder_was_deleted_ends_as_gone(
     site: Site, nats: NatsServer, kubectl: Kubectl, tmp_path: Path
 ) -> None:
-    operator = await site.start("delay", POSTPROCESSING_DELAY="1s")
+    operator = await site.start("delay", POSTPROCESSING_DELAY="1s", UPLOADPP_READY_AFTER="2s")
     async with Storage(tmp_path, nats.url) as storage:
         lost = await storage.upload("lost.txt", b"lost")
         storage.sessions.discard(lost)  # before its delay is over
@@ -76,6 +76,11 @@ async def test_the_storage_is_told_to_have_asynchronous_uploads_at_the_first_404
     assert "OC_ASYNC_UPLOADS=true" in message
 
 
+def refused(operator: Operator) -> float:
+    """How often the storage could not be asked."""
+    return samples(operator.metrics(), "uploadpp_storage_checks_total").get('result="unreachable"', 0)
+
+
 async def test_a_storage_that_refuses_connections_proves_nothing(
     site: Site, nats: NatsServer, kubectl: Kubectl
 ) -> None:
@@ -87,10 +92,14 @@ async def test_a_storage_that_refuses_connections_proves_nothing(
             arrival = bytes_received("refused-1", URL=url)
             await publish(driver.js, "BytesReceived", arrival)
             async with asyncio.timeout(60):
-                while 'result="unreachable"} 3' not in operator.metrics():  # noqa: ASYNC110 -- a test may poll
+                while refused(operator) < 3:  # noqa: ASYNC110 -- a test may poll
                     await asyncio.sleep(0.1)
-    reason = kubectl.json("get", "upp", "refused-1")["status"]["conditions"][0]["reason"]
-    assert reason in {"AwaitingReady", "Stalled"}
+
+    async def waits() -> bool:
+        found = reasons(await asyncio.to_thread(kubectl.json, "get", "upp"))
+        return found["refused-1"] in {"AwaitingReady", "Stalled"}
+
+    await until(waits)
     text = operator.log.read_text()
     assert "cannot check whether the storage still has an upload" in text
     assert "secret-token" not in text

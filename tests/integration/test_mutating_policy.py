@@ -117,7 +117,7 @@ async def test_an_upload_that_comes_again_while_its_resource_waits_for_a_finaliz
     driver: Driver, operator: Operator, kubectl: Kubectl
 ) -> None:
     """It is recorded in a resource of its own: with the old one it would be forgotten in the middle."""
-    operator.options.environment["UPLOADPP_TTL_COMPLETED"] = "1s"  # type: ignore[index]
+    operator.options.environment["UPLOADPP_TTL_COMPLETED"] = "5s"  # type: ignore[index]
     await start_working(operator)
     driver.silent = True
     await driver.upload("u1")

@@ -162,6 +162,13 @@ def said(url: str) -> str:
         return ""
 
 
+async def until_up(url: str) -> None:
+    """Wait until a process answers its probes at all."""
+    async with asyncio.timeout(60):
+        while not await asyncio.to_thread(said, url):  # noqa: ASYNC110 -- a test may poll
+            await asyncio.sleep(0.1)
+
+
 async def names(url: str, subject: str) -> None:
     """Wait until a probe names a subject, with our spelling of it."""
     shown, text = subject.partition("*")[0].removesuffix(">"), ""
@@ -268,6 +275,7 @@ async def test_what_is_needed_now_and_then_is_named_too(
     later = [f"u{number}" for number in range(3, 9)]
     await asyncio.to_thread(server.again, complete.without("$JS.API.STREAM.CREATE.main-queue"))
     operator.launch()
+    await until_up(f"{operator.url}/readyz")
     await names(f"{operator.url}/readyz", "$JS.API.STREAM.CREATE.main-queue")
     await asyncio.to_thread(server.again, complete)
     async with Driver(server.url) as driver:

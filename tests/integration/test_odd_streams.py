@@ -143,7 +143,7 @@ async def test_a_stream_that_takes_no_events_is_named(driver: Driver, operator: 
         return words in await asyncio.to_thread(problem, operator)
 
     await change({**config, **changes})
-    await until(is_named, 45)
+    await until(is_named, 100)
     if "sealed" in changes:
         await driver.js.delete_stream(STREAM)
     else:

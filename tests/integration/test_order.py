@@ -75,6 +75,7 @@ async def test_an_upload_that_takes_too_long_is_overtaken(
             await driver.say(arrival("shared", upload))
         await until_reasons(kubectl, {"first": "Running", "second": "Running"})
         kubectl("patch", "upp", "first", "--type=merge", "-p", '{"spec":{"desiredState":"Suspended"}}')
+        kubectl("wait", "upp/first", "--for=condition=Suspended", "--timeout=50s")
         shown = "--for=jsonpath={.status.conditions[0].reason}=AwaitingTurn"
         message = "--output=jsonpath={.status.conditions[0].message}"  # as it is then
         words = ("wait", "upp/second", shown, "--timeout=60s", message)

@@ -179,6 +179,9 @@ async def test_it_waits_for_the_service_it_replaces(
             )
             await driver.js.add_consumer(STREAM, config)
             await driver.client.subscribe(inbox, queue="postprocessing", cb=_ignore)
+            async with asyncio.timeout(60):
+                while not (await driver.js.consumer_info(STREAM, "postprocessing")).push_bound:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)  # NATS notices interest a moment later
         else:
             legacy = await driver.js.pull_subscribe(STREAM, durable="postprocessing-pull", stream=STREAM)
             pulling = asyncio.create_task(_pull_for_ever(legacy))
@@ -316,10 +319,13 @@ async def test_events_are_sent_again_under_the_same_id(
         monkeypatch.setattr(publisher, "_on_ack", lose_first)
         running = [asyncio.create_task(work) for work in (publisher.run(), publisher.run_resends())]
         publisher.publish(Outgoing("e-1", b"once"), stored.put_nowait, pytest.fail)
+        async with asyncio.timeout(60):
+            while not lost:  # noqa: ASYNC110 -- a test may poll
+                await asyncio.sleep(0.05)
         await asyncio.sleep(2.5)
         assert len(lost) == 1, "not sent again before the log was read to its end"
         allowed.set()
-        assert await asyncio.wait_for(stored.get(), 10) == 1
+        assert await asyncio.wait_for(stored.get(), 60) == 1
         assert json.loads(lost[1].data)["duplicate"] is True
         assert (await driver.js.stream_info(STREAM)).state.messages == 1
         assert len(publisher) == 0

@@ -23,6 +23,7 @@ from uploadpp.testing.events import STREAM
 LEASE = {"UPLOADPP_LEASE_DURATION": "2s"}
 PATIENCE = 60
 MARKER = "marker-of-this-test"
+MET = "meets the message of this test"
 STILL, SET_ASIDE, REPLAYING = "the event loop has been blocked", "was set aside", "replaying the log"
 START = """
 import os, sys, time, ctypes
@@ -32,6 +33,7 @@ true = router.decode
 
 def decode(data, *others):
     if b"{marker}" in data:
+        print("{met}", file=sys.stderr, flush=True)
         {fault}
     return true(data, *others)
 
@@ -68,7 +70,7 @@ def starts(
 
     def with_fault(fault: str) -> Start:
         file = tmp_path / "start.py"
-        file.write_text(START.format(marker=MARKER, fault=FAULTS[fault]))
+        file.write_text(START.format(marker=MARKER, met=MET, fault=FAULTS[fault]))
         names = iter(f"owner-{number}" for number in range(1, 9))
 
         def start() -> Faulty:
@@ -84,10 +86,16 @@ def starts(
     return with_fault
 
 
+def stands_still(operator: Faulty) -> bool:
+    """At that message: a slow machine also blocks a loop for a second."""
+    said = operator.log_tail(100)
+    return MET in said and STILL in said[said.index(MET) :]
+
+
 async def until_it_ends(operator: Faulty) -> None:
     """Wait until it has ended, or stands still; then it is ended as the kubelet would."""
     async with asyncio.timeout(PATIENCE):
-        while operator.process is not None and STILL not in operator.log_tail(100):  # noqa: ASYNC110 -- a process
+        while operator.process is not None and not stands_still(operator):  # noqa: ASYNC110 -- a process
             await asyncio.sleep(0.1)
     operator.kill()
 

@@ -103,7 +103,7 @@ async def test_a_right_that_goes_is_named_while_idle_and_comes_back(
     await driver.upload("u1")
     await driver.until_released("u1")
     account.allow()
-    await until_told(operator, 200)
+    await until_told(operator, 200, patience=60)
     await until_reasons(kubectl, {"u1": "Completed"})
     await until(lambda: acknowledged(driver))
     history = (await histories(driver.js))["u1"]
@@ -168,6 +168,6 @@ async def test_a_namespace_that_is_being_removed_takes_no_uploads(
                 break
             except KubectlError:
                 await asyncio.sleep(0.2)
-    await until_told(operator, 200)
+    await until_told(operator, 200, patience=60)
     await until_reasons(kubectl, {"u1": "Completed"})
     await until(lambda: acknowledged(driver))

@@ -1,12 +1,14 @@
 """What holders of each role can do, asked of a real API server: docs/security.md says the same."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 
 from e2e.cluster.helm import Helm
 from e2e.cluster.kubectl import Kubectl
+from e2e.cluster.waiting import wait_until
 
 UPLOADS, STATUS = (
     ("uploadpp.io", "uploadpostprocessings", ""),
@@ -104,11 +106,17 @@ def documents(text: str) -> list[dict[str, Any]]:
     return found
 
 
+def _may(kubectl: Kubectl, who: str, namespace: str, wanted: set[Thing]) -> bool:
+    return wanted <= allowed(kubectl, who, namespace)
+
+
 def test_each_role_can_do_what_is_written_and_nothing_else(kubectl: Kubectl, roles: dict[str, str]) -> None:
     assert roles.keys() == OURS.keys() | KUBERNETES.keys()
     for who, namespace in roles.items():
-        found = allowed(kubectl, who, namespace)
         wanted = OURS[who] if who in OURS else KUBERNETES[who]
+        # The API server learns of roles and bindings a moment after it has stored them.
+        wait_until(partial(_may, kubectl, who, namespace, wanted), 30)
+        found = allowed(kubectl, who, namespace)
         # Verbs of Kubernetes' own roles that none of the sentences is about may come and go.
         seen = found if who in OURS else {each for each in found if each[1] != UPLOADS}
         assert wanted <= found, (who, wanted - found)

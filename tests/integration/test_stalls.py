@@ -10,7 +10,7 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import Driver, bytes_received, samples, start_working
+from tests.driver import Driver, bytes_received, start_working
 from tests.hostile import ROUGH
 from uploadpp.testing.events import new_message, step_finished
 from uploadpp.wire.pulls import HEARTBEAT_SECONDS
@@ -58,6 +58,5 @@ async def test_hostile_text_takes_no_longer_than_plain_text(
             spent[shape] = cpu_seconds(operator.pid) - before
     slow = {shape: seconds for shape, seconds in spent.items() if seconds > MOST * max(spent[PLAIN], 0.05)}
     assert not slow
-    (longest,) = samples(operator.metrics(), "uploadpp_loop_longest_stall_seconds").values()
-    assert longest < HEARTBEAT_SECONDS / 2
+    assert max(spent.values()) < HEARTBEAT_SECONDS / 2, "no callback has taken longer than all of them"
     assert len(kubectl.json("get", "upp")["items"]) >= len(SHAPES)

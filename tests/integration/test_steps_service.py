@@ -80,8 +80,8 @@ return Continue()"""
 
 async def test_slow_work_is_kept_by_heartbeats(bench: StepBench) -> None:
     """Two processes, and work twice as long as the server waits for a sign of life."""
-    body = "await asyncio.sleep(8)\nreturn Continue()"
-    processes = [bench.step(body, process=name, UPLOADPP_STEP_ACK_WAIT="4s") for name in ("one", "two")]
+    body = "await asyncio.sleep(16)\nreturn Continue()"
+    processes = [bench.step(body, process=name, UPLOADPP_STEP_ACK_WAIT="8s") for name in ("one", "two")]
     for process in processes:
         await asyncio.to_thread(process.start)
     upload = await bench.start("mine")
@@ -148,7 +148,7 @@ async def test_work_is_ended_before_the_process(bench: StepBench) -> None:
     process = step.process
     assert process is not None
     process.send(signal.SIGTERM)
-    await until(lambda: "finishing work in progress" in step.log_tail())
+    await until(lambda: "finishing work in progress" in step.log.read_text())
     with pytest.raises(OSError, match="503"):
         get(f"{step.url}/readyz")
     get(f"{step.url}/healthz")
@@ -200,11 +200,11 @@ async def test_it_survives_everything_that_happens_to_nats(bench: StepBench) -> 
     await asyncio.to_thread(step.start)
     await bench.answer(await bench.start("mine"))
     await asyncio.to_thread(bench.server.restart, kill=True)
-    await bench.client.flush(timeout=20)
+    await until(lambda: bench.client.is_connected)
     await bench.answer(await bench.start("mine"))
     await asyncio.to_thread(bench.server.restart_empty)
-    await until(lambda: step.log_tail().count("consumer created") == 2)
-    await bench.client.flush(timeout=20)
+    await until(lambda: step.log.read_text().count("consumer created") == 2)
+    await until(lambda: bench.client.is_connected)
     await bench.answer(await bench.start("mine"))
     await bench.client.jetstream().delete_consumer("main-queue", "uploadpp-step-mine")
     upload = await bench.start("mine")  # before the step can have noticed

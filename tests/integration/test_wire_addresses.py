@@ -92,6 +92,7 @@ async def test_a_step_without_nats_is_unhealthy_until_it_is_back(bench: StepBenc
     await asyncio.to_thread(nats.start)
     await asyncio.to_thread(until_health, step.url, expected=True)
     assert step.process is not None
+    await until(lambda: bench.client.is_connected)
     await bench.answer(await bench.start("mine"))
 
 
@@ -110,7 +111,7 @@ def until_health(url: str, *, expected: bool) -> None:
 @pytest.mark.parametrize("what", ["selftest", "step"])
 async def test_no_plain_text_when_tls_is_asked_for(nats: NatsServer, tmp_path: Path, what: str) -> None:
     """The server asks for nothing and offers no TLS: neither sends it user and password."""
-    argv = {"selftest": ["selftest", "--timeout=3"], "step": ["step", "mine", "--exec=true"]}[what]
+    argv = {"selftest": ["selftest", "--timeout=20"], "step": ["step", "mine", "--exec=true"]}[what]
     kubeconfig = tmp_path / "kubeconfig"  # looked at before NATS, and good enough for that
     kubeconfig.write_text(
         "current-context: c\n"

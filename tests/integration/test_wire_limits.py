@@ -186,7 +186,11 @@ async def test_two_installations_on_one_stream(
         js = await made(client)
         await fill(js, 10)
         place = await take_over(js, SHARD, 1, StartFrom.ALL, owner="first in cluster a")
-        second = LegacyServiceWatch(js, Metrics(), owner="second in cluster b", idle_seconds=1.5)
+        assert client.connected_url is not None
+        other = await connect(NatsOptions(servers=(client.connected_url.netloc,)))
+        second = LegacyServiceWatch(
+            other.jetstream(), Metrics(), owner="second in cluster b", idle_seconds=1.5
+        )
         async with reading(client, place) as reader:
             waiting = asyncio.create_task(second.wait())
             await until(lambda: "first in cluster a" in second.problem)
@@ -195,13 +199,14 @@ async def test_two_installations_on_one_stream(
             await reader.acknowledge(6, 6)
             await client.flush()
             own = LegacyServiceWatch(js, Metrics(), owner="first in cluster a")
-            await asyncio.wait_for(own.wait(), 5)
+            await asyncio.wait_for(own.wait(), 30)
             assert own.problem == ""
             await asyncio.sleep(2)
             assert not waiting.done(), "longer than it would wait for one that is idle"
             assert [each.name for each in await js.consumers_info(STREAM)] == [place.consumer]
         await client.force_reconnect()  # its pulls end with its process
         await asyncio.wait_for(waiting, 40)
+        await other.close()
         taken = await take_over(js, SHARD, 1, owner="second in cluster b")
         assert (taken.first, taken.backlog) == (7, 4)
 
@@ -224,4 +229,4 @@ async def test_consumers_from_before_owners_were_written_down_are_ours(
     async with limited(instance, nats_version, "") as client:
         js = await made(client)
         async with reading(client, await take_over(js, SHARD, 1)):
-            await asyncio.wait_for(LegacyServiceWatch(js, Metrics(), owner="me").wait(), 5)
+            await asyncio.wait_for(LegacyServiceWatch(js, Metrics(), owner="me").wait(), 30)

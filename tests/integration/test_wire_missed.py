@@ -104,6 +104,8 @@ async def test_what_is_removed_before_it_is_read_is_not_waited_for(
     async with reading(client, place) as found:
         await asyncio.wait_for(found.drained.wait(), 20)
         assert (found.reader.unread, found.reader.caught_up) == (0, True)
+        config = (await js.stream_info(STREAM)).config
+        await js.update_stream(config.evolve(max_age=3600))  # what comes now stays until it is read
         await fill(js, 1)
         await until(lambda: found.reader.sequence == 11)
         assert found.missed == [(1, 10)]

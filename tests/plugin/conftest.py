@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from e2e.cluster.local import LocalCluster
 from e2e.paths import REPO
 from tests.plugin.resources import Writer
 
-TIMEOUT = 60.0
+TIMEOUT = 180.0
 _LIMITS_OF_A_LINE = ("COLUMNS", "LINES", "NO_COLOR", "LC_ALL", "LC_CTYPE", "TERM")
 
 
@@ -92,6 +92,31 @@ def pp(built: Path, cluster: LocalCluster, namespace: str, tmp_path: Path) -> It
     write_kubeconfig(kubeconfig, server=server.url, ca=ca, token=token, namespace=namespace)
     yield Plugin(environment_of(built, kubeconfig, tmp_path), namespace)
     assert list(tmp_path.glob("kubectl-pp.*")) == [], "a proxy was left behind"
+
+
+PATIENT = """\
+#!/usr/bin/env python3
+import sys
+sys.path.insert(0, {plugin!r})
+from kubectl_pp import candidates, cli, completing, report
+from kubectl_pp.interrupts import INTERRUPTS
+candidates.SECONDS = report.ANSWER_SECONDS = 60.0
+completing.REQUEST_TIMEOUT = "60s"
+status = cli.{entry}()
+INTERRUPTS.rest()
+sys.exit(status)
+"""
+
+
+@pytest.fixture
+def patient(pp: Plugin, built: Path, tmp_path: Path) -> Plugin:
+    """The plugin with more time than it has, for tests of something else than how soon it gives up."""
+    folder = tmp_path / "patient"
+    folder.mkdir()
+    for name, entry in (("kubectl-pp", "main"), ("kubectl_complete-pp", "complete")):
+        (folder / name).write_text(PATIENT.format(plugin=str(built / "kubectl-pp"), entry=entry))
+        (folder / name).chmod(0o755)
+    return replace(pp, environment={**pp.environment, "PATH": f"{folder}:{pp.environment['PATH']}"})
 
 
 @pytest.fixture

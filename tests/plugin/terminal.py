@@ -21,9 +21,8 @@ class Terminal:
     def __init__(self, pp: Plugin, *command: str, columns: int, term: str = "xterm") -> None:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            time.sleep(0.2)  # until the size below is set
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
             os.execvpe(command[0], command, {**pp.environment, "TERM": term})  # noqa: S606 -- a child
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
         self.seen = ""
 
     def until(self, pattern: str) -> None:

@@ -4,8 +4,6 @@ import re
 import signal
 import time
 
-import pytest
-
 from tests.plugin.conftest import Plugin
 from tests.plugin.resources import Writer, at
 from uploadpp.core.inputs import StepFinished
@@ -18,7 +16,6 @@ def tokens(writer: Writer) -> list[str]:
     return [item["spec"].get("restart", {}).get("token", "") for item in writer.list()]
 
 
-@pytest.mark.timeout(180)
 def test_interrupted_and_repeated(pp: Plugin, writer: Writer) -> None:
     writer.put_all([at(f"upload-{i:04}", ago_minutes=5) for i in range(COUNT)])
     process = pp.start("resume", "--all", "--yes")
@@ -51,7 +48,6 @@ def test_interrupted_and_repeated(pp: Plugin, writer: Writer) -> None:
     assert "is the operator running?" in repeated.err
 
 
-@pytest.mark.timeout(180)
 def test_a_whole_step_is_one_wish(pp: Plugin, writer: Writer) -> None:
     """However many uploads there are; and the same request is never made twice."""
     writer.put_all([at(f"upload-{i:03}", ago_minutes=5) for i in range(100)])

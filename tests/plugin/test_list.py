@@ -248,7 +248,7 @@ def test_on_a_terminal_the_list_has_an_end(pp: Plugin, writer: Writer) -> None:
     terminal = Terminal(pp, "kubectl", "pp", "list", columns=80)
     terminal.until("and 3 more")
     assert len(re.findall(r"^u\d\d\d ", terminal.seen, re.MULTILINE)) == 200
-    terminal.interrupt()
+    assert terminal.end() == 0
     for words in (["-o", "name"], ["--json"]):
         whole = Terminal(pp, "kubectl", "pp", "list", *words, columns=80)
         assert whole.end() == 0

@@ -19,7 +19,7 @@ from e2e.cluster.kubectl import Kubectl
 from e2e.cluster.local import LocalCluster
 from e2e.cluster.nats import NatsServer
 from e2e.operator_process import Operator, OperatorOptions
-from tests.driver import bytes_received
+from tests.driver import bytes_received, start_working
 from tests.legacyservice import FakeLegacyService
 from tests.plugin.conftest import Plugin
 from tests.plugin.resources import Json, Writer
@@ -35,7 +35,7 @@ def operator(
     """The real operator in the test's namespace."""
     options = OperatorOptions(cluster.kubeconfig, nats.address, namespace, STEPS)
     process = Operator(instance, options)
-    process.start()
+    asyncio.run(start_working(process))
     yield process
     process.stop()
 
@@ -81,55 +81,59 @@ def until(writer: Writer, name: str, test: Callable[[Json], bool]) -> None:
 
 def stage(writer: Writer, name: str, wanted: str) -> None:
     """Wait until the STATUS is the wanted one."""
-    until(writer, name, lambda status: bool(status["conditions"][0]["reason"] == wanted))
+
+    def stands(status: Json) -> bool:  # after a while, the first condition is that no service listens
+        return any(each["type"] == "Succeeded" and each["reason"] == wanted for each in status["conditions"])
+
+    until(writer, name, stands)
 
 
 @pytest.mark.usefixtures("operator")
-def test_restart_resume_suspend_cancel(pp: Plugin, writer: Writer, nats: NatsServer) -> None:
+def test_restart_resume_suspend_cancel(patient: Plugin, writer: Writer, nats: NatsServer) -> None:
     send(nats, *(bytes_received(name) for name in ("one", "two", "three", "four")))
     for name in ("one", "two", "three", "four"):
         stage(writer, name, "Running")
 
-    resumed = pp("resume", "one")
+    resumed = patient("resume", "one")
     assert resumed.out.endswith("/one resumed, now Running, step virusscan (attempt 2)\n")
-    old = pp("restart", "-u", "one")  # the old command let the current step start again
+    old = patient("restart", "-u", "one")  # the old command let the current step start again
     assert old.out.endswith("/one resumed, now Running, step virusscan (attempt 3)\n")
-    restarted = pp("restart", "one")
+    restarted = patient("restart", "one")
     assert restarted.out.endswith("/one restarted, now Running, step virusscan\n")
-    skipped = pp("restart", "one", "--from-step", "policies")
+    skipped = patient("restart", "one", "--from-step", "policies")
     assert skipped.out.endswith("/one restarted, now Running, step policies\n")
     assert writer.get("one")["status"]["run"] == 3
 
-    assert pp("suspend", "two").out.endswith("/two suspended, now Running, step virusscan\n")
+    assert patient("suspend", "two").out.endswith("/two suspended, now Running, step virusscan\n")
     send(nats, new_message("PostprocessingStepFinished", step_finished("two", "virusscan", "continue")))
     stage(writer, "two", "Suspended")
-    assert pp("unsuspend", "two").out.endswith("/two unsuspended, now Running, step policies\n")
+    assert patient("unsuspend", "two").out.endswith("/two unsuspended, now Running, step policies\n")
 
-    assert pp("cancel", "three").out.endswith("/three cancelled, now AwaitingReady\n")
+    assert patient("cancel", "three").out.endswith("/three cancelled, now AwaitingReady\n")
     send(nats, new_message("UploadReady", upload_ready("three", failed=True)))
     stage(writer, "three", "Cancelled")
-    refused = pp("restart", "three")
+    refused = patient("restart", "three")
     assert refused.code == 1
     assert "--force" in refused.out
-    forced = pp("restart", "three", "--force")
+    forced = patient("restart", "three", "--force")
     assert forced.out.endswith("/three restarted, now Running, step virusscan\n"), forced
     assert writer.get("three")["spec"]["desiredState"] == "Active"
 
-    many = pp("restart", "-s", "virusscan")
+    many = patient("restart", "-s", "virusscan")
     assert many.code == 0
     assert "2 resumed" in many.err
     assert {line.split("/")[1].split()[0] for line in many.out.splitlines()} == {"three", "four"}
 
 
 @pytest.mark.usefixtures("operator")
-def test_a_whole_step_goes_on_by_one_event(pp: Plugin, writer: Writer, nats: NatsServer) -> None:
+def test_a_whole_step_goes_on_by_one_event(patient: Plugin, writer: Writer, nats: NatsServer) -> None:
     names = [f"upload-{i:02}" for i in range(60)]
     send(nats, bytes_received("elsewhere"), *(bytes_received(name) for name in names))
     for name in ("elsewhere", *names):
         stage(writer, name, "Running")
     send(nats, new_message("PostprocessingStepFinished", step_finished("elsewhere", "virusscan", "continue")))
     until(writer, "elsewhere", lambda status: status.get("currentStep") == "policies")
-    done = pp("restart", "-s", "virusscan")
+    done = patient("restart", "-s", "virusscan")
     assert done.code == 0, done
     # The answer of one stands for all; the plugin waits only so long for the resources of the others.
     shown = done.out.count("resumed, now Running, step virusscan (attempt 2)")
@@ -151,15 +155,15 @@ def test_a_whole_step_goes_on_by_one_event(pp: Plugin, writer: Writer, nats: Nat
 
 
 @pytest.mark.usefixtures("operator")
-def test_wait_says_how_it_ended(pp: Plugin, writer: Writer, nats: NatsServer) -> None:
+def test_wait_says_how_it_ended(patient: Plugin, writer: Writer, nats: NatsServer) -> None:
     send(nats, bytes_received("good"), bytes_received("bad"))
     stage(writer, "good", "Running")
     stage(writer, "bad", "Running")
-    late = pp("wait", "good", "--timeout", "200ms")
+    late = patient("wait", "good", "--timeout", "200ms")
     assert late.code == 3
     assert "timed out: good is Running" in late.err
-    waiting = pp.start("wait", "good", "--timeout", "120s")
-    again = pp.start("restart", "bad", "--wait", "--timeout", "120s")
+    waiting = patient.start("wait", "good", "--timeout", "120s")
+    again = patient.start("restart", "bad", "--wait", "--timeout", "120s")
     send(nats, new_message("PostprocessingStepFinished", step_finished("good", "virusscan", "continue")))
     # An answer that comes before its question counts for nothing.
     until(writer, "good", lambda status: status.get("currentStep") == "policies")
@@ -174,15 +178,15 @@ def test_wait_says_how_it_ended(pp: Plugin, writer: Writer, nats: NatsServer) ->
     send(nats, new_message("UploadReady", upload_ready("bad", failed=True)))
     assert again.communicate(timeout=60)[0].endswith("/bad restarted, now Deleted\n")
     assert again.returncode == 1
-    assert pp("wait", "bad").code == 1
-    assert pp("wait", "good", "bad").code == 1
-    refused = pp("restart", "good")
+    assert patient("wait", "bad").code == 1
+    assert patient("wait", "good", "bad").code == 1
+    refused = patient("restart", "good")
     assert refused.code == 1
     assert "no longer holds the upload; use restart --force" in refused.out
     deadline = time.monotonic() + 60
-    while "RestartRefused" not in pp("events", "good").out:  # Events are written in the background
+    while "RestartRefused" not in patient("events", "good").out:  # Events are written in the background
         assert time.monotonic() < deadline
-    assert "RestartRefused" in pp("status", "good").out
+    assert "RestartRefused" in patient("status", "good").out
 
 
 def test_doctor(pp: Plugin, operator: Operator) -> None:

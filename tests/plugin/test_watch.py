@@ -44,7 +44,7 @@ def test_one_upload_until_it_ends(pp: Plugin, writer: Writer) -> None:
     over = [{**c, "reason": "Completed", "status": "True"} for c in status["conditions"]]
     writer.set_status("some", {**status, "conditions": over})
     watching.until(re.escape(LEAVE) + r"(?s:.*)Completed")
-    watching.interrupt()
+    assert watching.end() == 0
 
 
 @pytest.mark.parametrize("term", ["dumb", ""])
