@@ -52,6 +52,9 @@ collect_ignore = [] if os.environ.get("UPLOADPP_E2E") else ["pods"]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever uses real processes is an integration test."""
+    odd = [item.nodeid for item in items if "tests/unit/core/" in item.nodeid and "\\" in item.nodeid]
+    if odd:
+        raise pytest.UsageError(f"`make mutation` cannot name tests with a backslash; give them ids: {odd}")
     for item in items:
         real = {"cluster", "nats", "instance"}.intersection(getattr(item, "fixturenames", ()))
         if real or "tests/integration/" in item.path.as_posix():

@@ -6,13 +6,23 @@ import pytest
 
 from uploadpp.core.composition import MAX_MARKS_IN_A_ROW, composed
 
+WORDS = {
+    "empty": "",
+    "ASCII": "a",
+    "German": "Gehälter",
+    "Korean": "한글",
+    "Vietnamese": "ộ",
+    "Hebrew": "שלום",
+    "Thai": "นี้",
+}
 
-@pytest.mark.parametrize("text", ["", "a", "Gehälter", "한글", "ộ", "שלום", "นี้"])
+
+@pytest.mark.parametrize("text", WORDS.values(), ids=WORDS)
 def test_both_forms_of_a_word_are_one(text: str) -> None:
     assert composed(normalize("NFD", text)) == composed(text) == normalize("NFC", text)
 
 
-@pytest.mark.parametrize("mark", ["\u0301", "\u0344", "\u0f73"])
+@pytest.mark.parametrize("mark", ["\u0301", "\u0344", "\u0f73"], ids=["U+0301", "U+0344", "U+0F73"])
 def test_more_marks_than_any_language_has_keep_their_form(mark: str) -> None:
     """They would be sorted, in quadratic time."""
     few = f"e{mark * MAX_MARKS_IN_A_ROW}a"
