@@ -106,15 +106,18 @@ def is_too_large(upload: Upload, index: int) -> bool:
 
 def hold_unbegun(upload: Upload, now: Millis, why: str) -> Decision:
     """Begin nothing: a person has to say whether the upload has already ended."""
-    return _not_begun(upload, now, event_texts.held_unbegun(why), policy_holds=False)
+    return hold_first(upload, now, event_texts.held_unbegun(why))
 
 
 def hold_by_policy(upload: Upload, now: Millis, text: str) -> Decision:
     """Begin nothing: a policy wants a person to decide. The storage still waits for an outcome."""
-    return _not_begun(upload, now, event_texts.held_by_policy(text), policy_holds=True)
+    return hold_first(upload, now, event_texts.held_by_policy(text), policy_holds=True)
 
 
-def _not_begun(upload: Upload, now: Millis, notice: Notice, *, policy_holds: bool) -> Decision:
+def hold_first(
+    upload: Upload, now: Millis, notice: Notice, *, policy_holds: bool = False, ended: Outcome | None = None
+) -> Decision:
+    """Begin nothing until a person decides. `ended` is how the upload has ended before."""
     held = enter(
         upload,
         Stage.HELD,
@@ -122,7 +125,7 @@ def _not_begun(upload: Upload, now: Millis, notice: Notice, *, policy_holds: boo
         run=0,
         cursor=len(upload.plan),
         steps=(),
-        outcome=None,
+        outcome=ended,
         finishes=0,
         url_requests=0,
         started_at=None,
@@ -148,8 +151,7 @@ def pass_over(upload: Upload, index: int, now: Millis, config: Config) -> Decisi
 
 def left_out(upload: Upload, index: int) -> StepStatus:
     """The status of a step that is skipped because the file is too large for it."""
-    largest = upload.plan[index].max_filesize
-    text = f"{upload.origin.filesize} bytes are more than its maxFilesize, {largest}"
+    text = f"{upload.origin.filesize} bytes are more than its maxFilesize, {upload.plan[index].max_filesize}"
     return StepStatus(state=StepState.SKIPPED, reason=StepReason.TOO_LARGE, message=text)
 
 
@@ -162,8 +164,7 @@ def approach(upload: Upload, index: int, now: Millis, config: Config) -> Decisio
 
 def queue(upload: Upload, index: int, now: Millis) -> Decision:
     """Wait for a slot at a step; admission grants it."""
-    waiting = evolve(upload.steps[index], state=StepState.WAITING)
-    steps = upload.steps_with(index, waiting)
+    steps = upload.steps_with(index, evolve(upload.steps[index], state=StepState.WAITING))
     return Decision(enter(upload, Stage.QUEUED, now, steps=steps, cursor=index))
 
 
@@ -236,8 +237,8 @@ def back_off(
     now: Millis,
     config: Config,
     *,
+    message: str,
     reason: StepReason | None = None,
-    message: str = "",
     streak: Streak | None = None,
 ) -> Decision:
     """The current attempt failed: back off and retry, or apply `onExhausted`."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from uploadpp.core.commands import Kind, Mark
+from uploadpp.core.commands import Kind, Mark, NoticeType
 from uploadpp.core.config import Config
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import (
@@ -16,7 +16,7 @@ from uploadpp.core.inputs import (
     UploadReady,
 )
 from uploadpp.core.machine import decide
-from uploadpp.core.model import Control, Origin, RestartRequest, StepPlan, Upload
+from uploadpp.core.model import Control, Millis, Origin, RestartRequest, StepPlan, Upload
 from uploadpp.core.rules.past_ends import (
     UNPROVEN,
     UNREADABLE,
@@ -101,10 +101,23 @@ def test_what_the_operator_has_created_is_not_asked_about() -> None:
 
 @pytest.mark.parametrize("ended", ENDS)
 def test_it_is_held_after_an_end_and_says_how_to_run_it(ended: Outcome) -> None:
-    held = after(proven(unproven(MADE), ended), SpecChanged(MADE.control))
+    later = Millis(START + 5_000)
+    decision = decide(proven(unproven(MADE), ended), UPLOAD_ID, SpecChanged(MADE.control), later, CONFIG)
+    held = decision.upload
     assert (held.stage, held.run, held.outcome, held.finishes) == (Stage.HELD, 0, ended, 0)
-    assert f"PostprocessingFinished({ended})" in held.message
-    assert "restart --force" in held.message
+    assert held.since == later
+    (notice,) = decision.notices
+    lost = "a second abort would lose its bytes" if ended == "abort" else "the storage has deleted it"
+    ways = "kubectl pp restart --force (mode ForceRestart) runs it anyway, cancel ends it"
+    assert (
+        held.message
+        == notice.message
+        == (
+            f"this upload has ended before: PostprocessingFinished({ended}) is in the log, and {lost}; "
+            f"{ways} without telling the storage"
+        )
+    )
+    assert (notice.type, notice.reason) == (NoticeType.WARNING, "Held")
 
 
 def test_a_restart_in_its_spec_is_not_carried_out_again() -> None:
@@ -119,6 +132,8 @@ def test_only_a_forced_restart_runs_it(ended: Outcome, mode: RestartMode) -> Non
     held = after(proven(unproven(MADE), ended), SpecChanged(MADE.control))
     assert after(held, asked(mode)).stage is Stage.HELD
     assert after(held, Resume()).stage is Stage.HELD
+    why = f"the upload has ended before, with {ended}; use mode ForceRestart to run it anyway"
+    assert refuses_resume(held) == (Ignored.UPLOAD_ABORTED, why)
     forced = decide(held, UPLOAD_ID, asked(RestartMode.FORCE_RESTART), START, CONFIG).upload
     assert (forced.stage, forced.run, forced.outcome) == (Stage.RUNNING, 1, None)
 
@@ -144,6 +159,7 @@ def test_nothing_begins_it_before_the_answer() -> None:
     waiting = unproven(MADE)
     refused = decide(waiting, UPLOAD_ID, Resume(), START, CONFIG)
     assert (refused.ignored, refused.upload.stage) == (Ignored.HELD, Stage.PENDING)
+    assert refused.why == "whether the upload has ended before is being looked up"
     assert refuses_resume(MADE) is None
     again = after(waiting, arrival(user=RESTART_USER))
     assert again.stage is Stage.HELD

@@ -17,6 +17,7 @@ from uploadpp.core.transitions import (
     end_untold,
     forbids_second_abort,
     hold_by_policy,
+    hold_first,
     hold_unbegun,
     proceed,
     queue,
@@ -123,9 +124,7 @@ def hold_restored(upload: Upload, now: Millis, config: Config) -> Decision:
         return end_untold(seen, now, config)
     asked = RESTART_UNCLEAR.format(request.token) if request is not None else ""
     if seen.outcome is not None:  # it is known what a second end would do
-        notice = event_texts.held_after_end(seen.outcome, asked)
-        held = hold_unbegun(seen, now, "").upload
-        return Decision(evolve(held, outcome=seen.outcome, message=notice.message), notices=(notice,))
+        return hold_first(seen, now, event_texts.held_after_end(seen.outcome, asked), ended=seen.outcome)
     why = "" if upload.policy_holds else upload.message  # what a policy had said may be answered long ago
     return hold_unbegun(seen, now, (why or RESTORED) + asked)
 
