@@ -33,8 +33,8 @@ keep_cancellations()
 # Only the tests of the demo, of `make dev` and of the start itself start the operator as a Pod does.
 preloaded.enable(preloaded.Preloaded(COMMAND, "uploadpp.ownership.app", plain_environment()))
 
-# How long an example takes says something about the machine, not about the code. Which ones are tried is
-# the same in each run: whoever changes nothing meets no new counterexample. `make properties` tries others.
+# How long an example takes says something about the machine, not about the code. The same ones are
+# tried in each run, so only a change can make a test fail. `make properties` tries others.
 settings.register_profile(
     "patient",
     deadline=None,

@@ -13,7 +13,7 @@ except KeyboardInterrupt:  # before there is a command to interrupt
 
 try:
     status = main()
-except KeyboardInterrupt:  # one more, while the command ended because of the first
+except KeyboardInterrupt:  # a second signal, while the command was ending because of the first
     status = 130
 INTERRUPTS.rest()
 sys.exit(status)

@@ -11,9 +11,8 @@ except ImportError:  # not on every platform
     loops = asyncio  # type: ignore[misc]
 
 T = TypeVar("T")
-_FIRST_THAT_KEEPS_THEM = (3, 12)
-
-_original = asyncio.wait_for  # noqa: TID251 -- what is mended here
+_MENDED_IN = (3, 12)
+_losing = asyncio.wait_for  # noqa: TID251 -- the one that is replaced
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -29,17 +28,17 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 
 def keep_cancellations() -> None:
-    """Mend `asyncio.wait_for` for the whole process, as Python 3.12 has done (python/cpython#86296).
+    """Replace `asyncio.wait_for`, for the whole process, by one that behaves as in Python 3.12.
 
-    Before, it returned the result, and the cancellation was lost, if both came in the same round of the loop.
-    nats-py waits for each answer with it. A task that was cancelled then went on, and so did its process.
+    Before, it loses a cancellation that arrives in the same iteration of the event loop as the result
+    (python/cpython#86296). nats-py waits for each answer with it, so work that was told to stop could go on.
     """
-    if sys.version_info < _FIRST_THAT_KEEPS_THEM:
+    if sys.version_info < _MENDED_IN:
         asyncio.wait_for = _wait_for  # type: ignore[assignment]  # noqa: TID251
 
 
-async def _wait_for(fut: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109 -- that of Python
+async def _wait_for(fut: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109 -- as Python has it
     if timeout is None or timeout <= 0:
-        return await _original(fut, timeout)
+        return await _losing(fut, timeout)
     async with asyncio.timeout(timeout):
         return await fut

@@ -16,7 +16,7 @@ TRIES = 5
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel tasks and wait for their end; one that does not end in 10 s is named in the log and left behind.
 
-    One cancellation is not always enough: a library may swallow it, and a task with a loop then goes on.
+    One cancellation is not always enough: a library may swallow it, and then the task goes on.
     """
     everything = set(tasks)
     left = {task for task in everything if not task.done()}

@@ -101,7 +101,7 @@ class StartConsumer:
         if since is None:
             config.deliver_policy = DeliverPolicy.ALL
         elif self._last is None and not self._since:
-            config.deliver_policy = DeliverPolicy.NEW  # exact, as no time is
+            config.deliver_policy = DeliverPolicy.NEW  # exact, which a time is not
         else:
             config.deliver_policy, config.opt_start_time = DeliverPolicy.BY_START_TIME, since
         info: ConsumerInfo

@@ -13,12 +13,11 @@ import nats.errors
 
 from uploadpp import __version__
 from uploadpp.core.text import clean_lines
+from uploadpp.process import loop
 from uploadpp.process.configuration import ConfigurationError, add_flags, nats_options, read_model, source_of
 from uploadpp.process.health import HealthServer
 from uploadpp.process.listening import explain
 from uploadpp.process.logs import log_what_nobody_catches, set_up
-from uploadpp.process.loop import new_loop
-from uploadpp.process.loop import run as run_loop
 from uploadpp.process.settings import Settings
 from uploadpp.process.stalls import StallWatch
 from uploadpp.process.tracing_config import notes, open_otlp
@@ -77,13 +76,13 @@ def run(step: Step, flags: Mapping[str, Any]) -> int:
     if (trial := read_trial(flags)) is not None:
         hide_from_children()
         seconds = None if options.timeout is None else options.timeout / 1000
-        return run_trial(trial, lambda: Bench(step, timeout=seconds, limits=_limits(options)), new_loop)
+        return run_trial(trial, lambda: Bench(step, timeout=seconds, limits=_limits(options)), loop.new_loop)
     settings = read_model(Settings, flags, names=SHARED)
     set_up(settings.log_level, settings.log_format)
     log_what_nobody_catches()
     hide_from_children()
     program = Program(step, options, settings)
-    run_loop(program.run())
+    loop.run(program.run())
     return 0
 
 

@@ -41,17 +41,18 @@ class ShareChecks:
         self._ownerships = ownerships
         self._waits: dict[Queued, _Wait] = {}
         self._seen: dict[tuple[int, str, str, int], int] = {}
-        """When an upload that is queued was first seen there, in ms. Its owner may have granted slots after
-        the message that queued it was stored, and before it had read that message."""
+        """When the owner of a queued upload was first seen to know that it is queued, in ms. `since` is the
+        time of the message that queued it; until the owner read that, it granted slots without it."""
         self._asking: set[tuple[str, str]] = set()
         """Step and upload of those that have a slot and ask for a URL before the start, whoever owns them."""
 
     def look(self, record: Record) -> None:
         """Look at those who wait at the step that an upload was granted."""
+        now = millis(record.at)
         for ownership in self._ownerships():
             for each in ownership.uploads:
                 if each.stage is Stage.QUEUED:
-                    self._seen.setdefault(_seen_key(id(ownership), each), millis(record.at))
+                    self._seen.setdefault(_seen_key(id(ownership), each), now)
         mark = record.mark
         if mark is None or mark.kind not in {Kind.START, Kind.RESTART}:
             return
