@@ -56,8 +56,6 @@ BEGUN = STARTED | {Stage.DELAYING, Stage.HELD, Stage.AWAITING_TURN, Stage.AWAITI
 
 AFTER_FAILURE = BEGUN | {Stage.BACKING_OFF}
 ALL = frozenset(Stage)
-WAITING = {Stage.SUSPENDED, Stage.HELD, Stage.QUEUED, Stage.AWAITING_TURN}
-"""Stages that an upload enters without a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,7 @@ TABLE: tuple[Row, ...] = (
     _row(CleanUpload, ACTIVE, answers.clean, {Stage.CLEANED}),
     _row(Resume, ALL, control.resume, BEGUN),
     _row(SpecChanged, ALL, control.spec_changed, BEGUN | {Stage.CANCELLED}),
-    _row(Published, ALL, own_events.published, AFTER_FAILURE - WAITING | {Stage.QUEUED, Stage.SUSPENDED}),
+    _row(Published, ALL, own_events.published, AFTER_FAILURE - {Stage.HELD, Stage.AWAITING_TURN}),
     _row(StartedElsewhere, elsewhere.STARTABLE, elsewhere.started_elsewhere, {Stage.RUNNING}),
     _row(RetriedElsewhere, {Stage.BACKING_OFF}, elsewhere.retried_elsewhere),
     _row(

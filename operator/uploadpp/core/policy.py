@@ -6,8 +6,6 @@ from typing import NamedTuple
 from uploadpp.core.model import PolicyRef, StepPlan
 from uploadpp.core.states import Word
 
-__all__ = ("Choice", "Judged", "PolicyAction", "PolicyRef", "counted")
-
 
 class PolicyAction(Word):
     """What a rule has done with the uploads that it matches."""

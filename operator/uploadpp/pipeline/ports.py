@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from typing import Any, Protocol
 
 from uploadpp.core.commands import Notice
-from uploadpp.core.model import FileInfo, Origin
-from uploadpp.core.policy import Judged, PolicyRef
+from uploadpp.core.model import FileInfo, Origin, PolicyRef
+from uploadpp.core.policy import Judged
 from uploadpp.core.states import Outcome
 from uploadpp.kube.events import UPLOAD, About
 from uploadpp.kube.sealing import Opened

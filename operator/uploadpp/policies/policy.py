@@ -13,8 +13,8 @@ from uploadpp.api.field_types import ApiModel, api_name
 from uploadpp.api.plan import decode_step
 from uploadpp.api.policy import MAX_RULES, PolicyMode, PolicyRule, PostprocessingPolicySpec
 from uploadpp.core.config import Config
-from uploadpp.core.model import DELAY_STEP, FINISHED_STEP, StepPlan
-from uploadpp.core.policy import PolicyAction, PolicyRef
+from uploadpp.core.model import DELAY_STEP, FINISHED_STEP, PolicyRef, StepPlan
+from uploadpp.core.policy import PolicyAction
 from uploadpp.core.shares import NORMAL
 from uploadpp.core.states import Word
 from uploadpp.core.text import clean

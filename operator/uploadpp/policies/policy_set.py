@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from uploadpp.api.policy import PolicyMode
-from uploadpp.core.policy import Choice, PolicyAction, PolicyRef
+from uploadpp.core.model import PolicyRef
+from uploadpp.core.policy import Choice, PolicyAction
 from uploadpp.core.states import Word
 from uploadpp.core.text import clean
 from uploadpp.policies.expression import ExpressionError, Facts

@@ -7,8 +7,8 @@ import pytest
 
 from uploadpp.api.policy import PolicyMode
 from uploadpp.core.config import Config
-from uploadpp.core.model import Millis, StepPlan
-from uploadpp.core.policy import PolicyAction, PolicyRef
+from uploadpp.core.model import Millis, PolicyRef, StepPlan
+from uploadpp.core.policy import PolicyAction
 from uploadpp.core.states import OnExhausted, OnTooLarge, RequiredResult
 from uploadpp.policies.expression import ExpressionError, Facts
 from uploadpp.policies.policy import Policy, Problem, ProblemReason, read_policy

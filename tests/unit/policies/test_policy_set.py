@@ -2,10 +2,10 @@
 
 from uploadpp.core.config import Config
 from uploadpp.core.event_texts import why_held
-from uploadpp.core.model import Millis, StepPlan, Upload
+from uploadpp.core.model import Millis, PolicyRef, StepPlan, Upload
 from uploadpp.core.plan_text import Ruled, policy_text
 from uploadpp.core.plan_text import read_policy as read_policy_text
-from uploadpp.core.policy import PolicyAction, PolicyRef
+from uploadpp.core.policy import PolicyAction
 from uploadpp.policies.facts import Facts, named
 from uploadpp.policies.policy import Policy, read_policy
 from uploadpp.policies.policy_set import PolicySet, Result, Verdict
