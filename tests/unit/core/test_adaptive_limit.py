@@ -145,8 +145,28 @@ def test_a_few_failures_may_be_because_of_the_files() -> None:
     limit: AdaptiveLimit[int] = AdaptiveLimit(2, 64)
     limit.started(0, SIZE, 2)
     limit.failed(0)
-    answers(limit, 100, count=LEAST - 1)
+    answers(limit, 100, count=6)
+    assert limit.limit == 2, "seven answers are not enough"
+    answers(limit, 100, count=1)
     assert limit.limit == 3
+
+
+@pytest.mark.parametrize(("failures", "expected"), [(3, 19), (4, 12)])
+def test_it_falls_when_more_than_one_in_eight_has_failed(failures: int, expected: int) -> None:
+    limit = risen()
+    for member in range(100, 100 + failures):
+        limit.started(member, SIZE, 13)
+        limit.failed(member)
+    answers(limit, 100, count=26 - failures)
+    assert limit.limit == expected
+
+
+def test_the_last_fifteen_unhindered_answers_are_the_measure() -> None:
+    limit: AdaptiveLimit[int] = AdaptiveLimit(2, 64)
+    answers(limit, 100, at_step=1, count=15)
+    answers(limit, 900, at_step=1, count=8)
+    answers(limit, 900, at_step=3, count=1)
+    assert limit.limit == 3, "eight of them took 900 ms"
 
 
 def test_answers_of_uploads_that_started_under_another_limit_do_not_count() -> None:

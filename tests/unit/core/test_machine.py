@@ -5,6 +5,7 @@ import pytest
 from uploadpp.core.inputs import (
     BytesReceived,
     CleanUpload,
+    Follows,
     Input,
     SpecChanged,
     StepFinished,
@@ -25,6 +26,12 @@ def test_a_pair_of_input_and_stage_has_at_most_one_rule() -> None:
 def test_every_message_and_every_edit_has_a_rule_until_the_end() -> None:
     for kind in (BytesReceived, StepFinished, UploadReady, SpecChanged):
         assert {stage for stage in Stage if not stage.ended} <= {s for k, s in RULES if k is kind}
+
+
+@pytest.mark.parametrize("event", [UploadReady(failed=False), Follows("up-0")])
+def test_a_resource_that_waits_for_its_announcement_hears_of_the_file(event: Input) -> None:
+    pending = Upload(id=UPLOAD_ID, received_at=START)
+    assert decide(pending, UPLOAD_ID, event, START, config_of("a")).ignored is None
 
 
 def test_who_waits_for_a_timer_has_a_rule_for_it() -> None:

@@ -36,6 +36,11 @@ def test_what_is_too_deep_is_null(value: object, most: int) -> None:
     assert json.loads(shallow(text, most)) == without_deep(value, most)
 
 
+def test_a_hundred_levels_are_read() -> None:
+    assert (shallow(b"[" * 100 + b"]" * 100), MOST_LEVELS) == (b"[" * 100 + b"]" * 100, 100)
+    assert shallow(b"[" * 101 + b"]" * 101) == b"[" * 100 + b"null" + b"]" * 100
+
+
 @pytest.mark.parametrize("levels", [MOST_LEVELS + 1, 1100, 100_000])
 @pytest.mark.parametrize(("opens", "closes"), [(b"[", b"]"), (b'{"a":', b"}"), (b'["]",', b',"["]')])
 def test_others_beside_it_are_read(levels: int, opens: bytes, closes: bytes) -> None:

@@ -78,9 +78,14 @@ def test_how_an_upload_has_ended_by_what_the_log_says(said: list[Input], ended: 
 def test_it_counts_as_a_restored_one_until_the_log_has_answered() -> None:
     waiting = unproven(MADE)
     assert is_unproven(waiting)
-    assert (waiting.lost_status, waiting.message) == (True, UNPROVEN)
+    assert waiting.lost_status
+    assert waiting.message == (
+        "the storage announces this upload again, and it was not known yet whether it had ended before"
+    )
     assert proven(waiting, None) == MADE
-    assert unreadable(waiting).message == UNREADABLE
+    assert unreadable(waiting).message == (
+        "it is not known whether this upload has ended before, because the log cannot be read"
+    )
 
 
 @pytest.mark.parametrize("changes", [{"stage": Stage.RUNNING}, {"lost_status": True, "message": "restored"}])

@@ -1,6 +1,6 @@
 """Which share an upload belongs to, and how much the share counts."""
 
-from uploadpp.core.shares import CLASSES, NORMAL, Share, SharePolicy, longest_wait
+from uploadpp.core.shares import CLASSES, NORMAL, FairShare, Share, SharePolicy, longest_wait
 
 
 def test_without_settings_all_users_count_the_same() -> None:
@@ -22,7 +22,11 @@ def test_an_unknown_class_is_normal() -> None:
 
 
 def test_by_default_high_counts_more_and_low_less() -> None:
-    assert CLASSES["high"] > CLASSES[NORMAL] > CLASSES["low"] > 0
+    assert CLASSES == {"high": 8, "normal": 4, "low": 1}
+
+
+def test_users_share_and_nothing_overtakes_unless_it_is_configured() -> None:
+    assert SharePolicy() == SharePolicy(by=FairShare.USER, small_first=0)
 
 
 def test_the_longest_wait_is_one_turn_of_each_other_share_where_all_count_the_same() -> None:

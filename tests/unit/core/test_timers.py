@@ -3,7 +3,7 @@
 import pytest
 
 from uploadpp.core.commands import Kind, Mark, Notice, NoticeType
-from uploadpp.core.inputs import Published, Tick
+from uploadpp.core.inputs import Follows, Published, Tick
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Millis, StepPlan
 from uploadpp.core.rules.timers import fire, wake_at
@@ -239,6 +239,7 @@ TIMED = [
     Stage.RELEASE_BACKING_OFF,
     Stage.AWAITING_READY,
     Stage.AWAITING_URL,
+    Stage.AWAITING_TURN,
 ]
 
 
@@ -248,9 +249,11 @@ def waiting(stage: Stage) -> UploadScenario:
         config_of(StepPlan(name="delay", delay=Millis(7_000)) if stage is Stage.DELAYING else "a")
     )
     story.arrives(expires_at=START if stage is Stage.AWAITING_URL else None)
+    if stage is Stage.AWAITING_TURN:
+        story.tell(Follows("up-0"))
     if stage is Stage.BACKING_OFF:
         story.answers("retry")
-    elif stage in {Stage.AWAITING_READY, Stage.RELEASE_BACKING_OFF}:
+    elif stage in {Stage.AWAITING_READY, Stage.RELEASE_BACKING_OFF, Stage.AWAITING_TURN}:
         story.answers("continue")
     if stage is Stage.RELEASE_BACKING_OFF:
         story.ready(failed=True)

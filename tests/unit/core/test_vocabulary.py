@@ -8,7 +8,7 @@ from uploadpp.core.commands import MAX_COUNT, Kind, NoticeType
 from uploadpp.core.conditions import ACKNOWLEDGED, ConditionStatus, ConditionType
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision, UnknownDecision
-from uploadpp.core.inputs import Resume, StepFinished
+from uploadpp.core.inputs import BreakerOpened, Follows, Resume, StepFinished
 from uploadpp.core.lease_claim import Claim
 from uploadpp.core.model import (
     DELAY_STEP,
@@ -23,10 +23,12 @@ from uploadpp.core.model import (
     RestartRequest,
     StepPlan,
     StepStatus,
+    Streak,
     Upload,
 )
 from uploadpp.core.naming import LABELS
 from uploadpp.core.sharding import BUCKET_LABEL
+from uploadpp.core.shares import FairShare
 from uploadpp.core.states import (
     ENDED,
     IN_STEP,
@@ -90,6 +92,7 @@ SECOND, MINUTE = 1_000, 60_000
         (ConditionType, "Succeeded Finished Acknowledged Stalled Suspended Unserved"),
         (ConditionStatus, "True False Unknown"),
         (Claim, "Wait Take Keep"),
+        (FairShare, "User Space"),
         (SpanKind, "run request wait"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
@@ -111,6 +114,9 @@ def test_words_outside_of_lists() -> None:
 def test_what_an_input_an_answer_and_a_trace_say_when_nothing_more_is_known() -> None:
     assert StepFinished("a", "continue") == StepFinished("a", "continue", message="", scanned=False)
     assert Resume() == Resume(step="", token="")
+    assert Follows("up-0") == Follows("up-0", arrival=0)
+    streak = Streak(START, START, 1)
+    assert BreakerOpened("a", streak) == BreakerOpened("a", streak, why="")
     made = Upload(id="a", received_at=START)
     assert Decision(made) == Decision(made, commands=(), notices=(), ignored=None, why="", met=None)
     assert UnknownDecision() == UnknownDecision(commands=(), ignored=None, why="")
