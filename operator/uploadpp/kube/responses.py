@@ -8,9 +8,8 @@ request is tried again, and a conflict that this causes is resolved by reading.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import orjson
@@ -75,8 +74,7 @@ _NO_NAMESPACE = re.compile(r'namespaces "[^"]+" not found')
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What a request is about. Without a name it is a collection."""
 
     namespace: str

@@ -291,7 +291,7 @@ class Checkpoint:
         tracked.sealed, tracked.sealed_with = upload.origin, sealed_with(resource["spec"].get("sealed", ""))
         if made.asks is not None:  # no watch tells: the generation is that of our own creation
             self._handler.claimed(tracked, made.asks)
-        return replace(made, asks=None)
+        return made if made.asks is None else replace(made, asks=None)
 
     async def _keep_or_remove(self, tracked: TrackedUpload, name: str, uid: str, altered: str) -> None:
         """Remove a resource of ours that is another than we wrote: a restart would go by what it says."""
