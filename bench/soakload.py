@@ -23,7 +23,8 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from bench import events
 from bench.courses import Course, answer_of, courses
 from uploadpp.testing.events import STREAM
-from uploadpp.wire.reader import LogLostError, LogReader
+from uploadpp.wire.errors import LogLostError
+from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import ConsumerPosition
 from uploadpp.wire.stream_message import StreamMessage
 

@@ -18,10 +18,11 @@ from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire import listing
 from uploadpp.wire.client import SafeClient
 from uploadpp.wire.consumers import MAX_EPOCH
+from uploadpp.wire.errors import LogLostError
 from uploadpp.wire.listing import MOST_ITEMS, MOST_UNKNOWN
 from uploadpp.wire.marks import Marks
 from uploadpp.wire.noted_position import Notes
-from uploadpp.wire.reader import LogLostError, LogReader
+from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import STREAM, ConsumerPosition, StartFrom, list_consumers, take_over
 from uploadpp.wire.stream_message import StreamMessage
 

@@ -17,8 +17,9 @@ from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire.client import SafeClient
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.errors import LogLostError
 from uploadpp.wire.publisher import Publisher
-from uploadpp.wire.reader import LogLostError, LogReader
+from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import STREAM, ensure_stream, take_over
 from uploadpp.wire.stream_message import StreamMessage
 

@@ -10,7 +10,8 @@ from e2e.cluster.nats import NatsServer
 from uploadpp.core.sharding import Shard
 from uploadpp.steps.consumer import StartConsumer
 from uploadpp.wire.connection import NatsOptions, connect
-from uploadpp.wire.reader import LogLostError, LogReader
+from uploadpp.wire.errors import LogLostError
+from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import STREAM, ensure_stream, take_over
 from uploadpp.wire.stream_message import StreamMessage
 

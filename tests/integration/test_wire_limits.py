@@ -18,7 +18,8 @@ from uploadpp.telemetry.metrics import Metrics
 from uploadpp.wire.client import SafeClient
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.consumers import MAX_EPOCH
-from uploadpp.wire.reader import LogLostError, LogReader
+from uploadpp.wire.errors import LogLostError
+from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import STREAM, ConsumerPosition, StartFrom, take_over
 from uploadpp.wire.stream_message import StreamMessage, reply_at
 

@@ -18,9 +18,10 @@ from e2e.cluster.natsversions import OLDEST
 from uploadpp.core.sharding import Shard
 from uploadpp.wire.connection import NatsOptions, connect
 from uploadpp.wire.encode import Outgoing
+from uploadpp.wire.errors import LogLostError
 from uploadpp.wire.publisher import Publisher
 from uploadpp.wire.pulls import Terms
-from uploadpp.wire.reader import LogLostError, LogReader
+from uploadpp.wire.reader import LogReader
 from uploadpp.wire.reader_callbacks import ReaderCallbacks
 from uploadpp.wire.stream import STREAM, ConsumerPosition, ensure_stream, take_over
 from uploadpp.wire.stream_message import StreamMessage

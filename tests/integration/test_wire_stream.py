@@ -13,8 +13,9 @@ from nats.js.errors import NotFoundError
 
 from e2e.cluster.nats import NatsServer
 from uploadpp.core.sharding import Shard
+from uploadpp.wire.errors import LogLostError
 from uploadpp.wire.positions import acknowledged
-from uploadpp.wire.reader import LogLostError, LogReader
+from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import (
     STREAM,
     ConsumerPosition,

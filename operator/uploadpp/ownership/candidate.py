@@ -24,7 +24,7 @@ from uploadpp.pipeline.fence import FencedError
 from uploadpp.process.stopping import or_stop
 from uploadpp.resources.keys import KEY_ANNOTATION, STEPS_ANNOTATION, WrongKeyError, differences
 from uploadpp.resources.versions import LaterVersionError
-from uploadpp.wire.reader import LogLostError, TailLostError
+from uploadpp.wire.errors import LogLostError, TailLostError
 from uploadpp.wire.stream import ensure_stream
 
 log = logging.getLogger(__name__)

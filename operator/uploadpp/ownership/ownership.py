@@ -13,6 +13,7 @@ from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any
 
 from uploadpp.core.model import Millis, Upload
+from uploadpp.core.rules.timers import wake_at
 from uploadpp.core.sharding import Shard
 from uploadpp.core.tracing import trace_of
 from uploadpp.kube.errors import OlderStoreError
@@ -55,7 +56,7 @@ class Ownership:
         self._shard = shard
         self._label = str(shard.index)
         self._js = deps.client.jetstream()
-        components = wire(deps, lease, shard, Hearing(hears=self._hears, may_resend=self._may_resend))
+        components = wire(deps, lease, shard, Hearing(has_read=self._has_read, may_resend=self._may_resend))
         self._components, self._uploads, self._acks = components, components.uploads, components.acks
         self.limit = components.limit
         looking = (self._js, deps.metrics, deps.legacy_policy.look_seconds, deps.owner)
@@ -370,14 +371,15 @@ class Ownership:
             self._components.handler.seen(resource)
 
     def _on_tick(self, tracked: TrackedUpload) -> None:
-        """A timer is due; while we cannot hear answers nobody is late with one."""
-        if self._hears():
+        """A timer is due; nobody is late with an answer that may be in the log and unread."""
+        now = self._deps.clock()
+        if self._has_read(min(wake_at(tracked.upload, self._deps.config) or now, now)):
             self._components.applier.on_tick(tracked)
         else:
-            self._components.timers.set(tracked, Millis(self._deps.clock() + DEAF_MS))
+            self._components.timers.set(tracked, Millis(now + DEAF_MS))
 
-    def _hears(self) -> bool:
-        return self._reader is not None and self._reader.hears
+    def _has_read(self, until: Millis) -> bool:
+        return self._reader is not None and self._reader.has_read(until)
 
     def _max_writers(self, oldest_seconds: float) -> int:
         if self._ending:

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from nats.js import JetStreamContext
 
 from uploadpp.core.model import Upload
+from uploadpp.wire.errors import TailLostError
 from uploadpp.wire.noted_position import STORED_SLACK, moment, stored_at
-from uploadpp.wire.reader import TailLostError
 from uploadpp.wire.stream import STREAM, ConsumerPosition
 
 

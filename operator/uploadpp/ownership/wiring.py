@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from uploadpp.core.commands import Notice
+from uploadpp.core.model import Millis
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.events import LEASE
 from uploadpp.kube.lease import Lease
@@ -57,8 +58,8 @@ from uploadpp.wire.publisher import Publisher
 class Hearing:
     """What the reader of the log tells; it exists only once the Lease is ours and its position is known."""
 
-    hears: Callable[[], bool]
-    """Whether an answer would have reached us by now."""
+    has_read: Callable[[Millis], bool]
+    """Whether everything that was stored until a time has been read."""
     may_resend: Callable[[], bool]
     """Whether everything in the log is read."""
 
@@ -128,7 +129,7 @@ def wire(deps: Dependencies, lease: Lease, shard: Shard, hearing: Hearing) -> Co
     )
     refusals = Refusals(metrics, asyncio.get_running_loop().time, news)
     queue, ended, forgotten = WriteQueue(acks, refusals), EndedUploads(), ForgottenResources()
-    lost_uploads = LostUploads(shared, Questions(deps.ask, deps.ask_seconds), hearing.hears)
+    lost_uploads = LostUploads(shared, Questions(deps.ask, deps.ask_seconds), hearing.has_read)
     void_marks = VoidMarks(faults, deps.store)
     left_alone = LeftAlone(faults, deps.events, forgotten, void_marks)
     lifecycle = LifecycleHandlers(queue, lost_uploads, ended, forgotten, left_alone)

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from uploadpp.core.inputs import Absent, Input
-from uploadpp.core.model import Origin
+from uploadpp.core.model import Millis, Origin
 from uploadpp.core.rules.absence import is_doubtful
 from uploadpp.core.states import Stage
 from uploadpp.pipeline.ports import Ask
@@ -68,14 +68,14 @@ class LostUploads:
         self,
         shared: Shared,
         questions: Questions,
-        hears: Callable[[], bool],
+        has_read: Callable[[Millis], bool],
     ) -> None:
-        """`hears` says whether answers of the log arrive at present."""
+        """`has_read` says whether everything that the log has stored until a time is known."""
         self._metrics = shared.metrics
         self._clock = shared.clock
         self._faults = shared.faults
         self._ask, self._interval = questions
-        self._hears = hears
+        self._has_read = has_read
         self._open: dict[TrackedUpload, _Doubt] = {}
         self._heap: list[tuple[float, int, _Doubt]] = []
         self._count = 0
@@ -119,19 +119,20 @@ class LostUploads:
         """Ask about an upload; False if there is no longer a reason to."""
         if ask is None or not doubt.stands or self._has_expired(doubt.origin):
             return False
+        asked_at = self._clock()
         status = await ask(json.loads(doubt.origin.url))
         self._metrics.storage_checks.labels(_result(status)).inc()
-        self._answered(doubt, status, apply)
+        self._answered(doubt, status, asked_at, apply)
         return True
 
-    def _answered(self, doubt: _Doubt, status: int | None, apply: Apply) -> None:
+    def _answered(self, doubt: _Doubt, status: int | None, asked_at: Millis, apply: Apply) -> None:
         if not doubt.stands:
             self._drop(doubt)
         elif status is None or status not in ABSENT:
             doubt.absences = 0
             self._plan(doubt, doubt.pause_seconds)
             doubt.pause_seconds = min(doubt.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
-        elif not self._hears() or doubt.tracked.unpublished:  # what the log says of the upload comes first
+        elif not self._has_read(asked_at) or doubt.tracked.unpublished:  # what the log says comes first
             self._plan(doubt, self._interval)
         else:
             doubt.absences += 1

@@ -38,6 +38,15 @@ def first_of(made: ConsumerInfo) -> int:
     return (made.delivered.stream_seq if made.delivered is not None else 0) + 1
 
 
+def unread(info: ConsumerInfo, delivered: int) -> int:
+    """How many messages have not reached its reader, who has received `delivered` of them.
+
+    Those on their way count; so do those that were lost on it, until the reader notices.
+    """
+    sent = info.delivered.consumer_seq if info.delivered is not None else 0
+    return (info.num_pending or 0) + abs(sent - delivered)
+
+
 def last_sign_of(info: ConsumerInfo) -> datetime:
     """When the consumer was last used, as far as the server knows; it forgets that when it is restarted."""
     times = (info.ack_floor, info.delivered)

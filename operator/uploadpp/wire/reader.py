@@ -21,7 +21,8 @@ from uploadpp.core.model import Millis
 from uploadpp.core.text import clean
 from uploadpp.wire.consumer_edits import hinders_owner, looks_cut_off, paused
 from uploadpp.wire.creation import unusable
-from uploadpp.wire.positions import acknowledged, still_holds
+from uploadpp.wire.errors import LogLostError, TailLostError
+from uploadpp.wire.positions import acknowledged, still_holds, unread
 from uploadpp.wire.pulls import HEARTBEAT_SECONDS, NOBODY, Answer, Terms, count, judge, left_of, words
 from uploadpp.wire.reader_callbacks import NO_CALLBACKS, ReaderCallbacks
 from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, ConsumerPosition
@@ -33,21 +34,6 @@ HEARTBEAT_SLACK_SECONDS = 1
 MAX_WORDS = 256
 SILENCE_SECONDS = 10
 PENDING_BYTES = 1 << 30
-
-
-class LogLostError(Exception):
-    """The consumer cannot be read any further; start over."""
-
-
-class TailLostError(LogLostError):
-    """The stream no longer holds what it gave us: it acknowledged before it was on disk (invariant 2.6).
-
-    `lost_after` is when the last message that we know of was stored.
-    """
-
-    def __init__(self, lost_after: datetime) -> None:
-        super().__init__("the stream has lost messages that were already read")
-        self.lost_after = lost_after
 
 
 Handler = Callable[[StreamMessage], Awaitable[None]]
@@ -122,9 +108,14 @@ class LogReader:
         return max(now - self._last_stored_at, 0) / 1000 if self._pending and self._last_stored_at else 0.0
 
     @property
+    def _connected(self) -> bool:
+        """Not before the place after a reconnect is known: much may have been stored meanwhile."""
+        return self._client.is_connected and self._client.stats["reconnects"] == self._reconnects
+
+    @property
     def caught_up(self) -> bool:
         """Whether, as far as we know, nothing in the log is unread."""
-        return self._pending == 0 and self._client.is_connected
+        return self._pending == 0 and self._connected
 
     @property
     def silent_for(self) -> float:
@@ -132,16 +123,20 @@ class LogReader:
         return self._loop.time() - self._heard
 
     @property
-    def hears(self) -> bool:
+    def _hears(self) -> bool:
         """Whether an answer would have reached us by now: not after a pause of ours, before we have read."""
-        return self._client.is_connected and self.silent_for <= HEARTBEAT_SECONDS + HEARTBEAT_SLACK_SECONDS
+        return self._connected and self.silent_for <= HEARTBEAT_SECONDS + HEARTBEAT_SLACK_SECONDS
+
+    def has_read(self, until: Millis) -> bool:
+        """Whether everything that was stored until then has been handed over."""
+        return self._hears and (self._pending == 0 or self._last_stored_at >= until)
 
     @property
     def problem(self) -> str:
         """Why nothing can be read, in words; empty when a message would reach us."""
-        if self._refusal or not self._begun or not self._client.is_connected:
+        if self._refusal or not self._begun or not self._connected:
             return self._refusal
-        return "" if self.hears else f"no heartbeat from the consumer for {self.silent_for:.0f} s"
+        return "" if self._hears else f"no heartbeat from the consumer for {self.silent_for:.0f} s"
 
     async def run(self) -> None:
         """Read until cancelled.
@@ -184,9 +179,14 @@ class LogReader:
         self._credit = 0
         try:
             await self._verify_tail()
+            info = await self._client.jetstream().consumer_info(STREAM, self._consumer)
+        except NotFoundError:
+            self._fail("the consumer is gone")
+            return
         except (NatsError, TimeoutError) as error:  # as while the stream has no leader: asked again
             self._refusal = f"cannot get stream info: {error}"
             return
+        self._pending = unread(info, self._delivered)
         self._reconnects, self._refusal, self._heard = reconnects, "", self._loop.time()
         await self._acknowledge()  # the last may have got lost
         await self._pull()
@@ -204,9 +204,8 @@ class LogReader:
             return
         except (NatsError, TimeoutError):
             return  # asked again at its next sign
-        on_their_way = info.delivered is not None and info.delivered.consumer_seq != self._delivered
-        if not on_their_way and not self.processing:
-            self._pending = info.num_pending or 0
+        if not self.processing:
+            self._pending = unread(info, self._delivered)
             if not self._pending:
                 self._followers.on_drained()
 

@@ -18,7 +18,7 @@ from uploadpp.ownership.legacy_service import LegacyServiceError
 from uploadpp.ownership.membership import Membership
 from uploadpp.resources.keys import WrongKeyError
 from uploadpp.resources.versions import LaterVersionError
-from uploadpp.wire.reader import LogLostError, TailLostError
+from uploadpp.wire.errors import LogLostError, TailLostError
 
 LOST_AFTER = datetime(2026, 11, 1, tzinfo=UTC)
 

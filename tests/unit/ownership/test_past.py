@@ -11,7 +11,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.model import LogPosition, Millis, Upload
 from uploadpp.ownership.past import check_past
 from uploadpp.testing.builders import NOW, after, arrival
-from uploadpp.wire.reader import TailLostError
+from uploadpp.wire.errors import TailLostError
 from uploadpp.wire.stream import ConsumerPosition
 
 LIFE = "main-queue@20261002T080000.000000"

@@ -49,7 +49,7 @@ class World:
         self.posted.append((name, uid, about))
 
     def wired(self, shard: Shard) -> Components:
-        hearing = Hearing(hears=lambda: True, may_resend=lambda: True)
+        hearing = Hearing(has_read=lambda _: True, may_resend=lambda: True)
         return wire(self.deps, self.lease, shard, hearing)
 
 

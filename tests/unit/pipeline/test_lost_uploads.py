@@ -17,7 +17,7 @@ from uploadpp.testing.pipelines import CONFIG, NOW, KeptEvents, PipelineBench
 class Storage:
     """Answers one question after another, the last answer again and again."""
 
-    def __init__(self, *answers: int | None, hears: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, *answers: int | None, has_read: Callable[[int], bool] = lambda _: True) -> None:
         self.answers = list(answers)
         self.urls: list[str] = []
         bus = KeptEvents()
@@ -27,7 +27,7 @@ class Storage:
         bus.on_stored[0](2)
         tracked = self.tracked
         tracked.upload = evolve(tracked.upload, stage=Stage.RUNNING, stalled_at=NOW)
-        self.lost = LostUploads(self.bench.shared, Questions(self.ask, 0.001), hears)
+        self.lost = LostUploads(self.bench.shared, Questions(self.ask, 0.001), has_read)
         self.told: list[Input] = []
 
     @property
@@ -74,7 +74,7 @@ async def test_no_other_answer_says_anything(answer: int | None) -> None:
 
 
 async def test_what_the_log_says_comes_first() -> None:
-    storage = Storage(404, hears=lambda: False)
+    storage = Storage(404, has_read=lambda _: False)
     await storage.until(asked=3)
     assert storage.told == []
 
