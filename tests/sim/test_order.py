@@ -131,3 +131,24 @@ def test_an_upload_that_is_never_told_is_released_after_all(monkeypatch: pytest.
     result = sim.result()
     assert not result.violations, result.report()
     assert set(released(sim)) == set(UPLOADS)
+
+
+def test_who_became_the_next_while_no_operator_ran_is_not_out_of_order() -> None:
+    """Its time to wait passes meanwhile; then the log shows that the earlier one is gone."""
+    sim = Simulation(2, config(step("virusscan"), step("policies"), ttl=1000, order=600))
+    sim.world.script = [""]  # the scan of the first upload does not end
+    with logged_in(sim.trace):
+        process = sim.start()
+        sim.kernel.run_until(1.0)
+        sim.world.upload("up-1", file="shared")
+        sim.kernel.run_until(1.5)
+        sim.world.upload("up-2", file="shared")
+        sim.kernel.run_until(10.0)
+        process.machine.kill()
+        sim.kernel.after(5, sim.journal.publish, "CleanUpload", {"UploadID": "up-1"})
+        sim.kernel.run_until(700.0)
+        sim.start()
+        sim.settle()
+    assert not sim.result().violations
+    assert released(sim) == ["up-2"]
+    assert "ReleasedOutOfOrder" not in sim.trace.text()

@@ -240,13 +240,13 @@ class Ownership:
         components.applier.act()
         self._legacy.go_on(self._reader if self._shard.index == 0 else None)
         components.handler.reconcile_all()
+        components.lines.open(components.applier.on_order)  # who need not wait any more waited long enough
         components.timers.fire(self._on_tick)  # a breaker may open, before anybody is granted its step
         breakers = components.admission.breakers
         if breakers is not None:
             breakers.open(components.admission.queued)
             components.applier.look_at_breakers()
         components.admission.open(components.applier.on_granted)
-        components.lines.open(components.applier.on_order)
         for tracked in components.uploads.in_memory:
             with components.faults.isolated(tracked):
                 components.uploads.note_end(tracked)

@@ -20,7 +20,7 @@ from uploadpp.core.inputs import (
 )
 from uploadpp.core.machine import decide
 from uploadpp.core.model import Control, FileInfo, Millis, Origin, Upload
-from uploadpp.core.states import DesiredState, Outcome, Stage
+from uploadpp.core.states import DesiredState, Outcome, Stage, StepState
 from uploadpp.testing.builders import after, arrival
 from uploadpp.testing.configs import config, step
 
@@ -166,6 +166,14 @@ def test_what_has_not_begun_stays() -> None:
     held = after(BytesReceived(again, FileInfo()), config=CONFIG)
     assert held.stage is Stage.HELD
     assert kept(held) == Kept(f"it has not begun: {Stage.HELD}")
+
+
+def test_one_with_a_lost_answer_stays_until_the_step_has_run_again() -> None:
+    """The service goes by the name of the step that answers: it would release what nobody has scanned."""
+    before = upload(PASSED, steps=("virusscan", "policies"))
+    lost = evolve(before, steps=(evolve(before.steps[0], state=StepState.WAITING), before.steps[1]))
+    assert before.current_step == "policies"
+    assert kept(lost) == Kept("the log has lost the answer of step virusscan: the operator runs it again")
 
 
 def test_what_the_log_does_not_announce_stays() -> None:
