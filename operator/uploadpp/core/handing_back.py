@@ -52,7 +52,7 @@ def give_back(known: Known, now: Millis, config: Config) -> GivenBack | Kept:
         return Kept(f"it has ended: {upload.stage}", over=True)
     if not upload.run and not upload.finishes:  # one that is cancelled at once has no run, and an end
         return Kept(f"it has not begun: {upload.stage}")
-    unproven = upload.next_step(0)
+    unproven = upload.next_step(0) if upload.run else upload.cursor
     if unproven < upload.cursor and upload.outcome in {None, Outcome.CONTINUE}:
         name = upload.plan[unproven].name  # the service would not run it again
         return Kept(f"the log has lost the answer of step {name}: the operator runs it again")

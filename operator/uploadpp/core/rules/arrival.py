@@ -69,7 +69,8 @@ def _known_before(
     if again:  # the storage has it, so what was cleaned before was an earlier upload
         earlier = tuple(event for event in earlier if not isinstance(event, CleanUpload))
     if earlier:
-        return told_before(upload, earlier, now, config, decide)
+        begun = _begin(upload, arrived.choice, now, config).upload
+        return told_before(begun, earlier, now, config, decide)
     return hold_unbegun(upload, now, ANNOUNCED_AGAIN) if again else None
 
 
@@ -83,6 +84,8 @@ def chosen(upload: Upload, choice: Choice, config: Config) -> Upload:
 
 def _begin(upload: Upload, choice: Choice | None, now: Millis, config: Config) -> Decision:
     """Start, unless a policy holds the upload."""
+    if upload.policy_holds:  # we died before the status said so
+        return hold_by_policy(upload, now, upload.message)
     if choice is None or choice.action is not PolicyAction.HOLD:
         return begin_run(upload, now, config)
     return hold_by_policy(upload, now, event_texts.why_held(choice.message, choice.ref, upload.plan))
@@ -101,13 +104,11 @@ def arrival_of_pending(
     if is_unproven(upload) or (upload.lost_status and now != upload.received_at):
         return hold_restored(known, now, config)  # another announcement than the one it was made for
     if upload.is_created_by_us:
-        decision = _known_before(known, arrived, now, config, decide)
+        decision = _known_before(known, evolve(arrived, choice=choice), now, config, decide)
         if decision is not None:
             return decision
     if known.control.desired is DesiredState.CANCELLED:
         return cancel(known, now)
-    if known.policy_holds:  # we died before the status said so
-        return hold_by_policy(known, now, known.message)
     # The generation stays unobserved: a restart asked for in the spec is looked at after replay.
     return _begin(known, choice, now, config)
 

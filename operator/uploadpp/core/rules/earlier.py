@@ -10,7 +10,7 @@ from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import CleanUpload, FinishedElsewhere, Input, UploadReady
 from uploadpp.core.model import Millis, Upload
-from uploadpp.core.transitions import begin_run, hold_unbegun
+from uploadpp.core.transitions import hold_unbegun
 
 FACTS = (UploadReady, FinishedElsewhere, CleanUpload)
 """What is worth remembering of an upload that is not known."""
@@ -21,14 +21,14 @@ Decide = Callable[[Upload, str, Input, Millis, Config], Decision]
 
 
 def told_before(
-    upload: Upload, earlier: tuple[Input, ...], now: Millis, config: Config, decide: Decide
+    begun: Upload, earlier: tuple[Input, ...], now: Millis, config: Config, decide: Decide
 ) -> Decision:
-    """The state of an upload that begins here, given what came before its announcement.
+    """The state of an upload that begins here, or is held, given what came before its announcement.
 
     The first fact meets an upload that has begun, of which nothing is out. The others count as `decide`
     says, as they would had the upload been known. People are told of all of them.
     """
-    decision = _first(_unpublished(upload, now, config), earlier[0], now, config, decide)
+    decision = _first(_unpublished(begun), earlier[0], now, config, decide)
     known, notices = decision.upload, decision.notices
     for event in earlier[1:]:
         decision = decide(known, known.id, event, now, config)
@@ -36,9 +36,8 @@ def told_before(
     return Decision(known, notices=notices)
 
 
-def _unpublished(upload: Upload, now: Millis, config: Config) -> Upload:
+def _unpublished(begun: Upload) -> Upload:
     """The upload as it begins. What that would publish is never published, and so does not count."""
-    begun = begin_run(upload, now, config).upload
     never = tuple(evolve(step, attempts=0, started_at=None) for step in begun.steps)
     return evolve(begun, steps=never, url_requests=0)
 
