@@ -99,7 +99,7 @@ async def test_uploads_show_that_no_service_listens_until_one_does(
         assert reasons(kubectl.json("get", "upp")) == dict.fromkeys(names, "Running")
         table = kubectl("get", "upp")
         assert max(map(len, table.splitlines())) <= 80, table
-        assert "no service listens for step virusscan; uploads wait" in kubectl("get", "upp", "-o", "wide")
+        assert "no service listens for step virusscan; start one" in kubectl("get", "upp", "-o", "wide")
         await asyncio.to_thread(operator.kill)
         await start_working(operator)
         theirs = await nats_client.connect(nats.url)

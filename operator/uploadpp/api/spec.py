@@ -97,7 +97,7 @@ class SecretKeyRef(ApiModel):
 
 
 class RetryPolicy(ApiModel):
-    """How often and when a failed step starts again, and what happens when no retry is left."""
+    """How often and when a failed step starts again, and what happens when no retries are left."""
 
     model_config = ConfigDict(json_schema_extra=rules(BACKOFF))
 
@@ -128,7 +128,8 @@ class Step(ApiModel):
     )
     stall_after_seconds: Seconds | None = Field(
         None,
-        description="Time after which a step without an answer is reported as Stalled. Absent: 600.",
+        description="Time after which a step without an answer is reported as Stalled. Absent: "
+        "spec.stallAfterSeconds.",
     )
     max_retries: Retries | None = Field(None, description="Overrides retryPolicy.maxRetries.")
     backoff_seconds: Wait | None = Field(None, description="Overrides retryPolicy.backoffSeconds.")

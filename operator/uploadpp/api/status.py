@@ -4,21 +4,31 @@ from typing import Annotated
 
 from pydantic import Field
 
-from uploadpp.api.field_types import ApiModel, Count, Count64, Message, StepName, Time
+from uploadpp.api.field_types import (
+    ApiModel,
+    Count,
+    Count64,
+    Message,
+    Retries,
+    Seconds,
+    StepName,
+    Time,
+    Wait,
+)
 from uploadpp.api.spec import Step
 from uploadpp.core.conditions import ConditionStatus, ConditionType
-from uploadpp.core.states import Outcome, StepReason, StepState
+from uploadpp.core.states import OnExhausted, Outcome, StepReason, StepState
 
 
 class ConditionModel(ApiModel):
     """One aspect of the upload, in the standard form of Kubernetes."""
 
     type: ConditionType = Field(
-        description="Succeeded: the summary; its reason is the stage of the upload, its status is Unknown "
-        "until the upload ends. Finished: the upload has ended, with or without success. Acknowledged: the "
-        "storage has confirmed the outcome. Stalled: a step or the storage does not answer. Suspended: the "
-        "upload waits because a person suspended it. Unserved: no service listens for the current step; "
-        "absent otherwise.",
+        description="Succeeded: the summary; its reason is the stage of the upload, or Stalled, and its "
+        "status is Unknown until the upload ends. Finished: the upload has ended, with or without success. "
+        "Acknowledged: the storage has confirmed the outcome. Stalled: a step or the storage does not "
+        "answer, or the storage could not release the file. Suspended: a person has suspended the upload. "
+        "Unserved: no service listens for the current step; absent otherwise.",
     )
     status: ConditionStatus = Field(description="True, False or Unknown.")
     reason: Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Za-z]+$")] = Field(
@@ -33,14 +43,14 @@ class ConditionModel(ApiModel):
 
 
 class StreakModel(ApiModel):
-    """The failures of the step in a row, of all uploads, when this upload failed. For the step's breaker."""
+    """The failures of this step in a row, of all uploads, up to that of this one. Only with breakerAfter."""
 
-    start_time: Time | None = Field(None, description="When the first of them happened.")
+    start_time: Time | None = Field(None, description="When the first of these failures happened.")
     last_time: Time | None = Field(None, description="When this upload failed.")
-    uploads: Count | None = Field(None, description="How many uploads had failed by then.")
-    open_time: Time | None = Field(None, description="When the breaker opened. Absent: it had not.")
+    uploads: Count | None = Field(None, description="How many uploads had failed in a row by then.")
+    open_time: Time | None = Field(None, description="When the step's breaker opened. Absent: it was closed.")
     counted: Count | None = Field(
-        None, description="How many retries they have taken from this upload. Absent: 0."
+        None, description="How many retries of this upload these failures have used. Absent: 0."
     )
 
 
@@ -61,14 +71,30 @@ class StepStatusModel(ApiModel):
     reason: StepReason | None = Field(None, description="Why the step failed or was cut short, in one word.")
     message: Message | None = Field(None, description="The message of its service.")
     streak: StreakModel | None = Field(
-        None, description="The last failure, if the step has a breaker and no upload had a good answer since."
+        None,
+        description="The failures of the step in a row, if breakerAfter is set. Removed when the step works "
+        "again.",
     )
 
 
 class PlannedStep(Step):
-    """A step of the plan. Its name may be one that spec.steps does not accept."""
+    """A step of the plan. Fields that are absent have fixed defaults; spec.retryPolicy does not apply."""
 
-    name: StepName = Field(description="Name of the step. Its service listens for this name.")
+    name: StepName = Field(
+        description="Name of the step. Its service listens for this name. spec.steps may not accept it."
+    )
+    stall_after_seconds: Seconds | None = Field(
+        None,
+        description="Time after which a step without an answer is reported as Stalled. Absent: 600.",
+    )
+    max_retries: Retries | None = Field(None, description="Retries of the step. Absent: 14.")
+    backoff_seconds: Wait | None = Field(
+        None, description="Pause before the first retry. It doubles with each further retry. Absent: 5."
+    )
+    max_backoff_seconds: Wait | None = Field(None, description="Longest pause. Absent: 43200 (12 hours).")
+    on_exhausted: OnExhausted | None = Field(
+        None, description="What happens when no retries are left, as in spec.retryPolicy. Absent: Abort."
+    )
 
 
 class LogPositionModel(ApiModel):
@@ -132,8 +158,8 @@ class UploadPostprocessingStatus(ApiModel):
     )
     current_step: Annotated[str, Field(max_length=63)] | None = Field(
         None,
-        description="The current step. `finished` when the outcome was sent to the storage. Absent before "
-        "the first step and after the end.",
+        description="The current step. `finished` when no step follows: the outcome was sent to the storage, "
+        "or will be. Absent before the first step and after the end.",
     )
     progress: Annotated[str, Field(max_length=8, pattern="^[0-9]+/[0-9]+$")] | None = Field(
         None,

@@ -115,7 +115,7 @@ def conditions(upload: Upload, unserved: Unserved | None = None) -> tuple[Condit
 
 
 def _unserved(unserved: Unserved) -> Condition:
-    text = f"no service listens for step {unserved.step}; uploads wait until one is started"
+    text = f"no service listens for step {unserved.step}; start one, then resume the upload if it still waits"
     return Condition(ConditionType.UNSERVED, ConditionStatus.TRUE, NO_SERVICE, text, unserved.since)
 
 

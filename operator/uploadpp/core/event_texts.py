@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from uploadpp.core.commands import Notice, NoticeType
 from uploadpp.core.model import MAX_MESSAGE, Millis, PolicyRef, StepPlan
-from uploadpp.core.states import Outcome, RestartMode, Stage
+from uploadpp.core.states import OnExhausted, Outcome, RestartMode, Stage
 
 MAX_WHY = 512
 """The most of a reason that is shown where the way out follows."""
@@ -63,13 +63,16 @@ def held_exhausted(step: str, attempts: int, message: str) -> Notice:
 
 def retries_exhausted(plan: StepPlan, attempts: int, message: str) -> Notice:
     """A step has no retries left, and its `onExhausted` says how the upload ends or goes on."""
-    text = f"{_exhausted(plan.name, attempts, message)}; outcome {plan.on_exhausted.lower()}"
-    return _warning("RetriesExhausted", text)
+    follows = f"outcome {plan.on_exhausted.lower()}"
+    if plan.on_exhausted is OnExhausted.CONTINUE:
+        follows = "the upload continues without this step"
+    return _warning("RetriesExhausted", f"{_exhausted(plan.name, attempts, message)}; {follows}")
 
 
 def too_large(step: str, message: str, *, held: bool) -> Notice:
     """The file is larger than the maxFilesize of a step."""
-    return _warning("TooLarge", f"{step}: {message}; {'held until it is resumed' if held else 'skipped'}")
+    follows = "held until it is resumed" if held else "step skipped"
+    return _warning("TooLarge", f"{step}: {message}; {follows}")
 
 
 def _exhausted(step: str, attempts: int, message: str) -> str:
@@ -85,7 +88,7 @@ def _because(message: str) -> str:
 
 def upload_failed(failures: int) -> Notice:
     """The storage has failed to release the file once too often."""
-    text = f"the storage failed to release the file {failures} times; resume, restart or cancel the upload"
+    text = f"the storage failed to release the file {failures} times; resume or restart the upload"
     return _warning("UploadFailed", text)
 
 
@@ -98,7 +101,7 @@ def released_elsewhere(outcome: Outcome | None) -> Notice:
 
 def released_unanswered(steps: Sequence[str]) -> Notice:
     """The storage was told to release a file, although some steps have no known answer."""
-    text = f"the storage was told to release the file, but no answer is known from {', '.join(steps)}"
+    text = f"the storage was told to release the file without a known answer of {', '.join(steps)}"
     return _warning("ReleasedUnanswered", text)
 
 

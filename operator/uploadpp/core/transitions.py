@@ -151,7 +151,7 @@ def pass_over(upload: Upload, index: int, now: Millis, config: Config) -> Decisi
 
 def left_out(upload: Upload, index: int) -> StepStatus:
     """The status of a step that is skipped because the file is too large for it."""
-    text = f"{upload.origin.filesize} bytes are more than its maxFilesize, {upload.plan[index].max_filesize}"
+    text = f"{upload.origin.filesize} bytes exceed its maxFilesize of {upload.plan[index].max_filesize}"
     return StepStatus(state=StepState.SKIPPED, reason=StepReason.TOO_LARGE, message=text)
 
 

@@ -221,7 +221,7 @@ class Breakers:
         breaker = self._breakers.get(step)
         if breaker is None or breaker.streak is None or breaker.streak.opened_at is None:
             return ""
-        return f"{_unwell(step)} since {format_time(breaker.streak.opened_at)}; a probe is sent now and then"
+        return f"{_unwell(step)} since {format_time(breaker.streak.opened_at)}; one upload at a time tests it"
 
     def are_open(self) -> Iterable[str]:
         """The steps whose breakers are open."""
@@ -236,7 +236,7 @@ class Breakers:
 
 
 def _unwell(step: str) -> str:
-    return f"step {step} is not well"
+    return f"step {step} has failed"
 
 
 def _failed_at(tracked: TrackedUpload) -> Millis:

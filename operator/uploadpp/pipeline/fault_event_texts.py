@@ -112,7 +112,7 @@ def left_alone(error: Exception) -> Notice:
 
 def sealed_overwritten() -> Notice:
     """Somebody has written the part of a resource that only we may write."""
-    text = "spec.sealed was overwritten; the operator writes it again: nobody else can write it"
+    text = "spec.sealed was overwritten; the operator restores it, because only the operator may write it"
     return _warning("SealedOverwritten", text)
 
 

@@ -105,7 +105,7 @@ class Metrics:
             "reason",
         )
         self.set_aside = Counter(
-            "uploadpp_uploads_set_aside", "Uploads whose events NATS will never accept.", registry=r
+            "uploadpp_uploads_set_aside", "Uploads that were set aside. The log says why.", registry=r
         )
         self.faults = Counter(
             "uploadpp_upload_faults",
@@ -126,7 +126,9 @@ class Metrics:
             "result",
         )
         self.published = counter("published", "Events published, by kind.", "kind")
-        self.uploads = gauge("uploads", "Uploads with a resource, by stage and step.", "stage", "step")
+        self.uploads = gauge(
+            "uploads", "Uploads that the operator tracks, by stage and step.", "stage", "step"
+        )
         self.finished = counter("uploads_ended", "Uploads that ended, by stage.", "stage")
         self.duration = seconds(
             "step_duration_seconds",
@@ -157,7 +159,8 @@ class Metrics:
         self.retries = counter("step_retries", "Retries of steps.", "step")
         self.legacy = Gauge(
             "uploadpp_legacy_service_members",
-            "Consumers of the legacy service with a reader. While there is one, the operator is on hold.",
+            "Consumers that the legacy service reads through. While there are any, the operator starts no "
+            "step and finishes no upload, unless legacyService.onReturn is Continue.",
             registry=r,
         )
         self.stalled = Gauge("uploadpp_uploads_stalled", "Uploads with the condition Stalled.", registry=r)

@@ -191,7 +191,7 @@ def told(*events: str, policy: OnExhausted = OnExhausted.HOLD) -> str:
         (("clean",), "the storage's sessions command removed the upload"),
         (
             ("continue", "failed"),
-            "the storage failed to release the file 1 times; resume, restart or cancel the upload",
+            "the storage failed to release the file 1 times; resume or restart the upload",
         ),
         (
             ("refused",),
@@ -313,7 +313,7 @@ def test_that_no_service_listens_stands_before_the_stage_and_changes_nothing_els
     story = begun("a", "b")
     unserved = Unserved("a", Millis(story.now + 7))
     first, *others = conditions(story.upload, unserved)
-    text = "no service listens for step a; uploads wait until one is started"
+    text = "no service listens for step a; start one, then resume the upload if it still waits"
     assert first == Condition(ConditionType.UNSERVED, TRUE, "NoService", text, unserved.since)
     assert tuple(others) == conditions(story.upload)
     assert conditions(story.upload, Unserved("b", story.now)) == conditions(story.upload)

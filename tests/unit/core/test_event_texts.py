@@ -100,7 +100,10 @@ TOLD: list[tuple[Callable[[], AnyDecision], str]] = [
     ),
     (
         lambda: spent(OnExhausted.CONTINUE),
-        "Warning RetriesExhausted: a: no retries left after 2 attempts (busy); outcome continue",
+        (
+            "Warning RetriesExhausted: a: no retries left after 2 attempts (busy); "
+            "the upload continues without this step"
+        ),
     ),
     (
         lambda: begun("a").answers("delete", message="Eicar"),
@@ -130,7 +133,7 @@ TOLD: list[tuple[Callable[[], AnyDecision], str]] = [
         lambda: released(failed=True, max_releases=0),
         (
             "Warning UploadFailed: the storage failed to release the file 1 times; "
-            "resume, restart or cancel the upload"
+            "resume or restart the upload"
         ),
     ),
     (

@@ -303,7 +303,7 @@ def test_what_a_step_had_said_is_not_the_answer_to_a_release_without_it() -> Non
     decision = decide(story.upload, story.upload.id, Published(mark, 50), story.now, story.config)
     assert decision.upload is not None
     assert decision.upload.steps[0].outcome == ""
-    text = "the storage was told to release the file, but no answer is known from a, b"
+    text = "the storage was told to release the file without a known answer of a, b"
     assert decision.notices == (Notice(NoticeType.WARNING, "ReleasedUnanswered", text),)
 
 

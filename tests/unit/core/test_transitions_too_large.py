@@ -25,8 +25,8 @@ def test_a_step_is_left_out_for_a_larger_file() -> None:
     assert story.published == ["start b 1"]
     step = story.upload.steps[0]
     assert (step.state, step.reason) == (StepState.SKIPPED, StepReason.TOO_LARGE)
-    assert step.message == "48213 bytes are more than its maxFilesize, 48212"
-    text = "a: 48213 bytes are more than its maxFilesize, 48212; skipped"
+    assert step.message == "48213 bytes exceed its maxFilesize of 48212"
+    text = "a: 48213 bytes exceed its maxFilesize of 48212; step skipped"
     assert story.notices == [Notice(NoticeType.WARNING, "TooLarge", text)]
 
 
@@ -40,7 +40,7 @@ def test_what_was_left_out_is_said_at_the_end() -> None:
 def test_a_larger_file_is_held_if_so_configured() -> None:
     story = begun(HELD, "b")
     assert (story.published, story.upload.stage, story.upload.current_step) == ([], Stage.HELD, "a")
-    text = "step a was not started: 48213 bytes are more than its maxFilesize, 48212"
+    text = "step a was not started: 48213 bytes exceed its maxFilesize of 48212"
     assert describe(story.upload) == f"{text}; resume, restart or cancel the upload"
 
 
@@ -50,7 +50,7 @@ def test_a_later_step_is_held_at_its_place_and_says_why() -> None:
     assert (story.upload.stage, story.upload.since, story.upload.current_step) == (Stage.HELD, story.now, "a")
     step = story.upload.step
     assert (step.state, step.reason) == (StepState.HELD, StepReason.TOO_LARGE)
-    text = "a: 48213 bytes are more than its maxFilesize, 48212; held until it is resumed"
+    text = "a: 48213 bytes exceed its maxFilesize of 48212; held until it is resumed"
     assert story.notices == [Notice(NoticeType.WARNING, "TooLarge", text)]
 
 
