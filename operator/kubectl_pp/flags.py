@@ -145,7 +145,7 @@ PRUNED = Group(
     (
         *SELECTORS.flags,
         Flag(("--older",), "ended longer ago than this, such as 12h or 7d; required", "TIME"),
-        Flag(("--failed",), "ended without success, including those held for a person"),
+        Flag(("--failed",), "ended without success, UploadFailed and Unanswered too"),
         *(flag for flag in FILTERS.flags if flag.key in {"outcome", "space", "user_id"}),
         Flag(("-y", "--yes"), "do not ask"),
     ),
@@ -206,7 +206,10 @@ FROM_STEP = Flag(
     "STEP",
     completes=Completes.STEPS,
 )
-FORCE = Flag(("--force",), "also after an abort or a release, when the storage may have lost the bytes")
+FORCE = Flag(
+    ("--force",),
+    "also if the upload was aborted, deleted or released; the storage may have lost its bytes",
+)
 CREATE = Flag(
     ("--create",), "with -u: create the resource if it is missing, and ask the storage for the upload"
 )

@@ -89,8 +89,10 @@ HEAD = """\
 
 It needs only `kubectl` and Python 3.9 or newer; [install.md](install.md#the-plugin) lists the ways to
 install it. The plugin reaches the cluster only through `kubectl`, so every kubeconfig, credential plugin
-and proxy that kubectl accepts works here too. Verbs that change uploads need the right to `patch`
-uploadpostprocessings, and `prune` needs `delete`. All other verbs need `get`, `list` and `watch`.
+and proxy that kubectl accepts works here too. Verbs that access the cluster need permission to
+`get`, `list` and `watch` uploadpostprocessings. Verbs that change uploads also need `patch`, `prune` needs
+`delete`, and `--create` needs `create`. Some verbs read Events, Leases, Pods or their logs as well;
+`kubectl pp doctor` names permissions that you lack.
 
 The plugin starts in less than 100 ms once its files are in the page cache. The time that kubectl itself
 takes is not included. To measure it:

@@ -12,7 +12,7 @@ STALL_SECONDS = 600
 """The default of stallAfterSeconds."""
 
 
-_UNWELL = "is not well since"
+_UNWELL = "has failed since"
 """What the operator says on an upload that waits for its step's breaker to close."""
 _ASKED = (Stage.AWAITING_READY, Stage.AWAITING_URL)
 
@@ -60,11 +60,12 @@ def _left_alone(upload: Upload) -> list[Hint]:
 def _unserved(upload: Upload) -> list[Hint]:
     return [
         Hint(
-            f"Start the service of step {upload.step}, or connect it to the same NATS: it then answers "
-            "the uploads that waited. If it runs, does it listen for exactly this name?"
+            f"Start the service of step {upload.step}, or connect it to the same NATS. If it runs, does it "
+            "listen for exactly this name?"
         ),
         Hint(
-            "If it has been started and did not get this upload, start the step once more:",
+            "A service that is new does not get uploads that already wait. If this one does not continue, "
+            "start the step once more:",
             f"resume {upload.name}",
         ),
         *_skip(upload),
@@ -161,7 +162,7 @@ def _moving(upload: Upload, now: float) -> list[Hint]:
     if upload.stage == Stage.DELAYING:
         return [
             Hint("Nothing: the configured delay is running."),
-            Hint("To cut it short:", f"resume {name}"),
+            Hint("To start the delay over:", f"resume {name}"),
         ]
     if upload.stage == Stage.SUSPENDED:
         return [Hint("It is suspended. To continue it:", f"unsuspend {name}")]
@@ -177,9 +178,9 @@ def _behind(earlier: str) -> list[Hint]:
 
 def _unwell(upload: Upload) -> Hint:
     text = (
-        f"Nothing: step {upload.step} failed for several uploads in a row (breakerAfter), so the operator "
-        "only sends it a probe now and then. When one gets a good answer, the upload continues. It keeps "
-        "its retries until then. The log of the step's service says what is wrong. How many wait:"
+        f"Nothing: step {upload.step} failed for several uploads in a row (breakerAfter). The operator "
+        "starts it for one upload from time to time, and for all again once one gets a good answer. Until "
+        "then this upload keeps its retries. The log of the step's service says what is wrong. How many wait:"
     )
     return Hint(text, "stats")
 
@@ -244,11 +245,10 @@ def _ended(upload: Upload) -> list[Hint]:
         Stage.CANCELLED: "It was cancelled by a person.",
     }
     found = [Hint(text) for stage, text in cause.items() if stage == upload.stage]
-    return [
-        *found,
-        Hint(
-            "The storage was told to keep the bytes. A new run is possible, but some storages "
-            "lose the bytes of an aborted upload then; if you do not need them:",
-            f"restart {name} --force",
-        ),
-    ]
+    risk = (
+        "The storage was told to abort the upload and keep its bytes. If a new run is aborted as well, "
+        "the storage deletes them."
+        if upload.outcome == Outcome.ABORT
+        else "The storage was not told. If it has already ended the upload, a new run can lose the file."
+    )
+    return [*found, Hint(f"{risk} To begin one anyway:", f"restart {name} --force")]

@@ -136,7 +136,7 @@ class _Report:
         if result.disposition is Disposition.APPLIED and (
             upload.key in self._late or self._context.options.dry_run
         ):
-            return "asked", f": to be {result.text}; the operator has not acted yet"
+            return "requested", f": the operator has not {result.text} it yet"
         if result.disposition is Disposition.APPLIED and upload.refusal:
             self.refused += 1
             return "refused", f": {upload.refusal.replace('mode ForceRestart', 'restart --force')}"
@@ -147,7 +147,7 @@ class _Report:
             return "refused", f": {result.text}"
         if result.disposition is Disposition.LEFT:
             return "unchanged", f": {result.text}"
-        return "not asked", ""
+        return "not requested", ""
 
     def total(self, results: list[Result]) -> None:
         """All uploads, if there are several; and what to do when nobody answers."""

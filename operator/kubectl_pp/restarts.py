@@ -93,7 +93,7 @@ def _check(context: Context) -> None:
     if options.create and not options.upload_id:
         raise UsageError("--create requires -u")
     if options.s and options.step:
-        raise UsageError("-s and --step are the same")
+        raise UsageError("-s and --step both select a step", "omit one of them")
 
 
 def _old_language(context: Context) -> bool:

@@ -45,8 +45,8 @@ def explained(verb: Verb, words: list[str], error: UsageError) -> UsageError:
             _unknown_flag(verb, odd[0])
             if odd
             else UsageError(
-                f"{verb.name} needs names, and there is none",
-                "a NAME or upload id; kubectl pp list shows them",
+                f"{verb.name} needs the name or the id of an upload",
+                "kubectl pp list shows the names",
             )
         )
     if text.startswith("unrecognized arguments: "):
@@ -75,7 +75,7 @@ def _unknown_flag(verb: Verb, name: str, text: str = "") -> UsageError:
     elif verb.names is Names.NONE or name.startswith("--") or len(name) == len("-o"):
         remedy = f"kubectl pp {verb.name} --help"
     else:
-        remedy = f"names that begin with a dash follow two: kubectl pp {verb.name} -- {name}"
+        remedy = f"if it is a name, put -- before it: kubectl pp {verb.name} -- {name}"
     return UsageError(text or f"unrecognized arguments: {name}", remedy)
 
 

@@ -30,10 +30,9 @@ def test_interrupted_and_repeated(pp: Plugin, writer: Writer) -> None:
     token = first.strip().rpartition("=")[2]
     asked = tokens(writer).count(token)
     assert 0 < asked < COUNT
-    assert f"{asked:,} asked" in err
-    assert (
-        out.count(": to be resumed; the operator has not acted yet\n") == asked
-    )  # the report is exact: requests under way were waited for
+    assert f"{asked:,} requested" in err
+    # The report is exact: requests under way were waited for.
+    assert out.count(": the operator has not resumed it yet\n") == asked
     again = re.search(r"continue with the rest: kubectl pp (.*)", err)
     assert again is not None
     generations = {item["metadata"]["name"]: item["metadata"]["generation"] for item in writer.list()}
@@ -82,7 +81,7 @@ def test_whom_a_wish_for_the_step_does_not_reach(pp: Plugin, writer: Writer) -> 
     done = pp("restart")
     assert done.code == 1
     assert done.out.count("refused: an abort is not repeated") == 50
-    assert "/released asked: to be resumed; the operator has not acted yet" in done.out
+    assert "/released requested: the operator has not resumed it yet" in done.out
 
 
 def test_what_moves_on_meanwhile_is_left_alone(pp: Plugin, writer: Writer) -> None:
@@ -93,7 +92,7 @@ def test_what_moves_on_meanwhile_is_left_alone(pp: Plugin, writer: Writer) -> No
     for i in range(39, -1, -1):
         writer.set_status(f"upload-{i:02}", {**status, "currentStep": "policies"})
     out, _ = process.communicate(timeout=60)
-    asked = {line.split()[0].rpartition("/")[2] for line in out.splitlines() if " asked: " in line}
+    asked = {line.split()[0].rpartition("/")[2] for line in out.splitlines() if " requested: " in line}
     changed = {item["metadata"]["name"] for item in writer.list() if "restart" in item["spec"]}
     assert asked == changed
     assert {item["status"]["currentStep"] for item in writer.list()} == {"policies"}

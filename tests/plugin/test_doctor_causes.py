@@ -73,7 +73,7 @@ def test_what_keeps_uploads_from_moving_is_named(
     until(writer, "two", lambda status: bool(status.get("observedGeneration", 0) >= edited))
     send(nats, new_message("PostprocessingStepFinished", step_finished("two", "virusscan", "continue")))
     stage(writer, "two", "Suspended")
-    said = until_named(pp, "one is stuck for ", metrics)
+    said = until_named(pp, "one has been stuck for ", metrics)
     assert "none of them makes progress" in said
     assert "1 uploads are suspended" in said
     assert "kubectl pp unsuspend --all" in said
@@ -103,11 +103,11 @@ def test_all_uploads_wait_for_a_person(pp: Plugin, writer: Writer) -> None:
     """A held upload alone is for a person, not wrong; but nothing moves any more."""
     writer.put(STATES["held"]("held"))
     said = until_named(pp, "none of them makes progress")
-    assert "held is stuck for " in said
+    assert "held has been stuck for " in said
     writer.put(STATES["backing-off"]("moving"))
     assert "none of them makes progress" not in pp("doctor").out
     writer.put(stalled("stuck"))
-    assert "stuck is stuck for " in pp("doctor").out
+    assert "stuck has been stuck for " in pp("doctor").out
 
 
 def deployment(name: str, labels: Json, replicas: int, status: Json) -> tuple[Json, Json]:

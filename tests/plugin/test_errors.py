@@ -23,7 +23,7 @@ from tests.plugin.resources import Writer, at
         (["list", "-o", "xml"], "invalid choice: 'xml'", "kubectl get uploadpostprocessings"),
         (["list", "-n", "a", "-A"], "-n and -A are mutually exclusive", ""),
         (["list", "--since", "yesterday"], "'yesterday' is not a duration", "1h30m"),
-        (["status"], "status needs names", "kubectl pp list"),
+        (["status"], "status needs the name", "kubectl pp list"),
         (["suspend"], "no upload is selected", "--stalled"),
         (["suspend", "a", "--all"], "names and selectors are mutually exclusive", ""),
         (["restart", "--all"], "--all asks for confirmation", "--yes"),
@@ -109,7 +109,7 @@ def test_no_operator(pp: Plugin, writer: Writer) -> None:
     writer.put(at("some", ago_minutes=1))
     asked = pp("resume", "some")
     assert asked.code == 0
-    assert "the operator has not acted yet" in asked.out
+    assert "the operator has not resumed it yet" in asked.out
     assert "is the operator running? kubectl pp doctor" in asked.err
     examined = pp("doctor")
     assert examined.code == 1

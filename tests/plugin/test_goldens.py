@@ -60,7 +60,7 @@ def unwell(upload_id: str) -> Upload:
     opened = Millis(int(time.time() - 20.5 * 60) * 1000)
     streak = Streak(opened, opened, 3, opened)
     guarded = evolve(CONFIG, breaker_after={"virusscan": 3})
-    why = "step virusscan is not well since 2026-10-02T08:15:30.000Z; a probe is sent now and then"
+    why = "step virusscan has failed since 2026-10-02T08:15:30.000Z; one upload at a time tests it"
     told = (Granted(), StepFinished("virusscan", "retry", "no scanner", streak=streak))
     return at(upload_id, *told, BreakerOpened("virusscan", streak, why), ago_minutes=20.5, config=guarded)
 
@@ -146,6 +146,6 @@ def test_doctor_tells_alike_troubles_once(pp: Plugin, writer: Writer) -> None:
     writer.put_all([stalled(f"stuck-{i}") for i in range(7)])
     writer.put(STATES["held"]("held"))
     found = pp("doctor").out
-    assert found.count("7 uploads are stuck for the same reason; the oldest: stuck-") == 1
-    assert "held is stuck for " in found
+    assert found.count("7 uploads are stuck in the same way; the oldest: stuck-") == 1
+    assert "held has been stuck for " in found
     assert found.count("kubectl pp status ") == 2

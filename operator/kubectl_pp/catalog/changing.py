@@ -19,13 +19,14 @@ CHANGING: tuple[Verb, ...] = (
     Verb(
         "restart",
         "begin a new run of uploads",
-        "Begins a new run of the named or selected uploads, at the first step or at --from-step. After an "
-        "abort or a release this is refused without --force, because the storage may have lost the bytes.\n"
-        "It also takes the flags of the command that it replaces: -u ID, -s STEP, or none at all (the same "
-        "as -s finished). It then does what that command did: the current step starts again, or the "
-        "storage gets the outcome again. An upload that has ended begins a new run. With --restart every "
-        "selected upload begins a new run. -s alone resumes the whole step with one request, however many "
-        "uploads are at it.\n"
+        "Begins a new run of the named or selected uploads, at the first step or at --from-step. If an "
+        "upload was aborted, deleted or released, this is refused without --force: the storage may have lost "
+        "its bytes.\n"
+        "It also takes the flags of `postprocessing restart` of ocis and OpenCloud: -u ID, -s STEP, or none "
+        "at all (the same as -s finished). It then does what that command does: the current step starts "
+        "again, or the storage gets the outcome again. An upload that has ended begins a new run; one that "
+        "is UploadFailed or Unanswered is resumed. With --restart every selected upload begins a new run. "
+        "With -s alone, one request resumes all uploads at the step if they are many.\n"
         f"{UPLOAD_NAMES} If a command for many uploads is interrupted, repeat it with --repeat and the "
         "token that it prints.",
         Names.SOME,
@@ -44,7 +45,10 @@ CHANGING: tuple[Verb, ...] = (
                 "all uploads that wait for the virus scanner, after an outage",
                 "kubectl pp restart -s virusscan",
             ),
-            ("all uploads that wait for the storage (as with the old command)", "kubectl pp restart"),
+            (
+                "all uploads that wait for the storage",
+                "kubectl pp restart",
+            ),
             ("show which failed uploads would be restarted", "kubectl pp restart --failed --dry-run"),
         ),
     ),
@@ -53,8 +57,8 @@ CHANGING: tuple[Verb, ...] = (
         "start the current step again",
         "Starts the current step again as a new attempt, without waiting for the back-off. If the upload "
         "waits for the storage, the storage gets the outcome again (continue and delete only). A held step "
-        "gets new retries. -u, -s and no flag at all (the same as -s finished) work as in the old command. "
-        f"{UPLOAD_NAMES}",
+        "gets new retries. -u, -s and no flag at all (the same as -s finished) select uploads as in "
+        f"`postprocessing restart` of ocis and OpenCloud. {UPLOAD_NAMES}",
         Names.SOME,
         (CHOICE, OLD_LANGUAGE, Group(CHANGE.title, (CREATE, REPEAT, *CHANGE.flags))),
         (
@@ -81,9 +85,10 @@ CHANGING: tuple[Verb, ...] = (
     Verb(
         "cancel",
         "end uploads before they are released",
-        "Ends uploads whose outcome has not been sent to the storage yet (spec.desiredState: Cancelled). "
-        "The outcome is abort, which keeps the bytes in the storage; with --delete it is delete, which "
-        f"removes them. {UPLOAD_NAMES}",
+        "Ends uploads in postprocessing (spec.desiredState: Cancelled). The storage is told to abort, which "
+        "keeps the bytes; with --delete it is told to delete them. While the storage has yet to confirm an "
+        "outcome, this is refused. If the upload is stalled, it ends, and the storage is told nothing. "
+        f"{UPLOAD_NAMES}",
         Names.SOME,
         (
             CHOICE,
@@ -98,8 +103,8 @@ CHANGING: tuple[Verb, ...] = (
         "prune",
         "delete the resources of ended uploads",
         "Deletes the resources of uploads that ended longer ago than --older, after a confirmation. It "
-        "changes nothing in the storage. Uploads in postprocessing stay. An upload whose release failed "
-        "needs a person, so it stays too unless --failed is given. The operator deletes resources "
+        "changes nothing in the storage. Uploads in postprocessing stay. UploadFailed and Unanswered need "
+        "a person, so they stay too unless --failed is given. The operator deletes resources "
         "automatically after UPLOADPP_TTL_COMPLETED and UPLOADPP_TTL_FAILED.",
         groups=(
             PRUNED,

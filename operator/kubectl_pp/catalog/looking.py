@@ -26,7 +26,10 @@ LOOKING: tuple[Verb, ...] = (
                         "maximum number of rows; 0 means all (the default is 200 on a terminal)",
                         "NUMBER",
                     ),
-                    Flag(("--json",), "one array of upload sessions, in the format of the old command"),
+                    Flag(
+                        ("--json",),
+                        "one array, in the format of `storage-users uploads sessions --json`",
+                    ),
                     Flag(("-w", "--watch"), "after the list, print a line for every change"),
                 ),
             ),

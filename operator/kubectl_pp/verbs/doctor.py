@@ -99,7 +99,7 @@ def _rights(context: Context, namespace: str) -> Iterator[Finding]:
             f"ask an administrator for it; {check}",
         )
     if not denied:
-        yield Finding(Verdict.GOOD, f"you have all permissions that the plugin uses in {namespace}")
+        yield Finding(Verdict.GOOD, f"you have the permissions that kubectl pp needs in {namespace}")
 
 
 def _allowed(context: Context, body: Json) -> bool:
@@ -175,9 +175,9 @@ def _stuck(context: Context, uploads: list[Upload]) -> Iterator[Finding]:
     for group in list(alike.values())[:NAMED]:
         first = min(group, key=lambda upload: upload.since)
         since = human(time.time() - first.since)
-        text = f"{first.name} is stuck for {since}: {state(first)}. {first.message}"
+        text = f"{first.name} has been stuck for {since}: {state(first)}. {first.message}"
         if len(group) > 1:
-            text = f"{len(group):,} uploads are stuck for the same reason; the oldest: {text}"
+            text = f"{len(group):,} uploads are stuck in the same way; the oldest: {text}"
         verdict = Verdict.WARNING if first.stage == Stage.HELD else Verdict.BAD
         yield Finding(verdict, text, context.command(f"status {first.name}", first.namespace))
     if len(alike) > NAMED:

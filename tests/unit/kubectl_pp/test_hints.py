@@ -30,6 +30,18 @@ def test_every_state_has_advice_and_an_icon(stage: str, *, stuck: bool, outcome:
         assert ("OCIS_" in hint.text) == ("OC_" in hint.text)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "risk"), [("abort", "If a new run is aborted as well"), ("", "The storage was not told.")]
+)
+def test_what_a_new_run_of_a_cancelled_upload_risks(outcome: str, risk: str) -> None:
+    conditions = [{"type": "Succeeded", "reason": Stage.CANCELLED, "status": "False"}]
+    status = {"conditions": conditions, "outcome": outcome}
+    upload = Upload({"metadata": {"name": "n"}, "spec": {"upload": {"id": "n"}}, "status": status})
+    found = hints(upload, 100.0)[-1]
+    assert risk in found.text
+    assert found.command == "restart n --force"
+
+
 @pytest.mark.parametrize(("stage", "state"), [(Stage.RUNNING, "Running"), (Stage.QUEUED, "Waiting")])
 def test_an_upload_without_a_service_says_so_everywhere(stage: Stage, state: str) -> None:
     conditions = [

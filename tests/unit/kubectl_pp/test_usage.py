@@ -27,9 +27,9 @@ def parsed(text: str) -> Any:  # noqa: ANN401 -- what argparse has
 @pytest.mark.parametrize(
     ("text", "problem", "remedy"),
     [
-        ("status", "status needs names, and there is none", "kubectl pp list shows them"),
-        ("get", "status needs names", "kubectl pp list shows them"),
-        ("status -dash", "unrecognized arguments: -dash", "follow two: kubectl pp status -- -dash"),
+        ("status", "status needs the name or the id of an upload", "kubectl pp list shows the names"),
+        ("get", "status needs the name", "kubectl pp list shows the names"),
+        ("status -dash", "unrecognized arguments: -dash", "put -- before it: kubectl pp status -- -dash"),
         ("list moving", "list takes no names: moving", "kubectl pp status takes names"),
         ("prune moving --older=1d", "prune takes no names: moving", "leave it out"),
         ("list --show-labels", "--show-labels", "kubectl get uploadpostprocessings takes it"),
