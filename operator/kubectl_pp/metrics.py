@@ -117,7 +117,7 @@ def judge(values: dict[str, float]) -> Iterator[Finding]:
         yield Finding(
             Verdict.BAD,
             f"no service listens for step {step}: its uploads wait",
-            "start its service on the same NATS, or remove the step from the chart's `steps`",
+            "start its service on the same NATS; removing the step from `steps` helps only later uploads",
         )
     for step in [_label(k) for k, v in values.items() if k.startswith(_LABELLED[2]) and v][:MOST_STEPS]:
         yield Finding(

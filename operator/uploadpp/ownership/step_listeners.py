@@ -90,6 +90,6 @@ def advice(step: str) -> str:
     wanted = f"the service {service}" if service else "a service"
     return (
         f"no service listens for step {step}: its uploads will wait until {wanted} (consumer "
-        f"{service or durable_name(step)}) runs on this NATS, or until the step is removed from "
-        "POSTPROCESSING_STEPS"
+        f"{service or durable_name(step)}) runs on this NATS; removing the step from POSTPROCESSING_STEPS "
+        "helps only later uploads"
     )
