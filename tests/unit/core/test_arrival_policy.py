@@ -240,20 +240,6 @@ def test_what_was_said_before_the_announcement_counts_as_ever(
         assert story.upload.message.startswith(REPORTED_FAILED)
 
 
-@pytest.mark.parametrize("dies", [False, True], ids=["", "killed before the status"])
-def test_what_a_policy_holds_and_is_cleaned_before_its_announcement_stays_held(*, dies: bool) -> None:
-    """The storage's clean-up is heard first. A later announcement alone begins nothing."""
-    earlier = (CleanUpload(),)
-    if dies:
-        story = killed_before_the_status()
-        story.tell(evolve(arrival(), choice=HOLD, earlier=earlier))
-    else:
-        story = arrived(HOLD, earlier=earlier)
-    assert (story.upload.stage, story.upload.run) == (Stage.CLEANED, 0)
-    story.tell(evolve(arrival(FRESH_URL), choice=RUN))
-    assert (story.published, story.upload.stage, story.upload.policy_holds) == ([], Stage.HELD, True)
-
-
 # -- a resource that is there before -----------------------------------------------------------
 
 

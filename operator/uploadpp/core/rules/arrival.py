@@ -24,6 +24,17 @@ from uploadpp.core.transitions import (
     start_step,
 )
 
+_GOING_ON = frozenset(
+    {
+        Stage.RUNNING,
+        Stage.BACKING_OFF,
+        Stage.QUEUED,
+        Stage.DELAYING,
+        Stage.AWAITING_TURN,
+        Stage.AWAITING_READY,
+    }
+)
+
 ANNOUNCED_AGAIN = "the storage announces this upload again, and its earlier history is unknown"
 RESTORED = "the operator created this resource, but it has no status, as after a restore from a backup"
 RESTART_UNCLEAR = (
@@ -162,9 +173,19 @@ def arrival_again(upload: Upload, arrived: BytesReceived, now: Millis, config: C
             )
         if upload.outcome is Outcome.DELETE or upload.stage is Stage.COMPLETED:
             return ignore(renewed, Ignored.UPLOAD_ENDED, "the storage has already carried out the outcome")
+        if _answers_an_earlier_request(upload, arrived):
+            return ignore(renewed, Ignored.DUPLICATE, "one more answer to RestartPostprocessing")
     elif upload.policy is not None and not (upload.run or upload.finishes):  # held, and nobody has decided
         return hold_by_policy(renewed, now, event_texts.why_held("", upload.policy, upload.plan))
     return begin_run(renewed, now, config)
+
+
+def _answers_an_earlier_request(upload: Upload, arrived: BytesReceived) -> bool:
+    """Whether the storage answers a request of ours that we had repeated: the upload has gone on since.
+
+    A person may restart the upload in the storage at the same moment. That cannot be told from it.
+    """
+    return arrived.origin.again and upload.url_requests > 1 and upload.stage in _GOING_ON
 
 
 def overrules(upload: Upload, event: Input) -> bool:
