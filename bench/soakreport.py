@@ -39,9 +39,10 @@ def render(found: Figures) -> tuple[str, bool]:
     for each in found["growth"]:
         good = good and each["growth"] <= each["allowed"]
         unit, digits = (1e6, " MB") if each["figure"].startswith("memory") else (1, "")
+        name = each["figure"].replace("blocks", "memory blocks")
         mean, grown, allowed = (each[key] / unit for key in ("mean", "growth", "allowed"))
-        measured = f"{mean:.1f}{digits}; {grown:+.1f} in {each['seconds']:,} s"
-        lines.append(f"| {each['figure']}: mean, growth by regression | {measured} | +{allowed:.1f} |")
+        measured = f"{mean:,.1f}{digits}; {grown:+,.1f} in {each['seconds']:,} s"
+        lines.append(f"| {name}: mean, growth by regression | {measured} | +{allowed:,.1f} |")
     is_long = found["seconds"] > LONG_SECONDS
     for name, halves in found["sizes"].items():
         first, second = (halves[half] / 1e6 for half in ("first half", "second half"))

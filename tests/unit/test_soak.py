@@ -12,7 +12,7 @@ from bench.courses import COURSES, LATE_SECONDS, PLAIN, STEPS, TIMEOUT_SECONDS, 
 from bench.soak import Sample, growth, judged, sizes
 from bench.soakreport import render
 
-SAMPLE = Sample(0.0, "operator", 7, True, 100_000_000, 40, 9, 30, 1_000_000, 2_000_000)  # noqa: FBT003
+SAMPLE = Sample(0.0, "operator", 7, True, 400_000, 100_000_000, 40, 9, 30, 1_000_000, 2_000_000)  # noqa: FBT003
 FLAT = [replace(SAMPLE, at=float(at)) for at in range(0, 3000, 5)]
 GOOD: dict[str, Any] = {
     "uploads": 5, "seconds": 3000.0, "rate": 2.0, "seed": 1, "kinds": {"plain": 5},
@@ -33,9 +33,9 @@ def test_what_is_flat_is_good() -> None:
     assert "memory of the operator" in text
 
 
-@pytest.mark.parametrize("field", ["memory", "descriptors", "threads", "tasks"])
+@pytest.mark.parametrize("field", ["blocks", "memory", "descriptors", "threads", "tasks"])
 def test_what_grows_is_not(field: str) -> None:
-    step = 20_000 if field == "memory" else 0.01
+    step = {"memory": 40_000, "blocks": 100}.get(field, 0.01)
     samples = [
         replace(each, **{field: getattr(each, field) + int(number * step)})
         for number, each in enumerate(FLAT)

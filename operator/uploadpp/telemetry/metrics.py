@@ -1,5 +1,6 @@
 """All metrics in one place; the table in docs/metrics.md is generated from here."""
 
+import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -73,6 +74,13 @@ class Family:
     def labels(self, *values: str) -> Histogram:
         """The child with these labels."""
         return self._labels(*values)
+
+
+def _add_process(registry: CollectorRegistry) -> None:
+    """What the process takes. Memory stays at its last peak; the blocks tell whether anything is kept."""
+    ProcessCollector(registry=registry)
+    blocks = Gauge("uploadpp_memory_blocks", "Blocks of memory that Python has allocated.", registry=registry)
+    blocks.set_function(sys.getallocatedblocks)
 
 
 class Metrics:
@@ -228,7 +236,7 @@ class Metrics:
         self.loop = StallMetrics(r)
         self.owner = gauge("shard_owned", "1 while this process owns the shard.", "shard")
         self.epoch = gauge("shard_epoch", "Epoch of the owner; it rises with each take-over.", "shard")
-        ProcessCollector(registry=r)
+        _add_process(r)
         self._begin_at_zero()
 
     def count_foreign(self, why: Unproven) -> None:
