@@ -38,15 +38,6 @@ def first_of(made: ConsumerInfo) -> int:
     return (made.delivered.stream_seq if made.delivered is not None else 0) + 1
 
 
-def unread(info: ConsumerInfo, delivered: int) -> int:
-    """How many messages have not reached its reader, who has received `delivered` of them.
-
-    Those on their way count; so do those that were lost on it, until the reader notices.
-    """
-    sent = info.delivered.consumer_seq if info.delivered is not None else 0
-    return (info.num_pending or 0) + abs(sent - delivered)
-
-
 def last_sign_of(info: ConsumerInfo) -> datetime:
     """When the consumer was last used, as far as the server knows; it forgets that when it is restarted."""
     times = (info.ack_floor, info.delivered)
@@ -74,12 +65,12 @@ async def last_before(js: JetStreamContext, stream: str, moment: datetime, state
 async def still_holds(js: JetStreamContext, stream: str, sequence: int, stored_at: int) -> bool:
     """Whether a message that was read is in its place, or may have been removed by an age limit.
 
+    The stream has this sequence, or has had it.
+
     Raises:
         NatsError, TimeoutError: that cannot be told.
     """
     try:
-        if (await js.stream_info(stream)).state.last_seq < sequence:
-            return False
         stored = (await js.get_msg(stream, seq=sequence)).time
     except NotFoundError:
         return True  # removed by an age limit, or the stream is new: its consumer is then gone as well

@@ -22,7 +22,7 @@ from uploadpp.core.text import clean
 from uploadpp.wire.consumer_edits import hinders_owner, looks_cut_off, paused
 from uploadpp.wire.creation import unusable
 from uploadpp.wire.errors import LogLostError, TailLostError
-from uploadpp.wire.positions import acknowledged, still_holds, unread
+from uploadpp.wire.positions import acknowledged, still_holds
 from uploadpp.wire.pulls import HEARTBEAT_SECONDS, NOBODY, Answer, Terms, count, judge, left_of, words
 from uploadpp.wire.reader_callbacks import NO_CALLBACKS, ReaderCallbacks
 from uploadpp.wire.stream import ACK_WAIT_SECONDS, STREAM, ConsumerPosition
@@ -178,15 +178,14 @@ class LogReader:
         """Go on with another connection. Waiting pulls die with one, however short it was unavailable."""
         self._credit = 0
         try:
-            await self._verify_tail()
-            info = await self._client.jetstream().consumer_info(STREAM, self._consumer)
+            last = await self._verify_tail()
         except NotFoundError:
-            self._fail("the consumer is gone")
+            self._fail("the stream is gone, and the consumer with it")
             return
         except (NatsError, TimeoutError) as error:  # as while the stream has no leader: asked again
             self._refusal = f"cannot get stream info: {error}"
             return
-        self._pending = unread(info, self._delivered)
+        self._pending = max(last - self._sequence, 0)  # at most: what was removed is not sent any more
         self._reconnects, self._refusal, self._heard = reconnects, "", self._loop.time()
         await self._acknowledge()  # the last may have got lost
         await self._pull()
@@ -204,13 +203,16 @@ class LogReader:
             return
         except (NatsError, TimeoutError):
             return  # asked again at its next sign
-        if not self.processing:
-            self._pending = unread(info, self._delivered)
+        on_their_way = info.delivered is not None and info.delivered.consumer_seq != self._delivered
+        if not on_their_way and not self.processing:
+            self._pending = info.num_pending or 0
             if not self._pending:
                 self._followers.on_drained()
 
-    async def _verify_tail(self) -> None:
+    async def _verify_tail(self) -> int:
         """After a reconnect: is the last message that we read still what the stream has in its place?
+
+        Returns the last sequence of the stream.
 
         Raises:
             TailLostError: it is gone or another one.
@@ -218,8 +220,11 @@ class LogReader:
         """
         # Now: what had come before the connection was lost is being handled while we ask.
         sequence, stored_at = self._sequence, self._last_stored_at
-        if stored_at and not await still_holds(self._client.jetstream(), STREAM, sequence, stored_at):
+        js = self._client.jetstream()
+        last = (await js.stream_info(STREAM)).state.last_seq
+        if stored_at and (last < sequence or not await still_holds(js, STREAM, sequence, stored_at)):
             raise TailLostError(datetime.fromtimestamp(stored_at / 1000 + 0.001, UTC))
+        return last
 
     async def acknowledge(self, sequence: int, delivered: int) -> None:
         """Acknowledge a message and all before it.

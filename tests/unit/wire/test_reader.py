@@ -5,10 +5,8 @@ from typing import Any, cast
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.api import ConsumerInfo
 
 from uploadpp.core.model import Millis
-from uploadpp.wire.positions import unread
 from uploadpp.wire.reader import LogReader
 from uploadpp.wire.stream import ConsumerPosition
 from uploadpp.wire.stream_message import StreamMessage
@@ -70,14 +68,3 @@ async def test_without_a_connection_nothing_is_known() -> None:
     connection.is_connected = False
     assert not reader.has_read(STORED_AT)
     assert not reader.caught_up
-
-
-def test_what_is_on_its_way_is_unread() -> None:
-    def info(sent: int | None, waiting: int | None) -> ConsumerInfo:
-        delivered = None if sent is None else SimpleNamespace(consumer_seq=sent)
-        return cast("ConsumerInfo", SimpleNamespace(delivered=delivered, num_pending=waiting))
-
-    assert unread(info(10, 5), 10) == 5
-    assert unread(info(12, 5), 10) == 7
-    assert unread(info(8, 0), 10) == 2, "a replica of the server that lags behind says nothing"
-    assert unread(info(None, None), 0) == 0
