@@ -213,10 +213,15 @@ class Ownership:
     async def _catch_up(self) -> None:
         """Read the log to its end; if it was handed over, then once more without its last owner."""
         await self._replayed.wait()
-        if self._position is None or self._reader is None or not self._position.predecessors:
+        if self._position is None or self._reader is None:
             return
-        self._replay_to = await end_predecessors(self._js, self._position)
-        if self._reader.sequence < self._replay_to:
+        if self._position.predecessors:
+            await self._read_the_rest(self._position, self._reader)
+        await self._rehearsal.finish(self._reader.waits)
+
+    async def _read_the_rest(self, position: ConsumerPosition, reader: LogReader) -> None:
+        self._replay_to = await end_predecessors(self._js, position)
+        if reader.sequence < self._replay_to:
             self._replayed.clear()
             with contextlib.suppress(TimeoutError):  # messages may have been removed from the stream
                 async with asyncio.timeout(REST_SECONDS):
@@ -224,7 +229,7 @@ class Ownership:
             self._replayed.set()
 
     async def _on_raw(self, raw: StreamMessage) -> None:
-        careful = self._lease.unfinished >= REHEARSE_AFTER and not self._replayed.is_set()
+        careful = self._lease.unfinished >= REHEARSE_AFTER and not self._rehearsal.is_over
         if careful and self._reader is not None:
             await self._rehearsal.take(raw, self._reader.waits)
         else:

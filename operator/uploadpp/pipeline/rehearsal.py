@@ -169,14 +169,26 @@ class Rehearsal:
         self._counter = counter
         self._tell = tell
         self._waiting: list[StreamMessage] = []
+        self._order = asyncio.Lock()
+        self.is_over = False
+        """Whether the replay has ended: no message waits for those that follow."""
         self.last = 0
         """The sequence of the last message that was skipped."""
 
     async def take(self, raw: StreamMessage, heard: Callable[[], None]) -> None:
         """Process a message, perhaps together with those that follow; all when it is the last one."""
-        self._waiting.append(raw)
-        if raw.pending > 0 and len(self._waiting) < CHUNK:
-            return
+        async with self._order:
+            self._waiting.append(raw)
+            if self.is_over or raw.pending == 0 or len(self._waiting) >= CHUNK:
+                await self._process_waiting(heard)
+
+    async def finish(self, heard: Callable[[], None]) -> None:
+        """End the replay. The last message may never come, because the stream has removed it."""
+        async with self._order:
+            await self._process_waiting(heard)
+            self.is_over = True
+
+    async def _process_waiting(self, heard: Callable[[], None]) -> None:
         messages, self._waiting = self._waiting, []
         while messages:
             found = await self._run(messages, self._process, heard)

@@ -10,10 +10,13 @@ from tests.unit.ownership.test_wiring import World
 from uploadpp.core.sharding import Shard
 from uploadpp.kube.errors import OlderStoreError
 from uploadpp.kube.lease import LeaseLostError
+from uploadpp.ownership import ownership
 from uploadpp.ownership.ownership import DEAF_MS, PUT_BACK, Ownership
+from uploadpp.pipeline.rehearsal import REHEARSE_AFTER, Rehearsal
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.testing.builders import UPLOAD_ID, begun
 from uploadpp.testing.pipelines import NOW
+from uploadpp.wire.stream_message import StreamMessage
 
 
 class FakeLease(SimpleNamespace):
@@ -101,3 +104,57 @@ async def test_at_the_end_it_stores_only_what_no_successor_will(
     cast("Any", owner._membership).alone = alone
     owner._ending = True
     assert owner._max_writers(10.0) == writers
+
+
+class Careful:
+    """An owner after two that have ended: it processes each message in a copy of itself first."""
+
+    def __init__(self, owner: Ownership, predecessors: list[str]) -> None:
+        self.owner = cast("Any", owner)
+        self.owner._lease.unfinished = REHEARSE_AFTER
+        self.owner._lease.valid = False
+        self.processed: list[int] = []
+        owner._rehearsal = Rehearsal(
+            self._sound, self._process, owner._acks, owner._deps.metrics.messages_set_aside, print
+        )
+        self.owner._components = SimpleNamespace(router=SimpleNamespace(on_message=self._process))
+        self.owner._position = SimpleNamespace(predecessors=predecessors)
+        self.owner._reader = SimpleNamespace(waits=lambda: None, sequence=0)
+
+    async def _sound(self, *_: object) -> None:
+        """No message ends a copy."""
+
+    def _process(self, message: StreamMessage) -> None:
+        self.processed.append(message.sequence)
+
+    async def read(self, sequence: int, pending: int) -> None:
+        await self.owner._on_raw(StreamMessage(sequence, NOW, sequence, pending, b"{}"))
+
+
+async def test_careful_replay_forgets_no_message_if_the_last_one_was_removed(owner: Ownership) -> None:
+    careful = Careful(owner, [])
+    for sequence in (1, 2, 3):
+        await careful.read(sequence, 4 - sequence)
+    owner._replayed.set()  # the server has nothing more
+    await careful.read(5, 1)
+    await owner._catch_up()
+    await careful.read(6, 7)
+    assert careful.processed == [1, 2, 3, 5, 6]
+
+
+async def test_careful_replay_forgets_no_message_of_the_last_owner(
+    owner: Ownership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading: list[asyncio.Task[None]] = []
+
+    async def ended(*_: object) -> int:
+        reading.append(asyncio.create_task(careful.read(2, 1)))
+        return 3
+
+    monkeypatch.setattr(ownership, "end_predecessors", ended)
+    monkeypatch.setattr(ownership, "REST_SECONDS", 0.01)
+    careful = Careful(owner, ["uploadpp-0-1"])
+    await careful.read(1, 0)
+    await owner._catch_up()
+    await asyncio.gather(*reading)
+    assert careful.processed == [1, 2]

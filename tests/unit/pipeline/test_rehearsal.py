@@ -185,3 +185,39 @@ async def test_nothing_is_processed_before_it_was_rehearsed() -> None:
     assert (stage.done, stage.runs) == ([], 0)
     await stage.rehearsal.take(raw(3), nothing)
     assert (stage.done, stage.runs) == ([1, 2, 3], 1)
+
+
+async def test_what_waits_is_processed_if_the_last_message_was_removed_from_the_stream() -> None:
+    stage = Stage()
+    for sequence in (1, 2, 3):
+        await stage.rehearsal.take(raw(sequence, pending=4 - sequence), nothing)
+    await stage.rehearsal.finish(nothing)
+    assert (stage.done, stage.acks.take_ack()) == ([1, 2, 3], (3, 3))
+
+
+async def test_after_the_replay_no_message_waits_for_others() -> None:
+    stage = Stage()
+    await stage.rehearsal.finish(nothing)
+    assert stage.rehearsal.is_over
+    await stage.rehearsal.take(raw(1, pending=7), nothing)
+    assert (stage.done, stage.runs) == ([1], 1)
+
+
+async def test_a_message_that_comes_at_the_end_of_the_replay_is_processed_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage, sound = Stage(), asyncio.Event()
+
+    async def slow(messages: object, process: object, waiting: object) -> None:
+        del messages, process, waiting
+        await sound.wait()
+
+    monkeypatch.setattr(stage.rehearsal, "_run", slow)
+    await stage.rehearsal.take(raw(1, pending=2), nothing)
+    ending = asyncio.create_task(stage.rehearsal.finish(nothing))
+    taking = asyncio.create_task(stage.rehearsal.take(raw(2, pending=1), nothing))
+    await asyncio.sleep(0)
+    assert stage.done == []
+    sound.set()
+    await asyncio.gather(ending, taking)
+    assert stage.done == [1, 2]
