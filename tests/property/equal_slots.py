@@ -1,4 +1,4 @@
-"""The rule for slots where all users count the same, word for word as it was before there were weights.
+"""The rule for slots where all users count the same, as it was before there were weights.
 
 `test_fair_shares.py` compares the grants of `core/slots.py` with it.
 """
@@ -46,6 +46,7 @@ class EqualSlots(Generic[T]):
     def wait(self, member: T, user: str, order: Order) -> None:
         """A member waits; `order` is its position among those of the same user."""
         if member in self._user_of and member not in self._holders:
+            self._shares[self._user_of[member]].waiting.put(member, order)
             return
         self.leave(member)
         self._share(member, user).waiting.put(member, order)

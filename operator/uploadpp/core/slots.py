@@ -35,18 +35,21 @@ class Queue(Generic[T]):
 
     def __init__(self) -> None:
         self._heap: list[tuple[Order, int, T]] = []
-        self._live: dict[T, int] = {}
+        self._live: dict[T, tuple[Order, int, T]] = {}
         self._count = count()
 
     def __len__(self) -> int:
         return len(self._live)
 
     def put(self, member: T, order: Order) -> None:
-        """Add a member, or move it."""
-        number = self._live[member] = next(self._count)
-        heapq.heappush(self._heap, (order, number, member))
+        """Add a member, or move it if its order is another one."""
+        known = self._live.get(member)
+        if known is not None and known[0] == order:
+            return
+        entry = self._live[member] = (order, next(self._count), member)
+        heapq.heappush(self._heap, entry)
         if len(self._heap) > 2 * len(self._live) + SPARE:
-            self._heap = [each for each in self._heap if self._live.get(each[2]) == each[1]]
+            self._heap = [each for each in self._heap if self._live.get(each[2]) is each]
             heapq.heapify(self._heap)
 
     def remove(self, member: T) -> None:
@@ -55,7 +58,7 @@ class Queue(Generic[T]):
 
     def first(self) -> T:
         """The first member of a queue that is not empty."""
-        while self._live.get(self._heap[0][2]) != self._heap[0][1]:
+        while self._live.get(self._heap[0][2]) is not self._heap[0]:
             heapq.heappop(self._heap)
         return self._heap[0][2]
 
@@ -120,22 +123,27 @@ class Slots(Generic[T]):
         """A member waits; `order` is its position among those of the same share.
 
         Only those whose `order` begins alike overtake each other: its last part is when they arrived.
+        One that waits already moves to its present position, and stays in its share.
         """
-        if member in self._share_of and member not in self._holders:
-            return
-        self.leave(member)
-        uploads = self._uploads(member, share)
+        waits = member in self._share_of and member not in self._holders
+        if not waits:
+            self.leave(member)
+            self._share_of[member] = share
+        share = self._share_of[member]
+        uploads = self._uploads(share)
         uploads.waiting.put(member, order)
         if self._small_first:
             uploads.small.put(member, (*order[:-1], size, order[-1]))
-        self._rank(share)
+        if not waits:
+            self._rank(share)
 
     def hold(self, member: T, share: Share) -> None:
         """A member is at the step, granted or not."""
         if member in self._holders:
             return
         self.leave(member)
-        self._uploads(member, share).holding.add(member)
+        self._share_of[member] = share
+        self._uploads(share).holding.add(member)
         self._holders.add(member)
         self._rank(share)
 
@@ -179,8 +187,7 @@ class Slots(Generic[T]):
         """The last of all turns, for a share that counts as one user; sooner for one that counts as more."""
         return self._now + self._normal * ROUND // share.weight, next(self._turns)
 
-    def _uploads(self, member: T, share: Share) -> _Uploads[T]:
-        self._share_of[member] = share
+    def _uploads(self, share: Share) -> _Uploads[T]:
         if share not in self._shares:
             self._shares[share] = _Uploads(self._turn(share))
         return self._shares[share]

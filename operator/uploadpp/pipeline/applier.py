@@ -211,8 +211,7 @@ class Applier:
         if self._breakers is None or self._admission is None:
             return
         if self._breakers.doubtful:
-            self._admission.grant()  # who goes on now need not be told
-            for tracked, event in self._breakers.take(self._admission.queued):
+            for tracked, event in self._breakers.take(self._admission.queued, self._admission.together):
                 with self._faults.isolated(tracked):
                     now = self._clock()
                     decision = decide(tracked.upload, tracked.upload.id, event, now, self._config)

@@ -6,7 +6,8 @@ to probes. Inputs tell the other uploads what that means for them (`core.rules.r
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
 from uploadpp.api.timestamps import format_time
 from uploadpp.core.breaker import Breaker, is_good_answer
@@ -24,6 +25,8 @@ LOOK_SECONDS = 0.5
 """How often the operator checks whether a probe is due. It does not check while all breakers are closed."""
 Queued = Callable[[str], Sequence[TrackedUpload]]
 """The uploads that are queued for a step."""
+Together = Callable[[], AbstractContextManager[None]]
+"""Within it nobody is granted a step; at its end, all that may go on are."""
 Told = tuple[TrackedUpload, BreakerOpened | StreakEnded]
 
 
@@ -170,26 +173,33 @@ class Breakers:
                 self._metrics.breaker_open.labels(step).dec(breaker.is_open)
         self._acting = False
 
-    def take(self, queued: Queued) -> list[Told]:
-        """The inputs that are due now, each with its upload."""
+    def take(self, queued: Queued, together: Together) -> Iterator[Told]:
+        """The inputs that are due now, each with its upload.
+
+        Those that have failed are told first, and go on in the order in which they arrived. Of the others,
+        who goes on now need not be told.
+        """
         self.doubtful = False
         self._close_those_without_failures()
-        told: list[Told] = [(each, StreakEnded(each.upload.current_step)) for each in self._stale]
-        ended, self._ended, self._stale = self._ended, {}, []
+        ended, self._ended, stale, self._stale = self._ended, {}, self._stale, []
+        with together():
+            for step, had_opened in ended.items():
+                well_at = self._breakers[step].well_at
+                failed = [each for each in self._failed[step] if _failed_at(each) <= well_at]
+                yield from [(each, StreakEnded(step, had_opened)) for each in failed]
+        yield from [(each, StreakEnded(each.upload.current_step)) for each in stale]
+        if not self._acting:
+            return
         for step, had_opened in ended.items():
-            well_at = self._breakers[step].well_at
-            failed = [each for each in self._failed[step] if _failed_at(each) <= well_at]
-            told += [(each, StreakEnded(step, had_opened)) for each in failed]
-            if had_opened and self._acting:
-                told += [(each, StreakEnded(step, had_opened)) for each in queued(step)]
-        if self._acting:
-            opened, self._opened = self._opened, {}
-            for step in opened:
-                streak = self._breakers[step].streak
-                if streak is not None:
-                    event = BreakerOpened(step, streak, self.why(step))
-                    told += [(each, event) for each in {**self._failed[step], **dict.fromkeys(queued(step))}]
-        return told
+            if had_opened:
+                yield from [(each, StreakEnded(step, had_opened)) for each in queued(step)]
+        opened, self._opened = self._opened, {}
+        for step in opened:
+            streak = self._breakers[step].streak
+            if streak is not None:
+                event = BreakerOpened(step, streak, self.why(step))
+                members = {**self._failed[step], **dict.fromkeys(queued(step))}
+                yield from [(each, event) for each in members]
 
     def _close_those_without_failures(self) -> None:
         """Close breakers that no upload tells of, as after cancellations: a new owner would not know them."""

@@ -1,25 +1,12 @@
 """Slots at a limited step: who waits, who holds one, and whose turn is next."""
 
-from dataclasses import dataclass
-from weakref import WeakSet
-
 import pytest
 
 from uploadpp.core.sharding import Shard
 from uploadpp.core.shares import Share
-from uploadpp.core.slots import Queue, Slots, holds_slot, share_of
+from uploadpp.core.slots import Slots, holds_slot, share_of
 from uploadpp.core.states import DesiredState
 from uploadpp.testing.builders import begun
-
-
-@dataclass(frozen=True, weakref_slot=True, slots=True)
-class Member:
-    """Somebody in a queue; as uploads, members cannot be compared with each other."""
-
-    name: str
-
-
-A, B, C = Member("a"), Member("b"), Member("c")
 
 
 def queued(places: Slots[str], user: str, *members: str) -> None:
@@ -34,66 +21,6 @@ def granted(places: Slots[str]) -> list[str]:
     while len(found) < 10 and (member := places.grant()) is not None:
         found.append(member)
     return found
-
-
-def test_the_first_of_a_queue_is_the_one_with_the_lowest_order() -> None:
-    queue: Queue[Member] = Queue()
-    queue.put(A, (2, 0))
-    queue.put(B, (1, 9))
-    queue.put(C, (1, 8))
-    assert (queue.first(), len(queue)) == (C, 3)
-
-
-def test_of_equals_in_a_queue_the_one_that_came_first_is_first() -> None:
-    queue: Queue[Member] = Queue()
-    for member in (B, A, C):
-        queue.put(member, (1,))
-    order = []
-    while queue:
-        order.append(queue.first())
-        queue.remove(order[-1])
-    assert order == [B, A, C]
-
-
-def test_a_member_that_is_put_again_has_only_its_new_place() -> None:
-    queue: Queue[Member] = Queue()
-    queue.put(A, (1,))
-    queue.put(B, (2,))
-    queue.put(A, (3,))
-    assert (queue.first(), len(queue)) == (B, 2)
-    queue.remove(A)
-    queue.remove(B)
-    assert not queue
-
-
-def test_what_is_not_in_a_queue_can_be_removed_from_it() -> None:
-    queue: Queue[Member] = Queue()
-    queue.put(A, (1,))
-    queue.remove(B)
-    assert (queue.first(), len(queue)) == (A, 1)
-
-
-def test_a_queue_keeps_few_of_those_who_have_left_and_all_who_have_not() -> None:
-    """Whoever waits behind a long queue may see thousands of others come and go."""
-    queue: Queue[Member] = Queue()
-    stay = [Member(f"stays {number}") for number in range(10)]
-    for number, member in enumerate(stay):
-        queue.put(member, (number, 0))
-    left: WeakSet[Member] = WeakSet()
-    most = 0
-    for number in range(500):
-        member = Member(f"comes and goes {number}")
-        left.add(member)
-        queue.put(member, (number % 10, 1))
-        queue.remove(member)
-        del member
-        most = max(most, len(left))
-    assert 10 + most == 2 * 11 + 64, "twice as many as are in it with the last one, and 64 to spare"
-    order = []
-    while queue:
-        order.append(queue.first())
-        queue.remove(order[-1])
-    assert order == stay
 
 
 def test_slots_are_given_away_until_none_is_left() -> None:
@@ -134,11 +61,39 @@ def test_the_oldest_upload_of_a_user_goes_first_whenever_it_came() -> None:
     assert places.grant() == "older"
 
 
-def test_who_waits_already_keeps_his_place_in_the_queue() -> None:
-    places: Slots[str] = Slots(1)
-    queued(places, "mary", "a", "b")
+def test_who_waits_already_moves_to_the_present_place_in_the_queue() -> None:
+    places: Slots[str] = Slots(2)
+    queued(places, "mary", "a", "b", "c")
     places.wait("a", Share("mary"), (9,))
-    assert (places.grant(), places.waiting) == ("a", 1)
+    places.wait("c", Share("paul"), (0,))
+    assert (granted(places), places.waiting) == (["c", "b"], 1)
+    places.leave("c")
+    assert (granted(places), places.shares_waiting) == (["a"], 0)
+
+
+def test_who_moves_in_the_queue_loses_no_turn() -> None:
+    places: Slots[str] = Slots(1)
+    queued(places, "mary", "a")
+    queued(places, "paul", "b")
+    places.wait("a", Share("mary"), (9,))
+    assert granted(places) == ["a"]
+
+
+def test_of_equals_in_a_queue_the_one_that_came_first_stays_the_first() -> None:
+    places: Slots[str] = Slots(1)
+    for member in ("a", "b", "a"):
+        places.wait(member, Share("mary"), (1,))
+    assert granted(places) == ["a"]
+
+
+def test_who_moves_in_the_queue_overtakes_by_the_present_size() -> None:
+    places: Slots[str] = Slots(1, small_first=9)
+    places.wait("a", Share("mary"), (0, 0), 5)
+    places.wait("b", Share("mary"), (7, 1), 1)
+    places.wait("b", Share("mary"), (0, 1), 6)
+    places.wait("c", Share("mary"), (0, 2), 9)
+    places.wait("c", Share("mary"), (0, 2), 1)
+    assert granted(places) == ["c"]
 
 
 def test_users_with_as_many_places_take_turns() -> None:

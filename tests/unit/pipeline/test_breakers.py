@@ -6,6 +6,7 @@ import contextlib
 import pytest
 
 from uploadpp.core.breaker import LONGEST_PAUSE
+from uploadpp.core.config import Config
 from uploadpp.core.inputs import SpecChanged, Tick
 from uploadpp.core.model import Control, Millis, StepPlan
 from uploadpp.core.states import DesiredState, Stage
@@ -22,11 +23,11 @@ CONFIG = config_of(SCAN, "b", breaker_after={"scan": 2})
 class Bench(PipelineBench):
     """A pipeline whose clock a test sets, and whose log it writes."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: Config = CONFIG) -> None:
         self.bus = KeptEvents()
         self.now = START
         self.sequence = 0
-        super().__init__(CONFIG, self.bus, lambda: self.now)
+        super().__init__(config, self.bus, lambda: self.now)
 
     def begin(self) -> None:
         """The log is read to its end."""
@@ -132,6 +133,41 @@ def test_a_good_answer_lets_all_go_on() -> None:
     assert bench.upload("more-0").current_step == "b"
     assert all(bench.upload(each).steps[0].streak is None for each in ("one", "two"))
     assert (bench.news, bench.metric()) == (["BreakerOpened", "BreakerClosed"], False)
+
+
+def one_after_another(bench: Bench, uploads: int) -> list[str]:
+    """So many uploads in the order in which they are at the step. Before each answer, another one arrives."""
+    order = []
+    for number in range(uploads):
+        bench.arrive(f"later-{number}")
+        (here,) = [each.upload.id for each in bench.uploads.in_memory if each.upload.stage is Stage.RUNNING]
+        order.append(here)
+        bench.answer(here, "continue")
+    return order
+
+
+def test_who_has_failed_once_waits_in_the_order_of_arrival_when_the_step_is_well() -> None:
+    bench = Bench(config_of(SCAN, breaker_after={"scan": 5}, max_in_flight={"scan": 1}))
+    bench.begin()
+    bench.arrive("old")
+    bench.answer("old", "retry")
+    bench.arrive("younger")
+    bench.wait(10)
+    bench.applier.on_input(bench.tracked("old"), Tick())
+    assert bench.stages("old", "younger") == [Stage.QUEUED, Stage.RUNNING]
+    assert one_after_another(bench, 3) == ["younger", "old", "later-0"]
+
+
+def test_who_has_failed_goes_on_before_those_who_came_later() -> None:
+    bench = Bench(config_of(SCAN, breaker_after={"scan": 2}, max_in_flight={"scan": 1}))
+    bench.begin()
+    bench.arrive("one", "two")
+    bench.answer("one", "retry")
+    bench.answer("two", "retry")
+    bench.arrive("probe", "waits")
+    bench.wait(60)
+    bench.answer("probe", "continue")
+    assert one_after_another(bench, 4) == ["one", "two", "waits", "later-0"]
 
 
 def test_a_rejected_file_is_a_good_answer() -> None:
@@ -286,7 +322,7 @@ def test_an_owner_that_ends_shows_nothing_any_more() -> None:
     bench.admission.close()
     assert not bench.metric()
     bench.arrive("three")
-    bench.breakers.take(bench.admission.queued)
+    list(bench.breakers.take(bench.admission.queued, bench.admission.together))
     assert bench.news == ["BreakerOpened"]
 
 
