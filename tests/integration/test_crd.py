@@ -26,6 +26,7 @@ from uploadpp.core.evolve import evolve
 from uploadpp.core.inputs import StepFinished
 from uploadpp.core.model import Origin, PolicyRef, StepPlan, Upload
 from uploadpp.core.policy import Choice, PolicyAction
+from uploadpp.resources.unseen import WITHOUT_STATUS
 from uploadpp.testing.builders import ARRIVAL, PASSED, after
 
 IDS = [f"{n}d1f0c52-6c0b-4a7e-9a5e-2f3f1f0c9d11" for n in range(4)]
@@ -109,6 +110,12 @@ def test_wide_columns_tell_the_rest(four: Kubectl) -> None:
 def test_field_selectors(four: Kubectl, selector: str, found: list[int]) -> None:
     names = four("get", "upp", f"--field-selector={selector}", "--output=name").split()
     assert names == [f"uploadpostprocessing.uploadpp.io/{IDS[n]}" for n in found]
+
+
+def test_the_look_for_resources_without_a_status_lists_only_those(four: Kubectl) -> None:
+    four("create", "--filename=-", stdin=by_hand())
+    names = four("get", "upp", f"--field-selector={WITHOUT_STATUS}", "--output=name").split()
+    assert names == ["uploadpostprocessing.uploadpp.io/by-hand"]
 
 
 def test_nothing_is_lost_in_the_api_server(kubectl: Kubectl) -> None:

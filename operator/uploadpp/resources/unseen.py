@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 """The least time between two requests."""
 AGAIN_SECONDS = 5.0
-WITHOUT_STATUS = "status.currentStep="
+WITHOUT_STATUS = "status.completionTime=,status.currentStep="
+"""An upload that has ended is in no step either, but has a completion time."""
 
 
 class Shown(Protocol):

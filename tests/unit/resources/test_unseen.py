@@ -7,11 +7,14 @@ from typing import Any, cast
 
 import pytest
 
+from uploadpp.api.codec import ALL_SHOWN, to_resource, to_status
 from uploadpp.core.inputs import CleanUpload, UploadReady
-from uploadpp.core.model import Millis
+from uploadpp.core.model import Millis, Upload
 from uploadpp.core.naming import resource_name
+from uploadpp.core.states import DesiredState, Stage
 from uploadpp.kube.errors import ForbiddenError, Refusal, RefusedError, UnavailableError
 from uploadpp.pipeline.acks import AckTracker
+from uploadpp.pipeline.ports import Json
 from uploadpp.pipeline.refusals import Refusals
 from uploadpp.pipeline.tracked_upload import TrackedUpload
 from uploadpp.pipeline.unknown_uploads import UNACKNOWLEDGED_MS, UnknownUploads
@@ -19,7 +22,8 @@ from uploadpp.pipeline.write_queue import WriteQueue
 from uploadpp.resources import unseen
 from uploadpp.resources.unseen import WITHOUT_STATUS, UnseenResources
 from uploadpp.telemetry.metrics import Metrics
-from uploadpp.testing.builders import PASSED, after
+from uploadpp.testing.apiserver import _selected
+from uploadpp.testing.builders import PASSED, after, begun
 
 READY = UploadReady(failed=False)
 
@@ -107,6 +111,28 @@ async def test_one_request_is_for_all_that_are_unknown() -> None:
     assert shelves.asked == [("a shard", WITHOUT_STATUS)]
     assert shelves.shown == ["up-2"]
     assert shelves.acks.ack_floor == 4
+
+
+def listed(upload: Upload, status: Json) -> bool:
+    """Whether the request is for a resource with this status."""
+    resource = to_resource(upload, namespace="uploads", shown=ALL_SHOWN, sealed="")
+    return _selected(resource | ({"status": status} if status else {}), WITHOUT_STATUS)
+
+
+def test_uploads_that_have_ended_are_not_listed() -> None:
+    """There may be a hundred thousand of them until they expire, and the request is repeated."""
+    completed = begun("a")
+    completed.answers("continue")
+    completed.ready()
+    cancelled = begun("a")
+    cancelled.wanted(DesiredState.CANCELLED)
+    cancelled.ready(failed=True)
+    running = begun("a")
+    stages = [story.upload.stage for story in (completed, cancelled, running)]
+    assert stages == [Stage.COMPLETED, Stage.CANCELLED, Stage.RUNNING]
+    for story in (completed, cancelled, running):
+        assert not listed(story.upload, to_status(story.upload, "uid"))
+        assert listed(story.upload, {})
 
 
 async def test_nothing_is_asked_without_a_reason() -> None:
