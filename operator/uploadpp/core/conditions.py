@@ -35,6 +35,10 @@ ACKNOWLEDGED = frozenset(
         Stage.CANCELLED,
     },
 )
+CANCELLED_UNTOLD = (
+    "cancelled as requested; the storage was not told, because it may already have received an outcome"
+)
+"""What such an upload says until it is deleted. It tells that no UploadReady came (`_acknowledged`)."""
 
 
 class ConditionType(StrEnum):
@@ -120,7 +124,7 @@ def _unserved(unserved: Unserved) -> Condition:
 
 
 def _acknowledged(upload: Upload) -> Condition:
-    if upload.stage in ACKNOWLEDGED:
+    if upload.stage in ACKNOWLEDGED and upload.message != CANCELLED_UNTOLD:
         status, reason = ConditionStatus.TRUE, "UploadReady"
     elif upload.stage in {Stage.RELEASE_BACKING_OFF, Stage.UPLOAD_FAILED}:
         status, reason = ConditionStatus.FALSE, "ReleaseFailed"

@@ -16,6 +16,7 @@ from uploadpp.core.commands import (
     RetryNotice,
     StartStep,
 )
+from uploadpp.core.conditions import CANCELLED_UNTOLD
 from uploadpp.core.config import Config
 from uploadpp.core.decision import Decision
 from uploadpp.core.evolve import evolve
@@ -358,8 +359,7 @@ def end(upload: Upload, stage: Stage, now: Millis, config: Config, message: str 
 
 def end_untold(upload: Upload, now: Millis, config: Config) -> Decision:
     """End a cancelled upload whose outcome the storage may already have received."""
-    text = "cancelled as requested; the storage was not told, because it may already have received an outcome"
-    return end(upload, Stage.CANCELLED, now, config, message=text)
+    return end(upload, Stage.CANCELLED, now, config, message=CANCELLED_UNTOLD)
 
 
 def end_as_decided(upload: Upload, now: Millis, config: Config) -> Decision:
