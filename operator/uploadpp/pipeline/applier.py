@@ -210,7 +210,7 @@ class Applier:
         """Tell uploads what breakers have come to, because of a message or not; a probe may be due."""
         if self._breakers is None or self._admission is None:
             return
-        if self._breakers.doubtful:
+        if self._breakers.has_news:
             for tracked, event in self._breakers.take(self._admission.queued, self._admission.together):
                 with self._faults.isolated(tracked):
                     now = self._clock()

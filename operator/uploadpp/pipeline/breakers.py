@@ -23,6 +23,8 @@ from uploadpp.telemetry.metrics import Metrics
 
 LOOK_SECONDS = 0.5
 """How often the operator checks whether a probe is due. It does not check while all breakers are closed."""
+NOTED_AFTER = Millis(30_000)
+"""How long a breaker is open before uploads that were queued already say so: each costs a write."""
 Queued = Callable[[str], Sequence[TrackedUpload]]
 """The uploads that are queued for a step."""
 Together = Callable[[], AbstractContextManager[None]]
@@ -49,6 +51,8 @@ class Breakers:
         """The uploads at each step that are part of a streak, in the order in which they joined it."""
         self._at: dict[TrackedUpload, str] = {}
         self._opened: dict[str, None] = {}
+        self._noted: dict[str, Millis | None] = {}
+        """Since when the breaker of each step was open when all queued uploads were last told so."""
         self._ended: dict[str, bool] = {}
         """Steps whose streak has ended, and whether the breaker had been open."""
         self._paused_at: dict[str, Millis] = {}
@@ -162,9 +166,7 @@ class Breakers:
             if breaker.is_open:
                 self._opened[step] = None
             else:
-                self._stale += [
-                    each for each in queued(step) if each.upload.message.startswith(_unwell(step))
-                ]
+                self._stale += _saying_so(queued(step), step)
 
     def close(self) -> None:
         """Tell nothing any more."""
@@ -190,16 +192,43 @@ class Breakers:
         yield from [(each, StreakEnded(each.upload.current_step)) for each in stale]
         if not self._acting:
             return
-        for step, had_opened in ended.items():
-            if had_opened:
-                yield from [(each, StreakEnded(step, had_opened)) for each in queued(step)]
+        for step in [step for step, had_opened in ended.items() if had_opened]:
+            yield from [(each, StreakEnded(step, opened=True)) for each in _saying_so(queued(step), step)]
         opened, self._opened = self._opened, {}
         for step in opened:
-            streak = self._breakers[step].streak
-            if streak is not None:
-                event = BreakerOpened(step, streak, self.why(step))
-                members = {**self._failed[step], **dict.fromkeys(queued(step))}
-                yield from [(each, event) for each in members]
+            yield from self._tell_opened(step, list(self._failed[step]))
+        for step in self._lasting():
+            self._noted[step] = self._opened_at(step)
+            yield from self._tell_opened(step, queued(step))
+
+    def _tell_opened(self, step: str, members: Iterable[TrackedUpload]) -> Iterator[Told]:
+        streak = self._breakers[step].streak
+        if streak is not None:
+            event = BreakerOpened(step, streak, self.why(step))
+            yield from [(each, event) for each in members]
+
+    @property
+    def has_news(self) -> bool:
+        """Whether `take` has something to tell, because of what has happened or of the time."""
+        return self.doubtful or bool(self._lasting())
+
+    def _lasting(self) -> list[str]:
+        """Steps whose breakers have been open for so long that all queued uploads are to say so."""
+        if not self._acting:
+            return []
+        now = self._clock()
+        return [
+            step
+            for step in self._breakers
+            if (since := self._opened_at(step)) is not None
+            and since != self._noted.get(step)
+            and now >= since + NOTED_AFTER
+        ]
+
+    def _opened_at(self, step: str) -> Millis | None:
+        """Since when the breaker of a step is open; None while it is closed."""
+        breaker = self._breakers.get(step)
+        return breaker.streak.opened_at if breaker is not None and breaker.streak is not None else None
 
     def _close_those_without_failures(self) -> None:
         """Close breakers that no upload tells of, as after cancellations: a new owner would not know them."""
@@ -228,10 +257,10 @@ class Breakers:
 
     def why(self, step: str) -> str:
         """Why uploads wait at a step, for people; empty while its breaker is closed."""
-        breaker = self._breakers.get(step)
-        if breaker is None or breaker.streak is None or breaker.streak.opened_at is None:
+        since = self._opened_at(step)
+        if since is None:
             return ""
-        return f"{_unwell(step)} since {format_time(breaker.streak.opened_at)}; one upload at a time tests it"
+        return f"{_unwell(step)} since {format_time(since)}; one upload at a time tests it"
 
     def are_open(self) -> Iterable[str]:
         """The steps whose breakers are open."""
@@ -243,6 +272,11 @@ class Breakers:
             await asyncio.sleep(LOOK_SECONDS)
             if self.doubtful or self.are_open():
                 look()
+
+
+def _saying_so(uploads: Iterable[TrackedUpload], step: str) -> list[TrackedUpload]:
+    """Those of the uploads that say that the step has failed."""
+    return [each for each in uploads if each.upload.message.startswith(_unwell(step))]
 
 
 def _unwell(step: str) -> str:

@@ -135,41 +135,6 @@ def test_a_good_answer_lets_all_go_on() -> None:
     assert (bench.news, bench.metric()) == (["BreakerOpened", "BreakerClosed"], False)
 
 
-def one_after_another(bench: Bench, uploads: int) -> list[str]:
-    """So many uploads in the order in which they are at the step. Before each answer, another one arrives."""
-    order = []
-    for number in range(uploads):
-        bench.arrive(f"later-{number}")
-        (here,) = [each.upload.id for each in bench.uploads.in_memory if each.upload.stage is Stage.RUNNING]
-        order.append(here)
-        bench.answer(here, "continue")
-    return order
-
-
-def test_who_has_failed_once_waits_in_the_order_of_arrival_when_the_step_is_well() -> None:
-    bench = Bench(config_of(SCAN, breaker_after={"scan": 5}, max_in_flight={"scan": 1}))
-    bench.begin()
-    bench.arrive("old")
-    bench.answer("old", "retry")
-    bench.arrive("younger")
-    bench.wait(10)
-    bench.applier.on_input(bench.tracked("old"), Tick())
-    assert bench.stages("old", "younger") == [Stage.QUEUED, Stage.RUNNING]
-    assert one_after_another(bench, 3) == ["younger", "old", "later-0"]
-
-
-def test_who_has_failed_goes_on_before_those_who_came_later() -> None:
-    bench = Bench(config_of(SCAN, breaker_after={"scan": 2}, max_in_flight={"scan": 1}))
-    bench.begin()
-    bench.arrive("one", "two")
-    bench.answer("one", "retry")
-    bench.answer("two", "retry")
-    bench.arrive("probe", "waits")
-    bench.wait(60)
-    bench.answer("probe", "continue")
-    assert one_after_another(bench, 4) == ["one", "two", "waits", "later-0"]
-
-
 def test_a_rejected_file_is_a_good_answer() -> None:
     bench = opened(more=1)
     bench.wait(10)
