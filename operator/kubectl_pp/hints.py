@@ -12,7 +12,7 @@ STALL_SECONDS = 600
 """The default of stallAfterSeconds."""
 
 
-_UNWELL = "has failed since"
+_UNWELL = "is not well since"
 """What the operator says on an upload that waits for its step's breaker to close."""
 _ASKED = (Stage.AWAITING_READY, Stage.AWAITING_URL)
 

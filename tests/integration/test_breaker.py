@@ -78,7 +78,7 @@ async def test_a_scanner_that_is_not_well_costs_no_upload_a_retry(
 
         async def recorded() -> bool:
             texts = [each.get("message", "") for each in at_scanner(kubectl)]
-            unwell = sum("step virusscan has failed since" in text for text in texts)
+            unwell = sum("step virusscan is not well since" in text for text in texts)
             return len(texts) == len(UPLOADS) and unwell >= len(UPLOADS) - 1
 
         await until(shown)

@@ -60,7 +60,7 @@ def unwell(upload_id: str) -> Upload:
     opened = Millis(int(time.time() - 20.5 * 60) * 1000)
     streak = Streak(opened, opened, 3, opened)
     guarded = evolve(CONFIG, breaker_after={"virusscan": 3})
-    why = "step virusscan has failed since 2026-10-02T08:15:30.000Z; one upload at a time tests it"
+    why = "step virusscan is not well since 2026-10-02T08:15:30.000Z; one upload at a time tests it"
     told = (Granted(), StepFinished("virusscan", "retry", "no scanner", streak=streak))
     return at(upload_id, *told, BreakerOpened("virusscan", streak, why), ago_minutes=20.5, config=guarded)
 

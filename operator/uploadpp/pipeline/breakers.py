@@ -275,12 +275,12 @@ class Breakers:
 
 
 def _saying_so(uploads: Iterable[TrackedUpload], step: str) -> list[TrackedUpload]:
-    """Those of the uploads that say that the step has failed."""
+    """Those of the uploads that say that the step is not well."""
     return [each for each in uploads if each.upload.message.startswith(_unwell(step))]
 
 
 def _unwell(step: str) -> str:
-    return f"step {step} has failed"
+    return f"step {step} is not well"
 
 
 def _failed_at(tracked: TrackedUpload) -> Millis:

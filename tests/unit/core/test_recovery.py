@@ -23,7 +23,7 @@ SCAN = StepPlan(name="scan", max_retries=2, timeout=Millis(60_000))
 SILENT = StepPlan(name="scan", stall_after=Millis(60_000))
 BREAKER = {"scan": 3}
 CLOSED, OPEN = Streak(START, START, 1), Streak(START, START, 3, START)
-WHY = "step scan has failed"
+WHY = "step scan is not well"
 
 
 def scanning(step: StepPlan = SCAN) -> UploadScenario:

@@ -30,7 +30,7 @@ def test_what_queued_uploads_say_of_an_adaptive_limit() -> None:
         "x slots now, between 2 and 40, 5 other uploads were queued before",
         "3 slots now, between \u0663 and 40, 5 other uploads",
         "3 slots now, between 2 and",
-        "step virusscan has failed since yesterday, and so on",
+        "step virusscan is not well since yesterday, and so on",
     ],
 )
 def test_other_messages_say_nothing_of_it(message: str) -> None:

@@ -106,7 +106,7 @@ def test_who_waits_sees_since_when() -> None:
     since = bench.upload("two").steps[0].streak
     assert since is not None
     for each in ("one", "two", "more-0"):
-        assert bench.upload(each).message.startswith("step scan has failed since 2026-")
+        assert bench.upload(each).message.startswith("step scan is not well since 2026-")
 
 
 def test_one_probe_after_another_with_pauses_that_double() -> None:
