@@ -70,7 +70,7 @@ def test_every_verb_works_with_a_crd_that_lets_nothing_select(pp: Plugin, writer
     assert "first" in process.stdout.readline()
     process.terminate()
     process.communicate(timeout=30)
-    assert pp("suspend", "--step=policies").out.count(" asked: ") == 2
+    assert pp("suspend", "--step=policies").out.count(" requested: ") == 2
     bogus = pp("list", "--field-selector=spec.nonsense=1")
     assert bogus.code != 0
     assert "field label not supported: spec.nonsense" in bogus.err
