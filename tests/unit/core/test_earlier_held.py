@@ -32,3 +32,12 @@ def test_what_a_policy_holds_and_is_cleaned_before_its_announcement_stays_held(*
     assert (story.upload.stage, story.upload.run) == (Stage.CLEANED, 0)
     story.tell(evolve(arrival(FRESH_URL), choice=HOLD))
     assert (story.published, story.upload.stage, story.upload.policy_holds) == ([], Stage.HELD, True)
+
+
+@pytest.mark.parametrize(("fixed", "run"), [(True, 1), (False, 0)])
+def test_a_policy_holds_no_upload_whose_steps_are_fixed(*, fixed: bool, run: int) -> None:
+    """Killed before the status as well. The policies are others by now, and want to hold the upload."""
+    story = killed_before_the_status()
+    story.state = evolve(story.upload, plan_fixed=fixed, policy=None, policy_holds=False)
+    story.tell(evolve(arrival(), choice=HOLD, earlier=(CleanUpload(),)))
+    assert (story.upload.stage, story.upload.run) == (Stage.CLEANED, run)
