@@ -50,12 +50,6 @@ gc.disable()
 collect_ignore = [] if os.environ.get("UPLOADPP_E2E") else ["pods"]
 
 
-FAST = ("tests/unit/", "tests/guard/", "tests/fuzz/")
-"""Folders of which a worker gets whole files. With each test pytest-xdist looks through all that it has given
-to the worker: with 8,000 single tests, that takes two minutes of processor time.
-"""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever uses real processes is an integration test."""
     odd = [item.nodeid for item in items if "tests/unit/core/" in item.nodeid and "\\" in item.nodeid]
@@ -65,8 +59,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         real = {"cluster", "nats", "instance"}.intersection(getattr(item, "fixturenames", ()))
         if real or "tests/integration/" in item.path.as_posix():
             item.add_marker(pytest.mark.integration)
-        if item.nodeid.startswith(FAST):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_collection_finish() -> None:
